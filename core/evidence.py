@@ -1,0 +1,42 @@
+"""Stored results of the benchmarks: what the cards' figures come from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from core import __version__
+from core.store.files import write_json
+
+FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
+
+
+def shared() -> Path | None:
+    """The folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project); None where it is absent."""
+    path = Path(os.environ.get("LIGHTBOX_SHARED", Path(__file__).parents[2] / "shared"))
+    path = path / "data" if (path / "data").is_dir() else path
+    return path if (path / "INDEX.md").exists() else None
+
+
+def hardware() -> str:
+    """The processor this ran on, in words: "2 CPU cores (x86_64)" or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+
+
+def store(id: str, tables: list[dict[str, Any]]) -> None:
+    """Write the benchmark's tables as the evidence of method `id`, with date and hardware."""
+    FOLDER.mkdir(exist_ok=True)
+    made = {"date": date.today().isoformat(), "hardware": hardware(), "version": __version__}
+    write_json(FOLDER / f"{id}.json", {"method": id, "made": made, "tables": tables})
+
+
+def load(id: str) -> dict[str, Any] | None:
+    """The stored evidence of method `id`, or None when nobody has measured it."""
+    path = FOLDER / f"{id}.json"
+    return json.loads(path.read_text()) if path.exists() else None

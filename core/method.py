@@ -1,0 +1,174 @@
+"""The contract of a method: what it takes, what it gives, its parameters, and the few functions it implements."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.artifacts import Artifact, Model
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+ABILITIES = ("embed", "decode", "predict", "score")
+Need = Literal["no", "optional", "needed"]
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a method needs, as data: the shell reads it to offer only what fits and to say why the rest does not."""
+
+    modalities: tuple[str, ...]
+    labels: Need = "no"
+    masks: Need = "no"
+    groups: Need = "no"
+    domains: Need = "no"
+    on: tuple[str, ...] = ()  # artifact types wanted from an earlier run: ("Embedding",), ("Model",)
+    min_rows: int = 10
+    min_size: int = 1  # smallest image side in pixels
+    trains: bool = True  # iterates over batches, so it reports a loss and can be resumed
+    deterministic: bool = False  # another seed gives the same result
+    requires: tuple[str, ...] = ()  # import names of optional packages
+    seconds_per_value: float = 2e-8  # of one pass over one input value on 2 CPU cores; for the first time estimate
+
+
+class Params(BaseModel):
+    """Base of every method's parameters: unknown names and values out of range are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, **bounds: Any) -> Any:
+    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and the error text come from it."""
+    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced}, **bounds)
+
+
+class Method(ABC):
+    """One system. Constructing does no work; `fit` learns from the train part; `apply` yields artifacts for all rows.
+
+    Inputs are what `Dataset.inputs` gives: images in [0, 1] as [b,C,H,W], tables as raw float columns [b,d] with NaN for missing.
+    A fitted method may offer `embed`, `decode`, `predict` and `score` on float32 torch tensors in that same scale (see `Model`).
+    The torch generator is already seeded when fit and apply are called, and the caller's is restored after.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    family: ClassVar[str] = ""  # set by the registry: the folder's name
+    seed_number: ClassVar[int | None] = None  # of the published system; None for classic tools
+    takes: ClassVar[Takes]
+    gives: ClassVar[tuple[type[Artifact], ...]]
+    tiny: ClassVar[dict[str, Any]] = {}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
+
+    class Params(Params):
+        pass
+
+    def __init__(self, params: BaseModel | None = None) -> None:
+        self.params: Any = params if params is not None else self.Params()
+
+    # -- what a method writes -------------------------------------------------------------------------------------------------------
+    def declines(self, data: Dataset) -> str | None:
+        """Why this data does not fit beyond what `takes` says, in one sentence for the user; None when it fits."""
+        return None
+
+    @abstractmethod
+    def fit(self, data: Dataset, run: Run) -> None:
+        """Learn from `data.part("train")` (validation rows may choose a threshold; test rows are never looked at)."""
+
+    @abstractmethod
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        """Yield artifacts for every row of `data`."""
+
+    def state(self) -> dict[str, Any]:
+        """Flat dict of tensors, arrays and plain values from which `restore` makes this fitted method again."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        return None
+
+    def passes(self, n: int) -> float:
+        """How many times training looks at one row, times n: the unit of the time estimate."""
+        return float(n * getattr(self.params, "epochs", 1))
+
+    def axis_effects(self) -> Any | None:
+        """Optional [d] array, how much each latent axis matters to the output; sorts the sliders. None = measure it by decoding."""
+        return None
+
+    # -- what comes with the contract -----------------------------------------------------------------------------------------------
+    @property
+    def abilities(self) -> list[str]:
+        return [a for a in ABILITIES if callable(getattr(self, a, None)) and self.able(a)]
+
+    def able(self, ability: str) -> bool:
+        """Whether this fitted instance can do `ability` (a joint classifier only exists where there were labels)."""
+        return True
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes `predict` speaks of."""
+        return list(getattr(self, "class_names", []))
+
+    def nets(self) -> list[Any]:
+        """The torch modules of this method (attributes that are modules)."""
+        if not any(hasattr(v, "parameters") for v in vars(self).values()):
+            return []
+        import torch
+
+        return [v for v in vars(self).values() if isinstance(v, torch.nn.Module)]
+
+    def to(self, device: str) -> None:
+        for net in self.nets():
+            net.to(device).eval()
+
+    def model(self, data: Dataset, name: str = "") -> Model:
+        """This fitted method as a Model artifact."""
+        return Model(
+            rows=data.part("train").rows, name=name, method=self.id, params=self.params.model_dump(mode="json"), abilities=self.abilities,
+            input_shape=list(data.shape), classes=self.classes, state=self.state(),
+        )  # fmt: skip
+
+
+def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
+    """Validated parameters of `kind`; UserError naming each wrong field and its bounds."""
+    try:
+        return kind.Params(**given)
+    except ValidationError as e:
+        said = []
+        for problem in e.errors():
+            name = ".".join(str(p) for p in problem["loc"]) or "parameters"
+            if problem["type"] == "extra_forbidden":
+                said.append(f"“{name}” is not a parameter of {kind.id} (it has: {', '.join(kind.Params.model_fields) or 'none'})")
+            else:
+                said.append(f"“{name}” = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+        raise UserError("; ".join(said) + ".") from None
+
+
+def why_not(kind: type[Method], data: Dataset) -> str | None:
+    """The reason `data` does not fit `kind`, in words, or None. Checked in the same order everywhere: packages, modality, columns, size."""
+    from importlib.util import find_spec
+
+    takes = kind.takes
+    missing = [p for p in takes.requires if find_spec(p) is None]
+    if missing:
+        return f"Not installed: {', '.join(missing)}."
+    if data.modality not in takes.modalities:
+        return f"Works on {' or '.join(takes.modalities)} data; this is {data.modality} data."
+    for role, need in (("label", takes.labels), ("group", takes.groups), ("domain", takes.domains)):
+        if need == "needed" and data.roles.get(role) is None:
+            return f"Needs a {role} column; this data has none."
+    if takes.labels == "needed" and len(data.classes) < 2:
+        return f"Needs at least two classes; this data has {len(data.classes)}."
+    if takes.masks == "needed" and data.masks is None:
+        return "Needs masks that mark the truth; this data has none."
+    n = len(data.part("train").rows)
+    if n < takes.min_rows:
+        return f"Needs at least {takes.min_rows} training rows; this data has {n}."
+    if data.modality in ("image", "volume") and min(data.shape[1:]) < takes.min_size:
+        return f"Needs images of at least {takes.min_size} pixels a side; these are {min(data.shape[1:])}."
+    return kind().declines(data)

@@ -1,0 +1,63 @@
+"""Finds methods and measures by walking their folders: to add one, add its file. No list is kept by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from core.measure import Measure
+from core.method import Method
+
+HERE = Path(__file__).parent
+
+
+@cache
+def methods() -> dict[str, type[Method]]:
+    """All methods by id, sorted. Folders named in LIGHTBOX_METHODS (separated as in PATH) are walked as well as `core/methods`."""
+    found: dict[str, type[Method]] = {}
+    for path in sorted((HERE / "methods").glob("*/[!_]*.py")):
+        _collect(importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}"), path, found)
+    for folder in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep)):
+        for path in sorted(Path(folder).glob("[!_]*.py")):
+            _collect(_load(path), path, found)
+    return dict(sorted(found.items()))
+
+
+def _load(path: Path) -> ModuleType:
+    name = f"lightbox_methods_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> None:
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
+            if value.id in found:
+                raise RuntimeError(f"two methods are called {value.id}: {path} and {found[value.id].__module__}")
+            value.family = path.parent.name
+            found[value.id] = value
+
+
+def method_class(id: str) -> type[Method] | None:
+    return methods().get(id)
+
+
+@cache
+def measures() -> dict[str, Measure]:
+    """All measures by id, sorted; one instance each (they hold no state)."""
+    found: dict[str, Measure] = {}
+    for path in sorted((HERE / "measures").glob("[!_]*.py")):
+        module = importlib.import_module(f"core.measures.{path.stem}")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Measure) and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
+                found[value.id] = value()
+    return dict(sorted(found.items()))
