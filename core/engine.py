@@ -1,0 +1,83 @@
+"""Fit and apply one method on one dataset: the same few lines for a worker, the command line and the contract tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from core import __version__
+from core.artifacts import Artifact, MadeBy
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.method import Method, why_not
+from core.run import Run
+
+PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "umap-learn", "captum")
+
+
+def check_inputs(data: Dataset) -> None:
+    """UserError naming the first row whose values cannot be learned from: infinite, or NaN in pictures and series."""
+    if data.samples is None:
+        return
+    for i in range(0, len(data), 1024):
+        raw = data.raw(np.arange(i, min(i + 1024, len(data))))
+        if raw.dtype.kind != "f":
+            return
+        bad = np.isinf(raw) if data.modality == "table" else ~np.isfinite(raw)
+        if bad.any():
+            at = np.argwhere(bad)[0]
+            row = i + int(at[0])
+            where = f", column “{data.features[at[1]]}”" if data.modality == "table" and data.features else ""
+            raise UserError(f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a finite number; mend or remove it.")
+
+
+def fit_and_apply(
+    kind: type[Method], params: BaseModel, data: Dataset, run: Run, run_id: str = "", phase: Callable[[str], None] = lambda words: None,
+) -> tuple[Method, list[Artifact]]:  # fmt: skip
+    """Train and describe every row. UserError when the data does not fit; Cancelled when the user stopped it."""
+    said = why_not(kind, data)
+    if said:
+        raise UserError(said)
+    wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in run.on.values())]
+    if wanted:
+        raise UserError(f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one (on the command line: --on RUN).")
+    check_inputs(data)
+    began = time.monotonic()
+    method = kind(params)
+    with run.seeded():
+        phase("learning")
+        method.fit(data, run)
+        phase("describing every case")
+        method.to(run.where)
+        artifacts = list(method.apply(data, run))
+    made = made_by(run_id, kind.id, params.model_dump(mode="json"), data, run, time.monotonic() - began)
+    for artifact in artifacts:
+        artifact.made_by = made
+    return method, artifacts
+
+
+def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float) -> MadeBy:
+    """Provenance of what `run` made."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return MadeBy(
+        run=run_id, method=method, version=__version__, params=params, data_hash=data.hash[:16], seed=run.seed, device=str(run.where),
+        created=datetime.now(UTC).isoformat(timespec="seconds"), seconds=round(seconds, 2), packages=packages,
+    )  # fmt: skip
+
+
+def key_of(*parts: Any) -> str:
+    """sha256 of json-able values: equal keys mean equal results."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -1,0 +1,149 @@
+"""Asking for work: put a job into the catalogue, see that a supervisor is there to start it, wait for it, cancel it, resume it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.engine import key_of
+from core.errors import UserError
+from core.method import check_params, why_not
+from core.registry import method_class, methods
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+
+STALE = 30.0  # seconds without a heartbeat after which a running job whose process is gone counts as interrupted
+
+
+def train(
+    ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
+) -> Job:  # fmt: skip
+    """Queue a training run. UserError when the method is unknown, the data does not fit, or a parameter is out of its bounds."""
+    kind = method_class(method)
+    if kind is None:
+        raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
+    checked = check_params(kind, params or {})
+    data = ws.dataset(dataset)
+    said = why_not(kind, data)
+    if said:
+        raise UserError(f"{kind.title} does not fit “{data.name}”: {said}")
+    if kind.takes.on and not on:
+        raise UserError(f"{kind.title} builds on an earlier run; name it (on the command line: --on RUN).")
+    if on:
+        base = ws.job(on)
+        if base.status != "done":
+            raise UserError(f"Run {base.id} is {base.status}; only a finished run can be built upon.")
+        if base.dataset != ws.entry(dataset)["id"]:
+            raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
+        on = base.id
+    return _submit(ws, Job(
+        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=on, seed=seed, device=device, label=label,
+        spec={"params": checked.model_dump(mode="json")},
+    ))  # fmt: skip
+
+
+def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
+    """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
+    base = ws.job(run)
+    if base.status != "done":
+        raise UserError(f"Run {base.id} is {base.status}; only a finished run can be looked at.")
+    key = key_of(kind, base.id, spec, seed)
+    for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
+        ensure_supervisor(ws)
+        return job
+    return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:10]
+
+
+def _submit(ws: Workspace, job: Job) -> Job:
+    ws.folder(job.id).mkdir(parents=True)
+    ws.catalogue.add_job(job)
+    ensure_supervisor(ws)
+    return ws.job(job.id)
+
+
+def ensure_supervisor(ws: Workspace) -> None:
+    """Start the supervisor process of this workspace unless one holds its lock. Costs a file lock when there is nothing to do."""
+    from core.jobs.supervisor import lock
+
+    if not ws.catalogue.jobs(status=["queued", "running"]):
+        return
+    held = lock(ws)
+    if held is None:
+        return
+    held.close()
+    spawn("core.jobs.supervisor", [str(ws.home)], ws.home / "log" / "supervisor.log")
+
+
+def spawn(module: str, args: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it."""
+    root = str(Path(__file__).parents[2])
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "PYTHONUNBUFFERED": "1"}
+    with open(log, "ab") as out:
+        return subprocess.Popen([sys.executable, "-m", module, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env)
+
+
+def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None) -> Job:
+    """Poll until the job has ended; `tell` gets it at each look. UserError after `timeout` seconds."""
+    began, pause = time.monotonic(), 0.05
+    while True:
+        job = ws.job(id)
+        if tell is not None:
+            tell(job)
+        if job.ended:
+            return job
+        if timeout is not None and time.monotonic() - began > timeout:
+            raise UserError(f"Run {id} has not ended after {timeout:.0f} seconds; it goes on, look at it with `lightbox runs show {id}`.")
+        if int((time.monotonic() - began) / 5) != int((time.monotonic() - began - pause) / 5):
+            ensure_supervisor(ws)
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.3)
+
+
+def cancel(ws: Workspace, id: str) -> Job:
+    """Ask a job to stop; it stops within two seconds, or is killed after ten. Cancelling what has ended changes nothing."""
+    job = ws.job(id)
+    if ws.catalogue.set_job(job.id, only_if="queued", status="cancelled", finished=time.time()):
+        return ws.job(job.id)
+    ws.catalogue.set_job(job.id, only_if="running", cancel=1)
+    ensure_supervisor(ws)
+    return ws.job(job.id)
+
+
+def resume(ws: Workspace, id: str) -> Job:
+    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none)."""
+    job = ws.job(id)
+    if job.status == "done":
+        raise UserError(f"Run {job.id} is done; there is nothing to resume.")
+    ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), status="queued", resume=1, cancel=0, error="", bug="", finished=None, pid=None)
+    ensure_supervisor(ws)
+    return ws.job(job.id)
+
+
+def alive(job: Job) -> bool:
+    """Whether the very process that took this job still runs (a reused pid has another start time)."""
+    try:
+        return job.pid is not None and abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2 and psutil.Process(job.pid).status() != "zombie"
+    except psutil.Error:
+        return False
+
+
+def reconcile(ws: Workspace) -> None:
+    """Mark running jobs whose process is gone as interrupted, so that what is shown is true."""
+    for job in ws.catalogue.jobs(status="running"):
+        if not alive(job) and (job.pid is not None or time.time() - (job.started or 0) > STALE):
+            ws.catalogue.set_job(
+                job.id, only_if="running", status="interrupted", finished=time.time(),
+                error="The process stopped before it was done; resume the run to go on from its last checkpoint.",
+            )  # fmt: skip

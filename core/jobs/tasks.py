@@ -1,0 +1,133 @@
+"""What the four kinds of job do. Each leaves finished artifacts in the job's folder, all at once, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Artifact, Embedding, Model
+from core.engine import fit_and_apply, made_by
+from core.errors import Cancelled, UserError
+from core.method import check_params
+from core.registry import method_class
+from core.run import Run
+from core.store.catalogue import Job
+from core.store.files import write_json
+from core.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.jobs.worker import Reporter
+
+
+def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
+    """Save artifacts beside the final place, list every file with its sha256, then rename: they are all there or not at all."""
+    tmp = folder / "artifacts.tmp"
+    for artifact in artifacts:
+        artifact.save(tmp / artifact.slug)
+    files = {str(p.relative_to(tmp)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tmp.rglob("*")) if p.is_file()}
+    write_json(tmp / "manifest.json", files)
+    tmp.rename(folder / "artifacts")
+
+
+def train(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """Fit, apply, measure what is cheap to measure."""
+    from core.measuring import measure
+
+    kind = method_class(job.method)
+    if kind is None:
+        raise UserError(f"The method “{job.method}” is not installed here.")
+    data = ws.dataset(job.dataset)
+    run = Run(
+        seed=job.seed, device=job.device, folder=ws.folder(job.id), on=ws.artifacts(job.on_run) if job.on_run else {},
+        report_to=tell.step, stop=tell.stop, resume=bool(job.resume),
+    )  # fmt: skip
+    _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
+    tell.phase("measuring")
+    given = {a.slug: a for a in artifacts}
+    metrics = measure(data, given, None, job.seed)
+    metrics.made_by = artifacts[0].made_by
+    metrics.name = ""
+    keep(ws.folder(job.id), [*artifacts, metrics])
+
+
+def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """A 2-D or 3-D map of the run's embedding."""
+    from core import maps
+
+    began = time.monotonic()
+    tell.phase("drawing the map")
+    embedding = find(ws, job.on_run, Embedding, job.spec.get("artifact"))
+    how, dims = job.spec["how"], job.spec["dims"]
+    made = maps.make_map(
+        embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
+        report=_fraction(tell),
+    )  # fmt: skip
+    made.made_by = made_by(job.on_run, f"map-{how}", job.spec, ws.dataset(job.dataset), Run(job.seed, "cpu"), time.monotonic() - began)
+    keep(ws.folder(job.id), [made])
+
+
+def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """Attributions of many rows."""
+    from core.explain.attribution import attribute
+
+    began = time.monotonic()
+    tell.phase("looking for what moved the result")
+    data = ws.dataset(job.dataset)
+    model = find(ws, job.on_run, Model)
+    rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
+    run = Run(job.seed, job.device)
+    made = attribute(
+        model.open(str(run.where)), data, rows, job.spec["how"], job.spec["target"], report=_fraction(tell), stop=tell.stop,
+    )  # fmt: skip
+    if tell.stop():
+        raise Cancelled
+    made.made_by = made_by(job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began)
+    keep(ws.folder(job.id), [made])
+
+
+def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """The measures asked for by name, or all that fit, on a run and the maps made from it."""
+    from core.measuring import measure
+
+    began = time.monotonic()
+    tell.phase("measuring")
+    data = ws.dataset(job.dataset)
+    given = ws.artifacts(job.on_run)
+    for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
+        given |= {f"{slug}-{made.spec['how']}{made.spec['dims']}": a for slug, a in ws.artifacts(made.id).items()}
+    metrics = measure(data, given, job.spec.get("names") or None, job.seed)
+    metrics.made_by = made_by(job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began)
+    keep(ws.folder(job.id), [metrics])
+
+
+def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
+    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or Model lends that of the run it builds upon.
+
+    UserError when there is none.
+    """
+    for name in ws.slugs(run):
+        if slug in (None, name):
+            artifact = ws.artifact(run, name)
+            if isinstance(artifact, kind):
+                return artifact
+    base = ws.job(run).on_run
+    if base:
+        return find(ws, base, kind, slug)
+    raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
+
+
+def _fraction(tell: Reporter) -> Callable[[float], None]:
+    def report(fraction: float) -> None:
+        if tell.stop():
+            raise Cancelled
+        tell.step(max(1, round(fraction * 1000)), 1000, {})
+
+    return report
+
+
+TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run}

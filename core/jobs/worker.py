@@ -1,0 +1,108 @@
+"""One job in one process: `python -m core.jobs.worker HOME JOB`. It writes its own state; nobody has to listen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import traceback
+import uuid
+from pathlib import Path
+
+from core.errors import Cancelled, UserError
+from core.jobs import tasks
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+
+
+class Reporter:
+    """Progress of one job: heartbeat and cancel flag by a thread each second, curve points to `scalars.jsonl`, percentage and time left."""
+
+    def __init__(self, ws: Workspace, job: Job) -> None:
+        self.ws, self.job = ws, job
+        self.cancelled = threading.Event()
+        self.began, self.before = time.time(), job.seconds
+        self._told, self._wrote, self._start = 0.0, 0.0, (0, time.time())
+        self._phase = ""
+        self._curve = open(ws.folder(job.id) / "scalars.jsonl", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            self.ws.catalogue.set_job(self.job.id, heartbeat=time.time(), seconds=self.seconds)
+            job = self.ws.catalogue.job(self.job.id)
+            if job is None or job.cancel:
+                self.cancelled.set()
+            time.sleep(1.0)
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.time() - self.began
+
+    def stop(self) -> bool:
+        return self.cancelled.is_set()
+
+    def phase(self, words: str) -> None:
+        """Say what is going on now; checked for cancelling here as well."""
+        if self.stop():
+            raise Cancelled
+        self._phase = words
+        self.ws.catalogue.set_job(self.job.id, phase=words)
+        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201 - the worker's standard output is the run's log
+
+    def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
+        """A finished step of `total`; scalars may be 0-d tensors. Written at most ten times a second, and the last one always."""
+        now, last = time.time(), step >= total
+        if self._start[0] == 0:
+            self._start = (step, now)
+        if scalars and (now - self._wrote > 0.1 or last):
+            self._wrote = now
+            values = {k: float(v) for k, v in scalars.items()}
+            self._curve.write(json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
+            self._curve.flush()
+        if now - self._told > 0.5 or last:
+            self._told = now
+            done = step - self._start[0]
+            eta = (now - self._start[1]) / done * (total - step) if done else None
+            self.ws.catalogue.set_job(self.job.id, progress=min(1.0, step / max(1, total)), eta=eta)
+
+
+def main(home: str, id: str) -> None:
+    ws = Workspace(Path(home))
+    job = ws.job(id)
+    reporter = Reporter(ws, job)
+    folder = ws.folder(id)
+    shutil.rmtree(folder / "artifacts.tmp", ignore_errors=True)
+    status, error, bug = "failed", "", ""
+    try:
+        if not job.resume:
+            (folder / "scalars.jsonl").write_text("")
+        tasks.TASKS[job.kind](ws, job, reporter)
+        if reporter.stop():
+            raise Cancelled
+        status = "done"
+    except Cancelled:
+        status = "cancelled"
+    except UserError as e:
+        error = str(e)
+    except MemoryError:
+        error = "The machine ran out of memory; try a smaller batch size, fewer rows or smaller images."
+    except Exception as e:
+        bug = uuid.uuid4().hex[:8]
+        print(f"error {bug}")  # noqa: T201
+        traceback.print_exc()
+        out_of_memory = type(e).__name__ == "OutOfMemoryError"
+        error = "The GPU ran out of memory; try a smaller batch size." if out_of_memory else f"Something went wrong inside; the run's log has it under {bug}."
+    if status != "done":
+        shutil.rmtree(folder / "artifacts.tmp", ignore_errors=True)
+    values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
+    ws.catalogue.set_job(id, only_if="running", **values, **({"progress": 1.0, "phase": ""} if status == "done" else {}))
+    sys.stdout.flush()
+    os._exit(0)  # threads of libraries do not hold the process
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

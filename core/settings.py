@@ -1,0 +1,17 @@
+"""Where things are kept, and the few switches, all readable from LIGHTBOX_* environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`home` is the workspace folder; `light_jobs` is how many maps, explanations and measurements may run beside one training."""
+
+    model_config = SettingsConfigDict(env_prefix="LIGHTBOX_", extra="ignore")
+
+    home: Path = Path.home() / ".lightbox"
+    light_jobs: int = 1
+    idle_seconds: float = 20.0  # the supervisor leaves after this long without work

@@ -1,0 +1,148 @@
+"""The workspace: a folder with datasets, runs and a catalogue, seen alike by the browser and the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.artifacts import TYPES, Artifact
+from core.errors import UserError
+from core.settings import Settings
+from core.store.catalogue import Catalogue, Job
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+class Workspace:
+    """`home/datasets/<id>/`, `home/runs/<id>/` (one per job), `home/cache/`, `home/stories/`, `home/log/`, `home/catalogue.db`.
+
+    Ids are made here; names from users are labels only and never become paths.
+    """
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = Path(home or Settings().home).expanduser().resolve()
+        try:
+            for folder in ("datasets", "runs", "cache", "stories", "log"):
+                (self.home / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.home / "catalogue.db")
+
+    # -- datasets -------------------------------------------------------------------------------------------------------------------
+    def add(self, data: Dataset, sample: bool = False) -> Dataset:
+        """Store a dataset under its name. UserError when the name is taken or unusable; nothing is kept then."""
+        name = check_name(data.name)
+        if any(d["name"] == name for d in self.catalogue.datasets()):
+            raise UserError(f"There is already a dataset called “{name}”; choose another name or remove it first.")
+        id = hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
+        tmp = self.home / "datasets" / f"tmp-{id}"
+        try:
+            stored = data.save(tmp)
+            tmp.rename(self.home / "datasets" / id)
+        except BaseException:
+            shutil.rmtree(tmp, ignore_errors=True)
+            raise
+        self.catalogue.add_dataset(id=id, name=name, hash=stored.hash, modality=data.modality, n=len(data), sample=int(sample))
+        return self.dataset(name)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Catalogue line of the dataset called (or with id) `name`. UserError when there is none."""
+        entries = self.catalogue.datasets()
+        for entry in entries:
+            if name in (entry["name"], entry["id"]):
+                return entry
+        known = ", ".join(e["name"] for e in entries) or "none yet"
+        raise UserError(f"There is no dataset called “{name}” (there are: {known}).")
+
+    def dataset(self, name: str) -> Dataset:
+        from core.data.dataset import Dataset
+
+        return Dataset.load(self.home / "datasets" / self.entry(name)["id"])
+
+    def remove_dataset(self, name: str) -> None:
+        """Remove a dataset with all its runs. UserError while one of them is at work."""
+        entry = self.entry(name)
+        jobs = self.catalogue.jobs(dataset=entry["id"])
+        if any(not j.ended for j in jobs):
+            raise UserError(f"A run on “{entry['name']}” is still at work; cancel it first.")
+        for job in jobs:
+            self.remove_run(job.id)
+        self.catalogue.remove_dataset(entry["id"])
+        shutil.rmtree(self.home / "datasets" / entry["id"], ignore_errors=True)
+
+    # -- runs -----------------------------------------------------------------------------------------------------------------------
+    def folder(self, id: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9]{8,32}", id):
+            raise UserError(f"“{id[:40]}” is not a run id; `lightbox runs list` shows them.")
+        return self.home / "runs" / id
+
+    def job(self, id: str) -> Job:
+        """The job with this id, or the only one whose id starts so. UserError when there is none."""
+        self.folder(id.ljust(8, "0"))
+        job = self.catalogue.job(id)
+        if job is None:
+            near = [j for j in self.catalogue.jobs() if j.id.startswith(id)]
+            if len(near) != 1:
+                raise UserError(f"There is no run “{id}”; `lightbox runs list` shows them.")
+            job = near[0]
+        return job
+
+    def runs(self, dataset: str | None = None) -> list[Job]:
+        """Training runs, newest first; of one dataset (name or id) if given."""
+        jobs = self.catalogue.jobs(kind="train", **({"dataset": self.entry(dataset)["id"]} if dataset else {}))
+        return jobs[::-1]
+
+    def slugs(self, run: str) -> list[str]:
+        """Names of the artifacts of a job, sorted."""
+        folder = self.folder(run) / "artifacts"
+        return sorted(p.name for p in folder.iterdir() if (p / "artifact.json").exists()) if folder.exists() else []
+
+    def artifact(self, run: str, slug: str) -> Artifact:
+        """One artifact, its arrays memory-mapped. UserError when the run has none of that name."""
+        if slug not in self.slugs(run):
+            raise UserError(f"Run {run} has no “{slug}” (it has: {', '.join(self.slugs(run)) or 'nothing yet'}).")
+        folder = self.folder(run) / "artifacts" / slug
+        return TYPES[json.loads((folder / "artifact.json").read_text())["type"]].load(folder)
+
+    def artifacts(self, run: str) -> dict[str, Artifact]:
+        return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
+
+    def remove_run(self, id: str) -> None:
+        """Remove a run and the maps, explanations and measurements made from it. UserError while it is at work."""
+        job = self.job(id)
+        if not job.ended:
+            raise UserError(f"Run {job.id} is still {job.status}; cancel it first.")
+        for made in self.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"]):
+            if made.ended:
+                self.remove_run(made.id)
+        self.catalogue.remove_job(job.id)
+        shutil.rmtree(self.folder(job.id), ignore_errors=True)
+
+    def scalars(self, run: str) -> Iterator[dict[str, float]]:
+        """The points of a run's curves, in order: {"step", "total", "seconds", and what the method reported}."""
+        path = self.folder(run) / "scalars.jsonl"
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:  # the line being written just now
+                    return
+
+
+def check_name(name: str) -> str:
+    """A dataset's name as it may be: 1 to 80 visible characters. UserError otherwise."""
+    clean = " ".join(name.split())
+    if not clean or len(clean) > 80 or not clean.isprintable():
+        raise UserError("A dataset's name needs 1 to 80 visible characters.")
+    return clean
