@@ -1,0 +1,27 @@
+"""The frame around every page: runs at each rerun, before the page itself."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import shell, state
+
+SECTIONS = {
+    "": [("home", "Home", "home"), ("data", "Data", "folder_open"), ("train", "Train", "model_training"), ("runs", "Runs", "list_alt")],
+    "Explore": [
+        ("latent", "Latent map", "scatter_plot"), ("clusters", "Clusters", "workspaces"), ("anomalies", "Anomalies", "troubleshoot"),
+        ("rationales", "Rationales", "psychology_alt"), ("traversal", "Traversal", "tune"), ("compare", "Compare", "compare_arrows"),
+    ],
+    "Show": [("present", "Present", "slideshow"), ("library", "Library", "menu_book")],
+}  # fmt: skip
+
+st.set_page_config("Lightbox", page_icon=":material/wb_iridescent:", layout="wide")
+pages = {
+    section: [st.Page(shell.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
+    for section, entries in SECTIONS.items()
+}
+chosen = st.navigation(pages)
+state.adopt_url()
+shell.sidebar()
+state.mirror_url()
+chosen.run()

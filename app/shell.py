@@ -1,0 +1,132 @@
+"""The frame every page shares: the sidebar with what is open, the empty state, the header sentence, the inspector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app import state, text
+from core.registry import method_class
+from core.store.catalogue import Job
+
+PAGES = Path(__file__).parent.parent / "pages"
+
+
+def page(name: str) -> str:
+    """Absolute path of a page, for `st.page_link` and `st.switch_page`."""
+    return str(PAGES / f"{name}.py")
+
+
+def run_title(job: Job) -> str:
+    """What to call a run on screen: its method, when, and its label if it has one."""
+    from datetime import datetime
+
+    kind = method_class(job.method)
+    when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
+    return f"{job.label or (kind.title if kind else job.method)} · {when} · {job.id[:4]}"
+
+
+def sidebar() -> None:
+    """Dataset, run, colour, selection and its actions; the same on every page."""
+    ws = state.workspace()
+    names = [e["name"] for e in ws.catalogue.datasets()]
+    with st.sidebar:
+        if names:
+            state.set_value("open-dataset", state.dataset_name())
+            state.kept("open-dataset", names[0], names)
+            st.selectbox("Data", names, key="w-open-dataset", format_func=text.plain, on_change=_chosen, args=("open-dataset",))
+            runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
+            if runs:
+                job = state.run()
+                state.set_value("open-run", job.id if job else next(iter(runs)))
+                state.kept("open-run", next(iter(runs)), list(runs))
+                st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(run_title(runs[id])), on_change=_chosen, args=("open-run",))
+                _colour()
+            _selection()
+        st.caption(":material/lock: Nothing leaves this machine.  \nResearch use, not for diagnosis.")
+
+
+def _chosen(key: str) -> None:
+    state.keep(key)
+    chosen = state.value(key)
+    state.open_dataset(chosen) if key == "open-dataset" else state.open_run(chosen)
+
+
+def _colour() -> None:
+    context = state.context()
+    if context is None:
+        return
+    options = list(context.columns)
+    if options:
+        state.kept("colour", options[0], options)
+        st.selectbox("Colour by", options, key="w-colour", format_func=text.plain, on_change=state.keep, args=("colour",),
+                     help="What the colours stand for on every page.")  # fmt: skip
+
+
+def colour_column() -> str | None:
+    """Name of the column the user colours by, or None when there is none."""
+    context = state.context()
+    if context is None or not context.columns:
+        return None
+    return state.kept("colour", next(iter(context.columns)), list(context.columns))
+
+
+def _selection() -> None:
+    from core.store import notes
+
+    chosen, data = state.selection(), state.dataset()
+    assert data is not None
+    st.markdown(f"**Selection: {len(chosen):,} of {len(data):,}**" + (f"  \n{text.label(chosen.source)}" if chosen.source else ""))
+    left, right = st.columns(2)
+    left.button("Clear", on_click=state.clear, disabled=not len(chosen), width="stretch")
+    right.button("Undo", on_click=state.undo, disabled=not state.can_undo(), width="stretch", help="Bring back the selection before this one.")
+    saved = notes.groups(state.workspace(), data.name)
+    with st.popover("Groups", width="stretch", icon=":material/group_work:"):
+        for name, rows in saved.items():
+            row = st.columns([4, 1], vertical_alignment="center")
+            row[0].button(f"{text.label(name, 30)} ({len(rows):,})", key=f"group-{name}", on_click=state.select, args=(rows, f"group {name}"), width="stretch")
+            row[1].button("", icon=":material/delete:", key=f"drop-{name}", help="Remove this group", on_click=notes.remove_group,
+                          args=(state.workspace(), data.name, name))  # fmt: skip
+        with st.form("save-group", border=False, clear_on_submit=True):
+            name = st.text_input("Save the selection as", placeholder="a name", disabled=not len(chosen), max_chars=60)
+            if st.form_submit_button("Save", disabled=not len(chosen), width="stretch"):
+                state.attempt(notes.save_group, state.workspace(), data.name, name, chosen.rows)
+                st.rerun()
+
+
+def need_run(what: str) -> state.Context:
+    """The open run, or a friendly empty page with one button; `what` completes "Here you will see ..."."""
+    context = state.context()
+    if context is None:
+        data = state.dataset()
+        st.markdown(f"Here you will see {what}. First " + ("train a method on your data." if data else "bring some data."))
+        st.page_link(page("train" if data else "data"), label="Train a method" if data else "Add data", icon=":material/arrow_forward:")
+        st.stop()
+    return context
+
+
+def head(title: str, sentence: str) -> None:
+    """The page's title and the one plain sentence: what this is and how far to trust it. `sentence` is our own text, names in it escaped."""
+    st.subheader(title, anchor=False)
+    st.markdown(sentence)
+
+
+def made_by_line(context: state.Context, extra: str = "") -> None:
+    """The line under a picture: what made it, so that it can be traced."""
+    job = context.job
+    parts = [text.label(context.data.name), f"run {job.id}", text.label(job.method), f"seed {job.seed}", f"n = {len(context.data):,}", extra]
+    st.caption(" · ".join(p for p in parts if p))
+
+
+def details(context: state.Context) -> None:
+    """Method, parameters, seed, versions: closed by default."""
+    with st.expander("Details: how this was made"):
+        slugs = context.ws.slugs(context.job.id)
+        made = context.ws.artifact(context.job.id, slugs[0]).made_by if slugs else None
+        st.json({"run": context.job.id, "method": context.job.method, "parameters": context.job.params, "seed": context.job.seed,
+                 "data": context.data.name, "data hash": context.data.hash[:16], **({"device": made.device, "version": made.version,
+                 "made": made.created, "seconds": made.seconds, "packages": made.packages} if made else {})}, expanded=2)  # fmt: skip
+
+

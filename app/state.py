@@ -1,0 +1,217 @@
+"""The only file that touches session state: which dataset, run and selection are open, and values of widgets across pages.
+
+Dataset, run and view are mirrored in the URL, so a link reopens the same picture; identifiers of cases never are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.columns import Column, columns
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The cases everyone looks at: int64 row ids of the open dataset, and `primary`, the one in the inspector. `source` says where it was made."""
+
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    primary: int | None = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a view draws from. `columns` are aligned to `data.rows`."""
+
+    ws: Workspace
+    data: Dataset
+    job: Job
+    columns: dict[str, Column]
+
+    def key(self, name: str) -> str:
+        """A widget key that belongs to this run."""
+        return f"{name}-{self.job.id}"
+
+
+@st.cache_resource(show_spinner=False)
+def _workspace(home: str) -> Workspace:
+    return Workspace()
+
+
+def workspace() -> Workspace:
+    from core.settings import Settings
+
+    return _workspace(str(Settings().home))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _dataset(home: str, id: str) -> Dataset:
+    return workspace().dataset(id)
+
+
+# -- what is open -----------------------------------------------------------------------------------------------------------------------
+def adopt_url() -> None:
+    """At the start of a session take dataset and run from the URL."""
+    if "dataset" not in st.session_state:
+        st.session_state["dataset"] = st.query_params.get("dataset")
+        st.session_state["run"] = st.query_params.get("run")
+        st.session_state["selection"] = Selection()
+        st.session_state["before"] = []
+    _repair()
+
+
+def _repair() -> None:
+    """Let go of a dataset or run that is no longer there; open the newest when nothing is open."""
+    ws = workspace()
+    entries = ws.catalogue.datasets()
+    names = [e["name"] for e in entries]
+    if st.session_state.get("dataset") not in names:
+        newest = next((j.dataset for j in ws.runs() if j.status == "done"), None)
+        st.session_state["dataset"] = next((e["name"] for e in entries if e["id"] == newest), names[-1] if names else None)
+        st.session_state["selection"] = Selection()
+    runs = {j.id for j in ws.runs(st.session_state["dataset"])} if names else set()
+    if st.session_state.get("run") not in runs:
+        done = [j.id for j in ws.runs(st.session_state["dataset"]) if j.status == "done"] if names else []
+        st.session_state["run"] = done[0] if done else None
+
+
+def mirror_url() -> None:
+    """Write what is open into the URL."""
+    for key in ("dataset", "run"):
+        value = st.session_state.get(key)
+        if value and st.query_params.get(key) != value:
+            st.query_params[key] = value
+        elif not value and key in st.query_params:
+            del st.query_params[key]
+
+
+def dataset_name() -> str | None:
+    return st.session_state.get("dataset")
+
+
+def dataset() -> Dataset | None:
+    name = dataset_name()
+    ws = workspace()
+    return _dataset(str(ws.home), ws.entry(name)["id"]) if name else None
+
+
+def open_dataset(name: str) -> None:
+    """Open another dataset: its newest finished run comes with it, the selection goes."""
+    if name != st.session_state.get("dataset"):
+        st.session_state["dataset"], st.session_state["run"] = name, None
+        st.session_state["selection"], st.session_state["before"] = Selection(), []
+        _repair()
+
+
+def run() -> Job | None:
+    id = st.session_state.get("run")
+    return workspace().catalogue.job(id) if id else None
+
+
+def open_run(id: str) -> None:
+    """Open a run, and its dataset with it; the selection stays when the dataset does."""
+    job = workspace().job(id)
+    names = {e["id"]: e["name"] for e in workspace().catalogue.datasets()}
+    open_dataset(names[job.dataset])
+    st.session_state["run"] = job.id
+
+
+def context() -> Context | None:
+    """The open dataset and finished run with all columns; None when either is missing."""
+    data, job = dataset(), run()
+    if data is None or job is None or job.status != "done":
+        return None
+    return Context(workspace(), data, job, columns(workspace(), data, job))
+
+
+def context_of(id: str) -> Context:
+    """As `context`, for another finished run of the open dataset."""
+    data = dataset()
+    assert data is not None
+    job = workspace().job(id)
+    return Context(workspace(), data, job, columns(workspace(), data, job))
+
+
+# -- the selection ----------------------------------------------------------------------------------------------------------------------
+def selection() -> Selection:
+    return st.session_state.get("selection", Selection())
+
+
+def select(rows: np.ndarray, source: str = "", mode: str = "set", primary: int | None = None) -> None:
+    """Select row ids; mode "add" and "remove" change the present selection. The one before can be brought back with `undo`."""
+    now = selection()
+    rows = np.asarray(rows, dtype=np.int64)
+    if mode == "add":
+        rows = np.union1d(now.rows, rows)
+    elif mode == "remove":
+        rows = np.setdiff1d(now.rows, rows)
+    if primary is None and now.primary is not None:
+        primary = now.primary
+    st.session_state["before"] = [*st.session_state.get("before", [])[-19:], now]
+    st.session_state["selection"] = Selection(rows, primary, source)
+
+
+def look_at(row: int) -> None:
+    """Put one case into the inspector without changing what is selected."""
+    now = selection()
+    st.session_state["selection"] = Selection(now.rows, int(row), now.source)
+
+
+def clear() -> None:
+    st.session_state["before"] = [*st.session_state.get("before", [])[-19:], selection()]
+    st.session_state["selection"] = Selection()
+
+
+def undo() -> None:
+    """The selection before the last change."""
+    if st.session_state.get("before"):
+        *st.session_state["before"], st.session_state["selection"] = st.session_state["before"]
+
+
+def can_undo() -> bool:
+    return bool(st.session_state.get("before"))
+
+
+# -- widgets that keep their value across pages -------------------------------------------------------------------------------------------
+def kept(key: str, default: Any, options: list[Any] | None = None) -> Any:
+    """The kept value of a widget, put into its key before it is drawn; pass `key=f"w-{key}", on_change=state.keep, args=(key,)` to the widget."""
+    value = st.session_state.get(f"kept-{key}", default)
+    if options is not None and value not in options:
+        value = default
+    st.session_state[f"w-{key}"] = value
+    return value
+
+
+def keep(key: str) -> None:
+    st.session_state[f"kept-{key}"] = st.session_state[f"w-{key}"]
+
+
+def value(key: str, default: Any = None) -> Any:
+    """The kept value of a widget drawn elsewhere."""
+    return st.session_state.get(f"kept-{key}", default)
+
+
+def set_value(key: str, value: Any) -> None:
+    st.session_state[f"kept-{key}"] = value
+
+
+def attempt(action: Any, *args: Any, **kw: Any) -> Any:
+    """Call `action`; a UserError is shown as its sentence (escaped) and gives None."""
+    from app.text import label
+
+    try:
+        return action(*args, **kw)
+    except UserError as e:
+        st.error(label(e, 600))
+        return None

@@ -1,0 +1,55 @@
+"""Every string that comes from a user or a file passes through here before it reaches the screen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
+
+
+def plain(value: object, limit: int = 60) -> str:
+    """`value` as one visible line of at most `limit` characters, control and bidirectional characters removed. For places that show text as it is."""
+    words = "".join(c if c.isprintable() and unicodedata.category(c) != "Cf" else " " for c in str(value))
+    words = " ".join(words.split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def label(value: object, limit: int = 60) -> str:
+    """As `plain`, with every markdown character escaped: for labels, captions, headings, messages."""
+    return _MARKDOWN.sub(r"\\\1", plain(value, limit))
+
+
+def chart(value: object, limit: int = 60) -> str:
+    """As `plain`, for Plotly text, which formats pseudo-HTML: angle brackets become their look-alikes."""
+    return plain(value, limit).replace("<", "‹").replace(">", "›")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for reading: two significant decimals, "not defined" for None and NaN, thousands separated."""
+    if value is None or value != value:
+        return "not defined"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.{digits}g}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, n: int = 0) -> str:
+    """"0.92 (0.89-0.95), n = 468"."""
+    words = number(value)
+    if value is not None and low is not None and high is not None and low == low:
+        words += f" ({number(low)}–{number(high)})"
+    return words + (f", n = {n:,}" if n else "")
+
+
+def duration(seconds: float | None) -> str:
+    """"about 2 min"; "a moment" below five seconds; "" when unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 5:
+        return "a moment"
+    if seconds < 90:
+        return f"about {round(seconds / 5) * 5:.0f} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60):.0f} min"
+    return f"about {seconds / 3600:.1f} h"

@@ -1,0 +1,101 @@
+"""Everything that is known about each row, as columns: the table's own, and what runs found. For colouring, filtering, statistics and export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from core.artifacts import AnomalyMaps, Clusters, Predictions
+from core.data.dataset import Dataset
+from core.store import notes
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+
+MANY = 30  # a text column with more different values than this is a name, not a category
+
+
+@dataclass(frozen=True)
+class Column:
+    """One value a row, aligned to `data.rows`. category: object array of words, None = missing; amount: float64, NaN = missing."""
+
+    name: str
+    values: np.ndarray
+    kind: Literal["category", "amount"]
+    source: str  # "data", "run" or "group"
+
+    def codes(self) -> tuple[np.ndarray, list[str]]:
+        """int64 codes (-1 = missing) and the words, most frequent first, of a category."""
+        code, words = pd.factorize(pd.Series(self.values))
+        order = np.argsort(-np.bincount(code[code >= 0], minlength=len(words)), kind="stable")
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return np.where(code >= 0, rank[np.maximum(code, 0)], -1) if len(order) else code, [str(words[j]) for j in order]
+
+
+def table_columns(data: Dataset) -> list[Column]:
+    """The table's columns, label first; file names and free text are left out."""
+    roles = {v: k for k, v in data.roles.items()}
+    first = [data.roles[r] for r in ("label", "domain", "split", "group") if r in data.roles]
+    found = []
+    for name in [*first, *(c for c in data.frame.columns if c not in first)]:
+        if roles.get(name) in ("file", "text"):
+            continue
+        series = data.frame[name]
+        numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+        if numeric and name not in first:
+            found.append(Column(name, series.to_numpy(dtype=float), "amount", "data"))
+        elif name in first or series.nunique() <= MANY:
+            words = [None if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in series]
+            found.append(Column(name, np.array(words, dtype=object), "category", "data"))
+    return found
+
+
+def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
+    """What a run and the runs built upon it found: groups, unusualness, predicted class."""
+    found = []
+    later = [j for j in ws.runs(job.dataset) if j.on_run == job.id and j.status == "done"]
+    for run in [job, *later]:
+        suffix = "" if run.id == job.id else f" ({run.method})"
+        for slug in ws.slugs(run.id):
+            artifact = ws.artifact(run.id, slug)
+            if isinstance(artifact, Clusters):
+                given = notes.cluster_names(ws, run.id)
+                words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
+                found.append(Column(f"group found{suffix}", _spread(data, artifact.rows, np.array(words, dtype=object)), "category", "run"))
+            elif isinstance(artifact, AnomalyMaps):
+                found.append(Column(f"unusualness{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+            elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
+                best = artifact.prob.argmax(1)
+                words = np.array([artifact.classes[j] for j in best], dtype=object)
+                found.append(Column(f"predicted{suffix}", _spread(data, artifact.rows, words), "category", "run"))
+                found.append(Column(f"confidence{suffix}", _spread(data, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
+    return found
+
+
+def group_columns(ws: Workspace, data: Dataset) -> list[Column]:
+    """Saved groups, each a yes/no column."""
+    return [
+        Column(f"group: {name}", np.where(np.isin(data.rows, rows), "in the group", "other").astype(object), "category", "group")
+        for name, rows in notes.groups(ws, data.name).items()
+    ]
+
+
+def columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, Column]:
+    """All columns by name, in the order to offer them: label, what the run found, saved groups, the rest of the table."""
+    table = table_columns(data)
+    found = [*table[:1], *(run_columns(ws, data, job) if job else []), *group_columns(ws, data), *table[1:]]
+    return {c.name: c for c in found}
+
+
+def _spread(data: Dataset, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`values` of `rows`, laid out over `data.rows`; None or NaN where a row has none."""
+    out = np.full(len(data), None if values.dtype == object else np.nan, dtype=values.dtype if values.dtype == object else float)
+    size = int(max(data.rows.max(initial=0), rows.max(initial=0))) + 1
+    place = np.full(size, -1)
+    place[rows] = np.arange(len(rows))
+    at = place[data.rows]
+    out[at >= 0] = values[at[at >= 0]]
+    return out

@@ -1,0 +1,108 @@
+"""Pictures of rows: uint8 arrays and PNG bytes. Grey stays grey; heat is laid over it with one scale and full transparency at zero."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+Array = np.ndarray
+HEAT = "inferno"  # perceptually even, readable in grey
+
+
+def drawable(data: Dataset) -> bool:
+    """Whether rows of this data can be drawn as pictures."""
+    return data.modality in ("image", "volume")
+
+
+def flat(image: Array) -> Array:
+    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two channels show the first."""
+    if image.ndim == 4:
+        image = image[:, image.shape[1] // 2]
+    shown = image[:3] if image.shape[0] >= 3 else np.repeat(image[:1], 3, axis=0)
+    return (np.clip(shown, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+
+
+def picture(data: Dataset, row: int, side: int = 0) -> Array:
+    """Row `row` as uint8 [H,W,3], enlarged to at least `side` pixels without smoothing when it is small."""
+    return enlarge(flat(data.of(np.array([row])).inputs()[0]), side)
+
+
+def enlarge(image: Array, side: int) -> Array:
+    """Whole-number enlargement so that the longer side reaches `side`; pixels stay sharp."""
+    factor = max(1, -(-side // max(image.shape[:2]))) if side else 1
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def thumbs(data: Dataset, rows: Array, tile: int = 64) -> Array:
+    """Small pictures uint8 [n,tile,tile,3] of `rows`, fitted into squares on black. Cost: one read and one resize each."""
+    from PIL import Image
+
+    out = np.zeros((len(rows), tile, tile, 3), np.uint8)
+    for start in range(0, len(rows), 512):
+        for i, image in enumerate(data.of(np.asarray(rows[start : start + 512])).inputs()):
+            made = Image.fromarray(flat(image))
+            made.thumbnail((tile, tile)) if max(made.size) > tile else None
+            grown = np.asarray(made)
+            factor = max(1, tile // max(grown.shape[:2]))
+            grown = grown.repeat(factor, axis=0).repeat(factor, axis=1)
+            y, x = (tile - grown.shape[0]) // 2, (tile - grown.shape[1]) // 2
+            out[start + i, y : y + grown.shape[0], x : x + grown.shape[1]] = grown
+    return out
+
+
+def overlay(image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT) -> Array:
+    """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the scale is the caller's, never per image."""
+    share = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)[..., None]
+    colour = _map(colours)((share[..., 0] * 255).astype(np.uint8))[..., :3] * 255
+    alpha = opacity * np.minimum(1.0, share * 2)
+    return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
+
+
+def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
+    """A signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full colour at ±`reach`."""
+    share = np.clip(value / max(reach, 1e-12), -1, 1)[..., None]
+    colour = np.where(share > 0, np.array([230, 159, 0]), np.array([86, 180, 233]))
+    alpha = opacity * np.abs(share)
+    return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
+
+
+def _map(name: str) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps[name]
+
+
+def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233)) -> Array:
+    """`image` with the edge of bool `mask` [H,W] drawn in `colour`; the inside stays untouched."""
+    from scipy.ndimage import binary_erosion
+
+    edge = mask & ~binary_erosion(mask)
+    out = image.copy()
+    out[edge] = colour
+    return out
+
+
+def generated(image: Array, side: int = 240) -> Array:
+    """A made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into its pixels."""
+    from PIL import Image, ImageDraw
+
+    made = Image.fromarray(enlarge(image, side))
+    draw = ImageDraw.Draw(made)
+    size = max(10, made.size[0] // 16)
+    draw.rectangle((0, made.size[1] - size - 6, made.size[0], made.size[1]), fill=(17, 17, 17))
+    draw.text((4, made.size[1] - size - 4), "GENERATED", fill=(230, 159, 0), font_size=size)
+    return np.asarray(made)
+
+
+def png(image: Array) -> bytes:
+    """uint8 [H,W,3] as PNG bytes without any metadata."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
