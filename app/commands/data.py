@@ -1,0 +1,80 @@
+"""data add, list, show, check, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import AsJson, say, workspace
+
+data_cli = typer.Typer(help="Your datasets: add, list, show, check, remove.", no_args_is_help=True)
+
+
+def register(cli: typer.Typer) -> None:
+    cli.add_typer(data_cli, name="data")
+
+
+def _words(found: dict[str, Any]) -> str:
+    lines = [f"{found['dataset']}: {found['n']} rows, {found['modality']}"]
+    lines += [f"  {c}: {k}" for c, k in found["labels"].items()]
+    lines += [f"  groups: {found['groups']}"] if found["groups"] else []
+    return "\n".join(lines + [f"  [{f['severity']}] {f['title']}: {f['words']}" for f in found["findings"]])
+
+
+def _described(name: str) -> dict[str, Any]:
+    from core.data.checks import check
+
+    from core.describe import dataset_json
+
+    data = workspace().dataset(name)
+    return dataset_json(data, check(data))
+
+
+@data_cli.command("add")
+def add(
+    path: Path,
+    name: Annotated[str | None, typer.Option(help="What to call it; the file's name by default.")] = None,
+    label: Annotated[str, typer.Option(help="The label column, or folder (sub-folder = class), or none.")] = "auto",
+    group: Annotated[str | None, typer.Option(help="The column that names the patient (or other group that must stay together).")] = None,
+    domain: Annotated[str | None, typer.Option(help="The column that names the hospital or scanner.")] = None,
+    text: Annotated[str | None, typer.Option(help="The column that holds text.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Import a file, zip or folder: all of it, or nothing and the reason."""
+    from core.data.readers import read
+
+    ws = workspace()
+    found = _described(ws.add(read(path, name=name, label=label, group=group, domain=domain, text=text, masks=masks)).name)
+    say(found, _words(found), json)
+
+
+@data_cli.command("list")
+def list_(json: AsJson = False) -> None:
+    """The datasets of the workspace."""
+    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])} for e in workspace().catalogue.datasets()]
+    words = "\n".join(f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed) or "No data yet: lightbox samples, or lightbox data add PATH."
+    say({"datasets": listed}, words, json)
+
+
+@data_cli.command("show")
+def show(name: str, json: AsJson = False) -> None:
+    """One dataset: its card and what the check finds."""
+    found = _described(name)
+    say(found, _words(found), json)
+
+
+@data_cli.command("check")
+def check(name: str, json: AsJson = False) -> None:
+    """Look a dataset over before use: balance, duplicates, leaks, blanks, missing values."""
+    found = _described(name)
+    say(found, _words(found), json)
+
+
+@data_cli.command("remove")
+def remove(name: str, json: AsJson = False) -> None:
+    """Remove a dataset and all its runs."""
+    workspace().remove_dataset(name)
+    say({"dataset": name, "removed": True}, f"Removed {name}.", json)

@@ -1,0 +1,188 @@
+"""train, runs, measure, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import AsJson, say, workspace
+from core.errors import UserError
+
+runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True)
+
+
+def register(cli: typer.Typer) -> None:
+    for command in (train, measure, export):
+        cli.command(command.__name__)(command)
+    cli.add_typer(runs_cli, name="runs")
+
+
+def finish(job: Any, as_json: bool) -> Any:
+    """Wait for a job with a progress line; UserError with its sentence when it did not end well."""
+    import sys
+
+    from core.jobs import queue
+
+    ws = workspace()
+
+    def tell(now: Any) -> None:
+        if not as_json and sys.stderr.isatty():
+            left = f", {now.eta:.0f} s left" if now.eta else ""
+            print(f"\r{now.phase or now.status:<30} {100 * (now.progress or 0):3.0f} %{left}    ", end="", file=sys.stderr)  # noqa: T201
+
+    done = queue.wait(ws, job.id, tell)
+    if not as_json and sys.stderr.isatty():
+        print(file=sys.stderr)  # noqa: T201
+    if done.status == "failed" and done.bug:
+        print(f"Run {done.id} failed: {done.error}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1)
+    if done.status != "done":
+        raise UserError(f"Run {done.id} {done.status}: {done.error}" if done.error else f"Run {done.id} was {done.status}.")
+    return done
+
+
+def train(
+    dataset: str,
+    method: str,
+    param: Annotated[list[str], typer.Option("-p", help="A parameter, KEY=VALUE; `lightbox methods` lists them.")] = [],  # noqa: B006 - typer's way
+    on: Annotated[str, typer.Option(help="The earlier run this one builds upon.")] = "",
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
+    json: AsJson = False,
+) -> None:
+    """Train a method on a dataset, in a process of its own."""
+    from core.describe import run_json
+    from core.jobs import queue
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
+    ws = workspace()
+    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device)
+    if wait:
+        job = finish(job, json)
+    found = run_json(ws, job)
+    say(found, _words(found), json)
+
+
+def _params(given: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs; the method's parameters turn the words into numbers."""
+    params: dict[str, Any] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"“{pair}” is not KEY=VALUE.")
+        params[key.strip()] = value.strip()
+    return params
+
+
+def _words(found: dict[str, Any]) -> str:
+    lines = [f"run {found['run']}: {found['method']} on {found['dataset']}, {found['status']}, {found['seconds']} s"]
+    lines += [found["error"]] if found["error"] else []
+    return "\n".join(lines + [f"  {a['name']}: {a['summary']}" for a in found["artifacts"]] + metric_lines(found["metrics"]))
+
+
+def metric_lines(metrics: list[dict[str, Any]]) -> list[str]:
+    from app.text import interval
+
+    return [f"  {m['name']:<32} {interval(m['value'], m['low'], m['high'], m['n'])} [{m['split']}] {m['note']}" for m in metrics]
+
+
+@runs_cli.callback()
+def runs(context: typer.Context, json: AsJson = False) -> None:
+    """Without a sub-command: the list of runs."""
+    if context.invoked_subcommand is None:
+        list_(json)
+
+
+@runs_cli.command("list")
+def list_(json: AsJson = False) -> None:
+    """All training runs, newest first."""
+    from core.jobs import queue
+
+    ws = workspace()
+    queue.reconcile(ws)
+    names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
+    listed = [{
+        "run": j.id, "dataset": names.get(j.dataset), "method": j.method, "status": j.status, "seed": j.seed, "progress": round(j.progress or 0, 3),
+        "seconds": round(j.seconds or 0, 2),
+    } for j in ws.runs()]  # fmt: skip
+    words = "\n".join(f"{r['run']}  {r['status']:<12} {r['method']:<18} {r['dataset']}" for r in listed) or "No runs yet: lightbox train DATASET METHOD."
+    say({"runs": listed}, words, json)
+
+
+def _one(id: str, json: bool) -> None:
+    from core.describe import run_json
+
+    ws = workspace()
+    found = run_json(ws, ws.job(id))
+    say(found, _words(found), json)
+
+
+@runs_cli.command("show")
+def show(id: str, json: AsJson = False) -> None:
+    """One run: state, parameters, artifacts, metrics."""
+    from core.jobs import queue
+
+    queue.reconcile(workspace())
+    _one(id, json)
+
+
+@runs_cli.command("cancel")
+def cancel(id: str, json: AsJson = False) -> None:
+    """Stop a run; it says so within two seconds."""
+    from core.jobs import queue
+
+    ws = workspace()
+    queue.wait(ws, queue.cancel(ws, id).id, timeout=30)
+    _one(id, json)
+
+
+@runs_cli.command("resume")
+def resume(id: str, wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True, json: AsJson = False) -> None:
+    """Go on with an interrupted, cancelled or failed run from its last checkpoint."""
+    from core.jobs import queue
+
+    job = queue.resume(workspace(), id)
+    if wait:
+        job = finish(job, json)
+    _one(job.id, json)
+
+
+@runs_cli.command("remove")
+def remove(id: str, json: AsJson = False) -> None:
+    """Remove a run and what was made from it."""
+    ws = workspace()
+    job = ws.job(id)
+    ws.remove_run(job.id)
+    say({"run": job.id, "removed": True}, f"Removed run {job.id}.", json)
+
+
+def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False) -> None:
+    """Measures of a run, with 95 % intervals and the split they are of: those named, or all that fit."""
+    from core.artifacts import Metrics
+    from core.describe import metric_json
+    from core.jobs import queue
+    from core.registry import measures as known
+
+    unknown = [m for m in measures or [] if m not in known()]
+    if unknown:
+        raise UserError(f"There is no measure “{unknown[0]}” (there are: {', '.join(known())}).")
+    ws = workspace()
+    maps = sorted(j.id for j in ws.catalogue.jobs(on_run=ws.job(run).id, kind="map", status="done"))
+    job = finish(queue.derive(ws, "measure", run, {"names": measures or [], "maps": maps}), json)
+    table = ws.artifact(job.id, "metrics")
+    assert isinstance(table, Metrics)
+    found = {"run": job.on_run, "metrics": metric_json(table)}
+    say(found, "\n".join(metric_lines(found["metrics"])) or "No measure fits this run.", json)
+
+
+def export(run: str, to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")], json: AsJson = False) -> None:
+    """Every artifact (.npy and json), and tables as Parquet and CSV with the original file names."""
+    from core.export import export_run
+
+    ws = workspace()
+    files = export_run(ws, run, to)
+    say({"run": ws.job(run).id, "folder": str(to), "files": [f.name for f in files]}, "\n".join(str(f) for f in files), json)

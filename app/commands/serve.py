@@ -1,0 +1,147 @@
+"""samples, demo, app, check, methods."""
+
+from __future__ import annotations
+
+import importlib.resources
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import AsJson, say, workspace
+from core.errors import UserError
+
+DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
+    ("digits", "pca", {"dimensions": 16}, None),
+    ("head-phantom", "strega", "quick look", None),
+    ("digits", "swav", "quick look", None),
+    ("digits", "kmeans", {}, 2),
+    ("digits", "gaussian_vae", "quick look", None),
+    ("head-phantom", "gaussian_vae", "quick look", None),
+    ("breast-cancer", "tabular_ncd", "quick look", None),
+)  # fmt: skip
+
+
+def register(cli: typer.Typer) -> None:
+    for command in (samples, demo, app, check, methods):
+        cli.command(command.__name__)(command)
+
+
+def samples(json: AsJson = False) -> None:
+    """Put the built-in samples into the workspace (those that are not there yet) and list them."""
+    from core.data.samples import SAMPLES, make
+
+    ws = workspace()
+    there = {e["name"] for e in ws.catalogue.datasets()}
+    for name in SAMPLES:
+        if name not in there:
+            ws.add(make(name), sample=True)
+    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"]} for e in ws.catalogue.datasets() if e["sample"]]
+    say({"samples": listed}, "\n".join(f"{s['dataset']:<16} {s['n']:>6} {s['modality']}" for s in listed), json)
+
+
+def demo(
+    serve: Annotated[bool, typer.Option(help="Serve the app when the first runs are done; the others go on beside it.")] = True,
+    port: int = 8501,
+    wait: Annotated[bool, typer.Option(help="Wait for every demo run.")] = False,
+) -> None:
+    """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
+    from core.jobs import queue
+    from core.registry import method_class
+
+    samples()
+    ws = workspace()
+    made: list[str] = []
+    for dataset, method, params, base in DEMO:
+        kind = method_class(method)
+        assert kind is not None
+        given = kind.presets[params] if isinstance(params, str) else dict(params)
+        given |= {"novel": "malignant"} if method == "tabular_ncd" and "novel" in kind.Params.model_fields else {}
+        entry = ws.entry(dataset)["id"]
+        same = [j for j in ws.runs(dataset) if j.method == method and j.dataset == entry and j.status in ("done", "queued", "running")]
+        if same:
+            made.append(same[0].id)
+            continue
+        if base is not None:
+            queue.wait(ws, made[base])
+        made.append(queue.train(ws, dataset, method, given, on=made[base] if base is not None else "").id)
+        typer.echo(f"training {method} on {dataset} (run {made[-1]})")
+        if len(made) == 1:
+            queue.wait(ws, made[0])
+            queue.wait(ws, queue.derive(ws, "map", made[0], {"how": "umap", "dims": 2}).id)
+    for id in made if wait else ():
+        job = queue.wait(ws, id)
+        typer.echo(f"{job.method} on {ws.entry(job.dataset)['name']}: {job.status} {job.error}")
+    if serve:
+        app(port=port)
+
+
+def app(port: int = 8501, host: str = "127.0.0.1") -> None:
+    """Serve the app. It listens on this machine only: there is no login, so other addresses are refused."""
+    from streamlit import __version__  # noqa: F401 - fails here, in words, rather than in the new process
+
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UserError(f"Lightbox has no login yet, so it serves this machine only; {host} is refused. Use 127.0.0.1, or a tunnel that you guard.")
+    workspace()
+    entry = Path(str(importlib.resources.files("app"))) / "main.py"
+    flags = {
+        "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
+        "server.maxUploadSize": 200, "server.allowedHosts": '["localhost","127.0.0.1","::1"]', "client.showErrorDetails": "type", "client.toolbarMode": "minimal",
+        "server.disconnectedSessionTTL": 600,
+    }  # fmt: skip
+    args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items())]
+    typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else host}:{port}")
+    sys.stdout.flush()
+    os.chdir(entry.parent.parent)
+    if os.name == "nt":
+        import subprocess
+
+        sys.exit(subprocess.call(args))
+    os.execv(sys.executable, args)
+
+
+def check(json: AsJson = False) -> None:
+    """Look at this machine: packages, processor, memory, disk, workspace, browser component."""
+    import platform
+    import shutil
+
+    import psutil
+    import torch
+
+    from app.components import latent_map
+
+    ws = workspace()
+    found = {
+        "python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, "memory_gib": round(psutil.virtual_memory().available / 2**30, 1),
+        "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1), "workspace": str(ws.home), "latent_map": latent_map.available(),
+        "datasets": len(ws.catalogue.datasets()), "runs": len(ws.runs()),
+    }  # fmt: skip
+    words = "\n".join(f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else 'none, training runs on the processor'}" for k, v in found.items())
+    say(found, words, json)
+
+
+def methods(
+    for_: Annotated[str | None, typer.Option("--for", help="Only methods that fit this dataset; why the others do not.")] = None, json: AsJson = False,
+) -> None:  # fmt: skip
+    """All methods and measures, with their parameters and bounds."""
+    from core import registry
+    from core.describe import measure_json, method_json
+
+    listed = [method_json(m) for m in registry.methods().values()] + [measure_json(m) for m in registry.measures().values()]
+    declined = {}
+    if for_:
+        from core.method import why_not
+
+        data = workspace().dataset(for_)
+        declined = {id: said for id, kind in registry.methods().items() if (said := why_not(kind, data))}
+        listed = [m for m in listed if m["kind"] == "method" and m["id"] not in declined]
+    words = [f"{m['id']:<24} {m['kind']:<8} {m['family']:<16} {m['title']}" for m in listed] + [f"{k:<24} does not fit: {v}" for k, v in declined.items()]
+    say({"methods": listed, **({"declined": declined} if for_ else {})}, "\n".join(words), json)

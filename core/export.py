@@ -1,0 +1,68 @@
+"""Taking results out: artifacts as .npy and json, tables as Parquet and CSV that name the original files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from core.artifacts import Embedding, Metrics
+from core.columns import run_columns
+from core.data.dataset import Dataset
+from core.describe import run_json
+from core.errors import UserError
+from core.store.catalogue import Job
+from core.store.files import write_json, write_with
+from core.store.workspace import Workspace
+
+
+def row_table(ws: Workspace, data: Dataset, job: Job | None, rows: np.ndarray | None = None) -> pd.DataFrame:
+    """One line a row (id, original file name, the table's columns, what the run found); of `rows` only, if given."""
+    frame = data.frame.copy()
+    frame.insert(0, "name", data.names())
+    for column in run_columns(ws, data, job) if job is not None else []:
+        frame[column.name] = column.values
+    frame = frame.reset_index()
+    return frame if rows is None else frame.set_index("row").loc[np.asarray(rows)].reset_index()
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """CSV text in which no text cell or header can be run as a formula by a spreadsheet: such cells start with an apostrophe."""
+    def safe(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+    frame = frame.rename(columns=lambda c: safe(str(c)))
+    texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
+    return frame.assign(**{c: frame[c].map(safe) for c in texts}).to_csv(index=False)
+
+
+def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
+    write_with(folder / f"{name}.parquet", lambda f: frame.astype({c: str for c in frame.columns if frame[c].dtype == object}).to_parquet(f, index=False))
+    write_with(folder / f"{name}.csv", lambda f: (f.write(csv(frame).encode()), None)[1])
+
+
+def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
+    """Every artifact of a run and of the maps and explanations made from it, and the tables. UserError when `folder` holds files already."""
+    job = ws.job(run)
+    if job.status != "done":
+        raise UserError(f"Run {job.id} is {job.status}; only a finished run can be exported.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} already holds files; name a new or empty folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    data = ws.dataset(job.dataset)
+    for made in [job, *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done")]:
+        for slug in ws.slugs(made.id):
+            target = folder / (slug if made.id == job.id else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}")
+            shutil.copytree(ws.folder(made.id) / "artifacts" / slug, target)
+            artifact = ws.artifact(made.id, slug)
+            if isinstance(artifact, Metrics):
+                write_table(pd.DataFrame(artifact.table), folder, target.name)
+            elif isinstance(artifact, Embedding):
+                names = artifact.axes or [f"axis {j + 1}" for j in range(artifact.z.shape[1])]
+                place = pd.DataFrame({"row": artifact.rows, "name": data.of(artifact.rows).names()})
+                write_table(pd.concat([place, pd.DataFrame(np.asarray(artifact.z), columns=names)], axis=1), folder, target.name)
+    write_table(row_table(ws, data, job), folder, "rows")
+    write_json(folder / "run.json", run_json(ws, job))
+    return sorted(p for p in folder.iterdir())
