@@ -1,0 +1,35 @@
+# Everything sets itself up from nothing but Python >= 3.11; `make demo` and `make test` are the two commands to know.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo app test lint bench setup component clean
+
+setup: $(VENV)/.ready component
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+component: $(VENV)/.ready
+	$(BIN)/python -m app.components.latent_map.build
+
+demo: setup
+	$(BIN)/lightbox demo
+
+app: setup
+	$(BIN)/lightbox app
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,176 @@
+"""Unusual cases: the score's histogram with a threshold, and the ranked gallery with heat laid over, on one scale for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import ACCENT, OKABE_ITO
+from app.state import Context
+from app.views._gallery import gallery, thumbs
+from core import pictures
+from core.artifacts import AnomalyMaps
+from core.store import notes
+from core.truth import abnormal, rates
+
+TITLE = "Unusual cases"
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def reach(home: str, run: str, slug: str) -> tuple[float, float]:
+    """The one heat scale of a run: from 0 (or the lowest value) to the 99.8th percentile of all pixels of at most 2,000 evenly taken cases."""
+    artifact = state.workspace().artifact(run, slug)
+    assert isinstance(artifact, AnomalyMaps)
+    assert artifact.map is not None
+    some = np.asarray(artifact.map[:: max(1, len(artifact.rows) // 2000)])
+    return float(min(0.0, some.min())), float(max(np.quantile(some, 0.998), 1e-9))
+
+
+def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
+    """The threshold a person set, else the one the method chose, else the 95th percentile."""
+    given = notes.threshold(context.ws, context.job.id)
+    if given:
+        return float(given["value"])
+    return float(artifact.threshold) if artifact.threshold is not None else float(np.quantile(artifact.score, 0.95))
+
+
+def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 160) -> np.ndarray:
+    """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth` outlines the mask."""
+    from PIL import Image
+
+    data = context.data
+    if artifact.map is None or data.modality != "image":
+        return thumbs(data, rows, tile)
+    low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
+    at = artifact.at(rows)
+    inputs = data.of(rows).inputs()
+    masks = data.of(rows).mask() if truth and data.masks is not None else None
+    out = np.zeros((len(rows), tile, tile, 3), np.uint8)
+    for i, position in enumerate(at):
+        made = pictures.flat(inputs[i])
+        if opacity > 0:
+            made = pictures.overlay(made, np.asarray(artifact.map[position]), low, high, opacity)
+        made = pictures.enlarge(made, tile)
+        if masks is not None and masks[i].any():
+            factor = made.shape[0] // masks[i].shape[0]
+            made = pictures.outline(made, masks[i].repeat(factor, 0).repeat(factor, 1))
+        out[i] = np.asarray(Image.fromarray(made).resize((tile, tile), Image.Resampling.NEAREST if made.shape[0] <= tile else Image.Resampling.BILINEAR))
+    return out
+
+
+def colour_bar(low: float, high: float, opacity: float) -> np.ndarray:
+    """The heat scale over mid grey, uint8 [18,360,3]."""
+    ramp = np.tile(np.linspace(low, high, 360), (18, 1))
+    return pictures.overlay(np.full((18, 360, 3), 90, np.uint8), ramp, low, high, opacity)
+
+
+def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float) -> go.Figure:
+    """Scores of `rows`, split by the truth where it is known, with the threshold as a line."""
+    truth, _ = abnormal(context.data)
+    score = np.asarray(artifact.score)[artifact.at(rows)]
+    edges = np.linspace(*np.quantile(score, [0, 0.998]), 41) if len(score) > 1 and np.ptp(score) > 0 else np.linspace(score.min() - 1, score.max() + 1, 11)
+    figure = go.Figure()
+    kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
+    if truth is not None:
+        known = truth[np.searchsorted(context.data.rows, rows)]
+        kinds = [("known normal", ~known, OKABE_ITO[1], ""), ("known abnormal", known, OKABE_ITO[0], "/")]
+    for name, mask, colour, shape in kinds:
+        count, _ = np.histogram(np.clip(score[mask], edges[0], edges[-1]), edges)
+        figure.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count, name=name, marker={"color": colour, "pattern": {"shape": shape}}, width=np.diff(edges))
+    figure.add_vline(at, line={"color": ACCENT, "width": 3}, annotation_text="threshold")
+    figure.update_layout(barmode="stack", height=230, margin={"l": 10, "r": 10, "t": 24, "b": 10}, bargap=0.02, legend={"orientation": "h", "y": 1.2},
+                         xaxis_title="unusualness (higher = more unusual)", yaxis_title="cases")  # fmt: skip
+    return figure
+
+
+def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> float:
+    """The threshold bench: slider, histogram, and what that threshold would mean at the clinic's own prevalence. Gives the threshold."""
+    score = np.asarray(artifact.score)[artifact.at(rows)]
+    low, high = float(score.min()), float(score.max())
+    if not high > low:
+        st.caption("Every case has the same score, so no threshold can part them.")
+        return high
+    start = min(max(threshold_of(artifact, context), low), high)
+    key = context.key("threshold")
+    state.kept(key, start)
+    at = st.slider("Threshold", low, high, key=f"w-{key}", step=(high - low) / 400, format="%.4g", on_change=state.keep, args=(key,),
+                   help=f"Cases above it count as unusual. The method’s own rule: {text.plain(artifact.rule or 'none')}.")  # fmt: skip
+    st.plotly_chart(histogram(artifact, context, rows, at), key=context.key("histogram"), config={"displayModeBar": False})
+    over = int((score > at).sum())
+    truth, why = abnormal(context.data)
+    if truth is None:
+        st.markdown(f"**{over:,} of {len(rows):,} cases** lie above the threshold. {text.label(why, 200)}")
+    else:
+        _consequences(score > at, truth[np.searchsorted(context.data.rows, rows)], over)
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    reason = left.text_input("Why this threshold", key=context.key("reason"), placeholder="e.g. agreed with Dr N., misses cost more", max_chars=120)
+    if right.button("Keep this threshold", width="stretch"):
+        notes.set_threshold(context.ws, context.job.id, at, reason)
+        st.toast("Threshold kept for this run.")
+    return at
+
+
+def _consequences(alarm: np.ndarray, truth: np.ndarray, over: int) -> None:
+    st.markdown(f"**{over:,} of {len(alarm):,} cases** lie above the threshold.")
+    prevalence = st.number_input("Abnormal cases per 100 in your clinic", 0.1, 99.9, 10.0, 1.0, key="prevalence",
+                                 help="How common the abnormality is where this would be used. Changes how often an alarm is right.") / 100  # fmt: skip
+    found = rates(alarm, truth)
+    sens, spec = found["sensitivity"], found["specificity"]
+    for cell, (name, r, help) in zip(st.columns(4), (
+        ("Found (sensitivity)", sens, "Share of the abnormal cases that raise an alarm"), ("Left in peace (specificity)", spec, "Share of the normal cases without an alarm"),
+    )):  # fmt: skip
+        cell.metric(name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}")
+        cell.caption(text.interval(r.value, r.low, r.high, r.n).partition(" ")[2])
+    if sens.value is not None and spec.value is not None:
+        right, wrong = prevalence * sens.value, (1 - prevalence) * (1 - spec.value)
+        missed = prevalence * (1 - sens.value)
+        ppv = text.number(right / (right + wrong)) if right + wrong > 0 else "not defined"
+        st.caption(f"Of 100 cases at that prevalence: about {100 * (right + wrong):.0f} alarms, {100 * right:.1f} of them right (an alarm is right with "
+                   f"probability {ppv}), and {100 * missed:.1f} abnormal cases missed.")  # fmt: skip
+
+
+def show(artifact: AnomalyMaps, context: Context) -> None:
+    """Threshold bench and ranked gallery."""
+    data = context.data
+    splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
+    top = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
+    part = top[0].segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key("part"), required=True,
+                                    help="test: never seen in training") if splits else "all"  # fmt: skip
+    order = top[1].segmented_control("First", ["most unusual", "least unusual", "near the threshold"], default="most unusual", key=context.key("order"), required=True)
+    heat = artifact.map is not None and data.modality == "image"
+    on = top[2].toggle("Heat (H)", True, key=context.key("heat"), help="Show where in the picture the model sees something unusual") if heat else False
+    opacity = top[3].slider("Opacity", 0.1, 1.0, 0.7, 0.05, key=context.key("opacity")) if heat else 0.0
+    rows = data.rows if part == "all" else data.part(str(part)).rows
+    chosen = state.selection()
+    if len(chosen) and st.checkbox(f"Only the {len(chosen):,} selected cases", key=context.key("only")):
+        rows = np.intersect1d(rows, chosen.rows)
+    rows = rows[np.isin(rows, artifact.rows)]
+    if not len(rows):
+        st.caption("None of these cases has a score.")
+        return
+    with st.container(border=True):
+        at = bench(artifact, context, rows)
+    score = np.asarray(artifact.score)[artifact.at(rows)]
+    rank = {"most unusual": -score, "least unusual": score, "near the threshold": np.abs(score - at)}[str(order)]
+    ranked = rows[np.argsort(rank, kind="stable")][:480]
+    if heat and on:
+        low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
+        bar, words = st.columns([1, 2], vertical_alignment="center")
+        bar.image(colour_bar(low, high, opacity), width="stretch")
+        words.caption(f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for all pictures of this run. Blue outline: the marked truth.")
+    over = score[np.argsort(rank, kind="stable")][:480] > at
+    flagged = set(ranked[over].tolist())
+    by_row = dict(zip(rows.tolist(), score.tolist()))
+    page_size, key = 18, context.key("ranked")
+    pages = -(-len(ranked) // page_size)
+    now = st.session_state.get(f"{key}-page", 1) - 1 if pages > 1 else 0
+    shown = ranked[now * page_size : (now + 1) * page_size]
+    images = None
+    if pictures.drawable(data):
+        images = overlays(artifact, context, shown, opacity if on else 0.0, truth=True)
+    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{text.number(by_row[int(r)])}" for r in ranked],
+            marked=lambda row: ":material/flag:" if row in flagged else None)  # fmt: skip
+    st.button(f"Select the {len(flagged):,} shown above the threshold", on_click=state.select, args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
+              disabled=not flagged)  # fmt: skip

@@ -1,0 +1,53 @@
+"""Train, validation and test parts: by patient where there is one, else stratified by label. 70/15/15 unless the data brings its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test"}
+SHARES = (0.7, 0.15, 0.15)
+
+
+def own_split(values: pd.Series) -> pd.Series | None:
+    """The data's own split in our words, or None when the column says anything else."""
+    words = values.astype(str).str.strip().str.lower().map(WORDS)
+    return None if words.isna().any() else words
+
+
+def make_split(n: int, labels: np.ndarray | None = None, groups: np.ndarray | None = None, seed: int = 0) -> tuple[np.ndarray, str]:
+    """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows all are "train"."""
+    if n < 10:
+        return np.full(n, "train"), "fewer than 10 rows: all are used for training"
+    rng = np.random.default_rng(seed)
+    if groups is not None and len(set(groups.tolist())) >= 3:
+        names, code = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
+        size = np.bincount(code)
+        side, filled = np.full(len(names), "train", dtype="<U5"), dict.fromkeys(("test", "val"), 0)
+        order = rng.permutation(len(names))
+        want = {"test": SHARES[2] * n, "val": SHARES[1] * n}
+        for g in order:  # each part takes the group while that brings it nearer to its share
+            for part in ("test", "val"):
+                if side[g] == "train" and abs(filled[part] + size[g] - want[part]) < abs(filled[part] - want[part]):
+                    side[g] = part
+                    filled[part] += size[g]
+        return side[code], f"70/15/15 by group: {len(names)} groups, none on two sides"
+    strata = np.zeros(n, dtype=int) if labels is None else np.unique(np.array([str(v) for v in labels]), return_inverse=True)[1]
+    split = np.full(n, "train", dtype="<U5")
+    for s in np.unique(strata):
+        rows = rng.permutation(np.flatnonzero(strata == s))
+        test, val = round(SHARES[2] * len(rows)), round(SHARES[1] * len(rows))
+        split[rows[:test]], split[rows[test : test + val]] = "test", "val"
+    return split, "70/15/15 by row" + ("" if labels is None else ", the same share of each class")
+
+
+def add_split(table: pd.DataFrame, roles: dict[str, str], seed: int = 0) -> tuple[pd.DataFrame, dict[str, str], str]:
+    """The table with a split column, the roles with "split", and the rule in words; a split the data brings is kept."""
+    if "split" in roles:
+        own = own_split(table[roles["split"]])
+        if own is not None:
+            return table.assign(**{roles["split"]: own}), roles, "the data's own split"
+    values = {r: table[roles[r]].to_numpy(dtype=object) if r in roles else None for r in ("label", "group")}
+    split, rule = make_split(len(table), values["label"], values["group"], seed)
+    name = "split" if "split" not in table else "part"
+    return table.assign(**{name: split}), {**roles, "split": name}, rule

@@ -1,0 +1,10 @@
+"""What an upload may be at most. One place; the screen shows these and tests try each."""
+
+UPLOAD_BYTES = 200 << 20  # through the browser
+FILE_BYTES = 2 << 30  # one file from disk
+MEMBERS = 20_000  # files in a zip or folder
+RATIO = 200  # unpacked : packed bytes of a zip member
+PIXELS = 25_000_000  # of one picture
+COLUMNS = 20_000
+ROWS = 2_000_000
+VALUES = 4 << 30  # bytes of all samples together
