@@ -155,7 +155,7 @@ class Run:
 
     def report(self, step: int, **scalars: Any) -> None:
         """Say how far training is (`step` of the batches' total) and the values of the curves, plain floats or 0-d tensors."""
-        self.report_to(step + 1, self._total, scalars)
+        self.report_to(step + 1, self._total, {k: v.detach() if hasattr(v, "detach") else v for k, v in scalars.items()})
 
     # -- checkpoints ----------------------------------------------------------------------------------------------------------------
     def checkpoint(self, done: int) -> None:

@@ -1,0 +1,137 @@
+"""What the two variational autoencoders share: the training in two phases, the abilities and the artifacts. Only their latent differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
+from core.data.scaling import Standardise
+from core.method import Method, Params, Takes, param
+from core.store.state import nested, taken
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+TAKES = Takes(("image", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=6e-8)
+PRESETS: dict[str, dict[str, Any]] = {"quick look": {"epochs": 15}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "width": 24}}
+
+
+class VAEParams(Params):
+    """Parameters of both."""
+
+    latent: int = param(16, "Number of latent axes: how many knobs the model may use.", ge=2, le=256)
+    epochs: int = param(30, "Passes over the training cases.", ge=1, le=2000)
+    batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
+    learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
+    width: int = param(12, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
+    classifier: bool = param(True, "Where there are labels, train a classifier on the latent together with the autoencoder for the last third of the epochs.")
+    classifier_weight: float = param(1.0, "Weight of the classifier's loss.", ge=0, le=100, advanced=True)
+
+
+class VAE(Method):
+    """Base of the two; a subclass gives the network, the KL term and how a latent is read off."""
+
+    Params = VAEParams
+    takes = TAKES
+
+    def make(self, classes: int) -> torch.nn.Module:
+        raise NotImplementedError
+
+    def loss_of(self, out: Any) -> torch.Tensor:
+        """The KL term [b]."""
+        raise NotImplementedError
+
+    # -- training -------------------------------------------------------------------------------------------------------------------
+    def fit(self, data: Dataset, run: Run) -> None:
+        import torch
+        from torch.nn import functional as F
+
+        p, train = self.params, data.part("train")
+        self.shape, self.scale = tuple(data.shape), Standardise.fit(train)
+        known = len(np.unique(train.labels[train.labels >= 0]))
+        self.class_names = data.classes if p.classifier and known >= 2 else []
+        self.net = self.make(len(self.class_names))
+        optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
+        net = run.setup(self.net, optimiser)
+        self.scale.to(run.where)
+        joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names else p.epochs
+        for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
+            joint = batch.epoch >= joint_from
+            for group in optimiser.param_groups:  # the joint phase trains at half the rate, as the paper does
+                group["lr"] = p.learning_rate * (0.5 if joint else 1.0)
+            x = self.scale(batch.x)
+            out = net(x)
+            reconstruction = self.reconstruction(out[0], x)
+            kl = self.loss_of(out).mean()
+            loss = reconstruction + p.beta * kl
+            scalars = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+            if out[3] is not None:
+                labelled = batch.y >= 0
+                wrong = F.cross_entropy(out[3][labelled], batch.y[labelled]) if labelled.any() else out[3].sum() * 0
+                loss = loss + (p.classifier_weight * wrong if joint else 0.0 * wrong)
+                scalars |= {"classifier": wrong} if joint else {}
+            run.step(loss, clip=5.0)
+            run.report(batch.step, **scalars)
+
+    def reconstruction(self, back: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Squared error summed over a case, halved and divided by the noise variance 0.01 of pictures (1 for standardised tables); mean over cases."""
+        return (back - x).square().flatten(1).sum(1).mean() * (0.5 / (0.01 if x.ndim > 2 else 1.0))
+
+    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:
+        raise NotImplementedError
+
+    def latent(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean latent and its second quantity (sd or concentration) of inputs in the dataset's scale."""
+        raise NotImplementedError
+
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        self.to(run.where)
+        z, spread, back, score = run.map(lambda x: (*(pair := self.latent(x)), self.decode(pair[0]), self.score(x)), data)
+        yield self.model(data)
+        yield self.embedding(data, z, spread)
+        if data.modality == "image":
+            yield Images(rows=data.rows, name="reconstruction", image=back)
+        maps = np.abs(data.inputs() - back).mean(1) if data.modality == "image" else None
+        val = score[data.splits == "val"]
+        threshold = float(np.quantile(val, 0.95)) if len(val) else None
+        yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="reconstruction error")
+        if self.class_names:
+            yield Predictions(rows=data.rows, prob=run.map(self.predict, data), classes=list(self.class_names))
+
+    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    def able(self, ability: str) -> bool:
+        return ability != "predict" or bool(self.class_names)
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.latent(x)[0]
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return self.scale.back(self.net.decoder(z))
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.classifier(self.embed(x)).softmax(1)
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean squared reconstruction error of the (standardised) input, per row."""
+        return (self.net.decoder(self.embed(x)) - self.scale(x)).square().flatten(1).mean(1)
+
+    def to(self, device: Any) -> None:
+        super().to(device)
+        self.scale.to(device)
+
+    def state(self) -> dict[str, Any]:
+        return {**nested("net", self.net.state_dict()), **self.scale.state(), "shape": list(self.shape), "class_names": list(self.class_names)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])
+        self.scale = Standardise.restore(state)
+        self.net = self.make(len(self.class_names))
+        self.net.load_state_dict(taken("net", state))
+        self.net.eval()

@@ -1,0 +1,134 @@
+"""Variational autoencoders for pictures of any size and for tables: one forward call gives all that a loss needs.
+
+The convolution unit follows the lung-lesion VAE (conv 3x3 without bias, GELU, batch norm); the number of halvings comes from the picture's size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def unit(a: int, b: int, stride: int = 1) -> nn.Sequential:
+    """conv 3x3 (no bias) -> GELU -> BatchNorm."""
+    return nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.GELU(), nn.BatchNorm2d(b))
+
+
+class Encoder(nn.Module):
+    """[b,C,H,W] in [0,1] -> features [b,width*16]; tables [b,d] -> [b,width*16]."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.out = width * 16
+        if len(shape) == 1:
+            self.body = nn.Sequential(
+                nn.Linear(shape[0], self.out), nn.GELU(), nn.BatchNorm1d(self.out), nn.Linear(self.out, self.out), nn.GELU(), nn.BatchNorm1d(self.out),
+            )  # fmt: skip
+            return
+        channels, height, breadth = shape
+        layers, c = [unit(channels, width)], width
+        while min(height, breadth) > 4:
+            layers += [unit(c, min(4 * width, 2 * c), 2)]
+            c = min(4 * width, 2 * c)
+            height, breadth = -(-height // 2), -(-breadth // 2)
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * height * breadth, self.out), nn.GELU(), nn.BatchNorm1d(self.out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+class Decoder(nn.Module):
+    """[b,d] -> the input's shape; pictures through a sigmoid, tables as they are."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, latent: int) -> None:
+        super().__init__()
+        self.shape, hidden = shape, width * 16
+        if len(shape) == 1:
+            self.body = nn.Sequential(
+                nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, shape[0]),
+            )  # fmt: skip
+            return
+        sizes = [shape[1:]]
+        while min(sizes[-1]) > 4:
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+        self.sizes = sizes[::-1]
+        self.first = min(4 * width, width * 2 ** (len(sizes) - 1))
+        h, w = self.sizes[0]
+        self.start = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, self.first * h * w), nn.GELU())
+        c, steps = self.first, []
+        for k in range(len(self.sizes) - 1):
+            following = max(width, min(4 * width, width * 2 ** (len(sizes) - 2 - k)))
+            steps.append(unit(c, following))
+            c = following
+        self.steps = nn.ModuleList(steps)
+        self.last = nn.Conv2d(c, shape[0], 3, 1, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        if len(self.shape) == 1:
+            return self.body(z)
+        x = self.start(z).unflatten(1, (self.first, *self.sizes[0]))
+        for size, step in zip(self.sizes[1:], self.steps):
+            x = step(F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False))
+        return torch.sigmoid(self.last(x))
+
+
+class Classifier(nn.Module):
+    """Small MLP on the latent: [b,d] -> logits [b,k]."""
+
+    def __init__(self, latent: int, classes: int, hidden: int = 64, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Dropout(dropout), nn.Linear(hidden, classes))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.body(z)
+
+
+class GaussianVAE(nn.Module):
+    """forward(x) -> (reconstruction, mu [b,d], logvar [b,d], logits [b,k] or None); z = mu + sd * noise in training."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, latent: int, classes: int = 0) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(shape, width), Decoder(shape, width, latent)
+        self.head = nn.Linear(self.encoder.out, 2 * latent)
+        self.classifier = Classifier(latent, classes) if classes else None
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.head(self.encoder(x)).chunk(2, dim=1)
+        return mu, logvar.clamp(-8, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        mu, logvar = self.encode(x)
+        z = mu + torch.randn_like(mu) * (0.5 * logvar).exp() if self.training else mu
+        return self.decoder(z), mu, logvar, self.classifier(mu) if self.classifier is not None else None
+
+
+class DirichletVAE(nn.Module):
+    """forward(x) -> (reconstruction, z [b,d] on the simplex, alpha [b,d], logits or None); z ~ Dir(alpha), implicit reparameterised gradients."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, latent: int, classes: int = 0) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(shape, width), Decoder(shape, width, latent)
+        self.head = nn.Linear(self.encoder.out, latent)
+        self.classifier = Classifier(latent, classes) if classes else None
+
+    def alpha(self, x: Tensor) -> Tensor:
+        """Concentrations, softplus of the head, kept within [1e-3, 1e3]: below it the gamma gradients are NaN."""
+        return F.softplus(self.head(self.encoder(x)).float()).clamp(1e-3, 1e3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        alpha = self.alpha(x)
+        z = torch.distributions.Dirichlet(alpha).rsample() if self.training else alpha / alpha.sum(1, keepdim=True)
+        return self.decoder(z), z, alpha, self.classifier(alpha / alpha.sum(1, keepdim=True)) if self.classifier is not None else None
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, var) || N(0, 1)) per row, summed over dimensions [b]."""
+    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(1)
+
+
+def dirichlet_kl(p: Tensor, t: Tensor) -> Tensor:
+    """KL(Dir(p) || Dir(t)) per row [b], closed form; p [b,d], t [b,d] or [d]."""
+    total_p, total_t = p.sum(-1), t.sum(-1)
+    const = torch.lgamma(total_p) - torch.lgamma(total_t) + (torch.lgamma(t) - torch.lgamma(p)).sum(-1)
+    return const + ((p - t) * (torch.digamma(p) - torch.digamma(total_p)[..., None])).sum(-1)
