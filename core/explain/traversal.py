@@ -1,0 +1,188 @@
+"""Paths through the latent space of an opened model, what the decoder shows along them, and how far from real cases they lead.
+
+`model` is a fitted Method with `embed` and `decode`; `embedding` its latent coordinates. On the simplex every path stays on it: setting one
+coordinate to v scales the others to sum to 1 - v. Everything here is deterministic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Embedding, Traversal
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def decoded(model: Any, z: np.ndarray) -> np.ndarray:
+    """Inputs float32 [b,*input] decoded from z [b,d]."""
+    import torch
+
+    with torch.no_grad():
+        return model.decode(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32))).float().numpy()
+
+
+def predicted(model: Any, x: np.ndarray) -> np.ndarray | None:
+    """Class probabilities [b,k] of inputs, or None when the model does not predict."""
+    import torch
+
+    if "predict" not in model.abilities:
+        return None
+    with torch.no_grad():
+        return model.predict(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))).float().numpy()
+
+
+def place(embedding: Embedding, row: int) -> np.ndarray:
+    """Latent coordinates [d] of a row. UserError when the run does not hold it."""
+    at = embedding.at(np.array([row]))
+    if not len(at):
+        raise UserError(f"Row {row} is not among the cases of this run.")
+    return np.array(embedding.z[at[0]], dtype=np.float32)
+
+
+def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.ndarray:
+    """z [d] with one coordinate set; on the simplex the others are scaled so that the sum stays 1 and value is kept within [0, 0.999]."""
+    out = z.copy()
+    if embedding.geometry == "simplex":
+        value = float(np.clip(value, 0.0, 0.999))
+        rest = 1.0 - out[axis]
+        out *= (1.0 - value) / max(float(rest), 1e-9)
+    out[axis] = value
+    return out
+
+
+def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
+    """Ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0 to 0.95 on the simplex."""
+    if embedding.geometry == "simplex":
+        return 0.0, 0.95
+    low, high = np.quantile(np.asarray(embedding.z[:, axis]), [0.01, 0.99])
+    room = 0.1 * (high - low)
+    return float(low - room), float(high + room)
+
+
+def axis(model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, steps: int = 9) -> Traversal:
+    """The case with one coordinate moved over its reach, the others kept."""
+    start = place(embedding, row)
+    values = np.linspace(*reach(embedding, axis), steps)
+    path = np.stack([turned(embedding, start, axis, v) for v in values])
+    name = embedding.axes[axis] if embedding.axes else f"axis {axis + 1}"
+    return _made(model, data, embedding, [row], path, values, name)
+
+
+def between(model: Any, data: Dataset, embedding: Embedding, row_a: int, row_b: int, steps: int = 9) -> Traversal:
+    """The straight line between two cases; its ends decode to their reconstructions exactly. A convex mix stays on the simplex."""
+    a, b = place(embedding, row_a), place(embedding, row_b)
+    share = np.linspace(0, 1, steps)
+    path = np.stack([a if s == 0 else b if s == 1 else (1 - s) * a + s * b for s in share]).astype(np.float32)
+    return _made(model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}")
+
+
+def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarray, float]:
+    """Unit vector [d] that parts `label` from the rest (logistic regression on standardised training coordinates) and its AUC on held-out cases."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+
+    if label not in data.classes:
+        raise UserError(f"There is no class “{label}” (there are: {', '.join(data.classes[:20])}).")
+    whole = data.of(embedding.rows)
+    yes, z = whole.labels == data.classes.index(label), np.asarray(embedding.z, dtype=np.float64)
+    fit, held = (whole.splits == "train") & (whole.labels >= 0), (whole.splits != "train") & (whole.labels >= 0)
+    if yes[fit].all() or not yes[fit].any():
+        raise UserError(f"“{label}” cannot be told from the rest: the training part holds only one side.")
+    mean, sd = z[fit].mean(0), np.maximum(z[fit].std(0), 1e-9)
+    fitted = LogisticRegression(max_iter=1000).fit((z[fit] - mean) / sd, yes[fit])
+    normal = fitted.coef_[0] / sd
+    score = roc_auc_score(yes[held], ((z[held] - mean) / sd) @ fitted.coef_[0]) if held.any() and yes[held].any() and not yes[held].all() else float("nan")
+    return (normal / np.linalg.norm(normal)).astype(np.float32), float(score)
+
+
+def toward_label(model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int = 9) -> Traversal:
+    """From the case along the direction of a class, up to where the middle case of that class lies (at least two standard deviations)."""
+    way, score = direction(data, embedding, label)
+    start, z = place(embedding, row), np.asarray(embedding.z)
+    along = z @ way
+    goal = np.median(along[data.of(embedding.rows).labels == data.classes.index(label)])
+    length = max(float(goal - start @ way), 2 * float(along.std()))
+    values = np.linspace(0, length, steps)
+    path = start + values[:, None] * way
+    if embedding.geometry == "simplex":
+        path = np.clip(path, 0, None)
+        path /= path.sum(1, keepdims=True)
+    held = "not defined" if score != score else f"{score:.2f}"
+    return _made(model, data, embedding, [row], path.astype(np.float32), values, f"towards “{label}” (the direction parts held-out cases with AUC {held})")
+
+
+def _made(model: Any, data: Dataset, embedding: Embedding, rows: list[int], path: np.ndarray, values: np.ndarray, name: str) -> Traversal:
+    frames = decoded(model, path)
+    return Traversal(
+        rows=np.array(rows), path=path.astype(np.float32), frames=frames, value=np.asarray(values, dtype=float), axis=name,
+        distance=distance_percentile(data, embedding, path), near=nearest(embedding, path, 3), output=predicted(model, frames),
+    )  # fmt: skip
+
+
+def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
+    """Mean absolute change of the decoded input when an axis is turned from 2 sd below to 2 sd above its mean, over `anchors` cases: [d].
+
+    On the simplex: from 0 to 0.5. Constant decoders give 0. Cost: 2 d anchors decodings, in one batch an axis.
+    """
+    z = np.asarray(embedding.z, dtype=np.float32)
+    some = z[np.linspace(0, len(z) - 1, min(anchors, len(z))).astype(int)]
+    mean, sd = z.mean(0), z.std(0)
+    out = np.zeros(z.shape[1])
+    for j in range(z.shape[1]):
+        low, high = (0.0, 0.5) if embedding.geometry == "simplex" else (mean[j] - 2 * sd[j], mean[j] + 2 * sd[j])
+        ends = [decoded(model, np.stack([turned(embedding, a, j, v) for a in some])) for v in (low, high)]
+        out[j] = np.abs(ends[1] - ends[0]).mean()
+    return out
+
+
+def nearest(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray:
+    """Row ids int64 [b,k] of the real cases nearest to latent points z [b,d]."""
+    from scipy.spatial.distance import cdist
+
+    order = np.argsort(cdist(z, np.asarray(embedding.z)), axis=1, kind="stable")[:, :k]
+    return np.asarray(embedding.rows)[order]
+
+
+def distance_percentile(data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000) -> np.ndarray:
+    """Distance of points z [b,d] to the nearest training case, as percentile 0..100 of such distances of held-out cases (training cases' own,
+    each to its nearest other, when nothing is held out). Coordinates are divided by their training sd. At most `most` training cases are used."""
+    from scipy.spatial import cKDTree
+
+    split = data.of(embedding.rows).splits
+    every = np.asarray(embedding.z, dtype=np.float64)
+    train = every[split == "train"]
+    train = train[:: max(1, len(train) // most)]
+    sd = np.maximum(train.std(0), 1e-9)
+    tree = cKDTree(train / sd)
+    held = every[split != "train"]
+    own = tree.query(held / sd)[0] if len(held) >= 20 else tree.query(train / sd, k=2)[0][:, 1]
+    return np.searchsorted(np.sort(own), tree.query(np.asarray(z) / sd)[0]) / len(own) * 100
+
+
+def save_frames(made: Traversal, folder: Path) -> list[Path]:
+    """Write frame_00.png ... (marked GENERATED), strip.png, traversal.gif and path.json; tables get path.json only. Gives the files."""
+    from PIL import Image
+
+    from core import pictures
+    from core.store.files import write_bytes, write_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    if made.frames.ndim >= 4:
+        images = [pictures.generated(pictures.flat(f), 240) for f in np.asarray(made.frames)]
+        for k, image in enumerate([*images, np.concatenate(images, 1)]):
+            files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
+            write_bytes(files[-1], pictures.png(image))
+        first, *others = [Image.fromarray(i) for i in images]
+        first.save(folder / "traversal.gif", save_all=True, append_images=[*others, *others[-2::-1]], duration=200, loop=0)
+        files.append(folder / "traversal.gif")
+    write_json(folder / "path.json", {
+        "axis": made.axis, "rows": made.rows, "values": made.value, "path": made.path, "distance_percentile": made.distance, "nearest_rows": made.near,
+        "output": made.output, "generated": True, **({"frames": made.frames} if made.frames.ndim == 2 else {}),
+    })  # fmt: skip
+    return [*files, folder / "path.json"]

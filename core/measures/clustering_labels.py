@@ -1,0 +1,80 @@
+"""Agreement of found groups with labels: Hungarian-matched accuracy, purity, NMI, AMI, ARI. Matching is fitted on the counted cases and says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import Artifact, Clusters, Metric
+from core.measure import Measure, bootstrap
+from core.measuring import held_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def contingency(cluster: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Counts [clusters, classes] of two label arrays."""
+    a, b = np.unique(cluster, return_inverse=True)[1], np.unique(truth, return_inverse=True)[1]
+    table = np.zeros((a.max() + 1, b.max() + 1), int)
+    np.add.at(table, (a, b), 1)
+    return table
+
+
+def accuracy(cluster: np.ndarray, truth: np.ndarray) -> float:
+    """Share of cases right under the best one-to-one matching of groups and classes; unmatched groups count as wrong."""
+    from scipy.optimize import linear_sum_assignment
+
+    table = contingency(cluster, truth)
+    rows, columns = linear_sum_assignment(-table)
+    return float(table[rows, columns].sum() / table.sum())
+
+
+def purity(cluster: np.ndarray, truth: np.ndarray) -> float:
+    """Share of cases that have their group's commonest class; rises with the number of groups, so never read alone."""
+    table = contingency(cluster, truth)
+    return float(table.max(1).sum() / table.sum())
+
+
+class ClusteringLabels(Measure):
+    id = "clustering_labels"
+    title = "Agreement with the labels"
+    takes = (Clusters,)
+    labels = True
+    help = "Accuracy: groups matched one-to-one to classes. ARI and AMI are 0 for random groups and 1 for perfect ones; NMI and purity rise with the number of groups."
+
+    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+        (clusters,) = artifacts
+        assert isinstance(clusters, Clusters)
+        part, at = held_out(data, clusters.rows)
+        whole = data.of(clusters.rows[at])
+        label, truth = np.asarray(clusters.label)[at], whole.labels
+        groups = whole.groups.astype(str) if whole.groups is not None else None
+        wanted = truth >= 0
+        found = self._table(label[wanted], truth[wanted], part, "all", groups[wanted] if groups is not None else None, rng)
+        if any(clusters.known) and not all(clusters.known):
+            novel_names = {c for c in data.classes if c not in {n for n, k in zip(clusters.names, clusters.known) if k}}
+            novel = np.isin(truth, [data.classes.index(c) for c in novel_names]) & wanted
+            for name, side in (("novel classes", novel), ("known classes", wanted & ~novel)):
+                if side.sum() >= 5:
+                    found += self._table(label[side], truth[side], part, name, groups[side] if groups is not None else None, rng)
+        return found
+
+    @staticmethod
+    def _table(label: np.ndarray, truth: np.ndarray, part: str, group: str, patients: np.ndarray | None, rng: np.random.Generator) -> list[Metric]:
+        from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
+
+        if len(truth) < 5:
+            return []
+        lone = np.where(label < 0, label.max(initial=0) + 1 + np.arange(len(label)), label)  # a case in no group stands alone, and so counts as wrong
+        scores = {
+            "group accuracy": lambda i: accuracy(lone[i], truth[i]), "purity": lambda i: purity(lone[i], truth[i]),
+            "NMI": lambda i: normalized_mutual_info_score(truth[i], lone[i]), "AMI": lambda i: adjusted_mutual_info_score(truth[i], lone[i]),
+            "ARI": lambda i: adjusted_rand_score(truth[i], lone[i]),
+        }  # fmt: skip
+        found = []
+        for name, score in scores.items():
+            low, high = bootstrap(score, len(truth), rng, patients, 100) if name != "AMI" else (None, None)  # AMI's chance term is slow
+            found.append(Metric(name, float(score(np.arange(len(truth)))), low, high, part, group, len(truth)))
+        return found

@@ -1,0 +1,55 @@
+"""How well the unusualness score parts abnormal from normal cases: AUROC, average precision, F1 at the best threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import AnomalyMaps, Artifact, Metric
+from core.measure import Measure, bootstrap
+from core.measuring import held_out
+from core.truth import abnormal
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def f1_max(truth: np.ndarray, score: np.ndarray) -> float:
+    """Largest F1 over all thresholds (an oracle: the threshold is picked on these very cases)."""
+    order = np.argsort(-score, kind="stable")
+    hits, said = np.cumsum(truth[order]), np.arange(1, len(truth) + 1)
+    last = np.r_[score[order][1:] != score[order][:-1], True]  # a threshold takes all equal scores together
+    return float((2 * hits[last] / (said[last] + truth.sum())).max())
+
+
+class ImageAnomaly(Measure):
+    id = "image_anomaly"
+    title = "Finding abnormal cases"
+    takes = (AnomalyMaps,)
+    help = "AUROC: how often an abnormal case scores above a normal one (0.5 is chance). AP: how clean the top of the list is (chance is the share of abnormal cases)."
+
+    def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
+        truth, why = abnormal(data)
+        return why if truth is None else None
+
+    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        (maps,) = artifacts
+        assert isinstance(maps, AnomalyMaps)
+        part, at = held_out(data, maps.rows)
+        known, _ = abnormal(data)
+        assert known is not None
+        truth, score = known[np.searchsorted(data.rows, maps.rows[at])], np.asarray(maps.score)[at]
+        if truth.all() or not truth.any():
+            return [Metric("case AUROC", None, split=part, n=len(at), note="the held-out cases are all normal or all abnormal")]
+        groups = data.of(maps.rows[at]).groups
+        found = []
+        for name, value in (("case AUROC", roc_auc_score), ("case average precision", average_precision_score), ("case F1 (best threshold, oracle)", f1_max)):
+            def one(i: np.ndarray, value=value) -> float:
+                return float(value(truth[i], score[i])) if truth[i].any() and not truth[i].all() else float("nan")
+
+            low, high = bootstrap(one, len(at), rng, groups.astype(str) if groups is not None else None, 200)
+            found.append(Metric(name, one(np.arange(len(at))), low, high, part, n=len(at)))
+        return found

@@ -1,0 +1,101 @@
+"""Probes: can a simple reader tell the classes from the latent coordinates? Fitted on the training part, counted on validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import Artifact, Embedding, Metric
+from core.measure import Measure, bootstrap
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+DRAWS = 300
+
+
+def auc(truth: np.ndarray, prob: np.ndarray, classes: np.ndarray) -> float:
+    """Area under the ROC curve; with several classes the mean of one against the rest over those present. NaN when undefined."""
+    from scipy.stats import rankdata
+
+    found = []
+    for j, c in enumerate(classes):
+        if len(classes) == 2 and j == 0:
+            continue
+        yes = truth == c
+        if yes.any() and not yes.all():
+            rank = rankdata(prob[:, j])
+            found.append((rank[yes].sum() - yes.sum() * (yes.sum() + 1) / 2) / (yes.sum() * (~yes).sum()))
+    return float(np.mean(found)) if found else float("nan")
+
+
+class _Probe(Measure):
+    """Shared: split the embedding by the dataset's parts, fit, count on each held-out part with intervals by patient."""
+
+    takes = (Embedding,)
+    labels = True
+
+    def reader(self, z: np.ndarray, y: np.ndarray, metric: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Fit on z, y; gives a function z -> (predicted class codes, probabilities over the sorted classes of y)."""
+        raise NotImplementedError
+
+    def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
+        trained = data.part("train").labels
+        if len(np.unique(trained[trained >= 0])) < 2:
+            return "the training part holds one class only"
+        return None
+
+    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+        (embedding,) = artifacts
+        assert isinstance(embedding, Embedding)
+        whole = data.of(embedding.rows)
+        y, z, split, groups = whole.labels, np.asarray(embedding.z), whole.splits, whole.groups
+        fit = np.flatnonzero((split == "train") & (y >= 0))
+        read, classes = self.reader(z[fit], y[fit], embedding.metric), np.unique(y[fit])
+        found = []
+        for part in ("val", "test"):
+            at = np.flatnonzero((split == part) & (y >= 0))
+            if len(at) < 2:
+                continue
+            truth, (said, prob) = y[at], read(z[at])
+            g = groups[at].astype(str) if groups is not None else None
+            right = said == truth
+            low, high = bootstrap(lambda i, right=right: right[i].mean(), len(at), rng, g, DRAWS)
+            found.append(Metric(f"{self.name} accuracy", float(right.mean()), low, high, part, n=len(at)))
+            value = auc(truth, prob, classes)
+            if value == value:
+                low, high = bootstrap(lambda i, t=truth, p=prob: auc(t[i], p[i], classes), len(at), rng, g, DRAWS)
+                found.append(Metric(f"{self.name} AUC", value, low, high, part, n=len(at)))
+        return found
+
+
+class LinearProbe(_Probe):
+    id = "linear_probe"
+    title = "Linear probe"
+    name = "linear probe"
+    help = "How well a straight-line reader tells the classes apart from the latent coordinates. Higher is better; compare with the same figure for principal components."
+
+    def reader(self, z: np.ndarray, y: np.ndarray, metric: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(z, y)
+        return lambda x: (fitted.predict(x), fitted.predict_proba(x))
+
+
+class KnnProbe(_Probe):
+    id = "knn_probe"
+    title = "Nearest-neighbour probe"
+    name = "20-neighbour probe"
+    help = "How often the vote of a case's 20 nearest training cases in latent space names its class. Higher is better."
+
+    def reader(self, z: np.ndarray, y: np.ndarray, metric: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        from core.neighbours import prepared
+
+        fitted = KNeighborsClassifier(min(20, len(z))).fit(prepared(z, metric), y)
+        return lambda x: (fitted.predict(prepared(x, metric)), fitted.predict_proba(prepared(x, metric)))

@@ -1,0 +1,50 @@
+"""How well pictures are redrawn: squared error relative to always drawing the mean training picture, and structural similarity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import Artifact, Images, Metric
+from core.measure import Measure, bootstrap
+from core.measuring import held_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+class Reconstruction(Measure):
+    id = "reconstruction"
+    title = "Reconstruction"
+    takes = (Images,)
+    help = "Error of the redrawn picture as a share of the error of always drawing the average picture (lower is better), and similarity of structure (1 is perfect)."
+
+    def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
+        (images,) = artifacts
+        assert isinstance(images, Images)
+        if images.role != "reconstruction" or images.image.shape[1:] != data.shape:
+            return "these pictures are no reconstructions of the input"
+        return None
+
+    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+        import torch
+        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+        (images,) = artifacts
+        assert isinstance(images, Images)
+        part, at = held_out(data, images.rows)
+        at = at[:2000]
+        mean = data.part("train").inputs().mean(0)
+        x, back = data.of(images.rows[at]).inputs(), np.asarray(images.image[at])
+        error = np.square(x - back).reshape(len(at), -1).mean(1)
+        base = np.square(x - mean).reshape(len(at), -1).mean(1)
+        low, high = bootstrap(lambda i: float(error[i].mean() / max(base[i].mean(), 1e-12)), len(at), rng, draws=300)
+        value = float(error.mean() / max(base.mean(), 1e-12))
+        found = [Metric("reconstruction error (share of the mean picture's)", value, low, high, part, n=len(at), higher_is_better=False)]
+        if data.modality == "image" and min(data.shape[1:]) >= 11:
+            like = ssim(torch.from_numpy(back), torch.from_numpy(x), data_range=1.0, reduction="none")
+            like = np.asarray(like).reshape(len(at), -1).mean(1)
+            low, high = bootstrap(lambda i: float(like[i].mean()), len(at), rng, draws=300)
+            found.append(Metric("structural similarity", float(like.mean()), low, high, part, n=len(at)))
+        return found

@@ -1,0 +1,55 @@
+"""Running measures on what a run gave: each measure meets every combination of artifacts of the types it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from core.artifacts import Artifact, Metric, Metrics
+from core.data.dataset import Dataset
+from core.measure import Measure
+from core.registry import measures
+
+
+def measure(data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] | None, seed: int = 0) -> Metrics:
+    """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name says why it is not defined; others are silent."""
+    found: list[Metric] = []
+    asked = measures() if names is None else {n: measures()[n] for n in names}
+    for one in asked.values():
+        if names is None and not one.cheap:
+            continue
+        candidates = [[(slug, a) for slug, a in artifacts.items() if isinstance(a, kind)] for kind in one.takes]
+        for combination in product(*candidates):
+            made = _one(one, data, [a for _, a in combination], seed, names is not None)
+            several = any(len(c) > 1 for c in candidates)
+            place = ", ".join(slug for slug, _ in combination if several)
+            found += [replace(m, name=f"{m.name} [{place}]") if place else m for m in made]
+        if names is not None and not all(candidates):
+            missing = ", ".join(k.__name__ for k, c in zip(one.takes, candidates) if not c)
+            found.append(Metric(one.id, None, note=f"this run gives no {missing}", higher_is_better=None))
+    return Metrics.of(found, data.rows)
+
+
+def _one(one: Measure, data: Dataset, given: list[Artifact], seed: int, asked: bool) -> list[Metric]:
+    why = None
+    if one.labels and len(data.classes) < 2:
+        why = "there are no labels of at least two classes"
+    elif one.masks and data.masks is None:
+        why = "there are no masks"
+    why = why or one.declines(data, *given)
+    if why:
+        return [Metric(one.id, None, note=why, higher_is_better=None)] if asked else []
+    return one.compute(data, *given, rng=np.random.default_rng(seed))
+
+
+def held_out(data: Dataset, rows: np.ndarray) -> tuple[str, np.ndarray]:
+    """(split name, positions in `rows`) that a number should be of: test, else val, else all."""
+    split = dict(zip(data.rows.tolist(), data.splits))
+    of = np.array([split.get(int(r), "") for r in rows])
+    for name in ("test", "val"):
+        if (of == name).sum() >= 5:
+            return name, np.flatnonzero(of == name)
+    return "all", np.arange(len(rows))

@@ -1,0 +1,53 @@
+"""Nearest neighbours in latent space, computed once per embedding and shared by maps, measures and galleries."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from core.store.files import write_array
+
+EXACT = 50_000  # rows up to which the search is exact; above it an HNSW graph (M = 32) is searched
+
+
+def prepared(z: np.ndarray, metric: str) -> np.ndarray:
+    """float32 rows in which Euclidean order is the metric's order: unit length for cosine."""
+    z = np.ascontiguousarray(z, dtype=np.float32)
+    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if metric == "cosine" else z
+
+
+def neighbours(z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest other rows of each row: positions int64 [n,k] and Euclidean distances float32 [n,k] (of unit rows for cosine), near first.
+
+    k is cut to n - 1. Cost: O(n^2 d) up to 50,000 rows. `cache` is a folder; what was computed with a larger k is reused.
+    """
+    k = min(k, len(z) - 1)
+    x = prepared(z, metric)
+    name = hashlib.sha256(x.tobytes() + str(x.shape).encode()).hexdigest()[:24]
+    if cache is not None:
+        stored = sorted(cache.glob(f"{name}-*-index.npy"), key=lambda p: int(p.name.split("-")[1]))
+        for path in stored:
+            if int(path.name.split("-")[1]) >= k:
+                index, distance = np.load(path, mmap_mode="r"), np.load(path.with_name(path.name.replace("index", "distance")), mmap_mode="r")
+                return np.asarray(index[:, :k]).astype(np.int64), np.asarray(distance[:, :k])
+    index, distance = _search(x, k)
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        write_array(cache / f"{name}-{k}-distance.npy", distance)
+        write_array(cache / f"{name}-{k}-index.npy", index.astype(np.int32))
+    return index, distance
+
+
+def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
+
+    search = faiss.IndexFlatL2(x.shape[1]) if len(x) <= EXACT else faiss.IndexHNSWFlat(x.shape[1], 32)
+    search.add(x)
+    square, index = search.search(x, k + 1)
+    itself = index == np.arange(len(x))[:, None]
+    itself[~itself.any(1), -1] = True  # among exact copies a row may not find itself: drop its farthest instead
+    first = itself.argmax(1)
+    keep = np.arange(k + 1)[None] != first[:, None]
+    return index[keep].reshape(len(x), k).astype(np.int64), np.sqrt(np.maximum(square[keep].reshape(len(x), k), 0))
