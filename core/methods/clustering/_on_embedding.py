@@ -1,0 +1,63 @@
+"""What the clustering methods share: they work on the latent coordinates of an earlier run, fit on its training rows, and name no one's class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Artifact, Clusters, Embedding
+from core.method import Method, Takes
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+TAKES = Takes(("image", "volume", "table", "text", "series"), on=("Embedding",), min_rows=5, trains=False)
+
+
+class OnEmbedding(Method):
+    """Base: `learn(z)` on the training rows' coordinates [n,d], `assign(z)` gives (label [m] int64, prob [m,k] or None)."""
+
+    takes = TAKES
+    gives = (Clusters,)
+
+    def learn(self, z: np.ndarray, run: Run) -> None:
+        raise NotImplementedError
+
+    def assign(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        raise NotImplementedError
+
+    def coordinates(self, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """(row ids, float64 coordinates) of the rows of `data` that the earlier run holds; unit length where its metric is cosine."""
+        embedding = next(a for a in run.on.values() if isinstance(a, Embedding))
+        at = embedding.at(data.rows)
+        z = np.asarray(embedding.z, dtype=np.float64)[at]
+        if embedding.metric == "cosine":
+            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+        return np.asarray(embedding.rows)[at], z
+
+    def fit(self, data: Dataset, run: Run) -> None:
+        self.curve: dict[str, list[float]] = {}
+        self.learn(self.coordinates(data.part("train"), run)[1], run)
+        run.report(0)
+
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        rows, z = self.coordinates(data, run)
+        label, prob = self.assign(z)
+        yield Clusters(rows=rows, name="groups", label=label.astype(np.int64), prob=None if prob is None else prob.astype(np.float32), curve=self.curve)
+
+
+def best_k(z: np.ndarray, fit: Any, most: int, rng: np.random.Generator, check: Any) -> tuple[int, dict[str, list[float]]]:
+    """The number of groups with the best mean silhouette over 2..most on at most 2,000 rows, and the curve."""
+    from sklearn.metrics import silhouette_score
+
+    some = z if len(z) <= 2000 else z[rng.choice(len(z), 2000, replace=False)]
+    ks = list(range(2, min(most, len(some) - 1) + 1))
+    scores = []
+    for k in ks:
+        check()
+        label = fit(some, k)
+        scores.append(float(silhouette_score(some, label)) if len(np.unique(label)) > 1 else -1.0)
+    return ks[int(np.argmax(scores))], {"k": [float(k) for k in ks], "silhouette": scores}

@@ -1,0 +1,41 @@
+"""Augmentation of picture batches on the device, by kornia. Grey pictures get brightness, contrast, gamma and noise in place of hue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+
+def views(shape: tuple[int, ...], strength: float = 1.0, flip: bool = False, crop: int = 0, scale: tuple[float, float] = (0.35, 1.0)) -> Callable[[Tensor], Tensor]:
+    """A function [b,C,H,W] in [0,1] -> one augmented view in [0,1], of side `crop` if given. It draws from torch's global generator.
+
+    Below 24 pixels only slight turns, shifts and zooms: crops of such small pictures no longer show what they are of. Left-right flips are off
+    by default, since sides matter in medicine.
+    """
+    import kornia.augmentation as K
+
+    channels, height, width = shape
+    small = min(height, width) < 24
+    steps: list[Any] = []
+    if small:
+        steps.append(K.RandomAffine(degrees=12 * strength, translate=(0.12 * strength, 0.12 * strength), scale=(1 - 0.15 * strength, 1 + 0.15 * strength), p=1.0))
+    else:
+        steps.append(K.RandomResizedCrop((crop or height, crop or width), scale=scale, ratio=(0.85, 1.18)))
+        steps.append(K.RandomRotation(10 * strength, p=0.5))
+    if flip:
+        steps.append(K.RandomHorizontalFlip(p=0.5))
+    if channels == 3:
+        steps.append(K.ColorJitter(0.4 * strength, 0.4 * strength, 0.4 * strength, 0.1 * strength, p=0.8))
+        steps.append(K.RandomGrayscale(p=0.2))
+    else:
+        steps.append(K.RandomBrightness((1 - 0.25 * strength, 1 + 0.25 * strength), p=0.5))
+        steps.append(K.RandomContrast((1 - 0.3 * strength, 1 + 0.3 * strength), p=0.5))
+        steps.append(K.RandomGamma((1 - 0.3 * strength, 1 + 0.4 * strength), p=0.3))
+    if not small:
+        side = max(3, min(height, width) // 10 | 1)
+        steps.append(K.RandomGaussianBlur((side, side), (0.1, 1.5), p=0.3))
+    steps.append(K.RandomGaussianNoise(std=0.05 * strength, p=0.3))
+    made = K.AugmentationSequential(*steps, data_keys=["input"])
+    return lambda x: made(x).clamp(0, 1)

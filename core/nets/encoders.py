@@ -1,0 +1,56 @@
+"""A small convolutional encoder for pictures from 8 to 256 pixels: the stem of the self-supervised methods."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvEncoder(nn.Module):
+    """[b,C,H,W] -> [b,4*width]: conv-BN-ReLU, halved until at most 4 pixels remain, averaged. Any size of crop may be given."""
+
+    def __init__(self, shape: tuple[int, ...], width: int = 16) -> None:
+        super().__init__()
+        channels, side = shape[0], min(shape[1:])
+        self.out = 4 * width
+        layers: list[nn.Module] = self._unit(channels, width, 1)
+        c, halvings = width, 0
+        while side > 4 or halvings < 2:
+            following = min(4 * width, 2 * c)
+            layers += self._unit(c, following, 2)
+            c, side, halvings = following, -(-side // 2), halvings + 1
+            if halvings == 2 and side <= 4:
+                break
+        layers += self._unit(c, self.out, 1)
+        self.body = nn.Sequential(*layers)
+
+    @staticmethod
+    def _unit(a: int, b: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x).mean((2, 3))
+
+
+class SwAVNet(nn.Module):
+    """Encoder, projection head and prototypes. forward(views) -> (z [v*b,p] unit length, scores [v*b,K]); views: list of [b,C,h,w]."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, projection: int, prototypes: int) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(shape, width)
+        hidden = self.encoder.out
+        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, projection))
+        self.prototypes = nn.Linear(projection, prototypes, bias=False)
+
+    def forward(self, views: list[Tensor]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        z = F.normalize(self.head(torch.cat([self.encoder(v) for v in views])), dim=1)
+        return z, self.prototypes(z)
+
+    def normalise(self) -> None:
+        """Prototypes to unit length, as before every step."""
+        import torch
+
+        with torch.no_grad():
+            self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
