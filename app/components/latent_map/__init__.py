@@ -1,0 +1,119 @@
+"""The latent map as a Streamlit component: typed arrays go to the browser, a polygon or one row comes back.
+
+Nothing else is sent: the server turns the polygon into rows (`inside`). The bundle is built by `build.py`; without it `available()` is False
+and the page falls back to Plotly, with a note.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.palette import CIVIDIS
+
+HERE = Path(__file__).parent
+BUNDLE = HERE / "dist" / "latent_map.js"
+WORDS_MOST = 20_000  # points up to which hover words are sent
+TILES_MOST = 2_500  # thumbnails in the sprite sheet
+
+
+def available() -> bool:
+    """Whether the bundle has been built."""
+    return BUNDLE.exists()
+
+
+def _component() -> Any:
+    import streamlit as st
+
+    return st.components.v2.component(
+        "lightbox_latent_map", html="<div></div>", css=(HERE / "latent_map.css").read_text(), js=BUNDLE.read_text(), isolate_styles=True,
+    )  # fmt: skip
+
+
+_registered: Any = None
+
+
+def unit(xy: np.ndarray) -> np.ndarray:
+    """xy [n,2] moved and scaled, aspect kept, into [-0.95, 0.95]: the space the component draws and lassos in."""
+    xy = np.asarray(xy, dtype=np.float32)[:, :2]
+    low, high = xy.min(0), xy.max(0)
+    return (xy - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-9) * np.float32(0.95)
+
+
+def inside(xy: np.ndarray, polygon: list[list[float]]) -> np.ndarray:
+    """bool [n]: which points lie in the polygon (even-odd rule), both in the component's space. O(n) within the polygon's box."""
+    from matplotlib.path import Path as Outline
+
+    corners = np.asarray(polygon, dtype=float)
+    box = ((xy >= corners.min(0)) & (xy <= corners.max(0))).all(1)
+    found = np.zeros(len(xy), bool)
+    found[box] = Outline(corners).contains_points(xy[box])
+    return found
+
+
+def sprite_sheet(thumbs: np.ndarray) -> tuple[bytes, int]:
+    """Thumbnails uint8 [m,t,t,3] as one PNG and its number of columns."""
+    from PIL import Image
+
+    m, t = thumbs.shape[:2]
+    columns = max(1, int(np.ceil(np.sqrt(m))))
+    lines = -(-m // columns)
+    sheet = np.zeros((lines * columns, t, t, 3), np.uint8)
+    sheet[:m] = thumbs
+    out = io.BytesIO()
+    Image.fromarray(sheet.reshape(lines, columns, t, t, 3).transpose(0, 2, 1, 3, 4).reshape(lines * t, columns * t, 3)).save(out, "PNG")
+    return out.getvalue(), columns
+
+
+def pack(head: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
+    """One message: length of the json head (uint32), the head, then the arrays, each starting at a multiple of 8 bytes."""
+    text = json.dumps(head, separators=(",", ":")).encode()
+    out = bytearray(len(text).to_bytes(4, "little") + text)
+    for array in arrays:
+        out += bytes(-len(out) % 8)
+        out += np.ascontiguousarray(array).tobytes()
+    return bytes(out)
+
+
+def message(
+    xy: np.ndarray, code: np.ndarray, *, kind: str, names: list[str], palette: list[str], selected: np.ndarray, height: int, title: str,
+    words: list[str] | None, sprite: tuple[bytes, int, int, np.ndarray] | None, stamp: str,
+) -> bytes:  # fmt: skip
+    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the lowest)."""
+    n = len(xy)
+    head: dict[str, Any] = {"n": n, "kind": kind, "height": height, "title": title, "labels": [], "stamp": stamp, "alt": f"Map of {n} cases coloured by {title}"}
+    if kind == "amount":
+        there = code[np.isfinite(code)]
+        low, high = (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
+        shown = np.nan_to_num(np.clip((code - low) / max(high - low, 1e-12), 0, 1))
+        head |= {"scale": CIVIDIS, "low": f"{low:.3g}", "high": f"{high:.3g}", "names": []}
+    else:
+        shown = code
+        counts = np.bincount(code.astype(int), minlength=len(names))
+        middles = [np.median(xy[code == j], axis=0) for j in range(min(len(names), 12)) if counts[j]]
+        shown_names = [names[j] for j in range(min(len(names), 12)) if counts[j]]
+        head |= {"palette": palette, "names": names, "counts": counts.tolist(),
+                 "labels": [{"text": t, "x": float(m[0]), "y": float(m[1])} for t, m in zip(shown_names, middles)]}  # fmt: skip
+    arrays = [xy[:, 0].astype("<f4"), xy[:, 1].astype("<f4"), shown.astype("<f4"), selected.astype(np.uint8)]
+    if words is not None and n <= WORDS_MOST:
+        head["words"] = words
+    if sprite is not None:
+        png, tile, columns, index = sprite
+        head |= {"tile": tile, "columns": columns, "spriteBytes": len(png)}
+        arrays += [index.astype("<i4"), np.frombuffer(png, np.uint8)]
+    return pack(head, arrays)
+
+
+def latent_map(data: bytes, height: int, key: str) -> dict[str, Any] | None:
+    """Draw the map; gives the last event: {"kind": "lasso", "polygon", "mode"}, {"kind": "click", "index"}, {"kind": "category", "code"} or
+    {"kind": "clear"}, each with an "id" that grows; None before the first."""
+    global _registered
+    if _registered is None:
+        _registered = _component()
+    result = _registered(data=data, key=key, height=height, default={"event": None}, on_event_change=lambda: None)
+    event = result.get("event") if result is not None else None
+    return dict(event) if event else None
