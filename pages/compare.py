@@ -1,3 +1,53 @@
+"""Compare: two runs side by side on the same cases, one selection for both, and what moved."""
+
+import numpy as np
 import streamlit as st
 
-st.write('compare')
+from app import progress, shell, state, text
+from app.views import _map
+from app.views._gallery import gallery
+from app.views.metrics import table
+from core.artifacts import Embedding, Metrics
+from core.errors import UserError
+from core.explain.moved import neighbour_change
+from core.jobs.tasks import find
+
+left = shell.need_run("two runs side by side")
+others = [j for j in left.ws.runs(left.job.dataset) if j.status == "done" and j.id != left.job.id and any(s.startswith("embedding") for s in left.ws.slugs(j.id))]
+shell.head("Compare", "Two runs on the same cases. A selection in one map is the same cases in the other.")
+if not others:
+    st.info("There is only one run with a latent space on this data. Train another to compare.")
+    st.page_link(shell.page("train"), label="Train another", icon=":material/arrow_forward:")
+    st.stop()
+titles = {j.id: text.plain(shell.run_title(j)) for j in others}
+picked = st.selectbox("Beside", list(titles), format_func=titles.get, key=left.key("beside"))
+right = state.context_of(picked)
+for cell, context in zip(st.columns(2), (left, right)):
+    with cell:
+        st.markdown(f"**{text.label(shell.run_title(context.job))}**")
+        job = progress.derived("map", {"how": "umap", "dims": 2}, context)
+        if job is not None and job.status == "done":
+            made = context.ws.artifact(job.id, "map")
+            name = shell.colour_column()
+            _map.draw(made, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
+            st.caption(_map.reading(made))
+        elif job is not None:
+            progress.live(job.id, key=f"map-{context.job.id}")
+tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
+with tabs[0]:
+    try:
+        rows, change = neighbour_change(find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding))
+        order = np.argsort(-change, kind="stable")[:60]
+        st.markdown(f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second run. These changed company most:")
+        gallery(left, rows[order], "moved", captions=[f"{c:.0%} new" for c in change[order]], across=10, page_size=20)
+        st.button("Select these", on_click=state.select, args=(rows[order], "changed company most"))
+    except UserError as e:
+        st.caption(text.label(e, 300))
+with tabs[1]:
+    for cell, context in zip(st.columns(2), (left, right)):
+        for slug in context.ws.slugs(context.job.id):
+            artifact = context.ws.artifact(context.job.id, slug)
+            if isinstance(artifact, Metrics):
+                cell.dataframe(table(artifact)[["measure", "value", "of", "group"]], hide_index=True)
+with tabs[2]:
+    _map.panels(left, "compare-selection")

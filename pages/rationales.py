@@ -1,3 +1,52 @@
-import streamlit as st
+"""Rationales: what in the input moved the model's result."""
 
-st.write('rationales')
+import numpy as np
+import streamlit as st
+from app.pin import pin_button
+
+from app import progress, shell, state, text
+from app.views import attributions
+from app.views._gallery import inspector
+from app.views.traverse import opened
+from core.errors import UserError
+from core.explain.attribution import HOW, targets, ways
+from core.report import figures
+
+context = shell.need_run("what in a case moved the model’s result")
+shell.head("Rationales", "What in the input moved the model’s result. It shows what the model used, which need not be what matters medically.")
+try:
+    offered = dict(targets(opened(str(context.ws.home), context.job.id)[0]))
+except UserError:
+    offered = {}
+if not offered or context.data.modality == "text":
+    st.info("This run has no model that can be asked why. Choose a run of principal components or a variational autoencoder.")
+    st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
+    st.stop()
+main, side = st.columns([4, 1])
+with main:
+    a, b, c = st.columns([3, 3, 2], vertical_alignment="bottom")
+    target = a.selectbox("Explain", list(offered), format_func=lambda t: text.plain(offered[t]), key=context.key("target"))
+    how = b.selectbox("By", ways(context.data), format_func=lambda h: HOW[h].split(":")[0], key="how-why", help="\n\n".join(text.label(HOW[h], 200) for h in ways(context.data)))
+    chosen, row = state.selection(), state.selection().primary
+    test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
+    sets = {"24 test cases": test[:24], "the case in the inspector": np.array([row] if row is not None else []), f"the selection ({len(chosen):,})": chosen.rows[:500]}
+    which = c.selectbox("For", [k for k, r in sets.items() if len(r)], key=context.key("which"))
+    spec = {"how": how, "target": target, "rows": sets[which].tolist()}
+    job = progress.derived("explain", spec, context, start=False)
+    if job is None or job.status == "failed":
+        st.caption("Larger sets run as a job; you may leave this page meanwhile.")
+        if st.button("Show why", type="primary"):
+            progress.derived("explain", spec, context)
+            st.rerun()
+        if job is not None:
+            progress.bar(job)
+    elif job.status != "done":
+        progress.live(job.id, key="why-job")
+    else:
+        found = context.ws.artifact(job.id, next(s for s in context.ws.slugs(job.id) if s.startswith("attributions")))
+        attributions.show(found, context)
+        shell.made_by_line(context, f"{how}, {text.label(target)}")
+        pin_button(lambda: figures.attribution_figure(context.data, found, found.rows[:8]), context, f"Why: {offered[target]}", "why")
+with side:
+    inspector(context)
+shell.details(context)

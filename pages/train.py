@@ -1,3 +1,16 @@
+"""Train: the methods that fit this data, why the others do not, and one form."""
+
 import streamlit as st
 
-st.write('train')
+from app import shell, state
+from app.views import _train
+
+shell.head("Train", "Choose what you want to learn from your data. Training runs on this machine and goes on when you close the browser.")
+data = state.dataset()
+if data is None:
+    st.markdown("First bring some data.")
+    st.page_link(shell.page("data"), label="Add data", icon=":material/arrow_forward:")
+    st.stop()
+kind = _train.choose(data)
+if kind is not None:
+    _train.start(kind, data)

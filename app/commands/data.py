@@ -25,7 +25,6 @@ def _words(found: dict[str, Any]) -> str:
 
 def _described(name: str) -> dict[str, Any]:
     from core.data.checks import check
-
     from core.describe import dataset_json
 
     data = workspace().dataset(name)

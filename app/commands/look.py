@@ -60,9 +60,8 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """What in the input moved the result, for some rows."""
-    from core.explain.attribution import HOW, targets
-
     from core.artifacts import Attributions, Model
+    from core.explain.attribution import HOW, targets
     from core.jobs import queue
     from core.jobs.tasks import find
 

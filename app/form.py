@@ -1,0 +1,48 @@
+"""A method's parameters as widgets: bounds, choices, units and help come from its Params, so the form is never written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import text
+from core.describe import param_json
+from core.method import Method
+
+
+def form(kind: type[Method], start: dict[str, Any], key: str) -> dict[str, Any]:
+    """Draw every parameter, the advanced ones folded away; gives the values. `start` holds the preset's values."""
+    values: dict[str, Any] = {}
+    plain = [n for n in kind.Params.model_fields if not param_json(kind, n).get("advanced")]
+    columns = st.columns(2)
+    for i, name in enumerate(plain):
+        with columns[i % 2]:
+            values[name] = _widget(kind, name, start, f"{key}-{name}")
+    rest = [n for n in kind.Params.model_fields if n not in plain]
+    if rest:
+        with st.expander(f"Advanced ({len(rest)})"):
+            columns = st.columns(2)
+            for i, name in enumerate(rest):
+                with columns[i % 2]:
+                    values[name] = _widget(kind, name, start, f"{key}-{name}")
+    return values
+
+
+def _widget(kind: type[Method], name: str, start: dict[str, Any], key: str) -> Any:
+    about = param_json(kind, name)
+    value = start.get(name, about.get("default"))
+    title = text.label(name.replace("_", " ") + (f" ({about['unit']})" if about.get("unit") else ""))
+    low, high = about.get("min", about.get("above")), about.get("max", about.get("below"))
+    bounds = f" From {low:g} to {high:g}." if low is not None and high is not None else ""
+    help = text.label(about.get("help", "") + bounds, 400)
+    if about.get("choices"):
+        return st.selectbox(title, about["choices"], about["choices"].index(value), key=key, help=help)
+    if about.get("type") == "boolean":
+        return st.toggle(title, bool(value), key=key, help=help)
+    if about.get("type") == "integer":
+        return st.number_input(title, low, high, int(value), 1, key=key, help=help)
+    if about.get("type") == "number":
+        return st.number_input(title, float(low) if low is not None else None, float(high) if high is not None else None, float(value), key=key, help=help,
+                               format="%.4g", step=None)  # fmt: skip
+    return st.text_input(title, str(value), key=key, help=help, max_chars=400)

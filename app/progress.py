@@ -1,0 +1,80 @@
+"""Progress of a job, live: phase, percentage, time left, curve, cancel. Closing the browser changes nothing for the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import OKABE_ITO
+from core.jobs import queue
+from core.store.catalogue import Job
+
+STATES = {"queued": ":material/schedule: waiting", "running": ":material/play_circle: running", "done": ":material/check_circle: done",
+          "failed": ":material/error: failed", "cancelled": ":material/cancel: cancelled", "interrupted": ":material/pause_circle: interrupted"}  # fmt: skip
+
+
+def bar(job: Job) -> None:
+    """One line of progress with words."""
+    if job.status == "queued":
+        st.progress(0.0, text="Waiting for its turn.")
+    elif job.status == "running":
+        left = f", {text.duration(job.eta)} left" if job.eta else ""
+        st.progress(min(1.0, max(0.0, job.progress or 0.0)), text=f"{(job.phase or 'working').capitalize()}: {100 * (job.progress or 0):.0f} %{left}")
+    elif job.error:
+        st.error(text.label(job.error, 600))
+    else:
+        st.caption(STATES[job.status])
+
+
+def live(id: str, curve: bool = False, key: str = "live") -> None:
+    """Show a job until it ends, then rerun the page once."""
+    job = state.workspace().job(id)
+
+    @st.fragment(run_every=None if job.ended else 1.0)
+    def show() -> None:
+        now = state.workspace().job(id)
+        queue.ensure_supervisor(state.workspace()) if not now.ended else None
+        bar(now)
+        if curve:
+            curves([now], key)
+        if not now.ended:
+            st.button("Cancel", key=f"{key}-cancel-{id}", on_click=queue.cancel, args=(state.workspace(), id), icon=":material/stop:")
+        elif not job.ended:
+            st.rerun()
+
+    show()
+
+
+def curves(jobs: list[Job], key: str) -> None:
+    """Training curves of one or several runs, one small chart per quantity."""
+    ws = state.workspace()
+    points = {j.id: list(ws.scalars(j.id)) for j in jobs}
+    names = list(dict.fromkeys(k for p in points.values() for q in p for k in q if k not in ("step", "total", "seconds")))
+    if not names:
+        return
+    for start in range(0, len(names), 3):
+        for cell, name in zip(st.columns(3), names[start : start + 3]):
+            figure = go.Figure()
+            for i, job in enumerate(jobs):
+                line = [(q["step"], q[name]) for q in points[job.id] if name in q]
+                figure.add_scatter(x=[a for a, _ in line], y=[b for _, b in line], mode="lines" if len(line) > 1 else "markers", name=job.id[:4],
+                                   line={"color": OKABE_ITO[(i + 1) % len(OKABE_ITO)], "dash": ("solid", "dash", "dot", "dashdot")[i % 4]})  # fmt: skip
+            figure.update_layout(title={"text": text.chart(name), "font": {"size": 13}}, height=200, margin={"l": 10, "r": 10, "t": 30, "b": 10},
+                                 showlegend=len(jobs) > 1, xaxis_title="step")  # fmt: skip
+            cell.plotly_chart(figure, key=f"{key}-{name}", config={"displayModeBar": False})
+
+
+def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int = 0, start: bool = True) -> Job | None:
+    """The job that makes (or made) this map, explanation or measurement of the open run; submitted when `start`."""
+    from core.engine import key_of
+
+    key = key_of(kind, context.job.id, spec, seed)
+    found = [j for j in context.ws.catalogue.jobs(key=key) if j.status in ("done", "queued", "running", "failed")]
+    if found and found[-1].status != "failed":
+        return found[-1]
+    if found and not start:
+        return found[-1]
+    return state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed) if start else None

@@ -1,0 +1,241 @@
+"""The latent map on a page: choose how, see it drawn, lasso, and what the selection is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import progress, state, text
+from app.components import latent_map as component
+from app.palette import CIVIDIS, NONE, SYMBOLS, category_colours
+from app.state import Context
+from app.views._gallery import gallery, thumbs
+from core import pictures
+from core.artifacts import Map
+from core.columns import Column
+from core.data.dataset import Dataset
+from core.explain.differences import differences
+
+HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
+HEIGHT = 640
+
+
+def chosen_map(context: Context) -> Map | None:
+    """The map the user wants of this run; drawn by a job when it is not there yet (shown live), None meanwhile."""
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    state.kept("map-how", "umap", list(HOW))
+    how = left.segmented_control("Drawn by", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
+                                 help="Different ways to flatten the same space. None shows true distances between far groups.")  # fmt: skip
+    state.kept("map-dims", 2, [2, 3])
+    dims = middle.segmented_control("Dimensions", [2, 3], key="w-map-dims", on_change=state.keep, args=("map-dims",), required=True)
+    seed = right.number_input("Seed", 0, 999, 0, key="map-seed", help="Another seed draws another, equally valid map. What changes between seeds means nothing.")
+    job = progress.derived("map", {"how": how, "dims": dims}, context, int(seed))
+    if job is None:
+        return None
+    if job.status != "done":
+        progress.live(job.id, key="map-job")
+        return None
+    made = context.ws.artifact(job.id, "map")
+    assert isinstance(made, Map)
+    return made
+
+
+def reading(made: Map, seed: int = 0) -> str:
+    """How far the map may be believed, in words and numbers."""
+    trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
+    words = "Neighbours on it are mostly true neighbours" if trust >= 0.95 else "Some neighbours on it are false" if trust >= 0.88 else "Many neighbours on it are false"
+    return (f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f}; {recall:.0%} of the 15 nearest kept). "
+            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} cases shown.")  # fmt: skip
+
+
+def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
+    """(codes or amounts, names, palette, kind) of the cases at positions `at`; missing is a grey class of its own."""
+    if column.kind == "amount":
+        return column.values[at].astype(float), [], [], "amount"
+    code, names = column.codes()
+    code = code[at]
+    if (code < 0).any():
+        code = np.where(code < 0, len(names), code)
+        return code.astype(float), [*names, "missing"], [*category_colours(len(names)), NONE], "category"
+    return code.astype(float), names, category_colours(len(names)), "category"
+
+
+@st.cache_data(max_entries=8, show_spinner="Making the thumbnails")
+def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...]) -> tuple[bytes, int]:
+    return component.sprite_sheet(thumbs(state.workspace().dataset(name), np.array(rows), 40))
+
+
+def sprites(data: Dataset, rows: np.ndarray) -> tuple[bytes, int, int, np.ndarray] | None:
+    """One sheet with thumbnails of at most 2,500 evenly taken cases, and which tile each point has (-1 = none)."""
+    if not pictures.drawable(data):
+        return None
+    some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
+    png, columns = _sprites(str(state.workspace().home), data.hash, data.name, tuple(rows[some].tolist()))
+    index = np.full(len(rows), -1)
+    index[some] = np.arange(len(some))
+    return png, 40, columns, index
+
+
+def draw(made: Map, context: Context, column: Column, key: str, height: int = HEIGHT) -> None:
+    """The map in the browser; lassos and clicks change the shared selection."""
+    if made.xy.shape[1] == 3:
+        _three(made, context, column, key)
+        return
+    at = np.searchsorted(context.data.rows, made.rows)
+    code, names, palette, kind = coded(column, at)
+    chosen = np.isin(made.rows, state.selection().rows)
+    xy = component.unit(np.asarray(made.xy))
+    if not component.available():
+        _fallback(made, xy, code, names, palette, kind, chosen, key)
+        return
+    doubt = np.asarray(made.trust) < 0.8 if made.trust is not None else np.zeros(len(xy), bool)
+    words = None
+    if len(xy) <= component.WORDS_MOST:
+        label = column.values[at]
+        shown = [text.plain(v if column.kind == "category" else text.number(v), 30) for v in label]
+        words = [f"{text.plain(n, 36)}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}"
+                 for n, s, d in zip(context.data.of(made.rows).names(), shown, doubt)]  # fmt: skip
+    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}"
+    message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
+                                words=words, sprite=sprites(context.data, made.rows), stamp=stamp)  # fmt: skip
+    event = component.latent_map(message, height, key=f"map-{key}")
+    if event and event.get("id") != st.session_state.get(f"seen-{key}"):
+        st.session_state[f"seen-{key}"] = event["id"]
+        _act(event, made, xy, code, names)
+        st.rerun()
+
+
+def _act(event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]) -> None:
+    rows = np.asarray(made.rows)
+    if event["kind"] == "lasso":
+        state.select(rows[component.inside(xy, event["polygon"])], "lasso on the map", str(event.get("mode", "set")))
+    elif event["kind"] == "click" and 0 <= int(event["index"]) < len(rows):
+        state.look_at(int(rows[int(event["index"])]))
+    elif event["kind"] == "category" and 0 <= int(event["code"]) < len(names):
+        state.select(rows[code == int(event["code"])], f"all of {names[int(event['code'])]}")
+    elif event["kind"] == "clear":
+        state.clear()
+
+
+def figure(made: Map, context: Context, column: Column) -> go.Figure:
+    """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour bar."""
+    at = np.searchsorted(context.data.rows, made.rows)
+    code, names, palette, kind = coded(column, at)
+    three = made.xy.shape[1] == 3
+    make = go.Scatter3d if three else go.Scattergl
+    xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))
+    size = 2.5 if three else 4
+    drawn = go.Figure()
+    if kind == "amount":
+        drawn.add_trace(make(**xyz, mode="markers", marker={"size": size, "color": code, "colorscale": CIVIDIS, "showscale": True}, hoverinfo="skip"))
+    for j, name in enumerate(names):
+        part = {k: v[code == j] for k, v in xyz.items()}
+        symbol = ("circle", "square", "diamond", "cross", "x")[j % 5] if three else SYMBOLS[j % 8]
+        drawn.add_trace(make(**part, mode="markers", name=text.chart(name, 24), marker={"size": size, "color": palette[j], "symbol": symbol}, hoverinfo="name"))
+    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, scene={"aspectmode": "data"}, legend={"itemsizing": "constant"})
+    drawn.update_xaxes(visible=False)
+    drawn.update_yaxes(visible=False, scaleanchor="x")
+    return drawn
+
+
+def _three(made: Map, context: Context, column: Column, key: str) -> None:
+    st.plotly_chart(figure(made, context, column), key=f"three-{key}")
+    st.caption("Turn it by dragging. To select, use the two-dimensional map or “select by rule”.")
+
+
+def _fallback(made: Map, xy: np.ndarray, code: np.ndarray, names: list[str], palette: list[str], kind: str, chosen: np.ndarray, key: str) -> None:
+    st.caption(":material/info: The fast map is not built here (run `make component`); this plain one selects up to 20,000 cases.")
+    marker = {"size": 5, "color": code if kind == "amount" else [palette[int(c)] for c in code], "colorscale": CIVIDIS}
+    drawn = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, selectedpoints=np.flatnonzero(chosen) if chosen.any() else None))
+    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso")
+    event = st.plotly_chart(drawn, key=f"plain-{key}", on_select="rerun" if len(xy) <= 20_000 else "ignore", selection_mode=("points", "lasso", "box"))
+    points = event.get("selection", {}).get("point_indices", []) if event else []
+    if points and points != st.session_state.get(f"seen-{key}"):
+        st.session_state[f"seen-{key}"] = points
+        state.select(np.asarray(made.rows)[points], "lasso on the map")
+        st.rerun()
+
+
+def panels(context: Context, key: str = "selection") -> None:
+    """What the selected cases are: why this group, pictures, table, figures, export."""
+    chosen = state.selection()
+    if not len(chosen):
+        st.caption("Nothing is selected. Draw a loop around points on the map, click a class in its legend, or select by rule.")
+        by_rule(context, key)
+        return
+    tabs = st.tabs([f"Pictures ({len(chosen):,})", "Why this group", "Table", "Numbers", "Select by rule"])
+    with tabs[0]:
+        gallery(context, chosen.rows, f"{key}-gallery", across=10, page_size=30)
+    with tabs[1]:
+        why(context)
+    with tabs[2]:
+        _table(context, key)
+    with tabs[3]:
+        _numbers(context, key)
+    with tabs[4]:
+        by_rule(context, key)
+
+
+def why(context: Context) -> None:
+    """The fields in which the selection differs most from the rest, in sentences."""
+    found = differences(list(context.columns.values()), np.isin(context.data.rows, state.selection().rows))
+    if not found:
+        st.markdown("No field sets these cases apart from the rest beyond chance (or fewer than 3 are selected).")
+        return
+    st.markdown(f"These {len(state.selection()):,} cases differ from the rest most in **{text.label(found[0].name)}**, which {text.label(found[0].words, 200)}.")
+    for d in found:
+        st.markdown(f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect {d.effect:+.2f}, q = {d.q:.2g}")
+    st.caption("Effect: rank-biserial correlation for numbers, Cramér’s V for categories. q: share of false findings to expect among these (Benjamini–Hochberg).")
+
+
+def _table(context: Context, key: str) -> None:
+    from core.export import csv, row_table
+
+    frame = row_table(context.ws, context.data, context.job, state.selection().rows)
+    st.dataframe(frame, hide_index=True, width="stretch", height=300)
+    st.download_button("Export as CSV", csv(frame), "selection.csv", "text/csv", key=f"{key}-csv", icon=":material/download:",
+                       help="With the original file names. Cells that a spreadsheet could run as a formula start with an apostrophe.")  # fmt: skip
+
+
+def _numbers(context: Context, key: str) -> None:
+    inside = np.isin(context.data.rows, state.selection().rows)
+    names = list(context.columns)
+    picked = st.selectbox("Field", names, format_func=text.plain, key=f"{key}-field")
+    column = context.columns[picked]
+    drawn = go.Figure()
+    if column.kind == "amount":
+        there = np.isfinite(column.values)
+        edges = np.histogram_bin_edges(column.values[there], 30)
+        for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
+            count, _ = np.histogram(column.values[there & side], edges)
+            drawn.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count / max(1, count.sum()), name=name, marker_color=colour, opacity=0.75)
+        drawn.update_layout(barmode="overlay")
+    else:
+        code, words = column.codes()
+        for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
+            count = np.bincount(code[side & (code >= 0)], minlength=len(words))
+            drawn.add_bar(x=[text.chart(w, 20) for w in words[:20]], y=(count / max(1, count.sum()))[:20], name=name, marker_color=colour)
+    drawn.update_layout(height=260, margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis_title="share", yaxis_tickformat=".0%")
+    st.plotly_chart(drawn, key=f"{key}-numbers", config={"displayModeBar": False})
+
+
+def by_rule(context: Context, key: str) -> None:
+    """Select without a mouse: a field and a range or some of its values."""
+    picked = st.selectbox("Field", list(context.columns), format_func=text.plain, key=f"{key}-rule")
+    column = context.columns[picked]
+    if column.kind == "amount":
+        there = column.values[np.isfinite(column.values)]
+        if not len(there):
+            return
+        left, right = st.columns(2)
+        low = left.number_input("From", value=float(there.min()), key=f"{key}-low", format="%.5g")
+        high = right.number_input("To", value=float(there.max()), key=f"{key}-high", format="%.5g")
+        rows = context.data.rows[(column.values >= low) & (column.values <= high)]
+    else:
+        words = column.codes()[1]
+        some = st.multiselect("Is one of", words, format_func=text.plain, key=f"{key}-words")
+        rows = context.data.rows[np.isin(column.values.astype(str), some)]
+    st.button(f"Select these {len(rows):,}", on_click=state.select, args=(rows, f"rule on {text.plain(picked, 24)}"), disabled=not len(rows), key=f"{key}-by-rule")

@@ -1,0 +1,78 @@
+"""What in the input moved the result: signed maps over pictures, signed bars for tables, one scale for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import OKABE_ITO
+from app.state import Context
+from core import pictures
+from core.artifacts import Attributions
+
+TITLE = "Why"
+
+
+def drawn(artifact: Attributions, context: Context, at: np.ndarray, side: int = 200, reach: float | None = None) -> list[np.ndarray]:
+    """Pictures with their signed maps, full colour at the 99th percentile of all shown values."""
+    value = np.asarray(artifact.value[at]).sum(1)
+    if value.ndim == 4:
+        value = value[:, value.shape[1] // 2]
+    reach = reach or scale(artifact)
+    inputs = context.data.of(artifact.rows[at]).inputs()
+    return [pictures.enlarge(pictures.signed(pictures.flat(x) * 0.6, v, reach), side) for x, v in zip(inputs, value)]
+
+
+def scale(artifact: Attributions) -> float:
+    """The one scale: 99th percentile of absolute values (summed over channels) of these cases."""
+    value = np.asarray(artifact.value)
+    return float(np.quantile(np.abs(value.sum(1) if value.ndim > 2 else value), 0.99)) or 1e-9
+
+
+def quality(artifact: Attributions) -> str:
+    """The completeness gap in words, where the method promises one."""
+    if artifact.residual is None or artifact.output is None:
+        return "This way does not promise that the parts add up to the whole."
+    size = float(np.abs(np.asarray(artifact.value).reshape(len(artifact.rows), -1).sum(1)).mean())
+    gap = float(np.mean(artifact.residual))
+    share = gap / max(size, 1e-9)
+    words = "adds up" if share < 0.05 else "adds up roughly" if share < 0.2 else "does NOT add up: read it with doubt"
+    return f"The explanation {words}: the parts miss the whole by {gap:.2g} on average ({share:.0%} of it)."
+
+
+def show(artifact: Attributions, context: Context) -> None:
+    """The selected case first, then the others."""
+    rows = np.asarray(artifact.rows)
+    row = state.selection().primary
+    order = np.argsort(rows != row, kind="stable")
+    st.markdown(text.label(quality(artifact), 300))
+    if context.data.modality == "table":
+        bars(artifact, context, int(order[0]))
+        return
+    st.caption(f"Orange raised it, blue lowered it; full colour at ±{scale(artifact):.2g}, the same for all {len(rows):,} cases.")
+    pages = -(-len(rows) // 12)
+    page = st.number_input(f"Page (of {pages})", 1, pages, 1, key=context.key("why-page")) - 1 if pages > 1 else 0
+    part = order[page * 12 : (page + 1) * 12]
+    names = context.data.of(rows[part]).names()
+    images = drawn(artifact, context, part)
+    for start in range(0, len(part), 6):
+        for i, cell in enumerate(st.columns(6)[: len(part) - start]):
+            k = start + i
+            cell.image(images[k], width="stretch")
+            said = "" if artifact.output is None else f" · {float(artifact.output[part[k]]):.2f}"
+            cell.button(text.label(names[k], 14) + said, key=context.key(f"why-{rows[part[k]]}"), on_click=state.look_at, args=(int(rows[part[k]]),), type="tertiary")
+
+
+def bars(artifact: Attributions, context: Context, at: int, top: int = 15) -> None:
+    """Of one case: the columns that moved the result most. Of all: how much each matters on average."""
+    value = np.asarray(artifact.value)
+    left, right = st.columns(2)
+    for cell, title, numbers in ((left, f"Case {text.plain(context.data.of(artifact.rows[at : at + 1]).names()[0], 30)}", value[at]), (right, "All cases, on average", np.abs(value).mean(0))):
+        order = np.argsort(-np.abs(numbers))[:top]
+        colours = [OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in numbers[order]]
+        figure = go.Figure(go.Bar(x=numbers[order], y=[text.chart(context.data.features[j], 32) for j in order], orientation="h", marker_color=colours))
+        figure.update_layout(title={"text": text.chart(title, 50), "font": {"size": 14}}, height=420, yaxis={"autorange": "reversed", "automargin": True}, margin={"t": 40, "b": 10})
+        cell.plotly_chart(figure, key=context.key(f"bars-{title}"), config={"displayModeBar": False})
+    st.caption("Orange raised the result, blue lowered it; at right the sizes alone.")

@@ -1,0 +1,35 @@
+"""Pictures a model made, beside the originals, marked as generated."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import text
+from app.state import Context
+from app.views._gallery import thumbs
+from core import pictures
+from core.artifacts import Images
+
+TITLE = "Made pictures"
+ROLES = {"reconstruction": "redrawn by the model", "sample": "invented by the model", "translated": "as the model expects it", "perturbed": "altered",
+         "preprocessed": "what the model is given to see"}  # fmt: skip
+
+
+def show(artifact: Images, context: Context) -> None:
+    """Twelve at a time: the case above, what the model made below."""
+    many = len(artifact.rows)
+    test = np.flatnonzero(np.isin(artifact.rows, context.data.part("test").rows))
+    order = test if len(test) else np.arange(many)
+    pages = -(-len(order) // 12)
+    at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=context.key(f"images-{artifact.slug}")) - 1 if pages > 1 else 0
+    part = order[at * 12 : (at + 1) * 12]
+    st.caption(f"Above: the case. Below: {ROLES[artifact.role]}." + (" Held-out cases." if len(test) else ""))
+    names = context.data.of(artifact.rows[part]).names()
+    before = thumbs(context.data, artifact.rows[part], 128)
+    for start in range(0, len(part), 6):
+        for i, cell in enumerate(st.columns(6)[: len(part) - start]):
+            k = start + i
+            cell.image(before[k], width="stretch")
+            made = pictures.flat(np.asarray(artifact.image[part[k]]))
+            cell.image(made if artifact.role == "preprocessed" else pictures.generated(made, 128), width="stretch", caption=text.label(names[k], 18))

@@ -1,0 +1,48 @@
+"""Predicted classes: who is taken for whom, and whether the probabilities are honest."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import CIVIDIS, OKABE_ITO
+from app.state import Context
+from core.artifacts import Predictions
+from core.measuring import held_out
+
+TITLE = "Predictions"
+
+
+def show(artifact: Predictions, context: Context) -> None:
+    """Confusion of held-out cases (click a cell's button to select them) and the reliability curve."""
+    if artifact.prob is None or artifact.prob.ndim != 2:
+        st.caption("These predictions are no class probabilities.")
+        return
+    part, at = held_out(context.data, artifact.rows)
+    whole = context.data.of(artifact.rows[at])
+    names, prob = artifact.classes, np.asarray(artifact.prob[at])
+    truth = np.array([names.index(context.data.classes[c]) if c >= 0 and context.data.classes[c] in names else -1 for c in whole.labels])
+    said, known = prob.argmax(1), truth >= 0
+    if not known.any():
+        st.caption("The held-out cases have none of these classes as labels.")
+        return
+    table = np.zeros((len(names), len(names)), int)
+    np.add.at(table, (truth[known], said[known]), 1)
+    shown = [text.chart(n, 18) for n in names]
+    left, right = st.columns(2)
+    figure = go.Figure(go.Heatmap(z=table, x=shown, y=shown, colorscale=CIVIDIS, text=table, texttemplate="%{text}", showscale=False))
+    figure.update_layout(height=380, xaxis_title="predicted", yaxis={"title": "true", "autorange": "reversed"}, margin={"t": 10, "b": 10})
+    left.plotly_chart(figure, key=context.key(f"confusion-{artifact.slug}"), config={"displayModeBar": False})
+    wrong = artifact.rows[at][known & (said != truth)]
+    left.button(f"Select the {len(wrong):,} wrong ones ({part})", on_click=state.select, args=(wrong, "predicted wrongly"), key=context.key(f"wrong-{artifact.slug}"))
+    sure, right_ = prob[known].max(1), said[known] == truth[known]
+    place = np.minimum((sure * 10).astype(int), 9)
+    bins = [b for b in range(10) if (place == b).sum()]
+    curve = go.Figure()
+    curve.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#999"}, name="honest")
+    curve.add_scatter(x=[sure[place == b].mean() for b in bins], y=[right_[place == b].mean() for b in bins], mode="markers+lines", name="this model",
+                      marker={"size": [6 + 14 * (place == b).mean() for b in bins], "color": OKABE_ITO[1]}, text=[f"{(place == b).sum()} cases" for b in bins])  # fmt: skip
+    curve.update_layout(height=380, xaxis={"title": "how sure it was", "range": [0, 1.02]}, yaxis={"title": "how often it was right", "range": [0, 1.02]}, margin={"t": 10, "b": 10})
+    right.plotly_chart(curve, key=context.key(f"reliability-{artifact.slug}"), config={"displayModeBar": False})

@@ -1,0 +1,29 @@
+"""How long a training will take: from earlier runs of the method here, else a first guess from its declared cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.data.dataset import Dataset
+from core.method import Method, check_params
+from core.store.workspace import Workspace
+
+STARTUP = 4.0  # seconds a worker needs to import what it needs
+
+
+def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: Dataset) -> tuple[float, int]:
+    """(estimated seconds, number of earlier runs it rests on; 0 = a first guess)."""
+    work = _work(kind, params, data)
+    rates = []
+    sizes = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
+    for job in ws.runs():
+        if job.method == kind.id and job.status == "done" and job.seconds and job.dataset in sizes and len(rates) < 5:
+            done = _work(kind, job.params, ws.dataset(job.dataset))
+            rates.append(max(job.seconds - STARTUP, 0.5) / max(done, 1.0))
+    rate = float(np.median(rates)) if rates else kind.takes.seconds_per_value
+    return STARTUP + rate * work, len(rates)
+
+
+def _work(kind: type[Method], params: dict[str, object], data: Dataset) -> float:
+    method = kind(check_params(kind, dict(params)))
+    return method.passes(len(data.part("train"))) * max(1, int(np.prod(data.shape)) if data.shape else 100)
