@@ -1,10 +1,13 @@
 """Anomalies: the most unusual cases, where they are unusual, and what a threshold would mean."""
 
+import numpy as np
 import streamlit as st
 
 from app import shell
+from app.pin import pin_button
 from app.views import anomaly
 from app.views._gallery import inspector, score_of
+from core.report import figures
 
 context = shell.need_run("which cases look unlike the others, and where")
 scores = score_of(context)
@@ -19,6 +22,10 @@ main, side = st.columns([4, 1])
 with main:
     anomaly.show(scores, context)
     shell.made_by_line(context, f"threshold {anomaly.threshold_of(scores, context):.3g}")
+    test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
+    top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
+    threshold = {"threshold": round(anomaly.threshold_of(scores, context), 4)}
+    pin_button(lambda: figures.anomaly_figure(context.data, scores, top), context, "The most unusual cases, and where", "unusual", threshold)
 with side:
     inspector(context)
 shell.details(context)

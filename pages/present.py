@@ -1,3 +1,23 @@
+"""Present: the pinned views as a story, full screen, and as one file that opens anywhere."""
+
 import streamlit as st
 
-st.write('present')
+from app import shell, state
+from app.views import _story
+from core.report import story
+
+ws = state.workspace()
+shell.head("Present", "Your pinned views, in order. Show them here, or take one file that opens on any computer without Lightbox.")
+pins = story.pins(ws)
+_story.downloads(pins)
+if not pins:
+    st.markdown("Nothing is pinned yet. Press “Pin this view” under a map, a gallery or a traversal, and it appears here.")
+    st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
+    _story.undo()
+    st.stop()
+if st.session_state.get("presenting"):
+    _story.present(pins)
+else:
+    st.button("Present", type="primary", icon=":material/slideshow:", on_click=_story.begin)
+    _story.edit(pins)
+    _story.undo()

@@ -6,11 +6,13 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.pin import pin_button
 from app.state import Context
 from app.views import traverse
 from core import pictures
 from core.artifacts import Embedding, Traversal
 from core.explain import traversal
+from core.report import figures
 
 
 def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
@@ -75,6 +77,12 @@ def knobs(context: Context, row: int) -> None:
         path = traversal.axis(model, context.data, embedding, row, chosen, 9)
         traverse.strip(path, context)
         traverse.curves(path, model.classes)
+        pin(path, context, "axis")
+
+
+def pin(path: Traversal, context: Context, key: str) -> None:
+    """Pin a path, or take its frames as files."""
+    pin_button(lambda: figures.traversal_figure(context.data, path), context, f"{path.axis} (made by the model)", f"path-{key}")
 
 
 def _reset(context: Context, row: int) -> None:
@@ -107,6 +115,7 @@ def between(context: Context, row: int) -> None:
     with cells[1]:
         traverse.strip(path, context)
     traverse.curves(path, model.classes)
+    pin(path, context, "between")
 
 
 def toward(context: Context, row: int) -> None:
@@ -118,3 +127,4 @@ def toward(context: Context, row: int) -> None:
         st.caption(text.label(path.axis, 200))
         traverse.strip(path, context)
         traverse.curves(path, model.classes)
+        pin(path, context, "toward")

@@ -1,0 +1,220 @@
+"""Static pictures of artifacts for stories and reports: PNG bytes, light background, large type. Drawn without any display or global state."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import pictures
+from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
+from core.columns import Column
+from core.neighbours import prepared
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#777777"]
+MARKERS = "osD^vP*X"
+
+
+def _figure(width: float, height: float, **more: Any) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=110, layout="constrained", **more)
+
+
+def _png(figure: Any) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    out = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    return out.getvalue()
+
+
+def words(value: object, limit: int = 28) -> str:
+    """A user's string for a figure: one line, cut, and without the dollar signs that would start mathematics."""
+    line = " ".join(str(value).split()).replace("$", "＄")
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | None = None) -> bytes:
+    """The map coloured by a column; classes differ in shape too. `selected` row ids are ringed."""
+    figure = _figure(10, 6.6)
+    axes = figure.add_subplot()
+    xy, at = np.asarray(made.xy)[:, :2], np.searchsorted(data.rows, made.rows)
+    size = float(np.clip(6000 / len(xy), 3, 40))
+    if column.kind == "amount":
+        drawn = axes.scatter(*xy.T, c=column.values[at], s=size, cmap="cividis", linewidths=0)
+        figure.colorbar(drawn, label=words(column.name), shrink=0.8)
+    else:
+        code, names = column.codes()
+        for j, name in enumerate(names[:16]):
+            part = xy[code[at] == j]
+            axes.scatter(*part.T, s=size, c=COLOURS[j % 8], marker=MARKERS[j % 8], linewidths=0, label=f"{words(name, 20)} ({len(part):,})")
+        rest = xy[(code[at] < 0) | (code[at] >= 16)]
+        if len(rest):
+            axes.scatter(*rest.T, s=size, c="#bbbbbb", linewidths=0, label=f"other or missing ({len(rest):,})")
+        figure.legend(loc="outside right upper", title=words(column.name), markerscale=1.6, frameon=False)
+    if selected is not None and len(selected):
+        axes.scatter(*xy[np.isin(made.rows, selected)].T, s=size * 3, facecolors="none", edgecolors="black", linewidths=0.8)
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} cases · trustworthiness {made.scores['trustworthiness']:.2f}, "
+                    f"neighbours kept {made.scores['knn_recall']:.0%} · distances between far groups mean nothing", fontsize=9)  # fmt: skip
+    return _png(figure)
+
+
+def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str = "", bar: tuple[float, float, str, str] | None = None) -> bytes:
+    """Pictures in a grid with captions; `bar` = (low, high, colour map, unit) draws the one scale of all."""
+    lines = -(-len(images) // across)
+    figure = _figure(min(14, 1.9 * across), 2.2 * lines + (0.7 if bar else 0.3))
+    grid = figure.subplots(lines, across, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, caption in zip(grid.flat, images, captions):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(words(caption, 24), fontsize=9)
+    if bar is not None:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+
+        figure.colorbar(ScalarMappable(Normalize(bar[0], bar[1]), bar[2]), ax=grid.ravel().tolist(), orientation="horizontal", shrink=0.5, aspect=40, label=bar[3])
+    if note:
+        figure.supxlabel(note, fontsize=9)
+    return _png(figure)
+
+
+def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6) -> bytes:
+    """Cases as they are; tables as their most unusual columns."""
+    if pictures.drawable(data):
+        return _grid([pictures.picture(data, int(r), 96) for r in rows], captions, across)
+    return _bars(data, rows, captions)
+
+
+def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) -> bytes:
+    train = data.part("train").inputs() if data.modality == "table" else np.zeros((1, 1))
+    mean, sd = np.nanmean(train, 0), np.nanstd(train, 0)
+    figure = _figure(12, 3.2 * -(-len(rows) // 3))
+    grid = figure.subplots(-(-len(rows) // 3), 3, squeeze=False)
+    for axes in grid.flat[len(rows) :]:
+        axes.axis("off")
+    for axes, row, caption in zip(grid.flat, rows, captions):
+        score = np.nan_to_num((data.of(np.array([row])).inputs()[0] - mean) / np.where(sd > 0, sd, 1))
+        order = np.argsort(-np.abs(score))[:top][::-1]
+        axes.barh([words(data.features[j], 22) for j in order], score[order], color=[COLOURS[0] if v > 0 else COLOURS[1] for v in score[order]])
+        axes.set_title(words(caption, 30), fontsize=9)
+        axes.set_xlabel("standard deviations from the mean", fontsize=8)
+    return _png(figure)
+
+
+def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7) -> bytes:
+    """The given cases with their heat on one scale and the marked truth outlined in blue."""
+    at = anomaly.at(rows)
+    captions = [f"score {anomaly.score[a]:.2f}" for a in at]
+    if anomaly.map is None or data.modality != "image":
+        return gallery_figure(data, rows, captions)
+    some = np.asarray(anomaly.map[:: max(1, len(anomaly.rows) // 2000)])
+    low, high = min(0.0, float(some.min())), max(float(np.quantile(some, 0.998)), 1e-9)
+    masks = data.of(rows).mask() if data.masks is not None else None
+    images = []
+    for i, (x, a) in enumerate(zip(data.of(rows).inputs(), at)):
+        made = pictures.overlay(pictures.flat(x), np.asarray(anomaly.map[a]), low, high, opacity)
+        factor = max(1, -(-160 // max(made.shape[:2])))
+        made = pictures.enlarge(made, 160)
+        images.append(pictures.outline(made, masks[i].repeat(factor, 0).repeat(factor, 1)) if masks is not None and masks[i].any() else made)
+    return _grid(images, captions, 6, "one scale for all; blue outline: what was marked" if masks is not None else "one scale for all", (low, high, pictures.HEAT, anomaly.unit))
+
+
+def histogram_figure(anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None) -> bytes:
+    """Scores of `rows`, parted by bool `truth` (aligned to rows) where it is known, with the threshold."""
+    figure = _figure(9, 3.4)
+    axes = figure.add_subplot()
+    score = np.asarray(anomaly.score)[anomaly.at(rows)]
+    edges = np.histogram_bin_edges(np.clip(score, *np.quantile(score, [0, 0.998])), 40)
+    parts = [(score, "cases", COLOURS[1], "")] if truth is None else [(score[~truth], "known normal", COLOURS[1], ""), (score[truth], "known abnormal", COLOURS[0], "//")]
+    axes.hist([np.clip(p[0], edges[0], edges[-1]) for p in parts], edges, stacked=True, color=[p[2] for p in parts], label=[p[1] for p in parts], hatch=[p[3] for p in parts])
+    if threshold is not None:
+        axes.axvline(threshold, color="black", lw=2, label=f"threshold {threshold:.3g}")
+    axes.set(xlabel="unusualness (higher = more unusual)", ylabel="cases")
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> bytes:
+    """Signed maps of the given cases on one scale (tables: signed bars)."""
+    at = found.at(rows)
+    if data.modality == "table":
+        value = np.asarray(found.value)[at]
+        figure = _figure(10, 5)
+        axes = figure.add_subplot()
+        order = np.argsort(-np.abs(value).mean(0))[:15][::-1]
+        axes.barh([words(data.features[j]) for j in order], value[:, order].mean(0), color=[COLOURS[0] if v > 0 else COLOURS[1] for v in value[:, order].mean(0)])
+        axes.set_xlabel(f"mean effect on {words(found.target)} over {len(rows)} cases")
+        return _png(figure)
+    value = np.asarray(found.value)[at].sum(1)
+    reach = float(np.quantile(np.abs(np.asarray(found.value).sum(1)), 0.99)) or 1e-9
+    images = [pictures.enlarge(pictures.signed(pictures.flat(x) * 0.6, v, reach), 160) for x, v in zip(data.of(rows).inputs(), value)]
+    captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
+    return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how}")
+
+
+def traversal_figure(data: Dataset, path: Traversal) -> bytes:
+    """The frames of a path, each marked GENERATED, with its value and how far from real cases it is."""
+    if not pictures.drawable(data):
+        frames = np.asarray(path.frames)
+        sd = np.nanstd(data.part("train").inputs(), 0)
+        change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
+        figure = _figure(10, 4.5)
+        axes = figure.add_subplot()
+        for i, j in enumerate(np.argsort(-np.abs(change).max(0))[:8]):
+            axes.plot(path.value, change[:, j], marker=MARKERS[i], color=COLOURS[i], label=words(data.features[j]))
+        axes.set(xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED")
+        axes.legend(frameon=False)
+        return _png(figure)
+    images = [pictures.generated(pictures.flat(np.asarray(f)), 160) for f in path.frames]
+    far = [""] * len(images) if path.distance is None else [f"\nbeyond {d:.0f} of 100" if d < 99 else "\nbeyond all real cases" for d in path.distance]
+    return _grid(images, [f"{v:.2g}{d}" for v, d in zip(path.value, far)], len(images), f"{words(path.axis, 90)} · made by the model, no patients")
+
+
+def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, names: dict[int, str], most: int = 8) -> bytes:
+    """For each of the largest groups the cases nearest to its centre in latent space (tables: the centre's columns)."""
+    label = np.asarray(clusters.label)
+    z = prepared(np.asarray(embedding.z)[embedding.at(clusters.rows)], embedding.metric)
+    order = sorted((j for j in np.unique(label) if j >= 0), key=lambda j: -(label == j).sum())[:most]
+    lines = []
+    for j in order:
+        part = np.flatnonzero(label == j)
+        near = part[np.argsort(np.square(z[part] - z[part].mean(0)).sum(1), kind="stable")[:8]]
+        lines.append((f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near]))
+    if not pictures.drawable(data):
+        return _bars(data, np.array([rows[0] for _, rows in lines]), [f"typical of {name}" for name, _ in lines])
+    figure = _figure(11, 1.25 * len(lines))
+    grid = figure.subplots(len(lines), 8, squeeze=False)
+    for row, (name, rows) in zip(grid, lines):
+        for axes in row:
+            axes.set(xticks=[], yticks=[])
+            axes.set_frame_on(False)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+        for axes, r in zip(row, rows):
+            axes.imshow(pictures.picture(data, int(r), 72), interpolation="nearest")
+    return _png(figure)
+
+
+def metrics_figure(metrics: Metrics) -> bytes | None:
+    """Dots with 95 % intervals of all shares between 0 and 1; None when there are none."""
+    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and m.group == "all"][:24]
+    if not shown:
+        return None
+    figure = _figure(10, 0.6 + 0.34 * len(shown))
+    axes = figure.add_subplot()
+    for i, m in enumerate(shown):
+        axes.plot([m.low, m.high], [i, i], color=COLOURS[4], lw=2)
+        axes.plot(m.value, i, "o", color=COLOURS[0], ms=8)
+    axes.set(yticks=range(len(shown)), xlim=(0, 1.02), xlabel="value with its 95 % interval")
+    axes.set_yticklabels([f"{words(m.name, 44)} · {m.split}" for m in shown])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    return _png(figure)

@@ -1,0 +1,190 @@
+"""The clinician's report and the story as single HTML files: no server, no network, every picture inside, every user string escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import __version__, evidence
+from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metric, Metrics, Model
+from core.cards import card
+from core.columns import columns
+from core.data.dataset import Dataset
+from core.errors import UserError
+from core.explain import traversal
+from core.jobs.tasks import find
+from core.registry import measures, method_class
+from core.report import figures, story
+from core.store import notes
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+from core.truth import abnormal
+
+LARGEST = 25 << 20  # bytes
+
+
+@cache
+def _templates() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+
+    made = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters["number"] = lambda v: "not defined" if v is None else f"{v:.2f}" if abs(v) < 1000 else f"{v:,.0f}"
+    return made
+
+
+def data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def story_html(ws: Workspace) -> str:
+    """The story as slides. UserError when nothing is pinned or the file would pass 25 MB."""
+    pins = story.pins(ws)
+    if not pins:
+        raise UserError("Nothing is pinned yet; press “Pin this view” under a picture.")
+    slides = [{"caption": p.caption, "notes": p.notes, "stamp": p.stamp, "picture": data_url(story.picture_path(ws, p.id).read_bytes())} for p in pins]
+    return _checked(_templates().get_template("story.html.j2").render(slides=slides, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"))
+
+
+def report_html(ws: Workspace, run_ids: list[str]) -> str:
+    """The report of one or more finished runs. UserError for a run that is not done."""
+    jobs = [ws.job(id) for id in run_ids]
+    for job in jobs:
+        if job.status != "done":
+            raise UserError(f"Run {job.id} is {job.status}; only finished runs can be reported.")
+    reports = [_run(ws, job) for job in jobs]
+    beside = _beside(reports) if len(reports) > 1 else None
+    helps = {m.title: m.help for m in measures().values()}
+    page = _templates().get_template("report.html.j2").render(
+        reports=reports, beside=beside, helps=helps, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )  # fmt: skip
+    return _checked(page)
+
+
+def _checked(page: str) -> str:
+    if len(page.encode()) > LARGEST:
+        raise UserError(f"The file would be {len(page.encode()) >> 20} MB, more than {LARGEST >> 20}; pin or report less.")
+    return page
+
+
+def _run(ws: Workspace, job: Job) -> dict[str, Any]:
+    """What the template shows of one run."""
+    data, given = ws.dataset(job.dataset), ws.artifacts(job.id)
+    kind, about = method_class(job.method), card(job.method)
+    metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
+    first = next(iter(given.values()))
+    model = next((a for a in given.values() if isinstance(a, Model)), None)
+    parts = {s: int((data.splits == s).sum()) for s in ("train", "val", "test") if (data.splits == s).any()}
+    return {
+        "id": job.id, "title": kind.title if kind else job.method, "method": job.method, "data": data.name, "n": len(data), "card": data.card, "modality": data.modality,
+        "classes": {c: int((data.labels == i).sum()) for i, c in enumerate(data.classes)} if len(data.classes) <= 30 else {}, "parts": parts,
+        "patients": None if data.groups is None else len({g for g in data.groups if g is not None}),
+        "sites": None if data.domains is None else sorted({str(d) for d in data.domains if d is not None}), "about": about.sections if about else {},
+        "reference": about.reference if about else "", "summary": _summary(data, given, metrics), "metrics": [_row(m) for m in metrics],
+        "can": model.abilities if model else [], "figures": list(_figures(ws, job, data, given)), "evidence": evidence.load(job.method), "made_by": first.made_by,
+        "params": job.params, "commands": _commands(ws, job), "threshold": notes.threshold(ws, job.id),
+    }  # fmt: skip
+
+
+def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> list[str]:
+    said = [f"A model looked at {len(data):,} cases of “{data.name}”."] + (["The data is made up: no patient was scanned."] if data.card.get("synthetic") else [])
+    for a in given.values():
+        if isinstance(a, AnomalyMaps) and a.threshold is not None:
+            said.append(f"{int((a.score > a.threshold).sum()):,} cases look unlike the ones it learned from ({a.rule}).")
+        if isinstance(a, Clusters):
+            said.append(f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases.")
+    for m in metrics:
+        if m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy") and m.split in ("test", "all") and m.value is not None:
+            said.append(f"{m.name[0].upper()}{m.name[1:]}: {m.value:.2f} (95 % interval {m.low:.2f} to {m.high:.2f}, {m.n:,} {m.split} cases).")
+    said.append("How it does on other patients, sites or scanners is not known unless it says so below.")
+    return said
+
+
+def _row(m: Metric) -> dict[str, Any]:
+    better = {True: "higher is better", False: "lower is better", None: ""}[m.higher_is_better]
+    return vars(m) | {"better": better}
+
+
+def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Pictures with title, caption and alternative text, in the order of a reading."""
+    from core.maps import make_map
+
+    derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
+    embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
+    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2]
+    if embedding is not None and len(embedding.rows) >= 5:
+        made = maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
+        every = columns(ws, data, job)
+        column = next(iter(every.values()), None)
+        if column is not None:
+            yield _shown("The map", figures.map_figure(made, data, column), f"Every point is a case, near those the model finds alike, coloured by {column.name}.")
+    for a in given.values():
+        if isinstance(a, Clusters) and embedding is not None:
+            names = {int(j): notes.cluster_names(ws, job.id).get(int(j), a.name_of(int(j))) for j in np.unique(a.label)}
+            yield _shown("The groups", figures.clusters_figure(data, embedding, a, names), "The largest groups; each line shows the cases nearest to the group's middle.")
+        if isinstance(a, AnomalyMaps):
+            yield from _unusual(ws, job, data, a)
+        if isinstance(a, Metrics) and (png := figures.metrics_figure(a)) is not None:
+            yield _shown("The figures", png, "Measured values with their 95 % intervals.")
+    for j in derived:
+        for a in ws.artifacts(j.id).values() if j.kind == "explain" else ():
+            if isinstance(a, Attributions):
+                yield _shown("What it looked at", figures.attribution_figure(data, a, a.rows[:8]), f"What moved “{a.target}”, by {a.how.replace('_', ' ')}.")
+    yield from _path(ws, job, data, embedding)
+
+
+def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator[dict[str, str]]:
+    rows = data.part("test").rows if (data.splits == "test").any() else data.rows
+    rows = rows[np.isin(rows, a.rows)]
+    if not len(rows):
+        return
+    set_ = notes.threshold(ws, job.id)
+    threshold = set_["value"] if set_ else a.threshold
+    score = np.asarray(a.score)[a.at(rows)]
+    top = rows[np.argsort(-score, kind="stable")[:12]]
+    truth, _ = abnormal(data)
+    known = None if truth is None else truth[np.searchsorted(data.rows, rows)]
+    yield _shown("The most unusual cases", figures.anomaly_figure(data, a, top), "Held-out cases, the most unusual first. Unusual does not mean ill.")
+    yield _shown("How unusual the cases are", figures.histogram_figure(a, rows, known, threshold), "Scores of the held-out cases and the threshold.")
+
+
+def _path(ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None) -> Iterator[dict[str, str]]:
+    if embedding is None:
+        return
+    try:
+        model = find(ws, job.id, Model).open()
+    except UserError:
+        return
+    if "decode" not in model.abilities:
+        return
+    best = int(np.argmax(traversal.effects(model, embedding)))
+    rows = data.part("test").rows if (data.splits == "test").any() else data.rows
+    made = traversal.axis(model, data, embedding, int(rows[0]), best, 7)
+    yield _shown("Turning one knob", figures.traversal_figure(data, made), f"Row {rows[0]} with {made.axis} turned from low to high. Made by the model: these are no patients.")
+
+
+def _shown(title: str, png: bytes, caption: str) -> dict[str, str]:
+    return {"title": title, "caption": caption, "picture": data_url(png)}
+
+
+def _beside(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metrics of several runs in one table: rows by (name, split, group)."""
+    keys = list(dict.fromkeys((m["name"], m["split"], m["group"]) for r in reports for m in r["metrics"]))
+    cells = {k: [next((m for m in r["metrics"] if (m["name"], m["split"], m["group"]) == k), None) for r in reports] for k in keys}
+    return {"titles": [f"{r['title']} ({r['id']})" for r in reports], "rows": cells}
+
+
+def _commands(ws: Workspace, job: Job) -> list[str]:
+    """The command lines that make this run again."""
+    import shlex
+
+    name = ws.entry(job.dataset)["name"]
+    lines = _commands(ws, ws.job(job.on_run)) if job.on_run and ws.catalogue.job(job.on_run) else []
+    params = " ".join(f"-p {shlex.quote(f'{k}={v}')}" for k, v in job.params.items())
+    on = f" --on {job.on_run}" if job.on_run else ""
+    return [*lines, f"lightbox train {shlex.quote(name)} {job.method} --seed {job.seed}{on} {params}".strip()]
