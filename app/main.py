@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import shell, state
+from app.components import style
 
 SECTIONS = {
     "": [("home", "Home", "home"), ("data", "Data", "folder_open"), ("train", "Train", "model_training"), ("runs", "Runs", "list_alt")],
@@ -21,6 +22,7 @@ pages = {
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages)
+style.apply()
 state.adopt_url()
 shell.sidebar()
 state.mirror_url()

@@ -10,5 +10,11 @@ SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "star", "
 
 
 def category_colours(k: int) -> list[str]:
-    """k colours in order of class size; from the eighth class on they repeat, so the labels on the map must tell them apart."""
-    return [OKABE_ITO[j % len(OKABE_ITO)] for j in range(k)]
+    """k colours in order of class size; each further eight are paler, and the labels on the map tell them apart."""
+    return [_paler(OKABE_ITO[j % len(OKABE_ITO)], 1 - 0.55 ** (j // len(OKABE_ITO))) for j in range(k)]
+
+
+def _paler(colour: str, share: float) -> str:
+    """`colour` mixed with `share` of a light grey."""
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(c + (225 - c) * share):02X}" for c in parts)

@@ -69,7 +69,8 @@ def colour_column() -> str | None:
     context = state.context()
     if context is None or not context.columns:
         return None
-    return state.kept("colour", next(iter(context.columns)), list(context.columns))
+    chosen = state.value("colour")
+    return chosen if chosen in context.columns else next(iter(context.columns))
 
 
 def _selection() -> None:

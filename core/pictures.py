@@ -55,6 +55,15 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64) -> Array:
     return out
 
 
+def wall(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
+    """Tiles uint8 [n,t,t,3] as one picture, `across` in a line with a gap between; empty places stay background."""
+    n, t = tiles.shape[:2]
+    lines = -(-n // across)
+    padded = np.full((lines * across, t + gap, t + gap, 3), grey, np.uint8)
+    padded[:n, :t, :t] = tiles
+    return padded.reshape(lines, across, t + gap, t + gap, 3).transpose(0, 2, 1, 3, 4).reshape(lines * (t + gap), across * (t + gap), 3)
+
+
 def overlay(image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT) -> Array:
     """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the scale is the caller's, never per image."""
     share = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)[..., None]

@@ -18,7 +18,7 @@ DEMO = (  # dataset, method, preset or parameters, the run it builds on (index),
     ("digits", "pca", {"dimensions": 16}, None),
     ("head-phantom", "strega", "quick look", None),
     ("digits", "swav", "quick look", None),
-    ("digits", "kmeans", {}, 2),
+    ("digits", "kmeans", {}, 0),
     ("digits", "gaussian_vae", "quick look", None),
     ("head-phantom", "gaussian_vae", "quick look", None),
     ("breast-cancer", "tabular_ncd", "quick look", None),
@@ -93,10 +93,11 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
     entry = Path(str(importlib.resources.files("app"))) / "main.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
-        "server.maxUploadSize": 200, "server.allowedHosts": '["localhost","127.0.0.1","::1"]', "client.showErrorDetails": "type", "client.toolbarMode": "minimal",
+        "server.maxUploadSize": 200, "client.showErrorDetails": "type", "client.toolbarMode": "minimal",
         "server.disconnectedSessionTTL": 600,
     }  # fmt: skip
-    args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items())]
+    args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),
+            *(f"--server.allowedHosts={h}" for h in ("localhost", "127.0.0.1", "::1"))]  # fmt: skip
     typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else host}:{port}")
     sys.stdout.flush()
     os.chdir(entry.parent.parent)

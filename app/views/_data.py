@@ -101,8 +101,7 @@ def samples() -> None:
         with cell, st.container(border=True):
             st.markdown(f"**{text.label(name)}**")
             if pictures.drawable(data):
-                some = pictures.thumbs(data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48)
-                st.image(some.reshape(4, 4, 48, 48, 3).transpose(0, 2, 1, 3, 4).reshape(192, 192, 3), width="stretch")
+                st.image(pictures.wall(pictures.thumbs(data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48), 4), width="stretch")
             st.caption(text.label(data.card["about"], 300))
             st.caption(f"{len(data):,} cases · {text.label(data.card['licence'])}" + (" · made up" if data.card.get("synthetic") else " · real"))
             if name in there:
@@ -148,9 +147,7 @@ def _look(data: Dataset) -> None:
         pages = -(-len(data) // 60)
         at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
         rows = data.rows[at * 60 : (at + 1) * 60]
-        tiles = thumbs(data, rows, 72)
-        tiles = np.pad(tiles, ((0, -len(tiles) % 10), (0, 0), (0, 0), (0, 0)))
-        st.image(tiles.reshape(-1, 10, 72, 72, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 720, 3), width="stretch")
+        st.image(pictures.wall(thumbs(data, rows, 72), 10), width="stretch")
     st.dataframe(data.frame.head(500), height=240 if pictures.drawable(data) else 460)
     if len(data) > 500:
         st.caption(f"The first 500 of {len(data):,} lines.")

@@ -65,7 +65,7 @@ def inspector(context: Context) -> None:
         st.caption("Click a case to look at it closely.")
         return
     name = data.of(np.array([row])).names()[0]
-    st.markdown(f"**{text.label(name, 40)}** · row {row}")
+    st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if pictures.drawable(data):
         st.image(pictures.picture(data, row, 320), width="stretch")
     elif data.modality == "text":

@@ -60,10 +60,7 @@ def show(data: Dataset) -> None:
 
 
 def _wall(data: Dataset, rows: np.ndarray, across: int) -> None:
-    tile = thumbs(data, rows, 64)
-    lines = len(rows) // across
-    wall = tile[: lines * across].reshape(lines, across, 64, 64, 3).transpose(0, 2, 1, 3, 4).reshape(lines * 64, across * 64, 3)
-    st.image(wall, width="stretch")
+    st.image(pictures.wall(thumbs(data, rows, 64), across), width="stretch")
 
 
 def _picture(context: state.Context) -> None:
@@ -74,14 +71,13 @@ def _picture(context: state.Context) -> None:
         made = context.ws.artifact(flat[-1].id, "map")
         assert isinstance(made, Map)
         column = context.columns[shell.colour_column()]
-        _map.draw(made, context, column, f"home-{context.job.id}", 500)
+        _map.draw(made, context, column, f"home-{context.job.id}", 560)
         st.caption(_map.reading(made))
         return
     scores = score_of(context)
     if scores is not None and pictures.drawable(context.data):
         rows = scores.rows[np.argsort(-np.asarray(scores.score))[:15]]
-        images = overlays(scores, context, rows, 0.7, truth=False, tile=128)
-        st.image(images.reshape(3, 5, 128, 128, 3).transpose(0, 2, 1, 3, 4).reshape(3 * 128, 5 * 128, 3) if len(rows) == 15 else images, width="stretch")
+        st.image(pictures.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5), width="stretch")
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
         progress.derived("map", {"how": "umap", "dims": 2}, context)

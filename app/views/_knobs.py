@@ -40,10 +40,10 @@ def knobs(context: Context, row: int) -> None:
         head = st.columns([2, 1], vertical_alignment="center")
         head[0].markdown("**Knobs**, most visible first")
         head[1].button("Reset", on_click=_reset, args=(context, row), width="stretch")
-        more = right.expander("More knobs") if len(order) > traverse.KNOBS else right
+        front, more = right.container(), right.expander("More knobs") if len(order) > traverse.KNOBS else right
         for place, axis in enumerate(order[:16]):
             low, high = ranges(embedding, int(axis))
-            holder = right if place < traverse.KNOBS else more
+            holder = front if place < traverse.KNOBS else more
             key = f"knob-{context.job.id}-{row}-{axis}"
             start = float(np.clip(z0[axis], low, high))
             value = holder.slider(text.label(axis_name(embedding, int(axis))), low, high, start, (high - low) / 100, key=key, format="%.2f",

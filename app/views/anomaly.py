@@ -28,6 +28,16 @@ def reach(home: str, run: str, slug: str) -> tuple[float, float]:
     return float(min(0.0, some.min())), float(max(np.quantile(some, 0.998), 1e-9))
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def _known(home: str, name: str, hash: str) -> tuple[np.ndarray | None, str]:
+    return abnormal(state.workspace().dataset(name))
+
+
+def known(context: Context) -> tuple[np.ndarray | None, str]:
+    """Which rows of the data are truly abnormal, and the rule; cached, since it reads every mask."""
+    return _known(str(context.ws.home), context.data.name, context.data.hash)
+
+
 def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     """The threshold a person set, else the one the method chose, else the 95th percentile."""
     given = notes.threshold(context.ws, context.job.id)
@@ -68,14 +78,14 @@ def colour_bar(low: float, high: float, opacity: float) -> np.ndarray:
 
 def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float) -> go.Figure:
     """Scores of `rows`, split by the truth where it is known, with the threshold as a line."""
-    truth, _ = abnormal(context.data)
+    truth, _ = known(context)
     score = np.asarray(artifact.score)[artifact.at(rows)]
     edges = np.linspace(*np.quantile(score, [0, 0.998]), 41) if len(score) > 1 and np.ptp(score) > 0 else np.linspace(score.min() - 1, score.max() + 1, 11)
     figure = go.Figure()
     kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
     if truth is not None:
-        known = truth[np.searchsorted(context.data.rows, rows)]
-        kinds = [("known normal", ~known, OKABE_ITO[1], ""), ("known abnormal", known, OKABE_ITO[0], "/")]
+        ill = truth[np.searchsorted(context.data.rows, rows)]
+        kinds = [("known normal", ~ill, OKABE_ITO[1], ""), ("known abnormal", ill, OKABE_ITO[0], "/")]
     for name, mask, colour, shape in kinds:
         count, _ = np.histogram(np.clip(score[mask], edges[0], edges[-1]), edges)
         figure.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count, name=name, marker={"color": colour, "pattern": {"shape": shape}}, width=np.diff(edges))
@@ -85,13 +95,13 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
     return figure
 
 
-def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> float:
-    """The threshold bench: slider, histogram, and what that threshold would mean at the clinic's own prevalence. Gives the threshold."""
+def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
+    """The threshold bench: slider, histogram, and what that threshold would mean at the clinic's own prevalence."""
     score = np.asarray(artifact.score)[artifact.at(rows)]
     low, high = float(score.min()), float(score.max())
     if not high > low:
         st.caption("Every case has the same score, so no threshold can part them.")
-        return high
+        return
     start = min(max(threshold_of(artifact, context), low), high)
     key = context.key("threshold")
     state.kept(key, start)
@@ -99,7 +109,7 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> float:
                    help=f"Cases above it count as unusual. The method’s own rule: {text.plain(artifact.rule or 'none')}.")  # fmt: skip
     st.plotly_chart(histogram(artifact, context, rows, at), key=context.key("histogram"), config={"displayModeBar": False})
     over = int((score > at).sum())
-    truth, why = abnormal(context.data)
+    truth, why = known(context)
     if truth is None:
         st.markdown(f"**{over:,} of {len(rows):,} cases** lie above the threshold. {text.label(why, 200)}")
     else:
@@ -109,7 +119,6 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> float:
     if right.button("Keep this threshold", width="stretch"):
         notes.set_threshold(context.ws, context.job.id, at, reason)
         st.toast("Threshold kept for this run.")
-    return at
 
 
 def _consequences(alarm: np.ndarray, truth: np.ndarray, over: int) -> None:
@@ -135,12 +144,12 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     """Threshold bench and ranked gallery."""
     data = context.data
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
-    top = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
+    top = st.columns([3, 2, 1.2, 2], vertical_alignment="bottom")
     part = top[0].segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key("part"), required=True,
                                     help="test: never seen in training") if splits else "all"  # fmt: skip
-    order = top[1].segmented_control("First", ["most unusual", "least unusual", "near the threshold"], default="most unusual", key=context.key("order"), required=True)
+    order = top[1].selectbox("First", ["most unusual", "least unusual", "near the threshold"], key=context.key("order"))
     heat = artifact.map is not None and data.modality == "image"
-    on = top[2].toggle("Heat (H)", True, key=context.key("heat"), help="Show where in the picture the model sees something unusual") if heat else False
+    on = top[2].toggle("Heat", True, key=context.key("heat"), help="Show where in the picture the model sees something unusual") if heat else False
     opacity = top[3].slider("Opacity", 0.1, 1.0, 0.7, 0.05, key=context.key("opacity")) if heat else 0.0
     rows = data.rows if part == "all" else data.part(str(part)).rows
     chosen = state.selection()
@@ -150,8 +159,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if not len(rows):
         st.caption("None of these cases has a score.")
         return
-    with st.container(border=True):
-        at = bench(artifact, context, rows)
+    at = float(state.value(context.key("threshold"), threshold_of(artifact, context)))
     score = np.asarray(artifact.score)[artifact.at(rows)]
     rank = {"most unusual": -score, "least unusual": score, "near the threshold": np.abs(score - at)}[str(order)]
     ranked = rows[np.argsort(rank, kind="stable")][:480]
@@ -174,3 +182,5 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
             marked=lambda row: ":material/flag:" if row in flagged else None)  # fmt: skip
     st.button(f"Select the {len(flagged):,} shown above the threshold", on_click=state.select, args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
               disabled=not flagged)  # fmt: skip
+    with st.container(border=True):
+        bench(artifact, context, rows)

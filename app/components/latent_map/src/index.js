@@ -25,13 +25,14 @@ class LatentMap {
     this.root.className = "lm";
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
-    this.root.append(this.canvas);
+    this.stage = document.createElement("div");
+    this.stage.className = "lm-stage";
+    this.stage.append(this.canvas);
     parent.append(this.root);
     this.mode = "set";
     this.controls = controls(this);
+    this.root.append(this.controls, this.stage);
     this.tip = tooltip(this.root);
-    this.root.append(this.controls);
-    this.ready = false;
   }
 
   start() {
@@ -56,6 +57,9 @@ class LatentMap {
   async show(message) {
     this.message = message;
     this.root.style.height = `${message.height}px`;
+    if (this.legend) this.legend.remove();
+    this.legend = legend(this, message);
+    this.root.append(this.legend);
     this.canvas.setAttribute("aria-label", message.alt);
     if (!this.plot) this.start();
     this.setTool(this.tool || "lasso");
@@ -72,11 +76,8 @@ class LatentMap {
     if (chosen.length && chosen.length < message.n) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
     if (this.labels) this.labels.remove();
-    this.labels = overlay(this.root, message.labels);
+    this.labels = overlay(this.stage, message.labels);
     this.labels.place(this.plot, message.labels);
-    if (this.legend) this.legend.remove();
-    this.legend = legend(this, message);
-    this.root.append(this.legend);
     this.root.dataset.ready = message.stamp;
   }
 

@@ -1,0 +1,79 @@
+"""What the benchmarks share: running a method, scoring an embedding, and the shape of an evidence table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from core.artifacts import Artifact, Embedding
+from core.data.dataset import Dataset
+from core.engine import fit_and_apply
+from core.measure import bootstrap
+from core.measures.probes import KnnProbe, LinearProbe, auc
+from core.method import check_params
+from core.registry import methods
+from core.run import Run
+
+
+def run(method: str, data: Dataset, params: dict[str, Any] | None = None, seed: int = 0, on: dict[str, Artifact] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Fit and apply; the fitted method and its artifacts by slug."""
+    kind = methods()[method]
+    fitted, artifacts = fit_and_apply(kind, check_params(kind, params or {}), data, Run(seed=seed, device="auto", on=on or {}))
+    return fitted, {a.slug: a for a in artifacts}
+
+
+def probe(z: np.ndarray, data: Dataset, part: str, metric: str = "euclidean", reader: str = "linear", value: str = "auc", seed: int = 0) -> tuple[float, float, float]:
+    """(value, low, high) of a probe fitted on train and counted on `part`; value is auc or accuracy."""
+    one = LinearProbe() if reader == "linear" else KnnProbe()
+    train, test = data.splits == "train", data.splits == part
+    read = one.reader(z[train], data.labels[train], metric)
+    said, prob = read(z[test])
+    truth, classes = data.labels[test], np.unique(data.labels[train])
+    score = (lambda i: auc(truth[i], prob[i], classes)) if value == "auc" else (lambda i: float((said[i] == truth[i]).mean()))
+    groups = data.groups[test].astype(str) if data.groups is not None else None
+    return score(np.arange(len(truth))), *bootstrap(score, len(truth), np.random.default_rng(seed), groups, 300)
+
+
+def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20) -> tuple[float, float, float]:
+    """Accuracy on test of the nearest of `per_class` labelled training cases a class (cosine), mean and 95 % range over draws."""
+    z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    train, test, scores = data.splits == "train", data.splits == "test", []
+    for s in range(draws):
+        rng = np.random.default_rng(s)
+        some = np.concatenate([rng.choice(np.flatnonzero(train & (data.labels == c)), per_class, replace=False) for c in range(len(data.classes))])
+        scores.append((data.labels[some][(z[test] @ z[some].T).argmax(1)] == data.labels[test]).mean())
+    return float(np.mean(scores)), *(float(v) for v in np.percentile(scores, [2.5, 97.5]))
+
+
+def row(name: str, value: tuple[float, float | None, float | None]) -> dict[str, Any]:
+    return {"name": name, "value": round(value[0], 4), "low": None if value[1] is None else round(value[1], 4), "high": None if value[2] is None else round(value[2], 4)}
+
+
+def over_seeds(values: list[float]) -> tuple[float, float, float]:
+    """(mean, least, largest) over seeds."""
+    return float(np.mean(values)), float(min(values)), float(max(values))
+
+
+def table(title: str, data: str, split: str, n: int, seeds: list[int], measure: str, rows: list[dict[str, Any]], verdict: str, better: bool = True) -> dict[str, Any]:
+    print(f"\n{title} | {measure} | {data}, {split}, n = {n}, seeds {seeds}")  # noqa: T201
+    for r in rows:
+        print(f"  {r['name']:<44} {r['value']:.4f}" + (f" ({r['low']:.4f} to {r['high']:.4f})" if r["low"] is not None else ""))  # noqa: T201
+    print(f"  {verdict}", flush=True)  # noqa: T201
+    return {"title": title, "data": data, "split": split, "n": n, "seeds": seeds, "measure": measure, "higher_is_better": better, "rows": rows, "verdict": verdict}
+
+
+def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
+    """Who won, the first row being the method."""
+    own, rivals = rows[0], rows[1:]
+    best = (max if better else min)(rivals, key=lambda r: r["value"])
+    won = own["value"] > best["value"] if better else own["value"] < best["value"]
+    overlap = own["low"] is not None and best["low"] is not None and own["low"] <= best["high"] and best["low"] <= own["high"]
+    gap = f"{own['value']:.3f} against {best['value']:.3f}"
+    if won:
+        return f"{own['name']} is ahead of the best rival, {best['name']} ({gap})" + (", but the intervals overlap." if overlap else ".")
+    return f"The rival {best['name']} is as good or better ({gap})" + (", the intervals overlap." if overlap else ".")
+
+
+def latent(given: dict[str, Any]) -> Embedding:
+    return next(a for a in given.values() if isinstance(a, Embedding))
