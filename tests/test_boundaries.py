@@ -1,0 +1,48 @@
+"""The rules of the house, held by tests."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.cards import HEADINGS, card
+from core.registry import methods
+
+ROOT = Path(__file__).parent.parent
+FILES = [p for top in ("core", "app", "pages") for p in (ROOT / top).rglob("*.py") if "node_modules" not in p.parts]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if "core" == p.relative_to(ROOT).parts[0]], ids=lambda p: p.stem)
+def test_core_knows_no_screen(path):
+    assert not [m for m in imports(path) if m.split(".")[0] in ("streamlit", "plotly", "app", "pages")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short_and_safe(path):
+    words = path.read_text()
+    assert len(words.splitlines()) <= 500
+    for forbidden in ("unsafe_allow_html", "st.html(", "st.table(", "import pickle", "torch.load(", "allow_pickle=True", "joblib.load"):
+        assert forbidden not in words
+
+
+def test_listing_methods_does_not_import_torch():
+    code = "import sys; from core.registry import methods, measures; methods(); measures(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("id", methods())
+def test_every_method_has_its_card(id):
+    found = card(id)
+    assert found is not None
+    assert tuple(found.sections) == HEADINGS
+    assert all(found.sections.values())
