@@ -1,0 +1,76 @@
+"""Readers on files made here: what is true comes in, what is broken ends in one sentence."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.data.readers import read
+from core.errors import UserError
+
+
+def png(seed=0, size=(20, 24)):
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in files.items():
+            z.writestr(name, data)
+    return path
+
+
+def test_zip_of_folders_gives_classes_and_masks(tmp_path):
+    files = {f"{c}/{i}.png": png(i) for c in ("ill", "well") for i in range(10 if c == "ill" else 0, 10 if c == "ill" else 20)}
+    files = {f"ill/{i}.png": png(i) for i in range(10)} | {f"well/{i}.png": png(i) for i in range(10, 20)} | {"masks/3.png": png(3)}
+    data = read(zipped(tmp_path / "a.zip", files))
+    assert data.modality == "image"
+    assert data.shape == (1, 20, 24)
+    assert data.classes == ["ill", "well"]
+    assert data.mask().reshape(20, -1).any(1).sum() == 1
+
+
+def test_groups_never_stand_on_two_sides(tmp_path):
+    lines = ["patient,age,diagnosis"] + [f"P{i // 4},{i % 37},{'a' if i % 3 else 'b'}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    data = read(tmp_path / "t.csv", group="patient", label="diagnosis")
+    sides = {}
+    for g, s in zip(data.groups, data.splits):
+        sides.setdefault(g, set()).add(s)
+    assert all(len(s) == 1 for s in sides.values())
+    assert set(data.splits) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("x.png", b"this is text, not a picture", "no picture"), ("x.csv", b"a,b\n1,2\n3\n", "line 3"), ("x.csv", b"a,b\n1,2\n", "at least 2"), ("x.csv", b"", "empty"),
+    ("x.csv", b"a,b\n1,inf\n2,3\n", "not a finite number"), ("x.dcm", b"\0" * 128 + b"DICM\x02\x00", "DICOM"), ("x.png", png()[:200], "cut off"),
+])  # fmt: skip
+def test_bad_files_end_in_a_sentence(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        read(tmp_path / name)
+
+
+def test_object_arrays_and_unsafe_zips_are_refused(tmp_path):
+    np.savez(tmp_path / "o.npz", x=np.array([{"a": 1}, None], dtype=object))
+    with pytest.raises(UserError, match="Python objects"):
+        read(tmp_path / "o.npz")
+    with pytest.raises(UserError, match="outside"):
+        read(zipped(tmp_path / "z.zip", {"../evil.png": png()}))
+    with pytest.raises(UserError, match="no files"):
+        read(zipped(tmp_path / "e.zip", {}))
+
+
+def test_ct_values_are_hounsfield_units(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from core.data.readers.scans import _dicom, package_files
+
+    path = next(p for p, _ in package_files() if p.name == "CT_small.dcm")
+    header = pydicom.dcmread(path)
+    _, pixels = _dicom(path.read_bytes(), path.name)
+    expected = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
+    assert np.allclose(pixels[0], expected)

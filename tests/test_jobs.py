@@ -1,0 +1,61 @@
+"""A training through the real queue, supervisor and worker, and what is made from it."""
+
+import numpy as np
+import pytest
+
+from core.artifacts import Map
+from core.data.samples import make
+from core.errors import UserError
+from core.export import export_run
+from core.jobs import queue
+from core.report.html import report_html
+from core.store.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    made = Workspace(tmp_path_factory.mktemp("home"))
+    made.add(make("digits"), sample=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def done(ws):
+    return queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120)
+
+
+def test_run_ends_with_artifacts_and_metrics(ws, done):
+    assert done.status == "done", done.error
+    assert {"embedding-latent", "metrics", "model"} <= set(ws.slugs(done.id))
+
+
+def test_map_is_made_once(ws, done):
+    first = queue.derive(ws, "map", done.id, {"how": "pca", "dims": 2})
+    assert queue.wait(ws, first.id, timeout=120).status == "done"
+    assert queue.derive(ws, "map", done.id, {"how": "pca", "dims": 2}).id == first.id
+    made = ws.artifact(first.id, "map")
+    assert isinstance(made, Map)
+    assert np.isfinite(made.xy).all()
+
+
+def test_export_and_report(ws, done, tmp_path):
+    export_run(ws, done.id, tmp_path / "out")
+    assert (tmp_path / "out" / "rows.csv").read_text().startswith("row,name")
+    page = report_html(ws, [done.id])
+    assert 'src="http' not in page
+    assert "Research use, not for diagnosis" in page
+
+
+def test_cancel_stops_a_run(ws):
+    job = queue.train(ws, "digits", "gaussian_vae", {"epochs": 2000})
+    queue.cancel(ws, job.id)
+    assert queue.wait(ws, job.id, timeout=60).status == "cancelled"
+
+
+def test_bad_asks_are_sentences(ws):
+    with pytest.raises(UserError, match="no method"):
+        queue.train(ws, "digits", "nothing")
+    with pytest.raises(UserError, match="does not fit"):
+        queue.train(ws, "digits", "tabular_ncd")
+    with pytest.raises(UserError, match="already"):
+        ws.add(make("digits"))

@@ -1,0 +1,92 @@
+"""Formulas against known answers."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.samples import make
+from core.engine import fit_and_apply
+from core.explain import traversal
+from core.maps import faithfulness
+from core.matching import accuracy, purity
+from core.measures.pixel_anomaly import aupro, pooled
+from core.measures.rankme import rankme
+from core.nets.sinkhorn import sinkhorn
+from core.nets.vae import dirichlet_kl, gaussian_kl
+from core.registry import methods
+from core.run import Run
+
+
+def test_dirichlet_kl_is_torchs():
+    a, b = torch.rand(20, 6) * 5 + 0.1, torch.rand(20, 6) * 5 + 0.1
+    expected = torch.distributions.kl_divergence(torch.distributions.Dirichlet(a), torch.distributions.Dirichlet(b))
+    torch.testing.assert_close(dirichlet_kl(a, b), expected, atol=1e-4, rtol=1e-4)
+    assert dirichlet_kl(a, a).abs().max() < 1e-4
+    assert gaussian_kl(torch.zeros(1, 3), torch.zeros(1, 3)).item() == 0
+
+
+def test_sinkhorn_rows_and_columns():
+    q = sinkhorn(torch.randn(256, 60), iterations=50)
+    assert torch.allclose(q.sum(1), torch.ones(256), atol=1e-5)
+    assert torch.allclose(q.sum(0), torch.full((60,), 256 / 60), rtol=0.01)
+
+
+def test_matching_hand_case():
+    y, c = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    assert accuracy(c, y) == pytest.approx(4 / 6)
+    assert purity(c, y) == pytest.approx(5 / 6)
+
+
+def test_rankme_known_ranks():
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 8)))
+    assert rankme(q) == pytest.approx(8, abs=1e-3)
+    assert rankme(q * 7) == pytest.approx(rankme(q))
+
+
+def test_pixel_metric_limits():
+    masks = np.zeros((4, 12, 12), bool)
+    masks[0, 2:5, 2:5] = masks[1, 7:10, 7:10] = True
+    assert aupro(masks.astype(float), masks) == pytest.approx(1)
+    assert aupro(np.zeros(masks.shape), masks) == pytest.approx(0.15)
+    half = np.where(masks, 0.0, 0.5)
+    half[0][masks[0]] = 1.0
+    assert aupro(half, masks) == pytest.approx(0.5, abs=0.01)
+    both = np.array([[0, 0, 5], [9, 1, 0]])
+    assert pooled((both[0], both[1]))[:2] == pytest.approx((1.0, 1.0))
+
+
+def test_trustworthiness_is_scikit_learns():
+    from sklearn.manifold import trustworthiness
+
+    z = np.random.default_rng(0).normal(size=(120, 5))
+    _, _, scores = faithfulness(z, z[:, :2])
+    assert scores["trustworthiness"] == pytest.approx(trustworthiness(z, z[:, :2], n_neighbors=15), abs=1e-9)
+
+
+def test_traversal_ends_are_the_reconstructions():
+    data = make("digits").take(np.arange(120))
+    kind = methods()["pca"]
+    model, given = fit_and_apply(kind, kind.Params(dimensions=6), data, Run(device="cpu"))
+    embedding, images = given[1], given[2]
+    path = traversal.between(model, data, embedding, 3, 17, 5)
+    np.testing.assert_allclose(path.frames[0], images.image[3], atol=1e-5)
+    np.testing.assert_allclose(path.frames[-1], images.image[17], atol=1e-5)
+
+
+def test_killed_and_resumed_equals_straight(tmp_path):
+    data, kind = make("digits").take(np.arange(160)), methods()["gaussian_vae"]
+    params = kind.Params(epochs=4, latent=4, width=4, batch_size=16)
+    straight, _ = fit_and_apply(kind, params, data, Run(device="cpu"))
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, total, scalars):
+        if step == 12:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_and_apply(kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=0, report_to=kill))
+    resumed, _ = fit_and_apply(kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=1e9, resume=True))
+    for key, value in straight.net.state_dict().items():
+        torch.testing.assert_close(value, resumed.net.state_dict()[key], atol=1e-5, rtol=1e-4)
