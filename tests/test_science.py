@@ -26,7 +26,8 @@ def test_dirichlet_kl_is_torchs():
 
 
 def test_sinkhorn_rows_and_columns():
-    q = sinkhorn(torch.randn(256, 60), iterations=50)
+    z, c = (torch.nn.functional.normalize(torch.randn(n, 32), dim=1) for n in (256, 60))
+    q = sinkhorn(z @ c.T, iterations=50)  # scores are cosines, as in training
     assert torch.allclose(q.sum(1), torch.ones(256), atol=1e-5)
     assert torch.allclose(q.sum(0), torch.full((60,), 256 / 60), rtol=0.01)
 

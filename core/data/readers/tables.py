@@ -25,6 +25,8 @@ def read(members: list[Member], label: str, text: str | None, masks: Path | None
     name = members[0].name
     if len(frame) == 0:
         raise UserError(f"{name} has a header but no rows.")
+    if len(frame) == 1:
+        raise UserError(f"{name} holds 1 row; at least 2 are needed to learn anything.")
     if text is not None and text not in frame:
         raise UserError(f"{name} has no column “{text}” (it has: {', '.join(map(str, frame.columns[:12]))}).")
     column = text or _text_column(frame, label)

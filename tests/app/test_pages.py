@@ -1,0 +1,38 @@
+"""Every page opens, with an empty workspace and with a run, without an exception."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.samples import make
+from core.jobs import queue
+from core.store.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(p.stem for p in (ROOT / "pages").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    ws = Workspace(tmp_path_factory.mktemp("full"))
+    ws.add(make("digits"), sample=True)
+    assert queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120).status == "done"
+    return ws.home
+
+
+def opened(page):
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    return at if page == "home" else at.switch_page(f"../pages/{page}.py").run()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_opens_on_an_empty_workspace(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    assert not opened(page).exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_opens_with_a_run(page, full, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    assert not opened(page).exception
