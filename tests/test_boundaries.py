@@ -22,7 +22,7 @@ def imports(path):
             yield node.module
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if "core" == p.relative_to(ROOT).parts[0]], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in FILES if p.relative_to(ROOT).parts[0] == "core"], ids=lambda p: p.stem)
 def test_core_knows_no_screen(path):
     assert not [m for m in imports(path) if m.split(".")[0] in ("streamlit", "plotly", "app", "pages")]
 
