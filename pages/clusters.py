@@ -1,9 +1,9 @@
 """Clusters: the groups a run found, what is typical for each, and how they agree with what is known."""
 
 import streamlit as st
-from app.pin import pin_button
 
 from app import progress, shell, state
+from app.pin import pin_button
 from app.views import clusters
 from app.views._gallery import inspector
 from core.artifacts import Clusters, Embedding

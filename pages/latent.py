@@ -1,9 +1,9 @@
 """The latent map: every case as a point, near what it resembles."""
 
 import streamlit as st
-from app.pin import pin_button
 
 from app import shell
+from app.pin import pin_button
 from app.views import _map
 from app.views._gallery import inspector
 from core.report import figures

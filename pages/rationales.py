@@ -2,9 +2,9 @@
 
 import numpy as np
 import streamlit as st
-from app.pin import pin_button
 
 from app import progress, shell, state, text
+from app.pin import pin_button
 from app.views import attributions
 from app.views._gallery import inspector
 from app.views.traverse import opened

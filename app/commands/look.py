@@ -130,7 +130,6 @@ def report(
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""
     from core.report.html import report_html
-
     from core.store.files import write_bytes
 
     ws = workspace()
