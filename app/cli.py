@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
-import uuid
-from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -52,13 +49,9 @@ def main() -> None:
     except Exception as e:
         if type(e).__name__ == "NoArgsIsHelpError" or hasattr(e, "format_message"):  # the parser's own refusals
             _fail(e.format_message())
-        bug = uuid.uuid4().hex[:8]
-        from core.settings import Settings
+        from app.bugs import noted
 
-        log = Path(Settings().home).expanduser() / "log" / "errors.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "a", encoding="utf-8") as f:
-            f.write(f"{bug} {type(e).__name__}\n{traceback.format_exc()}\n")
+        bug, log = noted(e)
         if os.environ.get("LIGHTBOX_DEBUG"):
             raise
         print(f"Something went wrong inside (id {bug}); {log} has the details.", file=sys.stderr)  # noqa: T201

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import shell, state
 from app.components import style
+
+ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
 
 SECTIONS = {
     "": [("home", "Home", "home"), ("data", "Data", "folder_open"), ("train", "Train", "model_training"), ("runs", "Runs", "list_alt")],
@@ -16,12 +20,12 @@ SECTIONS = {
     "Show": [("present", "Present", "slideshow"), ("library", "Library", "menu_book")],
 }  # fmt: skip
 
-st.set_page_config("Lightbox", page_icon=":material/wb_iridescent:", layout="wide")
 pages = {
     section: [st.Page(shell.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages)
+st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
 style.apply()
 state.adopt_url()
 shell.sidebar()

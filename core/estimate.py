@@ -17,9 +17,10 @@ def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: 
     rates = []
     sizes = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     for job in ws.runs():
-        if job.method == kind.id and job.status == "done" and job.seconds and job.dataset in sizes and len(rates) < 5:
-            done = _work(kind, job.params, ws.dataset(job.dataset))
-            rates.append(max(job.seconds - STARTUP, 0.5) / max(done, 1.0))
+        slugs = ws.slugs(job.id) if job.method == kind.id and job.status == "done" and job.dataset in sizes and len(rates) < 5 else []
+        made = ws.artifact(job.id, slugs[0]).made_by if slugs else None
+        if made is not None:
+            rates.append(made.seconds / max(_work(kind, job.params, ws.dataset(sizes[job.dataset])), 1.0))
     rate = float(np.median(rates)) if rates else kind.takes.seconds_per_value
     return STARTUP + rate * work, len(rates)
 

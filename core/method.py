@@ -65,6 +65,7 @@ class Method(ABC):
     gives: ClassVar[tuple[type[Artifact], ...]]
     tiny: ClassVar[dict[str, Any]] = {}
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
+    least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
     class Params(Params):
         pass
@@ -132,6 +133,18 @@ class Method(ABC):
             rows=data.part("train").rows, name=name, method=self.id, params=self.params.model_dump(mode="json"), abilities=self.abilities,
             input_shape=list(data.shape), classes=self.classes, state=self.state(),
         )  # fmt: skip
+
+
+def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
+    """The parameters of preset `name` for `n` training rows: an epoch of few rows has few steps, so all presets' epochs grow by the same factor."""
+    values = dict(kind.presets[name])
+    fields = kind.Params.model_fields
+    if not kind.least_steps or "epochs" not in fields or "batch_size" not in fields:
+        return values
+    quick = next(iter(kind.presets.values())).get("epochs", fields["epochs"].default)
+    steps = quick * -(-n // fields["batch_size"].default)
+    most = next((m.le for m in fields["epochs"].metadata if hasattr(m, "le")), 10**9)
+    return values | {"epochs": min(most, round(values.get("epochs", quick) * max(1.0, kind.least_steps / max(steps, 1))))}
 
 
 def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:

@@ -86,6 +86,17 @@ def _map(name: str) -> Any:
     return colormaps[name]
 
 
+def table_picture(data: Dataset, rows: int = 60) -> Array:
+    """A table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each column from its 2 % to its 98 % point in cividis; missing is grey."""
+    x, order = data.inputs(), np.argsort(data.labels, kind="stable")
+    low, high = np.nanquantile(x, [0.02, 0.98], axis=0)
+    x = x[order[np.linspace(0, len(x) - 1, min(rows, len(x))).astype(int)]]
+    share = np.clip((x - low) / np.maximum(high - low, 1e-12), 0, 1)
+    colour = (_map("cividis")(np.nan_to_num(share))[..., :3] * 255).round().astype(np.uint8)
+    colour[np.isnan(x)] = 107
+    return colour
+
+
 def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233)) -> Array:
     """`image` with the edge of bool `mask` [H,W] drawn in `colour`; the inside stays untouched."""
     from scipy.ndimage import binary_erosion

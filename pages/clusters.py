@@ -17,14 +17,18 @@ found = {(j.id, s): a for j in [context.job, *later] for s in context.ws.slugs(j
 shell.head("Clusters", "Groups of cases that the model finds alike. A group is a pattern in the data, not a diagnosis; look at its cases before you name it.")
 embeds = any(s.startswith("embedding") for s in context.ws.slugs(context.job.id))
 if embeds:
-    with st.popover("Find groups in this run", icon=":material/workspaces:"):
+    if not found:
+        st.markdown("This run has no groups yet. Choose how to look for them; the number of groups is found by itself.")
+    place = st.popover("Find groups in this run", icon=":material/workspaces:") if found else st.container(horizontal=True)
+    with place:
         for method, words in (("kmeans", "Round groups (k-means)"), ("gaussian_mixture", "Overlapping clouds (Gaussian mixture)"), ("hdbscan", "Dense islands (HDBSCAN)")):
             if st.button(words, key=f"find-{method}"):
                 st.session_state["finding"] = state.attempt(queue.train, context.ws, context.data.name, method, {}, on=context.job.id)
 if (job := st.session_state.get("finding")) is not None and context.ws.catalogue.job(job.id) is not None and not context.ws.job(job.id).ended:
     progress.live(job.id, key="finding-job")
 if not found:
-    st.info("This run has no groups yet. Press “Find groups in this run”." if embeds else "This run gives no groups and no latent space to find them in.")
+    if not embeds:
+        st.info("This run gives no groups and no latent space to find them in.")
     st.stop()
 titles = {k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups" for k, a in found.items()}
 picked = st.selectbox("Groups by", list(found), format_func=titles.get, key=context.key("grouping")) if len(found) > 1 else next(iter(found))

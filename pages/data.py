@@ -7,11 +7,12 @@ from app.views import _data
 
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays or a table.")
 data = state.dataset()
-tabs = st.tabs((["This data"] if data is not None else []) + ["Add data", "Samples"])
-if data is not None:
-    with tabs[0]:
-        _data.overview(data)
-with tabs[-2]:
-    _data.upload()
-with tabs[-1]:
-    _data.samples()
+names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
+if st.session_state.pop("just-imported", False) and data is not None:
+    st.session_state["data-tab"] = "This data"
+elif st.session_state.get("data-tab") not in names:
+    st.session_state["data-tab"] = names[0]
+for tab, name in zip(st.tabs(names, key="data-tab", on_change="rerun"), names):
+    if tab.open:
+        with tab:
+            _data.overview(data) if name == "This data" else _data.upload() if name == "Add data" else _data.samples()

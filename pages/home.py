@@ -2,17 +2,15 @@
 
 import streamlit as st
 
-from app import shell, state
-from app.views import _home
+from app import state
+from app.views import _data, _home
 
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)
-    st.markdown("See what a model learned from your data: which cases are alike, which are unusual and where, and what the model looked at. Start with one of these.")
-    left, right = st.columns(2)
-    with left:
-        _home.sample_button()
-    with right:
-        st.page_link(shell.page("data"), label="Add my own data", icon=":material/upload:")
+    st.markdown("See what a model learned from your data: which cases are alike, which are unusual and where, and what the model looked at. Your files stay on this machine.")
+    _data.upload()
+    st.markdown("**Or start with a sample**")
+    _data.samples()
     st.stop()
 _home.show(data)

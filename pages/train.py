@@ -11,6 +11,9 @@ if data is None:
     st.markdown("First bring some data.")
     st.page_link(shell.page("data"), label="Add data", icon=":material/arrow_forward:")
     st.stop()
-kind = _train.choose(data)
-if kind is not None:
-    _train.start(kind, data)
+left, right = st.columns([1, 2], gap="large")
+with left:
+    kind = _train.choose(data)
+with right:
+    if kind is not None:
+        _train.start(kind, data)

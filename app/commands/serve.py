@@ -50,6 +50,7 @@ def demo(
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
+    from core.method import preset
     from core.registry import method_class
 
     samples()
@@ -58,7 +59,7 @@ def demo(
     for dataset, method, params, base in DEMO:
         kind = method_class(method)
         assert kind is not None
-        given = kind.presets[params] if isinstance(params, str) else dict(params)
+        given = preset(kind, params, len(ws.dataset(dataset).part("train"))) if isinstance(params, str) else dict(params)
         given |= {"novel": "malignant"} if method == "tabular_ncd" and "novel" in kind.Params.model_fields else {}
         entry = ws.entry(dataset)["id"]
         same = [j for j in ws.runs(dataset) if j.method == method and j.dataset == entry and j.status in ("done", "queued", "running")]
@@ -90,7 +91,7 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
     if not loopback:
         raise UserError(f"Lightbox has no login yet, so it serves this machine only; {host} is refused. Use 127.0.0.1, or a tunnel that you guard.")
     workspace()
-    entry = Path(str(importlib.resources.files("app"))) / "main.py"
+    entry = Path(str(importlib.resources.files("app"))) / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
         "server.maxUploadSize": 200, "client.showErrorDetails": "type", "client.toolbarMode": "minimal",

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.shell import page
 from app.palette import OKABE_ITO
 from app.views._gallery import thumbs
 from core import limits, pictures
@@ -54,8 +55,9 @@ def upload() -> None:
                 st.session_state["upload-round"] = round_ + 1
                 st.session_state.pop("upload-folder", None)
                 state.open_dataset(done.name)
+                st.session_state["just-imported"] = True
                 st.toast(f"{text.label(done.name)}: {len(done):,} cases are in.")
-                st.rerun()
+                st.switch_page(page("data"))
 
 
 def _safe(name: str) -> str:
@@ -102,14 +104,22 @@ def samples() -> None:
             st.markdown(f"**{text.label(name)}**")
             if pictures.drawable(data):
                 st.image(pictures.wall(pictures.thumbs(data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48), 4), width="stretch")
+            elif data.modality == "table":
+                st.image(pictures.enlarge(pictures.table_picture(data, 30), 300), width="stretch")
             st.caption(text.label(data.card["about"], 300))
             st.caption(f"{len(data):,} cases · {text.label(data.card['licence'])}" + (" · made up" if data.card.get("synthetic") else " · real"))
             if name in there:
-                st.button("Open", key=f"open-{name}", on_click=state.open_dataset, args=(name,), width="stretch")
+                st.button("Open", key=f"open-{name}", on_click=_open, args=(name,), width="stretch")
             elif st.button("Add", key=f"add-{name}", width="stretch", type="primary"):
                 state.attempt(state.workspace().add, make(name), True)
                 state.open_dataset(name)
-                st.rerun()
+                st.session_state["just-imported"] = True
+                st.switch_page(page("data"))
+
+
+def _open(name: str) -> None:
+    state.open_dataset(name)
+    st.session_state["just-imported"] = True
 
 
 @st.cache_resource(show_spinner=False)
@@ -128,11 +138,12 @@ def overview(data: Dataset) -> None:
     with left:
         _look(data)
     with right:
+        st.markdown("**Look it over before use**")
+        for found in _checked(str(state.workspace().home), data.hash, data.name):
+            _finding(Finding(**found))
+        st.markdown("**What it is**")
         _card(data)
         _balance(data)
-    st.markdown("**Look it over before use**")
-    for found in _checked(str(state.workspace().home), data.hash, data.name):
-        _finding(Finding(**found))
     with st.expander("Remove this data"):
         runs = len(state.workspace().runs(data.name))
         st.markdown(f"Removes **{text.label(data.name)}** and its {runs} run{'s' * (runs != 1)} from this workspace. Your own files stay where they are.")
@@ -145,9 +156,11 @@ def overview(data: Dataset) -> None:
 def _look(data: Dataset) -> None:
     if pictures.drawable(data):
         pages = -(-len(data) // 60)
-        at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
-        rows = data.rows[at * 60 : (at + 1) * 60]
+        at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
+        rows = data.rows[at::pages]  # spread over the whole set, so that each page shows every kind of case
         st.image(pictures.wall(thumbs(data, rows, 72), 10), width="stretch")
+        if pages > 1:
+            st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
     st.dataframe(data.frame.head(500), height=240 if pictures.drawable(data) else 460)
     if len(data) > 500:
         st.caption(f"The first 500 of {len(data):,} lines.")
@@ -179,7 +192,7 @@ def _balance(data: Dataset) -> None:
 
 
 def _finding(found: Finding) -> None:
-    left, right = st.columns([6, 1], vertical_alignment="center")
+    left, right = st.columns([4, 1], vertical_alignment="center")
     left.markdown(f"{ICONS[found.severity]} **{text.label(found.title)}** {text.label(found.words, 400)}")
     if found.rows:
         right.button("Select", key=f"finding-{found.kind}", on_click=state.select, args=(np.array(found.rows), found.title), width="stretch")

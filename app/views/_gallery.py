@@ -40,7 +40,7 @@ def gallery(
     pages = -(-len(rows) // page_size)
     at = 0
     if pages > 1:
-        at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=f"{key}-page", help=f"{len(rows):,} cases, {page_size} a page") - 1
+        at = st.pagination(pages, key=f"{key}-page") - 1
     part = slice(at * page_size, (at + 1) * page_size)
     shown = np.asarray(rows)[part]
     names = dict(zip(shown.tolist(), data.of(shown).names()))

@@ -14,20 +14,6 @@ from core.artifacts import Clusters, Map, Metrics
 from core.data.dataset import Dataset
 
 
-def sample_button() -> None:
-    """One press adds all built-in samples."""
-    from core.data.samples import SAMPLES, make
-
-    if st.button("Try a sample", type="primary", icon=":material/science:"):
-        there = {e["name"] for e in state.workspace().catalogue.datasets()}
-        with st.spinner("Preparing the samples"):
-            for name in SAMPLES:
-                if name not in there:
-                    state.attempt(state.workspace().add, make(name), True)
-        state.open_dataset("digits")
-        st.rerun()
-
-
 def show(data: Dataset) -> None:
     """What is open, what was found, what to do next."""
     context = state.context()

@@ -20,7 +20,7 @@ from core.data.dataset import Dataset
 from core.explain.differences import differences
 
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
-HEIGHT = 640
+HEIGHT = 540
 
 
 def chosen_map(context: Context) -> Map | None:

@@ -1,4 +1,4 @@
-"""The training page: cards of fitting methods, the generated form, and the live run."""
+"""The training page: the fitting methods, the generated form, and the live run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from core.cards import card
 from core.data.dataset import Dataset
 from core.evidence import load
 from core.jobs import queue
-from core.method import Method, why_not
+from core.method import Method, preset, why_not
 from core.registry import methods
+from core.store.catalogue import Job
 
 PURPOSES = {
     "decomposition": "A quick first look", "generative": "A space you can walk through", "anomaly": "What is unusual, and where",
@@ -26,34 +27,43 @@ def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
 
 
 def choose(data: Dataset) -> type[Method] | None:
-    """Cards by purpose; gives the chosen method."""
+    """The fitting methods by purpose, one press each; gives the chosen one. Below them, why the others do not fit."""
     reasons = _reasons(str(state.workspace().home), data.hash, data.name)
-    fits = [id for id, why in reasons.items() if why is None]
-    embeds = any(s.startswith("embedding") for j in state.workspace().runs(data.name) if j.status == "done" for s in state.workspace().slugs(j.id))
-    fits = [id for id in fits if embeds or not methods()[id].takes.on]
+    embeds = any(_embeds(j) for j in state.workspace().runs(data.name) if j.status == "done")
+    fits = [id for id, why in reasons.items() if why is None and (embeds or not methods()[id].takes.on)]
     if not fits:
         st.info("No method fits this data; see below why.")
-    order = sorted(fits, key=lambda id: (list(PURPOSES).index(methods()[id].family) if methods()[id].family in PURPOSES else 99, id))
+    order = sorted(fits, key=lambda id: (_purpose(id), id))
     chosen = state.kept("method", order[0] if order else None, order)
-    for start in range(0, len(order), 3):
-        for cell, id in zip(st.columns(3), order[start : start + 3]):
-            _card(cell, id, id == chosen)
-    with st.expander(f"Why {len(reasons) - len(order)} other methods do not fit"):
-        for id, why in reasons.items():
-            if id not in order:
-                st.markdown(f"**{methods()[id].title}** ({id}): {text.label(why or 'Builds on an earlier run with a latent space; train one first.', 200)}")
+    last = None
+    for id in order:
+        kind = methods()[id]
+        if kind.family != last:
+            st.caption(PURPOSES.get(kind.family, kind.family))
+            last = kind.family
+        st.button(kind.title, key=f"choose-{id}", type="primary" if id == chosen else "secondary", width="stretch",
+                  on_click=_pick, args=(id,), help=text.label(_answers(id), 200))  # fmt: skip
+    others = [id for id in reasons if id not in order]
+    if others:
+        with st.expander(f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"):
+            for id in others:
+                why = reasons[id] or "Builds on an earlier run with a latent space; train one first."
+                st.markdown(f"**{methods()[id].title}**  \n{text.label(why, 200)}")
     return methods().get(chosen) if chosen else None
 
 
-def _card(cell: st.delta_generator.DeltaGenerator, id: str, chosen: bool) -> None:
-    kind, about, found = methods()[id], card(id), load(id)
-    with cell, st.container(border=True, height=210):
-        st.caption(PURPOSES.get(kind.family, kind.family))
-        st.markdown(f"**{text.label(kind.title)}**")
-        st.caption(text.label(about.sections.get("Answers", "") if about else "", 130))
-        verdict = found["tables"][0]["verdict"] if found and found["tables"] else "Not measured yet."
-        st.button("Chosen" if chosen else "Choose", key=f"choose-{id}", type="primary" if chosen else "secondary", width="stretch", on_click=_pick, args=(id,),
-                  help=text.label(f"{verdict}", 300))  # fmt: skip
+def _embeds(job: Job) -> bool:
+    return any(s.startswith("embedding") for s in state.workspace().slugs(job.id))
+
+
+def _purpose(id: str) -> int:
+    family = methods()[id].family
+    return list(PURPOSES).index(family) if family in PURPOSES else len(PURPOSES)
+
+
+def _answers(id: str) -> str:
+    about = card(id)
+    return about.sections.get("Answers", "") if about else ""
 
 
 def _pick(id: str) -> None:
@@ -61,31 +71,34 @@ def _pick(id: str) -> None:
 
 
 def start(kind: type[Method], data: Dataset) -> None:
-    """Preset, form, time estimate, and the button."""
-    st.divider()
-    st.markdown(f"**{text.label(kind.title)}** on **{text.label(data.name)}**")
-    about = card(kind.id)
+    """What the method is for, preset, form, time estimate, and the button."""
+    st.markdown(f"### {text.label(kind.title)}")
+    about, found = card(kind.id), load(kind.id)
     if about:
-        st.caption(text.label(f"Do not use when: {about.sections.get('Do not use when', '')}", 400))
+        st.markdown(text.label(_answers(kind.id), 400))
+        st.caption(f":material/block: Do not use when: {text.label(about.sections.get('Do not use when', ''), 400)}")
+    if found and found["tables"]:
+        st.caption(f":material/straighten: Measured here: {text.label(found['tables'][0]['verdict'], 300)}")
     ws = state.workspace()
     times = {}
-    for name, values in kind.presets.items():
+    presets = {name: preset(kind, name, len(data.part("train"))) for name in kind.presets}
+    for name, values in presets.items():
         guess, runs = estimate.seconds(ws, kind, values, data)
         times[name] = f"{text.duration(guess)}" + (f" (from {runs} earlier run{'s' * (runs > 1)} here)" if runs else " (a first guess)")
-    preset = st.segmented_control("How thorough", list(kind.presets), default=next(iter(kind.presets)), key=f"preset-{kind.id}", required=True,
+    level = st.segmented_control("How thorough", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
                                   format_func=lambda p: f"{p} · {times[p].partition(' (')[0]}", help="\n\n".join(f"{k}: {v}" for k, v in times.items()))  # fmt: skip
     with st.container(border=True):
-        values = form.form(kind, kind.presets[preset], f"p-{kind.id}-{preset}")
-    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+        values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}")
     on = ""
     if kind.takes.on:
-        bases = {j.id: shell.run_title(j) for j in ws.runs(data.name) if j.status == "done" and any(s.startswith("embedding") for s in ws.slugs(j.id))}
-        on = left.selectbox("Build on", list(bases), format_func=lambda i: text.plain(bases[i]), help="The earlier run whose latent space it works in.")
+        bases = {j.id: shell.run_title(j) for j in ws.runs(data.name) if j.status == "done" and _embeds(j)}
+        on = st.selectbox("Build on", list(bases), format_func=lambda i: text.plain(bases[i]), help="The earlier run whose latent space it works in.")
+    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right.selectbox("Computed on", ["auto", "cpu", "cuda"], help="auto: the graphics card when there is one.")
-    guess, runs = estimate.seconds(ws, kind, values, data)
+    guess, _ = estimate.seconds(ws, kind, values, data)
     busy = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train")]
-    if st.button(f"Train · {text.duration(guess)}", type="primary", icon=":material/play_arrow:"):
+    if left.button(f"Train · {text.duration(guess)}", type="primary", icon=":material/play_arrow:", width="stretch"):
         same = [j for j in busy if j.method == kind.id and j.dataset == ws.entry(data.name)["id"] and j.seed == int(seed) and j.on_run == on]
         job = same[0] if same else state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device)
         if job is not None:

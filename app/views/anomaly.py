@@ -20,12 +20,13 @@ TITLE = "Unusual cases"
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def reach(home: str, run: str, slug: str) -> tuple[float, float]:
-    """The one heat scale of a run: from 0 (or the lowest value) to the 99.8th percentile of all pixels of at most 2,000 evenly taken cases."""
+    """The one heat scale of a run, over all pixels of at most 2,000 evenly taken cases: the lower three quarters stay clear, the 99.8th percentile is full."""
     artifact = state.workspace().artifact(run, slug)
     assert isinstance(artifact, AnomalyMaps)
     assert artifact.map is not None
     some = np.asarray(artifact.map[:: max(1, len(artifact.rows) // 2000)])
-    return float(min(0.0, some.min())), float(max(np.quantile(some, 0.998), 1e-9))
+    low, high = np.quantile(some, [0.75, 0.998])
+    return float(low), float(max(high, low + 1e-9))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -167,7 +168,8 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
         low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
         bar, words = st.columns([1, 2], vertical_alignment="center")
         bar.image(colour_bar(low, high, opacity), width="stretch")
-        words.caption(f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for all pictures of this run. Blue outline: the marked truth.")
+        words.caption(f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for all pictures of this run, clear below it."
+                      + (" Blue outline: the marked truth." if data.masks is not None else ""))
     over = score[np.argsort(rank, kind="stable")][:480] > at
     flagged = set(ranked[over].tolist())
     by_row = dict(zip(rows.tolist(), score.tolist()))
@@ -178,7 +180,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     images = None
     if pictures.drawable(data):
         images = overlays(artifact, context, shown, opacity if on else 0.0, truth=True)
-    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{text.number(by_row[int(r)])}" for r in ranked],
+    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{by_row[int(r)]:.3g}" for r in ranked],
             marked=lambda row: ":material/flag:" if row in flagged else None)  # fmt: skip
     st.button(f"Select the {len(flagged):,} shown above the threshold", on_click=state.select, args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
               disabled=not flagged)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -53,7 +55,7 @@ def show(artifact: Attributions, context: Context) -> None:
         return
     st.caption(f"Orange raised it, blue lowered it; full colour at ±{scale(artifact):.2g}, the same for all {len(rows):,} cases.")
     pages = -(-len(rows) // 12)
-    page = st.number_input(f"Page (of {pages})", 1, pages, 1, key=context.key("why-page")) - 1 if pages > 1 else 0
+    page = st.pagination(pages, key=context.key("why-page")) - 1 if pages > 1 else 0
     part = order[page * 12 : (page + 1) * 12]
     names = context.data.of(rows[part]).names()
     images = drawn(artifact, context, part)
@@ -61,8 +63,8 @@ def show(artifact: Attributions, context: Context) -> None:
         for i, cell in enumerate(st.columns(6)[: len(part) - start]):
             k = start + i
             cell.image(images[k], width="stretch")
-            said = "" if artifact.output is None else f" · {float(artifact.output[part[k]]):.2f}"
-            cell.button(text.label(names[k], 14) + said, key=context.key(f"why-{rows[part[k]]}"), on_click=state.look_at, args=(int(rows[part[k]]),), type="tertiary")
+            said = "" if artifact.output is None else f" · {text.number(float(artifact.output[part[k]]))}"
+            cell.button(text.label(Path(names[k]).stem, 14) + said, key=context.key(f"why-{rows[part[k]]}"), on_click=state.look_at, args=(int(rows[part[k]]),), type="tertiary")
 
 
 def bars(artifact: Attributions, context: Context, at: int, top: int = 15) -> None:

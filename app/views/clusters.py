@@ -59,7 +59,7 @@ def show(artifact: Clusters, context: Context) -> None:
     st.caption("Each line: the cases nearest to the middle of the group, in the latent space itself.")
     nearest = typical(str(context.ws.home), run, artifact.slug, 9)
     pages = -(-len(order) // 12)
-    at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=context.key("groups-page")) - 1 if pages > 1 else 0
+    at = st.pagination(pages, key=context.key("groups-page")) - 1 if pages > 1 else 0
     for j in order[at * 12 : (at + 1) * 12]:
         _line(artifact, context, run, j, called[j], nearest.get(j, []))
 

@@ -22,7 +22,7 @@ def show(artifact: Images, context: Context) -> None:
     test = np.flatnonzero(np.isin(artifact.rows, context.data.part("test").rows))
     order = test if len(test) else np.arange(many)
     pages = -(-len(order) // 12)
-    at = st.number_input(f"Page (of {pages})", 1, pages, 1, key=context.key(f"images-{artifact.slug}")) - 1 if pages > 1 else 0
+    at = st.pagination(pages, key=context.key(f"images-{artifact.slug}")) - 1 if pages > 1 else 0
     part = order[at * 12 : (at + 1) * 12]
     st.caption(f"Above: the case. Below: {ROLES[artifact.role]}." + (" Held-out cases." if len(test) else ""))
     names = context.data.of(artifact.rows[part]).names()

@@ -44,6 +44,7 @@ class StRegA(Method):
     gives = (Model, Embedding, AnomalyMaps, Images)
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
     presets = {"quick look": {"epochs": 25}, "good": {"epochs": 80}, "thorough": {"epochs": 300}}
+    least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
 
     class Params(Params):

@@ -38,6 +38,7 @@ class GaussianVAE(VAE):
     gives = (Model, Embedding, Images, AnomalyMaps, Predictions)
     tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16}
     presets = PRESETS
+    least_steps = 500
 
     class Params(VAEParams):
         beta: float = param(1.0, "Weight of keeping the latent space tidy; larger: smoother, blurrier.", ge=0, le=100)

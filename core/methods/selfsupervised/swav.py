@@ -41,6 +41,7 @@ class SwAV(Method):
     gives = (Model, Embedding, Clusters)
     tiny = {"epochs": 1, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 30}, "good": {"epochs": 100}, "thorough": {"epochs": 300, "width": 32}}
+    least_steps = 600
 
     class Params(Params):
         epochs: int = param(30, "Passes over the training pictures.", ge=1, le=5000)

@@ -42,12 +42,17 @@ class LatentMap {
     plot.subscribe("lassoEnd", ({ coordinates }) => this.lassoed(coordinates));
     plot.subscribe("pointOver", (i) => this.hovered(i));
     plot.subscribe("pointOut", () => this.tip.hide());
-    plot.subscribe("view", () => this.labels && this.labels.place(this.plot, this.message.labels));
+    plot.subscribe("view", () => this.placeLabels());
     this.canvas.addEventListener("pointerdown", (e) => { this.down = { x: e.clientX, y: e.clientY, shift: e.shiftKey, alt: e.altKey }; });
     this.canvas.addEventListener("click", (e) => this.clicked(e));
     this.canvas.addEventListener("pointermove", (e) => { this.at = e; });
-    new ResizeObserver(() => this.labels && this.labels.place(this.plot, this.message.labels)).observe(this.canvas);
+    this.resized = new ResizeObserver(() => this.placeLabels());
+    this.resized.observe(this.canvas);
     this.plot = plot;
+  }
+
+  placeLabels() {
+    if (this.labels && !this.gone) this.labels.place(this.plot, this.message.labels);
   }
 
   accent() {
@@ -71,13 +76,14 @@ class LatentMap {
     const code = message.code;
     await this.plot.draw({ x: message.x, y: message.y, valueA: code, valueB: new Float32Array(message.n) },
       { zDataType: amount ? "continuous" : "categorical", preventFilterReset: true });
+    if (this.gone || message !== this.message) return; // the page was left, or a newer message came, while the points went to the card
     const chosen = [];
     for (let i = 0; i < message.n; i++) if (message.selected[i]) chosen.push(i);
     if (chosen.length && chosen.length < message.n) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
     if (this.labels) this.labels.remove();
     this.labels = overlay(this.stage, message.labels);
-    this.labels.place(this.plot, message.labels);
+    this.placeLabels();
     this.root.dataset.ready = message.stamp;
   }
 
@@ -110,6 +116,8 @@ class LatentMap {
   }
 
   destroy() {
+    this.gone = true;
+    if (this.resized) this.resized.disconnect();
     if (this.plot) this.plot.destroy();
     this.root.remove();
   }

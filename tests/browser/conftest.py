@@ -1,0 +1,93 @@
+"""A served app on an empty workspace, and a real Chromium that notes every request it makes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+
+
+def chromium() -> str | None:
+    return next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2] if url.startswith("http") else url.split(":")[0]
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an app with an empty workspace."""
+    if chromium() is None:
+        pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
+    home, port = tmp_path_factory.mktemp("home"), _free_port()
+    env = os.environ | {"LIGHTBOX_HOME": str(home)}
+    log = open(home / "app.log", "w")  # noqa: SIM115
+    app = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            pytest.fail(f"The app did not start: {(home / 'app.log').read_text()[-2000:]}")
+        yield url
+    finally:
+        os.killpg(app.pid, 15)
+        app.wait(20)
+        log.close()
+
+
+@pytest.fixture
+def page(served: str) -> Iterator[Any]:
+    """A page at 1440 x 900; `page.hosts` are the hosts it asked for anything (what the content policy stopped never left)."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        page.set_default_timeout(30_000)
+        page.hosts = set()
+        page.errors = []
+        page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))
+        page.on("requestfailed", lambda r: page.hosts.add(_host(r.url)) if "csp" not in (r.failure or "") else None)
+        page.on("pageerror", lambda e: page.errors.append(str(e)))
+        yield page
+        if folder := os.environ.get("LIGHTBOX_SHOTS"):
+            page.screenshot(path=f"{folder}/last.png")
+        browser.close()
+
+
+@pytest.fixture
+def shot(page: Any) -> Any:
+    """`shot(name)` keeps a screenshot where LIGHTBOX_SHOTS points, and does nothing otherwise."""
+    folder = os.environ.get("LIGHTBOX_SHOTS")
+
+    def take(name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+    return take
