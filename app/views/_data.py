@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.shell import page
 from app.palette import OKABE_ITO
+from app.shell import page
 from app.views._gallery import thumbs
 from core import limits, pictures
 from core.data.checks import Finding, check
