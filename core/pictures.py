@@ -72,6 +72,23 @@ def overlay(image: Array, heat: Array, low: float, high: float, opacity: float =
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
 
 
+def heated(data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], opacity: float, side: int, truth: bool = True) -> list[Array]:
+    """Pictures of `rows` with their heat [n,H,W] on the given scale, at least `side` pixels; `truth` outlines the mask where there is one."""
+    part = data.of(rows)
+    masks = part.mask() if truth and data.masks is not None else None
+    out = []
+    for i, x in enumerate(part.inputs()):
+        made = flat(x)
+        if opacity > 0:
+            made = overlay(made, np.asarray(heat[i]), *scale, opacity)
+        made = enlarge(made, side)
+        if masks is not None and masks[i].any():
+            factor = made.shape[0] // masks[i].shape[0]
+            made = outline(made, masks[i].repeat(factor, 0).repeat(factor, 1), width=max(1, made.shape[0] // 100))
+        out.append(made)
+    return out
+
+
 def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
     """A signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full colour at ±`reach`."""
     share = np.clip(value / max(reach, 1e-12), -1, 1)[..., None]
@@ -97,11 +114,11 @@ def table_picture(data: Dataset, rows: int = 60) -> Array:
     return colour
 
 
-def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233)) -> Array:
-    """`image` with the edge of bool `mask` [H,W] drawn in `colour`; the inside stays untouched."""
-    from scipy.ndimage import binary_erosion
+def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233), width: int = 1) -> Array:
+    """`image` with a line of `width` pixels in `colour` around bool `mask` [H,W]; the inside stays untouched."""
+    from scipy.ndimage import binary_dilation
 
-    edge = mask & ~binary_erosion(mask)
+    edge = binary_dilation(mask, iterations=width) & ~mask
     out = image.copy()
     out[edge] = colour
     return out

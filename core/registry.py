@@ -14,6 +14,17 @@ from core.method import Method
 
 HERE = Path(__file__).parent
 
+PURPOSES = {  # what a family of methods is for, in the order a newcomer would ask
+    "decomposition": "A quick first look", "generative": "A space you can walk through", "anomaly": "What is unusual, and where",
+    "selfsupervised": "Which pictures are alike", "discovery": "New kinds of cases", "clustering": "Groups in an earlier run",
+}  # fmt: skip
+
+
+def purpose(kind: type[Method]) -> tuple[int, str]:
+    """Sorts methods by what they are for, then by id."""
+    return list(PURPOSES).index(kind.family) if kind.family in PURPOSES else len(PURPOSES), kind.id
+
+
 
 @cache
 def methods() -> dict[str, type[Method]]:

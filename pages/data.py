@@ -15,4 +15,4 @@ elif st.session_state.get("data-tab") not in names:
 for tab, name in zip(st.tabs(names, key="data-tab", on_change="rerun"), names):
     if tab.open:
         with tab:
-            _data.overview(data) if name == "This data" else _data.upload() if name == "Add data" else _data.samples()
+            {"This data": lambda: _data.overview(data), "Add data": _data.upload, "Samples": _data.samples}[name]()

@@ -8,4 +8,7 @@ from app.views import _library
 shell.head("Library", "Every method and measure: what it answers, when to trust it, and how it fared here against simple rivals.")
 find = st.text_input("Search", placeholder="e.g. unusual, groups, VAE", label_visibility="collapsed", icon=":material/search:")
 kind = st.segmented_control("Show", ["Methods", "Measures"], default="Methods", required=True, label_visibility="collapsed")
-_library.methods(find) if kind == "Methods" else _library.measures(find)
+if kind == "Methods":
+    _library.methods(find)
+else:
+    _library.measures(find)

@@ -94,7 +94,7 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
     entry = Path(str(importlib.resources.files("app"))) / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
-        "server.maxUploadSize": 200, "client.showErrorDetails": "type", "client.toolbarMode": "minimal",
+        "server.maxUploadSize": 200, "client.showErrorDetails": "type", "client.toolbarMode": "minimal", "runner.magicEnabled": "false",
         "server.disconnectedSessionTTL": 600,
     }  # fmt: skip
     args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),

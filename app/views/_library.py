@@ -18,15 +18,18 @@ from core.evidence import load
 
 def methods(find: str) -> None:
     """Method cards that match the search."""
-    shown = 0
-    for id, kind in registry.methods().items():
+    shown, last = 0, None
+    for id, kind in sorted(registry.methods().items(), key=lambda m: registry.purpose(m[1])):
         about = card(id)
         words = " ".join([id, kind.title, kind.family, *(about.sections.values() if about else [])]).lower()
         if find.lower() not in words:
             continue
         shown += 1
-        number = f" · system {kind.seed_number:02d}" if kind.seed_number else ""
-        with st.expander(f"**{kind.title}** · {id}{number} · {kind.family}"):
+        if kind.family != last:
+            st.caption(registry.PURPOSES.get(kind.family, kind.family))
+            last = kind.family
+        answers = f" · {text.label(about.sections.get('Answers', ''), 110)}" if about else ""
+        with st.expander(f"**{kind.title}**{answers}"):
             left, right = st.columns([3, 2], gap="large")
             with left:
                 for heading in HEADINGS if about else ():
@@ -35,7 +38,8 @@ def methods(find: str) -> None:
                     st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
                 takes = kind.takes
                 needs = [w for w, n in (("labels", takes.labels), ("masks", takes.masks), ("patients", takes.groups), ("sites", takes.domains)) if n == "needed"]
-                st.caption(f"Takes {', '.join(takes.modalities)}" + (f"; needs {', '.join(needs)}" if needs else "") + (f"; builds on an earlier run's {takes.on[0]}" if takes.on else "")
+                number = f", system {kind.seed_number:02d} of the published ones" if kind.seed_number else ", a classic tool"
+                st.caption(f"On the command line: {text.label(id)}{number}. Takes {', '.join(takes.modalities)}" + (f"; needs {', '.join(needs)}" if needs else "") + (f"; builds on an earlier run's {takes.on[0]}" if takes.on else "")
                            + f". Gives {', '.join(t.__name__ for t in kind.gives)}.")  # fmt: skip
                 params = method_json(kind)["params"]
                 if params:

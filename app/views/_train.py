@@ -11,14 +11,8 @@ from core.data.dataset import Dataset
 from core.evidence import load
 from core.jobs import queue
 from core.method import Method, preset, why_not
-from core.registry import methods
+from core.registry import PURPOSES, methods, purpose
 from core.store.catalogue import Job
-
-PURPOSES = {
-    "decomposition": "A quick first look", "generative": "A space you can walk through", "anomaly": "What is unusual, and where",
-    "selfsupervised": "Which pictures are alike", "discovery": "New kinds of cases", "clustering": "Groups in an earlier run",
-}  # fmt: skip
-
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
@@ -33,7 +27,7 @@ def choose(data: Dataset) -> type[Method] | None:
     fits = [id for id, why in reasons.items() if why is None and (embeds or not methods()[id].takes.on)]
     if not fits:
         st.info("No method fits this data; see below why.")
-    order = sorted(fits, key=lambda id: (_purpose(id), id))
+    order = sorted(fits, key=lambda id: purpose(methods()[id]))
     chosen = state.kept("method", order[0] if order else None, order)
     last = None
     for id in order:
@@ -54,11 +48,6 @@ def choose(data: Dataset) -> type[Method] | None:
 
 def _embeds(job: Job) -> bool:
     return any(s.startswith("embedding") for s in state.workspace().slugs(job.id))
-
-
-def _purpose(id: str) -> int:
-    family = methods()[id].family
-    return list(PURPOSES).index(family) if family in PURPOSES else len(PURPOSES)
 
 
 def _answers(id: str) -> str:

@@ -20,13 +20,10 @@ TITLE = "Unusual cases"
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def reach(home: str, run: str, slug: str) -> tuple[float, float]:
-    """The one heat scale of a run, over all pixels of at most 2,000 evenly taken cases: the lower three quarters stay clear, the 99.8th percentile is full."""
+    """The one heat scale of a run, cached."""
     artifact = state.workspace().artifact(run, slug)
     assert isinstance(artifact, AnomalyMaps)
-    assert artifact.map is not None
-    some = np.asarray(artifact.map[:: max(1, len(artifact.rows) // 2000)])
-    low, high = np.quantile(some, [0.75, 0.998])
-    return float(low), float(max(high, low + 1e-9))
+    return artifact.heat_range()
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -47,26 +44,16 @@ def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     return float(artifact.threshold) if artifact.threshold is not None else float(np.quantile(artifact.score, 0.95))
 
 
-def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 160) -> np.ndarray:
+def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 256) -> np.ndarray:
     """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth` outlines the mask."""
     from PIL import Image
 
     data = context.data
     if artifact.map is None or data.modality != "image":
         return thumbs(data, rows, tile)
-    low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
-    at = artifact.at(rows)
-    inputs = data.of(rows).inputs()
-    masks = data.of(rows).mask() if truth and data.masks is not None else None
+    scale = reach(str(context.ws.home), context.job.id, artifact.slug)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
-    for i, position in enumerate(at):
-        made = pictures.flat(inputs[i])
-        if opacity > 0:
-            made = pictures.overlay(made, np.asarray(artifact.map[position]), low, high, opacity)
-        made = pictures.enlarge(made, tile)
-        if masks is not None and masks[i].any():
-            factor = made.shape[0] // masks[i].shape[0]
-            made = pictures.outline(made, masks[i].repeat(factor, 0).repeat(factor, 1))
+    for i, made in enumerate(pictures.heated(data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth)):
         out[i] = np.asarray(Image.fromarray(made).resize((tile, tile), Image.Resampling.NEAREST if made.shape[0] <= tile else Image.Resampling.BILINEAR))
     return out
 

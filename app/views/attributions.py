@@ -22,15 +22,9 @@ def drawn(artifact: Attributions, context: Context, at: np.ndarray, side: int = 
     value = np.asarray(artifact.value[at]).sum(1)
     if value.ndim == 4:
         value = value[:, value.shape[1] // 2]
-    reach = reach or scale(artifact)
+    reach = reach or artifact.full_colour()
     inputs = context.data.of(artifact.rows[at]).inputs()
     return [pictures.enlarge(pictures.signed(pictures.flat(x) * 0.6, v, reach), side) for x, v in zip(inputs, value)]
-
-
-def scale(artifact: Attributions) -> float:
-    """The one scale: 99th percentile of absolute values (summed over channels) of these cases."""
-    value = np.asarray(artifact.value)
-    return float(np.quantile(np.abs(value.sum(1) if value.ndim > 2 else value), 0.99)) or 1e-9
 
 
 def quality(artifact: Attributions) -> str:
@@ -53,7 +47,7 @@ def show(artifact: Attributions, context: Context) -> None:
     if context.data.modality == "table":
         bars(artifact, context, int(order[0]))
         return
-    st.caption(f"Orange raised it, blue lowered it; full colour at ±{scale(artifact):.2g}, the same for all {len(rows):,} cases.")
+    st.caption(f"Orange raised it, blue lowered it; full colour at ±{artifact.full_colour():.2g}, the same for all {len(rows):,} cases.")
     pages = -(-len(rows) // 12)
     page = st.pagination(pages, key=context.key("why-page")) - 1 if pages > 1 else 0
     part = order[page * 12 : (page + 1) * 12]

@@ -116,16 +116,10 @@ def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacit
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
     if anomaly.map is None or data.modality != "image":
         return gallery_figure(data, rows, captions)
-    some = np.asarray(anomaly.map[:: max(1, len(anomaly.rows) // 2000)])
-    low, high = min(0.0, float(some.min())), max(float(np.quantile(some, 0.998)), 1e-9)
-    masks = data.of(rows).mask() if data.masks is not None else None
-    images = []
-    for i, (x, a) in enumerate(zip(data.of(rows).inputs(), at)):
-        made = pictures.overlay(pictures.flat(x), np.asarray(anomaly.map[a]), low, high, opacity)
-        factor = max(1, -(-160 // max(made.shape[:2])))
-        made = pictures.enlarge(made, 160)
-        images.append(pictures.outline(made, masks[i].repeat(factor, 0).repeat(factor, 1)) if masks is not None and masks[i].any() else made)
-    return _grid(images, captions, 6, "one scale for all; blue outline: what was marked" if masks is not None else "one scale for all", (low, high, pictures.HEAT, anomaly.unit))
+    low, high = anomaly.heat_range()
+    images = pictures.heated(data, anomaly.map[at], rows, (low, high), opacity, 160)
+    note = "one scale for all, clear below it" + ("; blue outline: what was marked" if data.masks is not None else "")
+    return _grid(images, captions, 6, note, (low, high, pictures.HEAT, anomaly.unit))
 
 
 def histogram_figure(anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None) -> bytes:
@@ -155,7 +149,7 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         axes.set_xlabel(f"mean effect on {words(found.target)} over {len(rows)} cases")
         return _png(figure)
     value = np.asarray(found.value)[at].sum(1)
-    reach = float(np.quantile(np.abs(np.asarray(found.value).sum(1)), 0.99)) or 1e-9
+    reach = found.full_colour()
     images = [pictures.enlarge(pictures.signed(pictures.flat(x) * 0.6, v, reach), 160) for x, v in zip(data.of(rows).inputs(), value)]
     captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
     return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how}")

@@ -58,7 +58,7 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
         if job.status != "done":
             raise UserError(f"Run {job.id} is {job.status}; only finished runs can be reported.")
     reports = [_run(ws, job) for job in jobs]
-    beside = _beside(reports) if len(reports) > 1 else None
+    beside = _beside(reports) if len(reports) > 1 and len({r["data"] for r in reports}) == 1 else None
     helps = {m.title: m.help for m in measures().values()}
     page = _templates().get_template("report.html.j2").render(
         reports=reports, beside=beside, helps=helps, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}",
