@@ -1,0 +1,46 @@
+"""Reasons in words: which concepts, spans or sentences the method gives for a case, and where else each concept appears."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import OKABE_ITO
+from app.state import Context
+from core.artifacts import Rationales
+
+TITLE = "Reasons in words"
+
+
+def show(artifact: Rationales, context: Context) -> None:
+    """The reasons of the case under the eye, strongest first; for concepts, a press selects the cases that share one."""
+    row = state.selection().primary
+    at = artifact.at(np.array([row])) if row is not None else np.zeros(0, int)
+    at = int(at[0]) if len(at) else 0
+    items = artifact.items[at]
+    name = context.data.of(artifact.rows[at : at + 1]).names()[0]
+    st.markdown(f"**{text.label(name)}**")
+    if not items:
+        st.caption("The method gives no reason for this case.")
+        return
+    if artifact.kind == "text":
+        for item in items:
+            st.markdown(f"- {text.label(item['text'], 600)}")
+        return
+    order = sorted(items, key=lambda i: -abs(i["weight"]))[:15]
+    weight = [float(i["weight"]) for i in order]
+    figure = go.Figure(go.Bar(x=weight, y=[text.chart(i["text"], 40) for i in order], orientation="h", marker_color=[OKABE_ITO[0] if w > 0 else OKABE_ITO[1] for w in weight]))
+    figure.update_layout(height=60 + 26 * len(order), margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True})
+    st.plotly_chart(figure, key=context.key(f"reasons-{artifact.slug}"), config={"displayModeBar": False})
+    st.caption("Orange speaks for the result, blue against it.")
+    if artifact.kind == "concepts":
+        _sharing(artifact, context, [i["text"] for i in order])
+
+
+def _sharing(artifact: Rationales, context: Context, words: list[str]) -> None:
+    picked = st.selectbox("Concept", words, format_func=text.plain, key=context.key(f"concept-{artifact.slug}"))
+    strength = np.array([max((float(i["weight"]) for i in items if i["text"] == picked), default=-np.inf) for items in artifact.items])
+    rows = np.asarray(artifact.rows)[np.argsort(-strength, kind="stable")][: max(1, min(50, int((strength > 0).sum())))]
+    st.button(f"Select the {len(rows):,} cases it speaks for most", on_click=state.select, args=(rows, f"concept {text.plain(picked, 30)}"), key=context.key(f"sharing-{artifact.slug}"))
