@@ -69,8 +69,8 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(Column(f"unusualness{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
             elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
                 best = artifact.prob.argmax(1)
-                words = np.array([artifact.classes[j] for j in best], dtype=object)
-                found.append(Column(f"predicted{suffix}", _spread(data, artifact.rows, words), "category", "run"))
+                said = np.array([artifact.classes[j] for j in best], dtype=object)
+                found.append(Column(f"predicted{suffix}", _spread(data, artifact.rows, said), "category", "run"))
                 found.append(Column(f"confidence{suffix}", _spread(data, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
     return found
 

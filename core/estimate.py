@@ -14,7 +14,7 @@ STARTUP = 4.0  # seconds a worker needs to import what it needs
 def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: Dataset) -> tuple[float, int]:
     """(estimated seconds, number of earlier runs it rests on; 0 = a first guess)."""
     work = _work(kind, params, data)
-    rates = []
+    rates: list[float] = []
     sizes = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     for job in ws.runs():
         slugs = ws.slugs(job.id) if job.method == kind.id and job.status == "done" and job.dataset in sizes and len(rates) < 5 else []

@@ -38,6 +38,11 @@ class Measure(ABC):
         """The metrics; `data` has the rows of the artifacts and more. An undefined number is Metric(value=None, note=why)."""
 
 
+def mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    """positions -> mean of `values` there; for `bootstrap`."""
+    return lambda i: float(values[i].mean())
+
+
 def bootstrap(
     value: Callable[[np.ndarray], float], n: int, rng: np.random.Generator, groups: np.ndarray | None = None, draws: int = 1000,
 ) -> tuple[float, float]:  # fmt: skip

@@ -38,7 +38,7 @@ class Takes:
     seconds_per_value: float = 2e-8  # of one pass over one input value on 2 CPU cores; for the first time estimate
 
 
-class Params(BaseModel):
+class BaseParams(BaseModel):
     """Base of every method's parameters: unknown names and values out of range are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,8 +67,7 @@ class Method(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
     least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
-    class Params(Params):
-        pass
+    Params: ClassVar[type[BaseParams]] = BaseParams
 
     def __init__(self, params: BaseModel | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
@@ -123,7 +122,7 @@ class Method(ABC):
 
         return [v for v in vars(self).values() if isinstance(v, torch.nn.Module)]
 
-    def to(self, device: str) -> None:
+    def to(self, device: Any) -> None:
         for net in self.nets():
             net.to(device).eval()
 

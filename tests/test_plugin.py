@@ -14,7 +14,7 @@ TOY = '''
 """Scores a case by how far its mean brightness lies from the training cases'."""
 import numpy as np
 from core.artifacts import AnomalyMaps, Embedding
-from core.method import Method, Params as Base, Takes, param
+from core.method import Method, BaseParams, Takes, param
 
 
 class Brightness(Method):
@@ -24,7 +24,7 @@ class Brightness(Method):
     gives = (AnomalyMaps, Embedding)
     tiny = {}
 
-    class Params(Base):
+    class Params(BaseParams):
         power: float = param(1.0, "How strongly far cases count.", ge=0.5, le=4.0)
 
     def fit(self, data, run):

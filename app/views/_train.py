@@ -14,6 +14,7 @@ from core.method import Method, preset, why_not
 from core.registry import PURPOSES, methods, purpose
 from core.store.catalogue import Job
 
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
     data = state.workspace().dataset(name)

@@ -188,7 +188,7 @@ class Dataset:
         import zarr
 
         meta = json.loads((folder / "dataset.json").read_text())
-        arrays = {k: zarr.open_array(folder / f"{k}.zarr", mode="r") if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
+        arrays: dict[str, Any] = {k: zarr.open_array(folder / f"{k}.zarr", mode="r") if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
         return cls(table=pd.read_parquet(folder / "table.parquet"), **arrays, **meta)
 

@@ -34,7 +34,7 @@ def head_phantom(patients: int = 240, seed: int = 7) -> Dataset:
         ill = side[p] == "test" and (tests := tests + 1) % 2 == 0
         ventricle, thickness = rng.uniform(0.6, 1.4), rng.uniform(2.0, 5.0)
         brightness, scanner = rng.uniform(0.85, 1.1), "AB"[p % 2]
-        build = {"width": rng.uniform(0.74, 0.84), "height": rng.uniform(0.88, 0.96), "folds": rng.integers(9, 15), "phase": rng.uniform(0, 6.28)}
+        build: dict[str, float] = {"width": rng.uniform(0.74, 0.84), "height": rng.uniform(0.88, 0.96), "folds": int(rng.integers(9, 15)), "phase": rng.uniform(0, 6.28)}
         for k in range(PER_PATIENT):
             tilt = float(np.clip(rng.normal(0, 6), -15, 15))
             image, brain = _slice(ventricle, thickness, tilt, k / (PER_PATIENT - 1), build, rng)

@@ -1,11 +1,23 @@
-"""Train, validation and test parts: by patient where there is one, else stratified by label. 70/15/15 unless the data brings its own."""
+"""Train, validation and test parts: by patient where there is one, else stratified by label.
+
+70/15/15 unless the data brings its own.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test"}
+WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 SHARES = (0.7, 0.15, 0.15)
 
 
@@ -15,14 +27,25 @@ def own_split(values: pd.Series) -> pd.Series | None:
     return None if words.isna().any() else words
 
 
-def make_split(n: int, labels: np.ndarray | None = None, groups: np.ndarray | None = None, seed: int = 0) -> tuple[np.ndarray, str]:
-    """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows all are "train"."""
+def make_split(
+    n: int, labels: np.ndarray | None = None, groups: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, str]:
+    """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows all are "train".
+
+    Rows without a group stand for themselves. Two groups: the larger is for training, the smaller for testing; one:
+    all is training.
+    """
     if n < 10:
         return np.full(n, "train"), "fewer than 10 rows: all are used for training"
     rng = np.random.default_rng(seed)
-    if groups is not None and len(set(groups.tolist())) >= 3:
-        names, code = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
-        size = np.bincount(code)
+    if groups is not None:
+        own = [f"row {i}" if g is None or g != g else f"group {g}" for i, g in enumerate(groups)]
+        names, code, size = np.unique(np.array(own), return_inverse=True, return_counts=True)
+        if len(names) == 1:
+            return np.full(n, "train"), "one group only: all rows are used for training, none is left to test on"
+        if len(names) == 2:
+            split = np.where(code == size.argmax(), "train", "test")
+            return split, "two groups only: the larger is for training, the smaller for testing"
         side, filled = np.full(len(names), "train", dtype="<U5"), dict.fromkeys(("test", "val"), 0)
         order = rng.permutation(len(names))
         want = {"test": SHARES[2] * n, "val": SHARES[1] * n}
@@ -31,8 +54,14 @@ def make_split(n: int, labels: np.ndarray | None = None, groups: np.ndarray | No
                 if side[g] == "train" and abs(filled[part] + size[g] - want[part]) < abs(filled[part] - want[part]):
                     side[g] = part
                     filled[part] += size[g]
+        if not filled["test"]:  # groups too uneven to come near the share: the smallest is tested on
+            side[size.argmin()] = "test"
         return side[code], f"70/15/15 by group: {len(names)} groups, none on two sides"
-    strata = np.zeros(n, dtype=int) if labels is None else np.unique(np.array([str(v) for v in labels]), return_inverse=True)[1]
+    strata = (
+        np.zeros(n, dtype=int)
+        if labels is None
+        else np.unique(np.array([str(v) for v in labels]), return_inverse=True)[1]
+    )
     split = np.full(n, "train", dtype="<U5")
     for s in np.unique(strata):
         rows = rng.permutation(np.flatnonzero(strata == s))

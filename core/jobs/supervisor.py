@@ -53,7 +53,8 @@ def main(home: str) -> None:
 
 
 def _serve(ws: Workspace) -> None:
-    settings, idle_since, stopping = Settings(), time.monotonic(), {}
+    settings, idle_since = Settings(), time.monotonic()
+    stopping: dict[str, float] = {}
     children: list[object] = []
     while True:
         queue.reconcile(ws)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Metric
-from core.measure import Measure, bootstrap
+from core.measure import Measure, bootstrap, mean_of
 from core.measuring import held_out
 from core.neighbours import prepared
 
@@ -39,7 +39,7 @@ class ClusteringInternal(Measure):
         if not 2 <= k < len(label):
             return [share, Metric("silhouette", None, split=part, n=len(label), note=f"{k} group{'s' * (k != 1)} among {len(label)} cases")]
         each = silhouette_samples(z, label)
-        low, high = bootstrap(lambda i: float(each[i].mean()), len(each), rng, draws=300)
+        low, high = bootstrap(mean_of(each), len(each), rng, draws=300)
         return [
             share, Metric("silhouette", float(each.mean()), low, high, part, n=len(label)),
             Metric("Davies-Bouldin", float(davies_bouldin_score(z, label)), None, None, part, n=len(label), higher_is_better=False),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Map, Metric
-from core.measure import Measure, bootstrap
+from core.measure import Measure, bootstrap, mean_of
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -26,6 +26,6 @@ class MapFaithfulness(Measure):
         per_point = {"trustworthiness": made.trust, "knn_recall": made.recall}
         for name in ("trustworthiness", "continuity", "knn_recall"):
             points = per_point.get(name)
-            low, high = (None, None) if points is None else bootstrap(lambda i, v=points: float(np.asarray(v)[i].mean()), len(points), rng, draws=300)
+            low, high = (None, None) if points is None else bootstrap(mean_of(np.asarray(points)), len(points), rng, draws=300)
             found.append(Metric(f"{made.how} {name.replace('_', ' ')}", made.scores[name], low, high, "all", n=len(made.rows)))
         return found

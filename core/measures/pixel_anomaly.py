@@ -7,6 +7,7 @@ with scores put into 512 bins of equal count, since sorting all pixels 100 times
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +98,9 @@ class PixelAnomaly(Measure):
             "AUPRO (0.3)": aupro(heat, truth), "Dice, pooled (oracle)": pooled((counts[0].sum(0), counts[1].sum(0)))[2],
             "Dice, mean of cases (oracle)": float(dice.mean(0).max()),
         }  # fmt: skip
+        def one(j: int, i: np.ndarray) -> float:
+            return pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j]
+
         found = []
         for k, (name, value) in enumerate(exact.items()):
             if name.startswith("AUPRO"):
@@ -105,7 +109,7 @@ class PixelAnomaly(Measure):
                 low, high = bootstrap(lambda i: float(dice[i].mean(0).max()), n, rng, groups, 200)
             else:
                 index = {0: 0, 1: 1, 3: 2}[k]
-                low, high = bootstrap(lambda i, j=index: pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j], n, rng, groups, 200)
+                low, high = bootstrap(partial(one, index), n, rng, groups, 200)
             found.append(Metric(name, value, low, high, part, n=n))
         if artifact.pixel_threshold is not None:
             said = heat > artifact.pixel_threshold

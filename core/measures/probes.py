@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric
-from core.measure import Measure, bootstrap
+from core.measure import Measure, bootstrap, mean_of
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -31,9 +32,14 @@ def auc(truth: np.ndarray, prob: np.ndarray, classes: np.ndarray) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
+def _auc_at(truth: np.ndarray, prob: np.ndarray, classes: np.ndarray, i: np.ndarray) -> float:
+    return auc(truth[i], prob[i], classes)
+
+
 class _Probe(Measure):
     """Shared: split the embedding by the dataset's parts, fit, count on each held-out part with intervals by patient."""
 
+    name: ClassVar[str]
     takes = (Embedding,)
     labels = True
 
@@ -62,11 +68,11 @@ class _Probe(Measure):
             truth, (said, prob) = y[at], read(z[at])
             g = groups[at].astype(str) if groups is not None else None
             right = said == truth
-            low, high = bootstrap(lambda i, right=right: right[i].mean(), len(at), rng, g, DRAWS)
+            low, high = bootstrap(mean_of(right), len(at), rng, g, DRAWS)
             found.append(Metric(f"{self.name} accuracy", float(right.mean()), low, high, part, n=len(at)))
             value = auc(truth, prob, classes)
             if value == value:
-                low, high = bootstrap(lambda i, t=truth, p=prob: auc(t[i], p[i], classes), len(at), rng, g, DRAWS)
+                low, high = bootstrap(partial(_auc_at, truth, prob, classes), len(at), rng, g, DRAWS)
                 found.append(Metric(f"{self.name} AUC", value, low, high, part, n=len(at)))
         return found
 

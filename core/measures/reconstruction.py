@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Images, Metric
-from core.measure import Measure, bootstrap
+from core.measure import Measure, bootstrap, mean_of
 from core.measuring import held_out
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ class Reconstruction(Measure):
         if data.modality == "image" and min(data.shape[1:]) >= 11:
             like = ssim(torch.from_numpy(back), torch.from_numpy(x), data_range=1.0, reduction="none")
             like = np.asarray(like).reshape(len(at), -1).mean(1)
-            low, high = bootstrap(lambda i: float(like[i].mean()), len(at), rng, draws=300)
+            low, high = bootstrap(mean_of(like), len(at), rng, draws=300)
             found.append(Metric("structural similarity", float(like.mean()), low, high, part, n=len(at)))
         return found

@@ -58,7 +58,7 @@ def picture_path(ws: Workspace, id: str) -> Any:
 
 def change(ws: Workspace, id: str, caption: str | None = None, notes: str | None = None) -> None:
     """Reword a pin's caption or notes."""
-    new = {k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None}
+    new: dict[str, Any] = {k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None}
     _write(ws, [replace(p, **new) if p.id == id else p for p in pins(ws)])
 
 

@@ -35,7 +35,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     extra = json.loads((folder / "plain.json").read_text())
-    tensors = load_file(folder / "tensors.safetensors")
+    tensors: dict[str, Any] = load_file(folder / "tensors.safetensors")
     for key in extra["numpy"]:
         tensors[key] = tensors[key].numpy()
     return {**tensors, **extra["plain"]}

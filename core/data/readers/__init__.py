@@ -1,9 +1,15 @@
-"""Reading what people bring: one call sniffs the content, picks the reader, adds a split and fills the card. All of it comes in, or nothing."""
+"""Reading what people bring: one call sniffs the content, picks the reader, adds a split and fills the card.
+
+All of it comes in, or nothing.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +17,8 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, pictures, scans, tables
-from core.data.readers.members import Member, collect
+from core.data.readers import arrays, nifti, pictures, scans, tables
+from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
 
@@ -23,14 +29,26 @@ HINTS = {
     "split": ("split", "part", "subset", "fold_name"),
 }
 
+READERS = {
+    "npz": arrays.read, "npy": arrays.read, "parquet": tables.read, "dicom": scans.read,
+    "nifti": nifti.read, "picture": pictures.read, "table": tables.read,
+}  # fmt: skip
+WORDS = {
+    "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
+    "nifti": "NIfTI files", "picture": "pictures", "table": "tables",
+}  # fmt: skip
+SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf")
+SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
+
 
 def read(
-    path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None, text: str | None = None,
-    masks: Path | None = None, seed: int = 0,
+    path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
+    text: str | None = None, masks: Path | None = None, seed: int = 0,
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
-    label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns; found by name when None.
+    label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
+    text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -39,78 +57,161 @@ def read(
     members = collect(path)
     if not members:
         raise UserError(f"{path.name} holds no files to read.")
+    if masks is not None and not Path(masks).exists():
+        raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
+    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks))
+    reader, used, aside = _chosen(members, path)
+    if masks is not None and reader is tables.read:
+        raise UserError("Masks are for pictures and scans; a table has none.")
+    if text not in (None, "none") and reader is not tables.read:
+        raise UserError(f"A text column can be chosen for tables only; {path.name} holds something else.")
     try:
-        draft = _reader(members, path)(members, label, text, masks)
-    except UserError:
-        raise
+        draft = reader(used, asked)
     except MemoryError:
         raise UserError(f"{path.name} is too large for this machine's memory; split it.") from None
     if len(draft.table) < 2:
-        raise UserError(f"{path.name} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are needed to learn anything.")
+        raise UserError(
+            f"{path.name} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are needed to "
+            "learn anything."
+        )
     if len(draft.table) > limits.ROWS:
         raise UserError(f"{path.name} holds {len(draft.table):,} rows; at most {limits.ROWS:,} are taken.")
-    roles = _roles(draft.table, draft.roles, label, group, domain)
+    if draft.samples is not None and draft.samples.nbytes > limits.VALUES:
+        raise UserError(
+            f"{path.name} makes {draft.samples.nbytes >> 20:,} MB of samples; at most {limits.VALUES >> 20:,} "
+            "MB are taken."
+        )
+    roles = find_roles(draft.table, draft.roles, asked)
     table, roles, rule = add_split(draft.table, roles, seed)
-    card = {"source": path.name, "licence": "not stated", "about": "", "synthetic": False, "split rule": rule, **draft.card}
+    card = {
+        "source": path.name,
+        "licence": "not stated",
+        "about": "",
+        "synthetic": False,
+        "split rule": rule,
+        **draft.card,
+    }
+    aside += card.pop("left out", [])
+    if aside:
+        card["left out"] = aside[:100] + ([f"and {len(aside) - 100} more"] if len(aside) > 100 else [])
     card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k}
-    return Dataset(name or path.name.split(".")[0], draft.modality, table, draft.samples, draft.masks, roles, draft.features, draft.input_range, card)
+    name = name or path.name.split(".")[0]
+    return Dataset(
+        name, draft.modality, table, draft.samples, draft.masks, roles, draft.features, draft.input_range, card
+    )
 
 
-def _reader(members: list[Member], path: Path) -> Callable[..., Dataset]:
-    """The reader for what most of the members are, by their first bytes; UserError naming a stranger among them."""
-    kinds = Counter(kind(m) for m in members)
-    for single, reader in (("npz", arrays.read), ("npy", arrays.read), ("parquet", tables.read)):
-        if kinds.get(single):
-            if len(members) > 1:
-                raise UserError(f"{path.name} mixes a {single} file with others; bring that one file alone.")
-            return reader
-    for many, reader in (("dicom", scans.read_dicom), ("nifti", scans.read_nifti), ("picture", pictures.read)):
-        if kinds.get(many):
-            allowed = {many, "table"} if many == "picture" else {many}
-            odd = [m.name for m in members if kind(m) not in allowed]
-            if odd:
-                raise UserError(f"{odd[0]} is not a {many} file although the others are (no {many} header in it); remove it or mend it"
-                                + (f"; {len(odd)} files are like that." if len(odd) > 1 else "."))  # fmt: skip
-            return reader
-    if kinds.get("table"):
-        if len(members) > 1:
-            raise UserError(f"{path.name} holds {len(members)} text files; bring one table.")
-        return tables.read
-    raise UserError(f"{members[0].name} is of a kind Lightbox does not read (it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, CSV and Parquet).")
+def _chosen(
+    members: list[Member], path: Path
+) -> tuple[Callable[[list[Member], Asked], Dataset], list[Member], list[str]]:
+    """The reader for what the members are, by their first bytes; the members it takes; the names of those left aside.
+
+    Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError names other strangers.
+    """
+    kinds = {m.name: kind(m) for m in members}
+    there = Counter(kinds.values())
+    main = next((k for k in READERS if there[k]), None)
+    if main is None:
+        raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
+                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, CSV and Parquet).")  # fmt: skip
+    aside = [m for m in members if kinds[m.name] != main and _side(m)]
+    if main == "table":
+        aside += [m for m in members if kinds[m.name] == main and SIDE_NAMES.match(m.parts[-1])]
+        plain = [m for m in members if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")]
+        aside += plain if len(plain) + len(aside) < len(members) else []
+    sheets = [m for m in members if kinds[m.name] == "table" and m not in aside and main in ("dicom", "nifti")]
+    used = [m for m in members if m not in aside and m not in sheets]
+    if not used:
+        used, aside = aside, []
+    both = {main, "table"} if main == "picture" else {main}
+    odd = [m for m in used if kinds[m.name] not in both]
+    if odd and kinds[odd[0].name] in READERS:
+        raise UserError(
+            f"{path.name} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({odd[0].name}); bring one kind "
+            "at a time."
+        )
+    if odd:
+        more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
+        raise UserError(
+            f"{odd[0].name} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
+            f"remove it or mend it{more}."
+        )
+    if main in ("npz", "npy") and len(used) > 1:
+        raise UserError(f"{path.name} holds {len(used)} {main} files; bring one of them.")
+    reader = READERS[main]
+    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, [m.name for m in aside]
+
+
+def _with_sheets(
+    reader: Callable[[list[Member], Asked], Dataset], sheets: list[Member], members: list[Member], asked: Asked
+) -> Dataset:
+    """What the reader reads, with the columns of tables beside the scans; a table that does not name every scan is
+    left out."""
+    draft = reader(members, asked)
+    table, left = draft.table, []
+    for sheet in sheets:
+        joined = tables.beside(table, sheet)
+        left += [sheet.name] if joined is None else []
+        table = table if joined is None else joined
+    return replace(draft, table=table, card={**draft.card, "left out": [*draft.card.get("left out", []), *left]})
+
+
+def _side(member: Member) -> bool:
+    return bool(SIDE_NAMES.match(member.parts[-1])) or member.name.lower().endswith(SIDE)
 
 
 def kind(member: Member) -> str:
     """What a file is, by its first bytes."""
-    head = member.head
-    if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in (b"II*\0", b"MM\0*") or (head[:2] == b"BM" and len(head) > 26):
-        return "picture"
-    if head[128:132] == b"DICM":
+    head, lower = member.head, member.name.lower()
+    if head[128:132] == b"DICM":  # before TIFF: a DICOM file may begin with a TIFF header
         return "dicom"
+    bitmap = head[:2] == b"BM" and len(head) > 26 and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0"
+    if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in (b"II*\0", b"MM\0*") or bitmap:
+        return "picture"
     if head[:4] == b"PAR1":
         return "parquet"
     if head[:6] == b"\x93NUMPY":
         return "npy"
     if head[:4] == b"PK\x03\x04":
-        return "npz" if member.name.lower().endswith(".npz") else "zip"
-    if head[344:348] in (b"n+1\0", b"ni1\0") or (head[:2] == b"\x1f\x8b" and member.name.lower().endswith((".nii.gz", ".nii"))):
+        return "npz" if lower.endswith(".npz") else "zip"
+    if (
+        head[344:348] in (b"n+1\0", b"ni1\0")
+        or head[4:8] in (b"n+2\0", b"ni2\0")
+        or (head[:2] == b"\x1f\x8b" and lower.endswith(".nii.gz"))
+    ):
         return "nifti"
-    lower = member.name.lower()
+    if lower.endswith((".dcm", ".dicom", ".ima")):  # old files have no DICM mark
+        return "dicom"
+    if lower.endswith((".nii", ".nii.gz")):
+        return "nifti"
+    if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
+        raise UserError(
+            f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
+        )
     if lower.endswith(pictures.SUFFIXES):
         raise UserError(f"{member.name} is no picture although its name says so; its content is something else.")
-    if lower.endswith((".csv", ".tsv", ".txt")) or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (
+        lower.endswith(tables.SUFFIXES) and (b"\0" not in head or lower.endswith((".csv", ".tsv")))
+    ):
         return "table"
     return "unknown"
 
 
-def _roles(table: pd.DataFrame, roles: dict[str, str], label: str, group: str | None, domain: str | None) -> dict[str, str]:
+def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict[str, str]:
     """Roles asked for, else found by the columns' names. UserError when a column asked for is not there."""
     roles = dict(roles)
+    label = asked.label
     lower = {str(c).lower().replace(" ", "_"): str(c) for c in table.columns}
-    asked = {"label": None if label in ("auto", "folder", "none") else label, "group": group, "domain": domain}
-    for role, column in asked.items():
+    wanted = {
+        "label": None if label in ("auto", "folder", "none") else label,
+        "group": asked.group,
+        "domain": asked.domain,
+    }
+    for role, column in wanted.items():
         if column is not None:
             if column not in table.columns:
-                raise UserError(f"There is no column “{column}” (there are: {', '.join(map(str, table.columns[:12]))}{' …' if table.shape[1] > 12 else ''}).")
+                names = ", ".join(map(str, table.columns[:12])) + (" …" if table.shape[1] > 12 else "")
+                raise UserError(f"There is no column “{column}” (there are: {names}).")
             roles[role] = column
     for role, words in HINTS.items():
         if role in roles or (role == "label" and label in ("none", "folder")):
@@ -124,11 +225,10 @@ def _roles(table: pd.DataFrame, roles: dict[str, str], label: str, group: str | 
 
 
 def preview(path: Path) -> dict[str, Any]:
-    """Quick look at a table before import: its columns and first lines; {} for anything else."""
+    """Quick look at tables before import: the columns and first lines; {} for anything else."""
     members = collect(Path(path))
-    if len(members) == 1 and kind(members[0]) in ("table", "parquet"):
-        frame = tables.frame_of(members[0])
+    reader, used, _ = _chosen(members, Path(path)) if members else (None, [], [])
+    if reader is tables.read:
+        frame = tables.whole(used)[0]
         return {"columns": [str(c) for c in frame.columns], "head": frame.head(5)}
     return {}
-
-

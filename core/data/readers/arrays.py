@@ -1,91 +1,178 @@
-"""Arrays: MedMNIST-style `.npz` (train_images, train_labels, ...), plain `.npz` (x or X, y) and `.npy`. Headers are checked before loading."""
+"""Arrays: MedMNIST-style `.npz` (train_images, train_labels, ...), plain `.npz` (x or X, y) and `.npy`.
+
+Headers are checked before loading.
+"""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset, Modality
-from core.data.readers.members import Member
+from core.data.readers.members import Asked, Member, unpacked
 from core.data.readers.tables import encoded
+from core.data.readers.words import LARGEST
 from core.errors import UserError
 
-X_NAMES, Y_NAMES, MASK_NAMES = ("x", "images", "data", "features", "arr_0"), ("y", "labels", "label", "target"), ("mask", "masks", "lesion_mask", "segmentation")
+X_NAMES = ("x", "images", "data", "features", "arr_0")
+Y_NAMES = ("y", "labels", "label", "target")
+MASK_NAMES = ("mask", "masks", "lesion_mask", "segmentation")
+PARTS = ("train", "val", "test")
+Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]  # samples, masks, columns, left out
 
 
-def read(members: list[Member], label: str, text: str | None, masks: Path | None) -> Dataset:
-    """Images [n,H,W], [n,H,W,1|3], [n,1|2|3,H,W], volumes [n,D,H,W] or tables [n,d]; other one-per-row arrays become columns."""
-    arrays = _load(members[0])
+def read(members: list[Member], asked: Asked) -> Dataset:
+    """Images [n,H,W], [n,H,W,1|3], [n,1|2|3,H,W], volumes [n,D,H,W] or tables [n,d]; other one-per-row arrays
+    become columns."""
+    if asked.masks is not None:
+        raise UserError(
+            "Masks of arrays are read from the same npz (an array called “masks”); leave the masks out or put them in."
+        )
     name = members[0].name
+    arrays = _load(members[0])
     found = {k.lower(): k for k in arrays}
-    columns: dict[str, np.ndarray] = {}
     if "train_images" in found:
-        parts = [s for s in ("train", "val", "test") if f"{s}_images" in found]
-        x = np.concatenate([arrays[found[f"{s}_images"]] for s in parts])
-        columns["split"] = np.concatenate([np.full(len(arrays[found[f"{s}_images"]]), s) for s in parts])
-        if all(f"{s}_labels" in found for s in parts):
-            columns["label"] = np.concatenate([_flat(arrays[found[f"{s}_labels"]], name) for s in parts])
-        mask = None
+        x, mask, columns, left = _in_parts(arrays, found, asked, name)
     else:
-        key = next((found[k] for k in X_NAMES if k in found), None)
-        if key is None:
-            key = max((k for k in arrays if arrays[k].ndim >= 2), key=lambda k: arrays[k].size, default=None)
-        if key is None:
-            raise UserError(f"{name} holds no array of samples (looked for: {', '.join(X_NAMES)}; it has: {', '.join(arrays)}).")
-        x = arrays.pop(key)
-        mask_key = next((found[k] for k in MASK_NAMES if k in found and found[k] in arrays), None)
-        mask = arrays.pop(mask_key) if mask_key else None
-        for k, values in arrays.items():
-            if values.shape[:1] != x.shape[:1]:
-                raise UserError(f"{name}: “{k}” has {values.shape[0] if values.ndim else 'no'} entries for {len(x)} samples.")
-            if values.ndim == 1 or values.shape[1:] == (1,):
-                columns["label" if k.lower() in Y_NAMES else k] = _flat(values, name)
-    if label == "none":
+        x, mask, columns, left = _plain(arrays, found, asked, name)
+    if asked.label == "none":
         columns.pop("label", None)
-    return _dataset(x, mask, columns, name)
+    data = _dataset(x, mask, columns, name)
+    return replace(data, card={**data.card, "left out": left})
+
+
+def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str) -> Parts:
+    """MedMNIST's way: train_images, train_labels, val_images, ..."""
+    parts = [s for s in PARTS if f"{s}_images" in found]
+
+    def joined(kind: str) -> np.ndarray:
+        pieces = [arrays[found[f"{s}_{kind}"]] for s in parts]
+        if len({(p.shape[1:], p.dtype.kind) for p in pieces}) > 1:
+            raise UserError(
+                f"{name}: the parts' {kind} differ in shape or type ({', '.join(str(p.shape) for p in pieces)})."
+            )
+        return np.concatenate(pieces)
+
+    for s in parts:
+        if arrays[found[f"{s}_images"]].ndim < 3:
+            raise UserError(
+                f"{name}: “{s}_images” has shape {arrays[found[f'{s}_images']].shape}; pictures are needed."
+            )
+        labels = arrays.get(found.get(f"{s}_labels", ""))
+        if labels is not None and labels.shape[:1] != arrays[found[f"{s}_images"]].shape[:1]:
+            raise UserError(f"{name}: “{s}_labels” has {labels.shape[0] if labels.ndim else 'no'} entries for "
+                            f"{len(arrays[found[f'{s}_images']])} pictures.")  # fmt: skip
+    columns = {"split": np.concatenate([np.full(len(arrays[found[f"{s}_images"]]), s) for s in parts])}
+    used = {found[f"{s}_images"] for s in parts}
+    if all(f"{s}_labels" in found for s in parts) and asked.label != "none":
+        columns["label"] = _flat(joined("labels"), name)
+        used |= {found[f"{s}_labels"] for s in parts}
+    mask = None
+    if all(f"{s}_masks" in found for s in parts):
+        mask = joined("masks")
+        used |= {found[f"{s}_masks"] for s in parts}
+    return joined("images"), mask, columns, [f"{k} (array)" for k in arrays if k not in used]
+
+
+def _plain(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str) -> Parts:
+    """One array of samples, perhaps masks, and columns."""
+    key = next((found[k] for k in X_NAMES if k in found), None)
+    if key is None:
+        key = max((k for k in arrays if arrays[k].ndim >= 2), key=lambda k: arrays[k].size, default=None)
+    if key is None:
+        raise UserError(
+            f"{name} holds no array of samples (looked for: {', '.join(X_NAMES)}; it has: "
+            f"{', '.join(arrays) or 'nothing'})."
+        )
+    x = arrays.pop(key)
+    mask_key = next((found[k] for k in MASK_NAMES if k in found and found[k] in arrays), None)
+    mask = arrays.pop(mask_key) if mask_key else None
+    columns, left = {}, []
+    for k, values in [*arrays.items()] + ([(mask_key, mask)] if mask_key and mask is not None else []):
+        if values.shape[:1] != x.shape[:1]:
+            raise UserError(
+                f"{name}: “{k}” has {values.shape[0] if values.ndim else 'no'} entries for "
+                f"{len(x) if x.ndim else 'no'} samples."
+            )
+        if k == mask_key:
+            continue
+        if values.ndim == 1 or values.shape[1:] == (1,):
+            columns["label" if k.lower() in Y_NAMES else k] = _flat(values, name)
+        elif k.lower() in Y_NAMES and asked.label != "none":
+            _flat(values, name)  # says what is wrong with it
+        else:
+            left.append(f"{k} (array)")
+    return x, mask, columns, left
 
 
 def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarray], name: str) -> Dataset:
     if x.ndim < 2 or 0 in x.shape:
         raise UserError(f"{name}: samples have shape {x.shape}; rows of values or pictures are needed.")
+    if x.ndim > 5:
+        raise UserError(f"{name}: samples of shape {x.shape[1:]} are neither pictures nor volumes.")
+    if x.dtype.kind not in "biuf":
+        raise UserError(f"{name}: the samples are words; only numbers can be learned from.")
     table = pd.DataFrame(columns, index=range(len(x)))
     roles = {r: r for r in ("label", "split") if r in table}
     if x.ndim == 2:
-        if "label" in table:
-            table["label"] = table["label"].map(lambda v: str(int(v)) if isinstance(v, (float, np.floating)) and float(v).is_integer() else v)
-        frame = pd.DataFrame(x, columns=[f"x{j + 1}" for j in range(x.shape[1])])
-        values, features = encoded(frame, {})
-        return Dataset("", "table", pd.concat([table, frame], axis=1), values, None, roles, features, card={})
+        return _rows(x, table, roles, name)
+    if x.dtype.kind == "b":
+        x = x.astype(np.uint8)
+    modality: Modality = "image"
     if x.ndim == 3:
         x = x[:, None]
-    elif x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] > 3:
-        x = x.transpose(0, 3, 1, 2)
-    modality: Modality = "image"
-    if x.ndim == 5 or (x.ndim == 4 and x.shape[1] > 4):
+    elif x.shape[-1] in (1, 3) and x.shape[1] > 3:
+        x = np.moveaxis(x, -1, 1)
+    if x.ndim == 5 or x.shape[1] > 4:
         x, modality = (x[:, None] if x.ndim == 4 else x), "volume"
-    if x.ndim > 5:
-        raise UserError(f"{name}: samples of shape {x.shape[1:]} are neither pictures nor volumes.")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise UserError(f"{name}: sample {int(np.argwhere(~np.isfinite(x))[0][0])} holds NaN or infinite values; mend or remove it.")
-    low, high, rule = input_range(x)
+    if x.dtype.kind == "f":
+        bad = ~(np.abs(x) <= LARGEST).reshape(len(x), -1).all(1)
+        if bad.any():
+            more = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
+            raise UserError(
+                f"{name}: sample {int(bad.argmax())} holds NaN or infinite values{more}; mend or remove it."
+            )
+        x = x.astype(np.float32)
     if mask is not None:
-        mask = (mask.reshape(len(mask), *x.shape[2:]) > 0).astype(np.uint8) if mask.size == len(mask) * int(np.prod(x.shape[2:])) else None
-        if mask is None:
-            raise UserError(f"{name}: the masks do not have the pictures' size.")
+        space = x.shape[2:]
+        if mask.shape[1:] not in (space, (1, *space), (*space, 1)):
+            raise UserError(f"{name}: the masks have shape {mask.shape[1:]} where the pictures have {space}.")
+        mask = (mask.reshape(len(mask), *space) > 0).astype(np.uint8)
+    low, high, rule = input_range(x)
     return Dataset("", modality, table, x, mask, roles, (), (low, high), {"rules": [rule]})
+
+
+def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:
+    """A table of the values [n,d], columns x1 ... xd, those that never change left out of the samples."""
+    if "label" in table:
+        whole = table["label"].map(lambda v: isinstance(v, (float, np.floating)) and float(v).is_integer())
+        table["label"] = [str(int(v)) if w else v for v, w in zip(table["label"], whole)]
+    beyond = np.argwhere(np.abs(x.astype(np.float64)) > LARGEST)
+    if len(beyond):
+        raise UserError(f"{name}: row {int(beyond[0][0])}, column x{int(beyond[0][1]) + 1} is not a finite number.")
+    frame = pd.DataFrame(x, columns=[f"x{j + 1}" for j in range(x.shape[1])])
+    table = table.rename(columns={c: f"{c} (array)" for c in table if c in frame})
+    values, features = encoded(frame, {})
+    if not features:
+        raise UserError(f"{name}: every column holds one value only; there is nothing to learn from.")
+    left, rules = [str(c) for c in frame if c not in features], [f"{len(features)} input columns"]
+    if left:
+        rules.append(f"left out (constants): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
+    return Dataset("", "table", pd.concat([table, frame], axis=1), values, None, roles, features, card={"rules": rules})
 
 
 def input_range(x: np.ndarray) -> tuple[float, float, str]:
     """Which values become 0 and 1 for a model, and the rule in words."""
+    if x.min() >= 0 and x.max() <= 1:
+        return 0.0, 1.0, "values are between 0 and 1 already"
     if x.dtype == np.uint8:
         return 0.0, 255.0, "values 0 to 255 become 0 to 1"
-    if x.dtype.kind == "f" and x.min() >= 0 and x.max() <= 1:
-        return 0.0, 1.0, "values are between 0 and 1 already"
     some = x[:: max(1, len(x) // 500)]
     low, high = (float(v) for v in np.percentile(some, [0.5, 99.5]))
     return low, max(high, low + 1e-6), f"values from {low:.4g} (0.5th percentile) to {high:.4g} (99.5th) become 0 to 1"
@@ -93,8 +180,12 @@ def input_range(x: np.ndarray) -> tuple[float, float, str]:
 
 def _flat(values: np.ndarray, name: str) -> np.ndarray:
     if values.ndim > 1 and values.shape[1:] != (1,):
-        raise UserError(f"{name}: labels of shape {values.shape} give several values a row; one is needed.")
-    return values.reshape(len(values))
+        raise UserError(
+            f"{name}: labels of shape {values.shape} give several values a row, one is needed; or bring it with "
+            "label “none”."
+        )
+    values = values.reshape(len(values))
+    return np.char.decode(values, "latin-1") if values.dtype.kind == "S" else values
 
 
 def _load(member: Member) -> dict[str, np.ndarray]:
@@ -102,18 +193,21 @@ def _load(member: Member) -> dict[str, np.ndarray]:
     data = member.load()
     if data[:6] == b"\x93NUMPY":
         return {"x": _array(data, member.name)}
-    out = {}
+    out: dict[str, np.ndarray] = {}
+    total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for info in archive.infolist():
-                if not info.filename.endswith(".npy"):
+                key = info.filename.removesuffix(".npy")
+                if key == info.filename:
                     raise UserError(f"{member.name} holds {info.filename[:60]}, which is no array.")
+                total += info.file_size
+                if total > limits.VALUES:
+                    raise UserError(f"{member.name} unpacks to more than {limits.VALUES >> 20} MB; split it.")
                 with archive.open(info) as f:
-                    raw = f.read(limits.RATIO * max(info.compress_size, 4096) + 1)
-                if len(raw) > limits.RATIO * max(info.compress_size, 4096):
-                    raise UserError(f"{member.name}: “{info.filename[:-4]}” unpacks to more than {limits.RATIO} times its size; such files are refused.")
-                out[info.filename[:-4]] = _array(raw, f"{member.name}, “{info.filename[:-4]}”")
-    except zipfile.BadZipFile:
+                    raw = unpacked(f, info.compress_size, f"{member.name}: “{key}”", info.file_size)
+                out[key] = _array(raw, f"{member.name}, “{key}”")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
         raise UserError(f"{member.name} is not a whole npz file; it may have been cut off.") from None
     return out
 
@@ -122,12 +216,18 @@ def _array(raw: bytes, name: str) -> np.ndarray:
     f = io.BytesIO(raw)
     try:
         version = np.lib.format.read_magic(f)
-        shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(f)
+        shape, _, dtype = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )(f)
     except ValueError:
         raise UserError(f"{name} is not a whole numpy array.") from None
     if dtype.kind not in "biufUS":
-        raise UserError(f"{name} holds {'Python objects' if dtype.kind == 'O' else dtype}; only plain numbers and text are read.")
+        raise UserError(
+            f"{name} holds {'Python objects' if dtype.kind == 'O' else dtype}; only plain numbers and text are read."
+        )
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if wanted > len(raw) - f.tell():
-        raise UserError(f"{name} says it holds {wanted:,} bytes but has {len(raw) - f.tell():,}; it is cut off or damaged.")
+        raise UserError(
+            f"{name} says it holds {wanted:,} bytes but has {len(raw) - f.tell():,}; it is cut off or damaged."
+        )
     return np.load(io.BytesIO(raw), allow_pickle=False)

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from gzip import GzipFile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -93,7 +94,10 @@ def _zip(path: Path) -> list[Member]:
     for info in infos:
         parts = PurePosixPath(info.filename).parts
         if info.filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.filename or ":" in info.filename:
-            raise UserError(f"{path.name} holds a file named “{info.filename[:60]}”, which points outside the zip; make the zip anew.")
+            raise UserError(
+                f"{path.name} holds a file named “{info.filename[:60]}”, which points outside the zip; make the "
+                "zip anew."
+            )
         if info.flag_bits & 1:
             raise UserError(f"{path.name} is encrypted; unpack it with its password and bring the folder.")
         if (info.external_attr >> 28) == 0xA:
@@ -131,11 +135,13 @@ def _unzipper(path: Path, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
     return read
 
 
-def unpacked(f: IO[bytes], packed: int, name: str, size: int | None = None, most: int = limits.FILE_BYTES) -> bytes:
+def unpacked(
+    f: IO[bytes] | GzipFile, packed: int, name: str, size: int | None = None, most: int = limits.FILE_BYTES
+) -> bytes:
     """What a packed stream of `packed` bytes holds, at most `limits.RATIO` times as much: else UserError.
 
-    Arrays and NIfTI volumes whose own header accounts for every byte (of `size`, where that is known) may be packed tighter, as masks are;
-    `most` bounds them still.
+    Arrays and NIfTI volumes whose own header accounts for every byte (of `size`, where that is known) may be packed
+    tighter, as masks are; `most` bounds them still.
     """
     head = f.read(HEAD)
     allowed = limits.RATIO * max(packed, 4096)
@@ -149,7 +155,10 @@ def unpacked(f: IO[bytes], packed: int, name: str, size: int | None = None, most
 
 
 def declared(head: bytes) -> int | None:
-    """How many bytes a .npy or NIfTI file is, by its first bytes: header + shape x size of a value. None for anything else."""
+    """How many bytes a .npy or NIfTI file is, by its first bytes: header + shape x size of a value.
+
+    None for anything else.
+    """
     if head[:6] == b"\x93NUMPY":
         f = io.BytesIO(head)
         try:
@@ -160,7 +169,10 @@ def declared(head: bytes) -> int | None:
             return None
         return None if dtype.hasobject else f.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
     for order in "<>":
-        for length, dims, bits, start in ((348, (40, "8h"), (72, "h"), (108, "f")), (540, (16, "8q"), (14, "h"), (168, "q"))):
+        for length, dims, bits, start in (
+            (348, (40, "8h"), (72, "h"), (108, "f")),
+            (540, (16, "8q"), (14, "h"), (168, "q")),
+        ):
             if len(head) >= length and struct.unpack_from(order + "i", head)[0] == length:
                 dim = struct.unpack_from(order + dims[1], head, dims[0])
                 bit, offset = (struct.unpack_from(order + kind, head, at)[0] for at, kind in (bits, start))

@@ -1,10 +1,15 @@
-"""Pictures: PNG, JPEG, TIFF, BMP, in folders (sub-folder = class), with masks of the same name in a `masks` folder, or a table beside them."""
+"""Pictures: PNG, JPEG, TIFF, BMP, in folders (sub-folder = class), with masks of the same name in a `masks` folder,
+or a
+table beside them."""
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from pathlib import Path, PurePosixPath
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,70 +17,133 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers import tables
-from core.data.readers.members import Member, collect
+from core.data.readers.members import Asked, Member, collect
 from core.data.splits import WORDS
 from core.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-MASK_FOLDERS = {"masks", "mask", "segmentations"}
+MASK_FOLDERS = {"masks", "mask", "segmentations", "segmentation", "ground_truth", "groundtruth"}
+PARALLEL = {
+    "labels",
+    "label",
+    "annotations",
+    "gt",
+}  # masks, when there is a folder "images" whose files have the same names
+PLAIN = {"images", "image", "imgs", "img"}
 CAP = 256  # pixels of the longer side kept
 
 
-def read(members: list[Member], label: str, text: str | None, masks: Path | None) -> Dataset:
-    """An image dataset from pictures; see `core.data.readers.read`."""
-    sheet = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
-    files = [m for m in members if m not in sheet]
-    inside = [m for m in files if MASK_FOLDERS & {p.lower() for p in m.parts[:-1]}]
-    files = [m for m in files if m not in inside]
-    if masks is not None:
-        inside = [m for m in collect(masks)]
+def read(members: list[Member], asked: Asked) -> Dataset:
+    """An image dataset from pictures, read twice: for their sizes, then one by one into the common size."""
+    sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
+    files = [m for m in members if m not in sheets]
+    files, inside = _apart(files)
+    if asked.masks is not None:
+        inside = collect(asked.masks)
     if not files:
         raise UserError("There are masks but no pictures beside them.")
-    images = [decode(m) for m in files]
-    side, rule = common_side([i.shape[:2] for i in images])
-    rules = [rule]
-    if all(i.ndim == 2 or (np.ptp(i, axis=2) == 0).all() for i in images):
-        images = [i if i.ndim == 2 else i[..., 0] for i in images]
-    else:
-        images = [np.repeat(i[..., None], 3, 2) if i.ndim == 2 else i for i in images]
-        rules.append("kept in colour, three channels")
-    if any(i.dtype == np.uint16 for i in images):
-        top = max(int(i.max()) for i in images)
-        images = [(i.astype(np.float32) * (255 / max(top, 1))).round().astype(np.uint8) for i in images]
+    looked = [_look(m) for m in files]
+    side, rule = common_side([size for size, _, _ in looked])
+    rules, top, several = [rule], max(t for _, t, _ in looked), sum(s for _, _, s in looked)
+    if several:
+        rules.append(
+            f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the first is used"
+        )
+    if top:
         rules.append(f"16-bit values scaled by one factor so that the largest ({top}) becomes 255")
-    samples = np.stack([resize(i, side) for i in images])
-    samples = samples[:, None] if samples.ndim == 3 else samples.transpose(0, 3, 1, 2)
-    table, roles = _columns(files, label)
-    if sheet:
-        table, roles = _joined(table, roles, sheet[0])
-    card = {"rules": rules, "cohort": {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}}
-    return Dataset("", "image", table, samples, _masks(files, inside, side), roles, (), (0.0, 255.0), card)
+    images, colour = [], False
+    for m in files:
+        image = decode(m)
+        if image.dtype == np.uint16:
+            image = (image.astype(np.float32) * (255 / top)).round().astype(np.uint8)
+        colour = colour or (image.ndim == 3 and bool((image[..., :2] != image[..., 1:]).any()))
+        images.append(resize(image, side))
+    if colour:
+        rules.append("kept in colour, three channels")
+        samples = np.stack([np.repeat(i[None], 3, 0) if i.ndim == 2 else i.transpose(2, 0, 1) for i in images])
+    else:
+        samples = np.stack([i if i.ndim == 2 else i[..., 0] for i in images])[:, None]
+    table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
+    if sheets:
+        joined = next((j for j in (tables.beside(table, s) for s in sheets) if j is not None), None)
+        if joined is None:
+            raise UserError(
+                f"{sheets[0].name} has no column that names every picture; one column must hold the file names."
+            )
+        table = joined
+    masks, more = _masks(files, inside, side)
+    card: dict[str, Any] = {"rules": rules + more}
+    card["cohort"] = {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}
+    return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
+
+
+def _apart(files: list[Member]) -> tuple[list[Member], list[Member]]:
+    """Pictures, and the masks beside them: in a folder called so, or in one parallel to "images" with the same
+    names inside."""
+    lower = {m.name: {p.lower() for p in m.parts[:-1]} for m in files}
+    masks = [m for m in files if lower[m.name] & MASK_FOLDERS]
+    rest = [m for m in files if not lower[m.name] & MASK_FOLDERS]
+    plain = {m.stem for m in rest if lower[m.name] & PLAIN}
+    parallel = [m for m in rest if lower[m.name] & PARALLEL and not lower[m.name] & PLAIN]
+    if parallel and not masks and all(_bare(m.stem) in plain or m.stem in plain for m in parallel):
+        masks, rest = parallel, [m for m in rest if m not in parallel]
+    return rest, masks
+
+
+def _look(member: Member) -> tuple[tuple[int, int], int, bool]:
+    """(height, width) as it will be decoded, the largest value of a 16-bit picture (0 for others), and whether
+    more frames follow."""
+
+    def seen(image: Any) -> tuple[tuple[int, int], str, bool]:
+        turned = image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
+        return image.size if turned else image.size[::-1], image.mode, getattr(image, "n_frames", 1) > 1
+
+    size, mode, more = _opened(member, seen)
+    return size, max(int(decode(member).max()), 1) if mode.startswith("I") else 0, more
 
 
 def decode(member: Member) -> np.ndarray:
-    """uint8 or uint16 [H,W] or [H,W,3]: turned as its EXIF says, first frame, palette and CMYK to RGB, alpha laid on black."""
+    """uint8 or uint16 [H,W] or [H,W,3]: turned as its EXIF says, first frame, palette and CMYK to RGB, alpha laid
+    on black."""
     from PIL import Image, ImageOps
+
+    def pixels(opened: Any) -> np.ndarray:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        if image.mode == "F":
+            raise UserError(
+                f"{member.name} holds floating-point values, which have no fixed black and white; save it with "
+                "8 or 16 bits."
+            )
+        if image.mode in ("L", "1"):
+            return np.asarray(image.convert("L"))
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            flat = Image.new("RGBA", image.size, (0, 0, 0, 255))
+            flat.alpha_composite(image.convert("RGBA"))
+            image = flat
+        return np.asarray(image.convert("RGB"))
+
+    return _opened(member, pixels)
+
+
+def _opened(member: Member, use: Callable[[Any], Any]) -> Any:
+    """`use` of the open picture; UserError for one that is too large, cut off or no picture."""
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(member.load()), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
                 if opened.size[0] * opened.size[1] > limits.PIXELS:
-                    raise UserError(f"{member.name} has {opened.size[0]} x {opened.size[1]} pixels; at most {limits.PIXELS // 10**6} million are taken.")
-                image = ImageOps.exif_transpose(opened)
-                if image.mode in ("I;16", "I;16B", "I"):
-                    return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-                if image.mode in ("L", "1"):
-                    return np.asarray(image.convert("L"))
-                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                    flat = Image.new("RGBA", image.size, (0, 0, 0, 255))
-                    flat.alpha_composite(image.convert("RGBA"))
-                    image = flat
-                return np.asarray(image.convert("RGB"))
+                    raise UserError(f"{member.name} has {opened.size[0]} x {opened.size[1]} pixels; "
+                                    f"at most {limits.PIXELS // 10**6} million are taken.")  # fmt: skip
+                return use(opened)
     except UserError:
         raise
     except Exception as e:
-        raise UserError(f"{member.name} cannot be read as a picture ({type(e).__name__}: it may be cut off or damaged); mend or remove it.") from None
+        why = f"{type(e).__name__}: it may be cut off or damaged"
+        raise UserError(f"{member.name} cannot be read as a picture ({why}); mend or remove it.") from None
 
 
 def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
@@ -87,18 +155,20 @@ def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
         size = (max(1, round(shapes[0][0] * f)), max(1, round(shapes[0][1] * f)))
         return size, f"all pictures shrunk from {shapes[0][1]} by {shapes[0][0]} to {size[1]} by {size[0]} pixels"
     side = min(CAP, int(np.median([max(s) for s in shapes])))
-    return (side, side), f"pictures of differing sizes brought to {side} by {side} pixels (the median of their longer sides, at most {CAP}), aspect kept, black padding"
+    return (side, side), (f"pictures of differing sizes brought to {side} by {side} pixels (the median of their longer "
+                          f"sides, at most {CAP}), aspect kept, black padding")  # fmt: skip
 
 
 def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> np.ndarray:
-    """uint8 [H,W(,3)] fitted into `size`, aspect kept, black padding."""
+    """uint8 [H,W(,3)] or float32 [H,W] fitted into `size`, aspect kept, zero padding."""
     from PIL import Image
 
     if image.shape[:2] == size:
         return image
     f = min(size[0] / image.shape[0], size[1] / image.shape[1])
     inner = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    made = np.asarray(Image.fromarray(image).resize(inner, Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if f < 1 else Image.Resampling.BILINEAR))
+    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if f < 1 else Image.Resampling.BILINEAR
+    made = np.asarray(Image.fromarray(image).resize(inner, how))
     out = np.zeros((*size, *image.shape[2:]), image.dtype)
     y, x = (size[0] - made.shape[0]) // 2, (size[1] - made.shape[1]) // 2
     out[y : y + made.shape[0], x : x + made.shape[1]] = made
@@ -107,58 +177,57 @@ def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> n
 
 def fit_square(image: np.ndarray, side: int) -> np.ndarray:
     """float [H,W] fitted into a square, aspect kept, zero padding."""
-    from PIL import Image
-
-    f = side / max(image.shape)
-    inner = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    made = np.asarray(Image.fromarray(image.astype(np.float32)).resize(inner, Image.Resampling.BOX if f < 1 else Image.Resampling.BILINEAR))
-    out = np.zeros((side, side), np.float32)
-    y, x = (side - made.shape[0]) // 2, (side - made.shape[1]) // 2
-    out[y : y + made.shape[0], x : x + made.shape[1]] = made
-    return out
+    return resize(np.ascontiguousarray(image, dtype=np.float32), (side, side))
 
 
-def _columns(files: list[Member], label: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """File names, the class from the innermost sub-folder, the split from a folder called train, val or test."""
-    table, roles = pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}
-    folders = [[p for p in m.parts[:-1] if p.lower() not in ("images", "image")] for m in files]
+def foldered(
+    table: pd.DataFrame, roles: dict[str, str], asked: Asked, auto: bool
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """With the class from the innermost sub-folder of "file" (with `auto`, also where nobody asked), the split
+    from folders so called."""
+    roles = dict(roles)
+    folders = [[p for p in f.split("/")[:-1] if p.lower() not in PLAIN] for f in table["file"]]
     splits = [next((WORDS[p.lower()] for p in f if p.lower() in WORDS), None) for f in folders]
     if all(splits):
-        table["split"], roles["split"] = splits, "split"
+        table, roles["split"] = table.assign(split=pd.Series(splits)), "split"
     names = [next((p for p in reversed(f) if p.lower() not in WORDS), None) for f in folders]
-    if label in ("auto", "folder") and all(names) and (len(set(names)) > 1 or label == "folder"):
-        table["label"], roles["label"] = names, "label"
-    elif label == "folder":
+    if all(names) and (asked.label == "folder" or (auto and asked.label == "auto" and len(set(names)) > 1)):
+        table, roles["label"] = table.assign(label=pd.Series(names)), "label"
+    elif asked.label == "folder":
         raise UserError("There are no sub-folders to take the class from; put each class into a folder of its own.")
     return table, roles
 
 
-def _joined(table: pd.DataFrame, roles: dict[str, str], sheet: Member) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The columns of a table beside the pictures, joined on the column that holds their file names."""
-    frame = tables.frame_of(sheet)
-    stems = [PurePosixPath(f).name for f in table["file"]]
-    for column in frame.columns:
-        keys = frame[column].astype(str).map(lambda v: PurePosixPath(v).name)
-        if set(stems) <= set(keys) or {PurePosixPath(s).stem for s in stems} <= set(keys):
-            use = stems if set(stems) <= set(keys) else [PurePosixPath(s).stem for s in stems]
-            if keys.duplicated().any():
-                raise UserError(f"{sheet.name}, column “{column}”: {keys[keys.duplicated()].iloc[0]} is there twice.")
-            more = frame.set_index(keys).loc[use].drop(columns=[column]).reset_index(drop=True)
-            return pd.concat([table, more[[c for c in more.columns if c not in table]]], axis=1), roles
-    raise UserError(f"{sheet.name} has no column that names every picture; one column must hold the file names.")
+def _bare(stem: str) -> str:
+    return re.sub(r"_(mask|seg|label|segmentation)$", "", stem)
 
 
-def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> np.ndarray | None:
+def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> tuple[np.ndarray | None, list[str]]:
+    """uint8 [n,*size] and the rule: a mask belongs to the picture of its name in the same sub-folders, else to the
+    only one of its name."""
     if not masks:
-        return None
-    by_stem = {PurePosixPath(m.name).stem.removesuffix("_mask"): m for m in masks}
-    stems = [PurePosixPath(m.name).stem for m in files]
-    strangers = sorted(set(by_stem) - set(stems))
-    if strangers:
-        raise UserError(f"The mask {by_stem[strangers[0]].name} has no picture of the same name.")
+        return None, []
+
+    def keys(m: Member, stem: str) -> list[tuple[str, ...]]:
+        inner = tuple(p for p in m.parts[:-1] if p.lower() not in MASK_FOLDERS | PARALLEL | PLAIN)
+        return [(*inner, stem), (*(p for p in inner if p.lower() not in WORDS), stem), (stem,)]
+
+    places: list[dict[tuple[str, ...], list[int]]] = [defaultdict(list) for _ in range(3)]
+    for i, m in enumerate(files):
+        for place, key in zip(places, keys(m, m.stem)):
+            place[key].append(i)
     out = np.zeros((len(files), *size), np.uint8)
-    for i, stem in enumerate(stems):
-        if stem in by_stem:
-            mask = decode(by_stem[stem])
-            out[i] = resize(((mask if mask.ndim == 2 else mask.max(2)) > 0).astype(np.uint8), size, nearest=True)
-    return out
+    taken: dict[int, str] = {}
+    for mask in masks:
+        stems = dict.fromkeys([mask.stem, _bare(mask.stem)])
+        fits = [place[key] for stem in stems for place, key in zip(places, keys(mask, stem)) if place.get(key)]
+        one = next((f[0] for f in fits if len(f) == 1), None)
+        if one is None:
+            several = "several pictures of the same name; put the masks into the pictures' sub-folders"
+            raise UserError(f"The mask {mask.name} has {several if fits else 'no picture of the same name'}.")
+        if one in taken:
+            raise UserError(f"{files[one].name} has two masks, {taken[one]} and {mask.name}; one is needed.")
+        taken[one] = mask.name
+        marked = decode(mask)
+        out[one] = resize(((marked if marked.ndim == 2 else marked.max(2)) > 0).astype(np.uint8), size, nearest=True)
+    return out, [f"{len(masks)} of {len(files)} pictures have a mask; anything but 0 is marked"]

@@ -1,14 +1,13 @@
-"""Tables: CSV (any usual separator and encoding) and Parquet, types inferred and reported; with a text column they become
+"""Tables: CSV (any usual separator and encoding) and Parquet, types inferred and reported; with a text column they
+become
 a text dataset. Several files of the same columns are one table."""
 
 from __future__ import annotations
 
-import csv
 import io
-import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +15,11 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.members import Asked, Member
+from core.data.readers.words import split_up, typed
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "None"]
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
-THOUSANDS = r"[-+]?[1-9]\d{0,2}(,\d{3})+"
-LARGEST = float(np.finfo(np.float32).max)
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -64,12 +61,23 @@ def whole(members: list[Member]) -> tuple[pd.DataFrame, Callable[[int], str], li
     Several files must have the same columns (in any order); a last column says which file a row is from.
     """
     read = [(m, *_columns(m)) for m in members]
-    first = list(read[0][1].columns)
-    for m, frame, _ in read[1:]:
-        lacks, more = ([c for c in a if c not in b] for a, b in ((first, frame.columns), (frame.columns, first)))
+    usual = Counter(frozenset(f.columns) for _, f, _ in read).most_common(1)[0][0]
+    like, frame, how = next(r for r in read if frozenset(r[1].columns) == usual)
+    first = list(frame.columns)
+    for m, other, its in read:
+        if its == "no header" != how:
+            raise UserError(
+                f"{m.name} begins with numbers where {like.name} begins with names of columns; put those on top "
+                "or leave it out."
+            )
+        lacks, more = ([c for c in a if c not in b] for a, b in ((first, other.columns), (other.columns, first)))
         if lacks or more:
-            parts = [f"{words} {', '.join(c[:6])}{' …' if len(c) > 6 else ''}" for words, c in (("lacks", lacks), ("adds", more)) if c]
-            raise UserError(f"{m.name} has other columns than {read[0][0].name} (it {' and '.join(parts)}); "
+            parts = [
+                f"{words} {', '.join(c[:6])}{' …' if len(c) > 6 else ''}"
+                for words, c in (("lacks", lacks), ("adds", more))
+                if c
+            ]
+            raise UserError(f"{m.name} has other columns than {like.name} (it {' and '.join(parts)}); "
                             "only tables of the same columns are read together.")  # fmt: skip
     lines = [(m.name, line) for m, frame, _ in read for line in frame.index]
 
@@ -99,10 +107,11 @@ def frame_of(member: Member) -> pd.DataFrame:
 
 
 def _columns(member: Member) -> tuple[pd.DataFrame, str]:
-    """Columns as they stand in the file, indexed by line (Parquet: row), and how: the separator, "no header" or "parquet"."""
+    """Columns as they stand in the file, indexed by line (Parquet: row), and how: the separator, "no header" or
+    "parquet"."""
     data = member.load()
     if data[:4] != b"PAR1":
-        return _words(_decoded(data, member.name), member.name)
+        return split_up(data, member.name)
     try:
         frame = pd.read_parquet(io.BytesIO(data))
     except Exception as e:
@@ -110,138 +119,18 @@ def _columns(member: Member) -> tuple[pd.DataFrame, str]:
     named = frame.index.name is not None and frame.index.name not in frame.columns
     frame = frame.reset_index(drop=not named)
     frame.columns = [str(c) for c in frame.columns]
-    for c in frame.columns[frame.dtypes == object]:
+    for c in frame.select_dtypes("object").columns:
         there = frame[c].dropna()
         if len(there) and isinstance(there.iloc[0], (list, dict, tuple, np.ndarray, bytes)):
-            raise UserError(f"{member.name}, column “{c}” holds {type(there.iloc[0]).__name__}s; only numbers and words are read.")
+            raise UserError(
+                f"{member.name}, column “{c}” holds {type(there.iloc[0]).__name__}s; only numbers and words are read."
+            )
     return frame, "parquet"
 
 
-def _decoded(data: bytes, name: str) -> str:
-    for encoding in ["utf-16"] if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "latin-1"]:
-        try:
-            words = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise UserError(f"{name} is no text file that can be read.")
-    if "\0" in words:
-        raise UserError(f"{name} holds binary zeros; it is no text table.")
-    return words
-
-
-def _records(content: str, separator: str, name: str, most: int | None = None) -> list[tuple[int, list[str]]]:
-    """(line, values) of each record that is not blank, at most `most` of them."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=separator == " ")
-    out: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for record in reader:
-            if any(map(str.strip, record)):
-                out.append((line, record[:-1] if separator == " " and record[-1] == "" else record))
-                if len(out) == most:
-                    break
-            line = reader.line_num + 1
-    except csv.Error as e:
-        raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
-    return out
-
-
-def _separator(content: str, name: str) -> str:
-    """The separator that cuts the first lines into most columns, the same number in each; else the first line's most frequent one."""
-    first, start = content.lstrip().splitlines()[0], content[: 1 << 16]
-    even = {}
-    for mark in ",;\t|":
-        widths = {len(r) for _, r in _records(start, mark, name, 20)} if mark in first else {1}
-        even[mark] = widths.pop() if len(widths) == 1 else 1
-    if max(even.values()) > 1:
-        return max(even, key=lambda m: even[m])
-    if not any(mark in first for mark in even):
-        spaced = [r for _, r in _records(start, " ", name, 20)]
-        if len({len(r) for r in spaced}) == 1 and len(spaced[0]) > 1 and any(map(_number, spaced[-1])):
-            return " "
-    return max(",;\t|", key=first.count)
-
-
-def _words(content: str, name: str) -> tuple[pd.DataFrame, str]:
-    if not content.strip():
-        raise UserError(f"{name} is empty.")
-    separator = _separator(content, name)
-    lines = _records(content, separator, name)
-    header = [c.strip() for c in lines[0][1]]
-    if len(header) > limits.COLUMNS:
-        raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
-    bare = _no_header(header)
-    rows = lines if bare else lines[1:]
-    wrong = next(((i, len(r)) for i, r in rows if len(r) != len(header)), None)
-    if wrong is not None:
-        raise UserError(f"{name}, line {wrong[0]} has {wrong[1]} value{'s' * (wrong[1] != 1)} where the first line has {len(header)}; mend that line.")
-    double = None if bare else next((c for c in header if c and header.count(c) > 1), None)
-    if double is not None and _number(double):
-        raise UserError(f"{name}, line 1 says “{double}” twice where names of columns are expected; put a line of names on top.")
-    if double is not None:
-        raise UserError(f"{name} has two columns called “{double}”; rename one.")
-    names = [(not bare and c) or f"column {j + 1}" for j, c in enumerate(header)]
-    frame = pd.DataFrame([r for _, r in rows], columns=names, index=[i for i, _ in rows], dtype=object)
-    return frame, "no header" if bare else separator
-
-
-def _number(word: str) -> bool:
-    try:
-        return np.isfinite(float(word.strip().replace(",", ".")))
-    except ValueError:
-        return False
-
-
-def _no_header(first: list[str]) -> bool:
-    """The first line holds numbers only, and they do not count up by one as made-up column names do."""
-    there = [w for w in first if w not in MISSING]
-    if not there or not all(map(_number, there)):
-        return False
-    counted = all(re.fullmatch(r"\d+", w) for w in there) and all(int(b) - int(a) == 1 for a, b in zip(there, there[1:]))
-    return not (counted and (len(there) > 1 or there == ["0"]))
-
-
-def typed(words: pd.DataFrame, where: Callable[[int], str], comma: bool = False) -> pd.DataFrame:
-    """Columns whose every value is a number become numbers; codes with leading zeros stay words.
-
-    `comma`: a comma is a decimal point. UserError names line and column of infinite values, and of “1,234” where it could be either.
-    """
-    out: dict[str, Any] = {}
-    for column in words.columns:
-        values = words[column]
-        if values.dtype == object and values.map(lambda v: isinstance(v, str) or v is None).all():
-            values = values.str.strip()
-            missing = values.isin(MISSING) | values.isna()
-            there = values[~missing]
-            if len(there) and there.str.fullmatch(r"'[^']*'").all():
-                there = values[~missing] = there.str[1:-1]
-            numbers = pd.to_numeric(there, errors="coerce")
-            if numbers.isna().any():
-                point = pd.to_numeric(there.str.replace(",", ".", regex=False), errors="coerce")
-                thousand = pd.to_numeric(there.str.replace(",", "", regex=False), errors="coerce")
-                odd = there[there.str.contains(",", regex=False)]
-                if not comma and len(odd) and thousand.notna().all() and odd.str.fullmatch(THOUSANDS).all():
-                    raise UserError(f"{where(int(odd.index[0]))}, column “{column}”: “{odd.iloc[0]}” may have a decimal comma or a "
-                                    "mark for thousands; write numbers with a point and without marks.")  # fmt: skip
-                numbers = point if point.notna().all() else numbers
-            codes = bool((there.str.len() > 1).any() and there.str.match(r"^0\d").any())
-            if not len(there) or numbers.isna().any() or codes:
-                out[column] = values.mask(missing, None)
-                continue
-            values = numbers.reindex(words.index)
-        out[column] = values
-        if pd.api.types.is_float_dtype(values):
-            beyond = np.flatnonzero(np.abs(values.to_numpy(float, na_value=np.nan)) > LARGEST)
-            if len(beyond):
-                i = int(beyond[0])
-                raise UserError(f"{where(i)}, column “{column}”: “{words[column].iloc[i]}” is not a finite number.")
-    return pd.DataFrame(out)
-
-
 def encoded(frame: pd.DataFrame, roles: dict[str, str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """float32 [n,d] inputs and their names: numbers as they are, categories as "column=word"; roles, constants and names left out."""
+    """float32 [n,d] inputs and their names: numbers as they are, categories as "column=word"; roles, constants and
+    names left out."""
     parts, names = [], []
     for column in frame.columns:
         if column in roles.values():
@@ -264,7 +153,8 @@ def encoded(frame: pd.DataFrame, roles: dict[str, str]) -> tuple[np.ndarray, tup
 
 
 def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
-    """`table` with the columns of a sheet, joined on the sheet's column that names every file; None when there is no such column."""
+    """`table` with the columns of a sheet, joined on the sheet's column that names every file; None when there is
+    no such column."""
     frame = frame_of(sheet)
     names = [PurePosixPath(f).name for f in table["file"]]
     stems = [n[:-7] if n.lower().endswith(".nii.gz") else PurePosixPath(n).stem for n in names]
@@ -275,7 +165,7 @@ def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
             double = keys[keys.duplicated() & keys.isin(use)]
             if len(double):
                 raise UserError(f"{sheet.name}, column “{column}”: {double.iloc[0]} is there twice.")
-            more = frame.set_index(keys)[lambda f: f.index.isin(use)].loc[use].drop(columns=[column]).reset_index(drop=True)
+            more = frame.set_index(keys).loc[use].drop(columns=[column]).reset_index(drop=True)
             return pd.concat([table, more[[c for c in more.columns if c not in table]]], axis=1)
     return None
 
@@ -293,4 +183,7 @@ def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
 
 def _types(frame: pd.DataFrame) -> dict[str, str]:
     numeric = pd.api.types.is_numeric_dtype
-    return {str(c): "numbers" if numeric(frame[c]) else f"words ({frame[c].nunique()} different)" for c in frame.columns[:200]}
+    return {
+        str(c): "numbers" if numeric(frame[c]) else f"words ({frame[c].nunique()} different)"
+        for c in frame.columns[:200]
+    }

@@ -19,14 +19,14 @@ Reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.errors import UserError
-from core.method import Method, Params, Takes, param
+from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class StRegA(Method):
     id = "strega"
     title = "Unusual tissue in brain slices (StRegA)"
     seed_number = 20
+    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), labels="optional", masks="optional", min_rows=8, min_size=16, seconds_per_value=2.2e-7)
     gives = (Model, Embedding, AnomalyMaps, Images)
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
@@ -47,7 +48,7 @@ class StRegA(Method):
     least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
 
-    class Params(Params):
+    class Params(BaseParams):
         epochs: int = param(25, "Passes over the healthy training slices.", ge=1, le=5000)
         latent: int = param(64, "Number of latent axes.", ge=2, le=1024)
         side: Literal[32, 64, 128] = param(64, "Slices are brought to this many pixels a side.")
@@ -158,7 +159,8 @@ class StRegA(Method):
         """Unusualness [n,S,S]: standardised residual of the wanted sign, blurred; 0 outside the brain."""
         from scipy.ndimage import gaussian_filter
 
-        sign = {"both": np.abs, "brighter": lambda r: np.maximum(r, 0), "darker": lambda r: np.maximum(-r, 0)}[self.params.sign]
+        signs: dict[str, Callable[[np.ndarray], np.ndarray]] = {"both": np.abs, "brighter": lambda r: np.maximum(r, 0), "darker": lambda r: np.maximum(-r, 0)}
+        sign = signs[self.params.sign]
         score = (residual - self.mean) / self.spread
         blurred = gaussian_filter(score, (0, self.params.smooth, self.params.smooth)) if self.params.smooth else score
         return (sign(blurred) * brain).astype(np.float32)
@@ -186,7 +188,7 @@ class StRegA(Method):
             zs.append(z.float().cpu().numpy())
             seen.append(picture)
             backs.append(np.clip(back, 0, 1) * brain)
-        size = tuple(data.shape[1:])
+        size = (data.shape[1], data.shape[2])
         heat = np.concatenate(heats)
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=np.concatenate(zs))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.method import Params, param
+from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class GaussianMixture(OnEmbedding):
     tiny = {"k": 3}
     presets = {"quick look": {"k": 0}, "good": {"k": 0}, "thorough": {"k": 0}}
 
-    class Params(Params):
+    class Params(BaseParams):
         k: int = param(0, "Number of groups; 0 lets the Bayesian information criterion choose, one group included.", ge=0, le=200)
 
     def learn(self, z: np.ndarray, run: Run) -> None:

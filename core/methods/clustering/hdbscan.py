@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters
-from core.method import Params, Takes, param
+from core.method import BaseParams, Takes, param
 from core.methods.clustering._on_embedding import TAKES, OnEmbedding
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class HDBSCAN(OnEmbedding):
     tiny = {"smallest": 5}
     presets = {"quick look": {"smallest": 0}, "good": {"smallest": 0}, "thorough": {"smallest": 0}}
 
-    class Params(Params):
+    class Params(BaseParams):
         smallest: int = param(0, "Fewest cases an island must have; 0 takes one in a hundred, at least five.", ge=0, le=100_000)
 
     def fit(self, data: Dataset, run: Run) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.method import Params, param
+from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding, best_k
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class KMeans(OnEmbedding):
     tiny = {"k": 3}
     presets = {"quick look": {"k": 0}, "good": {"k": 0}, "thorough": {"k": 0}}
 
-    class Params(Params):
+    class Params(BaseParams):
         k: int = param(0, "Number of groups; 0 chooses the number whose groups are best separated.", ge=0, le=500)
 
     def learn(self, z: np.ndarray, run: Run) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.scaling import Standardise
-from core.method import Method, Params, Takes, param
+from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class PCA(Method):
     tiny = {"dimensions": 4}
     presets = {"quick look": {"dimensions": 8}, "good": {"dimensions": 16}, "thorough": {"dimensions": 64}}
 
-    class Params(Params):
+    class Params(BaseParams):
         dimensions: int = param(16, "How many directions to keep. Fewer than asked are kept when the data has fewer.", ge=1, le=1024)
 
     def fit(self, data: Dataset, run: Run) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import Method, Params, Takes, param
+from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ class TabularNCD(Method):
     id = "tabular_ncd"
     title = "New groups in a table"
     seed_number = 9
+    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=1.5e-6)
     gives = (Model, Embedding, Clusters, Predictions)
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
     presets = {"quick look": {"epochs": 60, "tune": False}, "good": {"epochs": 100, "tune": True}, "thorough": {"epochs": 200, "tune": True}}
 
-    class Params(Params):
+    class Params(BaseParams):
         novel: str = param("", "Classes whose labels are hidden, separated by commas; rows without a label are novel as well. Empty: the rarest class is hidden.")
         epochs: int = param(100, "Passes over all rows.", ge=1, le=5000)
         groups: int = param(0, "Number of novel groups; 0 estimates it.", ge=0, le=200)
@@ -91,13 +92,15 @@ class TabularNCD(Method):
         if (label < 0).sum() < 4:
             raise UserError("There are fewer than 4 rows to discover anything in; leave some rows unlabelled or name classes in “novel”.")
         x = self.scale(torch.from_numpy(train.inputs())).numpy()
-        self.weight, self.validation = p.weight if len(self.known) > 1 else 0.0, []
+        self.weight = p.weight if len(self.known) > 1 else 0.0
+        self.validation: list[dict[str, float]] = []
         if p.tune and len(self.known) >= 3:
             self.weight, self.validation = self._tuned(x, label, run)
         self.net = self._net(len(self.known))
         optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate)
         net = run.setup(self.net, optimiser)
-        table = train.frame.reset_index(drop=True).assign(**{"known class": [None if c < 0 else str(c) for c in label]})
+        table = train.frame.reset_index(drop=True)
+        table["known class"] = [None if c < 0 else str(c) for c in label]
         ready = replace(train, samples=x, table=table, roles={"label": "known class"}, at=None)
         to_code = torch.tensor([*(int(c) for c in ready.classes), -1], device=run.where)
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True):
@@ -110,7 +113,7 @@ class TabularNCD(Method):
         k, self.curve = (p.groups, {}) if p.groups else estimated_k(z[label < 0], p.most, run)
         self.centres = _kmeans(z[label < 0], k, run.seed)
 
-    def _net(self, classes: int) -> torch.nn.Module:
+    def _net(self, classes: int) -> Any:
         from core.nets.pbn import PBN
 
         return PBN(self.features, self.params.latent, classes if classes > 1 else 0, self.params.dropout)

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
 from core.data.scaling import Standardise
-from core.method import Method, Params, Takes, param
+from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TAKES = Takes(("image", "table"), labels="optional", min_rows=16, min_size=8, se
 PRESETS: dict[str, dict[str, Any]] = {"quick look": {"epochs": 15}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "width": 24}}
 
 
-class VAEParams(Params):
+class VAEParams(BaseParams):
     """Parameters of both."""
 
     latent: int = param(16, "Number of latent axes: how many knobs the model may use.", ge=2, le=256)
@@ -38,6 +38,7 @@ class VAE(Method):
     """Base of the two; a subclass gives the network, the KL term and how a latent is read off."""
 
     Params = VAEParams
+    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = TAKES
 
     def make(self, classes: int) -> torch.nn.Module:

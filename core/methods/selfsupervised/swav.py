@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Model
-from core.method import Method, Params, Takes, param
+from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -37,13 +37,14 @@ class SwAV(Method):
     id = "swav"
     title = "Self-supervised prototypes (SwAV)"
     seed_number = 49
+    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), min_rows=32, min_size=8, seconds_per_value=2.5e-7)
     gives = (Model, Embedding, Clusters)
     tiny = {"epochs": 1, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 30}, "good": {"epochs": 100}, "thorough": {"epochs": 300, "width": 32}}
     least_steps = 600
 
-    class Params(Params):
+    class Params(BaseParams):
         epochs: int = param(30, "Passes over the training pictures.", ge=1, le=5000)
         prototypes: int = param(30, "Number of groups the pictures are spread over; well below batch size plus queue.", ge=2, le=3000)
         batch_size: int = param(64, "Pictures per step.", ge=8, le=4096)
