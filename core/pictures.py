@@ -136,6 +136,16 @@ def generated(image: Array, side: int = 240) -> Array:
     return np.asarray(made)
 
 
+def gif(frames: list[Array], seconds: float = 0.25) -> bytes:
+    """Frames uint8 [H,W,3] of one size as an endless GIF, there and back, `seconds` each."""
+    from PIL import Image
+
+    made = [Image.fromarray(f).quantize(128) for f in [*frames, *frames[-2:0:-1]]]
+    out = io.BytesIO()
+    made[0].save(out, "GIF", save_all=True, append_images=made[1:], duration=int(seconds * 1000), loop=0)
+    return out.getvalue()
+
+
 def png(image: Array) -> bytes:
     """uint8 [H,W,3] as PNG bytes without any metadata."""
     from PIL import Image

@@ -9,12 +9,12 @@ from app.views._gallery import gallery
 from app.views.metrics import table
 from core.artifacts import Embedding, Metrics
 from core.errors import UserError
-from core.explain.moved import neighbour_change
+from core.explain.moved import aligned, neighbour_change
 from core.jobs.tasks import find
 
 left = shell.need_run("two runs side by side")
 others = [j for j in left.ws.runs(left.job.dataset) if j.status == "done" and j.id != left.job.id and any(s.startswith("embedding") for s in left.ws.slugs(j.id))]
-shell.head("Compare", "Two runs on the same cases. A selection in one map is the same cases in the other.")
+shell.head("Compare", "Two runs on the same cases. A selection in one map is the same cases in the other; the right map is turned to match the left.")
 if not others:
     st.info("There is only one run with a latent space on this data. Train another to compare.")
     st.page_link(shell.page("train"), label="Train another", icon=":material/arrow_forward:")
@@ -22,14 +22,16 @@ if not others:
 titles = {j.id: text.plain(shell.run_title(j)) for j in others}
 picked = st.selectbox("Beside", list(titles), format_func=titles.get, key=left.key("beside"))
 right = state.context_of(picked)
+drawn = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(shell.run_title(context.job))}**")
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
+            drawn = aligned(made, drawn) if drawn is not None else made
             name = shell.colour_column()
-            _map.draw(made, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
+            _map.draw(drawn, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
             st.caption(_map.reading(made))
         elif job is not None:
             progress.live(job.id, key=f"map-{context.job.id}")

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _data
+from app.views import _data, _quick
 
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays or a table.")
+_quick.follow()
 data = state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
 if st.session_state.pop("just-imported", False) and data is not None:

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app import state
-from app.views import _data, _home
+from app.views import _data, _home, _quick
 
+_quick.follow()
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)

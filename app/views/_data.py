@@ -14,6 +14,7 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
+from app.views import _quick
 from app.views._gallery import thumbs
 from core import limits, pictures
 from core.data.checks import Finding, check
@@ -138,6 +139,9 @@ def overview(data: Dataset) -> None:
     with left:
         _look(data)
     with right:
+        if state.context() is None:
+            st.markdown("**What do you want to know?**")
+            _quick.ask(data)
         st.markdown("**Look it over before use**")
         for found in _checked(str(state.workspace().home), data.hash, data.name):
             _finding(Finding(**found))

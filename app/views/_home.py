@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import progress, shell, state, text
-from app.views import _map
+from app.views import _map, _quick
 from app.views._gallery import score_of, thumbs
 from app.views.anomaly import overlays, threshold_of
 from core import pictures
@@ -36,8 +36,11 @@ def show(data: Dataset) -> None:
     with right:
         if context is not None:
             _findings(context)
+        else:
+            st.markdown("**What do you want to know?**")
+            _quick.ask(data)
         _next(context)
-    live = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train")]
+    live = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train") if j.id != _quick.asked_run()]
     if live:
         st.markdown("**At work now**")
         for job in live[:4]:
@@ -95,7 +98,7 @@ def _findings(context: state.Context) -> None:
 def _next(context: state.Context | None) -> None:
     """The next steps as large links."""
     st.markdown("**What next?**")
-    steps = [("train", "Train a method", "model_training"), ("data", "Look at the data and check it", "fact_check")]
+    steps = [("train", "Choose a method yourself", "model_training"), ("data", "Look at the data and check it", "fact_check")]
     if context is not None:
         steps = []
         if embeds(context):

@@ -81,8 +81,12 @@ def knobs(context: Context, row: int) -> None:
 
 
 def pin(path: Traversal, context: Context, key: str) -> None:
-    """Pin a path, or take its frames as files."""
-    pin_button(lambda: figures.traversal_figure(context.data, path), context, f"{path.axis} (made by the model)", f"path-{key}")
+    """Pin a path, or take its frames, marked as generated, as one moving picture."""
+    with st.container(horizontal=True):
+        pin_button(lambda: figures.traversal_figure(context.data, path), context, f"{path.axis} (made by the model)", f"path-{key}")
+        if pictures.drawable(context.data):
+            st.download_button("Take as GIF", lambda: pictures.gif([traverse.drawn(f, context, 256) for f in path.frames]), "traversal.gif", "image/gif",
+                               icon=":material/download:", key=f"gif-{key}-{context.job.id}")  # fmt: skip
 
 
 def _reset(context: Context, row: int) -> None:

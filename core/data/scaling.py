@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
 
 class Standardise:
-    """(x - mean) / sd per column for tables, missing values becoming the mean (0); images, volumes and series pass unchanged.
+    """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values becoming the mean (0); images, volumes and series pass unchanged.
 
-    Constant columns get sd 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean).
+    Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean).
     """
 
     def __init__(self, mean: torch.Tensor, sd: torch.Tensor, shape: tuple[int, ...]) -> None:
         self.mean, self.sd, self.shape = mean, sd, shape
 
     @classmethod
-    def fit(cls, train: Dataset) -> Standardise:
+    def fit(cls, train: Dataset, by: Literal["deviation", "range"] = "deviation") -> Standardise:
+        """Statistics of `train`. `by` "range" divides by largest minus smallest value: columns that hardly vary stay small, which suits
+        clustering, where a z-score would make their noise as loud as the rest."""
         import torch
 
         if train.modality != "table":
@@ -31,7 +33,11 @@ class Standardise:
         there = np.isfinite(x)
         count = np.maximum(there.sum(0), 1)
         mean = np.where(there, x, 0).sum(0) / count
-        sd = np.sqrt((np.where(there, x - mean, 0) ** 2).sum(0) / count)
+        if by == "range":
+            sd = np.where(there, x, -np.inf).max(0) - np.where(there, x, np.inf).min(0)
+            sd[~np.isfinite(sd)] = 1.0
+        else:
+            sd = np.sqrt((np.where(there, x - mean, 0) ** 2).sum(0) / count)
         sd[sd < 1e-12] = 1.0
         return cls(torch.from_numpy(mean.astype("f4")), torch.from_numpy(sd.astype("f4")), train.shape)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from core.artifacts import Embedding
+from core.artifacts import Embedding, Map
 from core.neighbours import neighbours
 
 
@@ -18,3 +20,18 @@ def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarra
     found = [neighbours(np.asarray(e.z)[e.at(rows)], k, e.metric)[0] for e in (a, b)]
     kept = np.array([len(np.intersect1d(p, q)) for p, q in zip(*found)])
     return rows, (1 - kept / max(1, k)).astype(np.float32)
+
+
+def aligned(made: Map, onto: Map) -> Map:
+    """`made` turned, mirrored and scaled to lie over `onto` as well as its shared rows allow (orthogonal Procrustes); distances within it keep
+    their proportions. Given back as it is where fewer than three rows are shared or the dimensions differ."""
+    from scipy.linalg import orthogonal_procrustes
+
+    _, a, b = np.intersect1d(made.rows, onto.rows, return_indices=True)
+    if len(a) < 3 or made.xy.shape[1] != onto.xy.shape[1]:
+        return made
+    here, there = np.asarray(made.xy, dtype=float), np.asarray(onto.xy, dtype=float)
+    middle, target = here[a].mean(0), there[b].mean(0)
+    turn, size = orthogonal_procrustes(here[a] - middle, there[b] - target)
+    scale = size / max(float(np.square(here[a] - middle).sum()), 1e-12)
+    return replace(made, xy=((here - middle) @ turn * scale + target).astype(np.float32))

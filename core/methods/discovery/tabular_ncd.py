@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from core.run import Run
 
 WEIGHTS = (0.05, 0.2, 0.4, 0.6, 0.8)
+FOLDS = 4  # times half of the known classes are hidden to choose the weight
 
 
 class TabularNCD(Method):
@@ -85,7 +86,7 @@ class TabularNCD(Method):
         hidden = self.hidden(data)
         self.known = [j for j in range(len(data.classes)) if j not in hidden]
         self.class_names, self.features = [data.classes[j] for j in self.known], data.shape[0]
-        self.scale = Standardise.fit(train)
+        self.scale = Standardise.fit(train, by="range")
         code = np.full(len(data.classes) + 1, -1)
         code[self.known] = np.arange(len(self.known))
         label = code[train.labels]
@@ -123,7 +124,7 @@ class TabularNCD(Method):
         from core.matching import accuracy
 
         known = np.unique(label[label >= 0])
-        folds = [f for f in np.array_split(run.rng.permutation(known), min(3, len(known) // 2) or 1) if len(f) < len(known)]
+        folds = [run.rng.permutation(known)[: max(1, len(known) // 2)] for _ in range(FOLDS)]
         table = []
         for w in WEIGHTS:
             scores = []
@@ -227,14 +228,24 @@ def _nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def estimated_k(z: np.ndarray, most: int, run: Run) -> tuple[int, dict[str, list[float]]]:
-    """The k in 2..most with the best mean silhouette of three k-means runs on at most 2,000 rows, and the curve."""
+    """The smallest k in 2..most whose mean silhouette lies within one standard deviation of the best, and the curve.
+
+    Mean and deviation are over five draws of 80 % of at most 2,000 rows. The published rule is the best mean alone, which on our development
+    splits of digits named sub-kinds of a class more often.
+    """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
     z = z if len(z) <= 2000 else z[run.rng.choice(len(z), 2000, replace=False)]
     ks = list(range(2, min(most, len(z) - 1) + 1))
-    scores = []
-    for k in ks:
+    draws = [run.rng.choice(len(z), max(3, int(0.8 * len(z))), replace=False) for _ in range(5)]
+    scores = np.zeros((len(ks), len(draws)))
+    for i, k in enumerate(ks):
         run.check()
-        scores.append(float(np.mean([silhouette_score(z, KMeans(k, n_init=1, random_state=run.seed + s).fit_predict(z)) for s in range(3)])))
-    return ks[int(np.argmax(scores))], {"k": [float(k) for k in ks], "silhouette": scores}
+        for j, draw in enumerate(draws):
+            part = z[draw]
+            if k < len(part):
+                scores[i, j] = silhouette_score(part, KMeans(k, n_init=4, random_state=run.seed + j).fit_predict(part))
+    mean, best = scores.mean(1), int(scores.mean(1).argmax())
+    good = np.flatnonzero(mean >= mean[best] - scores[best].std(ddof=1))
+    return ks[int(good[0])], {"k": [float(k) for k in ks], "silhouette": mean.tolist()}

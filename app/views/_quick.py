@@ -1,0 +1,54 @@
+"""One press from data to an answer: trains the method that suits a question at its quick preset, and opens the page that shows the answer."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import progress, shell, state, text
+from core import estimate
+from core.data.dataset import Dataset
+from core.jobs import queue
+from core.method import preset, why_not
+from core.registry import methods
+
+QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
+    "alike": ("See which cases are alike", "scatter_plot", ("swav", "gaussian_vae", "pca"), "latent"),
+    "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
+}
+
+
+def follow() -> None:
+    """Open the answer once the run that was asked for is done; called at the top of the pages that ask."""
+    asked = st.session_state.get("asked")
+    job = state.workspace().catalogue.job(asked[1]) if asked else None
+    if job is not None and job.status == "done":
+        del st.session_state["asked"]
+        state.open_run(job.id)
+        st.switch_page(shell.page(QUESTIONS[asked[2]][3]))
+
+
+def asked_run() -> str:
+    """Id of the run that was asked for and is not done; "" when there is none."""
+    return st.session_state.get("asked", ("", ""))[1]
+
+
+def ask(data: Dataset) -> None:
+    """A button for each question this data can answer, with the time it will take; then the live run."""
+    ws = state.workspace()
+    asked = st.session_state.get("asked")
+    if asked is not None and asked[0] == data.name and (job := ws.catalogue.job(asked[1])) is not None:
+        st.markdown(f"**{text.label(shell.run_title(job))}**")
+        progress.live(job.id, curve=True, key="asked")
+        return
+    for id, (words, icon, wanted, _) in QUESTIONS.items():
+        method = next((m for m in wanted if m in methods() and why_not(methods()[m], data) is None), None)
+        if method is None:
+            continue
+        kind = methods()[method]
+        values = preset(kind, next(iter(kind.presets)), len(data.part("train")))
+        guess, _ = estimate.seconds(ws, kind, values, data)
+        if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
+            job = state.attempt(queue.train, ws, data.name, method, values)
+            if job is not None:
+                st.session_state["asked"] = (data.name, job.id, id)
+                st.rerun()
