@@ -44,7 +44,7 @@ class TabularNCD(Method):
     title = "New groups in a table"
     seed_number = 9
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
-    takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=1.5e-6)
+    takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
     presets = {"quick look": {"epochs": 60, "tune": False}, "good": {"epochs": 100, "tune": True}, "thorough": {"epochs": 200, "tune": True}}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.run import Run
 
-TAKES = Takes(("image", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=6e-8)
+TAKES = Takes(("image", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=1.6e-6)
 PRESETS: dict[str, dict[str, Any]] = {"quick look": {"epochs": 15}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "width": 24}}
 
 
