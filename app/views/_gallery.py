@@ -67,7 +67,7 @@ def inspector(context: Context) -> None:
     name = data.of(np.array([row])).names()[0]
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if pictures.drawable(data):
-        st.image(pictures.picture(data, row, 320), width="stretch")
+        st.image(_large(context, row), width="stretch")
     elif data.modality == "text":
         st.text(text.plain(data.of(np.array([row])).texts[0], 1200))
     at = int(np.flatnonzero(data.rows == row)[0])
@@ -88,6 +88,18 @@ def inspector(context: Context) -> None:
         from app.shell import page
 
         st.switch_page(page("traversal"))
+
+
+def _large(context: Context, row: int) -> np.ndarray:
+    """The case under the eye as uint8 [h,w,3]; with its heat where the run has heat and the user wants it."""
+    scores = score_of(context)
+    if scores is None or scores.map is None or context.data.modality != "image" or not len(scores.at(np.array([row]))):
+        return pictures.picture(context.data, row, 320)
+    from app.views.anomaly import overlays
+
+    state.kept("inspect-heat", False)
+    on = st.toggle("Heat", key="w-inspect-heat", on_change=state.keep, args=("inspect-heat",), help="Where the model sees something unusual, on the scale of the whole run")
+    return overlays(scores, context, np.array([row]), 0.7 if on else 0.0, truth=on, tile=320)[0]
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

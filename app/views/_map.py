@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,11 +102,7 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}"
     message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
                                 words=words, sprite=sprites(context.data, made.rows), stamp=stamp)  # fmt: skip
-    event = component.latent_map(message, height, key=f"map-{key}")
-    if event and event.get("id") != st.session_state.get(f"seen-{key}"):
-        st.session_state[f"seen-{key}"] = event["id"]
-        _act(event, made, xy, code, names)
-        st.rerun()
+    component.latent_map(message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names))
 
 
 def _act(event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]) -> None:
@@ -166,17 +163,14 @@ def panels(context: Context, key: str = "selection") -> None:
         st.caption("Nothing is selected. Draw a loop around points on the map, click a class in its legend, or select by rule.")
         by_rule(context, key)
         return
-    tabs = st.tabs([f"Pictures ({len(chosen):,})", "Why this group", "Table", "Numbers", "Select by rule"])
-    with tabs[0]:
-        gallery(context, chosen.rows, f"{key}-gallery", across=10, page_size=30)
-    with tabs[1]:
-        why(context)
-    with tabs[2]:
-        _table(context, key)
-    with tabs[3]:
-        _numbers(context, key)
-    with tabs[4]:
-        by_rule(context, key)
+    shown: dict[str, Callable[[], None]] = {
+        "Pictures": lambda: gallery(context, chosen.rows, f"{key}-gallery", across=10, page_size=30), "Why this group": lambda: why(context),
+        "Table": lambda: _table(context, key), "Numbers": lambda: _numbers(context, key), "Select by rule": lambda: by_rule(context, key),
+    }  # fmt: skip
+    for tab, draw_ in zip(st.tabs(list(shown), key=f"{key}-tabs", on_change="rerun"), shown.values()):
+        if tab.open:  # only what is looked at is computed
+            with tab:
+                draw_()
 
 
 def why(context: Context) -> None:

@@ -71,7 +71,7 @@ def main() -> None:
                     times = [switch(page, name) for _ in range(4)][1:]
                     print(f"switch to {name}: {median(times):.2f} s")  # noqa: T201
                 switch(page, "Latent map")
-                page.locator("canvas").first.wait_for()
+                page.locator(".lm-stage canvas").first.wait_for()
                 page.wait_for_timeout(3000)
                 print(f"lasso to gallery: {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s")  # noqa: T201
         finally:
@@ -100,7 +100,7 @@ def switch(page: Any, name: str) -> float:
 
 
 def lasso(page: Any, share: float) -> float:
-    box = page.locator("canvas").first.bounding_box()
+    box = page.locator(".lm-stage canvas").first.bounding_box()
     x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["height"] * share
     before = page.get_by_test_id("stSidebar").get_by_text("Selection:").inner_text()
     page.mouse.move(x + r, y)

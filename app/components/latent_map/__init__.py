@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,18 @@ def message(
     return pack(head, arrays)
 
 
-def latent_map(data: bytes, height: int, key: str) -> dict[str, Any] | None:
-    """Draw the map; gives the last event: {"kind": "lasso", "polygon", "mode"}, {"kind": "click", "index"}, {"kind": "category", "code"} or
-    {"kind": "clear"}, each with an "id" that grows; None before the first."""
+def latent_map(data: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]) -> None:
+    """Draw the map. `act` is called before the page is drawn again with what the user did: {"kind": "lasso", "polygon", "mode"},
+    {"kind": "click", "index"}, {"kind": "category", "code"} or {"kind": "clear"}."""
+    import streamlit as st
+
     global _registered
     if _registered is None:
         _registered = _component()
-    result = _registered(data=data, key=key, height=height, default={"event": None}, on_event_change=lambda: None)
-    event = result.get("event") if result is not None else None
-    return dict(event) if event else None
+
+    def changed() -> None:
+        event = st.session_state[key].get("event")
+        if event:
+            act(dict(event))
+
+    _registered(data=data, key=key, height=height, default={"event": None}, on_event_change=changed)
