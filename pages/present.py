@@ -3,21 +3,22 @@
 import streamlit as st
 
 from app import shell, state
+from app.components import style
 from app.views import _story
 from core.report import story
 
 ws = state.workspace()
-shell.head("Present", "Your pinned views, in order. Show them here, or take one file that opens on any computer without Lightbox.")
 pins = story.pins(ws)
+if pins and st.session_state.get("presenting"):
+    style.apply("stage")
+    _story.present(pins)
+    st.stop()
+shell.head("Present", "Your pinned views, in order. Show them here, or take one file that opens on any computer without Lightbox.")
 _story.downloads(pins)
 if not pins:
     st.markdown("Nothing is pinned yet. Press “Pin this view” under a map, a gallery or a traversal, and it appears here.")
     st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
-    _story.undo()
-    st.stop()
-if st.session_state.get("presenting"):
-    _story.present(pins)
 else:
     st.button("Present", type="primary", icon=":material/slideshow:", on_click=_story.begin)
     _story.edit(pins)
-    _story.undo()
+_story.undo()

@@ -47,7 +47,7 @@ def edit(pins: list[story.Pin]) -> None:
     """Every pin with its picture, caption, notes, and its place in the order."""
     ws = state.workspace()
     for i, pin in enumerate(pins):
-        with st.container(border=True):
+        with st.container(border=True, key=f"drawn-{pin.id}"):
             left, middle, right = st.columns([2, 5, 1], vertical_alignment="center")
             left.image(story.picture_path(ws, pin.id).read_bytes(), width="stretch")
             with middle:

@@ -82,7 +82,7 @@ def curves(path: Traversal, classes: list[str]) -> None:
     if path.distance is not None:
         figure.add_scatter(x=path.value, y=np.asarray(path.distance) / 100, name="distance to real cases", line={"dash": "dot", "color": "#999"})
         figure.add_hrect(0.99, 1.0, fillcolor="#D55E00", opacity=0.2, line_width=0)
-    figure.update_layout(height=220, margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"range": [0, 1.02]}, xaxis_title=text.chart(path.axis))
+    figure.update_layout(height=220, margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"range": [0, 1.02]}, xaxis_title=text.chart(path.axis), showlegend=True, legend={"orientation": "h", "y": 1.25})
     st.plotly_chart(figure, key=f"curves-{path.axis}-{len(path.value)}")
 
 

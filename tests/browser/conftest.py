@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
@@ -32,12 +33,47 @@ def _host(url: str) -> str:
     return url.split("/")[2] if url.startswith("http") else url.split(":")[0]
 
 
+def settled(page: Any) -> None:
+    """Wait until the script has finished, and see that no exception is on screen."""
+    page.wait_for_selector("[data-testid=stSidebar]")
+    page.wait_for_timeout(400)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=90_000)
+    shown = page.locator("[data-testid=stException]")
+    assert shown.count() == 0, shown.first.inner_text()
+
+
+def go(page: Any, name: str) -> None:
+    """Open a page by its link in the sidebar."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name, exact=True).click()
+    page.wait_for_function("n => document.title.startsWith(n)", arg=name)
+    settled(page)
+
+
+def loop_around(page: Any, share: float = 0.42) -> None:
+    """Draw a circle with the lasso over the middle of the map; `share` of its smaller side is the radius."""
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, min(box["width"], box["height"]) * share
+    page.mouse.move(x + r, y)
+    page.mouse.down()
+    for a in np.linspace(0, 2 * np.pi, 24)[1:]:
+        page.mouse.move(x + r * np.cos(a), y + r * np.sin(a), steps=3)
+    page.mouse.up()
+    page.get_by_text("lasso on the map").wait_for()
+    settled(page)
+
+
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an app with an empty workspace."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of the served app."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def served(home: Path) -> Iterator[str]:
+    """Address of an app whose workspace is empty at first."""
     if chromium() is None:
         pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
-    home, port = tmp_path_factory.mktemp("home"), _free_port()
+    port = _free_port()
     env = os.environ | {"LIGHTBOX_HOME": str(home)}
     log = open(home / "app.log", "w")  # noqa: SIM115
     app = subprocess.Popen(

@@ -13,22 +13,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from tests.browser.conftest import go, loop_around, settled
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-def settled(page: Any) -> None:
-    """Wait until the script has finished, and see that no exception is on screen."""
-    page.wait_for_selector("[data-testid=stSidebar]")
-    page.wait_for_timeout(400)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=90_000)
-    shown = page.locator("[data-testid=stException]")
-    assert shown.count() == 0, shown.first.inner_text()
-
-
-def go(page: Any, name: str) -> None:
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name, exact=True).click()
-    page.wait_for_function("n => document.title.startsWith(n)", arg=name)
-    settled(page)
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +60,11 @@ def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path
     shot("04-trained")
 
     go(page, "Latent map")
-    surface = page.locator("canvas").first
-    surface.wait_for(timeout=180_000)
+    page.locator(".lm-stage canvas").first.wait_for(timeout=180_000)
     settled(page)
     page.wait_for_timeout(1500)
     shot("05-map")
-    box = surface.bounding_box()
-    middle, radius = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), min(box["width"], box["height"]) * 0.42
-    page.keyboard.down("Shift")
-    page.mouse.move(middle[0] + radius, middle[1])
-    page.mouse.down()
-    for a in np.linspace(0, 2 * np.pi, 24)[1:]:
-        page.mouse.move(middle[0] + radius * np.cos(a), middle[1] + radius * np.sin(a), steps=3)
-    page.mouse.up()
-    page.keyboard.up("Shift")
-    page.get_by_text("lasso on the map").wait_for()
-    settled(page)
+    loop_around(page)
     shot("06-lasso")
     chosen = int(re.search(r"Selection: ([\d,]+) of 300", page.get_by_test_id("stSidebar").inner_text())[1])
     assert 30 < chosen <= 300

@@ -1,19 +1,21 @@
-"""The page's own style sheet: less empty space around, pictures kept sharp. A component, since raw HTML is forbidden in this app."""
+"""The page's own style sheets: less empty space around, pictures kept sharp; the bare stage of a presentation. Components, since raw HTML is
+forbidden in this app."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-_registered: Any = None
 
-
-def apply() -> None:
-    """Add the sheet to the page; draws nothing."""
-    global _registered
+@cache
+def _sheet(name: str) -> Any:
     import streamlit as st
 
-    if _registered is None:
-        css = (Path(__file__).parent / "page.css").read_text()
-        _registered = st.components.v2.component("lightbox_style", html="<span></span>", css=css, isolate_styles=False)
-    _registered(key="page-style", height=0)
+    css = (Path(__file__).parent / f"{name}.css").read_text()
+    return st.components.v2.component(f"lightbox_style_{name}", html="<span></span>", css=css, isolate_styles=False)
+
+
+def apply(name: str = "page") -> None:
+    """Add the sheet `name` to the page for this run; draws nothing. "page" is everyone's, "stage" leaves only the slide."""
+    _sheet(name)(key=f"{name}-style", height=0)
