@@ -1,0 +1,31 @@
+"""One fit per method and parameters, shared by the tests of a session."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from core.artifacts import Artifact
+from core.data.dataset import Dataset
+from core.data.samples import make
+from core.engine import fit_and_apply
+from core.method import check_params
+from core.registry import methods
+from core.run import Run
+
+
+def fit(id: str, data: Dataset, seed: int = 0, on: dict[str, Artifact] | None = None, **params: Any) -> tuple[Any, dict[str, Any]]:
+    """The fitted method and its artifacts by slug."""
+    kind = methods()[id]
+    method, found = fit_and_apply(kind, check_params(kind, params), data, Run(seed=seed, device="cpu", on=on or {}))
+    return method, {a.slug: a for a in found}
+
+
+@cache
+def sample(name: str) -> Dataset:
+    return make(name)
+
+
+@cache
+def on_digits(id: str, **params: Any) -> tuple[Any, dict[str, Any]]:
+    return fit(id, sample("digits"), **params)

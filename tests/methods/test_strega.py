@@ -1,0 +1,99 @@
+"""StRegA's parts on generated heads, where tissue and lesions are known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from core.methods.anomaly.strega import StRegA
+from core.nets import tissue
+from core.nets.cevae import CEVAE, holes
+from tests.methods._fit import fit, sample
+
+
+@cache
+def trained():
+    data = sample("head-phantom")
+    some = np.concatenate([np.flatnonzero(data.splits == s)[:n] for s, n in (("train", 300), ("val", 60))])
+    test = np.flatnonzero(data.splits == "test")
+    some = np.sort(np.concatenate([some, test[::3]]))
+    data = data.take(some)
+    return data, fit("strega", data, epochs=12)
+
+
+def test_holes_change_only_squares_and_leave_the_given_pictures_alone():
+    torch.manual_seed(0)
+    x = torch.rand(6, 1, 32, 32)
+    before, holed = x.clone(), holes(x)
+    assert torch.equal(x, before)
+    for a, b in zip(before, holed):
+        changed = (a != b)[0]
+        assert 0 < changed.float().mean() < 0.75
+        assert len(torch.unique(b[0][changed])) <= 2
+
+
+def test_the_brain_mask_leaves_air_out_and_keeps_most_of_the_head():
+    data = sample("head-phantom")
+    image = data.inputs(np.array([0]))[0, 0]
+    mask = tissue.brain_mask(image)
+    assert mask.dtype == bool
+    assert 0.15 < mask.mean() < 0.8
+    assert not mask[:4].any()
+    assert not mask[:, :4].any()
+
+
+def test_a_brightness_slope_of_the_scanner_is_flattened():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:64, 0:64]
+    mask = np.hypot(y - 32, x - 32) < 26
+    true = np.where(mask, 0.6, 0.0)
+    uneven = true * (1 + 0.4 * (x - 32) / 32) + rng.normal(0, 0.005, true.shape) * mask
+    even = tissue.flattened(uneven, mask, 16)
+    variation = [v[mask].std() / v[mask].mean() for v in (uneven, even)]
+    assert variation[1] < 0.5 * variation[0]
+
+
+def test_spots_smaller_than_asked_are_removed_from_marks():
+    marks = np.zeros((1, 32, 32), bool)
+    marks[0, 4, 4] = True
+    marks[0, 10:16, 10:16] = True
+    kept = tissue.opened(marks, 9)
+    assert not kept[0, 4, 4]
+    assert kept[0, 12, 12]
+
+
+def test_lesions_glow_after_training_and_better_than_from_an_untrained_copy():
+    data, (method, given) = trained()
+    test = data.splits == "test"
+    truth = data.mask()[test].ravel()
+    ours = average_precision_score(truth, given["anomalymaps"].map[test].ravel())
+    blank = StRegA(method.params)
+    blank.restore(method.state())
+    torch.manual_seed(1)
+    blank.net = CEVAE(int(method.params.side), method.params.latent).eval()
+    from core.run import Run
+
+    raw = next(a for a in blank.apply(data, Run(device="cpu")) if type(a).__name__ == "AnomalyMaps")
+    assert ours > 3 * truth.mean()
+    assert ours > average_precision_score(truth, raw.map[test].ravel())
+
+
+def test_slices_with_lesions_score_higher_and_the_threshold_spares_healthy_ones():
+    data, (_, given) = trained()
+    found, test = given["anomalymaps"], data.splits == "test"
+    ill = data.mask().reshape(len(data), -1).any(1)
+    assert np.median(found.score[test & ill]) > np.median(found.score[test & ~ill])
+    healthy = (data.splits == "val") & ~ill
+    assert (found.score[healthy] > found.threshold).mean() == pytest.approx(0.05, abs=0.05)
+
+
+def test_it_learns_from_healthy_slices_only():
+    data, (method, _) = trained()
+    part = data.part("test")
+    rows = method.healthy_rows(part)
+    assert not part.mask()[rows].any()
+    assert len(rows) == (~part.mask().reshape(len(part), -1).any(1)).sum()

@@ -1,0 +1,64 @@
+"""SwAV on the digits: prototypes stay in use, neighbours mean something, and without Sinkhorn it collapses."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from core.matching import purity
+from tests.methods._fit import fit, on_digits, sample
+
+
+def perplexity(prob: np.ndarray) -> float:
+    p = prob.mean(0)
+    return float(np.exp(-(p * np.log(np.maximum(p, 1e-12))).sum()))
+
+
+def few_labels(z: np.ndarray, per_class: int = 3) -> float:
+    """1-nearest-neighbour accuracy on test from three labelled training cases a class, mean of five draws, cosine."""
+    data, scores = sample("digits"), []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        some = np.concatenate([rng.choice(np.flatnonzero((data.splits == "train") & (data.labels == c)), per_class, False) for c in range(10)])
+        test = data.splits == "test"
+        scores.append(KNeighborsClassifier(1, metric="cosine").fit(z[some], data.labels[some]).score(z[test], data.labels[test]))
+    return float(np.mean(scores))
+
+
+def trained():
+    return on_digits("swav", epochs=20)
+
+
+def test_most_prototypes_are_used_and_hold_one_kind_of_digit():
+    found = trained()[1]["clusters-prototypes"] if "clusters-prototypes" in trained()[1] else next(a for a in trained()[1].values() if type(a).__name__ == "Clusters")
+    k = found.prob.shape[1]
+    assert len(np.unique(found.label)) > 0.8 * k
+    assert perplexity(found.prob) > 0.5 * k
+    assert purity(found.label, sample("digits").labels) > 0.75
+
+
+def test_few_labels_go_ten_points_further_than_in_an_untrained_encoder():
+    method, given = trained()
+    torch.manual_seed(0)
+    blank = method.make().eval()
+    x = torch.from_numpy(sample("digits").inputs())
+    with torch.no_grad():
+        kept, method.net = method.net, blank
+        untrained = method.embed(x).numpy()
+        method.net = kept
+    assert few_labels(given["embedding-latent"].z) > few_labels(untrained) + 0.1
+
+
+def test_prototypes_have_unit_length():
+    weight = trained()[0].net.prototypes.weight
+    torch.testing.assert_close(weight.norm(dim=1), torch.ones(len(weight)), atol=1e-4, rtol=0)
+
+
+def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
+    with patch("core.nets.sinkhorn.sinkhorn", lambda scores, epsilon=0.05, iterations=3: (scores / epsilon).softmax(1)):
+        _, given = fit("swav", sample("digits"), epochs=8)
+    found = next(a for a in given.values() if type(a).__name__ == "Clusters")
+    assert perplexity(found.prob) < 0.35 * found.prob.shape[1]
