@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from core.errors import UserError
@@ -22,33 +22,54 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 def say(value: dict[str, Any], words: str, as_json: bool) -> None:
     """Print the JSON object, or the words for a person."""
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else words)
+    utf8 = "utf" in (sys.stdout.encoding or "").lower()  # elsewhere (a pipe on Windows) letters are escaped
+    typer.echo(json.dumps(value, ensure_ascii=not utf8) if as_json else words)
 
 
 def workspace() -> Any:
+    """The workspace. UserError when it cannot be written or a LIGHTBOX_* setting is not valid."""
+    from pydantic import ValidationError
+
     from core.store.workspace import Workspace
 
-    return Workspace()
+    try:
+        return Workspace()
+    except ValidationError as e:
+        name, wrong = str(e.errors()[0]["loc"][0]).upper(), e.errors()[0]
+        raise UserError(f"LIGHTBOX_{name} = {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}.") from None
+
+
+def writable(path: Path) -> Path:
+    """`path`, once it is or can become a folder that may be written to. UserError otherwise."""
+    there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.exists(p))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{path} cannot be written: {there} is {'protected' if there.is_dir() else 'no folder'}.")
+    return path
 
 
 def main() -> None:
     """Run a command; every ending is an exit code and at most one sentence."""
     from app.commands import data, look, runs, serve
 
-    for module in (serve, data, runs, look):
+    for module in (serve, data, runs, look) if not cli.registered_commands else ():
         module.register(cli)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="lightbox", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except UserError as e:
         _fail(str(e))
-    except (click.exceptions.Exit, typer.Exit) as e:
+    except typer.Exit as e:
         sys.exit(e.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _fail("Stopped.")
     except Exception as e:
-        if type(e).__name__ == "NoArgsIsHelpError" or hasattr(e, "format_message"):  # the parser's own refusals
-            _fail(e.format_message())
+        if type(e).__name__ == "NoArgsIsHelpError":  # a bare `lightbox` or `lightbox data` asks for help
+            typer.echo(e.format_message())  # type: ignore[attr-defined]
+            sys.exit(0)
+        if hasattr(e, "format_message"):  # the parser's own refusals
+            _fail(e.format_message().rstrip(".") + ".")
         from app.bugs import noted
 
         bug, log = noted(e)

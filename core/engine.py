@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from core import __version__
 from core.artifacts import Artifact, MadeBy
 from core.data.dataset import Dataset
-from core.errors import UserError
+from core.errors import Cancelled, UserError
 from core.method import Method, why_not
 from core.run import Run
 
@@ -54,10 +54,18 @@ def fit_and_apply(
     method = kind(params)
     with run.seeded():
         phase("learning")
-        method.fit(data, run)
+        try:
+            method.fit(data, run)
+        except (UserError, Cancelled):
+            raise
+        except Exception:
+            run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
+            raise
+        run.check()
         phase("describing every case")
         method.to(run.where)
         artifacts = list(method.apply(data, run))
+        run.check()
     made = made_by(run_id, kind.id, params.model_dump(mode="json"), data, run, time.monotonic() - began)
     for artifact in artifacts:
         artifact.made_by = made

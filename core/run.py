@@ -57,6 +57,7 @@ class Run:
         self._net: Any = None
         self._optimiser: Any = None
         self._total = 1
+        self._done = 0
         self._loss: Any = None
 
     # -- device and seeds -----------------------------------------------------------------------------------------------------------
@@ -107,10 +108,10 @@ class Run:
         """Backward pass and optimiser step. Raises UserError, naming the step, once the loss is not finite."""
         self._optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        if clip is not None:
-            self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip)
-        self._optimiser.step()
         self._loss = loss.detach()
+        if clip is not None:  # a gradient that is no number counts as a loss that is none
+            self._loss = self._loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
+        self._optimiser.step()
 
     def batches(self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True) -> Iterator[Batch]:
         """Shuffled batches of `data` over `epochs`, the order fixed by (seed, epoch); continues in mid-epoch after a resume.
@@ -133,7 +134,7 @@ class Run:
             if order is None or k == 0:
                 order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
             at = order[k * size : (k + 1) * size]
-            index = torch.from_numpy(at).to(self.where)
+            index, self._done = torch.from_numpy(at).to(self.where), step
             x = every[index] if every is not None else torch.from_numpy(data.inputs(at)).to(self.where)
             yield Batch(x=x, y=labels[index], at=at, step=step, epoch=epoch)
             self._between(step + 1)
@@ -148,7 +149,8 @@ class Run:
             self.checkpoint(done)
             self._saved = time.monotonic()
 
-    def check_loss(self, step: int) -> None:
+    def check_loss(self, step: int | None = None) -> None:
+        step = self._done + 1 if step is None else step
         if self._loss is not None and not bool(self._loss.isfinite()):
             raise UserError(f"The loss stopped being a number by step {step}; try a smaller learning rate, or check the data for extreme values.")
 

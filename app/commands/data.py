@@ -75,5 +75,10 @@ def check(name: str, json: AsJson = False) -> None:
 @data_cli.command("remove")
 def remove(name: str, json: AsJson = False) -> None:
     """Remove a dataset and all its runs."""
-    workspace().remove_dataset(name)
+    from core.jobs import queue
+
+    ws = workspace()
+    queue.reconcile(ws)
+    name = ws.entry(name)["name"]
+    ws.remove_dataset(name)
     say({"dataset": name, "removed": True}, f"Removed {name}.", json)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.cli import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
 
@@ -61,7 +61,7 @@ def explain(
 ) -> None:
     """What in the input moved the result, for some rows."""
     from core.artifacts import Attributions, Model
-    from core.explain.attribution import HOW, targets
+    from core.explain.attribution import targets, ways
     from core.jobs import queue
     from core.jobs.tasks import find
 
@@ -69,14 +69,15 @@ def explain(
     job = ws.job(run)
     data = ws.dataset(job.dataset)
     how = how or ("feature_ablation" if data.modality == "table" else "integrated_gradients")
-    if how not in HOW:
-        raise UserError(f"“{how}” is not a way to explain (there are: {', '.join(HOW)}).")
+    fit = ways(data)
+    if how not in fit:
+        raise UserError(f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)}).")
     offered = dict(targets(find(ws, job.id, Model).open()))
     wanted = target or next(iter(offered), "")
     if wanted not in offered:
         raise UserError(f"This model cannot be asked about “{wanted}” (it can about: {', '.join(offered) or 'nothing'}).")
     test = data.part("test").rows if (data.splits == "test").any() else data.rows
-    chosen = [row_of(data, r.strip()) for r in rows.split(",")] if rows else test[:20].tolist()
+    chosen = list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(","))) if rows else test[:20].tolist()
     done = finish(queue.derive(ws, "explain", job.id, {"how": how, "target": wanted, "rows": chosen}), json)
     slug = next(s for s in ws.slugs(done.id) if s.startswith("attributions"))
     made = ws.artifact(done.id, slug)
@@ -118,7 +119,7 @@ def traverse(
             raise UserError(f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}.")
         best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
         made = traversal.axis(model, data, embedding, start, best, steps)
-    files = traversal.save_frames(made, to_dir)
+    files = traversal.save_frames(made, writable(to_dir))
     found = {"run": job.id, "row": start, "axis": made.axis, "values": [float(v) for v in made.value], "frames": [str(f) for f in files], "path": str(to_dir)}
     say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
 
@@ -136,6 +137,9 @@ def report(
     ids = [ws.job(r).id for r in runs]
     if to.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{to} must end in .html.")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(to, report_html(ws, ids).encode())
+    if to.is_dir():
+        raise UserError(f"{to} is a folder; name a file.")
+    page = report_html(ws, ids)
+    writable(to.parent).mkdir(parents=True, exist_ok=True)
+    write_bytes(to, page.encode())
     say({"runs": ids, "report": str(to), "bytes": to.stat().st_size}, f"Written: {to}", json)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.cli import AsJson, say, workspace, writable
 from core.errors import UserError
 
 runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True)
@@ -32,11 +32,15 @@ def finish(job: Any, as_json: bool) -> Any:
             left = f", {now.eta:.0f} s left" if now.eta else ""
             print(f"\r{now.phase or now.status:<30} {100 * (now.progress or 0):3.0f} %{left}    ", end="", file=sys.stderr)  # noqa: T201
 
-    done = queue.wait(ws, job.id, tell)
+    try:
+        done = queue.wait(ws, job.id, tell)
+    except KeyboardInterrupt:
+        raise UserError(f"Run {job.id} goes on; stop it with `lightbox runs cancel {job.id}`.") from None
     if not as_json and sys.stderr.isatty():
         print(file=sys.stderr)  # noqa: T201
     if done.status == "failed" and done.bug:
-        print(f"Run {done.id} failed: {done.error}", file=sys.stderr)  # noqa: T201
+        log = ws.folder(done.id) / "log.txt"
+        print(f"Run {done.id} failed: {done.error.rstrip('.')} ({log}).", file=sys.stderr)  # noqa: T201
         raise typer.Exit(1)
     if done.status != "done":
         raise UserError(f"Run {done.id} {done.status}: {done.error}" if done.error else f"Run {done.id} was {done.status}.")
@@ -95,6 +99,8 @@ def runs(context: typer.Context, json: AsJson = False) -> None:
     """Without a sub-command: the list of runs."""
     if context.invoked_subcommand is None:
         list_(json)
+    elif json:
+        raise UserError(f"Write --json at the end: lightbox runs {context.invoked_subcommand} ... --json.")
 
 
 @runs_cli.command("list")
@@ -154,7 +160,10 @@ def resume(id: str, wait: Annotated[bool, typer.Option("--wait/--no-wait")] = Tr
 @runs_cli.command("remove")
 def remove(id: str, json: AsJson = False) -> None:
     """Remove a run and what was made from it."""
+    from core.jobs import queue
+
     ws = workspace()
+    queue.reconcile(ws)
     job = ws.job(id)
     ws.remove_run(job.id)
     say({"run": job.id, "removed": True}, f"Removed run {job.id}.", json)
@@ -184,5 +193,6 @@ def export(run: str, to: Annotated[Path, typer.Option("--to", help="A new or emp
     from core.export import export_run
 
     ws = workspace()
-    files = export_run(ws, run, to)
-    say({"run": ws.job(run).id, "folder": str(to), "files": [f.name for f in files]}, "\n".join(str(f) for f in files), json)
+    job = ws.job(run)
+    files = export_run(ws, job.id, writable(to) if not to.is_file() else to)
+    say({"run": job.id, "folder": str(to), "files": [f.name for f in files]}, "\n".join(str(f) for f in files), json)

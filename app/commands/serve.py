@@ -25,6 +25,9 @@ DEMO = (  # dataset, method, preset or parameters, the run it builds on (index),
 )  # fmt: skip
 
 
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
+
+
 def register(cli: typer.Typer) -> None:
     for command in (samples, demo, app, check, methods):
         cli.command(command.__name__)(command)
@@ -45,7 +48,7 @@ def samples(json: AsJson = False) -> None:
 
 def demo(
     serve: Annotated[bool, typer.Option(help="Serve the app when the first runs are done; the others go on beside it.")] = True,
-    port: int = 8501,
+    port: Port = 8501,
     wait: Annotated[bool, typer.Option(help="Wait for every demo run.")] = False,
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
@@ -53,6 +56,8 @@ def demo(
     from core.method import preset
     from core.registry import method_class
 
+    if serve:
+        _free("127.0.0.1", port)
     samples()
     ws = workspace()
     made: list[str] = []
@@ -80,7 +85,7 @@ def demo(
         app(port=port)
 
 
-def app(port: int = 8501, host: str = "127.0.0.1") -> None:
+def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     """Serve the app. It listens on this machine only: there is no login, so other addresses are refused."""
     from streamlit import __version__  # noqa: F401 - fails here, in words, rather than in the new process
 
@@ -91,6 +96,7 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
     if not loopback:
         raise UserError(f"Lightbox has no login yet, so it serves this machine only; {host} is refused. Use 127.0.0.1, or a tunnel that you guard.")
     workspace()
+    _free(host, port)
     entry = Path(str(importlib.resources.files("app"))) / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
@@ -99,7 +105,7 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
     }  # fmt: skip
     args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),
             *(f"--server.allowedHosts={h}" for h in ("localhost", "127.0.0.1", "::1"))]  # fmt: skip
-    typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else host}:{port}")
+    typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}")
     sys.stdout.flush()
     os.chdir(entry.parent.parent)
     if os.name == "nt":
@@ -107,6 +113,19 @@ def app(port: int = 8501, host: str = "127.0.0.1") -> None:
 
         sys.exit(subprocess.call(args))
     os.execv(sys.executable, args)
+
+
+def _free(host: str, port: int) -> None:
+    """UserError when something else listens on the port, or it may not be taken."""
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as e:
+            raise UserError(f"Port {port} cannot be used ({e.strerror}); choose another with --port.") from None
 
 
 def check(json: AsJson = False) -> None:

@@ -37,10 +37,9 @@ def train(
         raise UserError(f"{kind.title} does not fit “{data.name}”: {said}")
     if kind.takes.on and not on:
         raise UserError(f"{kind.title} builds on an earlier run; name it (on the command line: --on RUN).")
+    _check_seed(seed)
     if on:
-        base = ws.job(on)
-        if base.status != "done":
-            raise UserError(f"Run {base.id} is {base.status}; only a finished run can be built upon.")
+        base = _finished(ws, on, "built upon")
         if base.dataset != ws.entry(dataset)["id"]:
             raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
         on = base.id
@@ -52,14 +51,28 @@ def train(
 
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
-    base = ws.job(run)
-    if base.status != "done":
-        raise UserError(f"Run {base.id} is {base.status}; only a finished run can be looked at.")
+    base = _finished(ws, run, "looked at")
+    _check_seed(seed)
     key = key_of(kind, base.id, spec, seed)
     for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
         ensure_supervisor(ws)
         return job
     return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
+
+
+def _finished(ws: Workspace, run: str, use: str) -> Job:
+    """The training run of this id. UserError when it is something made from a run, or not done."""
+    job = ws.job(run)
+    if job.kind != "train":
+        raise UserError(f"{job.id} was made from run {job.on_run} ({job.kind}); name that run.")
+    if job.status != "done":
+        raise UserError(f"Run {job.id} is {job.status}; only a finished run can be {use}.")
+    return job
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise UserError(f"The seed must be a whole number from 0 to {2**32 - 1}, not {seed}.")
 
 
 def _new_id() -> str:
@@ -123,6 +136,7 @@ def cancel(ws: Workspace, id: str) -> Job:
 
 def resume(ws: Workspace, id: str) -> Job:
     """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none)."""
+    reconcile(ws)
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
@@ -140,10 +154,10 @@ def alive(job: Job) -> bool:
 
 
 def reconcile(ws: Workspace) -> None:
-    """Mark running jobs whose process is gone as interrupted, so that what is shown is true."""
+    """Mark running jobs whose process is gone as interrupted (cancelled where that was asked), so that what is shown is true."""
     for job in ws.catalogue.jobs(status="running"):
         if not alive(job) and (job.pid is not None or time.time() - (job.started or 0) > STALE):
-            ws.catalogue.set_job(
-                job.id, only_if="running", status="interrupted", finished=time.time(),
-                error="The process stopped before it was done; resume the run to go on from its last checkpoint.",
-            )  # fmt: skip
+            status, error = "interrupted", "The process stopped before it was done; resume the run to go on from its last checkpoint."
+            if job.cancel:  # it did not heed the wish to stop, so it was killed
+                status, error = "cancelled", ""
+            ws.catalogue.set_job(job.id, only_if="running", status=status, finished=time.time(), error=error)

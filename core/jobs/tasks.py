@@ -99,7 +99,8 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     data = ws.dataset(job.dataset)
     given = ws.artifacts(job.on_run)
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
-        given |= {f"{slug}-{made.spec['how']}{made.spec['dims']}": a for slug, a in ws.artifacts(made.id).items()}
+        seed = f", seed {made.seed}" if made.seed else ""
+        given |= {f"{slug}-{made.spec['how']}{made.spec['dims']}{seed}": a for slug, a in ws.artifacts(made.id).items()}
     metrics = measure(data, given, job.spec.get("names") or None, job.seed)
     metrics.made_by = made_by(job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began)
     keep(ws.folder(job.id), [metrics])

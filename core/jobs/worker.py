@@ -15,6 +15,7 @@ from pathlib import Path
 from core.errors import Cancelled, UserError
 from core.jobs import tasks
 from core.store.catalogue import Job
+from core.store.files import write_bytes
 from core.store.workspace import Workspace
 
 
@@ -53,11 +54,21 @@ class Reporter:
         self.ws.catalogue.set_job(self.job.id, phase=words)
         print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201 - the worker's standard output is the run's log
 
+    def _cut(self, step: int) -> None:
+        """Drop the points of an interrupted attempt from `step` on: they are learned, and written, again."""
+        path = self.ws.folder(self.job.id) / "scalars.jsonl"
+        kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
+        self._curve.close()
+        write_bytes(path, "".join(json.dumps(p) + "\n" for p in kept).encode())
+        self._curve = open(path, "a", encoding="utf-8")  # noqa: SIM115
+
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
         """A finished step of `total`; scalars may be 0-d tensors. Written at most ten times a second, and the last one always."""
         now, last = time.time(), step >= total
         if self._start[0] == 0:
             self._start = (step, now)
+            if self.job.resume:
+                self._cut(step)
         if scalars and (now - self._wrote > 0.1 or last):
             self._wrote = now
             values = {k: float(v) for k, v in scalars.items()}
@@ -70,12 +81,18 @@ class Reporter:
             self.ws.catalogue.set_job(self.job.id, progress=min(1.0, step / max(1, total)), eta=eta)
 
 
+def _clear(folder: Path) -> None:
+    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
+    for name in ("artifacts.tmp", "artifacts"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
 def main(home: str, id: str) -> None:
     ws = Workspace(Path(home))
     job = ws.job(id)
     reporter = Reporter(ws, job)
     folder = ws.folder(id)
-    shutil.rmtree(folder / "artifacts.tmp", ignore_errors=True)
+    _clear(folder)
     status, error, bug = "failed", "", ""
     try:
         if not job.resume:
@@ -94,10 +111,11 @@ def main(home: str, id: str) -> None:
         bug = uuid.uuid4().hex[:8]
         print(f"error {bug}")  # noqa: T201
         traceback.print_exc()
-        out_of_memory = type(e).__name__ == "OutOfMemoryError"
-        error = "The GPU ran out of memory; try a smaller batch size." if out_of_memory else f"Something went wrong inside; the run's log has it under {bug}."
+        error = f"Something went wrong inside; the run's log has it under {bug}."
+        if type(e).__name__ == "OutOfMemoryError":  # torch's: the user can mend it
+            error, bug = "The GPU ran out of memory; try a smaller batch size.", ""
     if status != "done":
-        shutil.rmtree(folder / "artifacts.tmp", ignore_errors=True)
+        _clear(folder)
     values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
     ws.catalogue.set_job(id, only_if="running", **values, **({"progress": 1.0, "phase": ""} if status == "done" else {}))
     sys.stdout.flush()

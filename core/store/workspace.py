@@ -92,8 +92,10 @@ class Workspace:
         self.folder(id.ljust(8, "0"))
         job = self.catalogue.job(id)
         if job is None:
-            near = [j for j in self.catalogue.jobs() if j.id.startswith(id)]
-            if len(near) != 1:
+            near = [j for j in self.catalogue.jobs() if id and j.id.startswith(id)]
+            if len(near) > 1:
+                raise UserError(f"{len(near)} runs begin with “{id}”; write more of the id.")
+            if not near:
                 raise UserError(f"There is no run “{id}”; `lightbox runs list` shows them.")
             job = near[0]
         return job
