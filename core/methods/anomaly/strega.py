@@ -93,7 +93,7 @@ class StRegA(Method):
     def healthy_rows(self, part: Dataset) -> np.ndarray:
         """Positions of rows to learn from: nothing marked where there are masks, else the commonest class of the part."""
         if part.masks is not None:
-            return np.flatnonzero(~part.mask().reshape(len(part), -1).any(1))
+            return np.flatnonzero(~part.mask().any((1, 2)))
         known = part.labels[part.labels >= 0]
         return np.flatnonzero(part.labels == np.bincount(known).argmax()) if len(known) else np.arange(len(part))
 
@@ -140,7 +140,9 @@ class StRegA(Method):
         residual, brain = self._residual(healthy.inputs(), run.where)
         self.mean = gaussian_filter(residual.mean(0), 1.5).astype(np.float32)
         spread = np.sqrt(gaussian_filter(np.square(residual - self.mean).mean(0), 1.5))
-        self.spread = np.maximum(spread, 0.25 * float(np.median(spread[brain.mean(0) > 0.5])) + 1e-4).astype(np.float32)
+        usual = brain.mean(0) > 0.5
+        floor = 0.25 * float(np.median(spread[usual if usual.any() else ...])) + 1e-4
+        self.spread = np.maximum(spread, floor).astype(np.float32)
         heat = self._heat(residual, brain)
         self.pixel_threshold = float(np.quantile(heat[brain], self.params.healthy)) if brain.any() else float(heat.max())
         self.threshold = float(np.quantile(self.case_score(heat), 0.95))

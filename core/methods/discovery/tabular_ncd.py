@@ -242,7 +242,8 @@ def estimated_k(x: np.ndarray, most: int, run: Run) -> tuple[int, dict[str, list
         run.check()
         for j, draw in enumerate(draws):
             part = x[draw]
-            if k < len(part):
-                scores[i, j] = silhouette_score(part, KMeans(k, n_init=4, random_state=run.seed + j).fit_predict(part))
+            label = KMeans(min(k, len(part)), n_init=4, random_state=run.seed + j).fit_predict(part)
+            if 1 < len(np.unique(label)) < len(part):
+                scores[i, j] = silhouette_score(part, label)
     mean = scores.mean(1)
     return ks[int(mean.argmax())], {"k": [float(k) for k in ks], "silhouette": mean.tolist()}
