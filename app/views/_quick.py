@@ -12,7 +12,7 @@ from core.method import preset, why_not
 from core.registry import methods
 
 QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
-    "alike": ("See which cases are alike", "scatter_plot", ("swav", "gaussian_vae", "pca"), "latent"),
+    "alike": ("See which cases are alike", "scatter_plot", ("pca", "gaussian_vae"), "latent"),
     "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
 }
 
