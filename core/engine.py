@@ -17,7 +17,7 @@ from core import __version__
 from core.artifacts import Artifact, MadeBy
 from core.data.dataset import Dataset
 from core.errors import Cancelled, UserError
-from core.method import Method, why_not
+from core.method import Method, why_not, why_not_on
 from core.run import Run
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "umap-learn", "captum")
@@ -39,6 +39,17 @@ def check_inputs(data: Dataset) -> None:
             raise UserError(f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a finite number; mend or remove it.")
 
 
+def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
+    """Why the rows the user picked do not do; None when they do or none are needed."""
+    if kind.takes.chosen == "no":
+        return None
+    if run.chosen is None or not len(run.chosen):
+        return f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP)."
+    if not np.isin(run.chosen, data.rows).all():
+        return "Some of the chosen cases are not among the cases of this run."
+    return None
+
+
 def fit_and_apply(
     kind: type[Method], params: BaseModel, data: Dataset, run: Run, run_id: str = "", phase: Callable[[str], None] = lambda words: None,
 ) -> tuple[Method, list[Artifact]]:  # fmt: skip
@@ -46,9 +57,9 @@ def fit_and_apply(
     said = why_not(kind, data)
     if said:
         raise UserError(said)
-    wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in run.on.values())]
-    if wanted:
-        raise UserError(f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one (on the command line: --on RUN).")
+    said = why_not_on(kind, run.on) or _chosen(kind, data, run)
+    if said:
+        raise UserError(said)
     check_inputs(data)
     began = time.monotonic()
     method = kind(params)

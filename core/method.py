@@ -30,6 +30,8 @@ class Takes:
     groups: Need = "no"
     domains: Need = "no"
     on: tuple[str, ...] = ()  # artifact types wanted from an earlier run: ("Embedding",), ("Model",)
+    on_same_data: bool = True  # that run must be of the same dataset; a Model may have learned from another
+    chosen: Need = "no"  # rows picked by the user beforehand (a saved group), given as `run.chosen`
     min_rows: int = 10
     min_size: int = 1  # smallest image side in pixels
     trains: bool = True  # iterates over batches, so it reports a loss and can be resumed
@@ -64,6 +66,7 @@ class Method(ABC):
     takes: ClassVar[Takes]
     gives: ClassVar[tuple[type[Artifact], ...]]
     tiny: ClassVar[dict[str, Any]] = {}
+    tiny_on: ClassVar[str] = ""  # id of the method whose run the contract suite builds this one upon, where an embedding alone will not do
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
     least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
@@ -75,6 +78,10 @@ class Method(ABC):
     # -- what a method writes -------------------------------------------------------------------------------------------------------
     def declines(self, data: Dataset) -> str | None:
         """Why this data does not fit beyond what `takes` says, in one sentence for the user; None when it fits."""
+        return None
+
+    def declines_on(self, on: dict[str, Artifact]) -> str | None:
+        """Why this earlier run (its artifacts by slug) cannot be built upon, in one sentence for the user; None when it can."""
         return None
 
     @abstractmethod
@@ -159,6 +166,16 @@ def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
             else:
                 said.append(f"“{name}” = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
         raise UserError("; ".join(said) + ".") from None
+
+
+def why_not_on(kind: type[Method], on: dict[str, Artifact]) -> str | None:
+    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind`, in words, or None."""
+    wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in on.values())]
+    if wanted and not on:
+        return f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one (on the command line: --on RUN)."
+    if wanted:
+        return f"That run gives no {' and no '.join(wanted)}, which {kind.title} builds on."
+    return kind().declines_on(on) if kind.takes.on else None
 
 
 def why_not(kind: type[Method], data: Dataset) -> str | None:

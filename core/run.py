@@ -38,7 +38,8 @@ class Run:
     """The circumstances of one fit. Methods take everything that is not mathematics from here.
 
     `report_to(step, total, scalars)` receives progress; `stop()` tells whether the user has cancelled; `on` holds the artifacts of the earlier
-    run this one builds upon, by slug. `folder` is where checkpoints go; None = keep none.
+    run this one builds upon, by slug. `folder` is where checkpoints go; None = keep none. `chosen` holds the int64 row ids the user has picked
+    for a method that asks for some. `cache` is a folder that outlives runs, for results worth keeping; None = keep none.
     """
 
     seed: int = 0
@@ -49,6 +50,8 @@ class Run:
     stop: Callable[[], bool] = lambda: False
     resume: bool = False
     checkpoint_every: float = 30.0  # seconds
+    chosen: np.ndarray | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)

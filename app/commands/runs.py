@@ -52,6 +52,8 @@ def train(
     method: str,
     param: Annotated[list[str], typer.Option("-p", help="A parameter, KEY=VALUE; `lightbox methods` lists them.")] = [],  # noqa: B006 - typer's way
     on: Annotated[str, typer.Option(help="The earlier run this one builds upon.")] = "",
+    only: Annotated[str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")] = "",
+    chosen: Annotated[str, typer.Option(help="The cases a method asks for, such as those to forget: a saved group or COLUMN=VALUE.")] = "",
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
@@ -64,7 +66,7 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
     ws = workspace()
-    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device)
+    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen)
     if wait:
         job = finish(job, json)
     found = run_json(ws, job)

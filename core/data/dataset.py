@@ -15,8 +15,8 @@ import pandas as pd
 from core.errors import UserError
 from core.store.files import write_json, write_with
 
-Modality = Literal["image", "volume", "table", "text", "series"]
-ROLES = ("file", "label", "group", "domain", "split", "text")
+Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
+ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
 SPLITS = ("train", "val", "test")
 
 
@@ -24,8 +24,10 @@ SPLITS = ("train", "val", "test")
 class Dataset:
     """Rows of one modality. `at` holds the positions of this view in the stored arrays; a part shares arrays with the whole.
 
-    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing) · None for text. numpy or Zarr.
-    table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text.
+    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing) · None for text and sequences
+             (genomes: strings in the text column). numpy or Zarr.
+    table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text,
+             sequence (the clip a video frame is of), time (order within it).
     masks    uint8 [n,*spatial], non-zero = marked; None when there are none.
     features names of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1 in a model's input.
     """

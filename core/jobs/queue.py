@@ -11,13 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from core.engine import key_of
 from core.errors import UserError
-from core.method import check_params, why_not
+from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
+from core.store import notes
 from core.store.catalogue import Job
+from core.store.files import write_array
 from core.store.workspace import Workspace
 
 STALE = 30.0  # seconds without a heartbeat after which a running job whose process is gone counts as interrupted
@@ -25,28 +28,34 @@ STALE = 30.0  # seconds without a heartbeat after which a running job whose proc
 
 def train(
     ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
+    only: str = "", chosen: str = "",
 ) -> Job:  # fmt: skip
-    """Queue a training run. UserError when the method is unknown, the data does not fit, or a parameter is out of its bounds."""
+    """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method asks for: a saved group or COLUMN=VALUE each.
+
+    UserError when the method is unknown, the data or the earlier run does not fit, or a parameter is out of its bounds.
+    """
     kind = method_class(method)
     if kind is None:
         raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
     checked = check_params(kind, params or {})
-    data = ws.dataset(dataset)
+    rows = {"only": notes.named_rows(ws, dataset, only) if only else None, "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None}
+    data = ws.dataset(dataset) if rows["only"] is None else ws.dataset(dataset).of(rows["only"])
     said = why_not(kind, data)
     if said:
-        raise UserError(f"{kind.title} does not fit “{data.name}”: {said}")
-    if kind.takes.on and not on:
-        raise UserError(f"{kind.title} builds on an earlier run; name it (on the command line: --on RUN).")
+        raise UserError(f"{kind.title} does not fit {f'the cases “{only}” of ' if only else ''}“{data.name}”: {said}")
     _check_seed(seed)
-    if on:
-        base = _finished(ws, on, "built upon")
-        if base.dataset != ws.entry(dataset)["id"]:
-            raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
-        on = base.id
+    base = _finished(ws, on, "built upon") if on else None
+    said = why_not_on(kind, ws.artifacts(base.id) if base else {})
+    if said:
+        raise UserError(said)
+    if base and kind.takes.on_same_data and base.dataset != ws.entry(dataset)["id"]:
+        raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
+    if kind.takes.chosen == "needed" and not chosen:
+        raise UserError(f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP).")
+    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen)) if v}}
     return _submit(ws, Job(
-        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=on, seed=seed, device=device, label=label,
-        spec={"params": checked.model_dump(mode="json")},
-    ))  # fmt: skip
+        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec,
+    ), {k: v for k, v in rows.items() if v is not None})  # fmt: skip
 
 
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
@@ -79,8 +88,11 @@ def _new_id() -> str:
     return uuid.uuid4().hex[:10]
 
 
-def _submit(ws: Workspace, job: Job) -> Job:
+def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
+    """Make the job's folder, keep the named rows there (groups may change later), and hand it to the supervisor."""
     ws.folder(job.id).mkdir(parents=True)
+    for name, ids in (rows or {}).items():
+        write_array(ws.folder(job.id) / f"{name}.npy", ids)
     ws.catalogue.add_job(job)
     ensure_supervisor(ws)
     return ws.job(job.id)

@@ -41,10 +41,13 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     kind = method_class(job.method)
     if kind is None:
         raise UserError(f"The method “{job.method}” is not installed here.")
-    data = ws.dataset(job.dataset)
+    data, folder = ws.dataset(job.dataset), ws.folder(job.id)
+    named = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("only", "chosen") if name in job.spec}
+    if "only" in named:
+        data = data.of(named["only"])
     run = Run(
-        seed=job.seed, device=job.device, folder=ws.folder(job.id), on=ws.artifacts(job.on_run) if job.on_run else {},
-        report_to=tell.step, stop=tell.stop, resume=bool(job.resume),
+        seed=job.seed, device=job.device, folder=folder, on=ws.artifacts(job.on_run) if job.on_run else {},
+        report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
     )  # fmt: skip
     _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
     tell.phase("measuring")

@@ -37,6 +37,26 @@ def remove_group(ws: Workspace, dataset: str, name: str) -> None:
     write_json(path, {k: v for k, v in _read(path).items() if k != name})
 
 
+def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
+    """int64 row ids of the saved group called `words`, or of the rows where COLUMN=VALUE. UserError when there are none."""
+    saved = groups(ws, dataset)
+    if words in saved:
+        return np.sort(saved[words])
+    column, equals, value = words.partition("=")
+    data = ws.dataset(dataset)
+    column, value = column.strip(), value.strip()
+    if not equals:
+        known = f"there are: {', '.join(saved)}" if saved else "none is saved yet"
+        raise UserError(f"There is no saved group “{words}” ({known}); COLUMN=VALUE names the cases by a column.")
+    if column not in data.table.columns:
+        raise UserError(f"There is no column “{column}” (there are: {', '.join(map(str, data.table.columns[:12]))}).")
+    values = data.frame[column].map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
+    rows = data.rows[(values == value).to_numpy()]
+    if not len(rows):
+        raise UserError(f"No case has “{value}” in column “{column}” (there are: {', '.join(sorted(set(values))[:12])}).")
+    return rows
+
+
 def cluster_names(ws: Workspace, run: str) -> dict[int, str]:
     """Names given by people to the groups a run found: number -> name."""
     return {int(k): v for k, v in _read(ws.folder(run) / "names.json").items()}

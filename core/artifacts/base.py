@@ -1,0 +1,110 @@
+"""What every artifact is: rows, provenance, saving without pickle.
+
+Every artifact carries `rows`, the stable int64 ids of the dataset rows it speaks about, and `made_by`, its provenance. Arrays are saved as
+`.npy` (memory-mapped on load, never pickled), everything else as json. Scores are oriented so that higher is more abnormal.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from core.store.files import write_array, write_json
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """Provenance: enough to make the artifact again. `seconds` is wall time; hashes are sha256 prefixes."""
+
+    run: str = ""
+    method: str = ""
+    version: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    data_hash: str = ""
+    seed: int = 0
+    device: str = "cpu"
+    created: str = ""
+    seconds: float = 0.0
+    packages: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Artifact:
+    """Base of all artifacts. `name` tells two of one type in a run apart ("latent", "reconstruction")."""
+
+    rows: Array
+    name: str = ""
+    made_by: MadeBy = field(default_factory=MadeBy)
+
+    per_row: ClassVar[tuple[str, ...]] = ()  # array fields whose first axis is `rows`
+
+    def __post_init__(self) -> None:
+        self.rows = np.asarray(self.rows, dtype=np.int64)
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ValueError when a per-row array is misaligned or not finite."""
+        if self.rows.ndim != 1:
+            raise ValueError(f"{type(self).__name__}.rows must be one-dimensional, got shape {self.rows.shape}")
+        for key in self.per_row:
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if len(value) != len(self.rows):
+                raise ValueError(f"{type(self).__name__}.{key} has {len(value)} entries for {len(self.rows)} rows")
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise ValueError(f"{type(self).__name__}.{key} holds NaN or infinite values")
+
+    @property
+    def slug(self) -> str:
+        """Folder name inside a run, e.g. `embedding-latent`."""
+        return f"{type(self).__name__.lower()}{'-' + self.name if self.name else ''}"
+
+    def summary(self) -> str:
+        """One plain line for lists."""
+        return f"{type(self).__name__} of {len(self.rows)} rows"
+
+    def save(self, folder: Path) -> None:
+        """Write arrays as `<field>.npy` and the rest to `artifact.json` in `folder` (made if needed)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        plain: dict[str, Any] = {"type": type(self).__name__}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                write_array(folder / f"{f.name}.npy", value)
+            else:
+                plain[f.name] = asdict(value) if f.name == "made_by" else value
+        write_json(folder / "artifact.json", plain)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read back what `save` wrote; arrays are memory-mapped read-only."""
+        plain = json.loads((folder / "artifact.json").read_text())
+        from core.artifacts import TYPES
+
+        kind = TYPES[plain.pop("type")]
+        plain["made_by"] = MadeBy(**plain["made_by"])
+        arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in folder.glob("*.npy")}
+        made = kind.__new__(kind)  # validated when it was saved: do not read every page of a large file again
+        for f in fields(kind):
+            setattr(made, f.name, arrays.get(f.name, plain.get(f.name)))
+        return made  # type: ignore[return-value]
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        """A small valid instance for view tests and empty galleries."""
+        raise NotImplementedError
+
+    def at(self, rows: Array) -> Array:
+        """Positions of row ids `rows` in this artifact (int64); ids it does not hold are left out."""
+        order = np.argsort(self.rows, kind="stable")
+        found = np.searchsorted(self.rows, rows, sorter=order)
+        found = np.clip(found, 0, len(self.rows) - 1)
+        positions = order[found]
+        return positions[self.rows[positions] == np.asarray(rows)]

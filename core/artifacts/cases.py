@@ -1,0 +1,127 @@
+"""Artifacts about single cases: how unusual, why, what is predicted, what was made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from core.artifacts.base import Array, Artifact
+
+
+@dataclass(kw_only=True)
+class AnomalyMaps(Artifact):
+    """`score [n]` float32 and, where the method localises, `map [n,*spatial]` float32; higher = more abnormal, `unit` names the scale.
+
+    `threshold` was chosen on validation rows by the rule named in `rule`; NaN means none was.
+    """
+
+    score: Array
+    map: Array | None = None
+    threshold: float | None = None
+    rule: str = ""
+    unit: str = "score"
+    pixel_threshold: float | None = None
+
+    per_row = ("score", "map")
+
+    def summary(self) -> str:
+        over = "" if self.threshold is None else f", {int((self.score > self.threshold).sum())} above the threshold"
+        return f"{len(self.rows)} scored cases{over}"
+
+    def heat_range(self) -> tuple[float, float]:
+        """The one scale of all heat pictures, from at most 2,000 evenly taken cases: three quarters of all pixels stay clear below it, the
+        99.8th percentile is full. (0, 1) where there is no map."""
+        if self.map is None:
+            return 0.0, 1.0
+        low, high = np.quantile(np.asarray(self.map[:: max(1, len(self.rows) // 2000)]), [0.75, 0.998])
+        return float(low), float(max(high, low + 1e-9))
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        heat = np.random.default_rng(seed).gamma(1.0, 0.2, size=(n, 16, 16)).astype("f4")
+        return cls(rows=np.arange(n), score=heat.max((1, 2)), map=heat, threshold=1.0, rule="example")
+
+
+@dataclass(kw_only=True)
+class Attributions(Artifact):
+    """How much each input value moved the target: `value` is shaped as the input, [n,*shape] float32, signed.
+
+    `residual [n]` is the completeness gap |sum(value) - (f(x) - f(baseline))|; None for methods without that axiom.
+    """
+
+    value: Array
+    target: str = ""
+    how: str = ""
+    residual: Array | None = None
+    output: Array | None = None  # f(x) [n]
+
+    per_row = ("value", "residual", "output")
+
+    def full_colour(self) -> float:
+        """The one scale of all signed pictures: the 99th percentile of absolute values, channels summed."""
+        value = np.asarray(self.value)
+        return float(np.quantile(np.abs(value.sum(1) if value.ndim > 2 else value), 0.99)) or 1e-9
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        value = np.random.default_rng(seed).normal(size=(n, 1, 16, 16)).astype("f4")
+        return cls(rows=np.arange(n), value=value, target="class 1", how="integrated_gradients", residual=np.zeros(n, "f4"))
+
+
+@dataclass(kw_only=True)
+class Rationales(Artifact):
+    """Per row, reasons in words: `items[i]` is a list of {"text", "weight"} dicts (spans, concepts or generated text)."""
+
+    items: list[list[dict[str, Any]]]
+    kind: Literal["spans", "concepts", "text"] = "concepts"
+
+    def validate(self) -> None:
+        super().validate()
+        if len(self.items) != len(self.rows):
+            raise ValueError(f"Rationales.items has {len(self.items)} entries for {len(self.rows)} rows")
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        items = [[{"text": f"concept {j}", "weight": float(w)} for j, w in enumerate(rng.normal(size=3))] for _ in range(n)]
+        return cls(rows=np.arange(n), items=items)
+
+
+@dataclass(kw_only=True)
+class Predictions(Artifact):
+    """`prob [n,k]` or `[n,k,*spatial]` float32 over `classes`; or `mean/low/high [n]`; or conformal `sets [n,k]` bool with `coverage`."""
+
+    prob: Array | None = None
+    classes: list[str] = field(default_factory=list)
+    mean: Array | None = None
+    low: Array | None = None
+    high: Array | None = None
+    sets: Array | None = None
+    coverage: float | None = None
+
+    per_row = ("prob", "mean", "low", "high", "sets")
+
+    def summary(self) -> str:
+        return f"predictions for {len(self.rows)} cases, {len(self.classes)} classes"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        prob = np.random.default_rng(seed).dirichlet(np.ones(3), n).astype("f4")
+        return cls(rows=np.arange(n), prob=prob, classes=["a", "b", "c"])
+
+
+@dataclass(kw_only=True)
+class Images(Artifact):
+    """Pictures made by a model: `image [n,*input]` float32 in the dataset's input scale, with their role. Always marked as generated."""
+
+    image: Array
+    role: Literal["reconstruction", "sample", "translated", "perturbed", "preprocessed"] = "reconstruction"
+
+    per_row = ("image",)
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        image = np.random.default_rng(seed).uniform(size=(n, 1, 16, 16)).astype("f4")
+        return cls(rows=np.arange(n), name="reconstruction", image=image)

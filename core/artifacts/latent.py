@@ -1,0 +1,120 @@
+"""Artifacts about the latent space: coordinates, maps, groups, walks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import numpy as np
+
+from core.artifacts.base import Array, Artifact
+
+
+@dataclass(kw_only=True)
+class Embedding(Artifact):
+    """Latent coordinates: `z [n,d]` float32; optional posterior `std [n,d]`; `metric` names the distance that suits `z`.
+
+    `geometry` is "simplex" where the coordinates of a row are non-negative and sum to one (Dirichlet), "sparse" where most
+    coordinates of a row are 0 (codes of a sparse autoencoder; each coordinate is a feature), else "euclidean".
+    """
+
+    z: Array
+    std: Array | None = None
+    layer: str = "latent"
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    geometry: Literal["euclidean", "simplex", "sparse"] = "euclidean"
+    axes: list[str] = field(default_factory=list)  # names of the coordinates; empty = numbered
+
+    per_row = ("z", "std")
+
+    def validate(self) -> None:
+        super().validate()
+        if self.z.ndim != 2:
+            raise ValueError(f"Embedding.z must be [n,d], got shape {self.z.shape}")
+
+    def summary(self) -> str:
+        return f"{len(self.rows)} cases in {self.z.shape[1]} latent dimensions"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        return cls(rows=np.arange(n), name="latent", z=rng.normal(size=(n, 4)).astype("f4"))
+
+
+@dataclass(kw_only=True)
+class Map(Artifact):
+    """A 2-D or 3-D picture of an Embedding: `xy [n,2|3]` float32, with its faithfulness per point.
+
+    `trust [n]` (1 = no false neighbours) and `recall [n]` (share of true neighbours kept) are in [0, 1]. Statistics about clusters
+    are never computed on it: they take the Embedding.
+    """
+
+    xy: Array
+    how: str = "umap"
+    trust: Array | None = None
+    recall: Array | None = None
+    scores: dict[str, float] = field(default_factory=dict)  # trustworthiness, continuity, knn_recall
+    total: int = 0  # rows of the Embedding, of which `rows` are shown
+
+    per_row = ("xy", "trust", "recall")
+
+    def summary(self) -> str:
+        return f"{self.how} of {len(self.rows)} cases, trustworthiness {self.scores.get('trustworthiness', float('nan')):.2f}"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        unit = rng.uniform(size=(2, n)).astype("f4")
+        scores = {"trustworthiness": 0.97, "continuity": 0.98, "knn_recall": 0.6}
+        return cls(rows=np.arange(n), xy=rng.normal(size=(n, 2)).astype("f4"), trust=unit[0], recall=unit[1], scores=scores, total=n)
+
+
+@dataclass(kw_only=True)
+class Clusters(Artifact):
+    """Group of each row: `label [n]` int64, -1 = in none; optional `prob [n,k]`; `known[j]` tells whether group j is a class known beforehand."""
+
+    label: Array
+    prob: Array | None = None
+    names: list[str] = field(default_factory=list)
+    known: list[bool] = field(default_factory=list)
+    curve: dict[str, list[float]] = field(default_factory=dict)  # e.g. {"k": [...], "silhouette": [...]}: how k was chosen
+
+    per_row = ("label", "prob")
+
+    @property
+    def k(self) -> int:
+        return max(len(self.names), int(self.label.max(initial=-1)) + 1)
+
+    def name_of(self, j: int) -> str:
+        return "in no group" if j < 0 else self.names[j] if j < len(self.names) else f"group {j + 1}"
+
+    def summary(self) -> str:
+        return f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)} cases"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        return cls(rows=np.arange(n), label=np.random.default_rng(seed).integers(-1, 3, n))
+
+
+@dataclass(kw_only=True)
+class Traversal(Artifact):
+    """A path through the latent space and what the decoder shows along it. `rows` holds the start case (and the end case, if any).
+
+    `path [steps,d]`, `frames [steps,*input]` float32, `value [steps]` the axis value at each step; `distance [steps]` is the percentile (0-100)
+    of each step's distance to the nearest training case among the training cases' own such distances (100 = further than any of them).
+    """
+
+    path: Array
+    frames: Array
+    value: Array
+    axis: str = ""
+    distance: Array | None = None
+    near: Array | None = None  # [steps,3] int64 row ids of the nearest real cases
+    output: Array | None = None  # [steps,k] class probabilities where the model predicts
+
+    @classmethod
+    def example(cls, n: int = 9, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        frames = rng.uniform(size=(n, 1, 16, 16)).astype("f4")
+        path = rng.normal(size=(n, 4)).astype("f4")
+        return cls(rows=np.array([0]), path=path, frames=frames, value=np.linspace(-2, 2, n), axis="axis 1", distance=np.linspace(5, 99, n))

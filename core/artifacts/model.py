@@ -1,0 +1,71 @@
+"""A trained method as an artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from core.artifacts.base import Artifact
+from core.errors import UserError
+
+
+@dataclass(kw_only=True)
+class Model(Artifact):
+    """A trained method that later work can use: its state and what it can do. `rows` are the rows it learned from.
+
+    `abilities` is a subset of {"embed", "decode", "predict", "score"}; `open` gives the fitted method, whose functions of those names take and
+    give float32 tensors: embed [b,*input] -> [b,d], decode [b,d] -> [b,*input], predict [b,*input] -> [b,k], score [b,*input] -> [b].
+    """
+
+    method: str
+    params: dict[str, Any]
+    abilities: list[str]
+    input_shape: list[int]
+    classes: list[str] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        super().validate()
+        unknown = set(self.abilities) - {"embed", "decode", "predict", "score"}
+        if unknown:
+            raise ValueError(f"unknown abilities {sorted(unknown)}")
+
+    def save(self, folder: Path) -> None:
+        from core.store.state import save_state
+
+        state, self.state = self.state, {}
+        try:
+            super().save(folder)
+        finally:
+            self.state = state
+        save_state(folder / "state", state)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from core.store.state import load_state
+
+        model = super().load(folder)
+        model.state = load_state(folder / "state")
+        return model
+
+    def open(self, device: str = "cpu") -> Any:
+        """The fitted `Method`, moved to `device`, its networks in evaluation mode. UserError when the method is not installed here."""
+        from core.registry import method_class
+
+        kind = method_class(self.method)
+        if kind is None:
+            raise UserError(f"The method “{self.method}” that made this model is not installed here.")
+        method = kind(kind.Params(**self.params))
+        method.restore(self.state)
+        method.to(device)
+        return method
+
+    def summary(self) -> str:
+        return f"model of {self.method}: can {', '.join(self.abilities) or 'do nothing further'}"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        return cls(rows=np.arange(n), method="pca", params={}, abilities=["embed"], input_shape=[1, 16, 16])

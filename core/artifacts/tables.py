@@ -1,0 +1,157 @@
+"""Artifacts about the whole: measured values, comparisons, networks, grids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from core.artifacts.base import Array, Artifact
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number. `low`/`high` bound the 95 % interval; None in `value` = not defined, `note` says why."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    split: str = "all"
+    group: str = "all"
+    n: int = 0
+    higher_is_better: bool | None = True
+    note: str = ""
+
+
+@dataclass(kw_only=True)
+class Metrics(Artifact):
+    """A tidy table of `Metric`s; `rows` are the evaluated rows."""
+
+    table: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, metrics: list[Metric], rows: Array, **more: Any) -> Self:
+        return cls(rows=rows, table=[asdict(m) for m in metrics], **more)
+
+    def __iter__(self) -> Iterator[Metric]:
+        return (Metric(**row) for row in self.table)
+
+    def summary(self) -> str:
+        return f"{len(self.table)} measured values"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        return cls.of([Metric("accuracy", 0.9, 0.8, 0.95, "test", n=n), Metric("auroc", None, note="one class only")], np.arange(n))
+
+
+@dataclass(kw_only=True)
+class Benchmark(Artifact):
+    """A comparison: `score [m,t]` float32 of contestant i on task j (NaN = not run), `error [m,t]` its standard error.
+
+    `choices` tells which contestant each label-free scorer picked on a task: dicts of scorer, task, chosen, score, oracle, oracle_score.
+    `marks` names contestants that do not compete: {"source only": "rival", "target labels": "upper bound"}.
+    """
+
+    contestants: list[str]
+    tasks: list[str]
+    score: Array
+    error: Array | None = None
+    measure: str = "accuracy"
+    higher_is_better: bool = True
+    choices: list[dict[str, Any]] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.score.shape != (len(self.contestants), len(self.tasks)):
+            raise ValueError(f"Benchmark.score must be [{len(self.contestants)},{len(self.tasks)}], got shape {self.score.shape}")
+
+    def summary(self) -> str:
+        return f"{len(self.contestants)} contestants on {len(self.tasks)} tasks, {self.measure}"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        score = np.clip(0.6 + 0.05 * np.arange(5)[:, None] + 0.06 * rng.normal(size=(5, 8)), 0, 1).astype("f4")
+        names, tasks = [f"contestant {i + 1}" for i in range(5)], [f"site {j + 1}" for j in range(8)]
+        choices = [
+            {"scorer": "entropy", "task": t, "chosen": names[2], "score": float(score[2, j]), "oracle": names[4], "oracle_score": float(score[4, j])}
+            for j, t in enumerate(tasks)
+        ]
+        return cls(rows=np.arange(n), contestants=names, tasks=tasks, score=score, error=np.full((5, 8), 0.02, "f4"), choices=choices, marks={names[0]: "rival"})
+
+
+@dataclass(kw_only=True)
+class Network(Artifact):
+    """Nodes joined by cases: case i leads from node `source[i]` to node `target[i]` (int64 codes into `names`, -1 = nowhere), e.g. from its
+    true class to the one it was taken for. `xy [k,2]` float32 places the nodes; `held_out [n]` bool marks the cases the model had not seen.
+    """
+
+    names: list[str]
+    source: Array
+    target: Array
+    held_out: Array | None = None
+    xy: Array | None = None
+    link: str = "taken for"  # the verb of an edge: source LINK target
+    notes: list[str] = field(default_factory=list)  # a line about each node, for hovering
+
+    per_row = ("source", "target", "held_out")
+
+    @property
+    def counts(self) -> Array:
+        """int64 [k,k]: how many (held-out) cases lead from each node to each."""
+        table = np.zeros((len(self.names), len(self.names)), np.int64)
+        keep = (self.source >= 0) & (self.target >= 0)
+        if self.held_out is not None:
+            keep &= np.asarray(self.held_out, bool)
+        np.add.at(table, (self.source[keep], self.target[keep]), 1)
+        return table
+
+    def cases(self, source: int, target: int) -> Array:
+        """Row ids of the (held-out) cases that lead from `source` to `target`."""
+        keep = (self.source == source) & (self.target == target)
+        return self.rows[keep if self.held_out is None else keep & np.asarray(self.held_out, bool)]
+
+    def summary(self) -> str:
+        counts = self.counts
+        return f"{len(self.names)} nodes, {int(counts.sum() - np.trace(counts))} cases that lead from one to another"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        rng = np.random.default_rng(seed)
+        return cls(rows=np.arange(n), names=["north", "south", "east", "west"], source=rng.integers(0, 4, n), target=rng.integers(0, 4, n))
+
+
+@dataclass(kw_only=True)
+class Grid(Artifact):
+    """Values over two named axes, e.g. layer by step or class by domain: `value [len(y),len(x)]` float32 (NaN = not measured).
+
+    `paths` may hold curves that belong to it (the drift of features over steps): dicts of name, x, y (lists of equal length) and optional group.
+    """
+
+    value: Array
+    x: list[str]
+    y: list[str]
+    x_title: str = ""
+    y_title: str = ""
+    unit: str = ""
+    low: float | None = None  # of the colour scale; None = of the values
+    high: float | None = None
+    paths: list[dict[str, Any]] = field(default_factory=list)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.value.shape != (len(self.y), len(self.x)):
+            raise ValueError(f"Grid.value must be [{len(self.y)},{len(self.x)}], got shape {self.value.shape}")
+
+    def summary(self) -> str:
+        return f"{self.unit or 'values'} over {len(self.y)} × {len(self.x)} ({self.y_title} × {self.x_title})"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        value = np.random.default_rng(seed).uniform(size=(4, 6)).astype("f4")
+        return cls(rows=np.arange(n), name="probing", value=value, x=[str(10 * i) for i in range(6)], y=[f"layer {i}" for i in range(4)],
+                   x_title="step", y_title="layer", unit="accuracy")  # fmt: skip
