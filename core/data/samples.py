@@ -73,7 +73,10 @@ SAMPLES: dict[str, Callable[[], Dataset]] = {
 
 
 def make(name: str) -> Dataset:
-    """The built-in sample `name`. UserError when there is none of that name."""
-    if name not in SAMPLES:
-        raise UserError(f"There is no sample “{name}” (there are: {', '.join(SAMPLES)}).")
-    return SAMPLES[name]()
+    """The built-in sample `name`, one of SAMPLES or of the generated ones of every kind. UserError when there is none of that name."""
+    from core.data.generated import GENERATED
+
+    known = SAMPLES | GENERATED
+    if name not in known:
+        raise UserError(f"There is no sample “{name}” (there are: {', '.join(known)}).")
+    return known[name]()

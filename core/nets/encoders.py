@@ -1,4 +1,4 @@
-"""A small convolutional encoder for pictures from 8 to 256 pixels: the stem of the self-supervised methods."""
+"""A small convolutional encoder for pictures from 8 to 256 pixels, the stem of the self-supervised methods and of the plain classifier."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x).mean((2, 3))
+
+
+class ClassifierNet(nn.Module):
+    """`head(encoder(x))`: [b,*shape] -> [b,k] logits; the encoder is convolutional for pictures, two hidden layers for tables, out [b,4*width]."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, classes: int) -> None:
+        super().__init__()
+        out = 4 * width
+        self.encoder: nn.Module = ConvEncoder(shape, width) if len(shape) == 3 else nn.Sequential(
+            nn.Linear(shape[0], out), nn.BatchNorm1d(out), nn.ReLU(), nn.Linear(out, out), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(out, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x))
 
 
 class SwAVNet(nn.Module):

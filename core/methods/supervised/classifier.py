@@ -1,0 +1,115 @@
+"""A plain classifier: a small network that learns to tell the labelled classes apart, as a starting point for methods that question a model.
+
+Objective
+    Cross-entropy of a linear layer on an encoder's output, classes weighted by the inverse of their frequency if wished.
+
+Cost
+    One pass over the training rows per epoch; about 20 s for 2,428 pictures of 28 pixels on two cores (15 epochs).
+
+Differences from the paper
+    No paper: a convolutional encoder with batch normalisation for pictures, two hidden layers for tables; AdamW, cosine schedule.
+
+Reference
+    Loshchilov, Hutter, Decoupled weight decay regularization, ICLR 2019 (the optimiser).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Artifact, Embedding, Model, Predictions
+from core.data.scaling import Standardise
+from core.method import BaseParams, Method, Takes, param
+from core.store.state import nested, taken
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+
+class Classifier(Method):
+    id = "classifier"
+    title = "Plain classifier"
+    net: Any  # ClassifierNet: `.encoder` [b,*input] -> [b,d], `.head` [b,d] -> [b,k] logits
+    takes = Takes(("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7)
+    gives = (Model, Embedding, Predictions)
+    tiny = {"epochs": 3, "batch_size": 32, "width": 4}
+    presets = {"quick look": {"epochs": 15}, "good": {"epochs": 40}, "thorough": {"epochs": 150, "width": 32}}
+    least_steps = 300
+
+    class Params(BaseParams):
+        epochs: int = param(15, "Passes over the training cases.", ge=1, le=5000)
+        batch_size: int = param(64, "Cases per step.", ge=8, le=4096)
+        learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
+        weight_decay: float = param(1e-3, "How strongly large weights are drawn back; more for small data.", ge=0, le=1, advanced=True)
+        balanced: bool = param(True, "Let rare classes count as much as frequent ones.")
+        width: int = param(16, "Channels of the first layer; the embedding has four times as many dimensions.", ge=2, le=256, advanced=True)
+
+    def make(self) -> torch.nn.Module:
+        from core.nets.encoders import ClassifierNet
+
+        return ClassifierNet(self.shape, self.params.width, len(self.class_names))
+
+    def fit(self, data: Dataset, run: Run) -> None:
+        import torch
+        from torch.nn import functional as F
+
+        p, train = self.params, data.part("train")
+        train = train.take(np.flatnonzero(train.labels >= 0))
+        codes = np.unique(train.labels)
+        if len(codes) < 2:
+            from core.errors import UserError
+
+            raise UserError("The training cases are all of one class; a classifier needs at least two.")
+        self.shape, self.class_names = tuple(data.shape), [data.classes[c] for c in codes]
+        self.scale = Standardise.fit(train)
+        self.net = self.make()
+        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=p.weight_decay)
+        net = run.setup(self.net, optimiser)
+        self.scale.to(run.where)
+        place = np.full(len(data.classes), -1)
+        place[codes] = np.arange(len(codes))
+        to_code = torch.from_numpy(place).to(run.where)
+        count = np.bincount(place[train.labels], minlength=len(codes))
+        weight = torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where) if p.balanced else None
+        steps = p.epochs * max(1, len(train) // min(p.batch_size, len(train)))
+        for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
+            for group in optimiser.param_groups:
+                group["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            logits, y = net(self.scale(batch.x)), to_code[batch.y]
+            loss = F.cross_entropy(logits, y, weight)
+            run.step(loss, clip=5.0)
+            run.report(batch.step, loss=loss, **{"training accuracy": (logits.argmax(1) == y).float().mean()})
+
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        self.to(run.where)
+        z, prob = run.map(lambda x: (z := self.embed(x), self.net.head(z).softmax(1)), data)
+        yield self.model(data)
+        yield Embedding(rows=data.rows, name="latent", z=z, layer="encoder")
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.encoder(self.scale(x))
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(self.scale(x)).softmax(1)
+
+    def to(self, device: Any) -> None:
+        super().to(device)
+        self.scale.to(device)
+
+    def state(self) -> dict[str, Any]:
+        return {**nested("net", self.net.state_dict()), **self.scale.state(), "shape": list(self.shape), "class_names": list(self.class_names)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])
+        self.scale = Standardise.restore(state)
+        self.net = self.make()
+        self.net.load_state_dict(taken("net", state))
+        self.net.eval()
