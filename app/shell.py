@@ -24,7 +24,8 @@ def run_title(job: Job) -> str:
 
     kind = method_class(job.method)
     when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
-    return f"{job.label or (kind.title if kind else job.method)} · {when} · {job.id[:4]}"
+    only = f" · {job.spec['only']}" if job.spec.get("only") else ""
+    return f"{job.label or (kind.title if kind else job.method)}{only} · {when} · {job.id[:4]}"
 
 
 def sidebar() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import form, progress, shell, state, text
+from app.views import _cases
 from core import estimate
 from core.cards import card
 from core.data.dataset import Dataset
@@ -12,7 +13,6 @@ from core.evidence import load
 from core.jobs import queue
 from core.method import Method, preset, why_not
 from core.registry import PURPOSES, methods, purpose
-from core.store.catalogue import Job
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -24,8 +24,7 @@ def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
 def choose(data: Dataset) -> type[Method] | None:
     """The fitting methods by purpose, one press each; gives the chosen one. Below them, why the others do not fit."""
     reasons = _reasons(str(state.workspace().home), data.hash, data.name)
-    embeds = any(_embeds(j) for j in state.workspace().runs(data.name) if j.status == "done")
-    fits = [id for id, why in reasons.items() if why is None and (embeds or not methods()[id].takes.on)]
+    fits = [id for id, why in reasons.items() if why is None and (not methods()[id].takes.on or _cases.bases(methods()[id], data)[0])]
     if not fits:
         st.info("No method fits this data; see below why.")
     order = sorted(fits, key=lambda id: purpose(methods()[id]))
@@ -42,13 +41,9 @@ def choose(data: Dataset) -> type[Method] | None:
     if others:
         with st.expander(f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"):
             for id in others:
-                why = reasons[id] or "Builds on an earlier run with a latent space; train one first."
+                why = reasons[id] or f"Builds on an earlier run that gives {' and '.join(methods()[id].takes.on)}; train one first."
                 st.markdown(f"**{methods()[id].title}**  \n{text.label(why, 200)}")
     return methods().get(chosen) if chosen else None
-
-
-def _embeds(job: Job) -> bool:
-    return any(s.startswith("embedding") for s in state.workspace().slugs(job.id))
 
 
 def _answers(id: str) -> str:
@@ -79,18 +74,17 @@ def start(kind: type[Method], data: Dataset) -> None:
                                   format_func=lambda p: f"{p} · {times[p].partition(' (')[0]}", help="\n\n".join(f"{k}: {v}" for k, v in times.items()))  # fmt: skip
     with st.container(border=True):
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}")
-    on = ""
-    if kind.takes.on:
-        bases = {j.id: shell.run_title(j) for j in ws.runs(data.name) if j.status == "done" and _embeds(j)}
-        on = st.selectbox("Build on", list(bases), format_func=lambda i: text.plain(bases[i]), help="The earlier run whose latent space it works in.")
+    on = _cases.base(kind, data)
+    only, chosen = _cases.cases(kind, data)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right.selectbox("Computed on", ["auto", "cpu", "cuda"], help="auto: the graphics card when there is one.")
     guess, _ = estimate.seconds(ws, kind, values, data)
     busy = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train")]
     if left.button(f"Train · {text.duration(guess)}", type="primary", icon=":material/play_arrow:", width="stretch"):
-        same = [j for j in busy if j.method == kind.id and j.dataset == ws.entry(data.name)["id"] and j.seed == int(seed) and j.on_run == on]
-        job = same[0] if same else state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device)
+        asked = (kind.id, ws.entry(data.name)["id"], int(seed), on, only, chosen)
+        same = [j for j in busy if (j.method, j.dataset, j.seed, j.on_run, j.spec.get("only", ""), j.spec.get("chosen", "")) == asked]
+        job = same[0] if same else state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen)
         if job is not None:
             st.session_state["training"] = job.id
     id = st.session_state.get("training")

@@ -119,9 +119,9 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
             artifact = ws.artifact(run, name)
             if isinstance(artifact, kind):
                 return artifact
-    base = ws.job(run).on_run
-    if base:
-        return find(ws, base, kind, slug)
+    job = ws.job(run)
+    if job.on_run and ws.job(job.on_run).dataset == job.dataset:
+        return find(ws, job.on_run, kind, slug)
     raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
 
 

@@ -14,6 +14,8 @@ from core.data.samples import make
 from core.evidence import shared, store
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 
+IDS = ("gaussian_vae", "dirichlet_vae")
+
 
 def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
     """Latents of the same network before any step."""
@@ -57,5 +59,5 @@ def tables(method: str) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    for id in sys.argv[1:] or ("gaussian_vae", "dirichlet_vae"):
+    for id in sys.argv[1:] or IDS:
         store(id, tables(id))

@@ -1,0 +1,65 @@
+"""benchmark: measure again what a card says, from the data to the figure."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import AsJson, say
+from core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("benchmark")(benchmark)
+
+
+def benches() -> dict[str, str]:
+    """Method or measure id -> name of the benchmark that measures it: its own file, or one that lists it in IDS."""
+    found = {}
+    for path in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
+        own = path.stem.removeprefix("bench_")
+        several = re.search(r"^IDS = \(([^)]*)\)", path.read_text(), re.MULTILINE)
+        found |= {id: own for id in (re.findall(r'"(\w+)"', several[1]) if several else [own])}
+    return found
+
+
+def benchmark(
+    method: str,
+    stored: Annotated[bool, typer.Option("--stored", help="Print the stored result; measure nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Measure a card's evidence again, from the data to the figure, and keep the result as the card's."""
+    from core.evidence import load
+    from core.registry import measures, methods
+
+    if method not in methods() and method not in measures():
+        raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")
+    if not stored:
+        name = benches().get(method)
+        if name is None:
+            raise UserError(f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in tests/benchmarks.")
+        command = [sys.executable, "-W", "ignore", "-m", f"tests.benchmarks.bench_{name}", *([method] if name != method else [])]
+        if subprocess.call(command, cwd=ROOT, stdout=sys.stderr if json else None):
+            raise UserError(f"The benchmark of “{method}” did not end well; what it wrote above says why. The stored result is as it was.")
+    found = load(method)
+    if found is None:
+        raise UserError(f"Nobody has measured “{method}” yet; `lightbox benchmark {method}` does.")
+    say(found, _words(found), json)
+
+
+def _words(found: dict[str, Any]) -> str:
+    from app.text import interval
+
+    made = found["made"]
+    lines = [f"{found['method']}, measured {made['date']} on {made['hardware']}"]
+    for t in found["tables"]:
+        lines += [f"{t['title']} ({t['measure']}; {t['data']}, {t['split']}, n = {t['n']})"]
+        lines += [f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0)}" for r in t["rows"]] + [f"  {t['verdict']}"]
+    return "\n".join(lines)

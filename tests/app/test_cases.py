@@ -1,0 +1,98 @@
+"""Runs on some cases, on an earlier run, and a card's evidence: from the command line and from the training form."""
+
+import numpy as np
+import pytest
+
+from core.artifacts import Predictions
+from core.registry import methods
+from core.store import notes
+from core.store.workspace import Workspace
+from tests.app.test_cli import lightbox, refused, told
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("cases")))
+        ws = Workspace()
+        from core.data.samples import make
+
+        ws.add(make("two-sites"), True)
+        ws.add(make("digits"), True)
+        yield ws
+
+
+def test_a_run_on_one_site_holds_that_sites_cases_alone(home):
+    run = told("train", "two-sites", "pca", "-p", "dimensions=4", "--only", "site=A")
+    assert run["only"] == "site=A"
+    data = home.dataset("two-sites")
+    embedding = home.artifact(run["run"], "embedding-latent")
+    assert np.array_equal(embedding.rows, data.rows[data.domains == "A"])
+
+
+def test_a_run_on_a_saved_group_keeps_its_cases_when_the_group_changes(home):
+    notes.save_group(home, "two-sites", "mine", np.arange(100))
+    run = told("train", "two-sites", "pca", "-p", "dimensions=4", "--only", "mine")
+    notes.save_group(home, "two-sites", "mine", np.arange(50))
+    assert len(home.artifact(run["run"], "embedding-latent").rows) == 100
+
+
+@pytest.mark.parametrize("words", ["site=Q", "nowhere=1", "no such group"])
+def test_cases_that_are_not_there_are_refused_in_words(home, words):
+    said = refused("train", "two-sites", "pca", "--only", words)
+    assert "there are" in said or "none is saved" in said
+
+
+def test_an_earlier_run_that_does_not_fit_is_refused_before_anything_is_queued(home):
+    run = told("train", "two-sites", "pca", "-p", "dimensions=4", "--only", "site=A")["run"]
+    before = len(home.runs())
+    assert "another dataset" in refused("train", "digits", "kmeans", "--on", run)
+    assert "builds on an earlier run" in refused("train", "digits", "kmeans")
+    groups = told("train", "two-sites", "kmeans", "-p", "k=3", "--on", run)["run"]
+    assert "gives no Embedding" in refused("train", "two-sites", "kmeans", "--on", groups)
+    assert len(home.runs()) == before + 1
+
+
+def test_the_training_form_offers_the_cases(home):
+    from streamlit.testing.v1 import AppTest
+
+    def page():
+        from app import state
+        from app.views import _cases
+        from core.registry import methods
+
+        data = state.workspace().dataset("two-sites")
+        print(_cases.cases(methods()["pca"], data))  # noqa: T201
+
+    at = AppTest.from_function(page).run(timeout=30)
+    assert not at.exception
+    assert any("site = A" in o for o in at.selectbox[0].options)
+
+
+def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
+    found = told("benchmark", "pca", "--stored")
+    assert found["method"] == "pca"
+    assert all({"title", "measure", "n", "seeds", "rows", "verdict"} <= t.keys() for t in found["tables"])
+    assert lightbox("benchmark", "pca", "--stored")[0] == 0
+    assert "no method" in refused("benchmark", "alchemy")
+
+
+@pytest.mark.parametrize("id", methods())
+def test_every_method_has_a_benchmark_and_its_stored_result(id):
+    from app.commands.evidence import benches
+    from core.evidence import load
+
+    assert id in benches()
+    found = load(id)
+    assert found is not None
+    assert found["tables"]
+    assert all(t["rows"] and t["n"] > 0 and t["verdict"] for t in found["tables"])
+    assert any(len(t["rows"]) > 1 for t in found["tables"]), "a figure without a rival says nothing"
+
+
+def test_the_plain_classifier_predicts_held_out_digits(home):
+    run = told("train", "digits", "classifier", "-p", "epochs=6")["run"]
+    found, data = home.artifact(run, "predictions"), home.dataset("digits")
+    assert isinstance(found, Predictions)
+    test = data.splits == "test"
+    assert (found.prob[test].argmax(1) == data.labels[test]).mean() > 0.9
