@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, nifti, pictures, scans, tables
+from core.data.readers import arrays, fasta, nifti, pictures, scans, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -31,11 +31,11 @@ HINTS = {
 
 READERS = {
     "npz": arrays.read, "npy": arrays.read, "parquet": tables.read, "dicom": scans.read,
-    "nifti": nifti.read, "picture": pictures.read, "table": tables.read,
+    "nifti": nifti.read, "fasta": fasta.read, "picture": pictures.read, "table": tables.read,
 }  # fmt: skip
 WORDS = {
     "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
-    "nifti": "NIfTI files", "picture": "pictures", "table": "tables",
+    "nifti": "NIfTI files", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
 }  # fmt: skip
 SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf")
 SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
@@ -113,7 +113,7 @@ def _chosen(
     main = next((k for k in READERS if there[k]), None)
     if main is None:
         raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
-                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, CSV and Parquet).")  # fmt: skip
+                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, CSV and Parquet).")  # fmt: skip
     aside = [m for m in members if kinds[m.name] != main and _side(m)]
     if main == "table":
         aside += [m for m in members if kinds[m.name] == main and SIDE_NAMES.match(m.parts[-1])]
@@ -123,7 +123,7 @@ def _chosen(
     used = [m for m in members if m not in aside and m not in sheets]
     if not used:
         used, aside = aside, []
-    both = {main, "table"} if main == "picture" else {main}
+    both = {main, "table"} if main in ("picture", "fasta") else {main}
     odd = [m for m in used if kinds[m.name] not in both]
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
@@ -174,6 +174,8 @@ def kind(member: Member) -> str:
         return "npy"
     if head[:4] == b"PK\x03\x04":
         return "npz" if lower.endswith(".npz") else "zip"
+    if fasta.is_fasta(member):
+        return "fasta"
     if (
         head[344:348] in (b"n+1\0", b"ni1\0")
         or head[4:8] in (b"n+2\0", b"ni2\0")
@@ -225,10 +227,13 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
 
 
 def preview(path: Path) -> dict[str, Any]:
-    """Quick look at tables before import: the columns and first lines; {} for anything else."""
+    """Quick look at tables, and at sequences with the tables beside them, before import: the columns and first lines; {} for anything else."""
     members = collect(Path(path))
     reader, used, _ = _chosen(members, Path(path)) if members else (None, [], [])
     if reader is tables.read:
         frame = tables.whole(used)[0]
         return {"columns": [str(c) for c in frame.columns], "head": frame.head(5)}
+    if reader is fasta.read:
+        table = fasta.read(used, Asked()).table
+        return {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
     return {}
