@@ -14,7 +14,7 @@ ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol
 SECTIONS = {
     "": [("home", "Home", "home"), ("data", "Data", "folder_open"), ("train", "Train", "model_training"), ("runs", "Runs", "list_alt")],
     "Explore": [
-        ("latent", "Latent map", "scatter_plot"), ("clusters", "Clusters", "workspaces"), ("anomalies", "Anomalies", "troubleshoot"),
+        ("results", "Results", "insights"), ("latent", "Latent map", "scatter_plot"), ("clusters", "Clusters", "workspaces"), ("anomalies", "Anomalies", "troubleshoot"),
         ("rationales", "Rationales", "psychology_alt"), ("traversal", "Traversal", "tune"), ("compare", "Compare", "compare_arrows"),
     ],
     "Show": [("present", "Present", "slideshow"), ("library", "Library", "menu_book")],

@@ -1,4 +1,5 @@
-"""Views: one file each, with `TITLE` and `show(artifact, context)`. The annotation of the first argument says which artifacts it draws.
+"""Views: one file each, with `TITLE` and `show(artifact, context)`. The annotation of the first argument says which artifacts it draws; an optional
+`fits(artifact, data) -> bool` narrows that (an outline needs predictions with a place).
 
 The folder is walked: to add a view, add its file. Every view works for every method that gives its artifact type.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from core.artifacts import Artifact
+from core.data.dataset import Dataset
 
 
 class View(NamedTuple):
@@ -21,6 +23,7 @@ class View(NamedTuple):
     title: str
     takes: type[Artifact]
     show: Callable[[Any, Any], None]
+    fits: Callable[[Any, Any], bool] = lambda artifact, data: True
 
 
 @cache
@@ -30,10 +33,11 @@ def views() -> tuple[View, ...]:
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         module = importlib.import_module(f"app.views.{path.stem}")
         takes = next(iter(get_type_hints(module.show).values()))
-        found.append(View(path.stem, module.TITLE, takes, module.show))
+        narrowed = {"fits": module.fits} if hasattr(module, "fits") else {}
+        found.append(View(path.stem, module.TITLE, takes, module.show, **narrowed))
     return tuple(found)
 
 
-def views_of(artifact: Artifact) -> list[View]:
-    """The views that can draw this artifact."""
-    return [v for v in views() if isinstance(artifact, v.takes)]
+def views_of(artifact: Artifact, data: Dataset) -> list[View]:
+    """The views that can draw this artifact of a run on `data`."""
+    return [v for v in views() if isinstance(artifact, v.takes) and v.fits(artifact, data)]

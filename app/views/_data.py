@@ -165,7 +165,7 @@ def _look(data: Dataset) -> None:
         st.image(pictures.wall(thumbs(data, rows, 72), 10), width="stretch")
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
-    st.dataframe(data.frame.head(500), height=240 if pictures.drawable(data) else 460)
+    st.dataframe(data.shown.head(500), height=240 if pictures.drawable(data) else 460)
     if len(data) > 500:
         st.caption(f"The first 500 of {len(data):,} lines.")
 

@@ -68,7 +68,7 @@ def inspector(context: Context) -> None:
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if pictures.drawable(data):
         st.image(_large(context, row), width="stretch")
-    elif data.modality == "text":
+    elif data.modality in ("text", "sequence"):
         st.text(text.plain(data.of(np.array([row])).texts[0], 1200))
     at = int(np.flatnonzero(data.rows == row)[0])
     facts = []

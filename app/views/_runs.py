@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import progress, shell, state, text
-from app.views import views_of
+from app.views import _results
 from app.views.metrics import table
 from core.artifacts import Metrics
 from core.jobs import queue
@@ -88,16 +88,7 @@ def _artifacts(job: Job) -> None:
     if state.dataset_name() != names[job.dataset]:
         st.caption(f"Open the run to see what it gave; it was made on {text.label(names[job.dataset])}.")
         return
-    context = state.context_of(job.id)
-    drawn = [(slug, view) for slug in ws.slugs(job.id) for view in views_of(ws.artifact(job.id, slug))]
-    order = sorted(drawn, key=lambda d: d[1].title != "Measured")
-    if not order:
-        st.caption("This run gave nothing that can be drawn.")
-        return
-    titles = [f"{v.title}{' · ' + s.partition('-')[2] if '-' in s else ''}" for s, v in order]
-    picked = st.segmented_control("What it gave", range(len(order)), format_func=lambda i: titles[i], default=0, key=f"gave-{job.id}", required=True)
-    slug, view = order[picked or 0]
-    view.show(ws.artifact(job.id, slug), context)
+    _results.show(state.context_of(job.id))
 
 
 def beside(jobs: list[Job]) -> None:

@@ -101,5 +101,9 @@ def _after(id: str) -> None:
         if (now := state.run()) is None or now.id != id:
             state.open_run(id)
             st.rerun()
-        for cell, (name, words) in zip(st.columns(4), (("latent", "See the map"), ("anomalies", "Find unusual cases"), ("clusters", "Look at the groups"), ("runs", "See its figures"))):
-            cell.page_link(shell.page(name), label=words, icon=":material/arrow_forward:")
+        given = {slug.partition("-")[0] for slug in state.workspace().slugs(id)}
+        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", "anomalymaps" in given),
+                  ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)))  # fmt: skip
+        for cell, (name, words, there) in zip(st.columns(4), sorted(wanted, key=lambda w: not w[2])):
+            if there:
+                cell.page_link(shell.page(name), label=words, icon=":material/arrow_forward:")

@@ -84,7 +84,7 @@ def _line(artifact: Clusters, context: Context, run: str, j: int, name: str, row
                 for i, cell in enumerate(st.columns(9)[: len(rows)]):
                     cell.image(pics[i], width="stretch")
             else:
-                st.dataframe(context.data.of(np.array(rows)).frame.iloc[:4, :10], width="stretch")
+                st.dataframe(context.data.of(np.array(rows)).shown.iloc[:4, :10], width="stretch")
 
 
 def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[int, str]) -> None:

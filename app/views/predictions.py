@@ -10,16 +10,20 @@ from app import state, text
 from app.palette import CIVIDIS, OKABE_ITO
 from app.state import Context
 from core.artifacts import Predictions
+from core.data.dataset import Dataset
 from core.measuring import held_out
 
 TITLE = "Predictions"
 
 
+def fits(artifact: Predictions, data: Dataset) -> bool:
+    """Probabilities of whole cases."""
+    return artifact.prob is not None and artifact.prob.ndim == 2
+
+
 def show(artifact: Predictions, context: Context) -> None:
     """Confusion of held-out cases (click a cell's button to select them) and the reliability curve."""
-    if artifact.prob is None or artifact.prob.ndim != 2:
-        st.caption("These predictions are no class probabilities.")
-        return
+    assert artifact.prob is not None
     part, at = held_out(context.data, artifact.rows)
     whole = context.data.of(artifact.rows[at])
     names, prob = artifact.classes, np.asarray(artifact.prob[at])

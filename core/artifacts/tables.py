@@ -87,7 +87,8 @@ class Benchmark(Artifact):
 @dataclass(kw_only=True)
 class Network(Artifact):
     """Nodes joined by cases: case i leads from node `source[i]` to node `target[i]` (int64 codes into `names`, -1 = nowhere), e.g. from its
-    true class to the one it was taken for. `xy [k,2]` float32 places the nodes; `held_out [n]` bool marks the cases the model had not seen.
+    true class to the one it was taken for. `xy [k,2]` float32 places the nodes, `community` names the set of nodes each belongs to by number;
+    `held_out [n]` bool marks the cases the model had not seen; `notes` are a line about each node, `pair_notes` about pairs ("2-5" = node 2 to 5).
     """
 
     names: list[str]
@@ -96,7 +97,9 @@ class Network(Artifact):
     held_out: Array | None = None
     xy: Array | None = None
     link: str = "taken for"  # the verb of an edge: source LINK target
-    notes: list[str] = field(default_factory=list)  # a line about each node, for hovering
+    notes: list[str] = field(default_factory=list)
+    community: list[int] = field(default_factory=list)
+    pair_notes: dict[str, str] = field(default_factory=dict)
 
     per_row = ("source", "target", "held_out")
 

@@ -64,6 +64,13 @@ class Dataset:
         frame = self.table if self.at is None else self.table.iloc[self.at]
         return frame.set_axis(pd.Index(self.rows, name="row"), axis=0)
 
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The table of this view for the screen: texts and sequences cut to 80 letters, columns without any value left out."""
+        frame = self.frame.dropna(axis=1, how="all")
+        name = self.roles.get("text")
+        return frame if name is None or name not in frame else frame.assign(**{name: frame[name].astype(str).str.slice(0, 80)})
+
     def column(self, role: str) -> np.ndarray | None:
         """The column that plays `role`, as an object array (None = missing), or None when no column does."""
         name = self.roles.get(role)

@@ -70,7 +70,7 @@ def sequences(member: Member) -> list[tuple[str, str]]:
         words = data.decode("ascii")
     except UnicodeDecodeError:
         raise UserError(f"{member.name} holds letters that no sequence has; it is no plain FASTA file.") from None
-    found = []
+    found: list[tuple[str, str]] = []
     for block in words.split(">")[1:]:
         head, _, body = block.partition("\n")
         name, letters = (head.split() or [""])[0], "".join(body.split()).upper().replace("U", "T")

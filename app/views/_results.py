@@ -1,0 +1,32 @@
+"""Everything a run gave, one view at a time: what has no page of its own first."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.state import Context
+from app.views import View, views_of
+from core.artifacts import Artifact
+
+OWN_PAGE = ("clusters", "anomaly", "attributions", "traverse", "images", "rationales")  # shown larger elsewhere
+LAST = ("metrics", "model")
+
+
+def drawn(context: Context) -> list[tuple[str, Artifact, View]]:
+    """(slug, artifact, view) of everything the open run gave, in the order to offer it."""
+    ws, run = context.ws, context.job.id
+    given = {slug: ws.artifact(run, slug) for slug in ws.slugs(run)}
+    found = [(slug, a, v) for slug, a in given.items() for v in views_of(a, context.data)]
+    return sorted(found, key=lambda f: (f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model"))
+
+
+def show(context: Context) -> None:
+    """A choice of views, and the chosen one."""
+    offered = drawn(context)
+    if not offered:
+        st.caption("This run gave nothing that can be drawn.")
+        return
+    titles = [f"{v.title}{' · ' + slug.partition('-')[2].replace('-', ' ') if '-' in slug else ''}" for slug, _, v in offered]
+    picked = st.segmented_control("What it gave", range(len(offered)), format_func=lambda i: titles[i], default=0, key=f"gave-{context.job.id}", required=True)
+    _, artifact, view = offered[picked or 0]
+    view.show(artifact, context)

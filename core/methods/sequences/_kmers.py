@@ -1,0 +1,39 @@
+"""Overlapping k-mers of nucleotide sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def codes(letters: str) -> np.ndarray:
+    """int8 [L]: A, C, G, T as 0..3, anything else -1."""
+    table = np.full(256, -1, np.int8)
+    for i, pair in enumerate(("Aa", "Cc", "Gg", "Tt")):
+        table[[ord(c) for c in pair]] = i
+    return table[np.frombuffer(letters.encode("ascii", "replace"), np.uint8)]
+
+
+def counts(texts: Any, k: int) -> Any:
+    """CSR float32 [n, 4^k]: how often each k-mer stands in each sequence; windows with an unknown letter are left out. O(total letters)."""
+    from scipy.sparse import csr_matrix
+
+    weights = 4 ** np.arange(k - 1, -1, -1)
+    data, column, start = [], [], [0]
+    for letters in texts:
+        code = codes(letters)
+        if len(code) >= k:
+            windows = np.lib.stride_tricks.sliding_window_view(code, k)
+            found, times = np.unique((windows[(windows >= 0).all(1)].astype(np.int64) * weights).sum(1), return_counts=True)
+        else:
+            found, times = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        column.append(found)
+        data.append(times.astype(np.float32))
+        start.append(start[-1] + len(found))
+    return csr_matrix((np.concatenate(data) if data else [], np.concatenate(column) if column else [], start), shape=(len(start) - 1, 4**k), dtype=np.float32)
+
+
+def word(code: int, k: int) -> str:
+    """The k-mer with this number."""
+    return "".join("ACGT"[code // 4**i % 4] for i in range(k - 1, -1, -1))
