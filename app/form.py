@@ -7,35 +7,41 @@ from typing import Any
 import streamlit as st
 
 from app import text
+from core.data.dataset import Dataset
 from core.describe import param_json
 from core.method import Method
 
+MOST_GROUPS = 200  # a column with more values does not name groups
 
-def form(kind: type[Method], start: dict[str, Any], key: str) -> dict[str, Any]:
-    """Draw every parameter, the advanced ones folded away; gives the values. `start` holds the preset's values."""
+
+def form(kind: type[Method], start: dict[str, Any], key: str, data: Dataset) -> dict[str, Any]:
+    """Draw every parameter, the advanced ones folded away; gives the values. `start` holds the preset's values, `data` the columns to choose from."""
     values: dict[str, Any] = {}
     plain = [n for n in kind.Params.model_fields if not param_json(kind, n).get("advanced")]
     columns = st.columns(2)
     for i, name in enumerate(plain):
         with columns[i % 2]:
-            values[name] = _widget(kind, name, start, f"{key}-{name}")
+            values[name] = _widget(kind, name, start, f"{key}-{name}", data)
     rest = [n for n in kind.Params.model_fields if n not in plain]
     if rest:
         with st.expander(f"Advanced ({len(rest)})"):
             columns = st.columns(2)
             for i, name in enumerate(rest):
                 with columns[i % 2]:
-                    values[name] = _widget(kind, name, start, f"{key}-{name}")
+                    values[name] = _widget(kind, name, start, f"{key}-{name}", data)
     return values
 
 
-def _widget(kind: type[Method], name: str, start: dict[str, Any], key: str) -> Any:
+def _widget(kind: type[Method], name: str, start: dict[str, Any], key: str, data: Dataset) -> Any:
     about = param_json(kind, name)
     value = start.get(name, about.get("default"))
     title = text.label(name.replace("_", " ") + (f" ({about['unit']})" if about.get("unit") else ""))
     low, high = about.get("min", about.get("above")), about.get("max", about.get("below"))
     bounds = f" From {low:g} to {high:g}." if low is not None and high is not None else ""
     help = text.label(about.get("help", "") + bounds, 400)
+    if about.get("column"):
+        names = [str(c) for c in data.table.columns if 1 < data.table[c].nunique() <= MOST_GROUPS]
+        return st.selectbox(title, ["", *names], format_func=lambda c: text.plain(c) if c else "—", key=key, help=help)
     if about.get("choices"):
         return st.selectbox(title, about["choices"], about["choices"].index(value), key=key, help=help)
     if about.get("type") == "boolean":

@@ -24,7 +24,7 @@ pages = {
     section: [st.Page(shell.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
     for section, entries in SECTIONS.items()
 }
-chosen = st.navigation(pages)
+chosen = st.navigation(pages, expanded=True)
 st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
 style.apply()
 state.adopt_url()

@@ -46,9 +46,12 @@ class BaseParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, **bounds: Any) -> Any:
-    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and the error text come from it."""
-    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced}, **bounds)
+def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, column: bool = False, **bounds: Any) -> Any:
+    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and the error text come from it.
+
+    `column`: its words name a column of the data, "" = none; the form offers the columns.
+    """
+    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced, "column": column}, **bounds)
 
 
 class Method(ABC):

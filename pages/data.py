@@ -5,7 +5,7 @@ import streamlit as st
 from app import shell, state
 from app.views import _data, _quick
 
-shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays or a table.")
+shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays, genomes, or a table of numbers or texts.")
 _quick.follow()
 data = state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]

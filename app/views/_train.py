@@ -73,7 +73,7 @@ def start(kind: type[Method], data: Dataset) -> None:
     level = st.segmented_control("How thorough", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
                                   format_func=lambda p: f"{p} · {times[p].partition(' (')[0]}", help="\n\n".join(f"{k}: {v}" for k, v in times.items()))  # fmt: skip
     with st.container(border=True):
-        values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}")
+        values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)
     on = _cases.base(kind, data)
     only, chosen = _cases.cases(kind, data)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")

@@ -28,7 +28,7 @@ def show(artifact: Network, context: Context) -> None:
     colours = category_colours(max(group) + 1)
     st.caption(f"An arrow from A to B: cases of A that were {artifact.link} B, thicker for a larger share of A. Groups of one colour are mostly {artifact.link} each other. "
                "Press the dot on an arrow, or a cell, to select its cases.")  # fmt: skip
-    left, right = st.columns([3, 2])
+    left, right = st.columns([5, 4])
     with left:
         event = st.plotly_chart(_picture(artifact, counts, rate, pairs[:MOST], group, colours), key=context.key(f"network-{artifact.slug}"), on_select="rerun",
                                 selection_mode="points", config={"displayModeBar": False})  # fmt: skip
@@ -109,14 +109,13 @@ def _table(artifact: Network, counts: np.ndarray, rate: np.ndarray, order: list[
     part = rate[np.ix_(order, order)]
     pairs = [[[order[i], order[j]] for j in range(len(order))] for i in range(len(order))]
     y, x = np.mgrid[: len(order), : len(order)]
-    figure = go.Figure(go.Heatmap(z=part, x=list(range(len(order))), y=list(range(len(order))), colorscale=CIVIDIS, zmin=0, hoverinfo="skip",
-                                  colorbar={"title": "share of the row", "tickformat": ".0%"}))  # fmt: skip
+    figure = go.Figure(go.Heatmap(z=part, x=list(range(len(order))), y=list(range(len(order))), colorscale=CIVIDIS, zmin=0, hoverinfo="skip", showscale=False))
     at = np.ix_(order, order)
     figure.add_scatter(
         x=x.ravel(), y=y.ravel(), mode="markers+text", showlegend=False, marker={"size": 22, "symbol": "square", "opacity": 0.01, "color": "#888"},
         text=[str(v) if v else "" for v in counts[at].ravel()], textfont={"size": 10, "color": ["#fff" if v < 0.5 else "#000" for v in (part / max(part.max(), 1e-9)).ravel()]},
         customdata=[p for line in pairs for p in line], hovertemplate="%{hovertext}<extra></extra>",
-        hovertext=[f"{text.chart(artifact.names[i], 30)} {artifact.link} {text.chart(artifact.names[j], 30)}: {counts[i, j]:,}" for line in pairs for i, j in line],
+        hovertext=[f"{text.chart(artifact.names[i], 30)} {artifact.link} {text.chart(artifact.names[j], 30)}: {counts[i, j]:,} ({rate[i, j]:.0%})" for line in pairs for i, j in line],
     )  # fmt: skip
     ticks = {"tickvals": list(range(len(order))), "ticktext": shown}
     figure.update_layout(height=520, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis={"title": artifact.link, "automargin": True, **ticks},

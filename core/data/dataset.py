@@ -66,9 +66,11 @@ class Dataset:
 
     @property
     def shown(self) -> pd.DataFrame:
-        """The table of this view for the screen: texts and sequences cut to 80 letters, columns without any value left out."""
+        """The table of this view for the screen: texts cut to 80 letters, sequences and columns without any value left out."""
         frame = self.frame.dropna(axis=1, how="all")
         name = self.roles.get("text")
+        if self.modality == "sequence":
+            return frame.drop(columns=[c for c in (name,) if c in frame])
         return frame if name is None or name not in frame else frame.assign(**{name: frame[name].astype(str).str.slice(0, 80)})
 
     def column(self, role: str) -> np.ndarray | None:

@@ -46,8 +46,8 @@ class GMNA(Method):
     presets = {"quick look": {}, "good": {"rewired": 500}, "thorough": {"model": "network", "epochs": 40, "rewired": 1000}}
 
     class Params(BaseParams):
-        by: str = param("", "The column whose values are the groups, such as region or division; empty takes the label.")
-        within: str = param("", "A coarser column, such as region when the groups are divisions: are errors made within it more than by chance?")
+        by: str = param("", "The column whose values are the groups, such as region or division; empty takes the label.", column=True)
+        within: str = param("", "A coarser column, such as region when the groups are divisions: are errors made within it more than by chance?", column=True)
         model: Literal["naive bayes", "network"] = param("naive bayes", "k-mer counts with naive Bayes, or a small convolutional network.")
         k: int = param(8, "Length of the k-mers.", ge=2, le=9)
         least: int = param(5, "Groups with fewer training genomes are left out.", ge=2, le=10_000)
