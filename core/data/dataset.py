@@ -28,7 +28,7 @@ class Dataset:
              (genomes: strings in the text column). numpy or Zarr.
     table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text,
              sequence (the clip a video frame is of), time (order within it).
-    masks    uint8 [n,*spatial], non-zero = marked; None when there are none.
+    masks    uint8 [n,*spatial], non-zero = marked; None when there are none. A bool column `outlined` may say which rows have the truth.
     features names of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1 in a model's input.
     """
 
@@ -152,6 +152,13 @@ class Dataset:
         if self.masks is None:
             raise UserError(f"“{self.name}” has no masks.")
         return _read(self.masks, self.rows if positions is None else self.rows[positions]) > 0
+
+    @property
+    def outlined(self) -> np.ndarray:
+        """bool [n]: rows whose mask is the truth. A column `outlined` (true, false) tells; without it every row of masked data counts."""
+        if self.masks is None or "outlined" not in self.table:
+            return np.full(len(self), self.masks is not None)
+        return self.frame["outlined"].fillna(False).to_numpy(dtype=bool)
 
     @property
     def texts(self) -> np.ndarray:

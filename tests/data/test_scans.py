@@ -244,7 +244,7 @@ def test_packages_own_nifti_files(tmp_path):
         ("nifti_dicom_samples/dicom", 20, None, False),
         ("nnunet_example_ct", 30, (1, 101, 122), True),
         ("ms_lesion_mri/patient07", 2, (1, 128, 128, 128), True),
-        ("sunnybrook_cine_mri", 146, (1, 256, 256), False),
+        ("sunnybrook_cine_mri", 146, (1, 256, 256), True),
     ],
 )
 def test_real_scans(path, n, shape, masks):

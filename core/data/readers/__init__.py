@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, fasta, nifti, pictures, scans, tables
+from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -114,13 +114,14 @@ def _chosen(
     if main is None:
         raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
                         "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, CSV and Parquet).")  # fmt: skip
-    aside = [m for m in members if kinds[m.name] != main and _side(m)]
+    drawn = contours.among(members) if main == "dicom" else []
+    aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
     if main == "table":
         aside += [m for m in members if kinds[m.name] == main and SIDE_NAMES.match(m.parts[-1])]
         plain = [m for m in members if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")]
         aside += plain if len(plain) + len(aside) < len(members) else []
-    sheets = [m for m in members if kinds[m.name] == "table" and m not in aside and main in ("dicom", "nifti")]
-    used = [m for m in members if m not in aside and m not in sheets]
+    sheets = [m for m in members if kinds[m.name] == "table" and m not in [*aside, *drawn] and main in ("dicom", "nifti")]
+    used = [m for m in members if m not in [*aside, *sheets, *drawn]]
     if not used:
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
@@ -138,7 +139,7 @@ def _chosen(
         )
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{path.name} holds {len(used)} {main} files; bring one of them.")
-    reader = READERS[main]
+    reader = partial(scans.read, drawn=drawn) if drawn else READERS[main]
     return (partial(_with_sheets, reader, sheets) if sheets else reader), used, [m.name for m in aside]
 
 

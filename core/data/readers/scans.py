@@ -13,6 +13,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
+from core.data.readers import contours
 from core.data.readers.arrays import input_range
 from core.data.readers.members import Asked, Member
 from core.data.readers.pictures import common_side, foldered, resize
@@ -23,11 +24,12 @@ class NoPicture(UserError):
     """A DICOM file without pixels."""
 
 
-def read(members: list[Member], asked: Asked) -> Dataset:
-    """DICOM files as an image dataset, one row a frame, ordered by series and position along the slices' normal.
+def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None) -> Dataset:
+    """DICOM files as an image dataset, one row a frame, ordered by series, position along the slices' normal, and time.
 
     CT values are Hounsfield units. Reports, contours and other DICOM files without pixels are left out and named in
-    the card.
+    the card. Frames of one place at several times become clips (roles `sequence` and `time`). `drawn` are outlines in
+    text files: they become masks, and the column `outlined` says of which frames.
     """
     if asked.masks is not None:
         raise UserError("Masks are read for pictures and NIfTI scans, not for DICOM files; leave them out.")
@@ -53,6 +55,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             )
             patient, series = numbered("patient", who), numbered("series", header.get("SeriesInstanceUID", m.name))
             place, number = _place(header), int(header.get("InstanceNumber") or 0)
+            at, apart, pixel = _times(header)
         turned += header.get("PhotometricInterpretation") == "MONOCHROME1"
         units &= header.get("Modality") == "CT" and "RescaleIntercept" in header
         for k, frame in enumerate(pixels):
@@ -60,11 +63,16 @@ def read(members: list[Member], asked: Asked) -> Dataset:
                 "file": m.name, "patient": f"patient {patient}", "series": f"series {series}",
                 "scan type": str(header.get("Modality", "unknown")), "position_mm": round(place, 2), "frame": k,
             }  # fmt: skip
-            frames.append(((series, place, number, m.name, k), frame, facts))
+            if at is not None or (apart and len(pixels) > 1):
+                facts["time_ms"] = round((at or 0.0) + k * apart, 2)
+            if pixel:
+                facts["pixel_mm"] = pixel
+            frames.append(((series, place, facts.get("time_ms", 0.0), number, m.name, k), frame, facts))
     if not frames:
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
         raise UserError(f"{without[0]} holds no picture (a DICOM file without pixel data){more}.")
     frames.sort(key=lambda f: f[0])
+    sizes = [f[1].shape[:2] for f in frames]
     samples, rule = stack([f[1] for f in frames])
     rules = [rule, "ordered by series, position along the slices' normal, instance number"]
     if units:
@@ -78,11 +86,42 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         )
     table = pd.DataFrame([f[2] for f in frames])
     table, roles = foldered(table, {"file": "file", "group": "patient"}, asked, auto=False)
+    table, film = _clips(table)
+    if film:
+        rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
+    if "pixel_mm" in table:
+        table["pixel_mm"] *= [max(s) / max(samples.shape[2:]) for s in sizes]
+    masks = None
+    if drawn:
+        masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, samples.shape[2:], drawn)
+        rules.append(more)
+        without += unused
     card = {
         "rules": [*rules, scale, "names, dates and all other identifying tags were left out"], "left out": without,
         "cohort": {"files seen": len(members), "frames used": len(frames)},
     }  # fmt: skip
-    return Dataset("", "image", table, samples, None, roles, (), (low, high), card)
+    return Dataset("", "image", table, samples, masks, {**roles, **film}, (), (low, high), card)
+
+
+def _times(header: Any) -> tuple[float | None, float, float]:
+    """Milliseconds after the heart's trigger (None where the header does not say), between the frames of one file
+    (0 where it does not say), and millimetres a pixel (0 as well)."""
+    at, apart, spacing = header.get("TriggerTime"), header.get("FrameTime"), header.get("PixelSpacing")
+    return None if at in (None, "") else float(at), float(apart or 0), float(spacing[0]) if spacing else 0.0
+
+
+def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """With a column `clip` (patient, series where there are several, slice) and its roles, where frames of one place
+    differ in time; else as it is, without the times."""
+    if "time_ms" not in table or table["time_ms"].isna().any():
+        return table.drop(columns=["time_ms"], errors="ignore"), {}
+    place = table.groupby("series")["position_mm"].rank(method="dense").astype(int)
+    several = table.groupby("patient")["series"].nunique().max() > 1
+    names = table["patient"] + (", " + table["series"] if several else "") + ", slice " + place.astype(str).str.zfill(len(str(place.max())))
+    if table.duplicated(["series", "position_mm", "time_ms"]).any() or not names.duplicated().any():
+        return table.drop(columns=["time_ms"]), {}
+    table.insert(3, "clip", names)
+    return table, {"sequence": "clip", "time": "time_ms"}
 
 
 def _place(header: Any) -> float:
