@@ -31,6 +31,25 @@ def two_sites(seed: int = 3) -> Dataset:
     return Dataset("two-sites", "image", table, samples, roles=roles, input_range=(0, 255), card=_card("Digits from two made-up scanners.", rule))
 
 
+def shifted_sites(classes: tuple[int, ...] = (3, 8, 9), sites: int = 5, seed: int = 0, alpha: float = 0.5) -> Dataset:
+    """Digits of some classes spread over sites that differ only in how often each class occurs: shares from a Dirichlet of total `alpha`.
+
+    Draws whose table of shares is nearly singular (condition number above 6) are drawn again, since no method could undo them.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch, rng = load_digits(), np.random.default_rng(seed)
+    keep = np.flatnonzero(np.isin(bunch.target, classes))
+    share = rng.dirichlet([alpha / len(classes)] * len(classes), sites).T
+    while np.linalg.cond(share) > 6:
+        share = rng.dirichlet([alpha / len(classes)] * len(classes), sites).T
+    code = np.searchsorted(np.sort(classes), bunch.target[keep])
+    site = [f"site {rng.choice(sites, p=share[c] / share[c].sum()) + 1}" for c in code]
+    table, roles, rule = add_split(pd.DataFrame({"digit": bunch.target[keep].astype(str), "site": site}), {"label": "digit", "domain": "site"})
+    card = _card("Digits from made-up sites that see them in different shares.", rule)
+    return Dataset("shifted-sites", "image", table, bunch.images[keep][:, None].astype(np.uint8), roles=roles, input_range=(0, 16), card=card)
+
+
 def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
     """Round and oval nuclei with masks, in two stains: bright on dark (fluo) and dark on bright (stained), with noise and uneven light."""
     from scipy.ndimage import gaussian_filter
@@ -151,5 +170,5 @@ def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17) -
 
 
 GENERATED: dict[str, Callable[[], Dataset]] = {
-    "two-sites": two_sites, "nuclei": nuclei, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
+    "two-sites": two_sites, "shifted-sites": shifted_sites, "nuclei": nuclei, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
 }  # fmt: skip

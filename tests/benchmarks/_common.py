@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.artifacts import Artifact, Embedding
 from core.data.dataset import Dataset
+from core.data.readers import read
 from core.engine import fit_and_apply
+from core.evidence import shared
 from core.measure import bootstrap
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
@@ -77,3 +81,21 @@ def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
 
 def latent(given: dict[str, Any]) -> Embedding:
     return next(a for a in given.values() if isinstance(a, Embedding))
+
+
+def heart() -> Dataset:
+    """The four heart-disease tables as one dataset, label num, domain = hospital; -9 and a cholesterol of 0 are missing values, as their description says."""
+    import shutil
+    import tempfile
+
+    folder = shared()
+    assert folder is not None
+    with tempfile.TemporaryDirectory() as place:
+        for file in (folder / "heart_disease_4sites").glob("*.data"):
+            shutil.copy(file, place)
+        data = read(Path(place), name="heart disease, four sites", label="num")
+    x = np.array(data.samples, dtype=np.float32)
+    x[x == -9] = np.nan
+    chol = data.features.index("chol")
+    x[x[:, chol] == 0, chol] = np.nan
+    return replace(data, samples=x)
