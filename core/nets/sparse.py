@@ -50,7 +50,8 @@ class SparseLinear(nn.Module):
             own = np.flatnonzero(sign * value > 0)
             gone[own[np.argsort(np.abs(value[own]), kind="stable")[: int(share * len(own))]]] = True
         taken = self.source.cpu().numpy() * self.n_out + self.target.cpu().numpy()
-        kept, new, wanted = set(taken[~gone].tolist()), [], int(gone.sum())
+        new: list[int] = []
+        kept, wanted = set(taken[~gone].tolist()), int(gone.sum())
         while len(new) < wanted:  # places are drawn until enough are empty; the layer is sparse, so few draws are in vain
             for place in rng.integers(0, self.n_in * self.n_out, 2 * (wanted - len(new)) + 8).tolist():
                 if place not in kept and len(new) < wanted:
