@@ -57,7 +57,7 @@ def fit_and_apply(
     said = why_not(kind, data)
     if said:
         raise UserError(said)
-    said = why_not_on(kind, run.on) or _chosen(kind, data, run)
+    said = why_not_on(kind, run.on, data) or _chosen(kind, data, run)
     if said:
         raise UserError(said)
     check_inputs(data)

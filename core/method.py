@@ -171,14 +171,19 @@ def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
         raise UserError("; ".join(said) + ".") from None
 
 
-def why_not_on(kind: type[Method], on: dict[str, Artifact]) -> str | None:
-    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind`, in words, or None."""
+def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> str | None:
+    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind` for `data`, in words, or None."""
     wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in on.values())]
     if wanted and not on:
         return f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one (on the command line: --on RUN)."
     if wanted:
         return f"That run gives no {' and no '.join(wanted)}, which {kind.title} builds on."
-    return kind().declines_on(on) if kind.takes.on else None
+    if not kind.takes.on:
+        return None
+    model = next((a for a in on.values() if isinstance(a, Model)), None) if "Model" in kind.takes.on else None
+    if model is not None and kind.takes.on_same_data and list(model.input_shape) != list(data.shape):
+        return f"That run's model takes cases of shape {' × '.join(map(str, model.input_shape))}; these are {' × '.join(map(str, data.shape))}."
+    return kind().declines_on(on)
 
 
 def why_not(kind: type[Method], data: Dataset) -> str | None:

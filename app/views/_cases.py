@@ -14,8 +14,8 @@ MOST_VALUES = 12  # a column with more values is no choice of cases
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _why_not_on(home: str, method: str, run: str) -> str | None:
-    return why_not_on(methods()[method], state.workspace().artifacts(run))
+def _why_not_on(home: str, method: str, run: str, dataset: str) -> str | None:
+    return why_not_on(methods()[method], state.workspace().artifacts(run), state.workspace().dataset(dataset))
 
 
 def bases(kind: type[Method], data: Dataset) -> tuple[dict[str, str], dict[str, str]]:
@@ -26,7 +26,7 @@ def bases(kind: type[Method], data: Dataset) -> tuple[dict[str, str], dict[str, 
         if job.status != "done" or not ws.slugs(job.id):
             continue
         title = shell.run_title(job) + ("" if names.get(job.dataset) == data.name else f" · {names.get(job.dataset, '')}")
-        why = _why_not_on(str(ws.home), kind.id, job.id)
+        why = _why_not_on(str(ws.home), kind.id, job.id, data.name)
         if why is None:
             fits[job.id] = title
         else:

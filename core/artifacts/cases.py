@@ -91,7 +91,8 @@ class Rationales(Artifact):
 
 @dataclass(kw_only=True)
 class Predictions(Artifact):
-    """`prob [n,k]` or `[n,k,*spatial]` float32 over `classes`; or `mean/low/high [n]`; or conformal `sets [n,k]` bool with `coverage`."""
+    """`prob [n,k]` or `[n,k,*spatial]` float32 over `classes`; or `mean/low/high [n]`; or `sets [n,k]` bool of classes, of which the share
+    `coverage` holds the truth as `promise` says in words."""
 
     prob: Array | None = None
     classes: list[str] = field(default_factory=list)
@@ -100,6 +101,7 @@ class Predictions(Artifact):
     high: Array | None = None
     sets: Array | None = None
     coverage: float | None = None
+    promise: str = ""
 
     per_row = ("prob", "mean", "low", "high", "sets")
 

@@ -45,7 +45,7 @@ def train(
         raise UserError(f"{kind.title} does not fit {f'the cases “{only}” of ' if only else ''}“{data.name}”: {said}")
     _check_seed(seed)
     base = _finished(ws, on, "built upon") if on else None
-    said = why_not_on(kind, ws.artifacts(base.id) if base else {})
+    said = why_not_on(kind, ws.artifacts(base.id) if base else {}, data)
     if said:
         raise UserError(said)
     if base and kind.takes.on_same_data and base.dataset != ws.entry(dataset)["id"]:

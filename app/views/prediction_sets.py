@@ -1,0 +1,96 @@
+"""Sets of answers: how many cases get one, how often the truth is inside, and which cases are left open."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state, text
+from app.palette import ACCENT, AMBER, OKABE_ITO
+from app.state import Context
+from app.views._gallery import gallery
+from core.artifacts import Predictions
+from core.data.dataset import Dataset
+from core.measuring import held_out
+from core.pictures import drawable
+
+TITLE = "Sets of answers"
+
+
+def fits(artifact: Predictions, data: Dataset) -> bool:
+    """Predictions with sets of classes."""
+    return artifact.sets is not None
+
+
+def show(artifact: Predictions, context: Context) -> None:
+    """The promise, the sizes of the sets (a pressed bar selects its cases), how often the truth is inside by class, and the open cases."""
+    if artifact.sets is None:
+        st.caption("These predictions are no sets of classes.")
+        return
+    part, at = held_out(context.data, artifact.rows)
+    sets, rows = np.asarray(artifact.sets)[at], artifact.rows[at]
+    size = sets.sum(1)
+    if artifact.promise:
+        st.markdown(f"**The promise:** {text.label(artifact.promise, 300)}")
+    truth = _truth(artifact, context.data, rows)
+    known = truth >= 0
+    left, right = st.columns(2)
+    with left:
+        _sizes(artifact, context, rows, size, part)
+    with right:
+        if known.any():
+            _inside(artifact, context, sets[known], truth[known], part)
+        else:
+            st.caption("The held-out cases have none of these classes as labels, so no one can say how often the truth is inside.")
+    order = np.argsort(-size, kind="stable")
+    still = rows[order][size[order] > 1]
+    st.markdown(f"**Left open** · {len(still):,} of {len(rows):,} {part} cases have more than one answer")
+    st.button(f"Select these {len(still):,}", on_click=state.select, args=(still, "more than one answer"), key=context.key(f"open-{artifact.slug}"), disabled=not len(still))
+    if len(still):
+        words = [" / ".join(text.plain(artifact.classes[j], 12) for j in np.flatnonzero(s)) for s in sets[order][size[order] > 1]]
+        if drawable(context.data):
+            gallery(context, still, context.key(f"open-gallery-{artifact.slug}"), captions=words)
+        else:
+            st.dataframe(context.data.of(still[:200]).shown.assign(answers=words[:200]), width="stretch")
+
+
+def _truth(artifact: Predictions, data: Dataset, rows: np.ndarray) -> np.ndarray:
+    place = {c: i for i, c in enumerate(artifact.classes)}
+    return np.array([place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.of(rows).labels])
+
+
+def _sizes(artifact: Predictions, context: Context, rows: np.ndarray, size: np.ndarray, part: str) -> None:
+    """A bar for each number of answers."""
+    there = np.unique(size)
+    names = {0: "none", 1: "one answer"} | {int(k): f"{int(k)} answers" for k in there if k > 1}
+    figure = go.Figure(go.Bar(x=[names[int(k)] for k in there], y=[(size == k).mean() for k in there], customdata=[int(k) for k in there], marker_color=[ACCENT if k == 1 else AMBER for k in there],
+                              text=[f"{(size == k).sum():,}" for k in there], hovertemplate="%{x}: %{text} cases<extra></extra>"))  # fmt: skip
+    figure.update_layout(height=320, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis={"tickformat": ".0%", "title": f"share of {part} cases"},
+                         title={"text": "How many answers a case gets", "font": {"size": 14}})  # fmt: skip
+    event = st.plotly_chart(figure, key=context.key(f"sizes-{artifact.slug}"), on_select="rerun", selection_mode="points", config={"displayModeBar": False})
+    points = event["selection"]["points"] if event else []
+    if points:
+        k = int(points[0]["customdata"])
+        st.button(f"Select the {(size == k).sum():,} cases with {names[k]}", on_click=state.select, args=(rows[size == k], names[k]), key=context.key(f"size-{artifact.slug}-{k}"))
+
+
+def _inside(artifact: Predictions, context: Context, sets: np.ndarray, truth: np.ndarray, part: str) -> None:
+    """How often the truth is inside, for all and by class, each with its 95 % interval (Wilson), beside the promised share."""
+    from scipy.stats import binomtest
+
+    hit = sets[np.arange(len(truth)), truth]
+    groups = [("all", np.ones(len(truth), bool)), *((artifact.classes[c], truth == c) for c in np.unique(truth)[:12])]
+    figure = go.Figure()
+    for i, (name, own) in enumerate(groups):
+        bound = binomtest(int(hit[own].sum()), int(own.sum())).proportion_ci(method="wilson")
+        value = float(hit[own].mean())
+        figure.add_scatter(x=[value], y=[f"{text.chart(name, 20)} ({own.sum():,})"], mode="markers", showlegend=False, marker={"size": 11, "color": OKABE_ITO[1 if i else 0]},
+                           error_x={"type": "data", "symmetric": False, "array": [bound.high - value], "arrayminus": [value - bound.low]},
+                           hovertemplate=f"{value:.1%} ({bound.low:.1%} to {bound.high:.1%})<extra></extra>")  # fmt: skip
+    if artifact.coverage is not None:
+        figure.add_vline(x=artifact.coverage, line={"dash": "dot", "color": "#999"}, annotation_text="promised", annotation_position="top")
+    figure.update_layout(height=320, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True},
+                         xaxis={"range": [0, 1.02], "tickformat": ".0%", "title": f"share of {part} sets that hold the truth"},
+                         title={"text": "How often the truth is inside", "font": {"size": 14}})  # fmt: skip
+    st.plotly_chart(figure, key=context.key(f"inside-{artifact.slug}"), config={"displayModeBar": False})

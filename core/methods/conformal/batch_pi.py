@@ -1,0 +1,189 @@
+"""Batch predictive inference: what an earlier classifier can promise about a batch of m new cases as a whole.
+
+Objective
+    Score S = 1 - p(true class). The ranks of m new scores among n calibration scores are uniform over non-decreasing tuples, so the k-th score with
+    P(R_z <= k) >= 1 - alpha, z = ceil((1 - delta) m), gives sets of classes of which at least 1 - delta hold the truth in at least 1 - alpha of all
+    batches. Shares of a class in a group: mean of 1{y = c} - p_c(x), bounded from both sides by the exact law of the rank sum (alpha / 2 each).
+
+Cost
+    One pass of the model over all cases; the bound of a mean is O(m q n) for n <= 300 calibration cases, seconds.
+
+Differences from the paper
+    Shares are bounded by counts above three fixed ranks by default, far tighter for a good classifier than the paper's rank sum (kept as a choice).
+    Calibration is one random case of each patient of the validation part, so that cases are exchangeable; an empty set gets its likeliest class, which
+    only adds; the law of the rank sum is the exact one (the published simulations draw ranks with replacement, which is not uniform).
+
+Reference
+    Lee, Tchetgen Tchetgen, Dobriban, Batch predictive inference, arXiv 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
+from core.errors import UserError
+from core.method import BaseParams, Method, Takes, param
+from core.methods.conformal import _ranks
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+MOST = 300  # calibration cases used for the bound of a mean
+
+
+class BatchPI(Method):
+    id = "batch_pi"
+    title = "Sets of answers with a promise for a whole batch"
+    seed_number = 61
+    takes = Takes(("image", "volume", "table", "series"), labels="needed", on=("Model",), min_rows=5, trains=False, seconds_per_value=2e-8)
+    gives = (Predictions, Metrics)
+    tiny_on = "classifier"
+    tiny = {"batch": 5, "share": 0.6, "certainty": 0.6}
+    presets = {"quick look": {}, "good": {}, "thorough": {}}
+
+    class Params(BaseParams):
+        batch: int = param(20, "How many new cases make a batch (a clinic's next patients).", ge=1, le=100)
+        share: float = param(0.9, "At least this share of a batch's sets shall hold the truth.", gt=0.05, lt=1)
+        certainty: float = param(0.9, "In at least this share of all batches the promise shall hold.", gt=0.05, lt=1)
+        by: str = param("", "A column of groups (hospital, ward) whose share of each class is bounded; empty takes the site, or batches in turn.", column=True)
+
+        bound: Literal["counts above ranks", "rank sum"] = param("counts above ranks", "How shares of a class are bounded; both hold.", advanced=True)
+
+    def declines(self, data: Dataset) -> str | None:
+        n = len(_one_a_patient(data.part("val"), 0))
+        return None if n >= 10 else f"Needs at least 10 validation cases of different patients to calibrate on; this data has {n}."
+
+    def declines_on(self, on: dict[str, Artifact]) -> str | None:
+        model = next(a for a in on.values() if isinstance(a, Model))
+        if "predict" in model.abilities and len(model.classes) > 1:
+            return None
+        return f"That run’s model ({model.method}) predicts no classes of whole cases; choose a classifier."
+
+    def fit(self, data: Dataset, run: Run) -> None:
+        model = next(a for a in run.on.values() if isinstance(a, Model))
+        val = data.part("val")
+        prob = self.asked(model, data, run)[data.splits == "val"]
+        self.classes_ = list(model.classes)
+        if prob.ndim != 2:
+            raise UserError("The earlier run's model predicts a class for every pixel; sets need one class a case.")
+        y = self.codes(val)
+        use = [i for i in _one_a_patient(val, run.seed) if y[i] >= 0]
+        if len(use) < 10:
+            raise UserError(f"Only {len(use)} validation cases have one of the model's classes as label; at least 10 are needed to calibrate on.")
+        self.calibration, self.truth = prob[use].astype(np.float64), y[use]
+        p = self.params
+        self.z = math.ceil(p.share * p.batch)
+        score = 1 - self.calibration[np.arange(len(use)), self.truth]
+        self.threshold = _ranks.quantile_bound(score, p.batch, self.z, 1 - p.certainty)
+        self.naive = float(np.sort(score)[min(len(score), math.ceil(p.share * (len(score) + 1))) - 1])
+        run.report(0)
+
+    def asked(self, model: Model, data: Dataset, run: Run) -> np.ndarray:
+        """The earlier model's class probabilities of every row."""
+        opened = model.open(str(run.where))
+        return np.asarray(run.map(opened.predict, data))
+
+    def codes(self, data: Dataset) -> np.ndarray:
+        """int64 [n]: each row's label among the model's classes, -1 = none of them."""
+        place = {c: i for i, c in enumerate(self.classes_)}
+        return np.array([place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64)
+
+    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        p, model = self.params, next(a for a in run.on.values() if isinstance(a, Model))
+        prob = self.asked(model, data, run).astype(np.float64)
+        sets = _sets(prob, self.threshold)
+        few = "" if np.isfinite(self.threshold) else " The calibration cases are too few for that promise, so every set holds every class."
+        promise = f"In {p.certainty:.0%} of batches of {p.batch} new cases, at least {p.share:.0%} of the sets hold the truth.{few}"
+        yield Predictions(rows=data.rows, name="sets", prob=prob.astype(np.float32), classes=list(self.classes_), sets=sets, coverage=p.share, promise=promise)
+        yield Metrics.of(self.figures(data, prob, sets, run), data.rows)
+
+    def figures(self, data: Dataset, prob: np.ndarray, sets: np.ndarray, run: Run) -> list[Metric]:
+        """Coverage and size of the sets on test, beside plain conformal ones; and each group's share of each class with its bounds."""
+        from core.measure import bootstrap, mean_of
+
+        y, test = self.codes(data), data.splits == "test"
+        at = np.flatnonzero(test & (y >= 0))
+        found = [Metric("calibration cases", float(len(self.truth)), n=len(self.truth), higher_is_better=None, split="val")]
+        if len(at) >= 5:
+            groups = data.groups[at].astype(str) if data.groups is not None else None
+            for name, own in (("batch sets", sets), ("one-by-one sets", _sets(prob, self.naive))):
+                hit, size = own[at, y[at]], own[at].sum(1).astype(float)
+                found.append(Metric(f"{name}: share that hold the truth", float(hit.mean()), *bootstrap(mean_of(hit), len(at), run.rng, groups, 300), "test", n=len(at)))
+                found.append(Metric(f"{name}: classes in a set", float(size.mean()), *bootstrap(mean_of(size), len(at), run.rng, groups, 300), "test", n=len(at), higher_is_better=False))
+                found.append(Metric(f"{name}: batches with the promised share", *self.kept(hit, run), split="test", n=len(at), note=f"500 draws of {self.params.batch} test cases"))
+        for group, rows in self.batches(data, test):
+            run.check()
+            found += self.shares(group, prob[rows], run)
+        return found
+
+    def kept(self, hit: np.ndarray, run: Run) -> tuple[float | None, float | None, float | None]:
+        """(share of drawn batches in which at least the promised share of sets hold the truth, None, None)."""
+        m = self.params.batch
+        if len(hit) < m:
+            return None, None, None
+        drawn = np.array([hit[run.rng.choice(len(hit), m, replace=False)].sum() for _ in range(500)])
+        return float((drawn >= self.z).mean()), None, None
+
+    def batches(self, data: Dataset, test: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """(name, positions) of groups of test cases, cut to the batch size; a group of fewer cases is a smaller batch."""
+        column = self.params.by or data.roles.get("domain", "")
+        if self.params.by and column not in data.table.columns:
+            raise UserError(f"“by” = {column}: there is no such column (there are: {', '.join(map(str, data.table.columns[:20]))}).")
+        at = np.flatnonzero(test)
+        if not column:
+            return [(f"test cases {i + 1} to {min(i + self.params.batch, len(at))}", at[i : i + self.params.batch]) for i in range(0, min(len(at), 5 * self.params.batch), self.params.batch)]
+        values = data.frame[column].astype(object).where(data.frame[column].notna(), "").astype(str).to_numpy()
+        return [(name, own[: self.params.batch]) for name in sorted(set(values[at]) - {""})[:20] if len(own := at[values[at] == name])]
+
+    def shares(self, group: str, prob: np.ndarray, run: Run) -> list[Metric]:
+        """For one batch: the share of each class with bounds that hold for all batches alike, and the median certainty."""
+        m, alpha, n = len(prob), 1 - self.params.certainty, len(self.truth)
+        some = np.arange(n) if n <= MOST else run.rng.choice(n, MOST, replace=False)
+        found = []
+        for c in range(len(self.classes_) if len(self.classes_) <= 4 else 0):
+            left = (self.truth[some] == c) - self.calibration[some, c]
+            bound = _ranks.stair_bound if self.params.bound == "counts above ranks" else _ranks.mean_bound
+            high, low = bound(left, m, alpha / 2, 1.0), -bound(-left, m, alpha / 2, 1.0)
+            mean = float(prob[:, c].mean())
+            found.append(Metric(f"share of {self.classes_[c]}", mean, max(0.0, mean + low), min(1.0, mean + high), "test", group, m, None,
+                                f"bounds hold in {self.params.certainty:.0%} of batches"))  # fmt: skip
+        score = 1 - self.calibration[np.arange(n), self.truth]
+        half = _ranks.quantile_bound(score, m, math.ceil(m / 2), alpha)
+        found.append(Metric("median probability given to the truth, at least", 1 - half if np.isfinite(half) else 0.0, split="test", group=group, n=m,
+                            note=f"holds in {self.params.certainty:.0%} of batches"))  # fmt: skip
+        return found
+
+    def state(self) -> dict[str, Any]:
+        return {"classes": self.classes_, "calibration": self.calibration, "truth": self.truth, "threshold": self.threshold, "naive": self.naive, "z": self.z}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.classes_, self.z = list(state["classes"]), int(state["z"])
+        self.calibration, self.truth = np.asarray(state["calibration"]), np.asarray(state["truth"])
+        self.threshold, self.naive = float(state["threshold"]), float(state["naive"])
+
+
+def _sets(prob: np.ndarray, threshold: float) -> np.ndarray:
+    """bool [n,k]: classes whose score 1 - p is at most the threshold; the likeliest one always."""
+    sets = 1 - prob <= threshold
+    sets[np.arange(len(prob)), prob.argmax(1)] = True
+    return sets
+
+
+def _one_a_patient(data: Dataset, seed: int) -> list[int]:
+    """Positions of one case of each patient, drawn by `seed`; all where there is no patient column."""
+    groups = data.groups
+    if groups is None:
+        return list(range(len(data)))
+    order, seen, found = np.random.default_rng(seed).permutation(len(data)), set(), []
+    for i in order:
+        if groups[i] is None or groups[i] not in seen:
+            seen.add(groups[i])
+            found.append(int(i))
+    return sorted(found)

@@ -1,0 +1,125 @@
+"""Batch predictive inference: its laws against brute force and simulation, coverage within binomial bounds, and where plain conformal fails."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations_with_replacement
+from math import ceil
+
+import numpy as np
+import pytest
+from scipy.stats import binom, mannwhitneyu
+
+from core.artifacts import Model
+from core.errors import UserError
+from core.methods.conformal import _ranks
+from tests.methods._fit import fit, sample
+
+TUPLES = list(combinations_with_replacement(range(1, 8), 3))  # n = 6, m = 3: 84 rank tuples
+
+
+def within(hits: int, n: int, p: float) -> bool:
+    """Whether `hits` of n is what a chance of p gives, at 1 in 1,000."""
+    return bool(binom.ppf(0.0005, n, p) <= hits <= binom.ppf(0.9995, n, p))
+
+
+def test_laws_equal_brute_force():
+    assert len(TUPLES) == 84
+    for z in (1, 2, 3):
+        counted = np.bincount([t[z - 1] for t in TUPLES], minlength=8)[1:] / 84
+        np.testing.assert_allclose(_ranks.pmf_of_one(6, 3, z), counted)
+    sums = np.bincount([sum(t) - 3 for t in TUPLES], minlength=19) / 84
+    np.testing.assert_allclose(_ranks.pmf_of_sum(6, 3), sums)
+
+
+def test_the_rank_sum_has_the_law_of_mann_whitney():
+    law = np.cumsum(_ranks.pmf_of_sum(7, 5))
+    x, y = np.array([1.0, 4, 6, 9, 11]), np.array([2.0, 3, 5, 7, 8, 10, 12])
+    test = mannwhitneyu(x, y, alternative="less", method="exact")
+    assert test.pvalue == pytest.approx(law[int(test.statistic)])
+
+
+def test_one_new_case_is_split_conformal():
+    for n, alpha in ((60, 0.1), (99, 0.05), (37, 0.2)):
+        assert _ranks.quantile_of_one(n, 1, 1, alpha) == ceil((1 - alpha) * (n + 1))
+
+
+def test_the_dynamic_programme_equals_brute_force():
+    scores = np.sort(np.random.default_rng(0).uniform(size=7))
+    for q in (5, 9, 14):
+        best = max(sum(scores[r - 1] for r in t) for t in TUPLES if sum(t) <= q)
+        assert _ranks.largest_sum(scores, 3, q) == pytest.approx(best)
+
+
+def test_known_quantiles_and_their_coverage_by_simulation():
+    """n = 60, m = 20, z = 18: ranks 59, 58, 57 for alpha 0.05, 0.1, 0.2, with coverage .9537, .9033, .8384."""
+    rng, draws = np.random.default_rng(0), 4000
+    old, new = np.sort(rng.normal(size=(draws, 60)), 1), np.sort(rng.normal(size=(draws, 20)), 1)
+    for alpha, rank, exact in ((0.05, 59, 0.9537), (0.1, 58, 0.9033), (0.2, 57, 0.8384)):
+        assert _ranks.quantile_of_one(60, 20, 18, alpha) == rank
+        assert np.cumsum(_ranks.pmf_of_one(60, 20, 18))[rank - 1] == pytest.approx(exact, abs=1e-4)
+        assert within(int((new[:, 17] <= old[:, rank - 1]).sum()), draws, exact)
+
+
+def test_rank_sums_of_the_exact_law_not_of_ranks_drawn_with_replacement():
+    assert [_ranks.quantile_of_sum(40, 10, a) for a in (0.05, 0.1, 0.2)] == [278, 263, 245]
+
+
+@pytest.mark.parametrize("bound", [_ranks.mean_bound, _ranks.stair_bound])
+@pytest.mark.parametrize("law", ["uniform", "skewed"])
+def test_bounds_of_a_mean_hold_and_say_something(bound, law):
+    rng, alpha, n, m = np.random.default_rng(1), 0.2, 40, 10
+    draw = (lambda size: rng.uniform(size=size)) if law == "uniform" else (lambda size: rng.beta(0.3, 3, size=size))
+    hits, bounds = 0, []
+    for _ in range(300):
+        b = bound(draw(n), m, alpha, 1.0)
+        bounds.append(b)
+        hits += bool(draw(m).mean() <= b)
+    assert hits >= binom.ppf(0.0005, 300, 1 - alpha)
+    assert np.mean(bounds) < 0.97
+
+
+def test_plain_conformal_breaks_the_promise_for_batches_and_this_keeps_it():
+    rng, n, m, share, alpha, draws = np.random.default_rng(2), 200, 50, 0.9, 0.1, 1500
+    z, kept = ceil(share * m), {"batch": 0, "plain": 0}
+    for _ in range(draws):
+        old, new = rng.normal(size=n), rng.normal(size=m)
+        kept["batch"] += bool((new <= _ranks.quantile_bound(old, m, z, alpha)).sum() >= z)
+        kept["plain"] += bool((new <= np.sort(old)[ceil(share * (n + 1)) - 1]).sum() >= z)
+    exact = float(np.cumsum(_ranks.pmf_of_one(n, m, z))[_ranks.quantile_of_one(n, m, z, alpha) - 1])
+    assert exact >= 1 - alpha
+    assert within(kept["batch"], draws, exact)
+    assert kept["plain"] / draws < 0.75
+
+
+@cache
+def on_a_classifier():
+    data = sample("digits")
+    _, base = fit("classifier", data, epochs=3, width=4)
+    return data, base, *fit("batch_pi", data, on=base)
+
+
+def test_sets_on_a_weak_classifier_hold_the_truth_and_are_not_everything():
+    data, _, method, found = on_a_classifier()
+    made, test = found["predictions-sets"], data.splits == "test"
+    hit = made.sets[test, data.labels[test]]
+    assert hit.mean() >= 0.87
+    assert 1 <= made.sets[test].sum(1).mean() < 6
+    assert "20 new cases" in made.promise
+    assert method.threshold >= method.naive
+
+
+def test_too_few_calibration_cases_give_whole_sets_and_say_so():
+    data, base, *_ = on_a_classifier()
+    _, found = fit("batch_pi", data, on=base, batch=100, share=0.99, certainty=0.999)
+    made = found["predictions-sets"]
+    assert made.sets.all()
+    assert "too few" in made.promise
+
+
+def test_a_model_that_predicts_nothing_is_refused():
+    data = sample("digits")
+    _, base = fit("pca", data)
+    assert any(isinstance(a, Model) for a in base.values())
+    with pytest.raises(UserError, match="predicts no classes"):
+        fit("batch_pi", data, on=base)
