@@ -63,6 +63,8 @@ def fit_and_apply(
     check_inputs(data)
     began = time.monotonic()
     method = kind(params)
+    if method.watched:
+        run.watch = watch(method, data)
     with run.seeded():
         phase("learning")
         try:
@@ -81,6 +83,42 @@ def fit_and_apply(
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
+
+
+def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[str, float]]:
+    """A look at `method` in training: the measures that declare `along_training`, on its embedding of `most` training rows, always the same.
+
+    Networks are in evaluation mode meanwhile and no generator is drawn from, so what is learned is the same with and without.
+    """
+    from core.artifacts import Embedding
+    from core.registry import measures
+
+    train = data.part("train")
+    some = train.take(np.sort(np.random.default_rng(0).choice(len(train), min(most, len(train)), replace=False)))
+    asked = [m for m in measures().values() if m.along_training]
+    inputs: list[Any] = []
+
+    def look() -> dict[str, float]:
+        import torch
+
+        nets = method.nets()
+        training = [net.training for net in nets]
+        device = next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+        if not inputs:
+            inputs.append(torch.from_numpy(some.inputs()).to(device))
+        for net in nets:
+            net.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            z = method.embed(inputs[0]).float().cpu().numpy()  # type: ignore[attr-defined]
+        for net, mode in zip(nets, training):
+            net.train(mode)
+        if not np.isfinite(z).all():
+            return {}  # the loss will say so in a moment
+        embedding = Embedding(rows=some.rows, z=z)
+        found = [m for one in asked if one.declines(some, embedding) is None for m in one.compute(some, embedding, rng=np.random.default_rng(0))]
+        return {m.name: m.value for m in found if m.value is not None}
+
+    return look
 
 
 def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float) -> MadeBy:

@@ -27,6 +27,7 @@ class Measure(ABC):
     labels: ClassVar[bool] = False  # needs a label column
     masks: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
+    along_training: ClassVar[bool] = False  # also computed on a few hundred training rows while a method trains; takes one Embedding then
     help: ClassVar[str] = ""  # one plain sentence: what it says and which way is better
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:

@@ -73,6 +73,8 @@ class Method(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
     least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
+    watched: ClassVar[bool] = False  # `embed` works while `fit` trains, so measures may look along the way
+
     Params: ClassVar[type[BaseParams]] = BaseParams
 
     def __init__(self, params: BaseModel | None = None) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from core.data.dataset import Dataset
 
+LOOKS = 10  # times a training is watched
 MEMORY_LIMIT = 2 << 30  # bytes of float32 inputs kept on the device; above it batches are read from disk
 
 
@@ -52,6 +53,8 @@ class Run:
     checkpoint_every: float = 30.0  # seconds
     chosen: np.ndarray | None = None
     cache: Path | None = None
+    watch: Callable[[], dict[str, float]] | None = None  # looked at ten times along the training, what it gives is reported; changes nothing
+
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -148,6 +151,8 @@ class Run:
             raise Cancelled
         if done % 10 == 0:
             self.check_loss(done)
+        if self.watch is not None and (done == 1 or done % max(1, self._total // LOOKS) == 0):
+            self.report_to(done, self._total, self.watch())
         if self.folder is not None and time.monotonic() - self._saved > self.checkpoint_every and done < self._total:
             self.checkpoint(done)
             self._saved = time.monotonic()

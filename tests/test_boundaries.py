@@ -40,8 +40,8 @@ def test_listing_methods_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("id", methods())
-def test_every_method_has_its_card(id):
+@pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
+def test_every_method_and_published_measure_has_its_card(id):
     found = card(id)
     assert found is not None
     assert tuple(found.sections) == HEADINGS

@@ -82,9 +82,22 @@ def _dots(table: dict[str, Any]) -> go.Figure:
 
 
 def measures(find: str) -> None:
-    """Measures with what they say."""
+    """Measures with what they say; those of the published systems have a card and figures of their own."""
     for id, one in registry.measures().items():
-        if find.lower() in f"{id} {one.title} {one.help}".lower():
-            number = f" · system {one.seed_number:02d}" if one.seed_number else ""
-            needs = ", ".join([*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])])
+        about = card(id)
+        if find.lower() not in " ".join([id, one.title, one.help, *(about.sections.values() if about else [])]).lower():
+            continue
+        number = f" · system {one.seed_number:02d} of the published ones" if one.seed_number else ""
+        needs = ", ".join([*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])])
+        if about is None:
             st.markdown(f"**{one.title}** · {id}{number}  \n{one.help}  \nNeeds {needs}.")
+            continue
+        with st.expander(f"**{one.title}** · {text.label(about.sections.get('Answers', ''), 110)}"):
+            left, right = st.columns([3, 2], gap="large")
+            with left:
+                for heading in HEADINGS:
+                    st.markdown(f"**{heading}.** {about.sections.get(heading, 'not stated')}")
+                st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
+                st.caption(f"On the command line: {text.label(id)}{number}. Needs {needs}.")
+            with right:
+                evidence(id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -9,7 +11,7 @@ import streamlit as st
 from app import text
 from app.palette import OKABE_ITO
 from app.state import Context
-from core.artifacts import Metrics
+from core.artifacts import Metric, Metrics
 from core.registry import measures
 
 TITLE = "Measured"
@@ -30,10 +32,33 @@ def show(artifact: Metrics, context: Context) -> None:
         figure.update_layout(height=90 + 26 * len({m.name for m in shares}), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
                              margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
         st.plotly_chart(figure, key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
+    _sweeps(metrics, artifact.slug, context)
     st.dataframe(table(artifact), hide_index=True, width="stretch")
     with st.expander("What do these mean?"):
         for one in measures().values():
             st.markdown(f"**{one.title}** · {one.help}")
+
+
+STEP = re.compile(r"^(.+) = ([-+.\d]+)$")  # a group such as "k = 10": the value of something that was varied
+
+
+def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
+    """Measures taken at several values of one quantity, as curves with their band."""
+    found: dict[tuple[str, str], list[tuple[float, Metric]]] = {}
+    for m in metrics:
+        if (step := STEP.match(m.group)) and m.value is not None:
+            found.setdefault((m.name, step[1]), []).append((float(step[2]), m))
+    for (name, varied), points in found.items():
+        if len(points) < 2:
+            continue
+        points.sort(key=lambda p: p[0])
+        x = [p[0] for p in points]
+        figure = go.Figure()
+        if all(m.low is not None for _, m in points):
+            figure.add_scatter(x=[*x, *x[::-1]], y=[*(m.high for _, m in points), *(m.low for _, m in points[::-1])], fill="toself", mode="none", fillcolor="rgba(86,180,233,.25)", hoverinfo="skip")
+        figure.add_scatter(x=x, y=[m.value for _, m in points], mode="lines+markers", line={"color": OKABE_ITO[1]})
+        figure.update_layout(height=240, showlegend=False, xaxis_title=text.chart(varied, 30), title={"text": text.chart(name, 60), "font": {"size": 14}}, margin={"t": 34, "b": 10})
+        st.plotly_chart(figure, key=context.key(f"sweep-{slug}-{name}"), config={"displayModeBar": False})
 
 
 def table(artifact: Metrics) -> pd.DataFrame:

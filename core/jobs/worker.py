@@ -26,7 +26,8 @@ class Reporter:
         self.ws, self.job = ws, job
         self.cancelled = threading.Event()
         self.began, self.before = time.time(), job.seconds
-        self._told, self._wrote, self._start = 0.0, 0.0, (0, time.time())
+        self._told, self._start = 0.0, (0, time.time())
+        self._wrote: dict[tuple[str, ...], float] = {}  # quantities that come together -> when they were written last
         self._phase = ""
         self._curve = open(ws.folder(job.id) / "scalars.jsonl", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
         threading.Thread(target=self._beat, daemon=True).start()
@@ -63,14 +64,14 @@ class Reporter:
         self._curve = open(path, "a", encoding="utf-8")  # noqa: SIM115
 
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
-        """A finished step of `total`; scalars may be 0-d tensors. Written at most ten times a second, and the last one always."""
+        """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written at most ten times a second, and the last one always."""
         now, last = time.time(), step >= total
         if self._start[0] == 0:
             self._start = (step, now)
             if self.job.resume:
                 self._cut(step)
-        if scalars and (now - self._wrote > 0.1 or last):
-            self._wrote = now
+        if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
+            self._wrote[tuple(scalars)] = now
             values = {k: float(v) for k, v in scalars.items()}
             self._curve.write(json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
             self._curve.flush()

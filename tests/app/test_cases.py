@@ -77,7 +77,7 @@ def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
     assert "no method" in refused("benchmark", "alchemy")
 
 
-@pytest.mark.parametrize("id", methods())
+@pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
 def test_every_method_has_a_benchmark_and_its_stored_result(id):
     from app.commands.evidence import benches
     from core.evidence import load

@@ -40,6 +40,7 @@ class VAE(Method):
     Params = VAEParams
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = TAKES
+    watched = True
 
     def make(self, classes: int) -> torch.nn.Module:
         raise NotImplementedError

@@ -42,6 +42,7 @@ class SwAV(Method):
     gives = (Model, Embedding, Clusters)
     tiny = {"epochs": 1, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 30}, "good": {"epochs": 100}, "thorough": {"epochs": 300, "width": 32}}
+    watched = True
     least_steps = 600
 
     class Params(BaseParams):

@@ -41,6 +41,7 @@ class Classifier(Method):
     gives = (Model, Embedding, Predictions)
     tiny = {"epochs": 3, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 15}, "good": {"epochs": 40}, "thorough": {"epochs": 150, "width": 32}}
+    watched = True
     least_steps = 300
 
     class Params(BaseParams):
