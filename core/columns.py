@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.artifacts import AnomalyMaps, Clusters, Predictions
+from core.artifacts import AnomalyMaps, Clusters, Embedding, Predictions
 from core.data.dataset import Dataset
 from core.store import notes
 from core.store.catalogue import Job
@@ -67,12 +67,20 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(Column(f"group found{suffix}", _spread(data, artifact.rows, np.array(words, dtype=object)), "category", "run"))
             elif isinstance(artifact, AnomalyMaps):
                 found.append(Column(f"unusualness{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+            elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
+                for axis in notes.features(ws, run.id).get(slug, []):
+                    found.append(Column(feature_column(artifact, axis), _spread(data, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))
             elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
                 best = artifact.prob.argmax(1)
                 said = np.array([artifact.classes[j] for j in best], dtype=object)
                 found.append(Column(f"predicted{suffix}", _spread(data, artifact.rows, said), "category", "run"))
                 found.append(Column(f"confidence{suffix}", _spread(data, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
     return found
+
+
+def feature_column(embedding: Embedding, axis: int) -> str:
+    """What the column of one feature of a sparse embedding is called."""
+    return embedding.axes[axis] if embedding.axes else f"feature {axis + 1}"
 
 
 def group_columns(ws: Workspace, data: Dataset) -> list[Column]:

@@ -19,6 +19,8 @@ def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
     """What a slider may reach: from the 0.5th to the 99.5th percentile of all cases, widened by a fifth; on the simplex 0 to 0.99."""
     if embedding.geometry == "simplex":
         return 0.0, 0.99
+    if embedding.geometry == "sparse":
+        return traversal.reach(embedding, axis)
     low, high = np.quantile(embedding.z[:, axis], [0.005, 0.995])
     room = 0.2 * (high - low) or 1.0
     return float(low - room), float(high + room)
@@ -33,6 +35,9 @@ def knobs(context: Context, row: int) -> None:
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
     effect = traverse.effects(str(context.ws.home), context.job.id)
     order = np.argsort(-effect, kind="stable")
+    asked = state.value("axis")  # a knob chosen on another page comes first
+    if isinstance(asked, int) and 0 <= asked < len(order):
+        order = np.concatenate([[asked], order[order != asked]])
     z0 = np.array(embedding.z[embedding.at(np.array([row]))[0]], dtype=np.float32)
     z = z0.copy()
     left, middle, right = st.columns([3, 4, 3])

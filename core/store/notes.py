@@ -75,3 +75,14 @@ def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
 
 def set_threshold(ws: Workspace, run: str, value: float, reason: str = "") -> None:
     write_json(ws.folder(run) / "threshold.json", {"value": float(value), "reason": " ".join(reason.split())[:200], "made": time.time()})
+
+
+def features(ws: Workspace, run: str) -> dict[str, list[int]]:
+    """Features of a run's sparse embeddings that the user wants as colours: slug -> axes, in the order chosen."""
+    return _read(ws.folder(run) / "features.json")
+
+
+def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
+    """Offer one feature as a colour from now on; the last eight are kept."""
+    chosen = features(ws, run)
+    write_json(ws.folder(run) / "features.json", chosen | {slug: [*(a for a in chosen.get(slug, []) if a != axis), axis][-8:]})
