@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -29,6 +31,8 @@ def show(artifact: Rationales, context: Context) -> None:
         for item in items:
             st.markdown(f"- {text.label(item['text'], 600)}")
         return
+    if artifact.kind == "spans" and all("start" in i for i in items):
+        _marked(context, int(artifact.rows[at]), items)
     order = sorted(items, key=lambda i: -abs(i["weight"]))[:15]
     weight = [float(i["weight"]) for i in order]
     figure = go.Figure(go.Bar(x=weight, y=[text.chart(i["text"], 40) for i in order], orientation="h", marker_color=[OKABE_ITO[0] if w > 0 else OKABE_ITO[1] for w in weight]))
@@ -37,6 +41,22 @@ def show(artifact: Rationales, context: Context) -> None:
     st.caption("Orange speaks for the result, blue against it.")
     if artifact.kind == "concepts":
         _sharing(artifact, context, [i["text"] for i in order])
+
+
+def _marked(context: Context, row: int, items: list[dict[str, Any]]) -> None:
+    """The text of the case with its weightiest words marked: orange speaks for the result, blue against it."""
+    words, parts, at = str(context.data.of(np.array([row])).texts[0])[:3000], [], 0
+    for item in sorted(items, key=lambda i: i["start"]):
+        if at <= item["start"] < item["end"] <= len(words):
+            colour = "orange" if item["weight"] > 0 else "blue"
+            parts += [_between(words[at : item["start"]]), f":{colour}-background[{text.label(words[item['start'] : item['end']], 80)}]"]
+            at = item["end"]
+    st.markdown("".join([*parts, _between(words[at:])]))
+
+
+def _between(words: str) -> str:
+    """Plain text between marks, its spaces at the ends kept."""
+    return (" " if words[:1].isspace() else "") + text.label(words, 3000) + (" " if words.strip() and words[-1:].isspace() else "")
 
 
 def _sharing(artifact: Rationales, context: Context, words: list[str]) -> None:
