@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.artifacts import Embedding, Metrics
+from core.artifacts import Embedding, Metrics, Model
 from core.columns import run_columns
 from core.data.dataset import Dataset
 from core.describe import run_json
@@ -57,6 +57,8 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
             target = folder / (slug if made.id == job.id else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}")
             shutil.copytree(ws.folder(made.id) / "artifacts" / slug, target)
             artifact = ws.artifact(made.id, slug)
+            if isinstance(artifact, Model) and artifact.receipt:
+                write_json(folder / "receipt.json", artifact.receipt)
             if isinstance(artifact, Metrics):
                 write_table(pd.DataFrame(artifact.table), folder, target.name)
             elif isinstance(artifact, Embedding):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
 
 from app import text
@@ -30,4 +32,7 @@ def show(artifact: Model, context: Context) -> None:
         st.markdown(f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)}  \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n"
                     f"**Classes:** {', '.join(text.label(c, 20) for c in artifact.classes[:12]) or 'none used'}  \n"
                     f"**Made:** {text.label(made.created)} · seed {made.seed} · {text.label(made.device)} · version {text.label(made.version)}")  # fmt: skip
+        if artifact.receipt:
+            st.download_button("Receipt", json.dumps(artifact.receipt, indent=1), "receipt.json", "application/json", icon=":material/receipt_long:", key=f"receipt_{made.run}",
+                               help="What was done to this model, on which cases, with which result. It is no proof and no certificate.")  # fmt: skip
         st.markdown("**Known failures:** not stated  \n**When to stop using it:** not stated")

@@ -26,6 +26,7 @@ class Model(Artifact):
     input_shape: list[int]
     classes: list[str] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
+    receipt: dict[str, Any] = field(default_factory=dict)  # what was done to it, for those who asked: plain json values
 
     def validate(self) -> None:
         super().validate()
@@ -59,7 +60,10 @@ class Model(Artifact):
         if kind is None:
             raise UserError(f"The method “{self.method}” that made this model is not installed here.")
         method = kind(kind.Params(**self.params))
-        method.restore(self.state)
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs
+            method.restore(self.state)
         method.to(device)
         return method
 

@@ -30,11 +30,11 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Predictions, Rationales
 from core.method import BaseParams, Method, Takes, param
 from core.methods.text import _sufo
-from core.methods.text._reader import Reader
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.methods.text._reader import Reader
     from core.run import Run
 
 STIMULI, MOMENTS = 200, 5  # fixed texts of train and of validation each; moments at which they are looked at
@@ -71,6 +71,8 @@ class SUFO(Method):
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
         from torch.nn import functional as F
+
+        from core.methods.text._reader import Reader
 
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.labels >= 0))
@@ -199,6 +201,8 @@ class SUFO(Method):
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
+        from core.methods.text._reader import Reader
+
         self.class_names, self.steps, self.paths, self.shares = list(state["class_names"]), list(state["steps"]), list(state["paths"]), list(state["shares"])
         self.grids = {k.partition(".")[2]: np.asarray(v) for k, v in state.items() if k.startswith("grid.")}
         self.outliers = _sufo.Outliers(*(np.asarray(state[f"o.{k}"]) for k in ("mean", "v", "middle", "inverse")))
