@@ -66,7 +66,7 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
                 found.append(Column(f"group found{suffix}", _spread(data, artifact.rows, np.array(words, dtype=object)), "category", "run"))
             elif isinstance(artifact, AnomalyMaps):
-                found.append(Column(f"unusualness{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+                found.append(Column(f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
             elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
                 for axis in notes.features(ws, run.id).get(slug, []):
                     found.append(Column(feature_column(artifact, axis), _spread(data, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))

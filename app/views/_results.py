@@ -9,6 +9,7 @@ from app.views import View, views_of
 from core.artifacts import Artifact
 
 OWN_PAGE = ("clusters", "anomaly", "attributions", "traverse", "images", "rationales")  # shown larger elsewhere
+SECOND = ("grid", "doubt")  # explain what others show
 LAST = ("metrics", "model")
 
 
@@ -17,7 +18,7 @@ def drawn(context: Context) -> list[tuple[str, Artifact, View]]:
     ws, run = context.ws, context.job.id
     given = {slug: ws.artifact(run, slug) for slug in ws.slugs(run)}
     found = [(slug, a, v) for slug, a in given.items() for v in views_of(a, context.data)]
-    return sorted(found, key=lambda f: (f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model"))
+    return sorted(found, key=lambda f: (f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model", f[2].id in SECOND))
 
 
 def show(context: Context) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from app import form, progress, shell, state, text
 from app.views import _cases
 from core import estimate
+from core.artifacts import AnomalyMaps
 from core.cards import card
 from core.data.dataset import Dataset
 from core.evidence import load
@@ -101,8 +102,10 @@ def _after(id: str) -> None:
         if (now := state.run()) is None or now.id != id:
             state.open_run(id)
             st.rerun()
-        given = {slug.partition("-")[0] for slug in state.workspace().slugs(id)}
-        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", "anomalymaps" in given),
+        slugs = state.workspace().slugs(id)
+        given = {slug.partition("-")[0] for slug in slugs}
+        scores = [state.workspace().artifact(id, slug) for slug in slugs if slug.startswith("anomalymaps")]
+        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", any(isinstance(a, AnomalyMaps) and a.shows != "doubt" for a in scores)),
                   ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)))  # fmt: skip
         for cell, (name, words, there) in zip(st.columns(4), sorted(wanted, key=lambda w: not w[2])):
             if there:

@@ -12,10 +12,16 @@ from app.state import Context
 from app.views._gallery import gallery, thumbs
 from core import pictures
 from core.artifacts import AnomalyMaps
+from core.data.dataset import Dataset
 from core.store import notes
 from core.truth import abnormal, rates
 
 TITLE = "Unusual cases"
+
+
+def fits(artifact: AnomalyMaps, data: Dataset) -> bool:
+    """Scores that speak of the case, not of the model's doubt."""
+    return artifact.shows != "doubt"
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

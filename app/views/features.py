@@ -81,7 +81,7 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
         for cell, (sign, rows, strength) in zip(st.columns(2) if len(ends) > 1 else [st.container()], ends):
             with cell:
                 mark, colour = ("+", AMBER) if sign > 0 else ("−", ACCENT)
-                st.caption(f"{mark} end · {_common(context.data, rows)}")
+                st.caption(f"**{mark} end** · {_common(context.data, rows)}")
                 _cases(context, rows, strength, f"{j}-{sign}", colour)
 
 
@@ -111,7 +111,7 @@ def _common(data: Dataset, rows: np.ndarray) -> str:
             best = max(set(there), key=there.count)
             whole = data.column(role)
             share = np.mean([str(v) == best for v in whole if v is not None]) if whole is not None else 0
-            words.append(f"{text.label(best, 24)} {there.count(best)} of {len(rows)} ({share:.0%} of all)")
+            words.append(f"{there.count(best)} of {len(rows)} are {text.label(best, 24)} ({share:.0%} of all cases are)")
     return "; ".join(words) or f"the {len(rows)} strongest cases"
 
 

@@ -20,16 +20,17 @@ TITLE = "Measured"
 def show(artifact: Metrics, context: Context) -> None:
     """Dots with 95 % intervals for shares between 0 and 1, then everything as a table."""
     metrics = list(artifact)
-    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and m.group == "all"]
+    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and not STEP.match(m.group)]
+    called = {id(m): m.name if m.group == "all" else f"{m.name} · {m.group}" for m in shares}
     if shares:
         figure = go.Figure()
         for i, split in enumerate(dict.fromkeys(m.split for m in shares)):
             part = [m for m in shares if m.split == split]
             figure.add_scatter(
-                x=[m.value for m in part], y=[text.chart(m.name, 44) for m in part], mode="markers", name=split, marker={"size": 10, "symbol": i, "color": OKABE_ITO[i]},
+                x=[m.value for m in part], y=[text.chart(called[id(m)], 60) for m in part], mode="markers", name=split, marker={"size": 10, "symbol": i, "color": OKABE_ITO[i]},
                 error_x={"type": "data", "symmetric": False, "array": [m.high - m.value for m in part], "arrayminus": [m.value - m.low for m in part]},
             )  # fmt: skip
-        figure.update_layout(height=90 + 26 * len({m.name for m in shares}), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
+        figure.update_layout(height=90 + 26 * len(set(called.values())), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
                              margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
         st.plotly_chart(figure, key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
     _sweeps(metrics, artifact.slug, context)

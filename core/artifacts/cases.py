@@ -14,7 +14,8 @@ from core.artifacts.base import Array, Artifact
 class AnomalyMaps(Artifact):
     """`score [n]` float32 and, where the method localises, `map [n,*spatial]` float32; higher = more abnormal, `unit` names the scale.
 
-    `threshold` was chosen on validation rows by the rule named in `rule`; NaN means none was.
+    `threshold` was chosen on validation rows by the rule named in `rule`; None = none was. `shows` "doubt": high where a model is of two minds
+    about its own answer, which says nothing about whether the case is abnormal, so no measure of abnormality takes it.
     """
 
     score: Array
@@ -23,6 +24,7 @@ class AnomalyMaps(Artifact):
     rule: str = ""
     unit: str = "score"
     pixel_threshold: float | None = None
+    shows: Literal["abnormality", "doubt"] = "abnormality"
 
     per_row = ("score", "map")
 

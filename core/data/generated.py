@@ -78,6 +78,35 @@ def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
     return Dataset("nuclei", "image", table, samples, np.stack(masks).astype(np.uint8), roles, input_range=(0, 255), card=card)
 
 
+def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
+    """Oval lesions in two channels, as two scanners would show them: scanner B has another gamma, a bias field and its second channel inverted."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    images, masks, lines = [], [], []
+    for i in range(n):
+        mask, other = np.zeros((side, side), bool), np.zeros((side, side), bool)
+        for into, count in ((mask, rng.integers(1, 4)), (other, rng.integers(1, 3))):  # the others look alike in the first channel only
+            for _ in range(int(count)):
+                (cy, cx), a, b, turn = rng.uniform(6, side - 6, 2), rng.uniform(3, 8), rng.uniform(3, 8), rng.uniform(0, np.pi)
+                u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+                into |= np.hypot(u / a, v / b) < 1
+        other &= ~mask
+        texture = 0.08 * gaussian_filter(rng.normal(0, 2, (2, side, side)), (0, 2, 2))
+        image = 0.3 + texture + np.stack([0.4 * mask + 0.15 * other, 0.1 * (mask + other)])
+        if i % 2:
+            light = 0.15 * (rng.uniform(-1, 1) * x + rng.uniform(-1, 1) * y) / side
+            image = np.clip(image, 0, 1) ** 0.6
+            image = np.stack([image[0], 1 - image[1]]) + light
+        images.append(np.clip(image + rng.normal(0, 0.03, image.shape), 0, 1))
+        masks.append(mask)
+        lines.append({"file": f"slice{i:03d}.png", "scanner": "B" if i % 2 else "A"})
+    table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "scanner"})
+    card = _card("Made-up lesions in two channels from two made-up scanners.", rule)
+    return Dataset("lesions", "image", table, (np.stack(images) * 255).round().astype(np.uint8), np.stack(masks).astype(np.uint8), roles, input_range=(0, 255), card=card)
+
+
 def beats(records: int = 12, each: int = 40, seed: int = 9) -> Dataset:
     """Heart beats as two leads of 128 samples at 180 Hz, in mV: normal (N), atrial premature (A: early, small P wave), ventricular (V: wide, no P)."""
     rng, t = np.random.default_rng(seed), np.arange(128) / 180 - 0.3
@@ -142,7 +171,7 @@ def genomes(n: int = 180, length: int = 1500, seed: int = 13) -> Dataset:
     return Dataset("genomes", "sequence", table, roles=roles, card=_card("Made-up genomes of four countries on two continents.", rule))
 
 
-def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17) -> Dataset:
+def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17, sway: float = 3) -> Dataset:
     """Beating discs: one clip a patient in which a bright chamber shrinks, grows and drifts beside a decoy; every frame with its outline."""
     from scipy.ndimage import gaussian_filter
 
@@ -151,7 +180,7 @@ def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17) -
     images, masks, lines = [], [], []
     for p in range(patients):
         cy, cx = side / 2 + rng.uniform(-4, 4, 2)
-        size, beat, phase, drift = rng.uniform(7, 10), rng.uniform(0.2, 0.35), rng.uniform(0, 6.28), rng.uniform(-3, 3, 2)
+        size, beat, phase, drift = rng.uniform(7, 10), rng.uniform(0.2, 0.35), rng.uniform(0, 6.28), rng.uniform(-sway, sway, 2)
         decoy, texture = rng.uniform(8, side - 8, 2), gaussian_filter(rng.normal(0, 1, (side, side)), 2) * 0.25
         for k in range(frames):
             turn = 2 * np.pi * k / frames + phase
@@ -169,6 +198,29 @@ def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17) -
     return Dataset("cine", "image", table, samples, np.stack(masks).astype(np.uint8), roles, input_range=(0, 255), card=card)
 
 
+def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
+    """Six laboratory markers from two clinics: the same kinds of patients, but the east clinic's device scales, mixes and offsets the markers.
+
+    The device acts as x -> x M + m with M symmetric and positive, so that the optimal linear transport between the clinics undoes it exactly.
+    """
+    rng, d = np.random.default_rng(seed), 6
+    ill = np.arange(n) // 2 % 2
+    x = rng.normal(size=(n, d))
+    x[:, 0] += np.where(ill, 1.3, -1.3)
+    east = np.arange(n) % 2 == 1
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    device = turn @ np.diag([0.3, 0.5, 0.8, 1.2, 2.0, 3.0]) @ turn.T
+    x[east] = x[east] @ device + np.array([3.0, -1.5, 1.0, 0.0, -2.0, 0.5])
+    names = [f"marker {j + 1}" for j in range(d)]
+    table = pd.DataFrame(x.round(4), columns=names)
+    table.insert(0, "clinic", np.where(east, "east", "west"))
+    table.insert(0, "state", np.where(ill, "ill", "well"))
+    table, roles, rule = add_split(table, {"label": "state", "domain": "clinic"})
+    card = _card("Made-up markers from two clinics whose devices read differently.", rule)
+    return Dataset("two-clinics", "table", table, x.round(4).astype(np.float32), roles=roles, features=tuple(names), card=card)
+
+
 GENERATED: dict[str, Callable[[], Dataset]] = {
-    "two-sites": two_sites, "shifted-sites": shifted_sites, "nuclei": nuclei, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
+    "two-sites": two_sites, "shifted-sites": shifted_sites, "nuclei": nuclei, "lesions": lesions, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
+    "two-clinics": two_clinics,
 }  # fmt: skip

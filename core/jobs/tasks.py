@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Model
+from core.artifacts import Artifact, Embedding, Metrics, Model
 from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
 from core.method import check_params
@@ -52,10 +52,9 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
-    metrics = measure(data, given, None, job.seed)
-    metrics.made_by = artifacts[0].made_by
-    metrics.name = ""
-    keep(ws.folder(job.id), [*artifacts, metrics])
+    own = [m for a in artifacts if isinstance(a, Metrics) for m in a]  # what the method measured itself stands first in the one table
+    metrics = Metrics.of([*own, *measure(data, given, None, job.seed)], data.rows, made_by=artifacts[0].made_by)
+    keep(ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics])
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:

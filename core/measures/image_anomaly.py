@@ -30,6 +30,9 @@ class ImageAnomaly(Measure):
     help = "AUROC: how often an abnormal case scores above a normal one (0.5 is chance). AP: how clean the top of the list is (chance is the share of abnormal cases)."
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
+        (maps,) = artifacts
+        if isinstance(maps, AnomalyMaps) and maps.shows == "doubt":
+            return "these scores show where the model doubts, not what is unusual"
         truth, why = abnormal(data)
         return why if truth is None else None
 

@@ -74,6 +74,8 @@ class PixelAnomaly(Measure):
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         (maps,) = artifacts
         assert isinstance(maps, AnomalyMaps)
+        if maps.shows == "doubt":
+            return "these maps show where the model doubts, not what is unusual"
         if maps.map is None or maps.map.shape[1:] != data.masks.shape[1:]:
             return "the heatmaps do not have the masks' size"
         return None

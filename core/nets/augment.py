@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -39,3 +40,23 @@ def views(shape: tuple[int, ...], strength: float = 1.0, flip: bool = False, cro
     steps.append(K.RandomGaussianNoise(std=0.05 * strength, p=0.3))
     made = K.AugmentationSequential(*steps, data_keys=["input"])
     return lambda x: made(x).clamp(0, 1)
+
+
+def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Random crops of pictures x [b,C,H,W] and their masks y [b,H,W], `side` pixels or the whole (0, or smaller pictures), turned by quarters and
+    mirrored; every third lies around a marked pixel, since what is marked may be rare. It draws from torch's global generator."""
+    h, w = ((min(side, s) if side else s) for s in y.shape[1:])
+    xs, ys = [], []
+    for k in range(len(x)):
+        top, left = (int(torch.randint(s - c + 1, ())) for s, c in ((y.shape[1], h), (y.shape[2], w)))
+        marked = y[k].nonzero() if torch.rand(()) < 1 / 3 else y.new_zeros(0, 2)
+        if len(marked):
+            at = marked[int(torch.randint(len(marked), ()))].tolist()
+            top, left = (min(max(p - int(torch.randint(c, ())), 0), s - c) for p, c, s in zip(at, (h, w), y.shape[1:]))
+        own, mask = x[k, :, top : top + h, left : left + w], y[k, top : top + h, left : left + w]
+        turn, mirror = int(torch.randint(4, ())), bool(torch.rand(()) < 0.5)
+        turn = turn if h == w else 2 * (turn % 2)
+        own, mask = own.rot90(turn, (1, 2)), mask.rot90(turn, (0, 1))
+        xs.append(own.flip(2) if mirror else own)
+        ys.append(mask.flip(1) if mirror else mask)
+    return torch.stack(xs), torch.stack(ys)

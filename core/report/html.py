@@ -127,7 +127,7 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
         if isinstance(a, Clusters) and embedding is not None:
             names = {int(j): notes.cluster_names(ws, job.id).get(int(j), a.name_of(int(j))) for j in np.unique(a.label)}
             yield _shown("The groups", figures.clusters_figure(data, embedding, a, names), "The largest groups; each line shows the cases nearest to the group's middle.")
-        if isinstance(a, AnomalyMaps):
+        if isinstance(a, AnomalyMaps) and a.shows != "doubt":
             yield from _unusual(ws, job, data, a)
         if isinstance(a, Metrics) and (png := figures.metrics_figure(a)) is not None:
             yield _shown("The figures", png, "Measured values with their 95 % intervals.")

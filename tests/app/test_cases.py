@@ -96,3 +96,11 @@ def test_the_plain_classifier_predicts_held_out_digits(home):
     assert isinstance(found, Predictions)
     test = data.splits == "test"
     assert (found.prob[test].argmax(1) == data.labels[test]).mean() > 0.9
+
+
+def test_what_a_method_measures_itself_stands_in_the_run_beside_the_measures(home):
+    base = told("train", "digits", "classifier", "-p", "epochs=2")["run"]
+    run = told("train", "digits", "label_agnostic_forgetting", "--on", base, "--chosen", "digit=3", "-p", "epochs=1", "-p", "compare=false", "-p", "model_epochs=1")["run"]
+    found = {(m.name, m.group) for m in home.artifact(run, "metrics")}
+    assert ("accuracy, cases to forget", "unlearned") in found
+    assert any(name == "predicted class accuracy" for name, _ in found)

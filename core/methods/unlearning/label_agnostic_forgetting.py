@@ -30,7 +30,6 @@ import numpy as np
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.errors import UserError
 from core.method import BaseParams, Method, Takes, param
-
 from core.run import Run
 from core.store.state import nested, taken
 

@@ -1,0 +1,106 @@
+"""How well outlines cover what was marked: Dice and intersection over union of each held-out case, objects by size, and false alarms.
+
+Dice and IoU are means over the cases in which something is marked; a case without any mark has no Dice, and counts among the false alarms if
+anything was outlined there. Objects are the connected parts (8 neighbours) of the mark; what was outlined belongs to the nearest of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import Artifact, Metric, Predictions
+from core.measure import Measure, bootstrap, mean_of
+from core.measuring import held_out
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+
+
+def overlap(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(Dice [n], IoU [n]) of bool masks [n,*spatial]; NaN where the truth is empty."""
+    axes = tuple(range(1, truth.ndim))
+    both, one, other = (said & truth).sum(axes), said.sum(axes), truth.sum(axes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(other > 0, 2 * both / (one + other), np.nan), np.where(other > 0, both / (one + other - both), np.nan)
+
+
+def objects(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance transform, O(pixels)."""
+    from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
+
+    parts, k = label(truth, generate_binary_structure(truth.ndim, truth.ndim))
+    if not k:
+        return np.zeros(0, int), np.zeros(0)
+    nearest = distance_transform_edt(~truth, return_distances=False, return_indices=True)
+    home = parts[tuple(nearest)]
+    area, one = (np.bincount(a.ravel(), minlength=k + 1)[1:] for a in (parts, home * said))
+    both = np.bincount((parts * (said & truth)).ravel(), minlength=k + 1)[1:]
+    return area, 2 * both / (one + area)
+
+
+def foreground(said: Predictions) -> np.ndarray:
+    """bool [n,*spatial]: pixels whose likeliest class is not the first, the background."""
+    assert said.prob is not None
+    return np.asarray(said.prob).argmax(1) > 0
+
+
+class Segmentation(Measure):
+    id = "segmentation"
+    title = "Outlines"
+    takes = (Predictions,)
+    masks = True
+    help = "Dice and IoU: how much of outline and truth overlap (1 = the same), mean over cases with something marked; small objects by themselves."
+
+    def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
+        (said,) = artifacts
+        assert isinstance(said, Predictions)
+        if said.prob is None or said.prob.ndim < 4:
+            return "these predictions are no outlines"
+        if said.prob.shape[2:] != data.masks.shape[1:]:
+            return "the outlines do not have the masks' size"
+        return None
+
+    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+        (said,) = artifacts
+        assert isinstance(said, Predictions)
+        assert said.prob is not None
+        known = data.of(said.rows[data.of(said.rows).outlined])
+        if not len(known):
+            return [Metric("Dice", None, note="no case has the truth outlined")]
+        part, at = held_out(known, known.rows)
+        known = known.take(at)
+        groups = known.groups.astype(str) if known.groups is not None else None
+        positions, dice, iou, empty, sizes, each, owner = said.at(known.rows), [], [], [], [], [], []
+        for i in range(0, len(known), 64):  # the masks of many cases at once would not fit
+            chunk = slice(i, min(i + 64, len(known)))
+            made = np.asarray(said.prob[positions[chunk]]).argmax(1) > 0
+            truth = known.mask(np.arange(chunk.start, chunk.stop))
+            d, o = overlap(made, truth)
+            dice.append(d)
+            iou.append(o)
+            empty.append(np.where(np.isnan(d), made.any(tuple(range(1, made.ndim))), np.nan))
+            for k in range(len(made)):
+                area, one = objects(made[k], truth[k])
+                sizes.append(area)
+                each.append(one)
+                owner.append(np.full(len(area), i + k))
+        found = []
+        for name, values, better in (("Dice", dice, True), ("IoU", iou, True), ("unmarked cases with an outline", empty, False)):
+            v = np.concatenate(values)
+            there = np.isfinite(v)
+            if there.any():
+                low, high = bootstrap(mean_of(v[there]), int(there.sum()), rng, groups[there] if groups is not None else None, 300)
+                found.append(Metric(name, float(v[there].mean()), low, high, part, n=int(there.sum()), higher_is_better=better))
+        area, one, home = np.concatenate(sizes), np.concatenate(each), np.concatenate(owner)
+        if len(area) >= 15:
+            edges = np.quantile(area, [1 / 3, 2 / 3])
+            third = np.searchsorted(edges, area, side="left")
+            for j, name in enumerate(("small", "middle", "large")):
+                own = third == j
+                if own.sum() >= 5:
+                    kin = groups[home[own]] if groups is not None else home[own].astype(str)
+                    note = f"the {name} third: {area[own].min():,} to {area[own].max():,} pixels"
+                    found.append(Metric(f"Dice of {name} objects", float(one[own].mean()), *bootstrap(mean_of(one[own]), int(own.sum()), rng, kin, 300), part, n=int(own.sum()), note=note))
+        return found

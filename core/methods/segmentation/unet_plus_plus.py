@@ -1,0 +1,217 @@
+"""UNet++: outlines what is marked, with nested skips, a head at each depth, and the depth that suffices chosen afterwards.
+
+Objective
+    Cross-entropy + (1 - soft Dice of the marked pixels) at each of the four heads, summed with equal weights (deep supervision).
+
+Cost
+    About twice the multiplications of a U-Net of the same width; 80 s for 400 steps of eight 96 x 96 crops on two cores at width 8.
+
+Differences from the paper
+    MONAI's network, batch normalisation, transposed convolutions; width 8 to 128 instead of 32 to 512; AdamW with a cosine schedule, crops that
+    are turned and mirrored, every third around a marked pixel. The head used is the shallowest whose Dice on validation is within `slack` of the best.
+
+Reference
+    Zhou, Siddiquee, Tajbakhsh, Liang, UNet++: redesigning skip connections to exploit multiscale features in image segmentation, IEEE TMI 2020.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
+from core.measure import bootstrap, mean_of
+from core.measures.segmentation import overlap
+from core.measuring import held_out
+from core.method import BaseParams, Method, Takes, param
+from core.store.state import nested, taken
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.dataset import Dataset
+    from core.run import Run
+
+MOST = 4 << 30  # bytes of probabilities given
+FEW = 16  # pictures at a time when describing
+
+
+class UNetPlusPlusMethod(Method):
+    id = "unet_plus_plus"
+    title = "Outlines (UNet++)"
+    seed_number = 71
+    net: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
+    takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
+    gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
+    tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
+    presets = {"quick look": {"epochs": 30}, "good": {"epochs": 120, "width": 16}, "thorough": {"epochs": 400, "width": 32, "crop": 0}}
+    least_steps = 400
+
+    class Params(BaseParams):
+        epochs: int = param(30, "Passes over the outlined training pictures.", ge=1, le=20000)
+        batch_size: int = param(8, "Crops per step.", ge=2, le=512)
+        learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
+        width: int = param(8, "Channels of the first row; each row below has twice as many.", ge=2, le=128)
+        crop: int = param(96, "Side of the crops learned from; 0 = whole pictures.", unit="pixels", ge=0, le=4096)
+        level: int = param(0, "Depth of the head used, 1 (fast) to 4; 0 = the shallowest that suffices on validation.", ge=0, le=4)
+        deep_supervision: bool = param(True, "Teach every head; without it only the deepest can be used.", advanced=True)
+        slack: float = param(0.005, "How much Dice on validation may be given up for a shallower head.", ge=0, le=0.5, advanced=True)
+        network: Literal["nested", "plain"] = param("nested", "“plain” is an ordinary U-Net of as many parameters, for comparison.", advanced=True)
+
+    def declines(self, data: Dataset) -> str | None:
+        if 8 * len(data) * int(np.prod(data.shape[1:])) > MOST:
+            return f"The outlines of {len(data):,} pictures of this size would need more than {MOST >> 30} GB; bring fewer or smaller ones."
+        train = data.part("train")
+        train = train.take(np.flatnonzero(train.outlined))
+        if not any(train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)):  # ends at the first mark
+            return "In no training picture anything is marked, so there is nothing to learn from; check the masks, or which cases are for training."
+        return None
+
+    def make(self) -> torch.nn.Module:
+        from core.nets.unetpp import PlainUNet, UNetPlusPlus
+
+        return (UNetPlusPlus if self.params.network == "nested" else PlainUNet)(self.channels, self.params.width)
+
+    # -- training -------------------------------------------------------------------------------------------------------------------
+    def fit(self, data: Dataset, run: Run) -> None:
+        import torch
+        from monai.losses import DiceCELoss
+
+        from core.nets.augment import crops
+
+        p, train = self.params, data.part("train")
+        train = train.take(np.flatnonzero(train.outlined))
+        truth = torch.from_numpy(train.mask())
+        self.channels = data.shape[0]
+        self.net = self.make()
+        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=1e-4)
+        net = run.setup(self.net, optimiser)
+        loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        size = min(len(train), p.batch_size)
+        steps = p.epochs * max(1, len(train) // size)
+        for batch in run.batches(train, size, p.epochs, drop_last=True):
+            for group in optimiser.param_groups:
+                group["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            x, y = crops(batch.x, truth[torch.from_numpy(batch.at)].to(run.where), p.crop)
+            heads = net(padded(x))
+            taught = heads if p.deep_supervision else heads[-1:]
+            y = y[:, None].float()
+            losses = torch.stack([loss_of(h[..., : x.shape[2], : x.shape[3]].float(), y) for h in taught])
+            run.step(losses.sum(), clip=5.0)
+            run.report(batch.step, loss=losses.mean(), **{"loss of the deepest head": losses[-1]})
+        self.net.eval()
+        self.level = p.level or self._enough(data, run)
+        self.level = min(self.level, self.net.depths)
+
+    def _enough(self, data: Dataset, run: Run) -> int:
+        """The shallowest head whose mean Dice on outlined validation pictures is within `slack` of the best; the deepest where there are none."""
+        val = data.part("val")
+        val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
+        if not len(val) or not self.params.deep_supervision or self.net.depths == 1:
+            return int(self.net.depths)
+        dice = np.nan_to_num(np.array([np.nanmean(d) if np.isfinite(d).any() else np.nan for d in self._dice(val, run).T]))
+        return int(np.flatnonzero(dice >= dice.max() - self.params.slack)[0]) + 1
+
+    def _dice(self, data: Dataset, run: Run) -> np.ndarray:
+        """Dice [n, heads] of these rows; NaN where nothing is marked."""
+        import torch
+
+        found = []
+        with torch.no_grad():
+            for i in range(0, len(data), FEW):
+                run.check()
+                part = data.take(np.arange(i, min(i + FEW, len(data))))
+                prob, truth = self.heads(torch.from_numpy(part.inputs()).to(run.where)), part.mask()
+                found.append(np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1))
+        return np.concatenate(found)
+
+    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        self.to(run.where)
+
+        def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            prob = self.heads(x)
+            doubt = prob[:, :, 1].std(0, unbiased=False)
+            return self.embed(x), prob[self.level - 1], doubt, doubt.flatten(1).mean(1)
+
+        z, prob, doubt, score = run.map(described, data, size=FEW)
+        yield self.model(data)
+        yield Embedding(rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture")
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+        if self.net.depths > 1 and self.params.deep_supervision:
+            yield AnomalyMaps(rows=data.rows, name="disagreement", score=score, map=doubt, unit="spread of the four heads’ probabilities", shows="doubt")
+        yield Metrics.of(self.figures(data, run), data.rows)
+
+    def figures(self, data: Dataset, run: Run) -> list[Metric]:
+        """Dice of held-out outlined cases, cost and time of one picture at every depth."""
+        known = data.take(np.flatnonzero(data.outlined))
+        found = [Metric("depth used", float(self.level), higher_is_better=None, note="1 is the fastest, 4 the deepest")]
+        if not len(known):
+            return found
+        part, at = held_out(known, known.rows)
+        shown = known.take(at)
+        dice = self._dice(shown, run)
+        marked = np.isfinite(dice).all(1)
+        groups = shown.groups[marked].astype(str) if shown.groups is not None else None
+        for j, one in enumerate(dice[marked].T):
+            if len(one):
+                found.append(Metric("Dice", float(one.mean()), *bootstrap(mean_of(one), len(one), run.rng, groups, 300), part, f"depth = {j + 1}", len(one)))
+        for depth, (cost, seconds) in enumerate(self.costs(shown, run), 1):
+            found.append(Metric("million multiplications a picture", cost / 1e6, split=part, group=f"depth = {depth}", n=1, higher_is_better=False))
+            found.append(Metric("milliseconds a picture", 1000 * seconds, split=part, group=f"depth = {depth}", n=1, higher_is_better=False, note=f"on {run.where}"))
+        return found
+
+    def costs(self, data: Dataset, run: Run, repeats: int = 3) -> list[tuple[float, float]]:
+        """(multiplications, least seconds of `repeats`) of the network cut back to each depth, for one picture."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        x, found = padded(torch.from_numpy(data.inputs(np.arange(1))).to(run.where)), []
+        with torch.no_grad():
+            for depth in range(1, self.net.depths + 1):
+                with FlopCounterMode(display=False) as counter:
+                    self.net(x, depth)
+                taken_ = []
+                for _ in range(repeats):
+                    began = time.perf_counter()
+                    float(self.net(x, depth)[-1].sum())
+                    taken_.append(time.perf_counter() - began)
+                found.append((counter.get_total_flops() / 2, min(taken_)))
+        return found
+
+    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    class_names = ("background", "marked")
+
+    def heads(self, x: torch.Tensor, depth: int = 4) -> torch.Tensor:
+        """Probabilities [heads,b,2,H,W] of the network cut back to `depth`."""
+        import torch
+
+        made = self.net(padded(x), depth)
+        return torch.stack([h[..., : x.shape[2], : x.shape[3]].float().softmax(1) for h in made])
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.embed(padded(x))
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return self.heads(x, self.level)[-1]
+
+    def state(self) -> dict[str, Any]:
+        return {**nested("net", self.net.state_dict()), "channels": self.channels, "level": self.level}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.channels, self.level = int(state["channels"]), int(state["level"])
+        self.net = self.make()
+        self.net.load_state_dict(taken("net", state))
+        self.net.eval()
+
+
+def padded(x: torch.Tensor) -> torch.Tensor:
+    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of 16 (and at least 32)."""
+    from torch.nn import functional as F
+
+    down, right = (max(32, -(-s // 16) * 16) - s for s in x.shape[2:])
+    return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x

@@ -1,0 +1,66 @@
+"""Networks that outline: UNet++ that can be cut back to any of its depths, and a plain U-Net of as many parameters (both from MONAI)."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
+from torch import Tensor
+
+DEPTH = 4
+
+
+class UNetPlusPlus(BasicUNetPlusPlus):
+    """x [b,C,H,W], sides multiples of 16 -> logits [b,2,H,W] of the heads X^{0,1} .. X^{0,depth}, each from the nodes i + j <= its depth alone."""
+
+    depths = DEPTH
+
+    def __init__(self, channels: int, width: int) -> None:
+        w = width
+        super().__init__(spatial_dims=2, in_channels=channels, out_channels=2, features=(w, 2 * w, 4 * w, 8 * w, 16 * w, w), norm="batch")
+
+    def encode(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:
+        """X^{0,0} .. X^{depth,0}: nothing deeper is computed."""
+        nodes = [self.conv_0_0(x)]
+        for i in range(1, depth + 1):
+            nodes.append(getattr(self, f"conv_{i}_0")(nodes[-1]))
+        return nodes
+
+    def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:  # type: ignore[override]
+        rows = [[node] for node in self.encode(x, depth)]
+        for j in range(1, depth + 1):
+            for i in range(depth - j + 1):
+                rows[i].append(getattr(self, f"upcat_{i}_{j}")(rows[i + 1][j - 1], torch.cat(rows[i], 1)))
+        return [getattr(self, f"final_conv_0_{j}")(rows[0][j]) for j in range(1, depth + 1)]
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(x)[-1].mean((2, 3))
+
+
+class PlainUNet(BasicUNet):
+    """The yardstick: one head, plain skips, the width whose number of parameters is nearest to that of a UNet++ of `width`."""
+
+    depths = 1
+
+    def __init__(self, channels: int, width: int) -> None:
+        with torch.device("meta"):
+            wanted = size(UNetPlusPlus(channels, width))
+            own = min(range(width, 2 * width + 1), key=lambda w: abs(size(BasicUNet(2, channels, 2, features(w), norm="batch")) - wanted))
+        super().__init__(2, channels, 2, features(own), norm="batch")
+
+    def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:  # type: ignore[override]
+        return [super().forward(x)]
+
+    def embed(self, x: Tensor) -> Tensor:
+        x = self.conv_0(x)
+        for down in (self.down_1, self.down_2, self.down_3, self.down_4):
+            x = down(x)
+        return x.mean((2, 3))
+
+
+def features(w: int) -> tuple[int, ...]:
+    return w, 2 * w, 4 * w, 8 * w, 16 * w, w
+
+
+def size(net: torch.nn.Module) -> int:
+    """How many parameters it has."""
+    return sum(q.numel() for q in net.parameters())

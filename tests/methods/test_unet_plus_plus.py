@@ -1,0 +1,195 @@
+"""UNet++: the graph, pruning that changes nothing, what deep supervision buys, and refusals."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from core.artifacts import Predictions
+from core.data.generated import nuclei
+from core.errors import UserError
+from core.measures.segmentation import Segmentation, objects, overlap
+from core.method import why_not
+from core.nets.augment import crops
+from core.nets.unetpp import PlainUNet, UNetPlusPlus, size
+from core.registry import methods
+from tests.methods._fit import fit, sample
+
+FITS = {}
+
+
+def small():
+    return FITS.setdefault("data", nuclei(150, 48, seed=1))
+
+
+def fitted(**params):
+    key = tuple(sorted(params.items()))
+    if key not in FITS:
+        FITS[key] = fit("unet_plus_plus", small(), epochs=20, width=4, crop=0, **params)
+    return FITS[key]
+
+
+def dice(made):
+    return {int(m.group[-1]): m.value for m in made["metrics"] if m.name == "Dice"}
+
+
+def of_small_objects(made):
+    found = {m.name: m.value for m in Segmentation().compute(small(), made["predictions"], rng=np.random.default_rng(0))}
+    return found["Dice of small objects"]
+
+
+def test_every_node_takes_all_nodes_before_it_and_the_one_below():
+    net, f = UNetPlusPlus(1, 4), (4, 8, 16, 32)
+    nodes = [(i, j) for j in range(1, 5) for i in range(5 - j)]
+    assert len(nodes) == 10
+    for i, j in nodes:
+        first = next(m for m in getattr(net, f"upcat_{i}_{j}").convs.modules() if isinstance(m, torch.nn.Conv2d))
+        assert first.in_channels == j * f[i] + (f[i] if i else f[1])  # the network of MONAI does not halve the channels that come up into the first row
+        assert first.out_channels == f[i]
+
+
+def test_the_deepest_head_teaches_every_node_and_every_skip():
+    net = UNetPlusPlus(1, 2)
+    net(torch.randn(2, 1, 32, 32))[-1].square().sum().backward()
+    still = [name for name, q in net.named_parameters() if q.grad is None or not q.grad.abs().sum() > 0]
+    biases = [name for name in still if name.endswith("conv.bias")]  # a shift before batch normalisation has no effect
+    assert set(still) - set(biases) == {f"final_conv_0_{j}.{part}" for j in (1, 2, 3) for part in ("weight", "bias")}
+
+
+def test_cut_back_it_gives_what_the_whole_network_gives_and_costs_less():
+    method, made = fitted()
+    x = torch.from_numpy(small().inputs(np.arange(4)))
+    with torch.no_grad():
+        whole = method.heads(x)
+        for depth in (1, 2, 3, 4):
+            assert (method.heads(x, depth)[-1] - whole[depth - 1]).abs().max() < 1e-6
+            assert len(method.heads(x, depth)) == depth
+    cost = [m.value for m in made["metrics"] if m.name.startswith("million")]
+    assert len(cost) == 4
+    assert all(a < 0.7 * b for a, b in pairwise(cost))
+
+
+def test_with_deep_supervision_every_head_outlines_and_depth_helps():
+    found = dice(fitted()[1])
+    assert min(found.values()) > 0.6
+    assert found[1] <= found[4] + 0.005
+
+
+def test_without_it_only_the_deepest_head_does():
+    found = dice(fitted(deep_supervision=False)[1])
+    assert found[4] > 0.8
+    assert max(found[j] for j in (1, 2, 3)) < 0.6
+    assert "anomalymaps-disagreement" not in fitted(deep_supervision=False)[1]
+
+
+def test_small_objects_no_worse_than_a_plain_network_of_as_many_parameters():
+    assert abs(size(PlainUNet(1, 16)) / size(UNetPlusPlus(1, 16)) - 1) < 0.05
+    assert of_small_objects(fitted()[1]) >= of_small_objects(fitted(network="plain")[1]) - 0.01
+
+
+def test_it_learns_from_the_masks():
+    data = small()
+    shuffled = replace(data, masks=np.asarray(data.masks)[np.random.default_rng(0).permutation(len(data))])
+    _, made = fit("unet_plus_plus", shuffled, epochs=20, width=4, crop=0)
+    wrong = overlap(made["predictions"].prob.argmax(1) > 0, data.mask())[0]
+    assert np.nanmean(wrong) < 0.6 < dice(fitted()[1])[4]
+
+
+def test_the_depth_used_is_the_shallowest_that_suffices():
+    method, _ = fitted()
+    found = method._dice(small().part("val"), _run())
+    mean = np.nanmean(found, 0)
+    assert method.level == int(np.flatnonzero(mean >= mean.max() - 0.005)[0]) + 1
+    assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level == 2
+
+
+def _run():
+    from core.run import Run
+
+    return Run(device="cpu")
+
+
+def test_heads_disagree_where_they_err():
+    _, made = fitted()
+    held = small().part("test").rows
+    wrong = (made["predictions"].prob[held].argmax(1) > 0) != small().of(held).mask()
+    doubt = made["anomalymaps-disagreement"].map[held]
+    assert doubt[wrong].mean() > 1.2 * doubt[~wrong].mean()
+    other = np.roll(doubt, 1, 0)  # the doubt about another picture says nothing
+    assert other[wrong].mean() < 1.1 * other[~wrong].mean()
+    assert made["anomalymaps-disagreement"].shows == "doubt"
+
+
+def test_sides_that_are_no_multiple_of_sixteen():
+    data = nuclei(40, 50, seed=2)
+    _, made = fit("unet_plus_plus", data, epochs=1, width=2, crop=32)
+    assert made["predictions"].prob.shape == (40, 2, 50, 50)
+    np.testing.assert_allclose(made["predictions"].prob.sum(1), 1, atol=1e-5)
+
+
+def test_crops_keep_picture_and_mask_together():
+    y = torch.rand(6, 40, 30) > 0.9
+    x, m = crops(torch.stack([y.float(), 2 * y.float()], 1), y, 16)
+    assert x.shape == (6, 2, 16, 16)
+    assert torch.equal(x[:, 0] > 0.5, m)
+    x, m = crops(y.float()[:, None], y, 0)
+    assert x.shape == (6, 1, 40, 30)
+    assert torch.equal(x[:, 0] > 0.5, m)
+
+
+def test_nothing_marked_no_masks_and_too_much_are_declined():
+    data = small()
+    with pytest.raises(UserError, match="nothing to learn"):
+        fit("unet_plus_plus", replace(data, masks=np.zeros_like(data.masks)), epochs=1)
+    assert "masks" in why_not(methods()["unet_plus_plus"], sample("digits"))
+    big = replace(data, samples=np.broadcast_to(np.uint8(0), (len(data), 1, 4000, 4000)), masks=np.broadcast_to(np.uint8(0), (len(data), 4000, 4000)))
+    assert "GB" in why_not(methods()["unet_plus_plus"], big)
+
+
+def test_only_outlined_rows_teach():
+    data = small()
+    table = data.table.assign(outlined=np.arange(len(data)) % 2 == 0)
+    half = replace(data, table=table)
+    spoilt = replace(half, masks=np.where(half.outlined[:, None, None], half.masks, 1))
+    a, b = (fit("unet_plus_plus", d, epochs=1, width=2, crop=0)[1]["predictions"].prob for d in (half, spoilt))
+    np.testing.assert_array_equal(a, b)
+
+
+# -- the measure ----------------------------------------------------------------------------------------------------------------------
+def test_overlap_by_hand():
+    truth = np.zeros((3, 4, 4), bool)
+    truth[0, :2], truth[1, 0] = True, True
+    said = np.zeros_like(truth)
+    said[0, 1:3], said[2, 0] = True, True
+    found, iou = overlap(said, truth)
+    assert found[0] == 0.5
+    assert iou[0] == pytest.approx(1 / 3)
+    assert found[1] == 0
+    assert np.isnan(found[2])
+
+
+def test_objects_by_hand():
+    truth = np.zeros((12, 12), bool)
+    truth[1:3, 1:3], truth[6:10, 6:10] = True, True
+    said = truth.copy()
+    said[1:3, 1:3] = False
+    area, one = objects(said, truth)
+    assert area.tolist() == [4, 16]
+    assert one.tolist() == [0.0, 1.0]
+
+
+def test_the_measure_tells_good_from_bad_and_counts_false_alarms():
+    data = small()
+    mask = data.mask()
+    empty = replace(data, masks=np.where((data.rows % 4 == 0)[:, None, None], 0, data.masks))
+    perfect = Predictions(rows=data.rows, prob=np.stack([~mask, mask], 1).astype("f4"), classes=["background", "marked"])
+    found = {m.name: m for m in Segmentation().compute(empty, perfect, rng=np.random.default_rng(0))}
+    assert found["Dice"].value == found["IoU"].value == 1.0
+    assert found["unmarked cases with an outline"].value == 1.0
+    shifted = Predictions(rows=data.rows, prob=np.roll(perfect.prob, 3, 3), classes=perfect.classes)
+    other = {m.name: m for m in Segmentation().compute(data, shifted, rng=np.random.default_rng(0))}
+    assert 0.3 < other["Dice"].value < 0.9
+    assert other["Dice"].low < other["Dice"].value < other["Dice"].high
+    assert other["Dice of small objects"].value < other["Dice of large objects"].value
