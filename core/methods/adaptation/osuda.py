@@ -44,7 +44,7 @@ class OSUDA(Method):
     takes = Takes(("image",), on=("Model",), on_same_data=False, min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Grid, Metrics)
     tiny_on = "unet_plus_plus"
-    tiny = {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "tie": 0.0}
+    tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
     presets = {"quick look": {"epochs": 20}, "good": {"epochs": 60}, "thorough": {"epochs": 100}}
     least_steps = 100
 
