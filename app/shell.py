@@ -19,13 +19,17 @@ def page(name: str) -> str:
 
 
 def run_title(job: Job) -> str:
-    """What to call a run on screen: its method, when, and its label if it has one."""
+    """What to call a run on screen: its method, when, and its label if it has one, at most 60 characters with the id at the end.
+
+    Trap: a selectbox takes options that read alike for the same one, so the part that tells two runs apart must never be cut off.
+    """
     from datetime import datetime
 
     kind = method_class(job.method)
     when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
-    only = f" · {job.spec['only']}" if job.spec.get("only") else ""
-    return f"{job.label or (kind.title if kind else job.method)}{only} · {when} · {job.id[:4]}"
+    only = f" · {text.plain(job.spec['only'], 12)}" if job.spec.get("only") else ""
+    name = text.plain(job.label or (kind.title if kind else job.method), 22 if only else 36)
+    return f"{name}{only} · {when} · {job.id[:4]}"
 
 
 def sidebar() -> None:

@@ -34,7 +34,7 @@ def small(name, train=96, val=24, test=24):
     return replace(data, samples=samples, masks=masks, table=data.table.iloc[some].reset_index(drop=True))
 
 
-SMALL = ("digits", "breast-cancer", "head-phantom", "two-sites", "nuclei", "cine", "beats", "notes", "genomes")
+SMALL = ("digits", "breast-cancer", "head-phantom", "two-sites", "nuclei", "cine", "beats", "notes", "genomes", "two-clinics")
 
 
 @cache

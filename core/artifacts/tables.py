@@ -49,7 +49,7 @@ class Metrics(Artifact):
 
 @dataclass(kw_only=True)
 class Benchmark(Artifact):
-    """A comparison: `score [m,t]` float32 of contestant i on task j (NaN = not run), `error [m,t]` its standard error.
+    """A comparison: `score [m,t]` float32 of contestant i on task j (NaN = not run), `error [m,t]` its standard error, `seconds [m,t]` its time.
 
     `choices` tells which contestant each label-free scorer picked on a task: dicts of scorer, task, chosen, score, oracle, oracle_score.
     `marks` names contestants that do not compete: {"source only": "rival", "target labels": "upper bound"}.
@@ -63,6 +63,7 @@ class Benchmark(Artifact):
     higher_is_better: bool = True
     choices: list[dict[str, Any]] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
+    seconds: Array | None = None
 
     def validate(self) -> None:
         super().validate()
@@ -81,7 +82,8 @@ class Benchmark(Artifact):
             {"scorer": "entropy", "task": t, "chosen": names[2], "score": float(score[2, j]), "oracle": names[4], "oracle_score": float(score[4, j])}
             for j, t in enumerate(tasks)
         ]
-        return cls(rows=np.arange(n), contestants=names, tasks=tasks, score=score, error=np.full((5, 8), 0.02, "f4"), choices=choices, marks={names[0]: "rival"})
+        return cls(rows=np.arange(n), contestants=names, tasks=tasks, score=score, error=np.full((5, 8), 0.02, "f4"), choices=choices, marks={names[0]: "rival"},
+                   seconds=rng.gamma(2, size=(5, 8)).astype("f4"))  # fmt: skip
 
 
 @dataclass(kw_only=True)

@@ -36,3 +36,16 @@ def test_opens_on_an_empty_workspace(page, tmp_path, monkeypatch):
 def test_opens_with_a_run(page, full, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
     assert not opened(page).exception
+
+
+def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
+    from app import shell, text
+    from core.store.catalogue import Job
+
+    def job(id):
+        fields = {f: None for f in Job.__dataclass_fields__}
+        return Job(**fields | {"id": id, "method": "osuda", "created": 0.0, "label": "", "spec": {"only": "hospital=a very long name of a site"}})
+
+    a, b = (text.plain(shell.run_title(job(id))) for id in ("aaaa1", "bbbb2"))
+    assert a != b
+    assert a.endswith("aaaa")
