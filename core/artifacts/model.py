@@ -17,7 +17,7 @@ class Model(Artifact):
     """A trained method that later work can use: its state and what it can do. `rows` are the rows it learned from.
 
     `abilities` is a subset of {"embed", "decode", "predict", "score"}; `open` gives the fitted method, whose functions of those names take and
-    give float32 tensors: embed [b,*input] -> [b,d], decode [b,d] -> [b,*input], predict [b,*input] -> [b,k], score [b,*input] -> [b].
+    give float32 tensors: embed [b,*input] -> [b,d], decode [b,d] -> [b,*input], predict [b,*input] -> [b,k] or [b,k,*spatial], score [b,*input] -> [b].
     """
 
     method: str

@@ -59,18 +59,13 @@ class OSUDA(Method):
         fading: bool = param(True, "Let the weight of the entropy fall; without it the outlines may collapse.", advanced=True)
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
-        import torch
-
         base = next(a for a in on.values() if isinstance(a, Model))
-        method = base.open() if "predict" in base.abilities else None
-        nets = method.nets() if method is not None else []
-        if method is None or len(base.input_shape) != 3:
+        said = [a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None]
+        if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
             return f"That run’s model ({base.method}) outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
-        with torch.no_grad():
-            made = method.predict(torch.zeros(1, *base.input_shape))  # type: ignore[attr-defined]
-        if made.ndim != 4:
+        if 4 not in said:
             return f"That run’s model ({base.method}) judges whole pictures and outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
-        if not any(isinstance(m, torch.nn.BatchNorm2d) for net in nets for m in net.modules()):
+        if not any(key.endswith("running_mean") for key in base.state):
             return f"That run’s model ({base.method}) has no batch normalisation, and its statistics are what this method moves."
         return None
 

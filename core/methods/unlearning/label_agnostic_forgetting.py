@@ -65,8 +65,7 @@ class LabelAgnosticForgetting(Method):
         base = next(a for a in on.values() if isinstance(a, Model))
         if "predict" not in base.abilities or "embed" not in base.abilities:
             return f"That run’s model ({base.method}) is no classifier with an embedding; choose a plain classifier."
-        net = getattr(base.open(), "net", None)
-        if not (hasattr(net, "encoder") and hasattr(net, "head")):
+        if not all(any(key.startswith(f"net.{part}.") for key in base.state) for part in ("encoder", "head")):
             return f"That run’s model ({base.method}) has no encoder and head that could be changed apart; choose a plain classifier."
         return None
 
