@@ -1,4 +1,4 @@
-"""Pictures of rows: uint8 arrays and PNG bytes. Grey stays grey; heat is laid over it with one scale and full transparency at zero."""
+"""Pictures of rows: uint8 arrays and PNG bytes. Grey stays grey; heat is laid over it with one scale and full transparency at zero. Series are drawn as traces."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from core import traces
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -16,11 +18,13 @@ HEAT = "inferno"  # perceptually even, readable in grey
 
 def drawable(data: Dataset) -> bool:
     """Whether rows of this data can be drawn as pictures."""
-    return data.modality in ("image", "volume")
+    return data.modality in ("image", "volume", "series")
 
 
 def flat(image: Array) -> Array:
-    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two channels show the first."""
+    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two channels show the first. Series [C,T]: a trace on its own scale."""
+    if image.ndim == 2:
+        return traces.drawn(image, traces.look(image))
     if image.ndim == 4:
         image = image[:, image.shape[1] // 2]
     shown = image[:3] if image.shape[0] >= 3 else np.repeat(image[:1], 3, axis=0)
@@ -28,7 +32,9 @@ def flat(image: Array) -> Array:
 
 
 def picture(data: Dataset, row: int, side: int = 0) -> Array:
-    """Row `row` as uint8 [H,W,3], enlarged to at least `side` pixels without smoothing when it is small."""
+    """Row `row` as uint8 [H,W,3], enlarged to at least `side` pixels without smoothing when it is small; series are drawn at that width."""
+    if data.modality == "series":
+        return traces.drawn(data.of(np.array([row])).inputs()[0], traces.look(data), side or 240)
     return enlarge(flat(data.of(np.array([row])).inputs()[0]), side)
 
 
@@ -42,6 +48,9 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64) -> Array:
     """Small pictures uint8 [n,tile,tile,3] of `rows`, fitted into squares on black. Cost: one read and one resize each."""
     from PIL import Image
 
+    if data.modality == "series":
+        at = traces.look(data)
+        return np.stack([traces.drawn(x, at, tile, tile) for x in data.of(np.asarray(rows)).inputs()]) if len(rows) else np.zeros((0, tile, tile, 3), np.uint8)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for start in range(0, len(rows), 512):
         for i, image in enumerate(data.of(np.asarray(rows[start : start + 512])).inputs()):
@@ -114,13 +123,13 @@ def table_picture(data: Dataset, rows: int = 60) -> Array:
     return colour
 
 
-def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233), width: int = 1) -> Array:
+def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233), width: int = 1, opacity: float = 1.0) -> Array:
     """`image` with a line of `width` pixels in `colour` around bool `mask` [H,W]; the inside stays untouched."""
     from scipy.ndimage import binary_dilation
 
     edge = binary_dilation(mask, iterations=width) & ~mask
     out = image.copy()
-    out[edge] = colour
+    out[edge] = (1 - opacity) * image[edge] + opacity * np.array(colour)
     return out
 
 
@@ -136,11 +145,27 @@ def generated(image: Array, side: int = 240) -> Array:
     return np.asarray(made)
 
 
-def gif(frames: list[Array], seconds: float = 0.25) -> bytes:
-    """Frames uint8 [H,W,3] of one size as an endless GIF, there and back, `seconds` each."""
+def made(frame: Array, data: Dataset, side: int = 240, before: Array | None = None) -> Array:
+    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the scale of their dataset, `before` [C,T] in grey behind."""
+    if data.modality != "series":
+        return generated(flat(frame), side)
+    trace = traces.drawn(frame, traces.look(data), side, before=before)
+    room = np.full((max(10, side // 16) + 6, trace.shape[1], 3), traces.GROUND, np.uint8)
+    return generated(np.concatenate([trace, room]), 0)
+
+
+def explained(x: Array, value: Array, reach: float, data: Dataset, side: int) -> Array:
+    """A case with a signed map over it, [H,W] for pictures, [T] for series; full colour at ±`reach`."""
+    if data.modality == "series":
+        return traces.drawn(x, traces.look(data), side, tint=value / max(reach, 1e-12))
+    return enlarge(signed(flat(x) * 0.6, value, reach), side)
+
+
+def gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:
+    """Frames uint8 [H,W,3] of one size as an endless GIF, there and (unless `back` is False) back, `seconds` each."""
     from PIL import Image
 
-    made = [Image.fromarray(f).quantize(128) for f in [*frames, *frames[-2:0:-1]]]
+    made = [Image.fromarray(f).quantize(128) for f in [*frames, *(frames[-2:0:-1] if back else [])]]
     out = io.BytesIO()
     made[0].save(out, "GIF", save_all=True, append_images=made[1:], duration=int(seconds * 1000), loop=0)
     return out.getvalue()

@@ -119,7 +119,7 @@ def traverse(
             raise UserError(f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}.")
         best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
         made = traversal.axis(model, data, embedding, start, best, steps)
-    files = traversal.save_frames(made, writable(to_dir))
+    files = traversal.save_frames(made, data, writable(to_dir))
     found = {"run": job.id, "row": start, "axis": made.axis, "values": [float(v) for v in made.value], "frames": [str(f) for f in files], "path": str(to_dir)}
     say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
 

@@ -28,7 +28,7 @@ def upload() -> None:
     """Drop files, choose what is what, import: all of it or nothing."""
     round_ = st.session_state.setdefault("upload-round", 0)
     files = st.file_uploader("Drop files here", accept_multiple_files=True, key=f"upload-{round_}",
-                             help=f"Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, DICOM, NIfTI, npz, npy, FASTA, CSV, Parquet; up to {limits.UPLOAD_BYTES >> 20} MB. "
+                             help=f"Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV, Parquet; up to {limits.UPLOAD_BYTES >> 20} MB. "
                              "Names, dates and other identifying tags of DICOM files are left out.")  # fmt: skip
     if not files:
         st.caption("A zip of pictures with one folder per class is the simplest. Nothing is sent anywhere.")

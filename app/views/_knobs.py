@@ -63,8 +63,8 @@ def knobs(context: Context, row: int) -> None:
         if drawable:
             st.image(pictures.picture(context.data, row, 240), width="stretch")
             st.markdown("**What changed**")
-            st.image(difference(frame, here, 240), width="stretch")
-            st.caption("Orange: brighter than before. Blue: darker.")
+            st.image(difference(frame, here, 240, context), width="stretch")
+            st.caption("Grey: as it was. Shaded: where it changes most." if context.data.modality == "series" else "Orange: brighter than before. Blue: darker.")
     with middle:
         st.markdown("**The model’s picture of it**")
         if drawable:
@@ -99,8 +99,10 @@ def _reset(context: Context, row: int) -> None:
         del st.session_state[key]
 
 
-def difference(frame: np.ndarray, before: np.ndarray, side: int) -> np.ndarray:
-    """Signed change of a decoded picture on grey, uint8; full colour at a change of half the range."""
+def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Context) -> np.ndarray:
+    """Signed change of a decoded picture on grey, uint8; full colour at a change of half the range. Of a series: both traces, the changed stretch shaded."""
+    if context.data.modality == "series":
+        return pictures.made(np.asarray(frame), context.data, side, before=np.asarray(before))
     change = (np.asarray(frame) - np.asarray(before)).mean(0)
     change = change[change.shape[0] // 2] if change.ndim == 3 else change
     return pictures.enlarge(pictures.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0), side)

@@ -31,5 +31,5 @@ def show(artifact: Images, context: Context) -> None:
         for i, cell in enumerate(st.columns(6)[: len(part) - start]):
             k = start + i
             cell.image(before[k], width="stretch")
-            made = pictures.flat(np.asarray(artifact.image[part[k]]))
-            cell.image(made if artifact.role == "preprocessed" else pictures.generated(made, 128), width="stretch", caption=text.label(names[k], 18))
+            image = np.asarray(artifact.image[part[k]])
+            cell.image(pictures.flat(image) if artifact.role == "preprocessed" else pictures.made(image, context.data, 128), width="stretch", caption=text.label(names[k], 18))

@@ -34,10 +34,9 @@ def effects(home: str, run: str) -> np.ndarray:
     return np.asarray(traversal.effects(*opened(home, run)))
 
 
-def drawn(frame: np.ndarray, context: Context, side: int = 320, mark: bool = True) -> np.ndarray:
+def drawn(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
     """A decoded input as a picture, marked GENERATED in its pixels."""
-    image = pictures.flat(np.asarray(frame))
-    return pictures.generated(image, side) if mark else pictures.enlarge(image, side)
+    return pictures.made(np.asarray(frame), context.data, side)
 
 
 def gauge(percent: float) -> None:

@@ -83,6 +83,9 @@ def _classes(data: Dataset) -> list[Finding]:
 
 def _groups(data: Dataset) -> list[Finding]:
     groups = data.groups
+    if groups is None and data.card.get("split in time"):
+        words = "The parts are stretches of the same records, with gaps between them: nothing measured here tells how it does on another patient."
+        return [Finding("groups", "look", "Split in time", words)]
     if groups is None:
         words = "Cases are split one by one. If a patient has several, name the column that tells which."
         return [Finding("groups", "ok", "No patient column", words)]

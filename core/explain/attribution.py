@@ -123,6 +123,8 @@ def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
     side = max(2, min(data.shape[-2:]) // 7)
     window = (*data.shape[:-2], side, side)
     stride = (*data.shape[:-2], max(1, side // 2), max(1, side // 2))
+    if data.modality == "series":  # a stretch of one channel at a time
+        window, stride = (1, max(2, data.shape[-1] // 16)), (1, max(1, data.shape[-1] // 32))
     cover = Occlusion(forward)
     return lambda x: cover.attribute(x, sliding_window_shapes=window, strides=stride, baselines=base.expand_as(x))
 

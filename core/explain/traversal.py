@@ -106,7 +106,12 @@ def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarr
 
 
 def toward_label(model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int = 9) -> Traversal:
-    """From the case along the direction of a class, up to where the middle case of that class lies (at least two standard deviations)."""
+    """From the case along the direction of a class, up to where the middle case of that class lies (at least two standard deviations).
+
+    Where the model has learned the class as a symbol, only the axes move that the symbol fixes, to where it fixes them.
+    """
+    if label in getattr(model, "symbols", []) and (path := _toward_symbol(model, data, embedding, row, label, steps)) is not None:
+        return path
     way, score = direction(data, embedding, label)
     start, z = place(embedding, row), np.asarray(embedding.z)
     along = z @ way
@@ -119,6 +124,17 @@ def toward_label(model: Any, data: Dataset, embedding: Embedding, row: int, labe
         path /= path.sum(1, keepdims=True)
     held = "not defined" if score != score else f"{score:.2f}"
     return _made(model, data, embedding, [row], path.astype(np.float32), values, f"towards “{label}” (the direction parts held-out cases with AUC {held})")
+
+
+def _toward_symbol(model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int) -> Traversal | None:
+    """None when the symbol fixes no axis firmer than chance does."""
+    mu, _, fixed = model.imagine([label])
+    if not fixed.any():
+        return None
+    start, share = place(embedding, row), np.linspace(0, 1, steps)
+    path = start + share[:, None] * np.where(fixed, mu - start, 0)
+    axes = ", ".join(str(j + 1) for j in np.flatnonzero(fixed))
+    return _made(model, data, embedding, [row], path.astype(np.float32), share, f"towards “{label}” (the axes this symbol fixes, {axes}, go where it has them; the others stay)")
 
 
 def _made(model: Any, data: Dataset, embedding: Embedding, rows: list[int], path: np.ndarray, values: np.ndarray, name: str) -> Traversal:
@@ -171,7 +187,7 @@ def distance_percentile(data: Dataset, embedding: Embedding, z: np.ndarray, most
     return np.searchsorted(np.sort(own), tree.query(np.asarray(z) / sd)[0]) / len(own) * 100
 
 
-def save_frames(made: Traversal, folder: Path) -> list[Path]:
+def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
     """Write frame_00.png ... (marked GENERATED), strip.png, traversal.gif and path.json; tables get path.json only. Gives the files."""
     from PIL import Image
 
@@ -180,8 +196,8 @@ def save_frames(made: Traversal, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    if made.frames.ndim >= 4:
-        images = [pictures.generated(pictures.flat(f), 240) for f in np.asarray(made.frames)]
+    if pictures.drawable(data):
+        images = [pictures.made(f, data, 240) for f in np.asarray(made.frames)]
         for k, image in enumerate([*images, np.concatenate(images, 1)]):
             files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
             write_bytes(files[-1], pictures.png(image))

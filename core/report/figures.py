@@ -150,7 +150,7 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         return _png(figure)
     value = np.asarray(found.value)[at].sum(1)
     reach = found.full_colour()
-    images = [pictures.enlarge(pictures.signed(pictures.flat(x) * 0.6, v, reach), 160) for x, v in zip(data.of(rows).inputs(), value)]
+    images = [pictures.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)]
     captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
     return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how}")
 
@@ -168,7 +168,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         axes.set(xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED")
         axes.legend(frameon=False)
         return _png(figure)
-    images = [pictures.generated(pictures.flat(np.asarray(f)), 160) for f in path.frames]
+    images = [pictures.made(np.asarray(f), data, 160) for f in path.frames]
     far = [""] * len(images) if path.distance is None else [f"\nbeyond {d:.0f} of 100" if d < 99 else "\nbeyond all real cases" for d in path.distance]
     return _grid(images, [f"{v:.2g}{d}" for v, d in zip(path.value, far)], len(images), f"{words(path.axis, 90)} · made by the model, no patients")
 

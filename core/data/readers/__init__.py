@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, tables
+from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, series, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -108,12 +108,14 @@ def _chosen(
 
     Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError names other strangers.
     """
+    if any(series.is_header(m) for m in members):  # its signal and mark files have no mark of their own
+        return series.read, members, []
     kinds = {m.name: kind(m) for m in members}
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
         raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
-                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, CSV and Parquet).")  # fmt: skip
+                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV and Parquet).")  # fmt: skip
     drawn = contours.among(members) if main == "dicom" else []
     aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
     if main == "table":
