@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
+from core.films import is_film
 from core.measure import Measure, bootstrap, mean_of
 from core.measuring import held_out
 
@@ -58,6 +59,8 @@ class Segmentation(Measure):
         assert isinstance(said, Predictions)
         if said.prob is None or said.prob.ndim < 4:
             return "these predictions are no outlines"
+        if said.name == "tracked" and is_film(data):
+            return "a film that was followed is scored without the frame that was given, by the measure of tracking"
         if said.prob.shape[2:] != data.masks.shape[1:]:
             return "the outlines do not have the masks' size"
         return None
