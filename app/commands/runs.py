@@ -93,7 +93,7 @@ def _words(found: dict[str, Any]) -> str:
 def metric_lines(metrics: list[dict[str, Any]]) -> list[str]:
     from app.text import interval
 
-    return [f"  {m['name']:<32} {interval(m['value'], m['low'], m['high'], m['n'])} [{m['split']}] {m['note']}" for m in metrics]
+    return [f"  {m['name'] if m['group'] == 'all' else m['name'] + ', ' + m['group']:<32} {interval(m['value'], m['low'], m['high'], m['n'])} [{m['split']}] {m['note']}" for m in metrics]
 
 
 @runs_cli.callback()

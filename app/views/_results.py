@@ -28,6 +28,6 @@ def show(context: Context) -> None:
         st.caption("This run gave nothing that can be drawn.")
         return
     titles = [f"{v.title}{' · ' + slug.partition('-')[2].replace('-', ' ') if '-' in slug else ''}" for slug, _, v in offered]
-    picked = st.pills("What it gave", range(len(offered)), format_func=lambda i: titles[i], default=0, key=f"gave-{context.job.id}", required=True)
+    picked = st.pills("What it gave", range(len(offered)), format_func=lambda i: titles[i], default=0, key=f"gave-{context.job.id}", required=True, wrap=True)
     _, artifact, view = offered[picked or 0]
     view.show(artifact, context)

@@ -21,6 +21,8 @@ def show(artifact: Metrics, context: Context) -> None:
     """Dots with 95 % intervals for shares between 0 and 1, then everything as a table."""
     metrics = list(artifact)
     shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and not STEP.match(m.group)]
+    first = {name: i for i, name in enumerate(dict.fromkeys(m.name for m in shares))}
+    shares.sort(key=lambda m: first[m.name])  # one figure of several models stands together
     called = {id(m): m.name if m.group == "all" else f"{m.name} · {m.group}" for m in shares}
     if shares:
         figure = go.Figure()
@@ -31,7 +33,7 @@ def show(artifact: Metrics, context: Context) -> None:
                 error_x={"type": "data", "symmetric": False, "array": [m.high - m.value for m in part], "arrayminus": [m.value - m.low for m in part]},
             )  # fmt: skip
         figure.update_layout(height=90 + 26 * len(set(called.values())), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
-                             margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
+                             margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis={"autorange": "reversed", "automargin": True, "categoryarray": list(dict.fromkeys(text.chart(w, 60) for w in called.values()))})  # fmt: skip
         st.plotly_chart(figure, key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
     _sweeps(metrics, artifact.slug, context)
     st.dataframe(table(artifact), hide_index=True, width="stretch")

@@ -199,7 +199,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
 
 def metrics_figure(metrics: Metrics) -> bytes | None:
     """Dots with 95 % intervals of all shares between 0 and 1; None when there are none."""
-    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and m.group == "all"][:24]
+    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and " = " not in m.group][:24]
     if not shown:
         return None
     figure = _figure(10, 0.6 + 0.34 * len(shown))
@@ -208,7 +208,7 @@ def metrics_figure(metrics: Metrics) -> bytes | None:
         axes.plot([m.low, m.high], [i, i], color=COLOURS[4], lw=2)
         axes.plot(m.value, i, "o", color=COLOURS[0], ms=8)
     axes.set(yticks=range(len(shown)), xlim=(0, 1.02), xlabel="value with its 95 % interval")
-    axes.set_yticklabels([f"{words(m.name, 44)} · {m.split}" for m in shown])
+    axes.set_yticklabels([f"{words(m.name, 44)} · {m.split}" if m.group == "all" else f"{words(m.name, 36)} · {words(m.group, 24)} · {m.split}" for m in shown])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)

@@ -104,3 +104,10 @@ def test_what_a_method_measures_itself_stands_in_the_run_beside_the_measures(hom
     found = {(m.name, m.group) for m in home.artifact(run, "metrics")}
     assert ("accuracy, cases to forget", "unlearned") in found
     assert any(name == "predicted class accuracy" for name, _ in found)
+
+
+def test_the_command_in_a_report_names_the_cases(home):
+    from core.report.html import _commands
+
+    run = told("train", "two-sites", "pca", "-p", "dimensions=4", "--only", "site=A")["run"]
+    assert "--only site=A" in _commands(home, home.job(run))[-1]
