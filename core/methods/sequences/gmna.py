@@ -65,8 +65,10 @@ class GMNA(Method):
     def groups(self, data: Dataset) -> np.ndarray:
         """The group of each row as words, "" where it is not known. UserError when there is no such column."""
         column = self.params.by or data.roles.get("label", "")
+        if not column:
+            raise UserError("This data has no label column, so say which column names the group of each genome: “by”, for example country.")
         if column not in data.table.columns:
-            raise UserError(f"“by” = {column or 'the label'}: there is no such column (there are: {', '.join(map(str, data.table.columns[:20]))}).")
+            raise UserError(f"“by” = {column}: there is no such column (there are: {', '.join(map(str, data.table.columns[:20]))}).")
         values = data.frame[column].astype(object)
         return np.array(["" if v is None or v != v else str(v) for v in values], dtype=object)
 
