@@ -51,6 +51,7 @@ def compare(name: str, data: Dataset, methods: dict[str, tuple[str, dict[str, An
 
 def tables() -> list[dict[str, Any]]:
     found = compare("digits of two made-up scanners", make("two-sites"), {"PCA 16-d": ("pca", {"dimensions": 16}), "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}), "SwAV": ("swav", {"epochs": 10})})
+    found += compare("head phantom of two made-up scanners, lesion or none", make("head-phantom"), {"PCA 16-d": ("pca", {"dimensions": 16}), "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False})})
     if shared():
         found += compare("heart disease, four sites (UCI)", heart(), {"PCA 8-d": ("pca", {"dimensions": 8}), "autoencoder": ("gaussian_vae", {"epochs": 30, "latent": 8, "classifier": False}),
                                                                      "classifier": ("classifier", {"epochs": 20})})  # fmt: skip
