@@ -167,7 +167,7 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
 
 def test_axes_in_words_name_the_place_they_change_and_raise_the_signal_there():
     method, found = trained()
-    z = np.asarray(found["embedding-latent"].z)
+    z = np.asarray(found["embedding-latent"].z)[sample("beats").splits == "train"]  # the rows that named the axes: two places may change nearly as much
     for j in np.flatnonzero(method.used):
         ends = np.repeat(z.mean(0)[None], 2, 0)
         ends[:, j] += np.array([-2, 2]) * z[:, j].std()
