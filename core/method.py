@@ -186,7 +186,8 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
     if model is not None and kind.takes.on_same_data and list(model.input_shape) != list(data.shape):
         return f"That run's model takes cases of shape {' × '.join(map(str, model.input_shape))}; these are {' × '.join(map(str, data.shape))}."
     if model is not None and list(model.input_shape)[:1] != list(data.shape)[:1]:
-        return f"That run's model takes cases with {model.input_shape[0]} channels or columns; these have {data.shape[0]}."
+        had, has = (str(shape[0]) if len(shape) else "no" for shape in (model.input_shape, data.shape))  # texts have no shape
+        return f"That run's model takes cases with {had} channels or columns; these have {has}."
     return kind().declines_on(on)
 
 

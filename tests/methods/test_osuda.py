@@ -163,6 +163,8 @@ def test_models_that_cannot_be_moved_are_declined():
     assert "outlines nothing" in why_not_on(kind, on_digits("pca", dimensions=4)[1], sample("digits"))
     assert "whole pictures" in why_not_on(kind, on_digits("classifier", epochs=1)[1], sample("digits"))
     assert "channels" in why_not_on(kind, base(), sample("nuclei"))
+    texts = Model(rows=np.arange(3), method="any", params={}, abilities=["embed"], input_shape=[])
+    assert "no channels" in why_not_on(kind, {"model": texts}, data)
     assert why_not_on(kind, base(), data) is None
     with pytest.raises(UserError, match="at least 8"):
         fit("osuda", data.part("train").take(np.arange(4)), on=base())
