@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.measure import bootstrap, mean_of
+from core.outlines import overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -116,8 +117,7 @@ def rivals(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
 # -- how far off --------------------------------------------------------------------------------------------------------------------------
 def dice(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Dice [T] of bool masks [T,H,W]; 0 where nothing is said, NaN where the truth is empty."""
-    both, size = (said & truth).sum((1, 2)), said.sum((1, 2)) + truth.sum((1, 2))
-    return np.where(truth.any((1, 2)), 2 * both / np.maximum(size, 1), np.nan)
+    return overlap(said, truth)[0]
 
 
 def centroids(masks: np.ndarray) -> np.ndarray:

@@ -8,3 +8,4 @@ PIXELS = 25_000_000  # of one picture
 COLUMNS = 20_000
 ROWS = 2_000_000
 VALUES = 4 << 30  # bytes of all samples together
+OUTLINES = 4 << 30  # bytes of the outlines a method gives

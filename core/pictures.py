@@ -92,8 +92,7 @@ def heated(data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], 
             made = overlay(made, np.asarray(heat[i]), *scale, opacity)
         made = enlarge(made, side)
         if masks is not None and masks[i].any():
-            factor = made.shape[0] // masks[i].shape[0]
-            made = outline(made, masks[i].repeat(factor, 0).repeat(factor, 1), width=max(1, made.shape[0] // 100))
+            made = outline(made, masks[i], width=max(1, made.shape[0] // 100))
         out.append(made)
     return out
 
@@ -124,9 +123,11 @@ def table_picture(data: Dataset, rows: int = 60) -> Array:
 
 
 def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233), width: int = 1, opacity: float = 1.0) -> Array:
-    """`image` with a line of `width` pixels in `colour` around bool `mask` [H,W]; the inside stays untouched."""
+    """`image` with a line of `width` pixels in `colour` around bool `mask` [h,w], which is enlarged to the picture first; the inside stays untouched."""
     from scipy.ndimage import binary_dilation
 
+    factor = image.shape[0] // mask.shape[0]
+    mask = mask.repeat(factor, 0).repeat(factor, 1)
     edge = binary_dilation(mask, iterations=width) & ~mask
     out = image.copy()
     out[edge] = (1 - opacity) * image[edge] + opacity * np.array(colour)

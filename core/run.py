@@ -119,6 +119,13 @@ class Run:
             self._loss = self._loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
         self._optimiser.step()
 
+    def cosine(self, peak: float) -> None:
+        """Set the step size at this batch: `peak` at the first, falling to 0 at the last along half a cosine."""
+        import math
+
+        for group in self._optimiser.param_groups:
+            group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * self._done / self._total))
+
     def batches(self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True) -> Iterator[Batch]:
         """Shuffled batches of `data` over `epochs`, the order fixed by (seed, epoch); continues in mid-epoch after a resume.
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import form, progress, shell, state, text
 from app.views import _cases
+from app.views._gallery import score_of
 from core import estimate
-from core.artifacts import AnomalyMaps
 from core.cards import card
 from core.data.dataset import Dataset
 from core.evidence import load
@@ -102,10 +102,9 @@ def _after(id: str) -> None:
         if (now := state.run()) is None or now.id != id:
             state.open_run(id)
             st.rerun()
-        slugs = state.workspace().slugs(id)
-        given = {slug.partition("-")[0] for slug in slugs}
-        scores = [state.workspace().artifact(id, slug) for slug in slugs if slug.startswith("anomalymaps")]
-        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", any(isinstance(a, AnomalyMaps) and a.shows != "doubt" for a in scores)),
+        given = {slug.partition("-")[0] for slug in state.workspace().slugs(id)}
+        context = state.context()
+        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", context is not None and score_of(context) is not None),
                   ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)))  # fmt: skip
         for cell, (name, words, there) in zip(st.columns(4), sorted(wanted, key=lambda w: not w[2])):
             if there:

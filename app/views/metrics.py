@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -20,7 +18,7 @@ TITLE = "Measured"
 def show(artifact: Metrics, context: Context) -> None:
     """Dots with 95 % intervals for shares between 0 and 1, then everything as a table."""
     metrics = list(artifact)
-    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and not STEP.match(m.group)]
+    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and m.varied is None]
     first = {name: i for i, name in enumerate(dict.fromkeys(m.name for m in shares))}
     shares.sort(key=lambda m: first[m.name])  # one figure of several models stands together
     called = {id(m): m.name if m.group == "all" else f"{m.name} · {m.group}" for m in shares}
@@ -42,15 +40,12 @@ def show(artifact: Metrics, context: Context) -> None:
             st.markdown(f"**{one.title}** · {one.help}")
 
 
-STEP = re.compile(r"^(.+) = ([-+.\d]+)$")  # a group such as "k = 10": the value of something that was varied
-
-
 def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
     """Measures taken at several values of one quantity, as curves with their band."""
     found: dict[tuple[str, str], list[tuple[float, Metric]]] = {}
     for m in metrics:
-        if (step := STEP.match(m.group)) and m.value is not None:
-            found.setdefault((m.name, step[1]), []).append((float(step[2]), m))
+        if m.varied is not None and m.value is not None:
+            found.setdefault((m.name, m.varied[0]), []).append((m.varied[1], m))
     for (name, varied), points in found.items():
         if len(points) < 2:
             continue

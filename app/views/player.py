@@ -56,7 +56,7 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
     found.sort(key=lambda c: not apart & set(c.rows.tolist()))
     for clip in [c for c in found if apart & set(c.rows.tolist()) and c.scored.any()][:MOST]:
         at = clip.rows[clip.scored]
-        score[clip.name] = float(dice(_masks(artifact, at), whole(data).of(at).mask()).mean())
+        score[clip.name] = float(dice(artifact.marked(at), whole(data).of(at).mask()).mean())
     return found, score
 
 
@@ -68,15 +68,7 @@ def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
     times = np.array([float(t) for t in part.column("time")])  # type: ignore[union-attr]
     truth = part.mask() if data.masks is not None else np.zeros((len(clip.rows), *data.shape[1:]), bool)
     shown = np.stack([pictures.flat(x) for x in part.inputs()])
-    return Film(clip, shown, times, {"tracked": _masks(artifact, clip.rows), **rivals(data, clip)}, truth, millimetres(data, clip))
-
-
-def _masks(artifact: Predictions, rows: np.ndarray) -> np.ndarray:
-    """bool [T,H,W]: where the likeliest class is not the background; empty for rows the artifact does not hold."""
-    assert artifact.prob is not None
-    there, out = np.isin(rows, artifact.rows), np.zeros((len(rows), *artifact.prob.shape[2:]), bool)
-    out[there] = np.asarray(artifact.prob[artifact.at(rows[there])]).argmax(1) > 0
-    return out
+    return Film(clip, shown, times, {"tracked": artifact.marked(clip.rows), **rivals(data, clip)}, truth, millimetres(data, clip))
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the film")
@@ -88,17 +80,12 @@ def _playing(home: str, run: str, slug: str, dataset: str, at: int, trail: bool,
 def drawn(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -> np.ndarray:
     """Frame `t` with its outline in amber, the truth in blue where it is known, and fainter amber lines for the frames before."""
     made = pictures.enlarge(film.shown[t], side)
-    factor = made.shape[0] // film.shown.shape[1]
-
-    def big(mask: np.ndarray) -> np.ndarray:
-        return mask.repeat(factor, 0).repeat(factor, 1)
-
     width = max(1, made.shape[0] // 250)
     for k in range(max(0, t - TRAIL), t) if trail else ():
-        made = pictures.outline(made, big(film.said["tracked"][k]), SAID, 1, 0.75 - 0.15 * (t - k))
+        made = pictures.outline(made, film.said["tracked"][k], SAID, 1, 0.75 - 0.15 * (t - k))
     if truth and film.known[t]:
-        made = pictures.outline(made, big(film.truth[t]), TRUTH, width)
-    return pictures.outline(made, big(film.said["tracked"][t]), SAID, width)
+        made = pictures.outline(made, film.truth[t], TRUTH, width)
+    return pictures.outline(made, film.said["tracked"][t], SAID, width)
 
 
 def show(artifact: Predictions, context: Context) -> None:

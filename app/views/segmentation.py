@@ -13,7 +13,7 @@ from app.views._gallery import gallery
 from core import pictures
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
-from core.measures.segmentation import foreground, overlap
+from core.outlines import overlap
 
 TITLE = "Outlines"
 AMBER = (230, 159, 0)
@@ -34,16 +34,11 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
     dice, share = np.full(len(artifact.rows), np.nan), np.zeros(len(artifact.rows))
     for i in range(0, len(artifact.rows), 64):
         rows = artifact.rows[i : i + 64]
-        made, part = foreground(_at(artifact, np.arange(i, i + len(rows)))), data.of(rows)
+        made, part = artifact.marked(rows), data.of(rows)
         share[i : i + len(rows)] = made.mean((1, 2))
         if data.masks is not None and data.masks.shape[1:] == made.shape[1:]:
             dice[i : i + len(rows)] = np.where(part.outlined, overlap(made, part.mask())[0], np.nan)
     return dice, share
-
-
-def _at(artifact: Predictions, at: np.ndarray) -> Predictions:
-    assert artifact.prob is not None
-    return Predictions(rows=artifact.rows[at], prob=artifact.prob[at], classes=artifact.classes)
 
 
 def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE) -> np.ndarray:
@@ -51,15 +46,14 @@ def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TI
     from PIL import Image
 
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
-    made = foreground(_at(artifact, artifact.at(rows)))
+    made = artifact.marked(rows)
     part = data.of(rows)
     truth = part.mask() & part.outlined[:, None, None] if data.masks is not None else np.zeros_like(made)
     for i, x in enumerate(part.inputs()):
         image = pictures.enlarge(pictures.flat(x), tile)
-        factor = image.shape[0] // made.shape[1]
         width = max(1, image.shape[0] // 128)
         for mask, colour in ((truth[i], (86, 180, 233)), (made[i], AMBER)):
-            image = pictures.outline(image, mask.repeat(factor, 0).repeat(factor, 1), colour, width)
+            image = pictures.outline(image, mask, colour, width)
         fitted = Image.fromarray(image)
         fitted.thumbnail((tile, tile))
         shown = np.asarray(fitted)

@@ -107,6 +107,14 @@ class Predictions(Artifact):
 
     per_row = ("prob", "mean", "low", "high", "sets")
 
+    def marked(self, rows: Array) -> Array:
+        """bool [len(rows),*spatial] of predictions about pixels: where the likeliest class is not the first, the background; nothing for row ids it
+        does not hold."""
+        assert self.prob is not None
+        there, out = np.isin(rows, self.rows), np.zeros((len(rows), *self.prob.shape[2:]), bool)
+        out[there] = np.asarray(self.prob[self.at(rows[there])]).argmax(1) > 0
+        return out
+
     def summary(self) -> str:
         return f"predictions for {len(self.rows)} cases, {len(self.classes)} classes"
 

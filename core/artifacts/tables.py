@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -24,6 +25,12 @@ class Metric:
     n: int = 0
     higher_is_better: bool | None = True
     note: str = ""
+
+    @property
+    def varied(self) -> tuple[str, float] | None:
+        """(what, value) where the group is a value of something that was varied, such as "k = 10"."""
+        found = re.match(r"^(.+) = ([-+.\d]+)$", self.group)
+        return (found[1], float(found[2])) if found else None
 
 
 @dataclass(kw_only=True)

@@ -14,37 +14,10 @@ from core.artifacts import Artifact, Metric, Predictions
 from core.films import is_film
 from core.measure import Measure, bootstrap, mean_of
 from core.measuring import held_out
+from core.outlines import objects, overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-
-
-def overlap(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Dice [n], IoU [n]) of bool masks [n,*spatial]; NaN where the truth is empty."""
-    axes = tuple(range(1, truth.ndim))
-    both, one, other = (said & truth).sum(axes), said.sum(axes), truth.sum(axes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(other > 0, 2 * both / (one + other), np.nan), np.where(other > 0, both / (one + other - both), np.nan)
-
-
-def objects(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance transform, O(pixels)."""
-    from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
-
-    parts, k = label(truth, generate_binary_structure(truth.ndim, truth.ndim))
-    if not k:
-        return np.zeros(0, int), np.zeros(0)
-    nearest = distance_transform_edt(~truth, return_distances=False, return_indices=True)
-    home = parts[tuple(nearest)]
-    area, one = (np.bincount(a.ravel(), minlength=k + 1)[1:] for a in (parts, home * said))
-    both = np.bincount((parts * (said & truth)).ravel(), minlength=k + 1)[1:]
-    return area, 2 * both / (one + area)
-
-
-def foreground(said: Predictions) -> np.ndarray:
-    """bool [n,*spatial]: pixels whose likeliest class is not the first, the background."""
-    assert said.prob is not None
-    return np.asarray(said.prob).argmax(1) > 0
 
 
 class Segmentation(Measure):
@@ -68,17 +41,16 @@ class Segmentation(Measure):
     def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
         (said,) = artifacts
         assert isinstance(said, Predictions)
-        assert said.prob is not None
         known = data.of(said.rows[data.of(said.rows).outlined])
         if not len(known):
             return [Metric("Dice", None, note="no case has the truth outlined")]
         part, at = held_out(known, known.rows)
         known = known.take(at)
         groups = known.groups.astype(str) if known.groups is not None else None
-        positions, dice, iou, empty, sizes, each, owner = said.at(known.rows), [], [], [], [], [], []
+        dice, iou, empty, sizes, each, owner = [], [], [], [], [], []
         for i in range(0, len(known), 64):  # the masks of many cases at once would not fit
             chunk = slice(i, min(i + 64, len(known)))
-            made = np.asarray(said.prob[positions[chunk]]).argmax(1) > 0
+            made = said.marked(known.rows[chunk])
             truth = known.mask(np.arange(chunk.start, chunk.stop))
             d, o = overlap(made, truth)
             dice.append(d)

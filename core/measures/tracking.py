@@ -39,19 +39,12 @@ class Tracking(Measure):
     def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
         (said,) = artifacts
         assert isinstance(said, Predictions)
-        assert said.prob is not None
         part, at = held_out(data, said.rows)
         wanted, every = set(said.rows[at].tolist()), whole(data)
         clips = [c for c in clips_of(every) if c.scored.any() and wanted >= set(c.rows[c.scored].tolist())]
         if not clips:
             return [Metric("Dice after the given frame", None, split=part, note="no held-out clip has a second outlined frame")]
-        size = said.prob.shape[2:]
-        made = {}
-        for clip in clips:
-            there = np.isin(clip.rows, said.rows)
-            made[clip.name] = np.zeros((len(clip.rows), *size), bool)
-            made[clip.name][there] = np.asarray(said.prob[said.at(clip.rows[there])]).argmax(1) > 0
-        scores, unit = compared(every, clips, made)
+        scores, unit = compared(every, clips, {c.name: said.marked(c.rows) for c in clips})
         patients = every.groups
         owner = np.array([str(patients[c.rows[0]]) for c in clips]) if patients is not None else None
         found = []

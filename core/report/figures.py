@@ -199,7 +199,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
 
 def metrics_figure(metrics: Metrics) -> bytes | None:
     """Dots with 95 % intervals of all shares between 0 and 1; None when there are none."""
-    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and " = " not in m.group][:24]
+    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and m.varied is None][:24]
     if not shown:
         return None
     figure = _figure(10, 0.6 + 0.34 * len(shown))

@@ -25,9 +25,9 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Model, Predictions
 from core.measure import bootstrap, mean_of
-from core.measures.segmentation import foreground, overlap
 from core.measuring import held_out
 from core.method import BaseParams, Method, Takes, param
+from core.outlines import overlap
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -96,12 +96,12 @@ class OSUDA(Method):
             for n in norms:
                 n.share = share
             prob = self.inner.predict(batch.x)
-            unsure = -(prob * prob.clamp(min=1e-6).log()).sum(1).mean()
+            unsure = entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
             run.report(batch.step, loss=held.detach() + unsure.detach(), entropy=unsure, held=held, **{"share of the old statistics": share})
-        shifts = self._settle(train, share, run)
-        self.layers, self.shifts = [s[0] for s in shifts], [s[1] for s in shifts]
+        self._statistics(self.inner, norms, train, min(share, 1 - 1e-9), run)  # at a share of 1 nothing would be looked at
+        self.shifts = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
         fixed = [(share * n.source_mean + (1 - share) * n.target_mean, share * n.source_var + (1 - share) * n.target_var) for n in norms]
         self.replaced = self.base.open(str(run.where))
         (other,) = self.replaced.nets()
@@ -109,15 +109,6 @@ class OSUDA(Method):
         self._statistics(self.replaced, swapped, train, 0.0, run)
         plain(other, iter([(n.target_mean, n.target_var) for n in swapped]))
         plain(net, iter(fixed))
-
-    def _settle(self, train: Dataset, share: float, run: Run) -> list[tuple[str, np.ndarray]]:
-        """Statistics of all training pictures of the new site at the last share; (name, d [C]) of every layer."""
-        from core.nets.norms import MixedNorm
-
-        (net,) = self.inner.nets()
-        named = [(name, m) for name, m in net.named_modules() if isinstance(m, MixedNorm)]
-        self._statistics(self.inner, [m for _, m in named], train, min(share, 1 - 1e-9), run)
-        return [(name, m.shift.cpu().numpy()) for name, m in named if int(m.looks)]
 
     def _statistics(self, method: Any, norms: list[Any], train: Dataset, share: float, run: Run) -> None:
         """Mean over batches of the statistics each layer meets when all mix with `share`; batches in a fixed order."""
@@ -133,7 +124,7 @@ class OSUDA(Method):
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             prob = self.predict(x)
-            unsure = -(prob * prob.clamp(min=1e-6).log()).sum(1)
+            unsure = entropy(prob)
             return prob, unsure, unsure.flatten(1).mean(1), before.predict(x)
 
         prob, unsure, score, old = run.map(described, data, size=16)
@@ -149,7 +140,7 @@ class OSUDA(Method):
         value = np.full((len(self.shifts), widest), np.nan, np.float32)
         for i, s in enumerate(self.shifts):
             value[i, : len(s)] = np.sort(s)[::-1]
-        yield Grid(rows=data.rows, name="shift", value=value, x=[str(j + 1) for j in range(widest)], y=[f"layer {i + 1}" for i in range(len(self.layers))], x_title="channels, the most shifted first", y_title="layer",
+        yield Grid(rows=data.rows, name="shift", value=value, x=[str(j + 1) for j in range(widest)], y=[f"layer {i + 1}" for i in range(len(self.shifts))], x_title="channels, the most shifted first", y_title="layer",
                    unit="shift between the sites, in standard deviations")  # fmt: skip
         replaced = Predictions(rows=data.rows, prob=run.map(self.replaced.predict, data, size=16), classes=self.classes)
         yield Metrics.of(self.figures(data, {"untouched": untouched, "statistics replaced only": replaced, "moved": said}, run), data.rows)
@@ -157,15 +148,14 @@ class OSUDA(Method):
     def figures(self, data: Dataset, said: dict[str, Predictions], run: Run) -> list[Metric]:
         """Dice on held-out outlined pictures of the new site, and how much of a picture is outlined, for each model."""
         known = data.take(np.flatnonzero(data.outlined)) if data.masks is not None else data.take(np.arange(0))
-        found = [Metric("share of the picture outlined", float(np.mean([foreground(replace_rows(s, i)).mean() for i in chunks(len(data))])), group=name, n=len(data), higher_is_better=None)
+        found = [Metric("share of the picture outlined", float(np.mean(np.concatenate([s.marked(r).mean((1, 2)) for r in chunks(data.rows)]))), group=name, n=len(data), higher_is_better=None)
                  for name, s in said.items()]  # fmt: skip
         if not len(known):
             return found
         part, at = held_out(known, known.rows)
         shown = known.take(at)
         for name, s in said.items():
-            position = s.at(shown.rows)
-            dice = np.concatenate([overlap(foreground(replace_rows(s, position[i])), shown.mask(i))[0] for i in chunks(len(shown))])
+            dice = np.concatenate([overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)])
             there = np.isfinite(dice)
             if there.any():
                 groups = shown.groups[there].astype(str) if shown.groups is not None else None
@@ -196,21 +186,20 @@ class OSUDA(Method):
     def state(self) -> dict[str, Any]:
         about = {f: getattr(self.base, f) for f in ("method", "params", "abilities", "input_shape", "classes")}
         shifts = {f"shift.{i}": s for i, s in enumerate(self.shifts)}
-        return {"base": about, **nested("old", self.base.state), **nested("inner", self.inner.state()), **nested("replaced", self.replaced.state()), "layers": self.layers, **shifts}
+        return {"base": about, **nested("old", self.base.state), **nested("inner", self.inner.state()), **nested("replaced", self.replaced.state()), **shifts}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.base = Model(rows=np.zeros(0), **state["base"], state=taken("old", state))
         self.inner = Model(rows=np.zeros(0), **state["base"], state=taken("inner", state)).open()
         self.replaced = Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state)).open()
-        self.layers = list(state["layers"])
-        self.shifts = [np.asarray(state[f"shift.{i}"]) for i in range(len(self.layers))]
+        self.shifts = [np.asarray(state[f"shift.{i}"]) for i in range(sum(key.startswith("shift.") for key in state))]
 
 
-def chunks(n: int, size: int = 64) -> list[np.ndarray]:
-    return [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
+def entropy(prob: torch.Tensor) -> torch.Tensor:
+    """Of each pixel, [b,H,W] in nats, of probabilities [b,k,H,W]."""
+    return -(prob * prob.clamp(min=1e-6).log()).sum(1)
 
 
-def replace_rows(said: Predictions, at: np.ndarray) -> Predictions:
-    """These positions of `said`."""
-    assert said.prob is not None
-    return Predictions(rows=said.rows[at], prob=said.prob[at], classes=said.classes)
+def chunks(rows: np.ndarray, size: int = 64) -> list[np.ndarray]:
+    """`rows` in pieces, since the masks of many cases at once would not fit."""
+    return [rows[i : i + size] for i in range(0, len(rows), size)]

@@ -16,7 +16,6 @@ Reference
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
+from core.limits import OUTLINES
 from core.measure import bootstrap, mean_of
-from core.measures.segmentation import overlap
 from core.measuring import held_out
 from core.method import BaseParams, Method, Takes, param
+from core.outlines import overlap
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.run import Run
 
-MOST = 4 << 30  # bytes of probabilities given
 FEW = 16  # pictures at a time when describing
 
 
@@ -63,8 +62,8 @@ class UNetPlusPlusMethod(Method):
         network: Literal["nested", "plain"] = param("nested", "“plain” is an ordinary U-Net of as many parameters, for comparison.", advanced=True)
 
     def declines(self, data: Dataset) -> str | None:
-        if 8 * len(data) * int(np.prod(data.shape[1:])) > MOST:
-            return f"The outlines of {len(data):,} pictures of this size would need more than {MOST >> 30} GB; bring fewer or smaller ones."
+        if 8 * len(data) * int(np.prod(data.shape[1:])) > OUTLINES:
+            return f"The outlines of {len(data):,} pictures of this size would need more than {OUTLINES >> 30} GB; bring fewer or smaller ones."
         train = data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
         if not any(train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)):  # ends at the first mark
@@ -92,10 +91,8 @@ class UNetPlusPlusMethod(Method):
         net = run.setup(self.net, optimiser)
         loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         size = min(len(train), p.batch_size)
-        steps = p.epochs * max(1, len(train) // size)
         for batch in run.batches(train, size, p.epochs, drop_last=True):
-            for group in optimiser.param_groups:
-                group["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            run.cosine(p.learning_rate)
             x, y = crops(batch.x, truth[torch.from_numpy(batch.at)].to(run.where), p.crop)
             heads = net(padded(x))
             taught = heads if p.deep_supervision else heads[-1:]

@@ -68,8 +68,6 @@ class SwAV(Method):
         return SwAVNet(self.shape, self.params.width, 2 * self.params.width, self.params.prototypes)
 
     def fit(self, data: Dataset, run: Run) -> None:
-        import math
-
         import torch
 
         from core.nets.augment import views
@@ -84,10 +82,8 @@ class SwAV(Method):
         large = views(self.shape, p.strength, p.flip)
         side = min(self.shape[1:])
         small = views(self.shape, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35)) if side >= 28 and p.small_crops else None
-        steps = p.epochs * max(1, len(train) // min(p.batch_size, len(train)))
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            for group in optimiser.param_groups:
-                group["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            run.cosine(p.learning_rate)
             self.net.normalise()
             seen = [large(batch.x), large(batch.x)] + ([small(batch.x) for _ in range(p.small_crops)] if small else [])
             z, scores = net(seen)

@@ -15,7 +15,6 @@ Reference
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +78,8 @@ class Classifier(Method):
         to_code = torch.from_numpy(place).to(run.where)
         count = np.bincount(place[train.labels], minlength=len(codes))
         weight = torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where) if p.balanced else None
-        steps = p.epochs * max(1, len(train) // min(p.batch_size, len(train)))
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            for group in optimiser.param_groups:
-                group["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            run.cosine(p.learning_rate)
             logits, y = net(self.scale(batch.x)), to_code[batch.y]
             loss = F.cross_entropy(logits, y, weight)
             run.step(loss, clip=5.0)
