@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.artifacts import AnomalyMaps, Clusters, Embedding, Predictions
-from core.data.dataset import Dataset
+from core.data.dataset import TECHNICAL, Dataset
 from core.store import notes
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
@@ -41,7 +41,7 @@ def table_columns(data: Dataset) -> list[Column]:
     first = [data.roles[r] for r in ("label", "domain", "split", "group") if r in data.roles]
     found = []
     for name in [*first, *(c for c in data.frame.columns if c not in first)]:
-        if roles.get(name) in ("file", "text"):
+        if roles.get(name) in ("file", "text") or name in TECHNICAL:
             continue
         series = data.frame[name]
         numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)

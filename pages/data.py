@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _data, _quick
+from app.views import _data, _quick, _upload
 
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays, genomes, or a table of numbers or texts.")
 _quick.follow()
@@ -16,4 +16,4 @@ elif st.session_state.get("data-tab") not in names:
 for tab, name in zip(st.tabs(names, key="data-tab", on_change="rerun"), names):
     if tab.open:
         with tab:
-            {"This data": lambda: _data.overview(data), "Add data": _data.upload, "Samples": _data.samples}[name]()
+            {"This data": lambda: _data.overview(data), "Add data": _upload.upload, "Samples": _data.samples}[name]()

@@ -3,14 +3,14 @@
 import streamlit as st
 
 from app import state
-from app.views import _data, _home, _quick
+from app.views import _data, _home, _quick, _upload
 
 _quick.follow()
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)
     st.markdown("See what a model learned from your data: which cases are alike, which are unusual and where, and what the model looked at. Your files stay on this machine.")
-    _data.upload()
+    _upload.upload()
     st.markdown("**Or start with a sample**")
     _data.samples()
     st.stop()

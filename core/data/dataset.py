@@ -18,6 +18,8 @@ from core.store.files import write_json, write_with
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
 SPLITS = ("train", "val", "test")
+# Columns for the machine: geometry (see `core.data.geometry`), and why a row is held back until a person has looked. No colours, no table on screen.
+TECHNICAL = ("axes", "mm_slice", "mm_down", "mm_across", "oblique_deg", "held")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Dataset:
     @property
     def shown(self) -> pd.DataFrame:
         """The table of this view for the screen: texts cut to 80 letters, sequences and columns without any value left out."""
-        frame = self.frame.dropna(axis=1, how="all")
+        frame = self.frame.drop(columns=[c for c in TECHNICAL if c in self.table]).dropna(axis=1, how="all")
         name = self.roles.get("text")
         if self.modality == "sequence":
             return frame.drop(columns=[c for c in (name,) if c in frame])

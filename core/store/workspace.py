@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import secrets
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -38,6 +40,18 @@ class Workspace:
     @cached_property
     def catalogue(self) -> Catalogue:
         return Catalogue(self.home / "catalogue.db")
+
+    @cached_property
+    def key(self) -> bytes:
+        """32 secret bytes of this workspace, from which patients get their new ids and dates their shifts; made at first use, never exported."""
+        path = self.home / "key"
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            return path.read_bytes()
+        with os.fdopen(handle, "wb") as f:
+            f.write(secrets.token_bytes(32))
+        return path.read_bytes()
 
     # -- datasets -------------------------------------------------------------------------------------------------------------------
     def add(self, data: Dataset, sample: bool = False) -> Dataset:

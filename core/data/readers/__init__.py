@@ -43,12 +43,14 @@ SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|cha
 
 def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
-    text: str | None = None, masks: Path | None = None, seed: int = 0,
+    text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
-    text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans.
+    text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
+    workspace, for new patient ids. report: hears how many files of how many are read.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -59,7 +61,8 @@ def read(
         raise UserError(f"{path.name} holds no files to read.")
     if masks is not None and not Path(masks).exists():
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
-    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks))
+    more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
+    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), **more)
     reader, used, aside = _chosen(members, path)
     if masks is not None and reader is tables.read:
         raise UserError("Masks are for pictures and scans; a table has none.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import secrets
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from gzip import GzipFile
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,8 @@ class Asked:
     domain: str | None = None
     text: str | None = None
     masks: Path | None = None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32))  # of the workspace: the same patient gets the same new id in all its data
+    report: Callable[[int, int], None] = lambda done, total: None  # files done of all; raises Cancelled when the user wants to stop
 
 
 @dataclass(frozen=True)
