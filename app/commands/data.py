@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import AsJson, say, workspace
+from core.errors import UserError
+from core.store.catalogue import Job
 
 data_cli = typer.Typer(help="Your datasets: add, list, show, check, remove.", no_args_is_help=True)
 
@@ -42,12 +45,28 @@ def add(
     masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Import a file, zip or folder: all of it, or nothing and the reason."""
-    from core.data.readers import read
+    """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and leaves nothing."""
+    from core.jobs import queue
 
     ws = workspace()
-    found = _described(ws.add(read(path, name=name, label=label, group=group, domain=domain, text=text, masks=masks)).name)
+    job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute()})
+    try:
+        job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
+    except KeyboardInterrupt:
+        queue.cancel(ws, job.id)
+        raise
+    if job.bug:
+        raise RuntimeError(f"import {job.id}: {job.error}")
+    if job.status != "done":
+        raise UserError(job.error or f"The import was {job.status}; nothing came in.")
+    found = _described(job.dataset)
     say(found, _words(found), json)
+
+
+def _progress(job: Job) -> None:
+    """One line that is written over: percentage, what goes on, time left."""
+    left = f", {job.eta:.0f} s left" if job.eta else ""
+    typer.echo(f"\r{job.phase or 'waiting'}: {100 * (job.progress or 0):3.0f} %{left}".ljust(60) + ("\n" if job.ended else ""), nl=False, err=True)
 
 
 @data_cli.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,30 +178,60 @@ class Dataset:
     # -- storage --------------------------------------------------------------------------------------------------------------------
     def content_hash(self) -> str:
         """sha256 of samples, masks, table and roles; the same data gives the same hash, whatever it is called."""
+        return self._hashed(lambda key, array: (np.asarray(array[i : i + 256]) for i in range(0, array.shape[0], 256)))
+
+    def _hashed(self, blocks: Callable[[str, Any], Iterable[np.ndarray]]) -> str:
+        """The content hash, over the blocks that `blocks` gives of each stored array, in order."""
         h = hashlib.sha256(json.dumps([self.modality, self.roles, self.features, self.input_range], sort_keys=True).encode())
-        for array in (self.samples, self.masks):
+        for key, array in (("samples", self.samples), ("masks", self.masks)):
             if array is not None:
                 h.update(f"{array.shape}{array.dtype}".encode())
-                for i in range(0, array.shape[0], 256):
-                    h.update(np.ascontiguousarray(array[i : i + 256]).tobytes())
-        h.update(pd.util.hash_pandas_object(self.table.astype(str), index=False).to_numpy().tobytes())
-        h.update(repr(list(self.table.columns)).encode())
+                for block in blocks(key, array):
+                    h.update(np.ascontiguousarray(block).tobytes())
+        h.update(self._table_bytes)
         return h.hexdigest()
 
-    def save(self, folder: Path) -> Dataset:
-        """Write samples and masks as Zarr v3, the table as Parquet, the rest as json; gives the dataset as stored, with its hash."""
+    @cached_property
+    def _table_bytes(self) -> bytes:
+        """What of the table goes into the content hash."""
+        return pd.util.hash_pandas_object(self.table.astype(str), index=False).to_numpy().tobytes() + repr(list(self.table.columns)).encode()
+
+    def save(self, folder: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
+        """Write samples and masks as Zarr v3, the table as Parquet, the rest as json; gives the dataset as stored, with its hash.
+
+        One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are read never stand in memory whole. `report` hears
+        rows done of all and may raise. When `folder` holds the blocks of a save of the same data that was broken off, it goes on behind them.
+        """
         import zarr
 
         folder.mkdir(parents=True, exist_ok=True)
-        for key, array in (("samples", self.samples), ("masks", self.masks)):
-            if array is not None:
-                per = max(1, min(len(array), (4 << 20) // max(1, array[0:1].nbytes)))
-                store = zarr.create_array(folder / f"{key}.zarr", shape=array.shape, dtype=array.dtype, chunks=(per, *array.shape[1:]), overwrite=True)
-                for i in range(0, len(array), per):
-                    store[i : i + per] = array[i : i + per]
+        total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
+        done = 0
+
+        def written(key: str, array: Any) -> Iterator[np.ndarray]:
+            nonlocal done
+            per = max(1, min(len(array), (4 << 20) // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))))
+            place, mark = folder / f"{key}.zarr", folder / f"{key}.blocks.json"
+            same = [list(array.shape), str(array.dtype), per, hashlib.sha256(self._table_bytes).hexdigest()]
+            before = json.loads(mark.read_text()) if mark.exists() else {}
+            kept = before.get("blocks", 0) if before.get("of") == same else 0
+            store = zarr.open_array(place, mode="r+") if kept else zarr.create_array(
+                place, shape=array.shape, dtype=array.dtype, chunks=(per, *array.shape[1:]), overwrite=True)  # fmt: skip
+            for k, i in enumerate(range(0, len(array), per)):
+                block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
+                if k >= kept:
+                    store[i : i + per] = block
+                    if (k + 1) % 8 == 0:
+                        write_json(mark, {"of": same, "blocks": k + 1})
+                done += len(block)
+                report(done, total)
+                yield block
+            mark.unlink(missing_ok=True)
+
+        found = self._hashed(written)
         write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
         kept = {k: getattr(self, k) for k in ("name", "modality", "roles", "features", "input_range", "card")}
-        write_json(folder / "dataset.json", kept | {"hash": self.content_hash()})
+        write_json(folder / "dataset.json", kept | {"hash": found})
         return Dataset.load(folder)
 
     @classmethod
@@ -214,13 +245,39 @@ class Dataset:
 
 
 def _read(array: Any, rows: np.ndarray) -> np.ndarray:
-    if isinstance(array, np.ndarray):
+    if isinstance(array, (np.ndarray, Lazy)):
         return array[rows]
     if len(rows) == array.shape[0] and np.array_equal(rows, np.arange(len(rows))):
         return np.asarray(array[:])
     if len(rows) * 4 > array.shape[0]:  # orthogonal selection costs more than reading the whole and indexing it
         return np.asarray(array[:])[rows]
     return np.asarray(array.oindex[np.asarray(rows)])
+
+
+class Lazy:
+    """An array [n,*shape] whose entries are made as they are read, for imports larger than memory: it takes slices, positions and one position.
+
+    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every time.
+    """
+
+    def __init__(self, n: int, shape: tuple[int, ...], dtype: Any, make: Callable[[int], np.ndarray]) -> None:
+        self.shape, self.dtype, self.make = (n, *shape), np.dtype(dtype), make
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, at: Any) -> np.ndarray:
+        positions = np.arange(len(self))[at]
+        if positions.ndim == 0:
+            return self.make(int(positions))
+        out = np.empty((len(positions), *self.shape[1:]), self.dtype)
+        for k, i in enumerate(positions.tolist()):
+            out[k] = self.make(i)
+        return out
 
 
 def _word(value: Any) -> str:

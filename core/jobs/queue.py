@@ -58,6 +58,23 @@ def train(
     ), {k: v for k, v in rows.items() if v is not None})  # fmt: skip
 
 
+def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None) -> Job:
+    """Queue an import of a file, zip or folder; `options` are those of `core.data.readers.read`. `uploaded`: a folder of ours that goes with the job.
+
+    UserError when there is nothing at `path` or the name is taken; what is inside is looked at by the job.
+    """
+    from core.data.importing import request
+
+    if not Path(path).exists():
+        raise UserError(f"There is no file or folder {Path(path).name}.")
+    if name is not None:
+        name = ws.free(name)
+    job = Job(id=_new_id(), kind="import", dataset="", label=name or "")
+    ws.folder(job.id).mkdir(parents=True)
+    request(ws.folder(job.id), Path(path).absolute(), name, options or {}, uploaded)
+    return _submit(ws, job)
+
+
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
     base = _finished(ws, run, "looked at")
@@ -90,7 +107,7 @@ def _new_id() -> str:
 
 def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to the supervisor."""
-    ws.folder(job.id).mkdir(parents=True)
+    ws.folder(job.id).mkdir(parents=True, exist_ok=True)
     for name, ids in (rows or {}).items():
         write_array(ws.folder(job.id) / f"{name}.npy", ids)
     ws.catalogue.add_job(job)

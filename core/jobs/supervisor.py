@@ -1,4 +1,4 @@
-"""One small process per workspace that starts workers in order: one training at a time, and beside it the light jobs.
+"""One small process per workspace that starts workers in order: one import and one training at a time, and beside them the light jobs.
 
 `python -m core.jobs.supervisor HOME` leaves by itself when there is nothing to do. Workers live in sessions of their own: they finish even
 when it, the browser or the server is killed.
@@ -61,7 +61,7 @@ def _serve(ws: Workspace) -> None:
         running = ws.catalogue.jobs(status="running")
         for job in running:
             _stop(job, stopping)
-        for lane, room in ((("train",), 1), (("map", "explain", "measure"), settings.light_jobs)):
+        for lane, room in ((("import",), 1), (("train",), 1), (("map", "explain", "measure"), settings.light_jobs)):
             free = room - sum(j.kind in lane for j in running)
             for job in ws.catalogue.jobs(status="queued", kind=list(lane))[: max(0, free)]:
                 if ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None):

@@ -1,4 +1,4 @@
-"""What the four kinds of job do. Each leaves finished artifacts in the job's folder, all at once, or nothing."""
+"""What the kinds of job do. Each leaves finished artifacts in the job's folder, all at once, or nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metrics, Model
+from core.data.importing import bring
 from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
 from core.method import check_params
@@ -133,4 +134,4 @@ def _fraction(tell: Reporter) -> Callable[[float], None]:
     return report
 
 
-TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run}
+TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run, "import": bring}

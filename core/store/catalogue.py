@@ -30,7 +30,7 @@ _jobs = Table(
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. `kind` is train, map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
+    """One row of the queue. `kind` is import, train, map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
 
     `error` is a sentence for the user; `bug` is the id under which the log has the traceback, empty when the user can mend it.
     """

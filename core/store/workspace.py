@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,21 +54,36 @@ class Workspace:
         return path.read_bytes()
 
     # -- datasets -------------------------------------------------------------------------------------------------------------------
-    def add(self, data: Dataset, sample: bool = False) -> Dataset:
-        """Store a dataset under its name. UserError when the name is taken or unusable; nothing is kept then."""
-        name = check_name(data.name)
-        if any(d["name"] == name for d in self.catalogue.datasets()):
-            raise UserError(f"There is already a dataset called “{name}”; choose another name or remove it first.")
-        id = hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
-        tmp = self.home / "datasets" / f"tmp-{id}"
+    def add(self, data: Dataset, sample: bool = False, id: str | None = None, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
+        """Store a dataset under its name. UserError when the name is taken or unusable; nothing is kept then.
+
+        `id`: of the import job, whose broken-off save goes on and of which a copy of data that is here already is refused. `report` hears rows stored
+        of all.
+        """
+        name = self.free(data.name)
+        once = id is not None
+        id = id or hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
+        tmp, final = self.home / "datasets" / f"tmp-{id}", self.home / "datasets" / id
+        if final.exists():  # killed between the rename and the catalogue
+            final.rename(tmp)
         try:
-            stored = data.save(tmp)
-            tmp.rename(self.home / "datasets" / id)
+            stored = data.save(tmp, report)
+            same = next((e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash), None)
+            if same is not None:
+                raise UserError(f"The very same data is already here as “{same}”; open that, or remove it first.")
+            tmp.rename(final)
         except BaseException:
             shutil.rmtree(tmp, ignore_errors=True)
             raise
         self.catalogue.add_dataset(id=id, name=name, hash=stored.hash, modality=data.modality, n=len(data), sample=int(sample))
         return self.dataset(name)
+
+    def free(self, name: str) -> str:
+        """The name as it may be. UserError when it is unusable or taken."""
+        name = check_name(name)
+        if any(d["name"] == name for d in self.catalogue.datasets()):
+            raise UserError(f"There is already a dataset called “{name}”; choose another name or remove it first.")
+        return name
 
     def entry(self, name: str) -> dict[str, Any]:
         """Catalogue line of the dataset called (or with id) `name`. UserError when there is none."""

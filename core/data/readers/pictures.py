@@ -9,13 +9,14 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core import limits
-from core.data.dataset import Dataset
+from core.data.dataset import Dataset, Lazy
 from core.data.readers import tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import WORDS
@@ -42,27 +43,35 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         inside = collect(asked.masks)
     if not files:
         raise UserError("There are masks but no pictures beside them.")
-    looked = [_look(m) for m in files]
-    side, rule = common_side([size for size, _, _ in looked])
-    rules, top, several = [rule], max(t for _, t, _ in looked), sum(s for _, _, s in looked)
+    looked, coloured = [], False
+    for i, m in enumerate(files):
+        looked.append(_look(m, coloured))
+        coloured = coloured or looked[-1].colour
+        asked.report(i + 1, len(files) * (1 if _large(looked, len(files)) else 2))
+    side, rule = common_side([look.size for look in looked])
+    rules, top, several = [rule], max(look.top for look in looked), sum(look.several for look in looked)
     if several:
         rules.append(
             f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the first is used"
         )
     if top:
         rules.append(f"16-bit values scaled by one factor so that the largest ({top}) becomes 255")
-    images, colour = [], False
-    for m in files:
-        image = decode(m)
+    if coloured:
+        rules.append("kept in colour, three channels")
+
+    def sample(i: int) -> np.ndarray:
+        image = decode(files[i])
         if image.dtype == np.uint16:
             image = (image.astype(np.float32) * (255 / top)).round().astype(np.uint8)
-        colour = colour or (image.ndim == 3 and bool((image[..., :2] != image[..., 1:]).any()))
-        images.append(resize(image, side))
-    if colour:
-        rules.append("kept in colour, three channels")
-        samples = np.stack([np.repeat(i[None], 3, 0) if i.ndim == 2 else i.transpose(2, 0, 1) for i in images])
-    else:
-        samples = np.stack([i if i.ndim == 2 else i[..., 0] for i in images])[:, None]
+        image = resize(image, side)
+        if not coloured:
+            return (image if image.ndim == 2 else image[..., 0])[None]
+        return np.repeat(image[None], 3, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
+
+    samples: Any = Lazy(len(files), (3 if coloured else 1, *side), np.uint8, sample)
+    if samples.nbytes <= limits.IN_MEMORY:
+        samples = samples[:]
+        asked.report(2 * len(files), 2 * len(files))
     table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
     if sheets:
         joined = next((j for j in (tables.beside(table, s) for s in sheets) if j is not None), None)
@@ -90,16 +99,34 @@ def _apart(files: list[Member]) -> tuple[list[Member], list[Member]]:
     return rest, masks
 
 
-def _look(member: Member) -> tuple[tuple[int, int], int, bool]:
-    """(height, width) as it will be decoded, the largest value of a 16-bit picture (0 for others), and whether
-    more frames follow."""
+@dataclass(frozen=True)
+class Look:
+    """A picture before it is read in earnest: (height, width) as it will be decoded, the largest value of a 16-bit picture (0 for others), whether
+    more frames follow, whether it has a colour."""
+
+    size: tuple[int, int]
+    top: int
+    several: bool
+    colour: bool
+
+
+def _look(member: Member, coloured: bool) -> Look:
+    """Cost: the header; for 16-bit pictures, and for those in colour modes until one of the set is known to be `coloured`, a decoding."""
 
     def seen(image: Any) -> tuple[tuple[int, int], str, bool]:
         turned = image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
         return image.size if turned else image.size[::-1], image.mode, getattr(image, "n_frames", 1) > 1
 
     size, mode, more = _opened(member, seen)
-    return size, max(int(decode(member).max()), 1) if mode.startswith("I") else 0, more
+    deep = mode.startswith("I")
+    image = decode(member) if deep or (mode not in ("L", "1", "F") and not coloured) else None
+    colour = image is not None and image.ndim == 3 and bool((image[..., :2] != image[..., 1:]).any())
+    return Look(size, max(int(image.max()), 1) if deep and image is not None else 0, more, colour)
+
+
+def _large(looked: list[Look], n: int) -> bool:
+    """Whether all samples together will be too many to stand in memory."""
+    return n * min(CAP, max(looked[0].size)) ** 2 > limits.IN_MEMORY
 
 
 def decode(member: Member) -> np.ndarray:
@@ -202,7 +229,7 @@ def _bare(stem: str) -> str:
     return re.sub(r"_(mask|seg|label|segmentation)$", "", stem)
 
 
-def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> tuple[np.ndarray | None, list[str]]:
+def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> tuple[Any, list[str]]:
     """uint8 [n,*size] and the rule: a mask belongs to the picture of its name in the same sub-folders, else to the
     only one of its name."""
     if not masks:
@@ -216,8 +243,7 @@ def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> t
     for i, m in enumerate(files):
         for place, key in zip(places, keys(m, m.stem)):
             place[key].append(i)
-    out = np.zeros((len(files), *size), np.uint8)
-    taken: dict[int, str] = {}
+    taken: dict[int, Member] = {}
     for mask in masks:
         stems = dict.fromkeys([mask.stem, _bare(mask.stem)])
         fits = [place[key] for stem in stems for place, key in zip(places, keys(mask, stem)) if place.get(key)]
@@ -226,8 +252,14 @@ def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> t
             several = "several pictures of the same name; put the masks into the pictures' sub-folders"
             raise UserError(f"The mask {mask.name} has {several if fits else 'no picture of the same name'}.")
         if one in taken:
-            raise UserError(f"{files[one].name} has two masks, {taken[one]} and {mask.name}; one is needed.")
-        taken[one] = mask.name
-        marked = decode(mask)
-        out[one] = resize(((marked if marked.ndim == 2 else marked.max(2)) > 0).astype(np.uint8), size, nearest=True)
-    return out, [f"{len(masks)} of {len(files)} pictures have a mask; anything but 0 is marked"]
+            raise UserError(f"{files[one].name} has two masks, {taken[one].name} and {mask.name}; one is needed.")
+        taken[one] = mask
+
+    def made(i: int) -> np.ndarray:
+        if i not in taken:
+            return np.zeros(size, np.uint8)
+        marked = decode(taken[i])
+        return resize(((marked if marked.ndim == 2 else marked.max(2)) > 0).astype(np.uint8), size, nearest=True)
+
+    out = Lazy(len(files), size, np.uint8, made)
+    return out[:] if out.nbytes <= limits.IN_MEMORY else out, [f"{len(masks)} of {len(files)} pictures have a mask; anything but 0 is marked"]

@@ -1,0 +1,73 @@
+"""An import as a job: read what was brought, store it, look it over; all of it or nothing, in a process of its own with limits.
+
+What is asked (paths among it) stands in the job's folder until the import has ended, never in the catalogue: names of files and folders may be
+names of patients. An import whose process was killed goes on when it is resumed: pictures that were stored already are not decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import Cancelled, UserError
+from core.store.catalogue import Job
+from core.store.files import write_json
+from core.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.jobs.worker import Reporter
+
+REQUEST = "request.json"
+SHARES = (0.4, 0.95)  # of the progress bar: reading ends, storing ends
+
+
+def request(folder: Path, path: Path, name: str | None, options: dict[str, Any], uploaded: Path | None) -> None:
+    """Write what the job in `folder` is to bring in. `uploaded`: a folder of our own that goes when the import has ended."""
+    given = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
+    write_json(folder / REQUEST, {"path": str(path), "name": name, "options": given, "uploaded": uploaded and str(uploaded)})
+
+
+def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """Read, store and register the dataset that the job's request asks for. UserError when anything does not fit; nothing is kept then."""
+    from core.data.readers import read
+
+    place = ws.folder(job.id) / REQUEST
+    if not place.exists():
+        raise UserError("What was to be imported is no longer here; bring the files again.")
+    asked = json.loads(place.read_text())
+    uploaded = asked["uploaded"] and Path(asked["uploaded"])
+    options = asked["options"] | ({"masks": Path(asked["options"]["masks"])} if asked["options"].get("masks") else {})
+
+    def reporter(low: float, high: float) -> Any:
+        def report(done: int, total: int) -> None:
+            if tell.stop():
+                raise Cancelled
+            tell.step(round(1000 * (low + (high - low) * done / max(1, total))), 1000, {})
+
+        return report
+
+    try:
+        path = Path(asked["path"])
+        tell.phase("reading the files")
+        data = read(path, name=asked["name"], **options, key=ws.key, report=reporter(0.0, SHARES[0]))
+        if path.is_file():
+            data.card["source hash"] = f"sha256 {sha256(path)[:16]}"
+        tell.phase("storing the cases")
+        stored = ws.add(data, id=job.id, report=reporter(*SHARES))
+        ws.catalogue.set_job(job.id, dataset=ws.entry(stored.name)["id"])
+    finally:
+        place.unlink(missing_ok=True)  # a process that is killed does not come here, and can go on
+        if uploaded:
+            shutil.rmtree(uploaded, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Of a file, read in pieces of 1 MB."""
+    h = hashlib.sha256()
+    with open(path, "rb") as f:
+        while piece := f.read(1 << 20):
+            h.update(piece)
+    return h.hexdigest()
