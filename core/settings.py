@@ -14,4 +14,5 @@ class Settings(BaseSettings):
 
     home: Path = Path.home() / ".lightbox"
     light_jobs: int = 1
+    folders: str = ""  # roots whose folders may be chosen in the browser, separated as in PATH; none by default
     idle_seconds: float = 20.0  # the supervisor leaves after this long without work

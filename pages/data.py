@@ -7,6 +7,7 @@ from app.views import _data, _quick, _upload
 
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays, genomes, or a table of numbers or texts.")
 _quick.follow()
+_upload.follow()
 data = state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
 if st.session_state.pop("just-imported", False) and data is not None:

@@ -6,6 +6,7 @@ from app import state
 from app.views import _data, _home, _quick, _upload
 
 _quick.follow()
+_upload.follow()
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)

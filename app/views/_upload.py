@@ -1,87 +1,151 @@
-"""Bringing data: drop files, a preview, choose what is what, import all of it or nothing."""
+"""Bringing data: files dropped, or a folder of this machine; a preview, choosing what is what; then an import that goes on when the browser is closed."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import streamlit as st
 
-from app import state, text
+from app import progress, state, text
 from app.shell import page
+from app.views import _folders
 from core import limits
-from core.data.dataset import Dataset
+from core.data.importing import REQUEST
+from core.jobs import queue
+from core.store import uploads
+from core.store.catalogue import Job
+
+KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV, Parquet"
+FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
 
 def upload() -> None:
-    """Drop files, choose what is what, import: all of it or nothing."""
+    """Imports at work; then drop or choose, look at the first lines, say what is what, import."""
+    for job in _open():
+        _importing(job)
+    waiting: uploads.Upload | None = st.session_state.get("upload")
+    if waiting is not None and not waiting.path.exists():  # imported, or taken away meanwhile
+        waiting = st.session_state["upload"] = None
+    if waiting is not None:
+        _ask(waiting.path, waiting, *_called(waiting))
+        return
+    state.kept("upload-from", "files", list(FROM))
+    where = st.segmented_control("Where is it?", list(FROM), format_func=FROM.get, key="w-upload-from", on_change=state.keep, args=("upload-from",), required=True)
+    if where == "here":
+        chosen = _folders.choose()
+        if chosen is not None:
+            _ask(chosen, None, chosen.name, chosen.name)
+        return
+    _drop(where == "folder")
+
+
+def _drop(folder: bool) -> None:
     round_ = st.session_state.setdefault("upload-round", 0)
-    files = st.file_uploader("Drop files here", accept_multiple_files=True, key=f"upload-{round_}",
-                             help=f"Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV, Parquet; up to {limits.UPLOAD_BYTES >> 20} MB. "
-                             "Names, dates and other identifying tags of DICOM files are left out.")  # fmt: skip
+    files = st.file_uploader("Drop a folder here" if folder else "Drop files here", accept_multiple_files="directory" if folder else True, key=f"upload-{folder}-{round_}",
+                             help=f"{KINDS}; up to {limits.UPLOAD_BYTES >> 20} MB a file. Names, dates and other identifying tags of DICOM files are left out.")  # fmt: skip
     if not files:
         st.caption("A zip of pictures with one folder per class is the simplest. Nothing is sent anywhere.")
         return
-    folder = _copied(files)
-    path = folder / _safe(files[0].name) if len(files) == 1 else folder
-    seen = state.attempt(_preview, path) or {}
+    with st.spinner("Copying into the workspace"):
+        uploads.sweep(state.workspace())
+        kept = state.attempt(uploads.keep, state.workspace(), [(f.name, f) for f in files])
+    if kept is None:
+        return
+    st.session_state["upload"] = kept
+    st.session_state["upload-round"] = round_ + 1  # another widget: the server lets go of the files in its memory
+    st.rerun()
+
+
+def _called(waiting: uploads.Upload) -> tuple[str, str]:
+    """What to call the upload: a proposed name of the dataset, and its source in words."""
+    if len(waiting.names) == 1:
+        name = PurePosixPath(waiting.names[0]).name
+        return name.split(".")[0], name
+    tops = {PurePosixPath(n).parts[0] for n in waiting.names if len(PurePosixPath(n).parts) > 1}
+    return (tops.pop() if len(tops) == 1 else "my data"), f"{len(waiting.names):,} files"
+
+
+def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str) -> None:
+    """The preview and the form; the import starts with a press."""
+    if waiting is not None:
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.markdown(f":material/draft: **{text.label(source)}** · {waiting.bytes / 1e6:,.1f} MB are in the workspace, not imported yet.")
+        if right.button("Choose others", width="stretch", help="Take these files away again"):
+            _forget(waiting)
+            st.rerun()
+    seen = state.attempt(_preview, str(path), waiting.hash if waiting else str(path.stat().st_mtime_ns)) or {}
     if "head" in seen:
         st.caption("The first lines:")
         st.dataframe(seen["head"], hide_index=True)
     columns = seen.get("columns", [])
     with st.form("import", border=True):
-        name = st.text_input("Call it", text.plain(Path(files[0].name).stem if len(files) == 1 else "my data", 60), max_chars=80)
+        name = st.text_input("Call it", text.plain(proposed, 60), max_chars=80)
         a, b, c = st.columns(3)
         label = a.selectbox("Label", ["find it", "none", *columns] if columns else ["find it", "folder", "none"], format_func=text.plain,
                             help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
         group = b.selectbox("Patient", ["find it", *columns], format_func=text.plain, help="All cases of one patient stay in the same part of the split.")
         domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
         if st.form_submit_button("Import", type="primary"):
-            chosen = {"label": {"find it": "auto"}.get(label, label), "group": None if group == "find it" else group, "domain": None if domain == "find it" else domain}
-            with st.spinner("Reading and checking every file"):
-                done = state.attempt(_import, path, name, chosen)
-            if done is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                st.session_state["upload-round"] = round_ + 1
-                st.session_state.pop("upload-folder", None)
-                state.open_dataset(done.name)
-                st.session_state["just-imported"] = True
-                st.toast(f"{text.label(done.name)}: {len(done):,} cases are in.")
-                st.switch_page(page("data"))
+            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80),
+                       **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
+            job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None)
+            if job is not None:
+                st.session_state["upload"] = None
+                st.session_state["importing"] = job.id
+                st.rerun()
 
 
-def _safe(name: str) -> str:
-    """A file name of our own making that keeps only the kind: the user's never becomes a path."""
-    suffixes = "".join(s for s in Path(name).suffixes[-2:] if s.isascii() and len(s) <= 8)
-    stem = "".join(c if c.isalnum() or c in "-_ " else "_" for c in Path(name).name.removesuffix(suffixes))[:80]
-    return (stem or "file") + suffixes
-
-
-def _copied(files: list[Any]) -> Path:
-    """The uploads as files in a temporary folder, written once."""
-    key = tuple((f.name, f.size, f.file_id) for f in files)
-    if st.session_state.get("upload-folder", (None, None))[0] != key:
-        old = st.session_state.get("upload-folder", (None, None))[1]
-        if old:
-            shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix="lightbox-"))
-        for f in files:
-            f.seek(0)
-            with open(folder / _safe(f.name), "wb") as out:
-                shutil.copyfileobj(f, out, 1 << 20)
-        st.session_state["upload-folder"] = (key, str(folder))
-    return Path(st.session_state["upload-folder"][1])
-
-
-def _preview(path: Path) -> dict[str, Any]:
+@st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
+def _preview(path: str, version: str) -> dict[str, Any]:
     from core.data.readers import preview
 
-    return preview(path)
+    return preview(Path(path))
 
 
-def _import(path: Path, name: str, chosen: dict[str, Any]) -> Dataset:
-    from core.data.readers import read
+def _forget(waiting: uploads.Upload) -> None:
+    import shutil
 
-    return state.workspace().add(read(path, name=name, **chosen))
+    shutil.rmtree(waiting.folder, ignore_errors=True)
+    st.session_state["upload"] = None
+
+
+def follow() -> None:
+    """Open the dataset once the import that was started in this session is done."""
+    ws, id = state.workspace(), st.session_state.get("importing")
+    job = ws.catalogue.job(id) if id else None
+    if job is not None and job.status == "done":
+        st.session_state["importing"] = None
+        name = ws.entry(job.dataset)["name"]
+        state.open_dataset(name)
+        st.session_state["just-imported"] = True
+        st.toast(f"{text.label(name)} is in.")
+        st.switch_page(page("data"))
+
+
+def _open() -> list[Job]:
+    """Imports that are at work, were interrupted or have failed."""
+    ws = state.workspace()
+    queue.reconcile(ws)
+    return ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted", "failed"])
+
+
+def _importing(job: Job) -> None:
+    """One import: its progress with cancel, what became of it, and what can be done then."""
+    ws = state.workspace()
+    with st.container(border=True):
+        st.markdown(f":material/move_to_inbox: Import of **{text.label(job.label)}**")
+        progress.live(job.id, key="import")
+        if not job.ended:
+            st.caption("It goes on when this page or the browser is closed.")
+            return
+        left, right, _ = st.columns([1, 1, 2])
+        if (ws.folder(job.id) / REQUEST).exists():
+            if left.button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
+                st.session_state["importing"] = job.id
+                state.attempt(queue.resume, ws, job.id)
+                st.rerun()
+            st.caption("The import stopped before it was done. Nothing half imported is shown anywhere.")
+        if right.button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
+            state.attempt(queue.discard, ws, job.id)
+            st.rerun()

@@ -75,6 +75,21 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
     return _submit(ws, job)
 
 
+def discard(ws: Workspace, id: str) -> None:
+    """Take away an import that has ended without success, with what it left. UserError while it is at work."""
+    import json
+    import shutil
+
+    from core.data.importing import REQUEST
+
+    place = ws.folder(ws.job(id).id) / REQUEST
+    uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
+    ws.remove_run(id)
+    shutil.rmtree(ws.home / "datasets" / f"tmp-{id}", ignore_errors=True)
+    if uploaded:
+        shutil.rmtree(uploaded, ignore_errors=True)
+
+
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
     base = _finished(ws, run, "looked at")

@@ -44,13 +44,13 @@ SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|cha
 def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
     text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
-    report: Callable[[int, int], None] | None = None,
+    source: str | None = None, report: Callable[[int, int], None] | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
     text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
-    workspace, for new patient ids. report: hears how many files of how many are read.
+    workspace, for new patient ids. source: what the card calls the place it came from (the path's name by default). report: hears how many files of how many are read.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -87,7 +87,7 @@ def read(
     roles = find_roles(draft.table, draft.roles, asked)
     table, roles, rule = add_split(draft.table, roles, seed)
     card = {
-        "source": path.name,
+        "source": source or path.name,
         "licence": "not stated",
         "about": "",
         "synthetic": False,

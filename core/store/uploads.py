@@ -1,0 +1,77 @@
+"""Files that came through the browser, kept under names of our own until their import has ended.
+
+Several files become one zip whose members bear the users' names, so no name of a user ever becomes a path here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from core import limits
+from core.data.importing import REQUEST
+from core.errors import UserError
+from core.store.workspace import Workspace
+
+PIECE = 1 << 20  # bytes copied at a time
+OLD = 24 * 3600.0  # seconds after which what nobody imported is taken away
+
+
+@dataclass(frozen=True)
+class Upload:
+    """`path` is what `core.data.readers.read` takes, alone in `folder`; `hash` is the sha256 of all content in the order of the names."""
+
+    folder: Path
+    path: Path
+    names: tuple[str, ...]
+    bytes: int
+    hash: str
+
+
+def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
+    """Copy (name, stream) pairs into a new folder of the workspace, 1 MB at a time, hashing on the way.
+
+    One file stays as it is when it is a zip; everything else goes into a zip of our own, unpacked. UserError for too many files, or two of one name.
+    """
+    if len(files) > limits.MEMBERS:
+        raise UserError(f"{len(files):,} files were chosen; at most {limits.MEMBERS:,} are taken at once.")
+    names = [name.replace("\\", "/").lstrip("/") for name, _ in files]
+    double = next((n for i, n in enumerate(names) if n in names[:i]), None) if len(set(names)) < len(names) else None
+    if double is not None:
+        raise UserError(f"Two of the files are called {double}; put them into folders, or rename one.")
+    folder = ws.home / "uploads" / uuid.uuid4().hex[:12]
+    folder.mkdir(parents=True)
+    path, h, size = folder / "upload.zip", hashlib.sha256(), 0
+    try:
+        first = files[0][1]
+        first.seek(0)
+        zipped = len(files) == 1 and first.read(4) in (b"PK\x03\x04", b"PK\x05\x06") and not names[0].lower().endswith(".npz")
+        with open(path, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) if not zipped else raw as out:
+            for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
+                stream.seek(0)
+                into = out if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True)  # type: ignore[union-attr, call-arg]
+                while piece := stream.read(PIECE):
+                    into.write(piece)  # type: ignore[arg-type]
+                    h.update(piece)
+                    size += len(piece)
+                if not zipped:
+                    into.close()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Upload(folder, path, tuple(names), size, h.hexdigest())
+
+
+def sweep(ws: Workspace) -> None:
+    """Take away uploads that are a day old and of no import that could still go on."""
+    wanted = [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
+    for folder in (ws.home / "uploads").glob("*"):
+        if time.time() - folder.stat().st_mtime > OLD and not any(folder.name in w for w in wanted):
+            shutil.rmtree(folder, ignore_errors=True)
