@@ -1,13 +1,56 @@
-"""What an upload may be at most. One place; the screen shows these and tests try each."""
+"""What an upload may be at most. One place; the screen shows `shown()` and a test tries each (tests/hostile/test_limits.py)."""
 
 UPLOAD_BYTES = 200 << 20  # through the browser
-FILE_BYTES = 2 << 30  # one file from disk
+FILE_BYTES = 2 << 30  # one file from disk, and one file of a zip unpacked
 MEMBERS = 20_000  # files in a zip or folder
+UNPACKED = 32 << 30  # bytes of all files of a zip together
 RATIO = 200  # unpacked : packed bytes of a zip member
+TIGHT = 512 << 20  # bytes of an array or volume that unpacks to more than RATIO allows although its header accounts for every byte, as masks do
 PIXELS = 25_000_000  # of one picture
 COLUMNS = 20_000
 ROWS = 2_000_000
 VALUES = 4 << 30  # bytes of all samples together
+LETTERS = 10_000_000  # of one sequence
+NAME = 80  # letters of a dataset's name
+REPORT_BYTES = 25 << 20  # of a report or story as one file
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
 IN_MEMORY = 128 << 20  # bytes of samples that stand in memory while they are imported; more are decoded as they are written
 LISTED = 1_000  # entries of a folder shown for choosing
+IMPORT_MEMORY = 12 << 30  # bytes an import may take beyond what its process starts with; less where the machine has less
+READER_MEMORY = 2 << 30  # bytes a process that takes a first look at files may take
+PREVIEW_SECONDS = 30  # of such a look
+
+WORDS = {  # of each limit for the screen: what it bounds, and the unit of its value
+    "UPLOAD_BYTES": ("one upload through the browser", "bytes"),
+    "FILE_BYTES": ("one file in a folder, or one file of a zip when unpacked", "bytes"),
+    "MEMBERS": ("files in one zip or folder", ""),
+    "UNPACKED": ("all files of a zip together when unpacked", "bytes"),
+    "RATIO": ("how much larger than its packed size a file of a zip may be", "times"),
+    "TIGHT": ("arrays and volumes packed more tightly than that", "bytes"),
+    "PIXELS": ("one picture", "pixels"),
+    "COLUMNS": ("columns of a table", ""),
+    "ROWS": ("rows: cases of a dataset, lines of a table, sequences", ""),
+    "VALUES": ("all pictures, scans or numbers of a dataset together, as stored", "bytes"),
+    "LETTERS": ("one sequence", "letters"),
+    "NAME": ("the name of a dataset", "letters"),
+    "REPORT_BYTES": ("a report or story as one file", "bytes"),
+    "OUTLINES": ("the outlines one method draws", "bytes"),
+    "LISTED": ("files and folders listed for choosing", ""),
+    "IMPORT_MEMORY": ("memory for an import", "bytes"),
+    "READER_MEMORY": ("memory for a first look at a file", "bytes"),
+    "PREVIEW_SECONDS": ("time for a first look at a file", "seconds"),
+}
+INTERNAL = {"IN_MEMORY"}  # changes how, not what, is read
+
+
+def shown() -> list[tuple[str, str]]:
+    """(what is bounded, the largest value) of every limit, in words."""
+    return [(words, in_words(globals()[name], unit)) for name, (words, unit) in WORDS.items()]
+
+
+def in_words(value: int, unit: str) -> str:
+    """"200 MB", "20,000", "25 million pixels", "200 times"."""
+    if unit == "bytes":
+        return f"{value / 2**30:g} GB" if value >= 1 << 30 else f"{value / 2**20:g} MB"
+    number = f"{value // 10**6:,} million" if value >= 10**6 and value % 10**6 == 0 else f"{value:,}"
+    return f"{number} {unit}".strip()

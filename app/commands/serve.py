@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from app.cli import AsJson, say, workspace
+from core import limits
 from core.errors import UserError
 
 DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
@@ -100,7 +101,7 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     entry = Path(str(importlib.resources.files("app"))) / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
-        "server.maxUploadSize": 200, "client.showErrorDetails": "type", "client.toolbarMode": "minimal", "runner.magicEnabled": "false",
+        "server.maxUploadSize": limits.UPLOAD_BYTES >> 20, "client.showErrorDetails": "type", "client.toolbarMode": "minimal", "runner.magicEnabled": "false",
         "server.disconnectedSessionTTL": 600,
     }  # fmt: skip
     args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import limits
 from core.errors import Cancelled, UserError
 from core.store.catalogue import Job
 from core.store.files import write_json
@@ -32,8 +33,13 @@ def request(folder: Path, path: Path, name: str | None, options: dict[str, Any],
 
 def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Read, store and register the dataset that the job's request asks for. UserError when anything does not fit; nothing is kept then."""
+    import psutil
+
+    from core import sandbox
     from core.data.readers import read
 
+    sandbox.offline()
+    sandbox.limit(min(limits.IMPORT_MEMORY, int(0.8 * psutil.virtual_memory().available)))
     place = ws.folder(job.id) / REQUEST
     if not place.exists():
         raise UserError("What was to be imported is no longer here; bring the files again.")
@@ -58,6 +64,8 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         tell.phase("storing the cases")
         stored = ws.add(data, id=job.id, report=reporter(*SHARES))
         ws.catalogue.set_job(job.id, dataset=ws.entry(stored.name)["id"])
+    except MemoryError:
+        raise UserError("The import needs more memory than this machine has to spare; split it.") from None
     finally:
         place.unlink(missing_ok=True)  # a process that is killed does not come here, and can go on
         if uploaded:

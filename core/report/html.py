@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from core import __version__, evidence
+from core import __version__, evidence, limits
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metric, Metrics, Model
 from core.cards import card
 from core.columns import columns
@@ -25,8 +25,6 @@ from core.store import notes
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
 from core.truth import abnormal
-
-LARGEST = 25 << 20  # bytes
 
 
 @cache
@@ -67,8 +65,8 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
 
 
 def _checked(page: str) -> str:
-    if len(page.encode()) > LARGEST:
-        raise UserError(f"The file would be {len(page.encode()) >> 20} MB, more than {LARGEST >> 20}; pin or report less.")
+    if len(page.encode()) > limits.REPORT_BYTES:
+        raise UserError(f"The file would be {len(page.encode()) >> 20} MB, more than {limits.REPORT_BYTES >> 20}; pin or report less.")
     return page
 
 

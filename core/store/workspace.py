@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import limits
 from core.artifacts import TYPES, Artifact
 from core.errors import UserError
 from core.settings import Settings
@@ -172,8 +173,8 @@ class Workspace:
 
 
 def check_name(name: str) -> str:
-    """A dataset's name as it may be: 1 to 80 visible characters. UserError otherwise."""
+    """A dataset's name as it may be: 1 to `limits.NAME` visible characters. UserError otherwise."""
     clean = " ".join(name.split())
-    if not clean or len(clean) > 80 or not clean.isprintable():
-        raise UserError("A dataset's name needs 1 to 80 visible characters.")
+    if not clean or len(clean) > limits.NAME or not clean.isprintable():
+        raise UserError(f"A dataset's name needs 1 to {limits.NAME} visible characters.")
     return clean

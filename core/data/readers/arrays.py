@@ -219,7 +219,7 @@ def _array(raw: bytes, name: str) -> np.ndarray:
         shape, _, dtype = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )(f)
-    except ValueError:
+    except Exception:  # the header is Python text: a damaged one fails in many ways
         raise UserError(f"{name} is not a whole numpy array.") from None
     if dtype.kind not in "biufUS":
         raise UserError(
@@ -230,4 +230,8 @@ def _array(raw: bytes, name: str) -> np.ndarray:
         raise UserError(
             f"{name} says it holds {wanted:,} bytes but has {len(raw) - f.tell():,}; it is cut off or damaged."
         )
-    return np.load(io.BytesIO(raw), allow_pickle=False)
+    try:
+        array = np.load(io.BytesIO(raw), allow_pickle=False)
+    except (ValueError, OverflowError):
+        raise UserError(f"{name} is not a whole numpy array.") from None
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # big-endian numbers become this machine's

@@ -20,7 +20,6 @@ from core.errors import UserError
 
 SUFFIXES = (".fasta", ".fa", ".fna", ".fas", ".ffn")
 LETTERS = re.compile(r"[^ACGTNRYSWKMBDHV\-.]")
-LONGEST = 10_000_000  # letters of one sequence
 
 
 def is_fasta(member: Member) -> bool:
@@ -78,8 +77,8 @@ def sequences(member: Member) -> list[tuple[str, str]]:
             raise UserError(f"{member.name}: sequence {len(found) + 1} has no name behind its “>”.")
         if not letters:
             raise UserError(f"{member.name}: the sequence “{name[:60]}” is empty.")
-        if len(letters) > LONGEST:
-            raise UserError(f"{member.name}: the sequence “{name[:60]}” has {len(letters):,} letters; at most {LONGEST:,} are taken.")
+        if len(letters) > limits.LETTERS:
+            raise UserError(f"{member.name}: the sequence “{name[:60]}” has {len(letters):,} letters; at most {limits.LETTERS:,} are taken.")
         if wrong := LETTERS.search(letters):
             raise UserError(f"{member.name}: the sequence “{name[:60]}” holds “{wrong[0]}” at letter {wrong.start() + 1:,}; only nucleotides are read (A, C, G, T, N and the IUPAC codes).")
         found.append((name, letters))

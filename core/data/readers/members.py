@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import secrets
 import struct
 import zipfile
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from gzip import GzipFile
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -48,7 +50,7 @@ class Member:
     def load(self) -> bytes:
         data = self.open(limits.FILE_BYTES + 1)
         if len(data) > limits.FILE_BYTES:
-            raise UserError(f"{self.name} is larger than {limits.FILE_BYTES >> 20} MB.")
+            raise too_large(self.name)
         return data
 
     @property
@@ -63,54 +65,100 @@ class Member:
 
 
 def collect(path: Path) -> list[Member]:
-    """Members in name order; hidden files and system clutter left out. UserError for unsafe or oversized zips.
+    """Members in name order; hidden files and system clutter left out, links and devices not followed. UserError for unsafe or oversized zips.
 
     A folder that holds one file is read as that file.
     """
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-        if len(files) > limits.MEMBERS:
-            raise UserError(f"{path.name} holds {len(files):,} files; at most {limits.MEMBERS:,} are taken.")
-        files = [p for p in files if _wanted(p.relative_to(path).parts)]
+        files = [p for p in _files(path) if _wanted(p.relative_to(path).parts)]
         if len(files) == 1:
             return collect(files[0])
-        return [Member(str(PurePosixPath(p.relative_to(path))), _reader(p)) for p in files]
-    with open(path, "rb") as f:
-        zipped = f.read(4) in (b"PK\x03\x04", b"PK\x05\x06") and path.suffix.lower() != ".npz"
+        return [Member(_text(PurePosixPath(p.relative_to(path))), _reader(p)) for p in files]
+    if not path.is_file():
+        raise UserError(f"{_text(path.name)} is neither a file nor a folder (a pipe or device); bring files.")
+    start = _reader(path)(4)
+    zipped = start in (b"PK\x03\x04", b"PK\x05\x06") and path.suffix.lower() != ".npz"
     if not zipped:
-        if path.stat().st_size == 0:
+        if not start:
             raise UserError(f"{path.name} is empty (0 bytes).")
-        return [Member(path.name, _reader(path))]
+        return [Member(_text(path.name), _reader(path))]
     return _zip(path)
 
 
+def _files(path: Path) -> list[Path]:
+    """Plain files below a folder, sorted; no link is followed. UserError for a folder that may not be looked into, and for too many files, early."""
+
+    def failed(error: OSError) -> None:
+        raise UserError(f"The folder {_text(Path(error.filename).name)} in {_text(path.name)} cannot be looked into ({error.strerror}).")
+
+    found: list[Path] = []
+    seen = 0
+    for folder, _, names in os.walk(path, onerror=failed, followlinks=False):
+        seen += len(names)
+        if seen > limits.MEMBERS:
+            raise UserError(f"{_text(path.name)} holds more than {limits.MEMBERS:,} files; at most that many are taken.")
+        found += [p for p in (Path(folder) / n for n in names) if p.is_file() and not p.is_symlink()]
+    return sorted(found)
+
+
 def _zip(path: Path) -> list[Member]:
+    name = path.name
     try:
+        if _directory_bytes(path) > limits.MEMBERS * 512:  # a list of millions of files would fill the memory before it could be counted
+            raise UserError(f"{name} holds more than {limits.MEMBERS:,} files; at most that many are taken.")
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise UserError(f"{path.name} is not a whole zip file; it may have been cut off.") from None
+    except (zipfile.BadZipFile, ValueError, struct.error, OSError, EOFError, NotImplementedError, OverflowError):
+        raise UserError(f"{name} is not a whole zip file; it may have been cut off.") from None
     infos = [i for i in archive.infolist() if not i.is_dir()]
     if len(infos) > limits.MEMBERS:
-        raise UserError(f"{path.name} holds {len(infos):,} files; at most {limits.MEMBERS:,} are taken.")
+        raise UserError(f"{name} holds {len(infos):,} files; at most {limits.MEMBERS:,} are taken.")
+    if sum(i.file_size for i in infos) > limits.UNPACKED:
+        raise UserError(f"{name} unpacks to more than {limits.in_words(limits.UNPACKED, 'bytes')}; split it.")
+    _apart(name, infos)
     seen: set[str] = set()
     members = []
     for info in infos:
         parts = PurePosixPath(info.filename).parts
-        if info.filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.filename or ":" in info.filename:
-            raise UserError(
-                f"{path.name} holds a file named “{info.filename[:60]}”, which points outside the zip; make the "
-                "zip anew."
-            )
+        called = info.filename[:60]
+        if not parts or info.orig_filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.orig_filename or ":" in info.filename:
+            raise UserError(f"{name} holds a file named “{called}”, which points outside the zip; make the zip anew.")
+        if "\0" in info.orig_filename or max(len(p.encode("utf-8", "replace")) for p in parts) > 255:
+            raise UserError(f"{name} holds a file whose name no disk could hold (“{called}”); make the zip anew.")
         if info.flag_bits & 1:
-            raise UserError(f"{path.name} is encrypted; unpack it with its password and bring the folder.")
-        if (info.external_attr >> 28) == 0xA:
-            raise UserError(f"{path.name} holds a link ({info.filename[:60]}); only plain files are taken.")
+            raise UserError(f"{name} is encrypted; unpack it with its password and bring the folder.")
+        if (info.external_attr >> 28) not in (0, 8):  # Unix kinds of file: 10 is a link, 1 a pipe, 2 and 6 devices
+            raise UserError(f"{name} holds a link or device ({called}); only plain files are taken.")
         if info.filename in seen:
-            raise UserError(f"{path.name} holds two files named {info.filename[:60]}.")
+            raise UserError(f"{name} holds two files named {called}.")
         seen.add(info.filename)
         if _wanted(parts):
-            members.append(Member(info.filename, _unzipper(path, info)))
+            members.append(Member(_text(info.filename), _unzipper(archive, info, name)))
     return sorted(members, key=lambda m: m.name)
+
+
+def _directory_bytes(path: Path) -> int:
+    """How long the list of files at the end of a zip says it is; 0 where there is none (`zipfile` then says so)."""
+    with open(path, "rb") as f:
+        f.seek(max(0, path.stat().st_size - (1 << 16) - 200))
+        end = f.read()
+    at, large = end.rfind(b"PK\x05\x06"), end.rfind(b"PK\x06\x06")
+    if at < 0 or at + 20 > len(end):
+        return 0
+    size = int(struct.unpack_from("<I", end, at + 12)[0])
+    return max(size if size < 0xFFFFFFFF else 0, int(struct.unpack_from("<Q", end, large + 40)[0]) if 0 <= large <= len(end) - 48 else 0)
+
+
+def _apart(name: str, infos: list[zipfile.ZipInfo]) -> None:
+    """UserError when two files of a zip share bytes, as those of bombs do."""
+    ordered = sorted(infos, key=lambda i: i.header_offset)
+    for one, other in pairwise(ordered):
+        if one.header_offset + 30 + one.compress_size > other.header_offset:
+            raise UserError(f"{name}: the files “{one.filename[:60]}” and “{other.filename[:60]}” share the same bytes, as in a zip bomb; make the zip anew.")
+
+
+def _text(name: str | PurePosixPath) -> str:
+    """A file's name as text that can be stored: bytes that are no letters become �."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _wanted(parts: tuple[str, ...]) -> bool:
@@ -119,41 +167,60 @@ def _wanted(parts: tuple[str, ...]) -> bool:
 
 def _reader(path: Path) -> Callable[[int], bytes]:
     def read(most: int) -> bytes:
-        with open(path, "rb") as f:
-            return f.read(most)
+        try:
+            if most > HEAD and path.stat().st_size > limits.FILE_BYTES:
+                raise too_large(_text(path.name))
+            with open(path, "rb") as f:
+                return f.read(most)
+        except OSError as e:
+            raise UserError(f"{_text(path.name)} cannot be read from disk ({e.strerror}).") from None
 
     return read
 
 
-def _unzipper(path: Path, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
+def _unzipper(archive: zipfile.ZipFile, info: zipfile.ZipInfo, zip_name: str) -> Callable[[int], bytes]:
+    """Reads one file of a zip that stays open: opening it anew for each of 20,000 files would read the list of all of them each time."""
+
     def read(most: int) -> bytes:
+        if most > HEAD and info.file_size > limits.FILE_BYTES:
+            raise too_large(info.filename)
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(info) as f:
+            with archive.open(info) as f:
                 if most <= HEAD:
                     return f.read(most)
                 return unpacked(f, info.compress_size, info.filename, info.file_size, most)
-        except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as e:
-            raise UserError(f"{info.filename} inside {path.name} cannot be unpacked ({e}).") from None
+        except UserError:
+            raise
+        except Exception as e:  # zipfile, zlib, lzma, bz2 and struct each have errors of their own for damaged bytes
+            raise UserError(f"{info.filename} inside {zip_name} cannot be unpacked ({type(e).__name__}); it may be damaged, or packed in an unusual way.") from None
 
     return read
 
 
+def too_large(name: str) -> UserError:
+    return UserError(f"{name} is larger than {limits.in_words(limits.FILE_BYTES, 'bytes')}.")
+
+
 def unpacked(
-    f: IO[bytes] | GzipFile, packed: int, name: str, size: int | None = None, most: int = limits.FILE_BYTES
+    f: IO[bytes] | GzipFile, packed: int, name: str, size: int | None = None, most: int | None = None
 ) -> bytes:
-    """What a packed stream of `packed` bytes holds, at most `limits.RATIO` times as much: else UserError.
+    """What a packed stream of `packed` bytes holds, at most `limits.RATIO` times as much: else UserError, before it is unpacked where `size` is known.
 
     Arrays and NIfTI volumes whose own header accounts for every byte (of `size`, where that is known) may be packed
-    tighter, as masks are; `most` bounds them still.
+    tighter, as masks are, up to `limits.TIGHT` bytes; `most` bytes (`limits.FILE_BYTES`) bound them still.
     """
     head = f.read(HEAD)
     allowed = limits.RATIO * max(packed, 4096)
     says = declared(head)
-    if says is not None and size in (None, says):
+    if says is not None and size in (None, says) and says <= limits.TIGHT:
         allowed = max(allowed, says)
+    too_tight = UserError(f"{name} unpacks to more than {limits.RATIO} times its size; such files are refused.")
+    if size is not None and size > allowed:
+        raise too_tight
+    most = limits.FILE_BYTES if most is None else most
     data = head + f.read(max(0, min(allowed, most) + 1 - len(head)))
     if len(data) > allowed:
-        raise UserError(f"{name} unpacks to more than {limits.RATIO} times its size; such files are refused.")
+        raise too_tight
     return data
 
 
@@ -168,7 +235,7 @@ def declared(head: bytes) -> int | None:
             version = np.lib.format.read_magic(f)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(f)
-        except ValueError:
+        except Exception:  # the header is Python text: a damaged one fails in many ways
             return None
         return None if dtype.hasobject else f.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
     for order in "<>":

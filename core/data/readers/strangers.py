@@ -1,0 +1,59 @@
+"""What a file is that Lightbox does not read: named in the sentence that refuses it. Nothing here opens or decodes anything, it looks at first bytes."""
+
+from __future__ import annotations
+
+import re
+
+from core.data.readers.members import Member
+
+SVG = re.compile(rb"<svg[\s>]", re.I)
+PICTURE = "save it as PNG or TIFF"
+STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what to do
+    (b"GIF8", 0, "a GIF picture", PICTURE),
+    (b"WEBP", 8, "a WebP picture", PICTURE),
+    (b"8BPS", 0, "a Photoshop file (PSD)", PICTURE),
+    (b"%!PS", 0, "a PostScript drawing (EPS)", PICTURE),
+    (b"\xc5\xd0\xd3\xc6", 0, "a PostScript drawing (EPS)", PICTURE),
+    (b"SIMPLE  =", 0, "a FITS file", PICTURE),
+    (b"\0\0\0\x0cjP  ", 0, "a JPEG 2000 picture", PICTURE),
+    (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 picture", PICTURE),
+    (b"\0\0\x01\0", 0, "an icon (ICO)", PICTURE),
+    (b"%PDF", 0, "a PDF", "take its pictures or tables out"),
+    (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (also MATLAB's newer .mat)", "save its arrays as npz"),
+    (b"MATLAB 5.0", 0, "a MATLAB file", "save its arrays as npz"),
+    (b"\xd0\xcf\x11\xe0", 0, "an old Office file (.xls, .doc)", "save the table as CSV"),
+    (b"SQLite format 3\0", 0, "an SQLite database", "save its tables as CSV"),
+    (b"Rar!", 0, "a RAR archive", "unpack it and make a zip"),
+    (b"7z\xbc\xaf\x27\x1c", 0, "a 7-Zip archive", "unpack it and make a zip"),
+    (b"ustar", 257, "a tar archive", "unpack it and make a zip"),
+    (b"\x1f\x8b", 0, "a gzip archive", "unpack it"),
+    (b"BZh", 0, "a bzip2 archive", "unpack it"),
+    (b"\xfd7zXZ\0", 0, "an xz archive", "unpack it"),
+    (b"MZ", 0, "a Windows program", "leave it out"),
+    (b"\x7fELF", 0, "a program", "leave it out"),
+]
+PICKLE = "a Python pickle, which can run programs when it is opened, so Lightbox never does"
+PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
+
+
+def called(member: Member) -> tuple[str, str] | None:
+    """What the file is and what to do about it, by its first bytes (and, for pickles, its name); None when it is not known."""
+    head = member.head
+    for start, at, what, todo in STARTS:
+        if head[at : at + len(start)] == start:
+            return what, todo
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        return ("a HEIC or AVIF picture", PICTURE) if brand[:2] in (b"he", b"mi", b"ms", b"av") else ("a film (MP4)", "save its frames as PNG")
+    if SVG.search(head):
+        return "an SVG drawing", PICTURE
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "a zip within", "unpack it, and bring the folder or make one zip of all"
+    if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2) or member.name.lower().endswith(PICKLED):
+        return PICKLE, "save its arrays as npz"
+    return None
+
+
+def is_index(member: Member) -> bool:
+    """A DICOMDIR: a list of DICOM files by their paths, whatever it is called. Its paths are never followed."""
+    return member.head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10" in member.head
