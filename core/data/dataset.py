@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -203,6 +205,7 @@ class Dataset:
         rows done of all and may raise. When `folder` holds the blocks of a save of the same data that was broken off, it goes on behind them.
         """
         import zarr
+        from zarr.codecs import ZstdCodec
 
         folder.mkdir(parents=True, exist_ok=True)
         total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
@@ -216,7 +219,7 @@ class Dataset:
             before = json.loads(mark.read_text()) if mark.exists() else {}
             kept = before.get("blocks", 0) if before.get("of") == same else 0
             store = zarr.open_array(place, mode="r+") if kept else zarr.create_array(
-                place, shape=array.shape, dtype=array.dtype, chunks=(per, *array.shape[1:]), overwrite=True)  # fmt: skip
+                place, shape=array.shape, dtype=array.dtype, chunks=(per, *array.shape[1:]), compressors=ZstdCodec(level=1), overwrite=True)  # fmt: skip
             for k, i in enumerate(range(0, len(array), per)):
                 block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
                 if k >= kept:
@@ -275,8 +278,13 @@ class Lazy:
         if positions.ndim == 0:
             return self.make(int(positions))
         out = np.empty((len(positions), *self.shape[1:]), self.dtype)
-        for k, i in enumerate(positions.tolist()):
-            out[k] = self.make(i)
+
+        def put(k: int) -> None:
+            out[k] = self.make(int(positions[k]))
+
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # decoders let other threads work meanwhile
+            for _ in threads.map(put, range(len(positions))):
+                pass
         return out
 
 

@@ -31,6 +31,7 @@ PARALLEL = {
     "gt",
 }  # masks, when there is a folder "images" whose files have the same names
 PLAIN = {"images", "image", "imgs", "img"}
+ORIENTED = (b"eXIf", b"exif", b"xmp", b"XMP")  # one of these stands in a PNG that says how it is turned
 CAP = 256  # pixels of the longer side kept
 
 
@@ -114,7 +115,9 @@ def _look(member: Member, coloured: bool) -> Look:
     """Cost: the header; for 16-bit pictures, and for those in colour modes until one of the set is known to be `coloured`, a decoding."""
 
     def seen(image: Any) -> tuple[tuple[int, int], str, bool]:
-        turned = image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
+        data = image.fp.getvalue() if image.format == "PNG" else b""
+        plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)  # asking a PNG for its EXIF decodes it
+        turned = not plain and image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
         return image.size if turned else image.size[::-1], image.mode, getattr(image, "n_frames", 1) > 1
 
     size, mode, more = _opened(member, seen)
