@@ -50,7 +50,7 @@ def meaning(column: str, words: pa.ChunkedArray, where: Where, comma: bool = Fal
         none.update({v["values"]: v["counts"] for v in counts.to_pylist() if v["values"]})
         words = pc.if_else(missing, pa.scalar(None, pa.string()), words)
     if words.null_count == len(words):
-        return Meaning(words.to_pandas(), none)
+        return Meaning(_plain(words), none)
     words = _unquoted(words)
     numbers, points = _cast(words), False
     if numbers is None:
@@ -58,7 +58,7 @@ def meaning(column: str, words: pa.ChunkedArray, where: Where, comma: bool = Fal
     elif _any(words, r"\A0[0-9]|\A-?0[xX]"):  # a code; pyarrow takes 0x1F for a number
         numbers = None
     if numbers is None:
-        return Meaning(words.to_pandas(), none)
+        return Meaning(_plain(words), none)
     beyond = _beyond(numbers)
     if beyond is not None:
         raise UserError(f"{where(beyond)}, column “{column}”: “{words[beyond].as_py()}” is not a finite number.")
@@ -102,6 +102,11 @@ def sentences(words: pa.ChunkedArray) -> bool:
         and pc.mean(pc.count_substring(words, " ")).as_py() > 4
         and pc.count_distinct(words).as_py() > len(words) / 2
     )
+
+
+def _plain(words: pa.ChunkedArray) -> pd.Series:
+    """As pandas' words, in one piece: pandas goes through many small pieces one value at a time."""
+    return pa.chunked_array([words.cast(pa.large_string()).combine_chunks()]).to_pandas()
 
 
 def _unquoted(words: pa.ChunkedArray) -> pa.ChunkedArray:
