@@ -48,8 +48,9 @@ def table_columns(data: Dataset) -> list[Column]:
         if numeric and name not in first:
             found.append(Column(name, series.to_numpy(dtype=float), "amount", "data"))
         elif name in first or series.nunique() <= MANY:
-            words = [None if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in series]
-            found.append(Column(name, np.array(words, dtype=object), "category", "data"))
+            at, values = pd.factorize(series)
+            words = [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
+            found.append(Column(name, np.array([*words, None], dtype=object)[at], "category", "data"))  # -1, missing, is the last
     return found
 
 

@@ -53,7 +53,7 @@ class Dataset:
     @cached_property
     def rows(self) -> np.ndarray:
         """int64 ids: the position of each row in the dataset as imported."""
-        return np.arange(len(self.table)) if self.at is None else self.at
+        return np.arange(len(self.__dict__["table"])) if self.at is None else self.at
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,7 +69,7 @@ class Dataset:
         frame = self.table if self.at is None else self.table.iloc[self.at]
         return frame.set_axis(pd.Index(self.rows, name="row"), axis=0)
 
-    @property
+    @cached_property
     def shown(self) -> pd.DataFrame:
         """The table of this view for the screen: texts cut to 80 letters, sequences and columns without any value left out."""
         frame = self.frame.drop(columns=[c for c in TECHNICAL if c in self.table]).dropna(axis=1, how="all")
@@ -83,25 +83,31 @@ class Dataset:
         name = self.roles.get(role)
         if name is None:
             return None
-        values = self.frame[name].astype(object)
+        values = self._values(name).astype(object)
         return values.where(values.notna(), None).to_numpy()
+
+    def _values(self, name: str) -> pd.Series:
+        """One column of this view; of a stored dataset it alone is read."""
+        held = self.__dict__["table"]
+        values = held.column(name) if isinstance(held, Stored) else held[name]
+        return values if self.at is None else values.iloc[self.at]
 
     @cached_property
     def classes(self) -> list[str]:
         """Names of the classes over the whole dataset, sorted (numbers by value)."""
         if "label" not in self.roles:
             return []
-        values = {_word(v) for v in self.table[self.roles["label"]].dropna()}
-        return sorted(values, key=_number_first)
+        values = replace(self, table=self.__dict__["table"], at=None)._values(self.roles["label"])
+        return sorted({_word(v) for v in pd.unique(values.dropna())}, key=_number_first)
 
     @cached_property
     def labels(self) -> np.ndarray:
         """int64 class codes of this view into `classes`; -1 = missing or no label column."""
-        values = self.column("label")
-        if values is None:
+        if "label" not in self.roles:
             return np.full(len(self), -1)
         code = {c: i for i, c in enumerate(self.classes)}
-        return np.array([-1 if v is None else code[_word(v)] for v in values], dtype=np.int64)
+        at, values = pd.factorize(self._values(self.roles["label"]))
+        return np.array([*(code[_word(v)] for v in values), -1], dtype=np.int64)[at]  # -1, missing, is the last
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -114,17 +120,19 @@ class Dataset:
     @cached_property
     def splits(self) -> np.ndarray:
         """"train", "val" or "test" of each row; all "train" when nothing was split."""
-        values = self.column("split")
-        return np.full(len(self), "train") if values is None else values.astype(str)
+        if "split" not in self.roles:
+            return np.full(len(self), "train")
+        at, values = pd.factorize(self._values(self.roles["split"]))
+        return np.array([*map(str, values), "None"])[at]
 
     # -- views ----------------------------------------------------------------------------------------------------------------------
     def take(self, positions: np.ndarray) -> Dataset:
         """The view of these positions (of this view), in the order given."""
-        return replace(self, at=self.rows[np.asarray(positions)])
+        return self.of(self.rows[np.asarray(positions)])
 
     def of(self, rows: np.ndarray) -> Dataset:
         """The view of these row ids, in the order given."""
-        return replace(self, at=np.asarray(rows, dtype=np.int64))
+        return replace(self, table=self.__dict__["table"], at=np.asarray(rows, dtype=np.int64))
 
     def part(self, split: str) -> Dataset:
         """The rows of one split."""
@@ -195,8 +203,15 @@ class Dataset:
 
     @cached_property
     def _table_bytes(self) -> bytes:
-        """What of the table goes into the content hash."""
-        return pd.util.hash_pandas_object(self.table.astype(str), index=False).to_numpy().tobytes() + repr(list(self.table.columns)).encode()
+        """What of the table goes into the content hash: numbers as their bytes, words as codes and the different words."""
+        h = hashlib.sha256(repr(list(self.table.columns)).encode())
+        for _, values in self.table.items():
+            if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biufM":
+                h.update(f"{values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
+            else:
+                at, words = pd.factorize(values)
+                h.update(at.astype(np.int64).tobytes() + json.dumps([str(w) for w in words]).encode())
+        return h.digest()
 
     def save(self, folder: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
         """Write samples and masks as Zarr v3, the table as Parquet, the rest as json; gives the dataset as stored, with its hash.
@@ -244,7 +259,46 @@ class Dataset:
         meta = json.loads((folder / "dataset.json").read_text())
         arrays: dict[str, Any] = {k: zarr.open_array(folder / f"{k}.zarr", mode="r") if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
-        return cls(table=pd.read_parquet(folder / "table.parquet"), **arrays, **meta)
+        stored: Any = Stored(folder / "table.parquet")
+        return cls(table=stored, **arrays, **meta)
+
+
+class Stored:
+    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction of the whole, and each is read once."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self.path, self.rows = path, pq.read_metadata(path).num_rows
+        self.columns: dict[str, pd.Series] = {}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        return pd.read_parquet(self.path)
+
+    def column(self, name: str) -> pd.Series:
+        if "table" in self.__dict__:
+            return self.table[name]
+        if name not in self.columns:
+            self.columns[name] = pd.read_parquet(self.path, columns=[name])[name]
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return self.rows
+
+
+class _Table:
+    """The field `table`, which may hold a `Stored` one; whoever asks gets a frame."""
+
+    def __get__(self, data: Dataset, owner: type | None = None) -> pd.DataFrame:
+        held = data.__dict__["table"]
+        return held.table if isinstance(held, Stored) else held
+
+    def __set__(self, data: Dataset, table: Any) -> None:
+        data.__dict__["table"] = table
+
+
+Dataset.table = _Table()  # type: ignore[assignment]
 
 
 def _read(array: Any, rows: np.ndarray) -> np.ndarray:

@@ -39,8 +39,12 @@ def make_split(
         return np.full(n, "train"), "fewer than 10 rows: all are used for training"
     rng = np.random.default_rng(seed)
     if groups is not None:
-        own = [f"row {i}" if g is None or g != g else f"group {g}" for i, g in enumerate(groups)]
-        names, code, size = np.unique(np.array(own), return_inverse=True, return_counts=True)
+        at, values = pd.factorize(groups)
+        alone = np.flatnonzero(at < 0)
+        at[alone] = len(values) + np.arange(len(alone))
+        names, code = np.unique(np.array([*(f"group {g}" for g in values), *(f"row {i}" for i in alone)]), return_inverse=True)
+        code = code[at]
+        size = np.bincount(code)
         if len(names) == 1:
             return np.full(n, "train"), "one group only: all rows are used for training, none is left to test on"
         if len(names) == 2:
@@ -57,11 +61,10 @@ def make_split(
         if not filled["test"]:  # groups too uneven to come near the share: the smallest is tested on
             side[size.argmin()] = "test"
         return side[code], f"70/15/15 by group: {len(names)} groups, none on two sides"
-    strata = (
-        np.zeros(n, dtype=int)
-        if labels is None
-        else np.unique(np.array([str(v) for v in labels]), return_inverse=True)[1]
-    )
+    strata = np.zeros(n, dtype=int)
+    if labels is not None:
+        at, values = pd.factorize(labels, use_na_sentinel=False)
+        strata = np.unique(np.array([str(v) for v in values]), return_inverse=True)[1][at]
     split = np.full(n, "train", dtype="<U5")
     for s in np.unique(strata):
         rows = rng.permutation(np.flatnonzero(strata == s))

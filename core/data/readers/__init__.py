@@ -233,12 +233,15 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
 
 
 def preview(path: Path) -> dict[str, Any]:
-    """Quick look at tables, and at sequences with the tables beside them, before import: the columns and first lines; {} for anything else."""
+    """Quick look at tables, and at sequences with the tables beside them, before import; {} for anything else.
+
+    columns, head (5 lines), and for tables types (column: "numbers", "words (5 different)", "dates", "text" …), looked (rows these are by), whole
+    (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
+    """
     members = collect(Path(path))
     reader, used, _ = _chosen(members, Path(path)) if members else (None, [], [])
     if reader is tables.read:
-        frame = tables.whole(used)[0]
-        return {"columns": [str(c) for c in frame.columns], "head": frame.head(5)}
+        return tables.glance(used)
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
         return {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}

@@ -1,108 +1,239 @@
-"""Text tables as words: encoding, separator, header and lines; and which columns of words are numbers."""
+"""Text tables as words: encoding, separator, header and lines. What the words mean is decided in `types`.
+
+Blocks are cut up by pyarrow. Wherever it stumbles, Python's csv module reads the file again, slower and to the letter; both see the same table (a test
+holds them against one another), and only the second can say which line is wrong.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
 
 import numpy as np
-import pandas as pd
-from pandas.api.types import infer_dtype
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
 
 from core import limits
+from core.data.readers.members import Member
 from core.errors import UserError
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?", "None"]
-THOUSANDS = r"[-+]?[1-9]\d{0,2}(,\d{3})+"
+SPACES = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)))
 LARGEST = float(np.finfo(np.float32).max)
+BLOCK = 8 << 20  # bytes that are cut up at a time
+PIECE = 1 << 16  # values that the careful reader holds as Python words at a time
+START = 1 << 16  # letters in which the separator is looked for
 
 
-def _decoded(data: bytes, name: str) -> str:
-    for encoding in ["utf-16"] if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "latin-1"]:
+@dataclass(frozen=True)
+class Words:
+    """A table as words: string columns, no nulls, blank lines left out.
+
+    how: the separator, or "no header" when the first line is a row already. rules: what was decided, in words. line(i): the line of row i in the file
+    (reads it again; for messages).
+    """
+
+    table: pa.Table
+    how: str
+    line: Callable[[int], int]
+    rules: list[str] = field(default_factory=list)
+    whole: bool = True  # False: only the first lines were asked for, and there are more
+
+
+def split_up(member: Member, most: int | None = None) -> Words:
+    """The words of a text table; of its first `most` bytes, if given. UserError, one sentence with the line, for what is no table."""
+    name = member.name
+    data, encoding, cut = _utf8(member.load() if most is None else member.open(most), name, most)
+    if re.search(rb"\S", data) is None:
+        raise UserError(f"{name} is empty.")
+    start = _stream(data).read(limits.CELL)
+    separator = _separator(start, name)
+    first = next(_records(data, separator, name), None)
+    if first is None:
+        raise UserError(f"{name} is empty.")
+    header = [c.strip() for c in first[1]]
+    if len(header) > limits.COLUMNS:
+        raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
+    bare = _no_header(header)
+    skip = 0 if bare else 1
+    table = None if separator == " " or cut else _quick(data, _end(data, separator, name) if skip else 0, len(header), separator)
+    if table is None:
+        table = _careful(data, separator, name, len(header), skip, cut)
+    double = None if bare else next((c for c, k in Counter(header).items() if c and k > 1), None)
+    if double is not None and _number(double):
+        raise UserError(f"{name}, line 1 says “{double}” twice where names of columns are expected; put a line of names on top.")
+    if double is not None:
+        raise UserError(f"{name} has two columns called “{double}”; rename one.")
+    names = [(not bare and c) or _unnamed(j + 1, header) for j, c in enumerate(header)]
+
+    def line(i: int) -> int:
+        again = _utf8(member.load(), name)[0]
+        return next(islice(_records(again, separator, name), i + skip, None))[0]
+
+    rules = [f"{name}: letters read as {encoding}; look whether umlauts and accents are right"] if encoding == "Latin-1" else []
+    return Words(table.rename_columns(names), "no header" if bare else separator, line, rules, not cut)
+
+
+def _utf8(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str, bool]:
+    """The text as UTF-8 without a mark in front, the name of the encoding it had, and whether it was cut at `most` bytes."""
+    cut = most is not None and len(data) >= most
+    kinds = [("utf-16", "UTF-16")] if data[:2] in (b"\xff\xfe", b"\xfe\xff") else [("utf-8", "UTF-8"), ("latin-1", "Latin-1")]
+    for code, words in kinds:
         try:
-            words = data.decode(encoding)
-            break
+            if code == "utf-8":
+                data = data[3:] if data[:3] == codecs.BOM_UTF8 else data
+                for _ in _decoded(data, code, cut):
+                    pass
+                kept = data.decode(errors="ignore").encode() if cut else data
+            else:
+                kept = b"".join(part.encode() for part in _decoded(data, code, cut))
         except UnicodeDecodeError:
             continue
-    else:
-        raise UserError(f"{name} is no text file that can be read.")
-    if "\0" in words:
-        raise UserError(f"{name} holds binary zeros; it is no text table.")
-    return words
+        if b"\0" in kept:
+            raise UserError(f"{name} holds binary zeros; it is no text table.")
+        return kept, words, cut
+    raise UserError(f"{name} is no text file that can be read.")
 
 
-def _records(content: str, separator: str, name: str, most: int | None = None) -> list[tuple[int, list[str]]]:
-    """(line, values) of each record that is not blank, at most `most` of them."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, skipinitialspace=separator == " ")
-    out: list[tuple[int, list[str]]] = []
+def _decoded(data: bytes, encoding: str, cut: bool) -> Iterator[str]:
+    """In parts, so that a large file never stands in memory as Python text."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for i in range(0, len(data), 1 << 24):
+        yield decoder.decode(data[i : i + (1 << 24)])
+    if not cut:
+        yield decoder.decode(b"", True)
+
+
+def _stream(data: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+
+
+def _records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, values) of each record that is not blank. UserError for a value that is too long."""
+    csv.field_size_limit(limits.CELL)
+    source = io.StringIO(data, newline="") if isinstance(data, str) else _stream(data)
+    reader = csv.reader(source, delimiter=separator, skipinitialspace=separator == " ")
     line = 1
     try:
         for record in reader:
             if any(map(str.strip, record)):
-                out.append((line, record[:-1] if separator == " " and record[-1] == "" else record))
-                if len(out) == most:
-                    break
+                yield line, record[:-1] if separator == " " and record[-1] == "" else record
             line = reader.line_num + 1
     except csv.Error as e:
+        if "field limit" in str(e):
+            raise UserError(
+                f"{name}, line {line} holds a value of more than {limits.CELL:,} letters; at most that many are taken (a quotation mark that is never "
+                "closed looks like this, too)."
+            ) from None
         raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
-    return out
 
 
-def _separator(content: str, name: str) -> str:
-    """The separator that cuts the first lines into most columns, the same number in each; else the first line's
-    most frequent one."""
-    first, start = content.lstrip().splitlines()[0], content[: 1 << 16]
+def _end(data: bytes, separator: str, name: str) -> int:
+    """Where the first record that is not blank ends, in bytes."""
+    reader = csv.reader(_stream(data), delimiter=separator)
+    while not any(map(str.strip, next(reader))):
+        pass
+    ends = re.finditer(rb"\r\n|\r|\n", data)
+    last = next(islice(ends, reader.line_num - 1, None), None)
+    return len(data) if last is None else last.end()
+
+
+def _quick(data: bytes, at: int, width: int, separator: str) -> pa.Table | None:
+    """The records from byte `at` on, or None when they are not `width` values each throughout, or anything else is odd."""
+    names = [str(j) for j in range(width)]
+    if at >= len(data):
+        return None
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(data).slice(at)),
+            arrow_csv.ReadOptions(column_names=names, block_size=BLOCK),
+            arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in data),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:
+        return None
+    blank = None
+    for column in table.columns:
+        if (pc.max(pc.binary_length(column)).as_py() or 0) > limits.CELL:
+            return None
+    for column in table.columns:
+        empty = pc.equal(pc.binary_length(stripped(column)), 0)
+        blank = empty if blank is None else pc.and_(blank, empty)
+        if not pc.any(blank).as_py():
+            return table
+    return table.filter(pc.invert(blank))
+
+
+def stripped(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without the spaces around, as Python's `str.strip` sees spaces."""
+    return pc.utf8_trim(words, SPACES)
+
+
+def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut: bool) -> pa.Table:
+    """The same by Python's csv module. UserError names the first line of another width. `cut`: the last record may be torn and is left out."""
+    schema = pa.schema([(str(j), pa.string()) for j in range(width)])
+    pieces: list[pa.Table] = []
+    held: list[list[str]] = []
+
+    def settle() -> None:
+        columns = zip(*held) if held else [()] * width
+        pieces.append(pa.table([pa.array(c, pa.string()) for c in columns], schema=schema))
+        held.clear()
+
+    records = islice(_records(data, separator, name), skip, None)
+    n = 0
+    late: tuple[int, list[str]] | None = None
+    for line, record in records:
+        if cut:  # one behind, so that the last never arrives
+            late, (line, record) = (line, record), late or (0, [])
+            if not line:
+                continue
+        if len(record) != width:
+            raise UserError(
+                f"{name}, line {line} has {len(record)} value{'s' * (len(record) != 1)} where the first line has {width}; mend that line."
+            )
+        held.append(record)
+        n += 1
+        if n > limits.ROWS:
+            raise UserError(f"{name} holds more than {limits.ROWS:,} rows; at most {limits.ROWS:,} are taken.")
+        if len(held) * width >= PIECE:
+            settle()
+    settle()
+    return pa.concat_tables(pieces)
+
+
+def _separator(start: str, name: str) -> str:
+    """The separator that cuts the first lines into most columns, the same number in each; else the first line's most frequent one."""
+    first = start.lstrip().splitlines()[0]
+    begin = start if len(start) <= START else start[:START]
     even = {}
     for mark in ",;\t|":
-        widths = {len(r) for _, r in _records(start, mark, name, 20)} if mark in first else {1}
+        widths = {len(r) for _, r in islice(_records(begin, mark, name), 20)} if mark in first else {1}
         even[mark] = widths.pop() if len(widths) == 1 else 1
     if max(even.values()) > 1:
         return max(even, key=lambda m: even[m])
     if not any(mark in first for mark in even):
-        spaced = [r for _, r in _records(start, " ", name, 20)]
+        spaced = [r for _, r in islice(_records(begin, " ", name), 20)]
         if len({len(r) for r in spaced}) == 1 and len(spaced[0]) > 1 and any(map(_number, spaced[-1])):
             return " "
     return max(",;\t|", key=first.count)
 
 
-def split_up(data: bytes, name: str) -> tuple[pd.DataFrame, str]:
-    """The words of a text table, indexed by line, and its separator, or "no header" when the first line is a row
-    already."""
-    content = _decoded(data, name)
-    if not content.strip():
-        raise UserError(f"{name} is empty.")
-    separator = _separator(content, name)
-    lines = _records(content, separator, name)
-    header = [c.strip() for c in lines[0][1]]
-    if len(header) > limits.COLUMNS:
-        raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
-    bare = _no_header(header)
-    rows = lines if bare else lines[1:]
-    wrong = next(((i, len(r)) for i, r in rows if len(r) != len(header)), None)
-    if wrong is not None:
-        raise UserError(
-            f"{name}, line {wrong[0]} has {wrong[1]} value{'s' * (wrong[1] != 1)} where the first line has "
-            f"{len(header)}; mend that line."
-        )
-    double = None if bare else next((c for c in header if c and header.count(c) > 1), None)
-    if double is not None and _number(double):
-        raise UserError(
-            f"{name}, line 1 says “{double}” twice where names of columns are expected; put a line of names on top."
-        )
-    if double is not None:
-        raise UserError(f"{name} has two columns called “{double}”; rename one.")
-    names = [(not bare and c) or f"column {j + 1}" for j, c in enumerate(header)]
-    frame = pd.DataFrame([r for _, r in rows], columns=names, index=[i for i, _ in rows], dtype=object)
-    return frame, "no header" if bare else separator
+def _unnamed(j: int, header: list[str]) -> str:
+    name = f"column {j}"
+    return name if name not in header else f"{name} (no name)"
 
 
 def _number(word: str) -> bool:
     try:
-        return np.isfinite(float(word.strip().replace(",", ".")))
+        return bool(np.isfinite(float(word.strip().replace(",", "."))))
     except ValueError:
         return False
 
@@ -114,43 +245,3 @@ def _no_header(first: list[str]) -> bool:
         return False
     counted = all(re.fullmatch(r"\d+", w) for w in there) and all(int(b) - int(a) == 1 for a, b in pairwise(there))
     return not (counted and (len(there) > 1 or there == ["0"]))
-
-
-def typed(words: pd.DataFrame, where: Callable[[int], str], comma: bool = False) -> pd.DataFrame:
-    """Columns whose every value is a number become numbers; codes with leading zeros stay words.
-
-    `comma`: a comma is a decimal point. UserError names line and column of infinite values, and of “1,234” where it
-    could be either.
-    """
-    out: dict[str, Any] = {}
-    for column in words.columns:
-        values = words[column]
-        if values.dtype == object and infer_dtype(values, skipna=True) in ("string", "empty"):
-            values = pd.Series([v.strip() if isinstance(v, str) else None for v in values], values.index, dtype=object)
-            missing = values.isin(MISSING) | values.isna()
-            there = values[~missing]
-            if len(there) and there.iloc[0][0] == "'" and there.str.fullmatch(r"'[^']*'").all():
-                there = values[~missing] = there.str[1:-1]
-            numbers = pd.to_numeric(there, errors="coerce")
-            if numbers.isna().any():
-                point = pd.to_numeric(there.str.replace(",", ".", regex=False), errors="coerce")
-                thousand = pd.to_numeric(there.str.replace(",", "", regex=False), errors="coerce")
-                odd = there[there.str.contains(",", regex=False)]
-                if not comma and len(odd) and thousand.notna().all() and odd.str.fullmatch(THOUSANDS).all():
-                    raise UserError(
-                        f"{where(int(odd.index[0]))}, column “{column}”: “{odd.iloc[0]}” may have a decimal comma or "
-                        "a mark for thousands; write numbers with a point and without marks."
-                    )
-                numbers = point if point.notna().all() else numbers
-            codes = any(w[0] == "0" and w[1:2].isdigit() for w in there if w)
-            if not len(there) or numbers.isna().any() or codes:
-                out[column] = values.mask(missing, None)
-                continue
-            values = numbers.reindex(words.index)
-        out[column] = values
-        if pd.api.types.is_float_dtype(values):
-            beyond = np.flatnonzero(np.abs(values.to_numpy(float, na_value=np.nan)) > LARGEST)
-            if len(beyond):
-                i = int(beyond[0])
-                raise UserError(f"{where(i)}, column “{column}”: “{words[column].iloc[i]}” is not a finite number.")
-    return pd.DataFrame(out)
