@@ -13,6 +13,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
+from core.data.geometry import letters, sizes_after
 from core.data.readers import contours
 from core.data.readers.arrays import input_range
 from core.data.readers.members import Asked, Member
@@ -67,6 +68,7 @@ def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None)
                 facts["time_ms"] = round((at or 0.0) + k * apart, 2)
             if pixel:
                 facts["pixel_mm"] = pixel
+            facts |= _geometry(header)
             frames.append(((series, place, facts.get("time_ms", 0.0), number, m.name, k), frame, facts))
     if not frames:
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
@@ -91,6 +93,8 @@ def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None)
         rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
     if "pixel_mm" in table:
         table["pixel_mm"] *= [max(s) / max(samples.shape[2:]) for s in sizes]
+    fitted = [sizes_after((f[2]["mm_down"], f[2]["mm_across"]), size, samples.shape[2:]) for f, size in zip(frames, sizes)]
+    table["mm_down"], table["mm_across"] = zip(*fitted)
     masks = None
     if drawn:
         masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, samples.shape[2:], drawn)
@@ -108,6 +112,15 @@ def _times(header: Any) -> tuple[float | None, float, float]:
     (0 where it does not say), and millimetres a pixel (0 as well)."""
     at, apart, spacing = header.get("TriggerTime"), header.get("FrameTime"), header.get("PixelSpacing")
     return None if at in (None, "") else float(at), float(apart or 0), float(spacing[0]) if spacing else 0.0
+
+
+def _geometry(header: Any) -> dict[str, Any]:
+    """Columns of `core.data.geometry` of a file's frames as stored; nan and "" where the header does not say."""
+    axes, spacing = header.get("ImageOrientationPatient"), header.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    word, lean = letters(np.array([axes[3:], axes[:3]], dtype=float)) if axes and len(axes) == 6 else ("", float("nan"))
+    down, across = (float(v) for v in spacing) if spacing and len(spacing) == 2 else (float("nan"), float("nan"))
+    thick = header.get("SpacingBetweenSlices") or header.get("SliceThickness") or "nan"
+    return {"axes": word, "mm_slice": float(thick), "mm_down": down, "mm_across": across, "oblique_deg": lean}
 
 
 def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
