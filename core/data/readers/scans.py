@@ -16,8 +16,9 @@ from core.data.dataset import Dataset
 from core.data.geometry import letters, sizes_after
 from core.data.readers import contours
 from core.data.readers.arrays import input_range
-from core.data.readers.members import Asked, Member
-from core.data.readers.pictures import common_side, foldered, resize
+from core.data.readers.frames import stack
+from core.data.readers.members import Asked, Member, collect
+from core.data.readers.pictures import foldered
 from core.errors import UserError
 
 
@@ -195,24 +196,6 @@ def _rescaled(header: Any) -> Any:
     return header
 
 
-def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
-    """Frames of one size [n,C,H,W] float32 (uint8 where the frames hold bytes), and the rule in words."""
-    size, rule = common_side([f.shape[:2] for f in frames])
-    colour = any(f.ndim == 3 for f in frames)
-    out = []
-    for f in frames:
-        layers = f.transpose(2, 0, 1) if f.ndim == 3 else f[None]
-        if layers.shape[1:] != size:
-            low = float(layers.min())
-            layers = np.stack([resize(np.ascontiguousarray(layer - low), size) + low for layer in layers])
-        out.append(np.repeat(layers, 3, 0) if colour and len(layers) == 1 else layers)
-    stacked = np.stack(out)
-    whole = all(f.min() >= 0 and f.max() <= 255 and (f == np.round(f)).all() for f in frames)
-    bytes_do = whole and (stacked.max() > 15 or bool((stacked == stacked.round()).all()))
-    rule = rule.replace("black padding", "padded with each picture's lowest value")
-    return (stacked.round().astype(np.uint8) if bytes_do else stacked), rule
-
-
 def package_files() -> Iterator[tuple[Path, str]]:
     """The small scans inside the installed packages pydicom and nibabel: path and kind in words. Nothing is fetched."""
     import nibabel
@@ -235,6 +218,6 @@ def read_scan(path: Path) -> list[np.ndarray]:
     data = path.read_bytes()
     if path.suffix == ".dcm":
         return [f if f.ndim == 2 else f.mean(2) for f in _dicom(data, path.name)[1]]
-    from core.data.readers.nifti import axial, volumes_of
+    from core.data.readers.nifti import axial, look, volumes
 
-    return list(axial(volumes_of(data, path.name)[0][0]))
+    return list(axial(next(volumes(look(collect(path)[0])))))
