@@ -17,6 +17,9 @@ NAME = 80  # letters of a dataset's name
 REPORT_BYTES = 25 << 20  # of a report or story as one file
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
 IN_MEMORY = 128 << 20  # bytes of samples that stand in memory while they are imported; more are decoded as they are written
+ELEMENTS = 250_000  # header elements of one DICOM file, those in its sequences among them
+DEPTH = 32  # sequences within sequences of a DICOM file
+SCANS_IN_MEMORY = 1 << 30  # bytes of scans that stand in memory while they are imported; more are decoded as they are written
 LISTED = 1_000  # entries of a folder shown for choosing
 IMPORT_MEMORY = 12 << 30  # bytes an import may take beyond what its process starts with; less where the machine has less
 READER_MEMORY = 2 << 30  # bytes a process that takes a first look at files may take
@@ -37,12 +40,14 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "NAME": ("the name of a dataset", "letters"),
     "REPORT_BYTES": ("a report or story as one file", "bytes"),
     "OUTLINES": ("the outlines one method draws", "bytes"),
+    "ELEMENTS": ("header elements of one DICOM file", ""),
+    "DEPTH": ("sequences within sequences of a DICOM file", ""),
     "LISTED": ("files and folders listed for choosing", ""),
     "IMPORT_MEMORY": ("memory for an import", "bytes"),
     "READER_MEMORY": ("memory for a first look at a file", "bytes"),
     "PREVIEW_SECONDS": ("time for a first look at a file", "seconds"),
 }
-INTERNAL = {"IN_MEMORY"}  # changes how, not what, is read
+INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY"}  # changes how, not what, is read
 
 
 def shown() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ Missing or "" = unknown, which is said on screen and never guessed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -48,3 +49,27 @@ def geometry(data: Dataset, row: int) -> Geometry:
     known = bool(mm) and all(np.isfinite(v) and v > 0 for v in mm)
     lean = float(facts.get("oblique_deg", 0.0))
     return Geometry(axes, tuple(mm) if known else None, lean if np.isfinite(lean) else 0.0, str(data.card.get("unit", "")))
+
+
+def letters(axes: np.ndarray) -> tuple[str, float]:
+    """Letters and leaning (degrees) of axes [k,3], k = 2 or 3: the direction in which each index grows, in DICOM's coordinates (x to the patient's left,
+    y to the back, z to the head). Each body axis is given once, to the axes it fits best. ("", nan) for anything that is no direction."""
+    axes = np.asarray(axes, dtype=np.float64)
+    length = np.linalg.norm(axes, axis=1)
+    if not np.isfinite(axes).all() or not (length > 1e-6).all():
+        return "", float("nan")
+    unit = axes / length[:, None]
+    lines = np.arange(len(unit))
+    best = max(permutations(range(3), len(unit)), key=lambda p: np.abs(unit[lines, list(p)]).sum())
+    along = unit[lines, list(best)]
+    if (np.abs(along) < 1e-6).any():
+        return "", float("nan")
+    lean = float(np.degrees(np.arccos(np.clip(np.abs(along).min(), 0, 1))))
+    return "".join(("RL", "AP", "FH")[a][int(v > 0)] for a, v in zip(best, along)), round(lean, 1)
+
+
+def sizes_after(mm: tuple[float, float], size: tuple[int, int], fitted: tuple[int, int]) -> tuple[float, float]:
+    """Millimetres a pixel down and across once a picture of `size` was fitted into `fitted` with its aspect kept (see `readers.pictures.resize`)."""
+    f = min(fitted[0] / size[0], fitted[1] / size[1])
+    inner = [max(1, round(s * f)) for s in size] if size != fitted else size
+    return mm[0] * size[0] / inner[0], mm[1] * size[1] / inner[1]

@@ -13,7 +13,7 @@ from functools import cached_property
 from gzip import GzipFile
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Asked:
     domain: str | None = None
     text: str | None = None
     masks: Path | None = None
+    stack: Literal["auto", "slices", "volumes"] = "auto"  # what series of DICOM slices become; auto: volumes from three even stacks on
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))  # of the workspace: the same patient gets the same new id in all its data
     report: Callable[[int, int], None] = lambda done, total: None  # files done of all; raises Cancelled when the user wants to stop
 

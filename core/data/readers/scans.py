@@ -1,10 +1,10 @@
-"""DICOM files and series. Only technical facts are kept of their headers; patients and series become numbers."""
+"""DICOM files and series, as slices or as volumes. Only technical facts pass the gate (`core.data.deidentify`); patients, series and files get new names."""
 
 from __future__ import annotations
 
-import io
-import warnings
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,109 +12,286 @@ import numpy as np
 import pandas as pd
 
 from core import limits
-from core.data.dataset import Dataset
-from core.data.readers import contours
+from core.data import deidentify
+from core.data.dataset import Dataset, Lazy
+from core.data.geometry import sizes_after
+from core.data.readers import contours, dicom, solids, stacks
 from core.data.readers.arrays import input_range
-from core.data.readers.members import Asked, Member
-from core.data.readers.pictures import common_side, foldered, resize
+from core.data.readers.dicom import NoPicture
+from core.data.readers.facts import DETECTOR, File, facts
+from core.data.readers.frames import fitted
+from core.data.readers.members import Asked, Member, collect
+from core.data.readers.nifti import columns
+from core.data.readers.pictures import common_side, foldered
+from core.data.readers.stacks import Frame
 from core.errors import UserError
 
+RANGES = {"HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"), "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1")}
+AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
-class NoPicture(UserError):
-    """A DICOM file without pixels."""
+
+@dataclass
+class Found:
+    """What the headers of all files say."""
+
+    members: list[Member]
+    files: dict[int, File]  # by position in `members`
+    frames: list[Frame]  # ordered
+    tags: Counter[int]
+    without: int  # files without a picture
+
+    def where(self, at: int) -> str:
+        return where(at, len(self.members))
+
+    def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
+        """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in their unit, larger = brighter."""
+        yield from pictures(loaded(self.members[at], self.where(at)), self.files[at], self.where(at), wanted)
 
 
 def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None) -> Dataset:
-    """DICOM files as an image dataset, one row a frame, ordered by series, position along the slices' normal, and time.
+    """DICOM files as an image dataset, one row a frame, ordered by series, position along the slices' normal, and time; or, where at least three series are
+    even stacks of slices (or `asked.stack` says so), as a volume dataset, one row a series.
 
-    CT values are Hounsfield units. Reports, contours and other DICOM files without pixels are left out and named in
-    the card. Frames of one place at several times become clips (roles `sequence` and `time`). `drawn` are outlines in
-    text files: they become masks, and the column `outlined` says of which frames.
+    CT values are Hounsfield units, PET values standardised uptake where the header allows. Files without pixels are left out and counted. Frames of one place
+    at several times become clips (roles `sequence` and `time`). `drawn` are outlines in text files: they become masks, and the column `outlined` says of
+    which frames. Headers are read first and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names, for the caller to
+    put in once tables beside the scans were joined by the old ones.
     """
     if asked.masks is not None:
         raise UserError("Masks are read for pictures and NIfTI scans, not for DICOM files; leave them out.")
+    found = _looked(members, asked)
+    groups = [[found.frames[k] for k in g] for g in stacks.stacks(found.frames)]
+    whole = [g for g in groups if stacks.is_volume(g)]
+    if asked.stack == "volumes" and len(whole) < 2:
+        raise UserError(f"{len(whole)} of {len(groups)} series are whole, evenly spaced stacks of slices; at least 2 are needed for volumes: import them as slices.")
+    if asked.stack == "volumes" or (asked.stack == "auto" and not drawn and len(whole) == len(groups) >= AUTO):
+        return _volumes(found, whole, len(groups) - len(whole), asked)
+    return _slices(found, asked, drawn)
+
+
+def where(at: int, n: int) -> str:
+    """What an error calls a file: names of files may be names of people, and errors are stored."""
+    return f"File {at + 1} of {n} (in the order of their names)" if n > 1 else "The file"
+
+
+def loaded(member: Member, called: str) -> bytes:
+    try:
+        return member.load()
+    except UserError:
+        raise UserError(f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; mend or remove it.") from None
+
+
+def _looked(members: list[Member], asked: Asked) -> Found:
+    files: dict[int, File] = {}
+    tags: Counter[int] = Counter()
     numbers: dict[str, dict[str, int]] = {"patient": {}, "series": {}}
-
-    def numbered(kind: str, value: Any) -> int:
-        """1, 2, ... in the order of the files: nobody can go back, and the same files give the same numbers."""
-        return numbers[kind].setdefault(str(value), len(numbers[kind]) + 1)
-
-    frames: list[tuple[tuple[Any, ...], np.ndarray, dict[str, Any]]] = []
-    without: list[str] = []
-    turned, units = 0, True
-    for m in members:
+    turns: dict[tuple[int, str], int] = {}
+    frames, without = [], []
+    for at, m in enumerate(members):
+        called = where(at, len(members))
         try:
-            header, pixels = _dicom(m.load(), m.name)
+            header, layout = dicom.header(m, called)
         except NoPicture:
-            without.append(m.name)
+            without.append(at)
             continue
-        with warnings.catch_warnings():  # pydicom's warnings quote the values
-            warnings.simplefilter("ignore")
-            who = next(
-                (header.get(t) for t in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID") if header.get(t)), m.name
-            )
-            patient, series = numbered("patient", who), numbered("series", header.get("SeriesInstanceUID", m.name))
-            place, number = _place(header), int(header.get("InstanceNumber") or 0)
-            at, apart, pixel = _times(header)
-        turned += header.get("PhotometricInterpretation") == "MONOCHROME1"
-        units &= header.get("Modality") == "CT" and "RescaleIntercept" in header
-        for k, frame in enumerate(pixels):
-            facts = {
-                "file": m.name, "patient": f"patient {patient}", "series": f"series {series}",
-                "scan type": str(header.get("Modality", "unknown")), "position_mm": round(place, 2), "frame": k,
-            }  # fmt: skip
-            if at is not None or (apart and len(pixels) > 1):
-                facts["time_ms"] = round((at or 0.0) + k * apart, 2)
-            if pixel:
-                facts["pixel_mm"] = pixel
-            frames.append(((series, place, facts.get("time_ms", 0.0), number, m.name, k), frame, facts))
+        with dicom.sentences(called):
+            file = files[at] = facts(header, called)
+        tags.update(set(layout.tags))
+        patient, series = (numbers[k].setdefault(v, len(numbers[k])) for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}")))
+        for k, place in enumerate(file.places):
+            facing = "" if place.across is None else str(np.round(np.r_[place.across, place.down], 2) + 0.0)
+            turn = turns.setdefault((series, facing), len(turns))
+            frames.append(Frame(at, k, patient, series, file, turn))
+        if len(frames) > limits.ROWS:
+            raise UserError(f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time.")
+        asked.report(at + 1, 2 * len(members))
     if not frames:
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
-        raise UserError(f"{without[0]} holds no picture (a DICOM file without pixel data){more}.")
-    frames.sort(key=lambda f: f[0])
-    sizes = [f[1].shape[:2] for f in frames]
-    samples, rule = stack([f[1] for f in frames])
-    rules = [rule, "ordered by series, position along the slices' normal, instance number"]
-    if units:
-        low, high, scale = -1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"
-    else:
-        low, high, scale = input_range(samples)
-    if turned:
-        rules.append(
-            f"{turned} file{'s' * (turned != 1)} stored with black as the largest value (MONOCHROME1) turned so "
-            "that larger is brighter"
-        )
-    table = pd.DataFrame([f[2] for f in frames])
-    table, roles = foldered(table, {"file": "file", "group": "patient"}, asked, auto=False)
+        raise UserError(f"{where(without[0], len(members))} holds no picture (a DICOM file without pixel data){more}.")
+    return Found(members, files, stacks.ordered(frames), tags, len(without))
+
+
+def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
+    frames, files = found.frames, found.files
+    notes, odd, steps = stacks.looked_over(frames)
+    sizes = [f.file.size for f in frames]
+    size, rule = common_side(sizes)
+    colour = any(f.file.colour for f in files.values())
+    samples, whole = _decoded(found, size, colour, asked)
+    unit, scale, rules = _unit(files, samples, whole)
+    if whole and isinstance(samples, np.ndarray) and (samples.max() > 15 or bool((samples == samples.round()).all())):
+        samples = samples.round().astype(np.uint8)
+        scale = input_range(samples) if not unit else scale
+    lines = []
+    for f, step, note in zip(frames, steps, notes):
+        word, lean = f.place.axes
+        mm = sizes_after(f.place.mm, f.file.size, size)
+        line = _line(f) | {"position_mm": round(f.place.along, 2), "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
+        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": mm[0], "stack": note})
+    table = pd.DataFrame(lines)
+    table["time_ms"] = table["time_ms"].astype(float)
+    table = table.drop(columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()])
+    table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
     table, film = _clips(table)
     if film:
         rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
-    if "pixel_mm" in table:
-        table["pixel_mm"] *= [max(s) / max(samples.shape[2:]) for s in sizes]
-    masks = None
+    masks, left = None, []
     if drawn:
-        masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, samples.shape[2:], drawn)
+        masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, size, drawn)
         rules.append(more)
-        without += unused
+        left = [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
+    rule = rule.replace("black padding", "padded with each picture's lowest value")
+    rules = [rule, "ordered by series, position along the slices' normal, instance number", *odd, *rules]
+    return _dataset("image", table, samples, masks, {**roles, **film}, scale, unit, rules, left, found, asked)
+
+
+def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) -> tuple[Any, bool]:
+    """Samples float32 [n,C,*size], in memory up to a limit, else made as they are read; and whether all values are whole ones from 0 to 255 (False when
+    nobody has looked)."""
+    of: dict[int, list[tuple[int, int]]] = {}
+    for k, f in enumerate(found.frames):
+        of.setdefault(f.at, []).append((f.index, k))
+    n, shape, done = len(found.frames), (3 if colour else 1, *size), len(found.members)
+    held: dict[int, dict[int, np.ndarray]] = {}
+
+    def make(k: int) -> np.ndarray:
+        f = found.frames[k]
+        if f.at not in held:
+            held.clear()
+            held[f.at] = {i: fitted(p, size, colour) for (i, _), p in zip(sorted(of[f.at]), found.pictures(f.at, [i for i, _ in sorted(of[f.at])]))}
+        return held[f.at][f.index]
+
+    samples = Lazy(n, shape, np.float32, make)
+    if samples.nbytes > limits.SCANS_IN_MEMORY:
+        return samples, False
+    out, whole = np.empty(samples.shape, np.float32), True
+    for i, (at, wanted) in enumerate(sorted(of.items())):
+        wanted = sorted(wanted)
+        for (_, k), picture in zip(wanted, found.pictures(at, [j for j, _ in wanted])):
+            whole = whole and bool(picture.min() >= 0 and picture.max() <= 255 and (picture == np.round(picture)).all())
+            out[k] = fitted(picture, size, colour)
+        asked.report(done + i + 1, 2 * done)
+    return out, whole
+
+
+def _unit(files: dict[int, File], samples: Any, whole: bool) -> tuple[str, tuple[float, float, str], list[str]]:
+    """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said of brightness and sizes."""
+    units, rules = {f.unit for f in files.values()}, []
+    unit = units.pop() if len(units) == 1 else ""
+    if units:
+        rules.append("values of several units stand side by side (" + ", ".join(sorted({f.unit or "without a unit" for f in files.values()})) + "): better a dataset each")
+    for note, n in Counter(f.unit_note for f in files.values() if f.unit_note).items():
+        rules.append(f"PET, {n} file{'s' * (n != 1)}: {note}")
+    turned, flat = sum(f.turned for f in files.values()), sum(f.detector for f in files.values())
+    if turned:
+        rules.append(f"{turned} file{'s' * (turned != 1)} stored with black as the largest value (MONOCHROME1) turned so that larger is brighter")
+    if flat:
+        rules.append(DETECTOR.format(f"{flat} file{'s' * (flat != 1)}"))
+    if unit:
+        return unit, RANGES[unit], rules
+    some = samples if isinstance(samples, np.ndarray) else samples[:: max(1, len(samples) // 200)]
+    return unit, input_range(some.astype(np.uint8) if whole and some.max() > 15 else some), rules
+
+
+def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) -> Dataset:
+    """One row a series, each stack turned to feet-head, back-front, left-right and fitted into the one size."""
+    turned = [(g, t) for g in whole if (t := stacks.solid(g, float(np.median(np.diff([f.place.along for f in g]))))) is not None]
+    size, rule = solids.common_size([t.shape for _, t in turned])
+    samples, lines, done = solids.room(len(turned), size), [], 0
+    for row, (group, turn) in enumerate(turned):
+        back = [0, 0, 0]
+        for to, source in enumerate(turn.order):
+            back[source] = size[to]
+        slab = np.empty((len(group), back[1], back[2]), np.float32)  # each slice fitted as it comes: linear fitting goes axis by axis
+        at: dict[int, list[tuple[int, int]]] = {}
+        for k, f in enumerate(group):
+            at.setdefault(f.at, []).append((f.index, k))
+        for file, wanted in at.items():
+            wanted = sorted(wanted)
+            for (_, k), picture in zip(wanted, found.pictures(file, [i for i, _ in wanted])):
+                slab[k] = solids.fit(picture[None], (1, back[1], back[2]))[0]
+            done += 1
+            asked.report(len(found.members) + done, 2 * len(found.members))
+        volume = solids.fit(slab, (back[0], back[1], back[2])).transpose(turn.order)
+        samples[row, 0] = volume[tuple(slice(None, None, -1 if flip else 1) for flip in turn.flipped)]
+        line = _line(group[0]) | {"slices": len(group)} | columns("HAR", solids.sizes_after(turn.mm, turn.shape, size), turn.oblique)
+        reasons = [f.file.held for f in group if f.file.held]
+        lines.append(line | ({"held": reasons[0]} if reasons else {}))
+    table = pd.DataFrame(lines)
+    used = {f.at: f.file for g in whole for f in g}
+    unit, scale, more = _unit(used, samples, False)
+    rules = [f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows from back to front, columns from left to right", *more]
+    rules += [rule] if rule else []
+    table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
+    out = [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"] if left else []
+    return _dataset("volume", table, samples, None, roles, scale, unit, rules, out, found, asked)
+
+
+def _line(f: Frame) -> dict[str, Any]:
+    """The columns of a row that say whose and what it is; `at` is the file, for its name."""
+    line = {"at": f.at, "patient": f"patient {f.patient + 1}", "series": f"series {f.series + 1}", "scan type": f.file.modality}
+    return line | f.file.columns | ({} if f.file.day is None else {"day": f.file.day}) | {"held": f.file.held}
+
+
+def _named(table: pd.DataFrame, found: Found) -> pd.DataFrame:
+    """With the files' own names, by which tables and outlines are joined; makers only where there are several."""
+    table.insert(0, "file", [found.members[at].name for at in table["at"]])
+    table = table.drop(columns=[c for c in ("held",) if c in table and table[c].isna().all()])
+    if "maker" in table:
+        table = table.drop(columns="maker") if table["maker"].nunique() < 2 else table.rename(columns={"maker": "scanner"})
+    return table
+
+
+def _dataset(
+    modality: Any, table: pd.DataFrame, samples: Any, masks: Any, roles: dict[str, str], scale: tuple[float, float, str], unit: str, rules: list[str],
+    left: list[str], found: Found, asked: Asked,
+) -> Dataset:  # fmt: skip
+    files = [found.files[at] for at in dict.fromkeys(table["at"])]
+    if "day" in table:
+        moved = [None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d) for a, d in zip(table["at"], table["day"])]
+        table = table.drop(columns="day").assign(**{"study date (shifted)": moved})
+    windows = {f.window for f in files}
+    faces, held = any(f.face for f in files), int(table["held"].notna().sum()) if "held" in table else 0
+    kinds = Counter(f.modality for f in files)
+    token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
+    if found.without:
+        left.append(f"{found.without} DICOM file{'s' * (found.without != 1)} without a picture")
     card = {
-        "rules": [*rules, scale, "names, dates and all other identifying tags were left out"], "left out": without,
-        "cohort": {"files seen": len(members), "frames used": len(frames)},
+        "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
+        "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
+        "cohort": {"files seen": len(found.members), "frames used": len(table)} if modality == "image" else {"files seen": len(found.members), "volumes": len(table)},
+        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files)),
     }  # fmt: skip
-    return Dataset("", "image", table, samples, masks, {**roles, **film}, (), (low, high), card)
+    if len(windows) == 1 and None not in windows:
+        card["window"] = list(windows.pop() or ())
+    return Dataset("", modality, table.drop(columns="at"), samples, masks, roles, (), scale[:2], card)
 
 
-def _times(header: Any) -> tuple[float | None, float, float]:
-    """Milliseconds after the heart's trigger (None where the header does not say), between the frames of one file
-    (0 where it does not say), and millimetres a pixel (0 as well)."""
-    at, apart, spacing = header.get("TriggerTime"), header.get("FrameTime"), header.get("PixelSpacing")
-    return None if at in (None, "") else float(at), float(apart or 0), float(spacing[0]) if spacing else 0.0
+def _names(table: pd.DataFrame, found: Found, asked: Asked) -> dict[str, dict[str, str]]:
+    """Column -> old name -> new name; a file is called after its patient and series, and numbered among their files in the order of the rows."""
+    new: dict[str, dict[str, str]] = {"patient": {}, "series": {}, "file": {}}
+    number: Counter[str] = Counter()
+    for at, patient, series, file in zip(table["at"], table["patient"], table["series"], table["file"]):
+        f = found.files[at]
+        new["patient"][patient] = "patient " + deidentify.keyed(asked.key, "patient", f.person, 8)
+        new["series"][series] = "series " + deidentify.keyed(asked.key, "series", f"{f.person}\0{f.series}", 6)
+        if file not in new["file"]:
+            place = f"{new['patient'][patient]}/{new['series'][series]}"
+            number[place] += 1
+            new["file"][file] = f"{place}/{number[place]:04}"
+    if "clip" in table:
+        new["clip"] = {
+            clip: clip.replace(patient, new["patient"][patient], 1).replace(series, new["series"][series], 1)
+            for clip, patient, series in zip(table["clip"], table["patient"], table["series"])
+        }
+    return new
 
 
 def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """With a column `clip` (patient, series where there are several, slice) and its roles, where frames of one place
     differ in time; else as it is, without the times."""
-    if "time_ms" not in table or table["time_ms"].isna().any():
-        return table.drop(columns=["time_ms"], errors="ignore"), {}
+    if table["time_ms"].isna().any():
+        return table.drop(columns=["time_ms"]), {}
     place = table.groupby("series")["position_mm"].rank(method="dense").astype(int)
     several = table.groupby("patient")["series"].nunique().max() > 1
     names = table["patient"] + (", " + table["series"] if several else "") + ", slice " + place.astype(str).str.zfill(len(str(place.max())))
@@ -124,80 +301,29 @@ def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     return table, {"sequence": "clip", "time": "time_ms"}
 
 
-def _place(header: Any) -> float:
-    """Millimetres along the normal of the slices; 0 where the header does not say, so that the instance number
-    decides."""
-    position, axes = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
-    if not position or len(position) != 3:
-        return 0.0
-    axes = [float(v) for v in axes] if axes and len(axes) == 6 else [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    return float(np.dot(np.cross(axes[:3], axes[3:]), [float(v) for v in position]))
+def pictures(data: bytes, file: File, called: str, wanted: list[int]) -> Iterator[np.ndarray]:
+    """float32 frames [H,W] or [H,W,3] of one file's bytes, rescaled, MONOCHROME1 turned so that larger is brighter (where values have no unit)."""
+    from pydicom.pixels import apply_modality_lut
 
-
-def _dicom(data: bytes, name: str) -> tuple[Any, np.ndarray]:
-    """Header and float32 frames [f,H,W] or [f,H,W,3], rescaled, MONOCHROME1 turned so that larger is brighter."""
-    import pydicom
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = pydicom.dcmread(io.BytesIO(data), force=data[128:132] != b"DICM")
-            if "PixelData" not in header:
-                raise NoPicture(f"{name} holds no picture (a DICOM file without pixel data).")
-            if int(header.Rows) * int(header.Columns) * int(header.get("NumberOfFrames") or 1) > limits.PIXELS:
-                raise UserError(f"{name} has more than {limits.PIXELS // 10**6} million pixels.")
-            stored = header.pixel_array
-            if header.get("PhotometricInterpretation") == "PALETTE COLOR":
-                pixels = apply_color_lut(stored, header)[..., :3].astype(np.float32)
-                pixels = np.round(pixels / np.float32(257 if pixels.max() > 255 else 1))
-            else:
-                if (
-                    header.get("PhotometricInterpretation") == "MONOCHROME1"
-                ):  # by the stored range: alike in a whole series
-                    stored = (-1 if header.PixelRepresentation else (1 << int(header.BitsStored)) - 1) - stored.astype(
-                        np.int64
-                    )
-                pixels = np.asarray(apply_modality_lut(stored, _rescaled(header)), dtype=np.float32)
-    except UserError:
-        raise
-    except RuntimeError as e:
-        why = str(e).splitlines()[0][:80].rstrip(": ")
-        raise UserError(f"{name} is compressed in a way that no installed decoder reads ({why}).") from None
-    except Exception as e:
-        why = f"{type(e).__name__}: it may be cut off or damaged"
-        raise UserError(f"{name} cannot be read as DICOM ({why}); mend or remove it.") from None
-    if not np.isfinite(pixels).all():
-        raise UserError(f"{name} holds values that are not finite after its rescaling; mend or remove it.")
-    several = int(header.get("NumberOfFrames") or 1) > 1 and pixels.ndim > 2
-    return header, pixels if several else pixels[None]
-
-
-def _rescaled(header: Any) -> Any:
-    """The header, with the rescaling that enhanced files keep in their shared groups put where plain files have it."""
-    groups = header.get("SharedFunctionalGroupsSequence")
-    inner = groups[0].get("PixelValueTransformationSequence") if groups else None
-    if inner and "RescaleSlope" not in header:
-        header.RescaleSlope, header.RescaleIntercept = inner[0].RescaleSlope, inner[0].RescaleIntercept
-    return header
-
-
-def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
-    """Frames of one size [n,C,H,W] float32 (uint8 where the frames hold bytes), and the rule in words."""
-    size, rule = common_side([f.shape[:2] for f in frames])
-    colour = any(f.ndim == 3 for f in frames)
-    out = []
-    for f in frames:
-        layers = f.transpose(2, 0, 1) if f.ndim == 3 else f[None]
-        if layers.shape[1:] != size:
-            low = float(layers.min())
-            layers = np.stack([resize(np.ascontiguousarray(layer - low), size) + low for layer in layers])
-        out.append(np.repeat(layers, 3, 0) if colour and len(layers) == 1 else layers)
-    stacked = np.stack(out)
-    whole = all(f.min() >= 0 and f.max() <= 255 and (f == np.round(f)).all() for f in frames)
-    bytes_do = whole and (stacked.max() > 15 or bool((stacked == stacked.round()).all()))
-    rule = rule.replace("black padding", "padded with each picture's lowest value")
-    return (stacked.round().astype(np.uint8) if bytes_do else stacked), rule
+    with dicom.sentences(called):
+        dataset = dicom.whole(data, called)
+        stored = dicom.frames(dataset, called, wanted)
+    for k in wanted:
+        with dicom.sentences(called):
+            array = next(stored)
+            if array.shape[:2] != file.size:
+                raise UserError(f"{called} says two sizes of its picture; mend or remove it.")
+            if file.turned:  # by the stored range: alike in a whole series
+                array = (-1 if dataset.PixelRepresentation else (1 << int(dataset.BitsStored)) - 1) - array.astype(np.int64)
+            if "ModalityLUTSequence" in dataset:
+                array = apply_modality_lut(array, dataset)
+            place = file.places[k]
+            if (place.slope, place.intercept) != (1.0, 0.0) and array.ndim == 2:
+                array = array.astype(np.float64) * place.slope + place.intercept
+            picture = np.asarray(array * file.factor if file.factor != 1.0 else array, dtype=np.float32)
+        if not np.isfinite(picture).all():
+            raise UserError(f"{called} holds values that are not finite after its rescaling; mend or remove it.")
+        yield picture
 
 
 def package_files() -> Iterator[tuple[Path, str]]:
@@ -219,9 +345,12 @@ def package_files() -> Iterator[tuple[Path, str]]:
 
 def read_scan(path: Path) -> list[np.ndarray]:
     """Axial float32 slices [H,W] of one scan: every slice of a volume, the frames of a DICOM file."""
-    data = path.read_bytes()
+    member = collect(path)[0]
     if path.suffix == ".dcm":
-        return [f if f.ndim == 2 else f.mean(2) for f in _dicom(data, path.name)[1]]
-    from core.data.readers.nifti import axial, volumes_of
+        header, _ = dicom.header(member, path.name)
+        with dicom.sentences(path.name):
+            file = facts(header, path.name)
+        return [f if f.ndim == 2 else f.mean(2) for f in pictures(member.load(), file, path.name, list(range(len(file.places))))]
+    from core.data.readers.nifti import axial, look, volumes
 
-    return list(axial(volumes_of(data, path.name)[0][0]))
+    return list(axial(next(volumes(look(member)))))

@@ -1,0 +1,27 @@
+"""Frames of scans brought to one size and stacked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.data.readers.pictures import common_side, resize
+
+
+def fitted(frame: np.ndarray, size: tuple[int, int], colour: bool) -> np.ndarray:
+    """[H,W] or [H,W,3] as float32 [C,*size], aspect kept, padded with the frame's lowest value; C = 3 with `colour`."""
+    layers = frame.transpose(2, 0, 1) if frame.ndim == 3 else frame[None]
+    if layers.shape[1:] != size:
+        low = np.float32(layers.min())
+        layers = np.stack([resize(np.ascontiguousarray(layer - low, dtype=np.float32), size) + low for layer in layers])
+    return np.repeat(layers, 3, 0) if colour and len(layers) == 1 else layers
+
+
+def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
+    """Frames of one size [n,C,H,W] float32 (uint8 where the frames hold bytes), and the rule in words."""
+    size, rule = common_side([f.shape[:2] for f in frames])
+    colour = any(f.ndim == 3 for f in frames)
+    stacked = np.stack([fitted(f, size, colour) for f in frames])
+    whole = all(f.min() >= 0 and f.max() <= 255 and (f == np.round(f)).all() for f in frames)
+    bytes_do = whole and (stacked.max() > 15 or bool((stacked == stacked.round()).all()))
+    rule = rule.replace("black padding", "padded with each picture's lowest value")
+    return (stacked.round().astype(np.uint8) if bytes_do else stacked), rule
