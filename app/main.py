@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import shell, state
-from app.components import style
+from app.components import style, viewer
 
 ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
 
@@ -30,4 +30,5 @@ style.apply()
 state.adopt_url()
 shell.sidebar()
 state.mirror_url()
+viewer.share(state.look())
 chosen.run()

@@ -48,6 +48,11 @@ def sidebar() -> None:
                 state.kept("open-run", next(iter(runs)), list(runs))
                 st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(run_title(runs[id])), on_change=_chosen, args=("open-run",))
                 _colour()
+            data = state.dataset()
+            if data is not None:
+                from app.views import _viewer
+
+                _viewer.window_choice(data)
             _selection()
         st.caption(":material/lock: Nothing leaves this machine.  \nResearch use, not for diagnosis.")
 

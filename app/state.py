@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from core import windows
 from core.columns import Column, columns
 from core.data.dataset import Dataset
 from core.errors import UserError
@@ -68,6 +69,7 @@ def adopt_url() -> None:
         st.session_state["run"] = st.query_params.get("run")
         st.session_state["selection"] = Selection()
         st.session_state["before"] = []
+        st.session_state["window"], st.session_state["side"] = windows.parse(st.query_params.get("window")), st.query_params.get("side", "")
     _repair()
 
 
@@ -94,6 +96,35 @@ def mirror_url() -> None:
             st.query_params[key] = value
         elif not value and key in st.query_params:
             del st.query_params[key]
+    _mirror_look()
+
+
+# -- how pictures are looked at -----------------------------------------------------------------------------------------------------------
+def look() -> windows.Look:
+    """The window and side chosen for all pictures."""
+    side = st.session_state.get("side", "")
+    return windows.Look(st.session_state.get("window", ""), side if side in windows.SIDES else windows.SIDES[0])
+
+
+def set_window(choice: object) -> None:
+    """Choose a window for all pictures, see `core.windows`; what is no choice means the usual one."""
+    st.session_state["window"] = windows.parse(choice)
+    _mirror_look()
+
+
+def set_side(side: object) -> None:
+    """Choose from which side pictures are seen: one of `core.windows.SIDES`."""
+    st.session_state["side"] = side if side in windows.SIDES else ""
+    _mirror_look()
+
+
+def _mirror_look() -> None:
+    now = look()
+    for key, value in (("window", now.window), ("side", "" if now.side == windows.SIDES[0] else now.side)):
+        if value and st.query_params.get(key) != value:
+            st.query_params[key] = value
+        elif not value and key in st.query_params:
+            del st.query_params[key]
 
 
 def dataset_name() -> str | None:
@@ -110,6 +141,8 @@ def open_dataset(name: str) -> None:
     """Open another dataset: its newest finished run comes with it, the selection goes."""
     if name != st.session_state.get("dataset"):
         st.session_state["dataset"], st.session_state["run"] = name, None
+        if "," in st.session_state.get("window", ""):
+            st.session_state["window"] = ""  # numbers of other data would show black pictures
         st.session_state["selection"], st.session_state["before"] = Selection(), []
         _repair()
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import traces
+from core import hanging, traces, windows
+from core.data.geometry import geometry
+from core.hanging import Hang
+from core.windows import Look, Window
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 Array = np.ndarray
+PLAIN = Look()
 HEAT = "inferno"  # perceptually even, readable in grey
 
 
@@ -31,11 +35,35 @@ def flat(image: Array) -> Array:
     return (np.clip(shown, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
 
 
-def picture(data: Dataset, row: int, side: int = 0) -> Array:
-    """Row `row` as uint8 [H,W,3], enlarged to at least `side` pixels without smoothing when it is small; series are drawn at that width."""
+def picture(data: Dataset, row: int, side: int = 0, look: Look = PLAIN) -> Array:
+    """Row `row` as uint8 [H,W,3], windowed and hung, enlarged to at least `side` pixels without smoothing when it is small; series at that width."""
     if data.modality == "series":
         return traces.drawn(data.of(np.array([row])).inputs()[0], traces.look(data), side or 240)
-    return enlarge(flat(data.of(np.array([row])).inputs()[0]), side)
+    return enlarge(hung(data, row, data.of(np.array([row])).raw()[0], look), side)
+
+
+def middle(data: Dataset, at: Hang) -> int:
+    """The middle slice of a volume in this plane."""
+    return data.shape[1:][at.order[0]] // 2
+
+
+def seen(raw: Array, window: Window) -> Array:
+    """Stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first. Not turned."""
+    shown = (windows.mapped(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255).round().astype(np.uint8)
+    return (shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)).transpose(1, 2, 0)
+
+
+def hung(data: Dataset, row: int, raw: Array, look: Look, index: int | None = None) -> Array:
+    """The stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3]. Volumes: axial slice `index`, by default the middle one."""
+    at = hanging.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
+    window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+    return hanging.square(hanging.laid(_slice(data, raw, window, at, index), at), at)
+
+
+def _slice(data: Dataset, raw: Array, window: Window, at: Hang, index: int | None) -> Array:
+    if raw.ndim == 4:
+        raw = np.take(raw, middle(data, at) if index is None else index, axis=1 + at.order[0])
+    return seen(raw, window)
 
 
 def enlarge(image: Array, side: int) -> Array:
@@ -44,8 +72,8 @@ def enlarge(image: Array, side: int) -> Array:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def thumbs(data: Dataset, rows: Array, tile: int = 64) -> Array:
-    """Small pictures uint8 [n,tile,tile,3] of `rows`, fitted into squares on black. Cost: one read and one resize each."""
+def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Array:
+    """Small pictures uint8 [n,tile,tile,3] of `rows`, windowed and hung, fitted into squares on black. Cost: one read and one resize each."""
     from PIL import Image
 
     if data.modality == "series":
@@ -53,8 +81,9 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64) -> Array:
         return np.stack([traces.drawn(x, at, tile, tile) for x in data.of(np.asarray(rows)).inputs()]) if len(rows) else np.zeros((0, tile, tile, 3), np.uint8)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for start in range(0, len(rows), 512):
-        for i, image in enumerate(data.of(np.asarray(rows[start : start + 512])).inputs()):
-            made = Image.fromarray(flat(image))
+        part = np.asarray(rows[start : start + 512])
+        for i, (row, raw) in enumerate(zip(part, data.of(part).raw())):
+            made = Image.fromarray(np.ascontiguousarray(hung(data, int(row), raw, look)))
             made.thumbnail((tile, tile)) if max(made.size) > tile else None
             grown = np.asarray(made)
             factor = max(1, tile // max(grown.shape[:2]))
@@ -81,20 +110,86 @@ def overlay(image: Array, heat: Array, low: float, high: float, opacity: float =
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
 
 
-def heated(data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], opacity: float, side: int, truth: bool = True) -> list[Array]:
-    """Pictures of `rows` with their heat [n,H,W] on the given scale, at least `side` pixels; `truth` outlines the mask where there is one."""
+def hottest(heat: Array, at: Hang) -> int:
+    """The slice in which the heat [D,H,W] of a volume is largest in all, in the plane `at`."""
+    return int(heat.sum(axis=tuple(a for a in range(3) if a != at.order[0])).argmax())
+
+
+def heated(
+    data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], opacity: float, side: int, truth: bool = True, look: Look = PLAIN, words: bool = False
+) -> list[Array]:
+    """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the slice with most of it) on the given scale, at least `side` pixels.
+
+    `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and slice into the pixels.
+    """
     part = data.of(rows)
     masks = part.mask() if truth and data.masks is not None else None
     out = []
-    for i, x in enumerate(part.inputs()):
-        made = flat(x)
+    for i, (row, raw) in enumerate(zip(rows, part.raw())):
+        at = hanging.planes(geometry(data, int(row)), raw.ndim - 1, look.side)[0]
+        mask, hot, index = None if masks is None else masks[i], np.asarray(heat[i], dtype=np.float32), None
+        if raw.ndim == 4:
+            index = hottest(hot, at)
+            hot, mask = np.take(hot, index, at.order[0]), None if mask is None else np.take(mask, index, at.order[0])
+        window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+        made = _slice(data, raw, window, at, index)
         if opacity > 0:
-            made = overlay(made, np.asarray(heat[i]), *scale, opacity)
-        made = enlarge(made, side)
-        if masks is not None and masks[i].any():
-            made = outline(made, masks[i], width=max(1, made.shape[0] // 100))
-        out.append(made)
+            made = overlay(made, hot, *scale, opacity)
+        made = enlarge(hanging.laid(made, at), side)
+        if mask is not None and mask.any():
+            made = outline(made, hanging.laid(mask, at), width=max(1, made.shape[0] // 100))
+        grown = made.shape[0] / data.shape[1:][at.order[-2]]
+        made = hanging.square(made, at)
+        out.append(printed(made, at, window, grown, look, None if index is None else (index + 1, data.shape[1:][at.order[0]])) if words else made)
     return out
+
+
+def report(data: Dataset, row: int, side: int = 240, look: Look = PLAIN) -> Array:
+    """As `picture`, with letters, window, scale bar and slice number printed into the pixels; a report shows nothing else beside it."""
+    if data.modality == "series":
+        return picture(data, row, side)
+    raw = data.of(np.array([row])).raw()[0]
+    at = hanging.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
+    window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+    made = enlarge(hanging.laid(_slice(data, raw, window, at, None), at), side)
+    grown = made.shape[0] / data.shape[1:][at.order[-2]]
+    return printed(hanging.square(made, at), at, window, grown, look, (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None)
+
+
+def printed(image: Array, at: Hang, window: Window, grown: float, look: Look, slice: tuple[int, int] | None = None) -> Array:
+    """`image` uint8 [h,w,3] with what must travel with it written into its pixels: letters at the edges, W and L, a scale bar, slice n/N.
+
+    `grown`: picture pixels a stored pixel before pixels were made square. Unknown axes and scales print nothing here: `unknown` says so in words.
+    """
+    from PIL import Image, ImageDraw
+
+    made = Image.fromarray(np.ascontiguousarray(image))
+    draw = ImageDraw.Draw(made)
+    w, h = made.size
+    size = max(9, min(w, h) // 18)
+    look_: dict[str, Any] = {"fill": (255, 255, 255), "font_size": size, "stroke_width": max(1, size // 8), "stroke_fill": (0, 0, 0)}
+    places = {"left": (3, h / 2, "lm"), "right": (w - 3, h / 2, "rm"), "top": (w / 2, 3, "mt"), "bottom": (w / 2, h - 3, "mb")}
+    for edge, letter in at.edges.items():
+        x, y, anchor = places[edge]
+        draw.text((x, y), letter, anchor=anchor, **look_)
+    draw.text((3, h - 3), window.words, anchor="lb", **look_)
+    if slice is not None:
+        draw.text((3, 3), f"{slice[0]}/{slice[1]}", anchor="lt", **look_)
+    if at.mm is not None:
+        fine = min(at.mm[-2:]) / grown
+        long, words = hanging.scale_bar(fine, w)
+        y = h - 3 - size // 2
+        draw.rectangle((w - 5 - long / fine, y - 1, w - 3, y + 2), fill=(0, 0, 0))
+        draw.line((w - 4 - long / fine, y, w - 4, y), fill=(255, 255, 255), width=2)
+        draw.text((w - 4, y - 3), words, anchor="rb", **look_)
+    return np.asarray(made)
+
+
+def hung_words(data: Dataset, row: int, look: Look) -> str:
+    """How pictures like this row are hung, in words for a report: the side of display, or what is not known."""
+    at = hanging.planes(geometry(data, row), len(data.shape) - 1, look.side)[0]
+    side = f"{look.side} display" if at.known else "orientation unknown"
+    return side + ("" if at.mm is not None else ", scale unknown")
 
 
 def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
@@ -103,6 +198,11 @@ def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> A
     colour = np.where(share > 0, np.array([230, 159, 0]), np.array([86, 180, 233]))
     alpha = opacity * np.abs(share)
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
+
+
+def ramp(colours: str = HEAT) -> Array:
+    """The 256 colours of heat, uint8 [256,3]."""
+    return (_map(colours)(np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def _map(name: str) -> Any:
@@ -146,20 +246,32 @@ def generated(image: Array, side: int = 240) -> Array:
     return np.asarray(made)
 
 
-def made(frame: Array, data: Dataset, side: int = 240, before: Array | None = None) -> Array:
-    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the scale of their dataset, `before` [C,T] in grey behind."""
+def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
+    """A picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of volumes: a slice along the first axis), hung as its rows are;
+    as it is where these lie differently."""
+    if "axes" not in data.table or data.table["axes"].nunique(dropna=False) != 1:
+        return picture
+    at = next(h for h in hanging.planes(geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side) if len(h.order) == 2 or h.order[0] == 0)
+    return hanging.laid(picture, at)
+
+
+def made(frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN) -> Array:
+    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the scale of their dataset, `before` [C,T] in grey behind.
+
+    Values as the model is given them: of `look` only the side counts.
+    """
     if data.modality != "series":
-        return generated(flat(frame), side)
+        return generated(like(flat(frame), data, look), side)
     trace = traces.drawn(frame, traces.look(data), side, before=before)
     room = np.full((max(10, side // 16) + 6, trace.shape[1], 3), traces.GROUND, np.uint8)
     return generated(np.concatenate([trace, room]), 0)
 
 
-def explained(x: Array, value: Array, reach: float, data: Dataset, side: int) -> Array:
+def explained(x: Array, value: Array, reach: float, data: Dataset, side: int, look: Look = PLAIN) -> Array:
     """A case with a signed map over it, [H,W] for pictures, [T] for series; full colour at ±`reach`."""
     if data.modality == "series":
         return traces.drawn(x, traces.look(data), side, tint=value / max(reach, 1e-12))
-    return enlarge(signed(flat(x) * 0.6, value, reach), side)
+    return enlarge(like(signed(flat(x) * 0.6, value, reach), data, look), side)
 
 
 def gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:

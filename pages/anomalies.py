@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import shell
+from app import shell, state
 from app.pin import pin_button
 from app.views import anomaly
 from app.views._gallery import inspector, score_of
@@ -18,14 +18,14 @@ if scores is None:
     st.stop()
 over = int((scores.score > anomaly.threshold_of(scores, context)).sum())
 shell.head("Anomalies", f"{over:,} of {len(scores.rows):,} cases look unlike the ones the model learned from. Unusual does not mean ill: check each picture yourself.")
-main, side = st.columns([4, 1])
+main, side = st.columns([5, 2])
 with main:
     anomaly.show(scores, context)
     shell.made_by_line(context, f"threshold {anomaly.threshold_of(scores, context):.3g}")
     test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
     threshold = {"threshold": round(anomaly.threshold_of(scores, context), 4)}
-    pin_button(lambda: figures.anomaly_figure(context.data, scores, top), context, "The most unusual cases, and where", "unusual", threshold)
+    pin_button(lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()), context, "The most unusual cases, and where", "unusual", threshold)
 with side:
     inspector(context)
 shell.details(context)

@@ -32,13 +32,13 @@ if not found:
     st.stop()
 titles = {k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups" for k, a in found.items()}
 picked = st.selectbox("Groups by", list(found), format_func=titles.get, key=context.key("grouping")) if len(found) > 1 else next(iter(found))
-main, side = st.columns([4, 1])
+main, side = st.columns([5, 2])
 with main:
     clusters.show(found[picked], context)
     shell.made_by_line(context, titles[picked])
     if embeds:
         called = clusters.names(found[picked], context, picked[0])
-        pin_button(lambda: figures.clusters_figure(context.data, find(context.ws, context.job.id, Embedding), found[picked], called), context, "Groups found", "clusters")
+        pin_button(lambda: figures.clusters_figure(context.data, find(context.ws, context.job.id, Embedding), found[picked], called, look=state.look()), context, "Groups found", "clusters")
 with side:
     inspector(context)
 shell.details(context)

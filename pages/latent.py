@@ -10,7 +10,7 @@ from core.report import figures
 
 context = shell.need_run("a map of your cases, each near those it resembles")
 shell.head("Latent map", "Every point is a case; the model puts cases it finds alike near each other.")
-main, side = st.columns([4, 1])
+main, side = st.columns([5, 2])
 with main:
     made = _map.chosen_map(context)
     if made is not None:

@@ -22,7 +22,7 @@ if not offered or context.data.modality == "text":
     st.info("This run has no model that can be asked why. Choose a run of principal components or a variational autoencoder.")
     st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
-main, side = st.columns([4, 1])
+main, side = st.columns([5, 2])
 with main:
     a, b, c = st.columns([3, 3, 2], vertical_alignment="bottom")
     target = a.selectbox("Explain", list(offered), format_func=lambda t: text.plain(offered[t]), key=context.key("target"))

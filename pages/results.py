@@ -8,7 +8,7 @@ from app.views._gallery import inspector
 
 context = shell.need_run("what a run found, and its figures")
 shell.head("Results", "Everything this run gave. Click a case, a line or a bar to see the cases behind it; what you select here is selected on every page.")
-main, side = st.columns([4, 1])
+main, side = st.columns([5, 2])
 with main:
     _results.show(context)
     shell.made_by_line(context)

@@ -11,7 +11,7 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
-from app.views import _quick
+from app.views import _quick, _viewer
 from app.views._gallery import thumbs
 from core import pictures
 from core.data.checks import Finding, check
@@ -90,6 +90,7 @@ def _look(data: Dataset) -> None:
         st.image(pictures.wall(thumbs(data, rows, 72), 10), width="stretch")
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
+    _viewer.browse(data)
     st.dataframe(data.shown.head(500), height=240 if pictures.drawable(data) else 460)
     if len(data) > 500:
         st.caption(f"The first 500 of {len(data):,} lines.")

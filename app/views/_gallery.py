@@ -9,22 +9,25 @@ import streamlit as st
 
 from app import state, text
 from app.state import Context
+from app.views import _viewer
 from core import pictures
 from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
+from core.windows import Look
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _thumbs(home: str, name: str, hash: str, rows: tuple[int, ...], tile: int) -> np.ndarray:
+def _thumbs(home: str, name: str, hash: str, rows: tuple[int, ...], tile: int, window: str, side: str) -> np.ndarray:
     data = state.dataset()
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
-    return pictures.thumbs(data, np.array(rows), tile)
+    return pictures.thumbs(data, np.array(rows), tile, Look(window, side))
 
 
 def thumbs(data: Dataset, rows: np.ndarray, tile: int = 96) -> np.ndarray:
-    """uint8 [n,tile,tile,3], cached."""
-    return _thumbs(str(state.workspace().home), data.name, data.hash, tuple(int(r) for r in rows), tile)
+    """uint8 [n,tile,tile,3] through the window chosen for all pictures, cached."""
+    look = state.look()
+    return _thumbs(str(state.workspace().home), data.name, data.hash, tuple(int(r) for r in rows), tile, look.window, look.side)
 
 
 def gallery(
@@ -45,6 +48,8 @@ def gallery(
     shown = np.asarray(rows)[part]
     names = dict(zip(shown.tolist(), data.of(shown).names()))
     drawn = pictures.drawable(data)
+    if _viewer.fits(data) and state.look().side == "neurological":
+        st.caption("Neurological display: the patient’s right is at the right edge, where the orientation is known.")
     pics = (images if images is not None else thumbs(data, shown)) if drawn else None
     for start in range(0, len(shown), across):
         for i, (cell, row) in enumerate(zip(st.columns(across, gap="small"), shown[start : start + across])):
@@ -66,8 +71,13 @@ def inspector(context: Context) -> None:
         return
     name = data.of(np.array([row])).names()[0]
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
-    if pictures.drawable(data):
-        st.image(_large(context, row), width="stretch")
+    if _viewer.fits(data):
+        scores = score_of(context)
+        _viewer.case(data, row, context.key("inspect-viewer"), 440, scores, context.job.id)
+        if st.button("A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"):
+            _viewer.closer(data, row, scores, context.job.id)
+    elif pictures.drawable(data):
+        st.image(pictures.picture(data, row, 320), width="stretch")
     elif data.modality in ("text", "sequence"):
         st.text(text.plain(data.of(np.array([row])).texts[0], 1200))
     at = int(np.flatnonzero(data.rows == row)[0])
@@ -88,18 +98,6 @@ def inspector(context: Context) -> None:
         from app.shell import page
 
         st.switch_page(page("traversal"))
-
-
-def _large(context: Context, row: int) -> np.ndarray:
-    """The case under the eye as uint8 [h,w,3]; with its heat where the run has heat and the user wants it."""
-    scores = score_of(context)
-    if scores is None or scores.map is None or context.data.modality != "image" or not len(scores.at(np.array([row]))):
-        return pictures.picture(context.data, row, 320)
-    from app.views.anomaly import overlays
-
-    state.kept("inspect-heat", False)
-    on = st.toggle("Heat", key="w-inspect-heat", on_change=state.keep, args=("inspect-heat",), help="Where the model sees something unusual, on the scale of the whole run")
-    return overlays(scores, context, np.array([row]), 0.7 if on else 0.0, truth=on, tile=320)[0]
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

@@ -13,6 +13,7 @@ from core import pictures
 from core.artifacts import Embedding, Traversal
 from core.explain import traversal
 from core.report import figures
+from core.windows import Look
 
 
 def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
@@ -24,6 +25,11 @@ def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
     low, high = np.quantile(embedding.z[:, axis], [0.005, 0.995])
     room = 0.2 * (high - low) or 1.0
     return float(low - room), float(high + room)
+
+
+def _as_given() -> Look:
+    """Beside what a model makes stands what it is given, whatever window the user has chosen."""
+    return Look("range", state.look().side)
 
 
 def axis_name(embedding: Embedding, axis: int) -> str:
@@ -61,7 +67,7 @@ def knobs(context: Context, row: int) -> None:
     with left:
         st.markdown("**The case**")
         if drawable:
-            st.image(pictures.picture(context.data, row, 240), width="stretch")
+            st.image(pictures.picture(context.data, row, 240, _as_given()), width="stretch")
             st.markdown("**What changed**")
             st.image(difference(frame, here, 240, context), width="stretch")
             st.caption("Grey: as it was. Shaded: where it changes most." if context.data.modality == "series" else "Orange: brighter than before. Blue: darker.")
@@ -102,10 +108,10 @@ def _reset(context: Context, row: int) -> None:
 def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Context) -> np.ndarray:
     """Signed change of a decoded picture on grey, uint8; full colour at a change of half the range. Of a series: both traces, the changed stretch shaded."""
     if context.data.modality == "series":
-        return pictures.made(np.asarray(frame), context.data, side, before=np.asarray(before))
+        return pictures.made(np.asarray(frame), context.data, side, np.asarray(before), state.look())
     change = (np.asarray(frame) - np.asarray(before)).mean(0)
     change = change[change.shape[0] // 2] if change.ndim == 3 else change
-    return pictures.enlarge(pictures.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0), side)
+    return pictures.enlarge(pictures.like(pictures.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0), context.data, state.look()), side)
 
 
 def between(context: Context, row: int) -> None:
@@ -121,8 +127,8 @@ def between(context: Context, row: int) -> None:
     path = traversal.between(model, context.data, embedding, row, int(other), 9)
     cells = st.columns([1, 6, 1], vertical_alignment="center")
     if pictures.drawable(context.data):
-        cells[0].image(pictures.picture(context.data, row, 110), caption="the first case", width="stretch")
-        cells[2].image(pictures.picture(context.data, int(other), 110), caption="the other case", width="stretch")
+        cells[0].image(pictures.picture(context.data, row, 110, _as_given()), caption="the first case", width="stretch")
+        cells[2].image(pictures.picture(context.data, int(other), 110, _as_given()), caption="the other case", width="stretch")
     with cells[1]:
         traverse.strip(path, context)
     traverse.curves(path, model.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[s
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the thumbnails")
-def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...]) -> tuple[bytes, int]:
+def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...], window: str, side: str) -> tuple[bytes, int]:
     return component.sprite_sheet(thumbs(state.workspace().dataset(name), np.array(rows), 40))
 
 
@@ -74,7 +75,7 @@ def sprites(data: Dataset, rows: np.ndarray) -> tuple[bytes, int, int, np.ndarra
     if not pictures.drawable(data):
         return None
     some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
-    png, columns = _sprites(str(state.workspace().home), data.hash, data.name, tuple(rows[some].tolist()))
+    png, columns = _sprites(str(state.workspace().home), data.hash, data.name, tuple(rows[some].tolist()), *astuple(state.look()))
     index = np.full(len(rows), -1)
     index[some] = np.arange(len(some))
     return png, 40, columns, index

@@ -55,12 +55,16 @@ def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity:
     from PIL import Image
 
     data = context.data
-    if artifact.map is None or data.modality != "image":
+    if artifact.map is None or artifact.map.shape[1:] != data.shape[1:]:
         return thumbs(data, rows, tile)
     scale = reach(str(context.ws.home), context.job.id, artifact.slug)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
-    for i, made in enumerate(pictures.heated(data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth)):
-        out[i] = np.asarray(Image.fromarray(made).resize((tile, tile), Image.Resampling.NEAREST if made.shape[0] <= tile else Image.Resampling.BILINEAR))
+    for i, made in enumerate(pictures.heated(data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth, state.look())):
+        fitted = Image.fromarray(np.ascontiguousarray(made))
+        fitted.thumbnail((tile, tile), Image.Resampling.BILINEAR)
+        shown = np.asarray(fitted)
+        y, x = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
+        out[i, y : y + shown.shape[0], x : x + shown.shape[1]] = shown
     return out
 
 
@@ -142,7 +146,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     part = top[0].segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key("part"), required=True,
                                     help="test: never seen in training") if splits else "all"  # fmt: skip
     order = top[1].selectbox("First", ["most unusual", "least unusual", "near the threshold"], key=context.key("order"))
-    heat = artifact.map is not None and data.modality == "image"
+    heat = artifact.map is not None and artifact.map.shape[1:] == data.shape[1:]
     on = top[2].toggle("Heat", True, key=context.key("heat"), help="Show where in the picture the model sees something unusual") if heat else False
     opacity = top[3].slider("Opacity", 0.1, 1.0, 0.7, 0.05, key=context.key("opacity")) if heat else 0.0
     rows = data.rows if part == "all" else data.part(str(part)).rows

@@ -24,7 +24,7 @@ def drawn(artifact: Attributions, context: Context, at: np.ndarray, side: int = 
         value = value[:, value.shape[1] // 2]
     reach = reach or artifact.full_colour()
     inputs = context.data.of(artifact.rows[at]).inputs()
-    return [pictures.explained(x, v, reach, context.data, side) for x, v in zip(inputs, value)]
+    return [pictures.explained(x, v, reach, context.data, side, state.look()) for x, v in zip(inputs, value)]
 
 
 def quality(artifact: Attributions) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import text
+from app import state, text
 from app.state import Context
 from app.views._gallery import thumbs
 from core import pictures
@@ -32,4 +32,4 @@ def show(artifact: Images, context: Context) -> None:
             k = start + i
             cell.image(before[k], width="stretch")
             image = np.asarray(artifact.image[part[k]])
-            cell.image(pictures.flat(image) if artifact.role == "preprocessed" else pictures.made(image, context.data, 128), width="stretch", caption=text.label(names[k], 18))
+            cell.image(pictures.like(pictures.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else pictures.made(image, context.data, 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))

@@ -10,9 +10,10 @@ from app import state
 from app.palette import ACCENT
 from app.state import Context
 from app.views._gallery import gallery
-from core import pictures
+from core import hanging, pictures, windows
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
+from core.data.geometry import geometry
 from core.outlines import overlap
 
 TITLE = "Outlines"
@@ -49,12 +50,15 @@ def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TI
     made = artifact.marked(rows)
     part = data.of(rows)
     truth = part.mask() & part.outlined[:, None, None] if data.masks is not None else np.zeros_like(made)
-    for i, x in enumerate(part.inputs()):
-        image = pictures.enlarge(pictures.flat(x), tile)
+    look = state.look()
+    for i, (row, raw) in enumerate(zip(rows, part.raw())):
+        at = hanging.planes(geometry(data, int(row)), 2, look.side)[0]
+        window = windows.window(data, look.window, raw if raw.shape[0] >= 3 else raw[:1])
+        image = pictures.enlarge(hanging.laid(pictures.seen(raw, window), at), tile)
         width = max(1, image.shape[0] // 128)
         for mask, colour in ((truth[i], (86, 180, 233)), (made[i], AMBER)):
-            image = pictures.outline(image, mask, colour, width)
-        fitted = Image.fromarray(image)
+            image = pictures.outline(image, hanging.laid(mask, at), colour, width)
+        fitted = Image.fromarray(hanging.square(image, at))
         fitted.thumbnail((tile, tile))
         shown = np.asarray(fitted)
         y, x_ = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2

@@ -36,7 +36,7 @@ def effects(home: str, run: str) -> np.ndarray:
 
 def drawn(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
     """A decoded input as a picture, marked GENERATED in its pixels."""
-    return pictures.made(np.asarray(frame), context.data, side)
+    return pictures.made(np.asarray(frame), context.data, side, look=state.look())
 
 
 def gauge(percent: float) -> None:

@@ -11,12 +11,15 @@ from core import pictures
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
 from core.columns import Column
 from core.neighbours import prepared
+from core.pictures import PLAIN
+from core.windows import Look
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#777777"]
 MARKERS = "osD^vP*X"
+SIDE = 240  # pixels of a case, so that what is printed into it can be read
 
 
 def _figure(width: float, height: float, **more: Any) -> Any:
@@ -67,6 +70,13 @@ def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | 
     return _png(figure)
 
 
+def _side(data: Dataset, rows: np.ndarray, look: Look) -> str:
+    """How the pictures of a figure are hung, in words, each way once."""
+    if data.modality not in ("image", "volume"):
+        return ""
+    return "; ".join(dict.fromkeys(pictures.hung_words(data, int(r), look) for r in rows))
+
+
 def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str = "", bar: tuple[float, float, str, str] | None = None) -> bytes:
     """Pictures in a grid with captions; `bar` = (low, high, colour map, unit) draws the one scale of all."""
     lines = -(-len(images) // across)
@@ -87,10 +97,10 @@ def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str 
     return _png(figure)
 
 
-def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6) -> bytes:
-    """Cases as they are; tables as their most unusual columns."""
+def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6, look: Look = PLAIN) -> bytes:
+    """Cases as they are, with letters, window and scale in their pixels; tables as their most unusual columns."""
     if pictures.drawable(data):
-        return _grid([pictures.picture(data, int(r), 96) for r in rows], captions, across)
+        return _grid([pictures.report(data, int(r), SIDE, look) for r in rows], captions, across, _side(data, rows, look))
     return _bars(data, rows, captions)
 
 
@@ -110,15 +120,15 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
     return _png(figure)
 
 
-def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7) -> bytes:
+def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7, look: Look = PLAIN) -> bytes:
     """The given cases with their heat on one scale and the marked truth outlined in blue."""
     at = anomaly.at(rows)
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
-    if anomaly.map is None or data.modality != "image":
-        return gallery_figure(data, rows, captions)
+    if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
+        return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
-    images = pictures.heated(data, anomaly.map[at], rows, (low, high), opacity, 160)
-    note = "one scale for all, clear below it" + ("; blue outline: what was marked" if data.masks is not None else "")
+    images = pictures.heated(data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True)
+    note = "one scale for all, clear below it; " + _side(data, rows, look) + ("; blue outline: what was marked" if data.masks is not None else "")
     return _grid(images, captions, 6, note, (low, high, pictures.HEAT, anomaly.unit))
 
 
@@ -152,7 +162,7 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
     reach = found.full_colour()
     images = [pictures.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)]
     captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
-    return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how}")
+    return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how} · {_side(data, rows, PLAIN)}".rstrip(" ·"))
 
 
 def traversal_figure(data: Dataset, path: Traversal) -> bytes:
@@ -173,7 +183,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
     return _grid(images, [f"{v:.2g}{d}" for v, d in zip(path.value, far)], len(images), f"{words(path.axis, 90)} · made by the model, no patients")
 
 
-def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, names: dict[int, str], most: int = 8) -> bytes:
+def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, names: dict[int, str], most: int = 8, look: Look = PLAIN) -> bytes:
     """For each of the largest groups the cases nearest to its centre in latent space (tables: the centre's columns)."""
     label = np.asarray(clusters.label)
     z = prepared(np.asarray(embedding.z)[embedding.at(clusters.rows)], embedding.metric)
@@ -193,7 +203,8 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
             axes.set_frame_on(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for axes, r in zip(row, rows):
-            axes.imshow(pictures.picture(data, int(r), 72), interpolation="nearest")
+            axes.imshow(pictures.report(data, int(r), SIDE // 2, look), interpolation="nearest")
+    figure.supxlabel(_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9)
     return _png(figure)
 
 

@@ -1,0 +1,147 @@
+"""The Python half of the viewer: what is sent, how much, and what the user's choices change."""
+
+import json
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components import viewer as component
+from app.views import _viewer
+from core.artifacts import AnomalyMaps
+from core.data.dataset import Dataset
+from core.data.geometry import Geometry
+from core.data.samples import make
+from core.jobs import queue
+from core.store.workspace import Workspace
+from core.windows import Window
+from tests.app.test_pages import ROOT
+
+
+def unpacked(message):
+    size = int.from_bytes(message[:4], "little")
+    head = json.loads(message[4 : 4 + size])
+    start = 4 + size + -(4 + size) % 8
+    whole = zlib.decompress(message[start : start + head["packed"]])
+    parts, at = [], 0
+    for n in head["sizes"]:
+        parts.append(whole[at : at + n])
+        at += n
+    return head, parts
+
+
+def sent(pixels, **more):
+    given = {"geometry": Geometry(), "presets": {"auto": Window(0, 1)}, "usual": "auto", "title": "t", "id": "i", "height": 300}
+    return unpacked(component.message(pixels, **given | more))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", "u2", "i4"])
+def test_values_arrive_as_they_are_stored(dtype):
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 50, (5, 6, 7)) + 100 if dtype[0] == "f" else rng.integers(0, 250, (5, 6, 7))
+    values = values.astype(dtype)
+    head, (raw,) = sent(values, geometry=Geometry("HAR"))
+    got = np.frombuffer(raw, head["kind"]).reshape(head["dims"]).astype(float) * head["slope"] + head["intercept"]
+    np.testing.assert_allclose(got, values, atol=float(np.ptp(values)) / 65535)
+    assert (head["note"] == "") == (dtype[0] != "f")
+    assert [p["plane"] for p in head["planes"]["radiological"]] == ["axial", "coronal", "sagittal"]
+
+
+def test_values_beyond_sixteen_bits_are_said_to_be_in_steps():
+    assert "steps" in sent(np.array([[0, 70_000], [1, 2]], np.int32))[0]["note"]
+
+
+def test_heat_is_clear_at_the_low_end_of_its_scale_and_full_at_the_high_one():
+    heat = np.array([[0.0, 0.2], [0.6, 5.0]], np.float32)
+    _, (_, share, colours) = sent(np.zeros((2, 2), np.uint8), heat=heat, heat_range=(0.2, 1.0), colours=np.zeros((256, 3), np.uint8))
+    assert list(share) == [0, 0, 128, 255]
+    assert len(colours) == 768
+
+
+def dataset(samples, **table):
+    return Dataset("x", "volume" if samples.ndim == 5 else "image", pd.DataFrame({"file": [f"{i}" for i in range(len(samples))], **table}), samples,
+                   roles={"file": "file"}, input_range=(0.0, 255.0))  # fmt: skip
+
+
+def test_a_volume_of_128_with_heat_stays_below_the_limit_of_a_message():
+    rng = np.random.default_rng(0)
+    data = dataset(rng.integers(-1000, 2000, (1, 1, 128, 128, 128)).astype(np.int16), axes="HAR", mm_slice=1.0, mm_down=1.0, mm_across=1.0)
+    heat = np.maximum(0, rng.normal(0, 1, (1, 128, 128, 128)).astype(np.float32))
+    artifact = AnomalyMaps(rows=np.array([0]), score=np.zeros(1, np.float32), map=heat)
+    made = _viewer.built(data, 0, 400, artifact)
+    assert len(made) <= component.MOST_BYTES
+    head, _ = unpacked(made)
+    assert head["dims"] == [128, 128, 128] or "every 2. point" in head["note"]
+
+
+def test_of_a_long_stack_the_part_around_the_case_is_sent_and_the_whole_is_counted():
+    samples = np.random.default_rng(0).integers(0, 4000, (60, 1, 256, 256)).astype(np.int16)
+    data = dataset(samples, series="series 1", position_mm=np.arange(60.0))
+    head, (raw,) = unpacked(_viewer.built(data, 50, 400))
+    assert head["total"] == 60
+    assert head["before"] + head["first"] == 50
+    assert head["dims"][0] < 60
+    shown = np.frombuffer(raw, head["kind"]).reshape(head["dims"])[head["first"]]
+    np.testing.assert_array_equal(shown, samples[50, 0])
+
+
+def test_colour_stays_colour_and_two_channels_are_named():
+    colour = np.random.default_rng(0).integers(0, 255, (2, 3, 5, 6), dtype=np.uint8)
+    head, (raw,) = unpacked(_viewer.built(dataset(colour), 1, 400))
+    assert head["colour"]
+    np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(5, 6, 3), colour[1].transpose(1, 2, 0))
+    assert unpacked(_viewer.built(dataset(colour[:, :2]), 1, 400))[0]["note"] == "channel 1 of 2"
+
+
+# -- the pages ----------------------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    ws = Workspace(tmp_path_factory.mktemp("viewer"))
+    ws.add(make("head-phantom"), sample=True)
+    assert queue.wait(ws, queue.train(ws, "head-phantom", "pca", {"dimensions": 4}).id, timeout=200).status == "done"
+    return ws.home
+
+
+def opened(page, **query):
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
+    for k, v in query.items():
+        at.query_params[k] = v
+    return at.run().switch_page(f"../pages/{page}.py").run()
+
+
+@pytest.mark.parametrize("page", ["results", "anomalies", "data"])
+def test_a_case_is_looked_at_in_the_viewer(page, home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    at = opened(page)
+    assert not at.exception
+    if page != "data":
+        next(b for b in at.main.button if "ranked" in (b.key or "")).click().run()
+    assert not at.exception
+    if page == "anomalies":
+        at.button(key="inspect-closer").click().run()
+        assert not at.exception
+
+
+def test_the_window_of_the_url_is_taken_and_what_is_none_is_not(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    at = opened("results", window="100,50", side="neurological")
+    assert at.session_state["window"] == "100,50"
+    assert at.number_input(key="w-window-level").value == 100
+    assert at.radio(key="w-side").value == "neurological"
+    at.radio(key="w-window-word").set_value("auto").run()
+    assert at.query_params["window"] in ("auto", ["auto"])
+    at = opened("results", window="<b>", side="x")
+    assert at.session_state["window"] == ""
+    assert not at.exception
+    assert "side" not in at.query_params
+
+
+def test_numbers_of_one_data_do_not_blacken_another(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    Workspace(home).add(make("digits"), sample=True)
+    at = opened("results", dataset="head-phantom", window="100,50")
+    at.selectbox(key="w-open-dataset").set_value("digits").run()
+    assert at.session_state["window"] == ""
+    assert not at.exception
