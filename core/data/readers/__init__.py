@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, series, tables
+from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, series, strangers, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -117,6 +117,7 @@ def _chosen(
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
+        _name(members[0])
         raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
                         "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV and Parquet).")  # fmt: skip
     drawn = contours.among(members) if main == "dicom" else []
@@ -137,6 +138,7 @@ def _chosen(
             "at a time."
         )
     if odd:
+        _name(odd[0])
         more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
         raise UserError(
             f"{odd[0].name} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
@@ -146,6 +148,12 @@ def _chosen(
         raise UserError(f"{path.name} holds {len(used)} {main} files; bring one of them.")
     reader = partial(scans.read, drawn=drawn) if drawn else READERS[main]
     return (partial(_with_sheets, reader, sheets) if sheets else reader), used, [m.name for m in aside]
+
+
+def _name(member: Member) -> None:
+    """UserError that says what the file is and what to do about it, where that is known."""
+    if found := strangers.called(member):
+        raise UserError(f"{member.name} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out.")
 
 
 def _with_sheets(
@@ -163,12 +171,14 @@ def _with_sheets(
 
 
 def _side(member: Member) -> bool:
-    return bool(SIDE_NAMES.match(member.parts[-1])) or member.name.lower().endswith(SIDE)
+    return bool(SIDE_NAMES.match(member.parts[-1])) or strangers.is_index(member) or member.name.lower().endswith(SIDE)
 
 
 def kind(member: Member) -> str:
     """What a file is, by its first bytes."""
     head, lower = member.head, member.name.lower()
+    if strangers.is_index(member):
+        return "index"
     if head[128:132] == b"DICM":  # before TIFF: a DICOM file may begin with a TIFF header
         return "dicom"
     bitmap = head[:2] == b"BM" and len(head) > 26 and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0"
@@ -193,10 +203,14 @@ def kind(member: Member) -> str:
     if lower.endswith((".nii", ".nii.gz")):
         return "nifti"
     if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
+        _name(member)
         raise UserError(
             f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
         )
     if lower.endswith(pictures.SUFFIXES):
+        found = strangers.called(member)
+        if found:
+            raise UserError(f"{member.name} is no picture of the kind its name says, it is {found[0]}; {found[1]}, or leave it out.")
         raise UserError(f"{member.name} is no picture although its name says so; its content is something else.")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (
         lower.endswith(tables.SUFFIXES) and (b"\0" not in head or lower.endswith((".csv", ".tsv")))

@@ -132,6 +132,7 @@ def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarr
     if x.ndim == 5 or x.shape[1] > 4:
         x, modality = (x[:, None] if x.ndim == 4 else x), "volume"
     if x.dtype.kind == "f":
+        x = x.astype(np.float32) if x.dtype.itemsize < 4 else x  # in float16 LARGEST itself would be infinite
         bad = ~(np.abs(x) <= LARGEST).reshape(len(x), -1).all(1)
         if bad.any():
             more = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""

@@ -163,7 +163,7 @@ def _opened(member: Member, use: Callable[[Any], Any]) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and says so
             with Image.open(io.BytesIO(member.load()), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
                 if opened.size[0] * opened.size[1] > limits.PIXELS:
                     raise UserError(f"{member.name} has {opened.size[0]} x {opened.size[1]} pixels; "
@@ -171,6 +171,8 @@ def _opened(member: Member, use: Callable[[Any], Any]) -> Any:
                 return use(opened)
     except UserError:
         raise
+    except Image.DecompressionBombError:
+        raise UserError(f"{member.name} has too many pixels; at most {limits.PIXELS // 10**6} million are taken.") from None
     except Exception as e:
         why = f"{type(e).__name__}: it may be cut off or damaged"
         raise UserError(f"{member.name} cannot be read as a picture ({why}); mend or remove it.") from None

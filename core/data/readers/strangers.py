@@ -39,6 +39,8 @@ PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
 def called(member: Member) -> tuple[str, str] | None:
     """What the file is and what to do about it, by its first bytes (and, for pickles, its name); None when it is not known."""
     head = member.head
+    if is_index(member):
+        return "a DICOMDIR (a list of files whose paths are not followed)", "bring the folder with the DICOM files themselves"
     for start, at, what, todo in STARTS:
         if head[at : at + len(start)] == start:
             return what, todo

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
-from core.limits import OUTLINES
 from core.measure import bootstrap, mean_of
 from core.measuring import held_out
 from core.method import BaseParams, Method, Takes, param
@@ -62,8 +62,8 @@ class UNetPlusPlusMethod(Method):
         network: Literal["nested", "plain"] = param("nested", "“plain” is an ordinary U-Net of as many parameters, for comparison.", advanced=True)
 
     def declines(self, data: Dataset) -> str | None:
-        if 8 * len(data) * int(np.prod(data.shape[1:])) > OUTLINES:
-            return f"The outlines of {len(data):,} pictures of this size would need more than {OUTLINES >> 30} GB; bring fewer or smaller ones."
+        if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
+            return f"The outlines of {len(data):,} pictures of this size would need more than {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
         train = data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
         if not any(train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)):  # ends at the first mark

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core import limits
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
-from core.limits import OUTLINES
 from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
@@ -81,8 +81,8 @@ class CineTracker(Method):
             return "Needs a film: a column that says which clip a frame is of, and one that orders its frames; this data has none."
         if data.shape[0] not in (1, 3):
             return f"Works on pictures with one or three channels; these have {data.shape[0]}."
-        if 8 * len(data) * int(np.prod(data.shape[1:])) > OUTLINES:
-            return f"The masks of {len(data):,} frames of this size would need more than {OUTLINES >> 30} GB; bring fewer frames or smaller ones."
+        if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
+            return f"The masks of {len(data):,} frames of this size would need more than {limits.OUTLINES >> 30} GB; bring fewer frames or smaller ones."
         times, clips = data.column("time"), data.column("sequence")
         assert times is not None
         assert clips is not None

@@ -1,0 +1,153 @@
+"""Each limit is shown in words, and is enforced: lowered here, so that a small file passes it."""
+
+import re
+
+import numpy as np
+import pytest
+
+from core import limits
+from core.data.readers import read
+from core.errors import UserError
+from tests.hostile._make import ROOT, fasta, nifti, npz, png, rng, zipped
+
+PICTURES = {f"{i}.png": png(i) for i in range(4)}
+
+
+def _member_alone(monkeypatch, tmp_path):
+    """FILE_BYTES holds for a file on disk and for one inside a zip, without reading it."""
+    (tmp_path / "big.csv").write_bytes(b"a,b\n" + b"1,2\n" * 999)
+    (tmp_path / "z.zip").write_bytes(zipped({"big.csv": b"a,b\n" + b"1,2\n" * 999}))
+    for path in ("big.csv", "z.zip"):
+        with pytest.raises(UserError, match=r"big\.csv is larger than"):
+            read(tmp_path / path)
+
+
+def _served_with(monkeypatch, tmp_path):
+    """UPLOAD_BYTES is what the server is started with."""
+    import os
+
+    from app.commands import serve
+
+    given = []
+    monkeypatch.setattr(os, "execv", lambda _, args: given.extend(args))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setattr(serve, "workspace", lambda: None)
+    monkeypatch.setattr(serve, "_free", lambda *_: None)
+    serve.app(port=8607)
+    assert "--server.maxUploadSize=3" in given
+
+
+def _preview(monkeypatch, tmp_path):
+    """The defaults of a look in a process of its own."""
+    import inspect
+
+    from core import sandbox
+
+    defaults = inspect.signature(sandbox.run).parameters
+    assert defaults["seconds"].default == limits.PREVIEW_SECONDS
+    assert defaults["memory"].default == limits.READER_MEMORY
+
+
+def _bring(name, data, said):
+    def tried(monkeypatch, tmp_path):
+        (tmp_path / name).write_bytes(data() if callable(data) else data)
+        with pytest.raises(UserError, match=said):
+            read(tmp_path / name)
+
+    return tried
+
+
+def _folder(monkeypatch, tmp_path):
+    """MEMBERS holds for folders, whose files are not even listed beyond it, and for zips."""
+    (tmp_path / "d").mkdir()
+    for name, data in PICTURES.items():
+        (tmp_path / "d" / name).write_bytes(data)
+    (tmp_path / "z.zip").write_bytes(zipped(PICTURES))
+    with pytest.raises(UserError, match="d holds more than 3 files"):
+        read(tmp_path / "d")
+    with pytest.raises(UserError, match=r"z\.zip holds 4 files; at most 3"):
+        read(tmp_path / "z.zip")
+
+
+def _report(monkeypatch, tmp_path):
+    from core.report import html
+
+    with pytest.raises(UserError, match="The file would be"):
+        html._checked("x" * 2000)
+
+
+def _name(monkeypatch, tmp_path):
+    from core.store.workspace import check_name
+
+    assert check_name("abc") == "abc"
+    with pytest.raises(UserError, match="1 to 3 visible"):
+        check_name("abcd")
+
+
+TRIED = {  # limit -> (a low value, what must then be refused)
+    "UPLOAD_BYTES": (3 << 20, _served_with),
+    "FILE_BYTES": (2000, _member_alone),
+    "MEMBERS": (3, _folder),
+    "UNPACKED": (300, _bring("z.zip", zipped(PICTURES), "unpacks to more than")),
+    "RATIO": (2, _bring("z.zip", zipped({"a.csv": b"a,b\n" + b"1,2\n" * 9999}), "more than 2 times its size")),
+    "TIGHT": (9999, _bring("a.npz", npz(x=np.zeros((99, 99, 99), np.uint8)), "200 times its size")),
+    "PIXELS": (100, _bring("z.zip", zipped(PICTURES), "12 pixels; at most")),
+    "COLUMNS": (2, _bring("a.csv", b"a,b,c\n1,2,3\n2,3,4\n", "3 columns; at most 2")),
+    "ROWS": (5, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9, "9 rows; at most 5")),
+    "VALUES": (100, _bring("a.nii", lambda: nifti(), "MB of samples; at most")),
+    "LETTERS": (10, _bring("a.fasta", fasta, "60 letters; at most 10")),
+    "NAME": (3, _name),
+    "REPORT_BYTES": (1000, _report),
+    "READER_MEMORY": (None, _preview),
+    "PREVIEW_SECONDS": (None, _preview),
+}
+ELSEWHERE = {"OUTLINES": "core/methods"}  # where another test tries it: the code that must use the limit
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_each_limit_is_enforced(monkeypatch, tmp_path, name):
+    """Each limit, lowered: what was read before is refused in a sentence that gives the limit."""
+    low, tried = TRIED[name]
+    if low is not None:
+        monkeypatch.setattr(limits, name, low)
+    tried(monkeypatch, tmp_path)
+
+
+def test_what_is_refused_above_was_good_below(tmp_path):
+    """The files that pass a lowered limit are otherwise read."""
+    for name, data in (("z.zip", zipped(PICTURES)), ("a.csv", b"a,b,c\n1,2,3\n2,3,4\n"), ("a.nii", nifti()), ("a.fasta", fasta())):
+        (tmp_path / name).write_bytes(data)
+        assert len(read(tmp_path / name)) >= 2
+    (tmp_path / "t.npz").write_bytes(npz(x=rng().normal(size=(9, 3))))
+    assert len(read(tmp_path / "t.npz")) == 9
+
+
+def test_every_limit_has_words_and_a_test():
+    """A new limit needs a line in `limits.WORDS` (or INTERNAL) and one in TRIED above."""
+    named = {k for k, v in vars(limits).items() if k.isupper() and isinstance(v, int | float)}
+    assert named == set(limits.WORDS) | limits.INTERNAL
+    assert set(limits.WORDS) == set(TRIED) | set(ELSEWHERE)
+    for name, place in ELSEWHERE.items():
+        assert any(f"limits.{name}" in p.read_text() for p in (ROOT / place).rglob("*.py"))
+
+
+def test_limits_in_words():
+    shown = dict(limits.shown())
+    assert shown["one upload through the browser"] == "200 MB"
+    assert shown["one picture"] == "25 million pixels"
+    assert shown["files in one zip or folder"] == "20,000"
+    assert all(re.search(r"\d", v) for v in shown.values())
+
+
+def test_the_screen_shows_them():
+    """The box on the page lists every limit."""
+    from streamlit.testing.v1 import AppTest
+
+    def box():
+        from app.views import _limits
+
+        _limits.show()
+
+    at = AppTest.from_function(box).run(timeout=60)
+    assert not at.exception
+    assert at.dataframe[0].value["What"].tolist() == [words for words, _ in limits.shown()]
