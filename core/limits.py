@@ -11,3 +11,4 @@ VALUES = 4 << 30  # bytes of all samples together
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
 IN_MEMORY = 128 << 20  # bytes of samples that stand in memory while they are imported; more are decoded as they are written
 LISTED = 1_000  # entries of a folder shown for choosing
+CHANNELS = 512  # signals of one recording
