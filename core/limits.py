@@ -21,6 +21,8 @@ ELEMENTS = 250_000  # header elements of one DICOM file, those in its sequences 
 DEPTH = 32  # sequences within sequences of a DICOM file
 SCANS_IN_MEMORY = 1 << 30  # bytes of scans that stand in memory while they are imported; more are decoded as they are written
 LISTED = 1_000  # entries of a folder shown for choosing
+CHANNELS = 512  # signals of one recording
+SLICE_CACHE = 1 << 30  # bytes of volumes kept in memory while their slices are read in any order
 IMPORT_MEMORY = 12 << 30  # bytes an import may take beyond what its process starts with; less where the machine has less
 READER_MEMORY = 2 << 30  # bytes a process that takes a first look at files may take
 PREVIEW_SECONDS = 30  # of such a look
@@ -35,6 +37,9 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "PIXELS": ("one picture", "pixels"),
     "COLUMNS": ("columns of a table", ""),
     "ROWS": ("rows: cases of a dataset, lines of a table, sequences", ""),
+    "CELL": ("one value of a text table", "letters"),
+    "PREVIEW": ("what is read of a text table to show its first lines", "bytes"),
+    "CHANNELS": ("signals of one recording", ""),
     "VALUES": ("all pictures, scans or numbers of a dataset together, as stored", "bytes"),
     "LETTERS": ("one sequence", "letters"),
     "NAME": ("the name of a dataset", "letters"),
@@ -47,7 +52,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "READER_MEMORY": ("memory for a first look at a file", "bytes"),
     "PREVIEW_SECONDS": ("time for a first look at a file", "seconds"),
 }
-INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY"}  # changes how, not what, is read
+INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE"}  # changes how, not what, is read
 
 
 def shown() -> list[tuple[str, str]]:

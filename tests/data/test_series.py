@@ -7,7 +7,7 @@ from core import pictures, traces
 from core.data.checks import check
 from core.data.generated import beats
 from core.data.readers import preview, read
-from core.data.readers.series import in_time
+from core.data.readers.recordings import in_time
 from core.errors import UserError
 from core.evidence import shared
 
@@ -142,7 +142,7 @@ def test_a_zip_is_the_same_and_a_preview_does_not_fail(tmp_path):
 
 def test_what_is_wrong_is_said(tmp_path):
     record(tmp_path, "r1")
-    with pytest.raises(UserError, match="no beat marks beside it"):
+    with pytest.raises(UserError, match="no signal beside it"):
         read(tmp_path / "r1.hea")
     with pytest.raises(UserError, match="not by folders"):
         read(tmp_path, label="folder")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, contours, fasta, nifti, pictures, scans, series, strangers, tables
+from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, series, strangers, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -31,11 +31,11 @@ HINTS = {
 
 READERS = {
     "npz": arrays.read, "npy": arrays.read, "parquet": tables.read, "dicom": scans.read,
-    "nifti": nifti.read, "fasta": fasta.read, "picture": pictures.read, "table": tables.read,
+    "nifti": nifti.read, "edf": edf.read, "fasta": fasta.read, "picture": pictures.read, "table": tables.read,
 }  # fmt: skip
 WORDS = {
     "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
-    "nifti": "NIfTI files", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
+    "nifti": "NIfTI files", "edf": "EDF recordings", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
 }  # fmt: skip
 SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf")
 SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
@@ -119,14 +119,14 @@ def _chosen(
     if main is None:
         _name(members[0])
         raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
-                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV and Parquet).")  # fmt: skip
+                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV and Parquet).")  # fmt: skip
     drawn = contours.among(members) if main == "dicom" else []
     aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
     if main == "table":
         aside += [m for m in members if kinds[m.name] == main and SIDE_NAMES.match(m.parts[-1])]
         plain = [m for m in members if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")]
         aside += plain if len(plain) + len(aside) < len(members) else []
-    sheets = [m for m in members if kinds[m.name] == "table" and m not in [*aside, *drawn] and main in ("dicom", "nifti")]
+    sheets = [m for m in members if kinds[m.name] == "table" and m not in [*aside, *drawn] and main in ("dicom", "nifti", "edf")]
     used = [m for m in members if m not in [*aside, *sheets, *drawn]]
     if not used:
         used, aside = aside, []
@@ -181,6 +181,8 @@ def kind(member: Member) -> str:
         return "index"
     if head[128:132] == b"DICM":  # before TIFF: a DICOM file may begin with a TIFF header
         return "dicom"
+    if edf.is_edf(member):
+        return "edf"
     bitmap = head[:2] == b"BM" and len(head) > 26 and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0"
     if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in (b"II*\0", b"MM\0*") or bitmap:
         return "picture"

@@ -1,4 +1,5 @@
-"""WFDB records (PhysioNet: .hea, .dat, .atr) as heart beats: a window of two leads around every beat that a person has marked.
+"""WFDB records (PhysioNet: .hea, .dat, .atr) as heart beats: a window of two leads around every beat that a person has marked; where no beats are
+marked, as windows one after the other (`recordings`).
 
 Each beat is two leads of 128 samples at 180 Hz, from 0.3 s before its mark, in mV, slow swings and its own median taken off. The label is the annotator's letter (N
 normal, A atrial premature, V ventricular ...). Headers may hold age, sex and drugs; none of that is kept.
@@ -19,15 +20,16 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.members import Asked, Member
+from core.data.readers.recordings import ENOUGH, Channel, Recording, in_time, unit, windows
 from core.errors import UserError
 
 RATE, SAMPLES, BEFORE = 180, 128, 54  # Hz, samples of a beat, of which before its mark
 BEATS = set("NLRBAaJSVrFejnE/fQ?")  # the letters of PhysioNet that mark beats; others mark rhythm, noise and waves
 HEADER = re.compile(rb"^[\w.-]+(/\d+)?[ \t]+\d+([ \t]|\r?\n|$)")
 FILE = re.compile(r"^[\w~][\w.~-]*(/\d+)?$")
+PACKED = 64  # samples that a byte of a packed signal may hold
 SLOWEST = 0.5  # Hz; what swings more slowly is breathing and movement
 GAP = 2.0  # seconds between parts
-ENOUGH = 3  # records from which whole records go to one part
 
 
 def is_header(member: Member) -> bool:
@@ -37,22 +39,22 @@ def is_header(member: Member) -> bool:
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A series dataset of beats: columns beat, record, time (s from the record's start), rr_before_s (s since the beat before), part.
+    """A series dataset of beats: columns beat, record, time (s from the record's start), rr_before_s (s since the beat before), part; when no record
+    has marks, of windows of all signals.
 
     With three records or more, whole records go to one part; else each record's time is cut into stretches for training, validation and testing, with
-    gaps between them. Records without marked beats and files of no record are left aside and named. UserError when no record has marked beats.
+    gaps between them. Records without marked beats beside such with marks, and files of no record, are left aside and named.
     """
     if asked.masks is not None:
         raise UserError("Masks are for pictures and scans; a record has none.")
-    if asked.label == "folder":
-        raise UserError("Beats are labelled by their marks, not by folders; choose “find it” or none.")
     heads = [m for m in members if is_header(m)]
     names = {m.name for m in members}
     marked = [m for m in heads if _beside(m, ".atr") in names]
+    segments = {s for m in heads for s in _segments(m)}
     if not marked:
-        raise UserError(
-            f"{heads[0].name} has no beat marks beside it ({PurePosixPath(heads[0].name).stem}.atr); bring the folder or zip that holds header, signal and marks."
-        )
+        return _unmarked([m for m in heads if m.name not in segments], members, asked)
+    if asked.label == "folder":
+        raise UserError("Beats are labelled by their marks, not by folders; choose “find it” or none.")
     found, rules, used = [], [], set()
     for folder in sorted({m.parts[:-1] for m in marked}):
         there = [m for m in members if m.parts[:-1] == folder]
@@ -83,6 +85,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     rules = [f"{RATE} Hz, {SAMPLES} samples from {BEFORE / RATE:.1f} s before each mark, leads {' and '.join(leads)}",
              f"slow swings (below {SLOWEST} Hz) filtered out of the whole record, then each beat's median taken off",
              "age, sex and other comments of the headers are not kept"]  # fmt: skip
+    if bare := [m for m in heads if m not in marked and m.name not in segments]:
+        rules.append(f"beats of the {len(marked)} record{'s' * (len(marked) > 1)} with marks; {len(bare)} without marks left out (brought alone, they come in as windows)")
     if lost := sum(r["cut"] for r in kept):
         rules.append(f"{lost} beats left out whose window leaves the record or holds missing samples")
     roles = {"label": "beat", "time": "time"}
@@ -113,13 +117,10 @@ def _record(place: Path, head: Member) -> dict[str, Any]:
         import wfdb
     except ImportError:
         raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
-    for line in (place / head.parts[-1]).read_text(errors="replace").splitlines():
-        if line.strip() and not line.startswith("#") and not FILE.match(line.split()[0]):
-            raise UserError(f"{head.name} names a file outside its folder (“{line.split()[0][:40]}”).")
-    name = str(place / head.stem)
+    record, signal = _read(place, head, wfdb)
     try:
-        record, marks = wfdb.rdrecord(name), wfdb.rdann(name, "atr")
-        signal, rate, units = np.asarray(record.p_signal, dtype=np.float64), float(record.fs), [str(u).lower() for u in record.units]
+        marks = wfdb.rdann(str(place / head.stem), "atr")
+        rate, units = float(record.fs), [str(u).lower() for u in record.units]
     except Exception as e:  # the library fails in many ways on files that are cut off or damaged
         raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
     leads = [i for i, u in enumerate(units) if u == "mv"][:2]
@@ -148,29 +149,74 @@ def _record(place: Path, head: Member) -> dict[str, Any]:
             "cut": int((~whole).sum()), "table": table.reset_index(drop=True)}  # fmt: skip
 
 
-def in_time(time: np.ndarray, label: np.ndarray, turns: int = 10, turn: float = 0.0, gap: float = GAP) -> np.ndarray:
-    """ "train", "val", "test" or "" [n] for the beats of one record in order of time (s): its time goes in `turns` rounds of 70, 15 and 15 %.
+def _read(place: Path, head: Member, wfdb: Any) -> tuple[Any, np.ndarray]:
+    """(the library's record, signals float64 [n,C], NaN = missing). What the header claims is checked against the files there first."""
+    for line in (place / head.parts[-1]).read_text(errors="replace").splitlines():
+        if line.strip() and not line.startswith("#") and not FILE.match(line.split()[0]):
+            raise UserError(f"{head.name} names a file outside its folder (“{line.split()[0][:40]}”).")
+    try:
+        claims = wfdb.rdheader(str(place / head.stem))
+        values, there = int(claims.n_sig or 0) * int(claims.sig_len or 0), sum(f.stat().st_size for f in place.iterdir())
+    except Exception as e:
+        raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
+    absent = next((n for n in (claims.file_name or []) if n != "~" and not (place / n).exists()), None)
+    if absent is not None:
+        raise UserError(f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that holds header and signal.")
+    if values > min(PACKED * there, limits.VALUES // 8):
+        raise UserError(f"{head.name} says it holds {values:,} samples, more than the {there:,} bytes of its files can; it is cut off or damaged.")
+    try:
+        record = wfdb.rdrecord(str(place / head.stem))
+        return record, np.asarray(record.p_signal, dtype=np.float64)
+    except Exception as e:
+        raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
 
-    Beats within half a `gap` of a border are "", so that no two neighbouring beats stand in two parts; a border moves by at most a twentieth of a round
-    to lose beats of the commonest letter only. `turn` (0 to 1) begins within a round.
-    """
-    if len(time) < 10:
-        return np.full(len(time), "train", dtype="<U5")
-    turns = max(1, min(turns, len(time) // 60))
-    length = (time[-1] - time[0]) / turns
-    kinds = np.tile(["train", "val", "test"], turns + 2)
-    letters, count = np.unique(label, return_counts=True)
-    rare = time[label != letters[count.argmax()]]
-    steps = np.arange(0, length / 20, gap / 4)
-    tries = np.unique(np.concatenate([-steps, steps]))
-    tries = tries[np.argsort(np.abs(tries), kind="stable")]
-    edges = []
-    for e in time[0] + length * (np.add.outer(np.arange(-1, turns + 1), [0, 0.7, 0.85]).ravel() - turn):
-        free = (e + t for t in tries if not (np.abs(rare - e - t) < gap / 2).any())
-        edges.append(next(free, e))
-    part = kinds[np.searchsorted(edges, time, side="right") - 1].astype("<U5")
-    inner = [e for e in edges if time[0] + 1e-6 < e < time[-1] - 1e-6]
-    part[(np.abs(time[:, None] - np.array(inner)) < gap / 2).any(1)] = ""
-    torn = np.flatnonzero((part[1:] != part[:-1]) & (part[1:] != "") & (part[:-1] != ""))
-    part[torn + 1] = ""  # beats far apart, as after a pause
-    return part
+
+def _segments(head: Member) -> list[str]:
+    """Names of the headers of the segments of a multi-segment record; [] for others."""
+    lines = [line.split() for line in head.load()[: 1 << 20].decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
+    if "/" not in lines[0][0]:
+        return []
+    return [str(PurePosixPath(head.name).with_name(f"{line[0]}.hea")) for line in lines[1:] if re.fullmatch(r"\w[\w.-]*", line[0])]
+
+
+def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Dataset:
+    """Windows of all records; files of no record left aside and named."""
+    try:
+        import wfdb
+    except ImportError:
+        raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
+    found, used = [], set()
+    for i, head in enumerate(heads):
+        beside = [m for m in members if m.parts[:-1] == head.parts[:-1]]
+        record, names = _whole(head, beside, wfdb)
+        found.append(record)
+        used |= {str(PurePosixPath(head.name).with_name(n)) for n in names}
+        asked.report(i + 1, 2 * len(heads))
+    rules = ["no beats are marked, so the whole of each record is taken", "age, sex, date, time and comments of the headers are not kept"]
+    return windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
+
+
+def _whole(head: Member, beside: list[Member], wfdb: Any) -> tuple[Recording, set[str]]:
+    """A record without its samples (they are read again when its windows are cut), and the names of its files."""
+
+    def opened() -> tuple[Any, np.ndarray, set[str]]:
+        texts = {m.parts[-1]: m for m in beside}
+        want = {head.parts[-1]}
+        for name in [head.parts[-1], *(PurePosixPath(s).name for s in _segments(head))]:
+            if name in texts:
+                lines = texts[name].load().decode("latin-1").splitlines()
+                want |= {name} | {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+        with tempfile.TemporaryDirectory() as place:
+            for name in want & set(texts):
+                (Path(place) / name).write_bytes(texts[name].load())
+            return *_read(Path(place), head, wfdb), want & set(texts)
+
+    record, signal, names = opened()
+    rate = float(record.fs or 0)
+    if not rate > 0:
+        raise UserError(f"{head.name} says its signals have {rate:g} samples a second.")
+    channels = tuple(
+        Channel("".join(c for c in str(n or f"channel {i + 1}") if c.isprintable())[:40], unit(str(u or "")), rate, len(signal))
+        for i, (n, u) in enumerate(zip(record.sig_name, record.units))
+    )
+    return Recording(head.name, channels, lambda positions: iter(opened()[1][:, list(positions)].T)), names

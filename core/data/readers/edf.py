@@ -1,0 +1,229 @@
+"""EDF, EDF+ and BDF files (EEG, sleep, ECG) read by `edfio`, as windows of their signals.
+
+The header says who was recorded, when and by whom; nothing of it is kept. The patient field is turned into a keyed hash, so that recordings of one
+patient stay in one part. Marks (EDF+ annotations) are kept when they are short words; free notes are not, and none that repeats the header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from core import limits
+from core.data.dataset import Dataset
+from core.data.readers.members import Asked, Member
+from core.data.readers.recordings import Channel, Event, Recording, unit, windows
+from core.errors import UserError
+
+SUFFIXES = (".edf", ".bdf")
+BIOSEMI = b"\xffBIOSEMI"
+FIELDS = {"label": 16, "transducer": 80, "unit": 8, "low": 8, "high": 8, "digital low": 8, "digital high": 8, "filter": 80, "samples": 8, "reserved": 32}
+WORDS = 4  # words of a mark; longer ones are free notes
+
+
+def is_edf(member: Member) -> bool:
+    """Whether this is an EDF or BDF file: by its first bytes, or by its name when those are damaged (the reader then says how)."""
+    head = member.head
+    return head[:8] == BIOSEMI or (head[:8] == b"0       " and head[184:192].strip().isdigit()) or member.name.lower().endswith(SUFFIXES)
+
+
+def read(members: list[Member], asked: Asked) -> Dataset:
+    """A series dataset of windows of the signals that all files share. UserError names the first file that is not whole."""
+    found = []
+    for i, m in enumerate(members):
+        found.append(_recording(m, asked))
+        asked.report(i + 1, 2 * len(members))
+    found, hidden = _unnamed(found)
+    rules = ["name, patient and recording number, birth date, start date and time in the headers are not kept"]
+    if any(r.patient for r, _ in found):
+        rules.append("“patient” is a new number made from the headers' patient field with this workspace's secret")
+    if hidden:
+        rules.append(f"{hidden} file name{'s' * (hidden > 1)} replaced, since the header's words for the patient or the recording stand in {'them' if hidden > 1 else 'it'}")
+    if notes := sum(n for _, n in found):
+        rules.append(f"{notes} mark{'s' * (notes > 1)} turned into “note”: free text, or words of the header")
+    return windows([r for r, _ in found], asked, rules)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What of an EDF header is used; `telling` are the words that may say who was recorded."""
+
+    signals: int
+    size: int
+    records: int
+    seconds: float
+    fields: dict[str, list[str]]
+    samples: list[int]
+    width: int
+    patient: str
+    telling: frozenset[str]
+
+    @property
+    def marks(self) -> list[int]:
+        return [i for i, label in enumerate(self.fields["label"]) if label in ("EDF Annotations", "BDF Annotations")]
+
+
+def header(data: bytes, name: str) -> Header:
+    """The header of a file, every claim of it checked against its bytes before anything is read. UserError in one sentence."""
+
+    def wrong(why: str) -> UserError:
+        return UserError(f"{name} cannot be read as EDF: {why}.")
+
+    def number(raw: bytes, what: str, kind: Any = int) -> Any:
+        try:
+            value = kind(raw.decode("ascii").strip())
+            if np.isfinite(value):
+                return value
+        except (ValueError, OverflowError):
+            pass
+        raise wrong(f"its header has no number where the {what} should be")
+
+    if len(data) < 256:
+        raise wrong(f"it has {len(data)} bytes where a header has at least 256; it is cut off")
+    if data[:8] != BIOSEMI and data[:8].strip() != b"0":
+        raise wrong("its first bytes are not those of an EDF or BDF file")
+    signals, size = number(data[252:256], "number of signals"), number(data[184:192], "header's size")
+    records, seconds = number(data[236:244], "number of records"), number(data[244:252], "length of a record", float)
+    if signals <= 0:
+        raise wrong(f"its header names {signals} signals")
+    if signals > limits.CHANNELS:
+        raise wrong(f"its header names {signals:,} signals; at most {limits.CHANNELS} are taken")
+    if size != 256 * (signals + 1):
+        raise wrong(f"its header says it is {size:,} bytes long where {signals} signals need {256 * (signals + 1):,}")
+    if len(data) < size:
+        raise wrong(f"it ends within its header ({len(data):,} of {size:,} bytes); it is cut off")
+    fields, at = {}, 256
+    for key, width in FIELDS.items():
+        raw = [data[at + i * width : at + (i + 1) * width] for i in range(signals)]
+        fields[key] = ["".join(c for c in r.decode("latin-1") if c.isprintable()).strip() for r in raw]
+        at += width * signals
+    samples = [number(w.encode("latin-1"), f"samples of signal {i + 1}") for i, w in enumerate(fields["samples"])]
+    if min(samples) <= 0:
+        raise wrong(f"signal {int(np.argmin(samples)) + 1} has {min(samples)} samples a record")
+    width = 3 if data[:8] == BIOSEMI else 2
+    record = width * sum(samples)
+    if records < -1 or records == 0:
+        raise wrong(f"its header says it holds {records} records")
+    there = (len(data) - size) // record
+    if records > there or there == 0:
+        raise wrong(f"its header says {max(records, 1):,} records of {record:,} bytes but {len(data) - size:,} bytes follow; it is cut off or damaged")
+    if len(data) - size >= (records + 1) * record and records > 0:
+        raise wrong(f"{there:,} records follow where its header says {records:,}; it is damaged")
+    who, what = (data[a : a + 80].decode("latin-1") for a in (8, 88))
+    mixed = Header(signals, size, there, seconds, fields, samples, width, who.strip(), frozenset(_words(who) | _words(what)))
+    if set(range(signals)) == set(mixed.marks):
+        raise wrong("it holds marks but no signal")
+    if not seconds > 0:
+        raise wrong(f"its header says a record lasts {seconds:g} s")
+    for i in sorted(set(range(signals)) - set(mixed.marks)):
+        if not 1e-5 <= samples[i] / seconds <= 1e7:
+            raise wrong(f"signal {i + 1} has {samples[i] / seconds:g} samples a second")
+        ends = [number(fields[k][i].encode("latin-1"), f"{k} end of signal {i + 1}", float) for k in ("low", "high", "digital low", "digital high")]
+        if ends[0] == ends[1] or ends[2] >= ends[3]:
+            raise wrong(f"signal {i + 1} has no range (from {ends[0]:g} to {ends[1]:g}, stored as {ends[2]:g} to {ends[3]:g})")
+    return mixed
+
+
+def _words(text: str) -> set[str]:
+    """The words of a header field that may tell who it is of; the field's own fixed words left out."""
+    return {w for w in re.split(r"[\W_]+", text.lower()) if len(w) >= 3 and w not in ("startdate", "eeg", "ecg", "ekg", "emg", "eog", "psg", "sleep")}
+
+
+def _opened(data: bytes, head: Header, name: str) -> Any:
+    """The file as `edfio` has it."""
+    try:
+        from edfio import read_bdf, read_edf
+    except ImportError:
+        raise UserError("Reading EDF files needs the package edfio: pip install lightbox[series].") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole = memoryview(data)[: head.size + head.records * head.width * sum(head.samples)]
+            return read_bdf(whole, header_encoding="latin-1") if head.width == 3 else read_edf(whole, header_encoding="latin-1")
+    except Exception as e:  # whatever a damaged file makes the library do
+        raise UserError(f"{name} cannot be read as EDF ({type(e).__name__}); it may be damaged.") from None
+
+
+def _recording(member: Member, asked: Asked) -> tuple[Recording, int]:
+    """The recording in a file, without its samples, and how many of its marks became "note"."""
+    data = member.load()
+    head = header(data, member.name)
+    signals = [i for i in range(head.signals) if i not in head.marks]
+    taken = [i for i in signals if not (head.width == 3 and head.fields["label"][i] == "Status")]
+    if not taken:
+        raise UserError(f"{member.name} holds no signal besides its status channel.")
+    labels = [head.fields["label"][i] for i in taken]
+    channels = tuple(
+        Channel(label if label and not _words(label) & _words(head.patient) else f"channel {k + 1}", unit(head.fields["unit"][i]), head.samples[i] / head.seconds,
+                head.samples[i] * head.records)
+        for k, (i, label) in enumerate(zip(taken, labels))
+    )  # fmt: skip
+    events: tuple[Event, ...] = ()
+    pieces: tuple[tuple[float, float, float], ...] = ()
+    notes = 0
+    if head.marks:
+        events, notes = _events(_opened(data, head, member.name), head, member.name)
+        pieces = _pieces(data, head, member.name)
+
+    def load(positions: Sequence[int]) -> Iterator[np.ndarray]:
+        opened = _opened(member.load(), head, member.name)
+        for p in positions:
+            yield np.asarray(opened.signals[signals.index(taken[p])].data)
+
+    code = head.patient.split(" ")[0]
+    known = code if code and code.upper() != "X" else "" if set(head.patient.upper()) <= set("X ") else head.patient
+    number = hmac.new(asked.key, f"edf patient {known}".encode(), hashlib.sha256).hexdigest()[:8] if known else ""
+    name = member.name
+    if any(_words(part) & head.telling for part in PurePosixPath(name).with_suffix("").parts):
+        name = ""
+    return Recording(name, channels, load, events, f"patient {number}" if number else "", pieces), notes
+
+
+def _unnamed(found: list[tuple[Recording, int]]) -> tuple[list[tuple[Recording, int]], int]:
+    """Recordings whose file's name told of the header called by their number, and how many that were."""
+    out = [(r if r.file else replace(r, file=f"recording {i + 1}"), n) for i, (r, n) in enumerate(found)]
+    return out, sum(not r.file for r, _ in found)
+
+
+def _events(opened: Any, head: Header, name: str) -> tuple[tuple[Event, ...], int]:
+    """The marks as short words, and how many were free notes or words of the header."""
+    try:
+        marks = opened.annotations
+    except Exception as e:
+        raise UserError(f"The marks (annotations) of {name} cannot be read ({type(e).__name__}); it may be damaged.") from None
+    out, notes = [], 0
+    for m in marks:
+        words = "".join(c for c in m.text.split("@@")[0] if c.isprintable()).strip()
+        if not words:
+            continue
+        free = len(words.split()) > WORDS or len(words) > 40 or bool(re.search(r"\d{3}|\d[./-]\d", words)) or bool(_words(words) & head.telling)
+        notes += free
+        out.append(Event(float(m.onset), float(m.duration or 0), "note" if free else words))
+    if len(out) > limits.ROWS:
+        raise UserError(f"{name} has {len(out):,} marks; at most {limits.ROWS:,} are taken.")
+    return tuple(out), notes
+
+
+def _pieces(data: bytes, head: Header, name: str) -> tuple[tuple[float, float, float], ...]:
+    """Stretches without a gap of an interrupted recording (EDF+D), from the time that each record begins with; () when it is continuous."""
+    if not data[192:197].strip().endswith(b"+D"):
+        return ()
+    record, skip = head.width * sum(head.samples), head.width * sum(head.samples[: head.marks[0]])
+    begins = []
+    for k in range(head.records):
+        at = head.size + k * record + skip
+        found = re.match(rb"([+-]\d{1,12}(?:\.\d{1,12})?)[\x14\x15]", data[at : at + 32])
+        if not found:
+            raise UserError(f"{name} is an interrupted recording whose record {k + 1} does not say when it begins; it may be damaged.")
+        begins.append(float(found[1]))
+    starts = [0, *(k for k in range(1, len(begins)) if abs(begins[k] - begins[k - 1] - head.seconds) > 1e-3)]
+    ends = [*starts[1:], len(begins)]
+    return tuple((begins[a] - begins[0], a / head.records, b / head.records) for a, b in zip(starts, ends)) if len(starts) > 1 else ()
