@@ -61,6 +61,8 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
         suffix = "" if run.id == job.id else f" ({run.method})"
         for slug in ws.slugs(run.id):
             artifact = ws.artifact(run.id, slug)
+            if artifact.place is not None:
+                continue
             if isinstance(artifact, Clusters):
                 given = notes.cluster_names(ws, run.id)
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]

@@ -10,3 +10,4 @@ ROWS = 2_000_000
 VALUES = 4 << 30  # bytes of all samples together
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
 IN_MEMORY = 128 << 20  # bytes of samples that stand in memory while they are imported; more are decoded as they are written
+SLICE_CACHE = 1 << 30  # bytes of volumes kept in memory while their slices are read in any order

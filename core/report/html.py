@@ -74,7 +74,7 @@ def _checked(page: str) -> str:
 
 def _run(ws: Workspace, job: Job) -> dict[str, Any]:
     """What the template shows of one run."""
-    data, given = ws.dataset(job.dataset), ws.artifacts(job.id)
+    data, given = ws.dataset(job.dataset), {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None}
     kind, about = method_class(job.method), card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
