@@ -19,7 +19,7 @@ from core.data.dataset import Dataset
 TOP = 0.1  # share of a volume's slices whose mean score is the volume's score
 MEAN = "mean of its slices"
 HIGHEST = "mean of the tenth of its slices that score highest"
-STACKED = "its slices put back in order"
+STACKED = "stack of its slices"
 
 
 class Fold:
@@ -94,7 +94,7 @@ class Fold:
     def _clusters(self, one: Clusters) -> list[Artifact]:
         label = self.volumes(one.label)
         share = np.stack([((label == j) & self.filled).sum(1) for j in range(-1, one.k)], 1) / self.filled.sum(1, keepdims=True)
-        words = "the group of most of its slices"
+        words = "group of most of its slices"
         whole = replace(one, rows=self.data.rows, label=share.argmax(1) - 1, prob=share[:, 1:].astype(np.float32), curve={}, folded=words)
         return [whole, self.of_slices(one)]
 

@@ -72,6 +72,11 @@ class Artifact:
         """Folder name inside a run, e.g. `embedding-latent`."""
         return f"{type(self).__name__.lower()}{'-' + self.name if self.name else ''}"
 
+    @property
+    def how_folded(self) -> str:
+        """For the end of a line: how slices became volumes; "" where nothing was folded."""
+        return f"; a volume counts as the {self.folded}" if self.folded else ""
+
     def summary(self) -> str:
         """One plain line for lists."""
         return f"{type(self).__name__} of {len(self.rows)} rows"

@@ -81,7 +81,7 @@ def slices(data: Dataset) -> Dataset:
     table[own["volume"]] = [f"volume {v}" for v in repeated]
     table[own["slice"]] = np.tile(np.arange(d), n)
     if "axes" in table:
-        table["axes"] = table["axes"].str[-2:]  # of a slice: down and across
+        table["axes"] = table["axes"].map(lambda v: v[-2:] if isinstance(v, str) else v)  # of a slice: down and across
     return replace(
         data, modality="image", table=table, samples=Slices(data.samples, 2), masks=None if data.masks is None else Slices(data.masks, 1),
         roles={"group": own["volume"]} | data.roles, at=ids(data, data.rows),

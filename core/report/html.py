@@ -116,7 +116,7 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
-    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2]
+    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None]
     if embedding is not None and len(embedding.rows) >= 5:
         made = maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
         every = columns(ws, data, job)
