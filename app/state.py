@@ -21,11 +21,15 @@ from core.store.workspace import Workspace
 
 @dataclass(frozen=True)
 class Selection:
-    """The cases everyone looks at: int64 row ids of the open dataset, and `primary`, the one in the inspector. `source` says where it was made."""
+    """The cases everyone looks at: int64 row ids of the open dataset, and `primary`, the one in the inspector. `source` says where it was made.
+
+    `place`: the slice of a volume in the inspector, counted from 0 along the stored slice axis; None = the view's own choice.
+    """
 
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     primary: int | None = None
     source: str = ""
+    place: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -189,16 +193,17 @@ def select(rows: np.ndarray, source: str = "", mode: str = "set", primary: int |
         rows = np.union1d(now.rows, rows)
     elif mode == "remove":
         rows = np.setdiff1d(now.rows, rows)
+    place = None
     if primary is None and now.primary is not None:
-        primary = now.primary
+        primary, place = now.primary, now.place
     st.session_state["before"] = [*st.session_state.get("before", [])[-19:], now]
-    st.session_state["selection"] = Selection(rows, primary, source)
+    st.session_state["selection"] = Selection(rows, primary, source, place)
 
 
-def look_at(row: int) -> None:
-    """Put one case into the inspector without changing what is selected."""
+def look_at(row: int, place: int | None = None) -> None:
+    """Put one case into the inspector, a volume at slice `place`, without changing what is selected."""
     now = selection()
-    st.session_state["selection"] = Selection(now.rows, int(row), now.source)
+    st.session_state["selection"] = Selection(now.rows, int(row), now.source, None if place is None else int(place))
 
 
 def clear() -> None:

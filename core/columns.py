@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.artifacts import AnomalyMaps, Clusters, Embedding, Predictions
+from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions
 from core.data.dataset import TECHNICAL, Dataset
 from core.store import notes
 from core.store.catalogue import Job
@@ -19,12 +19,12 @@ MANY = 30  # a text column with more different values than this is a name, not a
 
 @dataclass(frozen=True)
 class Column:
-    """One value a row, aligned to `data.rows`. category: object array of words, None = missing; amount: float64, NaN = missing."""
+    """One value a row, aligned to `data.rows` (source "slice": one a point of the map it was made for). category: object array of words, None = missing; amount: float64, NaN = missing."""
 
     name: str
     values: np.ndarray
     kind: Literal["category", "amount"]
-    source: str  # "data", "run" or "group"
+    source: str  # "data", "run", "group" or "slice"
 
     def codes(self) -> tuple[np.ndarray, list[str]]:
         """int64 codes (-1 = missing) and the words, most frequent first, of a category."""
@@ -62,6 +62,8 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
         suffix = "" if run.id == job.id else f" ({run.method})"
         for slug in ws.slugs(run.id):
             artifact = ws.artifact(run.id, slug)
+            if artifact.place is not None:
+                continue
             if isinstance(artifact, Clusters):
                 given = notes.cluster_names(ws, run.id)
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
@@ -97,6 +99,43 @@ def columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, C
     table = table_columns(data)
     found = [*table[:1], *(run_columns(ws, data, job) if job else []), *group_columns(ws, data), *table[1:]]
     return {c.name: c for c in found}
+
+
+def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str, Column]:
+    """What is known about each slice on a map of slices, one value a point: where it lies in its volume, and what the run found for it."""
+    assert made.place is not None
+    depth = int(data.shape[1])
+    found = [Column("slice number", np.asarray(made.place) + 1.0, "amount", "slice")]
+    at = np.asarray(made.rows) * depth + np.asarray(made.place)
+
+    def spread(artifact: Artifact, values: np.ndarray, missing: object) -> np.ndarray:
+        own = np.asarray(artifact.rows) * depth + np.asarray(artifact.place)
+        out = np.full(len(at), missing, dtype=values.dtype if values.dtype == object else float)
+        order = np.argsort(own)
+        where = order[np.clip(np.searchsorted(own, at, sorter=order), 0, len(own) - 1)]
+        there = own[where] == at
+        out[there] = values[where[there]]
+        return out
+
+    for slug in ws.slugs(job.id):
+        artifact = ws.artifact(job.id, slug)
+        if artifact.place is None:
+            continue
+        if isinstance(artifact, AnomalyMaps):
+            name = "doubt of the slice" if artifact.shows == "doubt" else "unusualness of the slice"
+            found.append(Column(name, spread(artifact, np.asarray(artifact.score, dtype=float), np.nan), "amount", "slice"))
+        elif isinstance(artifact, Clusters):
+            words = np.array([artifact.name_of(int(j)) for j in artifact.label], dtype=object)
+            found.append(Column("group of the slice", spread(artifact, words, None), "category", "slice"))
+        elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
+            words = np.array([artifact.classes[j] for j in artifact.prob.argmax(1)], dtype=object)
+            found.append(Column("predicted for the slice", spread(artifact, words, None), "category", "slice"))
+    return {c.name: c for c in found}
+
+
+def points(column: Column, data: Dataset, made: Map) -> np.ndarray:
+    """Position in `column.values` of each point of a map of `data`."""
+    return np.arange(len(made.rows)) if column.source == "slice" else np.searchsorted(data.rows, made.rows)
 
 
 def _spread(data: Dataset, rows: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -16,19 +16,23 @@ from pydantic import BaseModel
 from core import __version__
 from core.artifacts import Artifact, MadeBy
 from core.data.dataset import Dataset
+from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError
+from core.folding import Fold
 from core.method import Method, why_not, why_not_on
 from core.run import Run
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "umap-learn", "captum")
+CHECKED_BYTES = 256 << 20  # read at a time
 
 
 def check_inputs(data: Dataset) -> None:
     """UserError naming the first row whose values cannot be learned from: infinite, or NaN in pictures and series."""
     if data.samples is None:
         return
-    for i in range(0, len(data), 1024):
-        raw = data.raw(np.arange(i, min(i + 1024, len(data))))
+    per = max(1, min(1024, CHECKED_BYTES // max(1, 4 * int(np.prod(data.shape)))))
+    for i in range(0, len(data), per):
+        raw = data.raw(np.arange(i, min(i + per, len(data))))
         if raw.dtype.kind != "f":
             return
         bad = np.isinf(raw) if data.modality == "table" else ~np.isfinite(raw)
@@ -53,7 +57,11 @@ def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
 def fit_and_apply(
     kind: type[Method], params: BaseModel, data: Dataset, run: Run, run_id: str = "", phase: Callable[[str], None] = lambda words: None,
 ) -> tuple[Method, list[Artifact]]:  # fmt: skip
-    """Train and describe every row. UserError when the data does not fit; Cancelled when the user stopped it."""
+    """Train and describe every row. UserError when the data does not fit; Cancelled when the user stopped it.
+
+    A volume dataset goes to a method that takes volumes slice by slice as its slices, and what is found is folded back onto the volumes. Memory is that of
+    as many pictures: every picture-like result is float32 of the size of all slices, held once.
+    """
     said = why_not(kind, data)
     if said:
         raise UserError(said)
@@ -63,12 +71,22 @@ def fit_and_apply(
     check_inputs(data)
     began = time.monotonic()
     method = kind(params)
+    learned, described, fold = data, data, _as_they_are
+    if (pictures := seen(method, data)) is not data:
+        phase("looking for empty slices")
+        counts = filled(data)
+        learned, described, fold = pictures.take(np.flatnonzero(counts.ravel())), pictures, Fold(data, counts)
+        said = why_not(kind, learned)
+        if said:
+            raise UserError(said)
+        if run.chosen is not None:
+            run.chosen = np.intersect1d(ids(data, run.chosen), learned.rows)
     if method.watched:
-        run.watch = watch(method, data)
+        run.watch = watch(method, learned)
     with run.seeded():
         phase("learning")
         try:
-            method.fit(data, run)
+            method.fit(learned, run)
         except (UserError, Cancelled):
             raise
         except Exception:
@@ -77,12 +95,16 @@ def fit_and_apply(
         run.check()
         phase("describing every case")
         method.to(run.where)
-        artifacts = list(method.apply(data, run))
+        artifacts = fold(list(method.apply(described, run)))
         run.check()
     made = made_by(run_id, kind.id, params.model_dump(mode="json"), data, run, time.monotonic() - began)
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
+
+
+def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
+    return artifacts
 
 
 def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[str, float]]:

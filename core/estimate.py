@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.method import Method, check_params
+from core.method import Method, cases, check_params
 from core.store.workspace import Workspace
 
 STARTUP = 4.0  # seconds a worker needs to import what it needs
@@ -27,4 +27,6 @@ def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: 
 
 def _work(kind: type[Method], params: dict[str, object], data: Dataset) -> float:
     method = kind(check_params(kind, dict(params)))
-    return method.passes(len(data.part("train"))) * max(1, int(np.prod(data.shape)) if data.shape else 100)
+    n = cases(kind, data, method.params)
+    values = int(np.prod(data.shape)) if data.shape else 100
+    return method.passes(n) * max(1, values * len(data.part("train")) // max(1, n))  # a slice has its share of the volume's values

@@ -64,6 +64,8 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
             elif isinstance(artifact, Embedding):
                 names = artifact.axes or [f"axis {j + 1}" for j in range(artifact.z.shape[1])]
                 place = pd.DataFrame({"row": artifact.rows, "name": data.of(artifact.rows).names()})
+                if artifact.place is not None:
+                    place["slice"] = np.asarray(artifact.place) + 1  # as counted on screen
                 write_table(pd.concat([place, pd.DataFrame(np.asarray(artifact.z), columns=names)], axis=1), folder, target.name)
     write_table(row_table(ws, data, job), folder, "rows")
     write_json(folder / "run.json", run_json(ws, job))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,13 @@ from core.artifacts import Embedding, Map
 from core.errors import UserError
 from core.neighbours import neighbours, prepared
 
+if TYPE_CHECKING:
+    from core.store.catalogue import Job
+    from core.store.workspace import Workspace
+
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pca": "principal components", "pacmap": "PaCMAP"}
 K = 15  # neighbours the faithfulness looks at
+SLICES = 20_000  # shown of volumes' slices; above it a seeded sample
 CHECKED = 5_000  # rows whose faithfulness is computed; above it a seeded sample
 
 
@@ -27,18 +32,28 @@ def make_map(
     """
     if how not in HOW or dims not in (2, 3):
         raise UserError(f"A map is made by {', '.join(HOW)}, in 2 or 3 dimensions.")
-    rows, z, total = embedding.rows, np.asarray(embedding.z, dtype=np.float32), len(embedding.rows)
+    rows, z, total, place = embedding.rows, np.asarray(embedding.z, dtype=np.float32), len(embedding.rows), embedding.place
     if limit is not None and total > limit:
         chosen = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
-        rows, z = rows[chosen], z[chosen]
+        rows, z, place = rows[chosen], z[chosen], None if place is None else place[chosen]
     if len(z) < 5:
-        raise UserError(f"A map needs at least 5 cases; this run has {len(z)}.")
+        raise UserError(f"A map needs at least 5 {'cases' if place is None else 'slices'}; this run has {len(z)}.")
     near = neighbours(z, max(90, K) if how == "tsne" else max(30, K), embedding.metric, cache)
     report(0.2)
     xy = {"umap": _umap, "tsne": _tsne, "pca": _pca, "pacmap": _pacmap}[how](prepared(z, embedding.metric), near, dims, seed)
     report(0.8)
     trust, recall, scores = faithfulness(prepared(z, embedding.metric), xy, near[0])
-    return Map(rows=rows, name="", xy=xy.astype(np.float32), how=how, trust=trust, recall=recall, scores=scores, total=total)
+    return Map(rows=rows, name="", xy=xy.astype(np.float32), how=how, trust=trust, recall=recall, scores=scores, total=total, place=None if place is None else np.asarray(place))
+
+
+def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
+    """What to add to a map job's spec so that it draws the slices of volumes, of this run or the one it builds upon. UserError when there are none."""
+    for slug in ws.slugs(job.id):
+        if slug.startswith("embedding") and slug.endswith("slices"):
+            return {"artifact": slug, "limit": SLICES}
+    if job.on_run and ws.job(job.on_run).dataset == job.dataset:
+        return of_slices(ws, ws.job(job.on_run))
+    raise UserError(f"Run {job.id} knows no slices; only a run that takes volumes slice by slice does.")
 
 
 def _umap(z: np.ndarray, near: Any, dims: int, seed: int) -> np.ndarray:

@@ -15,13 +15,16 @@ from core.registry import measures
 
 
 def measure(data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] | None, seed: int = 0) -> Metrics:
-    """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name says why it is not defined; others are silent."""
+    """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name says why it is not defined; others are silent.
+
+    Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are of volumes.
+    """
     found: list[Metric] = []
     asked = measures() if names is None else {n: measures()[n] for n in names}
     for one in asked.values():
         if names is None and not one.cheap:
             continue
-        candidates = [[(slug, a) for slug, a in artifacts.items() if isinstance(a, kind)] for kind in one.takes]
+        candidates = [[(slug, a) for slug, a in artifacts.items() if isinstance(a, kind) and a.place is None] for kind in one.takes]
         for combination in product(*candidates):
             made = _one(one, data, [a for _, a in combination], seed, names is not None)
             several = any(len(c) > 1 for c in candidates)

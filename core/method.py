@@ -31,6 +31,7 @@ class Takes:
     domains: Need = "no"
     on: tuple[str, ...] = ()  # artifact types wanted from an earlier run: ("Embedding",), ("Model",)
     on_same_data: bool = True  # that run must be of the same dataset; a Model may have learned from another
+    volumes: Literal["slices", "no"] = "slices"  # how a method of pictures that does not list "volume" takes volumes: slice by slice, or not at all
     chosen: Need = "no"  # rows picked by the user beforehand (a saved group), given as `run.chosen`
     min_rows: int = 10
     min_size: int = 1  # smallest image side in pixels
@@ -122,6 +123,14 @@ class Method(ABC):
         return True
 
     @property
+    def slicewise(self) -> bool:
+        """Whether this method, with its parameters, sees the slices of a volume as pictures. One that lists "volume" may have a parameter
+        `volumes` ("slice by slice" or "whole"); without it volumes are taken whole."""
+        if "volume" in self.takes.modalities:
+            return str(getattr(self.params, "volumes", "whole")).startswith("slice")
+        return "image" in self.takes.modalities and self.takes.volumes == "slices"
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes `predict` speaks of."""
         return list(getattr(self, "class_names", []))
@@ -146,8 +155,14 @@ class Method(ABC):
         )  # fmt: skip
 
 
+def cases(kind: type[Method], data: Dataset, params: BaseModel | None = None) -> int:
+    """How many training cases `kind` sees in `data`: its training rows, or the slices of its training volumes."""
+    n = len(data.part("train"))
+    return n * data.shape[1] if data.modality == "volume" and kind(params).slicewise else n
+
+
 def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
-    """The parameters of preset `name` for `n` training rows: an epoch of few rows has few steps, so all presets' epochs grow by the same factor."""
+    """The parameters of preset `name` for `n` training cases (see `cases`): an epoch of few rows has few steps, so all presets' epochs grow by the same factor."""
     values = dict(kind.presets[name])
     fields = kind.Params.model_fields
     if not kind.least_steps or "epochs" not in fields or "batch_size" not in fields:
@@ -182,7 +197,13 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
         return f"That run gives no {' and no '.join(wanted)}, which {kind.title} builds on."
     if not kind.takes.on:
         return None
+    if data.modality == "volume" and kind().slicewise:
+        from core.data.slices import slices
+
+        data = slices(data)
     model = next((a for a in on.values() if isinstance(a, Model)), None) if "Model" in kind.takes.on else None
+    if model is not None and kind.takes.on_same_data and data.modality == "volume" and len(model.input_shape) == 3:
+        return f"That run's model takes volumes slice by slice; {kind.title} needs one that takes them whole."
     if model is not None and kind.takes.on_same_data and list(model.input_shape) != list(data.shape):
         return f"That run's model takes cases of shape {' × '.join(map(str, model.input_shape))}; these are {' × '.join(map(str, data.shape))}."
     if model is not None and list(model.input_shape)[:1] != list(data.shape)[:1]:
@@ -199,8 +220,13 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     missing = [p for p in takes.requires if find_spec(p) is None]
     if missing:
         return f"Not installed: {', '.join(missing)}."
+    if data.modality == "volume" and kind().slicewise:
+        from core.data.slices import slices
+
+        return why_not(kind, slices(data))
     if data.modality not in takes.modalities:
-        return f"Works on {' or '.join(takes.modalities)} data; this is {data.modality} data."
+        apart = "; slices by themselves make no sense to it" if data.modality == "volume" and "image" in takes.modalities else ""
+        return f"Works on {' or '.join(takes.modalities)} data; this is {data.modality} data{apart}."
     for role, need in (("label", takes.labels), ("group", takes.groups), ("domain", takes.domains)):
         if need == "needed" and data.roles.get(role) is None:
             return f"Needs a {role} column; this data has none."

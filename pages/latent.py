@@ -15,7 +15,7 @@ with main:
     made = _map.chosen_map(context)
     if made is not None:
         st.caption(_map.reading(made))
-        column = context.columns[shell.colour_column()]
+        column = _map.column_of(context, made, shell.colour_column())
         _map.draw(made, context, column, context.job.id)
         shell.made_by_line(context, f"{_map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}")
         pin_button(lambda: figures.map_figure(made, context.data, column), context, f"Map of {context.data.name} coloured by {column.name}", "map")

@@ -34,16 +34,19 @@ def map_(
     how: Annotated[str, typer.Option(help="umap, tsne, pca or pacmap.")] = "umap",
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     seed: int = 0,
+    slices: Annotated[bool, typer.Option("--slices", help="Of a run that took volumes slice by slice: every slice a point.")] = False,
     json: AsJson = False,
 ) -> None:
     """A 2-D or 3-D map of what a run learned, with how faithful it is."""
     from core.artifacts import Map
     from core.jobs import queue
+    from core.maps import of_slices
 
     if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
         raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
     ws = workspace()
-    job = finish(queue.derive(ws, "map", run, {"how": how, "dims": dims}, seed), json)
+    spec = {"how": how, "dims": dims, **(of_slices(ws, ws.job(run)) if slices else {})}
+    job = finish(queue.derive(ws, "map", run, spec, seed), json)
     made = ws.artifact(job.id, "map")
     assert isinstance(made, Map)
     scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}

@@ -54,7 +54,7 @@ def demo(
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
-    from core.method import preset
+    from core.method import cases, preset
     from core.registry import method_class
 
     if serve:
@@ -65,7 +65,7 @@ def demo(
     for dataset, method, params, base in DEMO:
         kind = method_class(method)
         assert kind is not None
-        given = preset(kind, params, len(ws.dataset(dataset).part("train"))) if isinstance(params, str) else dict(params)
+        given = preset(kind, params, cases(kind, ws.dataset(dataset))) if isinstance(params, str) else dict(params)
         given |= {"novel": "malignant"} if method == "tabular_ncd" and "novel" in kind.Params.model_fields else {}
         entry = ws.entry(dataset)["id"]
         same = [j for j in ws.runs(dataset) if j.method == method and j.dataset == entry and j.status in ("done", "queued", "running")]

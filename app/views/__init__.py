@@ -39,5 +39,5 @@ def views() -> tuple[View, ...]:
 
 
 def views_of(artifact: Artifact, data: Dataset) -> list[View]:
-    """The views that can draw this artifact of a run on `data`."""
-    return [v for v in views() if isinstance(artifact, v.takes) and v.fits(artifact, data)]
+    """The views that can draw this artifact of a run on `data`. What is said of single slices is drawn on the map."""
+    return [v for v in views() if artifact.place is None and isinstance(artifact, v.takes) and v.fits(artifact, data)]

@@ -145,6 +145,6 @@ def score_of(context: Context) -> AnomalyMaps | None:
     """The unusualness scores of the open run, if it has any."""
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
-        if isinstance(artifact, AnomalyMaps) and artifact.shows != "doubt":
+        if isinstance(artifact, AnomalyMaps) and artifact.shows != "doubt" and artifact.place is None:
             return artifact
     return None

@@ -87,7 +87,7 @@ def _findings(context: state.Context) -> None:
         st.markdown(f":material/troubleshoot: **{over:,}** cases look unlike the ones it learned from.")
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
-        if isinstance(artifact, Clusters):
+        if isinstance(artifact, Clusters) and artifact.place is None:
             st.markdown(f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}** groups of alike cases.")
         if isinstance(artifact, Metrics):
             for m in artifact:

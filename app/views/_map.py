@@ -15,18 +15,22 @@ from app.components import latent_map as component
 from app.palette import CIVIDIS, NONE, SYMBOLS, category_colours
 from app.state import Context
 from app.views._gallery import gallery, thumbs
-from core import pictures
+from core import maps, pictures
 from core.artifacts import Map
-from core.columns import Column
+from core.columns import Column, points, slice_columns
 from core.data.dataset import Dataset
+from core.data.slices import slices
+from core.errors import UserError
 from core.explain.differences import differences
 
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
 HEIGHT = 540
+FEW = 5  # volumes below which a map of them cannot be drawn
 
 
 def chosen_map(context: Context) -> Map | None:
     """The map the user wants of this run; drawn by a job when it is not there yet (shown live), None meanwhile."""
+    what = _points(context)
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     state.kept("map-how", "umap", list(HOW))
     how = left.segmented_control("Drawn by", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
@@ -34,7 +38,7 @@ def chosen_map(context: Context) -> Map | None:
     state.kept("map-dims", 2, [2, 3])
     dims = middle.segmented_control("Dimensions", [2, 3], key="w-map-dims", on_change=state.keep, args=("map-dims",), required=True)
     seed = right.number_input("Seed", 0, 999, 0, key="map-seed", help="Another seed draws another, equally valid map. What changes between seeds means nothing.")
-    job = progress.derived("map", {"how": how, "dims": dims}, context, int(seed))
+    job = progress.derived("map", {"how": how, "dims": dims, **what}, context, int(seed))
     if job is None:
         return None
     if job.status != "done":
@@ -45,12 +49,38 @@ def chosen_map(context: Context) -> Map | None:
     return made
 
 
+def _points(context: Context) -> dict[str, Any]:
+    """What to add to the map's spec: nothing, or that slices are its points where the user wants them. Asked where the run knows both."""
+    if context.data.modality != "volume":
+        return {}
+    try:
+        spec = maps.of_slices(context.ws, context.job)
+    except UserError:
+        return {}
+    usual = "Volumes" if len(context.data) >= FEW else "Slices"
+    state.kept("map-points", usual, ["Volumes", "Slices"])
+    chosen = st.segmented_control("Each point is one of the", ["Volumes", "Slices"], key="w-map-points", on_change=state.keep, args=("map-points",), required=True,
+                                  help="This run learned from the slices of the volumes. A volume’s place is the mean of its slices’ places.")  # fmt: skip
+    return spec if chosen == "Slices" else {}
+
+
+def column_of(context: Context, made: Map, name: str) -> Column:
+    """What the map is coloured by: the column chosen in the sidebar, or on a map of slices what is known of each slice, if the user wants that."""
+    if made.place is None:
+        return context.columns[name]
+    own = slice_columns(context.ws, context.data, context.job, made)
+    first = f"as its volume: {text.plain(name, 30)}"
+    state.kept("map-slices-by", first, [first, *own])
+    chosen = st.segmented_control("Colour of a slice", [first, *own], key="w-map-slices-by", on_change=state.keep, args=("map-slices-by",), required=True)
+    return own.get(str(chosen), context.columns[name])
+
+
 def reading(made: Map, seed: int = 0) -> str:
     """How far the map may be believed, in words and numbers."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
     words = "Neighbours on it are mostly true neighbours" if trust >= 0.95 else "Some neighbours on it are false" if trust >= 0.88 else "Many neighbours on it are false"
     return (f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f}; {recall:.0%} of the 15 nearest kept). "
-            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} cases shown.")  # fmt: skip
+            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown.")  # fmt: skip
 
 
 def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
@@ -70,12 +100,21 @@ def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...], window: str
     return component.sprite_sheet(thumbs(state.workspace().dataset(name), np.array(rows), 40))
 
 
-def sprites(data: Dataset, rows: np.ndarray) -> tuple[bytes, int, int, np.ndarray] | None:
-    """One sheet with thumbnails of at most 2,500 evenly taken cases, and which tile each point has (-1 = none)."""
+@st.cache_data(max_entries=8, show_spinner="Making the thumbnails of slices")
+def _slice_sprites(home: str, hash: str, name: str, ids: tuple[int, ...]) -> tuple[bytes, int]:
+    return component.sprite_sheet(pictures.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40))
+
+
+def sprites(data: Dataset, rows: np.ndarray, place: np.ndarray | None = None) -> tuple[bytes, int, int, np.ndarray] | None:
+    """One sheet with thumbnails of at most 2,500 evenly taken cases (slices where `place` names them), and which tile each point has (-1 = none)."""
     if not pictures.drawable(data):
         return None
     some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
-    png, columns = _sprites(str(state.workspace().home), data.hash, data.name, tuple(rows[some].tolist()), *astuple(state.look()))
+    where = (str(state.workspace().home), data.hash, data.name)
+    if place is None:
+        png, columns = _sprites(*where, tuple(rows[some].tolist()), *astuple(state.look()))
+    else:
+        png, columns = _slice_sprites(*where, tuple((rows[some] * data.shape[1] + place[some]).tolist()))
     index = np.full(len(rows), -1)
     index[some] = np.arange(len(some))
     return png, 40, columns, index
@@ -86,7 +125,7 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     if made.xy.shape[1] == 3:
         _three(made, context, column, key)
         return
-    at = np.searchsorted(context.data.rows, made.rows)
+    at = points(column, context.data, made)
     code, names, palette, kind = coded(column, at)
     chosen = np.isin(made.rows, state.selection().rows)
     xy = component.unit(np.asarray(made.xy))
@@ -98,30 +137,38 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     if len(xy) <= component.WORDS_MOST:
         label = column.values[at]
         shown = [text.plain(v if column.kind == "category" else text.number(v), 30) for v in label]
-        words = [f"{text.plain(n, 36)}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}"
-                 for n, s, d in zip(context.data.of(made.rows).names(), shown, doubt)]  # fmt: skip
-    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}"
+        words = [f"{n}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}"
+                 for n, s, d in zip(called(made, context.data), shown, doubt)]  # fmt: skip
+    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}"
     message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
-                                words=words, sprite=sprites(context.data, made.rows), stamp=stamp)  # fmt: skip
+                                words=words, sprite=sprites(context.data, made.rows, made.place), stamp=stamp)  # fmt: skip
     component.latent_map(message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names))
 
 
+def called(made: Map, data: Dataset) -> list[str]:
+    """What each point is: the name of its case, and for a slice which of how many."""
+    names = data.of(made.rows).names()
+    if made.place is None:
+        return [text.plain(n, 36) for n in names]
+    return [f"{text.plain(n, 30)}, slice {k + 1}/{data.shape[1]}" for n, k in zip(names, made.place)]
+
+
 def _act(event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]) -> None:
-    rows = np.asarray(made.rows)
+    rows, of = np.asarray(made.rows), "" if made.place is None else "volumes with slices in the "
     if event["kind"] == "lasso":
-        state.select(rows[component.inside(xy, event["polygon"])], "lasso on the map", str(event.get("mode", "set")))
+        state.select(np.unique(rows[component.inside(xy, event["polygon"])]), f"{of}lasso on the map", str(event.get("mode", "set")))
     elif event["kind"] == "click" and 0 <= int(event["index"]) < len(rows):
-        state.look_at(int(rows[int(event["index"])]))
+        at = int(event["index"])
+        state.look_at(int(rows[at]), None if made.place is None else int(made.place[at]))
     elif event["kind"] == "category" and 0 <= int(event["code"]) < len(names):
-        state.select(rows[code == int(event["code"])], f"all of {names[int(event['code'])]}")
+        state.select(np.unique(rows[code == int(event["code"])]), f"{'volumes with slices ' if of else 'all '}of {names[int(event['code'])]}")
     elif event["kind"] == "clear":
         state.clear()
 
 
 def figure(made: Map, context: Context, column: Column) -> go.Figure:
     """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour bar."""
-    at = np.searchsorted(context.data.rows, made.rows)
-    code, names, palette, kind = coded(column, at)
+    code, names, palette, kind = coded(column, points(column, context.data, made))
     three = made.xy.shape[1] == 3
     make = go.Scatter3d if three else go.Scattergl
     xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))
@@ -150,10 +197,10 @@ def _fallback(made: Map, xy: np.ndarray, code: np.ndarray, names: list[str], pal
     drawn = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, selectedpoints=np.flatnonzero(chosen) if chosen.any() else None))
     drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso")
     event = st.plotly_chart(drawn, key=f"plain-{key}", on_select="rerun" if len(xy) <= 20_000 else "ignore", selection_mode=("points", "lasso", "box"))
-    points = event.get("selection", {}).get("point_indices", []) if event else []
-    if points and points != st.session_state.get(f"seen-{key}"):
-        st.session_state[f"seen-{key}"] = points
-        state.select(np.asarray(made.rows)[points], "lasso on the map")
+    picked = event.get("selection", {}).get("point_indices", []) if event else []
+    if picked and picked != st.session_state.get(f"seen-{key}"):
+        st.session_state[f"seen-{key}"] = picked
+        state.select(np.unique(np.asarray(made.rows)[picked]), "lasso on the map")
         st.rerun()
 
 

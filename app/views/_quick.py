@@ -8,7 +8,7 @@ from app import progress, shell, state, text
 from core import estimate
 from core.data.dataset import Dataset
 from core.jobs import queue
-from core.method import preset, why_not
+from core.method import cases, preset, why_not
 from core.registry import methods
 
 QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
@@ -45,7 +45,7 @@ def ask(data: Dataset) -> None:
         if method is None:
             continue
         kind = methods()[method]
-        values = preset(kind, next(iter(kind.presets)), len(data.part("train")))
+        values = preset(kind, next(iter(kind.presets)), cases(kind, data))
         guess, _ = estimate.seconds(ws, kind, values, data)
         if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
             job = state.attempt(queue.train, ws, data.name, method, values)

@@ -12,7 +12,7 @@ from core.cards import card
 from core.data.dataset import Dataset
 from core.evidence import load
 from core.jobs import queue
-from core.method import Method, preset, why_not
+from core.method import Method, cases, preset, why_not
 from core.registry import PURPOSES, methods, purpose
 
 
@@ -67,7 +67,7 @@ def start(kind: type[Method], data: Dataset) -> None:
         st.caption(f":material/straighten: Measured here: {text.label(found['tables'][0]['verdict'], 300)}")
     ws = state.workspace()
     times = {}
-    presets = {name: preset(kind, name, len(data.part("train"))) for name in kind.presets}
+    presets = {name: preset(kind, name, cases(kind, data)) for name in kind.presets}
     for name, values in presets.items():
         guess, runs = estimate.seconds(ws, kind, values, data)
         times[name] = f"{text.duration(guess)}" + (f" (from {runs} earlier run{'s' * (runs > 1)} here)" if runs else " (a first guess)")

@@ -36,11 +36,17 @@ class MadeBy:
 
 @dataclass(kw_only=True)
 class Artifact:
-    """Base of all artifacts. `name` tells two of one type in a run apart ("latent", "reconstruction")."""
+    """Base of all artifacts. `name` tells two of one type in a run apart ("latent", "reconstruction").
+
+    Of slices: `rows` holds the volume of each entry, so row ids repeat, and `place [n]` int64 its slice, counted from 0. `folded` says in words how
+    what was found for slices became one entry a volume; "" when it was not.
+    """
 
     rows: Array
     name: str = ""
     made_by: MadeBy = field(default_factory=MadeBy)
+    place: Array | None = None
+    folded: str = ""
 
     per_row: ClassVar[tuple[str, ...]] = ()  # array fields whose first axis is `rows`
 
@@ -52,7 +58,7 @@ class Artifact:
         """Raise ValueError when a per-row array is misaligned or not finite."""
         if self.rows.ndim != 1:
             raise ValueError(f"{type(self).__name__}.rows must be one-dimensional, got shape {self.rows.shape}")
-        for key in self.per_row:
+        for key in (*self.per_row, "place"):
             value = getattr(self, key)
             if value is None:
                 continue
@@ -65,6 +71,11 @@ class Artifact:
     def slug(self) -> str:
         """Folder name inside a run, e.g. `embedding-latent`."""
         return f"{type(self).__name__.lower()}{'-' + self.name if self.name else ''}"
+
+    @property
+    def how_folded(self) -> str:
+        """For the end of a line: how slices became volumes; "" where nothing was folded."""
+        return f"; a volume counts as the {self.folded}" if self.folded else ""
 
     def summary(self) -> str:
         """One plain line for lists."""

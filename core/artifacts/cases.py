@@ -30,7 +30,7 @@ class AnomalyMaps(Artifact):
 
     def summary(self) -> str:
         over = "" if self.threshold is None else f", {int((self.score > self.threshold).sum())} above the threshold"
-        return f"{len(self.rows)} scored cases{over}"
+        return f"{len(self.rows)} scored {'cases' if self.place is None else 'slices'}{over}{self.how_folded}"
 
     def heat_range(self) -> tuple[float, float]:
         """The one scale of all heat pictures, from at most 2,000 evenly taken cases: three quarters of all pixels stay clear below it, the
@@ -116,7 +116,7 @@ class Predictions(Artifact):
         return out
 
     def summary(self) -> str:
-        return f"predictions for {len(self.rows)} cases, {len(self.classes)} classes"
+        return f"predictions for {len(self.rows)} {'cases' if self.place is None else 'slices'}, {len(self.classes)} classes{self.how_folded}"
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:

@@ -33,7 +33,7 @@ class Embedding(Artifact):
             raise ValueError(f"Embedding.z must be [n,d], got shape {self.z.shape}")
 
     def summary(self) -> str:
-        return f"{len(self.rows)} cases in {self.z.shape[1]} latent dimensions"
+        return f"{len(self.rows)} {'cases' if self.place is None else 'slices'} in {self.z.shape[1]} latent dimensions{self.how_folded}"
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
@@ -59,7 +59,7 @@ class Map(Artifact):
     per_row = ("xy", "trust", "recall")
 
     def summary(self) -> str:
-        return f"{self.how} of {len(self.rows)} cases, trustworthiness {self.scores.get('trustworthiness', float('nan')):.2f}"
+        return f"{self.how} of {len(self.rows)} {'cases' if self.place is None else 'slices'}, trustworthiness {self.scores.get('trustworthiness', float('nan')):.2f}"
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
@@ -89,7 +89,7 @@ class Clusters(Artifact):
         return "in no group" if j < 0 else self.names[j] if j < len(self.names) else f"group {j + 1}"
 
     def summary(self) -> str:
-        return f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)} cases"
+        return f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)} {'cases' if self.place is None else 'slices'}{self.how_folded}"
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:

@@ -198,6 +198,32 @@ def cine(patients: int = 24, frames: int = 12, side: int = 48, seed: int = 17, s
     return Dataset("cine", "image", table, samples, np.stack(masks).astype(np.uint8), roles, input_range=(0, 255), card=card)
 
 
+def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Dataset:
+    """Small volumes [n,1,12,24,24]: an egg with a darker core, in every other one a bright ball of known place; the outermost slices are empty."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, k) for k in (depth, side, side)), indexing="ij")
+    volumes, masks, lines = [], [], []
+    for i in range(n):
+        a, b, turn = rng.uniform(0.7, 0.9), rng.uniform(0.6, 0.8), rng.uniform(-0.3, 0.3)
+        u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        egg, core = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (z / 0.95) ** 2), np.sqrt((u / 0.3) ** 2 + (v / 0.35) ** 2 + (z / 0.5) ** 2)
+        image = np.where(egg < 1, 0.6, 0.0) - 0.3 * (core < 1)
+        mask = np.zeros(image.shape, bool)
+        if i % 2:
+            middle = np.array([rng.uniform(-0.4, 0.4), *(rng.choice([-1, 1], 2) * rng.uniform(0.25, 0.4, 2))])
+            mask = np.sqrt(((z - middle[0]) / 0.35) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2) < 0.22
+            image = np.where(mask, 0.95, image)
+        image = np.clip(image + (egg < 1) * rng.normal(0, 0.03, image.shape), 0, 1)
+        image[[0, -1]] = 0
+        volumes.append(image)
+        masks.append(mask)
+        lines.append({"file": f"stack{i:02d}.nii", "finding": "ball" if i % 2 else "none", "scanner": "AB"[i // 2 % 2]})
+    table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "label": "finding", "domain": "scanner"})
+    samples = (np.stack(volumes)[:, None] * 255).round().astype(np.uint8)
+    card = _card("Made-up small volumes, half of them with a bright ball.", rule)
+    return Dataset("stacks", "volume", table, samples, np.stack(masks).astype(np.uint8), roles, input_range=(0, 255), card=card)
+
+
 def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
     """Six laboratory markers from two clinics: the same kinds of patients, but the east clinic's device scales, mixes and offsets the markers.
 
@@ -222,5 +248,5 @@ def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
 
 GENERATED: dict[str, Callable[[], Dataset]] = {
     "two-sites": two_sites, "shifted-sites": shifted_sites, "nuclei": nuclei, "lesions": lesions, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
-    "two-clinics": two_clinics,
+    "two-clinics": two_clinics, "stacks": stacks,
 }  # fmt: skip

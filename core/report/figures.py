@@ -9,7 +9,7 @@ import numpy as np
 
 from core import pictures
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
-from core.columns import Column
+from core.columns import Column, points
 from core.neighbours import prepared
 from core.pictures import PLAIN
 from core.windows import Look
@@ -46,7 +46,7 @@ def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | 
     """The map coloured by a column; classes differ in shape too. `selected` row ids are ringed."""
     figure = _figure(10, 6.6)
     axes = figure.add_subplot()
-    xy, at = np.asarray(made.xy)[:, :2], np.searchsorted(data.rows, made.rows)
+    xy, at = np.asarray(made.xy)[:, :2], points(column, data, made)
     size = float(np.clip(6000 / len(xy), 3, 40))
     if column.kind == "amount":
         drawn = axes.scatter(*xy.T, c=column.values[at], s=size, cmap="cividis", linewidths=0)
@@ -65,7 +65,7 @@ def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | 
     axes.set(xticks=[], yticks=[], aspect="equal")
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} cases · trustworthiness {made.scores['trustworthiness']:.2f}, "
+    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} · trustworthiness {made.scores['trustworthiness']:.2f}, "
                     f"neighbours kept {made.scores['knn_recall']:.0%} · distances between far groups mean nothing", fontsize=9)  # fmt: skip
     return _png(figure)
 

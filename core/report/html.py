@@ -72,7 +72,7 @@ def _checked(page: str) -> str:
 
 def _run(ws: Workspace, job: Job) -> dict[str, Any]:
     """What the template shows of one run."""
-    data, given = ws.dataset(job.dataset), ws.artifacts(job.id)
+    data, given = ws.dataset(job.dataset), {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None}
     kind, about = method_class(job.method), card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
@@ -114,7 +114,7 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
-    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2]
+    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None]
     if embedding is not None and len(embedding.rows) >= 5:
         made = maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
         every = columns(ws, data, job)

@@ -63,7 +63,7 @@ class OSUDA(Method):
         said = [a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None]
         if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
             return f"That run’s model ({base.method}) outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
-        if 4 not in said:
+        if not {4, 5} & set(said):  # of pictures, or of volumes outlined slice by slice
             return f"That run’s model ({base.method}) judges whole pictures and outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
         if not any(key.endswith("running_mean") for key in base.state):
             return f"That run’s model ({base.method}) has no batch normalisation, and its statistics are what this method moves."

@@ -64,7 +64,7 @@ class PCA(Method):
         yield Embedding(rows=data.rows, name="latent", z=z, axes=[f"component {j + 1}" for j in range(z.shape[1])])
         if data.modality != "table":
             yield Images(rows=data.rows, name="reconstruction", image=back)
-        maps = np.abs(data.inputs() - back).mean(1) if data.modality == "image" else None
+        maps = np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
         threshold = np.quantile(score[np.isin(data.splits, ["val"])], 0.95) if (data.splits == "val").any() else None
         yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="residual")
 

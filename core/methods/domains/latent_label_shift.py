@@ -43,7 +43,7 @@ class LatentLabelShift(Method):
     title = "Classes from sites that differ in how often they occur"
     seed_number = 8
     net: Any
-    takes = Takes(("image", "table"), domains="needed", min_rows=40, min_size=8, seconds_per_value=5e-7)
+    takes = Takes(("image", "table"), domains="needed", volumes="no", min_rows=40, min_size=8, seconds_per_value=5e-7)
     gives = (Model, Embedding, Clusters, Grid, Metrics)
     tiny = {"epochs": 3, "k": 2, "batch_size": 32, "width": 4, "cells": 6}
     presets = {"quick look": {"epochs": 100}, "good": {"epochs": 200}, "thorough": {"epochs": 300, "width": 32}}

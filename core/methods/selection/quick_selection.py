@@ -42,7 +42,7 @@ class QuickSelection(Method):
     title = "Which columns carry the structure (QuickSelection)"
     seed_number = 14
     net: Any
-    takes = Takes(("table", "image"), min_rows=20, seconds_per_value=2e-7)
+    takes = Takes(("table", "image"), volumes="no", min_rows=20, seconds_per_value=2e-7)
     gives = (Model, Embedding, Grid, Metrics)
     tiny = {"epochs": 4, "batch_size": 32, "hidden": 40, "keep": 10}
     presets = {"quick look": {"epochs": 60}, "good": {"epochs": 200}, "thorough": {"epochs": 400, "hidden": 1000, "epsilon": 13.0}}

@@ -1,0 +1,283 @@
+"""Volumes through the whole path: slices without a copy, what is found folded back, the same seed the same result."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from core import estimate
+from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Images, Model, Predictions
+from core.data.dataset import Dataset
+from core.data.generated import stacks
+from core.data.slices import Slices, filled, seen, slices
+from core.engine import fit_and_apply
+from core.errors import Cancelled
+from core.folding import Fold, top
+from core.method import cases, check_params, preset, why_not
+from core.registry import methods
+from core.run import Run
+from core.store.workspace import Workspace
+
+DEPTH = 12
+
+
+@cache
+def small() -> Dataset:
+    return stacks(n=44)
+
+
+TAKING = [id for id, kind in methods().items() if kind().slicewise or "volume" in kind.takes.modalities]
+SLICED = [id for id in TAKING if methods()[id]().slicewise]
+REPRESENTATIVE = ["gaussian_vae", "strega", "swav", "pca"]
+
+
+def fit(id, data=None, **more):
+    kind, data = methods()[id], small() if data is None else data
+    on = {}
+    if kind.tiny_on:
+        on = {a.slug: a for a in shared(kind.tiny_on)[1]}
+    elif kind.takes.on:
+        on = {a.slug: a for a in shared("gaussian_vae")[1]}
+    chosen = data.part("train").rows[:5] if kind.takes.chosen != "no" else None
+    return fit_and_apply(kind, check_params(kind, kind.tiny), data, Run(**{"device": "cpu", "on": on, "chosen": chosen, "seed": 0} | more))
+
+
+shared = cache(fit)
+
+
+def by_slug(artifacts):
+    return {a.slug: a for a in artifacts}
+
+
+# -- the view of slices ---------------------------------------------------------------------------------------------------------------
+def test_slices_are_those_of_the_volumes_with_label_mask_split_and_patient():
+    data = small()
+    view = slices(data)
+    assert view.modality == "image"
+    assert view.shape == (1, 24, 24)
+    assert len(view) == len(data) * DEPTH
+    for row in (0, 5, 17 * DEPTH + 3, len(view) - 1):
+        v, k = divmod(row, DEPTH)
+        one = view.take(np.array([row]))
+        np.testing.assert_array_equal(one.raw()[0], data.samples[v, :, k])
+        np.testing.assert_array_equal(one.mask()[0], data.masks[v, k] > 0)
+        assert (one.labels[0], one.splits[0], one.names()[0]) == (data.labels[v], data.splits[v], data.names()[v])
+        assert one.frame["slice"].iloc[0] == k
+        assert one.groups[0] == f"volume {v}"
+    kept = replace(data, table=data.table.assign(patient="P1"), roles=data.roles | {"group": "patient"})
+    assert set(slices(kept).groups) == {"P1"}
+
+
+def test_a_view_of_some_volumes_in_another_order_gives_their_slices():
+    part = small().take(np.array([7, 2]))
+    np.testing.assert_array_equal(slices(part).inputs()[:DEPTH], small().take(np.array([7])).inputs()[0].swapaxes(0, 1))
+    np.testing.assert_array_equal(slices(part).rows, np.r_[7 * DEPTH : 8 * DEPTH, 2 * DEPTH : 3 * DEPTH])
+
+
+def test_slices_of_a_stored_volume_are_read_volume_by_volume(tmp_path, monkeypatch):
+    data = small().save(tmp_path)
+    read = []
+
+    class Counting:
+        shape, dtype = data.samples.shape, data.samples.dtype
+
+        def __getitem__(self, v):
+            read.append(v)
+            return data.samples[v]
+
+    lazy = Slices(Counting(), 2)
+    order = np.random.default_rng(0).permutation(len(lazy))[:60]
+    np.testing.assert_array_equal(lazy[order], slices(small()).raw(order))
+    assert len(read) == len(set(order // DEPTH))
+    monkeypatch.setattr("core.data.slices.SLICE_CACHE", 1)
+    lazy = Slices(Counting(), 2)
+    lazy[np.arange(30)]
+    assert len(lazy._kept) == 1
+
+
+def test_empty_slices_are_found_and_a_volume_of_nothing_keeps_its_middle():
+    data = small()
+    samples = data.samples.copy()
+    samples[3] = 7
+    found = filled(replace(data, samples=samples))
+    assert found[0].tolist() == [False, *[True] * (DEPTH - 2), False]
+    assert np.flatnonzero(found[3]).tolist() == [DEPTH // 2]
+
+
+# -- who takes volumes, and how -------------------------------------------------------------------------------------------------------
+def test_methods_say_how_they_take_volumes():
+    assert {"strega", "classifier", "gaussian_vae", "unet_plus_plus", "swav"} <= set(SLICED)
+    assert not methods()["pca"]().slicewise
+    assert "slices by themselves make no sense" in why_not(methods()["cine_tracker"], small())
+    assert seen(methods()["pca"](), small()) is small()
+
+
+def test_presets_and_time_count_slices(tmp_path):
+    kind, data = methods()["gaussian_vae"], small()
+    n = len(data.part("train"))
+    assert cases(kind, data) == n * DEPTH
+    assert preset(kind, "quick look", cases(kind, data))["epochs"] < preset(kind, "quick look", n)["epochs"]
+    whole = estimate._work(kind, {"epochs": 3}, data)
+    assert whole == pytest.approx(kind(check_params(kind, {"epochs": 3})).passes(n * DEPTH) * 24 * 24)
+
+
+@pytest.mark.parametrize("id", TAKING)
+def test_every_method_that_takes_volumes_does(id):
+    said = why_not(methods()[id], small())
+    if said is not None:
+        pytest.skip(said)
+    _, artifacts = shared(id)
+    assert artifacts
+    for a in artifacts:
+        a.validate()
+        assert a.rows.max() < len(small())
+        assert a.made_by.data_hash == small().hash[:16]
+        if a.place is None and not isinstance(a, Model):
+            np.testing.assert_array_equal(a.rows, small().rows)
+        if a.place is not None:
+            assert a.place.min() > 0
+            assert a.place.max() < DEPTH - 1  # the outermost slices are empty
+    slugs = [a.slug for a in artifacts]
+    assert len(slugs) == len(set(slugs))
+
+
+@pytest.mark.parametrize("id", REPRESENTATIVE)
+def test_same_seed_same_result_on_volumes(id):
+    for a, b in zip(fit(id)[1], shared(id)[1], strict=True):
+        for key in a.per_row:
+            if getattr(a, key) is not None:
+                np.testing.assert_allclose(getattr(a, key), getattr(b, key), atol=1e-5, err_msg=a.slug)
+
+
+def test_some_volumes_in_another_order_get_rows_in_that_order():
+    part = small().take(np.random.default_rng(1).permutation(len(small())))
+    found = by_slug(fit("strega", part)[1])
+    np.testing.assert_array_equal(found["anomalymaps"].rows, part.rows)
+    heat, place = found["anomalymaps"], found["anomalymaps-slices"]
+    for i in (0, 5):
+        mine = place.rows == part.rows[i]
+        assert heat.score[i] == pytest.approx(np.asarray(place.score)[mine].max(), rel=1e-5)  # a tenth of ten slices is one
+
+
+def test_killed_and_resumed_on_volumes_equals_straight(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(step, total, scalars):
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
+    _, resumed = fit("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
+    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(shared("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
+
+
+def test_cancelled_on_volumes_it_stops():
+    with pytest.raises(Cancelled):
+        fit("gaussian_vae", stop=lambda: True)
+
+
+# -- folding --------------------------------------------------------------------------------------------------------------------------
+def folded(*artifacts):
+    data = small().take(np.arange(6))
+    counts = filled(data)
+    return Fold(data, counts)(list(artifacts)), counts
+
+
+def slice_ids():
+    return np.arange(6 * DEPTH)
+
+
+def test_coordinates_become_the_mean_of_filled_slices_and_stay_as_slices():
+    z = np.random.default_rng(0).normal(size=(6 * DEPTH, 3)).astype("f4")
+    (whole, each), counts = folded(Embedding(rows=slice_ids(), name="latent", z=z, std=np.abs(z)))
+    np.testing.assert_allclose(whole.z[2], z.reshape(6, DEPTH, 3)[2, 1:-1].mean(0), atol=1e-6)
+    assert whole.folded == "mean of its slices"
+    assert each.slug == "embedding-latent-slices"
+    assert len(each.rows) == counts.sum()
+    at = np.flatnonzero((each.rows == 4) & (each.place == 7))
+    np.testing.assert_array_equal(each.z[at[0]], z[4 * DEPTH + 7])
+
+
+def test_heat_becomes_volumes_without_a_copy_and_the_score_its_robust_top():
+    rng = np.random.default_rng(1)
+    heat = rng.uniform(size=(6 * DEPTH, 24, 24)).astype("f4")
+    score = np.tile(np.arange(DEPTH, dtype="f4"), 6)
+    (whole, each), _ = folded(AnomalyMaps(rows=slice_ids(), score=score, map=heat, threshold=1.0, rule="slices"))
+    assert whole.map.shape == (6, DEPTH, 24, 24)
+    assert np.shares_memory(whole.map, heat)
+    np.testing.assert_allclose(whole.score, DEPTH - 2)  # the last slice is empty
+    assert each.map is None
+    assert each.threshold == 1.0
+    assert whole.rule in ("", "95 % of validation volumes lie below")
+
+
+def test_top_is_the_mean_of_the_highest_tenth_of_slices_that_count():
+    score = np.arange(40.0).reshape(1, 40)
+    assert top(score, np.ones((1, 40), bool))[0] == pytest.approx(np.mean([36, 37, 38, 39]))
+    some = np.zeros((1, 40), bool)
+    some[0, :3] = True
+    assert top(score, some)[0] == 2
+
+
+def test_probabilities_groups_pictures_and_outlines_are_folded():
+    rng = np.random.default_rng(2)
+    prob = rng.dirichlet(np.ones(3), 6 * DEPTH).astype("f4")
+    label = np.tile(np.r_[[2] * 2, [1] * 7, [0] * 3], 6)
+    image = rng.uniform(size=(6 * DEPTH, 2, 5, 4)).astype("f4")
+    outline = rng.uniform(size=(6 * DEPTH, 2, 5, 4)).astype("f4")
+    out, _ = folded(
+        Predictions(rows=slice_ids(), prob=prob, classes=list("abc")), Clusters(rows=slice_ids(), label=label), Images(rows=slice_ids(), image=image),
+        Predictions(rows=slice_ids(), name="outline", prob=outline, classes=list("ab")), Attributions(rows=slice_ids(), value=image, output=prob[:, 0]),
+    )  # fmt: skip
+    found = by_slug(out)
+    np.testing.assert_allclose(found["predictions"].prob.sum(1), 1, atol=1e-5)
+    assert found["clusters"].label.tolist() == [1] * 6
+    assert found["clusters"].prob[0, 1] == pytest.approx(0.7)
+    assert found["clusters-slices"].place is not None
+    np.testing.assert_array_equal(found["images"].image[3, :, 5], image[3 * DEPTH + 5])
+    np.testing.assert_array_equal(found["predictions-outline"].prob[3, :, 5], outline[3 * DEPTH + 5])
+    assert found["attributions"].output[1] == pytest.approx(prob[DEPTH : 2 * DEPTH, 0].sum(), rel=1e-5)
+
+
+def test_what_speaks_of_single_slices_stays_with_them_and_models_name_their_volumes(tmp_path):
+    sets = np.ones((6 * DEPTH, 2), bool)
+    out, _ = folded(Predictions(rows=slice_ids(), sets=sets, classes=list("ab"), coverage=0.9), Model(
+        rows=np.arange(2 * DEPTH), method="pca", params={}, abilities=[], input_shape=[1, 24, 24]), Images(rows=np.array([5, 30]), image=np.zeros((2, 1, 24, 24), "f4")))  # fmt: skip
+    assert out[0].place is not None
+    assert out[1].rows.tolist() == [0, 1]
+    assert (out[2].rows.tolist(), out[2].place.tolist()) == ([0, 2], [5, 6])
+    out[2].save(tmp_path / "a")
+    assert Images.load(tmp_path / "a").place.tolist() == [5, 6]
+
+
+def test_artifacts_saved_before_places_existed_still_open(tmp_path):
+    import json
+
+    Embedding.example().save(tmp_path / "e")
+    plain = json.loads((tmp_path / "e" / "artifact.json").read_text())
+    for key in ("place", "folded"):
+        plain.pop(key)
+    (tmp_path / "e" / "artifact.json").write_text(json.dumps(plain))
+    assert Embedding.load(tmp_path / "e").place is None
+
+
+def test_measured_are_volumes_not_slices():
+    from core.measuring import measure
+
+    found = measure(small(), by_slug(shared("gaussian_vae")[1]), None)
+    assert len(found.table) > 3
+    assert not [m for m in found if "slices" in m.name]
+
+
+def test_a_run_on_volumes_through_the_workspace(tmp_path):
+    from core.jobs import queue
+
+    ws = Workspace(tmp_path)
+    ws.add(small())
+    job = queue.train(ws, "stacks", "strega", {"epochs": 1, "side": 32, "latent": 8})
+    job = queue.wait(ws, job.id, timeout=300)
+    assert job.status == "done"
+    assert {"embedding-latent", "embedding-latent-slices", "anomalymaps"} <= set(ws.slugs(job.id))
