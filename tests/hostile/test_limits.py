@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core import limits
@@ -76,6 +77,44 @@ def _report(monkeypatch, tmp_path):
         html._checked("x" * 2000)
 
 
+def _outlines(monkeypatch, tmp_path):
+    """OUTLINES holds in the methods that draw: too many pictures are declined, with the limit."""
+    from core.data.dataset import Dataset
+    from core.registry import method_class
+
+    data = Dataset("x", "image", pd.DataFrame({"a": range(40)}), np.zeros((40, 1, 64, 64), np.uint8), np.ones((40, 64, 64), np.uint8))
+    film = Dataset("x", "image", pd.DataFrame({"clip": ["a"] * 40, "time": range(40)}), data.samples, data.masks, {"sequence": "clip", "time": "time"})
+    for method, on in (("unet_plus_plus", data), ("cine_tracker", film)):
+        assert "would need more than" in method_class(method)().declines(on)
+
+
+def _listed(monkeypatch, tmp_path):
+    from core.data import folders
+
+    monkeypatch.setenv("LIGHTBOX_FOLDERS", str(tmp_path))
+    for i in range(5):
+        (tmp_path / f"d{i}").mkdir()
+        (tmp_path / f"{i}.csv").write_text("x")
+    assert [len(found) for found in folders.entries(tmp_path)] == [2, 2]
+
+
+def _import_memory(monkeypatch, tmp_path):
+    """The import's process bounds itself, and gives its network away, before it looks at anything."""
+    from core import sandbox
+    from core.data import importing
+    from core.store.catalogue import Job
+    from core.store.workspace import Workspace
+
+    done = []
+    monkeypatch.setattr(sandbox, "limit", lambda *a: done.append(a))
+    monkeypatch.setattr(sandbox, "offline", lambda: done.append("offline"))
+    job = Job(id="abcdefghij", kind="import", dataset="", method="")
+    with pytest.raises(UserError, match="no longer here"):
+        importing.bring(Workspace(tmp_path), job, None)
+    assert "offline" in done
+    assert (limits.IMPORT_MEMORY,) in done
+
+
 def _name(monkeypatch, tmp_path):
     from core.store.workspace import check_name
 
@@ -98,10 +137,12 @@ TRIED = {  # limit -> (a low value, what must then be refused)
     "LETTERS": (10, _bring("a.fasta", fasta, "60 letters; at most 10")),
     "NAME": (3, _name),
     "REPORT_BYTES": (1000, _report),
+    "OUTLINES": (1000, _outlines),
+    "LISTED": (2, _listed),
+    "IMPORT_MEMORY": (5 << 20, _import_memory),
     "READER_MEMORY": (None, _preview),
     "PREVIEW_SECONDS": (None, _preview),
 }
-ELSEWHERE = {"OUTLINES": "core/methods"}  # where another test tries it: the code that must use the limit
 
 
 @pytest.mark.parametrize("name", TRIED)
@@ -126,9 +167,7 @@ def test_every_limit_has_words_and_a_test():
     """A new limit needs a line in `limits.WORDS` (or INTERNAL) and one in TRIED above."""
     named = {k for k, v in vars(limits).items() if k.isupper() and isinstance(v, int | float)}
     assert named == set(limits.WORDS) | limits.INTERNAL
-    assert set(limits.WORDS) == set(TRIED) | set(ELSEWHERE)
-    for name, place in ELSEWHERE.items():
-        assert any(f"limits.{name}" in p.read_text() for p in (ROOT / place).rglob("*.py"))
+    assert set(limits.WORDS) == set(TRIED)
 
 
 def test_limits_in_words():

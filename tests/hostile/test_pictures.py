@@ -185,7 +185,7 @@ def test_a_dicomdir_is_refused_and_its_paths_are_not_followed(tmp_path, monkeypa
     index = dicom(index=True)
     for name in ("DICOMDIR", "innocent.dcm"):
         (tmp_path / name).write_bytes(index)
-        with pytest.raises(UserError, match="DICOMDIR .*not followed"):
+        with pytest.raises(UserError, match=r"DICOMDIR .*not followed"):
             read(tmp_path / name)
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "DICOMDIR").write_bytes(index)

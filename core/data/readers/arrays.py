@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -208,7 +207,9 @@ def _load(member: Member) -> dict[str, np.ndarray]:
                 with archive.open(info) as f:
                     raw = unpacked(f, info.compress_size, f"{member.name}: “{key}”", info.file_size)
                 out[key] = _array(raw, f"{member.name}, “{key}”")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except UserError:
+        raise
+    except Exception:  # zipfile, zlib and struct each have errors of their own for damaged bytes
         raise UserError(f"{member.name} is not a whole npz file; it may have been cut off.") from None
     return out
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 
 import pandas as pd
 
@@ -63,8 +64,8 @@ def sequences(member: Member) -> list[tuple[str, str]]:
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
                 data = unpacked(f, len(data), member.name)
-        except (OSError, EOFError) as e:
-            raise UserError(f"{member.name} cannot be unpacked ({e}); it may be cut off.") from None
+        except (OSError, EOFError, zlib.error) as e:
+            raise UserError(f"{member.name} cannot be unpacked ({e}); it may be cut off or damaged.") from None
     try:
         words = data.decode("ascii")
     except UnicodeDecodeError:

@@ -21,6 +21,7 @@ from core import limits
 from core.errors import UserError
 
 HEAD = 1024  # bytes of a file looked at before the rest is read
+PIECE = 4 << 20  # bytes unpacked at a time
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,11 @@ def _wanted(parts: tuple[str, ...]) -> bool:
 def _reader(path: Path) -> Callable[[int], bytes]:
     def read(most: int) -> bytes:
         try:
-            if most > HEAD and path.stat().st_size > limits.FILE_BYTES:
+            size = path.stat().st_size
+            if most > HEAD and size > limits.FILE_BYTES:
                 raise too_large(_text(path.name))
             with open(path, "rb") as f:
-                return f.read(most)
+                return f.read(min(most, size + 1))  # Python takes as much memory as is asked for, before it reads
         except OSError as e:
             raise UserError(f"{_text(path.name)} cannot be read from disk ({e.strerror}).") from None
 
@@ -219,10 +221,15 @@ def unpacked(
     if size is not None and size > allowed:
         raise too_tight
     most = limits.FILE_BYTES if most is None else most
-    data = head + f.read(max(0, min(allowed, most) + 1 - len(head)))
-    if len(data) > allowed:
+    left = min(allowed, most) + 1 - len(head)
+    data = io.BytesIO(head)
+    data.seek(0, io.SEEK_END)
+    while left > 0 and (piece := f.read(min(left, PIECE))):
+        data.write(piece)
+        left -= len(piece)
+    if data.tell() > allowed:
         raise too_tight
-    return data
+    return data.getvalue()
 
 
 def declared(head: bytes) -> int | None:
