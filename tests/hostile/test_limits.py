@@ -9,7 +9,7 @@ import pytest
 from core import limits
 from core.data.readers import read
 from core.errors import UserError
-from tests.hostile._make import ROOT, fasta, nifti, npz, png, rng, zipped
+from tests.hostile._make import fasta, nifti, npz, png, rng, zipped
 
 PICTURES = {f"{i}.png": png(i) for i in range(4)}
 
