@@ -69,9 +69,7 @@ def curves(jobs: list[Job], key: str) -> None:
 
 def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int = 0, start: bool = True) -> Job | None:
     """The job that makes (or made) this map, explanation or measurement of the open run; submitted when `start`."""
-    from core.engine import key_of
-
-    key = key_of(kind, context.job.id, spec, seed)
+    key = queue.derived_key(context.ws, context.job, kind, spec, seed)
     found = [j for j in context.ws.catalogue.jobs(key=key) if j.status in ("done", "queued", "running", "failed")]
     if found and found[-1].status != "failed":
         return found[-1]

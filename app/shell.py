@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import state, text
 from core.registry import method_class
+from core.store import review
 from core.store.catalogue import Job
 
 PAGES = Path(__file__).parent.parent / "pages"
@@ -114,7 +115,19 @@ def need_run(what: str) -> state.Context:
         st.markdown(f"Here you will see {what}. First " + ("train a method on your data." if data else "bring some data."))
         st.page_link(page("train" if data else "data"), label="Train a method" if data else "Add data", icon=":material/arrow_forward:")
         st.stop()
+    if not len(context.data):
+        none_left()
+    many = review.since(context.ws, context.job.id)
+    if many:
+        st.caption(f":orange[:material/visibility: {review.since_words(many)}]")
     return context
+
+
+def none_left() -> None:
+    """The sentence and the way on where every case is excluded or held back; ends the page."""
+    st.markdown("Every case of this data is excluded or held back, so there is nothing to show. The Data page says why, and brings cases back.")
+    st.page_link(page("data"), label="Look over the data", icon=":material/arrow_forward:")
+    st.stop()
 
 
 def head(title: str, sentence: str) -> None:

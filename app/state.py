@@ -15,6 +15,7 @@ from core import windows
 from core.columns import Column, columns
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.store import review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
 
@@ -61,8 +62,14 @@ def workspace() -> Workspace:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _dataset(home: str, id: str) -> Dataset:
-    return workspace().dataset(id)
+def _dataset(home: str, id: str, decided: str, whole: bool) -> Dataset:
+    return workspace().dataset(id, whole)
+
+
+@st.cache_resource(show_spinner=False)
+def _decided(home: str) -> dict[str, str]:
+    """What this process has last seen decided about each dataset."""
+    return {}
 
 
 # -- what is open -----------------------------------------------------------------------------------------------------------------------
@@ -75,6 +82,7 @@ def adopt_url() -> None:
         st.session_state["before"] = []
         st.session_state["window"], st.session_state["side"] = windows.parse(st.query_params.get("window")), st.query_params.get("side", "")
     _repair()
+    _heed_decisions()
 
 
 def _repair() -> None:
@@ -90,6 +98,32 @@ def _repair() -> None:
     if st.session_state.get("run") not in runs:
         done = [j.id for j in ws.runs(st.session_state["dataset"]) if j.status == "done"] if names else []
         st.session_state["run"] = done[0] if done else None
+
+
+def _heed_decisions() -> None:
+    """Let go of everything computed with cases that are excluded by now, here or on the command line: caches, and the selection."""
+    ws = workspace()
+    name = st.session_state["dataset"]
+    if name is None:
+        return
+    folder = ws.dataset_folder(name)
+    now = review.stamp(folder)
+    seen = _decided(str(ws.home))
+    if seen.get(folder.name, now) != now:
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        seen = _decided(str(ws.home))
+    seen[folder.name] = now
+    if st.session_state.get("decided") != (folder.name, now):
+        st.session_state["decided"] = (folder.name, now)
+        out = ws.hidden(name)
+        st.session_state["selection"] = _without(selection(), out)
+        st.session_state["before"] = [_without(s, out) for s in st.session_state.get("before", [])]
+
+
+def _without(chosen: Selection, out: np.ndarray) -> Selection:
+    primary = None if chosen.primary is not None and np.isin(chosen.primary, out) else chosen.primary
+    return Selection(chosen.rows[~np.isin(chosen.rows, out)], primary, chosen.source)
 
 
 def mirror_url() -> None:
@@ -135,10 +169,14 @@ def dataset_name() -> str | None:
     return st.session_state.get("dataset")
 
 
-def dataset() -> Dataset | None:
+def dataset(whole: bool = False) -> Dataset | None:
+    """The open dataset as people decided, or with `whole` also its excluded and held-back rows."""
     name = dataset_name()
     ws = workspace()
-    return _dataset(str(ws.home), ws.entry(name)["id"]) if name else None
+    if not name:
+        return None
+    folder = ws.dataset_folder(name)
+    return _dataset(str(ws.home), folder.name, review.stamp(folder), whole)
 
 
 def open_dataset(name: str) -> None:

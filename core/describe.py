@@ -42,7 +42,7 @@ def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
             metrics += metric_json(artifact)
         artifacts.append({
             "type": type(artifact).__name__, "name": slug, "n": len(artifact.rows), "summary": artifact.summary(),
-            "path": str(ws.folder(job.id) / "artifacts" / slug),
+            "path": str(ws.artifact_folder(job.id, slug)),
         })  # fmt: skip
     return {
         "run": job.id, "dataset": names.get(job.dataset, job.dataset), "method": job.method, "on": job.on_run or None, "status": job.status, "seed": job.seed,

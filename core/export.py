@@ -55,7 +55,7 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
     for made in [job, *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done")]:
         for slug in ws.slugs(made.id):
             target = folder / (slug if made.id == job.id else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}")
-            shutil.copytree(ws.folder(made.id) / "artifacts" / slug, target)
+            shutil.copytree(ws.artifact_folder(made.id, slug), target)
             artifact = ws.artifact(made.id, slug)
             if isinstance(artifact, Model) and artifact.receipt:
                 write_json(folder / "receipt.json", artifact.receipt)

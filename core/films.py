@@ -6,7 +6,7 @@ outlines nothing, Dice is 0 and every distance the longer side of the frame. Mea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -197,5 +197,5 @@ def mean_and_interval(values: np.ndarray, patients: np.ndarray | None, rng: np.r
 
 
 def whole(data: Dataset) -> Dataset:
-    """All rows: a clip is followed through all its frames, asked for or not."""
-    return replace(data, at=None)
+    """All rows in use: a clip is followed through all its frames, asked for or not."""
+    return data.every

@@ -64,6 +64,7 @@ class Run:
         self._optimiser: Any = None
         self._total = 1
         self._done = 0
+        self._data = ""
         self._loss: Any = None
 
     # -- device and seeds -----------------------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class Run:
         """
         import torch
 
-        n = len(data.rows)
+        n, self._data = len(data.rows), data.hash
         per_epoch = max(1, n // size if drop_last else -(-n // size))
         self._total = per_epoch * epochs
         fits = data.inputs_bytes <= MEMORY_LIMIT
@@ -188,7 +189,7 @@ class Run:
         from core.store.state import nested, save_state
 
         assert self.folder is not None
-        state: dict[str, Any] = {"done": done, "rng": torch.get_rng_state()}
+        state: dict[str, Any] = {"done": done, "data": self._data, "rng": torch.get_rng_state()}
         if self.where.type == "cuda":
             state["rng_cuda"] = torch.cuda.get_rng_state(self.where)
         for name, thing in self._tracked.items():
@@ -211,6 +212,8 @@ class Run:
         for name in ("checkpoint", "checkpoint.old"):
             if (self.folder / name / "plain.json").exists():
                 state = load_state(self.folder / name)
+                if state.get("data", self._data) != self._data:  # cases were excluded since: what it has learned from them must not go on
+                    return 0
                 for key, thing in self._tracked.items():
                     thing.load_state_dict(_unflat(taken(key, state), thing.state_dict()))
                 torch.set_rng_state(state["rng"])

@@ -34,7 +34,7 @@ def look(data: Dataset | Array) -> Look:
     """Lanes that hold 99 % of all cases (at most 400, evenly taken), with rate, start, unit and names from the card; or lanes of one series [C,T]."""
     if isinstance(data, np.ndarray):
         return _lanes(data[None])
-    every = data.of(np.arange(len(data.table)))
+    every = data.every
     some = _lanes(every.inputs(np.unique(np.linspace(0, len(every) - 1, min(400, len(every))).astype(int))))
     card = data.card
     return Look(

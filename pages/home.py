@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import state
+from app import shell, state
 from app.views import _data, _home, _quick, _upload
 
 _quick.follow()
@@ -15,4 +15,6 @@ if data is None:
     st.markdown("**Or start with a sample**")
     _data.samples()
     st.stop()
+if not len(data):
+    shell.none_left()
 _home.show(data)

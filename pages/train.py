@@ -11,6 +11,8 @@ if data is None:
     st.markdown("First bring some data.")
     st.page_link(shell.page("data"), label="Add data", icon=":material/arrow_forward:")
     st.stop()
+if not len(data):
+    shell.none_left()
 left, right = st.columns([1, 2], gap="large")
 with left:
     kind = _train.choose(data)

@@ -25,7 +25,7 @@ def row_of(data: Any, given: str) -> int:
         return int(given)
     found = np.flatnonzero(data.names() == given)
     if len(found) != 1:
-        raise UserError(f"“{data.name}” has no row “{given}” (rows are numbered 0 to {len(data) - 1}).")
+        raise UserError(f"“{data.name}” has no row “{given}” (rows are numbered 0 to {len(data.table) - 1}; excluded ones are not offered).")
     return int(data.rows[found[0]])
 
 
@@ -51,7 +51,7 @@ def map_(
     assert isinstance(made, Map)
     scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}
     found = {"run": job.on_run, "map": job.id, "how": how, "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
-             "path": str(ws.folder(job.id) / "artifacts" / "map")}  # fmt: skip
+             "path": str(ws.artifact_folder(job.id, "map"))}  # fmt: skip
     say(found, made.summary(), json)
 
 
@@ -87,7 +87,7 @@ def explain(
     assert isinstance(made, Attributions)
     residual = None if made.residual is None else float(np.abs(made.residual).max())
     found = {"run": job.id, "explain": done.id, "how": how, "target": wanted, "n": len(made.rows), "rows": made.rows.tolist(), "residual": residual,
-             "path": str(ws.folder(done.id) / "artifacts" / slug)}  # fmt: skip
+             "path": str(ws.artifact_folder(done.id, slug))}  # fmt: skip
     say(found, f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}", json)
 
 

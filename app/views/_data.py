@@ -60,6 +60,8 @@ def _checked(home: str, hash: str, name: str) -> list[dict[str, Any]]:
 
 def overview(data: Dataset) -> None:
     """Pictures or lines, the card, the balance, the check, and removing it."""
+    if not len(data):
+        st.markdown("Every case of this data is excluded or held back. Below is what was decided; take a decision back to use its cases again.")
     left, right = st.columns([3, 2], gap="large")
     with left:
         _look(data)
@@ -83,6 +85,8 @@ def overview(data: Dataset) -> None:
 
 
 def _look(data: Dataset) -> None:
+    if not len(data):
+        return
     if pictures.drawable(data):
         pages = -(-len(data) // 60)
         at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0

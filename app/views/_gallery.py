@@ -66,7 +66,7 @@ def inspector(context: Context) -> None:
     """The case under the eye: picture, facts, unusualness as rank and value, nearest real cases, and what to do with it."""
     row = state.selection().primary
     data = context.data
-    if row is None or row >= len(data.table):
+    if row is None or not (data.rows == row).any():
         st.caption("Click a case to look at it closely.")
         return
     name = data.of(np.array([row])).names()[0]

@@ -41,6 +41,12 @@ def present(pins: list[story.Pin]) -> None:
     if told and pin.notes:
         st.markdown(text.label(pin.notes, 2000))
     st.caption(text.label(pin.stamp, 300))
+    _outdated(pin)
+
+
+def _outdated(pin: story.Pin) -> None:
+    if story.outdated(state.workspace(), pin):
+        st.caption(f":orange[:material/visibility: {story.OUTDATED}]")
 
 
 def edit(pins: list[story.Pin]) -> None:
@@ -56,6 +62,7 @@ def edit(pins: list[story.Pin]) -> None:
                 if caption != pin.caption or notes != pin.notes:
                     story.change(ws, pin.id, caption, notes)
                 st.caption(text.label(pin.stamp, 300))
+                _outdated(pin)
             right.button("Up", key=f"up-{pin.id}", on_click=story.move, args=(ws, pin.id, -1), disabled=i == 0, width="stretch", icon=":material/arrow_upward:")
             right.button("Down", key=f"down-{pin.id}", on_click=story.move, args=(ws, pin.id, 1), disabled=i == len(pins) - 1, width="stretch", icon=":material/arrow_downward:")
             right.button("Remove", key=f"remove-{pin.id}", on_click=_remove, args=(pin.id,), width="stretch", icon=":material/delete:")
@@ -84,7 +91,7 @@ def downloads(pins: list[story.Pin]) -> None:
     job = state.run()
     if job is None or job.status != "done":
         return
-    key = f"report-{job.id}"
+    key = f"report-{job.id}-{state.workspace().data_hash(job.dataset)}"
     if key in st.session_state:
         right.download_button("Report of the open run", st.session_state[key], f"lightbox-report-{job.id[:6]}.html", "text/html", icon=":material/download:", width="stretch")
     elif right.button("Prepare the report of the open run", width="stretch", icon=":material/description:"):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from core.store.files import write_array, write_json
+from core.store.files import write_array, write_json, write_rows
 
 Array = np.ndarray
 
@@ -49,6 +49,7 @@ class Artifact:
     folded: str = ""
 
     per_row: ClassVar[tuple[str, ...]] = ()  # array fields whose first axis is `rows`
+    lists: ClassVar[tuple[str, ...]] = ()  # list fields with one entry a row
 
     def __post_init__(self) -> None:
         self.rows = np.asarray(self.rows, dtype=np.int64)
@@ -81,14 +82,24 @@ class Artifact:
         """One plain line for lists."""
         return f"{type(self).__name__} of {len(self.rows)} rows"
 
-    def save(self, folder: Path) -> None:
-        """Write arrays as `<field>.npy` and the rest to `artifact.json` in `folder` (made if needed)."""
+    @classmethod
+    def aligned(cls) -> bool:
+        """Whether it holds something about every single row; Metrics, models and the like do not, and their `rows` only tell what they are of."""
+        return bool(cls.per_row or cls.lists)
+
+    def save(self, folder: Path, without: Array | None = None) -> None:
+        """Write arrays as `<field>.npy` and the rest to `artifact.json` in `folder` (made if needed); `without` these row ids, if given."""
         folder.mkdir(parents=True, exist_ok=True)
         plain: dict[str, Any] = {"type": type(self).__name__}
+        thin = without is not None and self.aligned()
+        keep = np.flatnonzero(~np.isin(self.rows, without)) if thin else np.zeros(0, np.int64)  # type: ignore[arg-type]
         for f in fields(self):
             value = getattr(self, f.name)
+            mine = thin and f.name in ("rows", *self.per_row, *self.lists)
             if isinstance(value, np.ndarray):
-                write_array(folder / f"{f.name}.npy", value)
+                write_rows(folder / f"{f.name}.npy", value, keep) if mine else write_array(folder / f"{f.name}.npy", value)
+            elif mine and value is not None:
+                plain[f.name] = [value[i] for i in keep]
             else:
                 plain[f.name] = asdict(value) if f.name == "made_by" else value
         write_json(folder / "artifact.json", plain)
@@ -114,6 +125,8 @@ class Artifact:
 
     def at(self, rows: Array) -> Array:
         """Positions of row ids `rows` in this artifact (int64); ids it does not hold are left out."""
+        if not len(self.rows):
+            return np.zeros(0, np.int64)
         order = np.argsort(self.rows, kind="stable")
         found = np.searchsorted(self.rows, rows, sorter=order)
         found = np.clip(found, 0, len(self.rows) - 1)

@@ -79,6 +79,8 @@ class Rationales(Artifact):
     items: list[list[dict[str, Any]]]
     kind: Literal["spans", "concepts", "text"] = "concepts"
 
+    lists = ("items",)
+
     def validate(self) -> None:
         super().validate()
         if len(self.items) != len(self.rows):

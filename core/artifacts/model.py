@@ -34,12 +34,12 @@ class Model(Artifact):
         if unknown:
             raise ValueError(f"unknown abilities {sorted(unknown)}")
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, without: np.ndarray | None = None) -> None:
         from core.store.state import save_state
 
         state, self.state = self.state, {}
         try:
-            super().save(folder)
+            super().save(folder, without)
         finally:
             self.state = state
         save_state(folder / "state", state)

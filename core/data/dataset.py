@@ -48,6 +48,7 @@ class Dataset:
     card: dict[str, Any] = field(default_factory=dict)  # source, licence, notes, synthetic, spacing, ... plain json values
     at: np.ndarray | None = None
     hash: str = ""
+    kept: np.ndarray | None = None  # ids of all rows in use: neither excluded nor held back (see `core.store.review`); None = every row
 
     # -- rows and columns -----------------------------------------------------------------------------------------------------------
     @cached_property
@@ -133,6 +134,11 @@ class Dataset:
     def of(self, rows: np.ndarray) -> Dataset:
         """The view of these row ids, in the order given."""
         return replace(self, table=self.__dict__["table"], at=np.asarray(rows, dtype=np.int64))
+
+    @property
+    def every(self) -> Dataset:
+        """The view of all rows in use, whatever part of them this view is."""
+        return replace(self, at=self.kept)
 
     def part(self, split: str) -> Dataset:
         """The rows of one split."""

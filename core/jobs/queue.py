@@ -94,11 +94,17 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
     base = _finished(ws, run, "looked at")
     _check_seed(seed)
-    key = key_of(kind, base.id, spec, seed)
+    key = derived_key(ws, base, kind, spec, seed)
     for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
         ensure_supervisor(ws)
         return job
     return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
+
+
+def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
+    """What tells one map, explanation or measurement of a run from another. Figures are measured anew once cases are excluded; a map keeps its places."""
+    out = ws.hidden(base.dataset).tolist() if kind == "measure" else []
+    return key_of(kind, base.id, spec, seed, *([out] if out else []))
 
 
 def _finished(ws: Workspace, run: str, use: str) -> Job:

@@ -44,6 +44,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
         raise UserError(f"The method “{job.method}” is not installed here.")
     data, folder = ws.dataset(job.dataset), ws.folder(job.id)
     named = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("only", "chosen") if name in job.spec}
+    named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}  # some may have been excluded while the job waited
     if "only" in named:
         data = data.of(named["only"])
     run = Run(
@@ -83,6 +84,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     data = ws.dataset(job.dataset)
     model = find(ws, job.on_run, Model)
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
+    rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
     made = attribute(
         model.open(str(run.where)), data, rows, job.spec["how"], job.spec["target"], report=_fraction(tell), stop=tell.stop,

@@ -21,7 +21,7 @@ from core.explain import traversal
 from core.jobs.tasks import find
 from core.registry import measures, method_class
 from core.report import figures, story
-from core.store import notes
+from core.store import notes, review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
 from core.truth import abnormal
@@ -45,7 +45,7 @@ def story_html(ws: Workspace) -> str:
     pins = story.pins(ws)
     if not pins:
         raise UserError("Nothing is pinned yet; press “Pin this view” under a picture.")
-    slides = [{"caption": p.caption, "notes": p.notes, "stamp": p.stamp, "picture": data_url(story.picture_path(ws, p.id).read_bytes())} for p in pins]
+    slides = [{"caption": p.caption, "notes": p.notes, "stamp": p.stamp, "warning": story.OUTDATED if story.outdated(ws, p) else "", "picture": data_url(story.picture_path(ws, p.id).read_bytes())} for p in pins]
     return _checked(_templates().get_template("story.html.j2").render(slides=slides, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"))
 
 
@@ -73,17 +73,20 @@ def _checked(page: str) -> str:
 def _run(ws: Workspace, job: Job) -> dict[str, Any]:
     """What the template shows of one run."""
     data, given = ws.dataset(job.dataset), {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None}
+    if not len(data):
+        raise UserError(f"Every case of “{data.name}” is excluded or held back; there is nothing to report.")
     kind, about = method_class(job.method), card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
     model = next((a for a in given.values() if isinstance(a, Model)), None)
+    gone = review.since(ws, job.id)
     parts = {s: int((data.splits == s).sum()) for s in ("train", "val", "test") if (data.splits == s).any()}
     return {
         "id": job.id, "title": kind.title if kind else job.method, "method": job.method, "data": data.name, "n": len(data), "card": data.card, "modality": data.modality,
         "classes": {c: int((data.labels == i).sum()) for i, c in enumerate(data.classes)} if len(data.classes) <= 30 else {}, "parts": parts,
         "patients": None if data.groups is None else len({g for g in data.groups if g is not None}),
         "sites": None if data.domains is None else sorted({str(d) for d in data.domains if d is not None}), "about": about.sections if about else {},
-        "reference": about.reference if about else "", "summary": _summary(data, given, metrics), "metrics": [_row(m) for m in metrics],
+        "reference": about.reference if about else "", "summary": _summary(data, given, metrics) + ([review.since_words(gone)] if gone else []), "metrics": [_row(m) for m in metrics],
         "can": model.abilities if model else [], "figures": list(_figures(ws, job, data, given)), "evidence": evidence.load(job.method), "made_by": first.made_by,
         "params": job.params, "commands": _commands(ws, job), "threshold": notes.threshold(ws, job.id),
     }  # fmt: skip

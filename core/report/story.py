@@ -35,6 +35,15 @@ def pins(ws: Workspace) -> list[Pin]:
     return [Pin(**p) for p in json.loads(path.read_text())] if path.exists() else []
 
 
+def outdated(ws: Workspace, pin: Pin) -> bool:
+    """Whether other cases were in use when the view was frozen: its picture may show cases that are excluded by now."""
+    name = next((e["name"] for e in ws.catalogue.datasets() if e["name"] == pin.facts.get("data")), None)
+    return name is not None and "data hash" in pin.facts and not ws.data_hash(name).startswith(pin.facts["data hash"])
+
+
+OUTDATED = "Pinned before cases were excluded or brought back: the picture may show excluded cases. Pin the view again."
+
+
 def _write(ws: Workspace, story: list[Pin]) -> None:
     write_json(ws.home / "stories" / "story.json", [asdict(p) for p in story])
 

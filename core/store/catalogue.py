@@ -92,6 +92,10 @@ class Catalogue:
         with self.engine.connect() as c:
             return [dict(r._mapping) for r in c.execute(select(_datasets).order_by(_datasets.c.created))]
 
+    def set_dataset(self, id: str, **values: Any) -> None:
+        with self.engine.begin() as c:
+            c.execute(update(_datasets).where(_datasets.c.id == id).values(**values))
+
     def remove_dataset(self, id: str) -> None:
         with self.engine.begin() as c:
             c.execute(sql_delete(_datasets).where(_datasets.c.id == id))

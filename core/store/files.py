@@ -38,6 +38,19 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_with(path, lambda f: np.save(f, np.asarray(array), allow_pickle=False))
 
 
+def write_rows(path: Path, array: np.ndarray, keep: np.ndarray, chunk: int = 32 << 20) -> None:
+    """Save the entries `keep` (positions, int64) of `array` along its first axis as `.npy`, reading about `chunk` bytes of it at a time."""
+    shape = (len(keep), *array.shape[1:])
+    per = max(1, chunk // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:]))))
+
+    def fill(f: BinaryIO) -> None:
+        np.lib.format.write_array_header_2_0(f, {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": shape})
+        for i in range(0, len(keep), per):
+            f.write(np.ascontiguousarray(array[keep[i : i + per]]).tobytes())
+
+    write_with(path, fill)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()

@@ -19,21 +19,22 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def groups(ws: Workspace, dataset: str) -> dict[str, np.ndarray]:
-    """Saved groups of a dataset: name -> int64 row ids, in the order they were made."""
-    path = ws.home / "datasets" / ws.entry(dataset)["id"] / "groups.json"
-    return {name: np.asarray(g["rows"], dtype=np.int64) for name, g in _read(path).items()}
+    """Saved groups of a dataset: name -> int64 row ids without those excluded since, in the order they were made."""
+    out = ws.hidden(dataset)
+    found = {name: np.asarray(g["rows"], dtype=np.int64) for name, g in _read(ws.dataset_folder(dataset) / "groups.json").items()}
+    return {name: rows[~np.isin(rows, out)] for name, rows in found.items()}
 
 
 def save_group(ws: Workspace, dataset: str, name: str, rows: np.ndarray) -> None:
     """Keep `rows` under `name`, replacing a group of that name. UserError for an empty group or an unusable name."""
     if not len(rows):
         raise UserError("Nothing is selected; select some cases first.")
-    path = ws.home / "datasets" / ws.entry(dataset)["id"] / "groups.json"
+    path = ws.dataset_folder(dataset) / "groups.json"
     write_json(path, _read(path) | {check_name(name): {"rows": np.asarray(rows).tolist(), "made": time.time()}})
 
 
 def remove_group(ws: Workspace, dataset: str, name: str) -> None:
-    path = ws.home / "datasets" / ws.entry(dataset)["id"] / "groups.json"
+    path = ws.dataset_folder(dataset) / "groups.json"
     write_json(path, {k: v for k, v in _read(path).items() if k != name})
 
 
@@ -41,6 +42,8 @@ def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
     """int64 row ids of the saved group called `words`, or of the rows where COLUMN=VALUE. UserError when there are none."""
     saved = groups(ws, dataset)
     if words in saved:
+        if not len(saved[words]):
+            raise UserError(f"Every case of the group “{words}” is excluded.")
         return np.sort(saved[words])
     column, equals, value = words.partition("=")
     data = ws.dataset(dataset)

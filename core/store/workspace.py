@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core import limits
 from core.artifacts import TYPES, Artifact
 from core.errors import UserError
@@ -37,6 +39,8 @@ class Workspace:
                 (self.home / folder).mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
+        self._hidden: dict[tuple[str, str], np.ndarray] = {}
+        self._dataset_of: dict[str, str] = {}
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -77,6 +81,7 @@ class Workspace:
             shutil.rmtree(tmp, ignore_errors=True)
             raise
         self.catalogue.add_dataset(id=id, name=name, hash=stored.hash, modality=data.modality, n=len(data), sample=int(sample))
+        self.recount(name)
         return self.dataset(name)
 
     def free(self, name: str) -> str:
@@ -95,10 +100,39 @@ class Workspace:
         known = ", ".join(e["name"] for e in entries) or "none yet"
         raise UserError(f"There is no dataset called “{name}” (there are: {known}).")
 
-    def dataset(self, name: str) -> Dataset:
-        from core.data.dataset import Dataset
+    def dataset_folder(self, name: str) -> Path:
+        return self.home / "datasets" / self.entry(name)["id"]
 
-        return Dataset.load(self.home / "datasets" / self.entry(name)["id"])
+    def dataset(self, name: str, whole: bool = False) -> Dataset:
+        """The dataset as people decided (see `core.store.review`): without excluded and held-back rows, unless `whole`; row ids stay."""
+        from core.data.dataset import Dataset
+        from core.store import review
+
+        folder = self.dataset_folder(name)
+        return review.applied(Dataset.load(folder), review.load(folder), whole)
+
+    def hidden(self, name: str) -> np.ndarray:
+        """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for each state of the decisions."""
+        from core.store import review
+
+        folder = self.dataset_folder(name)
+        key = (folder.name, review.stamp(folder))
+        if key not in self._hidden:
+            self._hidden[key] = np.flatnonzero(review.hidden(review.reasons_held(folder), review.load(folder)))
+        return self._hidden[key]
+
+    def data_hash(self, name: str) -> str:
+        """The hash of `dataset(name)`, without opening it."""
+        from core.store import review
+
+        folder = self.dataset_folder(name)
+        return review.view_hash(json.loads((folder / "dataset.json").read_text())["hash"], review.load(folder), self.hidden(name))
+
+    def recount(self, name: str) -> None:
+        """Let the catalogue count the rows that are in use."""
+        from core.store import review
+
+        self.catalogue.set_dataset(self.entry(name)["id"], n=review.stored(self.dataset_folder(name)) - len(self.hidden(name)))
 
     def remove_dataset(self, name: str) -> None:
         """Remove a dataset with all its runs. UserError while one of them is at work."""
@@ -141,11 +175,31 @@ class Workspace:
         return sorted(p.name for p in folder.iterdir() if (p / "artifact.json").exists()) if folder.exists() else []
 
     def artifact(self, run: str, slug: str) -> Artifact:
-        """One artifact, its arrays memory-mapped. UserError when the run has none of that name."""
+        """One artifact, its arrays memory-mapped, without rows that are excluded by now. UserError when the run has none of that name."""
+        folder = self.artifact_folder(run, slug)
+        return _kind(folder).load(folder)
+
+    def artifact_folder(self, run: str, slug: str) -> Path:
+        """Where an artifact lies. One that speaks of rows excluded since is written anew without them, to the cache, once for each set of such rows."""
         if slug not in self.slugs(run):
             raise UserError(f"Run {run} has no “{slug}” (it has: {', '.join(self.slugs(run)) or 'nothing yet'}).")
         folder = self.folder(run) / "artifacts" / slug
-        return TYPES[json.loads((folder / "artifact.json").read_text())["type"]].load(folder)
+        if not (kind := _kind(folder)).aligned():
+            return folder
+        if run not in self._dataset_of:
+            self._dataset_of[run] = self.job(run).dataset
+        out = self.hidden(self._dataset_of[run])
+        if not len(out) or not np.isin(out, np.load(folder / "rows.npy", mmap_mode="r", allow_pickle=False)).any():
+            return folder
+        thin = self.home / "cache" / "reviewed" / run / f"{slug}-{hashlib.sha256(out.tobytes()).hexdigest()[:16]}"
+        if not thin.exists():
+            tmp = thin.with_name(f"{thin.name}-{uuid.uuid4().hex[:6]}.tmp")
+            kind.load(folder).save(tmp, out)
+            try:
+                tmp.rename(thin)
+            except OSError:  # another process was quicker
+                shutil.rmtree(tmp, ignore_errors=True)
+        return thin
 
     def artifacts(self, run: str) -> dict[str, Artifact]:
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
@@ -160,6 +214,7 @@ class Workspace:
                 self.remove_run(made.id)
         self.catalogue.remove_job(job.id)
         shutil.rmtree(self.folder(job.id), ignore_errors=True)
+        shutil.rmtree(self.home / "cache" / "reviewed" / job.id, ignore_errors=True)
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
         """The points of a run's curves, in order: {"step", "total", "seconds", and what the method reported}."""
@@ -170,6 +225,10 @@ class Workspace:
                     yield json.loads(line)
                 except ValueError:  # the line being written just now
                     return
+
+
+def _kind(folder: Path) -> type[Artifact]:
+    return TYPES[json.loads((folder / "artifact.json").read_text())["type"]]
 
 
 def check_name(name: str) -> str:
