@@ -111,7 +111,9 @@ def rate_of(frame: pd.DataFrame) -> float | None:
     rounded = 3 * last <= middle and step.max() - step.min() <= 1.001 * last
     if np.abs(step - middle).max() > EVEN * middle and not rounded:
         return None
-    return float((len(values) - 1) / ((values[-1] - values[0]) * scale))
+    rate, sure = (len(values) - 1) / ((values[-1] - values[0]) * scale), 2 * max(last, 1e-9 * middle) / (values[-1] - values[0])
+    near = (float(f"{rate:.{digits}g}") for digits in range(1, 9))
+    return next((r for r in near if abs(r - rate) <= sure * rate), float(rate))  # the roundest that the times allow
 
 
 def _recording(member: Member, rules: list[str]) -> Recording:
