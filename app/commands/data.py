@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,13 +43,15 @@ def add(
     domain: Annotated[str | None, typer.Option(help="The column that names the hospital or scanner.")] = None,
     text: Annotated[str | None, typer.Option(help="The column that holds text.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
+    as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
     json: AsJson = False,
 ) -> None:
     """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and leaves nothing."""
     from core.jobs import queue
 
     ws = workspace()
-    job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute()})
+    job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute(),
+                                    "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
     except KeyboardInterrupt:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Standardise:
-    """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values becoming the mean (0); images, volumes and series pass unchanged.
+    """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values becoming the mean (0); images, volumes and series pass unchanged, but for
+    series whose channels have different units: each channel is then standardised, or the one with the largest numbers would be all that counts.
 
     Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean).
     """
@@ -27,6 +28,10 @@ class Standardise:
         clustering, where a z-score would make their noise as loud as the rest."""
         import torch
 
+        if train.modality == "series" and len(set(train.card.get("units") or [])) > 1:
+            x = train.inputs()
+            sd = x.std((0, 2), dtype=np.float64)[:, None]
+            return cls(torch.from_numpy(x.mean((0, 2), dtype=np.float64)[:, None].astype("f4")), torch.from_numpy(np.where(sd < 1e-12, 1.0, sd).astype("f4")), train.shape)
         if train.modality != "table":
             return cls(torch.zeros(1), torch.ones(1), train.shape)
         x = train.inputs().astype(np.float64)

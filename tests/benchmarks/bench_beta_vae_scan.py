@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.readers.series import in_time
+from core.data.readers.recordings import in_time
 from core.data.samples import make
 from core.evidence import shared, store
 from core.measure import bootstrap

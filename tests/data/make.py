@@ -16,7 +16,8 @@ def edf(
     """An EDF file (`bdf`: BDF) of signals [C,n] at `rate` Hz in records of `seconds`, its header full of made-up canaries (`patient` replaces that field).
 
     `marks` (start, length, text) or `begins` (when each record begins: an interrupted recording) add an annotation signal. `fields` are bytes
-    that replace a field of the header whatever it should be: version, patient, recording, date, time, size, reserved, records, seconds, signals, samples.
+    that replace a field of the header whatever it should be: version, patient, recording, date, time, size, reserved, records, duration, count (of
+    signals), samples (a record, of the first signal).
     """
     per, width = round(rate * seconds), 3 if bdf else 2
     count = signals.shape[1] // per
@@ -35,7 +36,7 @@ def edf(
     what = f"Startdate 17-MAR-1994 {CANARIES['recording']} {CANARIES['technician']} Machine7"
     head = {"version": b"\xffBIOSEMI" if bdf else b"0", "patient": who.encode(), "recording": what.encode(), "date": CANARIES["date"].encode(), "time": CANARIES["time"].encode(),
             "size": str(256 * (n + 1)).encode(), "reserved": f"{kind}+{'C' if begins is None else 'D'}".encode() if plus else b"", "records": str(count).encode(),
-            "seconds": f"{seconds:g}".encode(), "signals": str(n).encode()}  # fmt: skip
+            "duration": f"{seconds:g}".encode(), "count": str(n).encode()}  # fmt: skip
     widths = (8, 80, 80, 8, 8, 8, 44, 8, 8, 4)
     out = b"".join((fields.get(k) if fields.get(k) is not None else v)[:w].ljust(w) for (k, v), w in zip(head.items(), widths))  # type: ignore[index]
     names = [*(labels or [f"EEG C{i + 1}" for i in range(len(signals))]), *([f"{kind} Annotations"] * plus)]

@@ -17,7 +17,8 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, series, strangers, tables
+from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, strangers, tables, timed
+from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
 from core.errors import UserError
@@ -44,13 +45,13 @@ SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|cha
 def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
     text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
-    source: str | None = None, report: Callable[[int, int], None] | None = None,
+    source: str | None = None, series: str = "auto", report: Callable[[int, int], None] | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
     text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
-    workspace, for new patient ids. source: what the card calls the place it came from (the path's name by default). report: hears how many files of how many are read.
+    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. source: what the card calls the place it came from (the path's name by default). report: hears how many files of how many are read.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -63,7 +64,7 @@ def read(
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
     asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), **more)
-    reader, used, aside = _chosen(members, path)
+    reader, used, aside = _chosen(members, path, asked, series)
     if masks is not None and reader is tables.read:
         raise UserError("Masks are for pictures and scans; a table has none.")
     if text not in (None, "none") and reader is not tables.read:
@@ -105,14 +106,14 @@ def read(
 
 
 def _chosen(
-    members: list[Member], path: Path
+    members: list[Member], path: Path, asked: Asked, series: str
 ) -> tuple[Callable[[list[Member], Asked], Dataset], list[Member], list[str]]:
     """The reader for what the members are, by their first bytes; the members it takes; the names of those left aside.
 
     Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError names other strangers.
     """
-    if any(series.is_header(m) for m in members):  # its signal and mark files have no mark of their own
-        return series.read, members, []
+    if any(wfdb.is_header(m) for m in members):  # its signal and mark files have no mark of their own
+        return wfdb.read, members, []
     kinds = {m.name: kind(m) for m in members}
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
@@ -147,6 +148,10 @@ def _chosen(
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{path.name} holds {len(used)} {main} files; bring one of them.")
     reader = partial(scans.read, drawn=drawn) if drawn else READERS[main]
+    if series == "yes" and main not in ("table", "edf"):
+        raise UserError(f"{path.name} holds {WORDS[main]}, which are no table to read as series.")
+    if main == "table" and (series == "yes" or (series == "auto" and timed.found_in(used, asked))):
+        reader = timed.read
     return (partial(_with_sheets, reader, sheets) if sheets else reader), used, [m.name for m in aside]
 
 
@@ -251,13 +256,13 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
 def preview(path: Path) -> dict[str, Any]:
     """Quick look at tables, and at sequences with the tables beside them, before import; {} for anything else.
 
-    columns, head (5 lines), and for tables types (column: "numbers", "words (5 different)", "dates", "text" …), looked (rows these are by), whole
-    (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
+    columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
+    looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     """
     members = collect(Path(path))
-    reader, used, _ = _chosen(members, Path(path)) if members else (None, [], [])
-    if reader is tables.read:
-        return tables.glance(used)
+    reader, used, _ = _chosen(members, Path(path), Asked(), "auto") if members else (None, [], [])
+    if reader in (tables.read, timed.read):
+        return tables.glance(used) | ({"series": True} if reader is timed.read else {})
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
         return {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}

@@ -43,8 +43,6 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         asked.report(i + 1, 2 * len(members))
     found, hidden = _unnamed(found)
     rules = ["name, patient and recording number, birth date, start date and time in the headers are not kept"]
-    if any(r.patient for r, _ in found):
-        rules.append("“patient” is a new number made from the headers' patient field with this workspace's secret")
     if hidden:
         rules.append(f"{hidden} file name{'s' * (hidden > 1)} replaced, since the header's words for the patient or the recording stand in {'them' if hidden > 1 else 'it'}")
     if notes := sum(n for _, n in found):

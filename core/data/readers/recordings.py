@@ -30,6 +30,7 @@ WANTED = 20  # windows from which a window is not shortened to have more
 SHORT = 30.0  # seconds up to which recordings of one length are one case each
 SEVERAL = 5  # recordings from which that is so
 ENOUGH = 3  # recordings from which whole recordings go to one part
+BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a straight line
 SLOW = 0.25  # channels slower than this share of the usual rate are left out
 VOLTS = {"v": 1e6, "mv": 1e3, "uv": 1.0, "nv": 1e-3}  # in µV
 
@@ -138,7 +139,8 @@ def windows(found: list[Recording], asked: Asked, rules: list[str], left: Sequen
     table, roles, words = _marked(table, found, plan)
     rules = [*rules, *_rules(plan, found), *words]
     if lost:
-        rules.append(f"{lost} window{'s' * (lost > 1)} left out that hold{'s' * (lost == 1)} missing samples")
+        bridge = f" for longer than {BRIDGED:g} s (shorter gaps are bridged by a straight line)" if plan.known else ""
+        rules.append(f"{lost} window{'s' * (lost > 1)} left out in which samples are missing{bridge}")
     return _parted(table, samples, roles, plan, asked, rules, [*left, *odd])
 
 
@@ -217,7 +219,7 @@ def _plan(found: list[Recording], names: tuple[str, ...]) -> tuple[Plan, list[st
             seconds = s
     rate = usual if not known else min(usual, LONGEST / seconds, TOP_RATE if seconds >= SECONDS and not whole else np.inf)
     units = tuple(of[0][_key(n)].unit for n in names)
-    plan = Plan(names, units, rate, max(1, int(np.floor(seconds * rate + 1e-6))), known, whole)
+    plan = Plan(names, units, rate, max(1, int(np.floor(seconds * rate + 1e-3))), known, whole)
     return plan, [f"channel {n} (much slower than the others)" for n in slow]
 
 
@@ -258,7 +260,7 @@ def _cut(r: Recording, plan: Plan) -> tuple[Array, Array, int]:
 
 def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
     """One channel's stretch as windows float32 [n,T]."""
-    again = _resampled(values, rate, plan.rate) if plan.known else values
+    again = _resampled(bridged(values, round(BRIDGED * rate)), rate, plan.rate) if plan.known else values
     if plan.whole:  # rounding may have cost the last sample
         again = np.pad(again, (0, max(0, plan.many - len(again))), "edge")[: plan.many]
     n = len(again) // plan.many
@@ -266,6 +268,19 @@ def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
     if _volts(want) is not None and n:
         x = x - np.median(x, axis=1, keepdims=True)
     return x.astype(np.float32)
+
+
+def bridged(values: Array, most: int) -> Array:
+    """`values` with gaps of at most `most` missing samples (at least 1) bridged by a straight line; longer ones, and those at the ends, stay missing."""
+    missing = ~np.isfinite(values)
+    if not missing.any() or missing.all():
+        return values
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]])))
+    out = values.copy()
+    for a, b in edges.reshape(-1, 2):
+        if b - a <= max(1, most) and a > 0 and b < len(values):
+            out[a:b] = np.interp(np.arange(a, b), [a - 1, b], values[[a - 1, b]])
+    return out
 
 
 def _resampled(values: Array, rate: float, want: float) -> Array:
@@ -327,10 +342,12 @@ def _parted(table: pd.DataFrame, samples: Array, roles: dict[str, str], plan: Pl
 
     card: dict[str, Any] = {"rate_hz": plan.rate if plan.known else 0, "channels": list(plan.names), "units": list(plan.units), "start_s": 0.0}
     card |= {"unit": plan.units[0] if len(set(plan.units)) == 1 else ""}
-    if not table["patient"].astype(bool).any():
-        table = table.drop(columns="patient")
+    known = table["patient"].astype(bool)
+    table["patient"] = table["patient"].where(known, table["file"])
+    if known.any() and table["patient"].nunique() > 1:
+        rules.append("“patient” is a new number made from the headers' patient field with this workspace's secret; a file that does not say is a patient of its own")
     else:
-        table["patient"] = table["patient"].where(table["patient"].astype(bool), table["file"])
+        table = table.drop(columns="patient")
     if plan.whole:
         table = table.drop(columns=["window", "time"])
         roles = {k: v for k, v in roles.items() if k != "time"} | {"file": "file"}
@@ -341,7 +358,7 @@ def _parted(table: pd.DataFrame, samples: Array, roles: dict[str, str], plan: Pl
     elif asked.label == "folder":
         raise UserError("There are no sub-folders to take the class from; put each class into a folder of its own.")
     group = "patient" if "patient" in table else "file"
-    if not plan.whole and table[group].nunique() < ENOUGH and "split" not in roles:
+    if not plan.whole and group == "file" and table[group].nunique() < ENOUGH and "split" not in roles:
         values = table["label"].astype(str).to_numpy() if "label" in table else np.full(len(table), "", dtype=object)
         part = np.full(len(table), "", dtype="<U5")
         for name in table["file"].unique():

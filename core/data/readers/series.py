@@ -159,11 +159,11 @@ def _read(place: Path, head: Member, wfdb: Any) -> tuple[Any, np.ndarray]:
         values, there = int(claims.n_sig or 0) * int(claims.sig_len or 0), sum(f.stat().st_size for f in place.iterdir())
     except Exception as e:
         raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
-    absent = next((n for n in (claims.file_name or []) if n != "~" and not (place / n).exists()), None)
+    absent = next((n for n in (getattr(claims, "file_name", None) or []) if n != "~" and not (place / n).exists()), None)
     if absent is not None:
         raise UserError(f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that holds header and signal.")
     if values > min(PACKED * there, limits.VALUES // 8):
-        raise UserError(f"{head.name} says it holds {values:,} samples, more than the {there:,} bytes of its files can; it is cut off or damaged.")
+        raise UserError(f"{head.name} cannot be read as a WFDB record: it says it holds {values:,} samples, more than the {there:,} bytes of its files can; it is cut off or damaged.")
     try:
         record = wfdb.rdrecord(str(place / head.stem))
         return record, np.asarray(record.p_signal, dtype=np.float64)
