@@ -9,14 +9,14 @@ import streamlit as st
 
 from app import progress, state, text
 from app.shell import page
-from app.views import _folders
+from app.views import _folders, _limits
 from core import limits
 from core.data.importing import REQUEST
 from core.jobs import queue
 from core.store import uploads
 from core.store.catalogue import Job
 
-KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, WFDB, CSV, Parquet"
+KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Parquet"
 FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
 
@@ -46,6 +46,7 @@ def _drop(folder: bool) -> None:
                              help=f"{KINDS}; up to {limits.UPLOAD_BYTES >> 20} MB a file. Names, dates and other identifying tags of DICOM files are left out.")  # fmt: skip
     if not files:
         st.caption("A zip of pictures with one folder per class is the simplest. Nothing is sent anywhere.")
+        _limits.show()
         return
     with st.spinner("Copying into the workspace"):
         uploads.sweep(state.workspace())
@@ -75,10 +76,15 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
             _forget(waiting)
             st.rerun()
     seen = state.attempt(_preview, str(path), waiting.hash if waiting else str(path.stat().st_mtime_ns)) or {}
-    if "head" in seen:
-        st.caption("The first lines:")
-        st.dataframe(seen["head"], hide_index=True)
+    if seen.get("kind") in ("dicom", "nifti"):  # a scan's file or folder is often called after the patient
+        proposed = "scans"
     columns = seen.get("columns", [])
+    if "head" in seen:
+        types = seen.get("types", {})
+        st.caption("The first lines, and what each column was taken for:")
+        st.dataframe(seen["head"], hide_index=True, column_config={c: st.column_config.Column(f"{text.plain(c, 40)} · {text.plain(types[c], 30)}") for c in columns if c in types})
+    for rule in seen.get("rules", []):
+        st.caption(f":material/rule: {text.label(rule, 240)}")
     with st.form("import", border=True):
         name = st.text_input("Call it", text.plain(proposed, 60), max_chars=80)
         a, b, c = st.columns(3)
@@ -86,8 +92,11 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
                             help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
         group = b.selectbox("Patient", ["find it", *columns], format_func=text.plain, help="All cases of one patient stay in the same part of the split.")
         domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
+        series = "auto"
+        if seen.get("series"):
+            series = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
         if st.form_submit_button("Import", type="primary"):
-            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80),
+            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series,
                        **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
             job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None)
             if job is not None:
@@ -98,9 +107,9 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
 def _preview(path: str, version: str) -> dict[str, Any]:
-    from core.data.readers import preview
+    from core import sandbox
 
-    return preview(Path(path))
+    return sandbox.run("core.data.readers:preview", Path(path), what="The first look")
 
 
 def _forget(waiting: uploads.Upload) -> None:

@@ -51,7 +51,8 @@ def read(
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
     text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
-    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. source: what the card calls the place it came from (the path's name by default). report: hears how many files of how many are read.
+    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. source: what the card
+    calls the place it came from (the path's name by default). report: hears how many files of how many are read.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -254,16 +255,17 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
 
 
 def preview(path: Path) -> dict[str, Any]:
-    """Quick look at tables, and at sequences with the tables beside them, before import; {} for anything else.
+    """Quick look before import: "kind" of the files, and for tables, and sequences with tables beside them, more.
 
     columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     """
     members = collect(Path(path))
     reader, used, _ = _chosen(members, Path(path), Asked(), "auto") if members else (None, [], [])
+    found: dict[str, Any] = {"kind": kind(used[0])} if used else {}
     if reader in (tables.read, timed.read):
-        return tables.glance(used) | ({"series": True} if reader is timed.read else {})
+        return found | tables.glance(used) | ({"series": True} if reader is timed.read else {})
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
-        return {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
-    return {}
+        return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
+    return found
