@@ -37,7 +37,7 @@ class Place:
 
     @property
     def normal(self) -> np.ndarray:
-        return np.array([0.0, 0.0, 1.0]) if self.across is None else np.cross(self.across, self.down)
+        return np.array([0.0, 0.0, 1.0]) if self.across is None or self.down is None else np.cross(self.across, self.down)
 
     @property
     def along(self) -> float:
