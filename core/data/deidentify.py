@@ -111,10 +111,11 @@ def removed(tags: Counter[int]) -> dict[str, int]:
     return dict(out.most_common())
 
 
-def of_files(tags: Counter[int], faces: bool, held_back: int, dated: bool) -> dict[str, Any]:
-    """The entry `deidentified` of the card for DICOM files."""
+def of_files(tags: Counter[int], faces: bool, held_back: int, dated: bool, described: bool) -> dict[str, Any]:
+    """The entry `deidentified` of the card for DICOM files. `described`: sex or age stand in the table."""
+    true = {"113107": dated, "113108": described}
     return {
-        "profile": PROFILE, "removed": removed(tags), "kept": list(KEPT),
+        "profile": [p for p in PROFILE if true.get(p[0], True)], "removed": removed(tags), "kept": list(KEPT),
         "dates": f"study dates moved back by 1 to {DAYS:,} days, each patient by an amount of their own, so intervals stay true; all other dates dropped"
         if dated else "all dates dropped", "ids": "patients, series and files have new names made with this workspace's secret key; "
         "the same patient gets the same name in every import here; which name was whose is not stored", "faces": faces, "held": held_back,

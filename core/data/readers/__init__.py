@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data import deidentify
-from core.data.dataset import Dataset
+from core.data.dataset import TECHNICAL, Dataset
 from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, series, strangers, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
@@ -102,7 +102,7 @@ def read(
     aside += card.pop("left out", [])
     if aside:
         card["left out"] = aside[:100] + ([f"and {len(aside) - 100} more"] if len(aside) > 100 else [])
-    card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k}
+    card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k and c not in TECHNICAL}
     name = name or card.get("name") or path.name.split(".")[0]
     card.pop("name", None)
     return Dataset(

@@ -159,7 +159,7 @@ def _slices(scan: Scan, mask: Scan | None, card: dict[str, Any]) -> Dataset:
 
 def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
     """The columns of `core.data.geometry` of one row."""
-    return {"axes": axes, **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 6) for v in mm))), "oblique_deg": oblique}
+    return {"axes": axes, **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 4) for v in mm))), "oblique_deg": oblique}
 
 
 def axial(volume: np.ndarray) -> np.ndarray:

@@ -142,7 +142,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         word, lean = f.place.axes
         mm = sizes_after(f.place.mm, f.file.size, size)
         line = _line(f) | {"position_mm": round(f.place.along, 2), "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
-        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": mm[0], "stack": note})
+        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": round(mm[0], 4), "stack": note})
     table = pd.DataFrame(lines)
     table["time_ms"] = table["time_ms"].astype(float)
     table = table.drop(columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()])
@@ -276,7 +276,7 @@ def _dataset(
         "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
         "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
         "cohort": {"files seen": len(found.members), "frames used": len(table)} if modality == "image" else {"files seen": len(found.members), "volumes": len(table)},
-        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files)),
+        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table),
     }  # fmt: skip
     window = windows.pop() if len(windows) == 1 else None
     if window is not None:
