@@ -33,15 +33,13 @@ KEPT = (
     "TemporalPositionIdentifier", "InstanceNumber", "AcquisitionNumber", "Units", "DecayCorrection", "BurnedInAnnotation", "PatientSex", "PatientAge",
     "PixelData", "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
-MODALITIES = frozenset("CR CT DX ES GM IO IVOCT IVUS MG MR NM OCT OP OPT OT PT PX RF RG RTDOSE RTIMAGE SEG SM TG US XA XC".split())
+MODALITIES = frozenset(["CR", "CT", "DX", "ES", "GM", "IO", "IVOCT", "IVUS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SEG", "SM", "TG", "US", "XA", "XC"])
 MAKERS = ("Agfa", "Barco", "Canon", "Carestream", "Esaote", "Fujifilm", "GE", "Hitachi", "Hologic", "Kodak", "Konica", "Mindray", "Neusoft", "Philips", "Samsung",
           "Shimadzu", "Siemens", "Toshiba", "United Imaging")  # fmt: skip
 PARTS = frozenset(
-    "ABDOMEN ANKLE AORTA ARM BLADDER BONE BRAIN BREAST CALF CAROTID CERVIX CHEST CLAVICLE COLON CSPINE EAR ELBOW EXTREMITY EYE FACE FEMUR FINGER FOOT FOREARM "
-    "HAND HEAD HEADNECK HEART HIP HUMERUS IAC JAW KIDNEY KNEE LEG LIVER LSPINE LUNG MANDIBLE MAXILLA NECK ORBIT PANCREAS PELVIS PROSTATE RIB SELLA SHOULDER "
-    "SINUS SKULL SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORAX THYMUS THYROID TIBIA TMJ TOE TRACHEA TSPINE UTERUS WHOLEBODY WRIST ZYGOMA".split()
+    ["ABDOMEN", "ANKLE", "AORTA", "ARM", "BLADDER", "BONE", "BRAIN", "BREAST", "CALF", "CAROTID", "CERVIX", "CHEST", "CLAVICLE", "COLON", "CSPINE", "EAR", "ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS", "IAC", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MAXILLA", "NECK", "ORBIT", "PANCREAS", "PELVIS", "PROSTATE", "RIB", "SELLA", "SHOULDER", "SINUS", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "TESTIS", "THIGH", "THORAX", "THYMUS", "THYROID", "TIBIA", "TMJ", "TOE", "TRACHEA", "TSPINE", "UTERUS", "WHOLEBODY", "WRIST", "ZYGOMA"]
 )
-HEAD_PARTS = frozenset("BRAIN EAR EYE FACE HEAD HEADNECK IAC JAW MANDIBLE MAXILLA ORBIT SELLA SINUS SKULL TMJ WHOLEBODY ZYGOMA".split())
+HEAD_PARTS = frozenset(["BRAIN", "EAR", "EYE", "FACE", "HEAD", "HEADNECK", "IAC", "JAW", "MANDIBLE", "MAXILLA", "ORBIT", "SELLA", "SINUS", "SKULL", "TMJ", "WHOLEBODY", "ZYGOMA"])
 HEAD = re.compile(r"(^|[^a-z])(head|brain|skull|face|mprage|flair|t1w?|sch(ae|ä)del|kopf|cerebr\w*|cran\w*|neuro\w*)([^a-z]|$)", re.I)
 SIDES = {"L": "left", "R": "right", "B": "both"}
 AGE_CAP, DAYS = 90, 5 * 365
@@ -113,10 +111,11 @@ def removed(tags: Counter[int]) -> dict[str, int]:
     return dict(out.most_common())
 
 
-def of_files(tags: Counter[int], faces: bool, held_back: int, dated: bool) -> dict[str, Any]:
-    """The entry `deidentified` of the card for DICOM files."""
+def of_files(tags: Counter[int], faces: bool, held_back: int, dated: bool, described: bool) -> dict[str, Any]:
+    """The entry `deidentified` of the card for DICOM files. `described`: sex or age stand in the table."""
+    true = {"113107": dated, "113108": described}
     return {
-        "profile": PROFILE, "removed": removed(tags), "kept": list(KEPT),
+        "profile": [p for p in PROFILE if true.get(p[0], True)], "removed": removed(tags), "kept": list(KEPT),
         "dates": f"study dates moved back by 1 to {DAYS:,} days, each patient by an amount of their own, so intervals stay true; all other dates dropped"
         if dated else "all dates dropped", "ids": "patients, series and files have new names made with this workspace's secret key; "
         "the same patient gets the same name in every import here; which name was whose is not stored", "faces": faces, "held": held_back,

@@ -67,10 +67,10 @@ def test_object_arrays_and_unsafe_zips_are_refused(tmp_path):
 
 def test_ct_values_are_hounsfield_units(tmp_path):
     pydicom = pytest.importorskip("pydicom")
-    from core.data.readers.scans import _dicom, package_files
+    from core.data.readers.scans import package_files, read_scan
 
     path = next(p for p, _ in package_files() if p.name == "CT_small.dcm")
     header = pydicom.dcmread(path)
-    _, pixels = _dicom(path.read_bytes(), path.name)
+    pixels = read_scan(path)
     expected = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
     assert np.allclose(pixels[0], expected)

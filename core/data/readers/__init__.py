@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from core import limits
-from core.data.dataset import Dataset
+from core.data import deidentify
+from core.data.dataset import TECHNICAL, Dataset
 from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, strangers, tables, timed
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
@@ -45,14 +46,16 @@ SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|cha
 def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
     text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
-    source: str | None = None, series: str = "auto", report: Callable[[int, int], None] | None = None,
+    source: str | None = None, series: str = "auto", stack: Literal["auto", "slices", "volumes"] = "auto", report: Callable[[int, int], None] | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
     text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
-    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. source: what the card
-    calls the place it came from (the path's name by default). report: hears how many files of how many are read.
+    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. stack: what series of DICOM
+    slices become (auto: volumes from three even stacks on). source: what the card calls the place it came from (the path's name by default). report:
+    hears how many files of how many are read. Names of DICOM files and of what lies around them appear nowhere, errors among it: they may be names of
+    people.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
@@ -64,26 +67,27 @@ def read(
     if masks is not None and not Path(masks).exists():
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
-    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), **more)
-    reader, used, aside = _chosen(members, path, asked, series)
+    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, **more)
+    called = "What you brought" if any(scans.is_dicom(m) for m in members) else path.name
+    reader, used, aside = _chosen(members, called, asked, series)
     if masks is not None and reader is tables.read:
         raise UserError("Masks are for pictures and scans; a table has none.")
     if text not in (None, "none") and reader is not tables.read:
-        raise UserError(f"A text column can be chosen for tables only; {path.name} holds something else.")
+        raise UserError(f"A text column can be chosen for tables only; {called} holds something else.")
     try:
         draft = reader(used, asked)
     except MemoryError:
-        raise UserError(f"{path.name} is too large for this machine's memory; split it.") from None
+        raise UserError(f"{called} is too large for this machine's memory; split it.") from None
     if len(draft.table) < 2:
         raise UserError(
-            f"{path.name} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are needed to "
+            f"{called} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are needed to "
             "learn anything."
         )
     if len(draft.table) > limits.ROWS:
-        raise UserError(f"{path.name} holds {len(draft.table):,} rows; at most {limits.ROWS:,} are taken.")
+        raise UserError(f"{called} holds {len(draft.table):,} rows; at most {limits.ROWS:,} are taken.")
     if draft.samples is not None and draft.samples.nbytes > limits.VALUES:
         raise UserError(
-            f"{path.name} makes {draft.samples.nbytes >> 20:,} MB of samples; at most {limits.VALUES >> 20:,} "
+            f"{called} makes {draft.samples.nbytes >> 20:,} MB of samples; at most {limits.VALUES >> 20:,} "
             "MB are taken."
         )
     roles = find_roles(draft.table, draft.roles, asked)
@@ -96,18 +100,20 @@ def read(
         "split rule": rule,
         **draft.card,
     }
+    table = deidentify.renamed(table, card.pop("names", {}))
     aside += card.pop("left out", [])
     if aside:
         card["left out"] = aside[:100] + ([f"and {len(aside) - 100} more"] if len(aside) > 100 else [])
-    card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k}
-    name = name or path.name.split(".")[0]
+    card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k and c not in TECHNICAL}
+    name = name or card.get("name") or path.name.split(".")[0]
+    card.pop("name", None)
     return Dataset(
         name, draft.modality, table, draft.samples, draft.masks, roles, draft.features, draft.input_range, card
     )
 
 
 def _chosen(
-    members: list[Member], path: Path, asked: Asked, series: str
+    members: list[Member], called: str, asked: Asked, series: str
 ) -> tuple[Callable[[list[Member], Asked], Dataset], list[Member], list[str]]:
     """The reader for what the members are, by their first bytes; the members it takes; the names of those left aside.
 
@@ -115,12 +121,14 @@ def _chosen(
     """
     if any(wfdb.is_header(m) for m in members):  # its signal and mark files have no mark of their own
         return wfdb.read, members, []
-    kinds = {m.name: kind(m) for m in members}
+    secret = any(scans.is_dicom(m) for m in members)
+    kinds = {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
-        _name(members[0])
-        raise UserError(f"{members[0].name} is of a kind Lightbox does not read "
+        first = scans.where(0, len(members)) if secret else members[0].name
+        _name(members[0], first)
+        raise UserError(f"{first} is of a kind Lightbox does not read "
                         "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV and Parquet).")  # fmt: skip
     drawn = contours.among(members) if main == "dicom" else []
     aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
@@ -134,32 +142,33 @@ def _chosen(
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
     odd = [m for m in used if kinds[m.name] not in both]
+    one = "" if not odd else scans.where(members.index(odd[0]), len(members)) if secret else odd[0].name
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
-            f"{path.name} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({odd[0].name}); bring one kind "
+            f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind "
             "at a time."
         )
     if odd:
-        _name(odd[0])
+        _name(odd[0], one)
         more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
         raise UserError(
-            f"{odd[0].name} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
+            f"{one} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
             f"remove it or mend it{more}."
         )
     if main in ("npz", "npy") and len(used) > 1:
-        raise UserError(f"{path.name} holds {len(used)} {main} files; bring one of them.")
+        raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")
     reader = partial(scans.read, drawn=drawn) if drawn else READERS[main]
     if series == "yes" and main not in ("table", "edf"):
-        raise UserError(f"{path.name} holds {WORDS[main]}, which are no table to read as series.")
+        raise UserError(f"{called} holds {WORDS[main]}, which are no table to read as series.")
     if main == "table" and (series == "yes" or (series == "auto" and timed.found_in(used, asked))):
         reader = timed.read
-    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, [m.name for m in aside]
+    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, scans.counted(aside) if secret else [m.name for m in aside]
 
 
-def _name(member: Member) -> None:
-    """UserError that says what the file is and what to do about it, where that is known."""
+def _name(member: Member, one: str) -> None:
+    """UserError that says what the file called `one` is and what to do about it, where that is known."""
     if found := strangers.called(member):
-        raise UserError(f"{member.name} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out.")
+        raise UserError(f"{one} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out.")
 
 
 def _with_sheets(
@@ -168,12 +177,27 @@ def _with_sheets(
     """What the reader reads, with the columns of tables beside the scans; a table that does not name every scan is
     left out."""
     draft = reader(members, asked)
+    secret = "names" in draft.card
     table, left = draft.table, []
-    for sheet in sheets:
-        joined = tables.beside(table, sheet)
-        left += [sheet.name] if joined is None else []
+    for i, sheet in enumerate(sheets):
+        try:
+            joined = tables.beside(table, sheet)
+        except UserError:
+            if secret:
+                raise UserError(f"Table {i + 1} of {len(sheets)} beside the scans is damaged or names a scan twice; mend or remove it.") from None
+            raise
+        left += [sheet] if joined is None else []
         table = table if joined is None else joined
-    return replace(draft, table=table, card={**draft.card, "left out": [*draft.card.get("left out", []), *left]})
+    aside = scans.counted(left) if secret else [s.name for s in left]
+    return replace(draft, table=table, card={**draft.card, "left out": [*draft.card.get("left out", []), *aside]})
+
+
+def _kind(member: Member, at: int, n: int) -> str:
+    """As `kind`, without the file's name in the sentence."""
+    try:
+        return kind(member)
+    except UserError:
+        raise UserError(f"{scans.where(at, n)} is not what its name says; mend or remove it.") from None
 
 
 def _side(member: Member) -> bool:
@@ -185,7 +209,7 @@ def kind(member: Member) -> str:
     head, lower = member.head, member.name.lower()
     if strangers.is_index(member):
         return "index"
-    if head[128:132] == b"DICM":  # before TIFF: a DICOM file may begin with a TIFF header
+    if scans.is_dicom(member):  # before TIFF: a DICOM file may begin with a TIFF header
         return "dicom"
     if edf.is_edf(member):
         return "edf"
@@ -206,12 +230,10 @@ def kind(member: Member) -> str:
         or (head[:2] == b"\x1f\x8b" and lower.endswith(".nii.gz"))
     ):
         return "nifti"
-    if lower.endswith((".dcm", ".dicom", ".ima")):  # old files have no DICM mark
-        return "dicom"
     if lower.endswith((".nii", ".nii.gz")):
         return "nifti"
     if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
-        _name(member)
+        _name(member, member.name)
         raise UserError(
             f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
         )
@@ -261,7 +283,7 @@ def preview(path: Path) -> dict[str, Any]:
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     """
     members = collect(Path(path))
-    reader, used, _ = _chosen(members, Path(path), Asked(), "auto") if members else (None, [], [])
+    reader, used, _ = _chosen(members, Path(path).name, Asked(), "auto") if members else (None, [], [])
     found: dict[str, Any] = {"kind": kind(used[0])} if used else {}
     if reader in (tables.read, timed.read):
         return found | tables.glance(used) | ({"series": True} if reader is timed.read else {})

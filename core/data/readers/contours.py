@@ -30,8 +30,8 @@ def _begins_with_numbers(member: Member) -> bool:
         return False
 
 
-def polygon(member: Member) -> np.ndarray:
-    """float64 [k,2] of x and y in pixels, the middle of the first pixel at 0. UserError naming file and line for anything else."""
+def polygon(member: Member, called: str) -> np.ndarray:
+    """float64 [k,2] of x and y in pixels, the middle of the first pixel at 0. UserError naming the file as `called`, and line, for anything else."""
     points = []
     for number, line in enumerate(member.load().decode("ascii", "replace").splitlines(), 1):
         words = [w for w in re.split(r"[\s,;]+", line.strip()) if w]
@@ -42,10 +42,10 @@ def polygon(member: Member) -> np.ndarray:
         except ValueError:
             x = y = float("nan")
         if not np.isfinite([x, y]).all():
-            raise UserError(f"{member.name}, line {number}, is no pair of numbers x y; mend the outline or remove it.")
+            raise UserError(f"{called}, line {number}, is no pair of numbers x y; mend the outline or remove it.")
         points.append((x, y))
     if len(points) < 3:
-        raise UserError(f"{member.name} holds {len(points)} points; an outline has at least 3.")
+        raise UserError(f"{called} holds {len(points)} points; an outline has at least 3.")
     return np.array(points)
 
 
@@ -83,24 +83,25 @@ def masks_for(
         if found:
             numbered[int(found[-1])].append(i)
     masks, outlined = np.zeros((len(scans), *size), np.uint8), np.zeros(len(scans), bool)
-    for m in used:
-        at = _scan_of(m, numbered, scans)
+    for i, m in enumerate(used):
+        called = f"Outline {i + 1} of {len(used)} (in the order of their names)"  # names may be those of people, and errors are stored
+        at = _scan_of(m, numbered, scans, called)
         if at is None:
             left.append(m.name)
             continue
-        mask = filled(polygon(m), sizes[at]).astype(np.uint8)
+        mask = filled(polygon(m, called), sizes[at]).astype(np.uint8)
         masks[at] |= mask if sizes[at] == size else resize(mask * 255, size, nearest=True) > 127
         outlined[at] = True
     rule = f"{int(outlined.sum())} of {len(scans)} frames are outlined by hand ({wanted} outline); the others have no truth (column “outlined”)"
     return masks, outlined, left, rule
 
 
-def _scan_of(member: Member, numbered: dict[int, list[int]], scans: list[str]) -> int | None:
+def _scan_of(member: Member, numbered: dict[int, list[int]], scans: list[str], called: str) -> int | None:
     numbers = _NUMBER.findall(member.stem)
     found = numbered.get(int(numbers[-1]), []) if numbers else []
     if len(found) > 1:
         shared = [len(set(PurePosixPath(scans[i]).parts[:-1]) & set(member.parts[:-1])) for i in found]
         found = [i for i, k in zip(found, shared) if k == max(shared)]
         if len(found) > 1:
-            raise UserError(f"{member.name} could belong to {len(found)} scans of that number; keep the outlines in folders named as the scans' folders.")
+            raise UserError(f"{called} could belong to {len(found)} scans of that number; keep the outlines in folders named as the scans' folders.")
     return found[0] if found else None

@@ -37,7 +37,7 @@ class Place:
 
     @property
     def normal(self) -> np.ndarray:
-        return np.array([0.0, 0.0, 1.0]) if self.across is None else np.cross(self.across, self.down)
+        return np.array([0.0, 0.0, 1.0]) if self.across is None or self.down is None else np.cross(self.across, self.down)
 
     @property
     def along(self) -> float:
@@ -232,9 +232,10 @@ def _age(header: Any) -> int | None:
 
 def _day(header: Any, keyword: str) -> date | None:
     try:
-        return datetime.strptime(_text(header, keyword)[:8], "%Y%m%d").date()
+        day = datetime.strptime(_text(header, keyword)[:8], "%Y%m%d").date()
     except ValueError:
         return None
+    return day if day.year >= 1890 else None
 
 
 def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetime | None:

@@ -151,7 +151,7 @@ def _slices(scan: Scan, mask: Scan | None, card: dict[str, Any]) -> Dataset:
         size, _ = common_side([p.shape for p in pictures[kept]])
         marked = axial((next(volumes(mask)) > 0).astype(np.uint8))[kept]
         masks = np.stack([resize(np.ascontiguousarray(m), size, nearest=True) for m in marked])
-    mm = (scan.mm[0], *picture_sizes(scan.mm[1:], scan.shape[1:], samples.shape[2:]))
+    mm = (scan.mm[0], *picture_sizes((scan.mm[1], scan.mm[2]), scan.shape[1:], samples.shape[2:]))
     table = pd.DataFrame({"file": scan.member.name, "volume": scan.member.stem, "slice": kept}).assign(**columns("PL" if scan.axes else "", mm, scan.oblique))
     card["cohort"] = {"slices": len(pictures), "slices used": len(kept)}
     return Dataset("", "image", table, samples, masks, {"file": "file", "group": "volume"}, (), (low, high), card)
@@ -159,7 +159,7 @@ def _slices(scan: Scan, mask: Scan | None, card: dict[str, Any]) -> Dataset:
 
 def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
     """The columns of `core.data.geometry` of one row."""
-    return {"axes": axes, **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 6) for v in mm))), "oblique_deg": oblique}
+    return {"axes": axes, **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 4) for v in mm))), "oblique_deg": oblique}
 
 
 def axial(volume: np.ndarray) -> np.ndarray:

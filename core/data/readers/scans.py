@@ -27,6 +27,8 @@ from core.data.readers.stacks import Frame
 from core.errors import UserError
 
 RANGES = {"HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"), "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1")}
+BARE = (b"\x08\0\0\0", b"\x08\0\x01\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x02\0\0\0", b"\x02\0\x01\0", b"\0\x08\0\0", b"\0\x08\0\5", b"\0\x08\0\x08")
+OTHERS = (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"PK\x03\x04", b"PAR1", b"\x93NUM")
 AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
 
@@ -67,6 +69,19 @@ def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None)
     if asked.stack == "volumes" or (asked.stack == "auto" and not drawn and len(whole) == len(groups) >= AUTO):
         return _volumes(found, whole, len(groups) - len(whole), asked)
     return _slices(found, asked, drawn)
+
+
+def is_dicom(member: Member) -> bool:
+    """By its mark; by its first element, where it has no mark, as old files have none; by its name only when its bytes are of no other kind."""
+    head = member.head
+    if head[128:132] == b"DICM" or head[:4] in BARE:
+        return True
+    return member.name.lower().endswith((".dcm", ".dicom", ".ima")) and head[:4] not in OTHERS
+
+
+def counted(aside: list[Member]) -> list[str]:
+    """Files left out, without their names."""
+    return [f"{len(aside)} other file{'s' * (len(aside) != 1)} (tables, texts)"] if aside else []
 
 
 def where(at: int, n: int) -> str:
@@ -116,7 +131,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     notes, odd, steps = stacks.looked_over(frames)
     sizes = [f.file.size for f in frames]
     size, rule = common_side(sizes)
-    colour = any(f.file.colour for f in files.values())
+    colour = any(f.colour for f in files.values())
     samples, whole = _decoded(found, size, colour, asked)
     unit, scale, rules = _unit(files, samples, whole)
     if whole and isinstance(samples, np.ndarray) and (samples.max() > 15 or bool((samples == samples.round()).all())):
@@ -127,7 +142,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         word, lean = f.place.axes
         mm = sizes_after(f.place.mm, f.file.size, size)
         line = _line(f) | {"position_mm": round(f.place.along, 2), "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
-        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": mm[0], "stack": note})
+        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": round(mm[0], 4), "stack": note})
     table = pd.DataFrame(lines)
     table["time_ms"] = table["time_ms"].astype(float)
     table = table.drop(columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()])
@@ -249,21 +264,23 @@ def _dataset(
     files = [found.files[at] for at in dict.fromkeys(table["at"])]
     if "day" in table:
         moved = [None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d) for a, d in zip(table["at"], table["day"])]
-        table = table.drop(columns="day").assign(**{"study date (shifted)": moved})
+        table = table.drop(columns="day")
+        table["study date (shifted)"] = moved
     windows = {f.window for f in files}
     faces, held = any(f.face for f in files), int(table["held"].notna().sum()) if "held" in table else 0
     kinds = Counter(f.modality for f in files)
     token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
     if found.without:
         left.append(f"{found.without} DICOM file{'s' * (found.without != 1)} without a picture")
-    card = {
+    card: dict[str, Any] = {
         "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
         "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
         "cohort": {"files seen": len(found.members), "frames used": len(table)} if modality == "image" else {"files seen": len(found.members), "volumes": len(table)},
-        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files)),
+        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table),
     }  # fmt: skip
-    if len(windows) == 1 and None not in windows:
-        card["window"] = list(windows.pop() or ())
+    window = windows.pop() if len(windows) == 1 else None
+    if window is not None:
+        card["window"] = [window[0], window[1]]
     return Dataset("", modality, table.drop(columns="at"), samples, masks, roles, (), scale[:2], card)
 
 
