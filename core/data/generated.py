@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
+from core.data.phantom import head_volumes
 from core.data.splits import add_split
 
 
@@ -248,5 +249,5 @@ def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
 
 GENERATED: dict[str, Callable[[], Dataset]] = {
     "two-sites": two_sites, "shifted-sites": shifted_sites, "nuclei": nuclei, "lesions": lesions, "beats": beats, "notes": notes, "genomes": genomes, "cine": cine,
-    "two-clinics": two_clinics, "stacks": stacks,
+    "two-clinics": two_clinics, "stacks": stacks, "head-volumes": head_volumes,
 }  # fmt: skip
