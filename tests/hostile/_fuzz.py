@@ -21,8 +21,12 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from tests.data.make import edf
 from tests.hostile import _make as make
 
+CWD = make.ROOT
 SECONDS = 2.0  # of processor time a copy; the machine may be busy
 MEMORY = 500 << 20  # resident
 Files = dict[str, bytes]
@@ -35,6 +39,7 @@ class Seed:
     reader: str  # the module of core.data.readers it reaches
     inner: Callable[[], Files]
     outer: Callable[[Files], Files] = lambda files: files
+    share: float = 1.0  # of the copies asked for, where a reader has several seeds
 
 
 def one(name: str, data: Callable[[], bytes]) -> Callable[[], Files]:
@@ -63,6 +68,10 @@ def _zip(name: str) -> Callable[[Files], Files]:
     return lambda files: {name: make.zipped(files)}
 
 
+def _signals() -> np.ndarray:
+    return make.rng().normal(size=(2, 16 * 30)) * 20
+
+
 def _tables() -> Files:
     return {"a.csv": make.csv(), "b.csv": make.csv()}
 
@@ -78,19 +87,21 @@ SEEDS = {
     "png": Seed("pictures", _png_parts, _png),
     "jpeg": Seed("pictures", one("x.jpg", lambda: make.png(kind="JPEG", size=(16, 24, 3))), _beside),
     "tiff": Seed("pictures", one("x.tif", lambda: make.png(kind="TIFF", compression="tiff_lzw")), _beside),
-    "tiff pages": Seed("pictures", one("x.tif", lambda: make.png(kind="TIFF", mode="CMYK", save_all=True, append_images=[])), _beside),
+    "tiff cmyk": Seed("pictures", one("x.tif", lambda: make.png(kind="TIFF", mode="CMYK")), _beside, 0.5),
     "bmp": Seed("pictures", one("x.bmp", lambda: make.png(kind="BMP")), _beside),
     "zip of pictures": Seed("pictures", _pictures, _zip("x.zip")),
     "dicom": Seed("scans", one("x.dcm", make.dicom)),
-    "outlines": Seed("contours", lambda: {"IM-0001-0001.dcm": make.dicom(1), "IM-0001-0001-icontour-manual.txt": b"1.0 1.0\n4.0 1.0\n4.0 4.0\n1.0 4.5\n", "IM-0001-0002.dcm": make.dicom(1)}),
+    "outlines": Seed("contours", lambda: {"IM-0001-0001.dcm": make.dicom(1), "IM-0001-0001-icontour-manual.txt": b"1.0 1.0\n4.0 1.0\n4.0 4.0\n1.0 4.5\n", "IM-0001-0002.dcm": make.dicom(1)}, share=0.5),
     "nifti": Seed("nifti", one("x.nii", make.nifti)),
-    "nifti packed": Seed("nifti", one("x.nii.gz", make.nifti), lambda files: {k: make.gz(v) for k, v in files.items()}),
+    "nifti packed": Seed("nifti", one("x.nii.gz", make.nifti), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),
     "csv": Seed("tables", one("x.csv", make.csv)),
-    "several csv": Seed("tables", _tables),
+    "several csv": Seed("tables", _tables, share=0.25),
     "parquet": Seed("tables", one("x.parquet", make.parquet)),
     "fasta": Seed("fasta", one("x.fasta", make.fasta)),
-    "fasta packed": Seed("fasta", one("x.fasta.gz", make.fasta), lambda files: {k: make.gz(v) for k, v in files.items()}),
+    "fasta packed": Seed("fasta", one("x.fasta.gz", make.fasta), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),
     "wfdb": Seed("series", make.wfdb),
+    "edf": Seed("edf", one("x.edf", lambda: edf(_signals(), 16, marks=[(1.0, 0.0, "eyes"), (4.0, 2.0, "burst")]))),
+    "bdf": Seed("edf", one("x.bdf", lambda: edf(_signals(), 16, bdf=True)), share=0.25),
 }  # fmt: skip
 
 ODD = [0, 1, 2, 3, 7, 8, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, (1 << 24) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1]
@@ -222,12 +233,13 @@ def hunt(name: str, count: int, first: int = 0) -> dict:
     """All copies of one seed: {"found": [{"copy", "found"}], "refused", "seconds" of processor time}."""
     env = os.environ | {"PYTHONPATH": str(make.ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     found, refused, seconds, at = [], 0, 0.0, first
+    count = max(1, round(count * SEEDS[name].share))
     with tempfile.TemporaryDirectory() as place:
         while at < first + count and len(found) < 40:
             report = Path(place) / f"{at}.jsonl"
             asked = [sys.executable, "-m", "tests.hostile._fuzz", name, str(at), str(first + count - at), str(report)]
             try:
-                done = subprocess.run(asked, cwd=make.ROOT, env=env, capture_output=True, text=True, check=False, timeout=600)
+                done = subprocess.run(asked, cwd=CWD, env=env, capture_output=True, text=True, check=False, timeout=600)
                 died = f"the reader died with {done.returncode}: {done.stderr[-600:]}"
             except subprocess.TimeoutExpired:
                 died = "the reader hung for 600 s"

@@ -9,7 +9,8 @@ import pytest
 from core import limits
 from core.data.readers import read
 from core.errors import UserError
-from tests.hostile._make import fasta, nifti, npz, png, rng, zipped
+from tests.data.make import edf
+from tests.hostile._make import dicom, fasta, nifti, npz, png, rng, zipped
 
 PICTURES = {f"{i}.png": png(i) for i in range(4)}
 
@@ -131,6 +132,37 @@ def _import_memory(monkeypatch, tmp_path):
     assert (limits.IMPORT_MEMORY,) in done
 
 
+def _previewed(monkeypatch, tmp_path):
+    """PREVIEW bounds what a first look reads of a table."""
+    from core.data.readers import members, preview
+
+    asked = []
+    real = members._reader
+    monkeypatch.setattr(members, "_reader", lambda path: lambda most: (asked.append(most), real(path)(most))[1])
+    (tmp_path / "a.csv").write_bytes(b"a,b\n" + b"1,2\n" * 99_999)
+    assert len(preview(tmp_path / "a.csv")["head"]) == 5
+    assert max(asked) <= 4096
+
+
+def nested_dicom():
+    import io
+
+    import pydicom
+
+    made = pydicom.dcmread(io.BytesIO(dicom()))
+    inner = pydicom.Dataset()
+    for _ in range(6):
+        outer = pydicom.Dataset()
+        outer.AnatomicRegionSequence = [inner]
+        outer["AnatomicRegionSequence"].is_undefined_length = True
+        inner = outer
+    made.AnatomicRegionSequence = [inner]
+    made["AnatomicRegionSequence"].is_undefined_length = True
+    out = io.BytesIO()
+    made.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
 def _name(monkeypatch, tmp_path):
     from core.store.workspace import check_name
 
@@ -152,6 +184,9 @@ TRIED = {  # limit -> (a low value, what must then be refused)
     "CLASSES": (3, _classes),
     "CELL": (50, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9 + b"x" * 51 + b",2\n", "line 11 holds a value of more than 50 letters; at most that many")),
     "PREVIEW": (100, _glanced),
+    "CHANNELS": (1, _bring("a.edf", lambda: edf(rng().normal(size=(2, 640)), 16), "2 signals; at most 1")),
+    "ELEMENTS": (10, _bring("a.dcm", dicom, "more than 10 header elements")),
+    "DEPTH": (3, _bring("a.dcm", nested_dicom, "nested more than 3 deep")),
     "VALUES": (100, _bring("a.nii", lambda: nifti(), "MB of samples; at most")),
     "LETTERS": (10, _bring("a.fasta", fasta, "60 letters; at most 10")),
     "NAME": (3, _name),

@@ -245,7 +245,7 @@ def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
     names = [PurePosixPath(f).name for f in table["file"]]
     stems = [n[:-7] if n.lower().endswith(".nii.gz") else PurePosixPath(n).stem for n in names]
     for column in frame.columns:
-        keys = frame[column].astype(str).map(lambda v: PurePosixPath(v).name)
+        keys = frame[column].astype(str).map(lambda v: PurePosixPath(str(v)).name)
         use = next((u for u in (names, stems) if set(u) <= set(keys)), None)
         if use is not None:
             double = keys[keys.duplicated() & keys.isin(use)]
