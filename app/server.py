@@ -21,7 +21,12 @@ HEADERS = [
 
 
 class StayHome:
-    """Adds HEADERS to every answer: even an escaped name that slips through cannot make the browser ask another host."""
+    """Adds HEADERS to every answer: even an escaped name that slips through cannot make the browser ask another host.
+
+    Refuses requests addressed to another host (DNS rebinding: a web page elsewhere whose name was made to point to this machine), and those that come from
+    a page of another host, whatever they ask for. Trap: Streamlit's own check of origins would let in pages of this machine's other addresses, and to
+    learn those it asks a service in the internet; and its check of hosts covers its socket and uploads only.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -32,7 +37,34 @@ class StayHome:
                 message = message | {"headers": [*message.get("headers", []), *HEADERS]}
             await send(message)
 
-        await self.app(scope, receive, sent if scope["type"] == "http" else send)
+        if scope["type"] not in ("http", "websocket"):  # the life of the server itself
+            await self.app(scope, receive, send)
+        elif not addressed(scope):
+            await refuse(scope, receive, sent)
+        else:
+            await self.app(scope, receive, sent if scope["type"] == "http" else send)
+
+
+def addressed(scope: Any) -> bool:
+    """Whether Host, and Origin where there is one, are names this server answers to: `server.allowedHosts`, by default those of this machine for itself."""
+    allowed = {str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or ("localhost", "127.0.0.1", "::1")}
+    told = [(k, v.decode("latin-1").lower()) for k, v in scope["headers"] if k in (b"host", b"origin")]
+    named = [v.partition("://")[2] if k == b"origin" else v for k, v in told]
+    return b"host" in dict(told) and all(_without_port(v) in allowed for v in named)
+
+
+def _without_port(host: str) -> str:
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    words = b"Lightbox answers to 127.0.0.1 and localhost only."
+    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(words)).encode())]})
+    await send({"type": "http.response.body", "body": words})
 
 
 def failed(error: Exception) -> bool:

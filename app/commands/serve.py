@@ -95,7 +95,8 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     except ValueError:
         loopback = False
     if not loopback:
-        raise UserError(f"Lightbox has no login yet, so it serves this machine only; {host} is refused. Use 127.0.0.1, or a tunnel that you guard.")
+        raise UserError(f"Lightbox has no login, so it serves this machine only and refuses {host}. There are two ways on: leave --host out and use it on this machine, or "
+                        f"reach it from another one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` there, then open http://127.0.0.1:{port} there.")  # fmt: skip
     workspace()
     _free(host, port)
     entry = Path(str(importlib.resources.files("app"))) / "server.py"

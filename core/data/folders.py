@@ -26,17 +26,19 @@ def registered(path: Path) -> Path:
     root = next((r for r in allowed if whole == r or r in whole.parents), None)
     if root is None or ".." in Path(path).parts:
         raise UserError(f"{whole.name} lies outside the folders that are open to the browser.")
-    step = whole
-    while step != root:
-        if step.is_symlink():
-            raise UserError(f"{step.name} is a link; only plain files and folders are taken.")
-        step = step.parent
     try:
+        step = whole
+        while step != root:
+            if step.is_symlink():
+                raise UserError(f"{step.name} is a link; only plain files and folders are taken.")
+            step = step.parent
         kind = whole.stat().st_mode
     except FileNotFoundError:
         raise UserError(f"There is no file or folder {whole.name}.") from None
     except OSError as e:
-        raise UserError(f"{whole.name} cannot be read ({e.strerror}).") from None
+        raise UserError(f"{whole.name[:60]} cannot be read ({e.strerror}).") from None
+    except ValueError:  # a zero byte, or half a letter
+        raise UserError("A name that no file can have was given.") from None
     if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)):
         raise UserError(f"{whole.name} is no plain file or folder.")
     if not os.access(whole, os.R_OK):

@@ -33,11 +33,14 @@ def request(folder: Path, path: Path, name: str | None, options: dict[str, Any],
 
 def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Read, store and register the dataset that the job's request asks for. UserError when anything does not fit; nothing is kept then."""
+    import warnings
+
     import psutil
 
     from core import sandbox
     from core.data.readers import read
 
+    warnings.simplefilter("ignore")  # libraries quote what they find in files, and this process writes to a log
     sandbox.offline()
     sandbox.limit(min(limits.IMPORT_MEMORY, int(0.8 * psutil.virtual_memory().available)))
     place = ws.folder(job.id) / REQUEST

@@ -8,11 +8,10 @@ import shutil
 import sys
 import threading
 import time
-import traceback
 import uuid
 from pathlib import Path
 
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, trace
 from core.jobs import tasks
 from core.store.catalogue import Job
 from core.store.files import write_bytes
@@ -111,7 +110,7 @@ def main(home: str, id: str) -> None:
     except Exception as e:
         bug = uuid.uuid4().hex[:8]
         print(f"error {bug}")  # noqa: T201
-        traceback.print_exc()
+        print(trace(e, words=job.kind != "import"))  # noqa: T201
         error = f"Something went wrong inside; the run's log has it under {bug}."
         if type(e).__name__ == "OutOfMemoryError":  # torch's: the user can mend it
             error, bug = "The GPU ran out of memory; try a smaller batch size.", ""

@@ -11,6 +11,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -56,13 +57,11 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
         with open(path, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) if not zipped else raw as out:
             for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
                 stream.seek(0)
-                into = out if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True)  # type: ignore[union-attr, call-arg]
-                while piece := stream.read(PIECE):
-                    into.write(piece)  # type: ignore[arg-type]
-                    h.update(piece)
-                    size += len(piece)
-                if not zipped:
-                    into.close()
+                with nullcontext(out) if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into:  # type: ignore[union-attr, call-arg]
+                    while piece := stream.read(PIECE):
+                        into.write(piece)  # type: ignore[arg-type, union-attr]
+                        h.update(piece)
+                        size += len(piece)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

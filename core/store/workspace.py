@@ -10,6 +10,7 @@ import secrets
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,7 @@ class Workspace:
         if final.exists():  # killed between the rename and the catalogue
             final.rename(tmp)
         try:
-            stored = data.save(tmp, report)
+            stored = replace(data, name=name).save(tmp, report)
             same = next((e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash), None)
             if same is not None:
                 raise UserError(f"The very same data is already here as “{same}”; open that, or remove it first.")

@@ -111,7 +111,7 @@ def _zip(path: Path) -> list[Member]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, struct.error, OSError, EOFError, NotImplementedError, OverflowError):
         raise UserError(f"{name} is not a whole zip file; it may have been cut off.") from None
-    infos = [i for i in archive.infolist() if not i.is_dir()]
+    infos = [i for i in archive.infolist() if not i.filename.endswith("/")]  # not is_dir(), which fails on an empty name
     if len(infos) > limits.MEMBERS:
         raise UserError(f"{name} holds {len(infos):,} files; at most {limits.MEMBERS:,} are taken.")
     if sum(i.file_size for i in infos) > limits.UNPACKED:

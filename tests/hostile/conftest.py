@@ -1,0 +1,62 @@
+"""A served app on a workspace of its own, with every connection that it or a worker tries noted from inside Python."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.browser.conftest import page  # noqa: F401 - a fixture; it opens what `served` below serves
+from tests.hostile._make import ROOT
+
+GUARD = '''
+import os, sys
+
+def _noted(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
+        told = args[0] if event == "socket.getaddrinfo" else args[1]
+        host = told[0] if isinstance(told, tuple) else told
+        if host not in (None, "", b"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::") and not (isinstance(told, (str, bytes)) and event != "socket.getaddrinfo"):
+            with open(os.environ["LIGHTBOX_SOCKET_LOG"], "a") as f:
+                f.write(f"{event} {host} by {' '.join(sys.orig_argv[-3:])}\\n")
+
+sys.addaudithook(_noted)
+with open(os.environ["LIGHTBOX_SOCKET_LOG"] + ".pids", "a") as f:
+    f.write(f"{os.getpid()} {' '.join(sys.orig_argv)}\\n")
+'''
+
+
+@pytest.fixture(scope="session")
+def guard(tmp_path_factory):
+    """Environment in which every Python process notes connections to other hosts in `guard["LIGHTBOX_SOCKET_LOG"]`."""
+    place = tmp_path_factory.mktemp("guard")
+    (place / "sitecustomize.py").write_text(GUARD)
+    return {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]), "LIGHTBOX_SOCKET_LOG": str(place / "sockets.txt"), "LIGHTBOX_HOME": str(place / "home")}
+
+
+@pytest.fixture(scope="session")
+def served(guard):
+    """Address of an app whose workspace is empty at first."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    log = open(guard["LIGHTBOX_SOCKET_LOG"] + ".app.log", "w")  # noqa: SIM115
+    app = subprocess.Popen([sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=os.environ | guard, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            pytest.fail("the app did not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(app.pid, signal.SIGTERM)
+        app.wait(20)
+        log.close()

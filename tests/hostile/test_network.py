@@ -1,0 +1,166 @@
+"""Who may ask the server for anything, and that nothing leaves the machine."""
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.errors import UserError
+from tests.hostile._make import ROOT
+
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+
+def ask(served, path, method="GET", body=None, **headers):
+    """Status and headers of one request, with just these headers."""
+    host, port = served.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    try:
+        connection.request(method, path, body, {"Host": f"{host}:{port}"} | {k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read() if answer.status != 101 else b""
+    finally:
+        connection.close()
+
+
+def xsrf(served):
+    """(cookie, token) as a browser of ours would have them."""
+    _, headers, _ = ask(served, "/_stcore/host-config")
+    _, more, _ = ask(served, "/_stcore/health")
+    cookie = re.search(r"_streamlit_xsrf=([^;]+)", headers.get("set-cookie", "") + more.get("set-cookie", ""))
+    return cookie[1]
+
+
+FORM = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\na,b\r\n1,2\r\n--x--\r\n"
+
+
+@pytest.mark.parametrize("headers", [{}, {"X_Xsrftoken": "2|aaaa|bbbb|1"}, {"Cookie": "_streamlit_xsrf=2|aaaa|bbbb|1"}])
+def test_an_upload_without_the_matching_cookie_and_token_is_forbidden(served, headers):
+    """Fault 49: upload without XSRF cookie, or without the token beside it: 403."""
+    status, _, _ = ask(served, "/_stcore/upload_file/session/file", "PUT", FORM, Content_Type="multipart/form-data; boundary=x", **headers)
+    assert status == 403
+
+
+def test_an_upload_with_them_is_not_forbidden_but_needs_a_session(served):
+    """Fault 49: the 403 above is for the missing token: with it, an unknown session is what is wrong."""
+    token = xsrf(served)
+    status, _, body = ask(served, "/_stcore/upload_file/session/file", "PUT", FORM, Content_Type="multipart/form-data; boundary=x",
+                          Cookie=f"_streamlit_xsrf={token}", X_Xsrftoken=token)  # fmt: skip
+    assert status == 400
+    assert b"session" in body.lower()
+
+
+@pytest.mark.parametrize(("more", "status"), [
+    ({}, 101), ({"Origin": "SELF"}, 101), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "http://127.0.0.1.evil.example"}, 403),
+    ({"Origin": "http://192.0.2.7:8501"}, 403), ({"Origin": "http://[::2]:8501"}, 403), ({"Origin": "file://"}, 403), ({"Host": "evil.example", "Origin": "http://evil.example"}, 403), ({"Host": "evil.example"}, 403),
+])  # fmt: skip
+def test_the_socket_opens_for_our_own_pages_only(served, more, status):
+    """Fault 49: a WebSocket from a foreign Origin, or to a foreign Host, is closed."""
+    more = {k: served if v == "SELF" else v for k, v in more.items()}
+    assert ask(served, "/_stcore/stream", **UPGRADE, **more)[0] == status
+
+
+@pytest.mark.parametrize("path", ["/", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/data", "/static/x.js", "/media/x.png", "/nowhere"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::2]:80", "", "127.0.0.1@evil.example"])
+def test_other_hosts_get_nothing(served, host, path):
+    """Fault 49: Host evil.example (DNS rebinding) is refused on every path, pages and static files among them."""
+    status, headers, body = ask(served, path, Host=host)
+    assert status in (400, 403)
+    assert b"<html" not in body.lower()
+    assert "frame-ancestors" in headers.get("content-security-policy", "frame-ancestors")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_the_names_of_this_machine_are_answered(served, host):
+    """Fault 49: with and without the port."""
+    port = served.rpartition(":")[2]
+    assert ask(served, "/", Host=f"{host}:{port}")[0] == 200
+    assert ask(served, "/", Host=host)[0] == 200
+
+
+def test_every_answer_carries_the_policy(served):
+    """The content policy is on pages, static files, errors and internal paths: a browser of ours asks no other host."""
+    script = re.search(rb"static/js/[\w.-]+\.js", ask(served, "/")[2])[0].decode()
+    for path in ("/", "/data", f"/{script}", "/_stcore/health", "/_stcore/host-config", "/static/missing.js"):
+        _, headers, _ = ask(served, path)
+        policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'self'"
+        assert policy["object-src"] == "'none'"
+        assert policy["frame-ancestors"] == policy["form-action"] == "'self'"
+        assert not re.search(r"https?:|\*", headers["content-security-policy"])
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_other_addresses_are_refused_with_the_ways_on(host):
+    """Fault 50: without a login nothing but loopback is served; the sentence names the two ways on."""
+    from app.commands.serve import app
+
+    with pytest.raises(UserError) as e:
+        app(8607, host)
+    words = str(e.value)
+    for part in ("no login", host, "two ways on", "leave --host out", "ssh -L"):
+        assert part in words
+
+
+def test_the_process_too_refuses_and_listens_nowhere():
+    """Fault 50: as above, as a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "app.cli", "app", "--host", "0.0.0.0", "--port", "8607"], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.1", 8607), 1):
+        pass
+
+
+def test_the_server_listens_on_loopback_only(served):
+    """Fault 50: no listening socket of the server is open to other machines."""
+    port = int(served.rpartition(":")[2])
+    listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port]
+    assert listening
+    assert all(c.laddr.ip in ("127.0.0.1", "::1") for c in listening)
+
+
+TRAINING = """
+import sys
+from core.data.samples import make
+from core.jobs import queue
+from core.store.workspace import Workspace
+ws = Workspace()
+if not ws.catalogue.datasets():
+    ws.add(make("digits"), sample=True)
+job = queue.wait(ws, queue.train(ws, "digits", "pca", {}).id, timeout=200)
+assert job.status == "done", job.error
+job = queue.wait(ws, queue.derive(ws, "map", job.id, {"how": "pca", "dims": 2}).id, timeout=200)
+assert job.status == "done", job.error
+"""
+
+
+def test_training_opens_no_connection(served, guard):
+    """Nothing leaves this machine: server, supervisor and workers try no connection to another host during a training and a map; none is open."""
+    log, pids = Path(guard["LIGHTBOX_SOCKET_LOG"]), Path(guard["LIGHTBOX_SOCKET_LOG"] + ".pids")
+    done = subprocess.run([sys.executable, "-c", TRAINING], cwd=ROOT, env=os.environ | guard, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = pids.read_text()
+    assert "core.jobs.worker" in seen  # the guard was in the workers
+    assert "core.jobs.supervisor" in seen
+    assert "streamlit run" in seen
+    assert not log.exists() or log.read_text() == ""
+    ours = {int(line.split()[0]) for line in seen.splitlines()}
+    away = [c for c in psutil.net_connections("inet") if c.pid in ours and c.raddr and c.raddr.ip not in ("127.0.0.1", "::1")]
+    assert not away
+
+
+def test_the_guard_sees_a_connection(guard, tmp_path):
+    """The note-taking of the test above is tried: a process that calls out is noted."""
+    env = os.environ | guard | {"LIGHTBOX_SOCKET_LOG": str(tmp_path / "log")}
+    code = "import socket\ns = socket.socket()\ns.settimeout(0.2)\ntry:\n    s.connect(('192.0.2.1', 9))\nexcept OSError:\n    pass"
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=30)
+    assert "socket.connect 192.0.2.1" in (tmp_path / "log").read_text()
