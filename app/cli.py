@@ -49,9 +49,9 @@ def writable(path: Path) -> Path:
 
 def main() -> None:
     """Run a command; every ending is an exit code and at most one sentence."""
-    from app.commands import data, evidence, look, runs, serve
+    from app.commands import data, evidence, look, review, runs, serve
 
-    for module in (serve, data, runs, look, evidence) if not cli.registered_commands else ():
+    for module in (serve, data, review, runs, look, evidence) if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

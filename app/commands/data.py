@@ -27,11 +27,11 @@ def _words(found: dict[str, Any]) -> str:
 
 
 def _described(name: str) -> dict[str, Any]:
-    from core.data.checks import check
+    from core.data.checks import findings
     from core.describe import dataset_json
 
-    data = workspace().dataset(name)
-    return dataset_json(data, check(data))
+    ws = workspace()
+    return dataset_json(ws.dataset(name), findings(ws, name))
 
 
 @data_cli.command("add")

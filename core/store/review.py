@@ -172,6 +172,24 @@ def relabel(ws: Workspace, name: str, rows: np.ndarray, label: str, reason: str,
     return _add(ws, name, "label", rows, _said(reason), finding, label)
 
 
+def mend(ws: Workspace, name: str, finding: str) -> list[Decision]:
+    """Put every patient (or group) wholly into one part. UserError when all are already."""
+    from core.data.checks.fixes import whole_groups
+
+    moves = whole_groups(ws.dataset(name))
+    if not moves:
+        raise UserError("Every patient is in one part already.")
+    return [move(ws, name, rows, part, "every patient in one part", finding) for part, rows in moves.items()]
+
+
+def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
+    """The rows of a set of copies to leave out: all but the first of the training part, or the first where none is in it."""
+    there = [r for r in copies if (data.rows == r).any()]
+    part = dict(zip(there, data.of(np.asarray(there, dtype=np.int64)).splits))
+    keep = next((r for r in there if part[r] == "train"), there[0] if there else None)
+    return [r for r in there if r != keep]
+
+
 def undo(ws: Workspace, name: str, id: str) -> Decision:
     """Take one decision back. UserError when there is none of this id."""
     folder = ws.dataset_folder(name)

@@ -4,15 +4,17 @@ Pictures in folders.
 """
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from core.data.checks import SHOWN, check
+from core.data.checks import check, examine, findings
 from core.data.dataset import Dataset
 from core.data.readers import read
+from core.data.samples import make
 from core.data.splits import make_split
 from core.errors import UserError
 
@@ -43,7 +45,7 @@ def finding(data, kind):
 def test_clean_data_has_nothing_to_look_at():
     found = check(made())
     assert {f.severity for f in found} == {"ok"}
-    assert {f.kind for f in found} == {"size", "balance", "groups", "values", "near"}
+    assert {f.kind for f in found} == {"size", "balance", "groups", "values", "near", "outliers", "labels doubted"}
     assert "30 train, 30 val, 30 test" in finding(made(), "size").words
 
 
@@ -73,15 +75,14 @@ def test_near_copies_across_the_split_only():
     assert len(f.rows) == 2
 
 
-def test_near_copies_are_sought_in_all_parts_of_a_large_set(monkeypatch):
-    from core.data import checks
+def test_copies_are_found_in_cells_as_well(monkeypatch):
+    from core import neighbours
 
-    x = made().samples.copy()
-    x[60:90] = x[0:30]
-    monkeypatch.setattr(checks._near, "__defaults__", (46,))  # at most 46 of 90: every second case
-    f = finding(made(samples=x), "near")
-    assert "looked at 46 of 90" in f.words
-    assert set(f.rows) & set(range(60, 90))
+    x = np.random.default_rng(0).normal(size=(6000, 8)).astype(np.float32)
+    monkeypatch.setattr(neighbours, "EXACT", 1000)
+    at, square = neighbours.nearest(x, x[::3] + 1e-4, 2)
+    assert (at[:, 0] == np.arange(0, 6000, 3)).mean() > 0.999
+    assert square[:, 0].max() < 1e-6
 
 
 def test_blank_cases():
@@ -147,9 +148,106 @@ def test_copies_of_texts():
     assert finding(data, "blank").rows == [4]
 
 
-def test_long_lists_of_rows_are_cut():
-    x = np.zeros((900, 1, 4, 4), np.uint8)
-    assert len(finding(made(900, samples=x), "blank").rows) == SHOWN
+def test_long_lists_of_rows_are_cut_and_counted(monkeypatch):
+    from core.data import checks
+
+    monkeypatch.setattr(checks, "FINDING_ROWS", 200)
+    found = {f.kind: f for f in check(made(900, samples=np.zeros((900, 1, 4, 4), np.uint8)))}
+    assert (len(found["blank"].rows), found["blank"].total) == (200, 900)
+    x = np.random.default_rng(1).integers(0, 255, (300, 1, 4, 4), dtype=np.uint8).repeat(3, 0)
+    f = finding(made(900, samples=x), "duplicates")
+    assert (len(f.rows), len(f.sets), f.total) == (198, 66, 900)  # whole sets only
+
+
+def flipped(share, seed):
+    """Digits of which a share of the labels is wrong, and which."""
+    data = make("digits")
+    rng, y, k = np.random.default_rng(seed), data.labels, len(data.classes)
+    bad = rng.choice(len(y), int(share * len(y)), replace=False)
+    y = y.copy()
+    y[bad] = (y[bad] + rng.integers(1, k, len(bad))) % k
+    return replace(data, table=data.table.assign(digit=np.array(data.classes)[y])), bad
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_wrong_labels_are_found_and_the_trial_says_how_well(share):
+    data, bad = flipped(share, 1)
+    facts = examine(data)
+    named, hit = facts.doubts["rows"], np.isin(facts.doubts["rows"], bad)
+    assert hit.mean() > 0.85
+    assert hit.sum() / len(bad) > 0.7
+    assert facts.doubts["low"] <= hit.mean() <= facts.doubts["high"] + 0.1
+    assert abs(facts.doubts["found"] - hit.sum() / len(bad)) < 0.15
+    assert hit[: len(named) // 2].mean() >= hit.mean()  # the strongest first
+    f = finding(data, "labels doubted")
+    right = make("digits")
+    said = [f.notes[str(r)] == right.classes[right.labels[r]] for r in np.array(named)[hit]]
+    assert np.mean(said) > 0.9
+    relabelled = replace(data, table=data.table.assign(digit=make("digits").table["digit"]))
+    assert len({f.kind: f for f in check(relabelled, facts)}["labels doubted"].rows) < 0.2 * len(named)
+
+
+def test_labels_that_looks_cannot_tell_are_not_doubted():
+    f = finding(made(300), "labels doubted")
+    assert (f.severity, f.rows) == ("ok", [])
+    assert "cannot be told" in f.words
+
+
+def test_cases_far_from_all_others_come_first():
+    x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    x[[33, 250]] += 60
+    data = made(400, modality="table", samples=x, table={"part": "train"})
+    f = finding(data, "outliers")
+    assert (f.severity, sorted(f.rows)) == ("look", [33, 250])
+    assert "times as far" in f.notes["33"]
+
+
+def test_classes_that_go_with_a_site_and_patients_that_outweigh():
+    f = finding(made(table={"site": ["north", "south"] * 45}, domain="site"), "sites")
+    assert f.severity == "look"
+    assert finding(made(table={"site": ["north"] * 45 + ["south"] * 45}, domain="site"), "sites").severity == "ok"
+    who = ["P0"] * 30 + [f"P{k}" for k in range(60)]
+    assert finding(made(table={"who": who, "part": "train"}), "group size").total == 31
+
+
+@pytest.mark.parametrize("modality", ["volume", "series", "text"])
+def test_near_copies_of_other_kinds(modality):
+    rng = np.random.default_rng(2)
+    if modality == "text":
+        notes = [" ".join(rng.choice([f"word{i}" for i in range(400)], 40)) for _ in range(90)]
+        notes[70] = notes[4] + " indeed"
+        data = replace(made(modality="text", table={"note": notes}, text="note"), samples=None)
+    else:
+        x = rng.normal(size=(90, 1, 18, 18, 18) if modality == "volume" else (90, 2, 200)).astype(np.float32)
+        x[70] = x[4] + rng.normal(size=x[4].shape) * 0.02
+        data = made(modality=modality, samples=x)
+    assert finding(data, "near").sets == [[70, 4]]
+
+
+def test_findings_follow_the_rows_in_use_without_reading_the_samples_again(tmp_path, monkeypatch):
+    from core.data import checks
+    from core.store import review
+    from core.store.workspace import Workspace
+
+    x = made().samples.copy()
+    x[80] = x[5] = x[2]
+    x[7] = 0
+    ws = Workspace(tmp_path)
+    ws.add(made(samples=x))
+    first = {f.kind: f for f in findings(ws, "made")}
+    assert first["duplicates"].sets == [[2, 5, 80]]
+    monkeypatch.setattr(checks, "examine", None)  # would fail if called again
+    assert {f.kind: f for f in findings(ws, "made")} == first
+    one = review.exclude(ws, "made", [80, 7], "copy, blank")
+    now = {f.kind: f for f in findings(ws, "made")}
+    assert (now["duplicates"].severity, now["duplicates"].sets) == ("look", [[2, 5]])
+    assert "blank" not in now
+    review.exclude(ws, "made", [5], "copy")
+    assert "values" in {f.kind for f in findings(ws, "made")}
+    review.undo(ws, "made", one.id)
+    assert "blank" in {f.kind for f in findings(ws, "made")}
+    review.exclude(ws, "made", range(90), "all")
+    assert findings(ws, "made") == []
 
 
 def test_split_by_group_never_parts_a_group():

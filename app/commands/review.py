@@ -1,0 +1,129 @@
+"""data issues, exclude, release, ignore, fix, undo: what people decide about the cases of a dataset."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import AsJson, say, workspace
+from app.commands.data import data_cli
+from core.errors import UserError
+
+Reason = Annotated[str, typer.Option(help="Why, in a few words; it is kept with the data.")]
+
+
+def register(cli: typer.Typer) -> None:
+    for name, command in (("issues", issues), ("exclude", exclude), ("release", release), ("ignore", ignore), ("fix", fix), ("undo", undo)):
+        data_cli.command(name)(command)
+
+
+def _finding(name: str, kind: str) -> Any:
+    from core.data.checks import findings
+
+    found = {f.kind: f for f in findings(workspace(), name) if f.severity != "ok"}
+    if kind not in found:
+        raise UserError(f"There is no finding “{kind}” (there are: {', '.join(found) or 'none'}).")
+    return found[kind]
+
+
+def issues(name: str, json: AsJson = False) -> None:
+    """The findings to look at, what is held back, and what was decided, with the id that `undo` takes."""
+    from dataclasses import asdict
+
+    from core.data.checks import findings
+    from core.store import review
+
+    ws = workspace()
+    made = review.decisions(ws, name)
+    ignored = {d.finding: d.reason for d in made if d.what == "ignore"}
+    found = [asdict(f) | {"ignored": ignored.get(f.kind)} for f in findings(ws, name) if f.severity != "ok"]
+    waiting = review.held(ws, name)
+    told = {"dataset": ws.entry(name)["name"], "issues": found, "held": [{"row": r, "why": why} for r, why in waiting.items()], "decisions": [asdict(d) for d in made]}
+    lines = [f"[{f['severity']}] {f['kind']}: {f['words']}" + (f" (ignored: {f['ignored']})" if f["ignored"] else "") for f in found] or ["No issue is open."]
+    lines += [f"{len(waiting):,} cases are held back until a person has looked: lightbox data release {name}"] if waiting else []
+    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {review.WORDS[d.what]}: {len(d.rows) or d.finding} ({d.reason})" for d in made]
+    say(told, "\n".join(lines), json)
+
+
+def _told(name: str, decision: Any, json: bool) -> None:
+    from dataclasses import asdict
+
+    from core.store import review
+
+    ws = workspace()
+    left = ws.entry(name)["n"]
+    what = f"{len(decision.rows):,} rows {review.WORDS[decision.what]}" if decision.rows else f"“{decision.finding}” {review.WORDS[decision.what]}"
+    say(asdict(decision) | {"dataset": ws.entry(name)["name"], "n": left}, f"{what}; {left:,} are in use. Take it back: lightbox data undo {name} {decision.id}", json)
+
+
+def numbers(rows: str) -> list[int]:
+    """Row ids from "3,5,10-20". UserError for anything else."""
+    found: list[int] = []
+    for part in filter(None, (p.strip() for p in rows.split(","))):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) - int(first) > 10_000_000):
+            raise UserError(f"“{part[:40]}” is not a row number or a range such as 10-20.")
+        found += range(int(first), int(last) + 1) if dash else [int(first)]
+    return found
+
+
+def exclude(
+    name: str,
+    reason: Reason,
+    rows: Annotated[str, typer.Option(help="Row numbers: 3,5,10-20.")] = "",
+    finding: Annotated[str, typer.Option(help="The rows of this finding; `lightbox data issues` lists them.")] = "",
+    keep_one: Annotated[bool, typer.Option("--keep-one", help="Of copies, keep one of each set.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Leave cases out of everything from now on: training, maps, figures, exports, reports."""
+    from core.store import review
+
+    if bool(rows) == bool(finding):
+        raise UserError("Say which cases: --rows or --finding.")
+    ws = workspace()
+    if finding:
+        found = _finding(name, finding)
+        chosen = [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)] if keep_one and found.sets else found.rows
+    else:
+        chosen = numbers(rows)
+    _told(name, review.exclude(ws, name, chosen, reason, finding), json)
+
+
+def release(name: str, rows: Annotated[str, typer.Option(help="Row numbers; all that are held back by default.")] = "", reason: Reason = "looked at", json: AsJson = False) -> None:
+    """Let cases be used that are held back until a person has looked."""
+    from core.store import review
+
+    _told(name, review.release(workspace(), name, numbers(rows) if rows else None, reason), json)
+
+
+def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> None:
+    """Set a finding aside; it is listed as ignored, with the reason."""
+    from core.store import review
+
+    _finding(name, finding)
+    _told(name, review.ignore(workspace(), name, finding, reason), json)
+
+
+def fix(name: str, finding: str, json: AsJson = False) -> None:
+    """Let the tool mend what it can: every patient wholly into one part."""
+    from dataclasses import asdict
+
+    from core.store import review
+
+    if not _finding(name, finding).fix:
+        raise UserError(f"“{finding}” cannot be mended by itself; exclude cases or ignore it with a reason.")
+    ws = workspace()
+    made = review.mend(ws, name, finding)
+    told = {"dataset": ws.entry(name)["name"], "decisions": [asdict(d) for d in made]}
+    say(told, "\n".join(f"{d.id}: {len(d.rows):,} rows moved to {d.value}" for d in made), json)
+
+
+def undo(name: str, decision: str, json: AsJson = False) -> None:
+    """Take a decision back, by its id."""
+    from core.store import review
+
+    ws = workspace()
+    taken = review.undo(ws, name, decision)
+    say({"dataset": ws.entry(name)["name"], "undone": taken.id, "n": ws.entry(name)["n"]}, f"Taken back: {review.WORDS[taken.what]} ({taken.reason}).", json)

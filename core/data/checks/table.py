@@ -1,0 +1,173 @@
+"""What the table alone tells: size, classes, patients and sites over the parts, missing values, columns that are not what they seem."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+
+from core.data.checks.finding import Finding, cases_have
+from core.data.dataset import SPLITS, Dataset
+from core.limits import FINDING_ROWS as SHOWN
+
+CODES = (-9, -99, -999, -9999)  # numbers that stand for "missing" in many tables
+
+
+def table_findings(data: Dataset) -> list[Finding]:
+    """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
+    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_missing(data), *_columns(data), *_aside(data)]
+
+
+def _size(data: Dataset) -> Finding:
+    n = len(data)
+    parts = ", ".join(f"{int((data.splits == s).sum())} {s}" for s in SPLITS if (data.splits == s).any())
+    if n < 50:
+        return Finding(
+            "size", "look", "Few cases", f"{n} cases ({parts}): too few to trust any figure measured on them."
+        )
+    return Finding("size", "ok", "Size", f"{n:,} cases ({parts}).")
+
+
+def _classes(data: Dataset) -> list[Finding]:
+    if "label" not in data.roles:
+        words = "There is no label column; methods that need one will not be offered."
+        return [Finding("labels", "ok", "No labels", words)]
+    counts = np.bincount(data.labels[data.labels >= 0], minlength=len(data.classes))
+    none = data.rows[data.labels < 0]
+    found = []
+    if len(none):
+        words = f"{cases_have(len(none))} no label."
+        found.append(Finding("labels missing", "look", "Missing labels", words, none[:SHOWN].tolist(), len(none)))
+    there = np.flatnonzero(counts)
+    if len(there) < 2:
+        words = (
+            f"Every case is “{data.classes[there[0]]}”; nothing can be told apart by label."
+            if len(there)
+            else "No case has a label."
+        )
+        return [*found, Finding("one class", "look", "One class only", words)]
+    if len(there) > max(20, len(data) / 3):
+        words = f"{len(there):,} different labels for {len(data):,} cases: a measurement or a name rather than a class?"
+        return [*found, Finding("balance", "look", "Very many classes", words)]
+    words = ", ".join(f"{data.classes[i]}: {counts[i]:,}" for i in there[:12]) + (" …" if len(there) > 12 else "")
+    rarest = there[counts[there].argmin()]
+    if counts[rarest] < 5 or counts.max() > 10 * counts[rarest]:
+        rows = data.rows[data.labels == rarest]
+        words += f". The rarest, “{data.classes[rarest]}”, has {counts[rarest]:,} case{'s' * int(counts[rarest] != 1)}."
+        found.append(Finding("balance", "look", "Uneven classes", words, rows[:SHOWN].tolist(), len(rows)))
+    else:
+        found.append(Finding("balance", "ok", "Classes", f"{words}."))
+    return found
+
+
+def _groups(data: Dataset) -> list[Finding]:
+    groups = data.groups
+    if groups is None and data.card.get("split in time"):
+        words = "The parts are stretches of the same records, with gaps between them: nothing measured here tells how it does on another patient."
+        return [Finding("groups", "look", "Split in time", words)]
+    if groups is None:
+        words = "Cases are split one by one. If a patient has several, name the column that tells which."
+        return [Finding("groups", "ok", "No patient column", words)]
+    found, sides = [], defaultdict(set)
+    for g, s in zip(groups, data.splits):
+        sides[g].add(s)
+    none = data.rows[[g is None for g in groups]]
+    sides.pop(None, None)
+    if len(none):
+        words = f"{cases_have(len(none))} no patient (or group); each counts as a patient of its own."
+        found.append(Finding("groups missing", "look", "Patients not known", words, none[:SHOWN].tolist(), len(none)))
+    torn = {g for g, s in sides.items() if len(s) > 1}
+    if torn:
+        rows = data.rows[[g in torn for g in groups]]
+        words = (
+            f"{len(torn)} of {len(sides)} patients are in more than one part; results would look better than they are."
+        )
+        return [*found, Finding("leak", "stop", "Patients on two sides", words, rows[:SHOWN].tolist(), len(rows), fix="Move each into one part")]
+    sizes = pd.Series(groups).value_counts()
+    if len(sizes) > 1 and sizes.iloc[0] > max(0.1 * len(data), 10 * sizes.median()):
+        rows = data.rows[groups == sizes.index[0]]
+        words = f"One patient (or group) has {sizes.iloc[0]:,} of {len(data):,} cases; most have about {sizes.median():.0f}. Figures lean on that one."
+        found.append(Finding("group size", "look", "One patient outweighs the others", words, rows[:SHOWN].tolist(), len(rows)))
+    if len(sides) == 1 and not len(none):
+        words = "All cases are of one patient (or group): nothing measured here tells how it does on another."
+        return [Finding("groups", "look", "One patient only", words)]
+    return [*found, Finding("groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts.")]
+
+
+def _sites(data: Dataset) -> list[Finding]:
+    """Whether the classes are spread unevenly over hospitals or scanners, so that telling the site is telling the class."""
+    sites = data.domains
+    known = data.labels >= 0
+    if sites is None or not known.any():
+        return []
+    code, names = pd.factorize(pd.Series(sites)[known])
+    counts = np.zeros((len(names), len(data.classes)))
+    np.add.at(counts, (code[code >= 0], data.labels[known][code >= 0]), 1)
+    counts = counts[:, counts.sum(0) > 0]
+    if len(names) < 2 or counts.shape[1] < 2 or len(names) > 50:
+        return []
+    expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / counts.sum()
+    v = float(np.sqrt(((counts - expected) ** 2 / expected).sum() / counts.sum() / (min(counts.shape) - 1)))
+    if v < 0.5:
+        return [Finding("sites", "ok", "Sites", f"{len(names)} sites or scanners; the classes are spread over them (Cramér’s V {v:.2f}).")]
+    words = f"Most classes come from a site or scanner of their own (Cramér’s V {v:.2f}): a model may learn the site instead of the class."
+    return [Finding("sites", "look", "Class goes with the site", words)]
+
+
+def _missing(data: Dataset) -> list[Finding]:
+    counts = data.frame.isna().sum()
+    counts = counts[(counts > 0) & ~counts.index.isin([data.roles.get("label"), data.roles.get("group")])]
+    if not len(counts):
+        return []
+    rows = data.rows[data.frame[list(counts.index)].isna().any(axis=1).to_numpy()]
+    words = ", ".join(
+        f"“{c}” {int(k):,}" for c, k in counts.sort_values(ascending=False, kind="stable").head(6).items()
+    )
+    words = f"In {len(rows):,} row{'s' * (len(rows) != 1)}, by column: {words}{' …' if len(counts) > 6 else ''}."
+    return [Finding("missing", "look", "Missing values", words, rows[:SHOWN].tolist(), len(rows))]
+
+
+def _columns(data: Dataset) -> list[Finding]:
+    """Columns that are not what they seem: -9 for missing, a few words among numbers; scans of several kinds."""
+    found = []
+    for c in data.features:
+        values = data.frame[c].dropna() if c in data.frame else None
+        if values is None or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
+            continue
+        code = values[values.isin(CODES)]
+        others = values[~values.isin(CODES)]
+        if len(code) and len(others) and others.min() >= 0:
+            found.append((c, code.iloc[0], code.index.to_list()))
+    out = []
+    if found:
+        words = ", ".join(f"“{c}” {v:g} in {len(rows):,} row{'s' * (len(rows) != 1)}" for c, v, rows in found[:6])
+        words = (
+            f"The only negative values of these columns may stand for missing: {words}{' …' if len(found) > 6 else ''}."
+        )
+        rows = sorted({r for _, _, each in found for r in each})
+        out.append(Finding("codes", "look", "Missing values written as numbers?", words, rows[:SHOWN], len(rows)))
+    for c in data.frame.columns if data.modality == "table" else []:
+        values = data.frame[c].dropna()
+        if pd.api.types.is_numeric_dtype(values) or c in data.roles.values() or not len(values):
+            continue
+        odd = values[pd.to_numeric(values.astype(str), errors="coerce").isna()]
+        if 0 < len(odd) <= len(values) / 10:
+            words = f"“{c}” holds numbers, but {len(odd):,} of {len(values):,} values are words "
+            words += f"(row {odd.index[0]}: “{odd.iloc[0]}”); so it was not read as numbers."
+            out.append(Finding("words", "look", "Words among numbers", words, odd.index[:SHOWN].tolist(), len(odd)))
+    if "scan type" in data.frame and data.frame["scan type"].nunique() > 1:
+        kinds = data.frame["scan type"].value_counts()
+        words = ", ".join(f"{k}: {n}" for k, n in kinds.items())
+        words += ". They share one scale of values here; better a dataset each."
+        others = data.frame.index[data.frame["scan type"] != kinds.index[0]]
+        out.append(Finding("scan types", "look", "Several kinds of scans", words, others[:SHOWN].tolist(), len(others)))
+    return out
+
+
+def _aside(data: Dataset) -> list[Finding]:
+    left = data.card.get("left out", [])
+    if not left:
+        return []
+    words = f"Not read: {', '.join(map(str, left[:5]))}" + (f" and {len(left) - 5} more" if len(left) > 5 else "") + "."
+    return [Finding("left out", "ok", "Files left out", words)]
