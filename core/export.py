@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +19,41 @@ from core.store.catalogue import Job
 from core.store.files import write_json, write_with
 from core.store.workspace import Workspace
 
+FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheet
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+SAFE = "Cells and headings that a spreadsheet could run as a formula begin with an apostrophe here; numbers such as -2.5 stay as they are, and the Parquet files of an export hold every word as it was."
+
 
 def row_table(ws: Workspace, data: Dataset, job: Job | None, rows: np.ndarray | None = None) -> pd.DataFrame:
     """One line a row (id, original file name, the table's columns, what the run found); of `rows` only, if given."""
-    frame = data.frame.copy()
-    frame.insert(0, "name", data.names())
-    for column in run_columns(ws, data, job) if job is not None else []:
-        frame[column.name] = column.values
-    frame = frame.reset_index()
-    return frame if rows is None else frame.set_index("row").loc[np.asarray(rows)].reset_index()
+    frame = data.frame if rows is None else data.of(rows).frame
+    found = {c.name: pd.Series(c.values, data.rows) for c in (run_columns(ws, data, job) if job is not None else [])}
+    parts = {"row": pd.Series(frame.index, frame.index), "name": pd.Series(data.of(frame.index.to_numpy()).names(), frame.index)}
+    out = pd.concat([pd.DataFrame(parts), frame, *(v.reindex(frame.index).rename(k) for k, v in found.items())], axis=1)
+    return out.set_axis(_apart(map(str, out.columns)), axis=1).reset_index(drop=True)
+
+
+def _apart(names: Iterable[str]) -> list[str]:
+    """The names, a number behind each that was there already: a table may have columns called “row” or “name” itself."""
+    out: dict[str, None] = {}
+    for name in names:
+        free, k = name, 2
+        while free in out:
+            free, k = f"{name} ({k})", k + 1
+        out[free] = None
+    return list(out)
+
+
+def cell(value: object) -> object:
+    """The value as it may stand in a CSV file: a text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA and value and not NUMBER.fullmatch(value) else value
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """CSV text in which no text cell or header can be run as a formula by a spreadsheet: such cells start with an apostrophe."""
-    def safe(value: object) -> object:
-        return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
-    frame = frame.rename(columns=lambda c: safe(str(c)))
+    """CSV text in which no text cell or header can be run as a formula by a spreadsheet: see `cell`. The only way for a table to leave as CSV."""
+    frame = frame.set_axis(_apart(str(cell(str(c))) for c in frame.columns), axis=1)
     texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    return frame.assign(**{c: frame[c].map(safe) for c in texts}).to_csv(index=False)
+    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(index=False)
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:

@@ -9,6 +9,7 @@ TIGHT = 512 << 20  # bytes of an array or volume that unpacks to more than RATIO
 PIXELS = 25_000_000  # of one picture
 COLUMNS = 20_000
 ROWS = 2_000_000
+CLASSES = 1000  # different labels that are taken for classes
 CELL = 1 << 20  # letters of one value of a text table
 PREVIEW = 1 << 20  # bytes of a text table that are read to show its first lines
 VALUES = 4 << 30  # bytes of all samples together
@@ -37,6 +38,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "PIXELS": ("one picture", "pixels"),
     "COLUMNS": ("columns of a table", ""),
     "ROWS": ("rows: cases of a dataset, lines of a table, sequences", ""),
+    "CLASSES": ("different labels that are taken for classes", ""),
     "CELL": ("one value of a text table", "letters"),
     "PREVIEW": ("what is read of a text table to show its first lines", "bytes"),
     "CHANNELS": ("signals of one recording", ""),

@@ -212,14 +212,11 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
     return kind().declines_on(on)
 
 
-def _classes_left(data: Dataset) -> int:
-    """How many classes have a row in use: excluding rows may have emptied some."""
-    return len(data.classes) if data.kept is None else len({c for c in data.every.labels.tolist() if c >= 0})
-
-
 def why_not(kind: type[Method], data: Dataset) -> str | None:
     """The reason `data` does not fit `kind`, in words, or None. Checked in the same order everywhere: packages, modality, columns, size."""
     from importlib.util import find_spec
+
+    from core.data.labels import no_classes
 
     takes = kind.takes
     missing = [p for p in takes.requires if find_spec(p) is None]
@@ -235,8 +232,8 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     for role, need in (("label", takes.labels), ("group", takes.groups), ("domain", takes.domains)):
         if need == "needed" and data.roles.get(role) is None:
             return f"Needs a {role} column; this data has none."
-    if takes.labels == "needed" and (many := _classes_left(data)) < 2:
-        return f"Needs at least two classes; this data has {many}."
+    if takes.labels == "needed" and (why := no_classes(data)):
+        return why
     if takes.masks == "needed" and data.masks is None:
         return "Needs masks that mark the truth; this data has none."
     n = len(data.part("train").rows)

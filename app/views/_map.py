@@ -234,12 +234,12 @@ def why(context: Context) -> None:
 
 
 def _table(context: Context, key: str) -> None:
-    from core.export import csv, row_table
+    from core.export import SAFE, csv, row_table
 
     frame = row_table(context.ws, context.data, context.job, state.selection().rows)
     st.dataframe(frame, hide_index=True, width="stretch", height=300)
     st.download_button("Export as CSV", csv(frame), "selection.csv", "text/csv", key=f"{key}-csv", icon=":material/download:",
-                       help="With the original file names. Cells that a spreadsheet could run as a formula start with an apostrophe.")  # fmt: skip
+                       help=f"With the original file names. {SAFE}")  # fmt: skip
 
 
 def _numbers(context: Context, key: str) -> None:

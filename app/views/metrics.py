@@ -10,6 +10,7 @@ from app import text
 from app.palette import OKABE_ITO
 from app.state import Context
 from core.artifacts import Metric, Metrics
+from core.export import SAFE, csv
 from core.registry import measures
 
 TITLE = "Measured"
@@ -35,6 +36,8 @@ def show(artifact: Metrics, context: Context) -> None:
         st.plotly_chart(figure, key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
     _sweeps(metrics, artifact.slug, context)
     st.dataframe(table(artifact), hide_index=True, width="stretch")
+    st.download_button("Figures as CSV", lambda: csv(pd.DataFrame(artifact.table)), f"{artifact.slug}.csv", "text/csv", key=context.key(f"csv-{artifact.slug}"),
+                       icon=":material/download:", help=SAFE)  # fmt: skip
     with st.expander("What do these mean?"):
         for one in measures().values():
             st.markdown(f"**{one.title}** · {one.help}")

@@ -88,6 +88,22 @@ def _outlines(monkeypatch, tmp_path):
         assert "would need more than" in method_class(method)().declines(on)
 
 
+def _glanced(monkeypatch, tmp_path):
+    """PREVIEW bounds what is read of a table to show its first lines."""
+    from core.data.readers import preview
+
+    (tmp_path / "a.csv").write_bytes(b"a,b\n" + b"1,2\n" * 999)
+    seen = preview(tmp_path / "a.csv")
+    assert (seen["looked"], seen["whole"]) == (23, False)
+
+
+def _classes(monkeypatch, tmp_path):
+    from core.data.labels import no_classes
+
+    (tmp_path / "a.csv").write_text("x,label\n" + "\n".join(f"{i},{'abcd'[i % 4]}" for i in range(40)))
+    assert "4 different values in 40 cases" in no_classes(read(tmp_path / "a.csv"))
+
+
 def _listed(monkeypatch, tmp_path):
     from core.data import folders
 
@@ -133,6 +149,9 @@ TRIED = {  # limit -> (a low value, what must then be refused)
     "PIXELS": (100, _bring("z.zip", zipped(PICTURES), "12 pixels; at most")),
     "COLUMNS": (2, _bring("a.csv", b"a,b,c\n1,2,3\n2,3,4\n", "3 columns; at most 2")),
     "ROWS": (5, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9, "9 rows; at most 5")),
+    "CLASSES": (3, _classes),
+    "CELL": (50, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9 + b"x" * 51 + b",2\n", "line 11 holds a value of more than 50 letters; at most that many")),
+    "PREVIEW": (100, _glanced),
     "VALUES": (100, _bring("a.nii", lambda: nifti(), "MB of samples; at most")),
     "LETTERS": (10, _bring("a.fasta", fasta, "60 letters; at most 10")),
     "NAME": (3, _name),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
+from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
@@ -57,7 +58,7 @@ class VAE(Method):
         p, train = self.params, data.part("train")
         self.shape, self.scale = tuple(data.shape), Standardise.fit(train)
         known = len(np.unique(train.labels[train.labels >= 0]))
-        self.class_names = data.classes if p.classifier and known >= 2 else []
+        self.class_names = data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
         self.net = self.make(len(self.class_names))
         optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
         net = run.setup(self.net, optimiser)
