@@ -53,7 +53,7 @@ def csv(frame: pd.DataFrame) -> str:
     """CSV text in which no text cell or header can be run as a formula by a spreadsheet: see `cell`. The only way for a table to leave as CSV."""
     frame = frame.set_axis(_apart(str(cell(str(c))) for c in frame.columns), axis=1)
     texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(index=False)
+    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(index=False, lineterminator="\r\n")  # so, a lone \r is quoted too
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:

@@ -211,7 +211,7 @@ def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut:
 
 def _separator(start: str, name: str) -> str:
     """The separator that cuts the first lines into most columns, the same number in each; else the first line's most frequent one."""
-    first = start.lstrip().splitlines()[0]
+    first = (start.lstrip().splitlines() or [""])[0]
     begin = start if len(start) <= START else start[:START]
     even = {}
     for mark in ",;\t|":
