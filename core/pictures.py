@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 PLAIN = Look()
+SMOOTH_FROM = 96  # pixels of the longer side; smaller pictures are enlarged by whole numbers, with sharp pixels
 HEAT = "inferno"  # perceptually even, readable in grey
 
 
@@ -84,7 +85,9 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
         part = np.asarray(rows[start : start + 512])
         for i, (row, raw) in enumerate(zip(part, data.of(part).raw())):
             made = Image.fromarray(np.ascontiguousarray(hung(data, int(row), raw, look)))
-            made.thumbnail((tile, tile)) if max(made.size) > tile else None
+            most = max(made.size)
+            if most > tile or most >= SMOOTH_FROM:
+                made = made.resize([max(1, round(s * tile / most)) for s in made.size], Image.Resampling.BOX if most > tile else Image.Resampling.BILINEAR)
             grown = np.asarray(made)
             factor = max(1, tile // max(grown.shape[:2]))
             grown = grown.repeat(factor, axis=0).repeat(factor, axis=1)

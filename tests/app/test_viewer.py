@@ -45,12 +45,12 @@ def test_values_arrive_as_they_are_stored(dtype):
     head, (raw,) = sent(values, geometry=Geometry("HAR"))
     got = np.frombuffer(raw, head["kind"]).reshape(head["dims"]).astype(float) * head["slope"] + head["intercept"]
     np.testing.assert_allclose(got, values, atol=float(np.ptp(values)) / 65535)
-    assert (head["note"] == "") == (dtype[0] != "f")
+    assert (head["steps"] == "") == (dtype[0] != "f")
     assert [p["plane"] for p in head["planes"]["radiological"]] == ["axial", "coronal", "sagittal"]
 
 
 def test_values_beyond_sixteen_bits_are_said_to_be_in_steps():
-    assert "steps" in sent(np.array([[0, 70_000], [1, 2]], np.int32))[0]["note"]
+    assert "65,536 steps" in sent(np.array([[0, 70_000], [1, 2]], np.int32))[0]["steps"]
 
 
 def test_heat_is_clear_at_the_low_end_of_its_scale_and_full_at_the_high_one():

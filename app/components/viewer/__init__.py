@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from app.components.latent_map import pack
-from core import hanging, windows
+from core import hanging, pictures, windows
 from core.data.geometry import Geometry
 from core.windows import Window
 
 HERE = Path(__file__).parent
 MOST_BYTES = 5 << 20  # of one message
-SMOOTH_FROM = 96  # pixels of the longer side; smaller pictures keep sharp pixels
 
 
 def stored(pixels: np.ndarray) -> tuple[np.ndarray, float, float, str]:
@@ -64,7 +63,7 @@ def message(
         "id": id, "title": title, "height": height, "dims": list(dims), "kind": values.dtype.kind + str(values.dtype.itemsize), "colour": colour, "slope": slope,
         "intercept": intercept, "planes": sides, "first": first, "before": before, "total": total or dims[0], "word": word, "apart": apart, "unit": geometry.unit,
         "presets": [{"id": k, "label": windows.WORDS[k], "help": windows.HELPS[k], "level": w.level, "width": w.width} for k, w in presets.items()], "usual": usual,
-        "smooth": longest >= SMOOTH_FROM, "oblique": round(geometry.oblique), "note": "; ".join(n for n in (note, said) if n),
+        "smooth": longest >= pictures.SMOOTH_FROM, "oblique": round(geometry.oblique), "note": note, "steps": said,
         "mask": mask is not None, "heat": None,
     }  # fmt: skip
     if heat is not None:

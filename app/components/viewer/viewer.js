@@ -62,7 +62,7 @@ class Viewer {
     if (remembered.size > 200) remembered.delete(remembered.keys().next().value);
     if (this.at.first !== `${head.first}/${head.before}`) { this.at.first = `${head.first}/${head.before}`; if (head.apart) this.at.index[0] = head.first; }
     this.root.style.height = `${head.height}px`;
-    this.stage.setAttribute("aria-label", `${head.title}. Arrow keys: slices. W: next window. H: heat. Plus, minus: zoom. Shift and arrows: move. 0: as at first.`);
+    this.stage.setAttribute("aria-label", `${head.title}. Arrow keys: slices. W: next window. H: heat. Plus, minus: zoom. Shift and arrows: move. 0: as at first.${head.steps ? ` Values ${head.steps}.` : ""}`);
     this.choice = null;
     this.layers = {};
     this.controls();
@@ -242,7 +242,7 @@ class Viewer {
       this.group("Slices", this.slider);
     } else this.slider = null;
     this.group("Window", ...head.presets.map((p) => this.button(p.label, `${p.help} (key W: next)`, () => this.choose(p.id), `window ${p.id}`)));
-    const [wide, width] = this.number("W", "Width of the window: values from black to white", "width");
+    const [wide, width] = this.number("W", `Width of the window: values from black to white${head.steps ? ` (${head.steps})` : ""}`, "width");
     const [middle, level] = this.number("L", "Level of the window: the value drawn mid grey", "level");
     this.boxes = { width, level };
     const turn = planes.some((p) => Object.keys(p.edges).length);
