@@ -113,7 +113,7 @@ def test_thumbnails_on_a_map_of_slices_are_of_the_slices(home):
         data = state.workspace().dataset("stacks")
         import io
 
-        png, tile, columns, index = sprites(data, np.array([3, 3]), np.array([0, 6]))
+        png, tile, _, index = sprites(data, np.array([3, 3]), np.array([0, 6]))
         sheet = np.asarray(Image.open(io.BytesIO(png)))
         st.text(f"{sheet[:tile, :tile].max()} {sheet[:tile, tile : 2 * tile].max()} {index.tolist()}")
 
