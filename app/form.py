@@ -51,4 +51,4 @@ def _widget(kind: type[Method], name: str, start: dict[str, Any], key: str, data
     if about.get("type") == "number":
         return st.number_input(title, float(low) if low is not None else None, float(high) if high is not None else None, float(value), key=key, help=help,
                                format="%.4g", step=None)  # fmt: skip
-    return st.text_input(title, str(value), key=key, help=help, max_chars=400)
+    return st.text_input(title, "" if value is None else str(value), key=key, help=help, max_chars=400)

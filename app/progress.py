@@ -12,6 +12,7 @@ from app.palette import OKABE_ITO
 from core.jobs import queue
 from core.store.catalogue import Job
 
+CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
 STATES = {"queued": ":material/schedule: waiting", "running": ":material/play_circle: running", "done": ":material/check_circle: done",
           "failed": ":material/error: failed", "cancelled": ":material/cancel: cancelled", "interrupted": ":material/pause_circle: interrupted"}  # fmt: skip
 
@@ -38,14 +39,18 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
         now = state.workspace().job(id)
         queue.ensure_supervisor(state.workspace()) if not now.ended else None
         bar(now)
-        if curve:
-            curves([now], key)
         if not now.ended:
             st.button("Cancel", key=f"{key}-cancel-{id}", on_click=queue.cancel, args=(state.workspace(), id), icon=":material/stop:")
         elif not job.ended:
             st.rerun()
 
+    @st.fragment(run_every=None if job.ended else CURVES_EVERY)
+    def show_curves() -> None:
+        curves([state.workspace().job(id)], key)
+
     show()
+    if curve:
+        show_curves()
 
 
 def curves(jobs: list[Job], key: str) -> None:
@@ -53,8 +58,11 @@ def curves(jobs: list[Job], key: str) -> None:
     ws = state.workspace()
     points = {j.id: list(ws.scalars(j.id)) for j in jobs}
     names = list(dict.fromkeys(k for p in points.values() for q in p for k in q if k not in ("step", "total", "seconds")))
-    if not names:
-        return
+    single = [n for n in names if all(sum(n in q for q in p) == 1 for p in points.values())] if all(j.ended for j in jobs) else []
+    for j in jobs if single else []:  # one point is no curve
+        said = ", ".join(f"{text.label(n)} {next(q[n] for q in points[j.id] if n in q):.3g}" for n in single)
+        st.caption(f"{j.id[:4]}: {said}" if len(jobs) > 1 else said)
+    names = [n for n in names if n not in single]
     for start in range(0, len(names), 3):
         for cell, name in zip(st.columns(3), names[start : start + 3]):
             figure = go.Figure()

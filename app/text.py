@@ -25,11 +25,19 @@ def chart(value: object, limit: int = 60) -> str:
     return plain(value, limit).replace("<", "‹").replace(">", "›")
 
 
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def part(name: str) -> str:
+    """A part of the data in words."""
+    return PARTS.get(name, plain(name))
+
+
 def number(value: float | None, digits: int = 2) -> str:
     """A number for reading: two significant decimals, "not defined" for None and NaN, thousands separated."""
     if value is None or value != value:
         return "not defined"
-    if abs(value) >= 1000:
+    if abs(value) >= 1000 or (abs(value) > 1 and float(value).is_integer()):
         return f"{value:,.0f}"
     return f"{value:.{digits}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.{digits}g}"
 

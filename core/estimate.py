@@ -28,5 +28,5 @@ def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: 
 def _work(kind: type[Method], params: dict[str, object], data: Dataset) -> float:
     method = kind(check_params(kind, dict(params)))
     n = cases(kind, data, method.params)
-    values = int(np.prod(data.shape)) if data.shape else 100
-    return method.passes(n) * max(1, values * len(data.part("train")) // max(1, n))  # a slice has its share of the volume's values
+    values = method.values(tuple(data.shape))
+    return method.passes(n) * max(1, values * len(data.part("train")) / max(1, n))  # a slice has its share of the volume's values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,6 +109,13 @@ class Method(ABC):
     def passes(self, n: int) -> float:
         """How many times training looks at one row, times n: the unit of the time estimate."""
         return float(n * getattr(self.params, "epochs", 1))
+
+    def values(self, shape: tuple[int, ...]) -> float:
+        """How many values of a row of this shape one such look takes in; a `crop` of a picture where the method has one."""
+        crop = getattr(self.params, "crop", 0)
+        if crop and len(shape) == 3:
+            shape = (shape[0], min(crop, shape[1]), min(crop, shape[2]))
+        return float(max(1, math.prod(shape))) if shape else 100.0
 
     def axis_effects(self) -> Any | None:
         """Optional [d] array, how much each latent axis matters to the output; sorts the sliders. None = measure it by decoding."""

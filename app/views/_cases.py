@@ -66,8 +66,9 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
     chosen = ""
     if kind.takes.chosen != "no":
         if ways:
-            chosen = st.selectbox("Which cases it is about", list(ways), format_func=lambda w: text.plain(ways[w]), key=f"chosen-{kind.id}",
-                                  help="Select cases anywhere and save them as a group in the sidebar; the group then appears here.")  # fmt: skip
+            saved = bool(notes.groups(state.workspace(), data.name))  # a group is there for a purpose; a whole class is never taken unasked
+            chosen = st.selectbox("Which cases it is about", list(ways), 0 if saved else None, format_func=lambda w: text.plain(ways[w]), placeholder="choose the cases", key=f"chosen-{kind.id}",
+                                  help="Select cases anywhere and save them as a group in the sidebar; the group then appears here.") or ""  # fmt: skip
         else:
             st.info("It asks for some cases: select them on the map or in the gallery and save them as a group in the sidebar.")
     only = st.selectbox("Cases used", ["", *ways], format_func=lambda w: text.plain(ways[w]) if w else f"all {len(data):,}", key=f"only-{kind.id}",

@@ -21,13 +21,21 @@ def drawn(context: Context) -> list[tuple[str, Artifact, View]]:
     return sorted(found, key=lambda f: (f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model", f[2].id in SECOND))
 
 
+def title(slug: str, view: View, of_its_kind: int) -> str:
+    """What to call a view of one artifact: a grid by what it holds, others by the view, with the artifact's name where there are several."""
+    name = slug.partition("-")[2].replace("-", " ")
+    if view.id == "grid" and name:
+        return name[:1].upper() + name[1:]
+    return f"{view.title} · {name}" if name and of_its_kind > 1 else view.title
+
+
 def show(context: Context) -> None:
     """A choice of views, and the chosen one."""
     offered = drawn(context)
     if not offered:
         st.caption("This run gave nothing that can be drawn.")
         return
-    titles = [f"{v.title}{' · ' + slug.partition('-')[2].replace('-', ' ') if '-' in slug else ''}" for slug, _, v in offered]
+    titles = [title(slug, v, sum(w.id == v.id for _, _, w in offered)) for slug, _, v in offered]
     picked = st.pills("What it gave", range(len(offered)), format_func=lambda i: titles[i], default=0, key=f"gave-{context.job.id}", required=True, wrap=True)
     _, artifact, view = offered[picked or 0]
     view.show(artifact, context)

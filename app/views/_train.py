@@ -89,8 +89,9 @@ def start(kind: type[Method], data: Dataset) -> None:
         if job is not None:
             st.session_state["training"] = job.id
     id = st.session_state.get("training")
-    if id and ws.catalogue.job(id) is not None:
-        _after(id)
+    started = ws.catalogue.job(id) if id else None
+    if started is not None and started.dataset == ws.entry(data.name)["id"] and (started.method == kind.id or not started.ended):
+        _after(started.id)
 
 
 def _after(id: str) -> None:
@@ -99,9 +100,13 @@ def _after(id: str) -> None:
     st.markdown(f"**{text.label(shell.run_title(job))}**")
     progress.live(id, curve=True, key="training")
     if job.status == "done":
-        if (now := state.run()) is None or now.id != id:
+        if st.session_state.get("opened") != id:  # once: a run or dataset chosen afterwards stays
+            st.session_state["opened"] = id
             state.open_run(id)
             st.rerun()
+        if (now := state.run()) is None or now.id != id:
+            st.button("Open it", key=f"open-{id}", on_click=state.open_run, args=(id,), help="Another run is open now.")
+            return
         given = {slug.partition("-")[0] for slug in state.workspace().slugs(id)}
         context = state.context()
         wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", context is not None and score_of(context) is not None),

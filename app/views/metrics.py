@@ -10,6 +10,7 @@ from app import text
 from app.palette import OKABE_ITO
 from app.state import Context
 from core.artifacts import Metric, Metrics
+from core.cards import card
 from core.export import SAFE, csv
 from core.registry import measures
 
@@ -28,7 +29,7 @@ def show(artifact: Metrics, context: Context) -> None:
         for i, split in enumerate(dict.fromkeys(m.split for m in shares)):
             part = [m for m in shares if m.split == split]
             figure.add_scatter(
-                x=[m.value for m in part], y=[text.chart(called[id(m)], 60) for m in part], mode="markers", name=split, marker={"size": 10, "symbol": i, "color": OKABE_ITO[i]},
+                x=[m.value for m in part], y=[text.chart(called[id(m)], 60) for m in part], mode="markers", name=text.part(split), marker={"size": 10, "symbol": i, "color": OKABE_ITO[i]},
                 error_x={"type": "data", "symmetric": False, "array": [m.high - m.value for m in part], "arrayminus": [m.value - m.low for m in part]},
             )  # fmt: skip
         figure.update_layout(height=90 + 26 * len(set(called.values())), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
@@ -39,8 +40,13 @@ def show(artifact: Metrics, context: Context) -> None:
     st.download_button("Figures as CSV", lambda: csv(pd.DataFrame(artifact.table)), f"{artifact.slug}.csv", "text/csv", key=context.key(f"csv-{artifact.slug}"),
                        icon=":material/download:", help=SAFE)  # fmt: skip
     with st.expander("What do these mean?"):
+        about = card(context.job.method)
+        if about:
+            st.markdown(f"**{text.label(about.title)}** · {text.label(about.sections.get('How to read it', ''), 1200)}")
+        given = {slug.partition("-")[0] for slug in context.ws.slugs(context.job.id)}
         for one in measures().values():
-            st.markdown(f"**{one.title}** · {one.help}")
+            if {kind.__name__.lower() for kind in one.takes} <= given:
+                st.markdown(f"**{one.title}** · {one.help}")
 
 
 def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
@@ -49,23 +55,24 @@ def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
     for m in metrics:
         if m.varied is not None and m.value is not None:
             found.setdefault((m.name, m.varied[0]), []).append((m.varied[1], m))
-    for (name, varied), points in found.items():
-        if len(points) < 2:
-            continue
-        points.sort(key=lambda p: p[0])
+    curves = [(name, varied, sorted(points, key=lambda p: p[0])) for (name, varied), points in found.items() if len(points) > 1]
+    across, row = min(3, len(curves)), []
+    for i, (name, varied, points) in enumerate(curves):
+        row = row if i % across else st.columns(across)
         x = [p[0] for p in points]
         figure = go.Figure()
         if all(m.low is not None for _, m in points):
             figure.add_scatter(x=[*x, *x[::-1]], y=[*(m.high for _, m in points), *(m.low for _, m in points[::-1])], fill="toself", mode="none", fillcolor="rgba(86,180,233,.25)", hoverinfo="skip")
         figure.add_scatter(x=x, y=[m.value for _, m in points], mode="lines+markers", line={"color": OKABE_ITO[1]})
-        figure.update_layout(height=240, showlegend=False, xaxis_title=text.chart(varied, 30), title={"text": text.chart(name, 60), "font": {"size": 14}}, margin={"t": 34, "b": 10})
-        st.plotly_chart(figure, key=context.key(f"sweep-{slug}-{name}"), config={"displayModeBar": False})
+        ticks = {"tickvals": x, "tickformat": "~r"} if len(x) <= 8 else {}
+        figure.update_layout(height=240, showlegend=False, xaxis={"title": text.chart(varied, 30), **ticks}, title={"text": text.chart(name, 40), "font": {"size": 14}}, margin={"l": 10, "r": 10, "t": 34, "b": 10})
+        row[i % across].plotly_chart(figure, key=context.key(f"sweep-{slug}-{name}"), config={"displayModeBar": False})
 
 
 def table(artifact: Metrics) -> pd.DataFrame:
     """The metrics in words, one line each."""
     better = {True: "higher", False: "lower", None: ""}
     return pd.DataFrame([
-        {"measure": m.name, "value": text.interval(m.value, m.low, m.high), "of": m.split, "group": m.group, "cases": m.n, "better": better[m.higher_is_better],
+        {"measure": m.name, "value": text.interval(m.value, m.low, m.high), "of": text.part(m.split), "group": m.group, "cases": m.n, "better": better[m.higher_is_better],
          "note": m.note} for m in artifact
     ])  # fmt: skip

@@ -14,6 +14,7 @@ from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.measuring import held_out
 from core.pictures import drawable
+from core.truth import wilson
 
 TITLE = "Sets of answers"
 
@@ -29,6 +30,7 @@ def show(artifact: Predictions, context: Context) -> None:
         st.caption("These predictions are no sets of classes.")
         return
     part, at = held_out(context.data, artifact.rows)
+    part = text.part(part)
     sets, rows = np.asarray(artifact.sets)[at], artifact.rows[at]
     size = sets.sum(1)
     if artifact.promise:
@@ -45,14 +47,16 @@ def show(artifact: Predictions, context: Context) -> None:
             st.caption("The held-out cases have none of these classes as labels, so no one can say how often the truth is inside.")
     order = np.argsort(-size, kind="stable")
     still = rows[order][size[order] > 1]
+    if not len(still):
+        st.markdown(f"**Left open** · none: each of the {len(rows):,} {part} cases has one answer or none.")
+        return
     st.markdown(f"**Left open** · {len(still):,} of {len(rows):,} {part} cases have more than one answer")
-    st.button(f"Select these {len(still):,}", on_click=state.select, args=(still, "more than one answer"), key=context.key(f"open-{artifact.slug}"), disabled=not len(still))
-    if len(still):
-        words = [" / ".join(text.plain(artifact.classes[j], 12) for j in np.flatnonzero(s)) for s in sets[order][size[order] > 1]]
-        if drawable(context.data):
-            gallery(context, still, context.key(f"open-gallery-{artifact.slug}"), captions=words)
-        else:
-            st.dataframe(context.data.of(still[:200]).shown.assign(answers=words[:200]), width="stretch")
+    st.button(f"Select these {len(still):,}", on_click=state.select, args=(still, "more than one answer"), key=context.key(f"open-{artifact.slug}"))
+    words = [" / ".join(text.plain(artifact.classes[j], 12) for j in np.flatnonzero(s)) for s in sets[order][size[order] > 1]]
+    if drawable(context.data):
+        gallery(context, still, context.key(f"open-gallery-{artifact.slug}"), captions=words)
+    else:
+        st.dataframe(context.data.of(still[:200]).shown.assign(answers=words[:200]), width="stretch")
 
 
 def _truth(artifact: Predictions, data: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -77,20 +81,19 @@ def _sizes(artifact: Predictions, context: Context, rows: np.ndarray, size: np.n
 
 def _inside(artifact: Predictions, context: Context, sets: np.ndarray, truth: np.ndarray, part: str) -> None:
     """How often the truth is inside, for all and by class, each with its 95 % interval (Wilson), beside the promised share."""
-    from scipy.stats import binomtest
-
     hit = sets[np.arange(len(truth)), truth]
     groups = [("all", np.ones(len(truth), bool)), *((artifact.classes[c], truth == c) for c in np.unique(truth)[:12])]
     figure = go.Figure()
     for i, (name, own) in enumerate(groups):
-        bound = binomtest(int(hit[own].sum()), int(own.sum())).proportion_ci(method="wilson")
+        bound = wilson(int(hit[own].sum()), int(own.sum()))
+        low, high = bound.low or 0.0, bound.high or 1.0
         value = float(hit[own].mean())
         figure.add_scatter(x=[value], y=[f"{text.chart(name, 20)} ({own.sum():,})"], mode="markers", showlegend=False, marker={"size": 11, "color": OKABE_ITO[1 if i else 0]},
-                           error_x={"type": "data", "symmetric": False, "array": [bound.high - value], "arrayminus": [value - bound.low]},
-                           hovertemplate=f"{value:.1%} ({bound.low:.1%} to {bound.high:.1%})<extra></extra>")  # fmt: skip
+                           error_x={"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low]},
+                           hovertemplate=f"{value:.1%} ({low:.1%} to {high:.1%})<extra></extra>")  # fmt: skip
     if artifact.coverage is not None:
         figure.add_vline(x=artifact.coverage, line={"dash": "dot", "color": "#999"}, annotation_text="promised", annotation_position="top")
-    figure.update_layout(height=320, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True},
+    figure.update_layout(height=320, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True, "type": "category"},
                          xaxis={"range": [0, 1.02], "tickformat": ".0%", "title": f"share of {part} sets that hold the truth"},
                          title={"text": "How often the truth is inside", "font": {"size": 14}})  # fmt: skip
     st.plotly_chart(figure, key=context.key(f"inside-{artifact.slug}"), config={"displayModeBar": False})

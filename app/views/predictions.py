@@ -12,6 +12,7 @@ from app.state import Context
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.measuring import held_out
+from core.truth import wilson
 
 TITLE = "Predictions"
 
@@ -25,6 +26,7 @@ def show(artifact: Predictions, context: Context) -> None:
     """Confusion of held-out cases (click a cell's button to select them) and the reliability curve."""
     assert artifact.prob is not None
     part, at = held_out(context.data, artifact.rows)
+    part = text.part(part)
     whole = context.data.of(artifact.rows[at])
     names, prob = artifact.classes, np.asarray(artifact.prob[at])
     truth = np.array([names.index(context.data.classes[c]) if c >= 0 and context.data.classes[c] in names else -1 for c in whole.labels])
@@ -37,7 +39,7 @@ def show(artifact: Predictions, context: Context) -> None:
     shown = [text.chart(n, 18) for n in names]
     left, right = st.columns(2)
     figure = go.Figure(go.Heatmap(z=table, x=shown, y=shown, colorscale=CIVIDIS, text=table, texttemplate="%{text}", showscale=False))
-    figure.update_layout(height=380, xaxis_title="predicted", yaxis={"title": "true", "autorange": "reversed"}, margin={"t": 10, "b": 10})
+    figure.update_layout(height=380, xaxis={"title": "predicted", "type": "category"}, yaxis={"title": "true", "autorange": "reversed", "type": "category"}, margin={"t": 10, "b": 10})
     left.plotly_chart(figure, key=context.key(f"confusion-{artifact.slug}"), config={"displayModeBar": False})
     wrong = artifact.rows[at][known & (said != truth)]
     left.button(f"Select the {len(wrong):,} wrong ones ({part})", on_click=state.select, args=(wrong, "predicted wrongly"), key=context.key(f"wrong-{artifact.slug}"))
@@ -46,7 +48,10 @@ def show(artifact: Predictions, context: Context) -> None:
     bins = [b for b in range(10) if (place == b).sum()]
     curve = go.Figure()
     curve.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#999"}, name="honest")
-    curve.add_scatter(x=[sure[place == b].mean() for b in bins], y=[right_[place == b].mean() for b in bins], mode="markers+lines", name="this model",
-                      marker={"size": [6 + 14 * (place == b).mean() for b in bins], "color": OKABE_ITO[1]}, text=[f"{(place == b).sum()} cases" for b in bins])  # fmt: skip
-    curve.update_layout(height=380, xaxis={"title": "how sure it was", "range": [0, 1.02]}, yaxis={"title": "how often it was right", "range": [0, 1.02]}, margin={"t": 10, "b": 10})
+    rates = [wilson(int(right_[place == b].sum()), int((place == b).sum())) for b in bins]
+    curve.add_scatter(x=[sure[place == b].mean() for b in bins], y=[r.value for r in rates], mode="markers", name="this model, 95 % interval", cliponaxis=False,
+                      error_y={"type": "data", "symmetric": False, "array": [r.high - r.value for r in rates], "arrayminus": [r.value - r.low for r in rates]},
+                      marker={"size": [8 + 12 * (place == b).mean() for b in bins], "color": OKABE_ITO[1]}, text=[f"{(place == b).sum()} cases" for b in bins])  # fmt: skip
+    curve.update_layout(height=380, xaxis={"title": "how sure it was", "range": [0, 1.02]}, yaxis={"title": "how often it was right", "range": [0, 1.02]},
+                        margin={"t": 30, "b": 10}, legend={"orientation": "h", "y": 1.12})  # fmt: skip
     right.plotly_chart(curve, key=context.key(f"reliability-{artifact.slug}"), config={"displayModeBar": False})

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import state
+from app import state, text
 from app.palette import ACCENT
 from app.state import Context
 from app.views._gallery import gallery
@@ -75,7 +75,7 @@ def show(artifact: Predictions, context: Context) -> None:
     dice, share = _dice(str(context.ws.home), context.job.id, slug, data.name, data.hash)
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
     top = st.columns([3, 3], vertical_alignment="bottom")
-    part = top[0].segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key(f"part-{slug}"), required=True, help="test: never seen in training")
+    part = top[0].segmented_control("Cases of", [*splits, "all"], format_func=text.part, default=splits[0], key=context.key(f"part-{slug}"), required=True, help="test: never seen in training")
     rows = data.rows if part == "all" else data.part(str(part)).rows
     rows = rows[np.isin(rows, artifact.rows)]
     at = artifact.at(rows)
@@ -103,7 +103,7 @@ def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, 
     words = [f"{edges[j]:.1f} to {edges[j + 1]:.1f}" for j in range(10)]
     figure = go.Figure(go.Bar(x=words, y=count, marker_color=ACCENT, hovertemplate="Dice %{x}: %{y} cases<extra></extra>"))
     figure.update_layout(height=220, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis_title="cases", xaxis_title="overlap with the truth (Dice)",
-                         title={"text": f"{part}: {len(dice):,} cases with a person’s outline, mean Dice {dice.mean():.2f}", "font": {"size": 14}})  # fmt: skip
+                         title={"text": f"{text.part(part).capitalize()}: {len(dice):,} cases with a person’s outline, mean Dice {dice.mean():.2f}", "font": {"size": 14}})  # fmt: skip
     event = st.plotly_chart(figure, key=context.key(f"dice-{slug}"), on_select="rerun", selection_mode="points", config={"displayModeBar": False})
     points = event["selection"]["points"] if event else []
     if points and points[0]["x"] in words:

@@ -69,6 +69,22 @@ def test_the_training_form_offers_the_cases(home):
     assert any("site = A" in o for o in at.selectbox[0].options)
 
 
+def test_a_setting_that_starts_empty_stays_empty_in_the_form(home):
+    from streamlit.testing.v1 import AppTest
+
+    def page():
+        from app import form, state
+        from core.registry import methods
+
+        data = state.workspace().dataset("two-sites")
+        for id in ("skada_bench", "cine_tracker"):
+            form.form(methods()[id], {}, id, data)
+
+    at = AppTest.from_function(page).run(timeout=60)
+    assert not at.exception
+    assert [t.value for t in at.text_input] == ["", ""]
+
+
 def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
     found = told("benchmark", "pca", "--stored")
     assert found["method"] == "pca"

@@ -38,6 +38,20 @@ def test_opens_with_a_run(page, full, monkeypatch):
     assert not opened(page).exception
 
 
+def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    ws = Workspace(full)
+    ws.add(make("breast-cancer"), sample=True)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at.session_state["dataset"], at.session_state["training"] = "digits", ws.runs("digits")[0].id
+    at = at.switch_page("../pages/train.py").run()
+    assert not at.exception
+    box = next(b for b in at.sidebar.selectbox if b.label == "Data")
+    box.select("breast-cancer").run()
+    assert not at.exception
+    assert at.session_state["dataset"] == "breast-cancer"
+
+
 def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     from app import shell, text
     from core.store.catalogue import Job

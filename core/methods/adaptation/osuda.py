@@ -41,17 +41,18 @@ class OSUDA(Method):
     id = "osuda"
     title = "Move an outlining model to another site (OSUDA)"
     seed_number = 27
-    takes = Takes(("image",), on=("Model",), on_same_data=False, min_rows=8, min_size=16, seconds_per_value=2e-6)
+    takes = Takes(("image",), on=("Model",), on_same_data=False, min_rows=8, min_size=16, seconds_per_value=8e-7)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Grid, Metrics)
     tiny_on = "unet_plus_plus"
     tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
-    presets = {"quick look": {"epochs": 20}, "good": {"epochs": 60}, "thorough": {"epochs": 100}}
+    presets = {"quick look": {"epochs": 20, "crop": 160}, "good": {"epochs": 60}, "thorough": {"epochs": 100}}
     least_steps = 100
 
     class Params(BaseParams):
         epochs: int = param(20, "Passes over the training pictures of the new site.", ge=1, le=5000)
         batch_size: int = param(16, "Pictures per step; fewer than 8 make statistics unsteady.", ge=8, le=512)
         learning_rate: float = param(3e-3, "Step size of Adam on scales and shifts.", gt=0, le=0.1, advanced=True)
+        crop: int = param(0, "Side of the crops looked at in each step; 0 = whole pictures.", unit="pixels", ge=0, le=4096)
         start: float = param(1.0, "Share of the old site's statistics at the first step (eta 0).", ge=0, le=1, advanced=True)
         tau: float = param(20.0, "Steps after which that share has fallen to 37 %.", gt=0, le=1e6, advanced=True)
         entropy: float = param(10.0, "Weight of the pixels' entropy at the first step (lambda); it falls to 0.", ge=0, le=1000)
@@ -95,7 +96,7 @@ class OSUDA(Method):
             weight = p.entropy * (1 - batch.step / steps if p.fading else 1.0)
             for n in norms:
                 n.share = share
-            prob = self.inner.predict(batch.x)
+            prob = self.inner.predict(cropped(batch.x, p.crop))
             unsure = entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
@@ -193,6 +194,16 @@ class OSUDA(Method):
         self.inner = Model(rows=np.zeros(0), **state["base"], state=taken("inner", state)).open()
         self.replaced = Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state)).open()
         self.shifts = [np.asarray(state[f"shift.{i}"]) for i in range(sum(key.startswith("shift.") for key in state))]
+
+
+def cropped(x: torch.Tensor, side: int) -> torch.Tensor:
+    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It draws from torch's global generator."""
+    import torch
+
+    if not side:
+        return x
+    top, left = (int(torch.randint(max(s - side, 0) + 1, ())) for s in x.shape[2:])
+    return x[:, :, top : top + side, left : left + side]
 
 
 def entropy(prob: torch.Tensor) -> torch.Tensor:

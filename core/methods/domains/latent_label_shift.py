@@ -40,7 +40,7 @@ SMALL = 1024  # values of a case; smaller ones are read by a plain network, whic
 
 class LatentLabelShift(Method):
     id = "latent_label_shift"
-    title = "Classes from sites that differ in how often they occur"
+    title = "Classes from sites of unequal mixtures"
     seed_number = 8
     net: Any
     takes = Takes(("image", "table"), domains="needed", volumes="no", min_rows=40, min_size=8, seconds_per_value=5e-7)

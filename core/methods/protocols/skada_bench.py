@@ -45,7 +45,7 @@ SHARE = 0.2  # of the rows are held out, outside and inside
 
 class SkadaBench(Method):
     id = "skada_bench"
-    title = "Which adaptation to another site works, compared fairly"
+    title = "Which adaptation to another site works"
     seed_number = 26
     takes = Takes(("table",), labels="needed", domains="needed", groups="optional", min_rows=40, trains=False, requires=("skada",), seconds_per_value=2e-7)
     gives = (Benchmark, Grid, Predictions, Metrics)

@@ -83,6 +83,8 @@ class LabelAgnosticForgetting(Method):
             raise UserError("None of the chosen cases is a training case, so the model never learned from them: there is nothing to forget.")
         if gone.sum() > 0.7 * len(train):
             raise UserError(f"{gone.sum():,} of {len(train):,} training cases are to be forgotten; train anew on the rest instead.")
+        if p.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
+            raise UserError("Without these cases one class is left, so nothing can be trained anew to compare with: choose fewer cases, or switch “compare” off.")
         self.base, self.forgotten = base, train.rows[gone]
         self.inner, old = base.open(str(run.where)), base.open(str(run.where))
         keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
