@@ -79,7 +79,7 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
 
     if data.modality == "series":
         at = traces.look(data)
-        return np.stack([traces.drawn(x, at, tile, tile) for x in data.of(np.asarray(rows)).inputs()]) if len(rows) else np.zeros((0, tile, tile, 3), np.uint8)
+        return np.stack([traces.drawn(x, at, tile, tile, axes=False) for x in data.of(np.asarray(rows)).inputs()]) if len(rows) else np.zeros((0, tile, tile, 3), np.uint8)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for start in range(0, len(rows), 512):
         part = np.asarray(rows[start : start + 512])

@@ -106,20 +106,21 @@ def changed(before: Array, after: Array) -> tuple[int, int, int]:
     return int(channel), first, last
 
 
-def drawn(x: Array, at: Look, width: int = 96, height: int = 0, before: Array | None = None, tint: Array | None = None) -> Array:
+def drawn(x: Array, at: Look, width: int = 96, height: int = 0, before: Array | None = None, tint: Array | None = None, axes: bool | None = None) -> Array:
     """A series [C,T] as uint8 [height,width,3] (height 0: three quarters of the width).
 
-    `before` [C,T] is drawn in grey behind it, with the stretch that differs most shaded. `tint` [T] in -1..1 colours the ground: orange above zero, blue below.
+    `before` [C,T] is drawn in grey behind it, with the stretch that differs most shaded. `tint` [T] in -1..1 colours the ground: orange above zero, blue below. `axes`: whether names,
+    ticks and time are written (by default from 200 pixels).
     """
     from PIL import Image, ImageDraw
 
-    many, axes = x.shape[1], width >= WIDE
+    many, axes = x.shape[1], width >= WIDE if axes is None else axes
     if not height:
         height = max(round(0.75 * width), min(min(len(x), MOST) * CLOSE, 2 * width) if axes and len(x) > LANES else 0)
     lanes = min(len(x), LANES if not axes else max(LANES, min(MOST, height // CLOSE)))
     fine = 2  # drawn at twice the size: lines without steps
     w, h = fine * width, fine * height
-    size = fine * max(9, width // 30 if lanes <= LANES else min(width // 30, 11))
+    size = fine * max(9, width // 27 if lanes <= LANES else min(width // 30, 11))
     left, right, foot = (round((3.2 if lanes <= LANES else 6.5) * size), w - (0 if lanes <= LANES else 6 * size), round(1.5 * size)) if axes else (0, w, 0)
     across = left + (np.arange(many) + 0.5) / many * (right - left)
     canvas = np.full((h, w, 3), GROUND, np.uint8)
@@ -208,13 +209,13 @@ def _tick(value: float) -> str:
 
 
 def _lane_axis(draw: Any, at: Look, c: int, place: Any, left: int, size: int, lane: tuple[float, float]) -> None:
-    """Round values well inside the lane, and the channel's name with its unit in the lane's corner."""
+    """Round values within the lane (beside its name there is room for theirs), and the channel's name with its unit in the lane's corner."""
     low, high = float(at.low[c]), float(at.high[c])
     shown: list[float] = []
     for most in (3, 4, 6):
         step = _step(high - low, most)
         ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-        shown = [t for t in ticks.tolist() if lane[0] + 0.3 * size < float(place(t)) < lane[1] - 0.3 * size]
+        shown = [t for t in ticks.tolist() if lane[0] <= float(place(t)) <= lane[1]]
         if len(shown) > 1 or step / (high - low) * (lane[1] - lane[0]) < 2.2 * size:
             break
     for tick in shown:
@@ -229,7 +230,7 @@ def _scale_bars(draw: Any, at: Look, lanes: int, each: float, left: int, size: i
     for u in list(dict.fromkeys(at.unit(c) for c in range(lanes))):
         c = next(c for c in range(lanes) if at.unit(c) == u)
         span = float(at.high[c] - at.low[c])
-        amount = _step(span, 1) / (1 if _step(span, 1) <= 1.2 * span else 2)
+        amount = _step(span, 1) / (1 if _step(span, 1) <= span else 2)
         tall, middle = amount / span * each, each * (c + 0.5)
         if middle - tall / 2 >= free:
             draw.line([(left + size // 2, middle - tall / 2), (left + size // 2, middle + tall / 2)], fill=WORDS, width=3)

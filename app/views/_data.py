@@ -19,6 +19,7 @@ from core.data.dataset import Dataset
 from core.data.samples import SAMPLES, make
 
 ICONS = {"ok": ":material/check:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
+LONG = 256  # samples of a series from which its picture is drawn larger
 
 
 def samples() -> None:
@@ -88,10 +89,11 @@ def _look(data: Dataset) -> None:
     if not len(data):
         return
     if pictures.drawable(data):
-        pages = -(-len(data) // 60)
+        side, across, many = (160, 5, 30) if data.modality == "series" and data.shape[1] > LONG else (72, 10, 60)
+        pages = -(-len(data) // many)
         at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
         rows = data.rows[at::pages]  # spread over the whole set, so that each page shows every kind of case
-        st.image(pictures.wall(thumbs(data, rows, 72), 10), width="stretch")
+        st.image(pictures.wall(thumbs(data, rows, side), across), width="stretch")
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
     _viewer.browse(data)

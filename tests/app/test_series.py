@@ -106,3 +106,23 @@ def test_a_record_folder_comes_in_by_the_command_line(home, tmp_path):
     assert found["modality"] == "series"
     assert found["labels"].keys() == {"A", "N"}
     assert told("train", "rec", "beta_vae_scan", *(w for k, v in TINY.items() for w in ("-p", f"{k}={v}")))["status"] == "done"
+
+
+def test_a_burst_in_a_recording_is_found_as_the_most_unusual_window(home, tmp_path):
+    """From an EDF file with one burst that only the test part holds, through the command line, to the top of the ranking and the pages."""
+    pytest.importorskip("edfio")
+    from tests.data.make import CANARIES, edf, eeg
+
+    (tmp_path / "night.edf").write_bytes(edf(eeg(900, burst=833), marks=[(833, 3, "burst")]))
+    found = told("data", "add", tmp_path / "night.edf", "--name", "night")
+    assert found["modality"] == "series"
+    assert not any(word in str(found) for word in CANARIES.values())
+    run = told("train", "night", "pca", "-p", "dimensions=8")["run"]
+    scores = next(a for a in home[0].artifacts(run).values() if type(a).__name__ == "AnomalyMaps")
+    order = np.argsort(-scores.score)
+    data = home[0].dataset("night")
+    assert data.frame["event"].iloc[order[0]] == "burst"
+    assert scores.score[order[0]] > 3 * scores.score[order[1]]
+    for page in ("data", "anomalies", "latent"):
+        at = opened(page)
+        assert not at.exception

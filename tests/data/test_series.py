@@ -1,10 +1,12 @@
 """WFDB records as beats: where the windows lie, how the parts are cut, what is left aside; and traces as their pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core import pictures, traces
 from core.data.checks import check
+from core.data.dataset import Dataset
 from core.data.generated import beats
 from core.data.readers import preview, read
 from core.data.readers.recordings import in_time
@@ -230,3 +232,34 @@ def test_series_without_card_and_with_many_channels_are_drawn():
     assert traces.words(traces.look(x), 40, 3, 7) == "3 to 7 samples"
     assert traces.drawn(x, traces.look(x), 240).shape == (180, 240, 3)
     assert traces.drawn(np.zeros((1, 16), "f4"), traces.look(np.zeros((1, 16), "f4")), 240).shape == (180, 240, 3)
+
+
+def test_many_channels_stand_under_their_names_at_one_gain_with_a_scale_bar():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 19, 1000)).astype("f4")
+    x[:, 3] *= 20  # one loud channel flattens no other
+    card = {"rate_hz": 100, "channels": [f"C{i}" for i in range(19)], "units": ["µV"] * 18 + ["%"]}
+    data = Dataset("many", "series", pd.DataFrame(index=range(40)), x, card=card)
+    at = traces.look(data)
+    span = at.high - at.low
+    np.testing.assert_allclose(span[:18], span[0], rtol=1e-5)
+    assert span[0] < 12
+    large = pictures.picture(data, 0, 480)
+    assert large.shape[0] >= 19 * traces.CLOSE
+    lanes = np.array_split(large[:-17, 100:380], 19)
+    assert all(bright(lane, traces.COLOURS[c % len(traces.COLOURS)]) > 20 for c, lane in enumerate(lanes))
+    assert bright(large[:30, 420:], traces.WORDS) > 5  # the bar and its words
+
+
+def test_a_spike_of_one_sample_is_not_lost_in_a_long_series():
+    x = np.zeros((1, 20_000), "f4")
+    x[0, 12_345] = 1
+    look = traces.Look(np.array([-0.1]), np.array([1.1]), 100)
+    assert bright(traces.drawn(x, look, 96, 96)[:40, 56:64], traces.COLOURS[0]) > 3
+
+
+def test_time_is_written_in_the_unit_that_fits():
+    assert [traces._tick(v) for v in (0.1 + 0.2, 1000.0, -0.0)] == ["0.3", "1000", "0"]
+    x = np.zeros((1, 50), "f4")
+    drawn = [traces.drawn(x, traces.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:] for rate in (50, 5000, 0.01, 0)]
+    assert len({d.tobytes() for d in drawn}) == 4  # seconds, milliseconds, hours, samples
