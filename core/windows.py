@@ -14,6 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
+AIR = -500.0  # no MR, X-ray or photograph has values below it as its low end
 PERCENT = (1.0, 99.0)  # of one case's values, for "auto"
 SIDES = ("radiological", "neurological")
 
@@ -78,9 +79,14 @@ def _of_file(data: Dataset) -> Window | None:
     return Window(level, width) if np.isfinite([level, width]).all() and width > 0 else None
 
 
+def may_be_ct(data: Dataset) -> bool:
+    """Whether values are Hounsfield units, or of an unnamed unit (NIfTI names none) and as low as the air around a patient in CT."""
+    return data.card.get("unit") == "HU" or (not data.card.get("unit") and data.input_range[0] <= AIR)
+
+
 def offered(data: Dataset) -> list[str]:
-    """The words that mean something for this data, in the order of the buttons. CT presets only where values are Hounsfield units."""
-    return (["file"] if _of_file(data) else []) + (list(HU) if data.card.get("unit") == "HU" else []) + ["auto", "range"]
+    """The words that mean something for this data, in the order of the buttons. CT presets where values are or may be Hounsfield units."""
+    return (["file"] if _of_file(data) else []) + (list(HU) if may_be_ct(data) else []) + ["auto", "range"]
 
 
 def usual(data: Dataset) -> str:

@@ -113,6 +113,9 @@ def test_presets_of_ct_need_hounsfield_units():
     assert windows.window(ct, "lung", ct.raw()) == Window(-600, 1500)
     own = dataset(np.zeros((2, 1, 4, 4), np.int16), unit="HU", window=[35.0, 80.0])
     assert windows.window(own, "", own.raw()) == Window(35, 80)
+    nifti = dataset(np.linspace(-1024, 900, 32, dtype=np.float32).reshape(2, 1, 4, 4))  # a CT whose file names no unit: offered, not assumed
+    assert windows.offered(nifti)[0] == "lung"
+    assert windows.usual(nifti) == "auto"
     assert windows.usual(dataset(np.full((2, 1, 4, 4), 5, np.int16), window=[35.0, 0.0])) == "auto"
 
 

@@ -21,7 +21,7 @@ N = 64
 
 @pytest.fixture(scope="module")
 def scans(served: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two volumes in LAS order with the block at the patient's right, front and head brighter than the rest; HU and mm as columns of the data."""
+    """Two volumes in LAS order, read by our own reader, with a bright block at the patient's right, front and head. NIfTI names no unit: HU is set here."""
     folder = tmp_path_factory.mktemp("phantom")
     for k in range(2):
         x = np.full((N, N, N), -900, np.int16)  # axis 0 runs to the patient's left in the file
@@ -29,8 +29,7 @@ def scans(served: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         x = x[::-1]
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(x), np.diag([-2.0, 2.0, 2.0, 1.0])), folder / f"head {k}.nii.gz")
     made = read(folder, name="phantom")
-    table = made.table.assign(axes="HAR", mm_slice=2.0, mm_down=2.0, mm_across=2.0)
-    Workspace(home).add(Dataset("phantom", "volume", table, made.samples, None, made.roles, (), made.input_range, made.card | {"unit": "HU"}))
+    Workspace(home).add(Dataset("phantom", "volume", made.table, made.samples, None, made.roles, (), made.input_range, made.card | {"unit": "HU"}))
     return f"{served}/data?dataset=phantom"
 
 
