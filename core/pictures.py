@@ -114,14 +114,16 @@ def overlay(image: Array, heat: Array, low: float, high: float, opacity: float =
 
 
 def hottest(heat: Array, at: Hang) -> int:
-    """The slice in which the heat [D,H,W] of a volume is largest in all, in the plane `at`."""
-    return int(heat.sum(axis=tuple(a for a in range(3) if a != at.order[0])).argmax())
+    """The slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of pixels is hottest: a small lesion counts more than a large brain."""
+    flat = np.moveaxis(heat, at.order[0], 0).reshape(heat.shape[at.order[0]], -1)
+    k = max(1, flat.shape[1] // 100)
+    return int(np.partition(flat, -k, axis=1)[:, -k:].mean(1).argmax())
 
 
 def heated(
     data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], opacity: float, side: int, truth: bool = True, look: Look = PLAIN, words: bool = False
 ) -> list[Array]:
-    """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the slice with most of it) on the given scale, at least `side` pixels.
+    """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale, at least `side` pixels.
 
     `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and slice into the pixels.
     """

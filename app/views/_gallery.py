@@ -51,6 +51,8 @@ def gallery(
     if _viewer.fits(data) and state.look().side == "neurological":
         st.caption("Neurological display: the patient’s right is at the right edge, where the orientation is known.")
     pics = (images if images is not None else thumbs(data, shown)) if drawn else None
+    if data.modality == "volume" and images is None:
+        st.caption("Of each volume its middle slice.")
     for start in range(0, len(shown), across):
         for i, (cell, row) in enumerate(zip(st.columns(across, gap="small"), shown[start : start + across])):
             with cell:
@@ -64,7 +66,7 @@ def gallery(
 
 def inspector(context: Context) -> None:
     """The case under the eye: picture, facts, unusualness as rank and value, nearest real cases, and what to do with it."""
-    row = state.selection().primary
+    row, place = state.selection().primary, state.selection().place
     data = context.data
     if row is None or not (data.rows == row).any():
         st.caption("Click a case to look at it closely.")
@@ -73,9 +75,9 @@ def inspector(context: Context) -> None:
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if _viewer.fits(data):
         scores = score_of(context)
-        _viewer.case(data, row, context.key("inspect-viewer"), 440, scores, context.job.id)
+        _viewer.case(data, row, context.key("inspect-viewer"), 440, scores, context.job.id, place=place)
         if st.button("A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"):
-            _viewer.closer(data, row, scores, context.job.id)
+            _viewer.closer(data, row, scores, context.job.id, place)
     elif pictures.drawable(data):
         st.image(pictures.picture(data, row, 320), width="stretch")
     elif data.modality in ("text", "sequence"):

@@ -101,8 +101,8 @@ def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...], window: str
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the thumbnails of slices")
-def _slice_sprites(home: str, hash: str, name: str, ids: tuple[int, ...]) -> tuple[bytes, int]:
-    return component.sprite_sheet(pictures.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40))
+def _slice_sprites(home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str) -> tuple[bytes, int]:
+    return component.sprite_sheet(pictures.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40, state.look()))
 
 
 def sprites(data: Dataset, rows: np.ndarray, place: np.ndarray | None = None) -> tuple[bytes, int, int, np.ndarray] | None:
@@ -114,7 +114,7 @@ def sprites(data: Dataset, rows: np.ndarray, place: np.ndarray | None = None) ->
     if place is None:
         png, columns = _sprites(*where, tuple(rows[some].tolist()), *astuple(state.look()))
     else:
-        png, columns = _slice_sprites(*where, tuple((rows[some] * data.shape[1] + place[some]).tolist()))
+        png, columns = _slice_sprites(*where, tuple((rows[some] * data.shape[1] + place[some]).tolist()), *astuple(state.look()))
     index = np.full(len(rows), -1)
     index[some] = np.arange(len(some))
     return png, 40, columns, index

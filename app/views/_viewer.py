@@ -24,17 +24,30 @@ def fits(data: Dataset) -> bool:
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def _message(home: str, name: str, hash: str, row: int, height: int, run: str, slug: str, held: tuple[int, ...]) -> bytes:
+def _message(home: str, name: str, hash: str, row: int, height: int, run: str, slug: str, held: tuple[int, ...], place: int | None) -> bytes:
     """`held`: the rows of this view's stack, so that cases kept out of the view stay out of the stack."""
     data = state.dataset()
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
     artifact = state.workspace().artifact(run, slug) if slug else None
-    return built(data, row, height, artifact if isinstance(artifact, AnomalyMaps) else None)
+    return built(data, row, height, artifact if isinstance(artifact, AnomalyMaps) else None, place)
 
 
-def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = None) -> bytes:
-    """The component's message for row `row`, below its limit of bytes; larger stacks are sent in part, larger volumes at every second point (said)."""
+def opening(data: Dataset, row: int, heat: np.ndarray | None, place: int | None) -> tuple[int, int] | None:
+    """(stored axis, slice) at which a volume opens: slice `place` along its stored slice axis, else the axial one where its heat [D,H,W] is hottest; None = its middle."""
+    if place is not None:
+        return 0, place
+    if heat is None:
+        return None
+    at = hanging.planes(geometry(data, row), 3)[0]
+    return at.order[0], pictures.hottest(np.asarray(heat), at)
+
+
+def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = None, place: int | None = None) -> bytes:
+    """The component's message for row `row`, below its limit of bytes; larger stacks are sent in part, larger volumes at every second point (said).
+
+    A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in the middle.
+    """
     rows, word = stacks.stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
     total, part = len(rows), slice(0, 1)
@@ -48,6 +61,7 @@ def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = N
     hot, reach = (None, (0.0, 1.0)) if heat is None or artifact is None else (_heat(artifact, rows), artifact.heat_range())
     if data.modality == "volume":
         mask, hot = None if mask is None else mask[0], None if hot is None else hot[0]
+    start = opening(data, row, hot, place) if data.modality == "volume" else None
     where, note = geometry(data, row), "" if len(raw) in (1, 3) else f"channel 1 of {len(raw)}"
     presets = {word: windows.window(data, word, raw if len(raw) >= 3 else raw[:1]) for word in windows.offered(data)}
     more: dict[str, Any] = {"presets": presets, "usual": windows.usual(data), "id": f"{data.hash[:12]}-{row}", "height": height, "title": _title(data, row),
@@ -62,7 +76,7 @@ def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = N
         small = Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, where.unit)
         said = note if step == 1 else f"every {step}. point of the stored picture"
         made = component.message(shown, geometry=small, heat=None if hot is None else hot[cut], mask=None if mask is None or not mask.any() else mask[cut],
-                                 note=said, **more)  # fmt: skip
+                                 note=said, start=None if start is None else (start[0], start[1] // step), **more)  # fmt: skip
         if len(made) <= component.MOST_BYTES:
             return made
         step += 1
@@ -95,15 +109,16 @@ def _title(data: Dataset, row: int) -> str:
 
 
 def case(
-    data: Dataset, row: int, key: str, height: int = 430, artifact: AnomalyMaps | None = None, run: str = "", look_at: Callable[[int], None] = state.look_at
-) -> None:
-    """The viewer of row `row`. `look_at` is called with another row when the user leafs beyond the slices that were sent."""
+    data: Dataset, row: int, key: str, height: int = 430, artifact: AnomalyMaps | None = None, run: str = "", look_at: Callable[[int], None] = state.look_at,
+    place: int | None = None,
+) -> None:  # fmt: skip
+    """The viewer of row `row`, of a volume at slice `place` (see `built`). `look_at` is called with another row when the user leafs beyond the slices that were sent."""
     if not fits(data) or row not in data.rows:
         return
     ws = state.workspace()
     rows = stacks.stack(data, row)[0]
     heat = artifact is not None and artifact.map is not None and bool(np.isin(row, artifact.rows))
-    data_ = _message(str(ws.home), data.name, data.hash, row, height, run if heat else "", artifact.slug if heat and artifact else "", tuple(rows.tolist()))
+    data_ = _message(str(ws.home), data.name, data.hash, row, height, run if heat else "", artifact.slug if heat and artifact else "", tuple(rows.tolist()), place)
 
     def act(event: dict[str, Any]) -> None:
         if "window" in event:
@@ -131,11 +146,11 @@ def browse(data: Dataset) -> None:
 
 
 @st.dialog("A closer look", width="large", on_dismiss="rerun")
-def closer(data: Dataset, row: int, artifact: AnomalyMaps | None = None, run: str = "") -> None:
+def closer(data: Dataset, row: int, artifact: AnomalyMaps | None = None, run: str = "", place: int | None = None) -> None:
     """The case as large as the screen allows, and what the model is given beside it."""
     left, right = st.columns([3, 1])
     with left:
-        case(data, row, f"closer-{data.hash[:8]}", 600, artifact, run)
+        case(data, row, f"closer-{data.hash[:8]}", 600, artifact, run, place=place)
     with right:
         st.markdown("**What the model gets**")
         st.image(given(data, row), width="stretch")

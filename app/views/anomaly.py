@@ -10,9 +10,10 @@ from app import state, text
 from app.palette import ACCENT, OKABE_ITO
 from app.state import Context
 from app.views._gallery import gallery, thumbs
-from core import pictures
+from core import hanging, pictures
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
+from core.data.geometry import geometry
 from core.store import notes
 from core.truth import abnormal, rates
 
@@ -66,6 +67,16 @@ def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity:
         y, x = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
         out[i, y : y + shown.shape[0], x : x + shown.shape[1]] = shown
     return out
+
+
+def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict[int, str]:
+    """For each volume, which of its slices `overlays` shows, in words for the end of a caption."""
+    assert artifact.map is not None
+    found = {}
+    for row, i in zip(rows.tolist(), artifact.at(rows)):
+        at = hanging.planes(geometry(data, row), 3)[0]
+        found[row] = f" · {pictures.hottest(np.asarray(artifact.map[i]), at) + 1}/{data.shape[1:][at.order[0]]}"
+    return found
 
 
 def colour_bar(low: float, high: float, opacity: float) -> np.ndarray:
@@ -175,9 +186,12 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     now = st.session_state.get(f"{key}-page", 1) - 1 if pages > 1 else 0
     shown = ranked[now * page_size : (now + 1) * page_size]
     images = None
+    told = slices_shown(artifact, data, shown) if heat and data.modality == "volume" else {}
+    if told:
+        st.caption("Of each volume the hottest slice, its number after the score; press it to scroll through all of them.")
     if pictures.drawable(data):
         images = overlays(artifact, context, shown, opacity if on else 0.0, truth=True)
-    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{by_row[int(r)]:.3g}" for r in ranked],
+    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{by_row[int(r)]:.3g}{told.get(int(r), '')}" for r in ranked],
             marked=lambda row: ":material/flag:" if row in flagged else None)  # fmt: skip
     st.button(f"Select the {len(flagged):,} shown above the threshold", on_click=state.select, args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
               disabled=not flagged)  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -145,3 +146,16 @@ def test_numbers_of_one_data_do_not_blacken_another(home, monkeypatch):
     at.selectbox(key="w-open-dataset").set_value("digits").run()
     assert at.session_state["window"] == ""
     assert not at.exception
+
+
+def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_middle():
+    data = make("stacks")
+    assert unpacked(_viewer.built(data, 5, 400))[0]["start"] is None
+    heat = np.zeros((len(data), *data.shape[1:]), np.float32)
+    heat[:, 4] = 0.2  # a whole warm slice
+    heat[:, 8, 3:6, 3:6] = 1.0  # a small hot spot
+    scores = AnomalyMaps(rows=data.rows, score=np.zeros(len(data), "f4"), map=heat)
+    assert unpacked(_viewer.built(data, 5, 400, scores))[0]["start"] == [0, 8]
+    assert unpacked(_viewer.built(data, 5, 400, scores, place=2))[0]["start"] == [0, 2]
+    across = replace(data, table=data.table.assign(axes="LHP"))  # stored slices are sagittal: the axial one is opened
+    assert unpacked(_viewer.built(across, 5, 400, scores))[0]["start"][0] == 1

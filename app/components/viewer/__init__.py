@@ -40,7 +40,7 @@ def stored(pixels: np.ndarray) -> tuple[np.ndarray, float, float, str]:
 def message(
     pixels: np.ndarray, *, geometry: Geometry, presets: dict[str, Window], usual: str, title: str, id: str, height: int, first: int = 0,
     apart: bool = False, before: int = 0, total: int = 0, word: str = "slice", heat: np.ndarray | None = None, heat_range: tuple[float, float] = (0.0, 1.0), heat_words: str = "",
-    colours: np.ndarray | None = None, mask: np.ndarray | None = None, note: str = "",
+    colours: np.ndarray | None = None, mask: np.ndarray | None = None, note: str = "", start: tuple[int, int] | None = None,
 ) -> bytes:  # fmt: skip
     """What is sent for one case.
 
@@ -50,6 +50,7 @@ def message(
     presets   the windows offered for this case by their words, and which of them is `usual`. `id` is what the browser remembers the slice by.
     heat      of the same spatial shape; clear at `heat_range[0]`, full at `heat_range[1]`, `colours` uint8 [256,3], `heat_words`: unit and kind of scale.
     mask      bool of the same spatial shape, drawn as an outline.
+    start     (stored axis, slice) at which a volume opens; None = the middle, or where the user left it.
     """
     colour = pixels.ndim > 2 and pixels.shape[-1] == 3 and pixels.dtype == np.uint8
     spatial = pixels.shape[:-1] if colour else pixels.shape
@@ -64,7 +65,7 @@ def message(
         "intercept": intercept, "planes": sides, "first": first, "before": before, "total": total or dims[0], "word": word, "apart": apart, "unit": geometry.unit,
         "presets": [{"id": k, "label": windows.WORDS[k], "help": windows.HELPS[k], "level": w.level, "width": w.width} for k, w in presets.items()], "usual": usual,
         "smooth": longest >= pictures.SMOOTH_FROM, "oblique": round(geometry.oblique), "note": note, "steps": said,
-        "mask": mask is not None, "heat": None,
+        "mask": mask is not None, "heat": None, "start": None if start is None else [int(start[0]), int(start[1])],
     }  # fmt: skip
     if heat is not None:
         low, high = heat_range

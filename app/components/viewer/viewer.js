@@ -61,6 +61,11 @@ class Viewer {
     remembered.set(head.id, this.at);
     if (remembered.size > 200) remembered.delete(remembered.keys().next().value);
     if (this.at.first !== `${head.first}/${head.before}`) { this.at.first = `${head.first}/${head.before}`; if (head.apart) this.at.index[0] = head.first; }
+    if (head.start && this.at.start !== head.start.join()) { // asked for from outside; later scrolling stays
+      const plane = head.planes.radiological.findIndex((p) => p.order[0] === head.start[0]);
+      this.at.start = head.start.join();
+      if (plane >= 0) { this.at.plane = plane; this.at.index[plane] = head.start[1]; }
+    }
     this.root.style.height = `${head.height}px`;
     this.stage.setAttribute("aria-label", `${head.title}. Arrow keys: slices. W: next window. H: heat. Plus, minus: zoom. Shift and arrows: move. 0: as at first.${head.steps ? ` Values ${head.steps}.` : ""}`);
     this.choice = null;
