@@ -31,12 +31,12 @@ def tree(ws):
 @pytest.mark.parametrize("name", KEPT)
 def test_the_label_is_kept_and_the_id_is_used(ws, tmp_path, name):
     """Fault 35: names that look like paths, devices or commands: kept as they are, and no file is called so."""
-    outside = {p for p in tmp_path.iterdir()}
+    outside = set(tmp_path.iterdir())
     ws.add(renamed(name))
     assert ws.dataset(name).name == name
     assert [e["name"] for e in ws.catalogue.datasets()] == [name]
     assert re.fullmatch(r"[a-z0-9]{8,32}", ws.entry(name)["id"])
-    assert {p for p in tmp_path.iterdir()} == outside
+    assert set(tmp_path.iterdir()) == outside
     top = {p.split(os.sep)[1] for p in tree(ws) if p.startswith("datasets" + os.sep)}
     assert top == {ws.entry(name)["id"]}
     ws.remove_dataset(name)
@@ -83,9 +83,9 @@ def test_group_names_are_no_paths(ws, tmp_path):
     from core.store import notes
 
     ws.add(renamed("x"))
-    before = {p for p in tmp_path.iterdir()}
+    before = set(tmp_path.iterdir())
     for name in ("../../y", "CON", "a/b", "$x"):
         notes.save_group(ws, "x", name, np.arange(3))
     assert set(notes.groups(ws, "x")) == {"../../y", "CON", "a/b", "$x"}
-    assert {p for p in tmp_path.iterdir()} == before
+    assert set(tmp_path.iterdir()) == before
     assert not [p for p in tree(ws) if "CON" in p or "$x" in p]

@@ -60,7 +60,7 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path, name):
         seen = preview(tmp_path / name)
     except UserError:
         seen = {}
-    assert seen == {}
+    assert "head" not in seen
     assert not canary.exists()
 
 

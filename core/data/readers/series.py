@@ -28,6 +28,7 @@ BEATS = set("NLRBAaJSVrFejnE/fQ?")  # the letters of PhysioNet that mark beats; 
 HEADER = re.compile(rb"^[\w.-]+(/\d+)?[ \t]+\d+([ \t]|\r?\n|$)")
 FILE = re.compile(r"^[\w~][\w.~-]*(/\d+)?$")
 PACKED = 64  # samples that a byte of a packed signal may hold
+SLOW, FAST = 10, 100_000  # samples a second of an electrocardiogram
 SLOWEST = 0.5  # Hz; what swings more slowly is breathing and movement
 GAP = 2.0  # seconds between parts
 
@@ -131,6 +132,8 @@ def _record(place: Path, head: Member) -> dict[str, Any]:
         raise UserError(f"{head.name} has {len(at):,} beats; at most {limits.ROWS:,} are taken.")
     if not leads or not rate > 0 or not len(at):
         return {"name": head.name, "leads": (), "beats": np.zeros((0, 0, SAMPLES)), "files": files, "cut": 0, "table": pd.DataFrame()}
+    if not SLOW <= rate <= FAST:  # resampling from any other makes nothing, or fills the memory
+        raise UserError(f"{head.name} says its signals have {rate:g} samples a second; {SLOW} to {FAST:,} are read.")
     signal = signal[:, leads]
     missing = ~np.isfinite(signal)
     ratio = Fraction(RATE / rate).limit_denominator(1000)
