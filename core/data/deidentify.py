@@ -139,14 +139,11 @@ def renamed(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.DataFra
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warning and no log line of the DICOM libraries inside: they quote values of tags."""
-    logs = [logging.getLogger(n) for n in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg")]
-    before = [log.disabled for log in logs]
+    before = logging.root.manager.disable  # not by name: decoders log under names of their own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for log in logs:
-            log.disabled = True
+        logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            for log, was in zip(logs, before):
-                log.disabled = was
+            logging.disable(before)

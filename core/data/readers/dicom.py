@@ -192,6 +192,20 @@ def _after_pixels(data: bytes, at: int, explicit: bool, short_at: struct.Struct,
     return min(len(data), at + 8)
 
 
+def enough(member: Member, count: int, size: tuple[int, int], where: str) -> None:
+    """UserError when a file says that it has more frames than its bytes can hold: each frame is made room for before it is decoded."""
+    data, layout = prepared(member.load(), where)
+    at = layout.pixels or 0
+    if b"\xfe\xff\x00\xe0" not in data[at + 8 : at + 20]:  # as they are: at least a bit a pixel
+        there = (len(data) - at) * 8 // (size[0] * size[1])
+    else:  # packed: at least one piece a frame, behind the table of offsets
+        there, at = -1, data.index(b"\xfe\xff\x00\xe0", at)
+        while at + 8 <= layout.end and data[at : at + 4] == b"\xfe\xff\x00\xe0" and there < count:
+            there, at = there + 1, at + 8 + struct.unpack_from("<I", data, at + 4)[0]
+    if there < count:
+        raise UserError(f"{where} says it holds {count:,} frames but has bytes for {max(0, there):,} at most; it is cut off or damaged.")
+
+
 def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
     """The frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError names the decoder that lacks."""
     from pydicom.pixels import apply_color_lut, get_decoder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ NAN = float("nan")
 DETECTOR = "the pixel size of {} is that at the detector (ImagerPixelSpacing): what lies before it is smaller in truth"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Place:
     """Of one frame. `across` and `down`: directions in which columns and rows grow, DICOM's coordinates (left, back, head); None = not said."""
 
@@ -31,15 +32,20 @@ class Place:
     intercept: float
     time: float | None  # milliseconds after the heart's trigger
 
-    @property
+    @cached_property
     def axes(self) -> tuple[str, float]:
         return ("", NAN) if self.across is None else letters(np.array([self.down, self.across]))
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         return np.array([0.0, 0.0, 1.0]) if self.across is None or self.down is None else np.cross(self.across, self.down)
 
-    @property
+    @cached_property
+    def facing(self) -> tuple[float, ...]:
+        """The directions, rounded, to tell orientations apart."""
+        return () if self.across is None or self.down is None else tuple(round(float(v), 2) + 0.0 for v in (*self.across, *self.down))
+
+    @cached_property
     def along(self) -> float:
         """Millimetres along the normal of the slices; 0 where the header does not say, so that the instance number decides."""
         return 0.0 if self.position is None else float(self.normal @ self.position)

@@ -208,7 +208,7 @@ def volumes(scan: Scan) -> Iterator[np.ndarray]:
 
     image, name = _image(scan.member.load(), scan.member.name), scan.member.name
     for t in range(scan.times):
-        with _sentences(name):
+        with _sentences(name), np.errstate(all="ignore"):  # what overflows is infinite, and said below
             array = np.asarray(image.dataobj[..., t] if len(image.shape) == 4 else image.dataobj, dtype=np.float32)
             array = nibabel.apply_orientation(array, scan.turn)
         if not np.isfinite(array).all():
@@ -241,7 +241,7 @@ def _header(data: bytes, name: str) -> Any:
         if data[4:7] == b"ni2" or data[344:347] == b"ni1":
             raise UserError(f"{name} is the header of a pair of files (.hdr and .img); save the scan as one .nii file.")
         two = data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-        header = nibabel.Nifti2Header(data[:540]) if two else nibabel.Nifti1Header(data[:348])
+        header = nibabel.Nifti2Header(data[:540], check=False) if two else nibabel.Nifti1Header(data[:348], check=False)  # checking mends: here it is refused
         shape, spacing, affine = header.get_data_shape(), np.array(header.get_zooms()[:3]), header.get_best_affine()
         if len(shape) == 5 and shape[3] == 1:
             raise UserError(f"{name} holds several values a voxel (shape {shape}); a scan has one, at each time.")
@@ -251,6 +251,9 @@ def _header(data: bytes, name: str) -> Any:
             raise UserError(f"{name} has no usable orientation (its affine or spacing is zero or not a number).")
         if header.get_data_dtype().kind not in "biuf":
             raise UserError(f"{name} holds {header.get_data_dtype()} voxels; only plain numbers are read.")
+        if int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize > limits.FILE_BYTES:
+            most = limits.in_words(limits.FILE_BYTES, "bytes")
+            raise UserError(f"{name} says it holds more voxels than {most} have room for; it is damaged, or too large to bring.")
         return header
 
 

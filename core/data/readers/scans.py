@@ -27,7 +27,6 @@ from core.data.readers.stacks import Frame
 from core.errors import UserError
 
 RANGES = {"HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"), "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1")}
-BARE = (b"\x08\0\0\0", b"\x08\0\x01\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x02\0\0\0", b"\x02\0\x01\0", b"\0\x08\0\0", b"\0\x08\0\5", b"\0\x08\0\x08")
 OTHERS = (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"PK\x03\x04", b"PAR1", b"\x93NUM")
 AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
@@ -74,14 +73,26 @@ def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None)
 def is_dicom(member: Member) -> bool:
     """By its mark; by its first element, where it has no mark, as old files have none; by its name only when its bytes are of no other kind."""
     head = member.head
-    if head[128:132] == b"DICM" or head[:4] in BARE:
+    if head[128:132] == b"DICM" or _bare(head):
         return True
     return member.name.lower().endswith((".dcm", ".dicom", ".ima")) and head[:4] not in OTHERS
 
 
+def _bare(head: bytes) -> bool:
+    """A data set from its first byte on: an element of group 2 or 8 with a low number, and then a type in letters or a short length; or so in big-endian."""
+    if len(head) < 8:
+        return False
+    little = head[0] in (2, 8) and head[1] == 0 and head[2] < 0x20 and head[3] == 0
+    big = head[0] == 0 and head[1] == 8 and head[2] == 0 and head[3] < 0x20
+    kind = head[4:6].isalpha() and head[4:6].isupper()
+    return (little and (kind or (0 < head[4] <= 64 and head[5:8] == b"\0\0\0"))) or (big and kind)
+
+
 def counted(aside: list[Member]) -> list[str]:
     """Files left out, without their names."""
-    return [f"{len(aside)} other file{'s' * (len(aside) != 1)} (tables, texts)"] if aside else []
+    index = [m for m in aside if m.parts[-1].upper() == "DICOMDIR"]
+    n = len(aside) - len(index)
+    return ["DICOMDIR"] * len(index) + ([f"{n} other file{'s' * (n != 1)} (tables, texts)"] if n else [])
 
 
 def where(at: int, n: int) -> str:
@@ -100,7 +111,7 @@ def _looked(members: list[Member], asked: Asked) -> Found:
     files: dict[int, File] = {}
     tags: Counter[int] = Counter()
     numbers: dict[str, dict[str, int]] = {"patient": {}, "series": {}}
-    turns: dict[tuple[int, str], int] = {}
+    turns: dict[tuple[int, tuple[float, ...]], int] = {}
     frames, without = [], []
     for at, m in enumerate(members):
         called = where(at, len(members))
@@ -111,11 +122,12 @@ def _looked(members: list[Member], asked: Asked) -> Found:
             continue
         with dicom.sentences(called):
             file = files[at] = facts(header, called)
+            if len(file.places) > 1:
+                dicom.enough(m, len(file.places), file.size, called)
         tags.update(set(layout.tags))
         patient, series = (numbers[k].setdefault(v, len(numbers[k])) for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}")))
         for k, place in enumerate(file.places):
-            facing = "" if place.across is None else str(np.round(np.r_[place.across, place.down], 2) + 0.0)
-            turn = turns.setdefault((series, facing), len(turns))
+            turn = turns.setdefault((series, place.facing), len(turns))
             frames.append(Frame(at, k, patient, series, file, turn))
         if len(frames) > limits.ROWS:
             raise UserError(f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time.")

@@ -1,0 +1,194 @@
+"""NIfTI: known voxels on their sides, millimetres, unknown orientation, and headers that cannot be (fault 31)."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import nibabel
+import numpy as np
+import pytest
+
+from core.data.geometry import geometry
+from core.data.readers import read
+from core.errors import UserError
+from tests.hostile._make import REFUSE, peak
+
+SIZE = (4, 5, 6)
+
+
+def body(kind=np.int16):
+    """[left to right, back to front, feet to head]; a bright voxel at the patient's right, front, top; a second one at the left, back, bottom."""
+    array = np.full(SIZE, 100, kind)
+    array[3, 4, 5], array[0, 0, 0] = 120, 110
+    return array
+
+
+def saved(path, array, affine, code=1, **fields):
+    image = nibabel.Nifti1Image(array, affine if code else None)
+    if code:
+        image.header.set_sform(affine, code)
+        image.header.set_qform(None, 0)
+    for name, value in fields.items():
+        image.header[name] = value
+    image.to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PIR", "ASL", "SRP"])
+def test_volumes_are_turned_to_one_order_whatever_way_they_are_stored(tmp_path, codes):
+    """The same body stored in several orders: always the same voxels, the right voxel at the right end."""
+    for k in range(2):
+        image = nibabel.Nifti1Image(body(), np.diag([2.0, 3.0, 4.0, 1.0]))
+        turn = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(codes))
+        image = image.as_reoriented(turn)
+        saved(tmp_path / f"{k}.nii.gz", np.asarray(image.dataobj), image.affine)
+    data = read(tmp_path)
+    assert data.shape == (1, 6, 5, 4)
+    assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
+    assert np.argwhere(data.samples[0, 0] == 120).tolist() == [[5, 4, 3]]
+    seen = geometry(data, 0)
+    assert (seen.axes, seen.mm, seen.oblique) == ("HAR", (4, 3, 2), 0)
+    assert {s["stored orientation"] for s in data.card["scans"]} == {codes}
+
+
+def test_slices_of_one_volume_hang_as_radiologists_hang_them(tmp_path):
+    array = np.random.default_rng(0).integers(1, 99, SIZE).astype(np.int16)
+    array[3, 4, 5] = 500  # right, front, top
+    data = read(saved(tmp_path / "a.nii", array, np.diag([2.0, 3.0, 4.0, 1.0])))
+    assert np.argwhere(data.samples == 500).tolist() == [[5, 0, 0, 0]]  # the last slice, its upper left corner
+    seen = geometry(data, 5)
+    assert seen.edges == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    assert seen.mm == (3, 2)
+    assert data.table["mm_slice"].tolist() == [4] * 6
+
+
+def test_an_oblique_scan_says_by_how_much(tmp_path):
+    a = np.radians(15)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]]) * 2
+    for k in range(2):
+        saved(tmp_path / f"{k}.nii", body(), affine)
+    seen = geometry(read(tmp_path), 0)
+    assert (seen.axes, seen.mm, seen.oblique) == ("HAR", (2, 2, 2), 15.0)
+
+
+def test_an_orientation_nobody_wrote_down_stays_unknown_and_the_voxels_as_stored(tmp_path):
+    for k in range(2):
+        saved(tmp_path / f"{k}.nii", body(), np.diag([-2.0, 2, 2, 1]), code=0, pixdim=[1, 2, 3, 4, 1, 1, 1, 1])
+    data = read(tmp_path)
+    assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
+    seen = geometry(data, 0)
+    assert (seen.axes, seen.mm, seen.edges) == ("", (4, 3, 2), {})
+    assert any("orientation is unknown" in r for r in data.card["rules"])
+    assert geometry(read(tmp_path / "0.nii"), 0).axes == ""  # a single volume, as slices (two are not of one value)
+
+
+def test_millimetres_follow_when_large_volumes_are_shrunk(tmp_path):
+    for k in range(2):
+        saved(tmp_path / f"{k}.nii.gz", np.zeros((256, 100, 20), np.uint8) + np.arange(20, dtype=np.uint8), np.diag([0.5, 1, 3, 1]))
+    data = read(tmp_path)
+    assert data.shape == (1, 20, 100, 128)
+    assert geometry(data, 0).mm == (3, 1, 1)
+
+
+def test_time_points_are_rows_of_one_group(tmp_path):
+    array = np.stack([body() + t for t in range(3)], -1)
+    data = read(saved(tmp_path / "fmri.nii", array, np.eye(4)))
+    assert (len(data), data.modality, data.table["time"].tolist()) == (3, "volume", [0, 1, 2])
+    assert data.samples[:, 0, 0, 0, 1].tolist() == [100, 101, 102]
+    assert data.roles["group"] == "scan"
+
+
+@pytest.mark.parametrize(("slope", "factor", "added"), [(0, 1, 0), (np.nan, 1, 0), (np.inf, 1, 0), (2.5, 2.5, 7)])
+def test_scaling_is_applied_and_none_is_none(tmp_path, slope, factor, added):
+    for k in range(2):
+        path = saved(tmp_path / f"{k}.nii", body(), np.eye(4))
+        raw = bytearray(path.read_bytes())
+        struct.pack_into("<ff", raw, 112, slope, added)  # the second only counts with the first
+        path.write_bytes(raw)
+    assert np.allclose(read(tmp_path).samples[0, 0], body().transpose(2, 1, 0) * factor + added)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint16, np.float64, ">i2"])
+def test_number_types(tmp_path, kind):
+    for k in range(2):
+        nibabel.Nifti1Image(body(np.dtype(kind)), np.eye(4), dtype=np.dtype(kind)).to_filename(tmp_path / f"{k}.nii")
+    assert np.array_equal(read(tmp_path).samples[0, 0], body().transpose(2, 1, 0))
+
+
+def test_packed_files_without_gz_in_their_name_and_plain_ones_with_it(tmp_path):
+    plain = saved(tmp_path / "a.nii", body(), np.eye(4)).read_bytes()
+    (tmp_path / "a.nii").write_bytes(gzip.compress(plain))
+    (tmp_path / "b.nii.gz").write_bytes(plain)
+    assert len(read(tmp_path)) == 2
+
+
+def patched(path, form, at, *values):
+    raw = bytearray(saved(path, body(), np.eye(4)).read_bytes())
+    struct.pack_into(form, raw, at, *values)
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "at", "values", "words"),
+    [
+        ("<5h", 40, (4, 32767, 32767, 32767, 32767), "says it holds more voxels"),
+        ("<5h", 40, (3, -4, 5, 6, 1), "x.nii"),
+        ("<6h", 40, (5, 2, 2, 2, 3, 5), "three dimensions"),
+        ("<4f", 280, (float("nan"), 0, 0, 0), "no usable orientation"),
+        ("<4f", 280, (0, 0, 0, 0), "no usable orientation"),
+        ("<4f", 280, (float("inf"), 0, 0, 0), "no usable orientation"),
+        ("<h", 70, (128,), "only plain numbers|x.nii"),
+        ("<h", 70, (1792,), "only plain numbers|more voxels"),
+        ("<f", 108, (1e30,), "x.nii"),
+        ("<f", 108, (-50,), "x.nii"),
+        ("<ff", 112, (1e38, 1e38), "NaN or infinite|x.nii"),
+    ],
+)
+def test_headers_that_cannot_be_end_in_a_sentence_in_little_memory(tmp_path, form, at, values, words):
+    path = patched(tmp_path / "x.nii", form, at, *values)
+    with pytest.raises(UserError, match=words) as e:
+        read(path)
+    assert "\n" not in str(e.value)
+
+
+def test_the_claim_of_a_quintillion_voxels_takes_no_memory(tmp_path):
+    path = patched(tmp_path / "x.nii", "<5h", 40, 4, 32767, 32767, 32767, 32767)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    path = path.rename(tmp_path / "x.nii.gz")
+    grew, words = peak(REFUSE, path)
+    assert "says it holds more voxels" in words
+    assert grew < 100 << 20
+
+
+def test_zero_spacing_without_an_affine(tmp_path):
+    path = saved(tmp_path / "x.nii", body(), np.eye(4), code=0)
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<3f", raw, 80, 0, 1, 1)
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match=r"no usable orientation|x\.nii"):
+        read(path)
+
+
+def test_pairs_of_header_and_picture_are_declined_by_name(tmp_path):
+    nibabel.Nifti1Pair(body(), np.eye(4)).to_filename(tmp_path / "p.img")
+    with pytest.raises(UserError, match=r"p\.(hdr|img)"):
+        read(tmp_path)
+    with pytest.raises(UserError, match="pair of files"):
+        read(tmp_path / "p.hdr")
+
+
+def test_free_text_of_headers_is_counted_and_dropped(tmp_path):
+    for k in range(2):
+        image = nibabel.Nifti1Image(body(), np.eye(4))
+        image.header["descrip"], image.header["db_name"], image.header["aux_file"] = b"CANARY Doe", b"CANARY", b"CANARY.txt"
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"CANARY extension"))
+        image.to_filename(tmp_path / f"brain{k}.nii")
+    data = read(tmp_path)
+    assert data.card["deidentified"]["removed"] == {"descrip": 2, "aux_file": 2, "db_name": 2, "header extension": 2}
+    assert data.card["deidentified"]["faces"] is True
+    assert "CANARY" not in str(data.card) + data.table.to_csv()
+    data.save(tmp_path / "store")
+    assert not any(b"CANARY" in p.read_bytes() for p in (tmp_path / "store").rglob("*") if p.is_file())
