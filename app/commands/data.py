@@ -42,6 +42,7 @@ def add(
     group: Annotated[str | None, typer.Option(help="The column that names the patient (or other group that must stay together).")] = None,
     domain: Annotated[str | None, typer.Option(help="The column that names the hospital or scanner.")] = None,
     text: Annotated[str | None, typer.Option(help="The column that holds text.")] = None,
+    stack: Annotated[Literal["auto", "slices", "volumes"], typer.Option(help="What series of DICOM slices become; auto: volumes from three even stacks on.")] = "auto",
     masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
     as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
     json: AsJson = False,
@@ -51,7 +52,7 @@ def add(
 
     ws = workspace()
     job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute(),
-                                    "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
+                                    "stack": stack, "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from core.store import uploads
 from core.store.catalogue import Job
 
 KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Parquet"
+STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
 FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
 
@@ -95,8 +96,12 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         series = "auto"
         if seen.get("series"):
             series = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
+        stack = "auto"
+        if seen.get("kind") == "dicom":
+            stack = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,
+                             help="Volumes need series of even spacing. Single slices can be trained on with few scans.")  # fmt: skip
         if st.form_submit_button("Import", type="primary"):
-            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series,
+            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series, "stack": stack,
                        **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
             job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None)
             if job is not None:

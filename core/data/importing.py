@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.jobs.worker import Reporter
 
 REQUEST = "request.json"
-SHARES = (0.4, 0.95)  # of the progress bar: reading ends, storing ends
+SHARES = (0.4, 0.8)  # of the progress bar: reading ends, storing ends
 
 
 def request(folder: Path, path: Path, name: str | None, options: dict[str, Any], uploaded: Path | None) -> None:
@@ -38,6 +38,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     import psutil
 
     from core import sandbox
+    from core.data.checks import findings
     from core.data.readers import read
 
     warnings.simplefilter("ignore")  # libraries quote what they find in files, and this process writes to a log
@@ -67,6 +68,14 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         tell.phase("storing the cases")
         stored = ws.add(data, id=job.id, report=reporter(*SHARES))
         ws.catalogue.set_job(job.id, dataset=ws.entry(stored.name)["id"])
+        tell.phase("looking the cases over")
+        looked = reporter(SHARES[1], 1.0)
+        try:
+            findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
+        except Cancelled:  # all or nothing, to the end
+            ws.catalogue.remove_dataset(job.id)
+            shutil.rmtree(ws.home / "datasets" / job.id, ignore_errors=True)
+            raise
     except MemoryError:
         raise UserError("The import needs more memory than this machine has to spare; split it.") from None
     finally:

@@ -269,6 +269,8 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
         if role in roles or (role == "label" and label in ("none", "folder")):
             continue
         found = next((lower[w] for w in words if w in lower and lower[w] not in roles.values()), None)
+        if found is None and role == "label":  # "condition_label"
+            found = next((c for w, c in lower.items() if w.endswith(("_label", "_class")) and c not in roles.values()), None)
         if found is not None and (role != "label" or table[found].nunique() <= max(50, len(table) // 10)):
             roles[role] = found
     if label == "none":
