@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -11,14 +9,12 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
-from app.views import _quick, _viewer
+from app.views import _issues, _quick, _viewer
 from app.views._gallery import thumbs
 from core import pictures
-from core.data.checks import Finding, check
 from core.data.dataset import Dataset
 from core.data.samples import SAMPLES, make
 
-ICONS = {"ok": ":material/check:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
 LONG = 256  # samples of a series from which its picture is drawn larger
 
 
@@ -54,25 +50,21 @@ def _sample(name: str) -> Dataset:
     return make(name)
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking the data over")
-def _checked(home: str, hash: str, name: str) -> list[dict[str, Any]]:
-    return [vars(f) for f in check(state.workspace().dataset(name))]
-
-
 def overview(data: Dataset) -> None:
     """Pictures or lines, the card, the balance, the check, and removing it."""
     if not len(data):
         st.markdown("Every case of this data is excluded or held back. Below is what was decided; take a decision back to use its cases again.")
+    _issues.wrong()
+    _issues.held_back(data)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _look(data)
+        _issues.cohort_flow(data)
     with right:
         if state.context() is None:
             st.markdown("**What do you want to know?**")
             _quick.ask(data)
-        st.markdown("**Look it over before use**")
-        for found in _checked(str(state.workspace().home), data.hash, data.name):
-            _finding(Finding(**found))
+        _issues.show(data)
         st.markdown("**What it is**")
         _card(data)
         _balance(data)
@@ -125,10 +117,3 @@ def _balance(data: Dataset) -> None:
                        marker={"color": OKABE_ITO[i], "pattern": {"shape": ("", "/", ".")[i]}})  # fmt: skip
     figure.update_layout(barmode="stack", height=220, margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis_title="cases", legend={"orientation": "h", "y": 1.15})
     st.plotly_chart(figure, key=f"balance-{data.hash[:8]}", config={"displayModeBar": False})
-
-
-def _finding(found: Finding) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"{ICONS[found.severity]} **{text.label(found.title)}** {text.label(found.words, 400)}")
-    if found.rows:
-        right.button("Select", key=f"finding-{found.kind}", on_click=state.select, args=(np.array(found.rows), found.title), width="stretch")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.checks.finding import Finding, cases_have
-from core.data.dataset import SPLITS, Dataset
+from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 
 CODES = (-9, -99, -999, -9999)  # numbers that stand for "missing" in many tables
@@ -117,7 +117,7 @@ def _sites(data: Dataset) -> list[Finding]:
 
 def _missing(data: Dataset) -> list[Finding]:
     counts = data.frame.isna().sum()
-    counts = counts[(counts > 0) & ~counts.index.isin([data.roles.get("label"), data.roles.get("group")])]
+    counts = counts[(counts > 0) & ~counts.index.isin([data.roles.get("label"), data.roles.get("group"), *TECHNICAL])]
     if not len(counts):
         return []
     rows = data.rows[data.frame[list(counts.index)].isna().any(axis=1).to_numpy()]
