@@ -171,13 +171,14 @@ def printed(image: Array, at: Hang, window: Window, grown: float, look: Look, sl
     made = Image.fromarray(np.ascontiguousarray(image))
     draw = ImageDraw.Draw(made)
     w, h = made.size
-    size = max(9, min(w, h) // 18)
+    size = max(12, min(w, h) // 13)
     look_: dict[str, Any] = {"fill": (255, 255, 255), "font_size": size, "stroke_width": max(1, size // 8), "stroke_fill": (0, 0, 0)}
     places = {"left": (3, h / 2, "lm"), "right": (w - 3, h / 2, "rm"), "top": (w / 2, 3, "mt"), "bottom": (w / 2, h - 3, "mb")}
     for edge, letter in at.edges.items():
         x, y, anchor = places[edge]
         draw.text((x, y), letter, anchor=anchor, **look_)
-    draw.text((3, h - 3), window.words, anchor="lb", **look_)
+    up = 1.3 * size if draw.textlength(window.words, font_size=size) > w / 2 - size else 0  # clear of the letter at the bottom
+    draw.text((3, h - 3 - up), window.words, anchor="lb", **look_)
     if slice is not None:
         draw.text((3, 3), f"{slice[0]}/{slice[1]}", anchor="lt", **look_)
     if at.mm is not None:

@@ -165,7 +165,7 @@ def test_what_must_travel_with_a_picture_is_written_into_its_pixels():
     changed = (shown != plain).any(2)
     for y, x in ((slice(100, 140), slice(0, 20)), (slice(100, 140), slice(-20, None)), (slice(0, 20), slice(100, 140)), (slice(-20, None), slice(100, 140))):
         assert changed[y, x].any()
-    ends = np.flatnonzero((shown[-9:-2] == 255).all(2).any(0)[130:]) + 130
+    ends = np.flatnonzero((shown[-13:-11] == 255).all(2).any(0)[130:]) + 130
     assert ends.max() - ends.min() == pytest.approx(40, abs=2)  # 1 cm at 4 picture pixels a millimetre
     unknown = dataset(np.zeros((1, 1, 60, 60), np.int16))
     assert pictures.hung_words(unknown, 0, Look()) == "orientation unknown, scale unknown"

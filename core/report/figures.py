@@ -80,12 +80,12 @@ def _side(data: Dataset, rows: np.ndarray, look: Look) -> str:
 def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str = "", bar: tuple[float, float, str, str] | None = None) -> bytes:
     """Pictures in a grid with captions; `bar` = (low, high, colour map, unit) draws the one scale of all."""
     lines = -(-len(images) // across)
-    figure = _figure(min(14, 1.9 * across), 2.2 * lines + (0.7 if bar else 0.3))
+    figure = _figure(min(14.4, 2.4 * across), 2.6 * lines + (0.7 if bar else 0.3))
     grid = figure.subplots(lines, across, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, captions):
-        axes.imshow(image, interpolation="nearest")
+        axes.imshow(image, interpolation="antialiased")  # "nearest" drops lines of the letters printed into the pixels
         axes.set_title(words(caption, 24), fontsize=9)
     if bar is not None:
         from matplotlib.cm import ScalarMappable
@@ -195,7 +195,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
         lines.append((f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near]))
     if not pictures.drawable(data):
         return _bars(data, np.array([rows[0] for _, rows in lines]), [f"typical of {name}" for name, _ in lines])
-    figure = _figure(11, 1.25 * len(lines))
+    figure = _figure(12.5, 1.4 * len(lines))
     grid = figure.subplots(len(lines), 8, squeeze=False)
     for row, (name, rows) in zip(grid, lines):
         for axes in row:
@@ -203,7 +203,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
             axes.set_frame_on(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for axes, r in zip(row, rows):
-            axes.imshow(pictures.report(data, int(r), SIDE // 2, look), interpolation="nearest")
+            axes.imshow(pictures.report(data, int(r), SIDE // 2, look), interpolation="antialiased")
     figure.supxlabel(_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9)
     return _png(figure)
 
