@@ -72,6 +72,10 @@ def _signals() -> np.ndarray:
     return make.rng().normal(size=(2, 16 * 30)) * 20
 
 
+def _timed() -> bytes:
+    return b"time (s),Fz [uV],Cz [uV]\n" + b"".join(b"%.2f,%d,%d\n" % (i / 100, i * 37 % 91, i * 53 % 83) for i in range(240))
+
+
 def _tables() -> Files:
     return {"a.csv": make.csv(), "b.csv": make.csv()}
 
@@ -96,6 +100,7 @@ SEEDS = {
     "nifti packed": Seed("nifti", one("x.nii.gz", make.nifti), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),
     "csv": Seed("tables", one("x.csv", make.csv)),
     "several csv": Seed("tables", _tables, share=0.25),
+    "timed csv": Seed("timed", one("x.csv", _timed)),
     "parquet": Seed("tables", one("x.parquet", make.parquet)),
     "fasta": Seed("fasta", one("x.fasta", make.fasta)),
     "fasta packed": Seed("fasta", one("x.fasta.gz", make.fasta), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),

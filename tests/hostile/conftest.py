@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.browser.conftest import page  # noqa: F401 - a fixture; it opens what `served` below serves
+from tests.browser.conftest import page, shot  # noqa: F401 - fixtures; they open what `served` below serves
 from tests.hostile._make import ROOT
 
 GUARD = '''

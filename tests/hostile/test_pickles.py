@@ -55,7 +55,7 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path, name):
     (tmp_path / name).write_bytes(CASES[name](canary))
     with pytest.raises(UserError) as e:
         read(tmp_path / name)
-    assert {"model.pt": "data.pkl", "pictures.zip": "a/1.png"}.get(name, name) in str(e.value)
+    assert {"model.pt": "data.pkl", "pictures.zip": "a/1.png", "scan.dcm": "The file"}.get(name, name) in str(e.value)
     try:
         seen = preview(tmp_path / name)
     except UserError:

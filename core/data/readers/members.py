@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import secrets
 import struct
 import zipfile
@@ -21,6 +22,7 @@ from core import limits
 from core.errors import UserError
 
 HEAD = 1024  # bytes of a file looked at before the rest is read
+DRIVE = re.compile("[A-Za-z]:")
 PIECE = 4 << 20  # bytes unpacked at a time
 
 
@@ -122,7 +124,7 @@ def _zip(path: Path) -> list[Member]:
     for info in infos:
         parts = PurePosixPath(info.filename).parts
         called = info.filename[:60]
-        if not parts or info.orig_filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.orig_filename or ":" in info.filename:
+        if not parts or info.orig_filename.startswith(("/", "\\")) or ".." in parts or "\\" in info.orig_filename or DRIVE.match(info.filename):
             raise UserError(f"{name} holds a file named “{called}”, which points outside the zip; make the zip anew.")
         if "\0" in info.orig_filename or max(len(p.encode("utf-8", "replace")) for p in parts) > 255:
             raise UserError(f"{name} holds a file whose name no disk could hold (“{called}”); make the zip anew.")
