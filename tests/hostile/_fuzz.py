@@ -25,6 +25,7 @@ import numpy as np
 
 from tests.data.make import edf
 from tests.hostile import _make as make
+from tests.hostile._peak import highest
 
 CWD = make.ROOT
 SECONDS = 2.0  # of processor time a copy; the machine may be busy
@@ -186,7 +187,6 @@ class TooLong(BaseException):
 
 
 def child(name: str, first: int, count: int, report: Path) -> None:
-    import resource
 
     from core import sandbox
     from core.data.readers import read
@@ -223,7 +223,7 @@ def child(name: str, first: int, count: int, report: Path) -> None:
                 found = f"{type(e).__name__}: {str(e)[:200]} at {''.join(traceback.format_tb(e.__traceback__)[-2:])}"
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = highest()
             if not found and peak > MEMORY:
                 found = f"{peak >> 20} MB resident"
             if found:

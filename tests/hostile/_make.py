@@ -123,16 +123,17 @@ def gz(data):
 def peak(code, *args, most=None):
     """Peak memory (bytes) that `code` adds in a fresh interpreter, past what the imports need, and what it prints. `code` may use `read` and UserError."""
     start = (
-        "import resource, sys\nimport core.data.readers\nfrom core.data.readers import read\nfrom core.errors import UserError\nimport numpy, PIL.Image, pandas\n"
+        "import sys\nimport core.data.readers\nfrom core.data.readers import read\nfrom core.errors import UserError\nimport numpy, PIL.Image, pandas\n"
         "from pathlib import Path\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "from tests.hostile._peak import highest\n"
+        "before = highest()\n"
     )
-    end = "\nprint('GREW', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    end = "\nprint('GREW', highest() - before)\n"
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", start + code + end, *map(str, args)], capture_output=True, text=True, env=env, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     said, _, grew = done.stdout.rpartition("GREW")
-    return int(grew) * 1024, said
+    return int(grew), said
 
 
 REFUSE = """
