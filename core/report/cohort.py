@@ -51,7 +51,7 @@ def drawn(ws: Workspace, name: str) -> bytes:
     steps, parts = flow(ws, name)
     height = 1.1 * len(steps) + 1.5 + 0.16 * max((len(p) for p in parts.values()), default=0)
     figure = _figure(9, height)
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_subplot()
     axes.set(xlim=(0, 9), ylim=(height, 0))
     axes.axis("off")
 
