@@ -9,7 +9,7 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
-from app.views import _issues, _quick, _texts, _viewer
+from app.views import _issues, _privacy, _quick, _texts, _viewer
 from app.views._gallery import thumbs
 from core import pictures
 from core.data.dataset import Dataset
@@ -67,6 +67,7 @@ def overview(data: Dataset) -> None:
         _issues.show(data)
         st.markdown("**What it is**")
         _card(data)
+        _privacy.show(data)
         _balance(data)
     with st.expander("Remove this data"):
         runs = len(state.workspace().runs(data.name))

@@ -33,13 +33,23 @@ KEPT = (
     "TemporalPositionIdentifier", "InstanceNumber", "AcquisitionNumber", "Units", "DecayCorrection", "BurnedInAnnotation", "PatientSex", "PatientAge",
     "PixelData", "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
-MODALITIES = frozenset(["CR", "CT", "DX", "ES", "GM", "IO", "IVOCT", "IVUS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SEG", "SM", "TG", "US", "XA", "XC"])
+_MODALITIES = (
+    "CR CT DX ES GM IO IVOCT IVUS MG MR NM OCT OP OPT OT PT PX RF RG RTDOSE RTIMAGE SEG SM TG US XA XC"
+)
+MODALITIES = frozenset(_MODALITIES.split())
 MAKERS = ("Agfa", "Barco", "Canon", "Carestream", "Esaote", "Fujifilm", "GE", "Hitachi", "Hologic", "Kodak", "Konica", "Mindray", "Neusoft", "Philips", "Samsung",
           "Shimadzu", "Siemens", "Toshiba", "United Imaging")  # fmt: skip
-PARTS = frozenset(
-    ["ABDOMEN", "ANKLE", "AORTA", "ARM", "BLADDER", "BONE", "BRAIN", "BREAST", "CALF", "CAROTID", "CERVIX", "CHEST", "CLAVICLE", "COLON", "CSPINE", "EAR", "ELBOW", "EXTREMITY", "EYE", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEADNECK", "HEART", "HIP", "HUMERUS", "IAC", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MAXILLA", "NECK", "ORBIT", "PANCREAS", "PELVIS", "PROSTATE", "RIB", "SELLA", "SHOULDER", "SINUS", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "TESTIS", "THIGH", "THORAX", "THYMUS", "THYROID", "TIBIA", "TMJ", "TOE", "TRACHEA", "TSPINE", "UTERUS", "WHOLEBODY", "WRIST", "ZYGOMA"]
+_PARTS = (
+    "ABDOMEN ANKLE AORTA ARM BLADDER BONE BRAIN BREAST CALF CAROTID CERVIX CHEST CLAVICLE COLON CSPINE EAR ELBOW EXTREMITY EYE FACE FEMUR FINGER "
+    "FOOT FOREARM HAND HEAD HEADNECK HEART HIP HUMERUS IAC JAW KIDNEY KNEE LEG LIVER LSPINE LUNG MANDIBLE MAXILLA NECK ORBIT PANCREAS PELVIS "
+    "PROSTATE RIB SELLA SHOULDER SINUS SKULL SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORAX THYMUS THYROID TIBIA TMJ TOE TRACHEA TSPINE UTERUS "
+    "WHOLEBODY WRIST ZYGOMA"
 )
-HEAD_PARTS = frozenset(["BRAIN", "EAR", "EYE", "FACE", "HEAD", "HEADNECK", "IAC", "JAW", "MANDIBLE", "MAXILLA", "ORBIT", "SELLA", "SINUS", "SKULL", "TMJ", "WHOLEBODY", "ZYGOMA"])
+PARTS = frozenset(_PARTS.split())
+_HEAD_PARTS = (
+    "BRAIN EAR EYE FACE HEAD HEADNECK IAC JAW MANDIBLE MAXILLA ORBIT SELLA SINUS SKULL TMJ WHOLEBODY ZYGOMA"
+)
+HEAD_PARTS = frozenset(_HEAD_PARTS.split())
 HEAD = re.compile(r"(^|[^a-z])(head|brain|skull|face|mprage|flair|t1w?|sch(ae|ä)del|kopf|cerebr\w*|cran\w*|neuro\w*)([^a-z]|$)", re.I)
 SIDES = {"L": "left", "R": "right", "B": "both"}
 AGE_CAP, DAYS = 90, 5 * 365

@@ -190,6 +190,7 @@ def test_pictures_that_may_carry_names_are_held(tmp_path, tags, why):
     held = data.table["held"].dropna().tolist() if "held" in data.table else []
     assert len(held) == (why is not None)
     assert all(why in h for h in held)
+    assert data.card["unit"] == "HU"  # what is held does not take the unit of the others away
     assert data.card["deidentified"]["held"] == len(held)
     assert "held" not in data.shown
 

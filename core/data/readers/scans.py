@@ -64,7 +64,8 @@ def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None)
     groups = [[found.frames[k] for k in g] for g in stacks.stacks(found.frames)]
     whole = [g for g in groups if stacks.is_volume(g)]
     if asked.stack == "volumes" and len(whole) < 2:
-        raise UserError(f"{len(whole)} of {len(groups)} series are whole, evenly spaced stacks of slices; at least 2 are needed for volumes: import them as slices.")
+        are = f"{len(whole)} of {len(groups)} series are whole, evenly spaced stacks of slices"
+        raise UserError(f"{are}; at least 2 are needed for volumes: import them as slices.")
     if asked.stack == "volumes" or (asked.stack == "auto" and not drawn and len(whole) == len(groups) >= AUTO):
         return _volumes(found, whole, len(groups) - len(whole), asked)
     return _slices(found, asked, drawn)
@@ -158,6 +159,8 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     table = pd.DataFrame(lines)
     table["time_ms"] = table["time_ms"].astype(float)
     table = table.drop(columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()])
+    if "stack" in table:
+        table["stack"] = table["stack"].fillna("in order")
     table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
     table, film = _clips(table)
     if film:
@@ -203,10 +206,12 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
 
 def _unit(files: dict[int, File], samples: Any, whole: bool) -> tuple[str, tuple[float, float, str], list[str]]:
     """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said of brightness and sizes."""
-    units, rules = {f.unit for f in files.values()}, []
+    seen = {at: f for at, f in files.items() if not f.held} or files  # a screenshot among CT slices does not take their unit away
+    units, rules = {f.unit for f in seen.values()}, []
     unit = units.pop() if len(units) == 1 else ""
     if units:
-        rules.append("values of several units stand side by side (" + ", ".join(sorted({f.unit or "without a unit" for f in files.values()})) + "): better a dataset each")
+        several = ", ".join(sorted({f.unit or "without a unit" for f in seen.values()}))
+        rules.append(f"values of several units stand side by side ({several}): better a dataset each")
     for note, n in Counter(f.unit_note for f in files.values() if f.unit_note).items():
         rules.append(f"PET, {n} file{'s' * (n != 1)}: {note}")
     turned, flat = sum(f.turned for f in files.values()), sum(f.detector for f in files.values())
@@ -278,7 +283,7 @@ def _dataset(
         moved = [None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d) for a, d in zip(table["at"], table["day"])]
         table = table.drop(columns="day")
         table["study date (shifted)"] = moved
-    windows = {f.window for f in files}
+    windows = {f.window for f in files if not f.held} or {f.window for f in files}
     faces, held = any(f.face for f in files), int(table["held"].notna().sum()) if "held" in table else 0
     kinds = Counter(f.modality for f in files)
     token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
@@ -287,7 +292,7 @@ def _dataset(
     card: dict[str, Any] = {
         "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
         "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
-        "cohort": {"files seen": len(found.members), "frames used": len(table)} if modality == "image" else {"files seen": len(found.members), "volumes": len(table)},
+        "cohort": {"files seen": len(found.members), "frames used" if modality == "image" else "volumes": len(table)},
         "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table),
     }  # fmt: skip
     window = windows.pop() if len(windows) == 1 else None
