@@ -49,15 +49,13 @@ def show(name: str) -> None:
                       args=(lambda: review.release(ws, name, np.array(chosen)),))  # fmt: skip
             with st.popover("Exclude the ticked", disabled=not chosen, icon=":material/block:"), st.form("held-exclude", border=False):
                 why = st.text_input("Why", "names or other writing in the picture", max_chars=200)
-                if st.form_submit_button("Exclude", type="primary"):
-                    if _do(lambda: review.exclude(ws, name, np.array(chosen), why)):
-                        st.rerun()
+                if st.form_submit_button("Exclude", type="primary") and _do(lambda: review.exclude(ws, name, np.array(chosen), why)):
+                    st.rerun()
             with st.popover(f"Release all {len(rows):,}", icon=":material/lock_open:"), st.form("held-release", border=False):
                 sure = st.checkbox("I have looked at them, or know that no patient can be told from them")
                 if st.form_submit_button("Release all"):
-                    if sure:
-                        if _do(lambda: review.release(ws, name, reason="all released by a person")):
-                            st.rerun()
+                    if sure and _do(lambda: review.release(ws, name, reason="all released by a person")):
+                        st.rerun()
                     st.caption("Tick the box first.")
 
 

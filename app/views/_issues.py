@@ -86,9 +86,8 @@ def _issue(data: Dataset, found: Finding) -> None:
                           help="Each patient goes wholly to the part that has most of its cases. The files stay as they are.")  # fmt: skip
             with st.popover("Ignore", icon=":material/visibility_off:"), st.form(f"ignore-{found.kind}", border=False):
                 why = st.text_input("Why it is no problem", max_chars=200)
-                if st.form_submit_button("Ignore", type="primary"):
-                    if _do(lambda: review.ignore(state.workspace(), data.name, found.kind, why)):
-                        st.rerun()
+                if st.form_submit_button("Ignore", type="primary") and _do(lambda: review.ignore(state.workspace(), data.name, found.kind, why)):
+                    st.rerun()
     if st.session_state.get("looking-at") == found.kind:
         st.session_state["looking-at"] = None
         _large(data, found)
@@ -128,9 +127,9 @@ def _exclude(data: Dataset, found: Finding, rows: np.ndarray) -> None:
     with st.form(f"exclude-{found.kind}", border=False):
         way = st.radio("Which", list(ways)) if len(ways) > 1 else next(iter(ways))
         why = st.text_input("Why", found.title, max_chars=200, help="Kept with the data, counted in its flow diagram.")
-        if st.form_submit_button("Exclude" if len(ways) > 1 else f"Exclude {way}", type="primary"):
-            if _do(lambda: review.exclude(state.workspace(), data.name, ways[str(way)](), why, found.kind)):
-                st.rerun()
+        pressed = st.form_submit_button("Exclude" if len(ways) > 1 else f"Exclude {way}", type="primary")
+        if pressed and _do(lambda: review.exclude(state.workspace(), data.name, ways[str(way)](), why, found.kind)):
+            st.rerun()
     st.caption("They stay on disk and can be brought back; no training, figure or report uses them.")
 
 
@@ -154,7 +153,8 @@ def _large(data: Dataset, found: Finding) -> None:
     label = [data.classes[j] if j >= 0 else "no label" for j in data.of(part).labels] if data.classes else [""] * len(part)
     for i in range(0, len(part), across):
         for cell, pic, row, name, is_ in zip(st.columns(across), thumbs(data, part[i : i + across], 128), part[i : i + across], names[i : i + across], label[i : i + across]):
-            said = [text.label(name, 20), text.label(is_, 20), text.label(found.notes.get(str(row), ""), 24)]
+            note = text.label(found.notes.get(str(row), ""), 24)
+            said = [text.label(name, 20), text.label(is_, 20) + (f", or {note}?" if found.kind == "labels doubted" else ""), "" if found.kind == "labels doubted" else note]
             cell.image(pic, width="stretch", caption=" · ".join(s for s in said if s))
 
 
@@ -178,9 +178,8 @@ def _said(data: Dataset) -> None:
     made = [d for d in st.session_state.get("decided-now", []) if d.id in {x.id for x in review.decisions(state.workspace(), data.name)}]
     if not made:
         return
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.info("  \n".join(said_of(d) for d in made) + f"  \n{len(data):,} cases are in use.", icon=":material/done:")
-    right.button("Undo", key="undo-now", on_click=_undo, args=(data.name, [d.id for d in made]), width="stretch", icon=":material/undo:")
+    st.info("  \n".join(said_of(d) for d in made) + f"  \n{len(data):,} cases are in use.", icon=":material/done:")
+    st.button("Undo", key="undo-now", on_click=_undo, args=(data.name, [d.id for d in made]), icon=":material/undo:")
 
 
 def _undo(name: str, ids: list[str]) -> None:
@@ -190,6 +189,6 @@ def _undo(name: str, ids: list[str]) -> None:
 
 
 def _decision(data: Dataset, d: review.Decision) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center")
+    left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"{said_of(d)}  \n:small[{time.strftime('%d %b %Y %H:%M', time.localtime(d.when))}]")
     right.button("Undo", key=f"undo-{d.id}", on_click=_undo, args=(data.name, [d.id]), width="stretch", help="Take this decision back.")

@@ -79,8 +79,8 @@ def flow_figure(f: Flow) -> bytes:
     """The flow as PNG: boxes down the middle, what left on the right, the parts in a row at the bottom."""
     trunk: list[tuple[str, list[str], list[tuple[str, list[str], str]]]] = []
     if f.read or f.left_out:
-        aside = [(f"Not read: {f.left_out:,} file{'s' * (f.left_out != 1)}", [], "#5a5a5a")] if f.left_out else []
-        trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], aside))
+        left: list[tuple[str, list[str], str]] = [(f"Not read: {f.left_out:,} file{'s' * (f.left_out != 1)}", [], "#5a5a5a")] if f.left_out else []
+        trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], left))
     out = [(f"{title}: {sum(c.values()):,}", lines_of(c), colour) for title, c, colour in (("Held back", f.held, "#B07500"), ("Excluded", f.excluded, "#5a5a5a")) if c]
     trunk += [(f"Imported: {f.imported:,}", [], out), (f"In use: {f.used:,}", [], [])]
     tall = [0.42 + 0.2 * len(lines) + sum(0.6 + 0.2 * len(more) for _, more, _ in aside) for _, lines, aside in trunk]
@@ -99,9 +99,9 @@ def flow_figure(f: Flow) -> bytes:
         if before is not None:
             _arrow(axes, (middle, before), (middle, y))
         at = y - own - 0.12
-        for aside, more, colour in asides:
+        for gone, more, colour in asides:
             size = 0.42 + 0.2 * len(more)
-            _box(axes, 5.0, at - size, 3.4, size, [aside, *more], colour)
+            _box(axes, 5.0, at - size, 3.4, size, [gone, *more], colour)
             _arrow(axes, (middle, at - 0.21), (5.0, at - 0.21))
             at -= size + 0.18
         before, y = y - own, y - room - 0.34
