@@ -119,7 +119,7 @@ def need_run(what: str) -> state.Context:
         none_left()
     many = review.since(context.ws, context.job.id)
     if many:
-        st.caption(f":orange[:material/visibility: {review.since_words(many)}]")
+        st.markdown(f":orange[:material/visibility: {review.since_words(many)}]")
     return context
 
 

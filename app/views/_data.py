@@ -9,11 +9,13 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
-from app.views import _issues, _privacy, _quick, _texts, _viewer
+from app.views import _held, _issues, _privacy, _quick, _texts, _viewer
 from app.views._gallery import thumbs
 from core import pictures
 from core.data.dataset import Dataset
 from core.data.samples import SAMPLES, make
+from core.report import flow
+from core.store import review
 
 LONG = 256  # samples of a series from which its picture is drawn larger
 
@@ -51,19 +53,19 @@ def _sample(name: str) -> Dataset:
 
 
 def overview(data: Dataset) -> None:
-    """Pictures or lines, the card, the balance, the check, and removing it."""
+    """What is held back, pictures or lines, the issues, the card, the balance, and removing it."""
+    _held.show(data.name)
     if not len(data):
         st.markdown("Every case of this data is excluded or held back. Below is what was decided; take a decision back to use its cases again.")
-    _issues.wrong()
-    _issues.held_back(data)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _look(data)
-        _issues.cohort_flow(data)
+        _flow(data)
     with right:
         if state.context() is None:
             st.markdown("**What do you want to know?**")
             _quick.ask(data)
+        st.markdown("**Look it over before use**")
         _issues.show(data)
         st.markdown("**What it is**")
         _card(data)
@@ -108,8 +110,21 @@ def _card(data: Dataset) -> None:
     st.caption("  \n".join(f"{k}: {text.label(v, 120)}" for k, v in facts.items() if v))
     for rule in card.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
-    if card.get("cohort"):
-        st.caption("Cohort: " + " → ".join(f"{text.label(k)} {v:,}" for k, v in card["cohort"].items()))
+
+
+
+def _flow(data: Dataset) -> None:
+    """From the files to the parts, as boxes with counts; the same picture as in the report."""
+    st.markdown("**How the cases came about**")
+    png, words = _flowing(str(state.workspace().home), data.hash, data.name, review.stamp(state.workspace().dataset_folder(data.name)))
+    st.image(png, width="stretch")
+    st.caption(text.label(words, 600))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _flowing(home: str, hash: str, name: str, decided: str) -> tuple[bytes, str]:
+    counted = flow.flow(state.workspace(), name)
+    return flow.flow_figure(counted), flow.describe(counted)
 
 
 def _balance(data: Dataset) -> None:

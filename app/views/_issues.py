@@ -1,8 +1,9 @@
-"""What the check found, with what can be done about it: look, exclude, mend, ignore with a reason, take back; and the cases held back until a person has looked."""
+"""The list of issues of the open dataset: each with its cases, and what to do about it. Every press is kept as a decision that can be taken back."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,139 +12,183 @@ import streamlit as st
 from app import state, text
 from app.views._gallery import thumbs
 from core import pictures
-from core.data.checks import Finding, findings
+from core.data import checks
+from core.data.checks import Finding
 from core.data.dataset import Dataset
-from core.report import cohort
 from core.store import review
 
 ICONS = {"ok": ":material/check:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
-SHOWN, TILE, HELD = 8, 72, 12
-
-
-@st.cache_data(max_entries=8, show_spinner="Looking the data over")
-def _found(home: str, hash: str, name: str) -> list[dict[str, Any]]:
-    return [vars(f) for f in findings(state.workspace(), name)]
+SEVERITY = {"stop": "mend this first", "look": "look twice", "ok": "in order"}
+SMALL = 6  # pictures shown with a finding
+PAGE = 24
+SOON = 300 << 20  # bytes of samples that are looked over at once; more are looked over when asked
 
 
 def show(data: Dataset) -> None:
-    """The list of issues, the worst first; what is in order in one line each; what was decided, with undo."""
-    ws, name = state.workspace(), data.name
-    every = [Finding(**f) for f in _found(str(ws.home), data.hash, name)] if len(data) else []
-    made = review.decisions(ws, name)
-    ignored = {d.finding for d in made if d.what == "ignore"}
-    said = st.session_state.pop("issue-done", None)
-    if said:
-        st.success(text.label(said, 200), icon=":material/check:")
-    todo = [f for f in every if f.severity != "ok" and f.kind not in ignored]
-    st.markdown("**Look it over before use**" + (f": {len(todo)} thing{'s' * (len(todo) != 1)} to look at" if todo else ": nothing stands out" if every else ""))
-    for found in todo:
-        _issue(data, found)
-    for found in every:
-        if found.severity == "ok" or found.kind in ignored:
-            st.caption(f"{ICONS['ok']} {text.label(found.title)}{' (ignored)' if found.kind in ignored else ''}: {text.label(found.words, 400)}")
-    if made:
-        with st.expander(f"Decided so far ({len(made)})", expanded=not len(data)):
-            for d in reversed(made):
-                left, right = st.columns([4, 1], vertical_alignment="center")
-                many = f"{len(d.rows):,} case{'s' * (len(d.rows) != 1)} " if d.rows else "a finding "
-                left.caption(f"{many}{review.WORDS[d.what]}{f' ({text.label(d.value, 30)})' if d.value else ''}: {text.label(d.reason, 120)}")
-                right.button("Undo", key=f"undo-{d.id}", on_click=_do, args=("It was taken back.", review.undo, ws, name, d.id), width="stretch")
-
-
-def _issue(data: Dataset, found: Finding) -> None:
-    ws, name, key = state.workspace(), data.name, f"{found.kind}-{data.hash[:8]}"
-    with st.container(border=True):
-        st.markdown(f"{ICONS[found.severity]} **{text.label(found.title)}** {text.label(found.words, 500)}")
-        rows = np.array([r for r in found.rows if (data.rows == r).any()], dtype=np.int64)
-        if len(rows) and pictures.drawable(data):
-            st.image(pictures.wall(thumbs(data, rows[:SHOWN], TILE), min(SHOWN, len(rows)), gap=4))
-            notes = [f"{text.label(n, 24)}: {text.label(found.notes[str(r)], 40)}" for r, n in zip(rows[:SHOWN].tolist(), data.of(rows[:SHOWN]).names()) if str(r) in found.notes]
-            if found.sets or notes:
-                st.caption("Cases that belong together stand side by side." if found.sets else " · ".join(notes))
-        if found.fix:
-            st.button(text.label(found.fix, 40), key=f"fix-{key}", on_click=_do, args=("Mended.", review.mend, ws, name, found.kind), width="stretch", type="primary")
-        cells = st.columns(3)
-        if len(rows):
-            cells[0].button("Select", key=f"look-{key}", on_click=state.select, args=(rows, found.title), width="stretch", help="Look at them in the gallery, the map and the table.")
-            copies = found.kind in ("duplicates", "near") and found.sets
-            out = np.array([r for s in found.sets for r in review.all_but_one(data, s)], dtype=np.int64) if copies else rows
-            with cells[1].popover("Exclude", width="stretch"):
-                st.markdown(f"Leaves {len(out):,} case{'s' * (len(out) != 1)} out of everything from now on"
-                            + (": all but one of each set." if copies else ".") + (f" The list holds {len(rows):,} of {found.total:,}." if found.total > len(rows) else ""))  # fmt: skip
-                st.text_input("Why", found.title.lower(), key=f"why-{key}", max_chars=200)
-                st.button("Exclude them", key=f"out-{key}", type="primary", on_click=_do,
-                          args=(f"{len(out):,} cases are excluded; Undo below brings them back.", review.exclude, ws, name, out, Typed(f"why-{key}"), found.kind))  # fmt: skip
-        with cells[2].popover("Ignore", width="stretch"):
-            st.text_input("Why it does not matter", key=f"ignore-why-{key}", max_chars=200)
-            st.button("Ignore it", key=f"ignore-{key}", on_click=_do, args=("It is no longer listed as open.", review.ignore, ws, name, found.kind, Typed(f"ignore-why-{key}")))
-
-
-class Typed(str):
-    """The key of a text field: a callback's arguments are fixed when its button is drawn, so what was typed since is read when it is pressed."""
-
-
-def _do(said: str, act: Any, *args: Any) -> None:
-    from core.errors import UserError
-
-    try:
-        act(*(st.session_state.get(a, "") if isinstance(a, Typed) else a for a in args))
-        st.session_state["issue-done"] = said
-    except UserError as e:
-        st.session_state["issue-wrong"] = str(e)
-
-
-def wrong() -> None:
-    """The sentence of a decision that could not be taken, once."""
-    if said := st.session_state.pop("issue-wrong", None):
-        st.error(text.label(said, 400))
-
-
-def held_back(data: Dataset) -> None:
-    """Cases that may show who they are of, blurred until a person looks at each; then released or excluded."""
-    ws, name = state.workspace(), data.name
-    waiting = review.held(ws, name)
-    if not waiting:
+    """Findings worst first, those set aside, those in order, and what was decided."""
+    ws = state.workspace()
+    _said(data)
+    if not _ready(data):
         return
-    with st.container(border=True):
-        reasons = "; ".join(f"{text.label(why, 120)} ({k:,})" for why, k in Counter(waiting.values()).most_common(4))
-        st.markdown(f":orange[:material/visibility_off:] **{len(waiting):,} case{'s are' if len(waiting) > 1 else ' is'} held back until you have looked**, "
-                    f"because something in the picture may tell who it is of. They are in no view, training or export until then.  \nWhy: {reasons}.")  # fmt: skip
-        whole, rows = ws.dataset(name, whole=True), np.array(sorted(waiting), dtype=np.int64)
-        pages = -(-len(rows) // HELD)
-        at = st.pagination(pages, key=f"held-{name}") - 1 if pages > 1 else 0
-        part = rows[at * HELD : (at + 1) * HELD]
-        if pictures.drawable(whole):
-            open_ = st.session_state.setdefault("held-open", set())
-            for cell, row, tile in zip(st.columns(6) * 2, part.tolist(), pictures.thumbs(whole, part, 160)):
-                with cell:
-                    st.image(tile if (name, row) in open_ else blurred(tile), width="stretch")
-                    if (name, row) not in open_:
-                        st.button("Show", key=f"show-{name}-{row}", on_click=open_.add, args=((name, row),), width="stretch")
-                    else:
-                        st.button("Release", key=f"release-{name}-{row}", on_click=_do, args=("It is released.", review.release, ws, name, np.array([row])), width="stretch")
-                        st.button("Exclude", key=f"drop-{name}-{row}", width="stretch", on_click=_do,
-                                  args=("It is excluded.", review.exclude, ws, name, np.array([row]), "something written in the picture"))  # fmt: skip
-        looked = st.checkbox("I have looked at all of them, and nothing in them tells who they are of", key=f"looked-{name}")
-        left, right = st.columns(2)
-        left.button(f"Release all {len(rows):,}", disabled=not looked, key=f"release-{name}", on_click=_do, args=("They are released.", review.release, ws, name), width="stretch")
-        right.button(f"Exclude all {len(rows):,}", key=f"drop-all-{name}", width="stretch", on_click=_do,
-                     args=("They are excluded.", review.exclude, ws, name, rows, "something may be written in the picture"))  # fmt: skip
+    with st.spinner("Looking the data over"):
+        found = checks.findings(ws, data.name)
+    made = review.decisions(ws, data.name)
+    ignored = {d.finding: d for d in made if d.what == "ignore"}
+    open_ = [f for f in found if f.severity != "ok" and f.kind not in ignored]
+    if not len(data):
+        st.caption("No case is in use, so there is nothing to look over.")
+    elif not open_:
+        st.markdown("No issue is open.")
+    else:
+        stop = sum(f.severity == "stop" for f in open_)
+        st.caption(f"{len(open_)} to look at" + (f", {stop} of them to mend first" if stop else "") + ". Nothing is changed until you press.")
+    for one in open_:
+        _issue(data, one)
+    fine = [f for f in found if f.severity == "ok"]
+    if fine:
+        with st.expander(f"In order ({len(fine)})", expanded=not open_):
+            for one in fine:
+                st.markdown(f"{ICONS['ok']} **{text.label(one.title)}** {text.label(one.words, 600)}")
+    if made:
+        with st.expander(f"Decided ({len(made)})"):
+            for d in reversed(made):
+                _decision(data, d)
 
 
-def blurred(tile: np.ndarray) -> np.ndarray:
-    """A picture uint8 [h,w,3] in which nothing can be read: eight blocks a side, softened."""
-    from PIL import Image
-
-    small = Image.fromarray(tile).resize((8, 8), Image.Resampling.BOX)
-    return np.asarray(small.resize((tile.shape[1], tile.shape[0]), Image.Resampling.BICUBIC))
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _flow(home: str, hash: str, name: str, decided: int) -> bytes:
-    return cohort.drawn(state.workspace(), name)
+def _ready(data: Dataset) -> bool:
+    """Whether the samples were looked over; large ones only when the user asks."""
+    folder = state.workspace().dataset_folder(data.name)
+    size = 0 if data.samples is None else int(np.prod(data.samples.shape)) * data.samples.dtype.itemsize
+    if (folder / "checks.json").exists() or size <= SOON or st.session_state.get(f"look-over-{folder.name}"):
+        return True
+    st.markdown(f"The samples were not looked over yet ({size / 2**30:.1f} GB to read once).")
+    st.button("Look them over", key=f"look-over-{folder.name}", type="primary", icon=":material/troubleshoot:")
+    return False
 
 
-def cohort_flow(data: Dataset) -> None:
-    """From files to parts: what was brought, what was left out and why, how many cases each part holds."""
-    with st.expander("How the cases came about (cohort flow)"):
-        st.image(_flow(str(state.workspace().home), data.hash, data.name, len(review.decisions(state.workspace(), data.name))), width="stretch")
+# -- one issue ----------------------------------------------------------------------------------------------------------------------------
+def _issue(data: Dataset, found: Finding) -> None:
+    with st.container(border=True, key=f"issue-{found.kind.replace(' ', '-')}"):
+        st.markdown(f"{ICONS[found.severity]} **{text.label(found.title)}** · {SEVERITY[found.severity]}  \n{text.label(found.words, 900)}")
+        rows = np.array([r for r in found.rows if (data.rows == r).any()] if len(found.rows) < 200 else found.rows, dtype=np.int64)
+        if len(rows):
+            _few(data, found, rows)
+            if found.total > len(found.rows):
+                st.caption(f"The first {len(found.rows):,} of {found.total:,} are listed; more come when these are dealt with.")
+        with st.container(horizontal=True):
+            if len(rows):
+                st.button("Look", key=f"look-at-{found.kind}", icon=":material/grid_view:", on_click=_look, args=(found,),
+                          help="All of them, larger. They become the selection as well.")  # fmt: skip
+                with st.popover("Exclude", icon=":material/block:"):
+                    _exclude(data, found, rows)
+            if found.fix:
+                st.button(found.fix, key=f"fix-{found.kind}", icon=":material/build:", on_click=_do, args=(lambda: review.mend(state.workspace(), data.name, found.kind),),
+                          help="Each patient goes wholly to the part that has most of its cases. The files stay as they are.")  # fmt: skip
+            with st.popover("Ignore", icon=":material/visibility_off:"), st.form(f"ignore-{found.kind}", border=False):
+                why = st.text_input("Why it is no problem", max_chars=200)
+                if st.form_submit_button("Ignore", type="primary") and _do(lambda: review.ignore(state.workspace(), data.name, found.kind, why)):
+                    st.rerun()
+    if st.session_state.get("looking-at") == found.kind:
+        st.session_state["looking-at"] = None
+        _large(data, found)
+
+
+def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
+    """The first cases small; copies side by side in pairs."""
+    if not pictures.drawable(data):
+        shown = data.of(rows[:4]).shown
+        st.dataframe(shown if found.sets or len(shown.columns) < 9 else shown[shown.columns[:8]], height=38 + 35 * len(shown))
+        return
+    if found.sets:
+        pairs = [s[:2] for s in found.sets[: SMALL // 2]]
+        pics = thumbs(data, np.array([r for p in pairs for r in p]), 96)
+        for i, cell in zip(range(len(pairs)), st.columns(SMALL // 2)):
+            cell.image(np.concatenate([pics[2 * i], np.full((96, 3, 3), 160, np.uint8), pics[2 * i + 1]], 1), width="stretch",
+                       caption=f"rows {pairs[i][0]} and {pairs[i][1]}" + (f" + {len(found.sets[i]) - 2}" if len(found.sets[i]) > 2 else ""))  # fmt: skip
+        return
+    some = rows[:SMALL]
+    label = dict(zip(some.tolist(), data.of(some).labels))
+    for pic, row, cell in zip(thumbs(data, some, 96), some.tolist(), st.columns(SMALL)):
+        cell.image(pic, width="stretch")
+        note = found.notes.get(str(row))
+        if found.kind == "labels doubted" and note is not None:
+            cell.caption(f"{text.label(data.classes[label[row]], 12)}, or {text.label(note, 12)}?")
+            cell.button(text.label(note, 12), key=f"relabel-{row}", on_click=_do, icon=":material/label:", type="tertiary",
+                        args=(lambda row=row, note=note: review.relabel(state.workspace(), data.name, np.array([row]), note, "looked at", found.kind),),
+                        help=f"Give row {row} the label “{text.label(note)}”, which most cases like it have.")  # fmt: skip
+        elif note is not None:
+            cell.caption(text.label(note, 24))
+
+
+def _exclude(data: Dataset, found: Finding, rows: np.ndarray) -> None:
+    ways: dict[str, Callable[[], Any]] = {f"all {len(rows):,}": lambda: rows}
+    if found.sets:
+        ways = {"all but one of each set": lambda: [r for s in found.sets for r in review.all_but_one(data, s)], **ways}
+    with st.form(f"exclude-{found.kind}", border=False):
+        way = st.radio("Which", list(ways)) if len(ways) > 1 else next(iter(ways))
+        why = st.text_input("Why", found.title, max_chars=200, help="Kept with the data, counted in its flow diagram.")
+        pressed = st.form_submit_button("Exclude" if len(ways) > 1 else f"Exclude {way}", type="primary")
+        if pressed and _do(lambda: review.exclude(state.workspace(), data.name, ways[str(way)](), why, found.kind)):
+            st.rerun()
+    st.caption("They stay on disk and can be brought back; no training, figure or report uses them.")
+
+
+def _look(found: Finding) -> None:
+    state.select(np.array(found.rows), found.title)
+    st.session_state["looking-at"] = found.kind
+
+
+@st.dialog("Look at them", width="large")
+def _large(data: Dataset, found: Finding) -> None:
+    rows = np.array(found.rows, dtype=np.int64)
+    st.markdown(f"**{text.label(found.title)}**, {len(rows):,} cases. They are selected now, on every page.")
+    pages = -(-len(rows) // PAGE)
+    at = st.pagination(pages, key=f"large-{found.kind}") - 1 if pages > 1 else 0
+    part = rows[at * PAGE : (at + 1) * PAGE]
+    names = data.of(part).names()
+    if not pictures.drawable(data):
+        st.dataframe(data.of(part).shown)
+        return
+    across = 6
+    label = [data.classes[j] if j >= 0 else "no label" for j in data.of(part).labels] if data.classes else [""] * len(part)
+    for i in range(0, len(part), across):
+        for cell, pic, row, name, is_ in zip(st.columns(across), thumbs(data, part[i : i + across], 128), part[i : i + across], names[i : i + across], label[i : i + across]):
+            note = text.label(found.notes.get(str(row), ""), 24)
+            said = [text.label(name, 20), text.label(is_, 20) + (f", or {note}?" if found.kind == "labels doubted" else ""), "" if found.kind == "labels doubted" else note]
+            cell.image(pic, width="stretch", caption=" · ".join(s for s in said if s))
+
+
+# -- deciding -----------------------------------------------------------------------------------------------------------------------------
+def _do(action: Callable[[], Any]) -> bool:
+    """Carry a decision out; what happened is said at the top of the list, with a way back. False when it was refused, which is said in its place."""
+    made = state.attempt(action)
+    if made is not None:
+        st.session_state["decided-now"] = made if isinstance(made, list) else [made]
+    return made is not None
+
+
+def said_of(d: review.Decision) -> str:
+    """A decision in words, escaped."""
+    of = f"{len(d.rows):,} case{'s' * (len(d.rows) != 1)}" if d.rows else f"The finding “{text.label(d.finding)}”"
+    to = f" to {text.label(d.value)}" if d.value else ""
+    return f"{of} {'moved' if d.what == 'part' else review.WORDS[d.what]}{to}: {text.label(d.reason, 200)}"
+
+
+def _said(data: Dataset) -> None:
+    made = [d for d in st.session_state.get("decided-now", []) if d.id in {x.id for x in review.decisions(state.workspace(), data.name)}]
+    if not made:
+        return
+    st.info("  \n".join(said_of(d) for d in made) + f"  \n{len(data):,} cases are in use.", icon=":material/done:")
+    st.button("Undo", key="undo-now", on_click=_undo, args=(data.name, [d.id for d in made]), icon=":material/undo:")
+
+
+def _undo(name: str, ids: list[str]) -> None:
+    for id in ids:
+        state.attempt(review.undo, state.workspace(), name, id)
+    st.session_state["decided-now"] = []
+
+
+def _decision(data: Dataset, d: review.Decision) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.markdown(f"{said_of(d)}  \n:small[{time.strftime('%d %b %Y %H:%M', time.localtime(d.when))}]")
+    right.button("Undo", key=f"undo-{d.id}", on_click=_undo, args=(data.name, [d.id]), width="stretch", help="Take this decision back.")

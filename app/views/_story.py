@@ -46,7 +46,7 @@ def present(pins: list[story.Pin]) -> None:
 
 def _outdated(pin: story.Pin) -> None:
     if story.outdated(state.workspace(), pin):
-        st.caption(f":orange[:material/visibility: {story.OUTDATED}]")
+        st.markdown(f":orange[:material/visibility: {story.OUTDATED}]")
 
 
 def edit(pins: list[story.Pin]) -> None:

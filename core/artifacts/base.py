@@ -95,7 +95,7 @@ class Artifact:
         keep = np.flatnonzero(~np.isin(self.rows, without)) if thin else np.zeros(0, np.int64)  # type: ignore[arg-type]
         for f in fields(self):
             value = getattr(self, f.name)
-            mine = thin and f.name in ("rows", *self.per_row, *self.lists)
+            mine = thin and f.name in ("rows", "place", *self.per_row, *self.lists)
             if isinstance(value, np.ndarray):
                 write_rows(folder / f"{f.name}.npy", value, keep) if mine else write_array(folder / f"{f.name}.npy", value)
             elif mine and value is not None:

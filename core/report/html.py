@@ -20,7 +20,7 @@ from core.errors import UserError
 from core.explain import traversal
 from core.jobs.tasks import find
 from core.registry import measures, method_class
-from core.report import cohort, figures, story
+from core.report import figures, flow, story
 from core.store import notes, review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
@@ -113,9 +113,10 @@ def _row(m: Metric) -> dict[str, Any]:
 
 def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Pictures with title, caption and alternative text, in the order of a reading."""
+    counted = flow.flow(ws, data.name)
+    yield _shown("The flow of cases", flow.flow_figure(counted), flow.describe(counted))
     from core.maps import make_map
 
-    yield _shown("How the cases came about", cohort.drawn(ws, data.name), "From what was brought to the cases of each part; what was left out stands to the right.")
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
     maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None]

@@ -87,10 +87,10 @@ def test_a_run_that_knew_them_says_so_on_every_exploring_page(full):
     decision = review.exclude(full, "films", GONE, "planted")
     try:
         for page in ("results", "latent", "anomalies"):
-            assert any("3 cases were excluded after this run" in c.value for c in opened(page).caption), page
+            assert any("3 cases were excluded after this run" in m.value for m in opened(page).markdown), page
     finally:
         review.undo(full, "films", decision.id)
-    assert not any("excluded after" in c.value for c in opened("latent").caption)
+    assert not any("excluded after" in m.value for m in opened("latent").markdown)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -181,6 +181,14 @@ def test_lists_with_an_entry_a_row_are_cut_alike(tmp_path):
     assert len(Rationales.load(tmp_path / "none").rows) == 0
 
 
+def test_slices_of_an_excluded_volume_go_with_their_places(tmp_path):
+    made = Embedding(rows=np.array([0, 0, 1, 1, 1, 2]), place=np.array([0, 1, 0, 1, 2, 0]), z=np.arange(12, dtype="f4").reshape(6, 2))
+    made.save(tmp_path / "a", np.array([0, 9]))
+    thin = Embedding.load(tmp_path / "a")
+    thin.validate()
+    assert (thin.rows.tolist(), thin.place.tolist(), thin.z[:, 0].tolist()) == ([1, 1, 1, 2], [0, 1, 2, 0], [4, 6, 8, 10])
+
+
 def test_a_large_array_is_written_without_rows_piece_by_piece(tmp_path):
     from core.store.files import write_rows
 

@@ -1,0 +1,180 @@
+"""The list of issues on the Data page and on the command line: what a press does, what is said, and the way back. Held-back cases."""
+
+import numpy as np
+import pytest
+
+from core.data.samples import make
+from core.store import review
+from core.store.workspace import Workspace
+from tests.app.test_cli import lightbox, refused, told
+from tests.app.test_pages import opened
+from tests.store.test_review import named
+
+
+@pytest.fixture
+def ws(tmp_path, monkeypatch):
+    """Pictures with two copies over the split, one blank and three held back."""
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    data = named(held=(30, 31, 32))
+    part = data.splits
+    train, test = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
+    data.samples[test[0]] = data.samples[train[0]]
+    data.samples[train[3]] = 9
+    made = Workspace()
+    made.add(data)
+    made.copies, made.blank = [int(train[0]), int(test[0])], int(train[3])
+    return made
+
+
+def pressed(at, label, key=None):
+    found = [b for b in at.button if b.label == label and (key is None or key in (b.key or ""))]
+    assert found, [b.label for b in at.button]
+    return found[0].click().run()
+
+
+def form_button(at, key):
+    return next(b for b in at.button if key in str(b.proto.form_id))
+
+
+def said(at):
+    return " ".join(str(getattr(e, "proto", "")) for e in at._tree).replace("\\", "")
+
+
+def test_an_issue_is_excluded_said_and_taken_back(ws):
+    at = opened("data")
+    assert "Exact copies" in said(at)
+    assert "Blank cases" in said(at)
+    form_button(at, "exclude-blank").click().run()
+    assert not at.exception
+    assert review.excluded(ws, "films") == {ws.blank: "Blank cases"}
+    assert any("1 case excluded" in i.value and "56 cases are in use" in i.value for i in at.info)
+    assert "hold one value" not in said(at).replace("holds", "hold")
+    pressed(at, "Undo", "undo-now")
+    assert not at.exception
+    assert review.excluded(ws, "films") == {}
+    assert "Blank cases" in said(at)
+
+
+def test_of_copies_one_is_kept_the_one_of_the_training_part(ws):
+    at = opened("data")
+    form_button(at, "exclude-duplicates").click().run()
+    assert not at.exception
+    assert list(review.excluded(ws, "films")) == [ws.copies[1]]
+    assert not [m for m in at.markdown if "Exact copies" in m.value and "mend this" in m.value]
+
+
+def test_ignoring_needs_a_reason_and_is_listed(ws):
+    at = opened("data")
+    form_button(at, "ignore-blank").click().run()
+    assert review.decisions(ws, "films") == []
+    assert any("Say why" in e.value for e in at.error)
+    next(t for t in at.text_input if t.proto.form_id == "ignore-blank").input("a phantom")
+    form_button(at, "ignore-blank").click().run()
+    assert not at.exception
+    assert [(d.what, d.finding, d.reason) for d in review.decisions(ws, "films")] == [("ignore", "blank", "a phantom")]
+    assert not [m for m in at.markdown if "Blank cases" in m.value and "look twice" in m.value]
+    assert any("a phantom" in m.value for m in at.markdown)
+    pressed(at, "Undo", "undo-")
+    assert review.decisions(ws, "films") == []
+
+
+def test_patients_on_two_sides_are_moved_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    ws, data = Workspace(), named()
+    data.table["split"] = np.resize(["train", "train", "test", "val"], 60)
+    data.roles["split"] = "split"
+    ws.add(data)
+    at = opened("data")
+    pressed(at, "Move each into one part")
+    assert not at.exception
+    view = ws.dataset("films")
+    assert all(len(set(view.splits[view.groups == g])) == 1 for g in set(view.groups))
+    assert "on two sides" not in " ".join(m.value for m in at.markdown if "mend" in m.value)
+    pressed(at, "Undo", "undo-now")
+    assert ws.dataset("films").hash == ws.dataset("films", whole=True).hash
+    assert np.array_equal(ws.dataset("films").splits, data.splits)
+
+
+def test_held_back_cases_are_blurred_until_asked_for_and_released_by_a_person(ws):
+    from app.views._held import blurred
+
+    page = np.zeros((150, 150, 3), np.uint8)
+    page[60:75:3, 20:130:4] = 255  # fine strokes
+    assert np.ptp(blurred(page).astype(int)) < 60
+    at = opened("data")
+    assert "3 cases are held back until you have looked" in said(at)
+    assert {c.label for c in at.checkbox} >= {"row 30", "row 31", "row 32"}
+    next(c for c in at.checkbox if c.label == "row 31").check().run()
+    pressed(at, "Release the 1 ticked")
+    assert not at.exception
+    assert list(review.held(ws, "films")) == [30, 32]
+    assert 31 in ws.dataset("films").rows
+    form_button(at, "held-release").click().run()
+    assert len(review.held(ws, "films")) == 2  # the box was not ticked
+    next(c for c in at.checkbox if c.proto.form_id == "held-release").check()
+    form_button(at, "held-release").click().run()
+    assert not review.held(ws, "films")
+    assert "held back until" not in " ".join(m.value for m in at.markdown)
+
+
+def test_looking_selects_the_cases(ws):
+    at = opened("data")
+    pressed(at, "Look", "look-at-duplicates")
+    assert not at.exception
+    assert sorted(at.session_state["selection"].rows.tolist()) == sorted(ws.copies)
+
+
+def test_a_doubted_label_is_changed_by_one_press(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    ws, data = Workspace(), make("digits")
+    right = data.table["digit"][100]
+    data.table.loc[100, "digit"] = str((int(right) + 5) % 10)
+    ws.add(data)
+    at = opened("data")
+    button = next(b for b in at.button if b.key == "relabel-100")
+    assert button.label == right
+    button.click().run()
+    assert not at.exception
+    assert ws.dataset("digits").classes[ws.dataset("digits").labels[100]] == right
+    assert not [b for b in at.button if b.key == "relabel-100"]
+
+
+def test_tables_and_texts_have_issues_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    ws, data = Workspace(), make("breast-cancer")
+    data.samples[5] = data.samples[4]
+    ws.add(data)
+    at = opened("data")
+    assert not at.exception
+    assert "Exact copies" in said(at)
+    pressed(at, "Look", "look-at-duplicates")
+    assert not at.exception
+
+
+def test_the_command_line_lists_decides_and_takes_back(ws):
+    found = told("data", "issues", "films")
+    assert {"duplicates", "blank"} <= {f["kind"] for f in found["issues"]}
+    assert [h["row"] for h in found["held"]] == [30, 31, 32]
+    assert found["decisions"] == []
+    made = told("data", "exclude", "films", "--finding", "duplicates", "--keep-one", "--reason", "a copy")
+    assert (made["rows"], made["n"]) == ([ws.copies[1]], 56)
+    assert told("data", "exclude", "films", "--rows", "40,42-44", "--reason", "blurred")["n"] == 52
+    assert told("data", "release", "films", "--rows", "31")["n"] == 53
+    assert told("data", "release", "films")["n"] == 55
+    assert told("data", "ignore", "films", "blank", "--reason", "a phantom")["what"] == "ignore"
+    assert told("data", "undo", "films", made["id"])["n"] == 56
+    now = told("data", "issues", "films")
+    assert [d["what"] for d in now["decisions"]] == ["exclude", "release", "release", "ignore"]
+    assert next(f["ignored"] for f in now["issues"] if f["kind"] == "blank") == "a phantom"
+    assert now["held"] == []
+    assert lightbox("data", "issues", "films")[0] == 0
+
+
+@pytest.mark.parametrize(("args", "words"), [
+    (("exclude", "films", "--reason", "x"), "--rows or --finding"), (("exclude", "films", "--rows", "a", "--reason", "x"), "not a row number"),
+    (("exclude", "films", "--rows", "99", "--reason", "x"), "no row 99"), (("exclude", "films", "--finding", "ghosts", "--reason", "x"), "no finding"),
+    (("exclude", "films", "--rows", "3", "--reason", " "), "Say why"), (("release", "films", "--rows", "3"), "held back"), (("undo", "films", "nothing"), "taken back"),
+    (("fix", "films", "blank"), "cannot be mended"), (("ignore", "films", "ghosts", "--reason", "x"), "no finding"), (("issues", "elsewhere"), "no dataset"),
+])  # fmt: skip
+def test_bad_wishes_are_refused_in_one_sentence(ws, args, words):
+    assert words in refused("data", *args)
