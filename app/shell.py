@@ -55,7 +55,18 @@ def sidebar() -> None:
 
                 _viewer.window_choice(data)
             _selection()
-        st.caption(":material/lock: Nothing leaves this machine.  \nResearch use, not for diagnosis.")
+        st.caption(f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis.")
+
+
+def network_words(address: str | None) -> str:
+    """What the sidebar says of the network, by the address the server listens on (None = all of this machine's, as when it was started past `lightbox app`)."""
+    import ipaddress
+
+    try:
+        here = address == "localhost" or ipaddress.ip_address(address or "0.0.0.0").is_loopback
+    except ValueError:
+        here = False
+    return ":material/lock: Nothing leaves this machine." if here else ":material/lock_open: Other machines can open this page, and there is no login."
 
 
 def _chosen(key: str) -> None:

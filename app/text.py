@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ADDRESS = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)", re.I)
+_MEANT = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)|(?<=:)(?=[a-z+-])", re.I)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 
@@ -19,9 +19,9 @@ def plain(value: object, limit: int = 60) -> str:
 def label(value: object, limit: int = 60) -> str:
     """As `plain`, with every markdown character escaped: for labels, captions, headings, messages.
 
-    Trap: addresses (http://, www., @) become links in spite of escapes; an invisible word joiner (U+2060) within them prevents that.
+    Trap: addresses (http://, www., @) become links, and :words: icons and emoji, in spite of escapes; an invisible word joiner (U+2060) within prevents that.
     """
-    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub("\u2060", plain(value, limit)))
+    return _MARKDOWN.sub(r"\\\1", _MEANT.sub("\u2060", plain(value, limit)))
 
 
 def chart(value: object, limit: int = 60) -> str:

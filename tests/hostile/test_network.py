@@ -158,6 +158,17 @@ def test_training_opens_no_connection(served, guard):
     assert not away
 
 
+@pytest.mark.parametrize(("address", "said"), [
+    ("127.0.0.1", "Nothing leaves"), ("localhost", "Nothing leaves"), ("::1", "Nothing leaves"), (None, "Other machines can"), ("0.0.0.0", "Other machines can"),
+    ("192.168.1.5", "Other machines can"), ("host.example", "Other machines can"),
+])  # fmt: skip
+def test_the_sidebar_says_what_is_so(address, said):
+    """The words on the network follow from where the server listens."""
+    from app.shell import network_words
+
+    assert said in network_words(address)
+
+
 def test_the_guard_sees_a_connection(guard, tmp_path):
     """The note-taking of the test above is tried: a process that calls out is noted."""
     env = os.environ | guard | {"LIGHTBOX_SOCKET_LOG": str(tmp_path / "log")}
