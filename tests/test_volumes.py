@@ -283,6 +283,18 @@ def test_a_run_on_volumes_through_the_workspace(tmp_path):
     assert {"embedding-latent", "embedding-latent-slices", "anomalymaps"} <= set(ws.slugs(job.id))
 
 
+def test_what_moved_a_model_of_slices_is_shown_on_the_volume():
+    from core.explain.attribution import attribute
+
+    model, _ = shared("gaussian_vae")
+    rows = np.array([5, 2])
+    made = attribute(model, small(), rows, "gradient_x_input", "score")
+    assert made.value.shape == (2, *small().shape)
+    assert made.rows.tolist() == [5, 2]
+    one = attribute(model, slices(small()), np.array([5 * DEPTH + 6]), "gradient_x_input", "score")
+    np.testing.assert_allclose(made.value[0][:, 6], one.value[0], atol=1e-6)
+
+
 # -- whole, in three dimensions -------------------------------------------------------------------------------------------------------
 WHOLE = {"volumes": "whole (3-D)", "epochs": 2, "latent": 4, "width": 2, "batch_size": 8}
 
