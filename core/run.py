@@ -105,7 +105,8 @@ class Run:
         import torch
 
         # Convolutions of few channels are 1.4 times as fast so on a CPU. Trap: a fused optimiser reads restored state in the other order.
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if all(p.ndim < 5 for p in net.parameters()):  # there is no such order for kernels of volumes
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._net, self._optimiser = self.fabric.setup(net, optimiser)
         self._tracked = {"net": net, "optimiser": optimiser, **more}
         net.train()

@@ -281,3 +281,63 @@ def test_a_run_on_volumes_through_the_workspace(tmp_path):
     job = queue.wait(ws, job.id, timeout=300)
     assert job.status == "done"
     assert {"embedding-latent", "embedding-latent-slices", "anomalymaps"} <= set(ws.slugs(job.id))
+
+
+def test_what_moved_a_model_of_slices_is_shown_on_the_volume():
+    from core.explain.attribution import attribute
+
+    model, _ = shared("gaussian_vae")
+    rows = np.array([5, 2])
+    made = attribute(model, small(), rows, "gradient_x_input", "score")
+    assert made.value.shape == (2, *small().shape)
+    assert made.rows.tolist() == [5, 2]
+    one = attribute(model, slices(small()), np.array([5 * DEPTH + 6]), "gradient_x_input", "score")
+    np.testing.assert_allclose(made.value[0][:, 6], one.value[0], atol=1e-6)
+
+
+# -- whole, in three dimensions -------------------------------------------------------------------------------------------------------
+WHOLE = {"volumes": "whole (3-D)", "epochs": 2, "latent": 4, "width": 2, "batch_size": 8}
+
+
+def whole(id, **more):
+    kind = methods()[id]
+    return fit_and_apply(kind, check_params(kind, WHOLE), small(), Run(device="cpu", **more))
+
+
+@pytest.mark.parametrize("id", ["gaussian_vae", "dirichlet_vae"])
+def test_taken_whole_a_volume_is_one_case_with_its_own_heat_and_the_seed_decides(id, tmp_path):
+    _, artifacts = whole(id)
+    found = by_slug(artifacts)
+    assert not any(a.place is not None or a.folded for a in artifacts)
+    assert found["images-reconstruction"].image.shape == (len(small()), *small().shape)
+    assert found["anomalymaps"].map.shape == (len(small()), *small().shape[1:])
+    np.testing.assert_allclose(by_slug(whole(id)[1])["embedding-latent"].z, found["embedding-latent"].z, atol=1e-5)
+    found["model"].save(tmp_path / "model")
+    opened = Model.load(tmp_path / "model").open()
+    import torch
+
+    with torch.no_grad():
+        np.testing.assert_allclose(opened.embed(torch.from_numpy(small().inputs(np.arange(3)))).numpy(), found["embedding-latent"].z[:3], atol=1e-4)
+
+
+def test_killed_and_resumed_whole_equals_straight(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(step, total, scalars):
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        whole("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
+    _, resumed = whole("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
+    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(whole("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
+
+
+def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
+    from core.errors import UserError
+
+    data = small()
+    wide = replace(data, samples=np.zeros((len(data), 1, 4, 8, 65), np.uint8), masks=None)
+    with pytest.raises(UserError, match="4 x 8 x 65"):
+        fit_and_apply(methods()["gaussian_vae"], check_params(methods()["gaussian_vae"], WHOLE), wide, Run(device="cpu"))

@@ -30,8 +30,9 @@ FEW = 5  # volumes below which a map of them cannot be drawn
 
 def chosen_map(context: Context) -> Map | None:
     """The map the user wants of this run; drawn by a job when it is not there yet (shown live), None meanwhile."""
-    what = _points(context)
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    row = st.columns([2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="bottom")
+    left, middle, right = row[-3:]
+    what = _points(context, row[0]) if len(row) == 4 else {}
     state.kept("map-how", "umap", list(HOW))
     how = left.segmented_control("Drawn by", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
                                  help="Different ways to flatten the same space. None shows true distances between far groups.")  # fmt: skip
@@ -49,19 +50,21 @@ def chosen_map(context: Context) -> Map | None:
     return made
 
 
-def _points(context: Context) -> dict[str, Any]:
-    """What to add to the map's spec: nothing, or that slices are its points where the user wants them. Asked where the run knows both."""
-    if context.data.modality != "volume":
-        return {}
+def offers_slices(context: Context) -> bool:
+    """Whether the open run, or that it builds upon, took volumes slice by slice."""
     try:
-        spec = maps.of_slices(context.ws, context.job)
+        return context.data.modality == "volume" and bool(maps.of_slices(context.ws, context.job))
     except UserError:
-        return {}
+        return False
+
+
+def _points(context: Context, cell: Any) -> dict[str, Any]:
+    """What to add to the map's spec: nothing, or that slices are its points, as the user wants."""
     usual = "Volumes" if len(context.data) >= FEW else "Slices"
     state.kept("map-points", usual, ["Volumes", "Slices"])
-    chosen = st.segmented_control("Each point is one of the", ["Volumes", "Slices"], key="w-map-points", on_change=state.keep, args=("map-points",), required=True,
-                                  help="This run learned from the slices of the volumes. A volume’s place is the mean of its slices’ places.")  # fmt: skip
-    return spec if chosen == "Slices" else {}
+    chosen = cell.segmented_control("Each point is one of the", ["Volumes", "Slices"], key="w-map-points", on_change=state.keep, args=("map-points",), required=True,
+                                    help="This run learned from the slices of the volumes. A volume’s place is the mean of its slices’ places.")  # fmt: skip
+    return maps.of_slices(context.ws, context.job) if chosen == "Slices" else {}
 
 
 def column_of(context: Context, made: Map, name: str) -> Column:
@@ -136,7 +139,8 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     words = None
     if len(xy) <= component.WORDS_MOST:
         label = column.values[at]
-        shown = [text.plain(v if column.kind == "category" else text.number(v), 30) for v in label]
+        whole = column.kind == "amount" and column.source == "slice" and bool((label == np.round(label)).all())  # a slice's number
+        shown = [text.plain(v if column.kind == "category" else str(int(v)) if whole else text.number(v), 30) for v in label]
         words = [f"{n}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}"
                  for n, s, d in zip(called(made, context.data), shown, doubt)]  # fmt: skip
     stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}"

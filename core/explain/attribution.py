@@ -6,12 +6,15 @@ The baseline is the mean training input (missing table values: their column's me
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.artifacts import Attributions
+from core.data.slices import depth, ids, slices
 from core.errors import UserError
+from core.folding import Fold
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -73,10 +76,20 @@ def attribute(
 ) -> Attributions:  # fmt: skip
     """Attributions of `rows`, value float32 [n,*input]. Raises UserError for a way that does not fit the data or an unknown target.
 
-    Cost per case: 64 gradients (integrated gradients), 1 (gradient x input), about 64 forward passes (occlusion), d (ablation).
+    Cost per case: 64 gradients (integrated gradients), 1 (gradient x input), about 64 forward passes (occlusion), d (ablation). Of a model that takes
+    volumes slice by slice every slice is a case; the values are volumes again, output and residual sums over the slices.
     """
     import torch
 
+    if data.modality == "volume" and model.slicewise:
+        made = attribute(model, slices(data), ids(data, rows), how, target, report, stop)
+        done = len(made.rows) // depth(data)
+        part = data.of(np.asarray(rows)[:done])
+        made = replace(made, rows=made.rows[: done * depth(data)], value=made.value[: done * depth(data)], residual=_first(made.residual, done * depth(data)),
+                       output=_first(made.output, done * depth(data)))  # fmt: skip
+        (whole,) = Fold(part, np.ones((done, depth(data)), bool))([made])
+        assert isinstance(whole, Attributions)
+        return whole
     if how not in HOW or how not in ways(data):
         raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}.")
     forward = _forward(model, target)
@@ -106,6 +119,10 @@ def attribute(
         rows=np.asarray(rows)[:done], value=np.concatenate(values), target=target, how=how, output=np.concatenate(outputs),
         residual=np.concatenate(residuals) if residuals else None,
     )  # fmt: skip
+
+
+def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:
+    return None if values is None else values[:many]
 
 
 def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset) -> Callable[[Any], Any]:

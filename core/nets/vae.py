@@ -5,18 +5,29 @@ The convolution unit follows the lung-lesion VAE (conv 3x3 without bias, GELU, b
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def unit(a: int, b: int, stride: int = 1) -> nn.Sequential:
-    """conv 3x3 (no bias) -> GELU -> BatchNorm."""
-    return nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.GELU(), nn.BatchNorm2d(b))
+def unit(a: int, b: int, stride: int = 1, dims: int = 2) -> nn.Sequential:
+    """conv 3x3 (no bias) -> GELU -> BatchNorm; 3x3x3 of volumes (`dims` 3)."""
+    conv, norm = (nn.Conv2d, nn.BatchNorm2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d)
+    return nn.Sequential(conv(a, b, 3, stride, 1, bias=False), nn.GELU(), norm(b))
+
+
+def sizes(spatial: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The spatial sizes from the input's on, halved until the smallest axis (of volumes, which may be flat: the longest) is at most 4."""
+    found = [tuple(spatial)]
+    while min(found[-1]) > 4 if len(spatial) == 2 else max(found[-1]) > 4:
+        found.append(tuple(-(-n // 2) for n in found[-1]))
+    return found
 
 
 class Encoder(nn.Module):
-    """[b,C,H,W] in [0,1] -> features [b,width*16]; tables [b,d] -> [b,width*16]."""
+    """[b,C,H,W] or [b,C,D,H,W] in [0,1] -> features [b,width*16]; tables [b,d] -> [b,width*16]."""
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -26,13 +37,12 @@ class Encoder(nn.Module):
                 nn.Linear(shape[0], self.out), nn.GELU(), nn.BatchNorm1d(self.out), nn.Linear(self.out, self.out), nn.GELU(), nn.BatchNorm1d(self.out),
             )  # fmt: skip
             return
-        channels, height, breadth = shape
-        layers, c = [unit(channels, width)], width
-        while min(height, breadth) > 4:
-            layers += [unit(c, min(4 * width, 2 * c), 2)]
+        dims, down = len(shape) - 1, sizes(shape[1:])
+        layers, c = [unit(shape[0], width, dims=dims)], width
+        for _ in down[1:]:
+            layers += [unit(c, min(4 * width, 2 * c), 2, dims)]
             c = min(4 * width, 2 * c)
-            height, breadth = -(-height // 2), -(-breadth // 2)
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * height * breadth, self.out), nn.GELU(), nn.BatchNorm1d(self.out))
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * math.prod(down[-1]), self.out), nn.GELU(), nn.BatchNorm1d(self.out))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -49,27 +59,25 @@ class Decoder(nn.Module):
                 nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, shape[0]),
             )  # fmt: skip
             return
-        sizes = [shape[1:]]
-        while min(sizes[-1]) > 4:
-            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-        self.sizes = sizes[::-1]
-        self.first = min(4 * width, width * 2 ** (len(sizes) - 1))
-        h, w = self.sizes[0]
-        self.start = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, self.first * h * w), nn.GELU())
+        down = sizes(shape[1:])
+        self.sizes = down[::-1]
+        self.first = min(4 * width, width * 2 ** (len(down) - 1))
+        small = math.prod(self.sizes[0])
+        self.start = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, self.first * small), nn.GELU())
         c, steps = self.first, []
         for k in range(len(self.sizes) - 1):
-            following = max(width, min(4 * width, width * 2 ** (len(sizes) - 2 - k)))
-            steps.append(unit(c, following))
+            following = max(width, min(4 * width, width * 2 ** (len(down) - 2 - k)))
+            steps.append(unit(c, following, dims=len(shape) - 1))
             c = following
         self.steps = nn.ModuleList(steps)
-        self.last = nn.Conv2d(c, shape[0], 3, 1, 1)
+        self.last = (nn.Conv2d if len(shape) == 3 else nn.Conv3d)(c, shape[0], 3, 1, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         if len(self.shape) == 1:
             return self.body(z)
         x = self.start(z).unflatten(1, (self.first, *self.sizes[0]))
         for size, step in zip(self.sizes[1:], self.steps):
-            x = step(F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False))
+            x = step(F.interpolate(x, size=tuple(size), mode="bilinear" if x.ndim == 4 else "trilinear", align_corners=False))
         return torch.sigmoid(self.last(x))
 
 

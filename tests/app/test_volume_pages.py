@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.state import Selection
 from core.artifacts import Map
 from core.columns import points, slice_columns, table_columns
 from core.data.generated import stacks
@@ -145,3 +146,10 @@ def test_a_map_of_slices_keeps_place_of_the_sample_it_shows():
     made = make_map(Embedding(rows=np.repeat(np.arange(6), 10), place=np.tile(np.arange(10), 6), z=z), "pca", limit=20)
     assert isinstance(made, Map)
     assert (len(made.place), made.total) == (20, 60)
+
+
+@pytest.mark.parametrize("page", ["traversal", "anomalies", "latent", "results", "rationales"])
+def test_pages_open_with_a_volume_under_the_eye(page, home):
+    at = opened(page)
+    at.session_state["selection"] = Selection(np.array([3, 4]), 4, "", 6)
+    assert not at.run().exception

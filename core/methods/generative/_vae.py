@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
 from core.data.labels import no_classes
 from core.data.scaling import Standardise
+from core.errors import UserError
 from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.run import Run
 
-TAKES = Takes(("image", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=1.6e-6)
+TAKES = Takes(("image", "volume", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=1.6e-6)
+WHOLE = 64  # points a side of a volume taken whole
 PRESETS: dict[str, dict[str, Any]] = {"quick look": {"epochs": 15}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "width": 24}}
 
 
@@ -31,6 +33,9 @@ class VAEParams(BaseParams):
     batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
     learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
     width: int = param(12, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
+    volumes: Literal["slice by slice", "whole (3-D)"] = param(
+        "slice by slice", "How volumes are taken. Whole: 3-D convolutions, for volumes of at most 64 points a side; about as long a pass, but there are far "
+        "fewer cases to learn from, so it wants many volumes and more epochs.")  # fmt: skip
     classifier: bool = param(True, "Where there are labels, train a classifier on the latent together with the autoencoder for the last third of the epochs.")
     classifier_weight: float = param(1.0, "Weight of the classifier's loss.", ge=0, le=100, advanced=True)
 
@@ -56,6 +61,8 @@ class VAE(Method):
         from torch.nn import functional as F
 
         p, train = self.params, data.part("train")
+        if data.modality == "volume" and max(data.shape[1:]) > WHOLE:
+            raise UserError(f"Whole volumes are taken up to {WHOLE} points a side; these are {' x '.join(map(str, data.shape[1:]))}. Take them slice by slice.")
         self.shape, self.scale = tuple(data.shape), Standardise.fit(train)
         known = len(np.unique(train.labels[train.labels >= 0]))
         self.class_names = data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
@@ -99,9 +106,9 @@ class VAE(Method):
         z, spread, back, score = run.map(lambda x: (*(pair := self.latent(x)), self.decode(pair[0]), self.score(x)), data)
         yield self.model(data)
         yield self.embedding(data, z, spread)
-        if data.modality == "image":
+        if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
-        maps = np.abs(data.inputs() - back).mean(1) if data.modality == "image" else None
+        maps = np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
         val = score[data.splits == "val"]
         threshold = float(np.quantile(val, 0.95)) if len(val) else None
         yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="reconstruction error")
