@@ -5,9 +5,10 @@ import streamlit as st
 
 from app import progress, shell, state, text
 from app.pin import pin_button
-from app.views import attributions
+from app.views import attributions, rationales
 from app.views._gallery import inspector
 from app.views.traverse import opened
+from core.artifacts import Rationales
 from core.errors import UserError
 from core.explain.attribution import HOW, targets, ways
 from core.report import figures
@@ -18,7 +19,19 @@ try:
     offered = dict(targets(opened(str(context.ws.home), context.job.id)[0]))
 except UserError:
     offered = {}
-if not offered or context.data.modality == "text":
+asked = bool(offered) and context.data.modality != "text"
+given = [a for s in context.ws.slugs(context.job.id) if isinstance(a := context.ws.artifact(context.job.id, s), Rationales)]
+in_words = bool(given) and (not asked or st.segmented_control("Reasons", ["in words", "in the input"], default="in words", key=context.key("reasons"), required=True) == "in words")
+if in_words:
+    main, side = st.columns([5, 2])
+    with main:
+        rationales.show(given[0], context)
+        shell.made_by_line(context)
+    with side:
+        inspector(context)
+    shell.details(context)
+    st.stop()
+if not asked:
     st.info("This run has no model that can be asked why. Choose a run of principal components or a variational autoencoder.")
     st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()

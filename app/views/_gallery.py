@@ -48,6 +48,8 @@ def gallery(
     shown = np.asarray(rows)[part]
     names = dict(zip(shown.tolist(), data.of(shown).names()))
     drawn = pictures.drawable(data)
+    opening = dict(zip(shown.tolist(), data.of(shown).texts)) if data.modality == "text" else {}
+    across, longest = (across, 24) if drawn else (1, 130) if opening else (3, 44)  # what has no picture is named in words
     if _viewer.fits(data) and state.look().side == "neurological":
         st.caption("Neurological display: the patient’s right is at the right edge, where the orientation is known.")
     pics = (images if images is not None else thumbs(data, shown)) if drawn else None
@@ -58,9 +60,11 @@ def gallery(
             with cell:
                 if pics is not None:
                     st.image(pics[start + i], width="stretch")
-                words = captions[at * page_size + start + i] if captions is not None else text.plain(names[int(row)], 14)
+                words = captions[at * page_size + start + i] if captions is not None else text.plain(names[int(row)], 14 if drawn else 40)
+                if not drawn and (captions is not None or opening):
+                    words = f"{words} · {text.plain(opening.get(int(row), names[int(row)]), 100)}"
                 icon = marked(int(row)) if marked else None
-                st.button(text.label(words, 24), key=f"{key}-{start + i}-{row}", on_click=state.look_at, args=(int(row),), width="stretch", type="tertiary",
+                st.button(text.label(words, longest), key=f"{key}-{start + i}-{row}", on_click=state.look_at, args=(int(row),), width="stretch", type="tertiary",
                           icon=icon, help=f"Look at {text.label(names[int(row)])} (row {row})")  # fmt: skip
 
 

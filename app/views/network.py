@@ -119,5 +119,5 @@ def _table(artifact: Network, counts: np.ndarray, rate: np.ndarray, order: list[
     )  # fmt: skip
     ticks = {"tickvals": list(range(len(order))), "ticktext": shown}
     figure.update_layout(height=520, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis={"title": artifact.link, "automargin": True, **ticks},
-                         yaxis={"autorange": "reversed", "automargin": True, **ticks})  # fmt: skip
+                         yaxis={"title": "is truly", "autorange": "reversed", "automargin": True, **ticks})  # fmt: skip
     return figure

@@ -53,7 +53,7 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
     rows, score = set(artifact.rows.tolist()), {}
     found = [c for c in clips_of(whole(data)) if rows & set(c.rows.tolist())]
     apart = set(artifact.rows[held_out(data, artifact.rows)[1]].tolist())
-    found.sort(key=lambda c: not apart & set(c.rows.tolist()))
+    found.sort(key=lambda c: (not apart & set(c.rows.tolist()), -len(c.rows)))  # the longest of those held out is the one to look at first
     for clip in [c for c in found if apart & set(c.rows.tolist()) and c.scored.any()][:MOST]:
         at = clip.rows[clip.scored]
         score[clip.name] = float(dice(artifact.marked(at), whole(data).of(at).mask()).mean())
@@ -147,7 +147,7 @@ def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool,
     scored = np.flatnonzero(film.clip.scored)
     worst = int(scored[dice(film.said["tracked"][scored], film.truth[scored]).argmin()]) if len(scored) else 0
     jump(cells[2], "Worst", worst, len(scored) > 0, help="Jump to the frame with the lowest Dice of this clip.")
-    cells = st.columns(3)
+    cells = st.columns([4, 5, 4])
     play = cells[0].toggle("Play", key=context.key("play"), disabled=many < 2)
     trail = cells[1].toggle("Trail", True, key=context.key("trail"), help=f"The outlines of the {TRAIL} frames before.")
     truth = cells[2].toggle("Truth", True, key=context.key("truth"))

@@ -20,11 +20,16 @@ TITLE = "Reasons in words"
 def show(artifact: Rationales, context: Context) -> None:
     """The reasons of the case under the eye, strongest first; for concepts, a press selects the cases that share one."""
     row = state.selection().primary
-    at = artifact.at(np.array([row])) if row is not None else np.zeros(0, int)
-    at = int(at[0]) if len(at) else 0
+    places = artifact.at(np.array([row])) if row is not None else np.zeros(0, int)
+    test = artifact.at(context.data.part("test").rows)
+    at = int(places[0]) if len(places) else int(test[0]) if len(test) else 0
     items = artifact.items[at]
     name = context.data.of(artifact.rows[at : at + 1]).names()[0]
-    st.markdown(f"**{text.label(name)}**")
+    cells = st.columns([5, 1, 1], vertical_alignment="center")
+    cells[0].markdown(f"**{text.label(name)}**" + ("" if len(places) else " · a test case; click a case anywhere to see its reasons"))
+    for cell, words, step in ((cells[1], "Back", -1), (cells[2], "Next", 1)):
+        other = int(artifact.rows[(at + step) % len(artifact.rows)])
+        cell.button(words, on_click=state.look_at, args=(other,), key=context.key(f"{words}-{artifact.slug}"), width="stretch")
     if not items:
         st.caption("The method gives no reason for this case.")
         return
@@ -39,7 +44,7 @@ def show(artifact: Rationales, context: Context) -> None:
     figure = go.Figure(go.Bar(x=weight, y=[text.chart(i["text"], 40) for i in order], orientation="h", marker_color=[OKABE_ITO[0] if w > 0 else OKABE_ITO[1] for w in weight]))
     figure.update_layout(height=60 + 26 * len(order), margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True})
     st.plotly_chart(figure, key=context.key(f"reasons-{artifact.slug}"), config={"displayModeBar": False})
-    st.caption("Orange speaks for the result, blue against it.")
+    st.caption(f"Orange speaks for {text.label(artifact.about[at] if artifact.about else 'the result', 160)}; blue speaks against it.")
     if artifact.kind == "concepts":
         _sharing(artifact, context, [i["text"] for i in order])
 
@@ -64,7 +69,7 @@ def _between(words: str) -> str:
 
 
 def _sharing(artifact: Rationales, context: Context, words: list[str]) -> None:
-    picked = st.selectbox("Concept", words, format_func=text.plain, key=context.key(f"concept-{artifact.slug}"))
+    picked = st.selectbox("Which other cases share", words, format_func=text.plain, key=context.key(f"concept-{artifact.slug}"))
     strength = np.array([max((float(i["weight"]) for i in items if i["text"] == picked), default=-np.inf) for items in artifact.items])
     rows = np.asarray(artifact.rows)[np.argsort(-strength, kind="stable")][: max(1, min(50, int((strength > 0).sum())))]
     st.button(f"Select the {len(rows):,} cases it speaks for most", on_click=state.select, args=(rows, f"concept {text.plain(picked, 30)}"), key=context.key(f"sharing-{artifact.slug}"))

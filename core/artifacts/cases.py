@@ -74,17 +74,21 @@ class Attributions(Artifact):
 
 @dataclass(kw_only=True)
 class Rationales(Artifact):
-    """Per row, reasons in words: `items[i]` is a list of {"text", "weight"} dicts (spans, concepts or generated text)."""
+    """Per row, reasons in words: `items[i]` is a list of {"text", "weight"} dicts (spans, concepts or generated text); `about[i]`, where given, says
+    what a positive weight speaks for ("taken for Asia")."""
 
     items: list[list[dict[str, Any]]]
     kind: Literal["spans", "concepts", "text"] = "concepts"
+    about: list[str] | None = None
 
-    lists = ("items",)
+    lists = ("items", "about")
 
     def validate(self) -> None:
         super().validate()
         if len(self.items) != len(self.rows):
             raise ValueError(f"Rationales.items has {len(self.items)} entries for {len(self.rows)} rows")
+        if self.about is not None and len(self.about) != len(self.rows):
+            raise ValueError(f"Rationales.about has {len(self.about)} entries for {len(self.rows)} rows")
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:

@@ -156,7 +156,8 @@ class GMNA(Method):
         z = np.asarray(_unit(x) @ self.axes.T) - self.middle
         yield Embedding(rows=data.rows, name="latent", z=z.astype(np.float32), layer=f"{self.params.k}-mers")
         if self.params.model == "naive bayes":
-            yield Rationales(rows=data.rows, items=self.reasons(x, others))
+            said = [f"“{names[a]}”, for which it is taken, rather than “{names[b]}”" for a, b in np.argsort(-others, axis=1)[:, :2]]
+            yield Rationales(rows=data.rows, items=self.reasons(x, others), about=said)
         yield Metrics.of(self.figures(data, prob, y, target, weight, community, run), data.rows)
 
     def reasons(self, x: Any, others: np.ndarray) -> list[list[dict[str, Any]]]:

@@ -154,8 +154,8 @@ class SUFO(Method):
         yield Embedding(rows=data.rows, name="latent", z=z, layer="last layer, mean of tokens")
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
         units = {
-            "probing": "macro-F1 of a linear reader, validation texts", "similarity": "RSA with the untouched model (1 = unchanged)",
-            "alignment": "CKA with the untouched model (1 = unchanged)", "disambiguation": "how far apart the classes are on two components",
+            "probing": "how well a straight-line reader names the class from each layer (macro-F1 on validation texts, 1 = always right)", "similarity": "do the same pairs of texts lie close together as in the untouched model? (RSA, 1 = unchanged)",
+            "alignment": "how much of the untouched model’s arrangement of texts is left (CKA, 1 = unchanged)", "disambiguation": "how far apart the classes are on the two main directions (1 = fully apart)",
         }  # fmt: skip
         layers = ["words", *(f"layer {k}" for k in range(1, self.net.depth + 1))]
         for name, value in self.grids.items():
@@ -166,7 +166,8 @@ class SUFO(Method):
         yield AnomalyMaps(rows=data.rows, name="outliers", score=score, threshold=float(np.quantile(val, 0.95)) if len(val) else None,
                           rule="95 % of validation texts lie below", unit="distance to the own class beyond that to the nearest other")  # fmt: skip
         spans = self.net.spans(data.texts, code, run.check)
-        yield Rationales(rows=data.rows, items=spans, kind="spans")
+        said = [f"the class “{self.class_names[j]}”, which the model names ({p[j]:.0%} sure)" for p, j in zip(prob, prob.argmax(1))]
+        yield Rationales(rows=data.rows, items=spans, kind="spans", about=said)
         yield Metrics.of([*self.figures(data, z, prob, y, spans, run), read_whole(code, self.net.pad)], data.rows)
 
     def figures(self, data: Dataset, z: np.ndarray, prob: np.ndarray, y: np.ndarray, spans: list[list[dict[str, Any]]], run: Run) -> list[Metric]:
