@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Model
+from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Metrics, Model
 from core.data.samples import make
 from core.engine import fit_and_apply
 from core.errors import Cancelled, UserError
@@ -202,6 +202,8 @@ def assert_order_free(found: Artifact, straight: Artifact, order):
     if isinstance(found, Clusters):
         pairs = set(zip(found.label.tolist(), straight.label[order].tolist()))
         assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    elif isinstance(found, Metrics):
+        assert [(m.name, pytest.approx(m.value, abs=1e-3)) for m in straight] == [(m.name, m.value) for m in found]
     elif not isinstance(found, Model):
         assert_same([found], [straight], order, 1e-3)
 

@@ -9,7 +9,7 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.shell import page
-from app.views import _issues, _quick, _viewer
+from app.views import _issues, _quick, _texts, _viewer
 from app.views._gallery import thumbs
 from core import pictures
 from core.data.dataset import Dataset
@@ -89,9 +89,13 @@ def _look(data: Dataset) -> None:
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
     _viewer.browse(data)
-    st.dataframe(data.shown.head(500), height=240 if pictures.drawable(data) else 460)
-    if len(data) > 500:
-        st.caption(f"The first 500 of {len(data):,} lines.")
+    if data.modality == "text":
+        _texts.browse(data)
+        st.markdown("**As a table**")
+    st.dataframe(data.shown.head(500), height=460 if data.modality == "table" else 240)
+    cut = "; of each text the first 80 letters" if data.modality == "text" else ""
+    if len(data) > 500 or cut:
+        st.caption(f"The first {min(500, len(data)):,} of {len(data):,} lines{cut}.")
 
 
 def _card(data: Dataset) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state, text
 from app.state import Context
-from app.views import _viewer
+from app.views import _texts, _viewer
 from core import pictures
 from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
@@ -80,7 +80,10 @@ def inspector(context: Context) -> None:
             _viewer.closer(data, row, scores, context.job.id, place)
     elif pictures.drawable(data):
         st.image(pictures.picture(data, row, 320), width="stretch")
-    elif data.modality in ("text", "sequence"):
+    elif data.modality == "text":
+        with st.container(height=320):
+            _texts.read(data.of(np.array([row])).texts[0])
+    elif data.modality == "sequence":
         st.text(text.plain(data.of(np.array([row])).texts[0], 1200))
     at = int(np.flatnonzero(data.rows == row)[0])
     facts = []

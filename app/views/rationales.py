@@ -11,6 +11,7 @@ import streamlit as st
 from app import state, text
 from app.palette import OKABE_ITO
 from app.state import Context
+from app.views._texts import MOST
 from core.artifacts import Rationales
 
 TITLE = "Reasons in words"
@@ -45,18 +46,21 @@ def show(artifact: Rationales, context: Context) -> None:
 
 def _marked(context: Context, row: int, items: list[dict[str, Any]]) -> None:
     """The text of the case with its weightiest words marked: orange speaks for the result, blue against it."""
-    words, parts, at = str(context.data.of(np.array([row])).texts[0])[:3000], [], 0
+    full = str(context.data.of(np.array([row])).texts[0])
+    words, parts, at = full[:MOST], [], 0
     for item in sorted(items, key=lambda i: i["start"]):
         if at <= item["start"] < item["end"] <= len(words):
             colour = "orange" if item["weight"] > 0 else "blue"
             parts += [_between(words[at : item["start"]]), f":{colour}-background[{text.label(words[item['start'] : item['end']], 80)}]"]
             at = item["end"]
     st.markdown("".join([*parts, _between(words[at:])]))
+    if len(full) > MOST:
+        st.caption(f":material/content_cut: The first {MOST:,} of {len(full):,} letters.")
 
 
 def _between(words: str) -> str:
     """Plain text between marks, its spaces at the ends kept."""
-    return (" " if words[:1].isspace() else "") + text.label(words, 3000) + (" " if words.strip() and words[-1:].isspace() else "")
+    return (" " if words[:1].isspace() else "") + text.label(words, MOST) + (" " if words.strip() and words[-1:].isspace() else "")
 
 
 def _sharing(artifact: Rationales, context: Context, words: list[str]) -> None:

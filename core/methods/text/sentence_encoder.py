@@ -7,7 +7,7 @@ Cost
     One pass of the language model: about 25 texts of 128 tokens a second on two cores for MiniLM (22 million weights).
 
 Differences from the paper
-    None for MiniLM; texts longer than the limit are cut at their end.
+    None for MiniLM; texts longer than the limit are cut at their end, and how many is told.
 
 Reference
     Reimers, Gurevych, Sentence-BERT, EMNLP 2019; Wang et al., MiniLM, NeurIPS 2020.
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding
+from core.artifacts import Artifact, Embedding, Metrics
 from core.method import BaseParams, Method, Takes, param
+from core.methods.text._cut import read_whole
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -34,14 +35,14 @@ class SentenceEncoder(Method):
     id = "sentence_encoder"
     title = "Texts by meaning (sentence encoder)"
     takes = Takes(("text",), min_rows=5, trains=False, deterministic=True, requires=("transformers",), seconds_per_value=4e-4)
-    gives = (Embedding,)
+    gives = (Embedding, Metrics)
     net: Any  # the language model; Any, since torch types a module's parts as Tensor | Module
     tiny = {"longest": 32}
     presets = {"quick look": {"longest": 128}, "good": {"longest": 256}, "thorough": {"longest": 512}}
 
     class Params(BaseParams):
         model: str = param("minilm", "“minilm”, a folder with a model of transformers, or a name in this machine's hub cache.")
-        longest: int = param(128, "Tokens read of each text; what is longer is cut.", ge=8, le=4096)
+        longest: int = param(128, "Tokens read of each text; what is longer is cut, and the run says of how many texts.", ge=8, le=4096)
 
     def fit(self, data: Dataset, run: Run) -> None:
         run.check()
@@ -76,6 +77,7 @@ class SentenceEncoder(Method):
                 z[at] = torch.nn.functional.normalize(pooled(states, there), dim=1).float().cpu().numpy()
                 run.report_to(min(i + SIZE, len(order)), len(order), {})
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine", layer=f"{self.params.model}, mean of the last states")
+        yield Metrics.of([read_whole(code, pad)], data.rows)
 
     def nets(self) -> list[Any]:
         return [self.net] if hasattr(self, "net") else []

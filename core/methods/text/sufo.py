@@ -30,6 +30,7 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Predictions, Rationales
 from core.method import BaseParams, Method, Takes, param
 from core.methods.text import _sufo
+from core.methods.text._cut import read_whole
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SUFO(Method):
     class Params(BaseParams):
         model: str = param("tiny", "“tiny” (a small BERT made here), “minilm”, a folder with a model of transformers, or a name in this machine's hub cache.")
         epochs: int = param(8, "Passes over the training texts.", ge=1, le=200)
-        longest: int = param(128, "Tokens read of each text; what is longer is cut.", ge=8, le=512)
+        longest: int = param(128, "Tokens read of each text; what is longer is cut, and the run says of how many texts.", ge=8, le=512)
         batch_size: int = param(32, "Texts per step.", ge=4, le=512, advanced=True)
         learning_rate: float = param(1e-3, "Largest step size of AdamW; a model that has learned before wants 3e-5.", gt=0, le=0.1, advanced=True)
         frozen: int = param(0, "Layers, from the first, that stay as they were.", ge=0, le=48, advanced=True)
@@ -166,7 +167,7 @@ class SUFO(Method):
                           rule="95 % of validation texts lie below", unit="distance to the own class beyond that to the nearest other")  # fmt: skip
         spans = self.net.spans(data.texts, code, run.check)
         yield Rationales(rows=data.rows, items=spans, kind="spans")
-        yield Metrics.of(self.figures(data, z, prob, y, spans, run), data.rows)
+        yield Metrics.of([*self.figures(data, z, prob, y, spans, run), read_whole(code, self.net.pad)], data.rows)
 
     def figures(self, data: Dataset, z: np.ndarray, prob: np.ndarray, y: np.ndarray, spans: list[list[dict[str, Any]]], run: Run) -> list[Metric]:
         """Test F1, what is left without the first components, how few components hold the features, and the deletion test of the reasons."""
