@@ -17,6 +17,7 @@ LETTERS = 10_000_000  # of one sequence
 NAME = 80  # letters of a dataset's name
 REPORT_BYTES = 25 << 20  # of a report or story as one file
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
+LOOKED = 100_000  # rows among which the check of a dataset searches neighbours; it says so where there are more
 FINDING_ROWS = 20_000  # rows listed with one finding of the check
 IN_MEMORY = 128 << 20  # bytes of samples that stand in memory while they are imported; more are decoded as they are written
 ELEMENTS = 250_000  # header elements of one DICOM file, those in its sequences among them
@@ -55,7 +56,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "READER_MEMORY": ("memory for a first look at a file", "bytes"),
     "PREVIEW_SECONDS": ("time for a first look at a file", "seconds"),
 }
-INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE", "FINDING_ROWS"}  # changes how, not what, is read
+INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE", "FINDING_ROWS", "LOOKED"}  # changes how, not what, is read
 
 
 def shown() -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import text
+from app import state, text
 from core.data.dataset import Dataset
 
 PAGE = 6  # texts at once
@@ -24,6 +24,8 @@ def browse(data: Dataset) -> None:
     at = st.pagination(pages, key=f"texts-{data.hash[:8]}-{words}") - 1 if pages > 1 else 0
     rows = found[at * PAGE : (at + 1) * PAGE]
     st.caption(f"{at * PAGE + 1:,} to {at * PAGE + len(rows):,} of {len(found):,} texts" + (f" that hold these words, out of {len(data):,}." if words else "."))
+    if words:
+        st.button(f"Select the {len(found):,} text{'s' * (len(found) != 1)}", key=f"pick-{data.hash[:8]}", on_click=state.select, args=(found, f"texts with “{text.plain(words, 30)}”"))
     part = data.of(rows)
     labels = part.labels
     for row, name, full, code in zip(rows, part.names(), part.texts, labels):

@@ -1,0 +1,61 @@
+"""Texts on the Data page: readable, findable, whole on request, never cut without a word."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.readers import read
+from core.methods.text._cut import read_whole
+from core.store.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+NOTES = [f"Note {k}: the patient of ward {k} came with a cough that had lasted for some days; **bold** <b>x</b> " + "long story " * 100 + f"end{k}" for k in range(14)]
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    lines = "".join(f'"{n}",{"ab"[k % 2]}\n' for k, n in enumerate(NOTES))
+    (tmp_path / "notes.csv").write_text("note,condition_label\n" + lines)
+    data = read(tmp_path / "notes.csv")
+    assert (data.modality, data.roles["label"]) == ("text", "condition_label")
+    Workspace(tmp_path / "home").add(data)
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90).run()
+    return at.switch_page("../pages/data.py").run()
+
+
+def told(at):
+    return " ".join(str(e.value) for e in [*at.text, *at.caption, *at.markdown])
+
+
+def test_a_list_of_texts_with_their_labels(page):
+    assert not page.exception
+    words = told(page)
+    assert "Note 0: the patient of ward 0" in words
+    assert "1 to 6 of 14 texts" in words
+    assert "**row 1** · b" in words
+    assert "<b>x</b>" in "".join(t.value for t in page.text)  # as written, in an element that formats nothing
+    assert any("14 lines; of each text the first 80 letters" in c.value for c in page.caption)
+    assert any(e.label == f"All {len(NOTES[0]):,} letters" for e in page.expander)
+
+
+def test_words_are_found_and_the_texts_with_them_selected(page):
+    field = next(t for t in page.text_input if t.label == "Find words in the texts")
+    at = field.input("WARD 1 CAME").run()
+    assert not at.exception
+    assert "1 to 1 of 1 texts that hold these words, out of 14." in told(at)
+    at = next(b for b in at.button if b.label == "Select the 1 text").click().run()
+    assert "Selection: 1 of 14" in told(at)
+    at = next(t for t in at.text_input if t.label == "Find words in the texts").input("(not [there").run()
+    assert not at.exception
+    assert "None of 14 texts holds these words." in told(at)
+
+
+def test_how_many_texts_were_cut_is_told():
+    code = np.array([[1, 2, 3], [1, 2, 0], [1, 0, 0], [1, 5, 6]])
+    cut = read_whole(code, 0)
+    assert (cut.value, cut.n) == (0.5, 4)
+    assert "2 of 4 texts are longer than the 3 tokens" in cut.note
+    assert read_whole(code[1:3], 0).note == ""
