@@ -5,7 +5,7 @@ import streamlit as st
 from app import shell, state
 from app.views import _data, _quick, _upload
 
-shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, arrays, genomes, or a table of numbers or texts.")
+shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, recordings (EEG, ECG), arrays, genomes, or a table of numbers or texts.")
 _quick.follow()
 _upload.follow()
 data = state.dataset()
