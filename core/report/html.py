@@ -114,7 +114,7 @@ def _row(m: Metric) -> dict[str, Any]:
 def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Pictures with title, caption and alternative text, in the order of a reading."""
     counted = flow.flow(ws, data.name)
-    yield _shown("The flow of cases", flow.flow_figure(counted), flow.describe(counted))
+    yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe(counted))
     from core.maps import make_map
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
