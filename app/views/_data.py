@@ -112,7 +112,6 @@ def _card(data: Dataset) -> None:
         st.caption(f":material/rule: {text.label(rule, 240)}")
 
 
-
 def _flow(data: Dataset) -> None:
     """From the files to the parts, as boxes with counts; the same picture as in the report."""
     st.markdown("**How the cases came about**")
