@@ -341,3 +341,28 @@ def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
     wide = replace(data, samples=np.zeros((len(data), 1, 4, 8, 65), np.uint8), masks=None)
     with pytest.raises(UserError, match="4 x 8 x 65"):
         fit_and_apply(methods()["gaussian_vae"], check_params(methods()["gaussian_vae"], WHOLE), wide, Run(device="cpu"))
+
+
+# -- on made-up heads -----------------------------------------------------------------------------------------------------------------
+def test_slice_wise_learning_finds_lesioned_heads_and_the_lesion_better_than_brightness_and_principal_components():
+    from sklearn.metrics import roc_auc_score
+
+    from core.data.phantom import head_volumes
+
+    data = head_volumes(40)
+    test = np.flatnonzero(data.splits == "test")
+    mask = data.mask(test)
+    ill = mask.reshape(len(test), -1).any(1)
+    flat = np.sort(data.inputs(test).reshape(len(test), -1), axis=1)
+    rival = roc_auc_score(ill, flat[:, -flat.shape[1] // 100 :].mean(1))
+
+    def found(id, params):
+        maps = by_slug(fit_and_apply(methods()[id], check_params(methods()[id], params), data, Run(device="cpu"))[1])["anomalymaps"]
+        heat = np.asarray(maps.map)[test]
+        return roc_auc_score(ill, maps.score[test]), np.mean([mask[i].ravel()[heat[i].argmax()] for i in np.flatnonzero(ill)])
+
+    auc, hit = found("strega", {"epochs": 6})
+    other_auc, other_hit = found("pca", {"dimensions": 8})
+    assert auc > max(rival, other_auc) + 0.05
+    assert hit >= 0.5
+    assert hit > other_hit
