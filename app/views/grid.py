@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import CIVIDIS, OKABE_ITO, category_colours
+from app.palette import CIVIDIS, OKABE_ITO, RED, category_colours
 from app.state import Context
 from core.artifacts import Grid
+from core.export import SAFE, csv
 
 TITLE = "Grid"
+SIGNED = [[0.0, OKABE_ITO[4]], [0.5, "#F2F2F2"], [1.0, RED]]  # below nothing, nothing, above
 BARS = 25  # rows shown as bars when the second axis is one step
 
 
@@ -25,14 +28,20 @@ def show(artifact: Grid, context: Context) -> None:
         figure.update_layout(height=80 + 24 * min(BARS, len(artifact.y)), yaxis={"autorange": "reversed", "automargin": True}, xaxis_title=text.chart(artifact.unit, 60), margin={"t": 10, "b": 10})
     else:
         roomy = value.size <= 200
+        signed = artifact.low is None and np.nanmin(value, initial=0) < 0 < np.nanmax(value, initial=0)  # below and above nothing are two colours
+        reach = float(np.nanmax(np.abs(value), initial=0)) or 1.0
+        low, high = (-reach, reach) if signed else (artifact.low, artifact.high)
         figure = go.Figure(go.Heatmap(
-            z=value, x=[text.chart(v, 24) for v in artifact.x], y=[text.chart(v, 32) for v in artifact.y], colorscale=CIVIDIS, zmin=artifact.low, zmax=artifact.high,
+            z=value, x=[text.chart(v, 32) for v in artifact.x], y=[text.chart(v, 32) for v in artifact.y], colorscale=SIGNED if signed else CIVIDIS, zmin=low, zmax=high,
             text=np.where(np.isnan(value), "", np.char.mod("%.2f", np.nan_to_num(value))) if roomy else None, texttemplate="%{text}" if roomy else None, xgap=1, ygap=1,
             colorbar={"thickness": 12}, hovertemplate=f"{text.chart(artifact.y_title, 30)} %{{y}}<br>{text.chart(artifact.x_title, 30)} %{{x}}<br>%{{z:.3f}}<extra></extra>",
         ))  # fmt: skip
         figure.update_layout(height=int(np.clip(110 + 30 * len(artifact.y), 220, 900)), xaxis={"title": text.chart(artifact.x_title, 60), "type": "category"},
                              yaxis={"title": text.chart(artifact.y_title, 60), "autorange": "reversed", "automargin": True, "type": "category"}, margin={"t": 10, "b": 10})  # fmt: skip
     st.plotly_chart(figure, key=context.key(f"grid-{artifact.slug}"), config={"displayModeBar": False})
+    frame = pd.DataFrame(value, columns=[text.plain(v) for v in artifact.x])
+    frame.insert(0, artifact.y_title or "row", [text.plain(v) for v in artifact.y], allow_duplicates=True)
+    st.download_button("Values as CSV", lambda: csv(frame), f"{artifact.slug}.csv", "text/csv", key=context.key(f"csv-{artifact.slug}"), icon=":material/download:", help=SAFE)
     if artifact.paths:
         _paths(artifact, context)
 

@@ -26,10 +26,11 @@ def show(artifact: Images, context: Context) -> None:
     part = order[at * 12 : (at + 1) * 12]
     st.caption(f"Above: the case. Below: {ROLES[artifact.role]}." + (" Held-out cases." if len(test) else ""))
     names = context.data.of(artifact.rows[part]).names()
-    before = thumbs(context.data, artifact.rows[part], 128)
+    before = thumbs(context.data, artifact.rows[part], 192 if context.data.modality == "series" else 128)
+    box = st.container(key=context.key(f"{'drawn' if context.data.modality == 'series' else 'images'}-made-{artifact.slug}"))  # drawn: lines and letters, no pixels
     for start in range(0, len(part), 6):
-        for i, cell in enumerate(st.columns(6)[: len(part) - start]):
+        for i, cell in enumerate(box.columns(6)[: len(part) - start]):
             k = start + i
             cell.image(before[k], width="stretch")
             image = np.asarray(artifact.image[part[k]])
-            cell.image(pictures.like(pictures.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else pictures.made(image, context.data, 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))
+            cell.image(pictures.like(pictures.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else pictures.made(image, context.data, 192 if context.data.modality == "series" else 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
+from app.palette import ACCENT, NONE
 from app.state import Context
-from core.artifacts import Model
+from core.artifacts import Metrics, Model
 from core.cards import card
 from core.registry import method_class
 
@@ -36,3 +38,32 @@ def show(artifact: Model, context: Context) -> None:
             st.download_button("Receipt", json.dumps(artifact.receipt, indent=1), "receipt.json", "application/json", icon=":material/receipt_long:", key=f"receipt_{made.run}",
                                help="What was done to this model, on which cases, with which result. It is no proof and no certificate.")  # fmt: skip
         st.markdown("**Known failures:** not stated  \n**When to stop using it:** not stated")
+    if artifact.diagram:
+        _built(artifact, context)
+
+
+def _built(artifact: Model, context: Context) -> None:
+    """The network as nodes and lines, cut back to the stage asked for, with that stage's figures."""
+    drawing = artifact.diagram
+    nodes, word, used = drawing["nodes"], text.plain(drawing["stage"], 20), int(drawing["used"])
+    stages = sorted({int(n[3]) for n in nodes})
+    st.markdown("**How the network is built**")
+    cut = st.segmented_control(f"Cut back to {word}", stages, default=used if used in stages else stages[-1], key=context.key(f"cut-{artifact.slug}"), required=True,
+                               format_func=lambda s: f"{s} · in use" if s == used else str(s))  # fmt: skip
+    cut = int(cut or stages[-1])
+    figure = go.Figure()
+    for kept in (False, True):
+        lines = [(a, b) for a, b, stage in drawing["edges"] if (stage <= cut) is kept]
+        figure.add_scatter(x=[v for a, b in lines for v in (nodes[a][1], nodes[b][1], None)], y=[v for a, b in lines for v in (nodes[a][2], nodes[b][2], None)], mode="lines",
+                           line={"color": ACCENT if kept else NONE, "width": 2 if kept else 1, "dash": "solid" if kept else "dot"}, opacity=0.8 if kept else 0.35, hoverinfo="skip", showlegend=False)  # fmt: skip
+        own = [n for n in nodes if (n[3] <= cut) is kept]
+        figure.add_scatter(x=[n[1] for n in own], y=[n[2] for n in own], mode="markers+text", text=[text.chart(n[0], 8) for n in own], textfont={"color": "#111" if kept else "#888"},
+                           marker={"size": 38, "color": ACCENT if kept else "rgba(0,0,0,0)", "line": {"width": 1, "color": ACCENT if kept else NONE}}, name="computed" if kept else "left out",
+                           hovertemplate=f"%{{text}}, {'computed' if kept else 'left out'}<extra></extra>")  # fmt: skip
+    high = 1 + len({n[2] for n in nodes})
+    figure.update_layout(height=70 * high, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis={"visible": False}, yaxis={"visible": False}, dragmode=False, legend={"orientation": "h"})
+    st.plotly_chart(figure, key=context.key(f"built-{artifact.slug}"), config={"displayModeBar": False})
+    st.caption(text.label(drawing["about"], 400))
+    given = [m for s in context.ws.slugs(context.job.id) if isinstance(a := context.ws.artifact(context.job.id, s), Metrics) for m in a if m.varied == (drawing["stage"], float(cut))]
+    if given:
+        st.markdown(f"At {text.label(word)} {cut}: " + "; ".join(f"{text.label(m.name)} **{text.label(text.interval(m.value, m.low, m.high))}**" for m in given) + ".")

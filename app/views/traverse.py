@@ -89,7 +89,7 @@ def real_cases(context: Context, rows: np.ndarray) -> None:
     """The nearest real cases beside a generated picture."""
     st.caption("Nearest real cases (these may be training cases):")
     names = context.data.of(rows).names()
-    pics = thumbs(context.data, rows, 96) if pictures.drawable(context.data) else None
+    pics = thumbs(context.data, rows, 240 if context.data.modality == "series" else 96) if pictures.drawable(context.data) else None
     for i, cell in enumerate(st.columns(max(3, len(rows)))[: len(rows)]):
         with cell:
             if pics is not None:

@@ -27,6 +27,9 @@ class Model(Artifact):
     classes: list[str] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
     receipt: dict[str, Any] = field(default_factory=dict)  # what was done to it, for those who asked: plain json values
+    diagram: dict[str, Any] = field(default_factory=dict)
+    """How it is built, where it can be cut back: `nodes` [name, x, y, stage], `edges` [from, to, stage] by position, `stage` what the stages are
+    called (the word its figures are grouped by), `used` the stage in use, and `about`, a sentence. A cut at s keeps what has a stage up to s."""
 
     def validate(self) -> None:
         super().validate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from torch import Tensor
@@ -34,6 +36,20 @@ class UNetPlusPlus(BasicUNetPlusPlus):
 
     def embed(self, x: Tensor) -> Tensor:
         return self.encode(x)[-1].mean((2, 3))
+
+
+def lattice(used: int) -> dict[str, Any]:
+    """The diagram of a UNet++ (see `Model.diagram`): node X^{i,j} stands in row i and column j and is needed from depth max(1, i + j) on."""
+    at = [(i, j) for j in range(DEPTH + 1) for i in range(DEPTH - j + 1)]
+    place = {node: k for k, node in enumerate(at)}
+    edges = [[place[i - 1, 0], place[i, 0], i] for i in range(1, DEPTH + 1)]
+    for i, j in at:
+        edges += [[place[before], place[i, j], i + j] for before in ([(i, k) for k in range(j)] + [(i + 1, j - 1)] if j else [])]
+    return {
+        "nodes": [[f"{i},{j}", i + 2 * j, -i, max(1, i + j)] for i, j in at], "edges": edges, "stage": "depth", "used": used,
+        "about": "Left to right: the picture goes down the rows, ever coarser, and comes back up; each node sees all nodes of its row before it and the one below. "
+                 "The heads sit on the top row; cut back to a depth, all nodes beyond it are neither computed nor stored.",
+    }  # fmt: skip
 
 
 class PlainUNet(BasicUNet):

@@ -59,12 +59,12 @@ def main(patients: int = 100, draws: int = 3) -> None:
         for name in CONTESTANTS:
             got.setdefault(name, []).append(one(name, data, truth, test))
             last = got[name][-1]
-            print(f"draw {draw}  {name:<28} AUROC {last['auc']:.3f}  hottest point in the lesion {last['hit']:.2f}  {last['seconds']:.0f} s", flush=True)
-    print(f"\n{patients} heads, {draws} draws; test heads half with a lesion")
+            print(f"draw {draw}  {name:<28} AUROC {last['auc']:.3f}  hottest point in the lesion {last['hit']:.2f}  {last['seconds']:.0f} s", flush=True)  # noqa: T201
+    print(f"\n{patients} heads, {draws} draws; test heads half with a lesion")  # noqa: T201
     for name, each in got.items():
         auc = np.array([e["auc"] for e in each])
         line = "  ".join(f"{s:g}: {np.mean([e['shares'][s] for e in each]):.3f}" for s in SHARES) if each[0]["shares"] else ""
-        print(f"{name:<28} AUROC {auc.mean():.3f} ± {auc.std():.3f}  hit {np.mean([e['hit'] for e in each]):.2f}  {np.mean([e['seconds'] for e in each]):.0f} s   {line}")
+        print(f"{name:<28} AUROC {auc.mean():.3f} ± {auc.std():.3f}  hit {np.mean([e['hit'] for e in each]):.2f}  {np.mean([e['seconds'] for e in each]):.0f} s   {line}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def _noted(event, args):
 
 sys.addaudithook(_noted)
 with open(os.environ["LIGHTBOX_SOCKET_LOG"] + ".pids", "a") as f:
-    f.write(f"{os.getpid()} {' '.join(sys.orig_argv)}\\n")
+    f.write(f"{os.getpid()} {' '.join(sys.orig_argv)}".replace(chr(10), ' ') + chr(10))
 '''
 
 

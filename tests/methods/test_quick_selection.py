@@ -81,7 +81,8 @@ def test_strength_is_the_column_sum_of_the_stored_matrix():
     method, found = trained()
     np.testing.assert_allclose(method.history[-1], dense(method.net.first).abs().sum(1).numpy(), rtol=1e-5)
     grid = found["grid-strength"]
-    assert grid.y[0] == method.names[method.chosen[0]]
+    assert grid.y[0] == f"{method.names[method.chosen[0]]} ✓"
+    assert sum(y.endswith("✓") for y in grid.y) == min(len(method.chosen), len(grid.y))
     assert (np.diff(grid.value[:, -1]) <= 1e-6).all()
 
 

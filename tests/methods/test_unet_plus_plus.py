@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.measures.segmentation import Segmentation, objects, overlap
 from core.method import why_not
 from core.nets.augment import crops
-from core.nets.unetpp import PlainUNet, UNetPlusPlus, size
+from core.nets.unetpp import PlainUNet, UNetPlusPlus, lattice, size
 from core.registry import methods
 from tests.methods._fit import fit, sample
 
@@ -48,6 +48,22 @@ def test_every_node_takes_all_nodes_before_it_and_the_one_below():
         first = next(m for m in getattr(net, f"upcat_{i}_{j}").convs.modules() if isinstance(m, torch.nn.Conv2d))
         assert first.in_channels == j * f[i] + (f[i] if i else f[1])  # the network of MONAI does not halve the channels that come up into the first row
         assert first.out_channels == f[i]
+
+
+def test_the_diagram_holds_at_each_depth_exactly_what_that_depth_computes():
+    drawing = lattice(2)
+    names = [tuple(map(int, n[0].split(","))) for n in drawing["nodes"]]
+    net, seen = UNetPlusPlus(1, 2), []
+    for name, block in net.named_modules():
+        if name.startswith(("conv_", "upcat_")) and "." not in name:
+            block.register_forward_hook(lambda *_, name=name: seen.append(tuple(map(int, name.split("_")[1:]))))
+    for depth in (1, 2, 3, 4):
+        seen.clear()
+        net(torch.randn(2, 1, 32, 32), depth)
+        assert set(seen) == {n for n, node in zip(names, drawing["nodes"]) if node[3] <= depth}
+    into = {(i, j): {names[a] for a, b, _ in drawing["edges"] if names[b] == (i, j)} for i, j in names}
+    assert into[0, 0] == set()
+    assert all(into[i, j] == ({(i, k) for k in range(j)} | {(i + 1, j - 1)} if j else {(i - 1, 0)}) for i, j in names if (i, j) != (0, 0))
 
 
 def test_the_deepest_head_teaches_every_node_and_every_skip():

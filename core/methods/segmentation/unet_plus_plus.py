@@ -136,7 +136,12 @@ class UNetPlusPlusMethod(Method):
             return self.embed(x), prob[self.level - 1], doubt, doubt.flatten(1).mean(1)
 
         z, prob, doubt, score = run.map(described, data, size=FEW)
-        yield self.model(data)
+        made = self.model(data)
+        if self.net.depths > 1:
+            from core.nets.unetpp import lattice
+
+            made.diagram = lattice(self.level)
+        yield made
         yield Embedding(rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture")
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
         if self.net.depths > 1 and self.params.deep_supervision:

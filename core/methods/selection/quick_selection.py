@@ -116,9 +116,10 @@ class QuickSelection(Method):
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=run.map(self.embed, data), layer="selected columns", axes=[self.names[i] for i in self.chosen])
         order = np.argsort(-self.history[-1], kind="stable")[:SHOWN]
+        picked = {int(i) for i in self.chosen}
         steps = np.unique(np.linspace(0, len(self.history) - 1, min(12, len(self.history))).astype(int))
-        yield Grid(rows=data.rows, name="strength", value=self.history[np.ix_(steps, order)].T.astype(np.float32), x=[str(s + 1) for s in steps], y=[self.names[i] for i in order],
-                   x_title="epoch", y_title="column, strongest on top", unit="strength (sum of absolute weights)", low=0.0)  # fmt: skip
+        yield Grid(rows=data.rows, name="strength", value=self.history[np.ix_(steps, order)].T.astype(np.float32), x=[str(s + 1) for s in steps], y=[f"{self.names[i]} ✓" if i in picked else self.names[i] for i in order],
+                   x_title="epoch", y_title="column, strongest at the end on top", unit=f"how much the network relies on a column (sum of absolute weights); ✓ = one of the {len(picked)} selected", low=0.0)  # fmt: skip
         yield Metrics.of(self.figures(data, run), data.rows)
 
     def figures(self, data: Dataset, run: Run) -> list[Metric]:
