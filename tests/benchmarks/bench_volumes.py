@@ -1,6 +1,6 @@
 """Whole made-up heads, half of the test ones with a small lesion: `python -m tests.benchmarks.bench_volumes [patients] [draws]`.
 
-Contestants: StRegA and the variational autoencoder slice by slice, the variational autoencoder whole (3-D), and two rivals: the residual of eight
+Contestants: StRegA and the variational autoencoder slice by slice, the variational autoencoder whole (3-D), and two rivals: the residual of
 principal components of whole volumes, and plain brightness (mean of the brightest hundredth of each volume). AUROC of cases with the spread over draws of
 the data; how often the hottest point lies in the lesion; and the AUROC by the share of slices that makes the volume's score.
 """
