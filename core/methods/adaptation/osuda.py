@@ -5,7 +5,7 @@ Objective
     L = sum (1 + alpha)(|scale - source's| + |shift - source's|) + lambda · entropy of the pixels' probabilities, lambda falling linearly from 10 to 0.
 
 Cost
-    One forward and backward pass per picture and epoch, no more memory than training; about 20 s for 80 pictures of 96 x 96 pixels on two cores.
+    One forward and backward pass per picture (or square of it, `crop`) and epoch, no more memory than training; about 20 s for 80 pictures of 96 x 96 pixels on two cores.
 
 Differences from the paper
     No official code was found; tau is in steps and set by us. At the end the mixed statistics are fixed, so that what is kept is an ordinary
