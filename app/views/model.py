@@ -58,7 +58,7 @@ def _built(artifact: Model, context: Context) -> None:
                            line={"color": ACCENT if kept else NONE, "width": 2 if kept else 1, "dash": "solid" if kept else "dot"}, opacity=0.8 if kept else 0.35, hoverinfo="skip", showlegend=False)  # fmt: skip
         own = [n for n in nodes if (n[3] <= cut) is kept]
         figure.add_scatter(x=[n[1] for n in own], y=[n[2] for n in own], mode="markers+text", text=[text.chart(n[0], 8) for n in own], textfont={"color": "#111" if kept else "#888"},
-                           marker={"size": 38, "color": ACCENT if kept else "rgba(0,0,0,0)", "line": {"width": 1, "color": ACCENT if kept else NONE}}, name="computed" if kept else "left out",
+                           marker={"size": 38, "color": ACCENT if kept else "#EEEEEE", "line": {"width": 1, "color": ACCENT if kept else NONE}}, name="computed" if kept else "left out",
                            hovertemplate=f"%{{text}}, {'computed' if kept else 'left out'}<extra></extra>")  # fmt: skip
     high = 1 + len({n[2] for n in nodes})
     figure.update_layout(height=70 * high, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis={"visible": False}, yaxis={"visible": False}, dragmode=False, legend={"orientation": "h"})
