@@ -59,3 +59,19 @@ def test_bad_asks_are_sentences(ws):
         queue.train(ws, "digits", "tabular_ncd")
     with pytest.raises(UserError, match="already"):
         ws.add(make("digits"))
+
+
+@pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (24.0, 3), (100.0, 1)])
+def test_a_job_takes_the_processors_that_nobody_uses(busy, threads, monkeypatch):
+    monkeypatch.setattr(queue.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(queue.psutil, "cpu_percent", lambda look: busy)
+    assert queue.free_threads() == threads
+
+
+def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, monkeypatch):
+    (tmp_path / "says_threads.py").write_text("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    queue.spawn("says_threads", [], tmp_path / "log.txt", 2).wait(60)
+    assert (tmp_path / "log.txt").read_text().split() == ["7", "2"]

@@ -149,10 +149,23 @@ def ensure_supervisor(ws: Workspace) -> None:
     spawn("core.jobs.supervisor", [str(ws.home)], ws.home / "log" / "supervisor.log")
 
 
-def spawn(module: str, args: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def free_threads(look: float = 0.3) -> int:
+    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap: threads that share a busy processor wait for one
+    another by spinning, and arithmetic of a second takes minutes."""
+    cores = psutil.cpu_count() or 1
+    return max(1, round(cores * (1 - psutil.cpu_percent(look) / 100)))
+
+
+def spawn(module: str, args: list[str], log: Path, threads: int | None = None) -> subprocess.Popen[bytes]:
+    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it. `threads` bounds those of its
+    arithmetic, where the environment does not."""
     root = str(Path(__file__).parents[2])
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "PYTHONUNBUFFERED": "1"}
+    if threads is not None:
+        env = dict.fromkeys(THREADS, str(threads)) | env
     with open(log, "ab") as out:
         return subprocess.Popen([sys.executable, "-m", module, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env)
 

@@ -64,8 +64,9 @@ def _serve(ws: Workspace) -> None:
         for lane, room in ((("import",), 1), (("train",), 1), (("map", "explain", "measure"), settings.light_jobs)):
             free = room - sum(j.kind in lane for j in running)
             for job in ws.catalogue.jobs(status="queued", kind=list(lane))[: max(0, free)]:
+                threads = queue.free_threads()
                 if ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None):
-                    child = queue.spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt")
+                    child = queue.spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", threads)
                     children.append(child)
                     try:
                         ws.catalogue.set_job(job.id, only_if="running", pid=child.pid, pid_start=psutil.Process(child.pid).create_time())
