@@ -44,7 +44,10 @@ def show(artifact: Rationales, context: Context) -> None:
     figure = go.Figure(go.Bar(x=weight, y=[text.chart(i["text"], 40) for i in order], orientation="h", marker_color=[OKABE_ITO[0] if w > 0 else OKABE_ITO[1] for w in weight]))
     figure.update_layout(height=60 + 26 * len(order), margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"autorange": "reversed", "automargin": True})
     st.plotly_chart(figure, key=context.key(f"reasons-{artifact.slug}"), config={"displayModeBar": False})
-    st.caption(f"Orange speaks for {text.label(artifact.about[at] if artifact.about else 'the result', 160)}; blue speaks against it.")
+    if artifact.about:
+        st.caption(f"Orange speaks for {text.label(artifact.about[at], 160)}; blue speaks against it.")
+    else:
+        st.caption("Orange: a positive weight; blue: a negative one.")
     if artifact.kind == "concepts":
         _sharing(artifact, context, [i["text"] for i in order])
 

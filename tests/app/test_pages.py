@@ -63,3 +63,4 @@ def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     a, b = (text.plain(shell.run_title(job(id))) for id in ("aaaa1", "bbbb2"))
     assert a != b
     assert a.endswith("aaaa")
+    assert "a very" in a, "the value tells two sites apart, not the column"
