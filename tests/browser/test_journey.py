@@ -38,6 +38,7 @@ def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path
     shot("00-empty")
 
     go(page, "Data")
+    page.get_by_role("tab", name="Add data").click()
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(str(pictures))
     page.get_by_role("button", name="Import").wait_for()
     settled(page)
