@@ -204,11 +204,11 @@ class Dataset:
                 h.update(f"{array.shape}{array.dtype}".encode())
                 for block in blocks(key, array):
                     h.update(np.ascontiguousarray(block).tobytes())
-        h.update(self._table_bytes)
+        h.update(self._table_digest)
         return h.hexdigest()
 
     @cached_property
-    def _table_bytes(self) -> bytes:
+    def _table_digest(self) -> bytes:
         """What of the table goes into the content hash: numbers as their bytes, words as codes and the different words."""
         h = hashlib.sha256(repr(list(self.table.columns)).encode())
         for _, values in self.table.items():
@@ -236,7 +236,7 @@ class Dataset:
             nonlocal done
             per = max(1, min(len(array), (4 << 20) // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))))
             place, mark = folder / f"{key}.zarr", folder / f"{key}.blocks.json"
-            same = [list(array.shape), str(array.dtype), per, hashlib.sha256(self._table_bytes).hexdigest()]
+            same = [list(array.shape), str(array.dtype), per, self._table_digest.hex()]
             before = json.loads(mark.read_text()) if mark.exists() else {}
             kept = before.get("blocks", 0) if before.get("of") == same else 0
             store = zarr.open_array(place, mode="r+") if kept else zarr.create_array(
@@ -320,11 +320,12 @@ def _read(array: Any, rows: np.ndarray) -> np.ndarray:
 class Lazy:
     """An array [n,*shape] whose entries are made as they are read, for imports larger than memory: it takes slices, positions and one position.
 
-    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every time.
+    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every time. `at_once`: `make` may be called by several
+    threads at a time; without it, one entry is made after the other, so that it may keep what it has read last.
     """
 
-    def __init__(self, n: int, shape: tuple[int, ...], dtype: Any, make: Callable[[int], np.ndarray]) -> None:
-        self.shape, self.dtype, self.make = (n, *shape), np.dtype(dtype), make
+    def __init__(self, n: int, shape: tuple[int, ...], dtype: Any, make: Callable[[int], np.ndarray], at_once: bool = False) -> None:
+        self.shape, self.dtype, self.make, self.at_once = (n, *shape), np.dtype(dtype), make, at_once
 
     @property
     def nbytes(self) -> int:
@@ -342,7 +343,7 @@ class Lazy:
         def put(k: int) -> None:
             out[k] = self.make(int(positions[k]))
 
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # decoders let other threads work meanwhile
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1) if self.at_once else 1) as threads:  # decoders let other threads work meanwhile
             for _ in threads.map(put, range(len(positions))):
                 pass
         return out

@@ -88,6 +88,20 @@ def test_a_pile_larger_than_memory_is_decoded_as_it_is_written(pile, tmp_path, m
     assert seen[-1] == (60, 60)
 
 
+def test_an_entry_that_keeps_what_it_read_last_is_never_made_beside_another():
+    at_work = []
+
+    def make(i):
+        at_work.append(i)
+        time.sleep(0.002)
+        assert at_work == [i]
+        at_work.clear()
+        return np.full(3, i)
+
+    np.testing.assert_array_equal(Lazy(40, (3,), np.int64, make)[:][:, 0], np.arange(40))
+    np.testing.assert_array_equal(Lazy(40, (3,), np.int64, lambda i: np.full(3, i), at_once=True)[5:][:, 0], np.arange(5, 40))
+
+
 def test_a_save_that_was_broken_off_goes_on_behind_what_is_there(tmp_path):
     made = []
 

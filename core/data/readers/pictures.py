@@ -69,7 +69,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             return (image if image.ndim == 2 else image[..., 0])[None]
         return np.repeat(image[None], 3, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
 
-    samples: Any = Lazy(len(files), (3 if coloured else 1, *side), np.uint8, sample)
+    samples: Any = Lazy(len(files), (3 if coloured else 1, *side), np.uint8, sample, at_once=True)
     if samples.nbytes <= limits.IN_MEMORY:
         samples = samples[:]
         asked.report(2 * len(files), 2 * len(files))
@@ -266,5 +266,5 @@ def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> t
         marked = decode(taken[i])
         return resize(((marked if marked.ndim == 2 else marked.max(2)) > 0).astype(np.uint8), size, nearest=True)
 
-    out = Lazy(len(files), size, np.uint8, made)
+    out = Lazy(len(files), size, np.uint8, made, at_once=True)
     return out[:] if out.nbytes <= limits.IN_MEMORY else out, [f"{len(masks)} of {len(files)} pictures have a mask; anything but 0 is marked"]
