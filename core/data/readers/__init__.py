@@ -272,8 +272,6 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
         if found is None and role == "label":  # condition_label, tumour_class; not where there are several
             ends = [c for w, c in lower.items() if w.endswith(("_label", "_class", "_diagnosis")) and c not in roles.values()]
             found = ends[0] if len(ends) == 1 else None
-        if found is None and role == "label":  # "condition_label"
-            found = next((c for w, c in lower.items() if w.endswith(("_label", "_class")) and c not in roles.values()), None)
         if found is not None and (role != "label" or table[found].nunique() <= max(50, len(table) // 10)):
             roles[role] = found
     if label == "none":
