@@ -8,6 +8,8 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
+from core.settings import OWN_NAMES
+
 POLICY = "; ".join((
     "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:", "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:", "font-src 'self' data:", "connect-src 'self' ws: wss: data: blob:", "worker-src 'self' blob:",
@@ -47,7 +49,7 @@ class StayHome:
 
 def addressed(scope: Any) -> bool:
     """Whether Host, and Origin where there is one, are names this server answers to: `server.allowedHosts`, by default those of this machine for itself."""
-    allowed = {str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or ("localhost", "127.0.0.1", "::1")}
+    allowed = {str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or OWN_NAMES}
     told = [(k, v.decode("latin-1").lower()) for k, v in scope["headers"] if k in (b"host", b"origin")]
     named = [v.partition("://")[2] if k == b"origin" else v for k, v in told]
     return b"host" in dict(told) and all(_without_port(v) in allowed for v in named)

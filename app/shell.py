@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import state, text
 from core.registry import method_class
+from core.settings import loopback
 from core.store import review
 from core.store.catalogue import Job
 
@@ -60,13 +61,7 @@ def sidebar() -> None:
 
 def network_words(address: str | None) -> str:
     """What the sidebar says of the network, by the address the server listens on (None = all of this machine's, as when it was started past `lightbox app`)."""
-    import ipaddress
-
-    try:
-        here = address == "localhost" or ipaddress.ip_address(address or "0.0.0.0").is_loopback
-    except ValueError:
-        here = False
-    return ":material/lock: Nothing leaves this machine." if here else ":material/lock_open: Other machines can open this page, and there is no login."
+    return ":material/lock: Nothing leaves this machine." if loopback(address or "0.0.0.0") else ":material/lock_open: Other machines can open this page, and there is no login."
 
 
 def _chosen(key: str) -> None:

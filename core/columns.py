@@ -67,17 +67,17 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
             if isinstance(artifact, Clusters):
                 given = notes.cluster_names(ws, run.id)
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
-                found.append(Column(f"group found{suffix}", _spread(data, artifact.rows, np.array(words, dtype=object)), "category", "run"))
+                found.append(Column(f"group found{suffix}", _spread(data.rows, artifact.rows, np.array(words, dtype=object)), "category", "run"))
             elif isinstance(artifact, AnomalyMaps):
-                found.append(Column(f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}", _spread(data, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+                found.append(Column(f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}", _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
             elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
                 for axis in notes.features(ws, run.id).get(slug, []):
-                    found.append(Column(feature_column(artifact, axis), _spread(data, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))
+                    found.append(Column(feature_column(artifact, axis), _spread(data.rows, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))
             elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
                 best = artifact.prob.argmax(1)
                 said = np.array([artifact.classes[j] for j in best], dtype=object)
-                found.append(Column(f"predicted{suffix}", _spread(data, artifact.rows, said), "category", "run"))
-                found.append(Column(f"confidence{suffix}", _spread(data, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
+                found.append(Column(f"predicted{suffix}", _spread(data.rows, artifact.rows, said), "category", "run"))
+                found.append(Column(f"confidence{suffix}", _spread(data.rows, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
     return found
 
 
@@ -108,14 +108,8 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
     found = [Column("slice number", np.asarray(made.place) + 1.0, "amount", "slice")]
     at = np.asarray(made.rows) * depth + np.asarray(made.place)
 
-    def spread(artifact: Artifact, values: np.ndarray, missing: object) -> np.ndarray:
-        own = np.asarray(artifact.rows) * depth + np.asarray(artifact.place)
-        out = np.full(len(at), missing, dtype=values.dtype if values.dtype == object else float)
-        order = np.argsort(own)
-        where = order[np.clip(np.searchsorted(own, at, sorter=order), 0, len(own) - 1)]
-        there = own[where] == at
-        out[there] = values[where[there]]
-        return out
+    def spread(artifact: Artifact, values: np.ndarray) -> np.ndarray:
+        return _spread(at, np.asarray(artifact.rows) * depth + np.asarray(artifact.place), values)
 
     for slug in ws.slugs(job.id):
         artifact = ws.artifact(job.id, slug)
@@ -123,13 +117,13 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
             continue
         if isinstance(artifact, AnomalyMaps):
             name = "doubt of the slice" if artifact.shows == "doubt" else "unusualness of the slice"
-            found.append(Column(name, spread(artifact, np.asarray(artifact.score, dtype=float), np.nan), "amount", "slice"))
+            found.append(Column(name, spread(artifact, np.asarray(artifact.score, dtype=float)), "amount", "slice"))
         elif isinstance(artifact, Clusters):
             words = np.array([artifact.name_of(int(j)) for j in artifact.label], dtype=object)
-            found.append(Column("group of the slice", spread(artifact, words, None), "category", "slice"))
+            found.append(Column("group of the slice", spread(artifact, words), "category", "slice"))
         elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
             words = np.array([artifact.classes[j] for j in artifact.prob.argmax(1)], dtype=object)
-            found.append(Column("predicted for the slice", spread(artifact, words, None), "category", "slice"))
+            found.append(Column("predicted for the slice", spread(artifact, words), "category", "slice"))
     return {c.name: c for c in found}
 
 
@@ -138,12 +132,12 @@ def points(column: Column, data: Dataset, made: Map) -> np.ndarray:
     return np.arange(len(made.rows)) if column.source == "slice" else np.searchsorted(data.rows, made.rows)
 
 
-def _spread(data: Dataset, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """`values` of `rows`, laid out over `data.rows`; None or NaN where a row has none."""
-    out = np.full(len(data), None if values.dtype == object else np.nan, dtype=values.dtype if values.dtype == object else float)
-    size = int(max(data.rows.max(initial=0), rows.max(initial=0))) + 1
+def _spread(over: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`values` of the ids `rows`, laid out over the ids `over`; None or NaN where one has none."""
+    out = np.full(len(over), None if values.dtype == object else np.nan, dtype=values.dtype if values.dtype == object else float)
+    size = int(max(over.max(initial=0), rows.max(initial=0))) + 1
     place = np.full(size, -1)
     place[rows] = np.arange(len(rows))
-    at = place[data.rows]
+    at = place[over]
     out[at >= 0] = values[at[at >= 0]]
     return out

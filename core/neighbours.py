@@ -69,8 +69,13 @@ def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     search = faiss.IndexFlatL2(x.shape[1]) if len(x) <= EXACT else faiss.IndexHNSWFlat(x.shape[1], 32)
     search.add(x)
     square, index = search.search(x, k + 1)
-    itself = index == np.arange(len(x))[:, None]
+    return others(index.astype(np.int64), square)
+
+
+def others(at: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Found neighbours [n,k+1] of each row among all rows, without the row itself: positions [n,k] and distances (from squared ones)."""
+    itself = at == np.arange(len(at))[:, None]
     itself[~itself.any(1), -1] = True  # among exact copies a row may not find itself: drop its farthest instead
-    first = itself.argmax(1)
-    keep = np.arange(k + 1)[None] != first[:, None]
-    return index[keep].reshape(len(x), k).astype(np.int64), np.sqrt(np.maximum(square[keep].reshape(len(x), k), 0))
+    keep = np.arange(at.shape[1])[None] != itself.argmax(1)[:, None]
+    shape = (len(at), at.shape[1] - 1)
+    return at[keep].reshape(shape), np.sqrt(np.maximum(square[keep].reshape(shape), 0))

@@ -54,10 +54,15 @@ def seen(raw: Array, window: Window) -> Array:
     return (shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)).transpose(1, 2, 0)
 
 
+def way(data: Dataset, row: int, raw: Array, look: Look) -> tuple[Hang, Window]:
+    """How the stored sample `raw` [C,*spatial] of row `row` is hung (volumes: axially), and through which window it is seen."""
+    at = hanging.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
+    return at, windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+
+
 def hung(data: Dataset, row: int, raw: Array, look: Look, index: int | None = None) -> Array:
     """The stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3]. Volumes: axial slice `index`, by default the middle one."""
-    at = hanging.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
-    window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+    at, window = way(data, row, raw, look)
     return hanging.square(hanging.laid(_slice(data, raw, window, at, index), at), at)
 
 
@@ -96,6 +101,18 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
     return out
 
 
+def framed(image: Array, tile: int, smooth: bool = False) -> Array:
+    """A picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square uint8 [tile,tile,3]; `smooth`: linear, else cubic."""
+    from PIL import Image
+
+    fitted = Image.fromarray(np.ascontiguousarray(image))
+    fitted.thumbnail((tile, tile), Image.Resampling.BILINEAR if smooth else Image.Resampling.BICUBIC)
+    shown, out = np.asarray(fitted), np.zeros((tile, tile, 3), np.uint8)
+    y, x = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
+    out[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
+    return out
+
+
 def wall(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
     """Tiles uint8 [n,t,t,3] as one picture, `across` in a line with a gap between; empty places stay background."""
     n, t = tiles.shape[:2]
@@ -131,12 +148,11 @@ def heated(
     masks = part.mask() if truth and data.masks is not None else None
     out = []
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
-        at = hanging.planes(geometry(data, int(row)), raw.ndim - 1, look.side)[0]
+        at, window = way(data, int(row), raw, look)
         mask, hot, index = None if masks is None else masks[i], np.asarray(heat[i], dtype=np.float32), None
         if raw.ndim == 4:
             index = hottest(hot, at)
             hot, mask = np.take(hot, index, at.order[0]), None if mask is None else np.take(mask, index, at.order[0])
-        window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
         made = _slice(data, raw, window, at, index)
         if opacity > 0:
             made = overlay(made, hot, *scale, opacity)
@@ -154,8 +170,7 @@ def report(data: Dataset, row: int, side: int = 240, look: Look = PLAIN) -> Arra
     if data.modality == "series":
         return picture(data, row, side)
     raw = data.of(np.array([row])).raw()[0]
-    at = hanging.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
-    window = windows.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+    at, window = way(data, row, raw, look)
     made = enlarge(hanging.laid(_slice(data, raw, window, at, None), at), side)
     grown = made.shape[0] / data.shape[1:][at.order[-2]]
     return printed(hanging.square(made, at), at, window, grown, look, (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None)

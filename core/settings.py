@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OWN_NAMES = ("localhost", "127.0.0.1", "::1")  # what this machine calls itself
+
+
+def loopback(address: str) -> bool:
+    """Whether only this machine reaches a server that listens on `address`."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):

@@ -160,20 +160,6 @@ def test_some_volumes_in_another_order_get_rows_in_that_order():
         assert heat.score[i] == pytest.approx(np.asarray(place.score)[mine].max(), rel=1e-5)  # a tenth of ten slices is one
 
 
-def test_killed_and_resumed_on_volumes_equals_straight(tmp_path):
-    class Killed(Exception):
-        pass
-
-    def kill(step, total, scalars):
-        if step == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        fit("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
-    _, resumed = fit("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
-    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(shared("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
-
-
 def test_cancelled_on_volumes_it_stops():
     with pytest.raises(Cancelled):
         fit("gaussian_vae", stop=lambda: True)
@@ -320,7 +306,8 @@ def test_taken_whole_a_volume_is_one_case_with_its_own_heat_and_the_seed_decides
         np.testing.assert_allclose(opened.embed(torch.from_numpy(small().inputs(np.arange(3)))).numpy(), found["embedding-latent"].z[:3], atol=1e-4)
 
 
-def test_killed_and_resumed_whole_equals_straight(tmp_path):
+@pytest.mark.parametrize("train", [fit, whole])
+def test_killed_and_resumed_on_volumes_equals_straight(train, tmp_path):
     class Killed(Exception):
         pass
 
@@ -329,9 +316,9 @@ def test_killed_and_resumed_whole_equals_straight(tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        whole("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
-    _, resumed = whole("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
-    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(whole("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
+        train("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
+    _, resumed = train("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
+    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(train("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
 
 
 def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from app.cli import AsJson, say, workspace
 from core import limits
 from core.errors import UserError
+from core.settings import OWN_NAMES, loopback
 
 DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
     ("digits", "pca", {"dimensions": 16}, None),
@@ -90,11 +90,7 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     """Serve the app. It listens on this machine only: there is no login, so other addresses are refused."""
     from streamlit import __version__  # noqa: F401 - fails here, in words, rather than in the new process
 
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not loopback(host):
         raise UserError(f"Lightbox has no login, so it serves this machine only and refuses {host}. There are two ways on: leave --host out and use it on this machine, or "
                         f"reach it from another one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` there, then open http://127.0.0.1:{port} there.")  # fmt: skip
     workspace()
@@ -106,7 +102,7 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
         "server.disconnectedSessionTTL": 600,
     }  # fmt: skip
     args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),
-            *(f"--server.allowedHosts={h}" for h in ("localhost", "127.0.0.1", "::1"))]  # fmt: skip
+            *(f"--server.allowedHosts={h}" for h in OWN_NAMES)]  # fmt: skip
     typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}")
     sys.stdout.flush()
     os.chdir(entry.parent.parent)

@@ -53,7 +53,6 @@ def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
 
 def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 256) -> np.ndarray:
     """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth` outlines the mask."""
-    from PIL import Image
 
     data = context.data
     if artifact.map is None or artifact.map.shape[1:] != data.shape[1:]:
@@ -61,11 +60,7 @@ def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity:
     scale = reach(str(context.ws.home), context.job.id, artifact.slug)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for i, made in enumerate(pictures.heated(data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth, state.look())):
-        fitted = Image.fromarray(np.ascontiguousarray(made))
-        fitted.thumbnail((tile, tile), Image.Resampling.BILINEAR)
-        shown = np.asarray(fitted)
-        y, x = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
-        out[i, y : y + shown.shape[0], x : x + shown.shape[1]] = shown
+        out[i] = pictures.framed(made, tile, smooth=True)
     return out
 
 

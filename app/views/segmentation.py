@@ -10,10 +10,9 @@ from app import state, text
 from app.palette import ACCENT
 from app.state import Context
 from app.views._gallery import gallery
-from core import hanging, pictures, windows
+from core import hanging, pictures
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
-from core.data.geometry import geometry
 from core.outlines import overlap
 
 TITLE = "Outlines"
@@ -44,7 +43,6 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
 
 def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE) -> np.ndarray:
     """uint8 [n,tile,tile,3]: pictures with the model's outline in amber over the truth's in blue."""
-    from PIL import Image
 
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     made = artifact.marked(rows)
@@ -52,17 +50,12 @@ def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TI
     truth = part.mask() & part.outlined[:, None, None] if data.masks is not None else np.zeros_like(made)
     look = state.look()
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
-        at = hanging.planes(geometry(data, int(row)), 2, look.side)[0]
-        window = windows.window(data, look.window, raw if raw.shape[0] >= 3 else raw[:1])
+        at, window = pictures.way(data, int(row), raw, look)
         image = pictures.enlarge(hanging.laid(pictures.seen(raw, window), at), tile)
         width = max(1, image.shape[0] // 128)
         for mask, colour in ((truth[i], (86, 180, 233)), (made[i], AMBER)):
             image = pictures.outline(image, hanging.laid(mask, at), colour, width)
-        fitted = Image.fromarray(hanging.square(image, at))
-        fitted.thumbnail((tile, tile))
-        shown = np.asarray(fitted)
-        y, x_ = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
-        out[i, y : y + shown.shape[0], x_ : x_ + shown.shape[1]] = shown
+        out[i] = pictures.framed(hanging.square(image, at), tile)
     return out
 
 

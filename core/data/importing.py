@@ -67,7 +67,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
             data.card["source hash"] = f"sha256 {sha256(path)[:16]}"
         tell.phase("storing the cases")
         stored = ws.add(data, id=job.id, report=reporter(*SHARES))
-        ws.catalogue.set_job(job.id, dataset=ws.entry(stored.name)["id"])
+        ws.catalogue.set_job(job.id, dataset=job.id)  # the dataset bears the job's id
         tell.phase("looking the cases over")
         looked = reporter(SHARES[1], 1.0)
         try:

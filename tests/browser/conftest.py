@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,27 +74,32 @@ def served(home: Path) -> Iterator[str]:
     """Address of an app whose workspace is empty at first."""
     if chromium() is None:
         pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
-    port = _free_port()
-    env = os.environ | {"LIGHTBOX_HOME": str(home)}
-    log = open(home / "app.log", "w")  # noqa: SIM115
-    app = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.25)
-        else:
-            pytest.fail(f"The app did not start: {(home / 'app.log').read_text()[-2000:]}")
+    with serving({"LIGHTBOX_HOME": str(home)}, home / "app.log") as url:
         yield url
-    finally:
-        os.killpg(app.pid, 15)
-        app.wait(20)
-        log.close()
+
+
+@contextmanager
+def serving(env: dict[str, str], log: Path) -> Iterator[str]:
+    """An app of its own on a free port, with `env` beside this process's environment: its address, once it answers."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    with open(log, "w") as out:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=os.environ | env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            for _ in range(240):
+                try:
+                    urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+                    break
+                except OSError:
+                    time.sleep(0.25)
+            else:
+                pytest.fail(f"The app did not start: {log.read_text()[-2000:]}")
+            yield url
+        finally:
+            os.killpg(app.pid, 15)
+            app.wait(20)
 
 
 @pytest.fixture

@@ -1,16 +1,11 @@
 """A served app on a workspace of its own, with every connection that it or a worker tries noted from inside Python."""
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import page, shot  # noqa: F401 - fixtures; they open what `served` below serves
+from tests.browser.conftest import page, serving, shot  # noqa: F401 - fixtures; they open what `served` below serves
 from tests.hostile._make import ROOT
 
 GUARD = '''
@@ -41,22 +36,5 @@ def guard(tmp_path_factory):
 @pytest.fixture(scope="session")
 def served(guard):
     """Address of an app whose workspace is empty at first."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    log = open(guard["LIGHTBOX_SOCKET_LOG"] + ".app.log", "w")  # noqa: SIM115
-    app = subprocess.Popen([sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=os.environ | guard, stdout=log, stderr=log, start_new_session=True)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.25)
-        else:
-            pytest.fail("the app did not start")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(app.pid, signal.SIGTERM)
-        app.wait(20)
-        log.close()
+    with serving(guard, Path(guard["LIGHTBOX_SOCKET_LOG"] + ".app.log")) as url:
+        yield url

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.checks.survey import blocks, unit
 from core.data.dataset import Dataset
-from core.neighbours import nearest
+from core.neighbours import nearest, others
 
 NEAR = 0.995  # correlation from which two samples count as nearly the same
 WORDS = 0.9  # share of common words (of genomes: of stretches of eight letters) from which two texts do
@@ -79,13 +79,7 @@ def _alike(data: Dataset, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def around(x: np.ndarray, k: int = K) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest other rows of each row: positions int64 [n,k] and distances float32 [n,k]."""
-    at, square = nearest(x, x, min(k + 1, len(x)))
-    itself = at == np.arange(len(x))[:, None]
-    itself[~itself.any(1), -1] = True  # among many exact copies a row may not find itself
-    first = itself.argmax(1)
-    keep = np.arange(at.shape[1])[None] != first[:, None]
-    wide = at.shape[1] - 1
-    return at[keep].reshape(len(x), wide), np.sqrt(np.maximum(square[keep].reshape(len(x), wide), 0))
+    return others(*nearest(x, x, min(k + 1, len(x))))
 
 
 def doubtful_labels(data: Dataset, near: np.ndarray, seed: int = 0) -> Doubts:

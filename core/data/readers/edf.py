@@ -6,8 +6,6 @@ patient stay in one part. Marks (EDF+ annotations) are kept when they are short 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ import numpy as np
 
 from core import limits
 from core.data.dataset import Dataset
+from core.data.deidentify import keyed
 from core.data.readers.members import Asked, Member
 from core.data.readers.recordings import Channel, Event, Recording, unit, windows
 from core.errors import UserError
@@ -178,7 +177,7 @@ def _recording(member: Member, asked: Asked) -> tuple[Recording, int]:
 
     code = head.patient.split(" ")[0]
     known = code if code and code.upper() != "X" else "" if set(head.patient.upper()) <= set("X ") else head.patient
-    number = hmac.new(asked.key, f"edf patient {known}".encode(), hashlib.sha256).hexdigest()[:8] if known else ""
+    number = keyed(asked.key, "edf patient", known, 8) if known else ""
     name = member.name
     if any(_words(part) & head.telling for part in PurePosixPath(name).with_suffix("").parts):
         name = ""

@@ -22,6 +22,14 @@ def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
     colour = any(f.ndim == 3 for f in frames)
     stacked = np.stack([fitted(f, size, colour) for f in frames])
     whole = all(f.min() >= 0 and f.max() <= 255 and (f == np.round(f)).all() for f in frames)
-    bytes_do = whole and (stacked.max() > 15 or bool((stacked == stacked.round()).all()))
-    rule = rule.replace("black padding", "padded with each picture's lowest value")
-    return (stacked.round().astype(np.uint8) if bytes_do else stacked), rule
+    return in_bytes(stacked, whole), padded(rule)
+
+
+def in_bytes(samples: np.ndarray, whole: bool) -> np.ndarray:
+    """float32 samples as uint8 where they were `whole` numbers from 0 to 255 before they were fitted, and lose nothing that can be seen by it."""
+    return samples.round().astype(np.uint8) if whole and (samples.max() > 15 or bool((samples == samples.round()).all())) else samples
+
+
+def padded(rule: str) -> str:
+    """The rule of `common_side` for frames, which are padded with their own lowest value."""
+    return rule.replace("black padding", "padded with each picture's lowest value")

@@ -19,7 +19,7 @@ from core.data.readers import contours, dicom, solids, stacks
 from core.data.readers.arrays import input_range
 from core.data.readers.dicom import NoPicture
 from core.data.readers.facts import DETECTOR, File, facts
-from core.data.readers.frames import fitted
+from core.data.readers.frames import fitted, in_bytes, padded
 from core.data.readers.members import Asked, Member, collect
 from core.data.readers.nifti import columns
 from core.data.readers.pictures import common_side, foldered
@@ -147,9 +147,8 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     colour = any(f.colour for f in files.values())
     samples, whole = _decoded(found, size, colour, asked)
     unit, scale, rules = _unit(files, samples, whole)
-    if whole and isinstance(samples, np.ndarray) and (samples.max() > 15 or bool((samples == samples.round()).all())):
-        samples = samples.round().astype(np.uint8)
-        scale = input_range(samples) if not unit else scale
+    if whole and (packed := in_bytes(samples, whole)) is not samples:
+        samples, scale = packed, scale if unit else input_range(packed)
     lines = []
     for f, step, note in zip(frames, steps, notes):
         word, lean = f.place.axes
@@ -170,8 +169,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, size, drawn)
         rules.append(more)
         left = [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
-    rule = rule.replace("black padding", "padded with each picture's lowest value")
-    rules = [rule, "ordered by series, position along the slices' normal, instance number", *odd, *rules]
+    rules = [padded(rule), "ordered by series, position along the slices' normal, instance number", *odd, *rules]
     return _dataset("image", table, samples, masks, {**roles, **film}, scale, unit, rules, left, found, asked)
 
 

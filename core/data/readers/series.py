@@ -110,20 +110,31 @@ def _beside(head: Member, suffix: str) -> str:
     return str(PurePosixPath(head.name).with_suffix(suffix))
 
 
-def _record(place: Path, head: Member) -> dict[str, Any]:
-    """One record read by `wfdb`: its leads in mV (the first two), beats float32 [n,leads,128], their table, files, and how many beats were cut off."""
-    from scipy.signal import butter, resample_poly, sosfiltfilt
-
+def _library() -> Any:
+    """The package `wfdb`. UserError where it is not installed."""
     try:
         import wfdb
     except ImportError:
         raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
+    return wfdb
+
+
+def _damaged(head: Member, e: Exception) -> UserError:
+    """The library fails in many ways on files that are cut off or damaged."""
+    return UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).")
+
+
+def _record(place: Path, head: Member) -> dict[str, Any]:
+    """One record read by `wfdb`: its leads in mV (the first two), beats float32 [n,leads,128], their table, files, and how many beats were cut off."""
+    from scipy.signal import butter, resample_poly, sosfiltfilt
+
+    wfdb = _library()
     record, signal = _read(place, head, wfdb)
     try:
         marks = wfdb.rdann(str(place / head.stem), "atr")
         rate, units = float(record.fs), [str(u).lower() for u in record.units]
-    except Exception as e:  # the library fails in many ways on files that are cut off or damaged
-        raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
+    except Exception as e:
+        raise _damaged(head, e) from None
     leads = [i for i, u in enumerate(units) if u == "mv"][:2]
     files = {str(f) for f in (record.file_name or [])}
     is_beat = np.array([s in BEATS for s in marks.symbol], dtype=bool)
@@ -161,7 +172,7 @@ def _read(place: Path, head: Member, wfdb: Any) -> tuple[Any, np.ndarray]:
         claims = wfdb.rdheader(str(place / head.stem))
         values, there = int(claims.n_sig or 0) * int(claims.sig_len or 0), sum(f.stat().st_size for f in place.iterdir())
     except Exception as e:
-        raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
+        raise _damaged(head, e) from None
     absent = next((n for n in (getattr(claims, "file_name", None) or []) if n != "~" and not (place / n).exists()), None)
     if absent is not None:
         raise UserError(f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that holds header and signal.")
@@ -171,7 +182,7 @@ def _read(place: Path, head: Member, wfdb: Any) -> tuple[Any, np.ndarray]:
         record = wfdb.rdrecord(str(place / head.stem))
         return record, np.asarray(record.p_signal, dtype=np.float64)
     except Exception as e:
-        raise UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).") from None
+        raise _damaged(head, e) from None
 
 
 def _segments(head: Member) -> list[str]:
@@ -184,10 +195,7 @@ def _segments(head: Member) -> list[str]:
 
 def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Dataset:
     """Windows of all records; files of no record left aside and named."""
-    try:
-        import wfdb
-    except ImportError:
-        raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
+    wfdb = _library()
     found, used = [], set()
     for i, head in enumerate(heads):
         beside = [m for m in members if m.parts[:-1] == head.parts[:-1]]
