@@ -12,8 +12,9 @@ from core.method import cases, preset, why_not
 from core.registry import methods
 
 QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
-    "alike": ("See which cases are alike", "scatter_plot", ("pca", "gaussian_vae"), "latent"),
+    "alike": ("See which cases are alike", "scatter_plot", ("pca", "gaussian_vae", "sentence_encoder", "gmna"), "latent"),
     "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
+    "words": ("See which words decide", "match_word", ("sufo",), "rationales"),
 }
 
 

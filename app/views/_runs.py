@@ -32,11 +32,11 @@ def listing() -> list[Job]:
         kinds = {j.method: method_class(j.method) for j in now}
         frame = pd.DataFrame([{
             "run": j.id, "method": kinds[j.method].title if kinds[j.method] else j.method, "data": text.plain(names.get(j.dataset, "?")), "state": j.status,
-            "progress": 1.0 if j.status == "done" else (j.progress or 0.0), "left": text.duration(j.eta) if j.status == "running" else "",
+            "progress": 100 if j.status == "done" else round(100 * (j.progress or 0.0)), "left": text.duration(j.eta) if j.status == "running" else "",
             "took": text.duration(j.seconds) if j.ended else "", "started": datetime.fromtimestamp(j.created).strftime("%d %b %H:%M"), "seed": j.seed,
         } for j in now])  # fmt: skip
         event = st.dataframe(frame, hide_index=True, width="stretch", height=min(390, 40 + 35 * len(frame)), on_select="rerun", selection_mode="multi-row", key="runs-list",
-                             column_config={"progress": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")})  # fmt: skip
+                             column_config={"progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%")})  # fmt: skip
         picked = [str(frame["run"][i]) for i in event["selection"]["rows"] if i < len(frame)]
         if picked != st.session_state.get("runs-picked"):
             st.session_state["runs-picked"] = picked

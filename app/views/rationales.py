@@ -48,8 +48,26 @@ def show(artifact: Rationales, context: Context) -> None:
         st.caption(f"Orange speaks for {text.label(artifact.about[at], 160)}; blue speaks against it.")
     else:
         st.caption("Orange: a positive weight; blue: a negative one.")
+    _proof(context)
     if artifact.kind == "concepts":
         _sharing(artifact, context, [i["text"] for i in order])
+
+
+def _proof(context: Context) -> None:
+    """What the run measured about its reasons: the deletion test, and how many texts were not read to their end."""
+    if "metrics" not in context.ws.slugs(context.job.id):
+        return
+    found = {m.name: m for m in context.ws.artifact(context.job.id, "metrics")}  # type: ignore[attr-defined]
+    falls = [(words, found.get(f"fall of the predicted class without its {words} words")) for words in ("weightiest", "random")]
+    if all(m is not None and m.value is not None for _, m in falls):
+        said = ", ".join(f"{words} {m.value * 100:.0f} points ({m.low * 100:.0f} to {m.high * 100:.0f})" for words, m in falls)
+        st.caption(
+            f":material/science: Deletion test on {falls[0][1].n} test cases: how far the model’s certainty falls without up to five words a case: {said}.",
+            help="The words that speak most for the result are taken away and the model reads again; then as many words drawn at random. Reasons that hold fall far, random ones hardly.",
+        )
+    cut = found.get("texts read to their end")
+    if cut is not None and cut.value is not None and cut.value < 1:
+        st.caption(f":material/content_cut: {text.label(cut.note, 200)}. Train with a larger “longest” to read on.")
 
 
 def _marked(context: Context, row: int, items: list[dict[str, Any]]) -> None:

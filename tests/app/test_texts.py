@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.artifacts import Metric, Metrics, Rationales
 from core.data.readers import read
+from core.jobs.tasks import keep
 from core.methods.text._cut import read_whole
+from core.store.catalogue import Job
 from core.store.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +62,19 @@ def test_how_many_texts_were_cut_is_told():
     assert (cut.value, cut.n) == (0.5, 4)
     assert "2 of 4 texts are longer than the 3 tokens" in cut.note
     assert read_whole(code[1:3], 0).note == ""
+
+
+def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(tmp_path, monkeypatch, page):
+    ws = Workspace(tmp_path / "home")
+    (name,) = [d["name"] for d in ws.catalogue.datasets()]
+    data = ws.dataset(name)
+    words = [[{"text": "cough", "weight": 1.0, "start": str(t).index("cough"), "end": str(t).index("cough") + 5}] for t in data.texts]
+    falls = [Metric("fall of the predicted class without its weightiest words", 0.51, 0.45, 0.57, "test", n=3),
+             Metric("fall of the predicted class without its random words", 0.06, 0.03, 0.1, "test", n=3)]  # fmt: skip
+    ws.catalogue.add_job(Job(id="0123456789", kind="train", dataset=ws.entry(name)["id"], method="sufo", status="done"))
+    ws.folder("0123456789").mkdir()
+    keep(ws.folder("0123456789"), [Rationales(rows=data.rows, items=words, kind="spans"), Metrics.of([*falls, read_whole(np.array([[1, 2], [1, 0]]), 0)], data.rows)])
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90).run().switch_page("../pages/rationales.py").run()
+    assert not at.exception
+    assert "weightiest 51 points (45 to 57), random 6 points (3 to 10)" in told(at)
+    assert "1 of 2 texts are longer than the 2 tokens" in told(at)
