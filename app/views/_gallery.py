@@ -34,7 +34,7 @@ def gallery(
     context: Context, rows: np.ndarray, key: str, *, captions: Sequence[str] | None = None, images: np.ndarray | None = None,
     across: int = 8, page_size: int = 24, marked: Callable[[int], str | None] | None = None,
 ) -> None:  # fmt: skip
-    """A paged grid of cases in the order given; a button under each puts it into the inspector. `images` uint8 [m,h,w,3] replace
+    """A paged grid of cases in the order given; a press on a picture, or on the button under it, puts it into the inspector. `images` uint8 [m,h,w,3] replace
     the pictures of the m cases on the present page (its number, from 1, is in session state under `<key>-page`)."""
     data = context.data
     if not len(rows):
@@ -57,7 +57,7 @@ def gallery(
         st.caption("Of each volume its middle slice.")
     for start in range(0, len(shown), across):
         for i, (cell, row) in enumerate(zip(st.columns(across, gap="small"), shown[start : start + across])):
-            with cell:
+            with cell, st.container(key=f"picture-{key}-{start + i}", gap="small"):
                 if pics is not None:
                     st.image(pics[start + i], width="stretch")
                 words = captions[at * page_size + start + i] if captions is not None else text.plain(names[int(row)], 14 if drawn else 40)
@@ -143,7 +143,7 @@ def _neighbours(context: Context, row: int) -> None:
     pics = thumbs(context.data, np.array(near), 72) if pictures.drawable(context.data) else None
     names = context.data.of(np.array(near)).names()
     for i, (cell, other) in enumerate(zip(st.columns(len(near)), near)):
-        with cell:
+        with cell, st.container(key=f"picture-near-{i}", gap="small"):
             if pics is not None:
                 st.image(pics[i], width="stretch")
             st.button(text.label(names[i], 8) if pics is None else "look", key=f"near-{i}", on_click=state.look_at, args=(other,), type="tertiary",
