@@ -54,6 +54,11 @@ def interval(value: float | None, low: float | None, high: float | None, n: int 
     return words + (f", n = {n:,}" if n else "")
 
 
+def counted(n: int, one: str) -> str:
+    """"1 file", "2,311 files"."""
+    return f"{n:,} {one}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """"about 2 min"; "a moment" below five seconds; "" when unknown."""
     if seconds is None:

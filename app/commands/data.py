@@ -45,6 +45,7 @@ def add(
     stack: Annotated[Literal["auto", "slices", "volumes"], typer.Option(help="What series of DICOM slices become; auto: volumes from three even stacks on.")] = "auto",
     masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
     as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
+    take: Annotated[str, typer.Option(help="Where files of several kinds lie together, the one to take: nifti, dicom, picture, npz, npy, edf, fasta, parquet.")] = "auto",
     json: AsJson = False,
 ) -> None:
     """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and leaves nothing."""
@@ -52,7 +53,7 @@ def add(
 
     ws = workspace()
     job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute(),
-                                    "stack": stack, "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
+                                    "stack": stack, "take": take, "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
     except KeyboardInterrupt:

@@ -27,7 +27,7 @@ def choose() -> Path | None:
         st.session_state["folder-at"] = root
         return None
     inner, files = listed
-    st.caption(":material/folder_open: " + text.label(" / ".join((root.name, *at.relative_to(root).parts)), 160) + f" · {len(inner):,} folders, {len(files):,} files"
+    st.caption(":material/folder_open: " + text.label(" / ".join((root.name, *at.relative_to(root).parts)), 160) + f" · {text.counted(len(inner), 'folder')}, {text.counted(len(files), 'file')}"
                + (f" (the first {limits.LISTED:,} of each are listed)" if limits.LISTED in (len(inner), len(files)) else ""))  # fmt: skip
     left, middle, right = st.columns([3, 1, 1], vertical_alignment="bottom")
     name = left.selectbox("Go into, or take", ["", *(f"{n}/" for n in inner), *files], format_func=lambda n: text.plain(n) or "this folder", key=f"folder-in-{at}")

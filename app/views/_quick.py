@@ -11,6 +11,7 @@ from core.jobs import queue
 from core.method import cases, preset, why_not
 from core.registry import methods
 
+PATIENCE = 180.0  # seconds: the first method that is expected to take no longer is taken, else the quickest
 QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
     "alike": ("See which cases are alike", "scatter_plot", ("pca", "gaussian_vae", "sentence_encoder", "gmna"), "latent"),
     "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
@@ -42,14 +43,15 @@ def ask(data: Dataset) -> None:
         progress.live(job.id, curve=True, key="asked")
         return
     for id, (words, icon, wanted, _) in QUESTIONS.items():
-        method = next((m for m in wanted if m in methods() and why_not(methods()[m], data) is None), None)
-        if method is None:
+        guesses = []
+        for kind in (methods()[m] for m in wanted if m in methods() and why_not(methods()[m], data) is None):
+            values = preset(kind, next(iter(kind.presets)), cases(kind, data))
+            guesses.append((estimate.seconds(ws, kind, values, data)[0], kind, values))
+        if not guesses:
             continue
-        kind = methods()[method]
-        values = preset(kind, next(iter(kind.presets)), cases(kind, data))
-        guess, _ = estimate.seconds(ws, kind, values, data)
+        guess, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
         if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
-            job = state.attempt(queue.train, ws, data.name, method, values)
+            job = state.attempt(queue.train, ws, data.name, kind.id, values)
             if job is not None:
                 st.session_state["asked"] = (data.name, job.id, id)
                 st.rerun()

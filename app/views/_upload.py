@@ -18,6 +18,8 @@ from core.store.catalogue import Job
 
 KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Parquet"
 STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
+READ_AS = {"picture": "picture", "dicom": "DICOM", "nifti": "NIfTI", "edf": "EDF", "fasta": "FASTA", "parquet": "Parquet"}
+LOOK = "The first look"
 FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
 
@@ -76,9 +78,22 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         if right.button("Choose others", width="stretch", help="Take these files away again"):
             _forget(waiting)
             st.rerun()
-    seen = state.attempt(_preview, str(path), waiting.hash if waiting else str(path.stat().st_mtime_ns)) or {}
+    version = waiting.hash if waiting else str(path.stat().st_mtime_ns)
+    seen = state.attempt(_preview, str(path), version)
+    if seen is None:
+        return
+    take = "auto"
+    if several := seen.get("kinds"):
+        st.info("Files of several kinds lie here together; one kind comes in at a time.")
+        take = st.radio("Which to take", list(several), format_func=lambda k: text.counted(several[k], READ_AS.get(k, k) + " file"), horizontal=True)
+        seen = state.attempt(_preview, str(path), version, take)
+        if seen is None:
+            return
+    if "slow" in seen:
+        st.caption(f":material/hourglass: {text.label(seen['slow'], 240)} It can be imported without it.")
     if seen.get("kind") in ("dicom", "nifti"):  # a scan's file or folder is often called after the patient
         proposed = "scans"
+    proposed = state.workspace().unused(text.plain(proposed, 60))
     columns = seen.get("columns", [])
     if "head" in seen:
         types = seen.get("types", {})
@@ -87,7 +102,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     for rule in seen.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
     with st.form("import", border=True):
-        name = st.text_input("Call it", text.plain(proposed, 60), max_chars=80)
+        name = st.text_input("Call it", proposed, max_chars=80)
         a, b, c = st.columns(3)
         label = a.selectbox("Label", ["find it", "none", *columns] if columns else ["find it", "folder", "none"], format_func=text.plain,
                             help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
@@ -101,7 +116,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
             stack = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,
                              help="Volumes need series of even spacing. Single slices can be trained on with few scans.")  # fmt: skip
         if st.form_submit_button("Import", type="primary"):
-            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series, "stack": stack,
+            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series, "stack": stack, "take": take,
                        **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
             job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None)
             if job is not None:
@@ -111,10 +126,17 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
-def _preview(path: str, version: str) -> dict[str, Any]:
+def _preview(path: str, version: str, take: str = "auto") -> dict[str, Any]:
+    """What the first look found; {"slow": why} when it was given up for time or memory, which the import may well have."""
     from core import sandbox
+    from core.errors import UserError
 
-    return sandbox.run("core.data.readers:preview", Path(path), what="The first look")
+    try:
+        return sandbox.run("core.data.readers:preview", Path(path), take, what=LOOK)
+    except UserError as e:
+        if str(e).startswith(LOOK):
+            return {"slow": str(e)}
+        raise
 
 
 def _forget(waiting: uploads.Upload) -> None:
@@ -154,7 +176,9 @@ def _importing(job: Job) -> None:
             st.caption("It goes on when this page or the browser is closed.")
             return
         left, right, _ = st.columns([1, 1, 2])
-        if (ws.folder(job.id) / REQUEST).exists():
+        if not (ws.folder(job.id) / REQUEST).exists():
+            right = left
+        else:
             if left.button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
                 st.session_state["importing"] = job.id
                 state.attempt(queue.resume, ws, job.id)

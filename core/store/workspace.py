@@ -92,6 +92,11 @@ class Workspace:
             raise UserError(f"There is already a dataset called “{name}”; choose another name or remove it first.")
         return name
 
+    def unused(self, name: str) -> str:
+        """`name`, or with a number behind it where there is a dataset called so."""
+        taken = {e["name"] for e in self.catalogue.datasets()}
+        return next(n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
+
     def entry(self, name: str) -> dict[str, Any]:
         """Catalogue line of the dataset called (or with id) `name`. UserError when there is none."""
         entries = self.catalogue.datasets()

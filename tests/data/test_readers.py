@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.readers import read
+from core.data.readers import preview, read
 from core.errors import UserError
 
 
@@ -74,3 +74,21 @@ def test_ct_values_are_hounsfield_units(tmp_path):
     pixels = read_scan(path)
     expected = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
     assert np.allclose(pixels[0], expected)
+
+
+def test_of_files_of_several_kinds_the_one_named_comes_in_and_the_others_are_named(tmp_path):
+    for i in range(4):
+        Image.fromarray(np.full((8, 8), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    np.savez(tmp_path / "same.npz", x=np.zeros((5, 8, 8), np.uint8))
+    (tmp_path / "about.csv").write_text("file,age\n" + "".join(f"{i}.png,{50 + i}\n" for i in range(4)))
+    assert preview(tmp_path)["kinds"] == {"picture": 4, "npz": 1}
+    with pytest.raises(UserError, match="or say which kind to take"):
+        read(tmp_path)
+    pictures = read(tmp_path, take="picture")
+    assert (pictures.modality, len(pictures)) == ("image", 4)
+    assert "1 npz file" in pictures.card["left out"]
+    arrays = read(tmp_path, take="npz")
+    assert len(arrays) == 5
+    assert {"4 picture files", "1 table file"} <= set(arrays.card["left out"])
+    with pytest.raises(UserError, match=r"no files of the kind “edf” \(there are: picture, npz\)"):
+        read(tmp_path, take="edf")

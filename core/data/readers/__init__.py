@@ -46,14 +46,15 @@ SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|cha
 def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
     text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
-    source: str | None = None, series: str = "auto", stack: Literal["auto", "slices", "volumes"] = "auto", report: Callable[[int, int], None] | None = None,
+    source: str | None = None, series: str = "auto", stack: Literal["auto", "slices", "volumes"] = "auto", report: Callable[[int, int], None] | None = None, take: str = "auto",
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
     label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
     text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
     workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. stack: what series of DICOM
-    slices become (auto: volumes from three even stacks on). source: what the card calls the place it came from (the path's name by default). report:
+    slices become (auto: volumes from three even stacks on). take: where files of several kinds lie together, the kind (a key of READERS) to take; the others
+    are left out and named. source: what the card calls the place it came from (the path's name by default). report:
     hears how many files of how many are read. Names of DICOM files and of what lies around them appear nowhere, errors among it: they may be names of
     people.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
@@ -67,9 +68,11 @@ def read(
     if masks is not None and not Path(masks).exists():
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
+    members, others = _of_kind(members, take, path.name)
     asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, **more)
     called = "What you brought" if any(scans.is_dicom(m) for m in members) else path.name
     reader, used, aside = _chosen(members, called, asked, series)
+    aside += others
     if masks is not None and reader is tables.read:
         raise UserError("Masks are for pictures and scans; a table has none.")
     if text not in (None, "none") and reader is not tables.read:
@@ -122,7 +125,7 @@ def _chosen(
     if any(wfdb.is_header(m) for m in members):  # its signal and mark files have no mark of their own
         return wfdb.read, members, []
     secret = any(scans.is_dicom(m) for m in members)
-    kinds = {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
+    kinds = _kinds(members)
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
@@ -146,7 +149,7 @@ def _chosen(
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind "
-            "at a time."
+            "at a time, or say which kind to take."
         )
     if odd:
         _name(odd[0], one)
@@ -163,6 +166,27 @@ def _chosen(
     if main == "table" and (series == "yes" or (series == "auto" and timed.found_in(used, asked))):
         reader = timed.read
     return (partial(_with_sheets, reader, sheets) if sheets else reader), used, scans.counted(aside) if secret else [m.name for m in aside]
+
+
+def kinds_of(members: list[Member]) -> Counter[str]:
+    """How many files there are of each kind that cannot come in together: tables go beside anything, and side files are no kind."""
+    if any(wfdb.is_header(m) for m in members):
+        return Counter()
+    kinds = _kinds(members)
+    return Counter(k for m in members if (k := kinds[m.name]) in READERS and k != "table" and not _side(m))
+
+
+def _of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
+    """The members without those of other kinds than `take`, and what was left out. UserError when there are none of it."""
+    if take == "auto":
+        return members, []
+    there = kinds_of(members)
+    if take not in there:
+        raise UserError(f"{called} holds no files of the kind “{take}” (there are: {', '.join(there) or 'none to choose among'}).")
+    kinds = _kinds(members)
+    alone = ("table",) if take in ("npz", "npy") else ()  # nothing goes beside them
+    left = {m.name: kinds[m.name] for m in members if not _side(m) and kinds[m.name] != take and kinds[m.name] in (*there, *alone)}
+    return [m for m in members if m.name not in left], [f"{n} {k} file{'s' * (n != 1)}" for k, n in Counter(left.values()).items()]
 
 
 def _name(member: Member, one: str) -> None:
@@ -190,6 +214,12 @@ def _with_sheets(
         table = table if joined is None else joined
     aside = scans.counted(left) if secret else [s.name for s in left]
     return replace(draft, table=table, card={**draft.card, "left out": [*draft.card.get("left out", []), *aside]})
+
+
+def _kinds(members: list[Member]) -> dict[str, str]:
+    """The kind of each file by its name; UserError, without names among DICOM files, for one that is not what it says."""
+    secret = any(scans.is_dicom(m) for m in members)
+    return {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
 
 
 def _kind(member: Member, at: int, n: int) -> str:
@@ -279,14 +309,25 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
     return roles
 
 
-def preview(path: Path) -> dict[str, Any]:
-    """Quick look before import: "kind" of the files, and for tables, and sequences with tables beside them, more.
+def preview(path: Path, take: str = "auto") -> dict[str, Any]:
+    """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
+    tables, and sequences with tables beside them, more.
 
     columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     """
     members = collect(Path(path))
-    reader, used, _ = _chosen(members, Path(path).name, Asked(), "auto") if members else (None, [], [])
+    several = kinds_of(members)
+    if len(several) > 1:
+        if take == "auto":
+            return {"kinds": dict(several)}
+        return {"kinds": dict(several), **preview_of(_of_kind(members, take, Path(path).name)[0], Path(path).name)}
+    return preview_of(members, Path(path).name)
+
+
+def preview_of(members: list[Member], called: str) -> dict[str, Any]:
+    """`preview` of files that are of one kind."""
+    reader, used, _ = _chosen(members, called, Asked(), "auto") if members else (None, [], [])
     found: dict[str, Any] = {"kind": kind(used[0])} if used else {}
     if reader in (tables.read, timed.read):
         return found | tables.glance(used) | ({"series": True} if reader is timed.read else {})
