@@ -25,7 +25,7 @@ def test_counts_add_up_at_every_step(ws):
     review.exclude(ws, "films", [10, 21], "again")
     f = flow.flow(ws, "films")
     assert f.read == {"files seen": 64, "pictures used": 60}
-    assert (f.left_out, f.imported) == (2, 60)
+    assert (f.left_out, f.imported) == (["a.txt", "b.txt"], 60)
     assert sum(f.held.values()) == 2
     assert f.excluded == {"blurred": 3, "wrong patient": 1, "again": 1}
     assert f.used == 60 - 2 - 5

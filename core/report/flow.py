@@ -28,10 +28,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Flow:
-    """Counts of rows. `read` is what the reader told about the files; imported = held back + excluded + in use; in use = the sum of the parts."""
+    """Counts of rows. `read` is what the reader told about the files, `left_out` what it left (names, or numbers with words); imported = held back + excluded + in use; in use = the sum of the parts."""
 
     read: dict[str, int]
-    left_out: int
+    left_out: list[str]
     imported: int
     held: dict[str, int]
     excluded: dict[str, int]
@@ -54,9 +54,13 @@ def flow(ws: Workspace, name: str) -> Flow:
             classes["no label"] = int((labels < 0).sum())
         parts.append(Part(part, len(at), classes, None if groups is None else len({g for g in groups[at] if g is not None})))
     return Flow(
-        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()}, len(data.card.get("left out", [])), review.stored(ws.dataset_folder(name)),
+        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()}, list(data.card.get("left out", [])), review.stored(ws.dataset_folder(name)),
         dict(Counter(review.held(ws, name).values()).most_common()), dict(Counter(review.excluded(ws, name).values()).most_common()), len(data), parts,
     )  # fmt: skip
+
+
+def _some(names: list[str], most: int = 4) -> list[str]:
+    return [words(n, 36) for n in names[:most]] + ([f"and {len(names) - most} more"] if len(names) > most else [])
 
 
 def lines_of(counts: dict[str, int], most: int = MOST) -> list[str]:
@@ -79,7 +83,7 @@ def flow_figure(f: Flow) -> bytes:
     """The flow as PNG: boxes down the middle, what left on the right, the parts in a row at the bottom."""
     trunk: list[tuple[str, list[str], list[tuple[str, list[str], str]]]] = []
     if f.read or f.left_out:
-        left: list[tuple[str, list[str], str]] = [(f"Not read: {f.left_out:,} file{'s' * (f.left_out != 1)}", [], "#5a5a5a")] if f.left_out else []
+        left: list[tuple[str, list[str], str]] = [("Not read", _some(f.left_out), "#5a5a5a")] if f.left_out else []
         trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], left))
     out = [(f"{title}: {sum(c.values()):,}", lines_of(c), colour) for title, c, colour in (("Held back", f.held, "#B07500"), ("Excluded", f.excluded, "#5a5a5a")) if c]
     trunk += [(f"Imported: {f.imported:,}", [], out), (f"In use: {f.used:,}", [], [])]

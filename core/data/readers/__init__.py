@@ -320,8 +320,8 @@ def preview(path: Path, take: str = "auto") -> dict[str, Any]:
     several = kinds_of(members)
     if len(several) > 1:
         if take == "auto":
-            return {"kinds": dict(several)}
-        return {"kinds": dict(several), **preview_of(_of_kind(members, take, Path(path).name)[0], Path(path).name)}
+            return {"kinds": dict(several.most_common())}
+        return {"kinds": dict(several.most_common()), **preview_of(_of_kind(members, take, Path(path).name)[0], Path(path).name)}
     return preview_of(members, Path(path).name)
 
 
