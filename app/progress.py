@@ -75,12 +75,17 @@ def curves(jobs: list[Job], key: str) -> None:
             cell.plotly_chart(figure, key=f"{key}-{name}", config={"displayModeBar": False})
 
 
-def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int = 0, start: bool = True) -> Job | None:
-    """The job that makes (or made) this map, explanation or measurement of the open run; submitted when `start`."""
+def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int = 0, start: bool = True, again: bool = False) -> Job | None:
+    """The job that makes (or made) this map, explanation or measurement of the open run; submitted when there is none and `start`. One that did not
+    end well is tried anew with `again` only: a page that did so by itself would never stop."""
     key = queue.derived_key(context.ws, context.job, kind, spec, seed)
-    found = [j for j in context.ws.catalogue.jobs(key=key) if j.status in ("done", "queued", "running", "failed")]
-    if found and found[-1].status != "failed":
-        return found[-1]
-    if found and not start:
+    found = context.ws.catalogue.jobs(key=key)
+    if found and (found[-1].status in ("done", "queued", "running") or not again):
         return found[-1]
     return state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed) if start else None
+
+
+def ended_badly(job: Job, key: str) -> bool:
+    """Say what became of a job that was cancelled, interrupted or failed, with a button; True when it was pressed."""
+    bar(job)
+    return st.button("Try again", key=f"{key}-again-{job.id}", icon=":material/replay:")

@@ -69,8 +69,9 @@ def _picture(context: state.Context) -> None:
         st.image(pictures.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5), width="stretch")
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
-        progress.derived("map", {"how": "umap", "dims": 2}, context)
-        st.caption("The map is being drawn; look again in a moment.")
+        job = progress.derived("map", {"how": "umap", "dims": 2}, context)
+        if job is not None and not job.ended:
+            st.caption("The map is being drawn; look again in a moment.")
         st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
 
 

@@ -39,8 +39,12 @@ def chosen_map(context: Context) -> Map | None:
     state.kept("map-dims", 2, [2, 3])
     dims = middle.segmented_control("Dimensions", [2, 3], key="w-map-dims", on_change=state.keep, args=("map-dims",), required=True)
     seed = right.number_input("Seed", 0, 999, 0, key="map-seed", help="Another seed draws another, equally valid map. What changes between seeds means nothing.")
-    job = progress.derived("map", {"how": how, "dims": dims, **what}, context, int(seed))
-    if job is None:
+    spec = {"how": how, "dims": dims, **what}
+    job = progress.derived("map", spec, context, int(seed))
+    if job is not None and job.ended and job.status != "done" and progress.ended_badly(job, "map"):
+        job = progress.derived("map", spec, context, int(seed), again=True)
+        st.rerun()
+    if job is None or (job.ended and job.status != "done"):
         return None
     if job.status != "done":
         progress.live(job.id, key="map-job")

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.samples import make
 from core.jobs import queue
+from core.store.catalogue import Job
 from core.store.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,6 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
 
 def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     from app import shell, text
-    from core.store.catalogue import Job
 
     def job(id):
         fields = {f: None for f in Job.__dataclass_fields__}
@@ -64,3 +64,21 @@ def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     assert a != b
     assert a.endswith("aaaa")
     assert "a very" in a, "the value tells two sites apart, not the column"
+
+
+def test_a_map_that_failed_is_told_and_drawn_again_only_on_request(full, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    ws = Workspace(full)
+    run, spec = ws.runs("digits")[0], {"how": "tsne", "dims": 3}
+    failed = Job(id="failedmap0", kind="map", dataset=run.dataset, on_run=run.id, spec=spec, key=queue.derived_key(ws, run, "map", spec, 0), status="failed", error="Too few.")
+    ws.catalogue.add_job(failed)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at.session_state["dataset"], at.session_state["run"] = "digits", run.id
+    at.session_state["kept-map-how"], at.session_state["kept-map-dims"] = "tsne", 3
+    at = at.switch_page("../pages/latent.py").run().run()
+    assert not at.exception
+    assert [e.value for e in at.error] == ["Too few\\."]
+    assert len(ws.catalogue.jobs(key=failed.key)) == 1
+    next(b for b in at.button if b.label == "Try again").click().run()
+    assert len(ws.catalogue.jobs(key=failed.key)) == 2
+    queue.cancel(ws, ws.catalogue.jobs(key=failed.key)[-1].id)
