@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Column, Float, Integer, MetaData, String, Table, create_engine, event, insert, select, update
+from sqlalchemy import JSON, Column, Float, Integer, MetaData, String, Table, create_engine, event, insert, inspect, select, update
 from sqlalchemy import delete as sql_delete
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
@@ -24,7 +24,7 @@ _jobs = Table(
     Column("status", String, index=True), Column("progress", Float), Column("eta", Float), Column("phase", String), Column("error", String),
     Column("bug", String), Column("cancel", Integer), Column("resume", Integer), Column("pid", Integer), Column("pid_start", Float),
     Column("heartbeat", Float), Column("created", Float), Column("started", Float), Column("finished", Float), Column("seconds", Float),
-    Column("label", String),
+    Column("label", String), Column("note", String, server_default=""),
 )  # fmt: skip
 
 
@@ -32,7 +32,8 @@ _jobs = Table(
 class Job:
     """One row of the queue. `kind` is import, train, map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
 
-    `error` is a sentence for the user; `bug` is the id under which the log has the traceback, empty when the user can mend it.
+    `note` is a sentence to be read beside a result: what the run went without, or fell back to. `error` is a sentence for the user; `bug` is the id
+    under which the log has the traceback, empty when the user can mend it.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Job:
     finished: float | None = None
     seconds: float = 0.0
     label: str = ""
+    note: str = ""
 
     @property
     def ended(self) -> bool:
@@ -82,6 +84,9 @@ class Catalogue:
                 connection.execute(f"PRAGMA {pragma}")
 
         _meta.create_all(self.engine)
+        with self.engine.begin() as c:
+            if "note" not in {column["name"] for column in inspect(c).get_columns("jobs")}:
+                c.exec_driver_sql("ALTER TABLE jobs ADD COLUMN note VARCHAR DEFAULT ''")
 
     # -- datasets -------------------------------------------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:
