@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from core.store.files import write_array, write_json, write_rows
+from core.store.files import make_folder, write_array, write_json, write_rows
 
 Array = np.ndarray
 
@@ -89,7 +89,7 @@ class Artifact:
 
     def save(self, folder: Path, without: Array | None = None) -> None:
         """Write arrays as `<field>.npy` and the rest to `artifact.json` in `folder` (made if needed); `without` these row ids, if given."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         plain: dict[str, Any] = {"type": type(self).__name__}
         thin = without is not None and self.aligned()
         keep = np.flatnonzero(~np.isin(self.rows, without)) if thin else np.zeros(0, np.int64)  # type: ignore[arg-type]
