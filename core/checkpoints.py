@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.store.files import settle, write_json
+from core.store import manifest
+from core.store.files import publish, remove
 from core.store.state import load_state, save_state
 
 KEPT = 2
-MANIFEST = "manifest.json"
 
 
 class Checkpoints:
@@ -37,12 +34,12 @@ class Checkpoints:
         before = self.found(loop)
         number = int(before[-1].name[-6:]) + 1 if before else 0
         tmp = self.folder / "tmp"
-        shutil.rmtree(tmp, ignore_errors=True)
+        remove(tmp)
         save_state(tmp, state)
-        write_json(tmp / MANIFEST, {p.name: _sha256(p) for p in tmp.iterdir()})
-        settle(tmp, self.folder / f"{loop:03d}-{number:06d}")
+        manifest.write(tmp)
+        publish(tmp, self.folder / f"{loop:03d}-{number:06d}")
         for old in before[: len(before) + 1 - KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
 
     def load(self, loop: int) -> tuple[dict[str, Any] | None, int]:
         """The newest state of `loop` that is whole, and how many newer ones were damaged (they are taken away); None when there never was one.
@@ -53,29 +50,19 @@ class Checkpoints:
         for damaged, one in enumerate(standing):
             if whole(one):
                 for bad in standing[:damaged]:
-                    shutil.rmtree(bad, ignore_errors=True)
+                    remove(bad)
                 return load_state(one), damaged
         if standing:
             raise UserError("This run cannot go on: what it had saved is damaged on the disk; start it anew, from the beginning.")
         return None, 0
 
     def clear(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def whole(folder: Path) -> bool:
     """Whether every file of a checkpoint is what its manifest says."""
-    try:
-        listed = json.loads((folder / MANIFEST).read_bytes())
-        here = {p.name for p in folder.iterdir()} - {MANIFEST}
-        return bool(here) and listed == {name: _sha256(folder / name) for name in here}
-    except (OSError, ValueError):
-        return False
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    return not manifest.wrong(folder)
 
 
 def flat(state: Any, path: str = "") -> dict[str, Any]:

@@ -52,3 +52,10 @@ def trace(error: BaseException, words: bool = True) -> str:
         told.append(said + (f": {QUOTED.sub('‘…’', str(now))}" if words else " (what it says is left out: it may hold names)"))
         now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     return "\n\nwhich led to\n".join(told[::-1])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory, the machine's or the GPU's, did not suffice. Told by names and words: torch has several ways to say so, and is not imported here."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.artifacts import Artifact
 from core.checkpoints import Checkpoints, flat, unflat
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,7 @@ class Run:
     cache: Path | None = None
     watch: Callable[[], dict[str, float]] | None = None  # looked at ten times along the training, what it gives is reported; changes nothing
     note_to: Callable[[str], None] = lambda words: None
+    batch_to: Callable[[int], None] = lambda size: None  # hears of a smaller batch than was asked for
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,6 +84,16 @@ class Run:
         self._losses: list[tuple[int, Any, np.ndarray]] = []  # step, loss and batch since the loss was looked at
         if self.resume and not (self.checkpoints and self.checkpoints.found()):
             self.note("Nothing of it had been saved when it was stopped, so it began again from the start.")
+
+    @property
+    def saved(self) -> bool:
+        """Whether this attempt has a checkpoint to go on from."""
+        return self.checkpoints is not None and (self.resume or self._loop >= 0) and bool(self.checkpoints.found())
+
+    def again(self) -> None:
+        """Forget the attempt that was made: the next begins from the start."""
+        self.resume = False
+        self.__post_init__()
 
     def note(self, words: str) -> None:
         """Say a sentence that is to be read beside the result; said again, it counts once."""
@@ -322,7 +333,22 @@ class Run:
         with torch.no_grad():
             for i in range(0, len(data.rows), size):
                 self.check()
-                out = fn(torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
+                out = eased(fn, torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
                 parts.append([o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))])
         joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
         return joined[0] if len(joined) == 1 else tuple(joined)
+
+
+def eased(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
+    """`fn(x)`, in halves where memory does not suffice for all of x at once."""
+    import torch
+
+    try:
+        return fn(x)
+    except Exception as e:
+        if len(x) < 2 or not out_of_memory(e):
+            raise
+    if x.is_cuda:
+        torch.cuda.empty_cache()
+    halves = [eased(fn, half) for half in x.chunk(2)]
+    return tuple(map(torch.cat, zip(*halves, strict=True))) if isinstance(halves[0], tuple) else torch.cat(halves)

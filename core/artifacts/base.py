@@ -20,7 +20,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class MadeBy:
-    """Provenance: enough to make the artifact again. `seconds` is wall time; hashes are sha256 prefixes."""
+    """Provenance: enough to make the artifact again. `seconds` is wall time; hashes are sha256 prefixes; `notes` are sentences to be read beside it."""
 
     run: str = ""
     method: str = ""
@@ -32,6 +32,7 @@ class MadeBy:
     created: str = ""
     seconds: float = 0.0
     packages: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)

@@ -36,23 +36,6 @@ def write_with(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     settle(path.parent)
 
 
-def settle(tmp: Path, final: Path) -> None:
-    """Give the finished folder `tmp` its name: first its entries are on disk, then the name, then the entry of that name."""
-    _sync(tmp)
-    os.rename(tmp, final)
-    _sync(final.parent)
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_bytes(path: Path, data: bytes) -> None:
     write_with(path, lambda f: (f.write(data), None)[1])
 
