@@ -8,10 +8,11 @@ from typing import Any
 
 from core.errors import UserError
 from core.store import manifest
-from core.store.files import publish, remove
+from core.store.files import move, publish, remove
 from core.store.state import load_state, save_state
 
 KEPT = 2
+ANEW = "start it anew, from the beginning (on the command line: lightbox runs resume RUN --anew)"
 
 
 class Checkpoints:
@@ -39,7 +40,7 @@ class Checkpoints:
         manifest.write(tmp)
         publish(tmp, self.folder / f"{loop:03d}-{number:06d}")
         for old in before[: len(before) + 1 - KEPT]:
-            remove(old)
+            self._drop(old)
 
     def load(self, loop: int) -> tuple[dict[str, Any] | None, int]:
         """The newest state of `loop` that is whole, and how many newer ones were damaged (they are taken away); None when there never was one.
@@ -50,14 +51,23 @@ class Checkpoints:
         for damaged, one in enumerate(standing):
             if whole(one):
                 for bad in standing[:damaged]:
-                    remove(bad)
+                    self._drop(bad)
                 return load_state(one), damaged
         if standing:
-            raise UserError("This run cannot go on: what it had saved is damaged on the disk; start it anew, from the beginning.")
+            raise UserError(f"This run cannot go on: what it had saved is damaged on the disk; {ANEW}.")
         return None, 0
 
     def clear(self) -> None:
+        for one in self.found():
+            self._drop(one)
         remove(self.folder)
+
+    def _drop(self, one: Path) -> None:
+        """Take one away, at once: a kill on the way must not leave a part of it that looks like a damaged one."""
+        gone = self.folder / "gone"
+        remove(gone)
+        move(one, gone)
+        remove(gone)
 
 
 def whole(folder: Path) -> bool:

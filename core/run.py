@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact
-from core.checkpoints import Checkpoints, flat, unflat
+from core.checkpoints import ANEW, Checkpoints, flat, unflat
 from core.errors import Cancelled, UserError, out_of_memory
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class Run:
             self.checkpoints.clear()
             return 0
         if state["plan"] != self._plan:
-            raise UserError("This run cannot go on: it was begun with other batches than it would have now; start it anew, from the beginning.")
+            raise UserError(f"This run cannot go on: it was begun with other batches than it would have now; {ANEW}.")
         self._put_back(state)
         self.note("It was stopped and resumed from its last checkpoint.")
         if damaged:
@@ -318,7 +318,7 @@ class Run:
             for key, thing in self._things().items():
                 thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
         except (KeyError, IndexError, ValueError, RuntimeError) as e:
-            raise UserError("This run cannot go on: what it had saved is of another version of the method; start it anew, from the beginning.") from e
+            raise UserError(f"This run cannot go on: what it had saved is of another version of the method; {ANEW}.") from e
         self.rng.bit_generator.state = unflat(taken("numpy", state), self.rng.bit_generator.state)
         torch.set_rng_state(state["rng"])
         if "rng_cuda" in state and self.where.type == "cuda":

@@ -28,3 +28,4 @@ class Settings(BaseSettings):
     light_jobs: int = 1
     folders: str = ""  # roots whose folders may be chosen in the browser, separated as in PATH; none by default
     idle_seconds: float = 20.0  # the supervisor leaves after this long without work
+    checkpoint_seconds: float = 30.0  # of training that a crash may cost

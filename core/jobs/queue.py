@@ -196,15 +196,24 @@ def cancel(ws: Workspace, id: str) -> Job:
     return ws.job(job.id)
 
 
-def resume(ws: Workspace, id: str) -> Job:
-    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none)."""
+def clear(ws: Workspace, job: Job) -> None:
+    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
+    for name in ("artifacts.tmp", "artifacts"):
+        remove(ws.folder(job.id) / name)
+
+
+def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
+    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`)."""
     reconcile(ws)
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
     again: dict[str, Any] = {"status": "queued", "resume": 1, "cancel": 0, "error": "", "bug": "", "finished": None, "pid": None, "born": "", "version": __version__}
-    if job.version not in ("", __version__):
-        again["note"] = f"Begun with Lightbox {job.version} and gone on with {__version__}: it may differ from a run made with one of them throughout."
+    if anew:
+        again |= {"resume": 0, "note": "", "seconds": 0.0}
+    elif job.version not in ("", __version__):
+        words = f"Begun with Lightbox {job.version} and gone on with {__version__}: it may differ from a run made with one of them throughout."
+        again["note"] = "\n".join(filter(None, [job.note, words]))
     if job.ended:
         records.write(ws.home, replace(job, **again))  # first: an old ending there must not be taken for that of the new attempt
         ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), **again)
@@ -230,4 +239,5 @@ def reconcile(ws: Workspace) -> None:
         status, error = "interrupted", "The process stopped before it was done; resume the run to go on from its last checkpoint."
         if job.cancel:  # it did not heed the wish to stop, so it was killed
             status, error = "cancelled", ""
+        clear(ws, job)
         records.ended(ws, job, status=status, finished=time.time(), error=error)

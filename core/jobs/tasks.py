@@ -16,6 +16,7 @@ from core.errors import Cancelled, UserError
 from core.method import check_params
 from core.registry import method_class
 from core.run import Run
+from core.settings import Settings
 from core.store import manifest
 from core.store.catalogue import Job
 from core.store.files import publish, remove
@@ -50,6 +51,8 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     run = Run(
         seed=job.seed, device=job.device, folder=folder, on=ws.artifacts(job.on_run) if job.on_run else {},
         report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
+        checkpoint_every=Settings().checkpoint_seconds, note_to=tell.note, notes=job.note.splitlines(),
+        batch_to=lambda size: tell.became({"params": job.params | {"batch_size": size}}),
     )  # fmt: skip
     _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
     tell.phase("measuring")

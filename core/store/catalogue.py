@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -189,11 +188,6 @@ class Catalogue:
         if only_if is not None:
             query = query.where(_jobs.c.status.in_([only_if] if isinstance(only_if, str) else only_if))
         return self._do(lambda c: c.execute(query.values(**values)).rowcount == 1)
-
-    def mention(self, id: str, **values: Any) -> None:
-        """Change of a job what is soon said again (progress, phase), unless another process holds the catalogue: a training does not wait for that."""
-        with suppress(Busy):
-            self._do(lambda c: c.execute(update(_jobs).where(_jobs.c.id == id).values(**values)), patience=0)
 
     def remove_job(self, id: str) -> None:
         self._do(lambda c: c.execute(sql_delete(_jobs).where(_jobs.c.id == id)))
