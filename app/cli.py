@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import UserError
+from core.errors import UserError, sentence
 
 cli = typer.Typer(
     help="Lightbox: train a model on your data, look at what it learned, show it to others. Research use, not for diagnosis.",
@@ -33,7 +33,11 @@ def workspace() -> Any:
     from core.store.workspace import Workspace
 
     try:
-        return Workspace()
+        ws = Workspace()
+        ws.catalogue  # noqa: B018 - opened, and made anew if it must be
+        for said in ws.told():
+            print(said, file=sys.stderr)  # noqa: T201
+        return ws
     except ValidationError as e:
         name, wrong = str(e.errors()[0]["loc"][0]).upper(), e.errors()[0]
         raise UserError(f"LIGHTBOX_{name} = {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}.") from None
@@ -70,6 +74,8 @@ def main() -> None:
             sys.exit(0)
         if hasattr(e, "format_message"):  # the parser's own refusals
             _fail(e.format_message().rstrip(".") + ".")
+        if said := sentence(e):
+            _fail(said)
         from app.bugs import noted
 
         bug, log = noted(e)

@@ -28,6 +28,8 @@ def bar(job: Job) -> None:
         st.error(text.label(job.error, 600))
     else:
         st.caption(STATES[job.status])
+    for line in job.note.splitlines():
+        st.info(text.label(line, 300))
 
 
 def live(id: str, curve: bool = False, key: str = "live") -> None:

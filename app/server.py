@@ -70,9 +70,14 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:
 
 
 def failed(error: Exception) -> bool:
-    """A bug: its traceback goes into the log, one sentence with the id onto the screen."""
+    """A sentence onto the screen. Of a bug: with an id under which the log has its traceback."""
     from app.bugs import noted
+    from app.text import label
+    from core.errors import sentence
 
+    if said := sentence(error):
+        st.error(label(said, 600))
+        return True
     bug, log = noted(error)
     st.error(f"Something went wrong inside (id {bug}). Nothing you made is lost; press R to try again. The log has the details: {log.name}.")
     return True

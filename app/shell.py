@@ -156,6 +156,6 @@ def details(context: state.Context) -> None:
         made = context.ws.artifact(context.job.id, slugs[0]).made_by if slugs else None
         st.json({"run": context.job.id, "method": context.job.method, "parameters": context.job.params, "seed": context.job.seed,
                  "data": context.data.name, "data hash": context.data.hash[:16], **({"device": made.device, "version": made.version,
-                 "made": made.created, "seconds": made.seconds, "packages": made.packages} if made else {})}, expanded=2)  # fmt: skip
+                 "made": made.created, "seconds": made.seconds, "packages": made.packages, "notes": made.notes} if made else {})}, expanded=2)  # fmt: skip
 
 

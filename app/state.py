@@ -14,7 +14,7 @@ import streamlit as st
 from core import windows
 from core.columns import Column, columns
 from core.data.dataset import Dataset
-from core.errors import UserError
+from core.errors import sentence
 from core.store import review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
@@ -283,11 +283,13 @@ def set_value(key: str, value: Any) -> None:
 
 
 def attempt(action: Any, *args: Any, **kw: Any) -> Any:
-    """Call `action`; a UserError is shown as its sentence (escaped) and gives None."""
+    """Call `action`; what the user can mend (a UserError, a full disk) is shown as a sentence (escaped) and gives None."""
     from app.text import label
 
     try:
         return action(*args, **kw)
-    except UserError as e:
-        st.error(label(e, 600))
+    except Exception as e:
+        if (said := sentence(e)) is None:
+            raise
+        st.error(label(said, 600))
         return None

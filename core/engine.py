@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import time
@@ -11,13 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from core import __version__
 from core.artifacts import Artifact, MadeBy
 from core.data.dataset import Dataset
 from core.data.slices import filled, ids, seen
-from core.errors import Cancelled, UserError
+from core.errors import Cancelled, UserError, out_of_memory
 from core.folding import Fold
 from core.method import Method, why_not, why_not_on
 from core.run import Run
@@ -81,26 +82,66 @@ def fit_and_apply(
             raise UserError(said)
         if run.chosen is not None:
             run.chosen = np.intersect1d(ids(data, run.chosen), learned.rows)
-    if method.watched:
-        run.watch = watch(method, learned)
     with run.seeded():
         phase("learning")
-        try:
-            method.fit(learned, run)
-        except (UserError, Cancelled):
-            raise
-        except Exception:
-            run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
-            raise
+        method = _fitted(method, learned, run)
         run.check()
         phase("describing every case")
         method.to(run.where)
         artifacts = fold(list(method.apply(described, run)))
         run.check()
-    made = made_by(run_id, kind.id, params.model_dump(mode="json"), data, run, time.monotonic() - began)
+    made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, time.monotonic() - began)
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
+
+
+def _fitted(method: Method, data: Dataset, run: Run) -> Method:
+    """`method` after its fit on `data`; the same with half the batch, and half of that, where memory does not suffice."""
+    import torch
+
+    while True:
+        if method.watched:
+            run.watch = watch(method, data)
+        try:
+            method.fit(data, run)
+            return method
+        except (UserError, Cancelled):
+            raise
+        except Exception as e:
+            run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
+            if not out_of_memory(e):
+                raise
+            if run.saved:
+                raise UserError("Memory ran out where it had sufficed before: close what else uses it, then resume the run from its last checkpoint.") from e
+            smaller = _half(method, data)
+            if smaller is None:
+                raise UserError(_too_small(method)) from e
+        run.again()  # out of the except block, whose error holds on to what filled the memory
+        gc.collect()
+        if run.where.type == "cuda":
+            torch.cuda.empty_cache()
+        torch.manual_seed(run.seed)
+        run.note(f"Memory did not suffice for batches of {method.params.batch_size}, so it learned in batches of {smaller.batch_size}.")
+        run.batch_to(smaller.batch_size)
+        method = type(method)(smaller)
+
+
+def _half(method: Method, data: Dataset) -> Any | None:
+    """The parameters of `method` with half the batch; None where it has none or may not have a smaller one."""
+    size = getattr(method.params, "batch_size", None)
+    if size is None:
+        return None
+    try:
+        return method.Params(**method.params.model_dump() | {"batch_size": min(size, len(data.part("train"))) // 2})
+    except ValidationError:
+        return None
+
+
+def _too_small(method: Method) -> str:
+    size = getattr(method.params, "batch_size", None)
+    batches = f" even in batches of {size}" if size else ""
+    return f"Memory does not suffice for {method.title}{batches}; choose smaller images, a smaller network or fewer rows, or a machine with more memory."
 
 
 def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
@@ -154,6 +195,7 @@ def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run
     return MadeBy(
         run=run_id, method=method, version=__version__, params=params, data_hash=data.hash[:16], seed=run.seed, device=str(run.where),
         created=datetime.now(UTC).isoformat(timespec="seconds"), seconds=round(seconds, 2), packages=packages,
+        notes=list(run.notes),
     )  # fmt: skip
 
 

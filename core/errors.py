@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import traceback
 
@@ -16,6 +17,31 @@ class Cancelled(Exception):
     """Raised inside a run once the user has asked it to stop."""
 
 
+FAULTS = {
+    errno.ENOSPC: "The disk is full; free some space and try again.",
+    getattr(errno, "EDQUOT", -1): "Your share of the disk is used up; free some space and try again.",
+    errno.EFBIG: "A file would become larger than this system allows; raise its limit on file sizes, or use fewer rows.",
+    errno.EIO: "The disk could not be read or written (input/output error); it may be failing: look at it before you try again.",
+    errno.EROFS: "The disk can only be read, not written; choose another place, or another workspace with LIGHTBOX_HOME.",
+    errno.EACCES: "The system does not allow it to be read or written (permission denied); give yourself the right, or choose another workspace with LIGHTBOX_HOME.",
+    errno.EMFILE: "Too many files are open at once; raise the system's limit (ulimit -n) and try again.",
+    errno.ENOMEM: "The machine ran out of memory; close other programs, or use fewer rows or smaller images.",
+}
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell the user when `error`, or what led to it, is something they can mend: a UserError, or the machine's own refusal (disk full, not
+    allowed). None for a bug. Of the machine's refusals no path is told: it may hold a name."""
+    if isinstance(error, UserError):
+        return str(error)
+    now: BaseException | None = error
+    for _ in range(10):
+        if isinstance(now, OSError) and now.errno in FAULTS:
+            return FAULTS[now.errno]
+        now = now and (now.__cause__ or (None if now.__suppress_context__ else now.__context__))
+    return None
+
+
 def trace(error: BaseException, words: bool = True) -> str:
     """The traceback of `error` and its causes for a log, without what may come from the data: the quoted parts of messages are taken out, or (`words` False,
     while files of strangers are read) all of each message."""
@@ -26,3 +52,10 @@ def trace(error: BaseException, words: bool = True) -> str:
         told.append(said + (f": {QUOTED.sub('‘…’', str(now))}" if words else " (what it says is left out: it may hold names)"))
         now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     return "\n\nwhich led to\n".join(told[::-1])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory, the machine's or the GPU's, did not suffice. Told by names and words: torch has several ways to say so, and is not imported here."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))

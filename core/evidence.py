@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
-from core.store.files import write_json
+from core.store.files import make_folder, write_json
 
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 
@@ -31,7 +31,7 @@ def hardware() -> str:
 
 def store(id: str, tables: list[dict[str, Any]]) -> None:
     """Write the benchmark's tables as the evidence of method `id`, with date and hardware."""
-    FOLDER.mkdir(exist_ok=True)
+    make_folder(FOLDER)
     made = {"date": date.today().isoformat(), "hardware": hardware(), "version": __version__}
     write_json(FOLDER / f"{id}.json", {"method": id, "made": made, "tables": tables})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from core.data.dataset import Dataset
 from core.describe import run_json
 from core.errors import UserError
 from core.store.catalogue import Job
-from core.store.files import write_json, write_with
+from core.store.files import copy_tree, make_folder, remove, write_json, write_with
 from core.store.workspace import Workspace
 
 FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheet
@@ -68,12 +67,20 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
         raise UserError(f"Run {job.id} is {job.status}; only a finished run can be exported.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} already holds files; name a new or empty folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _exported(ws, job, make_folder(folder))
+    except BaseException:  # all of it or nothing
+        for made in folder.iterdir() if folder.is_dir() else ():
+            remove(made)
+        raise
+
+
+def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
     data = ws.dataset(job.dataset)
     for made in [job, *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done")]:
         for slug in ws.slugs(made.id):
             target = folder / (slug if made.id == job.id else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}")
-            shutil.copytree(ws.artifact_folder(made.id, slug), target)
+            copy_tree(ws.artifact_folder(made.id, slug), target)
             artifact = ws.artifact(made.id, slug)
             if isinstance(artifact, Model) and artifact.receipt:
                 write_json(folder / "receipt.json", artifact.receipt)

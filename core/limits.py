@@ -28,6 +28,7 @@ CHANNELS = 512  # signals of one recording
 SLICE_CACHE = 1 << 30  # bytes of volumes kept in memory while their slices are read in any order
 IMPORT_MEMORY = 12 << 30  # bytes an import may take beyond what its process starts with; less where the machine has less
 READER_MEMORY = 2 << 30  # bytes a process that takes a first look at files may take
+VERIFIED = 256 << 20  # bytes of a result's file up to which opening it compares it with what was written
 PREVIEW_SECONDS = 30  # of such a look
 
 WORDS = {  # of each limit for the screen: what it bounds, and the unit of its value
@@ -56,7 +57,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "READER_MEMORY": ("memory for a first look at a file", "bytes"),
     "PREVIEW_SECONDS": ("time for a first look at a file", "seconds"),
 }
-INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE", "FINDING_ROWS", "LOOKED"}  # changes how, not what, is read
+INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE", "FINDING_ROWS", "LOOKED", "VERIFIED"}  # changes how, not what, is read
 
 
 def shown() -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.store.files import write_array
+from core.store.files import make_folder, write_array
 
 EXACT = 50_000  # rows up to which the search is exact; above it an HNSW graph (M = 32) is searched
 
@@ -35,7 +35,7 @@ def neighbours(z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | N
                 return np.asarray(index[:, :k]).astype(np.int64), np.asarray(distance[:, :k])
     index, distance = _search(x, k)
     if cache is not None:
-        cache.mkdir(parents=True, exist_ok=True)
+        make_folder(cache)
         write_array(cache / f"{name}-{k}-distance.npy", distance)
         write_array(cache / f"{name}-{k}-index.npy", index.astype(np.int32))
     return index, distance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact
-from core.errors import Cancelled, UserError
+from core.checkpoints import ANEW, Checkpoints, flat, unflat
+from core.errors import Cancelled, UserError, out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -20,18 +22,25 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 LOOKS = 10  # times a training is watched
+LOOSE = 10  # steps after which a loss is looked at, at the latest
+NAMED = 5  # cases of a bad batch that are named
+GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
 MEMORY_LIMIT = 2 << 30  # bytes of float32 inputs kept on the device; above it batches are read from disk
 
 
 @dataclass
 class Batch:
-    """`x` float32 [b,*shape] on the device (tables: NaN = missing); `y` int64 class codes, -1 = unknown; `at` int64 positions in the data."""
+    """`x` float32 [b,*shape] on the device (tables: NaN = missing); `y` int64 class codes, -1 = unknown; `at` int64 positions in the data.
+
+    `turn`: the first of an epoch that is not the first epoch. Trap: to compare `epoch` with one remembered goes wrong in a run that was resumed.
+    """
 
     x: torch.Tensor
     y: torch.Tensor
     at: np.ndarray
     step: int
     epoch: int
+    turn: bool = False
 
 
 @dataclass
@@ -40,7 +49,8 @@ class Run:
 
     `report_to(step, total, scalars)` receives progress; `stop()` tells whether the user has cancelled; `on` holds the artifacts of the earlier
     run this one builds upon, by slug. `folder` is where checkpoints go; None = keep none. `chosen` holds the int64 row ids the user has picked
-    for a method that asks for some. `cache` is a folder that outlives runs, for results worth keeping; None = keep none.
+    for a method that asks for some. `cache` is a folder that outlives runs, for results worth keeping; None = keep none. `note_to(sentence)` hears
+    what is to be read beside the result: that it was resumed, what it fell back to; all of them are in `notes`.
     """
 
     seed: int = 0
@@ -54,18 +64,42 @@ class Run:
     chosen: np.ndarray | None = None
     cache: Path | None = None
     watch: Callable[[], dict[str, float]] | None = None  # looked at ten times along the training, what it gives is reported; changes nothing
-
+    note_to: Callable[[str], None] = lambda words: None
+    batch_to: Callable[[int], None] = lambda size: None  # hears of a smaller batch than was asked for
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
+        self.checkpoints = Checkpoints(self.folder) if self.folder is not None else None
         self._tracked: dict[str, Any] = {}
         self._fabric: Any = None
         self._net: Any = None
         self._optimiser: Any = None
+        self._loop = -1  # of the method's loops over batches, the one that goes on
         self._total = 1
         self._done = 0
-        self._data = ""
-        self._loss: Any = None
+        self._data: Dataset | None = None
+        self._plan: list[Any] = []
+        self._at = np.zeros(0, np.int64)
+        self._losses: list[tuple[int, Any, np.ndarray]] = []  # step, loss and batch since the loss was looked at
+        if self.resume and not (self.checkpoints and self.checkpoints.found()):
+            self.note("Nothing of it had been saved when it was stopped, so it began again from the start.")
+
+    @property
+    def saved(self) -> bool:
+        """Whether this attempt has a checkpoint to go on from."""
+        return self.checkpoints is not None and (self.resume or self._loop >= 0) and bool(self.checkpoints.found())
+
+    def again(self) -> None:
+        """Forget the attempt that was made: the next begins from the start."""
+        self.resume = False
+        self.__post_init__()
+
+    def note(self, words: str) -> None:
+        """Say a sentence that is to be read beside the result; said again, it counts once."""
+        if words not in self.notes:
+            self.notes.append(words)
+            self.note_to(words)
 
     # -- device and seeds -----------------------------------------------------------------------------------------------------------
     @property
@@ -78,6 +112,8 @@ class Run:
             if self.device == "cuda" and not torch.cuda.is_available():
                 raise UserError("No CUDA device is available here; choose device “auto” or “cpu”.")
             gpu = self.device in ("auto", "cuda") and torch.cuda.is_available()
+            if self.device == "auto" and not gpu and "CUDA_VISIBLE_DEVICES" not in os.environ and GPUS.exists() and any(GPUS.iterdir()):
+                self.note("This machine has a GPU that could not be used (see its driver), so the processor computed this.")
             self._fabric = Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if gpu else "32-true")
         return self._fabric
 
@@ -116,9 +152,10 @@ class Run:
         """Backward pass and optimiser step. Raises UserError, naming the step, once the loss is not finite."""
         self._optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        self._loss = loss.detach()
+        loss = loss.detach()
         if clip is not None:  # a gradient that is no number counts as a loss that is none
-            self._loss = self._loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
+            loss = loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
+        self._losses.append((self._done + 1, loss, self._at))
         self._optimiser.step()
 
     def cosine(self, peak: float) -> None:
@@ -128,48 +165,84 @@ class Run:
         for group in self._optimiser.param_groups:
             group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * self._done / self._total))
 
-    def batches(self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True) -> Iterator[Batch]:
+    def batches(
+        self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True, of: Dataset | None = None,
+    ) -> Iterator[Batch]:  # fmt: skip
         """Shuffled batches of `data` over `epochs`, the order fixed by (seed, epoch); continues in mid-epoch after a resume.
 
         Between batches it checkpoints, checks the loss, and raises Cancelled when asked to stop. BatchNorm wants `drop_last` (a last batch of
-        one row fails); a part smaller than one batch is always given whole.
+        one row fails); a part smaller than one batch is always given whole. `of`: the rows, in the same order, of which `data` holds something
+        made; errors speak of them. A method may have several such loops; all that a loop changes must be tracked (see `setup`) or be worked out
+        again from what is.
         """
         import torch
 
-        n, self._data = len(data.rows), data.hash
+        n = len(data.rows)
         per_epoch = max(1, n // size if drop_last else -(-n // size))
-        self._total = per_epoch * epochs
         fits = data.inputs_bytes <= MEMORY_LIMIT
         every = torch.from_numpy(data.inputs()).to(self.where) if fits else None
         labels = torch.from_numpy(data.labels).to(self.where)
-        start, self._saved = self._restored(), time.monotonic()
+        start = self._begin(data if of is None else of, per_epoch * epochs, [n, size, epochs])
         order = None
         for step in range(start, self._total):
             epoch, k = divmod(step, per_epoch)
             if order is None or k == 0:
                 order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
             at = order[k * size : (k + 1) * size]
-            index, self._done = torch.from_numpy(at).to(self.where), step
+            index, self._done, self._at = torch.from_numpy(at).to(self.where), step, at
             x = every[index] if every is not None else torch.from_numpy(data.inputs(at)).to(self.where)
-            yield Batch(x=x, y=labels[index], at=at, step=step, epoch=epoch)
+            yield Batch(x=x, y=labels[index], at=at, step=step, epoch=epoch, turn=k == 0 and step > 0)
             self._between(step + 1)
-        self.check_loss(self._total)
+        self._end(start)
+
+    def _begin(self, data: Dataset, total: int, plan: list[Any]) -> int:
+        """A loop of `total` steps over `data` begins; gives the steps that are done already."""
+        self._loop, self._data, self._total, self._plan, self._losses = self._loop + 1, data, total, plan, []
+        start, self._saved = self._restored(), time.monotonic()
+        return start
+
+    def _end(self, start: int) -> None:
+        """What a loop has come to is kept, so that what follows it can be done again from there."""
+        self.check_loss()
+        if self.checkpoints is not None and start < self._total:
+            self.checkpoint(self._total)
 
     def _between(self, done: int) -> None:
         if self.stop():
             raise Cancelled
-        if done % 10 == 0:
-            self.check_loss(done)
+        if done % LOOSE == 0:
+            self.check_loss()
         if self.watch is not None and (done == 1 or done % max(1, self._total // LOOKS) == 0):
             self.report_to(done, self._total, self.watch())
-        if self.folder is not None and time.monotonic() - self._saved > self.checkpoint_every and done < self._total:
+        if self.checkpoints is not None and time.monotonic() - self._saved > self.checkpoint_every and done < self._total:
             self.checkpoint(done)
             self._saved = time.monotonic()
 
-    def check_loss(self, step: int | None = None) -> None:
-        step = self._done + 1 if step is None else step
-        if self._loss is not None and not bool(self._loss.isfinite()):
-            raise UserError(f"The loss stopped being a number by step {step}; try a smaller learning rate, or check the data for extreme values.")
+    def check_loss(self) -> None:
+        """UserError naming the step and cases of the batch at which the loss was no finite number for the first time, if it was."""
+        import torch
+
+        looked, self._losses = self._losses, []
+        if not looked:
+            return
+        bad = ~torch.stack([loss.float() for _, loss, _ in looked]).isfinite()
+        if bool(bad.any()):
+            step, _, at = looked[int(bad.float().argmax())]
+            raise UserError(f"The loss stopped being a number at step {step}{self._worst(at)}; look at them for extreme values, or try a smaller learning rate.")
+
+    def _worst(self, at: np.ndarray) -> str:
+        """The cases of a batch in words, those with the most extreme inputs first."""
+        assert self._data is not None
+        rows, names = self._data.rows[at], self._data.names()[at]
+        order = np.arange(len(at))
+        if self._data.samples is not None:
+            x = np.abs(self._data.raw(at).reshape(len(at), -1).astype(np.float64))
+            order = np.argsort(-np.where(np.isnan(x), 0, x).max(1, initial=0), kind="stable")
+        deep = getattr(self._data.samples, "depth", 0)  # slices of volumes are called by the volume's row
+        words = [f"row {r // deep}, slice {r % deep}" if deep else f"row {r}" for r in rows[order[:NAMED]]]
+        said = [row + (f" ({name})" if name != f"row {r}" else "") for row, r, name in zip(words, rows[order], names[order])]
+        more = f" and {len(at) - NAMED} more" if len(at) > NAMED else ""
+        return f", in a batch of {len(at)} cases: {', '.join(said)}{more}"
 
     def check(self) -> None:
         """Raise Cancelled when the user has asked to stop; for methods without batches."""
@@ -182,46 +255,74 @@ class Run:
 
     # -- checkpoints ----------------------------------------------------------------------------------------------------------------
     def checkpoint(self, done: int) -> None:
-        """Save everything tracked, torch's generator and the number of steps done, keeping the last good checkpoint until this one stands."""
-        import shutil
+        """Save the place in the batches, everything tracked and all generators, `done` steps into this loop.
 
+        UserError instead when the loss or a weight is no finite number: what was saved last stays the last good one.
+        """
         import torch
 
-        from core.store.state import nested, save_state
+        from core.store.state import nested
 
-        assert self.folder is not None
-        state: dict[str, Any] = {"done": done, "data": self._data, "rng": torch.get_rng_state()}
+        assert self.checkpoints is not None
+        assert self._data is not None
+        self.check_loss()
+        if self._net is not None and not all(bool(v.isfinite().all()) for v in self._net.parameters()):
+            raise UserError(f"The weights stopped being numbers at step {done}{self._worst(self._at)}; look at them for extreme values, or try a smaller learning rate.")
+        state: dict[str, Any] = {"done": done, "data": self._data.hash, "plan": self._plan, "where": self._place(), "rng": torch.get_rng_state()}
+        state |= nested("numpy", flat(self.rng.bit_generator.state))
         if self.where.type == "cuda":
             state["rng_cuda"] = torch.cuda.get_rng_state(self.where)
-        for name, thing in self._tracked.items():
-            state |= nested(name, _flat(thing.state_dict()))
-        new, old = self.folder / "checkpoint.new", self.folder / "checkpoint"
-        shutil.rmtree(new, ignore_errors=True)
-        save_state(new, state)
-        shutil.rmtree(self.folder / "checkpoint.old", ignore_errors=True)
-        if old.exists():
-            old.rename(self.folder / "checkpoint.old")
-        new.rename(old)
+        for name, thing in self._things().items():
+            state |= nested(name, flat(thing.state_dict()))
+        self.checkpoints.save(self._loop, state)
+
+    def _things(self) -> dict[str, Any]:
+        return {**self._tracked, "precision": self.fabric.strategy.precision}  # the gradient scaler, where the precision has one
+
+    def _place(self) -> str:
+        """Where and how it computes, in words."""
+        return f"{'the GPU' if self.where.type == 'cuda' else 'the processor'} ({self.fabric.strategy.precision.precision})"
 
     def _restored(self) -> int:
-        if not self.resume or self.folder is None:
+        """Put back the newest whole checkpoint of this loop; gives its steps. 0 when the run is new, the loop was not reached, or the cases are others."""
+        if self.checkpoints is None:
             return 0
+        if not self.resume:
+            if self._loop == 0:
+                self.checkpoints.clear()
+            return 0
+        state, damaged = self.checkpoints.load(self._loop)
+        if state is None:
+            return 0
+        assert self._data is not None
+        if state["data"] != self._data.hash:  # cases were excluded since: what it has learned from them must not go on
+            self.note("The cases in use had changed since it was stopped, so it began again from the start.")
+            self.checkpoints.clear()
+            return 0
+        if state["plan"] != self._plan:
+            raise UserError(f"This run cannot go on: it was begun with other batches than it would have now; {ANEW}.")
+        self._put_back(state)
+        self.note("It was stopped and resumed from its last checkpoint.")
+        if damaged:
+            self.note("The newest checkpoint was damaged on the disk, so it went on from the one before.")
+        if state["where"] != self._place():
+            self.note(f"It began on {state['where']} and went on on {self._place()}: figures may differ a little from those of a run in one go.")
+        return int(state["done"])
+
+    def _put_back(self, state: dict[str, Any]) -> None:
         import torch
 
-        from core.store.state import load_state, taken
+        from core.store.state import taken
 
-        for name in ("checkpoint", "checkpoint.old"):
-            if (self.folder / name / "plain.json").exists():
-                state = load_state(self.folder / name)
-                if state.get("data", self._data) != self._data:  # cases were excluded since: what it has learned from them must not go on
-                    return 0
-                for key, thing in self._tracked.items():
-                    thing.load_state_dict(_unflat(taken(key, state), thing.state_dict()))
-                torch.set_rng_state(state["rng"])
-                if "rng_cuda" in state and self.where.type == "cuda":
-                    torch.cuda.set_rng_state(state["rng_cuda"], self.where)
-                return int(state["done"])
-        return 0
+        try:
+            for key, thing in self._things().items():
+                thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
+        except (KeyError, IndexError, ValueError, RuntimeError) as e:
+            raise UserError(f"This run cannot go on: what it had saved is of another version of the method; {ANEW}.") from e
+        self.rng.bit_generator.state = unflat(taken("numpy", state), self.rng.bit_generator.state)
+        torch.set_rng_state(state["rng"])
+        if "rng_cuda" in state and self.where.type == "cuda":
+            torch.cuda.set_rng_state(state["rng_cuda"], self.where)
 
     # -- applying -------------------------------------------------------------------------------------------------------------------
     def map(self, fn: Callable[[torch.Tensor], Any], data: Dataset, size: int = 256) -> Any:
@@ -232,34 +333,22 @@ class Run:
         with torch.no_grad():
             for i in range(0, len(data.rows), size):
                 self.check()
-                out = fn(torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
+                out = eased(fn, torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
                 parts.append([o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))])
         joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
         return joined[0] if len(joined) == 1 else tuple(joined)
 
 
-def _flat(state: Any, path: str = "") -> dict[str, Any]:
-    """A nested state_dict as one level: lists and dicts opened, keys joined by `/`."""
-    items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, (list, tuple)) else None
-    if items is None:
-        return {path: state}
-    return {k: v for key, value in items for k, v in _flat(value, f"{path}/{key}" if path else str(key)).items()}
+def eased(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
+    """`fn(x)`, in halves where memory does not suffice for all of x at once."""
+    import torch
 
-
-def _unflat(flat: dict[str, Any], like: Any) -> Any:
-    """The nested form of `flat`; optimisers start with an empty "state", so its shape comes from the keys, types of keys from torch's habit."""
-    tree: dict[Any, Any] = {}
-    for path, value in flat.items():
-        node, keys = tree, [int(k) if k.isdigit() else k for k in path.split("/")]
-        for key in keys[:-1]:
-            node = node.setdefault(key, {})
-        node[keys[-1]] = value
-    return _as(tree, like)
-
-
-def _as(tree: Any, like: Any) -> Any:
-    if isinstance(like, (list, tuple)):
-        return type(like)(_as(tree[i], part) for i, part in enumerate(like))
-    if isinstance(like, dict):
-        return {k: _as(tree[k], like[k]) if k in like else tree[k] for k in tree} | {k: v for k, v in like.items() if k not in tree}
-    return tree
+    try:
+        return fn(x)
+    except Exception as e:
+        if len(x) < 2 or not out_of_memory(e):
+            raise
+    if x.is_cuda:
+        torch.cuda.empty_cache()
+    halves = [eased(fn, half) for half in x.chunk(2)]
+    return tuple(map(torch.cat, zip(*halves, strict=True))) if isinstance(halves[0], tuple) else torch.cat(halves)

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LIGHTBOX_", extra="ignore")
 
     home: Path = Path.home() / ".lightbox"
+    catalogue: str = ""  # a SQLAlchemy URL where the index is not to be in the workspace; one database for each
     light_jobs: int = 1
     folders: str = ""  # roots whose folders may be chosen in the browser, separated as in PATH; none by default
     idle_seconds: float = 20.0  # the supervisor leaves after this long without work
+    checkpoint_seconds: float = 30.0  # of training that a crash may cost

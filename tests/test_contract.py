@@ -72,10 +72,10 @@ def chosen_for(id, data):
     return data.part("train").rows[:10] if methods()[id].takes.chosen != "no" else None
 
 
-def fit(id, data=None, seed=0, kind_of_run=Run, **more):
+def fit(id, data=None, seed=0, kind_of_run=Run, phase=lambda words: None, **more):
     kind, data = methods()[id], data_for(id) if data is None else data
     run = kind_of_run(**{"seed": seed, "device": "cpu", "on": earlier(id, data), "chosen": chosen_for(id, data)} | more)
-    return fit_and_apply(kind, check_params(kind, kind.tiny), data, run)
+    return fit_and_apply(kind, check_params(kind, kind.tiny), data, run, phase=phase)
 
 
 shared = cache(fit)
@@ -292,16 +292,41 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("id", TRAINED)
-def test_killed_and_resumed_equals_straight(id, tmp_path):
-    def kill(step, total, scalars):
-        if step == 3:
+def test_killed_early_late_and_after_its_last_step_it_ends_as_if_nothing_had_happened(id, tmp_path):
+    """The same run is killed at its third step, in mid-epoch in its last third, and when it describes what it learned; each time it goes on from there."""
+    total, first = 0, []
+
+    def killed_at(wanted):
+        def report(step, of, scalars):
+            nonlocal total
+            total = of
+            first.append(step)
+            if step == wanted:
+                raise Killed
+
+        return report
+
+    def begun(at, resume=True):
+        first.clear()
+        with pytest.raises(Killed):
+            fit(id, folder=tmp_path, checkpoint_every=-1.0, resume=resume, report_to=killed_at(at))
+        return first[0]
+
+    assert begun(3, resume=False) == 1
+    late = max(4, total - total // 5)
+    assert begun(late) == 3  # two were done, the third is done again
+
+    def killed_when_describing(words):
+        if words.startswith("describing"):
             raise Killed
 
-    steps = []
+    first.clear()
     with pytest.raises(Killed):
-        fit(id, folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
-    _, resumed = fit(id, folder=tmp_path, checkpoint_every=1e9, resume=True, report_to=lambda step, total, scalars: steps.append(step))
-    assert steps[0] == 3  # two were done, the third is done again
+        fit(id, folder=tmp_path, resume=True, report_to=killed_at(0), phase=killed_when_describing)
+    assert first[0] == late
+    first.clear()
+    _, resumed = fit(id, folder=tmp_path, checkpoint_every=1e9, resume=True, report_to=killed_at(0))
+    assert first == [], "all was learned"
     assert_same(resumed, shared(id)[1], tolerance=1e-5)
 
 
@@ -317,9 +342,11 @@ class Poisoned(Run):
 
 @pytest.mark.parametrize("id", TRAINED)
 def test_a_loss_that_is_no_number_is_told_with_its_step(id):
-    with pytest.raises(UserError, match=r"loss .* by step \d+") as said:
+    with pytest.raises(UserError, match=r"loss .* at step \d+, in a batch of \d+ cases: row \d+") as said:
         fit(id, kind_of_run=Poisoned)
-    assert 2 <= int(re.search(r"by step (\d+)", str(said.value))[1]) <= 11
+    assert int(re.search(r"at step (\d+)", str(said.value))[1]) == 2
+    named = [int(r) for r in re.findall(r"row (\d+)", str(said.value))]
+    assert set(named) <= set(data_for(id).part("train").rows.tolist())
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from core.artifacts import Map
 from core.data.samples import make
 from core.errors import UserError
 from core.export import export_run
-from core.jobs import queue
+from core.jobs import engines, queue
 from core.report.html import report_html
 from core.store.workspace import Workspace
 
@@ -63,9 +63,9 @@ def test_bad_asks_are_sentences(ws):
 
 @pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (24.0, 3), (100.0, 1)])
 def test_a_job_takes_the_processors_that_nobody_uses(busy, threads, monkeypatch):
-    monkeypatch.setattr(queue.psutil, "cpu_count", lambda: 4)
-    monkeypatch.setattr(queue.psutil, "cpu_percent", lambda look: busy)
-    assert queue.free_threads() == threads
+    monkeypatch.setattr(engines.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(engines.psutil, "cpu_percent", lambda look: busy)
+    assert engines.free_threads() == threads
 
 
 def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, monkeypatch):
@@ -73,5 +73,5 @@ def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, mon
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    queue.spawn("says_threads", [], tmp_path / "log.txt", 2).wait(60)
+    engines.spawn("says_threads", [], tmp_path / "log.txt", 2).wait(60)
     assert (tmp_path / "log.txt").read_text().split() == ["7", "2"]

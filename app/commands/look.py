@@ -134,7 +134,7 @@ def report(
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""
     from core.report.html import report_html
-    from core.store.files import write_bytes
+    from core.store.files import make_folder, write_bytes
 
     ws = workspace()
     ids = [ws.job(r).id for r in runs]
@@ -143,6 +143,6 @@ def report(
     if to.is_dir():
         raise UserError(f"{to} is a folder; name a file.")
     page = report_html(ws, ids)
-    writable(to.parent).mkdir(parents=True, exist_ok=True)
+    make_folder(writable(to.parent))
     write_bytes(to, page.encode())
     say({"runs": ids, "report": str(to), "bytes": to.stat().st_size}, f"Written: {to}", json)

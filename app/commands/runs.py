@@ -87,6 +87,7 @@ def _params(given: list[str]) -> dict[str, Any]:
 def _words(found: dict[str, Any]) -> str:
     lines = [f"run {found['run']}: {found['method']} on {found['dataset']}, {found['status']}, {found['seconds']} s"]
     lines += [found["error"]] if found["error"] else []
+    lines += [f"Note: {note}" for note in found["notes"]]
     return "\n".join(lines + [f"  {a['name']}: {a['summary']}" for a in found["artifacts"]] + metric_lines(found["metrics"]))
 
 
@@ -149,11 +150,16 @@ def cancel(id: str, json: AsJson = False) -> None:
 
 
 @runs_cli.command("resume")
-def resume(id: str, wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True, json: AsJson = False) -> None:
+def resume(
+    id: str,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin again from the start instead.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
+    json: AsJson = False,
+) -> None:
     """Go on with an interrupted, cancelled or failed run from its last checkpoint."""
     from core.jobs import queue
 
-    job = queue.resume(workspace(), id)
+    job = queue.resume(workspace(), id, anew=anew)
     if wait:
         job = finish(job, json)
     _one(job.id, json)

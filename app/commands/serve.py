@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,8 +93,10 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     if not loopback(host):
         raise UserError(f"Lightbox has no login, so it serves this machine only and refuses {host}. There are two ways on: leave --host out and use it on this machine, or "
                         f"reach it from another one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` there, then open http://127.0.0.1:{port} there.")  # fmt: skip
-    workspace()
+    ws = workspace()
     _free(host, port)
+    address = f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}"
+    held = _alone(ws, address)
     entry = Path(str(importlib.resources.files("app"))) / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
@@ -103,14 +105,33 @@ def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
     }  # fmt: skip
     args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),
             *(f"--server.allowedHosts={h}" for h in OWN_NAMES)]  # fmt: skip
-    typer.echo(f"Lightbox: http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}")
+    typer.echo(f"Lightbox: {address}")
     sys.stdout.flush()
     os.chdir(entry.parent.parent)
     if os.name == "nt":
         import subprocess
 
         sys.exit(subprocess.call(args))
+    os.set_inheritable(held.fileno(), True)  # the server becomes this process and holds it to its end
     os.execv(sys.executable, args)
+
+
+def _alone(ws: Any, address: str) -> Any:
+    """The hold of the one server on a workspace. UserError naming the other where there is one: each would miss what is decided in the other."""
+    import json
+
+    from core.store.files import write_json
+    from core.store.locks import hold
+
+    held, facts = hold(ws.home / "server.lock"), ws.home / "server.json"
+    if held is None:
+        try:
+            other = json.loads(facts.read_text())
+        except (OSError, ValueError):  # it is just starting
+            other = {"pid": "unknown", "address": "another address"}
+        raise UserError(f"This workspace is served already, by process {other['pid']} at {other['address']}; open that, stop it first, or set LIGHTBOX_HOME to another folder.")
+    write_json(facts, {"pid": os.getpid(), "address": address})
+    return held
 
 
 def _free(host: str, port: int) -> None:
@@ -126,8 +147,8 @@ def _free(host: str, port: int) -> None:
             raise UserError(f"Port {port} cannot be used ({e.strerror}); choose another with --port.") from None
 
 
-def check(json: AsJson = False) -> None:
-    """Look at this machine: packages, processor, memory, disk, workspace, browser component."""
+def check(files: Annotated[bool, typer.Option("--files", help="Read every stored file of runs and data, and compare it with what was written.")] = False, json: AsJson = False) -> None:
+    """Look at this machine: packages, processor, memory, disk, workspace, browser component. Exit 2 when stored files are damaged."""
     import platform
     import shutil
 
@@ -143,8 +164,13 @@ def check(json: AsJson = False) -> None:
         "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1), "workspace": str(ws.home), "latent_map": latent_map.available(),
         "datasets": len(ws.catalogue.datasets()), "runs": len(ws.runs()),
     }  # fmt: skip
+    damaged = ws.damaged() if files else []
+    found |= {"damaged": damaged} if files else {}
     words = "\n".join(f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else 'none, training runs on the processor'}" for k, v in found.items())
     say(found, words, json)
+    if damaged:
+        raise UserError(f"{len(damaged)} stored file{'s differ' if len(damaged) > 1 else ' differs'} from what was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'} "
+                        "back from a copy, or remove the run or data and make it again.")  # fmt: skip
 
 
 def methods(

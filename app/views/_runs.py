@@ -63,6 +63,9 @@ def one(job: Job) -> None:
     if job.status in ("interrupted", "cancelled", "failed") and cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint."):
         state.attempt(queue.resume, ws, job.id)
         st.rerun()
+    if job.status in ("interrupted", "cancelled", "failed") and cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go."):
+        state.attempt(queue.resume, ws, job.id, anew=True)
+        st.rerun()
     if job.ended:
         names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
         if cells[1].button("Again, other seed", width="stretch"):

@@ -15,6 +15,7 @@ from core.data.importing import REQUEST
 from core.jobs import queue
 from core.store import uploads
 from core.store.catalogue import Job
+from core.store.files import remove
 
 KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Parquet"
 STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
@@ -140,9 +141,7 @@ def _preview(path: str, version: str, take: str = "auto") -> dict[str, Any]:
 
 
 def _forget(waiting: uploads.Upload) -> None:
-    import shutil
-
-    shutil.rmtree(waiting.folder, ignore_errors=True)
+    remove(waiting.folder)
     st.session_state["upload"] = None
 
 

@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from core.store.files import write_array, write_json, write_rows
+from core.store.files import make_folder, write_array, write_json, write_rows
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class MadeBy:
-    """Provenance: enough to make the artifact again. `seconds` is wall time; hashes are sha256 prefixes."""
+    """Provenance: enough to make the artifact again. `seconds` is wall time; hashes are sha256 prefixes; `notes` are sentences to be read beside it."""
 
     run: str = ""
     method: str = ""
@@ -32,6 +32,7 @@ class MadeBy:
     created: str = ""
     seconds: float = 0.0
     packages: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -89,7 +90,7 @@ class Artifact:
 
     def save(self, folder: Path, without: Array | None = None) -> None:
         """Write arrays as `<field>.npy` and the rest to `artifact.json` in `folder` (made if needed); `without` these row ids, if given."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         plain: dict[str, Any] = {"type": type(self).__name__}
         thin = without is not None and self.aligned()
         keep = np.flatnonzero(~np.isin(self.rows, without)) if thin else np.zeros(0, np.int64)  # type: ignore[arg-type]

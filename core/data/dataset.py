@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from core.errors import UserError
-from core.store.files import write_json, write_with
+from core.store import files
+from core.store.files import make_folder, remove, write_json, write_with
 
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
@@ -228,7 +229,7 @@ class Dataset:
         import zarr
         from zarr.codecs import ZstdCodec
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
         done = 0
 
@@ -244,13 +245,14 @@ class Dataset:
             for k, i in enumerate(range(0, len(array), per)):
                 block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
                 if k >= kept:
+                    files.before("write", place)
                     store[i : i + per] = block
                     if (k + 1) % 8 == 0:
                         write_json(mark, {"of": same, "blocks": k + 1})
                 done += len(block)
                 report(done, total)
                 yield block
-            mark.unlink(missing_ok=True)
+            remove(mark)
 
         found = self._hashed(written)
         write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import limits
 from core.errors import Cancelled, UserError
 from core.store.catalogue import Job
-from core.store.files import write_json
+from core.store.files import remove, write_json
 from core.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -74,14 +73,14 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
             findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
         except Cancelled:  # all or nothing, to the end
             ws.catalogue.remove_dataset(job.id)
-            shutil.rmtree(ws.home / "datasets" / job.id, ignore_errors=True)
+            remove(ws.home / "datasets" / job.id)
             raise
     except MemoryError:
         raise UserError("The import needs more memory than this machine has to spare; split it.") from None
     finally:
-        place.unlink(missing_ok=True)  # a process that is killed does not come here, and can go on
+        remove(place)  # a process that is killed does not come here, and can go on
         if uploaded:
-            shutil.rmtree(uploaded, ignore_errors=True)
+            remove(uploaded)
 
 
 def sha256(path: Path) -> str:

@@ -192,9 +192,9 @@ def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
     from PIL import Image
 
     from core import pictures
-    from core.store.files import write_bytes, write_json
+    from core.store.files import make_folder, write_bytes, write_json
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = []
     if pictures.drawable(data):
         images = [pictures.made(f, data, 240) for f in np.asarray(made.frames)]

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
+from core import __version__
 from core.engine import key_of
 from core.errors import UserError
+from core.jobs.engines import LOCAL, spawn
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
-from core.store import notes
+from core.store import notes, records
 from core.store.catalogue import Job
-from core.store.files import write_array
+from core.store.files import make_folder, remove, write_array
+from core.store.locks import hold
 from core.store.workspace import Workspace
 
-STALE = 30.0  # seconds without a heartbeat after which a running job whose process is gone counts as interrupted
+SUPERVISOR = "supervisor.lock"
+STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
+ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "phase", "eta", "dataset")  # what a process tells of its end
 
 
 def train(
     ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
-    only: str = "", chosen: str = "",
+    only: str = "", chosen: str = "", token: str = "",
 ) -> Job:  # fmt: skip
     """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method asks for: a saved group or COLUMN=VALUE each.
 
+    With a `token` asking twice is asking once: the run asked for with this token before is given, or one that is asked for just so and has not ended.
+
     UserError when the method is unknown, the data or the earlier run does not fit, or a parameter is out of its bounds.
     """
+    if token and (before := ws.catalogue.jobs(token=token)):
+        return before[0]
     kind = method_class(method)
     if kind is None:
         raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
@@ -53,9 +59,15 @@ def train(
     if kind.takes.chosen == "needed" and not chosen:
         raise UserError(f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP).")
     spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen)) if v}}
+    named = {k: v for k, v in rows.items() if v is not None}
+    key = key_of("train", ws.entry(dataset)["id"], data.hash, method, spec, base.id if base else "", seed, device, {k: v.tolist() for k, v in named.items()})
+    if token and (same := ws.catalogue.jobs(kind="train", key=key, status=["queued", "running"])):
+        ensure_supervisor(ws)
+        return same[0]
     return _submit(ws, Job(
-        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec,
-    ), {k: v for k, v in rows.items() if v is not None})  # fmt: skip
+        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec, key=key,
+        token=token or None,
+    ), named)  # fmt: skip
 
 
 def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None) -> Job:
@@ -70,7 +82,7 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
     if name is not None:
         name = ws.free(name)
     job = Job(id=_new_id(), kind="import", dataset="", label=name or "")
-    ws.folder(job.id).mkdir(parents=True)
+    make_folder(ws.folder(job.id), new=True)
     request(ws.folder(job.id), Path(path).absolute(), name, options or {}, uploaded)
     return _submit(ws, job)
 
@@ -78,16 +90,15 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 def discard(ws: Workspace, id: str) -> None:
     """Take away an import that has ended without success, with what it left. UserError while it is at work."""
     import json
-    import shutil
 
     from core.data.importing import REQUEST
 
     place = ws.folder(ws.job(id).id) / REQUEST
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
     ws.remove_run(id)
-    shutil.rmtree(ws.home / "datasets" / f"tmp-{id}", ignore_errors=True)
+    remove(ws.home / "datasets" / f"tmp-{id}")
     if uploaded:
-        shutil.rmtree(uploaded, ignore_errors=True)
+        remove(Path(uploaded))
 
 
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
@@ -128,46 +139,32 @@ def _new_id() -> str:
 
 def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to the supervisor."""
-    ws.folder(job.id).mkdir(parents=True, exist_ok=True)
-    for name, ids in (rows or {}).items():
-        write_array(ws.folder(job.id) / f"{name}.npy", ids)
-    ws.catalogue.add_job(job)
+    folder = make_folder(ws.folder(job.id))
+    try:
+        for name, ids in (rows or {}).items():
+            write_array(folder / f"{name}.npy", ids)
+        job = replace(job, created=time.time(), version=__version__)
+        records.write(ws.home, job)
+        added = ws.catalogue.add_job(job)
+    except BaseException:
+        remove(folder)
+        raise
+    if not added:  # the same press came twice at once
+        remove(folder)
+        job = ws.catalogue.jobs(token=job.token)[0]
     ensure_supervisor(ws)
     return ws.job(job.id)
 
 
 def ensure_supervisor(ws: Workspace) -> None:
     """Start the supervisor process of this workspace unless one holds its lock. Costs a file lock when there is nothing to do."""
-    from core.jobs.supervisor import lock
-
     if not ws.catalogue.jobs(status=["queued", "running"]):
         return
-    held = lock(ws)
+    held = hold(ws.home / SUPERVISOR)
     if held is None:
         return
     held.close()
     spawn("core.jobs.supervisor", [str(ws.home)], ws.home / "log" / "supervisor.log")
-
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def free_threads(look: float = 0.3) -> int:
-    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap: threads that share a busy processor wait for one
-    another by spinning, and arithmetic of a second takes minutes."""
-    cores = psutil.cpu_count() or 1
-    return max(1, round(cores * (1 - psutil.cpu_percent(look) / 100)))
-
-
-def spawn(module: str, args: list[str], log: Path, threads: int | None = None) -> subprocess.Popen[bytes]:
-    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it. `threads` bounds those of its
-    arithmetic, where the environment does not."""
-    root = str(Path(__file__).parents[2])
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "PYTHONUNBUFFERED": "1"}
-    if threads is not None:
-        env = dict.fromkeys(THREADS, str(threads)) | env
-    with open(log, "ab") as out:
-        return subprocess.Popen([sys.executable, "-m", module, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env)
 
 
 def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None) -> Job:
@@ -191,36 +188,56 @@ def cancel(ws: Workspace, id: str) -> Job:
     """Ask a job to stop; it stops within two seconds, or is killed after ten. Cancelling what has ended changes nothing."""
     job = ws.job(id)
     if ws.catalogue.set_job(job.id, only_if="queued", status="cancelled", finished=time.time()):
-        return ws.job(job.id)
+        job = ws.job(job.id)
+        records.write(ws.home, job)
+        return job
     ws.catalogue.set_job(job.id, only_if="running", cancel=1)
     ensure_supervisor(ws)
     return ws.job(job.id)
 
 
-def resume(ws: Workspace, id: str) -> Job:
-    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none)."""
+def clear(ws: Workspace, job: Job) -> None:
+    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
+    for name in ("artifacts.tmp", "artifacts"):
+        remove(ws.folder(job.id) / name)
+
+
+def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
+    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`)."""
     reconcile(ws)
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
-    ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), status="queued", resume=1, cancel=0, error="", bug="", finished=None, pid=None)
+    again: dict[str, Any] = {"status": "queued", "resume": 1, "cancel": 0, "error": "", "bug": "", "finished": None, "pid": None, "born": "", "version": __version__}
+    if anew:
+        again |= {"resume": 0, "note": "", "seconds": 0.0}
+    elif job.version not in ("", __version__):
+        words = f"Begun with Lightbox {job.version} and gone on with {__version__}: it may differ from a run made with one of them throughout."
+        again["note"] = "\n".join(filter(None, [job.note, words]))
+    if job.ended:
+        records.write(ws.home, replace(job, **again))  # first: an old ending there must not be taken for that of the new attempt
+        ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), **again)
     ensure_supervisor(ws)
     return ws.job(job.id)
 
 
-def alive(job: Job) -> bool:
-    """Whether the very process that took this job still runs (a reused pid has another start time)."""
-    try:
-        return job.pid is not None and abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2 and psutil.Process(job.pid).status() != "zombie"
-    except psutil.Error:
-        return False
+_unseen: dict[str, float] = {}  # running jobs without a process yet -> when this process first saw them so, by a clock nobody sets
 
 
 def reconcile(ws: Workspace) -> None:
-    """Mark running jobs whose process is gone as interrupted (cancelled where that was asked), so that what is shown is true."""
+    """Make what is shown of running jobs true once their process is gone: as it ended by the record in its folder, else interrupted (cancelled where that
+    was asked)."""
     for job in ws.catalogue.jobs(status="running"):
-        if not alive(job) and (job.pid is not None or time.time() - (job.started or 0) > STALE):
-            status, error = "interrupted", "The process stopped before it was done; resume the run to go on from its last checkpoint."
-            if job.cancel:  # it did not heed the wish to stop, so it was killed
-                status, error = "cancelled", ""
-            ws.catalogue.set_job(job.id, only_if="running", status=status, finished=time.time(), error=error)
+        if LOCAL.alive(job):
+            continue
+        if job.pid is None and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE:
+            continue  # it is being started
+        told = records.read(ws.folder(job.id))
+        if told is not None and told.ended:
+            ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
+            continue
+        status, error = "interrupted", "The process stopped before it was done; resume the run to go on from its last checkpoint."
+        if job.cancel:  # it did not heed the wish to stop, so it was killed
+            status, error = "cancelled", ""
+        clear(ws, job)
+        records.ended(ws, job, status=status, finished=time.time(), error=error)

@@ -1,4 +1,5 @@
-"""One small process per workspace that starts workers in order: one import and one training at a time, and beside them the light jobs.
+"""One small process per workspace that starts workers in order: one import, one training for each graphics card and one on the processors, and beside
+them the light jobs.
 
 `python -m core.jobs.supervisor HOME` leaves by itself when there is nothing to do. Workers live in sessions of their own: they finish even
 when it, the browser or the server is killed.
@@ -6,44 +7,27 @@ when it, the browser or the server is killed.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
-from typing import IO
-
-import psutil
 
 from core.jobs import queue
+from core.jobs.engines import CPU, LOCAL
 from core.settings import Settings
+from core.store import records
 from core.store.catalogue import Job
+from core.store.locks import hold
 from core.store.workspace import Workspace
 
 GRACE = 10.0  # seconds between asking a worker to stop and killing it
-
-
-def lock(ws: Workspace) -> IO[bytes] | None:
-    """An exclusive hold on the workspace's supervisor lock, given up when closed; None when another process has it."""
-    handle = open(ws.home / "supervisor.lock", "ab")  # noqa: SIM115 - the lock lasts as long as the handle
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        return None
-    return handle
+PATIENCE = 3600.0  # seconds it waits for a catalogue that another process holds
 
 
 def main(home: str) -> None:
     ws = Workspace(Path(home))
+    ws.catalogue.patience = PATIENCE
     while True:
-        held = lock(ws)
+        held = hold(ws.home / queue.SUPERVISOR)
         if held is None:
             return
         _serve(ws)
@@ -55,39 +39,67 @@ def main(home: str) -> None:
 def _serve(ws: Workspace) -> None:
     settings, idle_since = Settings(), time.monotonic()
     stopping: dict[str, float] = {}
-    children: list[object] = []
+    cards = [lane for lane in LOCAL.lanes() if lane != CPU]
     while True:
         queue.reconcile(ws)
         running = ws.catalogue.jobs(status="running")
+        waiting = ws.catalogue.jobs(status="queued")
         for job in running:
             _stop(job, stopping)
-        for lane, room in ((("import",), 1), (("train",), 1), (("map", "explain", "measure"), settings.light_jobs)):
-            free = room - sum(j.kind in lane for j in running)
-            for job in ws.catalogue.jobs(status="queued", kind=list(lane))[: max(0, free)]:
-                threads = queue.free_threads()
-                if ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None):
-                    child = queue.spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", threads)
-                    children.append(child)
-                    try:
-                        ws.catalogue.set_job(job.id, only_if="running", pid=child.pid, pid_start=psutil.Process(child.pid).create_time())
-                    except psutil.Error:  # gone already; the next look marks it
-                        ws.catalogue.set_job(job.id, only_if="running", pid=child.pid, pid_start=0.0)
-        children = [c for c in children if c.poll() is None]  # type: ignore[attr-defined] # reaps, so that a dead worker is no zombie
-        if running or ws.catalogue.jobs(status="queued"):
+        for job, lane in plan(waiting, running, cards, settings.light_jobs):
+            start(ws, job, lane)
+        if running or waiting:
             idle_since = time.monotonic()
         elif time.monotonic() - idle_since > settings.idle_seconds:
             return
         time.sleep(0.2)
 
 
+def plan(waiting: list[Job], running: list[Job], cards: list[str], light: int) -> list[tuple[Job, str]]:
+    """Which waiting jobs, in their order, start now and in which lane. A training that may use a graphics card waits for one where there is any; one
+    that was asked onto the processors does not wait for the cards. Nobody overtakes one who waits for the same."""
+    free = {"import": 1, CPU: 1, "light": light, **dict.fromkeys(cards, 1)}
+    for job in running:
+        place = _place(job, cards, {})
+        free[job.lane if job.lane in free else place] = free.get(job.lane if job.lane in free else place, 0) - 1
+    starts: list[tuple[Job, str]] = []
+    for job in waiting:
+        place = _place(job, cards, free)
+        if free[place] > 0:
+            free[place] -= 1
+            starts.append((job, place if place in (CPU, *cards) else ""))
+    return starts
+
+
+def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
+    """What a job takes up: "import", "light", "cpu", or the number of a card, a free one if there is."""
+    if job.kind != "train":
+        return "import" if job.kind == "import" else "light"
+    if job.device == "cpu" or not cards:
+        return CPU
+    return next((c for c in cards if free.get(c, 0) > 0), cards[0])
+
+
+def start(ws: Workspace, job: Job, lane: str) -> None:
+    """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in a sentence."""
+    from core.errors import sentence
+
+    if not ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None, born="", lane=lane):
+        return
+    try:
+        ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))
+    except OSError as e:
+        if (said := sentence(e)) is None:
+            raise
+        records.ended(ws, job, status="failed", error=said, finished=time.time())
+
+
 def _stop(job: Job, stopping: dict[str, float]) -> None:
     """Kill a worker that has not heeded a cancel for GRACE seconds, first softly, then hard."""
-    if not job.cancel or not queue.alive(job):
-        return
-    since = time.monotonic() - stopping.setdefault(job.id, time.monotonic())
-    if since > GRACE:
-        process = psutil.Process(job.pid)
-        process.kill() if since > GRACE + 3 else process.terminate()
+    if job.cancel and LOCAL.alive(job):
+        since = time.monotonic() - stopping.setdefault(job.id, time.monotonic())
+        if since > GRACE:
+            LOCAL.stop(job, hard=since > GRACE + 3)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,8 +16,10 @@ from core.errors import Cancelled, UserError
 from core.method import check_params
 from core.registry import method_class
 from core.run import Run
+from core.settings import Settings
+from core.store import manifest
 from core.store.catalogue import Job
-from core.store.files import write_json
+from core.store.files import publish, remove
 from core.store.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
     """Save artifacts beside the final place, list every file with its sha256, then rename: they are all there or not at all."""
     tmp = folder / "artifacts.tmp"
+    remove(tmp)
     for artifact in artifacts:
         artifact.save(tmp / artifact.slug)
-    files = {str(p.relative_to(tmp)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tmp.rglob("*")) if p.is_file()}
-    write_json(tmp / "manifest.json", files)
-    tmp.rename(folder / "artifacts")
+    manifest.write(tmp)
+    publish(tmp, folder / "artifacts")
 
 
 def train(ws: Workspace, job: Job, tell: Reporter) -> None:
@@ -50,6 +51,8 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     run = Run(
         seed=job.seed, device=job.device, folder=folder, on=ws.artifacts(job.on_run) if job.on_run else {},
         report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
+        checkpoint_every=Settings().checkpoint_seconds, note_to=tell.note, notes=job.note.splitlines(),
+        batch_to=lambda size: tell.became({"params": job.params | {"batch_size": size}}),
     )  # fmt: skip
     _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
     tell.phase("measuring")

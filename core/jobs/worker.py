@@ -4,44 +4,83 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from core.errors import Cancelled, UserError, trace
+from core.checkpoints import Checkpoints
+from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
 from core.jobs import tasks
+from core.jobs.engines import born
+from core.jobs.queue import clear
+from core.store import records
 from core.store.catalogue import Job
-from core.store.files import write_bytes
+from core.store.files import append, write_bytes
 from core.store.workspace import Workspace
+
+PATIENCE = 3600.0  # seconds it waits for a catalogue that another process holds
+BEAT = 0.5  # seconds
+HEED = 1.2  # seconds in which a job may end by itself once it hears that it is cancelled
 
 
 class Reporter:
-    """Progress of one job: heartbeat and cancel flag by a thread each second, curve points to `scalars.jsonl`, percentage and time left."""
+    """Progress of one job: curve points go to `scalars.jsonl`; a thread brings what is going on, percentage and time left to the catalogue and hears
+    from there whether the job is cancelled, so that the work itself never waits for the catalogue.
 
-    def __init__(self, ws: Workspace, job: Job) -> None:
-        self.ws, self.job = ws, job
+    `alone`: the process is this job's own. It is ended when the work does not heed the wish to stop, in whatever call it may be: all that a job writes
+    is there as a whole or not at all.
+    """
+
+    def __init__(self, ws: Workspace, job: Job, alone: bool = False) -> None:
+        self.ws, self.job, self.alone = ws, job, alone
         self.cancelled = threading.Event()
-        self.began, self.before = time.time(), job.seconds
-        self._told, self._start = 0.0, (0, time.time())
+        self.began, self.before = time.monotonic(), job.seconds
+        self._told, self._start = 0.0, (0, time.monotonic())
         self._wrote: dict[tuple[str, ...], float] = {}  # quantities that come together -> when they were written last
-        self._phase = ""
-        self._curve = open(ws.folder(job.id) / "scalars.jsonl", "a", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+        self._phase, self._progress, self._eta = "", 0.0, None  # type: tuple[str, float, float | None]
+        self._end = threading.Lock()
+        self._curve = ws.folder(job.id) / "scalars.jsonl"
+        self._over = threading.Event()
         threading.Thread(target=self._beat, daemon=True).start()
 
     def _beat(self) -> None:
-        while True:
-            self.ws.catalogue.set_job(self.job.id, heartbeat=time.time(), seconds=self.seconds)
-            job = self.ws.catalogue.job(self.job.id)
-            if job is None or job.cancel:
-                self.cancelled.set()
-            time.sleep(1.0)
+        heard = None
+        while not self._over.is_set():
+            with suppress(UserError):  # a catalogue that cannot be reached now may be at the next beat
+                now = {"seconds": self.seconds, "progress": self._progress, "eta": self._eta} | ({"phase": self._phase} if self._phase else {})
+                self.ws.catalogue.set_job(self.job.id, only_if="running", heartbeat=time.time(), **now)
+                job = self.ws.catalogue.job(self.job.id)
+                if job is None or job.cancel:
+                    self.cancelled.set()
+                    heard = heard or time.monotonic()
+            if self.alone and heard is not None and time.monotonic() - heard > HEED and self.last_word():
+                self._quit()
+            self._over.wait(BEAT if heard is None else HEED / 4)
+
+    def _quit(self) -> None:
+        """End the process in the middle of what it does."""
+        print(f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True)  # noqa: T201
+        clear(self.ws, self.job)
+        with suppress(UserError):
+            records.ended(self.ws, self.job, status="cancelled", finished=time.time(), seconds=self.seconds, eta=None)
+        clear(self.ws, self.job)  # the work went on meanwhile
+        os._exit(0)
+
+    def last_word(self) -> bool:
+        """True for the one who may say how the job ended, the work or the wish to stop; False for whoever comes second."""
+        return self._end.acquire(blocking=False)
+
+    def close(self) -> None:
+        """The heart stops."""
+        self._over.set()
 
     @property
     def seconds(self) -> float:
-        return self.before + time.time() - self.began
+        return self.before + time.monotonic() - self.began
 
     def stop(self) -> bool:
         return self.cancelled.is_set()
@@ -51,20 +90,27 @@ class Reporter:
         if self.stop():
             raise Cancelled
         self._phase = words
-        self.ws.catalogue.set_job(self.job.id, phase=words)
         print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201 - the worker's standard output is the run's log
+
+    def note(self, words: str) -> None:
+        """A sentence that is to be read beside the result."""
+        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201
+        before = self.ws.job(self.job.id).note.splitlines()
+        self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
+
+    def became(self, spec: dict[str, Any]) -> None:
+        """The job is done otherwise than it was asked for, and is to be resumed so."""
+        self.ws.catalogue.set_job(self.job.id, spec=self.job.spec | spec)
+        records.write(self.ws.home, self.ws.job(self.job.id))
 
     def _cut(self, step: int) -> None:
         """Drop the points of an interrupted attempt from `step` on: they are learned, and written, again."""
-        path = self.ws.folder(self.job.id) / "scalars.jsonl"
         kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
-        self._curve.close()
-        write_bytes(path, "".join(json.dumps(p) + "\n" for p in kept).encode())
-        self._curve = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
 
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
         """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written at most ten times a second, and the last one always."""
-        now, last = time.time(), step >= total
+        now, last = time.monotonic(), step >= total
         if self._start[0] == 0:
             self._start = (step, now)
             if self.job.resume:
@@ -72,52 +118,57 @@ class Reporter:
         if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
             self._wrote[tuple(scalars)] = now
             values = {k: float(v) for k, v in scalars.items()}
-            self._curve.write(json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
-            self._curve.flush()
+            append(self._curve, json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
         if now - self._told > 0.5 or last:
             self._told = now
             done = step - self._start[0]
-            eta = (now - self._start[1]) / done * (total - step) if done else None
-            self.ws.catalogue.set_job(self.job.id, progress=min(1.0, step / max(1, total)), eta=eta)
+            self._progress, self._eta = min(1.0, step / max(1, total)), (now - self._start[1]) / done * (total - step) if done else None
 
 
-def _clear(folder: Path) -> None:
-    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
-    for name in ("artifacts.tmp", "artifacts"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+def work(ws: Workspace, id: str, alone: bool = False) -> None:
+    """Do the job `id`, which is running, to its end, and write down how it ended; nothing where it no longer is (it was cancelled meanwhile).
 
-
-def main(home: str, id: str) -> None:
-    ws = Workspace(Path(home))
-    job = ws.job(id)
-    reporter = Reporter(ws, job)
-    folder = ws.folder(id)
-    _clear(folder)
+    `alone`: this process is the job's own, see `Reporter`.
+    """
+    if not ws.catalogue.set_job(id, only_if="running", pid=os.getpid(), born=born(os.getpid())):
+        return
+    job, folder = ws.job(id), ws.folder(id)
+    reporter = Reporter(ws, job, alone)
+    clear(ws, job)
     status, error, bug = "failed", "", ""
     try:
+        records.write(ws.home, job)
         if not job.resume:
-            (folder / "scalars.jsonl").write_text("")
+            write_bytes(folder / "scalars.jsonl", b"")
         tasks.TASKS[job.kind](ws, job, reporter)
         if reporter.stop():
             raise Cancelled
         status = "done"
     except Cancelled:
         status = "cancelled"
-    except UserError as e:
-        error = str(e)
-    except MemoryError:
-        error = "The machine ran out of memory; try a smaller batch size, fewer rows or smaller images."
     except Exception as e:
-        bug = uuid.uuid4().hex[:8]
-        print(f"error {bug}")  # noqa: T201
-        print(trace(e, words=job.kind != "import"))  # noqa: T201
-        error = f"Something went wrong inside; the run's log has it under {bug}."
-        if type(e).__name__ == "OutOfMemoryError":  # torch's: the user can mend it
-            error, bug = "The GPU ran out of memory; try a smaller batch size.", ""
+        error = sentence(e) or ""
+        if not isinstance(e, UserError):
+            bug = uuid.uuid4().hex[:8]
+            print(f"error {bug}")  # noqa: T201
+            print(trace(e, words=job.kind != "import"))  # noqa: T201
+            if out_of_memory(e):
+                error = "Memory, the machine's or the GPU's, did not suffice; close other programs, or try fewer rows or smaller images."
+            error, bug = (error, "") if error else (f"Something went wrong inside; the run's log has it under {bug}.", bug)
+    while not reporter.last_word():
+        time.sleep(1)  # it is being ended
     if status != "done":
-        _clear(folder)
+        clear(ws, job)
+    reporter.close()
     values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
-    ws.catalogue.set_job(id, only_if="running", **values, **({"progress": 1.0, "phase": ""} if status == "done" else {}))
+    if records.ended(ws, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
+        Checkpoints(folder).clear()
+
+
+def main(home: str, id: str) -> None:
+    ws = Workspace(Path(home))
+    ws.catalogue.patience = PATIENCE
+    work(ws, id, alone=True)
     sys.stdout.flush()
     os._exit(0)  # threads of libraries do not hold the process
 

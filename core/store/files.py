@@ -1,28 +1,39 @@
-"""Every write of the project to disk: to a temporary name, flushed, fsynced, then renamed. Nothing is ever half there."""
+"""Every write of the project to disk: to a temporary name, flushed, fsynced, renamed, the folder fsynced. Nothing is ever half there.
+
+`before` is the one place where a test makes the disk fail: it is called ahead of each operation with its name and path, and may raise OSError.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+before: Callable[[str, Path], None] = lambda operation, path: None  # noqa: E731 - replaced by tests
+
 
 def write_with(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     """Let `fill` write the bytes of `path`, atomically. Raises OSError; the old file, if any, then stands unchanged."""
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tmp = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")  # threads of one process may write one file
     try:
+        before("write", path)
         with open(tmp, "wb") as f:
             fill(f)
             f.flush()
+            before("fsync", path)
             os.fsync(f.fileno())
+        before("replace", path)
         os.replace(tmp, path)
     except BaseException:
         tmp.unlink(missing_ok=True)
         raise
+    settle(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -35,7 +46,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Save as `.npy` without pickle; object arrays raise ValueError."""
-    write_with(path, lambda f: np.save(f, np.asarray(array), allow_pickle=False))
+    write_with(path, lambda f: np.save(_Told(f), np.asarray(array), allow_pickle=False))
+
+
+class _Told:
+    """A file that numpy does not know for one. Trap: into what it knows it writes by itself, and then tells of a full disk without its cause."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def write_rows(path: Path, array: np.ndarray, keep: np.ndarray, chunk: int = 32 << 20) -> None:
@@ -49,6 +67,85 @@ def write_rows(path: Path, array: np.ndarray, keep: np.ndarray, chunk: int = 32 
             f.write(np.ascontiguousarray(array[keep[i : i + per]]).tobytes())
 
     write_with(path, fill)
+
+
+def write_once(path: Path, data: bytes) -> bytes:
+    """Write a file that only its owner may read, unless it is there; gives what it holds. Of two processes at once one writes, both read the same."""
+    if not path.exists():
+        tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:6]}.tmp")
+        before("write", path)
+        try:
+            with open(os.open(tmp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.link(tmp, path)  # unlike a rename, it fails where there is one already
+            settle(path.parent)
+        except FileExistsError:
+            pass
+        finally:
+            tmp.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def append(path: Path, words: str) -> None:
+    """Add lines to a log or curve. The last line may be cut short by a crash: whoever reads skips it."""
+    before("append", path)
+    with open(path, "a", encoding="utf-8") as f:
+        f.write(words)
+
+
+def make_folder(path: Path, new: bool = False) -> Path:
+    """Make a folder with those above it; FileExistsError for one that has to be `new`."""
+    before("mkdir", path)
+    path.mkdir(parents=True, exist_ok=not new)
+    return path
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within the workspace, for good."""
+    before("replace", target)
+    source.rename(target)
+    settle(target.parent)
+
+
+def publish(made: Path, target: Path) -> None:
+    """Give a finished folder its final name once all that is in it, whoever wrote it, has reached the disk."""
+    for folder, _, names in os.walk(made):
+        for name in names:
+            before("fsync", Path(folder) / name)
+            handle = os.open(Path(folder) / name, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        settle(Path(folder))
+    move(made, target)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    before("write", target)
+    shutil.copytree(source, target)
+
+
+def remove(path: Path) -> None:
+    """Take away a file or folder as far as that is possible; what is not there is no matter."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def settle(folder: Path) -> None:
+    """Let the names in a folder reach the disk: without it a rename may be lost with the power."""
+    if os.name == "nt":
+        return
+    before("fsync", folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _plain(value: Any) -> Any:

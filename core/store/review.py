@@ -18,7 +18,7 @@ import numpy as np
 
 from core.data.dataset import SPLITS, Dataset
 from core.errors import UserError
-from core.store.files import write_json
+from core.store.files import make_folder, remove, write_json
 
 if TYPE_CHECKING:
     from core.store.workspace import Workspace
@@ -195,7 +195,7 @@ def undo(ws: Workspace, name: str, id: str) -> Decision:
     folder = ws.dataset_folder(name)
     for path, decision in zip(_files(folder), load(folder)):
         if decision.id == id:
-            path.unlink(missing_ok=True)
+            remove(path)
             ws.recount(name)
             return decision
     raise UserError("That decision was taken back already.")
@@ -239,8 +239,7 @@ def since_words(many: int) -> str:
 def _add(ws: Workspace, name: str, what: What, rows: np.ndarray, reason: str, finding: str = "", value: str = "") -> Decision:
     now = time.time()
     decision = Decision(uuid.uuid4().hex[:10], what, rows.tolist(), reason, finding, value, now)
-    folder = ws.dataset_folder(name) / "review"
-    folder.mkdir(exist_ok=True)
+    folder = make_folder(ws.dataset_folder(name) / "review")
     write_json(folder / f"{time.time_ns():020d}-{decision.id}.json", asdict(decision))
     ws.recount(name)
     return decision

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.store.files import write_json, write_with
+from core.store.files import make_folder, write_json, write_with
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -16,7 +16,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     import torch
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     tensors, plain, numpy_keys = {}, {}, []
     for key, value in state.items():
         if isinstance(value, np.ndarray):

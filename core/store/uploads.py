@@ -6,7 +6,6 @@ Several files become one zip whose members bear the users' names, so no name of 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 import uuid
 import zipfile
@@ -19,6 +18,7 @@ from typing import IO
 from core import limits
 from core.data.importing import REQUEST
 from core.errors import UserError
+from core.store.files import make_folder, remove, write_with
 from core.store.workspace import Workspace
 
 PIECE = 1 << 20  # bytes copied at a time
@@ -48,22 +48,27 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
     if double is not None:
         raise UserError(f"Two of the files are called {double}; put them into folders, or rename one.")
     folder = ws.home / "uploads" / uuid.uuid4().hex[:12]
-    folder.mkdir(parents=True)
     path, h, size = folder / "upload.zip", hashlib.sha256(), 0
     try:
         first = files[0][1]
         first.seek(0)
         zipped = len(files) == 1 and first.read(4) in (b"PK\x03\x04", b"PK\x05\x06") and not names[0].lower().endswith(".npz")
-        with open(path, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) if not zipped else raw as out:
-            for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
-                stream.seek(0)
-                with nullcontext(out) if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into:  # type: ignore[union-attr, call-arg]
-                    while piece := stream.read(PIECE):
-                        into.write(piece)  # type: ignore[arg-type, union-attr]
-                        h.update(piece)
-                        size += len(piece)
+
+        def fill(raw: IO[bytes]) -> None:
+            nonlocal size
+            with nullcontext(raw) if zipped else zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as out:
+                for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
+                    stream.seek(0)
+                    with nullcontext(out) if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into:  # type: ignore[union-attr, call-arg]
+                        while piece := stream.read(PIECE):
+                            into.write(piece)  # type: ignore[arg-type, union-attr]
+                            h.update(piece)
+                            size += len(piece)
+
+        make_folder(folder, new=True)
+        write_with(path, fill)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         raise
     return Upload(folder, path, tuple(names), size, h.hexdigest())
 
@@ -73,4 +78,4 @@ def sweep(ws: Workspace) -> None:
     wanted = [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
     for folder in (ws.home / "uploads").glob("*"):
         if time.time() - folder.stat().st_mtime > OLD and not any(folder.name in w for w in wanted):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)

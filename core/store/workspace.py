@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
-import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,9 @@ from core import limits
 from core.artifacts import TYPES, Artifact
 from core.errors import UserError
 from core.settings import Settings
+from core.store import manifest, records, upkeep
 from core.store.catalogue import Catalogue, Job
+from core.store.files import make_folder, move, publish, remove, write_json, write_once
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -37,27 +39,26 @@ class Workspace:
         self.home = Path(home or Settings().home).expanduser().resolve()
         try:
             for folder in ("datasets", "runs", "cache", "stories", "log"):
-                (self.home / folder).mkdir(parents=True, exist_ok=True)
+                if not (self.home / folder).is_dir():
+                    make_folder(self.home / folder)
         except OSError as e:
             raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
         self._hidden: dict[tuple[str, str], np.ndarray] = {}
         self._dataset_of: dict[str, str] = {}
+        self._sound: set[tuple[str, str, int]] = set()  # artifacts found to be as they were written
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        return Catalogue(self.home / "catalogue.db")
+        return upkeep.opened(self.home, Settings().catalogue)
+
+    def told(self) -> list[str]:
+        """Sentences about the workspace that the user has not been told yet; each is given once."""
+        return upkeep.told(self.home)
 
     @cached_property
     def key(self) -> bytes:
         """32 secret bytes of this workspace, from which patients get their new ids and dates their shifts; made at first use, never exported."""
-        path = self.home / "key"
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return path.read_bytes()
-        with os.fdopen(handle, "wb") as f:
-            f.write(secrets.token_bytes(32))
-        return path.read_bytes()
+        return write_once(self.home / "key", secrets.token_bytes(32))
 
     # -- datasets -------------------------------------------------------------------------------------------------------------------
     def add(self, data: Dataset, sample: bool = False, id: str | None = None, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
@@ -71,17 +72,23 @@ class Workspace:
         id = id or hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
         tmp, final = self.home / "datasets" / f"tmp-{id}", self.home / "datasets" / id
         if final.exists():  # killed between the rename and the catalogue
-            final.rename(tmp)
+            move(final, tmp)
         try:
             stored = replace(data, name=name).save(tmp, report)
             same = next((e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash), None)
             if same is not None:
                 raise UserError(f"The very same data is already here as “{same}”; open that, or remove it first.")
-            tmp.rename(final)
+            entry = {"id": id, "name": name, "hash": stored.hash, "modality": data.modality, "n": len(data), "sample": int(sample), "created": time.time()}
+            write_json(tmp / records.ENTRY, entry)
+            manifest.write(tmp)
+            publish(tmp, final)
+            self.catalogue.add_dataset(**entry)
         except BaseException:
-            shutil.rmtree(tmp, ignore_errors=True)
+            remove(tmp)
+            with suppress(UserError):  # where even the catalogue cannot be asked, an import that is resumed takes the folder up again
+                if all(e["id"] != id for e in self.catalogue.datasets()):
+                    remove(final)
             raise
-        self.catalogue.add_dataset(id=id, name=name, hash=stored.hash, modality=data.modality, n=len(data), sample=int(sample))
         self.recount(name)
         return self.dataset(name)
 
@@ -149,7 +156,7 @@ class Workspace:
         for job in jobs:
             self.remove_run(job.id)
         self.catalogue.remove_dataset(entry["id"])
-        shutil.rmtree(self.home / "datasets" / entry["id"], ignore_errors=True)
+        remove(self.home / "datasets" / entry["id"])
 
     # -- runs -----------------------------------------------------------------------------------------------------------------------
     def folder(self, id: str) -> Path:
@@ -190,6 +197,7 @@ class Workspace:
         if slug not in self.slugs(run):
             raise UserError(f"Run {run} has no “{slug}” (it has: {', '.join(self.slugs(run)) or 'nothing yet'}).")
         folder = self.folder(run) / "artifacts" / slug
+        self._verified(run, slug)
         if not (kind := _kind(folder)).aligned():
             return folder
         if run not in self._dataset_of:
@@ -202,10 +210,32 @@ class Workspace:
             tmp = thin.with_name(f"{thin.name}-{uuid.uuid4().hex[:6]}.tmp")
             kind.load(folder).save(tmp, out)
             try:
-                tmp.rename(thin)
+                publish(tmp, thin)
             except OSError:  # another process was quicker
-                shutil.rmtree(tmp, ignore_errors=True)
+                remove(tmp)
+                if not thin.exists():
+                    raise
         return thin
+
+    def _verified(self, run: str, slug: str) -> None:
+        """UserError when an artifact is no longer what was written; looked at once a process, files above `limits.VERIFIED` by `lightbox check --files`."""
+        folder = self.folder(run) / "artifacts"
+        try:
+            key = (run, slug, (folder / manifest.NAME).stat().st_mtime_ns)
+        except OSError:
+            key = (run, slug, 0)
+        if key not in self._sound:
+            wrong = manifest.wrong(folder, f"{slug}/", limits.VERIFIED)
+            if wrong:
+                raise UserError(f"“{slug}” of run {run} is damaged on the disk ({wrong[0]} is not what was written); train the run again, or bring its folder back from a copy.")
+            self._sound.add(key)
+
+    def damaged(self) -> list[str]:
+        """Stored files of finished runs and of datasets that are not what was written, by their place in the workspace. Cost: reads everything once."""
+        folders = [self.folder(job.id) / "artifacts" for job in self.catalogue.jobs(status="done") if job.kind != "import"]
+        data = [self.home / "datasets" / entry["id"] for entry in self.catalogue.datasets()]
+        folders += [folder for folder in data if (folder / manifest.NAME).exists()]  # there are none from before sums were kept of data
+        return [str((folder / name).relative_to(self.home)) for folder in folders for name in manifest.wrong(folder)]
 
     def artifacts(self, run: str) -> dict[str, Artifact]:
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
@@ -219,8 +249,8 @@ class Workspace:
             if made.ended:
                 self.remove_run(made.id)
         self.catalogue.remove_job(job.id)
-        shutil.rmtree(self.folder(job.id), ignore_errors=True)
-        shutil.rmtree(self.home / "cache" / "reviewed" / job.id, ignore_errors=True)
+        remove(self.folder(job.id))
+        remove(self.home / "cache" / "reviewed" / job.id)
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
         """The points of a run's curves, in order: {"step", "total", "seconds", and what the method reported}."""

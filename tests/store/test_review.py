@@ -287,10 +287,17 @@ def test_a_run_taken_up_again_after_an_exclusion_starts_anew(ws, tmp_path):
     method = kind(kind.Params(epochs=8, batch_size=16))
     with pytest.raises(Cancelled):
         method.fit(ws.dataset("films"), run)
-    again = Run(seed=0, device="cpu", folder=tmp_path, resume=True)
-    again._tracked = {}
-    again._data = ws.dataset("films").hash
-    assert again._restored() > 0
+    def taken_up():
+        first = []
+        again = Run(seed=0, device="cpu", folder=tmp_path, resume=True, report_to=lambda step, total, values: first.append(step), stop=lambda: bool(first))
+        with pytest.raises(Cancelled):
+            kind(method.params).fit(ws.dataset("films"), again)
+        return first[0], again.notes
+
+    step, notes = taken_up()
+    assert step == 6
+    assert "resumed" in notes[0]
     review.exclude(ws, "films", [4], "x")
-    again._data = ws.dataset("films").hash
-    assert again._restored() == 0
+    step, notes = taken_up()
+    assert step == 1
+    assert "had changed" in notes[0]

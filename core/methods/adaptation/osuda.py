@@ -90,7 +90,8 @@ class OSUDA(Method):
         run.setup(net, optimiser)
         net.eval()
         size = min(len(train), p.batch_size)
-        steps, share = p.epochs * max(1, len(train) // size), p.start
+        steps = p.epochs * max(1, len(train) // size)
+        last = p.start * math.exp(-(steps - 1) / p.tau)
         for batch in run.batches(train, size, p.epochs, drop_last=True):
             share = p.start * math.exp(-batch.step / p.tau)
             weight = p.entropy * (1 - batch.step / steps if p.fading else 1.0)
@@ -101,9 +102,9 @@ class OSUDA(Method):
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
             run.report(batch.step, loss=held.detach() + unsure.detach(), entropy=unsure, held=held, **{"share of the old statistics": share})
-        self._statistics(self.inner, norms, train, min(share, 1 - 1e-9), run)  # at a share of 1 nothing would be looked at
+        self._statistics(self.inner, norms, train, min(last, 1 - 1e-9), run)  # at a share of 1 nothing would be looked at
         self.shifts = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
-        fixed = [(share * n.source_mean + (1 - share) * n.target_mean, share * n.source_var + (1 - share) * n.target_var) for n in norms]
+        fixed = [(last * n.source_mean + (1 - last) * n.target_mean, last * n.source_var + (1 - last) * n.target_var) for n in norms]
         self.replaced = self.base.open(str(run.where))
         (other,) = self.replaced.nets()
         swapped = mixed(other)

@@ -121,7 +121,7 @@ class StRegA(Method):
         ready = replace(train, samples=seen[:, None], input_range=(0.0, 1.0), masks=None, table=train.frame.reset_index(drop=True), at=None, modality="series")
         self.net = self.make()
         net = run.setup(self.net, torch.optim.Adam(self.net.parameters(), p.learning_rate))
-        for batch in run.batches(ready, p.batch_size, p.epochs):
+        for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
             x = batch.x
             back, filled, mu, log_sd = net(x, holes(x) if p.holes > 0 else x)
             error = (back - x).abs().mean()

@@ -76,7 +76,7 @@ class SAE(Method):
         net = run.setup(self.net, optimiser)
         ready = replace(train.of(rows), modality="table", samples=self.scaled(z), masks=None, table=train.of(rows).frame.reset_index(drop=True), roles={}, at=None)
         steps = p.epochs * max(1, len(rows) // min(p.batch_size, len(rows)))
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True):
+        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train.of(rows)):
             self.net.unit()
             for group in optimiser.param_groups:  # warm-up over a fiftieth, falling to a tenth over the last fifth
                 share = batch.step / max(1, steps)

@@ -106,7 +106,7 @@ class TabularNCD(Method):
         table["known class"] = [None if c < 0 else str(c) for c in label]
         ready = replace(train, samples=x, table=table, roles={"label": "known class"}, at=None)
         to_code = torch.tensor([*(int(c) for c in ready.classes), -1], device=run.where)
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True):
+        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
             loss, parts = _loss(net(batch.x), batch.x, to_code[batch.y], self.weight)
             run.step(loss)
             run.report(batch.step, loss=loss, **parts)

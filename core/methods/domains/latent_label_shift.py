@@ -111,10 +111,8 @@ class LatentLabelShift(Method):
         val = data.part("val")
         val = val.take(np.flatnonzero(self.codes(val) >= 0))
         held, at = self.scale(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None, torch.from_numpy(self.codes(val)).to(run.where)
-        epoch = 0
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True):
-            if batch.epoch != epoch and held is not None:
-                epoch = batch.epoch
+        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
+            if batch.turn and held is not None:
                 best.look(held, at)
             for group in optimiser.param_groups:
                 group["lr"] = p.learning_rate * 0.97 ** (batch.epoch * 100 / p.epochs)

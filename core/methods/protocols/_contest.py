@@ -37,7 +37,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
 
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
-from core.store.files import write_json
+from core.store.files import make_folder, write_json
 
 sklearn.set_config(enable_metadata_routing=False)  # skada turns it on for the whole process when it is imported; here it is on only inside `cell`
 VERSION = 1  # raised when a cell's result would change, so that kept ones are made again
@@ -222,7 +222,7 @@ def kept(cache: Path | None, name: str, setting: dict[str, Any], reader: dict[st
     if path.exists():
         return json.loads(path.read_text())
     found = cell(name, setting, reader, shift)
-    cache.mkdir(parents=True, exist_ok=True)
+    make_folder(cache)
     write_json(path, found)
     return found
 

@@ -71,11 +71,9 @@ class QuickSelection(Method):
         record = Record(p.epochs, len(self.names))
         net = run.setup(self.net, optimiser, record=record)
         self.scale.to(run.where)
-        epoch = 0
         for batch in run.batches(train, p.batch_size, p.epochs):
-            if batch.epoch != epoch:
-                self._renew(epoch, optimiser, record)
-                epoch = batch.epoch
+            if batch.turn:
+                self._renew(batch.epoch - 1, optimiser, record)
             x = self.flat(batch.x)
             loss = (net(x + p.noise * torch.randn_like(x)) - x).square().sum(1).mean()
             run.step(loss, clip=10.0)
@@ -83,7 +81,6 @@ class QuickSelection(Method):
         record.keep(p.epochs - 1, self.net.first.strength())
         self.history = record.strength.cpu().numpy()
         self.chosen = np.argsort(-self.history[-1], kind="stable")[: min(p.keep, len(self.names))]
-        self.mean_error = float(loss.detach())
 
     def _renew(self, epoch: int, optimiser: torch.optim.Optimizer, record: Record) -> None:
         """Keep the strengths of the epoch that ended, then renew both layers; the draw is fixed by (seed, epoch)."""

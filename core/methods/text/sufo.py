@@ -98,7 +98,7 @@ class SUFO(Method):
         total = p.epochs * -(-len(code) // p.batch_size)
         where = [round(i * total / (MOMENTS - 1)) for i in range(MOMENTS)]
         to_code = torch.from_numpy(place[[data.classes.index(c) for c in ready.classes]]).to(run.where)
-        for batch in run.batches(ready, p.batch_size, p.epochs):
+        for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
             if batch.step in where:
                 watch.look(where.index(batch.step), self.net, texts)
             for group in optimiser.param_groups:  # warm-up over a fifth, then down to nothing

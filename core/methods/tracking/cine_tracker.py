@@ -135,7 +135,7 @@ class CineTracker(Method):
         net = run.setup(self.net, optimiser)
         outlined = blank(train.of(starts))
         steps = p.epochs * -(-len(starts) // p.batch_size)
-        for batch in run.batches(outlined, p.batch_size, p.epochs):
+        for batch in run.batches(outlined, p.batch_size, p.epochs, of=train.of(starts)):
             for group in optimiser.param_groups:
                 group["lr"] = p.learning_rate * min(1.0, (batch.step + 1) / 20) * (0.02 + 0.49 * (1 + math.cos(math.pi * batch.step / max(1, steps))))
             frames, truth, known = made.make(outlined.rows[batch.at])

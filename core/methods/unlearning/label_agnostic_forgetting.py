@@ -106,12 +106,9 @@ class LabelAgnosticForgetting(Method):
         fresh = self.inner.scale(torch.from_numpy(forget.inputs()).to(run.where))
         old_gone, old_keep = torch.from_numpy(before_gone).to(run.where), torch.from_numpy(before_keep).to(run.where)
         said = old.net.head(old_keep).argmax(1)
-        epoch = 0
         for batch in run.batches(keep, p.batch_size, p.epochs):
-            if batch.epoch != epoch:
-                epoch = batch.epoch
-                if not guard.look(self._agreement(keep, said, run), p.allowed):
-                    run.report(batch.step, agreement=guard.agreement)
+            if batch.turn and not guard.look(self._agreement(keep, said, run), p.allowed):
+                run.report(batch.step, agreement=guard.agreement)
             if guard.stopped:
                 continue
             at = torch.randint(len(fresh), (len(batch.x),), device="cpu").to(run.where)

@@ -1,0 +1,133 @@
+"""Who does a job: today a process of its own on this machine. What else may come (a cluster) has the same four abilities and needs no other change.
+
+A process is known by its number and by `born`: when it started, told by what no clock change moves. The wall clock alone makes the living look dead
+(Linux counts a process's start from the boot, whose time of day jumps with the clock), and a number alone makes a stranger look like the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psutil
+
+from core.store import files
+from core.store.catalogue import Job
+
+if TYPE_CHECKING:
+    from core.store.workspace import Workspace
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+CPU = "cpu"  # the lane of trainings that use no graphics card; the others are called by the card's number
+
+
+class Engine(Protocol):
+    """Starts a job, tells whether it is still at it, stops it. The job itself reports to the catalogue and to its folder."""
+
+    def lanes(self) -> list[str]:
+        """Where trainings can run beside one another: "cpu", and the number of each graphics card."""
+
+    def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
+        """Start the job; gives the values of the catalogue (`pid`, `born`, ...) by which `alive` and `stop` know it."""
+
+    def alive(self, job: Job) -> bool: ...
+
+    def stop(self, job: Job, hard: bool) -> None: ...
+
+
+class Local:
+    """One process a job, in a session of its own: it outlives whoever started it."""
+
+    def __init__(self) -> None:
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def lanes(self) -> list[str]:
+        return [*cards(), CPU]
+
+    def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
+        env = {"CUDA_VISIBLE_DEVICES": lane} if lane not in ("", CPU) else {}
+        child = spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", free_threads(), env)
+        self._children.append(child)
+        return {"pid": child.pid, "born": born(child.pid)}
+
+    def alive(self, job: Job) -> bool:
+        self._children = [c for c in self._children if c.poll() is None]  # reaps, so that a dead worker is no zombie
+        if job.pid is None:
+            return False
+        if job.born:
+            return born(job.pid) == job.born
+        try:  # started by a Lightbox that knew the wall clock only
+            return abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2 and psutil.Process(job.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def stop(self, job: Job, hard: bool) -> None:
+        if self.alive(job):
+            with suppress(psutil.Error):
+                process = psutil.Process(job.pid)
+                process.kill() if hard else process.terminate()
+
+
+LOCAL: Engine = Local()
+
+
+def born(pid: int) -> str:
+    """What tells the process `pid` from every other that has or had this number; "" when there is none (a zombie counts as none)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # the name before may hold anything
+        return "" if stat[0] in "ZX" else f"{_boot()}:{stat[19]}"
+    except (OSError, IndexError):
+        pass
+    if Path("/proc/self/stat").exists():
+        return ""
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.1f}"
+    except psutil.Error:
+        return ""
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def cards() -> list[str]:
+    """Numbers of the graphics cards that jobs may use; asked of the driver, since importing torch would cost a second and 200 MB."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return [c.strip() for c in allowed.split(",") if c.strip() and c.strip() != "-1"] if _driver() else []
+    return [str(i) for i in range(len(_driver()))]
+
+
+def _driver() -> list[str]:
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line for line in told.splitlines() if line.startswith("GPU ")]
+
+
+def free_threads(look: float = 0.3) -> int:
+    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap: threads that share a busy processor wait for one
+    another by spinning, and arithmetic of a second takes minutes."""
+    cores = psutil.cpu_count() or 1
+    return max(1, round(cores * (1 - psutil.cpu_percent(look) / 100)))
+
+
+def spawn(module: str, args: list[str], log: Path, threads: int | None = None, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it. `threads` bounds those of its
+    arithmetic, where the environment does not; `env` is added to the environment."""
+    root = str(Path(__file__).parents[2])
+    every = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "PYTHONUNBUFFERED": "1"} | (env or {})
+    if threads is not None:
+        every = dict.fromkeys(THREADS, str(threads)) | every
+    files.before("append", log)
+    with open(log, "ab") as out:
+        return subprocess.Popen([sys.executable, "-m", module, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=every)
