@@ -143,7 +143,9 @@ def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(w
         assert not ws.slugs(id), "nothing of an unfinished run is shown"
         saved = Checkpoints(ws.folder(id)).found()
         assert all(whole(p) for p in saved)
-        hit.add((ws.folder(id) / "log.txt").read_text().splitlines()[-1][9:] if (ws.folder(id) / "log.txt").exists() else "starting")
+        log = ws.folder(id) / "log.txt"
+        said = log.read_text().splitlines() if log.exists() else []
+        hit.add(said[-1][9:] if said else "starting")
         queue.resume(ws, id)
     print(f"{kills} kills in {time.monotonic() - began:.0f} s, {finished} runs finished; last words: {sorted(hit)}")  # noqa: T201
     assert kills == KILLS
