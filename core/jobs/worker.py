@@ -24,7 +24,7 @@ from core.store.workspace import Workspace
 
 PATIENCE = 3600.0  # seconds it waits for a catalogue that another process holds
 BEAT = 0.5  # seconds
-HEED = 1.2  # seconds in which a job may end by itself once it hears that it is cancelled
+HEED = 1.0  # seconds in which a job may end by itself once it hears that it is cancelled
 
 
 class Reporter:

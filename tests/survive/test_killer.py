@@ -23,7 +23,6 @@ from core.store.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are made ready once and forked, which this system cannot")
 HERE = Path(__file__).parent
-WARM = ["core.jobs.worker", "core.engine", "core.measuring", "core.registry", "torch", "lightning_fabric", "zarr", "pyarrow.parquet", "sklearn.linear_model", "sklearn.cluster"]
 KILLS = 30
 
 
@@ -67,7 +66,7 @@ class Workers:
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(WARM)
+        self.context.set_forkserver_preload(["tests.survive._warm"])
 
     def start(self, id: str, hook: str = "") -> Any:
         assert self.ws.catalogue.set_job(id, only_if="queued", status="running", started=time.time(), pid=None, born="")
