@@ -32,11 +32,11 @@ class Reporter:
     from there whether the job is cancelled, so that the work itself never waits for the catalogue.
 
     `alone`: the process is this job's own. It is ended when the work does not heed the wish to stop, in whatever call it may be: all that a job writes
-    is there as a whole or not at all.
+    is there as a whole or not at all. Not so an import, which has more to take back (the files brought, a dataset that is known already).
     """
 
     def __init__(self, ws: Workspace, job: Job, alone: bool = False) -> None:
-        self.ws, self.job, self.alone = ws, job, alone
+        self.ws, self.job, self.alone = ws, job, alone and job.kind != "import"
         self.cancelled = threading.Event()
         self.began, self.before = time.monotonic(), job.seconds
         self._told, self._start = 0.0, (0, time.monotonic())
