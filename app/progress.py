@@ -28,8 +28,8 @@ def bar(job: Job) -> None:
         st.error(text.label(job.error, 600))
     else:
         st.caption(STATES[job.status])
-    for line in job.note.splitlines():
-        st.info(text.label(line, 300))
+    if job.note:
+        st.info("  \n".join(text.label(line, 300) for line in job.note.splitlines()))
 
 
 def live(id: str, curve: bool = False, key: str = "live") -> None:

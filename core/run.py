@@ -77,6 +77,7 @@ class Run:
         self._optimiser: Any = None
         self._loop = -1  # of the method's loops over batches, the one that goes on
         self._total = 1
+        self._before = 0  # steps of the loops that ended
         self._done = 0
         self._data: Dataset | None = None
         self._plan: list[Any] = []
@@ -197,6 +198,8 @@ class Run:
 
     def _begin(self, data: Dataset, total: int, plan: list[Any]) -> int:
         """A loop of `total` steps over `data` begins; gives the steps that are done already."""
+        if self._loop >= 0:
+            self._before += self._total
         self._loop, self._data, self._total, self._plan, self._losses = self._loop + 1, data, total, plan, []
         start, self._saved = self._restored(), time.monotonic()
         return start
@@ -213,7 +216,7 @@ class Run:
         if done % LOOSE == 0:
             self.check_loss()
         if self.watch is not None and (done == 1 or done % max(1, self._total // LOOKS) == 0):
-            self.report_to(done, self._total, self.watch())
+            self._tell(done, self.watch())
         if self.checkpoints is not None and time.monotonic() - self._saved > self.checkpoint_every and done < self._total:
             self.checkpoint(done)
             self._saved = time.monotonic()
@@ -251,7 +254,11 @@ class Run:
 
     def report(self, step: int, **scalars: Any) -> None:
         """Say how far training is (`step` of the batches' total) and the values of the curves, plain floats or 0-d tensors."""
-        self.report_to(step + 1, self._total, {k: v.detach() if hasattr(v, "detach") else v for k, v in scalars.items()})
+        self._tell(step + 1, {k: v.detach() if hasattr(v, "detach") else v for k, v in scalars.items()})
+
+    def _tell(self, done: int, scalars: dict[str, float]) -> None:
+        """`done` steps of this loop, which come behind those of the loops before it."""
+        self.report_to(self._before + done, self._before + self._total, scalars)
 
     # -- checkpoints ----------------------------------------------------------------------------------------------------------------
     def checkpoint(self, done: int) -> None:

@@ -93,7 +93,7 @@ def test_a_run_that_cannot_go_on_offers_to_start_anew_and_its_notes_are_read(ful
     id = queue.train(ws, "digits", "pca", {"dimensions": 4}).id
     ws.catalogue.set_job(id, status="failed", error="This run cannot go on.", note="First *note*.\nSecond note.", resume=1)
     at = opened("runs")
-    assert [n.value for n in at.info] == [label("First *note*."), label("Second note.")]
+    assert [n.value for n in at.info] == [f"{label('First *note*.')}  \n{label('Second note.')}"]
     assert "Resume" in [b.label for b in at.button]
     next(b for b in at.button if b.label == "Start anew").click().run()
     assert (ws.job(id).status, ws.job(id).resume, ws.job(id).note) == ("queued", 0, "")
