@@ -74,6 +74,7 @@ def test_a_run_that_is_being_started_is_left_alone_whatever_the_clock_says(ws, m
 
 # -- row 11: a number used again -----------------------------------------------------------------------------------------------------------------
 def test_a_stranger_with_the_number_of_a_worker_is_no_worker(ws, monkeypatch, sleeper):
+    time.sleep(0.05)  # starts are told apart by hundredths of a second; a number is not used again within one
     with subprocess.Popen(SLEEP) as gone:
         was = engines.born(gone.pid)
         gone.kill()
