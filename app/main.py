@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import shell, state, text
+from app import shell, state
 from app.components import style, viewer
 
 ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
@@ -28,9 +28,8 @@ chosen = st.navigation(pages, expanded=True)
 st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
 style.apply()
 state.adopt_url()
-for said in state.workspace().told():
-    st.toast(text.label(said, 600), icon=":material/build:", duration="infinite")
 shell.sidebar()
 state.mirror_url()
 viewer.share(state.look())
+shell.news()
 chosen.run()

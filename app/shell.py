@@ -34,6 +34,16 @@ def run_title(job: Job) -> str:
     return f"{name}{only} · {when} · {job.id[:4]}"
 
 
+def news() -> None:
+    """What has happened to the workspace that nobody was told yet, until it is put away."""
+    told: list[str] = st.session_state.setdefault("told", [])
+    told += state.workspace().told()
+    for said in told:
+        st.warning(text.label(said, 600), icon=":material/build:")
+    if told:
+        st.button("I have read it", on_click=told.clear)
+
+
 def sidebar() -> None:
     """Dataset, run, colour, selection and its actions; the same on every page."""
     ws = state.workspace()

@@ -5,6 +5,7 @@ Dataset, run and view are mirrored in the URL, so a link reopens the same pictur
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -280,6 +281,18 @@ def value(key: str, default: Any = None) -> Any:
 
 def set_value(key: str, value: Any) -> None:
     st.session_state[f"kept-{key}"] = value
+
+
+# -- presses that start something ---------------------------------------------------------------------------------------------------------------
+def press(button: str) -> str:
+    """The token of the next press of a button: give it to what the press starts, and as the button's key. A second click of a double click, or one on a
+    button drawn before, is then no press of the button that stands there now."""
+    return st.session_state.setdefault(f"press-{button}", uuid.uuid4().hex[:12])
+
+
+def pressed(button: str) -> None:
+    """What the press was for has begun: the button drawn from now on is another."""
+    st.session_state[f"press-{button}"] = uuid.uuid4().hex[:12]
 
 
 def attempt(action: Any, *args: Any, **kw: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import numpy as np
@@ -129,20 +130,26 @@ def traverse(
 
 def report(
     runs: list[str],
-    to: Annotated[Path, typer.Option("--to", help="The HTML file to write.")],
+    to: Annotated[str, typer.Option("--to", help="The HTML file to write: a path, or an address such as s3://bucket/page.html.")],
     json: AsJson = False,
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""
     from core.report.html import report_html
-    from core.store.files import make_folder, write_bytes
+    from core.store.files import elsewhere, make_folder, send, write_bytes
 
     ws = workspace()
     ids = [ws.job(r).id for r in runs]
-    if to.suffix.lower() not in (".html", ".htm"):
+    path = Path(to)
+    if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{to} must end in .html.")
-    if to.is_dir():
+    if path.is_dir():
         raise UserError(f"{to} is a folder; name a file.")
-    page = report_html(ws, ids)
-    make_folder(writable(to.parent))
-    write_bytes(to, page.encode())
-    say({"runs": ids, "report": str(to), "bytes": to.stat().st_size}, f"Written: {to}", json)
+    page = report_html(ws, ids).encode()
+    if elsewhere(to):
+        with TemporaryDirectory() as place:
+            write_bytes(Path(place) / path.name, page)
+            send(Path(place) / path.name, to)
+    else:
+        make_folder(writable(path.parent))
+        write_bytes(path, page)
+    say({"runs": ids, "report": to, "bytes": len(page)}, f"Written: {to}", json)

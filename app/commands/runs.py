@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -196,11 +197,18 @@ def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = 
     say(found, "\n".join(metric_lines(found["metrics"])) or "No measure fits this run.", json)
 
 
-def export(run: str, to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")], json: AsJson = False) -> None:
+def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empty folder: a path, or an address such as s3://bucket/folder.")], json: AsJson = False) -> None:
     """Every artifact (.npy and json), and tables as Parquet and CSV with the original file names."""
     from core.export import export_run
+    from core.store.files import elsewhere, send
 
     ws = workspace()
     job = ws.job(run)
-    files = export_run(ws, job.id, writable(to) if not to.is_file() else to)
-    say({"run": job.id, "folder": str(to), "files": [f.name for f in files]}, "\n".join(str(f) for f in files), json)
+    if elsewhere(to):
+        with TemporaryDirectory() as place:
+            names = [f.name for f in export_run(ws, job.id, Path(place))]
+            send(Path(place), to)
+    else:
+        path = Path(to)
+        names = [f.name for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)]
+    say({"run": job.id, "folder": to, "files": names}, "\n".join(f"{to.rstrip('/')}/{name}" for name in names), json)

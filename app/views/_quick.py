@@ -53,8 +53,10 @@ def ask(data: Dataset) -> None:
         if not guesses:
             continue
         guess, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
-        if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
-            job = state.attempt(queue.train, ws, data.name, kind.id, values)
+        token = state.press(f"ask-{id}")
+        if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
+            job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token)
             if job is not None:
+                state.pressed(f"ask-{id}")
                 st.session_state["asked"] = (data.name, job.id, id)
                 st.rerun()

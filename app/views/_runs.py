@@ -68,8 +68,10 @@ def one(job: Job) -> None:
         st.rerun()
     if job.ended:
         names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
-        if cells[1].button("Again, other seed", width="stretch"):
-            state.attempt(queue.train, ws, names[job.dataset], job.method, job.params, on=job.on_run, seed=job.seed + 1, device=job.device)
+        token = state.press(f"again-{job.id}")
+        if cells[1].button("Again, other seed", key=f"again-{token}", width="stretch"):
+            state.attempt(queue.train, ws, names[job.dataset], job.method, job.params, on=job.on_run, seed=job.seed + 1, device=job.device, token=token)
+            state.pressed(f"again-{job.id}")
             st.rerun()
         with cells[2].popover("Delete", width="stretch"):
             st.markdown("Deletes this run with its maps and explanations.")

@@ -81,12 +81,11 @@ def start(kind: type[Method], data: Dataset) -> None:
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right.selectbox("Computed on", ["auto", "cpu", "cuda"], help="auto: the graphics card when there is one.")
     guess, _ = estimate.seconds(ws, kind, values, data)
-    busy = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train")]
-    if left.button(f"Train · {text.duration(guess)}", type="primary", icon=":material/play_arrow:", width="stretch"):
-        asked = (kind.id, ws.entry(data.name)["id"], int(seed), on, only, chosen)
-        same = [j for j in busy if (j.method, j.dataset, j.seed, j.on_run, j.spec.get("only", ""), j.spec.get("chosen", "")) == asked]
-        job = same[0] if same else state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen)
+    token = state.press("train")
+    if left.button(f"Train · {text.duration(guess)}", key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
+        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token)
         if job is not None:
+            state.pressed("train")
             st.session_state["training"] = job.id
     id = st.session_state.get("training")
     started = ws.catalogue.job(id) if id else None

@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from core.errors import UserError
+
 before: Callable[[str, Path], None] = lambda operation, path: None  # noqa: E731 - replaced by tests
 
 
@@ -126,6 +128,28 @@ def publish(made: Path, target: Path) -> None:
 def copy_tree(source: Path, target: Path) -> None:
     before("write", target)
     shutil.copytree(source, target)
+
+
+def elsewhere(place: str) -> bool:
+    """Whether a place to write to is no path of this machine but an address that fsspec knows (s3://bucket/folder, sftp://host/folder, memory://x)."""
+    return "://" in place
+
+
+def send(made: Path, address: str) -> None:
+    """Copy a finished file or folder to an address. UserError when nothing there takes it."""
+    import fsspec
+
+    before("write", made)
+    try:
+        system, place = fsspec.core.url_to_fs(address)
+        if made.is_dir() and system.exists(place) and system.ls(place):
+            raise UserError(f"{address} already holds files; name a new or empty folder.")
+        system.makedirs(place if made.is_dir() else place.rpartition("/")[0], exist_ok=True)
+        system.put(f"{made}/" if made.is_dir() else str(made), f"{place}/" if made.is_dir() else place, recursive=made.is_dir())
+    except (ValueError, ImportError) as e:  # an unknown kind of address, or its driver is missing
+        raise UserError(f"{address} cannot be written to: {str(e).rstrip('.')}.") from None
+    except OSError as e:
+        raise UserError(f"{address} cannot be written to ({e.strerror or type(e).__name__}).") from e
 
 
 def remove(path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from core import limits
 from core.data.readers import read
 from core.errors import UserError
+from core.store.workspace import Workspace
 from tests.data.make import edf
 from tests.hostile._make import dicom, fasta, nifti, npz, png, rng, zipped
 
@@ -33,7 +34,7 @@ def _served_with(monkeypatch, tmp_path):
     given = []
     monkeypatch.setattr(os, "execv", lambda _, args: given.extend(args))
     monkeypatch.setattr(os, "chdir", lambda _: None)
-    monkeypatch.setattr(serve, "workspace", lambda: None)
+    monkeypatch.setattr(serve, "workspace", lambda: Workspace(tmp_path))
     monkeypatch.setattr(serve, "_free", lambda *_: None)
     serve.app(port=8607)
     assert "--server.maxUploadSize=3" in given

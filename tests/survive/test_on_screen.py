@@ -1,0 +1,84 @@
+"""Rows 8, 9, 19, 20 and 47 in a real browser: a catalogue that is held, a double click, clicks faster than the page, a link to a run that is gone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from core.store import upkeep
+from tests.browser.conftest import chromium, page, serving, settled, shot  # noqa: F401 - fixtures; they open what `served` below serves
+from tests.survive import _make
+from tests.survive.test_catalogue import held
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+TRAIN = re.compile("^.*Train ·")
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    return _make.workspace(tmp_path_factory.mktemp("screen") / "home")
+
+
+@pytest.fixture(scope="module")
+def served(ws):
+    if chromium() is None:
+        pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
+    with serving({"LIGHTBOX_HOME": str(ws.home)}, ws.home / "app.log") as url:
+        yield url
+
+
+def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served):  # noqa: F811
+    page.goto(f"{served}/train")
+    settled(page)
+    names = page.locator('[class*="st-key-choose-"] button').all_inner_texts()
+    assert len(names) > 3
+    for i in range(10):
+        page.get_by_role("button", name=names[i % 4], exact=True).click(no_wait_after=True)
+    settled(page)
+    assert page.get_by_role("heading", name=names[9 % 4], exact=True).count() == 1
+    assert not page.errors
+
+
+def test_a_double_click_is_one_run(page, served, ws):  # noqa: F811
+    """Two clicks as fast as a hand makes them; what stands there afterwards is another button."""
+    page.goto(f"{served}/train")
+    settled(page)
+    page.get_by_role("button", name="Principal components", exact=False).first.click()
+    settled(page)
+    before = page.locator('[class*="st-key-train-"]').get_attribute("class")
+    page.get_by_role("button", name=TRAIN).dblclick()
+    page.get_by_text("See the map").wait_for(timeout=180_000)
+    settled(page)
+    assert [j.status for j in ws.runs()] == ["done"]
+    assert page.locator('[class*="st-key-train-"]').get_attribute("class") != before
+
+
+def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):  # noqa: F811
+    gone = "0123456789"
+    upkeep.tell(ws.home, "The catalogue of this workspace was damaged and was made anew from the folders.")
+    for where in ("latent", "results"):
+        page.goto(f"{served}/{where}?dataset=few&run={gone}")
+        settled(page)
+        assert gone not in page.url
+        assert page.get_by_text("was made anew from the folders").count() == (where == "latent"), "told once"
+    page.goto(f"{served}/latent?dataset=nothing&run={gone}")
+    settled(page)
+    assert not page.errors
+    for run in ws.runs():
+        ws.remove_run(run.id)
+    page.goto(f"{served}/latent?dataset=few&run={gone}")
+    settled(page)
+    assert page.get_by_role("link", name=re.compile("Train")).count()
+
+
+def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):  # noqa: F811
+    page.goto(f"{served}/train")
+    settled(page)
+    page.get_by_role("button", name="Principal components", exact=False).first.click()
+    settled(page)
+    with held(ws):
+        page.get_by_role("button", name=TRAIN).click()
+        page.get_by_text("The workspace is busy").wait_for(timeout=60_000)
+        shot("busy")
+    settled(page)
