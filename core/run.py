@@ -15,6 +15,7 @@ import numpy as np
 from core.artifacts import Artifact
 from core.checkpoints import ANEW, Checkpoints, flat, unflat
 from core.errors import Cancelled, UserError, out_of_memory
+from core.loading import Inputs, in_order
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,6 @@ LOOKS = 10  # times a training is watched
 LOOSE = 10  # steps after which a loss is looked at, at the latest
 NAMED = 5  # cases of a bad batch that are named
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
-MEMORY_LIMIT = 2 << 30  # bytes of float32 inputs kept on the device; above it batches are read from disk
 
 
 @dataclass
@@ -179,20 +179,21 @@ class Run:
 
         n = len(data.rows)
         per_epoch = max(1, n // size if drop_last else -(-n // size))
-        fits = data.inputs_bytes <= MEMORY_LIMIT
-        every = torch.from_numpy(data.inputs()).to(self.where) if fits else None
-        labels = torch.from_numpy(data.labels).to(self.where)
         start = self._begin(data if of is None else of, per_epoch * epochs, [n, size, epochs])
-        order = None
-        for step in range(start, self._total):
-            epoch, k = divmod(step, per_epoch)
-            if order is None or k == 0:
-                order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
-            at = order[k * size : (k + 1) * size]
-            index, self._done, self._at = torch.from_numpy(at).to(self.where), step, at
-            x = every[index] if every is not None else torch.from_numpy(data.inputs(at)).to(self.where)
-            yield Batch(x=x, y=labels[index], at=at, step=step, epoch=epoch, turn=k == 0 and step > 0)
-            self._between(step + 1)
+
+        def wanted() -> Iterator[np.ndarray]:
+            for step in range(start, self._total):
+                epoch, k = divmod(step, per_epoch)
+                if step == start or k == 0:
+                    order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
+                yield order[k * size : (k + 1) * size]
+
+        with Inputs(data, self.where, self.folder, self.check) as inputs:
+            labels = torch.from_numpy(data.labels).to(self.where)
+            for step, (at, x) in enumerate(inputs.batches(wanted()), start):
+                self._done, self._at, epoch = step, at, step // per_epoch
+                yield Batch(x=x, y=labels[torch.from_numpy(at).to(self.where)], at=at, step=step, epoch=epoch, turn=step % per_epoch == 0 < step)
+                self._between(step + 1)
         self._end(start)
 
     def _begin(self, data: Dataset, total: int, plan: list[Any]) -> int:
@@ -329,14 +330,18 @@ class Run:
         """`fn(x)` over all rows of `data` in order, without gradients, concatenated as float32 numpy; `fn` may give a tuple of tensors."""
         import torch
 
-        parts = []
+        found: list[np.ndarray] = []
+        at = 0
         with torch.no_grad():
-            for i in range(0, len(data.rows), size):
+            for x in in_order(data, self.where, size):
                 self.check()
-                out = eased(fn, torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
-                parts.append([o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))])
-        joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
-        return joined[0] if len(joined) == 1 else tuple(joined)
+                out = fn(x)
+                out = out if isinstance(out, tuple) else (out,)
+                found = found or [np.empty((len(data), *o.shape[1:]), np.float32) for o in out]
+                for whole, o in zip(found, out, strict=True):
+                    whole[at : at + len(x)] = o.float().cpu().numpy()
+                at += len(x)
+        return found[0] if len(found) == 1 else tuple(found)
 
 
 def eased(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
