@@ -29,6 +29,7 @@ U = TypeVar("U")
 MEMORY_LIMIT = 2 << 30  # bytes of samples, as stored, kept in memory or on the device; larger data is read from disk while training
 SHARE = 4  # they may also take at most this part of what is free
 BLOCK = 16 << 20  # bytes read at a time in order
+AT_ONCE = 1 << 20  # bytes of batches read ahead at a time
 ON_DEVICE = tuple(np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f2", "f4"))  # types torch turns into float32 as numpy does; others are turned before
 
 
@@ -111,11 +112,27 @@ class Inputs:
             for at in wanted:
                 yield at, self.turned(torch.from_numpy(self._at(at)))
         else:
-            for at, x in ahead(lambda at: (at, pinned(self._at(at), self.device)), wanted):
-                yield at, self.turned(x.to(self.device, non_blocking=True))
+            for several, read in ahead(self._several, self._grouped(wanted)):
+                held = read.to(self.device, non_blocking=True)
+                for at, x in zip(several, held.split([len(at) for at in several])):
+                    yield at, self.turned(x)
 
     def _at(self, at: np.ndarray) -> np.ndarray:
         return _plain(np.take(self.array, self.rows[at], axis=0))
+
+    def _grouped(self, wanted: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Small batches several at a time, since handing one over costs as much as reading a hundred pictures."""
+        group: list[np.ndarray] = []
+        for at in wanted:
+            group.append(at)
+            if sum(map(len, group)) * row_bytes(self.data) >= AT_ONCE:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _several(self, group: list[np.ndarray]) -> tuple[list[np.ndarray], torch.Tensor]:
+        return group, pinned(self._at(np.concatenate(group)), self.device)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Positions in the order in which they are stored, a block at a time."""

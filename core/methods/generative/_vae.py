@@ -103,17 +103,26 @@ class VAE(Method):
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
-        z, spread, back, score = run.map(lambda x: (*(pair := self.latent(x)), self.decode(pair[0]), self.score(x)), data)
+
+        def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            z, spread = self.latent(x)
+            back = self.net.decoder(z)
+            score = (back - self.scale(x)).square().flatten(1).mean(1)
+            back = self.scale.back(back)
+            heat = ((back - x).abs().mean(1),) if x.ndim > 2 else ()
+            return z, spread, back, score, *heat, *((self.net.classifier(z).softmax(1),) if self.class_names else ())
+
+        z, spread, back, score, *more = run.map(described, data)
         yield self.model(data)
         yield self.embedding(data, z, spread)
         if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
-        maps = np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
+        maps = more.pop(0) if data.modality in ("image", "volume") else None
         val = score[data.splits == "val"]
         threshold = float(np.quantile(val, 0.95)) if len(val) else None
         yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="reconstruction error")
         if self.class_names:
-            yield Predictions(rows=data.rows, prob=run.map(self.predict, data), classes=list(self.class_names))
+            yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names))
 
     # -- abilities ------------------------------------------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
