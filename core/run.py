@@ -16,6 +16,7 @@ from core.artifacts import Artifact
 from core.checkpoints import ANEW, Checkpoints, flat, unflat
 from core.errors import Cancelled, UserError, out_of_memory
 from core.loading import Inputs, in_order
+from core.stopping import LEAST, Stopping
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,8 @@ class Run:
         self._net: Any = None
         self._optimiser: Any = None
         self._loop = -1  # of the method's loops over batches, the one that goes on
+        self._stopping: Any = None
+        self._after = 0
         self._total = 1
         self._done = 0
         self._data: Dataset | None = None
@@ -158,12 +161,13 @@ class Run:
         self._losses.append((self._done + 1, loss, self._at))
         self._optimiser.step()
 
-    def cosine(self, peak: float) -> None:
-        """Set the step size at this batch: `peak` at the first, falling to 0 at the last along half a cosine."""
+    def cosine(self, peak: float, after: float = 0.0) -> None:
+        """Set the step size at this batch: `peak` for the first share `after` of the steps, from there falling to 0 along half a cosine."""
         import math
 
+        start = after * self._total
         for group in self._optimiser.param_groups:
-            group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * self._done / self._total))
+            group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * max(0.0, self._done - start) / (self._total - start)))
 
     def batches(
         self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True, of: Dataset | None = None,
@@ -193,8 +197,30 @@ class Run:
             for step, (at, x) in enumerate(inputs.batches(wanted()), start):
                 self._done, self._at, epoch = step, at, step // per_epoch
                 yield Batch(x=x, y=labels[torch.from_numpy(at).to(self.where)], at=at, step=step, epoch=epoch, turn=step % per_epoch == 0 < step)
+                if self._stopping is not None and self._looked(step + 1, per_epoch):
+                    break
                 self._between(step + 1)
         self._end(start)
+
+    def stop_early(self, patience: int, score: Callable[[], float], after: int = 0) -> None:
+        """Have the next loop over batches end when `score()` (lower is better) has had no new best for `patience` epochs after the first `after`; the
+        network then gets its best weights. 0 = never. Call it after `setup`. See `core.stopping`."""
+        if patience:
+            self._stopping, self._after = Stopping(self._tracked["net"], patience, score), after
+            self._tracked["stopping"] = self._stopping
+
+    def _looked(self, done: int, per_epoch: int) -> bool:
+        """After an epoch: whether nothing has improved for so long that the training is over."""
+        stopping = self._stopping
+        every = per_epoch * -(-LEAST // per_epoch)  # whole epochs
+        if done % every or done <= self._after * per_epoch or done == self._total:
+            return False
+        self.report_to(done, self._total, {"validation loss": stopping.look()})
+        if stopping.over:
+            stopping.put_back()
+            of = self._total // per_epoch
+            self.note(f"Stopped at epoch {done // per_epoch} of {of}, since nothing improved on the validation cases for {stopping.patience * every // per_epoch} epochs.")
+        return bool(stopping.over)
 
     def _begin(self, data: Dataset, total: int, plan: list[Any]) -> int:
         """A loop of `total` steps over `data` begins; gives the steps that are done already."""
@@ -335,7 +361,7 @@ class Run:
         with torch.no_grad():
             for x in in_order(data, self.where, size):
                 self.check()
-                out = fn(x)
+                out = eased(fn, x)
                 out = out if isinstance(out, tuple) else (out,)
                 found = found or [np.empty((len(data), *o.shape[1:]), np.float32) for o in out]
                 for whole, o in zip(found, out, strict=True):

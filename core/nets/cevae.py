@@ -54,8 +54,8 @@ def holes(x: Tensor, largest: float = 0.5) -> Tensor:
     boxes, greys, place = torch.tensor(drawn, device=x.device), torch.tensor(shade, device=x.device), torch.arange(side, device=x.device)
     low, high = x.min(), x.max()
     out = x
-    for j in range(2):
-        top, bottom, left, right = boxes[:, j, :, None].unbind(1)
-        inside = ((place >= top) & (place < bottom))[:, :, None] & ((place >= left) & (place < right))[:, None]
-        out = torch.where(inside[:, None], (low + (high - low) * greys[:, j])[:, None, None, None], out)
+    for box, grey in zip(boxes.unbind(1), greys.unbind(1)):
+        above, below, before, behind = box[:, :, None].unbind(1)
+        inside = ((place >= above) & (place < below))[:, :, None] & ((place >= before) & (place < behind))[:, None]
+        out = torch.where(inside[:, None], (low + (high - low) * grey)[:, None, None, None], out)
     return out
