@@ -15,6 +15,8 @@ import numpy as np
 from core.artifacts import Artifact
 from core.checkpoints import ANEW, Checkpoints, flat, unflat
 from core.errors import Cancelled, UserError, out_of_memory
+from core.loading import Inputs, in_order
+from core.stopping import LEAST, Stopping
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +27,6 @@ LOOKS = 10  # times a training is watched
 LOOSE = 10  # steps after which a loss is looked at, at the latest
 NAMED = 5  # cases of a bad batch that are named
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
-MEMORY_LIMIT = 2 << 30  # bytes of float32 inputs kept on the device; above it batches are read from disk
 
 
 @dataclass
@@ -76,6 +77,8 @@ class Run:
         self._net: Any = None
         self._optimiser: Any = None
         self._loop = -1  # of the method's loops over batches, the one that goes on
+        self._stopping: Any = None
+        self._after = 0
         self._total = 1
         self._before = 0  # steps of the loops that ended
         self._done = 0
@@ -159,12 +162,13 @@ class Run:
         self._losses.append((self._done + 1, loss, self._at))
         self._optimiser.step()
 
-    def cosine(self, peak: float) -> None:
-        """Set the step size at this batch: `peak` at the first, falling to 0 at the last along half a cosine."""
+    def cosine(self, peak: float, after: float = 0.0) -> None:
+        """Set the step size at this batch: `peak` for the first share `after` of the steps, from there falling to 0 along half a cosine."""
         import math
 
+        start = after * self._total
         for group in self._optimiser.param_groups:
-            group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * self._done / self._total))
+            group["lr"] = 0.5 * peak * (1 + math.cos(math.pi * max(0.0, self._done - start) / (self._total - start)))
 
     def batches(
         self, data: Dataset, size: int, epochs: int, *, drop_last: bool = False, shuffle: bool = True, of: Dataset | None = None,
@@ -180,21 +184,44 @@ class Run:
 
         n = len(data.rows)
         per_epoch = max(1, n // size if drop_last else -(-n // size))
-        fits = data.inputs_bytes <= MEMORY_LIMIT
-        every = torch.from_numpy(data.inputs()).to(self.where) if fits else None
-        labels = torch.from_numpy(data.labels).to(self.where)
         start = self._begin(data if of is None else of, per_epoch * epochs, [n, size, epochs])
-        order = None
-        for step in range(start, self._total):
-            epoch, k = divmod(step, per_epoch)
-            if order is None or k == 0:
-                order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
-            at = order[k * size : (k + 1) * size]
-            index, self._done, self._at = torch.from_numpy(at).to(self.where), step, at
-            x = every[index] if every is not None else torch.from_numpy(data.inputs(at)).to(self.where)
-            yield Batch(x=x, y=labels[index], at=at, step=step, epoch=epoch, turn=k == 0 and step > 0)
-            self._between(step + 1)
+
+        def wanted() -> Iterator[np.ndarray]:
+            for step in range(start, self._total):
+                epoch, k = divmod(step, per_epoch)
+                if step == start or k == 0:
+                    order = np.random.default_rng((self.seed, epoch)).permutation(n) if shuffle else np.arange(n)
+                yield order[k * size : (k + 1) * size]
+
+        with Inputs(data, self.where, self.folder, self.check) as inputs:
+            labels = torch.from_numpy(data.labels).to(self.where)
+            for step, (at, x) in enumerate(inputs.batches(wanted()), start):
+                self._done, self._at, epoch = step, at, step // per_epoch
+                yield Batch(x=x, y=labels[torch.from_numpy(at).to(self.where)], at=at, step=step, epoch=epoch, turn=step % per_epoch == 0 < step)
+                if self._stopping is not None and self._looked(step + 1, per_epoch):
+                    break
+                self._between(step + 1)
         self._end(start)
+
+    def stop_early(self, patience: int, score: Callable[[], float], after: int = 0) -> None:
+        """Have the next loop over batches end when `score()` (lower is better) has had no new best for `patience` epochs after the first `after`; the
+        network then gets its best weights. 0 = never. Call it after `setup`. See `core.stopping`."""
+        if patience:
+            self._stopping, self._after = Stopping(self._tracked["net"], patience, score), after
+            self._tracked["stopping"] = self._stopping
+
+    def _looked(self, done: int, per_epoch: int) -> bool:
+        """After an epoch: whether nothing has improved for so long that the training is over."""
+        stopping = self._stopping
+        every = per_epoch * -(-LEAST // per_epoch)  # whole epochs
+        if done % every or done <= self._after * per_epoch or done == self._total:
+            return False
+        self.report_to(done, self._total, {"validation loss": stopping.look()})
+        if stopping.over:
+            stopping.put_back()
+            of = self._total // per_epoch
+            self.note(f"Stopped at epoch {done // per_epoch} of {of}, since nothing improved on the validation cases for {stopping.patience * every // per_epoch} epochs.")
+        return bool(stopping.over)
 
     def _begin(self, data: Dataset, total: int, plan: list[Any]) -> int:
         """A loop of `total` steps over `data` begins; gives the steps that are done already."""
@@ -336,14 +363,18 @@ class Run:
         """`fn(x)` over all rows of `data` in order, without gradients, concatenated as float32 numpy; `fn` may give a tuple of tensors."""
         import torch
 
-        parts = []
+        found: list[np.ndarray] = []
+        at = 0
         with torch.no_grad():
-            for i in range(0, len(data.rows), size):
+            for x in in_order(data, self.where, size):
                 self.check()
-                out = eased(fn, torch.from_numpy(data.inputs(np.arange(i, min(i + size, len(data.rows))))).to(self.where))
-                parts.append([o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))])
-        joined = [np.concatenate(p) for p in zip(*parts, strict=True)]
-        return joined[0] if len(joined) == 1 else tuple(joined)
+                out = eased(fn, x)
+                out = out if isinstance(out, tuple) else (out,)
+                found = found or [np.empty((len(data), *o.shape[1:]), np.float32) for o in out]
+                for whole, o in zip(found, out, strict=True):
+                    whole[at : at + len(x)] = o.float().cpu().numpy()
+                at += len(x)
+        return found[0] if len(found) == 1 else tuple(found)
 
 
 def eased(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:

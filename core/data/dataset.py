@@ -163,10 +163,6 @@ class Dataset:
             np.clip(raw, 0.0, 1.0, out=raw)
         return raw
 
-    @property
-    def inputs_bytes(self) -> int:
-        return 4 * len(self) * int(np.prod(self.shape)) if self.shape else 0
-
     def mask(self, positions: np.ndarray | None = None) -> np.ndarray:
         """bool masks [n,*spatial] of these positions. UserError when there are none."""
         if self.masks is None:
@@ -312,10 +308,10 @@ Dataset.table = _Table()  # type: ignore[assignment]
 def _read(array: Any, rows: np.ndarray) -> np.ndarray:
     if isinstance(array, (np.ndarray, Lazy)):
         return array[rows]
-    if len(rows) == array.shape[0] and np.array_equal(rows, np.arange(len(rows))):
-        return np.asarray(array[:])
-    if len(rows) * 4 > array.shape[0]:  # orthogonal selection costs more than reading the whole and indexing it
-        return np.asarray(array[:])[rows]
+    low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
+    if len(rows) and len(rows) * 4 > high - low:  # orthogonal selection costs more than reading all that lies between, and indexing it
+        between = np.asarray(array[low:high])
+        return between if np.array_equal(rows, np.arange(low, high)) else between[rows - low]
     return np.asarray(array.oindex[np.asarray(rows)])
 
 

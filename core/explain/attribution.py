@@ -15,6 +15,7 @@ from core.artifacts import Attributions
 from core.data.slices import depth, ids, slices
 from core.errors import UserError
 from core.folding import Fold
+from core.loading import in_order
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -27,6 +28,7 @@ HOW = {
 }
 STEPS = 64  # of integrated gradients
 BATCH = 32
+TOGETHER = 256  # inputs the model looks at in one call
 
 
 def targets(model: Any) -> list[tuple[str, str]]:
@@ -94,14 +96,12 @@ def attribute(
         raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}.")
     forward = _forward(model, target)
     device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
-    inputs = data.part("train").inputs()
-    base = torch.from_numpy(np.nan_to_num(np.nanmean(inputs, axis=0)).astype(np.float32))[None].to(device)
+    base = torch.from_numpy(_average(data.part("train")))[None].to(device)
     explain = _explainer(forward, base, how, data)
     values, residuals, outputs = [], [], []
-    for i in range(0, len(rows), BATCH):
+    for i, raw in zip(range(0, len(rows), BATCH), in_order(data.of(rows), device, BATCH)):
         if stop():
             break
-        raw = torch.from_numpy(data.of(rows[i : i + BATCH]).inputs()).to(device)
         x = torch.where(raw.isnan(), base.expand_as(raw), raw)
         with torch.enable_grad():
             value = explain(x).detach()
@@ -121,6 +121,18 @@ def attribute(
     )  # fmt: skip
 
 
+def _average(data: Dataset) -> np.ndarray:
+    """Mean input float32 [*shape], missing values left out (0 where all are missing); read a block at a time."""
+    import torch
+
+    total, count = np.zeros(data.shape), np.zeros(data.shape)
+    for x in in_order(data, torch.device("cpu"), TOGETHER):
+        there = ~x.isnan()
+        total += x.nan_to_num(0.0).double().sum(0).numpy()
+        count += there.sum(0).numpy()
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
 def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:
     return None if values is None else values[:many]
 
@@ -130,20 +142,22 @@ def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
 
     if how == "integrated_gradients":
         made = IntegratedGradients(forward)
-        return lambda x: made.attribute(x, baselines=base.expand_as(x), n_steps=STEPS, method="gausslegendre", internal_batch_size=256)
+        return lambda x: made.attribute(x, baselines=base.expand_as(x), n_steps=STEPS, method="gausslegendre", internal_batch_size=TOGETHER)
     if how == "gradient_x_input":
         slope = InputXGradient(forward)
         return lambda x: slope.attribute(x.requires_grad_())
     if how == "feature_ablation":
         ablation = FeatureAblation(forward)
-        return lambda x: ablation.attribute(x, baselines=base.expand_as(x))
+        return lambda x: ablation.attribute(x, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x)))
     side = max(2, min(data.shape[-2:]) // 7)
     window = (*data.shape[:-2], side, side)
     stride = (*data.shape[:-2], max(1, side // 2), max(1, side // 2))
     if data.modality == "series":  # a stretch of one channel at a time
         window, stride = (1, max(2, data.shape[-1] // 16)), (1, max(1, data.shape[-1] // 32))
     cover = Occlusion(forward)
-    return lambda x: cover.attribute(x, sliding_window_shapes=window, strides=stride, baselines=base.expand_as(x))
+    return lambda x: cover.attribute(
+        x, sliding_window_shapes=window, strides=stride, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x))
+    )
 
 
 def randomisation_check(model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, seed: int = 0) -> float:

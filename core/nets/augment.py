@@ -44,7 +44,10 @@ def views(shape: tuple[int, ...], strength: float = 1.0, flip: bool = False, cro
 
 def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Random crops of pictures x [b,C,H,W] and their masks y [b,H,W], `side` pixels or the whole (0, or smaller pictures), turned by quarters and
-    mirrored; every third lies around a marked pixel, since what is marked may be rare. It draws from torch's global generator."""
+    mirrored; every third lies around a marked pixel, since what is marked may be rare. It draws from torch's global generator.
+
+    The masks stay in the machine's memory until they are cut, since where to cut is decided there; both come back on the device of `x`.
+    """
     h, w = ((min(side, s) if side else s) for s in y.shape[1:])
     xs, ys = [], []
     for k in range(len(x)):
@@ -59,4 +62,4 @@ def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
         own, mask = own.rot90(turn, (1, 2)), mask.rot90(turn, (0, 1))
         xs.append(own.flip(2) if mirror else own)
         ys.append(mask.flip(1) if mirror else mask)
-    return torch.stack(xs), torch.stack(ys)
+    return torch.stack(xs), torch.stack(ys).to(x.device, non_blocking=True)

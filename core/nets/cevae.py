@@ -43,11 +43,19 @@ def holes(x: Tensor, largest: float = 0.5) -> Tensor:
 
     Side up to `largest` of the picture. Unlike the released code all squares are kept, not only the last, and a black one counts.
     """
-    out, side = x.clone(), x.shape[-1]
-    low, high = x.min(), x.max()
+    side = x.shape[-1]
+    drawn = [[[0, 0, 0, 0]] * 2 for _ in range(len(x))]
+    shade = [[0.0] * 2 for _ in range(len(x))]
     for i in range(len(x)):
-        for _ in range(int(torch.randint(1, 3, (1,)))):
+        for j in range(int(torch.randint(1, 3, (1,)))):
             size = int(torch.randint(2, max(3, int(largest * side)), (1,)))
             top, left = (int(torch.randint(0, side - size + 1, (1,))) for _ in range(2))
-            out[i, :, top : top + size, left : left + size] = low + (high - low) * torch.rand(1, device=x.device)
+            drawn[i][j], shade[i][j] = [top, top + size, left, left + size], float(torch.rand(1))
+    boxes, greys, place = torch.tensor(drawn, device=x.device), torch.tensor(shade, device=x.device), torch.arange(side, device=x.device)
+    low, high = x.min(), x.max()
+    out = x
+    for box, grey in zip(boxes.unbind(1), greys.unbind(1)):
+        above, below, before, behind = box[:, :, None].unbind(1)
+        inside = ((place >= above) & (place < below))[:, :, None] & ((place >= before) & (place < behind))[:, None]
+        out = torch.where(inside[:, None], (low + (high - low) * grey)[:, None, None, None], out)
     return out

@@ -32,6 +32,7 @@ class VAEParams(BaseParams):
     epochs: int = param(30, "Passes over the training cases.", ge=1, le=2000)
     batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
     learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
+    patience: int = param(0, "Stop, with the best weights, when nothing improved on the validation cases for this many epochs; 0 = never.", ge=0, le=1000, advanced=True)
     width: int = param(12, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
     volumes: Literal["slice by slice", "whole (3-D)"] = param(
         "slice by slice", "How volumes are taken. Whole: 3-D convolutions, for volumes of at most 64 points a side; there are far "
@@ -71,10 +72,11 @@ class VAE(Method):
         net = run.setup(self.net, optimiser)
         self.scale.to(run.where)
         joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names else p.epochs
+        val = data.part("val")
+        run.stop_early(p.patience if len(val) else 0, lambda: self._loss_on(val, run), after=joint_from if self.class_names else 0)
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             joint = batch.epoch >= joint_from
-            for group in optimiser.param_groups:  # the joint phase trains at half the rate, as the paper does
-                group["lr"] = p.learning_rate * (0.5 if joint else 1.0)
+            run.cosine(p.learning_rate, after=2 / 3)  # so the joint phase has half the rate on average, as the paper's has
             x = self.scale(batch.x)
             out = net(x)
             reconstruction = self.reconstruction(out[0], x)
@@ -89,9 +91,33 @@ class VAE(Method):
             run.step(loss, clip=5.0)
             run.report(batch.step, **scalars)
 
+    def _loss_on(self, data: Dataset, run: Run) -> float:
+        """The mean loss of these cases; with labels that of the joint phase."""
+        import torch
+        from torch.nn import functional as F
+
+        def losses(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            x = self.scale(x)
+            out = self.net(x)
+            each = (out[0] - x).square().flatten(1).sum(1) * self._weight(x) + self.params.beta * self.loss_of(out)
+            return (each,) if out[3] is None else (each, out[3])
+
+        found = run.map(losses, data)
+        if not self.class_names:
+            return float(found.mean())
+        each, logits = found
+        known = data.labels >= 0
+        wrong = F.cross_entropy(torch.from_numpy(logits[known]), torch.from_numpy(data.labels[known])) if known.any() else 0.0
+        return float(each.mean() + self.params.classifier_weight * wrong)
+
+    @staticmethod
+    def _weight(x: torch.Tensor) -> float:
+        """Half the inverse noise variance: 0.01 for pictures, 1 for standardised tables."""
+        return 0.5 / (0.01 if x.ndim > 2 else 1.0)
+
     def reconstruction(self, back: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Squared error summed over a case, halved and divided by the noise variance 0.01 of pictures (1 for standardised tables); mean over cases."""
-        return (back - x).square().flatten(1).sum(1).mean() * (0.5 / (0.01 if x.ndim > 2 else 1.0))
+        return (back - x).square().flatten(1).sum(1).mean() * self._weight(x)
 
     # -- artifacts ------------------------------------------------------------------------------------------------------------------
     def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:
@@ -103,17 +129,26 @@ class VAE(Method):
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
-        z, spread, back, score = run.map(lambda x: (*(pair := self.latent(x)), self.decode(pair[0]), self.score(x)), data)
+
+        def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            z, spread = self.latent(x)
+            back = self.net.decoder(z)
+            score = (back - self.scale(x)).square().flatten(1).mean(1)
+            back = self.scale.back(back)
+            heat = ((back - x).abs().mean(1),) if x.ndim > 2 else ()
+            return z, spread, back, score, *heat, *((self.net.classifier(z).softmax(1),) if self.class_names else ())
+
+        z, spread, back, score, *more = run.map(described, data)
         yield self.model(data)
         yield self.embedding(data, z, spread)
         if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
-        maps = np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
+        maps = more.pop(0) if data.modality in ("image", "volume") else None
         val = score[data.splits == "val"]
         threshold = float(np.quantile(val, 0.95)) if len(val) else None
         yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="reconstruction error")
         if self.class_names:
-            yield Predictions(rows=data.rows, prob=run.map(self.predict, data), classes=list(self.class_names))
+            yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names))
 
     # -- abilities ------------------------------------------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:

@@ -93,7 +93,7 @@ class UNetPlusPlusMethod(Method):
         size = min(len(train), p.batch_size)
         for batch in run.batches(train, size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
-            x, y = crops(batch.x, truth[torch.from_numpy(batch.at)].to(run.where), p.crop)
+            x, y = crops(batch.x, truth[torch.from_numpy(batch.at)], p.crop)
             heads = net(padded(x))
             taught = heads if p.deep_supervision else heads[-1:]
             y = y[:, None].float()

@@ -49,6 +49,7 @@ class Classifier(Method):
         learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
         weight_decay: float = param(1e-3, "How strongly large weights are drawn back; more for small data.", ge=0, le=1, advanced=True)
         balanced: bool = param(True, "Let rare classes count as much as frequent ones.")
+        patience: int = param(0, "Stop, with the best weights, when nothing improved on the validation cases for this many epochs; 0 = never.", ge=0, le=1000, advanced=True)
         width: int = param(16, "Channels of the first layer; the embedding has four times as many dimensions.", ge=2, le=256, advanced=True)
 
     def make(self) -> torch.nn.Module:
@@ -78,12 +79,22 @@ class Classifier(Method):
         to_code = torch.from_numpy(place).to(run.where)
         count = np.bincount(place[train.labels], minlength=len(codes))
         weight = torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where) if p.balanced else None
+        val = data.part("val")
+        val = val.take(np.flatnonzero(np.isin(val.labels, codes)))
+        run.stop_early(p.patience if len(val) else 0, lambda: self._loss_on(val, place, weight, run))
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
             logits, y = net(self.scale(batch.x)), to_code[batch.y]
             loss = F.cross_entropy(logits, y, weight)
             run.step(loss, clip=5.0)
             run.report(batch.step, loss=loss, **{"training accuracy": (logits.argmax(1) == y).float().mean()})
+
+    def _loss_on(self, data: Dataset, place: np.ndarray, weight: Any, run: Run) -> float:
+        import torch
+        from torch.nn import functional as F
+
+        logits = torch.from_numpy(run.map(lambda x: self.net(self.scale(x)), data))
+        return float(F.cross_entropy(logits, torch.from_numpy(place[data.labels]), None if weight is None else weight.cpu()))
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)

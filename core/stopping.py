@@ -1,0 +1,59 @@
+"""Early stopping: a training ends when nothing improved for a while, with the weights that were best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+LEAST = 20  # steps between two looks: with few rows an epoch is too short to tell anything
+
+
+class Stopping:
+    """Looks at `score` (lower is better, without gradients, `net` in evaluation mode) after every epoch of at least `LEAST` steps; `patience`: so many
+    looks in a row without a new best end the training. What it remembers is saved with the checkpoints, so that a resumed training ends alike.
+
+    Cost: one `score` an epoch and a copy of the weights.
+    """
+
+    def __init__(self, net: torch.nn.Module, patience: int, score: Callable[[], float]) -> None:
+        self.net, self.patience, self.score = net, patience, score
+        self.best, self.since, self.looks, self.at = math.inf, 0, 0, 0
+        self.weights = _copy(net)
+
+    def look(self) -> float:
+        """The score now; remembers the weights when it is the best so far."""
+        import torch
+
+        self.net.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            found = self.score()
+        self.net.train()
+        self.looks += 1
+        if found < self.best:
+            self.best, self.since, self.at, self.weights = found, 0, self.looks, _copy(self.net)
+        else:
+            self.since += 1
+        return found
+
+    @property
+    def over(self) -> bool:
+        return self.since >= self.patience
+
+    def put_back(self) -> None:
+        """Give the network its best weights."""
+        self.net.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best if math.isfinite(self.best) else None, "since": self.since, "looks": self.looks, "at": self.at, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = math.inf if state["best"] is None else state["best"]
+        self.since, self.looks, self.at, self.weights = state["since"], state["looks"], state["at"], state["weights"]
+
+
+def _copy(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}
