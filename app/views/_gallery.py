@@ -122,7 +122,7 @@ def _nearest(home: str, run: str, row: int, k: int) -> list[int]:
         z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
     distance = np.square(z - z[at[0]]).sum(1)
     distance[at[0]] = np.inf
-    return embedding.rows[np.argsort(distance, kind="stable")[:k]].tolist()
+    return embedding.rows[np.argsort(distance, kind="stable")[: min(k, len(z) - 1)]].tolist()
 
 
 def nearest(context: Context, row: int, k: int = 4) -> list[int]:

@@ -9,7 +9,7 @@ from app.views import _map
 from core import estimate
 from core.data.dataset import Dataset
 from core.jobs import queue
-from core.method import cases, check_params, preset, why_not
+from core.method import cases, preset, why_not
 from core.registry import methods
 
 PATIENCE = 180.0  # seconds: the first method that is expected to take no longer is taken, else the quickest
@@ -47,8 +47,8 @@ def ask(data: Dataset) -> None:
         guesses = []
         for kind in (methods()[m] for m in wanted if m in methods() and why_not(methods()[m], data) is None):
             values = preset(kind, next(iter(kind.presets)), cases(kind, data))
-            if data.modality == "volume" and len(data) < _map.FEW and not kind(check_params(kind, values)).slicewise:
-                continue  # too few to be alike; their slices are not
+            if data.modality == "volume" and len(data) < _map.FEW and "volumes" in kind.Params.model_fields:
+                values |= {"volumes": "slice by slice"}  # of so few a map cannot be drawn, of their slices it can
             guesses.append((estimate.seconds(ws, kind, values, data)[0], kind, values))
         if not guesses:
             continue

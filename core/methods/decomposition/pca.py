@@ -17,7 +17,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class PCA(Method):
 
     class Params(BaseParams):
         dimensions: int = param(16, "How many directions to keep. Fewer than asked are kept when the data has fewer.", ge=1, le=1024)
+        volumes: Literal["slice by slice", "whole (3-D)"] = param("whole (3-D)", "How volumes are taken. Slice by slice there is something to learn from few of them.")
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
