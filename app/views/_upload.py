@@ -80,14 +80,14 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
             _forget(waiting)
             st.rerun()
     version = waiting.hash if waiting else str(path.stat().st_mtime_ns)
-    seen = state.attempt(_preview, str(path), version)
+    seen = state.attempt(_preview, str(path), version, "auto", source)
     if seen is None:
         return
     take = "auto"
     if several := seen.get("kinds"):
         st.info("Files of several kinds lie here together; one kind comes in at a time.")
         take = st.radio("Which to take", list(several), format_func=lambda k: text.counted(several[k], READ_AS.get(k, k) + " file"), horizontal=True)
-        seen = state.attempt(_preview, str(path), version, take)
+        seen = state.attempt(_preview, str(path), version, take, source)
         if seen is None:
             return
     if "slow" in seen:
@@ -127,13 +127,13 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
-def _preview(path: str, version: str, take: str = "auto") -> dict[str, Any]:
+def _preview(path: str, version: str, take: str, called: str) -> dict[str, Any]:
     """What the first look found; {"slow": why} when it was given up for time or memory, which the import may well have."""
     from core import sandbox
     from core.errors import UserError
 
     try:
-        return sandbox.run("core.data.readers:preview", Path(path), take, what=LOOK)
+        return sandbox.run("core.data.readers:preview", Path(path), take, called, what=LOOK)
     except UserError as e:
         if str(e).startswith(LOOK):
             return {"slow": str(e)}

@@ -309,20 +309,21 @@ def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict
     return roles
 
 
-def preview(path: Path, take: str = "auto") -> dict[str, Any]:
+def preview(path: Path, take: str = "auto", called: str = "") -> dict[str, Any]:
     """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
     tables, and sequences with tables beside them, more.
 
     columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     """
-    members = collect(Path(path))
+    called = called or Path(path).name
+    members = collect(Path(path), called)
     several = kinds_of(members)
     if len(several) > 1:
         if take == "auto":
             return {"kinds": dict(several.most_common())}
-        return {"kinds": dict(several.most_common()), **preview_of(_of_kind(members, take, Path(path).name)[0], Path(path).name)}
-    return preview_of(members, Path(path).name)
+        return {"kinds": dict(several.most_common()), **preview_of(_of_kind(members, take, called)[0], called)}
+    return preview_of(members, called)
 
 
 def preview_of(members: list[Member], called: str) -> dict[str, Any]:

@@ -68,8 +68,8 @@ class Member:
         return name[:-7] if name.lower().endswith(".nii.gz") else PurePosixPath(name).stem
 
 
-def collect(path: Path) -> list[Member]:
-    """Members in name order; hidden files and system clutter left out, links and devices not followed. UserError for unsafe or oversized zips.
+def collect(path: Path, called: str = "") -> list[Member]:
+    """Members in name order, of what errors call `called` (a zip; the path's name by default); hidden files and system clutter left out, links and devices not followed. UserError for unsafe or oversized zips.
 
     A folder that holds one file is read as that file.
     """
@@ -86,7 +86,7 @@ def collect(path: Path) -> list[Member]:
         if not start:
             raise UserError(f"{path.name} is empty (0 bytes).")
         return [Member(_text(path.name), _reader(path))]
-    return _zip(path)
+    return _zip(path, called or path.name)
 
 
 def _files(path: Path) -> list[Path]:
@@ -105,8 +105,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _zip(path: Path) -> list[Member]:
-    name = path.name
+def _zip(path: Path, name: str) -> list[Member]:
     try:
         if _directory_bytes(path) > limits.MEMBERS * 512:  # a list of millions of files would fill the memory before it could be counted
             raise UserError(f"{name} holds more than {limits.MEMBERS:,} files; at most that many are taken.")
