@@ -84,7 +84,7 @@ def flat(state: Any, path: str = "") -> dict[str, Any]:
 
 
 def unflat(given: dict[str, Any], like: Any) -> Any:
-    """The nested form of what `flat` gave; optimisers start with an empty "state", so its shape comes from the keys, types of keys from torch's habit."""
+    """The nested form of what `flat` gave, tensors on the devices of those in `like`; optimisers start with an empty "state", so its shape comes from the keys, types of keys from torch's habit."""
     tree: dict[Any, Any] = {}
     for path, value in given.items():
         node, keys = tree, [int(k) if k.isdigit() else k for k in path.split("/")]
@@ -99,4 +99,4 @@ def _as(tree: Any, like: Any) -> Any:
         return type(like)(_as(tree[i], part) for i, part in enumerate(like))
     if isinstance(like, dict):
         return {k: _as(tree[k], like[k]) if k in like else tree[k] for k in tree} | {k: v for k, v in like.items() if k not in tree}
-    return tree
+    return tree.to(like.device) if hasattr(tree, "device") and hasattr(like, "device") else tree

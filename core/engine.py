@@ -90,7 +90,7 @@ def fit_and_apply(
         method.to(run.where)
         artifacts = fold(list(method.apply(described, run)))
         run.check()
-    made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, time.monotonic() - began)
+    made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, run.spent + time.monotonic() - began)
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts

@@ -66,6 +66,7 @@ class Run:
     cache: Path | None = None
     watch: Callable[[], dict[str, float]] | None = None  # looked at ten times along the training, what it gives is reported; changes nothing
     note_to: Callable[[str], None] = lambda words: None
+    spent: float = 0.0  # seconds of earlier attempts
     batch_to: Callable[[int], None] = lambda size: None  # hears of a smaller batch than was asked for
     notes: list[str] = field(default_factory=list)
 

@@ -89,12 +89,13 @@ def test_a_run_that_cannot_go_on_offers_to_start_anew_and_its_notes_are_read(ful
     ws = Workspace(full)
     from app.text import label
 
-    monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
-    id = queue.train(ws, "digits", "pca", {"dimensions": 4}).id
-    ws.catalogue.set_job(id, status="failed", error="This run cannot go on.", note="First *note*.\nSecond note.", resume=1)
+    run = ws.runs("digits")[0]
+    ws.folder("failedrun0").mkdir()
+    ws.catalogue.add_job(Job(id="failedrun0", kind="train", dataset=run.dataset, method="pca", spec=run.spec, status="failed", error="This run cannot go on.",
+                             note="First *note*.\nSecond note.", resume=1))  # fmt: skip
     at = opened("runs")
     assert [n.value for n in at.info] == [f"{label('First *note*.')}  \n{label('Second note.')}"]
     assert "Resume" in [b.label for b in at.button]
     next(b for b in at.button if b.label == "Start anew").click().run()
-    assert (ws.job(id).status, ws.job(id).resume, ws.job(id).note) == ("queued", 0, "")
-    queue.cancel(ws, id)
+    job = queue.wait(ws, "failedrun0", timeout=120)
+    assert (job.status, job.resume, job.note) == ("done", 0, "")

@@ -77,6 +77,17 @@ def test_two_of_each_loop_are_kept_and_what_is_no_checkpoint_is_let_be(data: Dat
         assert path.is_dir() or path.suffix in (".safetensors", ".json"), "arrays and json only"
 
 
+def test_what_is_put_back_lies_where_it_lay() -> None:
+    import torch
+
+    from core.checkpoints import flat, unflat
+
+    here = {"state": {0: {"step": torch.zeros(())}}, "groups": [{"lr": 0.1}], "queue": torch.ones(2), "best": None}
+    there = {"state": {}, "groups": [{"lr": 0.5}], "queue": torch.empty(2, device="meta"), "best": 3.0}
+    back = unflat(flat(here), there)
+    assert (back["queue"].device.type, back["groups"], back["best"], list(back["state"])) == ("meta", [{"lr": 0.1}], None, [0])
+
+
 # -- damage ---------------------------------------------------------------------------------------------------------------------------
 def flipped(path: Any, k: int) -> None:
     raw = bytearray(path.read_bytes())
