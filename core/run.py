@@ -217,7 +217,7 @@ class Run:
         every = per_epoch * -(-LEAST // per_epoch)  # whole epochs
         if done % every or done <= self._after * per_epoch or done == self._total:
             return False
-        self.report_to(done, self._total, {"validation loss": stopping.look()})
+        self._tell(done, {"validation loss": stopping.look()})
         if stopping.over:
             stopping.put_back()
             of = self._total // per_epoch
@@ -237,6 +237,7 @@ class Run:
         self.check_loss()
         if self.checkpoints is not None and start < self._total:
             self.checkpoint(self._total)
+        self._stopping = None
 
     def _between(self, done: int) -> None:
         if self.stop():

@@ -212,6 +212,8 @@ def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.Mo
     run = Run()
     assert run.where.type == "cpu"
     assert ["GPU that could not be used" in n for n in run.notes] == [True] * told
+    with pytest.raises(UserError, match="No CUDA device"):
+        _ = Run(device="cuda").where
 
 
 # -- losses that are no numbers -------------------------------------------------------------------------------------------------------
