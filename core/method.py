@@ -192,7 +192,7 @@ def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
             if problem["type"] == "extra_forbidden":
                 said.append(f"“{name}” is not a parameter of {kind.id} (it has: {', '.join(kind.Params.model_fields) or 'none'})")
             else:
-                said.append(f"“{name}” = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+                said.append(f"“{name}” = {problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
         raise UserError("; ".join(said) + ".") from None
 
 

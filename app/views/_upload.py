@@ -119,8 +119,9 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         if st.form_submit_button("Import", type="primary"):
             options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series, "stack": stack, "take": take,
                        **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
-            job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None)
+            job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None, state.press("import"))
             if job is not None:
+                state.pressed("import")
                 st.session_state["upload"] = None
                 st.session_state["importing"] = job.id
                 st.rerun()

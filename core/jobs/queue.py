@@ -70,20 +70,27 @@ def train(
     ), named)  # fmt: skip
 
 
-def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None) -> Job:
-    """Queue an import of a file, zip or folder; `options` are those of `core.data.readers.read`. `uploaded`: a folder of ours that goes with the job.
+def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None, token: str = "") -> Job:
+    """Queue an import of a file, zip or folder; `options` are those of `core.data.readers.read`. `uploaded`: a folder of ours that goes with the job. Asking
+    twice with one `token` is asking once.
 
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by the job.
     """
     from core.data.importing import request
 
+    if token and (before := ws.catalogue.jobs(token=token)):
+        return before[0]
     if not Path(path).exists():
         raise UserError(f"There is no file or folder {Path(path).name}.")
     if name is not None:
         name = ws.free(name)
-    job = Job(id=_new_id(), kind="import", dataset="", label=name or "")
-    make_folder(ws.folder(job.id), new=True)
-    request(ws.folder(job.id), Path(path).absolute(), name, options or {}, uploaded)
+    job = Job(id=_new_id(), kind="import", dataset="", label=name or "", token=token or None)
+    folder = make_folder(ws.folder(job.id), new=True)
+    try:
+        request(folder, Path(path).absolute(), name, options or {}, uploaded)
+    except BaseException:
+        remove(folder)
+        raise
     return _submit(ws, job)
 
 

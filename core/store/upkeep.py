@@ -1,7 +1,7 @@
 """Opening a workspace's catalogue so that it is whole and of the present version: looked over, brought up to date on a copy first, made anew if need be.
 
 Versions are Alembic's, in `migrations/versions`; migrations only add, so that workers started before go on. Looking a catalogue over (quick_check reads
-every page) takes 3 ms at 1,000 jobs and 30 ms at 20,000, once a process.
+every page) takes 1 ms at 1,000 jobs and 20 ms at 20,000, once a process.
 """
 
 from __future__ import annotations

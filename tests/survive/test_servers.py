@@ -248,6 +248,14 @@ def test_one_token_is_one_run(ws, monkeypatch):
     assert _make.ask(ws, monkeypatch).id != _make.ask(ws, monkeypatch).id, "without a token each ask is one"
 
 
+def test_one_press_is_one_import(ws, monkeypatch, tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 9)
+    monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
+    first = queue.bring(ws, tmp_path / "a.csv", "a", token="once")
+    assert queue.bring(ws, tmp_path / "a.csv", "a", token="once").id == first.id
+    assert len(ws.catalogue.jobs()) == 1
+
+
 def test_going_on_with_another_version_is_noted(ws, monkeypatch):
     """Row 21: a run begun by one version and gone on with by another says so."""
     job = running(ws, monkeypatch)
