@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -22,7 +21,7 @@ import torch
 from core import loading
 from core.data.dataset import Dataset
 from core.data.samples import make
-from core.jobs.queue import free_threads
+from core.jobs.engines import free_threads
 from core.method import Method
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
@@ -30,9 +29,9 @@ from core.methods.selfsupervised.swav import Queue, SwAV, swapped
 from core.nets.augment import views
 from core.nets.cevae import holes
 from core.run import Run
+from tests.benchmarks._time import DEVICE, now
 
-ROUNDS = 5
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ROUNDS = 7
 Step = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -65,13 +64,6 @@ def strega(method: Any, net: Any) -> Step:
         return (1 - p.holes) * ((back - x).abs().mean() + p.beta * kl) + p.holes * (filled - x).abs().mean()
 
     return loss
-
-
-def now() -> np.ndarray:
-    """Seconds on the clock and of processor time, all that was asked of the device being done."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return np.array([time.perf_counter(), time.process_time()])
 
 
 def bare(method: Any, loss_of: Callable[[Any, Any], Step], x: torch.Tensor, clip: float | None, cosine: bool, drop_last: bool) -> np.ndarray:
@@ -155,8 +147,8 @@ def main() -> None:
     x = torch.from_numpy(digits.part("train").inputs()).to(DEVICE)
     params: Any = GaussianVAE.Params(epochs=10, classifier=False)
     compare("digits", GaussianVAE, params, vae, digits, x, clip=5.0, cosine=False, drop_last=True)
-    compare("digits", SwAV, SwAV.Params(epochs=2, frozen_steps=0), swav, digits, x, clip=None, cosine=True, drop_last=True)
-    method = StRegA(StRegA.Params(epochs=2))
+    compare("digits", SwAV, SwAV.Params(epochs=3, frozen_steps=0), swav, digits, x, clip=None, cosine=True, drop_last=True)
+    method = StRegA(StRegA.Params(epochs=1))
     train = heads.part("train")
     train = train.take(method.healthy_rows(train))
     method.centres = np.array([-0.6, 0.1, 1.6])
