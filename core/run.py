@@ -16,6 +16,7 @@ from core.artifacts import Artifact
 from core.checkpoints import ANEW, Checkpoints, flat, unflat
 from core.errors import Cancelled, UserError, out_of_memory
 from core.loading import Inputs, in_order
+from core.settings import Settings
 from core.stopping import LEAST, Stopping
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Run:
     # -- device and seeds -----------------------------------------------------------------------------------------------------------
     @property
     def fabric(self) -> Any:
-        """The Lightning Fabric of this run: bf16 mixed precision on a GPU, float32 on a CPU."""
+        """The Lightning Fabric of this run: bf16 mixed precision on a GPU that has it, else float32."""
         if self._fabric is None:
             import torch
             from lightning_fabric import Fabric
@@ -119,7 +120,8 @@ class Run:
             gpu = self.device in ("auto", "cuda") and torch.cuda.is_available()
             if self.device == "auto" and not gpu and "CUDA_VISIBLE_DEVICES" not in os.environ and GPUS.exists() and any(GPUS.iterdir()):
                 self.note("This machine has a GPU that could not be used (see its driver), so the processor computed this.")
-            self._fabric = Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if gpu else "32-true")
+            fast = gpu and torch.cuda.is_bf16_supported(including_emulation=False)  # older GPUs only imitate it, slowly
+            self._fabric = Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if fast else "32-true")
         return self._fabric
 
     @property
@@ -148,6 +150,10 @@ class Run:
         # Convolutions of few channels are 1.4 times as fast so on a CPU. Trap: a fused optimiser reads restored state in the other order.
         if all(p.ndim < 5 for p in net.parameters()):  # there is no such order for kernels of volumes
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if backend := Settings().compile:
+            torch._dynamo.config.suppress_errors = True
+            net.compile(backend=backend)  # in place, so that weights keep their names in what is saved
+            self.note(f"Its network was compiled ({backend}) where that is possible.")
         self._net, self._optimiser = self.fabric.setup(net, optimiser)
         self._tracked = {"net": net, "optimiser": optimiser, **more}
         net.train()

@@ -29,3 +29,4 @@ class Settings(BaseSettings):
     folders: str = ""  # roots whose folders may be chosen in the browser, separated as in PATH; none by default
     idle_seconds: float = 20.0  # the supervisor leaves after this long without work
     checkpoint_seconds: float = 30.0  # of training that a crash may cost
+    compile: str = ""  # the torch.compile backend ("inductor") networks are trained with; "" = none, which is as fast or faster on a processor

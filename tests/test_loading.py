@@ -133,3 +133,20 @@ def test_no_room_on_the_disk_is_said_with_the_room_it_needs(stored, from_disk, m
     monkeypatch.setattr(loading, "write_rows", full)
     with pytest.raises(UserError, match=r"need 0\.0 GB of disk space .*No space left"):
         trained(stored)
+
+
+def test_a_compiled_network_learns_the_same_under_the_same_names(stored, tmp_path, monkeypatch):
+    straight = trained(stored)
+    monkeypatch.setenv("LIGHTBOX_COMPILE", "eager")  # traced as for any backend; nothing has to be built
+
+    def kill(step, total, scalars):
+        if step == 9:
+            raise KeyboardInterrupt
+
+    notes = []
+    with pytest.raises(KeyboardInterrupt):
+        trained(stored, tmp_path, tell=kill, checkpoint_every=-1.0, note_to=notes.append)
+    assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0
+    assert notes == ["Its network was compiled (eager) where that is possible."]
+    monkeypatch.delenv("LIGHTBOX_COMPILE")  # a checkpoint of the one fits the other
+    np.testing.assert_allclose(trained(stored, tmp_path, resume=True), straight, rtol=1e-4, atol=1e-4)

@@ -142,9 +142,11 @@ def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
 
     if how == "integrated_gradients":
         made = IntegratedGradients(forward)
+        made.gradient_func = _slopes
         return lambda x: made.attribute(x, baselines=base.expand_as(x), n_steps=STEPS, method="gausslegendre", internal_batch_size=TOGETHER)
     if how == "gradient_x_input":
         slope = InputXGradient(forward)
+        slope.gradient_func = _slopes
         return lambda x: slope.attribute(x.requires_grad_())
     if how == "feature_ablation":
         ablation = FeatureAblation(forward)
@@ -158,6 +160,14 @@ def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
     return lambda x: cover.attribute(
         x, sliding_window_shapes=window, strides=stride, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x))
     )
+
+
+def _slopes(forward_fn: Callable[[Any], Any], inputs: tuple[Any, ...], target_ind: Any = None, additional_forward_args: Any = None) -> Any:
+    """Gradients of each row's result: of their sum, since rows do not depend on one another; captum asks for each row's by itself."""
+    import torch
+
+    with torch.enable_grad():
+        return torch.autograd.grad(forward_fn(*inputs).sum(), inputs)
 
 
 def randomisation_check(model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, seed: int = 0) -> float:

@@ -26,6 +26,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.errors import UserError
+from core.loading import in_order
 from core.method import BaseParams, Method, Takes, param
 from core.store.state import nested, taken
 
@@ -97,6 +98,15 @@ class StRegA(Method):
         known = part.labels[part.labels >= 0]
         return np.flatnonzero(part.labels == np.bincount(known).argmax()) if len(known) else np.arange(len(part))
 
+    def pictures(self, data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]:
+        """Inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled between them."""
+        import torch
+
+        for i, x in enumerate(in_order(data, torch.device("cpu"), many)):
+            if i:
+                run.check()
+            yield x.numpy()
+
     # -- training -------------------------------------------------------------------------------------------------------------------
     def make(self) -> torch.nn.Module:
         from core.nets.cevae import CEVAE
@@ -117,7 +127,7 @@ class StRegA(Method):
             raise UserError(f"StRegA learns from healthy slices; the training part has {len(train)}, at least 8 are needed.")
         some = self.resized(train.inputs(np.arange(0, len(train), max(1, len(train) // 100)))[:, p.channel], (side, side))
         self.centres = tissue.learned_centres(some, side / 4)
-        seen = self.prepare(train.inputs())[0]
+        seen = np.concatenate([self.prepare(x)[0] for x in self.pictures(train, run)])
         ready = replace(train, samples=seen[:, None], input_range=(0.0, 1.0), masks=None, table=train.frame.reset_index(drop=True), at=None, modality="series")
         self.net = self.make()
         net = run.setup(self.net, torch.optim.Adam(self.net.parameters(), p.learning_rate))
@@ -137,7 +147,7 @@ class StRegA(Method):
         """Mean and spread of healthy residuals at each place, and the pixel threshold, from healthy validation slices (training ones if too few)."""
         from scipy.ndimage import gaussian_filter
 
-        residual, brain = self._residual(healthy.inputs(), run.where)
+        residual, brain = (np.concatenate(found) for found in zip(*(self._residual(x, run.where) for x in self.pictures(healthy, run))))
         self.mean = gaussian_filter(residual.mean(0), 1.5).astype(np.float32)
         spread = np.sqrt(gaussian_filter(np.square(residual - self.mean).mean(0), 1.5))
         usual = brain.mean(0) > 0.5
@@ -179,9 +189,8 @@ class StRegA(Method):
 
         self.to(run.where)
         heats, zs, seen, backs = [], [], [], []
-        for i in range(0, len(data), 256):
-            run.check()
-            x = data.inputs(np.arange(i, min(i + 256, len(data))))
+        run.check()
+        for x in self.pictures(data, run):
             picture, brain = self.prepare(x)
             with torch.no_grad():
                 z = self.net.encode(torch.from_numpy(picture)[:, None].to(run.where))[0]

@@ -2,7 +2,7 @@
 
 Objective
     R(x, x') + beta * KL(N(mu, sd^2) || N(0, 1)), R the Gaussian log-likelihood with variance 0.01 for pictures; for the last third of the
-    epochs, where there are labels, cross-entropy of a classifier on mu is added at half the learning rate (the paper's joint variant).
+    epochs, where there are labels, cross-entropy of a classifier on mu is added, while the step size falls to 0, half of it on average (the paper’s joint variant).
 
 Cost
     O(epochs n w^2 pixels) time; memory one batch. About one minute for 2,400 pictures of 28x28 on two processor cores.
