@@ -183,7 +183,6 @@ def _importing(job: Job) -> None:
                 st.session_state["importing"] = job.id
                 state.attempt(queue.resume, ws, job.id)
                 st.rerun()
-            st.caption("The import stopped before it was done. Nothing half imported is shown anywhere.")
         if right.button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
             state.attempt(queue.discard, ws, job.id)
             st.rerun()

@@ -24,6 +24,10 @@ from core.store.locks import hold
 from core.store.workspace import Workspace
 
 SUPERVISOR = "supervisor.lock"
+STOPPED = {
+    "run": "The process stopped before it was done; resume the run to go on from its last checkpoint.",
+    "import": "The import stopped before it was done. Nothing half imported is shown anywhere; it can go on behind what was stored.",
+}
 STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
 ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "phase", "eta", "dataset")  # what a process tells of its end
 
@@ -243,7 +247,7 @@ def reconcile(ws: Workspace) -> None:
         if told is not None and told.ended:
             ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
             continue
-        status, error = "interrupted", "The process stopped before it was done; resume the run to go on from its last checkpoint."
+        status, error = "interrupted", STOPPED["import" if job.kind == "import" else "run"]
         if job.cancel:  # it did not heed the wish to stop, so it was killed
             status, error = "cancelled", ""
         clear(ws, job)
