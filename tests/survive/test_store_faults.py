@@ -39,11 +39,12 @@ def told(error, words):
 
 
 def every_fault(monkeypatch, attempt):
-    """`attempt(words)` with each operation failing in turn, until it fails no more; `words` must be in what the user is told. Gives how many there were."""
+    """`attempt(words)` with each operation failing in turn, until none fails any more; every second one also for good. `words` must be in what the user
+    is told. Gives how many there were."""
     kinds = list(_make.ERRORS)
     for k in count(1):
         came = False
-        for forever in (False, True):
+        for forever in (False, True)[: 1 + k % 2]:
             error = kinds[(k + forever) % len(kinds)]
             with monkeypatch.context() as patch:
                 failing = _make.full(k, error, forever, patch)
