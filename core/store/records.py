@@ -26,7 +26,10 @@ KNOWN = {f.name for f in fields(Job)}
 
 
 def write(home: Path, job: Job) -> None:
-    """Keep what the catalogue says of a job beside its results. Raises OSError."""
+    """Keep what the catalogue says of a job beside its results. Raises OSError. Why an import failed is left out: it names files, which may be called
+    after patients, and goes with the catalogue."""
+    if job.kind == "import" and job.error:
+        job = replace(job, error="The import did not succeed; bring the files again.")
     write_json(home / "runs" / job.id / JOB, asdict(job))
 
 

@@ -129,13 +129,14 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
         except Exception as e:
             raise UserError(f"This workspace comes from an older Lightbox (catalogue version {version}) and could not be brought to version {VERSIONS[-1]} "
                             f"({type(e).__name__}); nothing was changed. Use the Lightbox it was made with.") from e  # fmt: skip
+        tried = Catalogue(trial)
+        records.fill(home, tried.jobs(), tried.datasets())  # before the catalogue says that it is of this version: whoever is killed here begins again
+        tried.engine.dispose()
         with _transactional(path) as engine:
             migrate(engine, version == "0000")
     finally:
-        remove(trial)
-    now = Catalogue(path)
-    records.fill(home, now.jobs(), now.datasets())
-    now.engine.dispose()
+        for part in trial.parent.glob("*.trial*"):
+            remove(part)
 
 
 def _anew(home: Path, path: Path, why: str) -> None:

@@ -218,7 +218,7 @@ class Workspace:
         return thin
 
     def _verified(self, run: str, slug: str) -> None:
-        """UserError when an artifact is no longer what was written; looked at once a process, files above `limits.VERIFIED` by `lightbox check --files`."""
+        """UserError when an artifact is no longer what was written; looked at once, files above `limits.VERIFIED` by `lightbox check --files`."""
         folder = self.folder(run) / "artifacts"
         try:
             key = (run, slug, (folder / manifest.NAME).stat().st_mtime_ns)

@@ -253,6 +253,35 @@ def test_a_migration_that_cannot_be_done_changes_nothing(tmp_path, monkeypatch):
         assert list(c.iterdump()) == before
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from core.store import upkeep
+from core.store.workspace import Workspace
+real, calls = upkeep.migrate, []
+
+def cut(engine, unversioned=False):
+    calls.append(1)
+    if len(calls) == 2:
+        with engine.begin() as c:
+            c.exec_driver_sql("ALTER TABLE jobs ADD COLUMN token VARCHAR")
+            os._exit(9)
+    real(engine, unversioned)
+
+upkeep.migrate = cut
+Workspace(Path(sys.argv[1])).catalogue
+"""
+
+
+def test_killed_in_the_middle_of_a_migration_it_is_begun_again(tmp_path):
+    home = old(tmp_path / "home", RELEASES[0])
+    assert subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False, timeout=60, cwd=Path(__file__).parents[2]).returncode == 9
+    ws = Workspace(home)
+    assert len(ws.catalogue.jobs()) == 3
+    assert records.read(ws.folder("bbbbbbbb01")).status == "done"
+    assert not list((home / "backups").glob("*.trial*"))
+
+
 def test_a_newer_workspace_is_refused(ws):
     ws.catalogue.engine.dispose()
     with closing(sqlite3.connect(ws.home / "catalogue.db")) as c:

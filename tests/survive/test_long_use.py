@@ -104,11 +104,11 @@ import json, psutil
 from streamlit.testing.v1 import AppTest
 at = AppTest.from_file("app/main.py", default_timeout=60).run().switch_page("../pages/results.py").run()
 sizes = []
-for i in range(50):
+for i in range(40):
     at.run()
     assert not at.exception
     sizes.append(psutil.Process().memory_info().rss)
-print(json.dumps({"reruns": sizes[20:]}))
+print(json.dumps({"reruns": sizes[16:]}))
 """
 
 
