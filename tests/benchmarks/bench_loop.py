@@ -9,6 +9,7 @@ it from a stored dataset that it takes for larger than memory. Printed: the rati
 from __future__ import annotations
 
 import math
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,12 @@ def through_run(kind: type[Method], params: Any, data: Dataset) -> np.ndarray:
     return clock.rate
 
 
+def utilisation() -> int:
+    """Per cent of the last moments in which the first GPU was at work, as its driver says."""
+    said = subprocess.check_output(["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"], text=True)
+    return int(said.split()[0])
+
+
 def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Dataset, x: torch.Tensor, **how: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stored, limit = data.save(Path(folder)), loading.MEMORY_LIMIT
@@ -124,7 +131,7 @@ def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Data
             method.shape, method.class_names = tuple(data.shape), []
             one = {"bare": bare(method, loss_of, x, **how), "memory": through_run(kind, params, data)}
             if DEVICE.type == "cuda":
-                busy.append(torch.cuda.utilization())
+                busy.append(utilisation())
             loading.MEMORY_LIMIT = 0
             one["disk"] = through_run(kind, params, stored)
             loading.MEMORY_LIMIT = limit
