@@ -7,7 +7,7 @@ import torch
 from core.data.samples import make
 from core.engine import fit_and_apply
 from core.explain import traversal
-from core.maps import faithfulness
+from core.maps.faith import faithfulness
 from core.matching import accuracy, purity
 from core.measures.pixel_anomaly import aupro, pooled
 from core.measures.rankme import rankme

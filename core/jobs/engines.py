@@ -21,7 +21,7 @@ from core.store.catalogue import Job
 if TYPE_CHECKING:
     from core.store.workspace import Workspace
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 CPU = "cpu"  # the lane of trainings that use no graphics card; the others are called by the card's number
 
 

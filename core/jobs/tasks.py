@@ -63,17 +63,23 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """A 2-D or 3-D map of the run's embedding."""
+    """A 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases that map lacks."""
     from core import maps
+    from core.maps import later
 
     began = time.monotonic()
     tell.phase("drawing the map")
     embedding = find(ws, job.on_run, Embedding, job.spec.get("artifact"))
     how, dims = job.spec["how"], job.spec["dims"]
-    made = maps.make_map(
-        embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
-        report=_fraction(tell),
-    )  # fmt: skip
+    if "onto" in job.spec:
+        old = ws.artifact(job.spec["onto"], "map")
+        assert isinstance(old, maps.Map)
+        made = later.with_missing(ws, ws.job(job.on_run), old, embedding, _model(ws, job.on_run), job.seed)
+    else:
+        made = maps.make_map(
+            embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
+            report=_fraction(tell),
+        )  # fmt: skip
     made.made_by = made_by(job.on_run, f"map-{how}", job.spec, ws.dataset(job.dataset), Run(job.seed, "cpu"), time.monotonic() - began)
     keep(ws.folder(job.id), [made])
 
@@ -128,6 +134,13 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
     if job.on_run and ws.job(job.on_run).dataset == job.dataset:
         return find(ws, job.on_run, kind, slug)
     raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
+
+
+def _model(ws: Workspace, run: str) -> Model | None:
+    try:
+        return find(ws, run, Model)
+    except UserError:
+        return None
 
 
 def _fraction(tell: Reporter) -> Callable[[float], None]:

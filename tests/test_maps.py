@@ -1,0 +1,186 @@
+"""Maps: the same seed gives the same map, whatever the threads; what is on a map stays when cases are added; landmarks are said; neighbours are true."""
+
+from dataclasses import replace
+from functools import cache
+
+import numba
+import numpy as np
+import pytest
+
+from core import maps
+from core.artifacts import Embedding
+from core.data.samples import make
+from core.errors import UserError
+from core.maps import add, layout, make_map
+from core.neighbours import RECALL, Finder, neighbours
+
+
+def mixture(n: int, d: int = 12, k: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Points float32 [n,d] in k tight groups, and the group of each."""
+    rng = np.random.default_rng(seed)
+    of = rng.integers(0, k, n)
+    return (4 * rng.normal(size=(k, d))[of] + rng.normal(size=(n, d))).astype(np.float32), of
+
+
+def embedding(z: np.ndarray, first: int = 0) -> Embedding:
+    return Embedding(rows=np.arange(first, first + len(z)), z=z)
+
+
+@cache
+def digits() -> np.ndarray:
+    data = make("digits")
+    return np.asarray(data.inputs(), np.float32).reshape(len(data), -1)
+
+
+@cache
+def drawn() -> maps.Map:
+    return make_map(embedding(mixture(600)[0]))
+
+
+def purity(xy: np.ndarray, of: np.ndarray) -> float:
+    """Share of points whose nearest other point on the map is of their group."""
+    return float((of[neighbours(xy, 1)[0][:, 0]] == of).mean())
+
+
+@pytest.mark.parametrize(("how", "dims"), [("umap", 2), ("umap", 3), ("pca", 2)])
+def test_the_same_seed_gives_the_same_map_for_any_number_of_threads(how, dims):
+    import faiss
+    from threadpoolctl import threadpool_limits
+
+    z, found, usual = mixture(600)[0], [], numba.get_num_threads()
+    try:
+        for threads in (1, usual):
+            numba.set_num_threads(threads)
+            faiss.omp_set_num_threads(threads)
+            with threadpool_limits(threads):
+                found.append(make_map(embedding(z), how, dims).xy)
+    finally:
+        numba.set_num_threads(usual)
+        faiss.omp_set_num_threads(usual)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert found[0].shape == (len(z), dims)
+
+
+def test_another_process_draws_the_same_map():
+    """What numba compiles here and what it read back there must agree to the last bit."""
+    import subprocess
+    import sys
+
+    said = "import numpy as np; from tests.test_maps import *; print(make_map(embedding(mixture(600)[0])).xy.tobytes().hex()[:4000])"
+    got = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.strip()
+    assert got == drawn().xy.tobytes().hex()[:4000]
+
+
+def test_another_seed_draws_another_map():
+    assert not np.allclose(make_map(embedding(mixture(600)[0]), seed=1).xy, drawn().xy)
+
+
+def test_digits_are_drawn_as_faithfully_as_by_umap_learn():
+    made = make_map(embedding(digits()))
+    assert made.scores["trustworthiness"] >= 0.982  # umap-learn: 0.987 with its default call
+    assert made.scores["continuity"] >= 0.97
+
+
+def test_groups_are_islands():
+    z, of = mixture(600)
+    assert purity(drawn().xy, of) > 0.99
+    assert purity(make_map(embedding(z), dims=3).xy, of) > 0.99
+
+
+@pytest.mark.parametrize("z", [np.zeros((40, 3), np.float32), np.repeat(np.eye(5, dtype=np.float32), 8, 0), np.arange(30, dtype=np.float32)[:, None], np.eye(5, dtype=np.float32)],
+                         ids=["one place", "copies", "one dimension", "five rows"])  # fmt: skip
+@pytest.mark.parametrize("how", ["umap", "pca"])
+def test_odd_latents_are_drawn(z, how):
+    assert np.isfinite(make_map(embedding(z), how).xy).all()
+
+
+@pytest.mark.parametrize("how", ["umap", "pca"])
+def test_added_cases_find_their_place_and_move_no_other(how):
+    z, of = mixture(700)
+    old, new = embedding(z[:600]), embedding(z[600:], 600)
+    made = make_map(old, how)
+    more = add(made, old, new)
+    assert more.xy[:600].tobytes() == made.xy.tobytes()
+    assert more.trust[:600].tobytes() == made.trust.tobytes()
+    assert more.added.tolist() == [False] * 600 + [True] * 100
+    assert more.rows.tolist() == list(range(700))
+    assert "100 added later" in more.summary()
+    assert more.scores["added_trustworthiness"] > (0.9 if how == "umap" else 0.8)
+    if how == "umap":
+        assert purity(more.xy, of) > 0.99
+        alone = add(made, old, replace(new, rows=new.rows[7:9], z=new.z[7:9]))  # a place does not depend on who else came
+        np.testing.assert_array_equal(alone.xy[600:], more.xy[607:609])
+        again = add(more, embedding(z), replace(new, rows=new.rows + 100))
+        assert again.xy[:700].tobytes() == more.xy.tobytes()
+
+
+def test_cases_of_another_space_are_not_added():
+    z = mixture(600)[0]
+    with pytest.raises(UserError, match="not embedded"):
+        add(drawn(), embedding(z), embedding(z[:, :3], 600))
+    with pytest.raises(UserError, match="not slices"):
+        add(replace(drawn(), place=np.zeros(600, np.int64)), embedding(z), embedding(z, 600))
+
+
+def test_large_maps_are_placed_by_landmarks_and_say_so(monkeypatch):
+    monkeypatch.setattr(maps, "WHOLE", 500)
+    monkeypatch.setattr(maps, "LANDMARKS", 300)
+    z, of = mixture(900)
+    made = make_map(embedding(z))
+    assert made.landmarks == 300
+    assert "placed by 300 landmarks" in made.summary()
+    assert len(made.xy) == 900
+    assert purity(made.xy, of) > 0.98
+
+
+def test_a_map_that_is_laid_out_whole_speaks_of_no_landmarks():
+    assert drawn().landmarks == 0
+    assert "landmark" not in drawn().summary()
+
+
+def test_neighbours_above_the_exact_size_are_nearly_all_true():
+    z = np.random.default_rng(0).normal(size=(6_000, 24)).astype(np.float32)  # no groups: the hardest case for cells
+    index, distance = neighbours(z, 15)
+    some = np.arange(0, 6_000, 60)
+    true = np.sort(np.linalg.norm(z[some, None] - z[None], axis=2), axis=1)[:, 1:16]
+    assert (distance[some] <= true[:, -1:] * 1.0001).mean() >= RECALL - 0.02
+    assert (index != np.arange(6_000)[:, None]).all()
+    np.testing.assert_allclose(distance[some], np.linalg.norm(z[index[some]] - z[some, None], axis=2), rtol=1e-3)
+
+
+def test_neighbours_are_found_where_a_cell_holds_too_few():
+    z = np.random.default_rng(0).normal(size=(6_000, 2)).astype(np.float32)
+    z[:12] += 1e4
+    at, _ = Finder(z)(z[:3], 2_000)
+    assert (at >= 0).all()
+
+
+def test_neighbours_are_computed_once_and_read_without_copies(tmp_path, monkeypatch):
+    z = mixture(600)[0]
+    first = neighbours(z, 10, cache=tmp_path)
+    monkeypatch.setattr("core.neighbours._search", lambda x, k: pytest.fail("searched again"))
+    again = neighbours(z, 10, cache=tmp_path)
+    assert isinstance(again[0], np.memmap)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+def test_what_is_found_by_its_hash_is_not_copied_for_it(tmp_path, monkeypatch):
+    import tracemalloc
+
+    z = np.zeros((100_000, 30), np.float32)
+    monkeypatch.setattr("core.neighbours._search", lambda x, k: (np.zeros((9, k), np.int32), np.zeros((9, k), np.float32)))
+    tracemalloc.start()
+    try:
+        neighbours(z, 5, cache=tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < z.nbytes / 10
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_are_as_umap_defines_them():
+    """McInnes et al., algorithm 3: the nearest other row has 1, and the weights of a row add up to log2 of how many rows it looks at, itself included."""
+    weight = layout.weights(neighbours(mixture(200)[0], 14)[1])
+    np.testing.assert_allclose(weight.sum(1), np.log2(15), atol=1e-3)
+    np.testing.assert_array_equal(weight[:, 0], 1)
+    assert (np.diff(weight, axis=1) <= 1e-6).all()
