@@ -36,15 +36,21 @@ def map_(
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     seed: int = 0,
     slices: Annotated[bool, typer.Option("--slices", help="Of a run that took volumes slice by slice: every slice a point.")] = False,
+    add: Annotated[str, typer.Option("--add", help="Place the cases of this other dataset on the map, by the run's model; with --to.")] = "",
+    to: Annotated[Path | None, typer.Option("--to", help="The CSV file to write their places to.")] = None,
     json: AsJson = False,
 ) -> None:
-    """A 2-D or 3-D map of what a run learned, with how faithful it is."""
+    """A 2-D or 3-D map of what a run learned, with how faithful it is. Cases of other data can be given places on it; it stays as it is."""
     from core.artifacts import Map
+    from core.export import csv
     from core.jobs import queue
     from core.maps import of_slices
+    from core.store.files import write_bytes
 
     if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
         raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
+    if bool(add) != (to is not None):
+        raise UserError("--add names the dataset whose cases are placed and --to the CSV file for their places; give both.")
     ws = workspace()
     spec = {"how": how, "dims": dims, **(of_slices(ws, ws.job(run)) if slices else {})}
     job = finish(queue.derive(ws, "map", run, spec, seed), json)
@@ -52,8 +58,28 @@ def map_(
     assert isinstance(made, Map)
     scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}
     found = {"run": job.on_run, "map": job.id, "how": how, "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
-             "path": str(ws.artifact_folder(job.id, "map"))}  # fmt: skip
-    say(found, made.summary(), json)
+             "path": str(ws.artifact_folder(job.id, "map")), "landmarks": made.landmarks or 0}  # fmt: skip
+    if to is None:
+        say(found, made.summary(), json)
+        return
+    places = _places(ws, job, made, add)
+    write_bytes(to, csv(places).encode())
+    say(found | {"added": len(places), "places": str(to)}, f"{len(places):,} cases of “{add}” placed on the map: {to}", json)
+
+
+def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
+    """One line a case of the dataset `other`: its name, its place on the map and how far its neighbours there are true ones (trust, 0 to 1)."""
+    import pandas as pd
+
+    from core.artifacts import Embedding, Model
+    from core.jobs.tasks import find
+    from core.maps import add, later
+
+    data, embedding = ws.dataset(other), find(ws, job.on_run, Embedding)
+    z = later.embedded(find(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data)
+    more = add(made, embedding, Embedding(rows=data.rows, z=z, metric=embedding.metric), job.seed)
+    new = slice(len(made.rows), None)
+    return pd.DataFrame({"row": data.rows, "name": data.names(), **dict(zip("xyz", np.asarray(more.xy)[new].T)), "trust": np.asarray(more.trust)[new]})
 
 
 def explain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
@@ -16,12 +17,14 @@ from app.palette import CIVIDIS, NONE, SYMBOLS, category_colours
 from app.state import Context
 from app.views._gallery import gallery, thumbs
 from core import maps, pictures
-from core.artifacts import Map
+from core.artifacts import Embedding, Map
 from core.columns import Column, points, slice_columns
 from core.data.dataset import Dataset
 from core.data.slices import slices
 from core.errors import UserError
 from core.explain.differences import differences
+from core.jobs.tasks import find
+from core.maps import later
 
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
 HEIGHT = 540
@@ -51,6 +54,31 @@ def chosen_map(context: Context) -> Map | None:
         return None
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)
+    return _with_later(context, made, job.id, spec, int(seed))
+
+
+def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], seed: int) -> Map:
+    """`made`, or once the user asked for it, that map with the cases that came into use after it was drawn."""
+    try:
+        rows = later.missing(context.ws, context.job, made, find(context.ws, context.job.id, Embedding, spec.get("artifact")))
+    except UserError:
+        return made
+    if not len(rows):
+        return made
+    spec = spec | {"onto": drawn, "rows": hashlib.sha256(rows.tobytes()).hexdigest()[:16]}
+    job = progress.derived("map", spec, context, seed, start=False)
+    if job is not None and job.status == "done":
+        more = context.ws.artifact(job.id, "map")
+        assert isinstance(more, Map)
+        return more
+    many = f"{len(rows):,} case{'s' * (len(rows) != 1)}"
+    if job is None or job.ended:
+        if job is not None and job.error:
+            st.caption(f":material/info: {text.label(job.error, 300)}")
+        st.button(f"Add {many} to this map", icon=":material/add:", key="map-later", on_click=progress.derived, args=("map", spec, context, seed), kwargs={"again": True},
+                  help="They came into use after this map was drawn. Each gets a place near the cases it resembles; nothing that is on the map moves.")  # fmt: skip
+    else:
+        progress.live(job.id, key="map-later-job")
     return made
 
 
@@ -87,7 +115,7 @@ def reading(made: Map, seed: int = 0) -> str:
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
     words = "Neighbours on it are mostly true neighbours" if trust >= 0.95 else "Some neighbours on it are false" if trust >= 0.88 else "Many neighbours on it are false"
     return (f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f}; {recall:.0%} of the 15 nearest kept). "
-            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown.")  # fmt: skip
+            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown{made.how_placed}.")  # fmt: skip
 
 
 def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
@@ -140,14 +168,15 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
         _fallback(made, xy, code, names, palette, kind, chosen, key)
         return
     doubt = np.asarray(made.trust) < 0.8 if made.trust is not None else np.zeros(len(xy), bool)
+    came = np.zeros(len(xy), bool) if made.added is None else np.asarray(made.added)
     words = None
     if len(xy) <= component.WORDS_MOST:
         label = column.values[at]
         whole = column.kind == "amount" and column.source == "slice" and bool((label == np.round(label)).all())  # a slice's number
         shown = [text.plain(v if column.kind == "category" else str(int(v)) if whole else text.number(v), 30) for v in label]
-        words = [f"{n}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}"
-                 for n, s, d in zip(called(made, context.data), shown, doubt)]  # fmt: skip
-    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}"
+        words = [f"{n}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}{chr(10) + 'added after the map was drawn' if c else ''}"
+                 for n, s, d, c in zip(called(made, context.data), shown, doubt, came)]  # fmt: skip
+    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}-{len(made.rows)}"
     message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
                                 words=words, sprite=sprites(context.data, made.rows, made.place), stamp=stamp)  # fmt: skip
     component.latent_map(message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names))

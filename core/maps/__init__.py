@@ -90,7 +90,7 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
     return replace(
         made, rows=np.concatenate([made.rows, new.rows]), xy=every, added=np.concatenate([was, np.ones(len(z_new), bool)]),
         trust=new_trust if made.trust is None else np.concatenate([made.trust, new_trust]), recall=new_recall if made.recall is None else np.concatenate([made.recall, new_recall]),
-        scores=scores | {"added_trustworthiness": float(new_trust.mean())}, total=(made.total or len(z)) + len(z_new),
+        scores=scores | {"added_trustworthiness": float(new_trust.mean())}, total=max(made.total or 0, len(every)),
     )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def _tsne(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[floa
     joint = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
     start = _along(z, _axes(z, dims, seed)).astype(float)
     start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(seed).normal(scale=1e-8, size=start.shape)
-    made = TSNEEmbedding(start, joint, negative_gradient_method="fft" if len(z) > 2000 else "bh", n_jobs=threads, random_state=seed)
+    made = TSNEEmbedding(start, joint, negative_gradient_method="fft" if len(z) > 2000 else "bh", n_jobs=threads, random_state=seed, ints_in_interval=2)
     made = made.optimize(250, exaggeration=12, momentum=0.5).optimize(500, exaggeration=1, momentum=0.8)
     return np.asarray(made)
 

@@ -65,7 +65,7 @@ def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | 
     axes.set(xticks=[], yticks=[], aspect="equal")
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} · trustworthiness {made.scores['trustworthiness']:.2f}, "
+    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'}{made.how_placed} · trustworthiness {made.scores['trustworthiness']:.2f}, "
                     f"neighbours kept {made.scores['knn_recall']:.0%} · distances between far groups mean nothing", fontsize=9)  # fmt: skip
     return _png(figure)
 
