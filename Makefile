@@ -21,8 +21,9 @@ demo: setup
 app: setup
 	$(BIN)/lightbox app
 
+# Two files at a time, a thread each: most of a test's time is waiting for processes, and threads that share a processor spin.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
