@@ -23,7 +23,7 @@ from core.folding import Fold
 from core.method import Method, why_not, why_not_on
 from core.run import Run
 
-PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "umap-learn", "captum")
+PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "numba", "captum")
 CHECKED_BYTES = 256 << 20  # read at a time
 
 

@@ -13,7 +13,7 @@ from core.neighbours import neighbours
 def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
     """(row ids both hold, share of each one's k neighbours in `a` that are none in `b`: 0 = same company, 1 = all new).
 
-    Neighbours are looked for in each latent space among the shared rows; the order of rows does not matter. O(n^2 d).
+    Neighbours are looked for in each latent space among the shared rows; the order of rows does not matter. Cost: that of `neighbours`, twice.
     """
     rows = np.intersect1d(a.rows, b.rows)
     k = min(k, len(rows) - 1)

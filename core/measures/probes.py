@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 DRAWS = 300
+MOST = 20_000  # cases a reader is fitted on, and as many it is counted on in each part; above it a seeded sample, and the figure says so
 
 
 def auc(truth: np.ndarray, prob: np.ndarray, classes: np.ndarray) -> float:
@@ -58,23 +59,31 @@ class _Probe(Measure):
         assert isinstance(embedding, Embedding)
         whole = data.of(embedding.rows)
         y, z, split, groups = whole.labels, np.asarray(embedding.z), whole.splits, whole.groups
-        fit = np.flatnonzero((split == "train") & (y >= 0))
+        fit, of = _some(np.flatnonzero((split == "train") & (y >= 0)), rng)
         read, classes = self.reader(z[fit], y[fit], embedding.metric), np.unique(y[fit])
         found = []
         for part in ("val", "test"):
-            at = np.flatnonzero((split == part) & (y >= 0))
+            at, of_part = _some(np.flatnonzero((split == part) & (y >= 0)), rng)
             if len(at) < 2:
                 continue
+            note = "; ".join(f"{words} {said}" for words, said in (("fitted on", of), ("counted on", of_part)) if said)
             truth, (said, prob) = y[at], read(z[at])
             g = groups[at].astype(str) if groups is not None else None
             right = said == truth
             low, high = bootstrap(mean_of(right), len(at), rng, g, DRAWS)
-            found.append(Metric(f"{self.name} accuracy", float(right.mean()), low, high, part, n=len(at)))
+            found.append(Metric(f"{self.name} accuracy", float(right.mean()), low, high, part, n=len(at), note=note))
             value = auc(truth, prob, classes)
             if value == value:
                 low, high = bootstrap(partial(_auc_at, truth, prob, classes), len(at), rng, g, DRAWS)
-                found.append(Metric(f"{self.name} AUC", value, low, high, part, n=len(at)))
+                found.append(Metric(f"{self.name} AUC", value, low, high, part, n=len(at), note=note))
         return found
+
+
+def _some(at: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """At most MOST of the positions `at`, and of how many they were drawn, in words; "" where all are taken."""
+    if len(at) <= MOST:
+        return at, ""
+    return np.sort(rng.choice(at, MOST, replace=False)), f"{MOST:,} of {len(at):,} cases drawn"
 
 
 class LinearProbe(_Probe):
