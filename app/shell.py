@@ -36,7 +36,7 @@ def run_title(job: Job) -> str:
 
 def news() -> None:
     """What has happened to the workspace that nobody was told yet, until it is put away."""
-    told: list[str] = st.session_state.setdefault("told", [])
+    told: list[str] = st.session_state.setdefault("news", [])
     told += state.workspace().told()
     for said in told:
         st.warning(text.label(said, 600), icon=":material/build:")

@@ -147,7 +147,7 @@ def test_the_preview_reads_the_first_lines_only_and_says_what_it_takes_columns_f
     assert path.stat().st_size > 2 * limits.PREVIEW
     most = []
     opened = collect(path)[0].open
-    monkeypatch.setattr("core.data.readers.collect", lambda p: [type(collect(p)[0])("t.csv", lambda n: (most.append(n), opened(n))[1])])
+    monkeypatch.setattr("core.data.readers.collect", lambda p, called="": [type(collect(p)[0])("t.csv", lambda n: (most.append(n), opened(n))[1])])
     seen = preview(path)
     assert max(most) <= limits.PREVIEW
     assert seen["types"] == {"id": f"words ({seen['looked']:,} different)", "day": "dates", "sex": "words (2 different)", "note": "text", "x": "numbers", "no": "empty"}
