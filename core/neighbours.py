@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.store.files import write_array
+from core.store.files import make_folder, write_array
 
 EXACT = 50_000  # rows up to which `nearest` is exact
 CELLED = 5_000  # rows above which `neighbours` and `Finder` look into the nearest cells only
@@ -37,7 +37,7 @@ def neighbours(z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | N
     index, distance = (cache / f"{name.hexdigest()[:24]}-{k}-{what}.npy" for what in ("index", "distance"))
     if not index.exists():
         found = _search(x, k)
-        cache.mkdir(parents=True, exist_ok=True)
+        make_folder(cache)
         write_array(distance, found[1])
         write_array(index, found[0])
         del found

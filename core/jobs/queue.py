@@ -150,13 +150,14 @@ def _new_id() -> str:
 
 def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to the supervisor."""
+    catalogue = ws.catalogue  # opened before there is a record: a missing catalogue is made anew from records
     folder = make_folder(ws.folder(job.id))
     try:
         for name, ids in (rows or {}).items():
             write_array(folder / f"{name}.npy", ids)
         job = replace(job, created=time.time(), version=__version__)
         records.write(ws.home, job)
-        added = ws.catalogue.add_job(job)
+        added = catalogue.add_job(job)
     except BaseException:
         remove(folder)
         raise

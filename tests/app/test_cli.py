@@ -168,7 +168,7 @@ def test_methods(home):
 def test_train_and_show_tell_the_same(run):
     assert set(run) >= RUN
     assert (run["dataset"], run["method"], run["status"], run["seed"]) == ("digits", "pca", "done", 3)
-    assert run["params"] == {"dimensions": 8}
+    assert run["params"] == {"dimensions": 8, "volumes": "whole (3-D)"}
     assert {"Embedding", "Model", "Metrics"} <= {a["type"] for a in run["artifacts"]}
     assert all(Path(a["path"]).is_dir() for a in run["artifacts"])
     assert run["metrics"]
@@ -207,7 +207,7 @@ def test_train_refuses(run, args, said):
 
 def test_map(run):
     made = told("map", run["run"], "--how", "pca", "--dims", 3)
-    assert set(made) == {"run", "map", "how", "n", "shown", "trustworthiness", "continuity", "knn_recall", "path"}
+    assert set(made) == {"run", "map", "how", "n", "shown", "trustworthiness", "continuity", "knn_recall", "landmarks", "path"}
     assert (made["run"], made["how"], made["n"], made["shown"]) == (run["run"], "pca", 1797, 1797)
     assert 0.5 < made["trustworthiness"] <= 1
     assert np.load(Path(made["path"]) / "xy.npy").shape == (1797, 3)

@@ -39,6 +39,8 @@ def test_a_classifier_forgets_a_saved_group(page: Any, served: str, home: Path, 
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make("digits"), sample=True)
+    for name in notes.groups(ws, "digits"):  # of other journeys
+        notes.remove_group(ws, "digits", name)
     page.goto(f"{served}/?dataset=digits")
     settled(page)
     trained(page, "Plain classifier", 4)

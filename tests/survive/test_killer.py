@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,9 @@ class Workers:
     def start(self, id: str, hook: str = "") -> Any:
         assert self.ws.catalogue.set_job(id, only_if="queued", status="running", started=time.time(), pid=None, born="")
         process = self.context.Process(target=at_work, args=(str(self.ws.home), id, hook), daemon=False)
-        process.start()
+        with pytest.MonkeyPatch.context() as patch:  # a page tried in this process before may have left itself as its main module, which would be run again
+            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+            process.start()
         until(lambda: self.ws.job(id).pid == process.pid or not process.is_alive(), "the worker to begin")
         return process
 
