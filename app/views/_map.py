@@ -44,13 +44,15 @@ def chosen_map(context: Context) -> Map | None:
     seed = right.number_input("Seed", 0, 999, 0, key="map-seed", help="Another seed draws another, equally valid map. What changes between seeds means nothing.")
     spec = {"how": how, "dims": dims, **what}
     job = progress.derived("map", spec, context, int(seed))
-    if job is not None and job.ended and job.status != "done" and progress.ended_badly(job, "map"):
-        job = progress.derived("map", spec, context, int(seed), again=True)
-        st.rerun()
-    if job is None or (job.ended and job.status != "done"):
+    if job is None:
+        return None
+    if not job.ended:
+        progress.live(job.id, key="map-job")
         return None
     if job.status != "done":
-        progress.live(job.id, key="map-job")
+        if progress.ended_badly(job, "map"):
+            progress.derived("map", spec, context, int(seed), again=True)
+            st.rerun()
         return None
     made = context.ws.artifact(job.id, "map")
     assert isinstance(made, Map)
@@ -71,11 +73,10 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
         more = context.ws.artifact(job.id, "map")
         assert isinstance(more, Map)
         return more
-    many = f"{len(rows):,} case{'s' * (len(rows) != 1)}"
     if job is None or job.ended:
         if job is not None and job.error:
             st.caption(f":material/info: {text.label(job.error, 300)}")
-        st.button(f"Add {many} to this map", icon=":material/add:", key="map-later", on_click=progress.derived, args=("map", spec, context, seed), kwargs={"again": True},
+        st.button(f"Add {text.counted(len(rows), 'case')} to this map", icon=":material/add:", key="map-later", on_click=progress.derived, args=("map", spec, context, seed), kwargs={"again": True},
                   help="They came into use after this map was drawn. Each gets a place near the cases it resembles; nothing that is on the map moves.")  # fmt: skip
     else:
         progress.live(job.id, key="map-later-job")

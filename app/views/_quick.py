@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import streamlit as st
 
 from app import progress, shell, state, text
@@ -9,7 +12,7 @@ from app.views import _map
 from core import estimate
 from core.data.dataset import Dataset
 from core.jobs import queue
-from core.method import cases, preset, why_not
+from core.method import Method, cases, preset, why_not
 from core.registry import methods
 
 PATIENCE = 180.0  # seconds: the first method that is expected to take no longer is taken, else the quickest
@@ -43,18 +46,22 @@ def ask(data: Dataset) -> None:
         st.markdown(f"**{text.label(shell.run_title(job))}**")
         progress.live(job.id, curve=True, key="asked")
         return
+
+    @cache  # questions share methods, and each estimate looks through the earlier runs
+    def guess(method: str) -> tuple[float, type[Method], dict[str, Any]]:
+        kind = methods()[method]
+        values = preset(kind, next(iter(kind.presets)), cases(kind, data))
+        if data.modality == "volume" and len(data) < _map.FEW and "volumes" in kind.Params.model_fields:
+            values |= {"volumes": "slice by slice"}  # of so few a map cannot be drawn, of their slices it can
+        return estimate.seconds(ws, kind, values, data)[0], kind, values
+
     for id, (words, icon, wanted, _) in QUESTIONS.items():
-        guesses = []
-        for kind in (methods()[m] for m in wanted if m in methods() and why_not(methods()[m], data) is None):
-            values = preset(kind, next(iter(kind.presets)), cases(kind, data))
-            if data.modality == "volume" and len(data) < _map.FEW and "volumes" in kind.Params.model_fields:
-                values |= {"volumes": "slice by slice"}  # of so few a map cannot be drawn, of their slices it can
-            guesses.append((estimate.seconds(ws, kind, values, data)[0], kind, values))
+        guesses = [guess(method) for method in wanted if method in methods() and why_not(methods()[method], data) is None]
         if not guesses:
             continue
-        guess, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
+        seconds, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
         token = state.press(f"ask-{id}")
-        if st.button(f"{words} · {text.duration(guess)}", key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
+        if st.button(f"{words} · {text.duration(seconds)}", key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
             job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token)
             if job is not None:
                 state.pressed(f"ask-{id}")

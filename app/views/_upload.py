@@ -175,14 +175,12 @@ def _importing(job: Job) -> None:
         if not job.ended:
             st.caption("It goes on when this page or the browser is closed.")
             return
-        left, right, _ = st.columns([1, 1, 2])
-        if not (ws.folder(job.id) / REQUEST).exists():
-            right = left
-        else:
-            if left.button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
-                st.session_state["importing"] = job.id
-                state.attempt(queue.resume, ws, job.id)
-                st.rerun()
-        if right.button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
+        cells = iter(st.columns([1, 1, 2]))
+        resumable = (ws.folder(job.id) / REQUEST).exists()
+        if resumable and next(cells).button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
+            st.session_state["importing"] = job.id
+            state.attempt(queue.resume, ws, job.id)
+            st.rerun()
+        if next(cells).button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
             state.attempt(queue.discard, ws, job.id)
             st.rerun()

@@ -6,13 +6,13 @@ names of patients. An import whose process was killed goes on when it is resumed
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import limits
 from core.errors import Cancelled, UserError
+from core.store import manifest
 from core.store.catalogue import Job
 from core.store.files import remove, write_json
 from core.store.workspace import Workspace
@@ -63,7 +63,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         tell.phase("reading the files")
         data = read(path, name=asked["name"], **options, key=ws.key, report=reporter(0.0, SHARES[0]))
         if path.is_file():
-            data.card["source hash"] = f"sha256 {sha256(path)[:16]}"
+            data.card["source hash"] = f"sha256 {manifest.sum_of(path)[:16]}"
         tell.phase("storing the cases")
         stored = ws.add(data, id=job.id, report=reporter(*SHARES))
         ws.catalogue.set_job(job.id, dataset=job.id)  # the dataset bears the job's id
@@ -81,12 +81,3 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         remove(place)  # a process that is killed does not come here, and can go on
         if uploaded:
             remove(uploaded)
-
-
-def sha256(path: Path) -> str:
-    """Of a file, read in pieces of 1 MB."""
-    h = hashlib.sha256()
-    with open(path, "rb") as f:
-        while piece := f.read(1 << 20):
-            h.update(piece)
-    return h.hexdigest()

@@ -15,17 +15,16 @@ from core.jobs import queue
 from core.jobs.engines import CPU, LOCAL
 from core.settings import Settings
 from core.store import records
-from core.store.catalogue import Job
+from core.store.catalogue import PATIENT, Job
 from core.store.locks import hold
 from core.store.workspace import Workspace
 
 GRACE = 10.0  # seconds between asking a worker to stop and killing it
-PATIENCE = 3600.0  # seconds it waits for a catalogue that another process holds
 
 
 def main(home: str) -> None:
     ws = Workspace(Path(home))
-    ws.catalogue.patience = PATIENCE
+    ws.catalogue.patience = PATIENT
     while True:
         held = hold(ws.home / queue.SUPERVISOR)
         if held is None:

@@ -18,11 +18,10 @@ from core.jobs import tasks
 from core.jobs.engines import born
 from core.jobs.queue import clear
 from core.store import records
-from core.store.catalogue import Job
+from core.store.catalogue import PATIENT, Job
 from core.store.files import append, write_bytes
 from core.store.workspace import Workspace
 
-PATIENCE = 3600.0  # seconds it waits for a catalogue that another process holds
 BEAT = 0.5  # seconds
 HEED = 1.0  # seconds in which a job may end by itself once it hears that it is cancelled
 
@@ -167,7 +166,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
 
 def main(home: str, id: str) -> None:
     ws = Workspace(Path(home))
-    ws.catalogue.patience = PATIENCE
+    ws.catalogue.patience = PATIENT
     work(ws, id, alone=True)
     sys.stdout.flush()
     os._exit(0)  # threads of libraries do not hold the process

@@ -10,13 +10,13 @@ import numpy as np
 from core.artifacts import Embedding, Map, Model
 from core.errors import UserError
 from core.maps import add
+from core.run import Run
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.store.catalogue import Job
     from core.store.workspace import Workspace
 
-BATCH = 256
 AGREE = 50  # rows on which the model must give the coordinates of the run, before it is asked for those of others
 
 
@@ -66,11 +66,4 @@ def embedded(model: Model | None, embedding: Embedding, own: Dataset, other: Dat
 
 
 def _embed(method: Any, data: Dataset) -> np.ndarray:
-    import torch
-
-    found = []
-    with torch.no_grad():
-        for i in range(0, len(data), BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(data.of(data.rows[i : i + BATCH]).inputs(), dtype=np.float32))
-            found.append(method.embed(part).float().cpu().numpy())
-    return np.concatenate(found)
+    return np.asarray(Run(device="cpu").map(method.embed, data))

@@ -97,8 +97,14 @@ class Job:
         return self.spec.get("params", {})
 
 
+PATIENT = 3600.0  # seconds for which a process that nobody waits for goes on asking a catalogue that another process holds
+
+
 class Busy(UserError):
     """Another process holds the catalogue."""
+
+    def __init__(self) -> None:
+        super().__init__("The workspace is busy: another program holds its catalogue. Nothing is lost; try again in a moment.")
 
 
 class Catalogue:
@@ -135,7 +141,7 @@ class Catalogue:
                     if time.monotonic() < end:
                         time.sleep(0.1)
                         continue
-                    raise Busy("The workspace is busy: another program holds its catalogue. Nothing is lost; try again in a moment.") from None
+                    raise Busy from None
                 for words, told in REFUSED.items():
                     if words in said:
                         raise UserError(told) from None

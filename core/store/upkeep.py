@@ -20,7 +20,7 @@ from sqlalchemy import Engine, create_engine, event, inspect
 
 from core.errors import UserError
 from core.store import records
-from core.store.catalogue import Catalogue
+from core.store.catalogue import Busy, Catalogue
 from core.store.files import make_folder, move, remove, write_json
 from core.store.locks import hold
 
@@ -66,7 +66,7 @@ def _look(path: Path) -> str:
             return _known([v for (v,) in c.execute("SELECT version_num FROM alembic_version")] if "alembic_version" in tables else [])
     except sqlite3.OperationalError as e:
         if "locked" in str(e):
-            raise UserError("The workspace is busy: another program holds its catalogue. Nothing is lost; try again in a moment.") from None
+            raise Busy from None
         if "unable to open" in str(e):
             raise UserError(f"The catalogue of the workspace cannot be opened ({path.parent}); see that the folder may be written.") from None
         return "damaged"

@@ -319,17 +319,12 @@ def preview(path: Path, take: str = "auto", called: str = "") -> dict[str, Any]:
     called = called or Path(path).name
     members = collect(Path(path), called)
     several = kinds_of(members)
-    if len(several) > 1:
-        if take == "auto":
-            return {"kinds": dict(several.most_common())}
-        return {"kinds": dict(several.most_common()), **preview_of(_of_kind(members, take, called)[0], called)}
-    return preview_of(members, called)
-
-
-def preview_of(members: list[Member], called: str) -> dict[str, Any]:
-    """`preview` of files that are of one kind."""
+    found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
+    if found and take == "auto":
+        return found
+    members, _ = _of_kind(members, take, called)
     reader, used, _ = _chosen(members, called, Asked(), "auto") if members else (None, [], [])
-    found: dict[str, Any] = {"kind": kind(used[0])} if used else {}
+    found |= {"kind": kind(used[0])} if used else {}
     if reader in (tables.read, timed.read):
         return found | tables.glance(used) | ({"series": True} if reader is timed.read else {})
     if reader is fasta.read:
