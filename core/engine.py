@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from core import __version__
 from core.artifacts import Artifact, MadeBy
@@ -97,7 +97,7 @@ def fit_and_apply(
 
 
 def _fitted(method: Method, data: Dataset, run: Run) -> Method:
-    """`method` after its fit on `data`; the same with half the batch, and half of that, where memory does not suffice."""
+    """`method` after its fit on `data`; where memory does not suffice, each batch is computed in parts."""
     import torch
 
     while True:
@@ -112,36 +112,20 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
             run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
             if not out_of_memory(e):
                 raise
-            if run.saved:
-                raise UserError("Memory ran out where it had sufficed before: close what else uses it, then resume the run from its last checkpoint.") from e
-            smaller = _half(method, data)
-            if smaller is None:
-                raise UserError(_too_small(method)) from e
-        run.again()  # out of the except block, whose error holds on to what filled the memory
-        gc.collect()
+            if not method.divides or not run.divide():
+                raise UserError(_too_small(method, data)) from e
+        gc.collect()  # out of the except block, whose error holds on to what filled the memory
         if run.where.type == "cuda":
             torch.cuda.empty_cache()
         torch.manual_seed(run.seed)
-        run.note(f"Memory did not suffice for batches of {method.params.batch_size}, so it learned in batches of {smaller.batch_size}.")
-        run.batch_to(smaller.batch_size)
-        method = type(method)(smaller)
+        method = type(method)(method.params)
 
 
-def _half(method: Method, data: Dataset) -> Any | None:
-    """The parameters of `method` with half the batch; None where it has none or may not have a smaller one."""
-    size = getattr(method.params, "batch_size", None)
-    if size is None:
-        return None
-    try:
-        return method.Params(**method.params.model_dump() | {"batch_size": min(size, len(data.part("train"))) // 2})
-    except ValidationError:
-        return None
-
-
-def _too_small(method: Method) -> str:
-    size = getattr(method.params, "batch_size", None)
-    batches = f" even in batches of {size}" if size else ""
-    return f"Memory does not suffice for {method.title}{batches}; choose smaller images, a smaller network or fewer rows, or a machine with more memory."
+def _too_small(method: Method, data: Dataset) -> str:
+    size = min(getattr(method.params, "batch_size", 0), len(data.part("train")))
+    if size and not method.divides:
+        return f"Memory does not suffice for {method.title} in batches of {size}; try {max(1, size // 2)}, or choose smaller images or a smaller network."
+    return f"Memory does not suffice for {method.title} with these cases; choose smaller images, a smaller network or fewer rows, or a machine with more memory."
 
 
 def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:

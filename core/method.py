@@ -75,6 +75,7 @@ class Method(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
     least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
+    divides: ClassVar[bool] = True  # a batch may come in parts whose gradients are gathered; no where a step does more than `Run.step` does
     watched: ClassVar[bool] = False  # `embed` works while `fit` trains, so measures may look along the way
 
     Params: ClassVar[type[BaseParams]] = BaseParams

@@ -35,6 +35,7 @@ class Batch:
     """`x` float32 [b,*shape] on the device (tables: NaN = missing); `y` int64 class codes, -1 = unknown; `at` int64 positions in the data.
 
     `turn`: the first of an epoch that is not the first epoch. Trap: to compare `epoch` with one remembered goes wrong in a run that was resumed.
+    Where memory does not suffice for a whole batch, several with the same `step` are its parts: `Run.step` gathers their gradients.
     """
 
     x: torch.Tensor
@@ -68,8 +69,8 @@ class Run:
     watch: Callable[[], dict[str, float]] | None = None  # looked at ten times along the training, what it gives is reported; changes nothing
     note_to: Callable[[str], None] = lambda words: None
     spent: float = 0.0  # seconds of earlier attempts
-    batch_to: Callable[[int], None] = lambda size: None  # hears of a smaller batch than was asked for
     notes: list[str] = field(default_factory=list)
+    parts: int = 1  # in which each batch is computed, their gradients gathered
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -87,19 +88,27 @@ class Run:
         self._data: Dataset | None = None
         self._plan: list[Any] = []
         self._at = np.zeros(0, np.int64)
+        self._size = 0  # of a batch of the loop that goes on; 0 between loops
+        self._part = (1.0, True, True)  # of the batch at hand: its share of the rows, whether it is the first, the last
         self._losses: list[tuple[int, Any, np.ndarray]] = []  # step, loss and batch since the loss was looked at
         if self.resume and not (self.checkpoints and self.checkpoints.found()):
             self.note("Nothing of it had been saved when it was stopped, so it began again from the start.")
 
-    @property
-    def saved(self) -> bool:
-        """Whether this attempt has a checkpoint to go on from."""
-        return self.checkpoints is not None and (self.resume or self._loop >= 0) and bool(self.checkpoints.found())
+    def divide(self) -> bool:
+        """After memory did not suffice: go on from the last checkpoint, or from the start where there is none, with each batch in twice as many parts.
 
-    def again(self) -> None:
-        """Forget the attempt that was made: the next begins from the start."""
-        self.resume = False
+        False when that is no way out: no batch was being learned from, or its parts are of two or three rows already.
+        """
+        if self._size < 4 * self.parts:
+            return False
+        self.parts *= 2
+        self.note(
+            f"Memory did not suffice for {-(-2 * self._size // self.parts)} cases at a time, so each batch of {self._size} was computed in {self.parts} parts "
+            "and their gradients gathered; statistics of a batch are those of a part."
+        )
+        self.resume = self.checkpoints is not None and self._loop >= 0 and bool(self.checkpoints.found())
         self.__post_init__()
+        return True
 
     def note(self, words: str) -> None:
         """Say a sentence that is to be read beside the result; said again, it counts once."""
@@ -160,10 +169,15 @@ class Run:
         return self._net
 
     def step(self, loss: torch.Tensor, clip: float | None = None) -> None:
-        """Backward pass and optimiser step. Raises UserError, naming the step, once the loss is not finite."""
-        self._optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
+        """Backward pass and optimiser step, which waits for the last part of a batch. Raises UserError, naming the step, once the loss is not finite."""
+        share, first, last = self._part
+        if first:
+            self._optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss if first and last else loss * share)
         loss = loss.detach()
+        if not last:
+            self._losses.append((self._done + 1, loss, self._at))
+            return
         if clip is not None:  # a gradient that is no number counts as a loss that is none
             loss = loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
         self._losses.append((self._done + 1, loss, self._at))
@@ -185,13 +199,14 @@ class Run:
         Between batches it checkpoints, checks the loss, and raises Cancelled when asked to stop. BatchNorm wants `drop_last` (a last batch of
         one row fails); a part smaller than one batch is always given whole. `of`: the rows, in the same order, of which `data` holds something
         made; errors speak of them. A method may have several such loops; all that a loop changes must be tracked (see `setup`) or be worked out
-        again from what is.
+        again from what is. A batch comes in `parts` of at least two rows where memory did not suffice for it in one.
         """
         import torch
 
         n = len(data.rows)
         per_epoch = max(1, n // size if drop_last else -(-n // size))
         start = self._begin(data if of is None else of, per_epoch * epochs, [n, size, epochs])
+        self._size = min(n, size)
 
         def wanted() -> Iterator[np.ndarray]:
             for step in range(start, self._total):
@@ -203,8 +218,11 @@ class Run:
         with Inputs(data, self.where, self.folder, self.check) as inputs:
             labels = torch.from_numpy(data.labels).to(self.where)
             for step, (at, x) in enumerate(inputs.batches(wanted()), start):
-                self._done, self._at, epoch = step, at, step // per_epoch
-                yield Batch(x=x, y=labels[torch.from_numpy(at).to(self.where)], at=at, step=step, epoch=epoch, turn=step % per_epoch == 0 < step)
+                self._done, epoch, y = step, step // per_epoch, labels[torch.from_numpy(at).to(self.where)]
+                parts = min(self.parts, max(1, len(at) // 2))
+                for k, (part, x_part, y_part) in enumerate(zip(np.array_split(at, parts), x.tensor_split(parts), y.tensor_split(parts), strict=True)):
+                    self._at, self._part = part, (len(part) / len(at), k == 0, k == parts - 1)
+                    yield Batch(x=x_part, y=y_part, at=part, step=step, epoch=epoch, turn=k == 0 and step % per_epoch == 0 < step)
                 if self._stopping is not None and self._looked(step + 1, per_epoch):
                     break
                 self._between(step + 1)
@@ -243,7 +261,7 @@ class Run:
         self.check_loss()
         if self.checkpoints is not None and start < self._total:
             self.checkpoint(self._total)
-        self._stopping = None
+        self._stopping, self._size, self._part = None, 0, (1.0, True, True)
 
     def _between(self, done: int) -> None:
         if self.stop():
@@ -288,7 +306,9 @@ class Run:
             raise Cancelled
 
     def report(self, step: int, **scalars: Any) -> None:
-        """Say how far training is (`step` of the batches' total) and the values of the curves, plain floats or 0-d tensors."""
+        """Say how far training is (`step` of the batches' total) and the values of the curves, plain floats or 0-d tensors; of a batch in parts, its last one's."""
+        if not self._part[2]:
+            return
         self._tell(step + 1, {k: v.detach() if hasattr(v, "detach") else v for k, v in scalars.items()})
 
     def _tell(self, done: int, scalars: dict[str, float]) -> None:
@@ -310,7 +330,7 @@ class Run:
         self.check_loss()
         if self._net is not None and not all(bool(v.isfinite().all()) for v in self._net.parameters()):
             raise UserError(f"The weights stopped being numbers at step {done}{self._worst(self._at)}; look at them for extreme values, or try a smaller learning rate.")
-        state: dict[str, Any] = {"done": done, "data": self._data.hash, "plan": self._plan, "where": self._place(), "rng": torch.get_rng_state()}
+        state: dict[str, Any] = {"done": done, "data": self._data.hash, "plan": self._plan, "parts": self.parts, "where": self._place(), "rng": torch.get_rng_state()}
         state |= nested("numpy", flat(self.rng.bit_generator.state))
         if self.where.type == "cuda":
             state["rng_cuda"] = torch.cuda.get_rng_state(self.where)
@@ -344,6 +364,7 @@ class Run:
         if state["plan"] != self._plan:
             raise UserError(f"This run cannot go on: it was begun with other batches than it would have now; {ANEW}.")
         self._put_back(state)
+        self.parts = max(self.parts, int(state.get("parts", 1)))
         self.note("It was stopped and resumed from its last checkpoint.")
         if damaged:
             self.note("The newest checkpoint was damaged on the disk, so it went on from the one before.")

@@ -349,6 +349,37 @@ def test_a_loss_that_is_no_number_is_told_with_its_step(id):
     assert set(named) <= set(data_for(id).part("train").rows.tolist())
 
 
+class Tight(Run):
+    """Memory suffices for half a batch."""
+
+    def step(self, loss, clip=None):
+        self.learned = [*getattr(self, "learned", []), len(self._at)]
+        if len(self._at) > self._size // 2 + 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        super().step(loss, clip)
+
+
+@pytest.mark.parametrize("id", TRAINED)
+def test_memory_for_half_a_batch_suffices_or_the_size_to_try_is_told(id):
+    runs = []
+
+    def tight(**given):
+        runs.append(Tight(**given, stop=lambda: len(getattr(runs[0], "learned", [])) > 6))
+        return runs[0]
+
+    if not methods()[id].divides:
+        with pytest.raises(UserError, match=r"Memory does not suffice for .* in batches of \d+; try \d+"):
+            fit(id, kind_of_run=tight)
+        return
+    with pytest.raises(Cancelled):
+        fit(id, kind_of_run=tight)
+    whole, *parts = runs[0].learned
+    assert runs[0].parts == 2
+    assert len(parts) >= 6
+    assert max(parts) == -(-whole // 2)
+    assert "in 2 parts" in runs[0].notes[0]
+
+
 # -- parameters -----------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("id", methods())
 def test_wrong_parameters_are_named(id):

@@ -52,7 +52,6 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
         seed=job.seed, device=job.device, folder=folder, on=ws.artifacts(job.on_run) if job.on_run else {},
         report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
         checkpoint_every=Settings().checkpoint_seconds, note_to=tell.note, notes=job.note.splitlines(), spent=job.seconds,
-        batch_to=lambda size: tell.became({"params": job.params | {"batch_size": size}}),
     )  # fmt: skip
     _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
     tell.phase("measuring")

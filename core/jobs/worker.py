@@ -10,7 +10,6 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from core.checkpoints import Checkpoints
 from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
@@ -96,11 +95,6 @@ class Reporter:
         print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201
         before = self.ws.job(self.job.id).note.splitlines()
         self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
-
-    def became(self, spec: dict[str, Any]) -> None:
-        """The job is done otherwise than it was asked for, and is to be resumed so."""
-        self.ws.catalogue.set_job(self.job.id, spec=self.job.spec | spec)
-        records.write(self.ws.home, self.ws.job(self.job.id))
 
     def _cut(self, step: int) -> None:
         """Drop the points of an interrupted attempt from `step` on: they are learned, and written, again."""

@@ -39,6 +39,8 @@ def pinned(page: Any, caption: str) -> None:
 
 
 def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(page: Any, digits: str, tmp_path: Path, shot: Any) -> None:
+    lines, sent = [], []
+    page.on("websocket", lambda line: (lines.append(line), line.on("framesent", lambda data: sent.append(len(data)))))
     page.goto(digits)
     settled(page)
     go(page, "Latent map")
@@ -70,6 +72,8 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(page: Any, digi
     page.wait_for_timeout(800)
     shot("21-coloured-by-group")
     page.locator(".lm").get_by_text(re.compile(rf"in the group \({chosen}\)")).wait_for()
+    assert len(lines) == 1, "the line to the server was never broken"
+    assert 0 < max(sent) < 100_000, "a selection is sent as the line that was drawn, whatever it holds"
 
 
 def test_a_path_between_two_cases_is_drawn_and_taken_as_gif(page: Any, digits: str, tmp_path: Path, shot: Any) -> None:

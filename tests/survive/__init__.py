@@ -15,7 +15,7 @@
 | 12, 13, 14 | memory does not suffice; a GPU that cannot be used; a loss that is no number | `test_runs.py`, `test_killer.py` |
 | 15, 16 | cancelled in whatever it does; asked twice | `test_killer.py` |
 | 17 | twenty runs at once | `test_servers.py` |
-| 18 | the tab is closed while a run goes on | `../browser/test_more_journeys.py` |
+| 18 | the tab is closed or frozen, the line to it broken, while a run goes on | `../browser/test_more_journeys.py`, `test_on_screen.py` |
 | 19 | a double click, the same ask from two tabs | `test_servers.py`, `test_on_screen.py` |
 | 20 | clicks faster than the page | `test_on_screen.py` |
 | 21 | an update while a run is going | `test_catalogue.py`, `test_servers.py` |

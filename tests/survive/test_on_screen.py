@@ -1,8 +1,10 @@
-"""Rows 8, 9, 19, 20 and 47 in a real browser: a catalogue that is held, a double click, clicks faster than the page, a link to a run that is gone."""
+"""Rows 8, 9, 18, 19, 20 and 47 in a real browser: a catalogue that is held, a double click, two tabs, a broken line, clicks faster than the page, a link to a
+run that is gone."""
 
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -82,3 +84,51 @@ def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):  # no
         page.get_by_text("The workspace is busy").wait_for(timeout=60_000)
         shot("busy")
     settled(page)
+
+
+def long_one(page, served):  # noqa: F811
+    """The form of a training that takes minutes, filled in."""
+    page.goto(f"{served}/train")
+    settled(page)
+    page.get_by_role("button", name="Variational autoencoder").click()
+    settled(page)
+    for name, value in (("epochs", "2000"), ("batch size", "4")):
+        page.get_by_role("spinbutton", name=name).fill(value)
+        page.get_by_role("spinbutton", name=name).press("Tab")
+        settled(page)
+
+
+def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noqa: F811
+    """Rows 18 and 19: the same ask from two tabs is one run; a broken line and a frozen tab (a laptop that sleeps) change nothing, and the page catches up."""
+    before, lines = {j.id for j in ws.runs()}, []
+
+    def through(line):
+        line.connect_to_server()
+        lines.append(line)
+
+    page.route_web_socket(re.compile("_stcore/stream"), through)
+    other = page.context.browser.new_page(viewport={"width": 1440, "height": 900})
+    for tab in (page, other):
+        long_one(tab, served)
+    for tab in (page, other):
+        tab.get_by_role("button", name=TRAIN).click(no_wait_after=True)
+    for tab in (page, other):
+        tab.get_by_role("button", name="Cancel").wait_for(timeout=60_000)
+    (run,) = {j.id for j in ws.runs()} - before
+    other.close()
+    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=60_000)
+    known = len(lines)
+    lines[-1].close()
+    page.wait_for_timeout(2000)
+    frozen = page.context.new_cdp_session(page)
+    frozen.send("Page.setWebLifecycleState", {"state": "frozen"})
+    time.sleep(5)
+    frozen.send("Page.setWebLifecycleState", {"state": "active"})
+    page.wait_for_timeout(1000)
+    assert len(lines) > known, "the page has called again"
+    assert ws.job(run).status == "running"
+    shot("after-sleep")
+    page.get_by_role("button", name="Cancel").first.click()
+    page.get_by_text(re.compile("cancelled", re.I)).first.wait_for(timeout=60_000, state="attached")
+    assert ws.job(run).status == "cancelled"
+    assert not page.errors

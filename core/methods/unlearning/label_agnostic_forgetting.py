@@ -47,6 +47,7 @@ class LabelAgnosticForgetting(Method):
     seed_number = 15
     takes = Takes(("image", "table"), on=("Model",), chosen="needed", min_rows=20, seconds_per_value=1e-6)
     gives = (Model, Embedding, Predictions, Metrics)
+    divides = False  # each batch moves the weights twice
     tiny_on = "classifier"
     tiny = {"epochs": 2, "compare": False, "batch_size": 32, "model_epochs": 2}
     presets = {"quick look": {"epochs": 10}, "good": {"epochs": 20}, "thorough": {"epochs": 40}}
