@@ -181,7 +181,7 @@ def test_a_poisoned_case_stops_the_run_and_is_named(workers: Workers) -> None:
     assert all(whole(p) for p in Checkpoints(ws.folder(job.id)).found())
 
 
-def test_half_the_batch_is_told_and_kept_for_when_the_run_is_resumed(workers: Workers) -> None:
+def test_a_batch_in_parts_is_told_and_kept_for_when_the_run_is_resumed(workers: Workers) -> None:
     ws = workers.ws
     id = submit(ws, fits=20, batch_size=32, epochs=3, more=1, pause=0.05)
     process = workers.start(id)
@@ -189,12 +189,12 @@ def test_half_the_batch_is_told_and_kept_for_when_the_run_is_resumed(workers: Wo
     process.kill()
     process.join(20)
     queue.reconcile(ws)
-    assert ws.job(id).params["batch_size"] == 16
-    assert "batches of 32, so it learned in batches of 16" in ws.job(id).note
+    assert ws.job(id).params["batch_size"] == 32
+    assert "each batch of 32 was computed in 2 parts" in ws.job(id).note
     queue.resume(ws, id)
     job = ended(workers, id)
     assert job.status == "done", job.error
-    assert [w in job.note for w in ("batches of 16", "resumed from its last checkpoint", "began again")] == [True, True, False]
+    assert [job.note.count(w) for w in ("in 2 parts", "resumed from its last checkpoint", "began again")] == [1, 1, 0]
     assert ws.artifacts(id)["metrics"].made_by.notes == job.note.splitlines()
 
 
