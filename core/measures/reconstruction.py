@@ -29,7 +29,7 @@ class Reconstruction(Measure):
 
     def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
         import torch
-        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+        from kornia.metrics import ssim
 
         (images,) = artifacts
         assert isinstance(images, Images)
@@ -43,8 +43,7 @@ class Reconstruction(Measure):
         value = float(error.mean() / max(base.mean(), 1e-12))
         found = [Metric("reconstruction error (share of the mean picture's)", value, low, high, part, n=len(at), higher_is_better=False)]
         if data.modality == "image" and min(data.shape[1:]) >= 11:
-            like = ssim(torch.from_numpy(back), torch.from_numpy(x), data_range=1.0, reduction="none")
-            like = np.asarray(like).reshape(len(at), -1).mean(1)
+            like = ssim(torch.from_numpy(back), torch.from_numpy(x), window_size=11).flatten(1).mean(1).numpy()
             low, high = bootstrap(mean_of(like), len(at), rng, draws=300)
             found.append(Metric("structural similarity", float(like.mean()), low, high, part, n=len(at)))
         return found
