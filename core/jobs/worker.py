@@ -37,7 +37,7 @@ class Reporter:
         self.ws, self.job, self.alone = ws, job, alone and job.kind != "import"
         self.cancelled = threading.Event()
         self.began, self.before = time.monotonic(), job.seconds
-        self._told, self._start = 0.0, (0, time.monotonic())
+        self._told, self._start, self._last = 0.0, (0, time.monotonic()), 0
         self._wrote: dict[tuple[str, ...], float] = {}  # quantities that come together -> when they were written last
         self._phase, self._progress, self._eta = "", 0.0, None  # type: tuple[str, float, float | None]
         self._end = threading.Lock()
@@ -104,9 +104,10 @@ class Reporter:
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
         """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written at most ten times a second, and the last one always."""
         now, last = time.monotonic(), step >= total
-        if self._start[0] == 0:
+        back, self._last = step < self._last <= total, step  # to a checkpoint, since memory did not suffice
+        if self._start[0] == 0 or back:
             self._start = (step, now)
-            if self.job.resume:
+            if self.job.resume or back:
                 self._cut(step)
         if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
             self._wrote[tuple(scalars)] = now

@@ -20,7 +20,9 @@ from core.artifacts import Embedding
 from core.checkpoints import Checkpoints, whole
 from core.data.samples import make
 from core.jobs import queue
+from core.jobs.worker import Reporter
 from core.store.workspace import Workspace
+from tests.survive import _make
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are made ready once and forked, which this system cannot")
 HERE = Path(__file__).parent
@@ -196,6 +198,17 @@ def test_a_batch_in_parts_is_told_and_kept_for_when_the_run_is_resumed(workers: 
     assert job.status == "done", job.error
     assert [job.note.count(w) for w in ("in 2 parts", "resumed from its last checkpoint", "began again")] == [1, 1, 0]
     assert ws.artifacts(id)["metrics"].made_by.notes == job.note.splitlines()
+
+
+def test_a_curve_that_goes_back_to_a_checkpoint_has_each_step_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = _make.workspace(tmp_path / "home")
+    job = _make.ask(ws, monkeypatch)
+    reporter = Reporter(ws, job)
+    for step in (1, 2, 3, 4, 3, 4, 5):
+        time.sleep(0.11)  # a point is written ten times a second at most
+        reporter.step(step, 9, {"loss": float(step)})
+    reporter.close()
+    assert [p["step"] for p in ws.scalars(job.id)] == [1, 2, 3, 4, 5]
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(workers: Workers) -> None:
