@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 U = TypeVar("U")
-MEMORY_LIMIT = 2 << 30  # bytes of samples, as stored, kept in memory or on the device; larger data is read from disk while training
-SHARE = 4  # they may also take at most this part of what is free
+MEMORY_LIMIT = 2 << 30  # bytes of samples, as stored, kept in memory; larger data is read from disk while training
+SHARE = 4  # they may also take at most this part of what is free; on a GPU, whose memory nothing else wants, this alone bounds them
 BLOCK = 16 << 20  # bytes read at a time in order
 AT_ONCE = 1 << 20  # bytes of batches read ahead at a time
 ON_DEVICE = tuple(np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f2", "f4"))  # types torch turns into float32 as numpy does; others are turned before
@@ -42,6 +42,12 @@ def free_bytes(device: Any) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def room(device: Any) -> int:
+    """Bytes of samples, as stored, that are kept on `device` while training."""
+    free = free_bytes(device) // SHARE
+    return free if device.type == "cuda" else min(MEMORY_LIMIT, free)
 
 
 def row_bytes(data: Dataset) -> int:
@@ -67,8 +73,8 @@ def ahead(read: Callable[[T], U], wanted: Iterable[T]) -> Iterator[U]:
 class Inputs:
     """Batches of `data` on `device`, as `Dataset.inputs` gives them. A context: what it has laid out on disk, in `folder`, goes when it ends.
 
-    Costs: samples that fit (`MEMORY_LIMIT`) are read once into memory (of the GPU where there is one); larger ones are copied once, uncompressed,
-    to disk, and a thread reads the next batch while the last one is used. `check` is called between blocks read and may raise.
+    Costs: samples that fit (`room`) are read once into memory (of the GPU where there is one, a block at a time); larger ones are copied once,
+    uncompressed, to disk, and a thread reads the next batch while the last one is used. `check` is called between blocks read and may raise.
     """
 
     def __init__(self, data: Dataset, device: torch.device, folder: Path | None = None, check: Callable[[], None] = lambda: None) -> None:
@@ -76,19 +82,21 @@ class Inputs:
         self.turned = on_device(data, device)
 
     def __enter__(self) -> Inputs:
-        import torch
 
         data = self.data
         self.temporary: Any = None
+        self.array: Any = None
+        self._placed: tuple[Any, Any] = (None, None)
         self.held: torch.Tensor | None = None
         size = len(data) * row_bytes(data)
-        fits = size <= min(MEMORY_LIMIT, free_bytes(self.device) // SHARE)
+        fits = size <= room(self.device)
         self.rows = np.arange(len(data))
         if isinstance(data.samples, np.ndarray) and self.device.type == "cpu":
             self.array, self.rows, fits = data.samples, data.rows, True  # in memory already
+        elif fits and self.device.type == "cuda":
+            self.held = self._held()
         elif fits:
             self.array = _plain(data.raw()) if size <= BLOCK else self._read_whole()
-            self.held = torch.from_numpy(self.array).to(self.device) if self.device.type == "cuda" else None
         elif isinstance(data.samples, np.ndarray):
             self.array, self.rows = data.samples, data.rows
         else:
@@ -97,7 +105,7 @@ class Inputs:
         return self
 
     def __exit__(self, *of: object) -> None:
-        del self.array
+        self.array = self.held = None
         if self.temporary is not None:
             self.temporary.cleanup()
 
@@ -107,7 +115,8 @@ class Inputs:
 
         if self.held is not None:
             for at in wanted:
-                yield at, self.turned(self.held[torch.from_numpy(at).to(self.device)])
+                x = self.held[self.place(at)]
+                yield at, x if self.ready else self.turned(x)
         elif self.fits:
             for at in wanted:
                 yield at, self.turned(torch.from_numpy(self._at(at)))
@@ -116,6 +125,14 @@ class Inputs:
                 held = read.to(self.device, non_blocking=True)
                 for at, x in zip(several, held.split([len(at) for at in several])):
                     yield at, self.turned(x)
+
+    def place(self, at: np.ndarray) -> torch.Tensor:
+        """Positions on the device; those of the last batch are there already."""
+        import torch
+
+        if self._placed[0] is not at:
+            self._placed = (at, torch.from_numpy(at).to(self.device))
+        return self._placed[1]
 
     def _at(self, at: np.ndarray) -> np.ndarray:
         return _plain(np.take(self.array, self.rows[at], axis=0))
@@ -150,6 +167,21 @@ class Inputs:
             out[at] = block
         return out
 
+    def _held(self) -> torch.Tensor:
+        """All samples on the GPU, as inputs where there is room for these, else as stored."""
+        import torch
+
+        self.ready = 4 * len(self.data) * int(np.prod(self.data.shape)) <= room(self.device)
+        out: torch.Tensor | None = None
+        for at, stored in ahead(lambda at: (torch.from_numpy(at), pinned(_plain(self.data.raw(at)), self.device)), self._blocks()):
+            block = stored.to(self.device, non_blocking=True)
+            block = self.turned(block) if self.ready else block
+            if out is None:
+                out = torch.empty((len(self.data), *self.data.shape), dtype=block.dtype, device=self.device)
+            out[at.to(self.device)] = block
+        assert out is not None
+        return out
+
     def _lay_out(self) -> None:
         for left in self.folder.glob("inputs-*") if self.folder is not None else ():  # by an attempt that was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -182,11 +214,15 @@ def _plain(raw: np.ndarray) -> np.ndarray:
 
 
 def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
-    """`raw` as a tensor; for a GPU in memory from which it copies while it computes."""
+    """`raw` as a tensor; for a GPU in memory from which it copies while it computes. Trap: torch would copy there with as many threads as there are
+    processors, which then spin (a training on a GPU took twelve times the processor time); numpy does with one."""
     import torch
 
     made = torch.from_numpy(raw)
-    return made.pin_memory() if device.type == "cuda" else made
+    if device.type == "cuda":
+        made = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
+        made.numpy()[...] = raw
+    return made
 
 
 def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,11 +140,14 @@ class Run:
 
     @contextmanager
     def seeded(self) -> Iterator[None]:
-        """Torch's generators seeded inside, as they were outside."""
+        """Torch's generators seeded inside, as they were outside; on a GPU its sums are taken in one order and in full float32 as well.
+
+        Without that a GPU gives another result each time, and one a thousandth off the processor's. Networks in training are in bf16 all the same.
+        """
         import torch
 
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices):
+        gpu = self.device != "cpu" and torch.cuda.is_available()
+        with torch.random.fork_rng(list(range(torch.cuda.device_count())) if gpu else []), _one_order() if gpu else nullcontext():
             torch.manual_seed(self.seed)
             yield
 
@@ -178,9 +181,10 @@ class Run:
         if not last:
             self._losses.append((self._done + 1, loss, self._at))
             return
-        if clip is not None:  # a gradient that is no number counts as a loss that is none
-            loss = loss + 0 * self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
         self._losses.append((self._done + 1, loss, self._at))
+        if clip is not None:  # a gradient that is no number counts as a loss that is none
+            norm = self.fabric.clip_gradients(self._net, self._optimiser, max_norm=clip, error_if_nonfinite=False)
+            self._losses.append((self._done + 1, norm, self._at))
         self._optimiser.step()
 
     def cosine(self, peak: float, after: float = 0.0) -> None:
@@ -218,9 +222,10 @@ class Run:
         with Inputs(data, self.where, self.folder, self.check) as inputs:
             labels = torch.from_numpy(data.labels).to(self.where)
             for step, (at, x) in enumerate(inputs.batches(wanted()), start):
-                self._done, epoch, y = step, step // per_epoch, labels[torch.from_numpy(at).to(self.where)]
+                self._done, epoch, y = step, step // per_epoch, labels[inputs.place(at)]
                 parts = min(self.parts, max(1, len(at) // 2))
-                for k, (part, x_part, y_part) in enumerate(zip(np.array_split(at, parts), x.tensor_split(parts), y.tensor_split(parts), strict=True)):
+                split = zip(np.array_split(at, parts), x.tensor_split(parts), y.tensor_split(parts), strict=True) if parts > 1 else [(at, x, y)]
+                for k, (part, x_part, y_part) in enumerate(split):
                     self._at, self._part = part, (len(part) / len(at), k == 0, k == parts - 1)
                     yield Batch(x=x_part, y=y_part, at=part, step=step, epoch=epoch, turn=k == 0 and step % per_epoch == 0 < step)
                 if self._stopping is not None and self._looked(step + 1, per_epoch):
@@ -404,6 +409,23 @@ class Run:
                     whole[at : at + len(x)] = o.float().cpu().numpy()
                 at += len(x)
         return found[0] if len(found) == 1 else tuple(found)
+
+
+@contextmanager
+def _one_order() -> Iterator[None]:
+    """Inside, torch computes on GPUs in a fixed order, where it can (elsewhere it warns), and rounds as on a processor."""
+    import torch
+
+    switches: Any = torch.utils.deterministic
+    before, filled = torch.get_deterministic_debug_mode(), switches.fill_uninitialized_memory
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        switches.fill_uninitialized_memory = False  # it costs time and guards against a mistake of ours only
+        try:
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(before)
+            switches.fill_uninitialized_memory = filled
 
 
 def eased(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:

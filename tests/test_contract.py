@@ -1,7 +1,6 @@
-"""Every method through the same checks, on one shared fit each."""
+"""Every method through the same checks, on one shared fit each, on the device that LIGHTBOX_TEST_DEVICE names: cpu (usual) or cuda."""
 
 import inspect
-import json
 import os
 import re
 import socket
@@ -22,6 +21,8 @@ from core.registry import methods
 from core.run import Run
 from core.store.state import load_state, save_state
 
+DEVICE = os.environ.get("LIGHTBOX_TEST_DEVICE", "cpu")
+NEAR, CLOSE, FLIPPED = (1e-4, 1e-5, 0.0) if DEVICE == "cpu" else (2e-3, 2e-3, 0.01)  # a GPU adds up in another order where a batch or a tensor lies otherwise
 TRAINED = [id for id, kind in methods().items() if kind.takes.trains]
 HEADINGS = ("Objective", "Cost", "Differences from the paper", "Reference")
 
@@ -74,7 +75,7 @@ def chosen_for(id, data):
 
 def fit(id, data=None, seed=0, kind_of_run=Run, phase=lambda words: None, **more):
     kind, data = methods()[id], data_for(id) if data is None else data
-    run = kind_of_run(**{"seed": seed, "device": "cpu", "on": earlier(id, data), "chosen": chosen_for(id, data)} | more)
+    run = kind_of_run(**{"seed": seed, "device": DEVICE, "on": earlier(id, data), "chosen": chosen_for(id, data)} | more)
     return fit_and_apply(kind, check_params(kind, kind.tiny), data, run, phase=phase)
 
 
@@ -83,7 +84,7 @@ shared = cache(fit)
 
 def applied(id, method, data, whole=None, kind_of_run=Run):
     """What the fitted `method` gives for `data`, a part of `whole`."""
-    return list(method.apply(data, kind_of_run(device="cpu", on=earlier(id, data_for(id) if whole is None else whole))))
+    return list(method.apply(data, kind_of_run(device=DEVICE, on=earlier(id, data_for(id) if whole is None else whole))))
 
 
 def columns(artifacts):
@@ -91,13 +92,16 @@ def columns(artifacts):
     return {(a.slug, key): np.asarray(getattr(a, key)) for a in artifacts for key in a.per_row if getattr(a, key) is not None}
 
 
-def assert_same(found, wanted, at=slice(None), tolerance=1e-4):
+def assert_same(found, wanted, at=slice(None), tolerance=NEAR):
     """`found` holds what `wanted` holds at positions `at`, row by row."""
     found, wanted = columns(found), columns(wanted)
     assert found.keys() == wanted.keys()
     assert found
     for key, values in wanted.items():
-        np.testing.assert_allclose(found[key], values[at], rtol=tolerance, atol=tolerance, err_msg=str(key))
+        if values.dtype == bool:  # whose threshold may be the very score of one of them
+            assert (found[key] != values[at]).mean() <= FLIPPED, key
+        else:
+            np.testing.assert_allclose(found[key], values[at], rtol=tolerance, atol=tolerance, err_msg=str(key))
 
 
 # -- what it is given and gives -------------------------------------------------------------------------------------------------------
@@ -158,7 +162,7 @@ def test_saved_and_opened_it_embeds_the_same(id, tmp_path):
             with torch.no_grad():
                 z = back.open().embed(x).numpy()
             given = next(e for e in shared(id)[1] if isinstance(e, Embedding))
-            np.testing.assert_allclose(z, given.z[:4], atol=1e-4)
+            np.testing.assert_allclose(z, given.z[:4], atol=NEAR)
 
 
 @pytest.mark.parametrize("id", methods())
@@ -167,9 +171,9 @@ def test_restored_from_its_state_it_applies_the_same(id, tmp_path):
     save_state(tmp_path / "state", method.state())
     again = methods()[id](method.params)
     again.restore(load_state(tmp_path / "state"))
-    again.to("cpu")
+    again.to(DEVICE)
     assert again.abilities == method.abilities
-    assert_same(applied(id, again, data_for(id)), artifacts, tolerance=1e-5)
+    assert_same(applied(id, again, data_for(id)), artifacts, tolerance=CLOSE)
 
 
 # -- rows and batches -----------------------------------------------------------------------------------------------------------------
@@ -190,9 +194,9 @@ def test_fitted_on_rows_in_another_order_every_row_keeps_its_own_result(id):
     assert all(np.array_equal(a.rows, data.rows) for a in artifacts if not isinstance(a, Model))
     for a in artifacts:
         if isinstance(a, Embedding) and "embed" in method.abilities:
-            inputs = torch.from_numpy(data.inputs())
+            inputs = torch.from_numpy(data.inputs()).to(DEVICE)
             with torch.no_grad():
-                np.testing.assert_allclose(a.z, method.embed(inputs).numpy(), atol=1e-4)
+                np.testing.assert_allclose(a.z, method.embed(inputs).cpu().numpy(), atol=NEAR)
         if methods()[id].takes.deterministic:
             assert_order_free(a, next(b for b in shared(id)[1] if b.slug == a.slug), order)
 
@@ -378,35 +382,6 @@ def test_memory_for_half_a_batch_suffices_or_the_size_to_try_is_told(id):
     assert len(parts) >= 6
     assert max(parts) == -(-whole // 2)
     assert "in 2 parts" in runs[0].notes[0]
-
-
-# -- parameters -----------------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("id", methods())
-def test_wrong_parameters_are_named(id):
-    with pytest.raises(UserError, match="nonsense"):
-        check_params(methods()[id], {"nonsense": 1})
-
-
-@pytest.mark.parametrize("id", methods())
-def test_every_bound_refuses_what_lies_beyond_and_names_the_parameter(id):
-    kind = methods()[id]
-    bounded = 0
-    for name, field in kind.Params.model_fields.items():
-        for bound in field.metadata:
-            for side, beyond in (("ge", -1), ("gt", 0), ("le", 1), ("lt", 0)):
-                if hasattr(bound, side):
-                    bounded += 1
-                    with pytest.raises(UserError, match=f"“{name}”"):
-                        check_params(kind, {name: getattr(bound, side) + beyond})
-    assert bounded
-
-
-@pytest.mark.parametrize("id", methods())
-def test_defaults_tiny_and_presets_survive_json(id):
-    kind = methods()[id]
-    for given in ({}, kind.tiny, *kind.presets.values()):
-        params = check_params(kind, given)
-        assert kind.Params(**json.loads(params.model_dump_json())) == params
 
 
 # -- data that is not as hoped --------------------------------------------------------------------------------------------------------

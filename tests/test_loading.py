@@ -28,7 +28,7 @@ def stored(tmp_path):
 
 @pytest.fixture
 def from_disk(monkeypatch):
-    monkeypatch.setattr(loading, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(loading, "room", lambda device: 0)
 
 
 def readers():
@@ -53,7 +53,7 @@ def test_inputs_made_on_the_device_have_the_bits_of_those_made_by_numpy(kind, mo
 @pytest.mark.parametrize("limit", [0, 2 << 30])
 @pytest.mark.parametrize("block", [1, 1000, 16 << 20])
 def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(stored, tmp_path, monkeypatch, limit, block):
-    monkeypatch.setattr(loading, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(loading, "room", lambda device: limit)
     monkeypatch.setattr(loading, "BLOCK", block)
     data = stored.take(np.random.default_rng(0).permutation(len(stored))[:100])
     wanted = [np.array([5, 0, 99]), np.arange(40), np.array([7])]
@@ -74,7 +74,7 @@ def trained(data, folder=None, resume=False, tell=lambda *a: None, **more):
 
 def test_training_from_disk_killed_in_mid_epoch_and_resumed_equals_training_from_memory(stored, tmp_path, monkeypatch):
     straight = trained(stored)
-    monkeypatch.setattr(loading, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(loading, "room", lambda device: 0)
 
     def kill(step, total, scalars):
         if step == 9:  # of six an epoch

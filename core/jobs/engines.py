@@ -49,7 +49,7 @@ class Local:
         return [*cards(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
-        env = {"CUDA_VISIBLE_DEVICES": lane} if lane not in ("", CPU) else {}
+        env = {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if lane not in ("", CPU) else {}  # the latter: sums in one order
         child = spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", free_threads(), env)
         self._children.append(child)
         return {"pid": child.pid, "born": born(child.pid)}

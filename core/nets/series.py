@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.nets.resize import resized
+
 HALVINGS, HIDDEN = 4, 256
 
 
@@ -37,7 +39,7 @@ class SeriesVAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         x = self.start(z).unflatten(1, (self.last, self.sizes[-1]))
         for size, step in zip(self.sizes[-2::-1], self.steps):
-            x = F.gelu(step(F.interpolate(x, size=size, mode="linear", align_corners=False)))
+            x = F.gelu(step(resized(x, (size,))))
         return self.out(x)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

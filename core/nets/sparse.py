@@ -71,13 +71,15 @@ class SparseLinear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """x W for a W given by its entries, in O(batch x connections); gradients for x and the entries alone."""
+    """x W for a W given by its entries, in O(batch x connections), in float32: no sparse product is there in bf16; gradients for x and the entries alone."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Tensor, source: Tensor, target: Tensor, n_out: int) -> Tensor:
+        x = x.float()
         ctx.save_for_backward(x, value, source, target)
         weight = torch.sparse_coo_tensor(torch.stack([target, source]), value, (n_out, x.shape[1]), check_invariants=False)
-        return torch.sparse.mm(weight, x.T).T
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.sparse.mm(weight, x.T).T
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

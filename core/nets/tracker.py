@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.nets.resize import resized
+
 
 class Unit(nn.Module):
     """Two 3x3 convolutions with group normalisation and a way around them; `stride` halves the side."""
@@ -30,6 +32,11 @@ def places(side: int, width: int) -> Tensor:
     rate = torch.pi * 2.0 ** torch.arange(width // 4)
     wave = torch.cat([torch.sin(at[:, None] * rate), torch.cos(at[:, None] * rate)], 1)
     return torch.cat([wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], 2).reshape(side * side, -1)
+
+
+def twice(x: Tensor) -> Tensor:
+    """[b,c,h,w] -> [b,c,2h,2w]."""
+    return resized(x, (2 * x.shape[2], 2 * x.shape[3]))
 
 
 class TrackNet(nn.Module):
@@ -81,8 +88,8 @@ class TrackNet(nn.Module):
     def decode(self, fine: Tensor, middle: Tensor, coarse: Tensor, told: Tensor) -> Tensor:
         """Logits [b,1,S,S]."""
         x = self.join(torch.cat([coarse, told], 1))
-        x = self.up1(torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear"), middle], 1))
-        return self.out(self.up2(torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear"), fine], 1)))
+        x = self.up1(torch.cat([twice(x), middle], 1))
+        return self.out(self.up2(torch.cat([twice(x), fine], 1)))
 
     def forward(self, frames: Tensor, first: Tensor) -> Tensor:
         kept: list[tuple[Tensor, Tensor]] = []

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.nets.resize import resized
+
 
 def unit(a: int, b: int, stride: int = 1, dims: int = 2) -> nn.Sequential:
     """conv 3x3 (no bias) -> GELU -> BatchNorm; 3x3x3 of volumes (`dims` 3)."""
@@ -77,7 +79,7 @@ class Decoder(nn.Module):
             return self.body(z)
         x = self.start(z).unflatten(1, (self.first, *self.sizes[0]))
         for size, step in zip(self.sizes[1:], self.steps):
-            x = step(F.interpolate(x, size=tuple(size), mode="bilinear" if x.ndim == 4 else "trilinear", align_corners=False))
+            x = step(resized(x, size))
         return torch.sigmoid(self.last(x))
 
 

@@ -83,6 +83,11 @@ def latent(given: dict[str, Any]) -> Embedding:
     return next(a for a in given.values() if isinstance(a, Embedding))
 
 
+def enlarged(data: Dataset, times: int) -> Dataset:
+    """Pictures whose every pixel has become a square of `times` x `times`."""
+    return replace(data, samples=np.kron(data.raw(), np.ones((1, 1, times, times), data.samples.dtype)), table=data.frame.reset_index(drop=True), at=None)
+
+
 def heart() -> Dataset:
     """The four heart-disease tables as one dataset, label num, domain = hospital; -9 and a cholesterol of 0 are missing values, as their description says."""
     import shutil

@@ -45,6 +45,19 @@ def test_the_sparse_layer_equals_a_dense_one_with_zeros_forwards_and_backwards()
     torch.testing.assert_close(layer.value.grad, weight.grad[layer.source, layer.target])
 
 
+def test_the_sparse_layer_computes_in_float32_where_all_else_is_in_bf16():
+    layer, x = SparseLinear(20, 15, 3.0, np.random.default_rng(0)), torch.randn(7, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = torch.nn.Linear(20, 20)(x)
+        half.retain_grad()
+        out = layer(half)
+    assert (half.dtype, out.dtype) == (torch.bfloat16, torch.float32)
+    torch.testing.assert_close(out, half.float() @ dense(layer) + layer.bias)
+    out.sum().backward()
+    assert half.grad is not None
+    torch.testing.assert_close(half.grad, dense(layer).sum(1).expand(7, -1).bfloat16())
+
+
 def test_renewal_keeps_the_number_takes_the_weakest_and_forgets_their_momentum():
     layer = SparseLinear(40, 30, 4.0, np.random.default_rng(0))
     before, momentum, size = dense(layer), torch.ones(len(layer.value)), len(layer.value)

@@ -377,3 +377,19 @@ def test_a_cancelled_run_is_taken_up_where_it_was(data: Dataset, tmp_path: Any) 
     np.testing.assert_array_equal(trained(data, run), trained(data, Run(device="cpu")))
     state = json.loads((Checkpoints(tmp_path).found(1)[-1] / "plain.json").read_text())["plain"]
     assert state["done"] == 4
+
+
+def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
+    import torch
+
+    from core.run import _one_order
+
+    def switches() -> tuple[Any, ...]:
+        cudnn = torch.backends.cudnn
+        return torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.allow_tf32  # type: ignore[attr-defined]
+
+    before = switches()
+    with pytest.raises(Killed), _one_order():
+        assert switches() == (1, False, True, False)
+        raise Killed
+    assert switches() == before

@@ -84,8 +84,8 @@ class VAE(Method):
             loss = reconstruction + p.beta * kl
             scalars = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
             if out[3] is not None:
-                labelled = batch.y >= 0
-                wrong = F.cross_entropy(out[3][labelled], batch.y[labelled]) if labelled.any() else out[3].sum() * 0
+                labelled = (batch.y >= 0).sum().clamp(min=1)  # a GPU is not waited for, as it would be to look whether there are any
+                wrong = F.cross_entropy(out[3], batch.y, ignore_index=-1, reduction="sum") / labelled
                 loss = loss + (p.classifier_weight * wrong if joint else 0.0 * wrong)
                 scalars |= {"classifier": wrong} if joint else {}
             run.step(loss, clip=5.0)
