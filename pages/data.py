@@ -10,11 +10,10 @@ _quick.follow()
 _upload.follow()
 data = state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
-if st.session_state.pop("just-imported", False) and data is not None:
-    st.session_state["data-tab"] = "This data"
-elif st.session_state.get("data-tab") not in names:
-    st.session_state["data-tab"] = names[0]
-for tab, name in zip(st.tabs(names, key="data-tab", on_change="rerun"), names):
+# New data is opened by tabs that are new themselves: a value set for the old ones gets lost when the run that sets it is cut off by the next.
+opened = st.session_state.setdefault("data-opened", 0) + st.session_state.pop("just-imported", False)
+st.session_state["data-opened"] = opened
+for tab, name in zip(st.tabs(names, key=f"data-tab-{opened}-{len(names)}", on_change="rerun"), names):
     if tab.open:
         with tab:
             {"This data": lambda: _data.overview(data), "Add data": _upload.upload, "Samples": _data.samples}[name]()

@@ -77,3 +77,21 @@ def test_three_clicks_to_a_map_and_the_issues(page: Any, served: str, unlabelled
     page.locator(".st-key-issue-duplicates").wait_for()
     assert {h.partition(":")[0] for h in page.hosts} <= {"127.0.0.1", "data", "blob"}, page.hosts
     assert page.errors == []
+
+
+def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: str) -> None:
+    page.goto(f"{served}/data")
+    settled(page)
+    for name in ("Add", "Add", "Open"):
+        page.get_by_role("tab", name="Samples").click()
+        settled(page)
+        page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).first.click()
+        page.get_by_text("Look it over before use").wait_for(timeout=60_000)
+        settled(page)
+        assert page.get_by_role("tab", name="This data").get_attribute("aria-selected") == "true"
+    page.get_by_text("Remove this data").click()
+    page.get_by_text("I am sure").click()
+    settled(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    settled(page)
+    assert page.get_by_role("tab").first.get_attribute("aria-selected") == "true"
