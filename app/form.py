@@ -15,26 +15,26 @@ MOST_GROUPS = 200  # a column with more values does not name groups
 
 
 def form(kind: type[Method], start: dict[str, Any], key: str, data: Dataset) -> dict[str, Any]:
-    """Draw every parameter, the advanced ones folded away; gives the values. `start` holds the preset's values, `data` the columns to choose from."""
-    values: dict[str, Any] = {}
-    plain = [n for n in kind.Params.model_fields if not param_json(kind, n).get("advanced")]
+    """Draw every parameter that this data has a use for, the advanced ones folded away; gives the values of all. `start` holds the preset's values, `data` the columns to choose from."""
+    about = {name: param_json(kind, name) for name in kind.Params.model_fields}
+    values = {name: start.get(name, about[name].get("default")) for name in about}
+    shown = [name for name in about if about[name].get("only", data.modality) == data.modality]
+    plain = [name for name in shown if not about[name].get("advanced")]
     columns = st.columns(2)
     for i, name in enumerate(plain):
         with columns[i % 2]:
-            values[name] = _widget(kind, name, start, f"{key}-{name}", data)
-    rest = [n for n in kind.Params.model_fields if n not in plain]
+            values[name] = _widget(name, about[name], values[name], f"{key}-{name}", data)
+    rest = [name for name in shown if name not in plain]
     if rest:
         with st.expander(f"Advanced ({len(rest)})"):
             columns = st.columns(2)
             for i, name in enumerate(rest):
                 with columns[i % 2]:
-                    values[name] = _widget(kind, name, start, f"{key}-{name}", data)
+                    values[name] = _widget(name, about[name], values[name], f"{key}-{name}", data)
     return values
 
 
-def _widget(kind: type[Method], name: str, start: dict[str, Any], key: str, data: Dataset) -> Any:
-    about = param_json(kind, name)
-    value = start.get(name, about.get("default"))
+def _widget(name: str, about: dict[str, Any], value: Any, key: str, data: Dataset) -> Any:
     title = text.label(name.replace("_", " ") + (f" ({about['unit']})" if about.get("unit") else ""))
     low, high = about.get("min", about.get("above")), about.get("max", about.get("below"))
     bounds = f" From {low:g} to {high:g}." if low is not None and high is not None else ""

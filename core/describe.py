@@ -67,6 +67,7 @@ def param_json(kind: type[Method], name: str) -> dict[str, Any]:
         "type": schema.get("type"), "default": schema.get("default"), "min": schema.get("minimum"), "max": schema.get("maximum"),
         "above": schema.get("exclusiveMinimum"), "below": schema.get("exclusiveMaximum"), "choices": schema.get("enum"),
         "unit": schema.get("unit"), "help": schema.get("description"), "advanced": schema.get("advanced"), "column": schema.get("column") or None,
+        "only": schema.get("only"),
     }  # fmt: skip
     return {k: v for k, v in renamed.items() if v is not None and v != ""}
 

@@ -48,12 +48,13 @@ class BaseParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, column: bool = False, **bounds: Any) -> Any:
+def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, column: bool = False, only: str = "", **bounds: Any) -> Any:
     """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and the error text come from it.
 
-    `column`: its words name a column of the data, "" = none; the form offers the columns.
+    `column`: its words name a column of the data, "" = none; the form offers the columns. `only`: the modality of data it is for; the form leaves
+    it out elsewhere.
     """
-    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced, "column": column}, **bounds)
+    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced, "column": column, "only": only}, **bounds)
 
 
 class Method(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,6 +29,11 @@ LOOKS = 10  # times a training is watched
 LOOSE = 10  # steps after which a loss is looked at, at the latest
 NAMED = 5  # cases of a bad batch that are named
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
+
+
+def gpu_here() -> bool:
+    """Whether this machine has a graphics card of NVIDIA's, usable or not; looks for traces of its driver, since importing torch takes a second."""
+    return (GPUS.exists() and any(GPUS.iterdir())) or shutil.which("nvidia-smi") is not None
 
 
 @dataclass
@@ -125,9 +131,10 @@ class Run:
             from lightning_fabric import Fabric
 
             if self.device == "cuda" and not torch.cuda.is_available():
-                raise UserError("No CUDA device is available here; choose device “auto” or “cpu”.")
+                raise UserError("No CUDA device (graphics card) can be used here; have it computed on the processor (--device auto or cpu).")
             gpu = self.device in ("auto", "cuda") and torch.cuda.is_available()
-            if self.device == "auto" and not gpu and "CUDA_VISIBLE_DEVICES" not in os.environ and GPUS.exists() and any(GPUS.iterdir()):
+            hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")  # by the user; a lane's worker is shown its own card
+            if self.device == "auto" and not gpu and not hidden and gpu_here():
                 self.note("This machine has a GPU that could not be used (see its driver), so the processor computed this.")
             fast = gpu and torch.cuda.is_bf16_supported(including_emulation=False)  # older GPUs only imitate it, slowly
             self._fabric = Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if fast else "32-true")

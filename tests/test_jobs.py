@@ -75,3 +75,16 @@ def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, mon
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     engines.spawn("says_threads", [], tmp_path / "log.txt", 2).wait(60)
     assert (tmp_path / "log.txt").read_text().split() == ["7", "2"]
+
+
+def test_the_time_a_run_will_take_rests_on_runs_of_the_same_kind_of_device(ws, done, monkeypatch):
+    from core import estimate
+    from core.registry import methods
+
+    def runs(**device):
+        return estimate.seconds(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device)[1]
+
+    monkeypatch.setattr(estimate, "gpu_here", lambda: False)
+    assert runs() == runs(device="cpu") == 1
+    monkeypatch.setattr(estimate, "gpu_here", lambda: True)
+    assert (runs(), runs(device="cpu")) == (0, 1)

@@ -14,6 +14,9 @@ from core.evidence import load
 from core.jobs import queue
 from core.method import Method, cases, preset, why_not
 from core.registry import PURPOSES, methods, purpose
+from core.run import gpu_here
+
+DEVICES = {"auto": "automatic", "cuda": "graphics card", "cpu": "processor"}
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -77,10 +80,10 @@ def start(kind: type[Method], data: Dataset) -> None:
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)
     on = _cases.base(kind, data)
     only, chosen = _cases.cases(kind, data)
-    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+    left, middle, *right = st.columns([2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
-    device = right.selectbox("Computed on", ["auto", "cpu", "cuda"], help="auto: the graphics card when there is one.")
-    guess, _ = estimate.seconds(ws, kind, values, data)
+    device = right[0].selectbox("Computed on", list(DEVICES), format_func=DEVICES.__getitem__, help="Automatic: on the graphics card if it can be used.") if right else "auto"
+    guess, _ = estimate.seconds(ws, kind, values, data, device)
     token = state.press("train")
     if left.button(f"Train · {text.duration(guess)}", key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
         job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token)

@@ -53,6 +53,17 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
     assert at.session_state["dataset"] == "breast-cancer"
 
 
+@pytest.mark.parametrize("card", [True, False])
+def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_for(full, monkeypatch, card):
+    from app.views import _train
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(full))
+    monkeypatch.setattr(_train, "gpu_here", lambda: card)
+    asked = [box.label for box in opened("train").main.selectbox]
+    assert ("Computed on" in asked) == card
+    assert "volumes" not in asked, "digits are pictures"
+
+
 def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
     from app import shell, text
 

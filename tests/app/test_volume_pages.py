@@ -38,6 +38,10 @@ def test_every_page_opens_on_a_run_of_volumes(page, home):
     assert not opened(page).exception
 
 
+def test_how_volumes_are_taken_is_asked_of_volumes(home):
+    assert "volumes" in [box.label for box in opened("train").main.selectbox]
+
+
 def test_the_map_is_of_volumes_or_of_slices(home):
     _, _, (volumes, slices) = home
     assert volumes.place is None

@@ -196,8 +196,8 @@ def test_going_on_on_another_device_or_precision_is_told(data: Dataset, halfway:
     assert any(n.startswith("It began on the processor (32-true) and went on on the GPU (bf16-mixed)") for n in run.notes)
 
 
-@pytest.mark.parametrize(("there", "hidden", "told"), [(True, False, True), (True, True, False), (False, False, False)])
-def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, there: bool, hidden: bool, told: bool) -> None:
+@pytest.mark.parametrize(("there", "seen", "told"), [(True, None, True), (True, "0", True), (True, "", False), (False, None, False)])
+def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, there: bool, seen: str | None, told: bool) -> None:
     import torch
 
     from core import run as module
@@ -205,10 +205,11 @@ def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.Mo
     if there:
         (tmp_path / "0000:01:00.0").mkdir()
     monkeypatch.setattr(module, "GPUS", tmp_path)
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if hidden:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    if seen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
     run = Run()
     assert run.where.type == "cpu"
     assert ["GPU that could not be used" in n for n in run.notes] == [True] * told

@@ -42,7 +42,7 @@ class PCA(Method):
 
     class Params(BaseParams):
         dimensions: int = param(16, "How many directions to keep. Fewer than asked are kept when the data has fewer.", ge=1, le=1024)
-        volumes: Literal["slice by slice", "whole (3-D)"] = param("whole (3-D)", "How volumes are taken. Slice by slice there is something to learn from few of them.")
+        volumes: Literal["slice by slice", "whole (3-D)"] = param("whole (3-D)", "How volumes are taken. Slice by slice there is something to learn from few of them.", only="volume")
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch

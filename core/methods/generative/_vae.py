@@ -36,7 +36,7 @@ class VAEParams(BaseParams):
     width: int = param(12, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
     volumes: Literal["slice by slice", "whole (3-D)"] = param(
         "slice by slice", "How volumes are taken. Whole: 3-D convolutions, for volumes of at most 64 points a side; there are far "
-        "fewer cases to learn from, so it wants many volumes and more epochs.")  # fmt: skip
+        "fewer cases to learn from, so it wants many volumes and more epochs.", only="volume")  # fmt: skip
     classifier: bool = param(True, "Where there are labels, train a classifier on the latent together with the autoencoder for the last third of the epochs.")
     classifier_weight: float = param(1.0, "Weight of the classifier's loss.", ge=0, le=100, advanced=True)
 
