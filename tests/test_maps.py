@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from core.data.samples import make
 from core.errors import UserError
 from core.maps import add, layout, make_map
 from core.neighbours import RECALL, Finder, neighbours
+
+ROOT = Path(__file__).parents[1]
 
 
 def mixture(n: int, d: int = 12, k: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -65,14 +68,14 @@ print("equal")
 def test_the_same_seed_gives_the_same_map_for_any_number_of_threads():
     """In a process of its own, since threads once begun stay."""
     env = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
-    done = subprocess.run([sys.executable, "-c", THREADS], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", THREADS], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split()[-1:] == ["equal"], done.stderr[-2000:]
 
 
 def test_another_process_draws_the_same_map():
     """What numba compiles here and what it read back there must agree to the last bit."""
     said = "import numpy as np; from tests.test_maps import *; print(make_map(embedding(mixture(600)[0])).xy.tobytes().hex()[:4000])"
-    got = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.strip()
+    got = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     assert got == drawn().xy.tobytes().hex()[:4000]
 
 
