@@ -1,5 +1,8 @@
 """A training through the real queue, supervisor and worker, and what is made from it."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -88,3 +91,21 @@ def test_the_time_a_run_will_take_rests_on_runs_of_the_same_kind_of_device(ws, d
     assert runs() == runs(device="cpu") == 1
     monkeypatch.setattr(estimate, "gpu_here", lambda: True)
     assert (runs(), runs(device="cpu")) == (0, 1)
+
+
+def test_asked_for_by_two_at_one_moment_it_is_one_run(ws, done, monkeypatch):
+    """Each finds out slowly whether it was asked for before, so that both would find nothing."""
+    asked = ws.catalogue.jobs
+
+    def slow(**equal):
+        found = asked(**equal)
+        time.sleep(0.3 if "key" in equal else 0)
+        return found
+
+    monkeypatch.setattr(ws.catalogue, "jobs", slow)
+    for ask in (lambda who: queue.train(ws, "digits", "gaussian_vae", {"epochs": 1999}, token=who), lambda who: queue.derive(ws, "map", done.id, {"how": "umap", "dims": 2})):
+        with ThreadPoolExecutor(2) as both:
+            first, second = both.map(ask, ("one tab", "another"))
+        assert first.id == second.id
+        queue.cancel(ws, first.id)
+        queue.wait(ws, first.id, timeout=120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -28,6 +29,7 @@ STOPPED = {
     "run": "The process stopped before it was done; resume the run to go on from its last checkpoint.",
     "import": "The import stopped before it was done. Nothing half imported is shown anywhere; it can go on behind what was stored.",
 }
+_ASKING = threading.Lock()  # two tabs at one moment: without it both find that nobody has asked yet
 STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
 ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "phase", "eta", "dataset")  # what a process tells of its end
 
@@ -65,13 +67,14 @@ def train(
     spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen)) if v}}
     named = {k: v for k, v in rows.items() if v is not None}
     key = key_of("train", ws.entry(dataset)["id"], data.hash, method, spec, base.id if base else "", seed, device, {k: v.tolist() for k, v in named.items()})
-    if token and (same := ws.catalogue.jobs(kind="train", key=key, status=["queued", "running"])):
-        ensure_supervisor(ws)
-        return same[0]
-    return _submit(ws, Job(
-        id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec, key=key,
-        token=token or None,
-    ), named)  # fmt: skip
+    with _ASKING:
+        if token and (same := ws.catalogue.jobs(kind="train", key=key, status=["queued", "running"])):
+            ensure_supervisor(ws)
+            return same[0]
+        return _submit(ws, Job(
+            id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec, key=key,
+            token=token or None,
+        ), named)  # fmt: skip
 
 
 def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None, token: str = "") -> Job:
@@ -117,10 +120,11 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
     base = _finished(ws, run, "looked at")
     _check_seed(seed)
     key = derived_key(ws, base, kind, spec, seed)
-    for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
-        ensure_supervisor(ws)
-        return job
-    return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
+    with _ASKING:
+        for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
+            ensure_supervisor(ws)
+            return job
+        return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
 
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
