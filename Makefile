@@ -21,10 +21,10 @@ demo: setup
 app: setup
 	$(BIN)/lightbox app
 
-# Two files at a time (the longest first, tests/conftest.py), a thread each, since threads that share a processor spin. Trap: numba's first parallel loop
-# gives torch as many threads as numba has.
+# Three files at a time (the longest first, tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
+# processor spin. Trap: numba's first parallel loop gives torch as many threads as numba has.
 test: setup
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .
