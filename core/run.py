@@ -153,8 +153,9 @@ class Run:
         """
         import torch
 
-        gpu = self.device != "cpu" and torch.cuda.is_available()
-        with torch.random.fork_rng(list(range(torch.cuda.device_count())) if gpu else []), _one_order() if gpu else nullcontext():
+        there = torch.cuda.is_available()
+        devices = list(range(torch.cuda.device_count())) if there else []
+        with torch.random.fork_rng(devices), _one_order() if there and self.device != "cpu" else nullcontext():
             torch.manual_seed(self.seed)
             yield
 

@@ -36,7 +36,7 @@ def _host(url: str) -> str:
 
 def settled(page: Any) -> None:
     """Wait until the script has finished, and see that no exception is on screen."""
-    page.wait_for_selector("[data-testid=stSidebar]", state="attached")  # hidden on the stage
+    page.wait_for_selector("[data-testid=stSidebar]")
     page.wait_for_timeout(400)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=90_000)
     shown = page.locator("[data-testid=stException]")
