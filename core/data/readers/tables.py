@@ -6,7 +6,7 @@ Several files of the same columns are one table.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -203,12 +203,14 @@ def _parquet(member: Member, few: bool) -> tuple[pd.DataFrame, bool]:
         raise UserError(f"{member.name} cannot be read as Parquet ({type(e).__name__}); it may be cut off.") from None
 
 
-def encoded(frame: pd.DataFrame, roles: dict[str, str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """float32 [n,d] inputs and their names: numbers as they are, categories as "column=word"; roles, constants and
-    names left out."""
+def encoded(
+    frame: pd.DataFrame, roles: dict[str, str], left_out: Collection[str] = ()
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """float32 [n,d] inputs and their names: numbers as they are, categories as "column=word"; roles, constants,
+    names and the columns named in `left_out` left out."""
     parts: list[tuple[str, Callable[[], np.ndarray]]] = []  # names, and what makes each: all columns never stand beside one another twice
     for column in frame.columns:
-        if column not in roles.values():
+        if column not in roles.values() and column not in left_out:
             parts += _numbers(column, frame[column]) if is_numeric_dtype(frame[column]) else _categories(column, frame[column])
     out = np.empty((len(frame), len(parts)), np.float32)
     for j, (_, make) in enumerate(parts):
