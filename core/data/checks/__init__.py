@@ -15,6 +15,7 @@ import numpy as np
 
 from core.data.checks import likeness
 from core.data.checks.finding import Finding, among
+from core.data.checks.masks import mask_findings
 from core.data.checks.survey import survey
 from core.data.checks.table import table_findings
 from core.data.dataset import Dataset
@@ -67,7 +68,7 @@ def examine(data: Dataset, report: Callable[[float], None] = lambda fraction: No
 def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     """All findings about the rows of this view, the worst first. Without `facts` of the whole dataset they are taken of this view (see `examine`)."""
     facts = examine(data) if facts is None else facts
-    found = table_findings(data) if len(data) else []
+    found = [*table_findings(data), *mask_findings(data)] if len(data) else []
     place = {int(r): i for i, r in enumerate(data.rows)} if len(facts.copies) + len(facts.blank) + len(facts.near) + len(facts.far) else {}
     found += [*_copies(data, facts, place), *_near(data, facts, place), *_labels(data, facts), *_far(facts, place, data)] if len(data) else []
     return sorted(found, key=lambda f: ("stop", "look", "ok").index(f.severity))

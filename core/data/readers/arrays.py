@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset, Modality
+from core.data.readers import masks
 from core.data.readers.members import Asked, Member, unpacked
 from core.data.readers.tables import encoded
 from core.data.readers.words import LARGEST
@@ -139,13 +141,18 @@ def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarr
                 f"{name}: sample {int(bad.argmax())} holds NaN or infinite values{more}; mend or remove it."
             )
         x = x.astype(np.float32)
+    more: list[str] = []
+    said: dict[str, Any] = {}
     if mask is not None:
         space = x.shape[2:]
         if mask.shape[1:] not in (space, (1, *space), (*space, 1)):
             raise UserError(f"{name}: the masks have shape {mask.shape[1:]} where the pictures have {space}.")
-        mask = (mask.reshape(len(mask), *space) > 0).astype(np.uint8)
+        if mask.dtype.kind not in "biuf":
+            raise UserError(f"{name}: the masks are words; numbers are needed.")
+        mask, coding = masks.coded(mask.reshape(len(mask), *space))
+        more, said = [f"masks: {coding.rule}"], masks.said(mask, coding)
     low, high, rule = input_range(x)
-    return Dataset("", modality, table, x, mask, roles, (), (low, high), {"rules": [rule]})
+    return Dataset("", modality, table, x, mask, roles, (), (low, high), {"rules": [rule, *more], **said})
 
 
 def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:

@@ -5,9 +5,7 @@ table beside them."""
 from __future__ import annotations
 
 import io
-import re
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +21,6 @@ from core.data.splits import WORDS
 from core.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-MASK_FOLDERS = {"masks", "mask", "segmentations", "segmentation", "ground_truth", "groundtruth"}
-PARALLEL = {
-    "labels",
-    "label",
-    "annotations",
-    "gt",
-}  # masks, when there is a folder "images" whose files have the same names
 PLAIN = {"images", "image", "imgs", "img"}
 ORIENTED = (b"eXIf", b"exif", b"xmp", b"XMP")  # one of these stands in a PNG that says how it is turned
 CAP = 256  # pixels of the longer side kept
@@ -37,9 +28,11 @@ CAP = 256  # pixels of the longer side kept
 
 def read(members: list[Member], asked: Asked) -> Dataset:
     """An image dataset from pictures, read twice: for their sizes, then one by one into the common size."""
+    from core.data.readers import picture_masks
+
     sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
     files = [m for m in members if m not in sheets]
-    files, inside = _apart(files)
+    files, inside, left = picture_masks.apart(files)
     if asked.masks is not None:
         inside = collect(asked.masks)
     if not files:
@@ -81,23 +74,10 @@ def read(members: list[Member], asked: Asked) -> Dataset:
                 f"{sheets[0].name} has no column that names every picture; one column must hold the file names."
             )
         table = joined
-    masks, more = _masks(files, inside, side)
-    card: dict[str, Any] = {"rules": rules + more}
+    masks, table, more, said = picture_masks.join(files, inside, side, table, roles.get("label"))
+    card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
     card["cohort"] = {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}
     return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
-
-
-def _apart(files: list[Member]) -> tuple[list[Member], list[Member]]:
-    """Pictures, and the masks beside them: in a folder called so, or in one parallel to "images" with the same
-    names inside."""
-    lower = {m.name: {p.lower() for p in m.parts[:-1]} for m in files}
-    masks = [m for m in files if lower[m.name] & MASK_FOLDERS]
-    rest = [m for m in files if not lower[m.name] & MASK_FOLDERS]
-    plain = {m.stem for m in rest if lower[m.name] & PLAIN}
-    parallel = [m for m in rest if lower[m.name] & PARALLEL and not lower[m.name] & PLAIN]
-    if parallel and not masks and all(_bare(m.stem) in plain or m.stem in plain for m in parallel):
-        masks, rest = parallel, [m for m in rest if m not in parallel]
-    return rest, masks
 
 
 @dataclass(frozen=True)
@@ -228,43 +208,3 @@ def foldered(
     elif asked.label == "folder":
         raise UserError("There are no sub-folders to take the class from; put each class into a folder of its own.")
     return table, roles
-
-
-def _bare(stem: str) -> str:
-    return re.sub(r"_(mask|seg|label|segmentation)$", "", stem)
-
-
-def _masks(files: list[Member], masks: list[Member], size: tuple[int, int]) -> tuple[Any, list[str]]:
-    """uint8 [n,*size] and the rule: a mask belongs to the picture of its name in the same sub-folders, else to the
-    only one of its name."""
-    if not masks:
-        return None, []
-
-    def keys(m: Member, stem: str) -> list[tuple[str, ...]]:
-        inner = tuple(p for p in m.parts[:-1] if p.lower() not in MASK_FOLDERS | PARALLEL | PLAIN)
-        return [(*inner, stem), (*(p for p in inner if p.lower() not in WORDS), stem), (stem,)]
-
-    places: list[dict[tuple[str, ...], list[int]]] = [defaultdict(list) for _ in range(3)]
-    for i, m in enumerate(files):
-        for place, key in zip(places, keys(m, m.stem)):
-            place[key].append(i)
-    taken: dict[int, Member] = {}
-    for mask in masks:
-        stems = dict.fromkeys([mask.stem, _bare(mask.stem)])
-        fits = [place[key] for stem in stems for place, key in zip(places, keys(mask, stem)) if place.get(key)]
-        one = next((f[0] for f in fits if len(f) == 1), None)
-        if one is None:
-            several = "several pictures of the same name; put the masks into the pictures' sub-folders"
-            raise UserError(f"The mask {mask.name} has {several if fits else 'no picture of the same name'}.")
-        if one in taken:
-            raise UserError(f"{files[one].name} has two masks, {taken[one].name} and {mask.name}; one is needed.")
-        taken[one] = mask
-
-    def made(i: int) -> np.ndarray:
-        if i not in taken:
-            return np.zeros(size, np.uint8)
-        marked = decode(taken[i])
-        return resize(((marked if marked.ndim == 2 else marked.max(2)) > 0).astype(np.uint8), size, nearest=True)
-
-    out = Lazy(len(files), size, np.uint8, made, at_once=True)
-    return out[:] if out.nbytes <= limits.IN_MEMORY else out, [f"{len(masks)} of {len(files)} pictures have a mask; anything but 0 is marked"]

@@ -1,0 +1,51 @@
+"""What masks, and scans that look like masks, tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.data.checks.finding import Finding
+from core.data.dataset import Dataset
+from core.limits import FINDING_ROWS as SHOWN
+
+# share of a picture that is marked, on average over those with a mark, from which masks may be
+# inverted
+MOST = 0.5
+
+
+def mask_findings(data: Dataset) -> list[Finding]:
+    """Masks that mark most of what there is, and scans that look like segmentations. From the card,
+    no sample is read."""
+    found = []
+    share = data.card.get("masks", {}).get("marked", 0.0)
+    if data.masks is not None and share > MOST:
+        words = f"The masks mark {share:.0%} of a picture on average: if that is the background, "
+        words += "they are inverted; bring them turned around."
+        found.append(
+            Finding("masks inverted", "look", "Masks that mark most of the picture", words)
+        )
+    names = set(data.card.get("like segmentations", []))
+    file = data.column("file")
+    rows = (
+        data.rows[np.isin(file.astype(str), list(names))]
+        if names and file is not None
+        else data.rows[:0]
+    )
+    if len(rows):
+        files = sorted({str(f) for f in data.of(rows).column("file")})  # type: ignore[union-attr]
+        listed = ", ".join(files[:5]) + (" …" if len(files) > 5 else "")
+        hold = "files hold" if len(files) > 1 else "file holds"
+        words = f"{len(files):,} {hold} a few whole numbers only ({listed}): "
+        words += "a segmentation without its scan?"
+        words += " Take it out, or put it beside its scan under the scan's name and “_seg”."
+        found.append(
+            Finding(
+                "like segmentations",
+                "look",
+                "Looks like a segmentation",
+                words,
+                rows[:SHOWN].tolist(),
+                len(rows),
+            )
+        )
+    return found

@@ -1,0 +1,323 @@
+"""Masks of pictures: which files are masks, whose they are, and what their values say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core import limits
+from core.data.dataset import Lazy
+from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
+from core.data.readers.members import Member
+from core.data.readers.pictures import PLAIN, _opened, resize
+from core.data.splits import WORDS
+from core.errors import UserError
+
+_WORD = (
+    r"masks?|segs?|segmentations?|segmentationclass|labels?|ground[-_ ]?truths?|gts?|"
+    r"annotations?|annots?|lesions?|rois?"
+)
+_PART = r"train(ing)?|val(id(ation)?)?|test(ing)?|tr|ts"
+# folders of masks
+SURE = re.compile(rf"(masks?|segmentations?|ground[-_ ]?truths?)([-_ ]?({_PART}))?", re.I)
+# when every file in them has the name of a picture
+MAYBE = re.compile(rf"(.*[-_ ])?({_WORD})([-_ ]?({_PART}|\d+))?", re.I)
+_END = re.compile(rf"([-_. ]+)({_WORD})([-_. ]*\d+)?$", re.I)
+# Pascal VOC's second folder: which object, where the first says of which class
+OBJECTS = re.compile(r"segmentationobject", re.I)
+_START = re.compile(rf"^({_WORD})[-_. ]+", re.I)
+_IMAGE = re.compile(r"^(images?|imgs?|im)[-_. ]+|[-_. ]+(images?|imgs?|im|0000)$", re.I)
+FEW = 40  # values of something that may be a mask
+MANY = 64  # colours of a mask that was drawn in colours
+
+
+def is_folder_of_masks(part: str) -> bool:
+    """Whether files in a folder of that name are masks, or may be."""
+    return bool(SURE.fullmatch(part) or MAYBE.fullmatch(part))
+
+
+def bare(stem: str) -> str:
+    """A file's name without the words that say it is a mask or a picture, in small letters."""
+    for pattern in (_END, _START, _IMAGE):
+        stem = pattern.sub("", stem) or stem
+    return stem.lower()
+
+
+def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
+    """Pictures, the masks among the files, and the names of masks left out.
+
+    Masks lie in a folder called so (`SURE`), in one called labels, seg, gt, x_masks ... whose files
+    all have the name of a picture elsewhere and few values, or beside a picture under its name and
+    a word (case1.png, case1_mask.png).
+    """
+    objects = [m for m in files if any(OBJECTS.fullmatch(p) for p in m.parts[:-1])]
+    files = [m for m in files if m not in set(objects)]
+    sure = [m for m in files if any(SURE.fullmatch(p) for p in m.parts[:-1])]
+    rest = [m for m in files if m not in set(sure)]
+    maybe = [m for m in rest if any(MAYBE.fullmatch(p) for p in m.parts[:-1]) and not _in_plain(m)]
+    others = set(maybe)
+    names = {bare(m.stem) for m in rest if m not in others}
+    if (
+        maybe
+        and all(bare(m.stem) in names for m in maybe)
+        and all(_few(m) for m in maybe[:: max(1, len(maybe) // 3)])
+    ):
+        sure, rest = sure + maybe, [m for m in rest if m not in others]
+    there = {(m.parts[:-1], m.stem.lower()) for m in rest}
+    beside = [
+        m
+        for m in rest
+        if _END.search(m.stem) and (m.parts[:-1], _END.sub("", m.stem).lower()) in there
+    ]
+    beside = [m for m in beside if _few(m)]
+    gone = set(beside)
+    left = [f"{len(objects)} masks that number objects ({objects[0].parts[-2]})"] if objects else []
+    return [m for m in rest if m not in gone], sure + beside, left
+
+
+def _in_plain(member: Member) -> bool:
+    return any(p.lower() in PLAIN for p in member.parts[:-1])
+
+
+def _few(member: Member) -> bool:
+    """Whether a file looks like a mask: few values, or most of it at the two ends of its range."""
+    found = _read(member)
+    if found.values.ndim == 3:
+        return len(np.unique(_packed(found.values))) <= (
+            MANY if not found.lossy else found.values.size
+        )
+    values = found.values
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    near = (values <= low + 0.1 * (high - low)) | (values >= high - 0.1 * (high - low))
+    return len(np.unique(values)) <= FEW or float(near.mean()) > 0.8 or values.dtype.itemsize > 1
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours."""
+
+    values: np.ndarray
+    lossy: bool
+    palette: bool
+
+
+def _read(member: Member) -> _Read:
+    """A palette in colours gives places in it, one in grey its greys; of pictures with alpha, what
+    is drawn on black, or the alpha where nothing is drawn but that."""
+    from PIL import ImageOps
+
+    def use(opened: Any) -> _Read:
+        lossy, image = opened.format == "JPEG", ImageOps.exif_transpose(opened)
+        if image.mode == "P":
+            places = np.asarray(image)
+            colours = np.zeros((256, 3), np.uint8)
+            given = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+            colours[: len(given)] = given
+            used = np.unique(places)
+            if (colours[used] == colours[used][:, :1]).all():
+                return _Read(colours[places][..., 0], lossy, False)
+            if 0 in used and colours[0].any() and not colours[used].any(1).all():
+                # black is another place than the first: sorted anew by a program
+                return _Read(colours[places], lossy, False)
+            return _Read(places, lossy, True)
+        if (
+            image.mode == "1"
+            or image.mode == "L"
+            or image.mode.startswith("I")
+            or image.mode == "F"
+        ):
+            return _Read(
+                np.asarray(image.convert("L") if image.mode == "1" else image), lossy, False
+            )
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            layers = np.asarray(image.convert("RGBA"))
+            drawn = np.round(layers[..., :3] * (layers[..., 3:] / 255)).astype(np.uint8)
+            if not np.ptp(drawn) and np.ptp(layers[..., 3]):
+                return _Read(layers[..., 3], lossy, False)
+        else:
+            drawn = np.asarray(image.convert("RGB"))
+        grey = int(np.ptp(drawn.astype(np.int16), axis=2).max()) <= (24 if lossy else 0)
+        return _Read(drawn.max(2) if grey else drawn, lossy, False)
+
+    return _opened(member, use)
+
+
+@dataclass
+class _Colours:
+    """The colours of masks that are drawn in them, and which become which label."""
+
+    count: Counter[int] = field(default_factory=Counter)
+    solid: Counter[int] = field(default_factory=Counter)
+
+    def add(self, values: np.ndarray) -> None:
+        packed = _packed(values)
+        same = (packed[:-1, :-1] == packed[:-1, 1:]) & (packed[:-1, :-1] == packed[1:, :-1])
+        for into, some in ((self.count, packed), (self.solid, packed[:-1, :-1][same])):
+            into.update({int(v): int(n) for v, n in zip(*np.unique(some, return_counts=True))})
+
+    def firm(self) -> list[int]:
+        """Colours that fill areas, background first: black where there is black, else the
+        commonest."""
+        total = sum(self.count.values())
+        found = [
+            v
+            for v, n in self.count.items()
+            if self.solid[v] >= SOLID * n and n >= SHARE * SHARE * total
+        ]
+        background = 0 if 0 in found else max(found, key=lambda v: self.count[v], default=0)
+        return [background, *sorted(v for v in found if v != background)]
+
+
+def _packed(values: np.ndarray) -> np.ndarray:
+    """int32 [H,W] of colours uint8 [H,W,3]; of numbers [H,W], their grey."""
+    if values.ndim == 2:
+        values = np.repeat(np.clip(values, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    wide = values.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
+def _nearest(values: np.ndarray, colours: list[int]) -> np.ndarray:
+    """uint8 [H,W]: which of the colours (packed) each pixel is nearest to."""
+    there, at = np.unique(_packed(values), return_inverse=True)
+
+    def parts(packed: Any) -> np.ndarray:
+        packed = np.asarray(packed)
+        return np.stack([packed >> 16, (packed >> 8) & 255, packed & 255], -1).astype(np.float64)
+
+    distance = ((parts(there)[:, None] - parts(colours)[None]) ** 2).sum(2)
+    return distance.argmin(1).astype(np.uint8)[at].reshape(values.shape[:2])
+
+
+def join(
+    files: list[Member],
+    masks: list[Member],
+    size: tuple[int, int],
+    table: pd.DataFrame,
+    label: str | None,
+) -> tuple[Any, pd.DataFrame, list[str], dict[str, Any]]:
+    """Masks uint8 [n,*size] of the pictures `files`, the table (with a column `outlined` where the
+    truth of some is not known), rules in words, and the card's entry `masks`.
+
+    A picture whose class has no mask at all has nothing to mark. UserError for a mask that belongs
+    to no picture or to several.
+    """
+    if not masks:
+        return None, table, [], {}
+    taken = _owners(files, masks)
+    tally, colours, coloured = Tally(), _Colours(), False
+    for mask in masks:
+        found = _read(mask)
+        colours.add(found.values)
+        coloured = coloured or found.values.ndim == 3
+        if found.values.ndim == 2:
+            tally.add(found.values, found.lossy, found.palette)
+    firm = colours.firm() if coloured else []
+    if coloured and not 1 < len(firm) <= MANY:
+        raise UserError(
+            f"{masks[0].name} and the masks beside it hold no areas of one value, as masks do; "
+            "they may be pictures."
+        )
+    if coloured:
+        names = ", ".join(f"{i} = #{v:06x}" for i, v in enumerate(firm[:9]))
+        coding = Coding(
+            f"colours become labels ({names}{' …' if len(firm) > 9 else ''}; 0 is background)",
+            levels=tuple(range(len(firm))),
+            codes=tuple(range(len(firm))),
+        )
+    else:
+        coding = tally.coding()
+
+    def codes(mask: Member) -> np.ndarray:
+        found = _read(mask)
+        return resize(
+            _nearest(found.values, firm) if coloured else coding.apply(found.values),
+            size,
+            nearest=True,
+        )
+
+    def made(i: int) -> np.ndarray:
+        out = np.zeros(size, np.uint8)
+        for mask in taken.get(i, []):
+            np.maximum(out, codes(mask), out=out)
+        return out
+
+    lazy = Lazy(len(files), size, np.uint8, made, at_once=True)
+    out = lazy[:] if lazy.nbytes <= limits.IN_MEMORY else lazy
+    rules = [f"{len(taken)} of {len(files)} pictures have a mask; {coding.rule}"]
+    several = sum(len(m) > 1 for m in taken.values())
+    if several:
+        rules.append(
+            f"{several} pictures have more than one mask: what any of them marks is marked"
+        )
+    if len(taken) < len(files):
+        table, rule = _outlined(table, label, taken)
+        rules.append(rule)
+    return out, table, rules, said(out, coding)
+
+
+def _outlined(
+    table: pd.DataFrame, label: str | None, taken: dict[int, list[Member]]
+) -> tuple[pd.DataFrame, str]:
+    has = np.zeros(len(table), bool)
+    has[list(taken)] = True
+    if label is None:
+        return table.assign(
+            outlined=has
+        ), "of pictures without a mask the truth is not known (column “outlined”)"
+    classes = table[label].astype(str)
+    free = sorted(set(classes) - set(classes[has]))
+    known = has | classes.isin(free).to_numpy()
+    words = (
+        f"in pictures of the class {', '.join(free[:5])}, none of which has a mask, "
+        "nothing is marked"
+        if free
+        else ""
+    )
+    if known.all():
+        return table, words
+    unknown = "of the other pictures without a mask the truth is not known (column “outlined”)"
+    return table.assign(outlined=known), "; ".join(w for w in (words, unknown) if w)
+
+
+def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]:
+    """Picture -> its masks: those of its name in the same sub-folders, else of the only picture of
+    that name, else of the only picture in the folder that holds the folder of masks."""
+    stems = (lambda m: m.stem.lower(), lambda m: bare(m.stem))
+    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    below: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for i, m in enumerate(files):
+        for key in {k for stem in stems for k in _keys(m, stem(m))}:
+            places[key].append(i)
+        for k in range(len(m.parts)):
+            below[m.parts[:k]].append(i)
+    taken: dict[int, list[Member]] = defaultdict(list)
+    for mask in masks:
+        fits = [places[key] for stem in stems for key in _keys(mask, stem(mask)) if key in places]
+        one = next((f[0] for f in fits if len(f) == 1), None)
+        if (
+            one is None
+            and not fits
+            and len(alone := below.get(mask.parts[:-2], []) if len(mask.parts) > 2 else []) == 1
+        ):
+            one = alone[0]
+        if one is None:
+            several = (
+                "several pictures of the same name; put the masks into the pictures' sub-folders"
+            )
+            raise UserError(
+                f"The mask {mask.name} has {several if fits else 'no picture of the same name'}."
+            )
+        taken[one].append(mask)
+    return dict(taken)
+
+
+def _keys(member: Member, stem: str) -> list[tuple[str, ...]]:
+    inner = tuple(
+        p.lower() for p in member.parts[:-1] if not is_folder_of_masks(p) and p.lower() not in PLAIN
+    )
+    return [(*inner, stem), (*(p for p in inner if p not in WORDS), stem), (stem,)]
