@@ -35,6 +35,15 @@ class Column:
         return np.where(code >= 0, rank[np.maximum(code, 0)], -1) if len(order) else code, [str(words[j]) for j in order]
 
 
+def in_digits(*values: float) -> list[str]:
+    """Numbers as words: three digits each, or as many more as tell different ones apart (2459000.1 and 2459000.3)."""
+    for digits in range(3, 18):
+        said = [f"{v:.{digits}g}" for v in values]
+        if len(set(said)) == len(set(values)):
+            break
+    return said if digits == 3 else [f"{v:.{digits + 1}g}" for v in values]
+
+
 def table_columns(data: Dataset) -> list[Column]:
     """The table's columns, label first; file names and free text are left out."""
     roles = {v: k for k, v in data.roles.items()}

@@ -1,7 +1,7 @@
 """How samples reach the device: kept there as stored where they fit, else laid out flat once and read ahead by one thread.
 
-Stored values (uint8, int16, ...) become float32 model inputs on the device, bit for bit as `Dataset.inputs` makes them, so that pictures take a quarter
-of the memory. Chunks on disk are made for reading in order: a batch of rows in random order unpacks dozens of them, and a flat copy of the rows
+Stored values (uint8, int16, ...) become model inputs on the device, bit for bit as `Dataset.inputs` makes them, so that pictures take a quarter
+of the memory: float32, or float64 for tables that are stored so. Chunks on disk are made for reading in order: a batch of rows in random order unpacks dozens of them, and a flat copy of the rows
 gives it a thousand times as fast, at the cost of one pass and of the disk space until training ends.
 """
 
@@ -96,7 +96,7 @@ class Inputs:
         elif fits and self.device.type == "cuda":
             self.held = self._held()
         elif fits:
-            self.array = _plain(data.raw()) if size <= BLOCK else self._read_whole()
+            self.array = _plain(data.raw(), data) if size <= BLOCK else self._read_whole()
         elif isinstance(data.samples, np.ndarray):
             self.array, self.rows = data.samples, data.rows
         else:
@@ -110,7 +110,7 @@ class Inputs:
             self.temporary.cleanup()
 
     def batches(self, wanted: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """(positions, float32 [b,*shape] on the device) for each array of positions in `data`."""
+        """(positions, model inputs [b,*shape] on the device) for each array of positions in `data`."""
         import torch
 
         if self.held is not None:
@@ -135,7 +135,7 @@ class Inputs:
         return self._placed[1]
 
     def _at(self, at: np.ndarray) -> np.ndarray:
-        return _plain(np.take(self.array, self.rows[at], axis=0))
+        return _plain(np.take(self.array, self.rows[at], axis=0), self.data)
 
     def _grouped(self, wanted: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """Small batches several at a time, since handing one over costs as much as reading a hundred pictures."""
@@ -162,7 +162,7 @@ class Inputs:
 
     def _read_whole(self) -> np.ndarray:
         kind = self.data.samples.dtype
-        out = np.empty((len(self.data), *self.data.shape), kind if kind in ON_DEVICE else np.float32)
+        out = np.empty((len(self.data), *self.data.shape), kind if kind in ON_DEVICE else self.data.input_type)
         for at, block in ahead(lambda at: (at, self.data.raw(at)), self._blocks()):
             out[at] = block
         return out
@@ -171,9 +171,9 @@ class Inputs:
         """All samples on the GPU, as inputs where there is room for these, else as stored."""
         import torch
 
-        self.ready = 4 * len(self.data) * int(np.prod(self.data.shape)) <= room(self.device)
+        self.ready = self.data.input_type.itemsize * len(self.data) * int(np.prod(self.data.shape)) <= room(self.device)
         out: torch.Tensor | None = None
-        for at, stored in ahead(lambda at: (torch.from_numpy(at), pinned(_plain(self.data.raw(at)), self.device)), self._blocks()):
+        for at, stored in ahead(lambda at: (torch.from_numpy(at), pinned(_plain(self.data.raw(at), self.data), self.device)), self._blocks()):
             block = stored.to(self.device, non_blocking=True)
             block = self.turned(block) if self.ready else block
             if out is None:
@@ -209,8 +209,8 @@ class _Ordered:
         return self.data.raw(at)
 
 
-def _plain(raw: np.ndarray) -> np.ndarray:
-    return raw if raw.dtype in ON_DEVICE else raw.astype(np.float32)
+def _plain(raw: np.ndarray, data: Dataset) -> np.ndarray:
+    return raw if raw.dtype in (*ON_DEVICE, data.input_type) else raw.astype(data.input_type)
 
 
 def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -226,9 +226,11 @@ def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function: stored values [b,*shape] on `device` -> float32 model inputs, bit for bit those of `Dataset.inputs`."""
+    """A function: stored values [b,*shape] on `device` -> model inputs, bit for bit those of `Dataset.inputs`."""
     import torch
 
+    if data.input_type == np.float64:
+        return lambda x: x
     if data.modality not in ("image", "volume"):
         return lambda x: x.float()
     low, high = data.input_range
@@ -238,9 +240,9 @@ def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], t
 
 
 def in_order(data: Dataset, device: torch.device, size: int) -> Iterator[torch.Tensor]:
-    """All rows of `data` as float32 inputs on `device`, `size` at a time, read once, in larger blocks and ahead."""
+    """All rows of `data` as model inputs on `device`, `size` at a time, read once, in larger blocks and ahead."""
     n, turned = len(data), on_device(data, device)
     per = size * max(1, BLOCK // (size * row_bytes(data)))
-    for block in ahead(lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n)))), device), range(0, n, per)):
+    for block in ahead(lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n))), data), device), range(0, n, per)):
         for part in block.to(device, non_blocking=True).split(size):
             yield turned(part)

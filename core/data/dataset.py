@@ -30,7 +30,8 @@ TECHNICAL = ("axes", "mm_slice", "mm_down", "mm_across", "oblique_deg", "held")
 class Dataset:
     """Rows of one modality. `at` holds the positions of this view in the stored arrays; a part shares arrays with the whole.
 
-    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing) · None for text and sequences
+    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing; float32, or float64 where a column
+             needs it: see `core.data.scaling.precise`) · None for text and sequences
              (genomes: strings in the text column). numpy or Zarr.
     table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text,
              sequence (the clip a video frame is of), time (order within it).
@@ -153,9 +154,15 @@ class Dataset:
         rows = self.rows if positions is None else self.rows[positions]
         return _read(self.samples, rows)
 
+    @property
+    def input_type(self) -> np.dtype:
+        """float32; float64 for a table stored so, whose offsets are subtracted (`Standardise`) before it becomes float32."""
+        double = self.modality == "table" and self.samples is not None and self.samples.dtype == np.float64
+        return np.dtype(np.float64 if double else np.float32)
+
     def inputs(self, positions: np.ndarray | None = None) -> np.ndarray:
-        """float32 model inputs: images and volumes mapped by `input_range` to [0, 1]; tables and series as they are (NaN = missing)."""
-        raw = self.raw(positions).astype(np.float32)
+        """Model inputs of `input_type`: images and volumes mapped by `input_range` to [0, 1]; tables and series as they are (NaN = missing)."""
+        raw = self.raw(positions).astype(self.input_type)
         if self.modality in ("image", "volume"):
             low, high = self.input_range
             raw -= np.float32(low)

@@ -12,11 +12,35 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
+LOST = 1e-5  # of a column's spread: float32 may round its values by that much
+LOOKED = 10_000  # values of a column by which its spread is judged
+
+
+def precise(values: np.ndarray) -> bool:
+    """Whether a column (float64 [n], NaN = missing) has to be stored as float64: float32 would round whole numbers, or others by more than `LOST` of
+    their spread. So it is with Julian days, seconds since 1970 and genome positions: large numbers with small differences."""
+    there = values[np.isfinite(values)]
+    if not len(there) or np.abs(there).max() > np.finfo(np.float32).max:
+        return bool(len(there))
+    off = np.abs(there - there.astype(np.float32))
+    worst = float(off.max())
+    if worst == 0:
+        return False
+    if worst >= 0.5 and bool((there == np.round(there)).all()):
+        return True
+    some = there[:: max(1, len(there) // LOOKED)]
+    low, high = np.quantile(some, [0.25, 0.75])
+    middle = float(high - low) / 1.349
+    spread = min(float(some.std()), middle) if middle > 0 else float(some.std())
+    return 0 < LOST * spread < worst
+
+
 class Standardise:
     """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values becoming the mean (0); images, volumes and series pass unchanged, but for
     series whose channels have different units: each channel is then standardised, or the one with the largest numbers would be all that counts.
 
-    Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean).
+    Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean). Of tables stored as
+    float64 the statistics are float64, which the offset is subtracted in; what comes out is float32, and `back` gives float64 again.
     """
 
     def __init__(self, mean: torch.Tensor, sd: torch.Tensor, shape: tuple[int, ...]) -> None:
@@ -44,10 +68,11 @@ class Standardise:
         else:
             sd = np.sqrt((np.where(there, x - mean, 0) ** 2).sum(0) / count)
         sd[sd < 1e-12] = 1.0
-        return cls(torch.from_numpy(mean.astype("f4")), torch.from_numpy(sd.astype("f4")), train.shape)
+        kind = train.input_type
+        return cls(torch.from_numpy(mean.astype(kind)), torch.from_numpy(sd.astype(kind)), train.shape)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return ((x - self.mean) / self.sd).nan_to_num(nan=0.0)
+        return ((x - self.mean) / self.sd).float().nan_to_num(nan=0.0)
 
     def back(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.sd + self.mean

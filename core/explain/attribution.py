@@ -122,7 +122,7 @@ def attribute(
 
 
 def _average(data: Dataset) -> np.ndarray:
-    """Mean input float32 [*shape], missing values left out (0 where all are missing); read a block at a time."""
+    """Mean input [*shape] in the type of inputs, missing values left out (0 where all are missing); read a block at a time."""
     import torch
 
     total, count = np.zeros(data.shape), np.zeros(data.shape)
@@ -130,7 +130,7 @@ def _average(data: Dataset) -> np.ndarray:
         there = ~x.isnan()
         total += x.nan_to_num(0.0).double().sum(0).numpy()
         count += there.sum(0).numpy()
-    return (total / np.maximum(count, 1)).astype(np.float32)
+    return (total / np.maximum(count, 1)).astype(data.input_type)
 
 
 def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.columns import Column
+from core.columns import Column, in_digits
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def _amount(column: Column, inside: np.ndarray) -> tuple[str, float, float, str]
         return None
     u, p = mannwhitneyu(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
-    words = f"is {'higher' if effect > 0 else 'lower'}: typically {np.median(a):.3g} in the group, {np.median(b):.3g} elsewhere"
+    inner, outer = in_digits(float(np.median(a)), float(np.median(b)))
+    words = f"is {'higher' if effect > 0 else 'lower'}: typically {inner} in the group, {outer} elsewhere"
     return column.name, float(effect), float(p), words
 
 

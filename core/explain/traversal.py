@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def decoded(model: Any, z: np.ndarray) -> np.ndarray:
-    """Inputs float32 [b,*input] decoded from z [b,d]."""
+    """Inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale has it (see `Standardise`)."""
     import torch
 
     with torch.no_grad():
-        return model.decode(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32))).float().numpy()
+        made = model.decode(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32)))
+        return (made if made.dtype == torch.float64 else made.float()).numpy()
 
 
 def predicted(model: Any, x: np.ndarray) -> np.ndarray | None:
@@ -33,7 +34,8 @@ def predicted(model: Any, x: np.ndarray) -> np.ndarray | None:
     if "predict" not in model.abilities:
         return None
     with torch.no_grad():
-        return model.predict(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))).float().numpy()
+        kind = np.float64 if x.dtype == np.float64 else np.float32
+        return model.predict(torch.from_numpy(np.ascontiguousarray(x, dtype=kind))).float().numpy()
 
 
 def place(embedding: Embedding, row: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from app.palette import CIVIDIS
+from core.columns import in_digits
 
 HERE = Path(__file__).parent
 BUNDLE = HERE / "dist" / "latent_map.js"
@@ -91,7 +92,8 @@ def message(
         there = code[np.isfinite(code)]
         low, high = (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
         shown = np.nan_to_num(np.clip((code - low) / max(high - low, 1e-12), 0, 1))
-        head |= {"scale": CIVIDIS, "low": f"{low:.3g}", "high": f"{high:.3g}", "names": []}
+        least, most = in_digits(float(low), float(high))
+        head |= {"scale": CIVIDIS, "low": least, "high": most, "names": []}
     else:
         shown = code
         counts = np.bincount(code.astype(int), minlength=len(names))

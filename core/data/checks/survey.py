@@ -89,8 +89,8 @@ def _standardised(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     spread = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
 
     def make(raw: np.ndarray) -> np.ndarray:
-        z = (np.asarray(raw, np.float32) - middle.astype(np.float32)) / spread.astype(np.float32)
-        return np.clip(np.nan_to_num(z, nan=0.0, posinf=8, neginf=-8), -8, 8)
+        z = (raw - middle.astype(raw.dtype)) / spread.astype(raw.dtype)  # offsets go before float32: a Julian day has none of its hours there
+        return np.clip(np.nan_to_num(z, nan=0.0, posinf=8, neginf=-8), -8, 8).astype(np.float32)
 
     return make
 

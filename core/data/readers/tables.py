@@ -22,6 +22,7 @@ from core.data.dataset import Dataset
 from core.data.readers.members import Asked, Member
 from core.data.readers.types import kind, meaning, sentences, settled
 from core.data.readers.words import split_up
+from core.data.scaling import precise
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
@@ -206,13 +207,22 @@ def _parquet(member: Member, few: bool) -> tuple[pd.DataFrame, bool]:
 def encoded(
     frame: pd.DataFrame, roles: dict[str, str], left_out: Collection[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """float32 [n,d] inputs and their names: numbers as they are, categories as "column=word"; roles, constants,
-    names and the columns named in `left_out` left out."""
+    """Inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles, constants, names and the
+    columns named in `left_out` left out.
+
+    float32, or float64 when a column of numbers needs it (see `core.data.scaling.precise`).
+    """
     parts: list[tuple[str, Callable[[], np.ndarray]]] = []  # names, and what makes each: all columns never stand beside one another twice
+    of: list[str] = []  # the column each is of, "" for categories
     for column in frame.columns:
-        if column not in roles.values() and column not in left_out:
-            parts += _numbers(column, frame[column]) if is_numeric_dtype(frame[column]) else _categories(column, frame[column])
-    out = np.empty((len(frame), len(parts)), np.float32)
+        if column in roles.values() or column in left_out:
+            continue
+        numeric = is_numeric_dtype(frame[column])
+        more = _numbers(column, frame[column]) if numeric else _categories(column, frame[column])
+        parts += more
+        of += [str(column) if numeric else ""] * len(more)
+    double = any(name == column and precise(make()) for (name, make), column in zip(parts, of))
+    out = np.empty((len(frame), len(parts)), np.float64 if double else np.float32)
     for j, (_, make) in enumerate(parts):
         out[:, j] = make()
     return out, tuple(name for name, _ in parts)
