@@ -84,8 +84,9 @@ def test_modes_come_out_as_they_look():
     assert np.abs(decode(saved(half, "PNG"))[0, 0].astype(int) - [100, 50, 25]).max() <= 1
     assert np.abs(decode(saved(Image.new("LA", (4, 4), (200, 128)), "PNG"))[0, 0].astype(int) - 100).max() <= 1
     assert decode(saved(Image.new("1", (4, 4), 1), "PNG"))[0, 0] == 255
-    with pytest.raises(UserError, match="floating-point"):
-        decode(saved(Image.new("F", (4, 4), 0.5), "TIFF"))
+    fractions = decode(saved(Image.new("F", (4, 4), 0.5), "TIFF"))
+    assert fractions.dtype == np.float32
+    assert (fractions == 0.5).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -18,7 +18,7 @@ import pandas as pd
 from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
-from core.data.readers import arrays, contours, edf, fasta, nifti, pictures, scans, strangers, tables, timed
+from core.data.readers import arrays, contours, deep, edf, fasta, nifti, pictures, scans, strangers, tables, timed
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import add_split
@@ -244,7 +244,7 @@ def kind(member: Member) -> str:
     if edf.is_edf(member):
         return "edf"
     bitmap = head[:2] == b"BM" and len(head) > 26 and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0"
-    if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in (b"II*\0", b"MM\0*") or bitmap:
+    if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in deep.TIFF or bitmap:
         return "picture"
     if head[:4] == b"PAR1":
         return "parquet"

@@ -42,10 +42,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Member:
-    """One file: `name` is its path inside what was brought (posix, relative), `load()` its bytes."""
+    """One file: `name` is its path inside what was brought (posix, relative), `load()` its bytes. `page`: of a TIFF whose
+    pages are pictures of their own."""
 
     name: str
     open: Callable[[int], bytes]  # gives at most that many bytes
+    page: int = 0
 
     @cached_property
     def head(self) -> bytes:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Lazy
+from core.data.readers.deep import Deep
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
 from core.data.readers.members import Member
 from core.data.readers.pictures import PLAIN, _opened, resize
@@ -144,7 +145,11 @@ def _read(member: Member) -> _Read:
         grey = int(np.ptp(drawn.astype(np.int16), axis=2).max()) <= (24 if lossy else 0)
         return _Read(drawn.max(2) if grey else drawn, lossy, False)
 
-    return _opened(member, use)
+    def deep(picture: Deep) -> _Read:
+        values = picture.decode()
+        return _Read(values if values.ndim == 2 else values.max(2), False, False)
+
+    return _opened(member, use, deep)
 
 
 @dataclass

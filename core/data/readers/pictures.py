@@ -15,7 +15,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset, Lazy
-from core.data.readers import tables
+from core.data.readers import deep, grey, tables
 from core.data.readers.members import Asked, Member, collect
 from core.data.splits import WORDS
 from core.errors import UserError
@@ -37,32 +37,35 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         inside = collect(asked.masks)
     if not files:
         raise UserError("There are masks but no pictures beside them.")
-    looked, coloured = [], False
+    files, paged = _pages(files)
+    looked, coloured, values = [], False, grey.GreyRange()
     for i, m in enumerate(files):
-        looked.append(_look(m, coloured))
-        coloured = coloured or looked[-1].colour
+        looked.append(_look(m, coloured, values))
+        coloured = coloured or looked[-1].channels == 3
         asked.report(i + 1, len(files) * (1 if _large(looked, len(files)) else 2))
     side, rule = common_side([look.size for look in looked])
-    rules, top, several = [rule], max(look.top for look in looked), sum(look.several for look in looked)
+    rules, several = [rule], 0 if paged else sum(look.several for look in looked)
+    channels = _channels(files, looked)
+    if paged:
+        rules.append(f"one file of {len(files)} pages: each page is a picture")
     if several:
         rules.append(
             f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the first is used"
         )
-    if top:
-        rules.append(f"16-bit values scaled by one factor so that the largest ({top}) becomes 255")
-    if coloured:
-        rules.append("kept in colour, three channels")
+    if values.pictures:
+        rules += values.rule()
+    if channels > 1:
+        colour = "kept in colour, three channels"
+        rules.append(colour if channels == 3 else f"{channels} channels, kept in their order")
 
     def sample(i: int) -> np.ndarray:
         image = decode(files[i])
-        if image.dtype == np.uint16:
-            image = (image.astype(np.float32) * (255 / top)).round().astype(np.uint8)
-        image = resize(image, side)
-        if not coloured:
+        image = resize(image if image.dtype == np.uint8 else values.in_bytes(image), side)
+        if channels == 1:
             return (image if image.ndim == 2 else image[..., 0])[None]
-        return np.repeat(image[None], 3, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
+        return np.repeat(image[None], channels, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
 
-    samples: Any = Lazy(len(files), (3 if coloured else 1, *side), np.uint8, sample, at_once=True)
+    samples: Any = Lazy(len(files), (channels, *side), np.uint8, sample, at_once=True)
     if samples.nbytes <= limits.IN_MEMORY:
         samples = samples[:]
         asked.report(2 * len(files), 2 * len(files))
@@ -76,35 +79,77 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         table = joined
     masks, table, more, said = picture_masks.join(files, inside, side, table, roles.get("label"))
     card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
+    if values.pictures:
+        card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files
     card["cohort"] = {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}
     return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
 
 
 @dataclass(frozen=True)
 class Look:
-    """A picture before it is read in earnest: (height, width) as it will be decoded, the largest value of a 16-bit picture (0 for others), whether
-    more frames follow, whether it has a colour."""
+    """A picture before it is read in earnest: (height, width) as it will be decoded, whether more
+    frames follow, how many channels it has (1 for pictures without a colour)."""
 
     size: tuple[int, int]
-    top: int
     several: bool
-    colour: bool
+    channels: int
 
 
-def _look(member: Member, coloured: bool) -> Look:
-    """Cost: the header; for 16-bit pictures, and for those in colour modes until one of the set is known to be `coloured`, a decoding."""
+def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
+    """Cost: the header; a decoding for deep pictures, whose values go to `values`, and for those in
+    colour modes until one of the set is known to be `coloured`."""
 
-    def seen(image: Any) -> tuple[tuple[int, int], str, bool]:
+    def seen(image: Any) -> tuple[tuple[int, int], bool, bool]:
         data = image.fp.getvalue() if image.format == "PNG" else b""
         plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)  # asking a PNG for its EXIF decodes it
         turned = not plain and image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
-        return image.size if turned else image.size[::-1], image.mode, getattr(image, "n_frames", 1) > 1
+        size = image.size if turned else image.size[::-1]
+        usual = image.mode in ("L", "1") or (coloured and not image.mode.startswith(("I", "F")))
+        return size, getattr(image, "n_frames", 1) > 1, usual
 
-    size, mode, more = _opened(member, seen)
-    deep = mode.startswith("I")
-    image = decode(member) if deep or (mode not in ("L", "1", "F") and not coloured) else None
-    colour = image is not None and image.ndim == 3 and bool((image[..., :2] != image[..., 1:]).any())
-    return Look(size, max(int(image.max()), 1) if deep and image is not None else 0, more, colour)
+    def deeply(picture: deep.Deep) -> tuple[tuple[int, int], bool, bool]:
+        return picture.size, picture.frames > 1, False
+
+    size, several, usual = _opened(member, seen, deeply)
+    if usual:
+        return Look(size, several, 1)
+    image = decode(member)
+    if image.dtype != np.uint8:
+        values.add(image)
+    if image.ndim == 2:
+        return Look(size, several, 1)
+    same = image.shape[2] == 3 and not (image[..., :2] != image[..., 1:]).any()
+    return Look(size, several, 1 if same else image.shape[2])
+
+
+def _channels(files: list[Member], looked: list[Look]) -> int:
+    """The number all samples get: grey pictures go beside colour ones, other numbers must agree."""
+    odd = next((i for i, look in enumerate(looked) if look.channels not in (1, 3)), None)
+    if odd is None:
+        return max(look.channels for look in looked)
+    channels = looked[odd].channels
+    other = next((i for i, look in enumerate(looked) if look.channels != channels), None)
+    if other is not None:
+        raise UserError(
+            f"{files[odd].name} has {channels} channels and {files[other].name} has "
+            f"{looked[other].channels}; bring pictures with the same channels."
+        )
+    return channels
+
+
+def _pages(files: list[Member]) -> tuple[list[Member], bool]:
+    """The pages of a TIFF that came alone as pictures of their own, and whether that is so; else
+    the files as they are."""
+    if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
+        return files, False
+    one, data = files[0], files[0].load()
+    count = _opened(one, lambda plain: getattr(plain, "n_frames", 1), lambda picture: picture.frames)
+    if count < 2:
+        return files, False
+    if count > limits.MEMBERS:
+        raise UserError(f"{one.name} holds {count:,} pages; at most {limits.MEMBERS:,} are taken.")
+    names = [f"{one.name}, page {k + 1:0{len(str(count))}}" for k in range(count)]
+    return [Member(name, lambda most: data[:most], k) for k, name in enumerate(names)], True
 
 
 def _large(looked: list[Look], n: int) -> bool:
@@ -113,19 +158,20 @@ def _large(looked: list[Look], n: int) -> bool:
 
 
 def decode(member: Member) -> np.ndarray:
-    """uint8 or uint16 [H,W] or [H,W,3]: turned as its EXIF says, first frame, palette and CMYK to RGB, alpha laid
-    on black."""
+    """[H,W] or [H,W,C]: turned as its EXIF says, the member's page (else the first frame), palette
+    and CMYK to RGB, opacity laid on black. uint8 for pictures of up to 8 bits; the number type of
+    the file for deeper ones, NaN = no value."""
     from PIL import Image, ImageOps
 
     def pixels(opened: Any) -> np.ndarray:
+        if member.page:
+            opened.seek(member.page)
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):
-            return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+            array = np.asarray(image)
+            return array.astype(np.uint16) if array.min() >= 0 and array.max() <= 65535 else array
         if image.mode == "F":
-            raise UserError(
-                f"{member.name} holds floating-point values, which have no fixed black and white; save it with "
-                "8 or 16 bits."
-            )
+            return np.asarray(image)
         if image.mode in ("L", "1"):
             return np.asarray(image.convert("L"))
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -134,20 +180,22 @@ def decode(member: Member) -> np.ndarray:
             image = flat
         return np.asarray(image.convert("RGB"))
 
-    return _opened(member, pixels)
+    return _opened(member, pixels, lambda picture: picture.decode())
 
 
-def _opened(member: Member, use: Callable[[Any], Any]) -> Any:
-    """`use` of the open picture; UserError for one that is too large, cut off or no picture."""
+def _opened(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.Deep], Any]) -> Any:
+    """`use` of the picture as Pillow opens it, `deeply` of one that `readers.deep` opens; UserError
+    for one that is too large, cut off or no picture."""
     from PIL import Image
 
     try:
+        data = member.load()
+        if (picture := deep.opened(data, member.name, member.page)) is not None:
+            return deeply(picture)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and says so
-            with Image.open(io.BytesIO(member.load()), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
-                if opened.size[0] * opened.size[1] > limits.PIXELS:
-                    raise UserError(f"{member.name} has {opened.size[0]} x {opened.size[1]} pixels; "
-                                    f"at most {limits.PIXELS // 10**6} million are taken.")  # fmt: skip
+            with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
+                deep.bounded(opened.size[1], opened.size[0], 1, 1, member.name)
                 return use(opened)
     except UserError:
         raise
@@ -172,11 +220,14 @@ def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> np.ndarray:
-    """uint8 [H,W(,3)] or float32 [H,W] fitted into `size`, aspect kept, zero padding."""
+    """uint8 [H,W(,C)] or float32 [H,W] fitted into `size`, aspect kept, zero padding."""
     from PIL import Image
 
     if image.shape[:2] == size:
         return image
+    if image.ndim == 3 and image.shape[2] != 3:  # Pillow would take one of them for opacity
+        layers = [np.ascontiguousarray(image[..., c]) for c in range(image.shape[2])]
+        return np.stack([resize(layer, size, nearest) for layer in layers], -1)
     f = min(size[0] / image.shape[0], size[1] / image.shape[1])
     inner = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
     how = Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if f < 1 else Image.Resampling.BILINEAR
