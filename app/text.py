@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.artifacts import Metric
 
 _MEANT = re.compile(r"(?<=://)|(?<=\bwww)(?=\.)|(?=@)|(?<=:)(?=[a-z+-])", re.I)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
@@ -46,12 +50,18 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.{digits}g}"
 
 
-def interval(value: float | None, low: float | None, high: float | None, n: int = 0) -> str:
-    """"0.92 (0.89-0.95), n = 468"."""
+def interval(value: float | None, low: float | None, high: float | None, n: int = 0, kind: str = "interval") -> str:
+    """"0.92 (0.89-0.95), n = 468"; "0.92 (range 0.89-0.95)" for what is no 95 % interval but another of `KINDS`."""
     words = number(value)
     if value is not None and low is not None and high is not None and low == low:
-        words += f" ({number(low)}–{number(high)})"
+        before, after = {"range": ("range ", ""), "bound": ("bounds ", ""), "": ("", ", kind not recorded")}.get(kind, ("", ""))
+        words += f" ({before}{number(low)}–{number(high)}{after})"
     return words + (f", n = {n:,}" if n else "")
+
+
+def measured(m: Metric, n: bool = False) -> str:
+    """A metric's value with what lies about it, and with the number of cases where `n`."""
+    return interval(m.value, m.low, m.high, m.n if n else 0, m.kind)
 
 
 def counted(n: int, one: str) -> str:

@@ -28,8 +28,8 @@ def dataset_json(data: Dataset, findings: list[Any]) -> dict[str, Any]:
 
 
 def metric_json(metrics: Metrics) -> list[dict[str, Any]]:
-    keys = ("name", "value", "low", "high", "split", "group", "n", "higher_is_better", "note")
-    return [{k: _finite(row.get(k)) for k in keys} for row in metrics.table]
+    """The metrics; `kind` says what low and high are (interval, range, bound; "" = none or not recorded), `units` of how many patients or cases."""
+    return [{k: _finite(v) for k, v in asdict(m).items()} for m in metrics]
 
 
 def run_json(ws: Workspace, job: Job) -> dict[str, Any]:

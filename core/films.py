@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.measure import bootstrap, mean_of
 from core.outlines import overlap
 
 if TYPE_CHECKING:
@@ -187,13 +186,6 @@ def compared(data: Dataset, clips: list[Clip], said: dict[str, np.ndarray]) -> t
         mm = size if known and size is not None else 1.0
         found.append({who: clip_scores(made, truth, clip, mm) for who, made in {"tracked": said[clip.name], **rivals(data, clip)}.items()})
     return found, "mm" if known else "px"
-
-
-def mean_and_interval(values: np.ndarray, patients: np.ndarray | None, rng: np.random.Generator) -> tuple[float, float | None, float | None]:
-    """Mean over clips [m] with its 95 % interval; whole patients are drawn. None as bounds where there is one patient only."""
-    if len(np.unique(patients) if patients is not None else values) < 2:
-        return float(values.mean()), None, None
-    return float(values.mean()), *bootstrap(mean_of(values), len(values), rng, patients)
 
 
 def whole(data: Dataset) -> Dataset:

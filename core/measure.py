@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -37,29 +36,3 @@ class Measure(ABC):
     @abstractmethod
     def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
         """The metrics; `data` has the rows of the artifacts and more. An undefined number is Metric(value=None, note=why)."""
-
-
-def mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
-    """positions -> mean of `values` there; for `bootstrap`."""
-    return lambda i: float(values[i].mean())
-
-
-def bootstrap(
-    value: Callable[[np.ndarray], float], n: int, rng: np.random.Generator, groups: np.ndarray | None = None, draws: int = 1000,
-) -> tuple[float, float]:  # fmt: skip
-    """95 % percentile interval of `value(positions)` over rows 0..n-1 drawn with replacement; whole `groups` (patients) are drawn where given.
-
-    Draws on which `value` is NaN are left out; (nan, nan) when fewer than half remain. Cost: `draws` calls of `value`.
-    """
-    if groups is None:
-        draw = lambda: rng.integers(0, n, n)  # noqa: E731
-    else:
-        _, code = np.unique(groups, return_inverse=True)
-        members = [np.flatnonzero(code == g) for g in range(code.max() + 1)]
-        draw = lambda: np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))])  # noqa: E731
-    got = np.array([value(draw()) for _ in range(draws)], dtype=float)
-    got = got[np.isfinite(got)]
-    if len(got) < draws / 2:
-        return float("nan"), float("nan")
-    low, high = np.percentile(got, [2.5, 97.5])
-    return float(low), float(high)

@@ -61,5 +61,5 @@ def _words(found: dict[str, Any]) -> str:
     lines = [f"{found['method']}, measured {made['date']} on {made['hardware']}"]
     for t in found["tables"]:
         lines += [f"{t['title']} ({t['measure']}; {t['data']}, {t['split']}, n = {t['n']})"]
-        lines += [f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0)}" for r in t["rows"]] + [f"  {t['verdict']}"]
+        lines += [f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0, r.get('kind', ''))}" for r in t["rows"]] + [f"  {t['verdict']}"]
     return "\n".join(lines)

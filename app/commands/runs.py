@@ -95,7 +95,11 @@ def _words(found: dict[str, Any]) -> str:
 def metric_lines(metrics: list[dict[str, Any]]) -> list[str]:
     from app.text import interval
 
-    return [f"  {m['name'] if m['group'] == 'all' else m['name'] + ', ' + m['group']:<32} {interval(m['value'], m['low'], m['high'], m['n'])} [{m['split']}] {m['note']}" for m in metrics]
+    lines = []
+    for m in metrics:
+        name = m["name"] if m["group"] == "all" else f"{m['name']}, {m['group']}"
+        lines.append(f"  {name:<32} {interval(m['value'], m['low'], m['high'], m['n'], m['kind'])} [{m['split']}] {m['note']}".rstrip())
+    return lines
 
 
 @runs_cli.callback()
@@ -179,7 +183,7 @@ def remove(id: str, json: AsJson = False) -> None:
 
 
 def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False) -> None:
-    """Measures of a run, with 95 % intervals and the split they are of: those named, or all that fit."""
+    """Measures of a run and the split they are of, with 95 % intervals where there are cases enough: those named, or all that fit."""
     from core.artifacts import Metrics
     from core.describe import metric_json
     from core.jobs import queue

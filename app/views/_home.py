@@ -93,7 +93,7 @@ def _findings(context: state.Context) -> None:
         if isinstance(artifact, Metrics):
             for m in artifact:
                 if m.name in ("linear probe accuracy", "case AUROC", "pixel average precision") and m.split in ("test", "all"):
-                    st.markdown(f":material/straighten: {text.label(m.name)} {text.label(text.interval(m.value, m.low, m.high, m.n))} on {m.split} cases.")
+                    st.markdown(f":material/straighten: {text.label(m.name)} {text.label(text.measured(m, n=True))} on {m.split} cases.")
 
 
 def _next(context: state.Context | None) -> None:

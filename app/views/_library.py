@@ -11,6 +11,7 @@ import streamlit as st
 from app import text
 from app.palette import OKABE_ITO
 from core import registry
+from core.artifacts.tables import KINDS
 from core.cards import HEADINGS, card
 from core.describe import method_json
 from core.evidence import load
@@ -76,6 +77,8 @@ def _dots(table: dict[str, Any]) -> go.Figure:
                  "arrayminus": [r["value"] - (r["low"] if r.get("low") is not None else r["value"]) for r in rows]},
     ))  # fmt: skip
     better = "higher is better" if table["higher_is_better"] else "lower is better"
+    bars = " and ".join(dict.fromkeys(f"bars: {KINDS[r['kind']]}" for r in rows if r.get("kind") and r.get("low") is not None))
+    better += f"; {bars}" if bars else ""
     figure.update_layout(height=80 + 28 * len(rows), margin={"l": 10, "r": 10, "t": 6, "b": 10}, xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
                          yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
     return figure

@@ -14,8 +14,9 @@ from core import hanging, pictures
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import geometry
+from core.stats.proportions import rates
 from core.store import notes
-from core.truth import abnormal, rates
+from core.truth import abnormal
 
 TITLE = "Unusual cases"
 
@@ -100,7 +101,13 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
 
 
 def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
-    """The threshold bench: slider, histogram, and what that threshold would mean at the clinic's own prevalence."""
+    """The threshold bench: slider and histogram over validation cases, what that threshold means there, and what the kept one means on test cases.
+
+    Without validation cases the threshold is picked on the cases shown, `rows`, and the words say so.
+    """
+    own, test = (_scored(artifact, context.data.part(part).rows) for part in ("val", "test"))
+    apart = len(own) >= 5 and len(test) > 0
+    rows = own if apart else rows
     score = np.asarray(artifact.score)[artifact.at(rows)]
     low, high = float(score.min()), float(score.max())
     if not high > low:
@@ -109,33 +116,68 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
     start = min(max(threshold_of(artifact, context), low), high)
     key = context.key("threshold")
     state.kept(key, start)
-    at = st.slider("Threshold", low, high, key=f"w-{key}", step=(high - low) / 400, format="%.4g", on_change=state.keep, args=(key,),
+    on = f"{len(rows):,} validation cases" if apart else f"{len(rows):,} cases shown"
+    at = st.slider(f"Threshold, to be picked on the {on}", low, high, key=f"w-{key}", step=(high - low) / 400, format="%.4g", on_change=state.keep, args=(key,),
                    help=f"Cases above it count as unusual. The method’s own rule: {text.plain(artifact.rule or 'none')}.")  # fmt: skip
     st.plotly_chart(histogram(artifact, context, rows, at), key=context.key("histogram"), config={"displayModeBar": False})
-    over = int((score > at).sum())
     truth, why = known(context)
+    prevalence = None if truth is None else _prevalence()
+    _consequences(artifact, context, rows, at, prevalence)
     if truth is None:
-        st.markdown(f"**{over:,} of {len(rows):,} cases** lie above the threshold. {text.label(why, 200)}")
+        st.markdown(text.label(why, 200))
     else:
-        _consequences(score > at, truth[np.searchsorted(context.data.rows, rows)], over)
+        st.caption(f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases expect less.")
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     reason = left.text_input("Why this threshold", key=context.key("reason"), placeholder="e.g. agreed with Dr N., misses cost more", max_chars=120)
     if right.button("Keep this threshold", width="stretch"):
-        notes.set_threshold(context.ws, context.job.id, at, reason)
+        notes.set_threshold(context.ws, context.job.id, at, reason, on="val" if apart else "shown")
         st.toast("Threshold kept for this run.")
+    if apart and truth is not None:
+        _on_test(artifact, context, test, prevalence)
 
 
-def _consequences(alarm: np.ndarray, truth: np.ndarray, over: int) -> None:
-    st.markdown(f"**{over:,} of {len(alarm):,} cases** lie above the threshold.")
-    prevalence = st.number_input("Abnormal cases per 100 in your clinic", 0.1, 99.9, 10.0, 1.0, key="prevalence",
-                                 help="How common the abnormality is where this would be used. Changes how often an alarm is right.") / 100  # fmt: skip
-    found = rates(alarm, truth)
+def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:
+    """Those of `rows` that have a score."""
+    return rows[np.isin(rows, artifact.rows)]
+
+
+def _on_test(artifact: AnomalyMaps, context: Context, rows: np.ndarray, prevalence: float | None) -> None:
+    """What the kept threshold, or the method's own, means on the test cases `rows`."""
+    given, at = notes.threshold(context.ws, context.job.id), threshold_of(artifact, context)
+    whose = "the method’s own threshold" if artifact.threshold is not None else "the 95th percentile of all scores"
+    whose = "the kept threshold" if given else whose
+    st.markdown(f"**On the {len(rows):,} test cases**, at {whose}, {text.number(at)}:")
+    _consequences(artifact, context, rows, at, prevalence)
+    if given and given.get("on") != "val":
+        st.caption("It was kept with test cases in view, so these figures flatter it as well.")
+    elif not given and artifact.threshold is None:
+        st.caption("All scores count in that percentile, those of test cases too; keep a threshold to have it checked on cases it was not picked on.")
+    else:
+        st.caption("No threshold was picked on these cases. That holds for the first look: a threshold changed for what is seen here is picked on them as well.")
+
+
+def _prevalence() -> float:
+    """Share of abnormal cases in the user's clinic."""
+    words = "How common the abnormality is where this would be used. Changes how often an alarm is right."
+    return st.number_input("Abnormal cases per 100 in your clinic", 0.1, 99.9, 10.0, 1.0, key="prevalence", help=words) / 100
+
+
+def _consequences(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float, prevalence: float | None) -> None:
+    """How many of `rows` lie above the threshold `at`; where the truth is known, how many of the abnormal and of the normal ones, over patients."""
+    alarm = np.asarray(artifact.score)[artifact.at(rows)] > at
+    st.markdown(f"**{int(alarm.sum()):,} of {len(alarm):,} cases** lie above the threshold.")
+    truth, _ = known(context)
+    if truth is None or prevalence is None:
+        return
+    place = np.searchsorted(context.data.rows, rows)
+    groups = context.data.groups
+    found = rates(alarm, truth[place], groups[place] if groups is not None else None)
     sens, spec = found["sensitivity"], found["specificity"]
     for cell, (name, r, help) in zip(st.columns(4), (
         ("Found (sensitivity)", sens, "Share of the abnormal cases that raise an alarm"), ("Left in peace (specificity)", spec, "Share of the normal cases without an alarm"),
     )):  # fmt: skip
         cell.metric(name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}")
-        cell.caption(text.interval(r.value, r.low, r.high, r.n).partition(" ")[2])
+        cell.caption("; ".join(w for w in (text.interval(r.value, r.low, r.high, r.n).partition(" ")[2], r.note) if w))
     if sens.value is not None and spec.value is not None:
         right, wrong = prevalence * sens.value, (1 - prevalence) * (1 - spec.value)
         missed = prevalence * (1 - sens.value)

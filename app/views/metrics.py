@@ -1,4 +1,4 @@
-"""Measured numbers with their intervals, as dots and as a table."""
+"""Measured numbers with what lies about them, as dots and as a table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import OKABE_ITO
+from app.palette import NONE, OKABE_ITO
 from app.state import Context
 from core.artifacts import Metric, Metrics
+from core.artifacts.tables import KINDS
 from core.cards import card
 from core.export import SAFE, csv
 from core.registry import measures
@@ -18,23 +19,13 @@ TITLE = "Measured"
 
 
 def show(artifact: Metrics, context: Context) -> None:
-    """Dots with 95 % intervals for shares between 0 and 1, then everything as a table."""
+    """Dots of the shares between 0 and 1 with what lies about them, then everything as a table."""
     metrics = list(artifact)
-    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and m.low is not None and m.varied is None]
-    first = {name: i for i, name in enumerate(dict.fromkeys(m.name for m in shares))}
-    shares.sort(key=lambda m: first[m.name])  # one figure of several models stands together
-    called = {id(m): m.name if m.group == "all" else f"{m.name} · {m.group}" for m in shares}
+    shares = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and (m.low is not None or m.units) and m.varied is None]
     if shares:
-        figure = go.Figure()
-        for i, split in enumerate(dict.fromkeys(m.split for m in shares)):
-            part = [m for m in shares if m.split == split]
-            figure.add_scatter(
-                x=[m.value for m in part], y=[text.chart(called[id(m)], 60) for m in part], mode="markers", name=text.part(split), marker={"size": 10, "symbol": i, "color": OKABE_ITO[i]},
-                error_x={"type": "data", "symmetric": False, "array": [m.high - m.value for m in part], "arrayminus": [m.value - m.low for m in part]},
-            )  # fmt: skip
-        figure.update_layout(height=90 + 26 * len(set(called.values())), xaxis={"range": [0, 1.02], "title": "value with its 95 % interval"},
-                             margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis={"autorange": "reversed", "automargin": True, "categoryarray": list(dict.fromkeys(text.chart(w, 60) for w in called.values()))})  # fmt: skip
-        st.plotly_chart(figure, key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
+        st.plotly_chart(dots(shares), key=context.key(f"metrics-{artifact.slug}"), config={"displayModeBar": False})
+        if any(m.low is None for m in shares):
+            st.caption("Hollow: no interval; the note in the table says why.")
     _sweeps(metrics, artifact.slug, context)
     st.dataframe(table(artifact), hide_index=True, width="stretch")
     st.download_button("Figures as CSV", lambda: csv(pd.DataFrame(artifact.table)), f"{artifact.slug}.csv", "text/csv", key=context.key(f"csv-{artifact.slug}"),
@@ -47,6 +38,50 @@ def show(artifact: Metrics, context: Context) -> None:
         for one in measures().values():
             if {kind.__name__.lower() for kind in one.takes} <= given:
                 st.markdown(f"**{one.title}** · {one.help}")
+
+
+def dots(shares: list[Metric]) -> go.Figure:
+    """A dot a metric with value in [0, 1], by part; 95 % intervals as bars, ranges and guaranteed bounds as thin grey ones, hollow without any."""
+    first = {name: i for i, name in enumerate(dict.fromkeys(m.name for m in shares))}
+    shares = sorted(shares, key=lambda m: first[m.name])  # one figure of several models stands together
+    called = {id(m): text.chart(m.name if m.group == "all" else f"{m.name} · {m.group}", 60) for m in shares}
+    figure = go.Figure()
+    kinds = list(dict.fromkeys((m.split, m.kind if m.low is not None else None) for m in shares))
+    splits = list(dict.fromkeys(m.split for m in shares))
+    for split, kind in kinds:
+        part = [m for m in shares if (m.split, m.kind if m.low is not None else None) == (split, kind)]
+        place = splits.index(split)
+        about = "no interval" if kind is None else KINDS[kind]
+        sure = kind == "interval"
+        colour = OKABE_ITO[place % len(OKABE_ITO)]
+        bars = {"type": "data", "symmetric": False, "array": [_above(m) for m in part], "arrayminus": [_below(m) for m in part]}
+        look = {"thickness": 2, "width": 4} if sure else {"thickness": 1, "width": 0, "color": NONE}
+        figure.add_scatter(
+            x=[m.value for m in part],
+            y=[called[id(m)] for m in part],
+            mode="markers",
+            name=text.part(split) if sure else f"{text.part(split)}, {about}",
+            marker={"size": 10, "symbol": place if kind is not None else 100 + place, "color": colour},
+            error_x=bars | look if kind is not None else None,
+            hovertext=[text.chart(m.note, 120) for m in part],
+        )
+    drawn = [KINDS[k] for k in dict.fromkeys(k for _, k in kinds if k is not None)]
+    figure.update_layout(
+        height=90 + 26 * len(set(called.values())),
+        xaxis={"range": [0, 1.02], "title": f"value with its {' or '.join(drawn)}" if drawn else "value"},
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        yaxis={"autorange": "reversed", "automargin": True, "categoryarray": list(dict.fromkeys(called.values()))},
+        showlegend=True,
+    )
+    return figure
+
+
+def _above(m: Metric) -> float:
+    return 0.0 if m.high is None or m.value is None else m.high - m.value
+
+
+def _below(m: Metric) -> float:
+    return 0.0 if m.low is None or m.value is None else m.value - m.low
 
 
 def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
@@ -72,7 +107,11 @@ def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
 def table(artifact: Metrics) -> pd.DataFrame:
     """The metrics in words, one line each."""
     better = {True: "higher", False: "lower", None: ""}
-    return pd.DataFrame([
-        {"measure": m.name, "value": text.interval(m.value, m.low, m.high), "of": text.part(m.split), "group": m.group, "cases": m.n, "better": better[m.higher_is_better],
-         "note": m.note} for m in artifact
-    ])  # fmt: skip
+    lines = []
+    for m in artifact:
+        spread = KINDS[m.kind] if m.low is not None else ""
+        lines.append(
+            {"measure": m.name, "value": text.measured(m), "in brackets": spread, "of": text.part(m.split), "group": m.group, "cases": m.n}
+            | {"patients": m.units if m.units and m.units != m.n else None, "better": better[m.higher_is_better], "note": m.note}
+        )
+    return pd.DataFrame(lines)

@@ -66,4 +66,4 @@ def _built(artifact: Model, context: Context) -> None:
     st.caption(text.label(drawing["about"], 400))
     given = [m for s in context.ws.slugs(context.job.id) if isinstance(a := context.ws.artifact(context.job.id, s), Metrics) for m in a if m.varied == (drawing["stage"], float(cut))]
     if given:
-        st.markdown(f"At {text.label(word)} {cut}: " + "; ".join(f"{text.label(m.name)} **{text.label(text.interval(m.value, m.low, m.high))}**" for m in given) + ".")
+        st.markdown(f"At {text.label(word)} {cut}: " + "; ".join(f"{text.label(m.name)} **{text.label(text.measured(m))}**" for m in given) + ".")

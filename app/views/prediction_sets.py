@@ -14,7 +14,7 @@ from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.measuring import held_out
 from core.pictures import drawable
-from core.truth import wilson
+from core.stats.proportions import wilson
 
 TITLE = "Sets of answers"
 

@@ -12,7 +12,7 @@ from app.state import Context
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.measuring import held_out
-from core.truth import wilson
+from core.stats.proportions import wilson
 
 TITLE = "Predictions"
 

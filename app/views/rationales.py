@@ -12,7 +12,7 @@ from app import state, text
 from app.palette import OKABE_ITO
 from app.state import Context
 from app.views._texts import MOST
-from core.artifacts import Rationales
+from core.artifacts import Metric, Rationales
 
 TITLE = "Reasons in words"
 
@@ -53,6 +53,12 @@ def show(artifact: Rationales, context: Context) -> None:
         _sharing(artifact, context, [i["text"] for i in order])
 
 
+def _points(words: str, m: Metric) -> str:
+    """"weightiest 21 points (12 to 30)", the interval where there is one."""
+    spread = f" ({m.low * 100:.0f} to {m.high * 100:.0f})" if m.low is not None and m.high is not None else ""
+    return f"{words} {(m.value or 0) * 100:.0f} points{spread}"
+
+
 def _proof(context: Context) -> None:
     """What the run measured about its reasons: the deletion test, and how many texts were not read to their end."""
     if "metrics" not in context.ws.slugs(context.job.id):
@@ -60,7 +66,7 @@ def _proof(context: Context) -> None:
     found = {m.name: m for m in context.ws.artifact(context.job.id, "metrics")}  # type: ignore[attr-defined]
     falls = [(words, found.get(f"fall of the predicted class without its {words} words")) for words in ("weightiest", "random")]
     if all(m is not None and m.value is not None for _, m in falls):
-        said = ", ".join(f"{words} {m.value * 100:.0f} points ({m.low * 100:.0f} to {m.high * 100:.0f})" for words, m in falls)
+        said = ", ".join(_points(words, m) for words, m in falls)
         st.caption(
             f":material/science: Deletion test on {falls[0][1].n} test cases: how far the model’s certainty falls without up to five words a case: {said}.",
             help="The words that speak most for the result are taken away and the model reads again; then as many words drawn at random. Reasons that hold fall far, random ones hardly.",

@@ -8,7 +8,7 @@ from core.artifacts.base import Array, Artifact, MadeBy
 from core.artifacts.cases import AnomalyMaps, Attributions, Images, Predictions, Rationales
 from core.artifacts.latent import Clusters, Embedding, Map, Traversal
 from core.artifacts.model import Model
-from core.artifacts.tables import Benchmark, Grid, Metric, Metrics, Network
+from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
 
 TYPES: dict[str, type[Artifact]] = {
     t.__name__: t
@@ -18,6 +18,6 @@ TYPES: dict[str, type[Artifact]] = {
 }  # fmt: skip
 
 __all__ = [
-    "TYPES", "AnomalyMaps", "Array", "Artifact", "Attributions", "Benchmark", "Clusters", "Embedding", "Grid", "Images", "MadeBy", "Map", "Metric", "Metrics",
+    "TYPES", "AnomalyMaps", "Array", "Artifact", "Attributions", "Benchmark", "Clusters", "Embedding", "Grid", "Images", "Interval", "MadeBy", "Map", "Metric", "Metrics",
     "Model", "Network", "Predictions", "Rationales", "Traversal",
 ]  # fmt: skip

@@ -10,6 +10,29 @@ import numpy as np
 from core.artifacts.base import Array, Artifact
 
 
+def log_odds(score: Array) -> Array:
+    """float64 [n,k] log(p / (1 - p)) of the softmax p of `score` [n,k] (logits, or log-probabilities up to a constant a row).
+
+    Equal values are equal scores: where p has become 1.0, its complement is summed from the other classes.
+    """
+    score = np.asarray(score, dtype=np.float64)
+    if score.shape[1] < 2:
+        return score
+    rows, top = np.arange(len(score)), score.argmax(1)
+    largest = score[rows, top]
+    others = np.exp(score - largest[:, None])
+    whole = others.sum(1, keepdims=True)
+    share = others / whole
+    rest = score.copy()
+    rest[rows, top] = -np.inf
+    second = rest.max(1)
+    left = second + np.log(np.exp(rest - second[:, None]).sum(1))
+    with np.errstate(divide="ignore"):
+        found = score - largest[:, None] - np.log(whole) - np.log1p(-np.minimum(share, 0.5))
+    found[rows, top] = largest - left
+    return found
+
+
 @dataclass(kw_only=True)
 class AnomalyMaps(Artifact):
     """`score [n]` float32 and, where the method localises, `map [n,*spatial]` float32; higher = more abnormal, `unit` names the scale.
@@ -120,6 +143,14 @@ class Predictions(Artifact):
         there, out = np.isin(rows, self.rows), np.zeros((len(rows), *self.prob.shape[2:]), bool)
         out[there] = np.asarray(self.prob[self.at(rows[there])]).argmax(1) > 0
         return out
+
+    def log_odds(self, rows: Array) -> Array:
+        """float64 [len(rows),k] log(p / (1 - p)) of the class probabilities `prob [n,k]`, by which cases are ranked: p of a sure case is stored as 1.0,
+        while what is left to the other classes keeps its digits (down to 1e-38)."""
+        assert self.prob is not None
+        with np.errstate(divide="ignore"):
+            score = np.log(np.asarray(self.prob[self.at(rows)], dtype=np.float64))
+        return log_odds(np.maximum(score, -110.0))  # the least float32 above zero is exp(-104)
 
     def summary(self) -> str:
         return f"predictions for {len(self.rows)} {'cases' if self.place is None else 'slices'}, {len(self.classes)} classes{self.how_folded}"

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
 from core.artifacts.base import Array, Artifact
 
+KINDS = {"interval": "95 % interval", "range": "range", "bound": "guaranteed bounds", "": "kind not recorded"}  # of what lies about a number
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What a number may be off by: `low` to `high` of `kind`, over `units` independent patients or cases; without bounds, `note` says why.
+
+    Kinds: "interval", 95 % over other patients; "range", the least and largest of repeated draws, sub-samples or seeds; "bound", what a method
+    guarantees at a confidence its note names; "" where none is given, and in tables of versions that did not tell them apart.
+    """
+
+    low: float | None
+    high: float | None
+    kind: str
+    units: int = 0
+    note: str = ""
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number. `low`/`high` bound the 95 % interval; None in `value` = not defined, `note` says why."""
+    """One measured number of `n` cases. `low` and `high` bound it, in the sense of `kind` (see `Interval`), over `units` patients (0 = not counted);
+    None in `value` = not defined, `note` says why."""
 
     name: str
     value: float | None
@@ -25,6 +47,17 @@ class Metric:
     n: int = 0
     higher_is_better: bool | None = True
     note: str = ""
+    kind: str = "interval"
+    units: int = 0
+
+    def __post_init__(self) -> None:
+        if self.low is None or self.high is None:
+            object.__setattr__(self, "kind", "")
+
+    def within(self, found: Interval) -> Metric:
+        """This number with the bounds `found`; what the interval says joins the note."""
+        note = "; ".join(w for w in (self.note, found.note) if w)
+        return replace(self, low=found.low, high=found.high, kind=found.kind, units=found.units, note=note)
 
     @property
     def varied(self) -> tuple[str, float] | None:
@@ -44,7 +77,7 @@ class Metrics(Artifact):
         return cls(rows=rows, table=[asdict(m) for m in metrics], **more)
 
     def __iter__(self) -> Iterator[Metric]:
-        return (Metric(**row) for row in self.table)
+        return (Metric(**({"kind": ""} | row)) for row in self.table)  # tables of earlier versions do not tell kinds
 
     def summary(self) -> str:
         return f"{len(self.table)} measured values"

@@ -79,7 +79,7 @@ class ClassSeparability(Measure):
         values = [score(z[at]) for at in draws]
         low, high = (float(min(values)), float(max(values))) if len(values) > 1 else (None, None)
         note = f"{len(draws)} draws of {n} cases; least and largest" if len(draws) > 1 else f"all {n} cases"
-        found = [Metric(self.title.lower(), float(np.mean(values)), low, high, n=n, note=note)]
+        found = [Metric(self.title.lower(), float(np.mean(values)), low, high, n=n, note=note, kind="range")]
         known = draws[0][y[draws[0]] >= 0]
         ratio = fisher(z[known], y[known])
         if ratio == ratio:

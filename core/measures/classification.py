@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.measure import Measure, bootstrap
-from core.measures.probes import DRAWS, auc
+from core.measure import Measure
+from core.measures.probes import auc
 from core.measuring import held_out
+from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -21,6 +22,11 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
     count = np.bincount(place, minlength=bins)
     gap = np.abs(np.bincount(place, confidence, bins) - np.bincount(place, right, bins))
     return float(gap.sum() / max(1, count.sum()))
+
+
+def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200) -> float:
+    """The calibration error of fully honest probabilities on as many cases: each is right as often as its `confidence` [n] says (Bröcker and Smith 2007)."""
+    return float(np.mean([calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws)]))
 
 
 class Classification(Measure):
@@ -49,20 +55,21 @@ class Classification(Measure):
         if known.sum() < 2:
             return []
         truth, prob = truth[known], np.asarray(said.prob[at][known], dtype=float)
-        groups = whole.groups[known].astype(str) if whole.groups is not None else None
-        right, sure = prob.argmax(1) == truth, prob.max(1)
+        groups = whole.groups[known] if whole.groups is not None else None
+        right, sure, n = prob.argmax(1) == truth, prob.max(1), len(truth)
         brier = np.square(prob - np.eye(prob.shape[1])[truth]).sum(1)
         classes = np.arange(prob.shape[1])
-        values = {
-            "predicted class accuracy": (lambda i: float(right[i].mean()), True),
-            "predicted class AUC": (lambda i: auc(truth[i], prob[i], classes), True),
-            "Brier score": (lambda i: float(brier[i].mean()), False),
-            "calibration error": (lambda i: calibration_error(sure[i], right[i]), False),
-        }
-        found = []
-        for name, (value, better) in values.items():
-            every = value(np.arange(len(truth)))
-            if every == every:
-                low, high = bootstrap(value, len(truth), rng, groups, DRAWS)
-                found.append(Metric(name, every, low, high, part, n=len(truth), higher_is_better=better))
-        return found
+        rank = said.log_odds(said.rows[at][known])
+        found = [Metric("predicted class accuracy", float(right.mean()), split=part, n=n).within(mean_interval(right, groups))]
+        ranked = auc(truth, rank, classes)
+        if ranked == ranked:
+            one = Metric("predicted class AUC", ranked, split=part, n=n)
+            found.append(one.within(interval(lambda i: auc(truth[i], rank[i], classes), n, groups, (0, 1), classes=truth)))
+        honest = Metric("Brier score", float(brier.mean()), split=part, n=n, higher_is_better=False)
+        error, alone = calibration_error(sure, right), by_chance(sure, rng)
+        note = f"no interval: it comes out too high on few cases; fully honest probabilities would show about {alone:.3f} here"
+        return [
+            *found,
+            honest.within(mean_interval(brier, groups, (0, 2))),
+            Metric("calibration error", error, split=part, n=n, higher_is_better=False, note=note),
+        ]

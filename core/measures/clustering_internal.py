@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Metric
-from core.measure import Measure, bootstrap, mean_of
+from core.measure import Measure
 from core.measuring import held_out
 from core.neighbours import prepared
+from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -31,6 +32,7 @@ class ClusteringInternal(Measure):
         assert isinstance(clusters, Clusters)
         part, at = held_out(data, clusters.rows)
         covered = at[clusters.label[at] >= 0]
+        note = f"{MOST:,} of {len(covered):,} cases drawn" if len(covered) > MOST else ""
         if len(covered) > MOST:
             covered = np.sort(rng.choice(covered, MOST, replace=False))
         label, z = clusters.label[covered], prepared(np.asarray(embedding.z)[embedding.at(clusters.rows[covered])], embedding.metric)
@@ -39,9 +41,12 @@ class ClusteringInternal(Measure):
         if not 2 <= k < len(label):
             return [share, Metric("silhouette", None, split=part, n=len(label), note=f"{k} group{'s' * (k != 1)} among {len(label)} cases")]
         each = silhouette_samples(z, label)
-        low, high = bootstrap(mean_of(each), len(each), rng, draws=300)
+        patients = data.of(clusters.rows[covered]).groups
+        compact = Metric("silhouette", float(each.mean()), split=part, n=len(label), note=note)
+        parted = float(davies_bouldin_score(z, label))
         return [
-            share, Metric("silhouette", float(each.mean()), low, high, part, n=len(label)),
-            Metric("Davies-Bouldin", float(davies_bouldin_score(z, label)), None, None, part, n=len(label), higher_is_better=False),
-            Metric("Calinski-Harabasz", float(calinski_harabasz_score(z, label)), None, None, part, n=len(label)),
-        ]  # fmt: skip
+            share,
+            compact.within(mean_interval(each, patients, (-1, 1))),
+            Metric("Davies-Bouldin", parted, split=part, n=len(label), higher_is_better=False, note=note),
+            Metric("Calinski-Harabasz", float(calinski_harabasz_score(z, label)), split=part, n=len(label), note=note),
+        ]

@@ -8,8 +8,9 @@ import numpy as np
 
 from core.artifacts import Artifact, Clusters, Metric
 from core.matching import accuracy, purity
-from core.measure import Measure, bootstrap
+from core.measure import Measure
 from core.measuring import held_out
+from core.stats.bootstrap import interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -28,19 +29,19 @@ class ClusteringLabels(Measure):
         part, at = held_out(data, clusters.rows)
         whole = data.of(clusters.rows[at])
         label, truth = np.asarray(clusters.label)[at], whole.labels
-        groups = whole.groups.astype(str) if whole.groups is not None else None
+        groups = whole.groups
         wanted = truth >= 0
-        found = self._table(label[wanted], truth[wanted], part, "all", groups[wanted] if groups is not None else None, rng)
+        found = self._table(label[wanted], truth[wanted], part, "all", groups[wanted] if groups is not None else None)
         if any(clusters.known) and not all(clusters.known):
             novel_names = {c for c in data.classes if c not in {n for n, k in zip(clusters.names, clusters.known) if k}}
             novel = np.isin(truth, [data.classes.index(c) for c in novel_names]) & wanted
             for name, side in (("novel classes", novel), ("known classes", wanted & ~novel)):
                 if side.sum() >= 5:
-                    found += self._table(label[side], truth[side], part, name, groups[side] if groups is not None else None, rng)
+                    found += self._table(label[side], truth[side], part, name, groups[side] if groups is not None else None)
         return found
 
     @staticmethod
-    def _table(label: np.ndarray, truth: np.ndarray, part: str, group: str, patients: np.ndarray | None, rng: np.random.Generator) -> list[Metric]:
+    def _table(label: np.ndarray, truth: np.ndarray, part: str, group: str, patients: np.ndarray | None) -> list[Metric]:
         from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
         if len(truth) < 5:
@@ -53,6 +54,9 @@ class ClusteringLabels(Measure):
         }  # fmt: skip
         found = []
         for name, score in scores.items():
-            low, high = bootstrap(score, len(truth), rng, patients, 100) if name != "AMI" else (None, None)  # AMI's chance term is slow
-            found.append(Metric(name, float(score(np.arange(len(truth)))), low, high, part, group, len(truth)))
+            one = Metric(name, float(score(np.arange(len(truth)))), split=part, group=group, n=len(truth))
+            if name != "AMI":  # its chance term is slow
+                scale = (-1, 1) if name == "ARI" else (0, 1)
+                one = one.within(interval(score, len(truth), patients, scale, flatters=name == "NMI"))
+            found.append(one)
         return found

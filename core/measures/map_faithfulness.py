@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Map, Metric
-from core.measure import Measure, bootstrap, mean_of
+from core.measure import Measure
+from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -26,6 +27,8 @@ class MapFaithfulness(Measure):
         per_point = {"trustworthiness": made.trust, "knn_recall": made.recall}
         for name in ("trustworthiness", "continuity", "knn_recall"):
             points = per_point.get(name)
-            low, high = (None, None) if points is None else bootstrap(mean_of(np.asarray(points)), len(points), rng, draws=300)
-            found.append(Metric(f"{made.how} {name.replace('_', ' ')}", made.scores[name], low, high, "all", n=len(made.rows)))
+            one = Metric(f"{made.how} {name.replace('_', ' ')}", made.scores[name], n=len(made.rows))
+            if points is not None:
+                one = one.within(mean_interval(np.asarray(points, float), data.of(made.rows).groups, (0, 1)))
+            found.append(one)
         return found

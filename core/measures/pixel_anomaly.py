@@ -1,25 +1,31 @@
-"""Where is it unusual? Pixel AUROC, average precision, AUPRO(0.3) and three kinds of Dice, at the masks' resolution.
+"""Where is it unusual? Pixel AUROC, average precision, AUPRO(0.3) and Dice, at the masks' resolution.
 
 Pooled: all pixels of all held-out cases, healthy cases included, in one curve. AUPRO: MVTec's definition, mean coverage of all components
-(8-neighbours) against the share of defect-free pixels, integrated to 0.3 and divided by 0.3. Values are exact; intervals resample whole patients
-with scores put into 512 bins of equal count, since sorting all pixels 100 times would take minutes.
+(8-neighbours) against the share of defect-free pixels, integrated to 0.3 and divided by 0.3. Values are exact; for intervals patients are left out
+in turn with scores put into 512 bins of equal count, since sorting all pixels 100 times would take minutes. Dice is the mean over cases in which
+something is marked: an empty map agrees perfectly with a case without a mark, so that over all cases drawing nothing scores their share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Metric
-from core.measure import Measure, bootstrap
+from core.measure import Measure
 from core.measuring import held_out
+from core.outlines import overlap
+from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 BINS = 512
+MOST = 600  # cases up to which AUPRO gets an interval
 
 
 def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = 0.3) -> float:
@@ -81,8 +87,6 @@ class PixelAnomaly(Measure):
         return None
 
     def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
-        from sklearn.metrics import average_precision_score, roc_auc_score
-
         (artifact,) = artifacts
         assert isinstance(artifact, AnomalyMaps)
         assert artifact.map is not None
@@ -92,35 +96,62 @@ class PixelAnomaly(Measure):
         if not truth.any():
             return [Metric("pixel average precision", None, split=part, n=n, note="no held-out pixel is marked")]
         groups = data.of(artifact.rows[at]).groups
-        groups = groups.astype(str) if groups is not None else None
         counts = _binned(heat, truth)
-        dice = case_dice(counts)
-        exact = {
-            "pixel AUROC": float(roc_auc_score(truth.ravel(), heat.ravel())), "pixel average precision": float(average_precision_score(truth.ravel(), heat.ravel())),
-            "AUPRO (0.3)": aupro(heat, truth), "Dice, pooled (oracle)": pooled((counts[0].sum(0), counts[1].sum(0)))[2],
-            "Dice, mean of cases (oracle)": float(dice.mean(0).max()),
-        }  # fmt: skip
-        def one(j: int, i: np.ndarray) -> float:
-            return pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j]
-
         found = []
-        for k, (name, value) in enumerate(exact.items()):
-            if name.startswith("AUPRO"):
-                low, high = bootstrap(lambda i: _aupro_fast(heat, truth, i), n, rng, groups, 20) if n <= 600 else (None, None)
-            elif "cases" in name:
-                low, high = bootstrap(lambda i: float(dice[i].mean(0).max()), n, rng, groups, 200)
+        for name, value, again in _pooled(heat, truth, counts):
+            one = Metric(name, value, split=part, n=n)
+            if again is None:
+                found.append(replace(one, note=f"no interval above {MOST} cases: it takes too long"))
             else:
-                index = {0: 0, 1: 1, 3: 2}[k]
-                low, high = bootstrap(partial(one, index), n, rng, groups, 200)
-            found.append(Metric(name, value, low, high, part, n=n))
-        if artifact.pixel_threshold is not None:
-            said = heat > artifact.pixel_threshold
-            axes = tuple(range(1, said.ndim))
-            size = said.sum(axes) + truth.sum(axes)
-            each = np.where(size > 0, 2 * (said & truth).sum(axes) / np.maximum(size, 1), 1.0)
-            low, high = bootstrap(lambda i: float(each[i].mean()), n, rng, groups, 300)
-            found.append(Metric("Dice, mean of cases (threshold from validation)", float(each.mean()), low, high, part, n=n))
+                found.append(one.within(interval(again, n, groups, (0, 1), blocks=20 if name.startswith("AUPRO") else 100)))
+        return found + self._of_cases(artifact, heat, truth, counts, groups, part)
+
+    @staticmethod
+    def _of_cases(
+        artifact: AnomalyMaps, heat: np.ndarray, truth: np.ndarray, counts: tuple[np.ndarray, np.ndarray], groups: np.ndarray | None, part: str
+    ) -> list[Metric]:
+        """Dice of the cases with something marked; apart from them, how many of the others get a mark; and the old mean, beside what drawing nothing scores."""
+        marked = truth.reshape(len(truth), -1).any(1)
+        ill = groups[marked] if groups is not None else None
+        dice = case_dice((counts[0][marked], counts[1][marked]))
+        best = float(dice.mean(0).max())
+        found = [Metric("Dice, mean of marked cases (oracle)", best, split=part, n=int(marked.sum()))]
+        found[0] = found[0].within(interval(lambda i: float(dice[i].mean(0).max()), len(dice), ill, (0, 1)))
+        if artifact.pixel_threshold is None:
+            return found
+        said = heat > artifact.pixel_threshold
+        each, _ = overlap(said, truth)
+        rule = "(threshold from validation)"
+        one = Metric(f"Dice, mean of marked cases {rule}", float(each[marked].mean()), split=part, n=int(marked.sum()))
+        found.append(one.within(mean_interval(each[marked], ill, (0, 1))))
+        if not marked.all():
+            wrong = said.reshape(len(said), -1).any(1)[~marked]
+            name = f"unmarked cases with something drawn {rule}"
+            false = Metric(name, float(wrong.mean()), split=part, n=len(wrong), higher_is_better=False)
+            found.append(false.within(mean_interval(wrong, groups[~marked] if groups is not None else None)))
+            empty = float((~marked).mean())
+            whole = np.where(marked, each, ~said.reshape(len(said), -1).any(1))
+            name = f"Dice, mean of all cases, nothing drawn on an unmarked one counting 1 {rule}"
+            every = Metric(name, float(whole.mean()), split=part, n=len(whole), note=f"drawing nothing anywhere scores {empty:.2f}")
+            found.append(every.within(mean_interval(whole.astype(float), groups, (0, 1))))
         return found
+
+
+def _pooled(heat: np.ndarray, truth: np.ndarray, counts: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, float, Callable[[np.ndarray], float] | None]]:
+    """(name, exact value, the same from binned scores for some cases) of the figures over the pixels of all cases; None where that takes too long."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    def one(j: int, i: np.ndarray) -> float:
+        return pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j]
+
+    flat, score = truth.ravel(), heat.ravel()
+    whole = np.arange(len(heat))
+    return [
+        ("pixel AUROC", float(roc_auc_score(flat, score)), partial(one, 0)),
+        ("pixel average precision", float(average_precision_score(flat, score)), partial(one, 1)),
+        ("AUPRO (0.3)", aupro(heat, truth), partial(_aupro_fast, heat, truth) if len(heat) <= MOST else None),
+        ("Dice, pooled (oracle)", one(2, whole), partial(one, 2)),
+    ]
 
 
 def _aupro_fast(heat: np.ndarray, truth: np.ndarray, i: np.ndarray) -> float:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric
-from core.measure import Measure, bootstrap, mean_of
+from core.artifacts.cases import log_odds
+from core.measure import Measure
+from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
-DRAWS = 300
 MOST = 20_000  # cases a reader is fitted on, and as many it is counted on in each part; above it a seeded sample, and the figure says so
 
 
@@ -45,7 +46,7 @@ class _Probe(Measure):
     labels = True
 
     def reader(self, z: np.ndarray, y: np.ndarray, metric: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Fit on z, y; gives a function z -> (predicted class codes, probabilities over the sorted classes of y)."""
+        """Fit on z, y; gives a function z -> (predicted class codes [n], scores float64 [n,k] that rank the cases for each sorted class of y)."""
         raise NotImplementedError
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
@@ -68,14 +69,15 @@ class _Probe(Measure):
                 continue
             note = "; ".join(f"{words} {said}" for words, said in (("fitted on", of), ("counted on", of_part)) if said)
             truth, (said, prob) = y[at], read(z[at])
-            g = groups[at].astype(str) if groups is not None else None
+            patients = groups[at] if groups is not None else None
             right = said == truth
-            low, high = bootstrap(mean_of(right), len(at), rng, g, DRAWS)
-            found.append(Metric(f"{self.name} accuracy", float(right.mean()), low, high, part, n=len(at), note=note))
+            accuracy = Metric(f"{self.name} accuracy", float(right.mean()), split=part, n=len(at), note=note)
+            found.append(accuracy.within(mean_interval(right, patients)))
             value = auc(truth, prob, classes)
             if value == value:
-                low, high = bootstrap(partial(_auc_at, truth, prob, classes), len(at), rng, g, DRAWS)
-                found.append(Metric(f"{self.name} AUC", value, low, high, part, n=len(at), note=note))
+                ranked = Metric(f"{self.name} AUC", value, split=part, n=len(at), note=note)
+                at_once = partial(_auc_at, truth, prob, classes)
+                found.append(ranked.within(interval(at_once, len(at), patients, (0, 1), classes=truth)))
         return found
 
 
@@ -84,6 +86,11 @@ def _some(at: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     if len(at) <= MOST:
         return at, ""
     return np.sort(rng.choice(at, MOST, replace=False)), f"{MOST:,} of {len(at):,} cases drawn"
+
+
+def _odds(score: np.ndarray) -> np.ndarray:
+    """Log-odds float64 [n,k] of the classes from a linear model's scores [n] or [n,k]: they rank where probabilities have become 1.0."""
+    return np.stack([-score, score], 1) if score.ndim == 1 else log_odds(score)
 
 
 class LinearProbe(_Probe):
@@ -98,7 +105,7 @@ class LinearProbe(_Probe):
         from sklearn.preprocessing import StandardScaler
 
         fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(z, y)
-        return lambda x: (fitted.predict(x), fitted.predict_proba(x))
+        return lambda x: (fitted.predict(x), _odds(fitted.decision_function(x)))
 
 
 class KnnProbe(_Probe):

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Images, Metric
-from core.measure import Measure, bootstrap, mean_of
+from core.measure import Measure
 from core.measuring import held_out
+from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+
+MOST = 2_000  # pictures; above it a seeded sample, and the figure says so
 
 
 class Reconstruction(Measure):
@@ -34,16 +37,23 @@ class Reconstruction(Measure):
         (images,) = artifacts
         assert isinstance(images, Images)
         part, at = held_out(data, images.rows)
-        at = at[:2000]
+        note = f"{MOST:,} of {len(at):,} cases drawn" if len(at) > MOST else ""
+        if len(at) > MOST:
+            at = np.sort(rng.choice(at, MOST, replace=False))
+        groups = data.of(images.rows[at]).groups
         mean = data.part("train").inputs().mean(0)
         x, back = data.of(images.rows[at]).inputs(), np.asarray(images.image[at])
         error = np.square(x - back).reshape(len(at), -1).mean(1)
         base = np.square(x - mean).reshape(len(at), -1).mean(1)
-        low, high = bootstrap(lambda i: float(error[i].mean() / max(base[i].mean(), 1e-12)), len(at), rng, draws=300)
-        value = float(error.mean() / max(base.mean(), 1e-12))
-        found = [Metric("reconstruction error (share of the mean picture's)", value, low, high, part, n=len(at), higher_is_better=False)]
+
+        def share(i: np.ndarray) -> float:
+            return float(error[i].mean() / max(base[i].mean(), 1e-12))
+
+        name = "reconstruction error (share of the mean picture's)"
+        own = Metric(name, share(np.arange(len(at))), split=part, n=len(at), higher_is_better=False, note=note)
+        found = [own.within(interval(share, len(at), groups, (0, np.inf)))]
         if data.modality == "image" and min(data.shape[1:]) >= 11:
             like = ssim(torch.from_numpy(back), torch.from_numpy(x), window_size=11).flatten(1).mean(1).numpy()
-            low, high = bootstrap(mean_of(like), len(at), rng, draws=300)
-            found.append(Metric("structural similarity", float(like.mean()), low, high, part, n=len(at)))
+            one = Metric("structural similarity", float(like.mean()), split=part, n=len(at), note=note)
+            found.append(one.within(mean_interval(like, groups, (-1, 1))))
         return found

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric
-from core.measure import Measure, bootstrap, mean_of
+from core.measure import Measure
+from core.stats.bootstrap import interval, mean_interval, units
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
-ROWS, MOST, DRAWS = 4000, 50, 300
+ROWS, MOST = 4000, 50
 SHOWN = (1, 3, 5, 10, 20, 30, 50)
 
 
@@ -30,7 +31,7 @@ def neighbours(z: np.ndarray, k: int, groups: np.ndarray | None) -> np.ndarray:
     """int64 [n,k]: the nearest other points of each point, those of its own group (patient) left out; -1 where there are fewer."""
     square = np.square(z).sum(1)
     found = np.full((len(z), k), -1)
-    code = np.unique(groups.astype(str), return_inverse=True)[1] if groups is not None else np.arange(len(z))
+    code = units(len(z), groups)
     for start in range(0, len(z), 512):
         part = slice(start, start + 512)
         distance = square[part, None] + square[None] - 2 * z[part] @ z.T
@@ -119,17 +120,16 @@ class RobustnessIndex(Measure):
         value, by_chance = index(so[:, k - 1], os[:, k - 1]), chance(y, c)
         if value != value:
             return [Metric("robustness index", None, n=n, note="no neighbour shares only the class or only the site: classes and sites are the same blocks")]
-        patients = groups.astype(str) if groups is not None else None
-        low, high = bootstrap(lambda i: index(so[i, k - 1], os[i, k - 1]), n, rng, patients, DRAWS)
-        found.append(Metric("robustness index", value, low, high, n=n, note=f"k = {k}; chance gives {by_chance:.2f}{drawn}"))
+        own = Metric("robustness index", value, n=n, note=f"k = {k}; chance gives {by_chance:.2f}{drawn}")
+        found.append(own.within(interval(partial(_index_at, so[:, k - 1], os[:, k - 1]), n, groups, (0, 1))))
         same_y, same_c = kinds["SS"] + so, kinds["SS"] + os
         ratio = lambda i: float(same_y[i, k - 1].sum() / max(same_c[i, k - 1].sum(), 1))  # noqa: E731
-        found.append(Metric("same class over same site among neighbours", ratio(np.arange(n)), *bootstrap(ratio, n, rng, patients, DRAWS), n=n, note="the first paper's form; above 1: biology prevails"))
+        first = Metric("same class over same site among neighbours", ratio(np.arange(n)), n=n, note="the first paper's form; above 1: biology prevails")
+        found.append(first.within(interval(ratio, n, groups, (0, np.inf))))
         for step in SHOWN:
             if step <= near.shape[1] and (v := index(so[:, step - 1], os[:, step - 1])) == v:
                 at_k = partial(_index_at, so[:, step - 1], os[:, step - 1])
-                low, high = bootstrap(at_k, n, rng, patients, 100)
-                found.append(Metric("robustness index by k", v, low, high, group=f"k = {step}", n=n))
+                found.append(Metric("robustness index by k", v, group=f"k = {step}", n=n).within(interval(at_k, n, groups, (0, 1))))
         found += self._paired(z, y, c, groups, k, rng)
         return found + self._site_probe(whole, np.asarray(embedding.z), rng)
 
@@ -147,8 +147,9 @@ class RobustnessIndex(Measure):
         good = [v for v in values if v == v]
         if not good:
             return []
-        note = "two classes and two sites, equally many of each; chance gives 0.50"
-        return [Metric("robustness index, balanced pairs", float(np.mean(good)), float(min(good)) if len(good) > 1 else None, float(max(good)) if len(good) > 1 else None, n=len(good), note=note)]
+        note = f"two classes and two sites, equally many of each: mean and range of {len(good)} such pairs; chance gives 0.50"
+        least, most = (float(min(good)), float(max(good))) if len(good) > 1 else (None, None)
+        return [Metric("robustness index, balanced pairs", float(np.mean(good)), least, most, n=len(good), note=note, kind="range")]
 
     def _site_probe(self, whole: Dataset, z: np.ndarray, rng: np.random.Generator) -> list[Metric]:
         """How well a straight-line reader names the site, fitted on train and counted on val and test (patients stay together in the split)."""
@@ -162,10 +163,11 @@ class RobustnessIndex(Measure):
             return []
         reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(z[fit], site[fit])
         right = reader.predict(z[test]) == site[test]
-        groups = whole.groups[test].astype(str) if whole.groups is not None else None
+        groups = whole.groups[test] if whole.groups is not None else None
         most = float(np.unique(site[test], return_counts=True)[1].max() / len(test))
-        return [Metric("site named by a linear probe: accuracy", float(right.mean()), *bootstrap(mean_of(right), len(test), rng, groups, DRAWS), "val and test", n=len(test),
-                       higher_is_better=False, note=f"always naming the largest site gives {most:.2f}")]  # fmt: skip
+        note = f"always naming the largest site gives {most:.2f}"
+        one = Metric("site named by a linear probe: accuracy", float(right.mean()), split="val and test", n=len(test), higher_is_better=False, note=note)
+        return [one.within(mean_interval(np.asarray(right, bool), groups))]
 
 
 def _known(whole: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,10 @@ import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
 from core.films import is_film
-from core.measure import Measure, bootstrap, mean_of
+from core.measure import Measure
 from core.measuring import held_out
 from core.outlines import objects, overlap
+from core.stats.bootstrap import mean_interval, units
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -46,7 +47,7 @@ class Segmentation(Measure):
             return [Metric("Dice", None, note="no case has the truth outlined")]
         part, at = held_out(known, known.rows)
         known = known.take(at)
-        groups = known.groups.astype(str) if known.groups is not None else None
+        groups = known.groups
         dice, iou, empty, sizes, each, owner = [], [], [], [], [], []
         for i in range(0, len(known), 64):  # the masks of many cases at once would not fit
             chunk = slice(i, min(i + 64, len(known)))
@@ -66,16 +67,18 @@ class Segmentation(Measure):
             v = np.concatenate(values)
             there = np.isfinite(v)
             if there.any():
-                low, high = bootstrap(mean_of(v[there]), int(there.sum()), rng, groups[there] if groups is not None else None, 300)
-                found.append(Metric(name, float(v[there].mean()), low, high, part, n=int(there.sum()), higher_is_better=better))
+                own = v[there] if better else v[there] > 0
+                one = Metric(name, float(own.mean()), split=part, n=int(there.sum()), higher_is_better=better)
+                found.append(one.within(mean_interval(own, groups[there] if groups is not None else None, (0, 1))))
         area, one, home = np.concatenate(sizes), np.concatenate(each), np.concatenate(owner)
+        kin = units(len(known), groups).astype(object)  # objects of one patient, or of one picture, stand together
         if len(area) >= 15:
             edges = np.quantile(area, [1 / 3, 2 / 3])
             third = np.searchsorted(edges, area, side="left")
             for j, name in enumerate(("small", "middle", "large")):
                 own = third == j
                 if own.sum() >= 5:
-                    kin = groups[home[own]] if groups is not None else home[own].astype(str)
                     note = f"the {name} third: {area[own].min():,} to {area[own].max():,} pixels"
-                    found.append(Metric(f"Dice of {name} objects", float(one[own].mean()), *bootstrap(mean_of(one[own]), int(own.sum()), rng, kin, 300), part, n=int(own.sum()), note=note))
+                    score = Metric(f"Dice of {name} objects", float(one[own].mean()), split=part, n=int(own.sum()), note=note)
+                    found.append(score.within(mean_interval(one[own], kin[home[own]], (0, 1))))
         return found

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.films import HIGHER, RIVALS, clips_of, compared, is_film, mean_and_interval, whole
+from core.films import HIGHER, RIVALS, clips_of, compared, is_film, whole
 from core.measure import Measure
 from core.measuring import held_out
+from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -46,16 +47,15 @@ class Tracking(Measure):
             return [Metric("Dice after the given frame", None, split=part, note="no held-out clip has a second outlined frame")]
         scores, unit = compared(every, clips, {c.name: said.marked(c.rows) for c in clips})
         patients = every.groups
-        owner = np.array([str(patients[c.rows[0]]) for c in clips]) if patients is not None else None
+        owner = patients[[c.rows[0] for c in clips]] if patients is not None else None
         found = []
         for name, better in HIGHER.items():
             title = f"{name} ({unit})" if "distance" in name or "error" in name else f"{name} after the given frame"
             for who in ("tracked", *RIVALS):
                 values = np.array([s[who][name] for s in scores])
-                value, low, high = mean_and_interval(values, owner, rng)
-                note = "one patient only: no interval" if low is None else ""
                 called = title if who == "tracked" else f"{title}, rival: {who}"
-                found.append(Metric(called, value, low, high, part, n=len(clips), higher_is_better=better, note=note))
+                one = Metric(called, float(values.mean()), split=part, n=len(clips), higher_is_better=better)
+                found.append(one.within(mean_interval(values, owner, (0, 1) if name == "Dice" else (0, np.inf))))
         for clip, score in list(zip(clips, scores))[:MOST]:
             frames = int(clip.scored.sum())
             for name, title in (("Dice", "Dice after the given frame"), ("centroid error", f"centroid error ({unit})")):

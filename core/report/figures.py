@@ -9,6 +9,7 @@ import numpy as np
 
 from core import pictures
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
+from core.artifacts.tables import KINDS
 from core.columns import Column, points
 from core.neighbours import prepared
 from core.pictures import PLAIN
@@ -209,16 +210,19 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
 
 
 def metrics_figure(metrics: Metrics) -> bytes | None:
-    """Dots with 95 % intervals of all shares between 0 and 1; None when there are none."""
-    shown = [m for m in metrics if m.value is not None and m.low is not None and m.high is not None and 0 <= m.value <= 1 and m.varied is None][:24]
+    """Dots of all shares between 0 and 1 with what lies about them, hollow where there is no interval; None when there are none."""
+    shown = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and (m.low is not None or m.units) and m.varied is None][:24]
     if not shown:
         return None
     figure = _figure(10, 0.6 + 0.34 * len(shown))
     axes = figure.add_subplot()
     for i, m in enumerate(shown):
-        axes.plot([m.low, m.high], [i, i], color=COLOURS[4], lw=2)
-        axes.plot(m.value, i, "o", color=COLOURS[0], ms=8)
-    axes.set(yticks=range(len(shown)), xlim=(0, 1.02), xlabel="value with its 95 % interval")
+        if m.low is not None and m.high is not None:
+            axes.plot([m.low, m.high], [i, i], color=COLOURS[4], lw=2, ls="-" if m.kind == "interval" else ":")
+        axes.plot(m.value, i, "o", color=COLOURS[0], ms=8, fillstyle="full" if m.low is not None else "none")
+    others = sorted({KINDS[m.kind] for m in shown if m.low is not None and m.kind != "interval"})
+    dotted = f"; dotted: {', '.join(others)}" if others else ""
+    axes.set(yticks=range(len(shown)), xlim=(0, 1.02), xlabel=f"value with its 95 % interval{dotted}; hollow: no interval")
     axes.set_yticklabels([f"{words(m.name, 44)} · {m.split}" if m.group == "all" else f"{words(m.name, 36)} · {words(m.group, 24)} · {m.split}" for m in shown])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)

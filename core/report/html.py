@@ -13,6 +13,7 @@ import numpy as np
 
 from core import __version__, evidence, limits
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metric, Metrics, Model
+from core.artifacts.tables import KINDS
 from core.cards import card
 from core.columns import columns
 from core.data.dataset import Dataset
@@ -101,14 +102,15 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
             said.append(f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases.")
     for m in metrics:
         if m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy") and m.split in ("test", "all") and m.value is not None:
-            said.append(f"{m.name[0].upper()}{m.name[1:]}: {m.value:.2f} (95 % interval {m.low:.2f} to {m.high:.2f}, {m.n:,} {m.split} cases).")
+            spread = m.note or "no interval" if m.low is None or m.high is None else f"{KINDS[m.kind]} {m.low:.2f} to {m.high:.2f}"
+            said.append(f"{m.name[0].upper()}{m.name[1:]}: {m.value:.2f} ({spread}, {m.n:,} {m.split} cases).")
     said.append("How it does on other patients, sites or scanners is not known unless it says so below.")
     return said
 
 
 def _row(m: Metric) -> dict[str, Any]:
     better = {True: "higher is better", False: "lower is better", None: ""}[m.higher_is_better]
-    return vars(m) | {"better": better}
+    return vars(m) | {"better": better, "spread": "" if m.kind == "interval" else KINDS[m.kind]}
 
 
 def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -133,7 +135,7 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
         if isinstance(a, AnomalyMaps) and a.shows != "doubt":
             yield from _unusual(ws, job, data, a)
         if isinstance(a, Metrics) and (png := figures.metrics_figure(a)) is not None:
-            yield _shown("The figures", png, "Measured values with their 95 % intervals.")
+            yield _shown("The figures", png, "Measured values; a bar is the 95 % interval unless the axis says otherwise, a value without one has a reason in the table.")
     for j in derived:
         for a in ws.artifacts(j.id).values() if j.kind == "explain" else ():
             if isinstance(a, Attributions):

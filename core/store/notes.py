@@ -72,12 +72,14 @@ def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
 
 
 def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
-    """The threshold a person has set for a run's unusualness score: {"value", "reason", "made"}."""
+    """The threshold a person has set for a run's unusualness score: {"value", "reason", "made", "on"}; it was picked `on` validation cases ("val"), or on
+    those that were shown, test cases among them ("shown", or absent in earlier versions)."""
     return _read(ws.folder(run) / "threshold.json") or None
 
 
-def set_threshold(ws: Workspace, run: str, value: float, reason: str = "") -> None:
-    write_json(ws.folder(run) / "threshold.json", {"value": float(value), "reason": " ".join(reason.split())[:200], "made": time.time()})
+def set_threshold(ws: Workspace, run: str, value: float, reason: str = "", on: str = "shown") -> None:
+    words = " ".join(reason.split())[:200]
+    write_json(ws.folder(run) / "threshold.json", {"value": float(value), "reason": words, "made": time.time(), "on": on})
 
 
 def features(ws: Workspace, run: str) -> dict[str, list[int]]:

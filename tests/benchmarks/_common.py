@@ -13,11 +13,11 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.engine import fit_and_apply
 from core.evidence import shared
-from core.measure import bootstrap
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
 from core.registry import methods
 from core.run import Run
+from core.stats.bootstrap import interval
 
 
 def run(method: str, data: Dataset, params: dict[str, Any] | None = None, seed: int = 0, on: dict[str, Artifact] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -27,7 +27,7 @@ def run(method: str, data: Dataset, params: dict[str, Any] | None = None, seed: 
     return fitted, {a.slug: a for a in artifacts}
 
 
-def probe(z: np.ndarray, data: Dataset, part: str, metric: str = "euclidean", reader: str = "linear", value: str = "auc", seed: int = 0) -> tuple[float, float, float]:
+def probe(z: np.ndarray, data: Dataset, part: str, metric: str = "euclidean", reader: str = "linear", value: str = "auc", seed: int = 0) -> tuple[float, float | None, float | None]:
     """(value, low, high) of a probe fitted on train and counted on `part`; value is auc or accuracy."""
     one = LinearProbe() if reader == "linear" else KnnProbe()
     train, test = data.splits == "train", data.splits == part
@@ -35,11 +35,11 @@ def probe(z: np.ndarray, data: Dataset, part: str, metric: str = "euclidean", re
     said, prob = read(z[test])
     truth, classes = data.labels[test], np.unique(data.labels[train])
     score = (lambda i: auc(truth[i], prob[i], classes)) if value == "auc" else (lambda i: float((said[i] == truth[i]).mean()))
-    groups = data.groups[test].astype(str) if data.groups is not None else None
-    return score(np.arange(len(truth))), *bootstrap(score, len(truth), np.random.default_rng(seed), groups, 300)
+    groups = data.groups[test] if data.groups is not None else None
+    return score(np.arange(len(truth))), *interval(score, len(truth), groups, (0, 1)).bounds
 
 
-def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20) -> tuple[float, float, float]:
+def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20) -> Spread:
     """Accuracy on test of the nearest of `per_class` labelled training cases a class (cosine), mean and 95 % range over draws."""
     z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
     train, test, scores = data.splits == "train", data.splits == "test", []
@@ -47,16 +47,23 @@ def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20
         rng = np.random.default_rng(s)
         some = np.concatenate([rng.choice(np.flatnonzero(train & (data.labels == c)), per_class, replace=False) for c in range(len(data.classes))])
         scores.append((data.labels[some][(z[test] @ z[some].T).argmax(1)] == data.labels[test]).mean())
-    return float(np.mean(scores)), *(float(v) for v in np.percentile(scores, [2.5, 97.5]))
+    return Spread((float(np.mean(scores)), *(float(v) for v in np.percentile(scores, [2.5, 97.5]))))
+
+
+class Spread(tuple[float, float, float]):
+    """(mean, low, high) over seeds or draws: a range, no 95 % interval over other patients."""
 
 
 def row(name: str, value: tuple[float, float | None, float | None]) -> dict[str, Any]:
-    return {"name": name, "value": round(value[0], 4), "low": None if value[1] is None else round(value[1], 4), "high": None if value[2] is None else round(value[2], 4)}
+    """A line of an evidence table; what lies about the value is a "range" when it is a Spread, else an "interval"."""
+    low, high = (None if v is None else round(v, 4) for v in value[1:])
+    kind = "range" if isinstance(value, Spread) else "interval"
+    return {"name": name, "value": round(value[0], 4), "low": low, "high": high, "kind": kind if low is not None else ""}
 
 
-def over_seeds(values: list[float]) -> tuple[float, float, float]:
+def over_seeds(values: list[float]) -> Spread:
     """(mean, least, largest) over seeds."""
-    return float(np.mean(values)), float(min(values)), float(max(values))
+    return Spread((float(np.mean(values)), float(min(values)), float(max(values))))
 
 
 def table(title: str, data: str, split: str, n: int, seeds: list[int], measure: str, rows: list[dict[str, Any]], verdict: str, better: bool = True) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from core.data.readers import read
 from core.data.readers.recordings import in_time
 from core.data.samples import make
 from core.evidence import shared, store
-from core.measure import bootstrap
 from core.methods.series._figures import balanced, windows
+from core.stats.bootstrap import interval, mean_interval
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
 
 TURNS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)  # the stretches for testing do not overlap: nine tenths of the record are tested on
@@ -75,7 +75,7 @@ def premature(record: Dataset) -> list[dict[str, Any]]:
     rows = []
     for name, one in answer.items():
         score = lambda i, one=one: balanced(one[i], right[i])  # noqa: E731
-        rows.append(row(name, (score(np.arange(len(right))), *bootstrap(score, len(right), np.random.default_rng(0), draws=500))))
+        rows.append(row(name, (score(np.arange(len(right))), *interval(score, len(right), within=(0, 1)).bounds)))
     words = (
         verdict(rows)
         + f" {int((right == 0).sum())} atrial premature beats of one patient; of them the symbols find {np.mean(answer['symbols (SCAN)'][right == 0] == 0):.0%}."
@@ -104,7 +104,7 @@ def denoised(title: str, name: str, data: Dataset, fitted: Any, pca: PCA, clean:
     rows = []
     for words, back in made.items():
         each = np.square(back - clean).mean((1, 2)) * 1e3
-        rows.append(row(words, (float(each.mean()), *bootstrap(lambda i, each=each: float(each[i].mean()), len(each), np.random.default_rng(0), draws=300))))
+        rows.append(row(words, (float(each.mean()), *mean_interval(each, within=(0, np.inf)).bounds)))
     return table(title, name, "test", len(clean), [0], f"squared error, 0.001 mV² (noise of {noise} mV added)", rows, verdict(rows, False), False)
 
 

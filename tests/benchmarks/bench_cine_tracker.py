@@ -16,7 +16,8 @@ from core.data.dataset import Dataset
 from core.data.generated import cine
 from core.data.readers import read
 from core.evidence import shared, store
-from core.films import RIVALS, clips_of, compared, mean_and_interval, whole
+from core.films import RIVALS, clips_of, compared, whole
+from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import row, run, table, verdict
 
 SHOWN = {"Dice": True, "centroid error": False, "95 % surface distance": False}
@@ -54,7 +55,7 @@ def figures(title: str, name: str, split: str, data: Dataset, made: dict[str, di
     for what, better in SHOWN.items():
         values = {who: np.array([s["tracked"][what] for s in each]) for who, (each, _) in scores.items()}
         values |= {who: np.array([s[who][what] for s in first]) for who in RIVALS}
-        rows = [row(who, mean_and_interval(v, patients, np.random.default_rng(0))) for who, v in values.items()]
+        rows = [row(who, (float(v.mean()), *mean_interval(v, patients, (0, np.inf)).bounds)) for who, v in values.items()]
         frames = sum(int(c.scored.sum()) for c in clips)
         measure = what if what == "Dice" else f"{what}, {unit}"
         found.append(table(f"{title}: {what}", name, f"{split}; {len(set(patients))} patients, {frames} frames counted", len(clips), [0],

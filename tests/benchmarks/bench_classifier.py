@@ -10,7 +10,7 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples import make
 from core.evidence import shared, store
-from core.measure import bootstrap, mean_of
+from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import over_seeds, probe, row, run, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -20,8 +20,8 @@ def accuracy(prob: np.ndarray, classes: list[str], data: Dataset, part: str) -> 
     """(value, low, high) on `part`, patients drawn whole where there are any."""
     at = np.flatnonzero(data.splits == part)
     right = np.array([classes[j] for j in prob[at].argmax(1)]) == np.array(data.classes)[data.labels[at]]
-    groups = data.groups[at].astype(str) if data.groups is not None else None
-    return float(right.mean()), *bootstrap(mean_of(right), len(at), np.random.default_rng(0), groups, 300)
+    groups = data.groups[at] if data.groups is not None else None
+    return float(right.mean()), *mean_interval(right, groups).bounds
 
 
 def tables() -> list[dict[str, Any]]:

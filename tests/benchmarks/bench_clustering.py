@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from core.artifacts import Embedding
 from core.data.samples import make
 from core.evidence import store
-from core.measure import bootstrap
+from core.stats.bootstrap import interval
 from tests.benchmarks._common import latent, row, run, table, verdict
 
 IDS = ("kmeans", "gaussian_mixture", "hdbscan")
@@ -28,7 +28,7 @@ def tables(ids: tuple[str, ...] = IDS) -> dict[str, list[dict[str, Any]]]:
             label = run(id, data, on={"embedding": embedding})[1]["clusters-groups"].label[test]
             label = np.where(label < 0, 1000 + np.arange(len(label)), label)
             ari = lambda i, label=label: adjusted_rand_score(data.labels[test][i], label[i])  # noqa: E731
-            scores[id, space] = (ari(np.arange(len(test))), *bootstrap(ari, len(test), np.random.default_rng(0), None, 200))
+            scores[id, space] = (ari(np.arange(len(test))), *interval(ari, len(test), within=(-1, 1)).bounds)
     found = {}
     for id in ids:
         rows = [row(f"{TITLES[id]} on SwAV", scores[id, "SwAV"])]

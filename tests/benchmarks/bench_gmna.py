@@ -12,9 +12,9 @@ from sklearn.preprocessing import normalize
 
 from core.data.readers import read
 from core.evidence import shared, store
-from core.measure import bootstrap
 from core.methods.sequences import _network
 from core.methods.sequences._kmers import counts
+from core.stats.bootstrap import interval
 from tests.benchmarks._common import row, run, table, verdict
 
 BY = ("region", "division")
@@ -22,7 +22,7 @@ BY = ("region", "division")
 
 def balanced(said: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
     score = lambda i: float(np.mean([(said[i][truth[i] == c] == c).mean() for c in np.unique(truth[i])]))  # noqa: E731
-    return score(np.arange(len(truth))), *bootstrap(score, len(truth), np.random.default_rng(0), draws=500)
+    return score(np.arange(len(truth))), *interval(score, len(truth), within=(0, 1)).bounds
 
 
 def tables() -> list[dict[str, Any]]:

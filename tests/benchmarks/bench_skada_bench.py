@@ -10,9 +10,9 @@ from core.artifacts import Benchmark
 from core.data.dataset import Dataset
 from core.data.generated import two_clinics
 from core.evidence import shared, store
-from core.measure import bootstrap, mean_of
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
+from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import heart, over_seeds, row, run, table, verdict
 from tests.methods.test_skada_bench import shifted
 
@@ -22,7 +22,7 @@ PLAN = {"splits": 2, "inner": 2}
 
 def over_tasks(values: np.ndarray) -> tuple[float, float, float]:
     """(mean, low, high) over shifts, drawn again with replacement."""
-    return float(values.mean()), *bootstrap(mean_of(values), len(values), np.random.default_rng(0))
+    return float(values.mean()), *mean_interval(values).bounds
 
 
 def on_hospitals(data: Dataset) -> list[dict[str, Any]]:

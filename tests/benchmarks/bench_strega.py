@@ -14,8 +14,8 @@ from sklearn.metrics import average_precision_score
 from core.data.dataset import Dataset
 from core.data.samples import make
 from core.evidence import shared, store
-from core.measure import bootstrap
 from core.measures.pixel_anomaly import _binned, aupro, case_dice, pooled
+from core.stats.bootstrap import interval
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
 
@@ -119,7 +119,7 @@ def scans() -> list[dict[str, Any]]:
         rows_ap, rows_dice = [], []
         for name, heat in (("StRegA", heat_of(given)[test]), ("FLAIR brightness alone", x), ("distance from a median filter", np.abs(x - np.stack([median_filter(i, 5) for i in x])))):
             counts = _binned(heat, truth)
-            low, high = bootstrap(lambda i, c=counts: pooled((c[0][i].sum(0), c[1][i].sum(0)))[1], int(test.sum()), np.random.default_rng(0), None, 200)
+            low, high = interval(lambda i, c=counts: pooled((c[0][i].sum(0), c[1][i].sum(0)))[1], int(test.sum()), None, (0, 1)).bounds
             rows_ap.append(row(name, (float(average_precision_score(truth.ravel(), heat.ravel())), low, high)))
             both = (counts[0].sum(0), counts[1].sum(0))
             rows_dice.append(row(name, (pooled(both)[2], None, None)))

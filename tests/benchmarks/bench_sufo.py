@@ -13,7 +13,7 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples import make
 from core.evidence import shared, store
-from core.measure import bootstrap
+from core.stats.bootstrap import interval
 from tests.benchmarks._common import row, run, table, verdict
 
 WAYS = {
@@ -29,7 +29,7 @@ def counted(data: Dataset) -> tuple[float, float, float]:
     said = LogisticRegression(C=3, max_iter=500, class_weight="balanced").fit(x.transform(data.texts[train]), data.labels[train]).predict(x.transform(data.texts[test]))
     truth = data.labels[test]
     score = lambda i: float(f1_score(truth[i], said[i], average="macro", labels=np.unique(truth), zero_division=0))  # noqa: E731
-    return score(np.arange(len(truth))), *bootstrap(score, len(truth), np.random.default_rng(0), None, 300)
+    return score(np.arange(len(truth))), *interval(score, len(truth), within=(0, 1)).bounds
 
 
 def tables() -> list[dict[str, Any]]:

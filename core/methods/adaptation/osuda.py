@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Model, Predictions
-from core.measure import bootstrap, mean_of
 from core.measuring import held_out
 from core.method import BaseParams, Method, Takes, param
 from core.outlines import overlap
+from core.stats.bootstrap import mean_interval
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -160,8 +160,9 @@ class OSUDA(Method):
             dice = np.concatenate([overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)])
             there = np.isfinite(dice)
             if there.any():
-                groups = shown.groups[there].astype(str) if shown.groups is not None else None
-                found.append(Metric("Dice", float(dice[there].mean()), *bootstrap(mean_of(dice[there]), int(there.sum()), run.rng, groups, 300), part, name, int(there.sum())))
+                groups = shown.groups[there] if shown.groups is not None else None
+                one = Metric("Dice", float(dice[there].mean()), split=part, group=name, n=int(there.sum()))
+                found.append(one.within(mean_interval(dice[there], groups, (0, 1))))
         return found
 
     # -- abilities ------------------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class SAE(Method):
         """Variance explained on test, features on per case, and how many are never on."""
         import torch
 
-        from core.measure import bootstrap
+        from core.stats.bootstrap import interval
 
         part = "test" if (data.splits == "test").sum() >= 5 else "train"
         at = np.flatnonzero(data.splits == part)
@@ -148,10 +148,10 @@ class SAE(Method):
             back = self.net.decode(torch.from_numpy(codes).to(self.net.decoder.device)).cpu().numpy()
         wrong, whole = np.square(x - back).sum(1), np.square(x - x[at].mean(0)).sum(1)
         explained = lambda i: float(1 - wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
-        groups = data.groups[at].astype(str) if data.groups is not None else None
+        groups = data.groups[at] if data.groups is not None else None
         dead = float((self.on == 0).mean())
         return [
-            Metric("variance of the latent space explained", explained(np.arange(len(at))), *bootstrap(explained, len(at), run.rng, groups, 300), part, n=len(at)),
+            Metric("variance of the latent space explained", explained(np.arange(len(at))), split=part, n=len(at)).within(interval(explained, len(at), groups)),
             Metric("features on per case", float((codes[at] != 0).sum(1).mean()), split=part, n=len(at), higher_is_better=None),
             Metric("features that are never on", dead, split="train", n=self.size, higher_is_better=False, note=f"{round(dead * self.size)} of {self.size}"),
             Metric("features used from both sides", float(both_sides(codes).mean()), split="all", n=self.size, higher_is_better=None, note="at least a tenth of the cases on each side"),

@@ -106,17 +106,19 @@ class BatchPI(Method):
 
     def figures(self, data: Dataset, prob: np.ndarray, sets: np.ndarray, run: Run) -> list[Metric]:
         """Coverage and size of the sets on test, beside plain conformal ones; and each group's share of each class with its bounds."""
-        from core.measure import bootstrap, mean_of
+        from core.stats.bootstrap import mean_interval
 
         y, test = self.codes(data), data.splits == "test"
         at = np.flatnonzero(test & (y >= 0))
         found = [Metric("calibration cases", float(len(self.truth)), n=len(self.truth), higher_is_better=None, split="val")]
         if len(at) >= 5:
-            groups = data.groups[at].astype(str) if data.groups is not None else None
+            groups = data.groups[at] if data.groups is not None else None
             for name, own in (("batch sets", sets), ("one-by-one sets", _sets(prob, self.naive))):
                 hit, size = own[at, y[at]], own[at].sum(1).astype(float)
-                found.append(Metric(f"{name}: share that hold the truth", float(hit.mean()), *bootstrap(mean_of(hit), len(at), run.rng, groups, 300), "test", n=len(at)))
-                found.append(Metric(f"{name}: classes in a set", float(size.mean()), *bootstrap(mean_of(size), len(at), run.rng, groups, 300), "test", n=len(at), higher_is_better=False))
+                held = Metric(f"{name}: share that hold the truth", float(hit.mean()), split="test", n=len(at))
+                found.append(held.within(mean_interval(np.asarray(hit, bool), groups)))
+                wide = Metric(f"{name}: classes in a set", float(size.mean()), split="test", n=len(at), higher_is_better=False)
+                found.append(wide.within(mean_interval(size, groups, (0, sets.shape[1]))))
                 found.append(Metric(f"{name}: batches with the promised share", *self.kept(hit, run), split="test", n=len(at), note=f"500 draws of {self.params.batch} test cases"))
         for group, rows in self.batches(data, test):
             run.check()
@@ -153,7 +155,7 @@ class BatchPI(Method):
             high, low = bound(left, m, alpha / 2, 1.0), -bound(-left, m, alpha / 2, 1.0)
             mean = float(prob[:, c].mean())
             found.append(Metric(f"share of {self.classes_[c]}", mean, max(0.0, mean + low), min(1.0, mean + high), "test", group, m, None,
-                                f"bounds hold in {self.params.certainty:.0%} of batches"))  # fmt: skip
+                                f"bounds hold in {self.params.certainty:.0%} of batches", "bound"))  # fmt: skip
         score = 1 - self.calibration[np.arange(n), self.truth]
         half = _ranks.quantile_bound(score, m, math.ceil(m / 2), alpha)
         found.append(Metric("median probability given to the truth, at least", 1 - half if np.isfinite(half) else 0.0, split="test", group=group, n=m,

@@ -19,6 +19,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.run import Run
 
+DRAWS = 50  # of patients, for the range of a frequency
 SMALL = 1024  # values of a case; smaller ones are read by a plain network, which keeps where a stroke is
 
 
@@ -83,7 +85,6 @@ class LatentLabelShift(Method):
         return np.array([-1 if d is None else place.get(str(d), -1) for d in data.domains], dtype=np.int64) if data.domains is not None else np.full(len(data), -1)
 
     def fit(self, data: Dataset, run: Run) -> None:
-        from dataclasses import replace
 
         import torch
         from torch.nn import functional as F
@@ -130,7 +131,8 @@ class LatentLabelShift(Method):
         self.cells, cell = cells(prob, p.cells, run.seed)
         q = np.stack([np.bincount(cell[sites == j], minlength=len(self.cells)) / max((sites == j).sum(), 1) for j in range(len(self.sites))], 1)
         self.prior, self.error = factorised(q, p.k, p.restarts, run.seed)
-        self.bound = resampled(q, sites, cell, self.prior, run)
+        groups = data.of(np.concatenate([train.rows, val.rows])).groups
+        self.bound = resampled(q, sites, cell, self.prior, groups, run)
 
     def _logits(self, data: Dataset, run: Run) -> np.ndarray:
         if not len(data):
@@ -154,7 +156,7 @@ class LatentLabelShift(Method):
 
     def figures(self, data: Dataset, site_prob: np.ndarray, sites: np.ndarray) -> list[Metric]:
         """How well sites are told apart, how far their frequencies differ, and each frequency with its interval."""
-        from core.measure import bootstrap
+        from core.stats.bootstrap import mean_interval
 
         held = np.flatnonzero((data.splits != "train") & (sites >= 0))
         condition = float(np.linalg.cond(self.prior))
@@ -162,13 +164,16 @@ class LatentLabelShift(Method):
         found = [Metric("condition number of the frequencies", condition, n=len(data), higher_is_better=False, note=said)]
         found.append(Metric("factorisation error", self.error, n=len(data), higher_is_better=False))
         if len(held) >= 5:
-            score = lambda i: float(-np.log(np.maximum(site_prob[held][i, sites[held][i]], 1e-12)).mean())  # noqa: E731
-            found.append(Metric("site discriminator: cross-entropy", score(np.arange(len(held))), *bootstrap(score, len(held), run_rng(data), draws=200), "val and test", n=len(held),
-                                higher_is_better=None, note=f"guessing gives {np.log(len(self.sites)):.2f}"))  # fmt: skip
+            each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
+            note = f"guessing gives {np.log(len(self.sites)):.2f}"
+            one = Metric("site discriminator: cross-entropy", float(each.mean()), split="val and test", n=len(held), higher_is_better=None, note=note)
+            found.append(one.within(mean_interval(each, data.groups[held] if data.groups is not None else None, (0, np.inf))))
         for j in range(self.prior.shape[0]):
             for s, site in enumerate(self.sites):
-                low, high = self.bound[:, j, s]
-                found.append(Metric(f"share of class {j + 1}", float(self.prior[j, s]), float(low), float(high), "train and val", group=site, n=len(data), higher_is_better=None))
+                low, high = (float(v) if np.isfinite(v) else None for v in self.bound[:, j, s])
+                note = "too few cases of this site for a range" if low is None else f"range: the middle 95 % of {DRAWS} times drawing the site's patients again"
+                one = Metric(f"share of class {j + 1}", float(self.prior[j, s]), low, high, "train and val", group=site, n=len(data), higher_is_better=None)
+                found.append(replace(one, note=note, kind="range"))
         return found
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
@@ -224,10 +229,6 @@ class Best:
         self.loss, self.kept = float(state["loss"]), dict(state["kept"])
 
 
-def run_rng(data: Dataset) -> np.random.Generator:
-    return np.random.default_rng(len(data))
-
-
 def _softmax(score: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
@@ -272,21 +273,28 @@ def factorised(q: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.ndar
     return w / w.sum(0), least / max(float(np.linalg.norm(q)), 1e-12)
 
 
-def resampled(q: np.ndarray, sites: np.ndarray, cell: np.ndarray, prior: np.ndarray, run: Run, draws: int = 50) -> np.ndarray:
-    """[2,k,r]: the middle 95 % of p(y|d) when each site's cases are drawn again; classes matched to `prior` by least difference."""
+def resampled(q: np.ndarray, sites: np.ndarray, cell: np.ndarray, prior: np.ndarray, groups: np.ndarray | None, run: Run) -> np.ndarray:
+    """float [2,k,r]: the middle 95 % of p(y|d) when each site's patients `groups` are drawn again, DRAWS times; classes matched to `prior` by least
+    difference. NaN for sites of too few patients to draw from."""
     from scipy.optimize import linear_sum_assignment
 
-    got = []
-    for i in range(draws):
+    from core.stats.bootstrap import FEWEST, drawn_again, units
+
+    unit, got = units(len(sites), groups), []
+    for i in range(DRAWS):
         run.check()
         parts = []
         for j in range(q.shape[1]):
             own = cell[sites == j]
-            parts.append(np.bincount(run.rng.choice(own, len(own)), minlength=q.shape[0]) / max(len(own), 1) if len(own) else q[:, j])
+            again = own[drawn_again(unit[sites == j], run.rng)] if len(own) else own
+            parts.append(np.bincount(again, minlength=q.shape[0]) / len(again) if len(again) else q[:, j])
         w, _ = factorised(np.stack(parts, 1), prior.shape[0], 2, i)
         order = linear_sum_assignment(np.abs(prior[:, None] - w[None]).sum(2))[1]
         got.append(w[order])
-    return np.percentile(np.stack(got), [2.5, 97.5], axis=0)
+    found = np.percentile(np.stack(got), [2.5, 97.5], axis=0)
+    few = [len(np.unique(unit[sites == j])) < FEWEST for j in range(q.shape[1])]
+    found[:, :, few] = np.nan
+    return found
 
 
 def posterior(site_prob: np.ndarray, prior: np.ndarray, sites: np.ndarray) -> np.ndarray:

@@ -106,12 +106,11 @@ def grid(cells: list[Cell], names: list[str], measure: str, rows: np.ndarray) ->
     )
 
 
-def figures(cells: list[Cell], names: list[str], scorer: str, measure: str, seed: int) -> list[Metric]:
+def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> list[Metric]:
     """Gains with intervals over shifts and p, the test that all are alike, what choosing without labels costs, and how well scorers order the truth."""
     from core import ranks
-    from core.measure import bootstrap, mean_of
+    from core.stats.bootstrap import mean_interval
 
-    rng = np.random.default_rng(seed)
     tasks, value, _ = scored(cells, names, scorer, measure)
     mean = np.array([[v[np.isfinite(v)].mean() if np.isfinite(v).any() else np.nan for v in one] for one in value])
     base, found = names.index(SOURCE), []
@@ -121,8 +120,8 @@ def figures(cells: list[Cell], names: list[str], scorer: str, measure: str, seed
         gap = gap[np.isfinite(gap)]
         if not len(gap):
             return Metric(name, None, note="it could not be run", higher_is_better=better)
-        low, high = bootstrap(mean_of(gap), len(gap), rng) if len(gap) >= 3 else (None, None)
-        return Metric(name, float(gap.mean()), low, high, "held-out target rows", n=len(gap), higher_is_better=better, note=note)
+        one = Metric(name, float(gap.mean()), split="held-out target rows", n=len(gap), higher_is_better=better, note=note)
+        return one.within(mean_interval(gap))
 
     p = ranks.against(mean[compete], compete.index(base))
     for i, name in enumerate(names):

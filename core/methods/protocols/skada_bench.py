@@ -170,20 +170,20 @@ class SkadaBench(Method):
         yield _tables.grid(self.cells, self.contestants, p.measure, data.rows)
         prob = self.probabilities(data, "chosen")
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
-        yield Metrics.of([*self.on_test(data, prob), *_tables.figures(self.cells, self.contestants, p.scorer, p.measure, run.seed), *self.said()], data.rows)
+        yield Metrics.of([*self.on_test(data, prob), *_tables.figures(self.cells, self.contestants, p.scorer, p.measure), *self.said()], data.rows)
 
     def on_test(self, data: Dataset, prob: np.ndarray) -> list[Metric]:
         """Accuracy on the test rows, which no part of the contest has seen, of the chosen contestants and of the plain model."""
-        from core.measure import bootstrap, mean_of
+        from core.stats.bootstrap import mean_interval
 
         at = np.flatnonzero((data.splits == "test") & (data.labels >= 0) & np.array([f"{d}/plain" in self.models for d in _domains(data)]))
         if len(at) < 5:
             return []
-        part, groups = data.take(at), data.groups[at].astype(str) if data.groups is not None else None
-        own, plain = (prob[at].argmax(1) == part.labels).astype(float), (self.probabilities(part, "plain").argmax(1) == part.labels).astype(float)
+        part, groups = data.take(at), data.groups[at] if data.groups is not None else None
+        own, plain = prob[at].argmax(1) == part.labels, self.probabilities(part, "plain").argmax(1) == part.labels
         found = []
-        for name, value in (("accuracy of the chosen contestants", own), (f"accuracy of {SOURCE}", plain), ("gain of the chosen contestants", own - plain)):
-            found.append(Metric(name, float(value.mean()), *bootstrap(mean_of(value), len(at), np.random.default_rng(0), groups, 500), "test", n=len(at)))
+        for name, value in (("accuracy of the chosen contestants", own), (f"accuracy of {SOURCE}", plain), ("gain of the chosen contestants", own.astype(float) - plain)):
+            found.append(Metric(name, float(value.mean()), split="test", n=len(at)).within(mean_interval(value, groups, (-1, 1))))
         return found
 
     def said(self) -> list[Metric]:

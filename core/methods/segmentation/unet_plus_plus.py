@@ -24,10 +24,10 @@ import numpy as np
 
 from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
-from core.measure import bootstrap, mean_of
 from core.measuring import held_out
 from core.method import BaseParams, Method, Takes, param
 from core.outlines import overlap
+from core.stats.bootstrap import mean_interval
 from core.store.state import nested, taken
 
 if TYPE_CHECKING:
@@ -158,10 +158,11 @@ class UNetPlusPlusMethod(Method):
         shown = known.take(at)
         dice = self._dice(shown, run)
         marked = np.isfinite(dice).all(1)
-        groups = shown.groups[marked].astype(str) if shown.groups is not None else None
+        groups = shown.groups[marked] if shown.groups is not None else None
         for j, one in enumerate(dice[marked].T):
             if len(one):
-                found.append(Metric("Dice", float(one.mean()), *bootstrap(mean_of(one), len(one), run.rng, groups, 300), part, f"depth = {j + 1}", len(one)))
+                own = Metric("Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one))
+                found.append(own.within(mean_interval(one, groups, (0, 1))))
         for depth, (cost, seconds) in enumerate(self.costs(shown, run), 1):
             found.append(Metric("million multiplications a picture", cost / 1e6, split=part, group=f"depth = {depth}", n=1, higher_is_better=False))
             found.append(Metric("milliseconds a picture", 1000 * seconds, split=part, group=f"depth = {depth}", n=1, higher_is_better=False, note=f"on {run.where}"))

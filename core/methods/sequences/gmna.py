@@ -184,7 +184,7 @@ class GMNA(Method):
 
     def figures(self, data: Dataset, prob: np.ndarray, y: np.ndarray, target: np.ndarray, weight: np.ndarray, community: list[int], run: Run) -> list[Metric]:
         """Accuracy on held-out genomes, with and without those that stand letter by letter in training; the network against rewired ones."""
-        from core.measure import bootstrap
+        from core.stats.bootstrap import interval
 
         names, found, texts = self.class_names, [], data.texts
         seen = set(texts[data.splits == "train"])
@@ -196,7 +196,8 @@ class GMNA(Method):
                     found.append(Metric(title + words, None, split="test", n=len(at), note="fewer than 5 test genomes of these groups"))
                     continue
                 score = lambda i, at=at, value=value: value(prob.argmax(1)[at][i], y[at][i])  # noqa: E731
-                found.append(Metric(title + words, score(np.arange(len(at))), *bootstrap(score, len(at), run.rng, draws=300), "test", n=len(at), note=f"chance {1 / len(names):.2f}"))
+                one = Metric(title + words, score(np.arange(len(at))), split="test", n=len(at), note=f"chance {1 / len(names):.2f}")
+                found.append(one.within(interval(score, len(at), data.groups[at] if data.groups is not None else None, (0, 1))))
         found += _network.tested(y, target, len(names), self.partition(data), self.params.rewired, run)
         if self.left_out:
             found.append(Metric("groups left out", float(len(self.left_out)), n=len(data), higher_is_better=None, note="too few training genomes: " + ", ".join(self.left_out[:8])))

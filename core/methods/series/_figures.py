@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Metric
-from core.measure import bootstrap
+from core.stats.bootstrap import interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -48,20 +48,12 @@ def recognised(data: Dataset, truth: np.ndarray, answers: dict[str, np.ndarray],
     at = np.flatnonzero((data.splits == "test") & (truth >= 0))
     if len(at) < 5 or len(np.unique(truth[at])) < 2:
         return [Metric("balanced accuracy", None, split="test", n=len(at), note="fewer than 5 test cases, or one symbol only among them")]
-    groups = data.groups[at].astype(str) if data.groups is not None else None
+    groups = data.groups[at] if data.groups is not None else None
     found = []
     for name, said in answers.items():
         score = lambda i, said=said[at]: balanced(said[i], truth[at][i])  # noqa: E731
-        found.append(
-            Metric(
-                f"balanced accuracy: {name}",
-                score(np.arange(len(at))),
-                *bootstrap(score, len(at), run.rng, groups, 300),
-                "test",
-                n=len(at),
-                note=f"chance {1 / len(names):.2f}",
-            )
-        )
+        one = Metric(f"balanced accuracy: {name}", score(np.arange(len(at))), split="test", n=len(at), note=f"chance {1 / len(names):.2f}")
+        found.append(one.within(interval(score, len(at), groups, (0, 1), classes=truth[at])))
     said = next(iter(answers.values()))[at]
     for j, name in enumerate(names):
         part = truth[at] == j

@@ -174,22 +174,26 @@ class SUFO(Method):
         """Test F1, what is left without the first components, how few components hold the features, and the deletion test of the reasons."""
         from sklearn.metrics import f1_score
 
-        from core.measure import bootstrap, mean_of
+        from core.stats.bootstrap import interval, mean_interval
 
         test, found = np.flatnonzero((data.splits == "test") & (y >= 0)), []
-        groups = data.groups[test].astype(str) if data.groups is not None else None
+        groups = data.groups[test] if data.groups is not None else None
         if len(test) >= 5:
             f1 = lambda said: lambda i: float(f1_score(y[test][i], said[i], average="macro", labels=np.unique(y[test]), zero_division=0))  # noqa: E731
             score = f1(prob[test].argmax(1))
-            found.append(Metric("macro-F1", score(np.arange(len(test))), *bootstrap(score, len(test), run.rng, groups, 200), "test", n=len(test)))
+            own = Metric("macro-F1", score(np.arange(len(test))), split="test", n=len(test))
+            found.append(own.within(interval(score, len(test), groups, (0, 1))))
             for k in (r for r in REMOVED if r <= z.shape[1]):
                 left = self.net.told(_sufo.without(z[test], self.removal["mean"], self.removal["v"], k)).argmax(1)
                 score = f1(left)
-                found.append(Metric("macro-F1 without the first components", score(np.arange(len(test))), *bootstrap(score, len(test), run.rng, groups, 50), "test", f"components taken away = {k}", len(test)))
+                name, step = "macro-F1 without the first components", f"components taken away = {k}"
+                less = Metric(name, score(np.arange(len(test))), split="test", group=step, n=len(test))
+                found.append(less.within(interval(score, len(test), groups, (0, 1), blocks=50)))
             some = test[np.linspace(0, len(test) - 1, min(60, len(test))).astype(int)]
             drops = self.net.deleted(data.texts[some], [spans[i] for i in some], prob[some], run)
             for words, value in drops.items():
-                found.append(Metric(f"fall of the predicted class without its {words}", float(value.mean()), *bootstrap(mean_of(value), len(value), run.rng, None, 300), "test", n=len(value)))
+                fall = Metric(f"fall of the predicted class without its {words}", float(value.mean()), split="test", n=len(value))
+                found.append(fall.within(mean_interval(value, data.groups[some] if data.groups is not None else None, (-1, 1))))
         for words, value in zip(("before", "after"), self.shares):
             found.append(Metric(f"variance in five components, {words} training", value, split="train", n=STIMULI, higher_is_better=None))
         return found

@@ -171,8 +171,8 @@ class LabelAgnosticForgetting(Method):
 
     def figures(self, data: Dataset, probs: dict[str, np.ndarray], run: Run) -> list[Metric]:
         """Accuracy on forgotten, retained and test cases, and how many forgotten cases an attack takes for training cases, for each model."""
-        from core.measure import bootstrap, mean_of
         from core.methods.unlearning import _forget
+        from core.stats.bootstrap import mean_interval
 
         place = {c: i for i, c in enumerate(self.classes)}
         y = np.array([place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64)
@@ -187,13 +187,16 @@ class LabelAgnosticForgetting(Method):
                 if len(at) < 2:
                     continue
                 right = prob[at].argmax(1) == y[at]
-                groups = data.groups[at].astype(str) if data.groups is not None else None
-                found.append(Metric(f"accuracy, cases {name}" if name != "test" else "accuracy, test cases", float(right.mean()), *bootstrap(mean_of(right), len(at), run.rng, groups, 300),
-                                    "test" if name == "test" else "train", model, len(at), higher_is_better=None if name == "to forget" else True))  # fmt: skip
+                groups = data.groups[at] if data.groups is not None else None
+                title = "accuracy, test cases" if name == "test" else f"accuracy, cases {name}"
+                split, better = ("test", True) if name == "test" else ("train", None if name == "to forget" else True)
+                one = Metric(title, float(right.mean()), split=split, group=model, n=len(at), higher_is_better=better)
+                found.append(one.within(mean_interval(right, groups)))
             taken_for = _forget.attacked(prob, parts["retained"], data.splits == "val", gone, run.seed)
             if taken_for is not None:
-                found.append(Metric("forgotten cases taken for training cases", float(taken_for.mean()), *bootstrap(mean_of(taken_for), int(gone.sum()), run.rng, None, 300), "train", model,
-                                    int(gone.sum()), None, "membership attack; near 0.5, or near the model trained anew, is good"))  # fmt: skip
+                note = "membership attack; near 0.5, or near the model trained anew, is good"
+                one = Metric("forgotten cases taken for training cases", float(taken_for.mean()), split="train", group=model, n=int(gone.sum()), higher_is_better=None, note=note)
+                found.append(one.within(mean_interval(np.asarray(taken_for, bool), data.groups[gone] if data.groups is not None else None)))
         found.append(Metric("agreement with the old model on retained cases", self.agreement, split="train", n=int(parts["retained"].sum())))
         return found
 
