@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import shell, state
 from app.components import style, viewer
+from core.errors import Damaged
 
 ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
 
@@ -28,8 +29,15 @@ chosen = st.navigation(pages, expanded=True)
 st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
 style.apply()
 state.adopt_url()
-shell.sidebar()
-state.mirror_url()
-viewer.share(state.look())
-shell.news()
-chosen.run()
+damage = state.damage()
+try:
+    shell.sidebar(whole=not damage)
+    state.mirror_url()
+    viewer.share(state.look())
+    shell.news()
+    if damage:
+        shell.damaged(damage)
+    if not damage or chosen.url_path in ("data", "runs", "library"):
+        chosen.run()
+except Damaged as e:  # found only when it was read
+    shell.damaged(str(e))

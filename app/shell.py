@@ -44,8 +44,18 @@ def news() -> None:
         st.button("I have read it", on_click=told.clear)
 
 
-def sidebar() -> None:
-    """Dataset, run, colour, selection and its actions; the same on every page."""
+def damaged(said: str) -> None:
+    """The sentence about data that cannot be opened, and the way to take it away; drawn in place of what would show it."""
+    from app.views import _data
+
+    st.error(text.label(said, 600))
+    name = state.dataset_name()
+    assert name is not None
+    _data.removal(name, name)
+
+
+def sidebar(whole: bool = True) -> None:
+    """Dataset, run, colour, selection and its actions; the same on every page. Not `whole`: the open dataset is damaged, and only another can be chosen."""
     ws = state.workspace()
     names = [e["name"] for e in ws.catalogue.datasets()]
     with st.sidebar:
@@ -54,18 +64,19 @@ def sidebar() -> None:
             state.kept("open-dataset", names[0], names)
             st.selectbox("Data", names, key="w-open-dataset", format_func=text.plain, on_change=_chosen, args=("open-dataset",))
             runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
-            if runs:
+            if runs and whole:
                 job = state.run()
                 state.set_value("open-run", job.id if job else next(iter(runs)))
                 state.kept("open-run", next(iter(runs)), list(runs))
                 st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(run_title(runs[id])), on_change=_chosen, args=("open-run",))
                 _colour()
-            data = state.dataset()
+            data = state.dataset() if whole else None
             if data is not None:
                 from app.views import _viewer
 
                 _viewer.window_choice(data)
-            _selection()
+            if whole:
+                _selection()
         st.caption(f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis.")
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from core import windows
 from core.columns import Column, columns
 from core.data.dataset import Dataset
-from core.errors import sentence
+from core.errors import Damaged, sentence
 from core.store import review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
@@ -117,7 +117,10 @@ def _heed_decisions() -> None:
     seen[folder.name] = now
     if st.session_state.get("decided") != (folder.name, now):
         st.session_state["decided"] = (folder.name, now)
-        out = ws.hidden(name)
+        try:
+            out = ws.hidden(name)
+        except Damaged:  # files of the data are lost; `damage` says so
+            return
         st.session_state["selection"] = _without(selection(), out)
         st.session_state["before"] = [_without(s, out) for s in st.session_state.get("before", [])]
 
@@ -178,6 +181,15 @@ def dataset(whole: bool = False) -> Dataset | None:
         return None
     folder = ws.dataset_folder(name)
     return _dataset(str(ws.home), folder.name, review.stamp(folder), whole)
+
+
+def damage() -> str:
+    """What is wrong with the stored files of the open dataset, as a sentence; "" when it can be opened. Changed contents are found when they are read."""
+    try:
+        dataset()
+    except Damaged as e:
+        return str(e)
+    return ""
 
 
 def open_dataset(name: str) -> None:

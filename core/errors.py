@@ -13,6 +13,10 @@ class UserError(Exception):
     """Something the user can mend. The message is one sentence: what is wrong, which file, row or field, what to do."""
 
 
+class Damaged(UserError):
+    """Stored data is no longer what was written: a file of it is lost or changed."""
+
+
 class Cancelled(Exception):
     """Raised inside a run once the user has asked it to stop."""
 

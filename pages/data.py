@@ -8,7 +8,7 @@ from app.views import _data, _quick, _upload
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, recordings (EEG, ECG), arrays, genomes, or a table of numbers or texts.")
 _quick.follow()
 _upload.follow()
-data = state.dataset()
+data = None if state.damage() else state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
 # New data is opened by tabs that are new themselves: a value set for the old ones gets lost when the run that sets it is cut off by the next.
 opened = st.session_state.setdefault("data-opened", 0) + st.session_state.pop("just-imported", False)

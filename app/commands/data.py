@@ -10,6 +10,7 @@ import typer
 
 from app.cli import AsJson, say, workspace
 from core.errors import UserError
+from core.limits import VERIFIED
 from core.store.catalogue import Job
 
 data_cli = typer.Typer(help="Your datasets: add, list, show, check, remove.", no_args_is_help=True)
@@ -84,13 +85,15 @@ def list_(json: AsJson = False) -> None:
 @data_cli.command("show")
 def show(name: str, json: AsJson = False) -> None:
     """One dataset: its card and what the check finds."""
+    workspace().compare(name, VERIFIED)
     found = _described(name)
     say(found, _words(found), json)
 
 
 @data_cli.command("check")
 def check(name: str, json: AsJson = False) -> None:
-    """Look a dataset over before use: balance, duplicates, leaks, blanks, missing values."""
+    """Look a dataset over before use: stored files, balance, duplicates, leaks, blanks, missing values."""
+    workspace().compare(name)
     found = _described(name)
     say(found, _words(found), json)
 

@@ -54,6 +54,11 @@ def _sample(name: str) -> Dataset:
 
 def overview(data: Dataset) -> None:
     """What is held back, pictures or lines, the issues, the card, the balance, and removing it."""
+    state.attempt(_parts, data)  # stored files that were changed are found when they are read, and the data can still be removed
+    removal(data.name, data.hash[:8])
+
+
+def _parts(data: Dataset) -> None:
     _held.show(data.name)
     if not len(data):
         st.markdown("Every case of this data is excluded or held back. Below is what was decided; take a decision back to use its cases again.")
@@ -71,12 +76,16 @@ def overview(data: Dataset) -> None:
         _card(data)
         _privacy.show(data)
         _balance(data)
+
+
+def removal(name: str, key: str) -> None:
+    """The way to remove the dataset called `name`; `key` tells its widgets apart from those of others."""
     with st.expander("Remove this data"):
-        runs = len(state.workspace().runs(data.name))
-        st.markdown(f"Removes **{text.label(data.name)}** and its {runs} run{'s' * (runs != 1)} from this workspace. Your own files stay where they are.")
-        sure = st.checkbox("I am sure", key=f"sure-{data.hash[:8]}")
+        runs = len(state.workspace().runs(name))
+        st.markdown(f"Removes **{text.label(name)}** and its {runs} run{'s' * (runs != 1)} from this workspace. Your own files stay where they are.")
+        sure = st.checkbox("I am sure", key=f"sure-{key}")
         if st.button("Remove", disabled=not sure, type="primary"):
-            state.attempt(state.workspace().remove_dataset, data.name)
+            state.attempt(state.workspace().remove_dataset, name)
             st.rerun()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from core.errors import UserError
-from core.store import files
+from core.store import arrays, files, manifest
 from core.store.files import make_folder, remove, write_json, write_with
 
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
@@ -230,7 +231,6 @@ class Dataset:
         rows done of all and may raise. When `folder` holds the blocks of a save of the same data that was broken off, it goes on behind them.
         """
         import zarr
-        from zarr.codecs import ZstdCodec
 
         make_folder(folder)
         total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
@@ -243,8 +243,7 @@ class Dataset:
             same = [list(array.shape), str(array.dtype), per, self._table_digest.hex()]
             before = json.loads(mark.read_text()) if mark.exists() else {}
             kept = before.get("blocks", 0) if before.get("of") == same else 0
-            store = zarr.open_array(place, mode="r+") if kept else zarr.create_array(
-                place, shape=array.shape, dtype=array.dtype, chunks=(per, *array.shape[1:]), compressors=ZstdCodec(level=1), overwrite=True)  # fmt: skip
+            store = zarr.open_array(place, mode="r+") if kept else arrays.create(place, array.shape, array.dtype, per)
             for k, i in enumerate(range(0, len(array), per)):
                 block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
                 if k >= kept:
@@ -261,38 +260,88 @@ class Dataset:
         write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
         kept = {k: getattr(self, k) for k in ("name", "modality", "roles", "features", "input_range", "card")}
         write_json(folder / "dataset.json", kept | {"hash": found})
+        manifest.write(folder)
         return Dataset.load(folder)
 
     @classmethod
-    def load(cls, folder: Path) -> Dataset:
-        import zarr
-
-        meta = json.loads((folder / "dataset.json").read_text())
-        arrays: dict[str, Any] = {k: zarr.open_array(folder / f"{k}.zarr", mode="r") if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
+    def load(cls, folder: Path, called: str = "") -> Dataset:
+        """Open what `save` wrote. Every file that the manifest lists has to be there in its size, small ones are compared with what was written; samples
+        and table are compared when they are read. UserError, which says `called` for the dataset, for any that is lost or changed."""
+        called = called or folder.name
+        lines: dict[str, manifest.Sum] = {}
+        if (folder / manifest.NAME).exists():
+            lines = _listed(folder, called)
+        elif _summed(folder):
+            raise manifest.damage(called, [manifest.NAME])
+        try:
+            meta = json.loads((folder / "dataset.json").read_text())
+        except (OSError, ValueError):
+            raise manifest.damage(called, ["dataset.json"]) from None
+        stored: dict[str, Any] = {k: arrays.StoredArray(folder, k, lines, called) if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
-        stored: Any = Stored(folder / "table.parquet")
-        return cls(table=stored, **arrays, **meta)
+        table: Any = Stored(folder / "table.parquet", lines.get("table.parquet"), called)
+        return cls(table=table, **stored, **meta)
+
+
+def _listed(folder: Path, called: str) -> dict[str, manifest.Sum]:
+    """What the manifest of a stored dataset lists, once every file is there. UserError when one is not."""
+    try:
+        lines = manifest.listed(folder)
+    except (OSError, ValueError):
+        raise manifest.damage(called, [manifest.NAME]) from None
+    described = lines.get("dataset.json")
+    if described is None:
+        raise manifest.damage(called, [manifest.NAME])
+    lost = manifest.misplaced(folder, lines)
+    if not lost and manifest.changed(folder / "dataset.json", described):
+        lost = ["dataset.json"]
+    if lost:
+        raise manifest.damage(called, lost)
+    return lines
+
+
+def _summed(folder: Path) -> bool:
+    """Whether a stored dataset is of the time since chunks have checksums, and with them always a manifest."""
+    described = folder / "samples.zarr" / "zarr.json"
+    return described.exists() and b'"crc32c"' in described.read_bytes()
 
 
 class Stored:
-    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction of the whole, and each is read once."""
+    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction of the whole, and each is read once.
 
-    def __init__(self, path: Path) -> None:
+    `line`: what the manifest says of its file, compared when it is first read (once for each state of the file). UserError when it is another.
+    """
+
+    def __init__(self, path: Path, line: manifest.Sum | None = None, called: str = "") -> None:
         import pyarrow.parquet as pq
 
-        self.path, self.rows = path, pq.read_metadata(path).num_rows
+        self.path, self.line, self.called = path, line, called
+        self.rows: int = self._tried(lambda: pq.read_metadata(path).num_rows)
         self.columns: dict[str, pd.Series] = {}
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        return pd.read_parquet(self.path)
+        return self._checked(lambda: pd.read_parquet(self.path))
 
     def column(self, name: str) -> pd.Series:
         if "table" in self.__dict__:
             return self.table[name]
         if name not in self.columns:
-            self.columns[name] = pd.read_parquet(self.path, columns=[name])[name]
+            self.columns[name] = self._checked(lambda: pd.read_parquet(self.path, columns=[name]))[name]
         return self.columns[name]
+
+    def _checked(self, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        if self.line is not None and manifest.changed(self.path, self.line):
+            raise manifest.damage(self.called, [self.path.name])
+        return self._tried(read)
+
+    def _tried(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (ValueError, OSError) as e:
+            if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):  # the machine's own refusal
+                raise
+            raise manifest.damage(self.called, [self.path.name]) from None
 
     def __len__(self) -> int:
         return self.rows
@@ -319,7 +368,7 @@ def _read(array: Any, rows: np.ndarray) -> np.ndarray:
     if len(rows) and len(rows) * 4 > high - low:  # orthogonal selection costs more than reading all that lies between, and indexing it
         between = np.asarray(array[low:high])
         return between if np.array_equal(rows, np.arange(low, high)) else between[rows - low]
-    return np.asarray(array.oindex[np.asarray(rows)])
+    return array.take(rows)
 
 
 class Lazy:

@@ -80,7 +80,7 @@ class Workspace:
                 raise UserError(f"The very same data is already here as “{same}”; open that, or remove it first.")
             entry = {"id": id, "name": name, "hash": stored.hash, "modality": data.modality, "n": len(data), "sample": int(sample), "created": time.time()}
             write_json(tmp / records.ENTRY, entry)
-            manifest.write(tmp)
+            manifest.add(tmp, records.ENTRY)
             publish(tmp, final)
             self.catalogue.add_dataset(**entry)
         except BaseException:
@@ -121,16 +121,32 @@ class Workspace:
         from core.data.dataset import Dataset
         from core.store import review
 
-        folder = self.dataset_folder(name)
-        return review.applied(Dataset.load(folder), review.load(folder), whole)
+        entry = self.entry(name)
+        folder = self.home / "datasets" / entry["id"]
+        return review.applied(Dataset.load(folder, entry["name"]), review.load(folder), whole)
+
+    def compare(self, name: str, most: int | None = None) -> None:
+        """UserError when a stored file of a dataset is missing or not what was written. Cost: reads everything once (1 GB/s); of datasets of more than
+        `most` bytes only names and sizes are compared."""
+        entry = self.entry(name)
+        folder = self.home / "datasets" / entry["id"]
+        if not (folder / manifest.NAME).exists():  # `dataset` says whether there should be one
+            return
+        large = most is not None and sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) > most
+        lost = manifest.wrong(folder, most=-1 if large else None)
+        if lost:
+            raise manifest.damage(entry["name"], lost)
 
     def hidden(self, name: str) -> np.ndarray:
         """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for each state of the decisions."""
+        from core.data.dataset import Dataset
         from core.store import review
 
-        folder = self.dataset_folder(name)
+        entry = self.entry(name)
+        folder = self.home / "datasets" / entry["id"]
         key = (folder.name, review.stamp(folder))
         if key not in self._hidden:
+            Dataset.load(folder, entry["name"])  # whose sentence is of use where files are lost
             self._hidden[key] = np.flatnonzero(review.hidden(review.reasons_held(folder), review.load(folder)))
         return self._hidden[key]
 
@@ -190,7 +206,12 @@ class Workspace:
     def artifact(self, run: str, slug: str) -> Artifact:
         """One artifact, its arrays memory-mapped, without rows that are excluded by now. UserError when the run has none of that name."""
         folder = self.artifact_folder(run, slug)
-        return _kind(folder).load(folder)
+        try:
+            return _kind(folder).load(folder)
+        except (FileNotFoundError, ValueError, KeyError) as e:
+            if "cache" in folder.relative_to(self.home).parts:  # made again at the next look
+                remove(folder)
+            raise _damaged(run, slug, "a part of it") from e
 
     def artifact_folder(self, run: str, slug: str) -> Path:
         """Where an artifact lies. One that speaks of rows excluded since is written anew without them, to the cache, once for each set of such rows."""
@@ -227,7 +248,7 @@ class Workspace:
         if key not in self._sound:
             wrong = manifest.wrong(folder, f"{slug}/", limits.VERIFIED)
             if wrong:
-                raise UserError(f"“{slug}” of run {run} is damaged on the disk ({wrong[0]} is not what was written); train the run again, or bring its folder back from a copy.")
+                raise _damaged(run, slug, wrong[0])
             self._sound.add(key)
 
     def damaged(self) -> list[str]:
@@ -261,6 +282,10 @@ class Workspace:
                     yield json.loads(line)
                 except ValueError:  # the line being written just now
                     return
+
+
+def _damaged(run: str, slug: str, part: str) -> UserError:
+    return UserError(f"“{slug}” of run {run} is damaged on the disk ({part} is not what was written); train the run again, or bring its folder back from a copy.")
 
 
 def _kind(folder: Path) -> type[Artifact]:

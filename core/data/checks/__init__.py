@@ -94,9 +94,10 @@ def findings(ws: Workspace, name: str, report: Callable[[float], None] = lambda 
 
 
 def _kept(path: Any, like: dict[str, Any]) -> Any:
-    if not path.exists():
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError):  # not there, or cut off: it is made again
         return None
-    stored = json.loads(path.read_text())
     return stored["kept"] if all(stored.get(k) == v for k, v in like.items()) else None
 
 
