@@ -31,7 +31,10 @@ KEPT = (
     "ImagerPixelSpacing", "NominalScannedPixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient",
     "PatientOrientation", "PatientPosition", "Laterality", "ImageLaterality", "BodyPartExamined", "TriggerTime", "FrameTime", "EchoNumbers",
     "TemporalPositionIdentifier", "InstanceNumber", "AcquisitionNumber", "Units", "DecayCorrection", "BurnedInAnnotation", "PatientSex", "PatientAge",
-    "PixelData", "FloatPixelData", "DoubleFloatPixelData",
+    "PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelPaddingRangeLimit",
+    "FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit", "DoubleFloatPixelPaddingValue",
+    "DoubleFloatPixelPaddingRangeLimit", "RescaleType", "DoseUnits", "DoseGridScaling",
+    "GridFrameOffsetVector",
 )  # fmt: skip
 _MODALITIES = (
     "CR CT DX ES GM IO IVOCT IVUS MG MR NM OCT OP OPT OT PT PX RF RG RTDOSE RTIMAGE SEG SM TG US XA XC"

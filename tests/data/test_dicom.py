@@ -71,6 +71,103 @@ def test_what_the_header_does_not_say_is_not_guessed(tmp_path):
     assert (seen.axes, seen.mm, seen.edges) == ("", None, {})
 
 
+def test_a_place_that_is_not_said_is_unknown_and_no_zero(tmp_path):
+    for k in range(3):
+        write(tmp_path / f"{k}.dcm", some(1)[0], ImagePositionPatient=None, InstanceNumber=3 - k)
+    data = read(tmp_path)
+    assert data.table["position_mm"].isna().all()
+    (tmp_path / "frames").mkdir()
+    path = tmp_path / "frames" / "nm.dcm"
+    write(path, some(4), NumberOfFrames=4, Modality="NM", FrameIncrementPointer=0x00540080)
+    assert read(tmp_path / "frames").table["position_mm"].isna().all()  # one place for four slices
+
+
+INSIDE = (np.mgrid[:20, :24][1] - 12) ** 2 + (np.mgrid[:20, :24][0] - 10) ** 2 < 80
+RAMP = np.mgrid[:20, :24][1] * 10
+
+
+@pytest.mark.parametrize(("stored", "mark", "tags"), [
+    ("<i2", 32767, {}), ("<i2", -32768, {}), ("<i2", -2000, {"written": 63536}),
+    ("<u2", 65535, {"Modality": "DX"}), ("<u2", 0, {"PhotometricInterpretation": "MONOCHROME1"}),
+    ("<u2", 4090, {"PixelPaddingRangeLimit": 4095}),
+])  # fmt: skip
+def test_padding_is_background_and_counts_for_no_range(tmp_path, stored, mark, tags):
+    tags = {"Modality": "MR", "RescaleSlope": None, "RescaleIntercept": None, **tags}
+    written = tags.pop("written", mark)
+    for k in range(4):
+        pixels = np.where(INSIDE, RAMP + 100 + k, mark).astype(stored)
+        if "PixelPaddingRangeLimit" in tags:
+            pixels[0, :4] = 4091, 4092, 4093, 4095
+        path = write(tmp_path / f"{k}.dcm", pixels, **tags, ImagePositionPatient=[0, 0, 2 * k])
+        d = pydicom.dcmread(path)
+        kind = "SS" if pixels.dtype.kind == "i" and written == mark else "US"
+        d.PixelRepresentation = int(pixels.dtype.kind == "i")
+        d.PixelData = pixels.tobytes()
+        d.add_new(0x00280120, kind, written)
+        d.save_as(path)
+    data = read(tmp_path)
+    first = data.samples[0, 0]
+    inside = RAMP[INSIDE] + 100
+    turned = tags.get("PhotometricInterpretation") == "MONOCHROME1"
+    expected = 65535 - inside if turned else inside
+    assert np.array_equal(first[INSIDE], expected)
+    assert (first[~INSIDE] == expected.min()).all()
+    low, high = data.input_range
+    assert expected.min() - 4 <= low < high <= expected.max() + 4
+    assert any("PixelPaddingValue" in r for r in data.card["rules"])
+
+
+def test_padding_of_ct_is_as_dark_as_its_air_and_a_picture_of_nothing_else_too(tmp_path):
+    for k, where in enumerate((INSIDE, INSIDE, np.zeros_like(INSIDE))):
+        pixels = np.where(where, RAMP + 24, -2000).astype("<i2")
+        path = write(tmp_path / f"{k}.dcm", pixels, RescaleIntercept=-1024, ImagePositionPatient=[0, 0, k])
+        d = pydicom.dcmread(path)
+        d.add_new(0x00280120, "SS", -2000)
+        d.save_as(path)
+    data = read(tmp_path)
+    assert data.card["unit"] == "HU"
+    assert data.samples[0].min() == (RAMP[INSIDE] + 24).min() - 1024
+    assert (data.samples[2] == -1000).all()
+
+
+def dose(path, gray, scale, **tags):
+    plain = {"RescaleSlope": None, "RescaleIntercept": None, "SliceThickness": 2}
+    d = pydicom.dcmread(write(path, np.zeros(gray.shape[1:], int), **plain))
+    d.Modality, d.DoseUnits, d.DoseGridScaling, d.NumberOfFrames = "RTDOSE", "GY", scale, len(gray)
+    d.BitsAllocated, d.BitsStored, d.HighBit = 32, 32, 31
+    d.PixelData = np.round(gray / scale).astype("<u4").tobytes()
+    d.ImagePositionPatient, d.PixelSpacing, d.FrameIncrementPointer = [0, 0, 10], [2.5, 2.5], 0x3004000C
+    d.GridFrameOffsetVector = [3.0 * k for k in range(len(gray))]
+    for keyword, value in tags.items():
+        setattr(d, keyword, value)
+    d.save_as(path)
+
+
+def test_doses_are_in_gray_whatever_their_scaling_and_lie_where_their_frames_lie(tmp_path):
+    gray = np.stack([(RAMP + k) / 10.0 for k in range(5)])
+    dose(tmp_path / "1.dcm", gray, 1e-3, SeriesInstanceUID="1.1")
+    dose(tmp_path / "2.dcm", gray, 2e-5, SeriesInstanceUID="1.2", GridFrameOffsetVector=[10, 13, 16, 19, 22])
+    dose(tmp_path / "3.dcm", gray, 1e-3, SeriesInstanceUID="1.3", GridFrameOffsetVector=[7, 10, 13, 16, 19])
+    data = read(tmp_path)
+    assert data.card["unit"] == "Gy"
+    assert data.samples[:, 0] == pytest.approx(np.concatenate([gray] * 3), abs=1e-3)
+    assert data.input_range == pytest.approx((0, gray.max()), abs=1e-3)
+    assert data.table["position_mm"].tolist()[:10] == [10, 13, 16, 19, 22] * 2  # relative, absolute
+    assert data.table["position_mm"][10:].isna().all()  # neither
+    assert data.table["mm_slice"].tolist()[:10] == [3.0] * 10
+    (tmp_path / "relative").mkdir()
+    dose(tmp_path / "relative" / "1.dcm", gray, 1e-3, DoseUnits="RELATIVE")
+    data = read(tmp_path / "relative")
+    assert data.card["unit"] == ""
+    assert any("relative" in r for r in data.card["rules"])
+
+
+def test_ct_values_of_another_meaning_are_no_hounsfield_units(tmp_path):
+    for k in range(2):
+        write(tmp_path / f"{k}.dcm", some(1)[0], RescaleType="Z_EFF", ImagePositionPatient=[0, 0, k])
+    assert read(tmp_path).card["unit"] == ""
+
+
 def test_radiographs_have_letters_from_their_words_and_the_size_at_the_detector_said(tmp_path):
     plain = {"ImageOrientationPatient": None, "ImagePositionPatient": None, "PixelSpacing": None, "RescaleIntercept": None, "RescaleSlope": None}
     for k in range(2):

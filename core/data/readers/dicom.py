@@ -277,5 +277,5 @@ LOOKED_AT = (
     *(k for k in deidentify.KEPT if not k.endswith("Data")), "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID",
     "SeriesInstanceUID", "SOPClassUID", "StudyDate", "Manufacturer", "StudyDescription", "SeriesDescription", "ProtocolName", "CorrectedImage", "PatientWeight",
     "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "SUVType", "RadiopharmaceuticalInformationSequence",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameIncrementPointer",
 )  # fmt: skip

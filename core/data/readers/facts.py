@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableSequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,12 @@ import numpy as np
 from core import limits
 from core.data import deidentify
 from core.data.geometry import letters
+from core.data.readers.padding import padding
 from core.errors import UserError
 
 NAN = float("nan")
+NO_HU = ("OD", "MGML", "Z_EFF", "ED", "EDW", "PCT")  # RescaleType of CT values of another meaning
+TIMES = {0x00181063, 0x00181065}  # FrameTime and FrameTimeVector: frames follow each other in time
 DETECTOR = "the pixel size of {} is that at the detector (ImagerPixelSpacing): what lies before it is smaller in truth"
 
 
@@ -47,8 +50,16 @@ class Place:
 
     @cached_property
     def along(self) -> float:
-        """Millimetres along the normal of the slices; 0 where the header does not say, so that the instance number decides."""
+        """Millimetres along the normal of the slices, by which they are ordered; 0 where the header
+        does not say, so that the instance number decides."""
         return 0.0 if self.position is None else float(self.normal @ self.position)
+
+
+    @property
+    def known(self) -> float:
+        """As `along`, to be shown: nan where the header says no position or no directions."""
+        said = self.position is not None and self.across is not None and self.down is not None
+        return round(self.along, 2) if said else NAN
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ class File:
     face: bool
     held: str | None
     day: date | None
+    padding: tuple[float, float] | None = None  # stored values of pixels outside the picture
     columns: dict[str, Any] = field(default_factory=dict)
 
 
@@ -91,7 +103,7 @@ def facts(header: Any, where: str) -> File:
     places = _places(header, count, modality, where)
     plain_axes = places[0].across is None
     rescaled = "RescaleIntercept" in header or any(p.intercept for p in places)
-    unit, note, factor = ("HU", "", 1.0) if modality == "CT" and rescaled else suv(header) if modality == "PT" else ("", "", 1.0)
+    unit, note, factor = _meaning(header, modality, rescaled)
     turned = meaning == "MONOCHROME1" and unit == ""
     uid, kinds = _text(header, "SOPClassUID"), _texts(header, "ImageType")
     part = deidentify.known(_text(header, "BodyPartExamined"), deidentify.PARTS)
@@ -109,8 +121,24 @@ def facts(header: Any, where: str) -> File:
         apart=_number(header, "FrameTime", 0.0), phase=tuple(_text(header, k) for k in ("EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber")),
         face=modality in ("CT", "MR", "PT") and (part in deidentify.HEAD_PARTS or bool(deidentify.HEAD.search(words))),
         held=deidentify.held(modality, kinds, _text(header, "BurnedInAnnotation"), uid, places[0].position is not None), day=_day(header, "StudyDate"),
+        padding=padding(header),
         columns={k: v for k, v in told.items() if v is not None},
     )  # fmt: skip
+
+
+def _meaning(header: Any, modality: str, rescaled: bool) -> tuple[str, str, float]:
+    """Unit of the rescaled values ("" = none), why there is none, and the factor to it."""
+    if modality == "PT":
+        return suv(header)
+    if modality == "RTDOSE":
+        if "DoseGridScaling" not in header:
+            return "", "no Gy because DoseGridScaling is missing", 1.0
+        if _text(header, "DoseUnits").upper() != "GY":
+            return "", "no Gy because the dose is a relative one", 1.0
+        return "Gy", "", 1.0
+    if modality == "CT" and rescaled and _text(header, "RescaleType").upper() not in NO_HU:
+        return "HU", "", 1.0
+    return "", "", 1.0
 
 
 def suv(header: Any) -> tuple[str, str, float]:
@@ -156,9 +184,40 @@ def suv(header: Any) -> tuple[str, str, float]:
 def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
     shared, per = _inner(header, "SharedFunctionalGroupsSequence"), header.get("PerFrameFunctionalGroupsSequence") or []
     if shared is None and not per:
-        return [_place(header, [header], modality, where)] * count
+        place = _place(header, [header], modality, where)
+        if modality == "RTDOSE":
+            return _dose_places(header, place, count)
+        pointer = set(_pointer(header))
+        still = count == 1 or bool(pointer & TIMES) or _number(header, "FrameTime", 0.0) > 0
+        return [place if still else replace(place, position=None)] * count
     each = [per[k] if k < len(per) else None for k in range(count)]
     return [_place(header, [g for g in (own, shared) if g is not None], modality, where) for own in each]
+
+
+def _pointer(header: Any) -> list[int]:
+    """Tags of the elements that tell the frames apart (FrameIncrementPointer)."""
+    value = header.get("FrameIncrementPointer")
+    several = isinstance(value, MutableSequence)
+    return [int(v) for v in (value if several else [] if value is None else [value])]
+
+
+def _dose_places(header: Any, first: Place, count: int) -> list[Place]:
+    """Of the frames of a dose, by GridFrameOffsetVector (DICOM PS3.3 C.8.8.3.2): distances from the
+    first frame along the normal where it begins with 0, or the places themselves along z where it
+    begins with the first frame's and rows and columns lie along x and y. No position where it says
+    neither."""
+    offsets = _numbers(header, "GridFrameOffsetVector")
+    if count == 1 or first.position is None:
+        return [first] * count
+    unknown = [replace(first, position=None)] * count
+    if len(offsets) != count or first.across is None or first.down is None:
+        return unknown
+    if offsets[0] == 0:
+        return [replace(first, position=first.position + v * first.normal) for v in offsets]
+    flat = abs(abs(first.across[0]) - 1) < 1e-4 and abs(abs(first.down[1]) - 1) < 1e-4
+    if not flat or abs(offsets[0] - first.position[2]) > 0.01:
+        return unknown
+    return [replace(first, position=np.array([*first.position[:2], v])) for v in offsets]
 
 
 def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
@@ -182,6 +241,8 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
     thick = found("PixelMeasuresSequence", "SpacingBetweenSlices", 1)
     thick = thick if thick is not None else found("PixelMeasuresSequence", "SliceThickness", 1)
     slope, intercept = (found("PixelValueTransformationSequence", k, 1) for k in ("RescaleSlope", "RescaleIntercept"))
+    if modality == "RTDOSE" and (grid := _numbers(header, "DoseGridScaling")).size == 1:
+        slope, intercept = grid, None
     scale = 1.0 if slope is None else float(slope[0])
     if scale == 0:
         raise UserError(f"{where} has a rescale slope of zero, which leaves one value only; mend or remove it.")

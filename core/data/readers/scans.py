@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ from core.data.readers.facts import DETECTOR, File, facts
 from core.data.readers.frames import fitted, in_bytes, padded
 from core.data.readers.members import Asked, Member, collect
 from core.data.readers.nifti import columns
+from core.data.readers.padding import Inside, filled, outside
 from core.data.readers.pictures import common_side, foldered
 from core.data.readers.stacks import Frame
 from core.errors import UserError
 
 RANGES = {"HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"), "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1")}
 OTHERS = (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"PK\x03\x04", b"PAR1", b"\x93NUM")
+PADDED = (
+    "{} a value for pixels outside the picture (PixelPaddingValue): they are background, as dark "
+    "as the darkest pixel of their picture, and count for no range"
+)
 AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
 
@@ -40,13 +45,16 @@ class Found:
     frames: list[Frame]  # ordered
     tags: Counter[int]
     without: int  # files without a picture
+    inside: Inside = field(default_factory=Inside)  # values that are no padding
 
     def where(self, at: int) -> str:
         return where(at, len(self.members))
 
     def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
         """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in their unit, larger = brighter."""
-        yield from pictures(loaded(self.members[at], self.where(at)), self.files[at], self.where(at), wanted)
+        data, called = loaded(self.members[at], self.where(at)), self.where(at)
+        padded = any(f.padding for f in self.files.values())
+        yield from pictures(data, self.files[at], called, wanted, self.inside if padded else None)
 
 
 def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None) -> Dataset:
@@ -146,14 +154,14 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     size, rule = common_side(sizes)
     colour = any(f.colour for f in files.values())
     samples, whole = _decoded(found, size, colour, asked)
-    unit, scale, rules = _unit(files, samples, whole)
+    unit, scale, rules = _unit(files, samples, whole, found.inside)
     if whole and (packed := in_bytes(samples, whole)) is not samples:
         samples, scale = packed, scale if unit else input_range(packed)
     lines = []
     for f, step, note in zip(frames, steps, notes):
         word, lean = f.place.axes
         mm = sizes_after(f.place.mm, f.file.size, size)
-        line = _line(f) | {"position_mm": round(f.place.along, 2), "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
+        line = _line(f) | {"position_mm": f.place.known, "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
         lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": round(mm[0], 4), "stack": note})
     table = pd.DataFrame(lines)
     table["time_ms"] = table["time_ms"].astype(float)
@@ -202,7 +210,9 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
     return out, whole
 
 
-def _unit(files: dict[int, File], samples: Any, whole: bool) -> tuple[str, tuple[float, float, str], list[str]]:
+def _unit(
+    files: dict[int, File], samples: Any, whole: bool, inside: Inside
+) -> tuple[str, tuple[float, float, str], list[str]]:
     """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said of brightness and sizes."""
     seen = {at: f for at, f in files.items() if not f.held} or files  # a screenshot among CT slices does not take their unit away
     units, rules = {f.unit for f in seen.values()}, []
@@ -211,15 +221,26 @@ def _unit(files: dict[int, File], samples: Any, whole: bool) -> tuple[str, tuple
         several = ", ".join(sorted({f.unit or "without a unit" for f in seen.values()}))
         rules.append(f"values of several units stand side by side ({several}): better a dataset each")
     for note, n in Counter(f.unit_note for f in files.values() if f.unit_note).items():
-        rules.append(f"PET, {n} file{'s' * (n != 1)}: {note}")
+        kind = "dose" if "Gy" in note else "PET"
+        rules.append(f"{kind}, {n} file{'s' * (n != 1)}: {note}")
     turned, flat = sum(f.turned for f in files.values()), sum(f.detector for f in files.values())
     if turned:
         rules.append(f"{turned} file{'s' * (turned != 1)} stored with black as the largest value (MONOCHROME1) turned so that larger is brighter")
     if flat:
         rules.append(DETECTOR.format(f"{flat} file{'s' * (flat != 1)}"))
-    if unit:
+    padded = sum(f.padding is not None for f in files.values())
+    if padded:
+        rules.append(PADDED.format(f"{padded} file{'s name' if padded != 1 else ' names'}"))
+    if unit in RANGES:
         return unit, RANGES[unit], rules
     some = samples if isinstance(samples, np.ndarray) else samples[:: max(1, len(samples) // 200)]
+    if unit == "Gy":
+        low, high = min(0.0, float(some.min())), float(some.max())
+        words = f"doses of {low:.4g} to {high:.4g} Gy become 0 to 1"
+        return unit, (low, high if high > low else low + 1.0, words), rules
+    values = inside.taken()
+    if values is not None and not whole:
+        return unit, input_range(values), rules
     return unit, input_range(some.astype(np.uint8) if whole and some.max() > 15 else some), rules
 
 
@@ -249,7 +270,7 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         lines.append(line | ({"held": reasons[0]} if reasons else {}))
     table = pd.DataFrame(lines)
     used = {f.at: f.file for g in whole for f in g}
-    unit, scale, more = _unit(used, samples, False)
+    unit, scale, more = _unit(used, samples, False, found.inside)
     rules = [f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows from back to front, columns from left to right", *more]
     rules += [rule] if rule else []
     table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
@@ -324,7 +345,8 @@ def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     differ in time; else as it is, without the times."""
     if table["time_ms"].isna().any():
         return table.drop(columns=["time_ms"]), {}
-    place = table.groupby("series")["position_mm"].rank(method="dense").astype(int)
+    position = table["position_mm"].fillna(0.0)
+    place = position.groupby(table["series"]).rank(method="dense").astype(int)
     several = table.groupby("patient")["series"].nunique().max() > 1
     names = table["patient"] + (", " + table["series"] if several else "") + ", slice " + place.astype(str).str.zfill(len(str(place.max())))
     if table.duplicated(["series", "position_mm", "time_ms"]).any() or not names.duplicated().any():
@@ -333,8 +355,12 @@ def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     return table, {"sequence": "clip", "time": "time_ms"}
 
 
-def pictures(data: bytes, file: File, called: str, wanted: list[int]) -> Iterator[np.ndarray]:
-    """float32 frames [H,W] or [H,W,3] of one file's bytes, rescaled, MONOCHROME1 turned so that larger is brighter (where values have no unit)."""
+def pictures(
+    data: bytes, file: File, called: str, wanted: list[int], inside: Inside | None = None
+) -> Iterator[np.ndarray]:
+    """float32 frames [H,W] or [H,W,3] of one file's bytes, rescaled, MONOCHROME1 turned so that
+    larger is brighter (where values have no unit), pixels outside the picture as dark as its
+    darkest; values of the others go to `inside`."""
     from pydicom.pixels import apply_modality_lut
 
     with dicom.sentences(called):
@@ -345,6 +371,7 @@ def pictures(data: bytes, file: File, called: str, wanted: list[int]) -> Iterato
             array = next(stored)
             if array.shape[:2] != file.size:
                 raise UserError(f"{called} says two sizes of its picture; mend or remove it.")
+            away = outside(array, file.padding)
             if file.turned:  # by the stored range: alike in a whole series
                 array = (-1 if dataset.PixelRepresentation else (1 << int(dataset.BitsStored)) - 1) - array.astype(np.int64)
             if "ModalityLUTSequence" in dataset:
@@ -353,6 +380,10 @@ def pictures(data: bytes, file: File, called: str, wanted: list[int]) -> Iterato
             if (place.slope, place.intercept) != (1.0, 0.0) and array.ndim == 2:
                 array = array.astype(np.float64) * place.slope + place.intercept
             picture = np.asarray(array * file.factor if file.factor != 1.0 else array, dtype=np.float32)
+            if away is not None:
+                picture = filled(picture, away, file.unit)
+            if inside is not None:
+                inside.add(picture, away)
         if not np.isfinite(picture).all():
             raise UserError(f"{called} holds values that are not finite after its rescaling; mend or remove it.")
         yield picture
