@@ -90,4 +90,7 @@ def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int =
 def ended_badly(job: Job, key: str) -> bool:
     """Say what became of a job that was cancelled, interrupted or failed, with a button; True when it was pressed."""
     bar(job)
+    if queue.would_repeat(state.workspace(), job):
+        st.caption("It ended twice in the same way; trying again would end so too. Choose other settings, or another run.")
+        return False
     return st.button("Try again", key=f"{key}-again-{job.id}", icon=":material/replay:")

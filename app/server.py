@@ -1,9 +1,20 @@
-"""The served application: Streamlit's, with headers that keep the browser on this host and an error page without a traceback."""
+"""The served application: Streamlit's, for whoever has the address that `lightbox app` printed, with headers that keep the browser on this host and an
+error page without a traceback.
+
+The address ends in a token made at each start. Whoever brings it gets a cookie, and the page without the token in its address; everything else asks for the
+cookie (pages, files, uploads, the socket), but for the word that the server is up.
+"""
 
 from __future__ import annotations
 
+import hmac
+import html
+import os
+import secrets
+from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -18,16 +29,26 @@ POLICY = "; ".join((
 ))  # fmt: skip
 HEADERS = [
     (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"), (b"cross-origin-resource-policy", b"same-origin"),
 ]  # fmt: skip
+HEALTH = "/_stcore/health"  # says "ok" and nothing else
+OTHER_HOST = "Lightbox answers to 127.0.0.1 and localhost only, and to its own pages."
+NO_TOKEN = (
+    "This page opens by the whole address that Lightbox printed when it was started; it ends in token=... and is another after each start. "
+    "`lightbox app`, given again in a terminal of the same user, prints it as well."
+)
+# Read once and taken away, so that no process this one starts has it. Whoever runs this file past `lightbox app` has no token, and nobody gets in.
+OPEN_TO_ALL = os.environ.get("LIGHTBOX_NO_TOKEN") == "1"
+TOKEN = os.environ.pop("LIGHTBOX_TOKEN", "") or secrets.token_urlsafe(24)
 
 
 class StayHome:
     """Adds HEADERS to every answer: even an escaped name that slips through cannot make the browser ask another host.
 
-    Refuses requests addressed to another host (DNS rebinding: a web page elsewhere whose name was made to point to this machine), and those that come from
-    a page of another host, whatever they ask for. Trap: Streamlit's own check of origins would let in pages of this machine's other addresses, and to
-    learn those it asks a service in the internet; and its check of hosts covers its socket and uploads only.
+    Refuses requests addressed to another host (DNS rebinding: a web page elsewhere whose name was made to point to this machine), those that come from
+    a page of another host or another port of this one, whatever they ask for, and those without the token. Trap: Streamlit's own check of origins would let
+    in pages of this machine's other addresses, and to learn those it asks a service in the internet; and its check of hosts covers its socket and uploads
+    only.
     """
 
     def __init__(self, app: Any) -> None:
@@ -42,31 +63,87 @@ class StayHome:
         if scope["type"] not in ("http", "websocket"):  # the life of the server itself
             await self.app(scope, receive, send)
         elif not addressed(scope):
-            await refuse(scope, receive, sent)
+            await refuse(scope, receive, sent, OTHER_HOST)
+        elif brings_token(scope):
+            await hand_cookie(scope, sent)
+        elif not admitted(scope):
+            await refuse(scope, receive, sent, NO_TOKEN)
         else:
             await self.app(scope, receive, sent if scope["type"] == "http" else send)
 
 
 def addressed(scope: Any) -> bool:
-    """Whether Host, and Origin where there is one, are names this server answers to: `server.allowedHosts`, by default those of this machine for itself."""
+    """Whether Host is a name this server answers to (`server.allowedHosts`, by default those of this machine for itself), and who asks is one of its own
+    pages or the address bar: Origin, where there is one, is the Host with its port, and the browser does not say that another site's page asks."""
     allowed = {str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or OWN_NAMES}
-    told = [(k, v.decode("latin-1").lower()) for k, v in scope["headers"] if k in (b"host", b"origin")]
-    named = [v.partition("://")[2] if k == b"origin" else v for k, v in told]
-    return b"host" in dict(told) and all(_without_port(v) in allowed for v in named)
+    told = {k: v.decode("latin-1").lower() for k, v in scope["headers"] if k in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")}
+    host, origin = told.get(b"host", ""), told.get(b"origin")
+    if _without_port(host) not in allowed:
+        return False
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        return False
+    embedded = told.get(b"sec-fetch-mode") != "navigate"  # a link to us is followed; what another page draws or runs is not given
+    return not (embedded and told.get(b"sec-fetch-site") in ("cross-site", "same-site"))
 
 
 def _without_port(host: str) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-async def refuse(scope: Any, receive: Any, send: Any) -> None:
+def brings_token(scope: Any) -> bool:
+    """Whether the address asked for holds the right token."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return False
+    given = [v for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k == "token"]
+    return any(_right(v) for v in given)
+
+
+def admitted(scope: Any) -> bool:
+    """Whether who asks has the cookie, or needs none."""
+    if OPEN_TO_ALL or scope["path"] == HEALTH:
+        return True
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            try:
+                found = SimpleCookie(value.decode("latin-1")).get(cookie_name())
+            except CookieError:
+                continue
+            if found is not None and _right(found.value):
+                return True
+    return False
+
+
+def _right(token: str) -> bool:
+    return hmac.compare_digest(token.encode(), TOKEN.encode())
+
+
+def cookie_name() -> str:
+    """One name a port: a browser keeps one set of cookies for all ports of a host."""
+    return f"lightbox-{st.get_option('server.port')}"
+
+
+async def hand_cookie(scope: Any, send: Any) -> None:
+    """The cookie, and a page that goes on to the same address without the token. Trap: a redirection keeps who asked first, and a browser that came by a
+    link of another site would not send a strict cookie along it."""
+    rest = urlencode([(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != "token"])
+    onward = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{rest}" if rest else "")
+    words = f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(onward, quote=True)}"><title>Lightbox</title>'.encode()
+    cookie = f"{cookie_name()}={TOKEN}; Path=/; HttpOnly; SameSite=Strict"
+    await _answer(send, 200, "text/html", words, [(b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")])
+
+
+async def refuse(scope: Any, receive: Any, send: Any, words: str) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008})
         return
-    words = b"Lightbox answers to 127.0.0.1 and localhost only."
-    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(words)).encode())]})
-    await send({"type": "http.response.body", "body": words})
+    await _answer(send, 403, "text/plain", words.encode(), [(b"cache-control", b"no-store")])
+
+
+async def _answer(send: Any, status: int, kind: str, body: bytes, more: list[tuple[bytes, bytes]]) -> None:
+    headers = [(b"content-type", f"{kind}; charset=utf-8".encode()), (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def failed(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -82,7 +83,11 @@ def sidebar(whole: bool = True) -> None:
 
 def network_words(address: str | None) -> str:
     """What the sidebar says of the network, by the address the server listens on (None = all of this machine's, as when it was started past `lightbox app`)."""
-    return ":material/lock: Nothing leaves this machine." if loopback(address or "0.0.0.0") else ":material/lock_open: Other machines can open this page, and there is no login."
+    if not loopback(address or "0.0.0.0"):
+        return ":material/lock_open: Other machines can open this page, and there is no login."
+    if os.environ.get("LIGHTBOX_NO_TOKEN") == "1":
+        return ":material/lock_open: Nothing leaves this machine. Every user and program of it can open this page (started with --no-token)."
+    return ":material/lock: Nothing leaves this machine."
 
 
 def _chosen(key: str) -> None:

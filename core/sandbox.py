@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core import limits
+from core.children import environment, python_command
 from core.errors import UserError
 
 BARRED = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
@@ -84,12 +85,12 @@ def run(function: str, *args: Any, seconds: float = limits.PREVIEW_SECONDS, memo
         (folder / "in").mkdir()
         (folder / "out").mkdir()
         _put(folder / "in", {"function": function, "args": list(args), "memory": memory, "seconds": seconds})
-        root = str(Path(__file__).parents[1])
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                            "MALLOC_ARENA_MAX": "2"}  # fmt: skip
+        env = environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2")
         log = folder / "log.txt"
         with open(log, "wb") as out:
-            child = subprocess.Popen([sys.executable, "-m", "core.sandbox", place], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env)
+            child = subprocess.Popen(
+                python_command("core.sandbox", place), cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env
+            )
             try:
                 code = child.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -138,7 +139,7 @@ def _put(folder: Path, value: Any) -> None:
                 write_bytes(path, item)
             return {f"__{kind}__": path.name}
         if isinstance(item, Path):
-            return {"__path__": str(item)}
+            return {"__path__": str(item.absolute())}  # the child stands elsewhere
         if isinstance(item, dict):
             return {str(k): plain(v) for k, v in item.items()}
         return [plain(v) for v in item] if isinstance(item, (list, tuple)) else item

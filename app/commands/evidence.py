@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import AsJson, say
+from core.children import ROOT, environment, python_command
 from core.errors import UserError
-
-ROOT = Path(__file__).parents[2]
 
 
 def register(cli: typer.Typer) -> None:
@@ -45,8 +43,8 @@ def benchmark(
         name = benches().get(method)
         if name is None:
             raise UserError(f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in tests/benchmarks.")
-        command = [sys.executable, "-W", "ignore", "-m", f"tests.benchmarks.bench_{name}", *([method] if name != method else [])]
-        if subprocess.call(command, cwd=ROOT, stdout=sys.stderr if json else None):
+        command = python_command(f"tests.benchmarks.bench_{name}", *([method] if name != method else []), options=("-W", "ignore"))
+        if subprocess.call(command, cwd=ROOT, env=environment(), stdout=sys.stderr if json else None):
             raise UserError(f"The benchmark of “{method}” did not end well; what it wrote above says why. The stored result is as it was.")
     found = load(method)
     if found is None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
+import secrets
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import AsJson, say, workspace
 from core import limits
+from core.children import ROOT, environment, python_command
 from core.errors import UserError
 from core.settings import OWN_NAMES, loopback
 
@@ -27,6 +28,7 @@ DEMO = (  # dataset, method, preset or parameters, the run it builds on (index),
 
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
+PlainMap = Annotated[bool, typer.Option("--plain-map", help="Go on without the map's browser component, with simpler maps.")]
 
 
 def register(cli: typer.Typer) -> None:
@@ -51,6 +53,7 @@ def demo(
     serve: Annotated[bool, typer.Option(help="Serve the app when the first runs are done; the others go on beside it.")] = True,
     port: Port = 8501,
     wait: Annotated[bool, typer.Option(help="Wait for every demo run.")] = False,
+    plain_map: PlainMap = False,
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
@@ -58,6 +61,7 @@ def demo(
     from core.registry import method_class
 
     if serve:
+        _need_map(plain_map)
         _free("127.0.0.1", port)
     samples()
     ws = workspace()
@@ -83,41 +87,56 @@ def demo(
         job = queue.wait(ws, id)
         typer.echo(f"{job.method} on {ws.entry(job.dataset)['name']}: {job.status} {job.error}")
     if serve:
-        app(port=port)
+        app(port=port, plain_map=plain_map)
 
 
-def app(port: Port = 8501, host: str = "127.0.0.1") -> None:
+def app(
+    port: Port = 8501,
+    host: str = "127.0.0.1",
+    token: Annotated[bool, typer.Option("--token/--no-token", help="Open the page only by the address printed here, which no other user or program knows.")] = True,
+    plain_map: PlainMap = False,
+) -> None:
     """Serve the app. It listens on this machine only: there is no login, so other addresses are refused."""
     from streamlit import __version__  # noqa: F401 - fails here, in words, rather than in the new process
 
     if not loopback(host):
         raise UserError(f"Lightbox has no login, so it serves this machine only and refuses {host}. There are two ways on: leave --host out and use it on this machine, or "
                         f"reach it from another one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` there, then open http://127.0.0.1:{port} there.")  # fmt: skip
+    _need_map(plain_map)
     ws = workspace()
-    _free(host, port)
-    address = f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}"
-    held = _alone(ws, address)
-    entry = Path(str(importlib.resources.files("app"))) / "server.py"
+    made = secrets.token_urlsafe(24) if token else ""
+    address = f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}" + (f"/?token={made}" if made else "")
+    held = _alone(ws, address, lambda: _free(host, port))
+    entry = ROOT / "app" / "server.py"
     flags = {
         "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
         "server.maxUploadSize": limits.UPLOAD_BYTES >> 20, "client.showErrorDetails": "type", "client.toolbarMode": "minimal", "runner.magicEnabled": "false",
-        "server.disconnectedSessionTTL": 600,
+        "server.disconnectedSessionTTL": 600, "logger.hideWelcomeMessage": "true",  # it would name the address without the token
     }  # fmt: skip
-    args = [sys.executable, "-m", "streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()),
-            *(f"--server.allowedHosts={h}" for h in OWN_NAMES)]  # fmt: skip
-    typer.echo(f"Lightbox: {address}")
+    args = python_command("streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()), *(f"--server.allowedHosts={h}" for h in OWN_NAMES))
+    env = environment(LIGHTBOX_TOKEN=made, LIGHTBOX_NO_TOKEN="" if token else "1")
+    typer.echo(f"Lightbox: {address}" + ("" if token else "\nEvery user and program of this machine can open it (--no-token)."))
     sys.stdout.flush()
-    os.chdir(entry.parent.parent)
+    os.chdir(ROOT)
     if os.name == "nt":
         import subprocess
 
-        sys.exit(subprocess.call(args))
+        sys.exit(subprocess.call(args, env=env))
     os.set_inheritable(held.fileno(), True)  # the server becomes this process and holds it to its end
-    os.execv(sys.executable, args)
+    os.execve(sys.executable, args, env)
 
 
-def _alone(ws: Any, address: str) -> Any:
-    """The hold of the one server on a workspace. UserError naming the other where there is one: each would miss what is decided in the other."""
+def _need_map(plain_map: bool) -> None:
+    """UserError where the map's browser component was not built, unless a plain map is wished."""
+    from app.components import latent_map
+
+    if not latent_map.available() and not plain_map:
+        raise UserError("The map's browser component is missing from this installation. Install a Lightbox that has it (in a checkout: `make component`), "
+                        "or start with --plain-map: maps are then drawn by Plotly, up to fewer points and without thumbnails.")  # fmt: skip
+
+
+def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> Any:
+    """The hold of the one server on a workspace, after `check`. UserError naming the other where there is one: each would miss what is decided in the other."""
     import json
 
     from core.store.files import write_json
@@ -129,8 +148,10 @@ def _alone(ws: Any, address: str) -> Any:
             other = json.loads(facts.read_text())
         except (OSError, ValueError):  # it is just starting
             other = {"pid": "unknown", "address": "another address"}
-        raise UserError(f"This workspace is served already, by process {other['pid']} at {other['address']}; open that, stop it first, or set LIGHTBOX_HOME to another folder.")
+        raise UserError(f"This workspace is served already, by process {other['pid']} at {other['address']} (open that, stop it first, or set LIGHTBOX_HOME to another folder).")
+    check()
     write_json(facts, {"pid": os.getpid(), "address": address})
+    facts.chmod(0o600)  # it holds the token
     return held
 
 

@@ -60,12 +60,16 @@ def one(job: Job) -> None:
     cells = st.columns(5)
     if job.status == "done":
         cells[0].button("Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch")
-    if job.status in ("interrupted", "cancelled", "failed") and cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint."):
+    stopped = job.status in ("interrupted", "cancelled", "failed")
+    cause = queue.would_repeat(ws, job)
+    if stopped and not cause and cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint."):
         state.attempt(queue.resume, ws, job.id)
         st.rerun()
-    if job.status in ("interrupted", "cancelled", "failed") and cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go."):
+    if stopped and cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go."):
         state.attempt(queue.resume, ws, job.id, anew=True)
         st.rerun()
+    if cause:
+        st.caption(f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going on from its checkpoint is not offered.")
     if job.ended:
         names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
         token = state.press(f"again-{job.id}")

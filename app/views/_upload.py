@@ -176,7 +176,7 @@ def _importing(job: Job) -> None:
             st.caption("It goes on when this page or the browser is closed.")
             return
         cells = iter(st.columns([1, 1, 2]))
-        resumable = (ws.folder(job.id) / REQUEST).exists()
+        resumable = (ws.folder(job.id) / REQUEST).exists() and not queue.would_repeat(ws, job)
         if resumable and next(cells).button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
             st.session_state["importing"] = job.id
             state.attempt(queue.resume, ws, job.id)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
+from core.children import environment, python_command
 from core.store import files
 from core.store.catalogue import Job
 
@@ -36,6 +36,9 @@ class Engine(Protocol):
 
     def alive(self, job: Job) -> bool: ...
 
+    def ending(self, job: Job) -> int | None:
+        """How a job's process ended, a negative number: by that signal; None where this process cannot know."""
+
     def stop(self, job: Job, hard: bool) -> None: ...
 
 
@@ -43,7 +46,8 @@ class Local:
     """One process a job, in a session of its own: it outlives whoever started it."""
 
     def __init__(self) -> None:
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by when they were born
+        self._endings: dict[str, int] = {}
 
     def lanes(self) -> list[str]:
         return [*cards(), CPU]
@@ -51,11 +55,12 @@ class Local:
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
         env = {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if lane not in ("", CPU) else {}  # the latter: sums in one order
         child = spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", free_threads(), env)
-        self._children.append(child)
-        return {"pid": child.pid, "born": born(child.pid)}
+        told = {"pid": child.pid, "born": born(child.pid)}
+        self._children[told["born"]] = child
+        return told
 
     def alive(self, job: Job) -> bool:
-        self._children = [c for c in self._children if c.poll() is None]  # reaps, so that a dead worker is no zombie
+        self._fetch()
         if job.pid is None:
             return False
         if job.born:
@@ -64,6 +69,16 @@ class Local:
             return abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2 and psutil.Process(job.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
+
+    def _fetch(self) -> None:
+        """Take note of children that have ended, so that a dead worker is no zombie."""
+        ended = {key: code for key, child in self._children.items() if (code := child.poll()) is not None}
+        self._endings |= ended
+        self._children = {key: child for key, child in self._children.items() if key not in ended}
+
+    def ending(self, job: Job) -> int | None:
+        self._fetch()
+        return self._endings.get(job.born)
 
     def stop(self, job: Job, hard: bool) -> None:
         if self.alive(job):
@@ -122,12 +137,13 @@ def free_threads(look: float = 0.3) -> int:
 
 
 def spawn(module: str, args: list[str], log: Path, threads: int | None = None, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start `python -m module args` in a session of its own, output appended to `log`: it outlives whoever started it. `threads` bounds those of its
-    arithmetic, where the environment does not; `env` is added to the environment."""
-    root = str(Path(__file__).parents[2])
-    every = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])), "PYTHONUNBUFFERED": "1"} | (env or {})
+    """Start our `module` with `args` in a session of its own, in the folder of `log`, to which its output is appended: it outlives whoever started it.
+    `threads` bounds those of its arithmetic, where the environment does not; `env` is added to the environment."""
+    every = environment(PYTHONUNBUFFERED="1", **(env or {}))
     if threads is not None:
         every = dict.fromkeys(THREADS, str(threads)) | every
     files.before("append", log)
     with open(log, "ab") as out:
-        return subprocess.Popen([sys.executable, "-m", module, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=every)
+        return subprocess.Popen(
+            python_command(module, *args), cwd=log.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=every
+        )

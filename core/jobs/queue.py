@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,16 @@ import numpy as np
 from core import __version__
 from core.engine import key_of
 from core.errors import UserError
-from core.jobs.engines import LOCAL, spawn
+from core.jobs import attempts
+from core.jobs.engines import LOCAL
+from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
 from core.store import notes, records
 from core.store.catalogue import Job
 from core.store.files import make_folder, remove, write_array
-from core.store.locks import hold
 from core.store.workspace import Workspace
 
-SUPERVISOR = "supervisor.lock"
 STOPPED = {
     "run": "The process stopped before it was done; resume the run to go on from its last checkpoint.",
     "import": "The import stopped before it was done. Nothing half imported is shown anywhere; it can go on behind what was stored.",
@@ -173,14 +174,20 @@ def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) 
 
 
 def ensure_supervisor(ws: Workspace) -> None:
-    """Start the supervisor process of this workspace unless one holds its lock. Costs a file lock when there is nothing to do."""
+    """Start the supervisor process of this workspace unless there is one. Costs a file lock when there is nothing to do. Where it dies as it starts, time
+    after time, the jobs that wait for it fail with the reason."""
     if not ws.catalogue.jobs(status=["queued", "running"]):
         return
-    held = hold(ws.home / SUPERVISOR)
-    if held is None:
-        return
-    held.close()
-    spawn("core.jobs.supervisor", [str(ws.home)], ws.home / "log" / "supervisor.log")
+    said = start_supervisor(ws.home)
+    for job in ws.catalogue.jobs(status="queued") if said else ():
+        _fail_queued(ws, job, said)
+
+
+def _fail_queued(ws: Workspace, job: Job, error: str) -> None:
+    values = {"status": "failed", "error": error, "finished": time.time()}
+    if ws.catalogue.set_job(job.id, only_if="queued", **values):
+        with suppress(OSError):
+            records.write(ws.home, replace(job, **values))
 
 
 def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None) -> Job:
@@ -194,7 +201,7 @@ def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, time
             return job
         if timeout is not None and time.monotonic() - began > timeout:
             raise UserError(f"Run {id} has not ended after {timeout:.0f} seconds; it goes on, look at it with `lightbox runs show {id}`.")
-        if int((time.monotonic() - began) / 5) != int((time.monotonic() - began - pause) / 5):
+        if has_died(ws.home) or int((time.monotonic() - began) / 5) != int((time.monotonic() - began - pause) / 5):
             ensure_supervisor(ws)
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
@@ -219,11 +226,17 @@ def clear(ws: Workspace, job: Job) -> None:
 
 
 def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
-    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`)."""
+    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`).
+
+    UserError when it is done, or would end where it has ended twice.
+    """
     reconcile(ws)
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
+    if not anew and (cause := would_repeat(ws, job)):
+        raise UserError(f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from there would end so again. "
+                        f"Begin it again with `lightbox runs resume {job.id} --anew`, or train with other parameters.")  # fmt: skip
     again: dict[str, Any] = {"status": "queued", "resume": 1, "cancel": 0, "error": "", "bug": "", "finished": None, "pid": None, "born": "", "version": __version__}
     if anew:
         again |= {"resume": 0, "note": "", "seconds": 0.0}
@@ -235,6 +248,15 @@ def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
         ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), **again)
     ensure_supervisor(ws)
     return ws.job(job.id)
+
+
+def would_repeat(ws: Workspace, job: Job) -> str:
+    """What would end a job again if it went on, or a map or explanation if it was made once more: what has ended it twice at the same step, by the
+    work's own fault. "" where it may go well."""
+    if not job.ended or job.status == "done":
+        return ""
+    alike = ws.catalogue.jobs(key=job.key) if job.key and job.kind not in ("train", "import") else [job]
+    return attempts.repeated([a for j in alike for a in attempts.load(ws.folder(j.id))])
 
 
 _unseen: dict[str, float] = {}  # running jobs without a process yet -> when this process first saw them so, by a clock nobody sets
@@ -252,8 +274,34 @@ def reconcile(ws: Workspace) -> None:
         if told is not None and told.ended:
             ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
             continue
-        status, error = "interrupted", STOPPED["import" if job.kind == "import" else "run"]
-        if job.cancel:  # it did not heed the wish to stop, so it was killed
-            status, error = "cancelled", ""
         clear(ws, job)
-        records.ended(ws, job, status=status, finished=time.time(), error=error)
+        if job.cancel:  # it did not heed the wish to stop, so it was killed
+            records.ended(ws, job, status="cancelled", finished=time.time(), error="")
+        elif not _died_of_itself(ws, job):
+            records.ended(ws, job, status="interrupted", finished=time.time(), error=STOPPED["import" if job.kind == "import" else "run"])
+
+
+def _died_of_itself(ws: Workspace, job: Job) -> bool:
+    """Deal with a job whose process is known to have ended by its own fault. One that died before it began is started once more; one that has ended twice
+    alike fails, in a sentence. False where a kill, or what nobody knows, ended it."""
+    folder, code = ws.folder(job.id), LOCAL.ending(job)
+    if not code:
+        return False
+    points = list(ws.scalars(job.id))
+    attempt = attempts.of_exit(code, job.phase, int(points[-1]["step"]) if points else 0)
+    attempts.add(folder, attempt)
+    if not attempt.own:
+        return False
+    again = bool(attempts.repeated(attempts.load(folder)))
+    if job.heartbeat is None and not again:
+        again_queued = {"status": "queued", "pid": None, "born": "", "phase": ""}
+        if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
+            records.write(ws.home, replace(job, **again_queued))
+        return True
+    status, error = "interrupted", f"The process was brought down from within ({attempt.cause}). It may go on from its last checkpoint; where that ends so again, it is a bug."
+    if again:
+        said = attempts.last_line(folder / "log.txt") if job.heartbeat is None and job.kind != "import" else ""
+        at = "as it started" if job.heartbeat is None else f"at the same step ({attempt.phase or 'starting'}, {attempt.step})"
+        status, error = "failed", f"The process ended twice {at} ({attempt.cause})." + (f" The last line of its log: {said}" if said else "")
+    records.ended(ws, job, status=status, finished=time.time(), error=error)
+    return True

@@ -7,11 +7,13 @@ when it, the browser or the server is killed.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from core.jobs import queue
+from core.jobs import queue, starting
 from core.jobs.engines import CPU, LOCAL
 from core.settings import Settings
 from core.store import records
@@ -26,9 +28,11 @@ def main(home: str) -> None:
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
     while True:
-        held = hold(ws.home / queue.SUPERVISOR)
+        held = hold(ws.home / starting.SUPERVISOR)
         if held is None:
             return
+        with suppress(OSError):
+            starting.mark_taken(ws.home, os.getpid())
         _serve(ws)
         held.close()
         if not ws.catalogue.jobs(status="queued"):  # one may have come between the last look and giving up the lock
@@ -83,7 +87,7 @@ def start(ws: Workspace, job: Job, lane: str) -> None:
     """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in a sentence."""
     from core.errors import sentence
 
-    if not ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None, born="", lane=lane):
+    if not ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None, born="", heartbeat=None, lane=lane):
         return
     try:
         ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))

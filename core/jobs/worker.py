@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.checkpoints import Checkpoints
 from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
-from core.jobs import tasks
+from core.jobs import attempts, tasks
 from core.jobs.engines import born
 from core.jobs.queue import clear
 from core.store import records
@@ -80,6 +80,16 @@ class Reporter:
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.began
 
+    @property
+    def doing(self) -> str:
+        """What is going on now."""
+        return self._phase
+
+    @property
+    def reached(self) -> int:
+        """The last step that was finished."""
+        return self._last
+
     def stop(self) -> bool:
         return self.cancelled.is_set()
 
@@ -141,6 +151,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
     except Cancelled:
         status = "cancelled"
     except Exception as e:
+        attempts.add(folder, attempts.of_error(e, reporter.doing, reporter.reached))
         error = sentence(e) or ""
         if not isinstance(e, UserError):
             bug = uuid.uuid4().hex[:8]

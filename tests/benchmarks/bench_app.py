@@ -6,9 +6,6 @@ shown. Lasso: from releasing the mouse to the gallery of the selection drawn.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.browser.conftest import FLAGS, _free_port, chromium
+from tests.browser.conftest import FLAGS, chromium, serving
 
 ROWS = 10_000
 
@@ -49,34 +46,23 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder:
-        home, port = Path(folder), _free_port()
+        home = Path(folder)
         run = prepared(home)
-        env = os.environ | {"LIGHTBOX_HOME": str(home / "ws")}
-        app = subprocess.Popen([sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=env, start_new_session=True, stdout=subprocess.DEVNULL)
-        try:
-            with sync_playwright() as p:
-                page = p.chromium.launch(executable_path=chromium(), args=FLAGS).new_page(viewport={"width": 1440, "height": 900})
-                page.set_default_timeout(60_000)
-                url = f"http://127.0.0.1:{port}"
-                for _ in range(100):
-                    try:
-                        page.goto(url)
-                        break
-                    except Exception:
-                        time.sleep(0.3)
-                page.wait_for_selector("[data-testid=stSidebar]")
-                times = [first_page(page, f"{url}/?dataset=many&run={run}") for _ in range(3)]
-                print(f"first page: {median(times):.2f} s")  # noqa: T201
-                for name in ("Latent map", "Anomalies", "Runs", "Data"):
-                    times = [switch(page, name) for _ in range(4)][1:]
-                    print(f"switch to {name}: {median(times):.2f} s")  # noqa: T201
-                switch(page, "Latent map")
-                page.locator(".lm-stage canvas").first.wait_for()
-                page.wait_for_timeout(3000)
-                print(f"lasso to gallery: {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s")  # noqa: T201
-        finally:
-            os.killpg(app.pid, 15)
-            app.wait(20)
+        with serving({"LIGHTBOX_HOME": str(home / "ws")}, home / "app.log") as url, sync_playwright() as p:
+            page = p.chromium.launch(executable_path=chromium(), args=FLAGS).new_page(viewport={"width": 1440, "height": 900})
+            page.context.add_cookies([url.cookie])
+            page.set_default_timeout(60_000)
+            page.goto(url)
+            page.wait_for_selector("[data-testid=stSidebar]")
+            times = [first_page(page, f"{url}/?dataset=many&run={run}") for _ in range(3)]
+            print(f"first page: {median(times):.2f} s")  # noqa: T201
+            for name in ("Latent map", "Anomalies", "Runs", "Data"):
+                times = [switch(page, name) for _ in range(4)][1:]
+                print(f"switch to {name}: {median(times):.2f} s")  # noqa: T201
+            switch(page, "Latent map")
+            page.locator(".lm-stage canvas").first.wait_for()
+            page.wait_for_timeout(3000)
+            print(f"lasso to gallery: {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s")  # noqa: T201
 
 
 def first_page(page: Any, url: str) -> float:

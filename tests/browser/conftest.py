@@ -63,14 +63,14 @@ def loop_around(page: Any, share: float = 0.42) -> None:
     settled(page)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workspace of the served app."""
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
-def served(home: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def served(home: Path) -> Iterator[Address]:
     """Address of an app whose workspace is empty at first."""
     if chromium() is None:
         pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
@@ -78,17 +78,29 @@ def served(home: Path) -> Iterator[str]:
         yield url
 
 
+class Address(str):
+    """Where an app is served; `token` opens it."""
+
+    token: str = ""
+
+    @property
+    def cookie(self) -> dict[str, str]:
+        """The cookie that a browser has that was here by the whole address."""
+        return {"name": f"lightbox-{self.rpartition(':')[2]}", "value": self.token, "url": self}
+
+
 @contextmanager
-def serving(env: dict[str, str], log: Path) -> Iterator[str]:
+def serving(env: dict[str, str], log: Path, *flags: str) -> Iterator[Address]:
     """An app of its own on a free port, with `env` beside this process's environment: its address, once it answers."""
     port = _free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = Address(f"http://127.0.0.1:{port}")
     with open(log, "w") as out:
         app = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "app", "--port", str(port)], env=os.environ | env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            [sys.executable, "-m", "app.cli", "app", "--port", str(port), *flags], env=os.environ | env, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
         try:
-            for _ in range(240):
+            for _ in range(480):
                 try:
                     urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
                     break
@@ -96,6 +108,7 @@ def serving(env: dict[str, str], log: Path) -> Iterator[str]:
                     time.sleep(0.25)
             else:
                 pytest.fail(f"The app did not start: {log.read_text()[-2000:]}")
+            url.token = log.read_text().partition("?token=")[2].split("\n")[0]
             yield url
         finally:
             os.killpg(app.pid, 15)
@@ -103,13 +116,14 @@ def serving(env: dict[str, str], log: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(served: str) -> Iterator[Any]:
+def page(served: Address) -> Iterator[Any]:
     """A page at 1440 x 900; `page.hosts` are the hosts it asked for anything (what the content policy stopped never left)."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        page.context.add_cookies([served.cookie])
         page.set_default_timeout(30_000)
         page.hosts = set()
         page.errors = []

@@ -25,7 +25,7 @@ with open(os.environ["LIGHTBOX_SOCKET_LOG"] + ".pids", "a") as f:
 '''
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def guard(tmp_path_factory):
     """Environment in which every Python process notes connections to other hosts in `guard["LIGHTBOX_SOCKET_LOG"]`."""
     place = tmp_path_factory.mktemp("guard")
@@ -33,7 +33,7 @@ def guard(tmp_path_factory):
     return {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]), "LIGHTBOX_SOCKET_LOG": str(place / "sockets.txt"), "LIGHTBOX_HOME": str(place / "home")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(guard):
     """Address of an app whose workspace is empty at first."""
     with serving(guard, Path(guard["LIGHTBOX_SOCKET_LOG"] + ".app.log")) as url:

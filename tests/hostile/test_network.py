@@ -12,14 +12,18 @@ import psutil
 import pytest
 
 from core.errors import UserError
+from tests.browser.conftest import serving
 from tests.hostile._make import ROOT
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
 
-def ask(served, path, method="GET", body=None, **headers):
-    """Status and headers of one request, with just these headers."""
+def ask(served, path, method="GET", body=None, known=True, **headers):
+    """Status and headers of one request, with just these headers, and the cookie of who was let in unless not `known`."""
     host, port = served.removeprefix("http://").split(":")
+    if known:
+        own = f"{served.cookie['name']}={served.token}"
+        headers["Cookie"] = "; ".join(filter(None, [headers.get("Cookie"), own]))
     connection = http.client.HTTPConnection(host, int(port), timeout=20)
     try:
         connection.request(method, path, body, {"Host": f"{host}:{port}"} | {k.replace("_", "-"): v for k, v in headers.items()})
@@ -58,11 +62,14 @@ def test_an_upload_with_them_is_not_forbidden_but_needs_a_session(served):
 
 @pytest.mark.parametrize(("more", "status"), [
     ({}, 101), ({"Origin": "SELF"}, 101), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403), ({"Origin": "http://127.0.0.1.evil.example"}, 403),
-    ({"Origin": "http://192.0.2.7:8501"}, 403), ({"Origin": "http://[::2]:8501"}, 403), ({"Origin": "file://"}, 403), ({"Host": "evil.example", "Origin": "http://evil.example"}, 403), ({"Host": "evil.example"}, 403),
+    ({"Origin": "http://192.0.2.7:8501"}, 403), ({"Origin": "http://127.0.0.1:8888"}, 403), ({"Origin": "http://127.0.0.1"}, 403),
+    ({"Origin": "http://localhost:PORT"}, 403), ({"Host": "localhost:PORT", "Origin": "http://localhost:PORT"}, 101), ({"Sec-Fetch-Site": "same-site"}, 403),
+    ({"Origin": "SELF", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "websocket"}, 101),
+    ({"Origin": "http://[::2]:8501"}, 403), ({"Origin": "file://"}, 403), ({"Host": "evil.example", "Origin": "http://evil.example"}, 403), ({"Host": "evil.example"}, 403),
 ])  # fmt: skip
 def test_the_socket_opens_for_our_own_pages_only(served, more, status):
     """Fault 49: a WebSocket from a foreign Origin, or to a foreign Host, is closed."""
-    more = {k: served if v == "SELF" else v for k, v in more.items()}
+    more = {k: served if v == "SELF" else v.replace("PORT", served.rpartition(":")[2]) for k, v in more.items()}
     assert ask(served, "/_stcore/stream", **UPGRADE, **more)[0] == status
 
 
@@ -82,6 +89,77 @@ def test_the_names_of_this_machine_are_answered(served, host):
     port = served.rpartition(":")[2]
     assert ask(served, "/", Host=f"{host}:{port}")[0] == 200
     assert ask(served, "/", Host=host)[0] == 200
+
+
+PRIVATE = ["/", "/data", "/_stcore/host-config", "/_stcore/metrics", "/_stcore/message", "/static/x.js", "/media/x.png", "/nowhere", "/component/x"]
+
+
+@pytest.mark.parametrize("path", PRIVATE)
+@pytest.mark.parametrize("cookie", [None, "wrong", "lightbox-1"])
+def test_without_the_token_there_is_only_a_sentence(served, path, cookie):
+    """Other users and programs of this machine reach the port; pages, files and inner paths ask for the cookie, and for the right one."""
+    name = cookie if cookie == "lightbox-1" else served.cookie["name"]
+    more = {"Cookie": f"{name}={served.token if cookie == 'lightbox-1' else cookie}"} if cookie else {}
+    status, headers, body = ask(served, path, known=False, **more)
+    assert status == 403
+    assert b"token=" in body
+    assert served.token.encode() not in body
+    assert "lightbox" not in headers.get("set-cookie", "")
+
+
+@pytest.mark.parametrize("more", [{}, {"Origin": "SELF"}])
+def test_without_the_token_there_is_no_socket_and_no_upload(served, more):
+    more = {k: str(served) for k in more}
+    assert ask(served, "/_stcore/stream", known=False, **UPGRADE, **more)[0] == 403
+    assert ask(served, "/_stcore/upload_file/session/file", "PUT", FORM, known=False, **more)[0] == 403
+    assert ask(served, f"/_stcore/upload_file/session/file?token={served.token}", "PUT", FORM, known=False, **more)[0] == 403
+
+
+def test_the_whole_address_gives_the_cookie_and_goes_on_without_the_token(served):
+    status, headers, body = ask(served, f"/latent?dataset=a%20b&token={served.token}&run=x%22%3E", known=False)
+    assert status == 200
+    assert headers["set-cookie"] == f"{served.cookie['name']}={served.token}; Path=/; HttpOnly; SameSite=Strict"
+    assert b'content="0;url=/latent?dataset=a+b&amp;run=x%22%3E"' in body
+    assert served.token.encode() not in body
+    for path in ("//evil.example", "/%5Cevil.example", "/%5C/evil.example", "///evil.example"):
+        onward = re.search(rb"url=([^\"]*)", ask(served, f"{path}?token={served.token}", known=False)[2])[1]
+        assert re.match(rb"/[^/\\]", onward), onward
+
+
+def test_who_only_asks_whether_the_server_is_up_needs_no_token(served):
+    assert ask(served, "/_stcore/health", known=False)[::2] == (200, b"ok")
+
+
+@pytest.mark.parametrize(("site", "mode", "status"), [
+    ("same-origin", "no-cors", 200), ("none", "navigate", 200), ("same-site", "navigate", 200), ("same-site", "no-cors", 403), ("cross-site", "no-cors", 403),
+])  # fmt: skip
+def test_pages_of_other_ports_may_link_here_but_not_draw_from_here(served, site, mode, status):
+    """A browser sends the cookie along with what a page of another port of this machine asks for."""
+    assert ask(served, "/", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode)[0] == status
+
+
+def test_a_second_start_prints_the_whole_address_and_only_its_user_can_read_it(served, guard):
+    done = subprocess.run([sys.executable, "-m", "app.cli", "app"], cwd=ROOT, env=os.environ | guard, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert f"{served}/?token={served.token} (open that" in done.stderr
+    assert (Path(guard["LIGHTBOX_HOME"]) / "server.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_token_stands_in_no_process_list_and_in_no_childs_environment(served):
+    port = served.rpartition(":")[2]
+    server = next(p for p in psutil.process_iter(["cmdline"]) if f"--server.port={port}" in (p.info["cmdline"] or []))
+    assert not any(served.token in part for part in server.cmdline())
+
+
+def test_it_can_be_served_without_a_token_and_says_so(tmp_path, monkeypatch):
+    from app.shell import network_words
+
+    with serving({"LIGHTBOX_HOME": str(tmp_path / "home")}, tmp_path / "log", "--no-token") as url:
+        assert ask(url, "/", known=False)[0] == 200
+        assert ask(url, "/_stcore/stream", known=False, Origin="http://127.0.0.1:8888", **UPGRADE)[0] == 403
+    assert "Every user and program of this machine can open it" in (tmp_path / "log").read_text()
+    monkeypatch.setenv("LIGHTBOX_NO_TOKEN", "1")
+    assert "Every user and program" in network_words("127.0.0.1")
 
 
 def test_every_answer_carries_the_policy(served):

@@ -108,6 +108,7 @@ def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noq
 
     page.route_web_socket(re.compile("_stcore/stream"), through)
     other = page.context.browser.new_page(viewport={"width": 1440, "height": 900})
+    other.context.add_cookies([served.cookie])
     for tab in (page, other):
         long_one(tab, served)
     for tab in (page, other):

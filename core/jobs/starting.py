@@ -1,0 +1,101 @@
+"""Starting the supervisor of a workspace, and saying so when it cannot live: one that dies as it starts would be started again for ever."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.jobs.attempts import exit_words, last_line
+from core.jobs.engines import spawn
+from core.store.files import write_json
+from core.store.locks import hold
+
+SUPERVISOR = "supervisor.lock"  # held by the one at work
+TAKEN = "supervisor.json"  # the process that has held the lock last
+LOG = Path("log") / "supervisor.log"
+QUICK = 60.0  # seconds within which a death is one at the start; a busy machine takes long to import
+STUCK = 180.0  # seconds after which one that never took the lock is ended
+TRIES = 2
+
+
+@dataclass
+class _Start:
+    process: subprocess.Popen[bytes]
+    began: float
+    deaths: int  # in a row, before this start
+    stuck: bool = False
+
+
+_LAST: dict[Path, _Start] = {}  # workspace -> what this process has started for it last
+_LOCK = threading.Lock()
+
+
+def mark_taken(home: Path, pid: int) -> None:
+    """Written by a supervisor once it holds the lock."""
+    write_json(home / TAKEN, {"pid": pid})
+
+
+def start_supervisor(home: Path) -> str:
+    """Start the supervisor process of this workspace unless there is one, or one is starting. Gives a sentence, and starts none, when the last TRIES that
+    this process started have died as they started; the next call tries again."""
+    held = hold(home / SUPERVISOR)
+    if held is None:
+        return ""
+    held.close()
+    with _LOCK:
+        last = _LAST.get(home)
+        if last is not None and _is_starting(home, last):
+            return ""
+        deaths = _count_deaths(last)
+        if deaths >= TRIES:
+            del _LAST[home]
+            assert last is not None
+            return _words(home, last.process.returncode)
+        process = spawn("core.jobs.supervisor", [str(home)], home / LOG)
+        _LAST[home] = _Start(process, time.monotonic(), deaths)
+        return ""
+
+
+def has_died(home: Path) -> bool:
+    """Whether the supervisor that this process started last did not end well. Costs next to nothing."""
+    last = _LAST.get(home)
+    return last is not None and last.process.poll() not in (None, 0)
+
+
+def _is_starting(home: Path, last: _Start) -> bool:
+    """Whether it lives and has not held the lock yet; one that takes too long over that is ended."""
+    if last.process.poll() is not None or _has_held(home, last.process.pid):
+        return False
+    if time.monotonic() - last.began < STUCK:
+        return True
+    last.process.kill()
+    last.process.wait()
+    last.stuck = True
+    return False
+
+
+def _count_deaths(last: _Start | None) -> int:
+    """How many starts in a row have ended at once; 0 after one that lived, or left well."""
+    if last is None or last.process.poll() in (None, 0):
+        return 0
+    return last.deaths + 1 if last.stuck or time.monotonic() - last.began < QUICK else 0
+
+
+def _has_held(home: Path, pid: int) -> bool:
+    try:
+        return json.loads((home / TAKEN).read_text())["pid"] == pid
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _words(home: Path, code: int) -> str:
+    said = last_line(home / LOG)
+    return (
+        f"Nothing can be started here: the process that starts the work ended at once, {TRIES} times ({exit_words(code)}). "
+        + (f"The last line of its log: {said.rstrip('.')}. " if said else "It wrote nothing. ")
+        + f"The log is {home / LOG}."
+    )
