@@ -104,6 +104,12 @@ class Dataset:
         values = replace(self, table=self.__dict__["table"], at=None)._values(self.roles["label"])
         return sorted({_word(v) for v in pd.unique(values.dropna())}, key=_number_first)
 
+    @property
+    def normal(self) -> str:
+        """The class of the normal cases (see `core.data.normal`), "" = not known."""
+        value = str(self.card.get("normal", ""))
+        return value if value in self.classes else ""
+
     @cached_property
     def labels(self) -> np.ndarray:
         """int64 class codes of this view into `classes`; -1 = missing or no label column."""

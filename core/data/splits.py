@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
+
+from core.data.role_words import bare, is_flag
 
 WORDS = {
     "train": "train",
@@ -18,13 +22,39 @@ WORDS = {
     "test": "test",
     "testing": "test",
 }
+MORE_WORDS = {  # in a column; as the name of a folder they could be a class
+    "tr": "train", "trn": "train", "trainset": "train", "trainingset": "train", "derivation": "train", "learning": "train",
+    "va": "val", "vl": "val", "validate": "val", "valset": "val", "validationset": "val", "validierung": "val", "devset": "val",
+    "eval": "val", "tuning": "val", "te": "test", "tst": "test", "ts": "test", "testset": "test", "testingset": "test",
+    "holdout": "test", "heldout": "test",
+}  # fmt: skip
+SPLIT_NAMES = {"split", "part", "subset", "fold_name", "set", "usage", "data_split", "dataset_split", "partition", "phase"}
+YES = {"1": True, "1.0": True, "true": True, "yes": True, "y": True, "0": False, "0.0": False, "false": False, "no": False, "n": False}
 SHARES = (0.7, 0.15, 0.15)
 
 
-def own_split(values: pd.Series) -> pd.Series | None:
-    """The data's own split in our words, or None when the column says anything else."""
-    words = values.astype(str).str.strip().str.lower().map(WORDS)
-    return None if words.isna().any() else words
+def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
+    """The data's own split in our words, or None when the column says anything else, or nothing in some row.
+
+    Words decide (train, validation, test and the like), whatever the column is called: at least two parts, one of
+    them train; in a column called split, set or the like one part is enough. A column called is_test or train_set
+    may say yes and no.
+    """
+    different = pd.unique(values)
+    known = WORDS | MORE_WORDS
+    part = {v: known.get(re.sub(r"[\s_\-.]", "", str(v).lower())) for v in different}
+    flag = is_flag(name)
+    if flag and len(different) == 2:
+        other = "test" if flag == "train" else "train"
+        said = {v: YES.get(str(v).strip().lower()) for v in different}
+        if None not in said.values() and len(set(said.values())) == 2:
+            part = {v: flag if yes else other for v, yes in said.items()}
+    if None in part.values() or not part:
+        return None
+    parts = set(part.values())
+    if bare(name) not in SPLIT_NAMES and (len(parts) < 2 or "train" not in parts):
+        return None
+    return values.map(part)
 
 
 def make_split(
@@ -76,7 +106,8 @@ def make_split(
 def add_split(table: pd.DataFrame, roles: dict[str, str], seed: int = 0) -> tuple[pd.DataFrame, dict[str, str], str]:
     """The table with a split column, the roles with "split", and the rule in words; a split the data brings is kept."""
     if "split" in roles:
-        own = own_split(table[roles["split"]])
+        own = own_split(table[roles["split"]], roles["split"])
+        own = own_split(table[roles["split"]]) if own is None else own  # a person said so, or a reader
         if own is not None:
             return table.assign(**{roles["split"]: own}), roles, "the data's own split"
     values = {r: table[roles[r]].to_numpy(dtype=object) if r in roles else None for r in ("label", "group")}

@@ -23,8 +23,10 @@ from core.store.files import make_folder, remove, write_json
 if TYPE_CHECKING:
     from core.store.workspace import Workspace
 
-What = Literal["exclude", "ignore", "release", "part", "label"]
-WORDS = {"exclude": "excluded", "ignore": "ignored", "release": "released", "part": "moved to another part", "label": "relabelled"}
+What = Literal["exclude", "ignore", "release", "part", "label", "normal"]
+WORDS = {
+    "exclude": "excluded", "ignore": "ignored", "release": "released", "part": "moved to another part", "label": "relabelled", "normal": "named as the normal class",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
 
 
 def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
-    """The stored dataset `data` as people decided: parts and labels changed, and without hidden rows unless `whole`. Row ids stay."""
+    """The stored dataset `data` as people decided: parts, labels and the normal class changed, and without hidden rows unless `whole`. Row ids stay."""
+    data = _with_normal(data, decisions)
     changes = [d for d in decisions if d.what in ("part", "label")]
     out = np.zeros(0, np.int64) if whole else np.flatnonzero(hidden(reasons_held(data), decisions))
     if not changes and not len(out):
@@ -99,6 +102,16 @@ def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Da
     kept = np.setdiff1d(np.arange(len(data.table)), out) if len(out) else None
     table = _changed(data, changes) if changes else data.table
     return replace(data, table=table, hash=view_hash(data.hash, decisions, out), at=kept, kept=kept)
+
+
+def normal_told(decisions: list[Decision]) -> str | None:
+    """The class that was last named as the normal one; "" = none is, None = nobody decided."""
+    return next((d.value for d in reversed(decisions) if d.what == "normal"), None)
+
+
+def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
+    value = normal_told(decisions)
+    return data if value is None else replace(data, card=data.card | {"normal": value, "normal guessed": ""})
 
 
 def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
@@ -170,6 +183,15 @@ def relabel(ws: Workspace, name: str, rows: np.ndarray, label: str, reason: str,
     if len(gone):
         raise UserError(f"No case would be left with the label “{data.classes[gone[0]]}”; exclude these cases instead.")
     return _add(ws, name, "label", rows, _said(reason), finding, label)
+
+
+def name_normal(ws: Workspace, name: str, value: str) -> Decision:
+    """Say which class is the normal one; "" = none is. UserError when it is no class."""
+    from core.data.normal import known_class
+
+    if value:
+        value = known_class(ws.dataset(name), value)
+    return _add(ws, name, "normal", np.zeros(0, np.int64), "the normal class", value=value)
 
 
 def mend(ws: Workspace, name: str, finding: str) -> list[Decision]:

@@ -154,7 +154,7 @@ def test_text_columns(tmp_path):
 
 
 def test_parquet(tmp_path):
-    frame = rows(40, smoker=[True, False] * 20, stage=pd.Categorical(["I", "II"] * 20), label=["a", "b"] * 20)
+    frame = rows(40, smoker=[True, False] * 20, stage=pd.Categorical(["I", "II"] * 20), label=["a", "a", "b", "b"] * 10)
     frame["hb"] = pd.array([None, 3] * 19 + [4, 5], dtype="Int64")
     frame.to_parquet(tmp_path / "t.parquet")
     data = read(tmp_path / "t.parquet")

@@ -25,7 +25,7 @@ from core.store.files import write_json
 if TYPE_CHECKING:
     from core.store.workspace import Workspace
 
-VERSION = 2  # of what is stored; raise it when a rule changes
+VERSION = 3  # of what is stored; raise it when a rule changes
 
 __all__ = ["Facts", "Finding", "check", "examine", "findings"]
 
@@ -80,7 +80,7 @@ def findings(ws: Workspace, name: str, report: Callable[[float], None] = lambda 
     Kept are `checks.json` (of the stored samples) and `findings.json` (of the rows in use); both are made again when their hash or `VERSION` is another.
     """
     folder = ws.dataset_folder(name)
-    now = {"version": VERSION, "hash": ws.data_hash(name)}
+    now = {"version": VERSION, "hash": ws.data_hash(name), "normal": ws.dataset(name).card.get("normal")}
     if (kept := _kept(folder / "findings.json", now)) is not None:
         return [Finding(**f) for f in kept]
     stored = {"version": VERSION, "hash": json.loads((folder / "dataset.json").read_text())["hash"]}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.checks.finding import Finding, cases_have
+from core.data.checks.roles import no_patients, normal_findings, role_findings
 from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 
@@ -16,7 +17,8 @@ CODES = (-9, -99, -999, -9999)  # numbers that stand for "missing" in many table
 
 def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
-    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_missing(data), *_columns(data), *_aside(data)]
+    about_columns = [*role_findings(data), *normal_findings(data)]
+    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *about_columns, *_missing(data), *_columns(data), *_aside(data)]
 
 
 def _size(data: Dataset) -> Finding:
@@ -69,7 +71,8 @@ def _groups(data: Dataset) -> list[Finding]:
     if groups is None:
         words = "Cases are split one by one. If a patient has several, name the column that tells which."
         return [Finding("groups", "ok", "No patient column", words)]
-    found, sides = [], defaultdict(set)
+    wrong = no_patients(data)
+    found, sides = [wrong] if wrong else [], defaultdict(set)
     for g, s in zip(groups, data.splits):
         sides[g].add(s)
     none = data.rows[[g is None for g in groups]]
@@ -92,6 +95,8 @@ def _groups(data: Dataset) -> list[Finding]:
     if len(sides) == 1 and not len(none):
         words = "All cases are of one patient (or group): nothing measured here tells how it does on another."
         return [Finding("groups", "look", "One patient only", words)]
+    if wrong is not None:
+        return found
     return [*found, Finding("groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts.")]
 
 

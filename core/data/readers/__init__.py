@@ -18,18 +18,13 @@ import pandas as pd
 from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
+from core.data.normal import normal_entries
 from core.data.readers import arrays, contours, deep, edf, fasta, nifti, pictures, scans, strangers, tables, timed
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
+from core.data.roles import Guess, dataset_roles, guess_roles, stored
 from core.data.splits import add_split
 from core.errors import UserError
-
-HINTS = {
-    "label": ("label", "class", "diagnosis", "target", "y", "condition", "outcome"),
-    "group": ("patient", "patient_id", "patientid", "subject", "subject_id", "group", "case_id"),
-    "domain": ("domain", "site", "hospital", "scanner", "center", "centre"),
-    "split": ("split", "part", "subset", "fold_name"),
-}
 
 READERS = {
     "npz": arrays.read, "npy": arrays.read, "parquet": tables.read, "dicom": scans.read,
@@ -47,6 +42,7 @@ def read(
     path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
     text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
     source: str | None = None, series: str = "auto", stack: Literal["auto", "slices", "volumes"] = "auto", report: Callable[[int, int], None] | None = None, take: str = "auto",
+    roles: dict[str, str] | None = None, looked: dict[str, str] | None = None, normal: str = "",
 ) -> Dataset:  # fmt: skip
     """Read a file, zip or folder into a Dataset (not stored yet).
 
@@ -55,7 +51,8 @@ def read(
     workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. stack: what series of DICOM
     slices become (auto: volumes from three even stacks on). take: where files of several kinds lie together, the kind (a key of READERS) to take; the others
     are left out and named. source: what the card calls the place it came from (the path's name by default). report:
-    hears how many files of how many are read. Names of DICOM files and of what lies around them appear nowhere, errors among it: they may be names of
+    hears how many files of how many are read. roles: columns and the role (see `core.data.roles`) a person gave each; looked: those the first lines
+    showed, so that the card says where the whole differs. normal: the label of the cases that are normal (guessed when ""). Names of DICOM files and of what lies around them appear nowhere, errors among it: they may be names of
     people.
     Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
     """
@@ -69,7 +66,8 @@ def read(
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
     members, others = _of_kind(members, take, path.name)
-    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, **more)
+    label, group, domain, told = one_asked(label, group, domain, roles or {})
+    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, roles=told, looked=looked or {}, **more)
     called = "What you brought" if any(scans.is_dicom(m) for m in members) else path.name
     reader, used, aside = _chosen(members, called, asked, series)
     aside += others
@@ -93,14 +91,18 @@ def read(
             f"{called} makes {draft.samples.nbytes >> 20:,} MB of samples; at most {limits.VALUES >> 20:,} "
             "MB are taken."
         )
-    roles = find_roles(draft.table, draft.roles, asked)
-    table, roles, rule = add_split(draft.table, roles, seed)
+    guesses, found = None, draft.roles
+    if "roles" not in draft.card:
+        guesses = find_roles(draft.table, draft.roles, asked)
+        found = {**draft.roles, **dataset_roles(guesses)}
+    table, found, rule = add_split(draft.table, found, seed)
     card = {
         "source": source or path.name,
         "licence": "not stated",
         "about": "",
         "synthetic": False,
         "split rule": rule,
+        **({} if guesses is None else {"roles": stored(guesses)}),
         **draft.card,
     }
     table = deidentify.renamed(table, card.pop("names", {}))
@@ -110,9 +112,11 @@ def read(
     card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k and c not in TECHNICAL}
     name = name or card.get("name") or path.name.split(".")[0]
     card.pop("name", None)
-    return Dataset(
-        name, draft.modality, table, draft.samples, draft.masks, roles, draft.features, draft.input_range, card
+    data = Dataset(
+        name, draft.modality, table, draft.samples, draft.masks, found, draft.features, draft.input_range, card
     )
+    card |= normal_entries(data, normal)
+    return data
 
 
 def _chosen(
@@ -279,34 +283,24 @@ def kind(member: Member) -> str:
     return "unknown"
 
 
-def find_roles(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> dict[str, str]:
-    """Roles asked for, else found by the columns' names. UserError when a column asked for is not there."""
-    roles = dict(roles)
-    label = asked.label
-    lower = {str(c).lower().replace(" ", "_"): str(c) for c in table.columns}
-    wanted = {
-        "label": None if label in ("auto", "folder", "none") else label,
-        "group": asked.group,
-        "domain": asked.domain,
-    }
-    for role, column in wanted.items():
+def one_asked(
+    label: str, group: str | None, domain: str | None, roles: dict[str, str]
+) -> tuple[str, str | None, str | None, dict[str, str]]:
+    """label, group, domain and all roles asked for, made one. UserError where two say different things."""
+    told = dict(roles)
+    for role, column in (("outcome", label if label not in ("auto", "none", "folder") else None), ("patient", group), ("site", domain)):
+        if column is not None and told.get(column, role) != role:
+            raise UserError(f"Column “{column}” cannot be the {role} and {told[column]} at once; choose one.")
         if column is not None:
-            if column not in table.columns:
-                names = ", ".join(map(str, table.columns[:12])) + (" …" if table.shape[1] > 12 else "")
-                raise UserError(f"There is no column “{column}” (there are: {names}).")
-            roles[role] = column
-    for role, words in HINTS.items():
-        if role in roles or (role == "label" and label in ("none", "folder")):
-            continue
-        found = next((lower[w] for w in words if w in lower and lower[w] not in roles.values()), None)
-        if found is None and role == "label":  # condition_label, tumour_class; not where there are several
-            ends = [c for w, c in lower.items() if w.endswith(("_label", "_class", "_diagnosis")) and c not in roles.values()]
-            found = ends[0] if len(ends) == 1 else None
-        if found is not None and (role != "label" or table[found].nunique() <= max(50, len(table) // 10)):
-            roles[role] = found
-    if label == "none":
-        roles.pop("label", None)
-    return roles
+            told[column] = role
+    of = {role: column for column, role in told.items()}
+    return of.get("outcome", label), of.get("patient"), of.get("site"), told
+
+
+def find_roles(table: pd.DataFrame, given: dict[str, str], asked: Asked, inputs: bool = False) -> list[Guess]:
+    """What each column is (see `core.data.roles.guess_roles`), by what was asked, the files, the values and the names."""
+    guesses = guess_roles(table, given, asked.roles, asked.label, inputs)
+    return [g for g in guesses if asked.label != "none" or g.role != "outcome"]
 
 
 def preview(path: Path, take: str = "auto", called: str = "") -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Asked:
     masks: Path | None = None
     stack: Literal["auto", "slices", "volumes"] = "auto"  # what series of DICOM slices become; auto: volumes from three even stacks on
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))  # of the workspace: the same patient gets the same new id in all its data
+    roles: dict[str, str] = field(default_factory=dict)  # column -> role a person gave it, of `core.data.roles.ROLES`
+    looked: dict[str, str] = field(default_factory=dict)  # column -> role the first lines showed
     report: Callable[[int, int], None] = lambda done, total: None  # files done of all; raises Cancelled when the user wants to stop
 
 

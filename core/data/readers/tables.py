@@ -22,6 +22,7 @@ from core.data.dataset import Dataset
 from core.data.readers.members import Asked, Member
 from core.data.readers.types import kind, meaning, sentences, settled
 from core.data.readers.words import split_up
+from core.data.roles import dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.errors import UserError
 
@@ -44,23 +45,35 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if text is not None and text not in frame:
         raise UserError(f"{name} has no column “{text}” (it has: {', '.join(map(str, frame.columns[:12]))}).")
     given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
-    roles = find_roles(frame, given, asked)
+    guesses = find_roles(frame, given, asked, inputs=True)
+    roles = given | dataset_roles(guesses)
+    rules += differs(asked.looked, guesses)
     column = text or (None if asked.text == "none" else _text_column(frame, roles))
     if column is not None:
         empty = np.flatnonzero(frame[column].isna())
         if len(empty):
             raise UserError(f"{where(int(empty[0]))}, column “{column}” is empty; every row needs its text.")
         rules.append(f"text taken from column “{column}”")
-        return Dataset("", "text", frame, None, None, {**given, "text": column}, card={"rules": rules, "types": _types(frame)})
-    values, features = encoded(frame, roles)
+        kept = [g for g in guesses if g.role not in ("input", "left out") and g.column != column]
+        card = {"rules": rules, "types": _types(frame), "roles": stored(kept)}
+        return Dataset("", "text", frame, None, None, {**roles, "text": column}, card=card)
+    values, features = encoded(frame, roles, no_inputs(guesses))
     if not features:
         raise UserError(f"{name} has no column of numbers or categories to learn from.")
     used = {f.split("=")[0] for f in features} | set(features)
     left = [str(c) for c in frame.columns if c not in roles.values() and str(c) not in used]
+    refused = next((g.column for g in guesses if g.asked and g.role == "input" and g.column in left), None)
+    if refused is not None:
+        many = frame[refused].nunique()
+        raise UserError(f"Column “{refused}” cannot be an input: it holds {many:,} different words; at most {CATEGORIES} can be categories.")
     rules.append(f"{len(features)} input columns")
+    told = [g for g in guesses if g.column in left and g.tells]
+    left = [c for c in left if c not in {g.column for g in told}]
+    rules += [f"“{g.column}” is left out: {g.why}" for g in told[:12]]
     if left:
         rules.append(f"left out (names, constants or free text): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
-    return Dataset("", "table", frame, values, None, given, features, card={"rules": rules, "types": _types(frame)})
+    card = {"rules": rules, "types": _types(frame), "roles": stored(guesses)}
+    return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ def scale_of(name: str) -> float | None:
 
 def found_in(members: Sequence[Member], asked: Asked) -> bool:
     """Whether these text tables are recordings. Cost: the first line of each, and reading the whole where that is a time's or a number's."""
-    from core.data.readers import HINTS
+    from core.data.role_words import HINTS
 
-    if asked.text not in (None, "none") or asked.group or asked.domain or asked.label not in ("auto", "none", "folder") or not members:
+    if asked.text not in (None, "none") or asked.group or asked.domain or asked.roles or asked.label not in ("auto", "none", "folder") or not members:
         return False
     firsts = [_first(m) for m in members]
     if all(f and len(f) > 1 and scale_of(f[0]) is not None for f in firsts):
@@ -117,7 +117,7 @@ def rate_of(frame: pd.DataFrame) -> float | None:
 
 
 def _recording(member: Member, rules: list[str]) -> Recording:
-    from core.data.readers import HINTS
+    from core.data.role_words import HINTS
 
     frame, _, said = tables.whole([member])
     rate, timed = 0.0, not said and scale_of(str(frame.columns[0])) is not None

@@ -1,0 +1,138 @@
+"""Words in the names of columns, and what each tells of the column's role. Evidence beside the values, never alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+HINTS = {
+    "label": ("label", "class", "diagnosis", "target", "y", "condition", "outcome"),
+    "group": ("patient", "patient_id", "patientid", "subject", "subject_id", "group", "case_id"),
+    "domain": ("domain", "site", "hospital", "scanner", "center", "centre"),
+    "split": ("split", "part", "subset", "fold_name"),
+}
+EXACT = (*HINTS["label"], "labels", "classes", "dx", "outcomes", "endpoint", "ground_truth", "groundtruth", "gt")
+ONLY_OUTCOMES = {"label", "labels", "target", "outcome", "outcomes", "endpoint", "ground_truth", "groundtruth", "gt"}
+STRONG = {
+    "label", "class", "diagnosis", "target", "outcome", "endpoint", "dx", "death", "died", "dead", "deceased", "mortality", "survived", "survival",
+    "survivor", "expired", "alive", "malignant", "malignancy", "readmitted", "readmission", "relapse", "relapsed", "recurrence", "recurred", "diagnosed",
+    "diagnose", "tod", "verstorben",
+}  # fmt: skip
+MEDIUM = {
+    "stroke", "disease", "cancer", "tumor", "tumour", "diabetes", "diabetic", "sepsis", "covid", "infection", "infected", "positive", "response",
+    "responder", "remission", "event", "status", "condition", "prognosis", "severity", "healthy", "normal", "abnormal", "anomaly", "outlier", "num", "result",
+    "group", "type", "category", "cohort", "arm", "stage", "grade", "output", "complication", "complications", "fracture", "befund", "ergebnis", "attack",
+}  # fmt: skip
+ALSO_INPUTS = {"diagnosis", "condition", "class", "dx", "diagnose"}  # what is known beforehand may be called so as well
+INPUTS = {
+    "sex", "gender", "smoker", "smoking", "smokes", "race", "ethnicity", "ethnic", "side", "treatment", "treated", "drug", "therapy", "age", "history", "family",
+    "site", "hospital", "married", "insurance", "residence", "geschlecht", "raucher", "alcohol", "male", "female",
+}  # fmt: skip
+PATIENT = {
+    "patient", "patients", "patientid", "patid", "pat", "pid", "mrn", "subject", "subjects", "subjectid", "subj", "participant", "participants",
+    "participantid", "proband", "probandid", "person", "personid", "individual", "donor", "patientin", "patientennummer", "patientnummer", "patnr", "nhs",
+    "ptid", "ptnum", "eid", "rid", "fallnummer", "fallnr",
+}  # fmt: skip
+GROUP = {
+    "group", "groups", "case", "caseid", "cluster", "family", "animal", "mouse", "rat", "fall", "record", "recordid", "encounter", "stay", "admission",
+    "hadm", "icustay", "specimen",
+}  # fmt: skip
+ID = {"id", "ids", "nr", "no", "num", "number", "nummer", "code", "key", "uid", "uuid", "hash", "identifier", "pseudonym", "index", "idx", "anon", "new", "name", "kennung"}
+IDS = {"id", "ids", "uid", "uuid", "mrn", "accession", "ssn", "identifier", "patientid", "subjectid", "pseudonym"}
+SITES = {"clinic", "klinik", "institution", "institute", "institut", "zentrum", "standort", "krankenhaus", "scanner", "manufacturer", "vendor"}
+BATCHES = {"batch", "cohort", "ward", "laboratory", "lab", "dataset", "study", "station", "source", "provider"}
+ROW_NUMBERS = {
+    "", "index", "idx", "row", "rows", "rownames", "row names", "row name", "row number", "row id", "rowid", "rownum", "unnamed", "sno", "s no", "sl no",
+    "serial", "serial no", "serial number", "lfd nr", "lfdnr", "obs", "level", "id", "record id", "sample id", "case id", "caseid", "lfd",
+}  # fmt: skip
+MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
+FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
+TELLING = {
+    "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
+    "disease", "diseased", "benign", "malignant", "dead", "alive", "died", "survived", "deceased", "ill", "cancer", "no cancer", "anomaly", "outlier", "inlier",
+    "diabetic", "responder", "non-responder", "recurrence", "no recurrence", "stroke", "no stroke", "krank", "gesund",
+}  # fmt: skip
+
+
+def tokens(name: str) -> list[str]:
+    """The words of a column's name, in small letters: SubjectID -> subject, id."""
+    spaced = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return re.findall(r"[^\W\d_]+", spaced.lower())
+
+
+def bare(name: str) -> str:
+    """A name in small letters, joined by underscores."""
+    return re.sub(r"[\s\-.]+", "_", name.strip().lower())
+
+
+def is_exact(name: str) -> bool:
+    """Whether a column is called just like an outcome."""
+    return bare(name) in EXACT
+
+
+def rank(name: str) -> int:
+    """The place of an exact name among them; those first are preferred."""
+    return EXACT.index(bare(name)) if is_exact(name) else len(EXACT)
+
+
+def outcome_name(parts: Sequence[str]) -> float:
+    """How much a name speaks for an outcome: 0.8, 0.5, or 0."""
+    there = set(parts)
+    if there & {"history", "family", "date", "time", "days", "size", "duration", "prior", "previous", "risk", "score", "age"}:
+        return 0.0
+    return 0.8 if there & STRONG else 0.5 if there & MEDIUM else 0.0
+
+
+def outcome_values(values: Sequence[str]) -> float:
+    """How much the different values themselves speak for an outcome."""
+    plain = {v.strip().strip("'\"").lower() for v in values}
+    if len(plain) >= 2 and plain <= TELLING:
+        return 0.25
+    return 0.0
+
+
+def is_input(parts: Sequence[str]) -> bool:
+    """Whether a name is that of something known beforehand."""
+    return bool(set(parts) & INPUTS)
+
+
+def is_patient(name: str) -> bool:
+    """Whether a name can only mean who a row is of: patient, MRN, SubjectID, pat_nr; not patient_age."""
+    there = set(tokens(name))
+    return (bool(there & PATIENT) and there <= PATIENT | ID | {"study", "fall"}) or bare(name) in ("fall_nr", "fall_id")
+
+
+def is_group(name: str) -> bool:
+    """Whether a name may mean rows that belong together: group, case_id, id."""
+    there = set(tokens(name))
+    return bool(there & (GROUP | {"id"})) and there <= GROUP | ID
+
+
+def is_site(name: str) -> float:
+    """How much a name speaks for a place or machine: 0.9, 0.8, 0.7, or 0."""
+    there = set(tokens(name)) - ID
+    if not there or bare(name) in ("source_name", "batch_size"):
+        return 0.0
+    if there <= set(HINTS["domain"]):
+        return 0.9
+    return 0.8 if there <= SITES | set(HINTS["domain"]) else 0.7 if there <= BATCHES else 0.0
+
+
+def row_number(name: str) -> float:
+    """How much a name (or having none: a blank one, “Unnamed: 0”) speaks for a row number: 0.95, 0.85, or 0."""
+    plain = " ".join(re.sub(r"[\W_]+", " ", name.lower()).split())
+    plain = re.sub(r"^(unnamed|level|column) \d+$", r"\1", plain)
+    return 0.95 if plain in ROW_NUMBERS else 0.85 if plain in MAYBE_ROW_NUMBERS else 0.0
+
+
+def is_id(parts: Sequence[str]) -> bool:
+    return bool(set(parts) & IDS)
+
+
+def is_flag(name: str) -> str:
+    """ "train", "val" or "test" for a yes-or-no column that marks one part (is_test), else ""."""
+    found = FLAG.fullmatch(bare(name))
+    if found is None:
+        return ""
+    word = found["a"] or found["b"]
+    return "test" if word in ("holdout", "test", "testing") else "val" if word.startswith("val") else "train"

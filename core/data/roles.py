@@ -1,0 +1,534 @@
+"""What each column of a table is: outcome, patient, site, time, split, input, or left out.
+
+The values decide first, names only add to them. Every guess says why and how sure it is; one that is
+not sure becomes a finding (see `core.data.checks.roles`), so that nothing guessed with doubt is silent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+from core.data import role_words as words
+from core.data.dataset import TECHNICAL
+from core.data.role_words import bare, tokens
+from core.data.splits import SPLIT_NAMES, own_split
+from core.errors import UserError
+
+ROLES = ("outcome", "patient", "site", "time", "split", "input", "left out")
+DATASET_ROLE = {"outcome": "label", "patient": "group", "site": "domain", "split": "split"}
+WORD_OF = {v: k for k, v in DATASET_ROLE.items()}
+DOUBT = 0.75  # a guess below it is a finding
+FEW = 20  # words that become one category each; as in `core.data.readers.tables`
+SAMPLE = 2000  # values in which a column with many different values is recognised
+BITS = 12.0  # a twin by chance would take as many tosses of a coin
+PLAIN = ("a different value in every row", "names or free text", "a name or text", "holds one value", "holds no value")
+MEASURED = "named like an outcome, but it holds many different values: a measurement is no class"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The role of one column, one of `ROLES`; `sure` from 0 to 1 and why in half a sentence. `asked`: a
+    person said so, and it is no guess."""
+
+    column: str
+    role: str
+    sure: float
+    why: str
+    asked: bool = False
+
+    @property
+    def doubtful(self) -> bool:
+        return not self.asked and self.sure < DOUBT
+
+    @property
+    def tells(self) -> bool:
+        """Whether a column is left out for more than holding names, text or nothing that changes."""
+        return self.role == "time" or (self.role == "left out" and not self.why.startswith(PLAIN))
+
+    @property
+    def in_words(self) -> str:
+        """How sure it is, for people."""
+        if self.asked:
+            return "as you said"
+        return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess: please look"
+
+
+class Column:
+    """What the values of one column tell; each is worked out when it is first asked for."""
+
+    def __init__(self, name: str, values: pd.Series) -> None:
+        self.name, self.values, self.n = name, values, len(values)
+        self.tokens = tokens(name)
+
+    @cached_property
+    def there(self) -> pd.Series:
+        return self.values.dropna()
+
+    @cached_property
+    def numbers(self) -> bool:
+        return is_numeric_dtype(self.values) and not is_bool_dtype(self.values)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Numbers without a fraction."""
+        if not self.numbers:
+            return False
+        some = self.there.iloc[:SAMPLE].to_numpy(np.float64)
+        if not bool((some == np.round(some)).all()):
+            return False
+        every = self.there.to_numpy(np.float64)
+        return len(every) > 0 and bool((every == np.round(every)).all())
+
+    @cached_property
+    def dates(self) -> bool:
+        """Dates, by type or by how nine in ten words look."""
+        if is_datetime64_any_dtype(self.values):
+            return True
+        if self.numbers or is_bool_dtype(self.values) or not len(self.there):
+            return False
+        from core.data.readers.types import DATE
+
+        some = [str(v) for v in self.there.iloc[:SAMPLE]]
+        pattern = re.compile(DATE.replace(r"\z", r"\Z"))
+        return sum(bool(pattern.match(v)) for v in some) >= 0.9 * len(some)
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 codes [n] (-1 = missing) and the different values."""
+        codes, values = pd.factorize(self.values)
+        return codes, np.asarray(values, dtype=object)
+
+    @cached_property
+    def different(self) -> int:
+        return len(self.coded[1])
+
+    def few(self, most: int) -> bool:
+        """Whether there are at most that many different values."""
+        if "coded" not in self.__dict__ and self.there.iloc[:SAMPLE].nunique() > most:
+            return False
+        return self.different <= most
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Rows of each different value."""
+        codes = self.coded[0]
+        return np.bincount(codes[codes >= 0], minlength=self.different)
+
+    @property
+    def discrete(self) -> bool:
+        """Words, yes and no, or whole numbers."""
+        return self.whole or not self.numbers
+
+
+class Guesser:
+    """Goes through the columns once, step by step; a column that has its role is left alone by later steps."""
+
+    def __init__(self, frame: pd.DataFrame, inputs: bool) -> None:
+        self.columns = {str(c): Column(str(c), frame[c]) for c in frame.columns if c not in TECHNICAL}
+        self.found: dict[str, Guess] = {}
+        self.n, self.inputs = len(frame), inputs
+
+    @property
+    def open(self) -> list[Column]:
+        return [c for name, c in self.columns.items() if name not in self.found]
+
+    def of(self, role: str) -> Column | None:
+        return next((self.columns[g.column] for g in self.found.values() if g.role == role), None)
+
+    def set(self, column: Column, role: str, sure: float, why: str, asked: bool = False) -> None:
+        self.found[column.name] = Guess(column.name, role, round(min(sure, 0.99), 2), why, asked)
+
+    def splits(self) -> None:
+        """The data's own parts, whatever their column is called."""
+        fits = [(c, own_split(c.values, c.name)) for c in self.open if c.few(6) and len(c.there)]
+        named = [(c, p) for c, p in fits if p is not None]
+        named.sort(key=lambda item: bare(item[0].name) not in SPLIT_NAMES)
+        for column, parts in named:
+            if self.of("split") is not None:
+                self.set(column, "left out", 0.7, "names parts of the data as well; another column is the split")
+                continue
+            flag = words.is_flag(column.name)
+            said = ", ".join(map(str, parts.unique()))
+            self.set(column, "split", 0.7 if flag else 0.95, f"its words are the parts of the data ({said})")
+        for column in self.open:
+            name = set(column.tokens)
+            if bare(column.name) in ("split", "fold_name") or name & {"fold", "folds", "kfold"}:
+                some = own_split(column.there.reset_index(drop=True), column.name) if len(column.there) else None
+                why = "numbers folds; rows are split anew"
+                if some is not None:
+                    why = f"names parts, but not in {self.n - len(column.there):,} rows; rows are split anew"
+                elif not name & {"fold", "folds", "kfold"}:
+                    why = "named like a split, but its values are no parts; rows are split anew"
+                self.set(column, "left out", 0.7, why)
+
+    def plain(self) -> None:
+        """Columns that hold nothing, one value, dates or row numbers."""
+        for column in self.open:
+            if not len(column.there):
+                self.set(column, "left out", 0.99, "holds no value")
+            elif column.few(1):
+                named = words.is_patient(column.name)
+                if not named:
+                    self.set(column, "left out", 0.99, "holds one value only")
+            elif column.dates:
+                self.set(column, "time", 0.9, "holds dates, which are no numbers to learn from")
+            else:
+                self._row_numbers(column)
+
+    def _row_numbers(self, column: Column) -> None:
+        named = max(words.row_number(column.name), 0.95 * (column.name in self._unnamed))
+        why = _counts(column, named)
+        if why is not None:
+            self.set(column, "left out", named or 0.7, why)
+
+    @cached_property
+    def _unnamed(self) -> list[str]:
+        """Columns without a name where others have one."""
+        some = [name for name in self.columns if re.fullmatch(r"column \d+( \(no name\))?", name)]
+        return some if len(some) < len(self.columns) else []
+
+    def outcome(self) -> None:
+        """The column that most looks like what is to be known: by name, values and place."""
+        scored = [(self._score(c), c) for c in self.open]
+        least = 0.55 if self.inputs else 0.8
+        fits = [(s, i, c) for i, (s, c) in enumerate(scored) if s >= least]
+        if not fits:
+            return
+        best = max(fits, key=lambda f: (f[0], -words.rank(f[2].name), f[1]))
+        near = [c for s, _, c in fits if c is not best[2] and best[0] - s <= 0.05 and not _twins(c, best[2])]
+        if near and best[0] < DOUBT:
+            for column in [best[2], *near]:
+                self.set(column, "input", 0.6, "may be the outcome, as others may; none was chosen")
+            return
+        why = _why_outcome(best[2], best[2] is self._last)
+        sure = best[0]
+        if near and not words.is_exact(best[2].name):
+            sure, why = min(sure, 0.6), f"{why}; “{near[0].name}” could be it as well"
+        self.set(best[2], "outcome", sure, why)
+
+    @cached_property
+    def _last(self) -> Column | None:
+        """The last column that is not yet spoken for at the start."""
+        names = [n for n, g in self.columns.items() if n not in self.found]
+        return self.columns[names[-1]] if names else None
+
+    def _score(self, column: Column) -> float:
+        exact, name = words.is_exact(column.name), words.outcome_name(column.tokens)
+        most = max(50, self.n // 10) if exact or name >= 0.8 else 10
+        if words.is_patient(column.name) or words.is_site(column.name) >= 0.9:
+            return 0.0
+        if not column.few(most) or column.different < 2 or not (column.discrete or exact):
+            return 0.0
+        two = column.different == 2
+        if not self.inputs:
+            return 0.95 if exact else name if column.few(10) or name >= 0.8 else 0.0
+        told = words.outcome_values([str(v) for v in column.coded[1]])
+        score = (0.95 if exact else max(name, 0.3)) + 0.1 * two + told
+        if column is self._last and len(self.columns) > 1:
+            score += 0.2
+        if name < 0.5 and not exact:
+            score -= 0.4 * words.is_input(column.tokens)
+            alike = sum(c is not column and c.numbers and c.few(2) for c in self.columns.values()) if column.numbers else 0
+            score -= 0.2 * (alike >= 2)
+            score -= 0.3 * (self.n < 20)
+        return min(score, 0.97)
+
+    def patients(self) -> None:
+        """Many values with few rows each; fewer only where the name leaves no doubt."""
+        if self.of("patient") is not None:
+            strong: list[Column] = []
+        else:
+            strong = [c for c in self.open if words.is_patient(c.name) and c.discrete]
+        for column in strong:
+            if self.of("patient") is not None:
+                self.set(column, "left out", 0.8, f"names patients as “{self.of('patient').name}” does")  # type: ignore[union-attr]
+                continue
+            same = self._same(column)
+            if column.different <= 2 or same:
+                why = f"equal to the {same}" if same else f"only {column.different} different"
+                self.set(column, "patient", 0.5, f"named so, but {why}: look whether these are patients")
+            else:
+                per = len(column.there) / column.different
+                self.set(column, "patient", 0.95, f"named so; {column.different:,} values, {per:.3g} rows each")
+        for column in self.open:
+            if words.is_group(column.name) and column.discrete:
+                self._weak(column)
+        if self.of("patient") is None and self.inputs:
+            self._by_values()
+
+    def _weak(self, column: Column) -> None:
+        """A column called group, case, id or the like: patients only where there are many, with few rows each."""
+        same = self._same(column)
+        if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
+            return
+        if _many_few(column) and not same:
+            per = len(column.there) / column.different
+            why = f"{column.different:,} values with {per:.3g} rows each, named like a group that belongs together"
+            self.set(column, "patient", 0.8 if "id" not in column.tokens or len(column.tokens) > 1 else 0.7, why)
+        elif column.different == len(column.there) and column.different > 2:
+            self.set(column, "left out", 0.9, "a different value in every row: it names the rows")
+        elif same:
+            self.set(column, "left out", 0.7, f"says the same as the {same}: these are no patients")
+        elif self.inputs:
+            said = f"{column.different} values with many rows each are no patients: taken as an input"
+            self.set(column, "input", 0.7, f"named like a group, but {said}")
+
+    def _same(self, column: Column) -> str:
+        """ "classes" or "parts" when the column says the same as those, else ""."""
+        for role, called in (("outcome", "classes"), ("split", "parts")):
+            other = self.of(role)
+            if other is not None and other is not column and _twins(column, other):
+                return called
+        return ""
+
+    def _by_values(self) -> None:
+        """Words that count up behind one beginning (P001, sub-12), repeated a few times each."""
+        for column in self.open:
+            if column.numbers or not _many_few(column):
+                continue
+            found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
+            if all(found) and len({f[1] for f in found if f}) == 1:
+                per = len(column.there) / column.different
+                why = f"{column.different:,} numbered words with {per:.3g} rows each look like ids of patients"
+                self.set(column, "patient", 0.6, why)
+                return
+
+    def sites(self) -> None:
+        """Few values with many rows each, named like a place or a machine."""
+        fits = []
+        for column in self.open:
+            sure = words.is_site(column.name)
+            most = min(50, max(2, self.n // 2))
+            if sure and (self.inputs or sure >= 0.9) and column.discrete and column.few(most) and column.different > 1:
+                fits.append((sure, column))
+        for sure, column in sorted(fits, key=lambda f: -f[0]):
+            if self.of("site") is None:
+                per = len(column.there) / column.different
+                self.set(column, "site", sure, f"named so; {column.different} values with {per:.3g} rows each")
+
+    def twins(self) -> None:
+        """Columns that say the outcome again, and further outcomes: as inputs they would give the answer away."""
+        label = self.of("outcome")
+        for column in self.open:
+            name = words.outcome_name(column.tokens)
+            exact = words.is_exact(column.name)
+            if label is None:
+                if bare(column.name) in words.ONLY_OUTCOMES and not column.few(max(50, self.n // 10)):
+                    self.set(column, "left out", 0.6, MEASURED)
+            elif _twins(column, label):
+                sure = 0.9 if exact or name >= 0.5 or _named_alike(column, label) else 0.7
+                why = f"says the same as the outcome “{label.name}”, row by row"
+                known = words.is_input(column.tokens)  # sex or treatment: what is known beforehand stays
+                self.set(column, "input" if known else "left out", 0.5 if known else sure, why)
+            elif _tells(column, label):
+                what = f"each of its {column.different} values has one outcome only: it may give the answer away"
+                self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
+            elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
+                never = bare(column.name) in words.ONLY_OUTCOMES or not set(column.tokens) & words.ALSO_INPUTS
+                what = f"named like an outcome as “{label.name}” is; as an input it may give the answer away"
+                if column.few(10) and self.n >= 20:
+                    self.set(column, "left out" if never else "input", 0.6, what)
+
+    def rest(self) -> None:
+        """Inputs, and what cannot be one."""
+        for column in self.open:
+            if column.numbers:
+                ids = words.is_id(column.tokens) and column.whole and not column.few(FEW)
+                if ids:
+                    self.set(column, "left out", 0.85, "an id by its name, with many different values")
+                else:
+                    self.set(column, "input", 0.95, "numbers")
+            elif column.few(FEW):
+                self.set(column, "input", 0.9, f"{column.different} categories")
+            elif column.different == len(column.there):
+                self.set(column, "left out", 0.9, "a name or text in every row")
+            else:
+                self.set(column, "left out", 0.9, f"names or free text ({column.different:,} different)")
+        if any(g.role == "input" for g in self.found.values()):
+            return
+        for guess in list(self.found.values()):  # better a row number than nothing to learn from
+            if guess.role == "left out" and not guess.asked and "s the rows" in guess.why:
+                self.set(self.columns[guess.column], "input", 0.5, f"{guess.why}, but there is nothing else to learn from")
+
+
+def guess_roles(
+    frame: pd.DataFrame,
+    given: Mapping[str, str] | None = None,
+    asked: Mapping[str, str] | None = None,
+    label: str = "auto",
+    inputs: bool = True,
+) -> list[Guess]:
+    """A guess for each column of `frame`, in order.
+
+    given: roles of the Dataset (label, group, domain, split, file ...) the files themselves decide, and their
+    columns. asked: columns and the role (of `ROLES`) a person gave them. label: "none" or "folder" when no column
+    is the outcome. inputs: whether columns are what is learned from (tables); else only columns whose name leaves
+    no doubt get a role.
+    Raises UserError for an unknown column or role, for one role given to two columns, and for a split column that
+    names no parts.
+    """
+    guesser = Guesser(frame, inputs)
+    for role, name in (given or {}).items():
+        if name in guesser.columns:
+            shown = WORD_OF.get(role, role)
+            guesser.found[name] = Guess(name, shown, 0.99, "so it stands in the files")
+    for name, role in check_asked(frame, asked or {}).items():
+        guesser.found.pop(next((g.column for g in guesser.found.values() if g.role == role), ""), None)
+        guesser.set(guesser.columns[name], role, 0.99, "you said so", asked=True)
+    if guesser.of("split") is None:
+        guesser.splits()
+    if inputs:
+        guesser.plain()
+    if label not in ("none", "folder") and guesser.of("outcome") is None:
+        guesser.outcome()
+    guesser.patients()
+    if guesser.of("site") is None:
+        guesser.sites()
+    if inputs:
+        guesser.twins()
+        guesser.rest()
+    return [guesser.found[name] for name in guesser.columns if name in guesser.found]
+
+
+def check_asked(frame: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]:
+    """The roles a person gave, looked over: see `guess_roles` for what is refused."""
+    known = [str(c) for c in frame.columns]
+    taken: dict[str, str] = {}
+    for name, role in asked.items():
+        if name not in known:
+            some = ", ".join(known[:12]) + (" …" if len(known) > 12 else "")
+            raise UserError(f"There is no column “{name}” (there are: {some}).")
+        if role not in ROLES:
+            raise UserError(f"“{role}” is no role of a column (roles are: {', '.join(ROLES)}).")
+        if role in DATASET_ROLE and role in taken:
+            raise UserError(f"“{taken[role]}” and “{name}” cannot both be the {role}; choose one.")
+        if role == "split" and own_split(frame[name], "split") is None:
+            odd = next((str(v) for v in frame[name].unique() if own_split(pd.Series([v]), "split") is None), "")
+            raise UserError(f"Column “{name}” cannot be the split: it holds “{odd}” where train, val or test is needed.")
+        taken[role] = name
+    return dict(asked)
+
+
+def dataset_roles(guesses: Collection[Guess]) -> dict[str, str]:
+    """Role of the Dataset -> column."""
+    return {DATASET_ROLE[g.role]: g.column for g in guesses if g.role in DATASET_ROLE}
+
+
+def no_inputs(guesses: Collection[Guess]) -> list[str]:
+    """Columns that are nothing to learn from."""
+    return [g.column for g in guesses if g.role in ("left out", "time")]
+
+
+def stored(guesses: Collection[Guess], most: int = 200) -> list[dict[str, Any]]:
+    """Plain values for a dataset's card: every column but the inputs that are sure."""
+    telling = [g for g in guesses if g.role != "input" or g.doubtful or g.asked]
+    return [asdict(g) for g in sorted(telling, key=lambda g: not g.doubtful)[:most]]
+
+
+def recalled(card: Mapping[str, Any]) -> list[Guess]:
+    """The guesses a dataset's card keeps; none for data brought in before they were kept."""
+    return [Guess(**g) for g in card.get("roles", []) if isinstance(g, dict)]
+
+
+def differs(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
+    """Sentences: where the role found over the whole is not the one the first lines showed."""
+    return [
+        f"“{g.column}” looked like {before[g.column]} in the first lines; over the whole it is {g.role} ({g.why})"
+        for g in guesses
+        if g.column in before and before[g.column] != g.role and not g.asked
+    ]
+
+
+def _counts(column: Column, named: float) -> str | None:
+    """Why a column is a row number; None when it is none.
+
+    Whole numbers, none missing, that count the rows in any order, or from the start again in each file; where the
+    name says so (`named`) they may have gaps as well.
+    """
+    if not column.whole or len(column.there) < column.n or words.is_patient(column.name):
+        return None
+    if column.n < (3 if named else 20) or words.is_input(column.tokens):
+        return None
+    values = column.values.to_numpy(np.float64)
+    alone = len(np.unique(values)) == column.n
+    if alone and values.max() - values.min() == column.n - 1:
+        return "counts the rows"
+    again = np.diff(values) != 1
+    if values[0] in (0, 1) and again.mean() <= 0.05 and bool((values[1:][again] == values[0]).all()):
+        return "counts the rows, from the start again now and then"
+    if named >= 0.9 and alone:
+        return "numbers the rows, with gaps"
+    return None
+
+
+def _many_few(column: Column) -> bool:
+    """Many different values with few rows each, and not one row each throughout."""
+    k, there = column.different, len(column.there)
+    if k < 3 or k >= there:
+        return False
+    typical = float(np.median(column.sizes))
+    return there / k <= 5 or (k >= 10 and typical <= max(10, there / 20))
+
+
+def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Codes of both where both are known, and counts [different, different]; None where they cannot be compared."""
+    if not one.discrete or not one.few(50) or not other.few(50):
+        return None
+    a, b = one.coded[0], other.coded[0]
+    both = (a >= 0) & (b >= 0)
+    if both.sum() < 0.9 * max((a >= 0).sum(), (b >= 0).sum()) or not both.any():
+        return None
+    counts = np.zeros((one.different, other.different), int)
+    np.add.at(counts, (a[both], b[both]), 1)
+    return a[both], b[both], counts
+
+
+def _bits(counts: np.ndarray) -> float:
+    """How many tosses of a coin the second column is worth: rows times the entropy of its values."""
+    share = counts.sum(0) / counts.sum()
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum() * counts.sum())
+
+
+def _twins(one: Column, other: Column) -> bool:
+    """Whether two columns say the same, value by value, and not by chance."""
+    if one.different != other.different or one.different < 2:
+        return False
+    pairs = _pairs(one, other)
+    if pairs is None:
+        return False
+    counts = pairs[2]
+    return bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS
+
+
+def _tells(one: Column, other: Column) -> bool:
+    """Whether each value of the first (few, with several rows each) goes with one value of the second."""
+    if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
+        return False
+    pairs = _pairs(one, other)
+    if pairs is None:
+        return False
+    counts = pairs[2]
+    return bool(((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS + one.different
+
+
+def _named_alike(one: Column, other: Column) -> bool:
+    a, b = bare(one.name), bare(other.name)
+    return a in b or b in a
+
+
+def _why_outcome(column: Column, last: bool) -> str:
+    said = [f"{column.different} different values"]
+    if words.is_exact(column.name) or words.outcome_name(column.tokens) >= 0.5:
+        said.insert(0, "named so")
+    if last:
+        said.append("the last column")
+    return ", ".join(said)
