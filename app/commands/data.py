@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from app.cli import AsJson, say, workspace
+from core.data.role_words import ROLES
 from core.errors import UserError
 from core.limits import VERIFIED
 from core.store.catalogue import Job
@@ -47,14 +48,23 @@ def add(
     masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
     as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
     take: Annotated[str, typer.Option(help="Where files of several kinds lie together, the one to take: nifti, dicom, picture, npz, npy, edf, fasta, parquet.")] = "auto",
+    role: Annotated[list[str], typer.Option(help=f"What a column is, COLUMN=ROLE: {', '.join(ROLES)}. May be given several times.")] = [],  # noqa: B006 - typer's way
+    normal: Annotated[str, typer.Option(help="The label of the cases that are normal; guessed by its word otherwise.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Import nothing; show what each column would be taken for, how sure that is, and why.")] = False,
     json: AsJson = False,
 ) -> None:
     """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and leaves nothing."""
     from core.jobs import queue
 
+    series = {"auto": "auto", "table": "no", "series": "yes"}[as_]
+    said = {"label": label, "group": group, "domain": domain, "text": text, "series": series, "roles": _roles(role)}
+    if dry_run:
+        found = _looked(path, take, said, normal)
+        say(found, _looked_words(found), json)
+        return
     ws = workspace()
-    job = queue.bring(ws, path, name, {"label": label, "group": group, "domain": domain, "text": text, "masks": masks and masks.absolute(),
-                                    "stack": stack, "take": take, "series": {"auto": "auto", "table": "no", "series": "yes"}[as_]})
+    options = said | {"masks": masks and masks.absolute(), "stack": stack, "take": take, "normal": normal}
+    job = queue.bring(ws, path, name, options)
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
     except KeyboardInterrupt:
@@ -66,6 +76,60 @@ def add(
         raise UserError(job.error or f"The import was {job.status}; nothing came in.")
     found = _described(job.dataset)
     say(found, _words(found), json)
+
+
+def _roles(given: list[str]) -> dict[str, str]:
+    """COLUMN=ROLE pairs; a column's name may hold the sign itself, a role never does."""
+    roles: dict[str, str] = {}
+    for pair in given:
+        column, equals, role = pair.rpartition("=")
+        role = " ".join(role.replace("_", " ").replace("-", " ").lower().split())
+        if not equals or not column or role not in ROLES:
+            raise UserError(f"“{pair}” is not COLUMN=ROLE (roles are: {', '.join(ROLES)}).")
+        roles[column] = role
+    return roles
+
+
+def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[str, Any]:
+    """The first look at `path` as plain values: nothing is imported."""
+    from core import sandbox
+    from core.data.normal import guess_normal
+
+    if not path.exists():
+        raise UserError(f"There is no file or folder {path.name}.")
+    seen = sandbox.run("core.data.readers:preview", path.absolute(), take, path.name, said, what="The first look")
+    head = seen.pop("head", None)
+    types = seen.pop("types", {})
+    guesses = seen.pop("guesses", [])
+    names = seen.pop("columns", [])
+    found = {"source": path.name, "imported": False, "columns": [{"column": c} for c in names], **seen}
+    if guesses:
+        found["columns"] = [
+            {"column": g["column"], "role": g["role"], "confidence": g["sure"], "how sure": g["words"], "why": g["why"], "asked": g["asked"], "type": types.get(g["column"])}
+            for g in guesses
+        ]
+    if head is not None:
+        found["head"] = [{str(c): None if v is None or v != v else str(v) for c, v in line.items()} for line in head.to_dict("records")]
+    outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
+    classes = seen.get("classes", {}).get(outcome, [])
+    if normal and classes and normal not in classes:
+        raise UserError(f"“{normal}” is not a class of “{outcome}” (there are: {', '.join(classes)}).")
+    guessed = guess_normal(classes, outcome)
+    found["normal"] = {"class": normal, "why": "you said so"} if normal else {"class": guessed[0], "why": guessed[1]} if guessed else None
+    return found
+
+
+def _looked_words(found: dict[str, Any]) -> str:
+    lines = [f"{found['source']}: {found.get('kind', 'files')}; nothing is imported."]
+    if several := found.get("kinds"):
+        lines.append("Files of several kinds: " + ", ".join(f"{n} {k}" for k, n in several.items()) + "; say which to take with --take.")
+    if "looked" in found:
+        lines.append(f"By the first {found['looked']:,} rows" + (", which are all." if found["whole"] else "; the import decides on the whole."))
+    lines += [f"  {c['column']:<28} {c['role']:<9} {c['how sure']:<22} {c['why']}" for c in found["columns"] if "role" in c]
+    if found.get("normal"):
+        lines.append(f"  normal class: {found['normal']['class']} ({found['normal']['why']})")
+    lines += [f"  rule: {rule}" for rule in found.get("rules", [])]
+    return "\n".join(lines)
 
 
 def _progress(job: Job) -> None:
@@ -96,6 +160,18 @@ def check(name: str, json: AsJson = False) -> None:
     workspace().compare(name)
     found = _described(name)
     say(found, _words(found), json)
+
+
+@data_cli.command("normal")
+def normal(name: str, value: Annotated[str, typer.Argument(help="The class; none = no class is normal.")], json: AsJson = False) -> None:
+    """Say which class is the normal one: training on normal cases, the threshold and its figures follow it."""
+    from core.store import review
+
+    ws = workspace()
+    classes = ws.dataset(name).classes
+    decision = review.name_normal(ws, name, "" if value == "none" and value not in classes else value)
+    words = f"“{decision.value}” is the normal class." if decision.value else "No class is the normal one."
+    say({"dataset": ws.entry(name)["name"], "normal": decision.value, "decision": decision.id}, words, json)
 
 
 @data_cli.command("remove")

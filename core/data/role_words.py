@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+ROLES = ("outcome", "patient", "site", "time", "split", "input", "left out")
 HINTS = {
     "label": ("label", "class", "diagnosis", "target", "y", "condition", "outcome"),
     "group": ("patient", "patient_id", "patientid", "subject", "subject_id", "group", "case_id"),

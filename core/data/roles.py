@@ -18,11 +18,10 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 
 from core.data import role_words as words
 from core.data.dataset import TECHNICAL
-from core.data.role_words import bare, tokens
+from core.data.role_words import ROLES, bare, tokens
 from core.data.splits import SPLIT_NAMES, own_split
 from core.errors import UserError
 
-ROLES = ("outcome", "patient", "site", "time", "split", "input", "left out")
 DATASET_ROLE = {"outcome": "label", "patient": "group", "site": "domain", "split": "split"}
 WORD_OF = {v: k for k, v in DATASET_ROLE.items()}
 DOUBT = 0.75  # a guess below it is a finding

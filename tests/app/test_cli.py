@@ -359,3 +359,31 @@ def test_bugs_end_with_1_and_an_id_that_the_log_has(tmp_path, table):
     id, log = re.search(r"\(id (\w{8})\); (.+) has the details", said).groups()
     assert id in Path(log).read_text()
     assert "the other wheel came off" in Path(log).read_text()
+
+
+def test_a_dry_run_says_what_each_column_would_be_and_imports_nothing(home, tmp_path):
+    (tmp_path / "trial.csv").write_text(TABLE)
+    before = told("data", "list")
+    found = told("data", "add", tmp_path / "trial.csv", "--dry-run", "--role", "age=left out")
+    assert told("data", "list") == before
+    assert {c["column"]: c["role"] for c in found["columns"]} == {
+        "patient": "patient", "site": "site", "age": "left out", "pressure": "input", "note": "left out", "diagnosis": "outcome",
+    }  # fmt: skip
+    assert all(0 < c["confidence"] <= 1 and c["why"] and c["how sure"] for c in found["columns"])
+    assert found["normal"] == {"class": "well", "why": "by its word “well”"}
+    assert found["imported"] is False
+
+
+@pytest.mark.parametrize("role", ["age", "age=king", "=input"])
+def test_a_role_that_is_none_is_a_sentence(home, tmp_path, role):
+    (tmp_path / "trial.csv").write_text(TABLE)
+    assert "is not COLUMN=ROLE" in refused("data", "add", tmp_path / "trial.csv", "--role", role)
+
+
+def test_the_normal_class_is_told_and_taken_back(home):
+    assert told("data", "normal", "breast-cancer", "malignant")["normal"] == "malignant"
+    assert told("data", "show", "breast-cancer")["card"]["normal"] == "malignant"
+    assert "is not a class" in refused("data", "normal", "breast-cancer", "fine")
+    decision = told("data", "issues", "breast-cancer")["decisions"][-1]
+    told("data", "undo", "breast-cancer", decision["id"])
+    assert told("data", "show", "breast-cancer")["card"].get("normal") != "malignant"

@@ -8,7 +8,7 @@ import pytest
 
 from core.data.checks.table import table_findings
 from core.data.normal import ASIDE, guess_normal, normal_only
-from core.data.readers import read
+from core.data.readers import preview, read
 from core.data.role_words import is_patient, tokens
 from core.data.roles import guess_roles
 from core.data.splits import own_split
@@ -252,3 +252,21 @@ def test_training_on_normal_cases_keeps_all_cases(tmp_path) -> None:
     assert not (data.splits == ASIDE).any()
     with pytest.raises(UserError, match="is not a class"):
         brought(tmp_path, table(label=CLASSES), normal="unwell")
+
+
+# -- the first look ---------------------------------------------------------------------------------------------------------------------
+def test_the_first_look_shows_the_guess_of_each_column(tmp_path) -> None:
+    table(MRN=REPEATED, set=random("train", "test", seed=3), label=CLASSES).to_csv(tmp_path / "t.csv", index=False)
+    found = preview(tmp_path / "t.csv", said={"roles": {"crp": "left out"}})
+    assert {g["column"]: g["role"] for g in found["guesses"]} == {"age": "input", "crp": "left out", "MRN": "patient", "set": "split", "label": "outcome"}
+    assert found["classes"]["label"] == ["ill", "well"]
+
+
+def test_the_first_look_shows_the_classes_of_folders(tmp_path) -> None:
+    from PIL import Image
+
+    for i, kind in enumerate(["NORMAL", "PNEUMONIA"] * 2):
+        (tmp_path / kind).mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / kind / f"{i}.png")
+    assert preview(tmp_path)["classes"] == {"folder": ["NORMAL", "PNEUMONIA"]}
+    assert read(tmp_path).card["normal"] == "NORMAL"

@@ -303,25 +303,32 @@ def find_roles(table: pd.DataFrame, given: dict[str, str], asked: Asked, inputs:
     return [g for g in guesses if asked.label != "none" or g.role != "outcome"]
 
 
-def preview(path: Path, take: str = "auto", called: str = "") -> dict[str, Any]:
+def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None) -> dict[str, Any]:
     """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
-    tables, and sequences with tables beside them, more.
+    tables, and sequences with tables beside them, more. `said`: label, group, domain and roles, as for `read`.
 
     columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
+    guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words", how sure that is; classes: for columns of few values,
+    and for pictures in folders ("folder"), the words there are.
     """
     called = called or Path(path).name
+    said = said or {}
     members = collect(Path(path), called)
     several = kinds_of(members)
     found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
     if found and take == "auto":
         return found
     members, _ = _of_kind(members, take, called)
-    reader, used, _ = _chosen(members, called, Asked(), "auto") if members else (None, [], [])
+    label, group, domain, told = one_asked(said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {}))
+    asked = Asked(label, group, domain, said.get("text"), roles=told)
+    reader, used, _ = _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])
     found |= {"kind": kind(used[0])} if used else {}
     if reader in (tables.read, timed.read):
-        return found | tables.glance(used) | ({"series": True} if reader is timed.read else {})
+        return found | tables.glance(used, asked) | ({"series": True} if reader is timed.read else {})
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
         return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
+    if reader is pictures.read:
+        return found | pictures.glance(used, asked)
     return found

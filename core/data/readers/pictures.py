@@ -85,6 +85,18 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
 
 
+def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
+    """Before import, by names only: `classes` the folders make ("folder"), and the columns of a table beside the pictures."""
+    sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
+    files = picture_masks.apart([m for m in members if m not in sheets])[0]
+    table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
+    found: dict[str, Any] = {"classes": {"folder": sorted(set(table["label"]))}} if "label" in roles else {}
+    if sheets:
+        seen = tables.glance(sheets[:1])
+        found |= {"columns": seen["columns"], "classes": found.get("classes", {}) | seen["classes"]}
+    return found
+
+
 @dataclass(frozen=True)
 class Look:
     """A picture before it is read in earnest: (height, width) as it will be decoded, whether more

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -162,17 +162,33 @@ def _joined(read: list[Raw]) -> tuple[pd.DataFrame, Callable[[int], str], list[s
     return pd.DataFrame(out, copy=False), where, rules
 
 
-def glance(members: list[Member]) -> dict[str, Any]:
+def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
     """First lines before import, from the first file's first bytes only: `columns`, `head` (5 rows), `types` (what each column seems to be, by the rows
-    looked at), `looked` (how many rows that were) and `whole` (whether these are all there are)."""
+    looked at), `looked` (how many rows that were) and `whole` (whether these are all there are); `guesses` and `classes` as in `preview`."""
+    from core.data.readers import find_roles
+
     raw = _raw(members[0], limits.PREVIEW)
     frame, _, rules = _joined([raw])
+    given = {}
     if len(members) > 1:
         frame["domain" if "domain" not in frame else "from file"] = members[0].stem
+        given = {"domain": str(frame.columns[-1])}
+    guesses = find_roles(frame, given, asked or Asked(), inputs=True)
     return {
+        "guesses": [asdict(g) | {"words": g.in_words} for g in guesses], "classes": few_words(frame),
         "columns": [str(c) for c in frame.columns], "head": frame.head(5), "types": {str(c): kind(frame[c]) for c in frame.columns}, "looked": len(frame),
         "whole": raw.whole and len(members) == 1, "rules": [*raw.rules, *rules],
     }  # fmt: skip
+
+
+def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The different words of each column that has two to twenty, as classes are called."""
+    found = {}
+    for column in frame.columns:
+        if 2 <= frame[column].iloc[:1000].nunique() <= CATEGORIES and 2 <= frame[column].nunique() <= CATEGORIES:
+            few = pd.DataFrame({"label": frame[column].drop_duplicates()})
+            found[str(column)] = Dataset("", "table", few, roles={"label": "label"}).classes
+    return found
 
 
 def frame_of(member: Member) -> pd.DataFrame:
