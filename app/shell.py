@@ -31,7 +31,8 @@ def run_title(job: Job) -> str:
     kind = method_class(job.method)
     when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
     only = f" · {text.plain(str(job.spec['only']).rpartition('=')[2], 12)}" if job.spec.get("only") else ""
-    name = text.plain(job.label or (kind.title if kind else job.method), 22 if only else 36)
+    only += " · normal only" if job.spec.get("only_normal") else ""
+    name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))
     return f"{name}{only} · {when} · {job.id[:4]}"
 
 

@@ -22,7 +22,7 @@ def dataset_json(data: Dataset, findings: list[Any]) -> dict[str, Any]:
     return {
         "dataset": data.name, "n": len(data), "modality": data.modality, "labels": {c: int(k) for c, k in zip(data.classes, counts)},
         "groups": 0 if groups is None else len({g for g in groups if g is not None}), "shape": list(data.shape), "hash": data.hash,
-        "columns": data.roles, "splits": {s: int(k) for s, k in zip(*np.unique(data.splits, return_counts=True))}, "card": data.card,
+        "columns": data.roles, "normal": data.normal or None, "splits": {s: int(k) for s, k in zip(*np.unique(data.splits, return_counts=True))}, "card": data.card,
         "findings": [asdict(f) for f in findings],
     }  # fmt: skip
 
@@ -46,7 +46,7 @@ def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
         })  # fmt: skip
     return {
         "run": job.id, "dataset": names.get(job.dataset, job.dataset), "method": job.method, "on": job.on_run or None, "status": job.status, "seed": job.seed,
-        "device": job.device, "params": job.params, "only": job.spec.get("only"), "chosen": job.spec.get("chosen"), "progress": round(job.progress or 0, 3), "error": job.error or None, "bug": job.bug or None,
+        "device": job.device, "params": job.params, "only": job.spec.get("only"), "chosen": job.spec.get("chosen"), "only_normal": job.spec.get("only_normal"), "progress": round(job.progress or 0, 3), "error": job.error or None, "bug": job.bug or None,
         "notes": job.note.splitlines(),
         "artifacts": artifacts, "metrics": metrics, "seconds": round(job.seconds or 0, 2), "pid": job.pid,
     }  # fmt: skip

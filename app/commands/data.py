@@ -49,7 +49,7 @@ def add(
     as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
     take: Annotated[str, typer.Option(help="Where files of several kinds lie together, the one to take: nifti, dicom, picture, npz, npy, edf, fasta, parquet.")] = "auto",
     role: Annotated[list[str], typer.Option(help=f"What a column is, COLUMN=ROLE: {', '.join(ROLES)}. May be given several times.")] = [],  # noqa: B006 - typer's way
-    normal: Annotated[str, typer.Option(help="The label of the cases that are normal; guessed by its word otherwise.")] = "",
+    normal: Annotated[str, typer.Option(help="The label of the cases that are normal, or none; guessed by its word otherwise.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Import nothing; show what each column would be taken for, how sure that is, and why.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -112,10 +112,12 @@ def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[st
         found["head"] = [{str(c): None if v is None or v != v else str(v) for c, v in line.items()} for line in head.to_dict("records")]
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
     classes = seen.get("classes", {}).get(outcome, [])
-    if normal and classes and normal not in classes:
+    if normal not in ("", "none", *classes) and classes:
         raise UserError(f"“{normal}” is not a class of “{outcome}” (there are: {', '.join(classes)}).")
     guessed = guess_normal(classes, outcome)
-    found["normal"] = {"class": normal, "why": "you said so"} if normal else {"class": guessed[0], "why": guessed[1]} if guessed else None
+    if normal:
+        guessed = (normal, "you said so")
+    found["normal"] = {"class": guessed[0], "why": guessed[1]} if guessed else None
     return found
 
 

@@ -43,7 +43,7 @@ def issues(name: str, json: AsJson = False) -> None:
     told = {"dataset": ws.entry(name)["name"], "issues": found, "held": [{"row": r, "why": why} for r, why in waiting.items()], "decisions": [asdict(d) for d in made]}
     lines = [f"[{f['severity']}] {f['kind']}: {f['words']}" + (f" (ignored: {f['ignored']})" if f["ignored"] else "") for f in found] or ["No issue is open."]
     lines += [f"{len(waiting):,} cases are held back until a person has looked: lightbox data release {name}"] if waiting else []
-    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {review.WORDS[d.what]}: {len(d.rows) or d.finding} ({d.reason})" for d in made]
+    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {review.WORDS[d.what]}: {len(d.rows) or d.finding or d.value} ({d.reason})" for d in made]
     say(told, "\n".join(lines), json)
 
 

@@ -55,6 +55,7 @@ def train(
     on: Annotated[str, typer.Option(help="The earlier run this one builds upon.")] = "",
     only: Annotated[str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")] = "",
     chosen: Annotated[str, typer.Option(help="The cases a method asks for, such as those to forget: a saved group or COLUMN=VALUE.")] = "",
+    only_normal: Annotated[bool, typer.Option("--only-normal", help="Learn from the cases of the normal class only (see lightbox data normal); all cases are scored.")] = False,
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
@@ -67,7 +68,7 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
     ws = workspace()
-    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen)
+    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen, only_normal=only_normal)
     if wait:
         job = finish(job, json)
     found = run_json(ws, job)

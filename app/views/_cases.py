@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import shell, state, text
+from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.method import Method, why_not_on
 from core.registry import methods
@@ -74,3 +75,18 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
     only = st.selectbox("Cases used", ["", *ways], format_func=lambda w: text.plain(ways[w]) if w else f"all {len(data):,}", key=f"only-{kind.id}",
                         help="A run on some cases learns from them and describes them; the others stay out of it.")  # fmt: skip
     return only, chosen
+
+
+def only_normal(kind: type[Method], data: Dataset, only: str) -> bool:
+    """Whether the run learns from the normal cases alone and scores all; offered where a method scores unusualness and there are classes."""
+    if AnomalyMaps not in kind.gives or kind.takes.labels == "needed" or len(data.classes) < 2:
+        return False
+    if not data.normal:
+        st.caption("Which class is normal is not said; name it on the Data page, and this can learn from the normal cases alone.")
+        return False
+    guessed = " (a guess by its word)" if data.card.get("normal guessed") else ""
+    words = f"Learn from the normal cases only: “{text.label(data.normal, 40)}”{guessed}"
+    help = "Suggested for finding unusual cases: what is learned is the normal, and all cases are scored against it. Cases of other classes are kept out of training and validation."
+    if only == f"{data.roles['label']}={data.normal}":
+        st.caption("“Cases used” leaves all but the normal ones out of the run, unscored. To score all of them, use all cases and the switch below.")
+    return st.toggle(words, key=f"normal-{kind.id}-{data.hash[:6]}", help=help)

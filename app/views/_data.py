@@ -74,6 +74,7 @@ def _parts(data: Dataset) -> None:
         _issues.show(data)
         st.markdown("**What it is**")
         _card(data)
+        _normal(data)
         _privacy.show(data)
         _balance(data)
 
@@ -119,6 +120,22 @@ def _card(data: Dataset) -> None:
     st.caption("  \n".join(f"{k}: {text.label(v, 120)}" for k, v in facts.items() if v))
     for rule in card.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
+
+
+def _normal(data: Dataset) -> None:
+    """Which class is normal: asked once, kept as a decision, followed by training, Anomalies and measures."""
+    if not 2 <= len(data.classes) <= 50:
+        return
+    guessed = data.card.get("normal guessed")
+    said = {"": "not said"} | ({data.normal: f"{text.plain(data.normal, 40)} (a guess by its word)"} if guessed and data.normal else {})
+    options = ["", *data.classes]
+    key = f"normal-{data.hash[:8]}-{data.normal}"
+    chosen = st.selectbox("Normal class", options, options.index(data.normal), format_func=lambda c: said.get(c, text.plain(c, 40)), key=key,
+                          help="Methods that look for the unusual can learn from the normal cases alone, and how often an alarm is right is counted against the others.")  # fmt: skip
+    if chosen != data.normal and state.attempt(review.name_normal, state.workspace(), data.name, chosen) is not None:
+        st.rerun()
+    if guessed and data.normal:
+        st.button("That is right", key=f"{key}-right", on_click=state.attempt, args=(review.name_normal, state.workspace(), data.name, data.normal), help="Keep it as yours, no longer a guess.")
 
 
 def _flow(data: Dataset) -> None:

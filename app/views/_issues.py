@@ -169,6 +169,8 @@ def _do(action: Callable[[], Any]) -> bool:
 
 def said_of(d: review.Decision) -> str:
     """A decision in words, escaped."""
+    if d.what == "normal":
+        return f"“{text.label(d.value)}” {review.WORDS[d.what]}" if d.value else "No class is the normal one"
     of = f"{len(d.rows):,} case{'s' * (len(d.rows) != 1)}" if d.rows else f"The finding “{text.label(d.finding)}”"
     to = f" to {text.label(d.value)}" if d.value else ""
     return f"{of} {'moved' if d.what == 'part' else review.WORDS[d.what]}{to}: {text.label(d.reason, 200)}"

@@ -80,13 +80,14 @@ def start(kind: type[Method], data: Dataset) -> None:
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)
     on = _cases.base(kind, data)
     only, chosen = _cases.cases(kind, data)
+    only_normal = _cases.only_normal(kind, data, only)
     left, middle, *right = st.columns([2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right[0].selectbox("Computed on", list(DEVICES), format_func=DEVICES.__getitem__, help="Automatic: on the graphics card if it can be used.") if right else "auto"
     guess, _ = estimate.seconds(ws, kind, values, data, device)
     token = state.press("train")
     if left.button(f"Train · {text.duration(guess)}", key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
-        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token)
+        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token, only_normal=only_normal)
         if job is not None:
             state.pressed("train")
             st.session_state["training"] = job.id

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import progress, state, text
 from app.shell import page
-from app.views import _folders, _limits
+from app.views import _columns, _folders, _limits
 from core import limits
 from core.data.importing import REQUEST
 from core.jobs import queue
@@ -98,33 +98,61 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     columns = seen.get("columns", [])
     if "head" in seen:
         types = seen.get("types", {})
-        st.caption("The first lines, and what each column was taken for:")
+        whole = "" if seen.get("whole", True) else f" ({seen['looked']:,} rows were looked at; the import decides on all and says where it differs)"
+        st.caption(f"The first lines, and what each column holds{whole}:")
         st.dataframe(seen["head"], hide_index=True, column_config={c: st.column_config.Column(f"{text.plain(c, 40)} · {text.plain(types[c], 30)}") for c in columns if c in types})
     for rule in seen.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
-    with st.form("import", border=True):
-        name = st.text_input("Call it", proposed, max_chars=80)
-        a, b, c = st.columns(3)
-        label = a.selectbox("Label", ["find it", "none", *columns] if columns else ["find it", "folder", "none"], format_func=text.plain,
-                            help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
-        group = b.selectbox("Patient", ["find it", *columns], format_func=text.plain, help="All cases of one patient stay in the same part of the split.")
-        domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
-        series = "auto"
-        if seen.get("series"):
-            series = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
-        stack = "auto"
-        if seen.get("kind") == "dicom":
-            stack = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,
-                             help="Volumes need series of even spacing. Single slices can be trained on with few scans.")  # fmt: skip
-        if st.form_submit_button("Import", type="primary"):
-            options = {"label": {"find it": "auto"}.get(label, label), "source": text.plain(source, 80), "series": series, "stack": stack, "take": take,
-                       **{k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}}  # fmt: skip
-            job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None, state.press("import"))
-            if job is not None:
-                state.pressed("import")
-                st.session_state["upload"] = None
-                st.session_state["importing"] = job.id
-                st.rerun()
+    with st.container(border=True):
+        _form(path, waiting, seen, proposed, source, take, version)
+
+
+def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], proposed: str, source: str, take: str, version: str) -> None:
+    """What to call it, what each column is, which class is normal, and the press that starts the import."""
+    columns, guesses = seen.get("columns", []), seen.get("guesses", [])
+    token = state.press("import")
+    name = st.text_input("Call it", proposed, max_chars=80)
+    options: dict[str, Any] = {"source": text.plain(source, 80), "series": "auto", "stack": "auto", "take": take}
+    if seen.get("series"):
+        options["series"] = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
+    wrong = None
+    if guesses and not (seen.get("series") and options["series"] == "auto"):
+        options["roles"], roles = _columns.choose(guesses, seen["head"], f"roles-{version}-{take}")
+        options["looked"] = {g["column"]: g["role"] for g in guesses}
+        wrong = _columns.clash(roles)
+        label = next((c for c, role in roles.items() if role == "outcome"), "none")
+        if label == "none":  # nobody wants another one guessed instead
+            options["label"] = "none"
+    else:
+        label, more = _asked(columns)
+        options |= more
+    chosen = {"find it": "folder"}.get(label, label)
+    if chosen == "folder" and (folders := seen.get("classes", {}).get("folder")):
+        st.caption(f"The folders are the classes: {', '.join(text.label(c, 30) for c in folders[:12])}{' …' if len(folders) > 12 else ''}.")
+    options["normal"] = _columns.normal_class(seen.get("classes", {}).get(chosen, []), chosen, f"normal-{version}-{take}-{chosen}")
+    if seen.get("kind") == "dicom":
+        options["stack"] = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,
+                                    help="Volumes need series of even spacing. Single slices can be trained on with few scans.")  # fmt: skip
+    if wrong:
+        st.warning(text.label(wrong, 240))
+    if st.button("Import", type="primary", key=f"import-{token}", disabled=wrong is not None):
+        job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None, token)
+        if job is not None:
+            state.pressed("import")
+            st.session_state["upload"] = None
+            st.session_state["importing"] = job.id
+            st.rerun()
+
+
+def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
+    """Label, patient and site of what is no table: the label as chosen, and the options of the import."""
+    a, b, c = st.columns(3)
+    label = a.selectbox("Label", ["find it", "none", *columns] if columns else ["find it", "folder", "none"], format_func=text.plain,
+                        help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
+    group = b.selectbox("Patient", ["find it", *columns], format_func=text.plain, help="All cases of one patient stay in the same part of the split.")
+    domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
+    options = {"label": {"find it": "auto"}.get(label, label)}
+    return label, options | {k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the first lines")

@@ -35,13 +35,13 @@ def reach(home: str, run: str, slug: str) -> tuple[float, float]:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _known(home: str, name: str, hash: str) -> tuple[np.ndarray | None, str]:
+def _known(home: str, name: str, hash: str, normal: str) -> tuple[np.ndarray | None, str]:
     return abnormal(state.workspace().dataset(name))
 
 
 def known(context: Context) -> tuple[np.ndarray | None, str]:
     """Which rows of the data are truly abnormal, and the rule; cached, since it reads every mask."""
-    return _known(str(context.ws.home), context.data.name, context.data.hash)
+    return _known(str(context.ws.home), context.data.name, context.data.hash, context.data.normal)
 
 
 def threshold_of(artifact: AnomalyMaps, context: Context) -> float:

@@ -45,8 +45,10 @@ def guess_normal(classes: Sequence[str], label: str = "") -> tuple[str, str] | N
 def normal_entries(data: Dataset, told: str = "") -> dict[str, Any]:
     """What a dataset's card keeps: "normal", the class, and "normal guessed", why it was taken to be that ("" = a person said so).
 
-    Nothing where nobody said so and no word tells. UserError when `told` is no class.
+    Nothing where nobody said so and no word tells; `told` "none": no class is normal. UserError when `told` is no class.
     """
+    if told == "none" and told not in data.classes:
+        return {"normal": "", "normal guessed": ""}
     if told:
         return {"normal": known_class(data, told), "normal guessed": ""}
     found = guess_normal(data.classes, data.roles.get("label", "")) if len(data.classes) <= 50 else None
@@ -61,17 +63,18 @@ def known_class(data: Dataset, value: str) -> str:
     return value
 
 
-def is_normal(data: Dataset) -> np.ndarray:
-    """bool [n]: cases of the normal class. UserError when it is not known which that is."""
-    if not data.normal:
+def is_normal(data: Dataset, normal: str = "") -> np.ndarray:
+    """bool [n]: cases of the class `normal` (the data's own normal class by default). UserError when it is not known."""
+    normal = normal or data.normal
+    if normal not in data.classes:
         raise UserError(
             f"It is not known which class of “{data.name}” is normal; say so on the Data page, or by "
             f"`lightbox data normal {data.name!r} VALUE`."
         )
-    return data.labels == data.classes.index(data.normal)
+    return data.labels == data.classes.index(normal)
 
 
-def normal_only(data: Dataset) -> Dataset:
+def normal_only(data: Dataset, normal: str = "") -> Dataset:
     """The same rows, of which only normal ones remain in the train and validation parts; the others of these two
     parts stand aside: they are scored, but nothing is learned or chosen on them.
 
@@ -79,9 +82,10 @@ def normal_only(data: Dataset) -> Dataset:
     """
     if "split" not in data.roles:
         raise UserError(f"“{data.name}” is not split into parts, so none can be kept to its normal cases.")
-    away = ~is_normal(data) & np.isin(data.splits, ["train", "val"])
-    if not (is_normal(data) & (data.splits == "train")).any():
-        raise UserError(f"No case of the train part is “{data.normal}”, so there is nothing normal to learn from.")
+    well = is_normal(data, normal)
+    away = ~well & np.isin(data.splits, ["train", "val"])
+    if not (well & (data.splits == "train")).any():
+        raise UserError(f"No case of the train part is “{normal or data.normal}”, so there is nothing normal to learn from.")
     table = data.table.copy(deep=False)
     column = data.roles["split"]
     parts = table[column].astype(object).to_numpy(copy=True)

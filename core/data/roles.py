@@ -12,22 +12,18 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from core.data import role_words as words
+from core.data.column_facts import FEW, Column, counts_rows, decides, has_few_rows_each, say_the_same
 from core.data.dataset import TECHNICAL
-from core.data.role_words import ROLES, bare, tokens
+from core.data.role_words import ROLES, bare
 from core.data.splits import SPLIT_NAMES, own_split
 from core.errors import UserError
 
 DATASET_ROLE = {"outcome": "label", "patient": "group", "site": "domain", "split": "split"}
 WORD_OF = {v: k for k, v in DATASET_ROLE.items()}
 DOUBT = 0.75  # a guess below it is a finding
-FEW = 20  # words that become one category each; as in `core.data.readers.tables`
-SAMPLE = 2000  # values in which a column with many different values is recognised
-BITS = 12.0  # a twin by chance would take as many tosses of a coin
 PLAIN = ("a different value in every row", "names or free text", "a name or text", "holds one value", "holds no value")
 MEASURED = "named like an outcome, but it holds many different values: a measurement is no class"
 
@@ -58,73 +54,6 @@ class Guess:
         if self.asked:
             return "as you said"
         return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess: please look"
-
-
-class Column:
-    """What the values of one column tell; each is worked out when it is first asked for."""
-
-    def __init__(self, name: str, values: pd.Series) -> None:
-        self.name, self.values, self.n = name, values, len(values)
-        self.tokens = tokens(name)
-
-    @cached_property
-    def there(self) -> pd.Series:
-        return self.values.dropna()
-
-    @cached_property
-    def numbers(self) -> bool:
-        return is_numeric_dtype(self.values) and not is_bool_dtype(self.values)
-
-    @cached_property
-    def whole(self) -> bool:
-        """Numbers without a fraction."""
-        if not self.numbers:
-            return False
-        some = self.there.iloc[:SAMPLE].to_numpy(np.float64)
-        if not bool((some == np.round(some)).all()):
-            return False
-        every = self.there.to_numpy(np.float64)
-        return len(every) > 0 and bool((every == np.round(every)).all())
-
-    @cached_property
-    def dates(self) -> bool:
-        """Dates, by type or by how nine in ten words look."""
-        if is_datetime64_any_dtype(self.values):
-            return True
-        if self.numbers or is_bool_dtype(self.values) or not len(self.there):
-            return False
-        from core.data.readers.types import DATE
-
-        some = [str(v) for v in self.there.iloc[:SAMPLE]]
-        pattern = re.compile(DATE.replace(r"\z", r"\Z"))
-        return sum(bool(pattern.match(v)) for v in some) >= 0.9 * len(some)
-
-    @cached_property
-    def coded(self) -> tuple[np.ndarray, np.ndarray]:
-        """int64 codes [n] (-1 = missing) and the different values."""
-        codes, values = pd.factorize(self.values)
-        return codes, np.asarray(values, dtype=object)
-
-    @cached_property
-    def different(self) -> int:
-        return len(self.coded[1])
-
-    def few(self, most: int) -> bool:
-        """Whether there are at most that many different values."""
-        if "coded" not in self.__dict__ and self.there.iloc[:SAMPLE].nunique() > most:
-            return False
-        return self.different <= most
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """Rows of each different value."""
-        codes = self.coded[0]
-        return np.bincount(codes[codes >= 0], minlength=self.different)
-
-    @property
-    def discrete(self) -> bool:
-        """Words, yes and no, or whole numbers."""
-        return self.whole or not self.numbers
 
 
 class Guesser:
@@ -174,8 +103,7 @@ class Guesser:
             if not len(column.there):
                 self.set(column, "left out", 0.99, "holds no value")
             elif column.few(1):
-                named = words.is_patient(column.name)
-                if not named:
+                if not words.is_patient(column.name) and not words.is_exact(column.name):
                     self.set(column, "left out", 0.99, "holds one value only")
             elif column.dates:
                 self.set(column, "time", 0.9, "holds dates, which are no numbers to learn from")
@@ -184,7 +112,7 @@ class Guesser:
 
     def _row_numbers(self, column: Column) -> None:
         named = max(words.row_number(column.name), 0.95 * (column.name in self._unnamed))
-        why = _counts(column, named)
+        why = counts_rows(column, named)
         if why is not None:
             self.set(column, "left out", named or 0.7, why)
 
@@ -202,7 +130,7 @@ class Guesser:
         if not fits:
             return
         best = max(fits, key=lambda f: (f[0], -words.rank(f[2].name), f[1]))
-        near = [c for s, _, c in fits if c is not best[2] and best[0] - s <= 0.05 and not _twins(c, best[2])]
+        near = [c for s, _, c in fits if c is not best[2] and best[0] - s <= 0.05 and not say_the_same(c, best[2])]
         if near and best[0] < DOUBT:
             for column in [best[2], *near]:
                 self.set(column, "input", 0.6, "may be the outcome, as others may; none was chosen")
@@ -224,8 +152,10 @@ class Guesser:
         most = max(50, self.n // 10) if exact or name >= 0.8 else 10
         if words.is_patient(column.name) or words.is_site(column.name) >= 0.9:
             return 0.0
-        if not column.few(most) or column.different < 2 or not (column.discrete or exact):
+        if not column.few(most) or not (column.discrete or exact):
             return 0.0
+        if column.different < 2:
+            return 0.8 * exact * bool(column.different)
         two = column.different == 2
         if not self.inputs:
             return 0.95 if exact else name if column.few(10) or name >= 0.8 else 0.0
@@ -268,7 +198,7 @@ class Guesser:
         same = self._same(column)
         if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
             return
-        if _many_few(column) and not same:
+        if has_few_rows_each(column) and not same:
             per = len(column.there) / column.different
             why = f"{column.different:,} values with {per:.3g} rows each, named like a group that belongs together"
             self.set(column, "patient", 0.8 if "id" not in column.tokens or len(column.tokens) > 1 else 0.7, why)
@@ -284,14 +214,14 @@ class Guesser:
         """ "classes" or "parts" when the column says the same as those, else ""."""
         for role, called in (("outcome", "classes"), ("split", "parts")):
             other = self.of(role)
-            if other is not None and other is not column and _twins(column, other):
+            if other is not None and other is not column and say_the_same(column, other):
                 return called
         return ""
 
     def _by_values(self) -> None:
         """Words that count up behind one beginning (P001, sub-12), repeated a few times each."""
         for column in self.open:
-            if column.numbers or not _many_few(column):
+            if column.numbers or not has_few_rows_each(column):
                 continue
             found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
             if all(found) and len({f[1] for f in found if f}) == 1:
@@ -322,12 +252,12 @@ class Guesser:
             if label is None:
                 if bare(column.name) in words.ONLY_OUTCOMES and not column.few(max(50, self.n // 10)):
                     self.set(column, "left out", 0.6, MEASURED)
-            elif _twins(column, label):
+            elif say_the_same(column, label):
                 sure = 0.9 if exact or name >= 0.5 or _named_alike(column, label) else 0.7
                 why = f"says the same as the outcome “{label.name}”, row by row"
                 known = words.is_input(column.tokens)  # sex or treatment: what is known beforehand stays
                 self.set(column, "input" if known else "left out", 0.5 if known else sure, why)
-            elif _tells(column, label):
+            elif decides(column, label):
                 what = f"each of its {column.different} values has one outcome only: it may give the answer away"
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
             elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
@@ -339,7 +269,9 @@ class Guesser:
     def rest(self) -> None:
         """Inputs, and what cannot be one."""
         for column in self.open:
-            if column.numbers:
+            if column.few(1):
+                self.set(column, "left out", 0.99, "holds one value only")
+            elif column.numbers:
                 ids = words.is_id(column.tokens) and column.whole and not column.few(FEW)
                 if ids:
                     self.set(column, "left out", 0.85, "an id by its name, with many different values")
@@ -444,79 +376,6 @@ def differs(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
         for g in guesses
         if g.column in before and before[g.column] != g.role and not g.asked
     ]
-
-
-def _counts(column: Column, named: float) -> str | None:
-    """Why a column is a row number; None when it is none.
-
-    Whole numbers, none missing, that count the rows in any order, or from the start again in each file; where the
-    name says so (`named`) they may have gaps as well.
-    """
-    if not column.whole or len(column.there) < column.n or words.is_patient(column.name):
-        return None
-    if column.n < (3 if named else 20) or words.is_input(column.tokens):
-        return None
-    values = column.values.to_numpy(np.float64)
-    alone = len(np.unique(values)) == column.n
-    if alone and values.max() - values.min() == column.n - 1:
-        return "counts the rows"
-    again = np.diff(values) != 1
-    if values[0] in (0, 1) and again.mean() <= 0.05 and bool((values[1:][again] == values[0]).all()):
-        return "counts the rows, from the start again now and then"
-    if named >= 0.9 and alone:
-        return "numbers the rows, with gaps"
-    return None
-
-
-def _many_few(column: Column) -> bool:
-    """Many different values with few rows each, and not one row each throughout."""
-    k, there = column.different, len(column.there)
-    if k < 3 or k >= there:
-        return False
-    typical = float(np.median(column.sizes))
-    return there / k <= 5 or (k >= 10 and typical <= max(10, there / 20))
-
-
-def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Codes of both where both are known, and counts [different, different]; None where they cannot be compared."""
-    if not one.discrete or not one.few(50) or not other.few(50):
-        return None
-    a, b = one.coded[0], other.coded[0]
-    both = (a >= 0) & (b >= 0)
-    if both.sum() < 0.9 * max((a >= 0).sum(), (b >= 0).sum()) or not both.any():
-        return None
-    counts = np.zeros((one.different, other.different), int)
-    np.add.at(counts, (a[both], b[both]), 1)
-    return a[both], b[both], counts
-
-
-def _bits(counts: np.ndarray) -> float:
-    """How many tosses of a coin the second column is worth: rows times the entropy of its values."""
-    share = counts.sum(0) / counts.sum()
-    share = share[share > 0]
-    return float(-(share * np.log2(share)).sum() * counts.sum())
-
-
-def _twins(one: Column, other: Column) -> bool:
-    """Whether two columns say the same, value by value, and not by chance."""
-    if one.different != other.different or one.different < 2:
-        return False
-    pairs = _pairs(one, other)
-    if pairs is None:
-        return False
-    counts = pairs[2]
-    return bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS
-
-
-def _tells(one: Column, other: Column) -> bool:
-    """Whether each value of the first (few, with several rows each) goes with one value of the second."""
-    if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
-        return False
-    pairs = _pairs(one, other)
-    if pairs is None:
-        return False
-    counts = pairs[2]
-    return bool(((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS + one.different
 
 
 def _named_alike(one: Column, other: Column) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
+from core.data.normal import normal_entries
 from core.data.phantom import head_phantom
 from core.data.splits import add_split
 from core.errors import UserError
@@ -79,4 +80,6 @@ def make(name: str) -> Dataset:
     known = SAMPLES | GENERATED
     if name not in known:
         raise UserError(f"There is no sample “{name}” (there are: {', '.join(known)}).")
-    return known[name]()
+    data = known[name]()
+    data.card.update(normal_entries(data))
+    return data

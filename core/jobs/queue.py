@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from core import __version__
+from core.data.normal import normal_only
 from core.engine import key_of
 from core.errors import UserError
 from core.jobs import attempts
@@ -21,7 +22,7 @@ from core.jobs.engines import LOCAL
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
-from core.store import notes, records
+from core.store import notes, records, review
 from core.store.catalogue import Job
 from core.store.files import make_folder, remove, write_array
 from core.store.workspace import Workspace
@@ -37,9 +38,10 @@ ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "
 
 def train(
     ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
-    only: str = "", chosen: str = "", token: str = "",
+    only: str = "", chosen: str = "", token: str = "", only_normal: bool = False,
 ) -> Job:  # fmt: skip
     """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method asks for: a saved group or COLUMN=VALUE each.
+    `only_normal`: it learns from the normal cases (see `core.data.normal`) and describes all.
 
     With a `token` asking twice is asking once: the run asked for with this token before is given, or one that is asked for just so and has not ended.
 
@@ -53,7 +55,10 @@ def train(
     checked = check_params(kind, params or {})
     rows = {"only": notes.named_rows(ws, dataset, only) if only else None, "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None}
     data = ws.dataset(dataset) if rows["only"] is None else ws.dataset(dataset).of(rows["only"])
-    said = why_not(kind, data)
+    learned = normal_only(data) if only_normal else data
+    said = why_not(kind, learned)
+    if said and only_normal:
+        raise UserError(f"{kind.title} cannot learn from the normal cases of “{data.name}” alone: {said}")
     if said:
         raise UserError(f"{kind.title} does not fit {f'the cases “{only}” of ' if only else ''}“{data.name}”: {said}")
     _check_seed(seed)
@@ -65,7 +70,7 @@ def train(
         raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
     if kind.takes.chosen == "needed" and not chosen:
         raise UserError(f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP).")
-    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen)) if v}}
+    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen), ("only_normal", data.normal if only_normal else "")) if v}}
     named = {k: v for k, v in rows.items() if v is not None}
     key = key_of("train", ws.entry(dataset)["id"], data.hash, method, spec, base.id if base else "", seed, device, {k: v.tolist() for k, v in named.items()})
     with _ASKING:
@@ -129,9 +134,10 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
 
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
-    """What tells one map, explanation or measurement of a run from another. Figures are measured anew once cases are excluded; a map keeps its places."""
-    out = ws.hidden(base.dataset).tolist() if kind == "measure" else []
-    return key_of(kind, base.id, spec, seed, *([out] if out else []))
+    """What tells one map, explanation or measurement of a run from another. Figures are measured anew once cases are excluded or another class is the normal one; a map keeps its places."""
+    out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
+    told = review.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
+    return key_of(kind, base.id, spec, seed, *([out] if out else []), *([{"normal": told}] if told is not None else []))
 
 
 def _finished(ws: Workspace, run: str, use: str) -> Job:

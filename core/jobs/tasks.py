@@ -11,6 +11,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metrics, Model
 from core.data.importing import bring
+from core.data.normal import normal_only
 from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
 from core.method import check_params
@@ -53,7 +54,8 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
         report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
         checkpoint_every=Settings().checkpoint_seconds, note_to=tell.note, notes=job.note.splitlines(), spent=job.seconds,
     )  # fmt: skip
-    _, artifacts = fit_and_apply(kind, check_params(kind, job.params), data, run, job.id, tell.phase)
+    learned = normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
+    _, artifacts = fit_and_apply(kind, check_params(kind, job.params), learned, run, job.id, tell.phase)
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
     own = [m for a in artifacts if isinstance(a, Metrics) for m in a]  # what the method measured itself stands first in the one table

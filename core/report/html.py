@@ -193,4 +193,5 @@ def _commands(ws: Workspace, job: Job) -> list[str]:
     params = " ".join(f"-p {shlex.quote(f'{k}={v}')}" for k, v in job.params.items())
     on = f" --on {job.on_run}" if job.on_run else ""
     on += "".join(f" --{k} {shlex.quote(job.spec[k])}" for k in ("only", "chosen") if job.spec.get(k))
+    on += " --only-normal" if job.spec.get("only_normal") else ""
     return [*lines, f"lightbox train {shlex.quote(name)} {job.method} --seed {job.seed}{on} {params}".strip()]

@@ -1,0 +1,157 @@
+"""What the values of a column tell by themselves, and what two columns tell of one another. For `core.data.roles`."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+from core.data import role_words as words
+from core.data.role_words import tokens
+
+FEW = 20  # words that become one category each; as in `core.data.readers.tables`
+SAMPLE = 2000  # values in which a column with many different values is recognised
+BITS = 12.0  # a twin by chance would take as many tosses of a coin
+
+
+class Column:
+    """What the values of one column tell; each is worked out when it is first asked for."""
+
+    def __init__(self, name: str, values: pd.Series) -> None:
+        self.name, self.values, self.n = name, values, len(values)
+        self.tokens = tokens(name)
+
+    @cached_property
+    def there(self) -> pd.Series:
+        return self.values.dropna()
+
+    @cached_property
+    def numbers(self) -> bool:
+        return is_numeric_dtype(self.values) and not is_bool_dtype(self.values)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Numbers without a fraction."""
+        if not self.numbers:
+            return False
+        some = self.there.iloc[:SAMPLE].to_numpy(np.float64)
+        if not bool((some == np.round(some)).all()):
+            return False
+        every = self.there.to_numpy(np.float64)
+        return len(every) > 0 and bool((every == np.round(every)).all())
+
+    @cached_property
+    def dates(self) -> bool:
+        """Dates, by type or by how nine in ten words look."""
+        if is_datetime64_any_dtype(self.values):
+            return True
+        if self.numbers or is_bool_dtype(self.values) or not len(self.there):
+            return False
+        from core.data.readers.types import DATE
+
+        some = [str(v) for v in self.there.iloc[:SAMPLE]]
+        pattern = re.compile(DATE.replace(r"\z", r"\Z"))
+        return sum(bool(pattern.match(v)) for v in some) >= 0.9 * len(some)
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 codes [n] (-1 = missing) and the different values."""
+        codes, values = pd.factorize(self.values)
+        return codes, np.asarray(values, dtype=object)
+
+    @cached_property
+    def different(self) -> int:
+        return len(self.coded[1])
+
+    def few(self, most: int) -> bool:
+        """Whether there are at most that many different values."""
+        if "coded" not in self.__dict__ and self.there.iloc[:SAMPLE].nunique() > most:
+            return False
+        return self.different <= most
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Rows of each different value."""
+        codes = self.coded[0]
+        return np.bincount(codes[codes >= 0], minlength=self.different)
+
+    @property
+    def discrete(self) -> bool:
+        """Words, yes and no, or whole numbers."""
+        return self.whole or not self.numbers
+
+
+def counts_rows(column: Column, named: float) -> str | None:
+    """Why a column is a row number; None when it is none.
+
+    Whole numbers, none missing, that count the rows in any order, or from the start again in each file; where the
+    name says so (`named`) they may have gaps as well.
+    """
+    if not column.whole or len(column.there) < column.n or words.is_patient(column.name):
+        return None
+    if column.n < (3 if named else 20) or words.is_input(column.tokens):
+        return None
+    values = column.values.to_numpy(np.float64)
+    alone = len(np.unique(values)) == column.n
+    if alone and values.max() - values.min() == column.n - 1:
+        return "counts the rows"
+    again = np.diff(values) != 1
+    if values[0] in (0, 1) and again.mean() <= 0.05 and bool((values[1:][again] == values[0]).all()):
+        return "counts the rows, from the start again now and then"
+    if named >= 0.9 and alone:
+        return "numbers the rows, with gaps"
+    return None
+
+
+def has_few_rows_each(column: Column) -> bool:
+    """Many different values with few rows each, and not one row each throughout."""
+    k, there = column.different, len(column.there)
+    if k < 3 or k >= there:
+        return False
+    typical = float(np.median(column.sizes))
+    return there / k <= 5 or (k >= 10 and typical <= max(10, there / 20))
+
+
+def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Codes of both where both are known, and counts [different, different]; None where they cannot be compared."""
+    if not one.discrete or not one.few(50) or not other.few(50):
+        return None
+    a, b = one.coded[0], other.coded[0]
+    both = (a >= 0) & (b >= 0)
+    if both.sum() < 0.9 * max((a >= 0).sum(), (b >= 0).sum()) or not both.any():
+        return None
+    counts = np.zeros((one.different, other.different), int)
+    np.add.at(counts, (a[both], b[both]), 1)
+    return a[both], b[both], counts
+
+
+def _bits(counts: np.ndarray) -> float:
+    """How many tosses of a coin the second column is worth: rows times the entropy of its values."""
+    share = counts.sum(0) / counts.sum()
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum() * counts.sum())
+
+
+def say_the_same(one: Column, other: Column) -> bool:
+    """Whether two columns say the same, value by value, and not by chance."""
+    if one.different != other.different or one.different < 2:
+        return False
+    pairs = _pairs(one, other)
+    if pairs is None:
+        return False
+    counts = pairs[2]
+    return bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS
+
+
+def decides(one: Column, other: Column) -> bool:
+    """Whether each value of the first (few, with several rows each) goes with one value of the second."""
+    if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
+        return False
+    pairs = _pairs(one, other)
+    if pairs is None:
+        return False
+    counts = pairs[2]
+    return bool(((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS + one.different
