@@ -87,6 +87,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
     """Before import, by names only: `classes` the folders make ("folder"), and the columns of a table beside the pictures."""
+    from core.data.readers import picture_masks
+
     sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
     files = picture_masks.apart([m for m in members if m not in sheets])[0]
     table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
