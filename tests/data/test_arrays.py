@@ -73,6 +73,43 @@ def test_npy_and_npz_shapes(tmp_path):
     assert data.card["left out"] == ["extra (array)"]
 
 
+@pytest.mark.parametrize(("name", "shape", "kept", "modality"), [
+    ("x", (64, 64, 2), (2, 64, 64), "image"), ("x", (28, 28, 4), (4, 28, 28), "image"),
+    ("arr", (2, 64, 64), (2, 64, 64), "image"), ("images", (4, 20, 30), (4, 20, 30), "image"),
+    ("imgs", (20, 30, 1), (1, 20, 30), "image"),
+    ("samples", (24, 20, 22), (1, 24, 20, 22), "volume"),
+    ("volumes", (12, 10, 11, 2), (2, 12, 10, 11), "volume"),
+    ("v", (2, 12, 10, 11), (2, 12, 10, 11), "volume"),
+    ("x", (3, 5, 5), (3, 5, 5), "image"), ("x", (4, 4, 3), (3, 4, 4), "image"),
+    ("images_nchw", (13, 20, 20), (13, 20, 20), "image"),
+    ("images_nhwc", (20, 20, 13), (13, 20, 20), "image"),
+])  # fmt: skip
+def test_channels_are_found_at_either_end(tmp_path, name, shape, kept, modality):
+    values = RNG.random((6, *shape)).astype("f4")
+    data = read(saved(tmp_path / "a.npz", **{name: values, "y": np.arange(6) % 2}))
+    assert (data.modality, data.shape, data.classes) == (modality, kept, ["0", "1"])
+    first = kept[0] == shape[0] or len(shape) < len(kept)
+    expected = values if first else np.moveaxis(values, -1, 1)
+    assert np.array_equal(data.samples, expected.reshape(6, *kept))
+    if kept[0] > 1:
+        axis = "first" if first else "last"
+        assert any(f"{axis} axis the {kept[0]} channels" in r for r in data.card["rules"])
+
+
+def test_axes_that_cannot_be_told_apart_are_asked_for(tmp_path):
+    with pytest.raises(UserError, match=r"which axis of samples of 4 x 4 x 4 .*images_nchw"):
+        read(saved(tmp_path / "a.npz", x=RNG.random((6, 4, 4, 4))))
+
+
+def test_a_full_fourth_channel_is_opacity(tmp_path):
+    colours = RNG.integers(0, 255, (6, 12, 10, 4), dtype=np.uint8)
+    assert read(saved(tmp_path / "a.npz", x=colours)).shape == (4, 12, 10)
+    colours[..., 3] = 255
+    data = read(saved(tmp_path / "a.npz", x=colours))
+    assert np.array_equal(data.samples, colours[..., :3].transpose(0, 3, 1, 2))
+    assert any("opaque" in r for r in data.card["rules"])
+
+
 def test_missing_values_stay_in_tables_and_are_refused_in_pictures(tmp_path):
     x = RNG.normal(size=(30, 4))
     x[7, 2] = np.nan

@@ -21,7 +21,13 @@ from core.data.readers.tables import encoded
 from core.data.readers.words import LARGEST
 from core.errors import UserError
 
-X_NAMES = ("x", "images", "data", "features", "arr_0")
+X_NAMES = (
+    "x", "images", "image", "imgs", "img", "data", "pixels", "samples", "inputs", "volumes",
+    "volume", "scans", "features", "arr", "array", "arr_0",
+)  # fmt: skip
+CHANNELS = (1, 2, 3, 4)  # sizes of an axis that may be that of the channels
+FIRST = ("nchw", "chw", "channels_first", "ncdhw")  # how a name says where they are
+LAST = ("nhwc", "hwc", "channels_last", "ndhwc")
 Y_NAMES = ("y", "labels", "label", "target")
 MASK_NAMES = ("mask", "masks", "lesion_mask", "segmentation")
 PARTS = ("train", "val", "test")
@@ -29,8 +35,8 @@ Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]  
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """Images [n,H,W], [n,H,W,1|3], [n,1|2|3,H,W], volumes [n,D,H,W] or tables [n,d]; other one-per-row arrays
-    become columns."""
+    """Images [n,H,W], [n,H,W,C] or [n,C,H,W] with 1 to 4 channels, volumes [n,D,H,W], [n,C,D,H,W]
+    or [n,D,H,W,C], or tables [n,d]; other one-per-row arrays become columns."""
     if asked.masks is not None:
         raise UserError(
             "Masks of arrays are read from the same npz (an array called “masks”); leave the masks out or put them in."
@@ -39,12 +45,14 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     arrays = _load(members[0])
     found = {k.lower(): k for k in arrays}
     if "train_images" in found:
+        key = found["train_images"]
         x, mask, columns, left = _in_parts(arrays, found, asked, name)
     else:
-        x, mask, columns, left = _plain(arrays, found, asked, name)
+        key = _key(arrays, found, name)
+        x, mask, columns, left = _plain(arrays, found, asked, name, key)
     if asked.label == "none":
         columns.pop("label", None)
-    data = _dataset(x, mask, columns, name)
+    data = _dataset(x, mask, columns, name, key)
     return replace(data, card={**data.card, "left out": left})
 
 
@@ -81,8 +89,8 @@ def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked
     return joined("images"), mask, columns, [f"{k} (array)" for k in arrays if k not in used]
 
 
-def _plain(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str) -> Parts:
-    """One array of samples, perhaps masks, and columns."""
+def _key(arrays: dict[str, np.ndarray], found: dict[str, str], name: str) -> str:
+    """The name of the array of samples: a usual one, else that of the largest array."""
     key = next((found[k] for k in X_NAMES if k in found), None)
     if key is None:
         key = max((k for k in arrays if arrays[k].ndim >= 2), key=lambda k: arrays[k].size, default=None)
@@ -91,6 +99,13 @@ def _plain(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, n
             f"{name} holds no array of samples (looked for: {', '.join(X_NAMES)}; it has: "
             f"{', '.join(arrays) or 'nothing'})."
         )
+    return key
+
+
+def _plain(
+    arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str, key: str
+) -> Parts:
+    """The samples, perhaps masks, and columns."""
     x = arrays.pop(key)
     mask_key = next((found[k] for k in MASK_NAMES if k in found and found[k] in arrays), None)
     mask = arrays.pop(mask_key) if mask_key else None
@@ -112,7 +127,53 @@ def _plain(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, n
     return x, mask, columns, left
 
 
-def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarray], name: str) -> Dataset:
+def _placed(x: np.ndarray, key: str, name: str) -> tuple[np.ndarray, list[str]]:
+    """Samples of 3 to 5 axes as [n,C,*spatial], and how their axes were taken, in words.
+
+    One end of 1 to 4 beside larger axes is that of the channels; with such at both ends the side
+    whose other two axes are alike, or what the array's name says. UserError where neither tells.
+    """
+    shape = " x ".join(map(str, x.shape[1:]))
+    if x.ndim == 3:
+        return x[:, None], []
+    first = x.shape[1] in CHANNELS
+    last = x.shape[-1] in CHANNELS
+    said = next((w for w in (*FIRST, *LAST) if w in key.lower()), "")
+    if said:
+        first, last = said in FIRST, said in LAST
+        channels = x.shape[1] if first else x.shape[-1]
+        if x.ndim == 4 and channels > 32:
+            raise UserError(f"{name}: “{key}” says {channels} channels; at most 32 are taken.")
+    elif first and last:
+        first, last = x.shape[2] == x.shape[3], x.shape[1] == x.shape[2]
+        if x.ndim == 5 or first == last:
+            raise UserError(
+                f"{name}: which axis of samples of {shape} holds the channels cannot be told; call "
+                "the array “images_nchw” (channels first) or “images_nhwc” (channels last)."
+            )
+    if last:
+        x = np.moveaxis(x, -1, 1)
+    elif not first and x.ndim == 4:
+        x = x[:, None]
+    c, *space = x.shape[1:]
+    kind = "pictures" if len(space) == 2 else f"volumes of {space[0]} slices"
+    size = f"{space[-2]} rows and {space[-1]} columns"
+    where = f", {'last' if last else 'first'} axis the {c} channels" if c > 1 else ""
+    rules = [f"samples of {shape} taken as {kind} of {size}{where}"]
+    return x, rules if c > 1 or len(space) == 3 else []
+
+
+def _without_opacity(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """[n,4,...] without a fourth channel that is full everywhere, as in opaque RGBA pictures."""
+    full = 255 if x.dtype == np.uint8 else 1.0
+    if x.shape[1] != 4 or not bool((x[:, 3] == full).all()) or not bool((x[:, :3] != full).any()):
+        return x, []
+    return x[:, :3], ["the fourth channel is full everywhere (opaque pictures) and left out"]
+
+
+def _dataset(
+    x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarray], name: str, key: str
+) -> Dataset:
     if x.ndim < 2 or 0 in x.shape:
         raise UserError(f"{name}: samples have shape {x.shape}; rows of values or pictures are needed.")
     if x.ndim > 5:
@@ -125,13 +186,9 @@ def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarr
         return _rows(x, table, roles, name)
     if x.dtype.kind == "b":
         x = x.astype(np.uint8)
-    modality: Modality = "image"
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.shape[-1] in (1, 3) and x.shape[1] > 3:
-        x = np.moveaxis(x, -1, 1)
-    if x.ndim == 5 or x.shape[1] > 4:
-        x, modality = (x[:, None] if x.ndim == 4 else x), "volume"
+    x, rules = _placed(x, key, name)
+    x, opaque = _without_opacity(x)
+    modality: Modality = "image" if x.ndim == 4 else "volume"
     if x.dtype.kind == "f":
         x = x.astype(np.float32) if x.dtype.itemsize < 4 else x  # in float16 LARGEST itself would be infinite
         bad = ~(np.abs(x) <= LARGEST).reshape(len(x), -1).all(1)
@@ -152,7 +209,8 @@ def _dataset(x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarr
         mask, coding = masks.coded(mask.reshape(len(mask), *space))
         more, said = [f"masks: {coding.rule}"], masks.said(mask, coding)
     low, high, rule = input_range(x)
-    return Dataset("", modality, table, x, mask, roles, (), (low, high), {"rules": [rule, *more], **said})
+    card = {"rules": [*rules, *opaque, rule, *more], **said}
+    return Dataset("", modality, table, x, mask, roles, (), (low, high), card)
 
 
 def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:
