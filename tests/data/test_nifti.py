@@ -144,7 +144,7 @@ def patched(path, form, at, *values):
         ("<h", 70, (1792,), "only plain numbers|more voxels"),
         ("<f", 108, (1e30,), "x.nii"),
         ("<f", 108, (-50,), "x.nii"),
-        ("<ff", 112, (1e38, 1e38), "NaN or infinite|x.nii"),
+        ("<ff", 112, (1e38, 1e38), "infinite|x.nii"),
     ],
 )
 def test_headers_that_cannot_be_end_in_a_sentence_in_little_memory(tmp_path, form, at, values, words):
@@ -172,12 +172,109 @@ def test_zero_spacing_without_an_affine(tmp_path):
         read(path)
 
 
-def test_pairs_of_header_and_picture_are_declined_by_name(tmp_path):
-    nibabel.Nifti1Pair(body(), np.eye(4)).to_filename(tmp_path / "p.img")
-    with pytest.raises(UserError, match=r"p\.(hdr|img)"):
-        read(tmp_path)
+def test_pairs_of_header_and_picture_are_read_as_one(tmp_path):
+    for k in range(2):
+        nibabel.Nifti1Pair(body(), np.diag([-2.0, 3, 4, 1])).to_filename(tmp_path / f"p{k}.img")
+    data = read(tmp_path)
+    assert list(data.table["file"]) == ["p0.img", "p1.img"]
+    assert np.array_equal(data.samples[0, 0], body()[::-1].transpose(2, 1, 0))
     with pytest.raises(UserError, match="pair of files"):
-        read(tmp_path / "p.hdr")
+        read(tmp_path / "p0.hdr")
+    (tmp_path / "p1.hdr").unlink()
+    with pytest.raises(UserError, match=r"p1\.img is .*\.hdr"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [nibabel.AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.Spm2AnalyzeImage])
+def test_analyze_pairs_are_read_and_their_place_is_unknown(tmp_path, kind):
+    for k in range(2):
+        kind(body(), None).to_filename(tmp_path / f"a{k}.img")
+        (tmp_path / f"a{k}.mat").unlink(missing_ok=True)
+    data = read(tmp_path)
+    assert np.allclose(data.samples[0, 0], body().transpose(2, 1, 0), atol=0.01)
+    assert geometry(data, 0).axes == ""
+    assert any("orientation is unknown" in r for r in data.card["rules"])
+
+
+@pytest.mark.parametrize("name", ["{}.mgz", "{}.mgh"])
+def test_scans_of_freesurfer(tmp_path, name):
+    turned = np.array([[-1.0, 0, 0, 9], [0, 0, 2, -7], [0, -3, 0, 5], [0, 0, 0, 1]])  # LIA, as FreeSurfer conforms
+    array = np.ascontiguousarray(body()[::-1].transpose(0, 2, 1)[:, ::-1])  # right to left, head to feet, back to front
+    for k in range(2):
+        nibabel.MGHImage(array, turned).to_filename(tmp_path / name.format(k))
+    data = read(tmp_path)
+    assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
+    seen = geometry(data, 0)
+    assert (seen.axes, seen.mm) == ("HAR", (3, 2, 1))
+    assert read(tmp_path / name.format(0)).modality == "image"
+    for bad in (b"\0\0\0\1" + b"\7" * 300, b"words"):
+        (tmp_path / name.format(0)).write_bytes(gzip.compress(bad) if name.endswith("z") else bad)
+        with pytest.raises(UserError, match=r"0\.mg[hz] "):
+            read(tmp_path)
+
+
+def test_headers_without_their_mark_and_other_formats_are_named(tmp_path):
+    path = patched(tmp_path / "x.nii", "<4s", 344, b"\0\0\0\0")
+    with pytest.raises(UserError, match=r"Analyze header, or a NIfTI file whose mark is damaged"):
+        read(path)
+    path.unlink()
+    for name, start, words in (
+        ("a.nrrd", b"NRRD0004\ntype: short\n", "NRRD.*NIfTI"),
+        ("a.mhd", b"ObjectType = Image\nNDims = 3\n", "MetaImage.*NIfTI"),
+        ("a.mnc", b"CDF\x01\0\0\0\0", "MINC.*mnc2nii"),
+        ("a.img", b"\1\2\3\0" * 200, "without its header.*hdr"),
+    ):
+        (tmp_path / name).write_bytes(start)
+        with pytest.raises(UserError, match=words):
+            read(tmp_path / name)
+        (tmp_path / name).unlink()
+
+
+def test_voxels_that_are_no_number_are_background(tmp_path):
+    array = np.random.default_rng(0).normal(100, 9, SIZE).astype(np.float32)
+    low = array[1:].min()
+    array[0] = np.nan
+    data = read(saved(tmp_path / "fov.nii", array, np.eye(4)))
+    assert (data.samples[:, 0, :, -1] == low).all()  # the patient's left is at the right
+    assert any("30 voxels without a number (NaN) are background" in r for r in data.card["rules"])
+    around = np.where(np.isnan(array), np.nan, array - 100)
+    assert (read(saved(tmp_path / "map.nii", around, np.eye(4))).samples[:, 0, :, -1] == 0).all()  # a map around 0
+    hounsfield = np.where(np.isnan(array), np.nan, array * 20 - 3000).astype(np.float32)
+    assert read(saved(tmp_path / "ct.nii", hounsfield, np.eye(4))).samples[0, 0, 0, -1] == np.nanmin(hounsfield)
+    with pytest.raises(UserError, match="no number"):
+        read(saved(tmp_path / "none.nii", np.full(SIZE, np.nan, np.float32), np.eye(4)))
+
+
+@pytest.mark.parametrize("third", [(), (1,)])
+def test_two_dimensions_and_one_slice_are_pictures_with_masks(tmp_path, third):
+    shown = []
+    for k in range(4):
+        picture = np.random.default_rng(k).integers(100, 300, (5, 7)).astype(np.int16)
+        inside = np.zeros((5, 7), np.uint8)
+        inside[1, 2 + k] = 1
+        shown.append((picture, inside))
+        for name, array in ((f"case{k}", picture), (f"case{k}_gt", inside)):
+            nibabel.save(nibabel.Nifti1Image(array.T.reshape(7, 5, *third), np.diag([-0.3, -0.3, 1, 1])), tmp_path / f"{name}.nii.gz")
+    data = read(tmp_path)
+    assert (data.modality, data.shape, len(data)) == ("image", (1, 5, 7), 4)
+    assert all(np.array_equal(data.samples[k, 0], p) and np.array_equal(data.masks[k], m) for k, (p, m) in enumerate(shown))
+    assert geometry(data, 0).mm == (0.3, 0.3)
+    assert geometry(data, 0).axes == "PL"
+
+
+@pytest.mark.parametrize(("thin", "axes"), [(0, "FP"), (1, "FL")])
+def test_single_sagittal_and_coronal_slices_hang_with_the_head_on_top(tmp_path, thin, axes):
+    shape = [8, 9, 10]
+    shape[thin] = 1
+    array = np.zeros(shape, np.int16)
+    array[-1, -1, -1] = 5  # at the patient's right, front, top
+    for k in range(2):
+        saved(tmp_path / f"{k}.nii", array, np.diag([2.0, 3, 4, 1]))
+    data = read(tmp_path)
+    assert data.modality == "image"
+    assert np.argwhere(data.samples[0, 0] == 5).tolist() == [[0, 0]]
+    assert geometry(data, 0).axes == axes
+    assert geometry(data, 0).mm == ((4, 3) if thin == 0 else (4, 2))
 
 
 def test_free_text_of_headers_is_counted_and_dropped(tmp_path):

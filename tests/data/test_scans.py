@@ -222,12 +222,12 @@ def test_cut_off_nifti_ends_in_a_sentence(tmp_path, keep):
         read(tmp_path / "cut.nii.gz")
 
 
-def test_nan_voxels_and_flat_volumes_are_named(tmp_path):
+def test_infinite_voxels_and_flat_volumes_are_named(tmp_path):
     array = RNG.normal(size=(4, 4, 4)).astype(np.float32)
-    array[1, 2, 3] = np.nan
-    nifti(tmp_path / "nan.nii", array)
-    with pytest.raises(UserError, match=r"nan\.nii holds NaN.*1, 2, 3"):
-        read(tmp_path / "nan.nii")
+    array[1, 2, 3] = np.inf
+    nifti(tmp_path / "inf.nii", array)
+    with pytest.raises(UserError, match=r"inf\.nii holds infinite.*1, 2, 3"):
+        read(tmp_path / "inf.nii")
     nifti(tmp_path / "flat.nii", np.ones((4, 4, 4), np.float32))
     with pytest.raises(UserError, match="one value only"):
         read(tmp_path / "flat.nii")

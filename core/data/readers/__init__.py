@@ -19,7 +19,7 @@ from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import normal_entries
-from core.data.readers import arrays, contours, deep, edf, fasta, nifti, pictures, scans, strangers, tables, timed
+from core.data.readers import arrays, contours, deep, edf, fasta, nifti, nifti_file, pictures, scan_folders, scans, strangers, tables, timed
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
 from core.data.roles import Guess, dataset_roles, guess_roles, stored
@@ -34,7 +34,7 @@ WORDS = {
     "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
     "nifti": "NIfTI files", "edf": "EDF recordings", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
 }  # fmt: skip
-SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf")
+SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf", ".bval", ".bvec")
 SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
 
 
@@ -59,7 +59,7 @@ def read(
     path = Path(path)
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
-    members = collect(path)
+    members = nifti_file.paired(collect(path))
     if not members:
         raise UserError(f"{path.name} holds no files to read.")
     if masks is not None and not Path(masks).exists():
@@ -206,7 +206,9 @@ def _with_sheets(
     left out."""
     draft = reader(members, asked)
     secret = "names" in draft.card
-    table, left = draft.table, []
+    table, left, rules = draft.table, [], []
+    if not secret and "file" in table:
+        table, sheets, rules = scan_folders.beside(table, sheets)
     for i, sheet in enumerate(sheets):
         try:
             joined = tables.beside(table, sheet)
@@ -217,7 +219,8 @@ def _with_sheets(
         left += [sheet] if joined is None else []
         table = table if joined is None else joined
     aside = scans.counted(left) if secret else [s.name for s in left]
-    return replace(draft, table=table, card={**draft.card, "left out": [*draft.card.get("left out", []), *aside]})
+    more = {"rules": [*draft.card.get("rules", []), *rules]} if rules else {}
+    return replace(draft, table=table, card={**draft.card, **more, "left out": [*draft.card.get("left out", []), *aside]})
 
 
 def _kinds(members: list[Member]) -> dict[str, str]:
@@ -264,7 +267,7 @@ def kind(member: Member) -> str:
         or (head[:2] == b"\x1f\x8b" and lower.endswith(".nii.gz"))
     ):
         return "nifti"
-    if lower.endswith((".nii", ".nii.gz")):
+    if lower.endswith((".nii", ".nii.gz", *nifti_file.MGH)) or (lower.endswith(".hdr") and nifti_file.is_header(member)):
         return "nifti"
     if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
         _name(member, member.name)
@@ -314,7 +317,7 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     """
     called = called or Path(path).name
     said = said or {}
-    members = collect(Path(path), called)
+    members = nifti_file.paired(collect(Path(path), called))
     several = kinds_of(members)
     found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
     if found and take == "auto":

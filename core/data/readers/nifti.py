@@ -1,323 +1,344 @@
-"""NIfTI volumes, one row a volume; a single volume as its axial slices. Segmentations beside the scans become masks."""
+"""Scans as NIfTI, MGH or Analyze files, one row a volume; a single volume as its slices; scans of
+one slice as pictures."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import re
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core import limits
 from core.data import deidentify
 from core.data.dataset import Dataset
-from core.data.geometry import letters
 from core.data.geometry import sizes_after as picture_sizes
-from core.data.readers import solids
+from core.data.readers import scan_folders, scan_masks, solids
 from core.data.readers.arrays import input_range
 from core.data.readers.frames import stack
-from core.data.readers.members import HEAD, Asked, Member, collect, unpacked
-from core.data.readers.pictures import common_side, foldered, resize
+from core.data.readers.masks import Coding
+from core.data.readers.members import Asked, Member, collect
+from core.data.readers.nifti_file import Scan, look, paired, volumes
+from core.data.readers.pictures import common_side, resize
 from core.errors import UserError
 
-MASK_WORDS = re.compile(r"(^|[^a-z])(mask|masks|seg|segmentation|label|labels|lesion|lesions|roi|gt)([^a-z]|$)", re.I)
-TO_LPS = np.diag([-1.0, -1.0, 1.0])  # NIfTI counts to the right and front, DICOM to the left and back
-UNITS = {"meter": 1000.0, "micron": 0.001}  # millimetres
+# the axis [D,H,W] that is one slice thick -> how its picture lies: down, across
+THIN = {0: "PL", 1: "FL", 2: "FP"}
 
 
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """What the header of a file says: `shape` [D,H,W] and `times` once turned to RAS order, voxel sizes `mm` in that order, `axes` ("" = it does not
-    say how the scan lies in the body), degrees it lies askew, the turn as nibabel writes it, the free text it holds (counted, never kept)."""
+@dataclass
+class Plan:
+    """What is to be read: `scans`, the `masks` of each by its name with the code of each mask (0:
+    its own labels), how their values become codes, and what is said of it all."""
 
-    member: Member
-    shape: tuple[int, int, int]
-    times: int
-    mm: tuple[float, ...]
-    axes: str
-    oblique: float
-    turn: np.ndarray
-    affine: np.ndarray
-    stored: str
-    texts: tuple[str, ...]
+    scans: list[Scan]
+    masks: dict[str, list[tuple[Scan, int]]]
+    coding: Coding
+    card: dict[str, Any]
+    labels: dict[str, str] = field(default_factory=dict)
+    empty: dict[str, tuple[int, float]] = field(default_factory=dict)
+    shares: list[float] = field(default_factory=list)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        return {
-            "file": self.member.name, "spacing_mm": [round(v, 4) for v in self.mm[::-1]], "affine": np.round(self.affine, 4).tolist(),
-            "stored orientation": self.stored or "unknown",
-        }  # fmt: skip
+    def marks(self, scan: Scan) -> list[np.ndarray]:
+        """uint8 codes [D,H,W] of a scan's masks on its grid, one a time point of the masks; []
+        without any."""
+        out: list[np.ndarray] = []
+        for mask, code in self.masks.get(scan.member.name, []):
+            found = scan_masks.onto(scan, mask, self.coding)
+            found = [np.where(f > 0, np.uint8(code), np.uint8(0)) for f in found] if code else found
+            out = found if not out else [np.where(f > 0, f, o) for o, f in zip(out, found)]
+        self.shares += [float((m > 0).mean()) for m in out]
+        return out
 
-    @cached_property
-    def kinds(self) -> int:
-        """How many different values, when all are whole numbers from 0 to 255; else 0. Reads the voxels."""
-        there = np.zeros(256, bool)
-        for v in volumes(self):
-            if v.min() < 0 or v.max() > 255 or (v != np.round(v)).any():
-                return 0
-            there |= np.bincount(v.astype(np.uint8).ravel(), minlength=256) > 0
-        return int(there.sum())
+    def said(self, scans_of_few: list[str]) -> None:
+        """Into the card, once everything was read: NaN, masks, scans that look like
+        segmentations."""
+        for name, (count, value) in list(self.empty.items())[:20]:
+            self.card["rules"].append(
+                f"{name}: {count:,} voxels without a number (NaN) are background, set to {value:g}"
+            )
+        if len(self.empty) > 20:
+            self.card["rules"].append(f"and so in {len(self.empty) - 20} more scans")
+        if self.masks:
+            self.card |= scan_masks.card(self.shares, self.coding, self.labels)
+        if scans_of_few:
+            self.card["like segmentations"] = scans_of_few[:1000]
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """Volumes [n,1,D,H,W] turned to RAS order, one row a volume (4-D: a row a time point), or the slices [n,1,H,W] of
-    a single one. One file is in memory at a time.
+    """Volumes [n,1,D,H,W] turned to RAS order, one row a volume (4-D: a row a time point), or the
+    slices [n,1,H,W] of a single one, or, where all are one slice thick, pictures [n,1,H,W]. One
+    file is in memory at a time.
 
-    A file is a segmentation, and becomes the mask of the scans beside it, when it has their shape, whole values from
-    0 to at most 255, and a name that says so or that continues a scan's name. Affine and spacing stay in the card; free text
-    of the headers does not.
+    Which files are segmentations, and of which scans: see `scan_masks.found`. What folders and
+    names say: see `scan_folders.told`. Affine and spacing stay in the card; free text of the
+    headers does not.
     """
-    given = [] if asked.masks is None else collect(asked.masks)
+    given = [] if asked.masks is None else paired(collect(asked.masks))
+    members, aside = _apart(members)
     total = 2 * len(members) + len(given)
     looked: dict[str, Scan] = {}
     for i, m in enumerate(members):
         looked[m.name] = look(m)
         asked.report(i + 1, total)
     truth = {m.name: look(m) for m in given}
-    of = _paired(members, looked, given, truth) if given else _found(members, looked)
-    scans = [looked[m.name] for m in members if m.name not in set(of.values()) or given]
-    masks = {scan: (truth or looked)[mask] for scan, mask in of.items()}
-    rules = ["axes turned to right-anterior-superior order" if any(s.axes for s in scans) else "axes as stored"]
+    found = (
+        scan_masks.given(members, looked, given, truth)
+        if given
+        else scan_masks.found(members, looked)
+    )
+    scans = [looked[m.name] for m in members if m.name not in found.masks]
+    rules = [
+        "axes turned to right-anterior-superior order"
+        if any(s.axes for s in scans)
+        else "axes as stored"
+    ]
     unknown = sum(not s.axes for s in scans)
     if unknown:
-        rules.append(f"{unknown} of {len(scans)} scans do not say how they lie in the body: their orientation is unknown and left as stored")
-    rules += [f"{mask} is the mask of {scan}" for scan, mask in list(of.items())[:20]]
-    card: dict[str, Any] = {"rules": rules, "scans": [s.facts for s in scans]}
-    card["deidentified"] = deidentify.of_volumes([s.texts for s in looked.values()], [s.member.stem for s in scans])
+        rules.append(
+            f"{unknown} of {len(scans)} scans do not say how they lie in the body: their "
+            "orientation is unknown and left as stored"
+        )
+    card: dict[str, Any] = {
+        "rules": rules,
+        "scans": [s.facts for s in scans],
+        "left out": [*found.left, *aside],
+    }
+    card["deidentified"] = deidentify.of_volumes(
+        [s.texts for s in looked.values()], [s.member.stem for s in scans]
+    )
+    plan = _planned(scans, found.of, truth or looked, card)
 
     def done(k: int) -> None:
         asked.report(len(members) + len(given) + k, total)
 
+    if all(s.flat for s in scans):
+        return _pictures(plan, asked, done)
     if len(scans) == 1 and scans[0].times == 1:
-        return _slices(scans[0], masks.get(scans[0].member.name), card)
-    return _volumes(scans, masks, asked, card, done)
+        return _slices(plan)
+    return _volumes(plan, asked, done)
 
 
-def _volumes(scans: list[Scan], masks: dict[str, Scan], asked: Asked, card: dict[str, Any], done: Any) -> Dataset:
+def _apart(members: list[Member]) -> tuple[list[Member], list[str]]:
+    """Without what BIDS calls derivatives, segmentations excepted, where there are scans besides;
+    and what was left out."""
+    inside = [
+        m
+        for m in members
+        if "derivatives" in {p.lower() for p in m.parts[:-1]}
+        and not scan_masks.NAMED.search(m.stem)
+    ]
+    if not inside or len(inside) == len(
+        [m for m in members if not scan_masks.NAMED.search(m.stem)]
+    ):
+        return members, []
+    gone = {m.name for m in inside}
+    left = (
+        [m.name for m in inside]
+        if len(inside) <= 20
+        else [f"{len(inside)} scans in derivatives (made from the others)"]
+    )
+    return [m for m in members if m.name not in gone], left
+
+
+def _planned(
+    scans: list[Scan], of: dict[str, list[str]], masks: dict[str, Scan], card: dict[str, Any]
+) -> Plan:
+    """With the codes of the masks: their own labels, or one a mask where scans have several of one
+    mark each."""
+    looked = {s.member.name: s for s in scans}
+    coding = (
+        scan_masks.coding([masks[m] for m in dict.fromkeys(m for ms in of.values() for m in ms)])
+        if of
+        else Coding("")
+    )
+    parts = scan_masks.parts(of)
+    # several masks a scan, with labels of their own: the first is taken
+    if parts and coding.labels:
+        card["left out"] += [
+            f"{m} (another segmentation of {s})" for s, ms in of.items() for m in ms[1:]
+        ]
+        of, parts = {s: ms[:1] for s, ms in of.items()}, {}
+    codes = {word: i + 1 for i, word in enumerate(sorted(set(parts.values())))}
+    if len(codes) > 255:
+        raise UserError(
+            f"The scans have masks of {len(codes)} kinds; at most 255 can be kept apart."
+        )
+    labels = {str(i): word for word, i in codes.items()}
+    if of:
+        card["rules"] += scan_masks.rules(of, looked, masks, coding)
+    if codes:
+        listed = ", ".join(f"{i} = {word}" for word, i in list(codes.items())[:12])
+        card["rules"].append(
+            f"a label for each mask of a scan ({listed}{' …' if len(codes) > 12 else ''}); "
+            "where they overlap the last counts"
+        )
+    return Plan(
+        scans,
+        {s: [(masks[m], codes.get(parts.get(m, ""), 0)) for m in ms] for s, ms in of.items()},
+        coding,
+        card,
+        labels,
+    )
+
+
+def _few(values: np.ndarray) -> bool:
+    """Whether a volume holds a few whole numbers only, as a segmentation does."""
+    some = values.ravel()[:: max(1, values.size // 4096)]
+    if (some != np.round(some)).any() or some.min() < 0:
+        return False
+    return 1 < len(np.unique(values)) <= scan_masks.FEW and not (values != np.round(values)).any()
+
+
+def _table(
+    lines: list[dict[str, Any]], plan: Plan, asked: Asked
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table of the rows, with what their names and folders say; whether the truth of each is
+    known."""
+    table, roles = pd.DataFrame(lines), {"file": "file"}
+    files = [s.member.name for s in plan.scans]
+    told = scan_folders.told(files, asked)
+    at = table["file"].map({f: i for i, f in enumerate(files)})
+    for name, values in told.columns.items():
+        table[name] = [values[i] for i in at]
+    roles |= told.roles
+    plan.card["rules"] += told.rules
+    if table["time"].any() and "group" not in roles:
+        table["scan"], roles["group"] = table["file"], "scan"
+    if not table["time"].any():
+        table = table.drop(columns="time")
+    if plan.masks and len(plan.masks) < len(plan.scans):
+        table["outlined"] = table["file"].isin(list(plan.masks))
+        plan.card["rules"].append(
+            f"{len(plan.masks)} of {len(plan.scans)} scans have a mask; of the others the "
+            "truth is not known (column “outlined”)"
+        )
+    return table, roles
+
+
+def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
+    scans, card = plan.scans, plan.card
     size, rule = solids.common_size([s.shape for s in scans for _ in range(s.times)])
     card["rules"] += [rule] if rule else []
     n = sum(s.times for s in scans)
-    samples, marks = solids.room(n, size), np.zeros((n, *size), np.uint8) if masks else None
+    samples, marks = solids.room(n, size), np.zeros((n, *size), np.uint8) if plan.masks else None
     lines: list[dict[str, Any]] = []
+    few = []
     for k, s in enumerate(scans):
-        mask = masks.get(s.member.name)
-        marked = [] if mask is None else [solids.fit((v > 0).astype(np.uint8), size, 0) for v in volumes(mask)]
+        marked = [solids.fit(m, size, 0) for m in plan.marks(s)]
         mm = solids.sizes_after(s.mm, s.shape, size)
-        for t, volume in enumerate(volumes(s)):
+        for t, volume in enumerate(volumes(s, plan.empty)):
             samples[len(lines), 0] = solids.fit(volume, size)
+            few += [s.member.name] if t == 0 and _few(volume) else []
             if marks is not None and marked:
                 marks[len(lines)] = marked[t if len(marked) > 1 else 0]
             lines.append({"file": s.member.name, "time": t} | columns(s.axes, mm, s.oblique))
         done(k + 1)
     low, high, scale = input_range(samples)
     card["rules"].append(scale)
-    table, roles = pd.DataFrame(lines), {"file": "file"}
-    folders = table["file"].map(lambda f: f.rpartition("/")[0])
-    places = table.drop_duplicates("file")["file"].map(lambda f: f.rpartition("/")[0])
-    if places.nunique() > 1 and places.duplicated().any() and asked.label != "folder":
-        table["folder"], roles["group"] = folders, "folder"
-        card["rules"].append("scans of one folder are of one patient")
-    elif table["time"].any():
-        table["scan"], roles["group"] = table["file"], "scan"
-    if not table["time"].any():
-        table = table.drop(columns="time")
-    table, roles = foldered(table, roles, asked, auto=False)
+    table, roles = _table(lines, plan, asked)
+    plan.said(few)
     return Dataset("", "volume", table, samples, marks, roles, (), (low, high), card)
 
 
-def _slices(scan: Scan, mask: Scan | None, card: dict[str, Any]) -> Dataset:
+def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
+    """Scans one slice thick as pictures [n,1,H,W], a row each (and each time point), as
+    radiologists hang them."""
+    pictures, marked, lines = [], [], []
+    for k, s in enumerate(plan.scans):
+        thin = s.shape.index(1)
+        masks = plan.marks(s)
+        for t, volume in enumerate(volumes(s, plan.empty)):
+            pictures.append(_hung(volume, thin))
+            marked.append(
+                _hung(masks[t if len(masks) > 1 else 0], thin)
+                if masks
+                else np.zeros(pictures[-1].shape, np.uint8)
+            )
+            lines.append({"file": s.member.name, "time": t, "scan": s, "thin": thin})
+        done(k + 1)
+    samples, rule = stack(pictures)
+    low, high, scale = input_range(samples)
+    plan.card["rules"] += ["scans of one slice each: a row is a picture", rule, scale]
+    for line, picture in zip(lines, pictures):
+        s, thin = line.pop("scan"), line.pop("thin")
+        down, across = (m for i, m in enumerate(s.mm) if i != thin)
+        mm = (s.mm[thin], *picture_sizes((down, across), picture.shape, samples.shape[2:]))
+        line |= columns(THIN[thin] if s.axes else "", mm, s.oblique)
+    masks_ = (
+        np.stack([resize(np.ascontiguousarray(m), samples.shape[2:], nearest=True) for m in marked])
+        if plan.masks
+        else None
+    )
+    table, roles = _table(lines, plan, asked)
+    plan.said([line["file"] for line, p in zip(lines, pictures) if _few(p)])
+    return Dataset("", "image", table, samples, masks_, roles, (), (low, high), plan.card)
+
+
+def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
+    """The one slice [H,W] of a volume [D,H,W] in RAS order: axial with anterior on top, else the
+    head on top; left edge = the patient's right, or front."""
+    return np.ascontiguousarray(np.take(volume, 0, axis=thin)[::-1, ::-1])
+
+
+def _slices(plan: Plan) -> Dataset:
     """The axial slices of one volume as pictures, those of one value only left out."""
-    pictures = axial(next(volumes(scan)))
+    scan, card = plan.scans[0], plan.card
+    volume = next(volumes(scan, plan.empty))
+    pictures = axial(volume)
     kept = np.flatnonzero([np.ptp(p) > 0 for p in pictures])
     if not len(kept):
         raise UserError(f"{scan.member.name} holds one value only.")
     samples, rule = stack([pictures[k] for k in kept])
     empty = len(pictures) - len(kept)
     low, high, scale = input_range(samples)
-    card["rules"] += [
-        "a single volume: each row is one axial slice, from the feet upwards, all of one group"
-        if scan.axes else "a single volume: each row is one slice along its third axis, all of one group",
-        "anterior on top, the patient's right on the left" if scan.axes else "the first two axes drawn from the right and from below", rule, scale,
-    ] + ([f"{empty} slices of one value only were left out"] if empty else [])  # fmt: skip
+    if scan.axes:
+        card["rules"] += [
+            "a single volume: each row is one axial slice, from the feet upwards, all of one group",
+            "anterior on top, the patient's right on the left",
+        ]
+    else:
+        card["rules"] += [
+            "a single volume: each row is one slice along its third axis, all of one group",
+            "the first two axes drawn from the right and from below",
+        ]
+    card["rules"] += [rule, scale]
+    if empty:
+        card["rules"].append(f"{empty} slices of one value only were left out")
     masks = None
-    if mask is not None:
+    if marked := plan.marks(scan):
         size, _ = common_side([p.shape for p in pictures[kept]])
-        marked = axial((next(volumes(mask)) > 0).astype(np.uint8))[kept]
-        masks = np.stack([resize(np.ascontiguousarray(m), size, nearest=True) for m in marked])
+        masks = np.stack(
+            [resize(np.ascontiguousarray(m), size, nearest=True) for m in axial(marked[0])[kept]]
+        )
     mm = (scan.mm[0], *picture_sizes((scan.mm[1], scan.mm[2]), scan.shape[1:], samples.shape[2:]))
-    table = pd.DataFrame({"file": scan.member.name, "volume": scan.member.stem, "slice": kept}).assign(**columns("PL" if scan.axes else "", mm, scan.oblique))
+    table = pd.DataFrame(
+        {"file": scan.member.name, "volume": scan.member.stem, "slice": kept}
+    ).assign(**columns("PL" if scan.axes else "", mm, scan.oblique))
     card["cohort"] = {"slices": len(pictures), "slices used": len(kept)}
-    return Dataset("", "image", table, samples, masks, {"file": "file", "group": "volume"}, (), (low, high), card)
+    plan.said([scan.member.name] if _few(volume) else [])
+    return Dataset(
+        "",
+        "image",
+        table,
+        samples,
+        masks,
+        {"file": "file", "group": "volume"},
+        (),
+        (low, high),
+        card,
+    )
 
 
 def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
     """The columns of `core.data.geometry` of one row."""
-    return {"axes": axes, **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 4) for v in mm))), "oblique_deg": oblique}
+    return {
+        "axes": axes,
+        **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 4) for v in mm))),
+        "oblique_deg": oblique,
+    }
 
 
 def axial(volume: np.ndarray) -> np.ndarray:
-    """[D,H,W] in RAS order -> slices as they are read: anterior on top, the patient's right on the left."""
+    """[D,H,W] in RAS order -> slices as they are read: anterior on top, the patient's right on the
+    left."""
     return np.ascontiguousarray(volume[:, ::-1, ::-1])
-
-
-def look(member: Member) -> Scan:
-    """What the header says, from the first bytes of the file. UserError for a header that cannot be."""
-    import nibabel
-
-    data = member.head
-    if data[:2] == b"\x1f\x8b":
-        data = member.open(1 << 16)  # a member of a zip gives its first kilobyte cheaply, but a packed header may need more
-        with _sentences(member.name):
-            data = zlib.decompressobj(31).decompress(data, HEAD)
-    image = _header(data, member.name)
-    shape, known = image.get_data_shape(), int(image["sform_code"]) > 0 or int(image["qform_code"]) > 0
-    with _sentences(member.name):
-        affine = image.get_best_affine()
-        factor = UNITS.get(image.get_xyzt_units()[0], 1.0)
-        turn = nibabel.io_orientation(affine) if known else np.array([[0.0, 1], [1, 1], [2, 1]])
-    if np.isnan(turn).any():
-        raise UserError(f"{member.name} has no usable orientation (its affine or spacing is zero or not a number).")
-    turned = np.empty(3, int)
-    turned[turn[:, 0].astype(int)] = shape[:3]
-    own = np.linalg.norm(affine[:3, :3], axis=0) if known else np.array(image.get_zooms()[:3], dtype=float)
-    mm = np.empty(3)
-    mm[turn[:, 0].astype(int)] = own * factor
-    if known:
-        affine = affine @ nibabel.orientations.inv_ornt_aff(turn, shape[:3])
-        word, lean = letters((TO_LPS @ affine[:3, :3]).T[::-1])
-    else:
-        word, lean = "", float("nan")
-    texts = [k for k in ("descrip", "aux_file", "intent_name", "db_name", "data_type") if k in image and bytes(image[k].item()).strip(b"\0 ")]
-    texts += ["header extension"] if data[len(image.binaryblock) :][:1] not in (b"", b"\0") else []
-    return Scan(
-        member, (int(turned[2]), int(turned[1]), int(turned[0])), shape[3] if len(shape) == 4 else 1, tuple(float(v) for v in mm[::-1]),
-        word, lean, turn, affine, "".join(nibabel.aff2axcodes(image.get_best_affine())) if known else "", tuple(texts),
-    )  # fmt: skip
-
-
-def volumes(scan: Scan) -> Iterator[np.ndarray]:
-    """float32 volumes [D,H,W], one a time point, in RAS order. UserError for anything not finite."""
-    import nibabel
-
-    image, name = _image(scan.member.load(), scan.member.name), scan.member.name
-    for t in range(scan.times):
-        with _sentences(name), np.errstate(all="ignore"):  # what overflows is infinite, and said below
-            array = np.asarray(image.dataobj[..., t] if len(image.shape) == 4 else image.dataobj, dtype=np.float32)
-            array = nibabel.apply_orientation(array, scan.turn)
-        if not np.isfinite(array).all():
-            x, y, z = np.argwhere(~np.isfinite(array))[0]
-            raise UserError(f"{name} holds NaN or infinite voxels (the first at {x}, {y}, {z}); mend or remove it.")
-        yield array.transpose(2, 1, 0)  # x,y,z -> D=z, H=y, W=x
-
-
-@contextmanager
-def _sentences(name: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence about the file."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UserError(f"{name} is cut off or damaged (its packed data ends too early or is wrong); mend or remove it.") from None
-    except MemoryError:
-        raise UserError(f"{name} does not fit into this machine's memory; bring a smaller scan.") from None
-    except Exception as e:
-        why = f"{type(e).__name__}: it may be cut off or damaged"
-        raise UserError(f"{name} cannot be read as NIfTI ({why}); mend or remove it.") from None
-
-
-def _header(data: bytes, name: str) -> Any:
-    """The header at the beginning of `data`, looked over before any voxel is read."""
-    import nibabel
-
-    with _sentences(name):
-        if data[4:7] == b"ni2" or data[344:347] == b"ni1":
-            raise UserError(f"{name} is the header of a pair of files (.hdr and .img); save the scan as one .nii file.")
-        two = data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-        header = nibabel.Nifti2Header(data[:540], check=False) if two else nibabel.Nifti1Header(data[:348], check=False)  # checking mends: here it is refused
-        shape, spacing, affine = header.get_data_shape(), np.array(header.get_zooms()[:3]), header.get_best_affine()
-        if len(shape) == 5 and shape[3] == 1:
-            raise UserError(f"{name} holds several values a voxel (shape {shape}); a scan has one, at each time.")
-        if len(shape) not in (3, 4) or min(shape) < 1:
-            raise UserError(f"{name} has shape {shape}; a volume has three dimensions, or four with time.")
-        if not np.isfinite(affine).all() or not (spacing > 0).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-            raise UserError(f"{name} has no usable orientation (its affine or spacing is zero or not a number).")
-        if header.get_data_dtype().kind not in "biuf":
-            raise UserError(f"{name} holds {header.get_data_dtype()} voxels; only plain numbers are read.")
-        if int(np.prod(shape, dtype=object)) * header.get_data_dtype().itemsize > limits.FILE_BYTES:
-            most = limits.in_words(limits.FILE_BYTES, "bytes")
-            raise UserError(f"{name} says it holds more voxels than {most} have room for; it is damaged, or too large to bring.")
-        return header
-
-
-def _image(data: bytes, name: str) -> Any:
-    """The image in `data`, its header checked against the bytes before any voxel is read."""
-    import nibabel
-
-    with _sentences(name):
-        if data[:2] == b"\x1f\x8b":
-            packed = len(data)
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
-                data = unpacked(f, packed, name)
-        if len(data) > limits.FILE_BYTES:
-            raise UserError(f"{name} unpacks to more than {limits.FILE_BYTES >> 20} MB.")
-        header = _header(data, name)
-        if int(np.prod(header.get_data_shape(), dtype=object)) * header.get_data_dtype().itemsize > len(data) - int(header.get_data_offset()):
-            raise UserError(f"{name} says it holds more voxels than it has; it is cut off or damaged.")
-        return (nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image).from_bytes(data)
-
-
-def _found(members: list[Member], looked: dict[str, Scan]) -> dict[str, str]:
-    """Scan -> segmentation among the files brought: see `read`. Of several that fit one scan, the first by name."""
-    of: dict[str, str] = {}
-    for mask in members:
-        near = [m for m in members if m is not mask and m.parts[:-1] == mask.parts[:-1]]
-        others = [m for m in near if _alike(looked[m.name], looked[mask.name])]
-        scans = []
-        if MASK_WORDS.search(mask.stem):
-            scans = [m for m in others if not MASK_WORDS.search(m.stem)]
-            if any(MASK_WORDS.search(m.stem) for m in near):  # several masks in one folder: by what is left of the name
-                base = MASK_WORDS.sub("_", mask.stem).strip("_-. ")
-                scans = [
-                    m
-                    for m in scans
-                    if base and re.search(rf"(^|[^A-Za-z0-9]){re.escape(base)}([^A-Za-z0-9]|$)", m.stem)
-                ]
-        else:
-            scans = [m for m in others if mask.stem.startswith(m.stem) and not mask.stem[len(m.stem)].isalnum()]
-        if scans and not 0 < looked[mask.name].kinds <= (256 if MASK_WORDS.search(mask.stem) else 32):  # reads the voxels: asked last
-            scans = []
-        for scan in scans:
-            of.setdefault(scan.name, mask.name)
-    return {scan: mask for scan, mask in of.items() if scan not in of.values()}
-
-
-def _paired(
-    members: list[Member], looked: dict[str, Scan], masks: list[Member], truth: dict[str, Scan]
-) -> dict[str, str]:
-    """Scan -> mask given apart: the only one for the only scan, else by the same name.
-
-    UserError for one that fits no scan.
-    """
-    of = {}
-    for mask in masks:
-        stem = re.sub(r"_(mask|seg|label)$", "", mask.stem)
-        scans = members if len(members) == len(masks) == 1 else [m for m in members if m.stem in (mask.stem, stem)]
-        if len(scans) != 1:
-            raise UserError(f"The mask {mask.name} has {'no scan' if not scans else 'several scans'} of the same name.")
-        if not _alike(looked[scans[0].name], truth[mask.name]):
-            raise UserError(f"The mask {mask.name} does not have the shape of {scans[0].name}.")
-        of[scans[0].name] = mask.name
-    return of
-
-
-def _alike(scan: Scan, mask: Scan) -> bool:
-    """The mask has the scan's shape; it may mark all time points at once."""
-    return scan.shape == mask.shape and mask.times in (1, scan.times)

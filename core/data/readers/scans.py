@@ -414,6 +414,7 @@ def read_scan(path: Path) -> list[np.ndarray]:
         with dicom.sentences(path.name):
             file = facts(header, path.name)
         return [f if f.ndim == 2 else f.mean(2) for f in pictures(member.load(), file, path.name, list(range(len(file.places))))]
-    from core.data.readers.nifti import axial, look, volumes
+    from core.data.readers.nifti import axial
+    from core.data.readers.nifti_file import look, volumes
 
     return list(axial(next(volumes(look(member)))))

@@ -8,6 +8,7 @@ from core.data.readers.members import Member
 
 SVG = re.compile(rb"<svg[\s>]", re.I)
 PICTURE = "save it as PNG or TIFF"
+VOLUME = "save it as NIfTI (.nii.gz), for example with 3D Slicer or SimpleITK"
 STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what to do
     (b"GIF8", 0, "a GIF picture", PICTURE),
     (b"WEBP", 8, "a WebP picture", PICTURE),
@@ -18,6 +19,11 @@ STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what 
     (b"\0\0\0\x0cjP  ", 0, "a JPEG 2000 picture", PICTURE),
     (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 picture", PICTURE),
     (b"\0\0\x01\0", 0, "an icon (ICO)", PICTURE),
+    (b"NRRD0", 0, "an NRRD file", VOLUME),
+    (b"ObjectType", 0, "a MetaImage header (.mhd, .mha)", VOLUME),
+    (b"NDims", 0, "a MetaImage header (.mhd, .mha)", VOLUME),
+    (b"CDF\x01", 0, "a MINC or NetCDF file", "turn MINC into NIfTI (mnc2nii)"),
+    (b"CDF\x02", 0, "a MINC or NetCDF file", "turn MINC into NIfTI (mnc2nii)"),
     (b"%PDF", 0, "a PDF", "take its pictures or tables out"),
     (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (also MATLAB's newer .mat)", "save its arrays as npz"),
     (b"MATLAB 5.0", 0, "a MATLAB file", "save its arrays as npz"),
@@ -38,9 +44,17 @@ PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
 
 def called(member: Member) -> tuple[str, str] | None:
     """What the file is and what to do about it, by its first bytes (and, for pickles, its name); None when it is not known."""
-    head = member.head
+    head, name = member.head, member.name.lower()
+    if name.endswith(".mnc"):
+        return "a MINC file", "turn it into NIfTI (mnc2nii)"
+    if name.endswith((".brik", ".head", ".brik.gz")):
+        return "an AFNI data set (.HEAD and .BRIK)", "turn it into NIfTI (3dAFNItoNIFTI)"
+    if name.endswith((".par", ".rec")):
+        return "a Philips PAR/REC pair", "turn it into NIfTI (parrec2nii)"
     if is_index(member):
         return "a DICOMDIR (a list of files whose paths are not followed)", "bring the folder with the DICOM files themselves"
+    if name.endswith(".img.gz"):
+        return "half of a packed pair (.hdr.gz and .img.gz)", "unpack both"
     for start, at, what, todo in STARTS:
         if head[at : at + len(start)] == start:
             return what, todo
@@ -53,6 +67,8 @@ def called(member: Member) -> tuple[str, str] | None:
         return "a zip within", "unpack it, and bring the folder or make one zip of all"
     if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2) or member.name.lower().endswith(PICKLED):
         return PICKLE, "save its arrays as npz"
+    if name.endswith(".img"):
+        return "a picture without its header", "bring its .hdr file beside it"
     return None
 
 

@@ -1,0 +1,304 @@
+"""Segmentations among scans: which files they are, whose, and how they come onto the scan's
+grid."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.data.readers.masks import Coding, Tally
+from core.data.readers.members import Member
+from core.data.readers.nifti_file import Scan, volumes
+from core.data.readers.picture_masks import is_folder_of_masks
+from core.errors import UserError
+
+_WORD = (
+    r"masks?|[dp]?seg|segs|segmentations?|labels?|lesions?|rois?|gts?|ground[-_ ]?truths?|probseg|"
+    r"aseg|aparc\+aseg|wmparc|annotations?|consensus"
+)
+NAMED = re.compile(rf"(^|[^a-z])({_WORD})([^a-z]|$)", re.I)
+# what all of the scan lies in
+HEAD = re.compile(r"(^|[^a-z])(brain|brainmask|body|head|skull|foreground|bet)([^a-z]|$)", re.I)
+PLAIN = re.compile(
+    r"(images?|imgs?|scans?|niftis?|nii|volumes?|data|raw|rawdata|derivatives)?[-_ ]?"
+    r"(tr|ts|train(ing)?|val(idation)?|test(ing)?)?",
+    re.I,
+)
+CHANNEL = re.compile(r"_(\d{4})$")
+ENTITY = re.compile(r"(?:^|[_/])(sub|ses|run|acq)-([A-Za-z0-9+]+)")
+MOST = 256  # whole values of a segmentation by name
+FEW = 32  # of one by its values alone, and of a scan that looks like one
+NEAR = 0.05  # of a voxel, by which two grids may differ and still be one
+HERE = 8  # scans of a folder whose mask is called after what it marks
+
+
+@dataclass
+class Found:
+    """`of`: scan -> its masks by name; `left`: segmentations left out, and why, in words; `masks`:
+    names of all that are no scans."""
+
+    of: dict[str, list[str]] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    masks: set[str] = field(default_factory=set)
+
+
+def found(members: list[Member], looked: dict[str, Scan]) -> Found:
+    """Segmentations among the files: in a folder called labels, masks, seg ..., or by a name that
+    says so, with whole values from 0 to at most 255 different ones (or numbers between 0 and 1); or
+    continuing a scan's name, with few values.
+
+    A segmentation belongs to the scans of its name, or, when it is called after what it marks, to
+    those of its folder. Where all files are segmentations they are the scans. What belongs to no
+    scan is left out.
+    """
+    # reads the voxels: asked last
+    named = [m for m in members if _is_named(m) and 0 < looked[m.name].kinds <= MOST]
+    if len(named) == len(members):
+        return Found()
+    taken = {m.name for m in named}
+    scans = [m for m in members if m.name not in taken]
+    by_name = sorted((m for m in scans if len(m.stem) > 1), key=lambda m: len(m.stem))
+    for m in scans:
+        longer = [
+            s
+            for s in by_name
+            if s is not m and s.parts[:-1] == m.parts[:-1] and _continues(m.stem, s.stem)
+        ]
+        if (
+            longer
+            and any(fits(looked[s.name], looked[m.name]) == "same" for s in longer)
+            and 0 < looked[m.name].kinds <= FEW
+        ):
+            named.append(m)
+            taken.add(m.name)
+    scans = [m for m in scans if m.name not in taken]
+    out = Found(masks=taken)
+    owned: dict[str, list[str]] = defaultdict(list)
+    for mask in named:
+        owners = _owners(mask, scans)
+        fitting = [s for s in owners if fits(looked[s.name], looked[mask.name])]
+        if not owners:
+            out.left.append(f"{mask.name} (a segmentation without its scan)")
+        elif not fitting:
+            out.left.append(
+                f"{mask.name} (on another grid than {owners[0].name}, and it does not say "
+                "where it lies)"
+            )
+        for scan in fitting:
+            owned[scan.name].append(mask.name)
+    for scan, masks in owned.items():
+        kept = [m for m in masks if not HEAD.search(m.rpartition("/")[2])] or masks[:1]
+        out.left += [f"{m} (another segmentation of {scan})" for m in masks if m not in kept]
+        out.of[scan] = kept
+    return out
+
+
+def given(
+    members: list[Member], looked: dict[str, Scan], masks: list[Member], truth: dict[str, Scan]
+) -> Found:
+    """Masks given apart: the only one for the only scan, else by name. UserError for one that fits
+    no scan."""
+    out = Found()
+    for mask in masks:
+        owners = members if len(members) == len(masks) == 1 else _owners(mask, members, alone=True)
+        if len(owners) != 1:
+            raise UserError(
+                f"The mask {mask.name} has {'no scan' if not owners else 'several scans'} of "
+                "the same name."
+            )
+        if not fits(looked[owners[0].name], truth[mask.name]):
+            raise UserError(
+                f"The mask {mask.name} does not have the shape of {owners[0].name}, and does "
+                "not say where it lies."
+            )
+        out.of.setdefault(owners[0].name, []).append(mask.name)
+    return out
+
+
+def key(member: Member) -> str:
+    """A file's name without what says that it is a segmentation or a channel, in small letters."""
+    stem = CHANNEL.sub("", member.stem)
+    while (
+        shorter := NAMED.sub(lambda m: "_" if m[1] and m[3] else "", stem).strip("_-. ")
+    ) != stem:
+        stem = shorter
+    return stem.lower()
+
+
+def inner(member: Member) -> tuple[str, ...]:
+    """Its folders without those that only say what kind of file lies in them."""
+    return tuple(
+        p.lower() for p in member.parts[:-1] if not PLAIN.fullmatch(p) and not is_folder_of_masks(p)
+    )
+
+
+def _is_named(member: Member) -> bool:
+    return bool(NAMED.search(member.stem)) or any(
+        is_folder_of_masks(p) and not PLAIN.fullmatch(p) for p in member.parts[:-1]
+    )
+
+
+def _continues(long: str, short: str) -> bool:
+    return (
+        len(long) > len(short)
+        and long.startswith(short)
+        and not long[len(short)].isalnum()
+        and not CHANNEL.search(long)
+    )
+
+
+def _owners(mask: Member, scans: list[Member], alone: bool = False) -> list[Member]:
+    """The scans a mask is of: by name in its folder, in one of the same place, anywhere; by BIDS
+    entities; else, unless `alone`, all in its folder."""
+    name = key(mask)
+    here = [s for s in scans if s.parts[:-1] == mask.parts[:-1]]
+    beside = [s for s in scans if inner(s) == inner(mask)]
+    for some in (here, beside, scans):
+        for alike in (_same, _inside, _before):
+            fit = [s for s in some if name and alike(name, s)]
+            if len(fit) == 1 or (
+                fit and (alike is not _before or some is not scans) and _one_case(fit)
+            ):
+                return fit
+    entities = dict(ENTITY.findall(mask.name))
+    if "sub" in entities:
+        return [
+            s
+            for s in scans
+            if all(dict(ENTITY.findall(s.name)).get(k) == v for k, v in entities.items())
+        ]
+    if alone:
+        return []
+    shapes = {re.sub(r"\d+", "#", key(s)) for s in scans}
+    if name and re.sub(r"\d+", "#", name) in shapes:  # named as the scans are: its own is not here
+        return []
+    parent = tuple(p.lower() for p in mask.parts[:-2])
+    near = (
+        here
+        or beside
+        or [
+            s for s in scans if mask.parts[:-1] and tuple(p.lower() for p in s.parts[:-1]) == parent
+        ]
+    )
+    return near if not name or len(near) <= HERE else []
+
+
+def _one_case(scans: list[Member]) -> bool:
+    """Scans of one case: of one folder or one name but for the channel."""
+    return len({s.parts[:-1] for s in scans}) == 1 or len({key(s) for s in scans}) == 1
+
+
+def _same(name: str, scan: Member) -> bool:
+    return key(scan) == name
+
+
+def _inside(name: str, scan: Member) -> bool:
+    return bool(re.search(rf"(^|[^a-z0-9]){re.escape(name)}([^a-z0-9]|$)", scan.stem.lower()))
+
+
+def _before(name: str, scan: Member) -> bool:
+    short = key(scan)
+    return len(short) > 1 and name.startswith(short) and not name[len(short) :][:1].isalnum()
+
+
+def fits(scan: Scan, mask: Scan) -> str:
+    """How a mask lies on its scan: "same" grid; the same "array" (its own place says nothing);
+    another grid in the same "space"; "" for none of them."""
+    if mask.times not in (1, scan.times):
+        return ""
+    if (
+        scan.shape == mask.shape
+        and scan.grid == mask.grid
+        and (mask.plain or not mask.axes)
+        and not _close(scan, mask)
+    ):
+        return "array"
+    if scan.shape == mask.shape and (not scan.axes or not mask.axes or _close(scan, mask)):
+        return "same"
+    return "space" if scan.axes and mask.axes and scan.times == 1 else ""
+
+
+def _close(scan: Scan, mask: Scan) -> bool:
+    """Whether the corners of both grids lie within a twentieth of a voxel."""
+    ends = np.array([[0, 0, 0, 1], [*(n - 1 for n in scan.shape[::-1]), 1]], dtype=float).T
+    return bool(np.abs((scan.affine - mask.affine) @ ends).max() <= NEAR * min(scan.mm))
+
+
+def coding(masks: list[Scan]) -> Coding:
+    """Of all masks together. Reads their voxels."""
+    tally = Tally()
+    for mask in masks:
+        for volume in volumes(mask):
+            tally.add(volume)
+    return tally.coding()
+
+
+def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
+    """uint8 codes [D,H,W] of the mask on the grid of the scan, one a time point of the mask;
+    outside of the mask 0."""
+    from scipy.ndimage import affine_transform
+
+    fit = fits(scan, mask)
+    codes = [how.apply(v) for v in volumes(mask, turn=scan.turn if fit == "array" else None)]
+    if fit != "space":
+        return codes
+    to = np.linalg.inv(mask.affine) @ scan.affine  # x, y, z of the scan -> x, y, z of the mask
+    turned = np.flip(to[:3, :3])  # both orders of axes: z, y, x
+    return [
+        affine_transform(c, turned, to[:3, 3][::-1], scan.shape, order=0, cval=0) for c in codes
+    ]
+
+
+def parts(of: dict[str, list[str]]) -> dict[str, str]:
+    """Mask -> what it marks, by its name without its scan's, where scans have several masks."""
+    out = {}
+    for scan, masks in of.items():
+        base = CHANNEL.sub("", scan.rpartition("/")[2].partition(".")[0]).lower()
+        for mask in masks if len(masks) > 1 else []:
+            word = mask.rpartition("/")[2].partition(".")[0].lower()
+            out[mask] = NAMED.sub("_", word.removeprefix(base)).strip("_-. ") or word
+    return out
+
+
+def rules(
+    of: dict[str, list[str]], scans: dict[str, Scan], masks: dict[str, Scan], how: Coding
+) -> list[str]:
+    """What is to be said: whose, what the values mean, and which were brought onto another grid."""
+    ways = [fits(scans[s], masks[m]) for s, ms in of.items() for m in ms]
+    pairs = [f"{m} is the mask of {s}" for s, ms in of.items() for m in ms]
+    said = [
+        *pairs[:20],
+        *([f"and {len(pairs) - 20} more masks of other scans"] if len(pairs) > 20 else []),
+    ]
+    said.append(f"masks: {how.rule}")
+    for way, words in (
+        (
+            "space",
+            "lie on another grid of the same space: each voxel of the scan takes the nearest label",
+        ),
+        ("array", "do not say where they lie: taken voxel by voxel"),
+    ):
+        if n := ways.count(way):
+            said.append(
+                f"{n} masks {words}"
+                if n > 1
+                else f"1 mask: masks that {words}".replace("masks that lie", "it lies").replace(
+                    "masks that do", "it does"
+                )
+            )
+    return said
+
+
+def card(shares: list[float], how: Coding, labels: dict[str, str]) -> dict[str, Any]:
+    """The card's entry `masks`: see `masks.said`."""
+    marked = [s for s in shares if s > 0]
+    return {
+        "masks": {
+            "labels": labels or how.labels,
+            "marked": round(float(np.mean(marked)), 4) if marked else 0.0,
+        }
+    }
