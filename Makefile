@@ -22,9 +22,9 @@ app: setup
 	$(BIN)/lightbox app
 
 # Three files at a time (the longest first, tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
-# processor spin. Trap: numba's first parallel loop gives torch as many threads as numba has.
+# processor spin. Trap: numba's first parallel loop gives torch as many threads as numba has. Tests pass in any order: `make test ORDER=--random-order`.
 test: setup
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ORDER)
 
 lint: setup
 	$(BIN)/ruff check .

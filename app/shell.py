@@ -53,7 +53,7 @@ def damaged(said: str) -> None:
     st.error(text.label(said, 600))
     name = state.dataset_name()
     assert name is not None
-    _data.removal(name, name)
+    _data.removal(name)
 
 
 def sidebar(whole: bool = True) -> None:

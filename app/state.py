@@ -1,6 +1,7 @@
 """The only file that touches session state: which dataset, run and selection are open, and values of widgets across pages.
 
-Dataset, run and view are mirrored in the URL, so a link reopens the same picture; identifiers of cases never are.
+Dataset, run and view are mirrored in the URL, so a link reopens the same picture; by their ids, since an address is kept and shown in many places, and a
+dataset may be named after a person or a place. Identifiers of cases never are.
 """
 
 from __future__ import annotations
@@ -77,13 +78,19 @@ def _decided(home: str) -> dict[str, str]:
 def adopt_url() -> None:
     """At the start of a session take dataset and run from the URL."""
     if "dataset" not in st.session_state:
-        st.session_state["dataset"] = st.query_params.get("dataset")
+        st.session_state["dataset"] = _named_by(st.query_params.get("dataset"))
         st.session_state["run"] = st.query_params.get("run")
         st.session_state["selection"] = Selection()
         st.session_state["before"] = []
         st.session_state["window"], st.session_state["side"] = windows.parse(st.query_params.get("window")), st.query_params.get("side", "")
     _repair()
     _heed_decisions()
+
+
+def _named_by(given: str | None) -> str | None:
+    """The name of the dataset that a link asks for: by its id, or by its name, as in links of before."""
+    entries = workspace().catalogue.datasets()
+    return next((e["name"] for key in ("id", "name") for e in entries if e[key] == given), None)
 
 
 def _repair() -> None:
@@ -132,8 +139,8 @@ def _without(chosen: Selection, out: np.ndarray) -> Selection:
 
 def mirror_url() -> None:
     """Write what is open into the URL."""
-    for key in ("dataset", "run"):
-        value = st.session_state.get(key)
+    named = {e["name"]: e["id"] for e in workspace().catalogue.datasets()}
+    for key, value in {"dataset": named.get(st.session_state.get("dataset")), "run": st.session_state.get("run")}.items():
         if value and st.query_params.get(key) != value:
             st.query_params[key] = value
         elif not value and key in st.query_params:

@@ -55,7 +55,7 @@ def _sample(name: str) -> Dataset:
 def overview(data: Dataset) -> None:
     """What is held back, pictures or lines, the issues, the card, the balance, and removing it."""
     state.attempt(_parts, data)  # stored files that were changed are found when they are read, and the data can still be removed
-    removal(data.name, data.hash[:8])
+    removal(data.name)
 
 
 def _parts(data: Dataset) -> None:
@@ -79,15 +79,12 @@ def _parts(data: Dataset) -> None:
         _balance(data)
 
 
-def removal(name: str, key: str) -> None:
-    """The way to remove the dataset called `name`; `key` tells its widgets apart from those of others."""
-    with st.expander("Remove this data"):
+def removal(name: str) -> None:
+    """The way to remove the dataset called `name`. Its one button is a call back: what it asks for is done first, whatever the page is busy with."""
+    with st.popover("Remove this data", icon=":material/delete:"):
         runs = len(state.workspace().runs(name))
         st.markdown(f"Removes **{text.label(name)}** and its {runs} run{'s' * (runs != 1)} from this workspace. Your own files stay where they are.")
-        sure = st.checkbox("I am sure", key=f"sure-{key}")
-        if st.button("Remove", disabled=not sure, type="primary"):
-            state.attempt(state.workspace().remove_dataset, name)
-            st.rerun()
+        st.button("Remove it", key=f"remove-{state.workspace().entry(name)['id']}", type="primary", on_click=state.attempt, args=(state.workspace().remove_dataset, name))
 
 
 def _look(data: Dataset) -> None:

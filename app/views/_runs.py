@@ -62,32 +62,32 @@ def one(job: Job) -> None:
         cells[0].button("Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch")
     stopped = job.status in ("interrupted", "cancelled", "failed")
     cause = queue.would_repeat(ws, job)
-    if stopped and not cause and cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint."):
-        state.attempt(queue.resume, ws, job.id)
-        st.rerun()
-    if stopped and cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go."):
-        state.attempt(queue.resume, ws, job.id, anew=True)
-        st.rerun()
+    if stopped and not cause:
+        cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint.", on_click=state.attempt, args=(queue.resume, ws, job.id))
+    if stopped:
+        cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go.", on_click=state.attempt,
+                        args=(queue.resume, ws, job.id, True))  # fmt: skip
     if cause:
         st.caption(f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going on from its checkpoint is not offered.")
     if job.ended:
-        names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
         token = state.press(f"again-{job.id}")
-        if cells[1].button("Again, other seed", key=f"again-{token}", width="stretch"):
-            state.attempt(queue.train, ws, names[job.dataset], job.method, job.params, on=job.on_run, seed=job.seed + 1, device=job.device, token=token)
-            state.pressed(f"again-{job.id}")
-            st.rerun()
+        cells[1].button("Again, other seed", key=f"again-{token}", width="stretch", on_click=_again, args=(job, token))
         with cells[2].popover("Delete", width="stretch"):
             st.markdown("Deletes this run with its maps and explanations.")
-            if st.button("Delete it", type="primary"):
-                state.attempt(ws.remove_run, job.id)
-                st.rerun()
+            st.button("Delete it", type="primary", key=f"delete-{job.id}", on_click=state.attempt, args=(ws.remove_run, job.id))
     log = ws.folder(job.id) / "log.txt"
     with st.expander("Parameters and log"):
         st.json(job.params)
         st.code(log.read_text()[-4000:] if log.exists() else "", language=None)
     if job.status == "done":
         _artifacts(job)
+
+
+def _again(job: Job, token: str) -> None:
+    ws = state.workspace()
+    names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
+    state.attempt(queue.train, ws, names[job.dataset], job.method, job.params, on=job.on_run, seed=job.seed + 1, device=job.device, token=token)
+    state.pressed(f"again-{job.id}")
 
 
 def _artifacts(job: Job) -> None:

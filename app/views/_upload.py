@@ -205,10 +205,12 @@ def _importing(job: Job) -> None:
             return
         cells = iter(st.columns([1, 1, 2]))
         resumable = (ws.folder(job.id) / REQUEST).exists() and not queue.would_repeat(ws, job)
-        if resumable and next(cells).button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again."):
-            st.session_state["importing"] = job.id
-            state.attempt(queue.resume, ws, job.id)
-            st.rerun()
-        if next(cells).button("Dismiss", key=f"dismiss-{job.id}", width="stretch"):
-            state.attempt(queue.discard, ws, job.id)
-            st.rerun()
+        if resumable:
+            next(cells).button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again.", on_click=_go_on,
+                               args=(job.id,))  # fmt: skip
+        next(cells).button("Dismiss", key=f"dismiss-{job.id}", width="stretch", on_click=state.attempt, args=(queue.discard, ws, job.id))
+
+
+def _go_on(id: str) -> None:
+    st.session_state["importing"] = id
+    state.attempt(queue.resume, state.workspace(), id)

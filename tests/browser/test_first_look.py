@@ -90,8 +90,6 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
         settled(page)
         assert page.get_by_role("tab", name="This data").get_attribute("aria-selected") == "true"
     page.get_by_text("Remove this data").click()
-    page.get_by_text("I am sure").click()
-    settled(page)
-    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_test_id("stPopoverBody").get_by_role("button", name="Remove it").click()
     settled(page)
     assert page.get_by_role("tab").first.get_attribute("aria-selected") == "true"
