@@ -24,7 +24,9 @@ UNDEFINED = 0xFFFFFFFF
 
 
 class NoPicture(UserError):
-    """A DICOM file without pixels."""
+    """A DICOM file without pixels; `uid` is its SOP class."""
+
+    uid: str = ""
 
 
 class Layout:
@@ -65,7 +67,9 @@ def header(member: Member, where: str) -> tuple[Any, Layout]:
         if layout.pixels is None and not whole:
             data, layout = prepared(member.load(), where)
         if layout.pixels is None:
-            raise NoPicture(f"{where} holds no picture (a DICOM file without pixel data).")
+            error = NoPicture(f"{where} holds no picture (a DICOM file without pixel data).")
+            error.uid = str(_parsed(data[: layout.end], ("SOPClassUID",)).get("SOPClassUID", ""))
+            raise error
         return _parsed(data[: layout.pixels], LOOKED_AT), layout
 
 
@@ -278,4 +282,5 @@ LOOKED_AT = (
     "SeriesInstanceUID", "SOPClassUID", "StudyDate", "Manufacturer", "StudyDescription", "SeriesDescription", "ProtocolName", "CorrectedImage", "PatientWeight",
     "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "SUVType", "RadiopharmaceuticalInformationSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameIncrementPointer",
+    "SOPInstanceUID", "FrameOfReferenceUID", "SegmentationType", "MaximumFractionalValue",
 )  # fmt: skip

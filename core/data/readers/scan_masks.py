@@ -249,7 +249,7 @@ def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
     to = np.linalg.inv(mask.affine) @ scan.affine  # x, y, z of the scan -> x, y, z of the mask
     turned = np.flip(to[:3, :3])  # both orders of axes: z, y, x
     return [
-        affine_transform(c, turned, to[:3, 3][::-1], scan.shape, order=0, cval=0) for c in codes
+        affine_transform(c, turned, to[:3, 3][::-1], scan.shape, order=0, mode="grid-constant") for c in codes
     ]
 
 

@@ -15,7 +15,7 @@ from core import limits
 from core.data import deidentify
 from core.data.dataset import Dataset, Lazy
 from core.data.geometry import sizes_after
-from core.data.readers import contours, dicom, solids, stacks
+from core.data.readers import contours, dicom, segments, solids, stacks
 from core.data.readers.arrays import input_range
 from core.data.readers.dicom import NoPicture
 from core.data.readers.facts import DETECTOR, File, facts
@@ -44,7 +44,10 @@ class Found:
     files: dict[int, File]  # by position in `members`
     frames: list[Frame]  # ordered
     tags: Counter[int]
-    without: int  # files without a picture
+    without: list[str]  # what files without a picture are ("" = not known)
+    uids: dict[int, tuple[str, str]]  # SOP instance and frame of reference of each file, in memory only
+    segs: list[segments.Segmentation]
+    alone: bool  # all of them are segmentation objects
     inside: Inside = field(default_factory=Inside)  # values that are no padding
 
     def where(self, at: int) -> str:
@@ -116,24 +119,30 @@ def loaded(member: Member, called: str) -> bytes:
         raise UserError(f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; mend or remove it.") from None
 
 
-def _looked(members: list[Member], asked: Asked) -> Found:
+def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
+    """`alone`: there are segmentation objects only, which are the pictures then."""
     files: dict[int, File] = {}
     tags: Counter[int] = Counter()
     numbers: dict[str, dict[str, int]] = {"patient": {}, "series": {}}
     turns: dict[tuple[int, tuple[float, ...]], int] = {}
-    frames, without = [], []
+    frames, without, segs, uids = [], [], [], {}
     for at, m in enumerate(members):
         called = where(at, len(members))
         try:
             header, layout = dicom.header(m, called)
-        except NoPicture:
-            without.append(at)
+        except NoPicture as e:
+            without.append((at, segments.kind_of(e.uid)))
             continue
         with dicom.sentences(called):
             file = files[at] = facts(header, called)
             if len(file.places) > 1:
                 dicom.enough(m, len(file.places), file.size, called)
         tags.update(set(layout.tags))
+        uids[at] = (str(header.get("SOPInstanceUID", "")), str(header.get("FrameOfReferenceUID", "")))
+        if segments.is_segmentation(header) and not alone:
+            with dicom.sentences(called):
+                segs.append(segments.segmentation(at, header, files.pop(at)))
+            continue
         patient, series = (numbers[k].setdefault(v, len(numbers[k])) for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}")))
         for k, place in enumerate(file.places):
             turn = turns.setdefault((series, place.facing), len(turns))
@@ -141,10 +150,13 @@ def _looked(members: list[Member], asked: Asked) -> Found:
         if len(frames) > limits.ROWS:
             raise UserError(f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time.")
         asked.report(at + 1, 2 * len(members))
+    if not frames and segs:
+        return _looked(members, asked, alone=True)
     if not frames:
+        kind = f": a {without[0][1]}" if without[0][1] else ""
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
-        raise UserError(f"{where(without[0], len(members))} holds no picture (a DICOM file without pixel data){more}.")
-    return Found(members, files, stacks.ordered(frames), tags, len(without))
+        raise UserError(f"{where(without[0][0], len(members))} holds no picture (a DICOM file without pixel data{kind}){more}.")
+    return Found(members, files, stacks.ordered(frames), tags, [k for _, k in without], uids, segs, alone)
 
 
 def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
@@ -172,13 +184,17 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     table, film = _clips(table)
     if film:
         rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
-    masks, left = None, []
+    masks, left, said = None, [], {}
+    if found.segs:
+        marks = segments.marks(frames, found.uids, found.segs, found.members, found.where)
+        rules, left, said = [*rules, *marks.rules], marks.left, marks.card
+        masks, table = marks.fitted(size, table)
     if drawn:
         masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, size, drawn)
         rules.append(more)
-        left = [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
+        left += [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
     rules = [padded(rule), "ordered by series, position along the slices' normal, instance number", *odd, *rules]
-    return _dataset("image", table, samples, masks, {**roles, **film}, scale, unit, rules, left, found, asked)
+    return _dataset("image", table, samples, masks, {**roles, **film}, scale, unit, rules, left, found, asked, said)
 
 
 def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) -> tuple[Any, bool]:
@@ -268,14 +284,20 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         line = _line(group[0]) | {"slices": len(group)} | columns("HAR", solids.sizes_after(turn.mm, turn.shape, size), turn.oblique)
         reasons = [f.file.held for f in group if f.file.held]
         lines.append(line | ({"held": reasons[0]} if reasons else {}))
+    masks, marks = None, segments.marks(found.frames, found.uids, found.segs, found.members, found.where)
     table = pd.DataFrame(lines)
+    if marks.known:
+        at_of = {id(f): k for k, f in enumerate(found.frames)}
+        masks = np.stack([marks.volume([at_of[id(f)] for f in g], turn, size) for g, turn in turned])
+        known = [at_of[id(g[0])] in marks.known for g, _ in turned]
+        table = table if all(known) else table.assign(outlined=known)
     used = {f.at: f.file for g in whole for f in g}
     unit, scale, more = _unit(used, samples, False, found.inside)
     rules = [f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows from back to front, columns from left to right", *more]
-    rules += [rule] if rule else []
+    rules += [*marks.rules, *([rule] if rule else [])]
     table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
     out = [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"] if left else []
-    return _dataset("volume", table, samples, None, roles, scale, unit, rules, out, found, asked)
+    return _dataset("volume", table, samples, masks, roles, scale, unit, rules, [*out, *marks.left], found, asked, marks.card)
 
 
 def _line(f: Frame) -> dict[str, Any]:
@@ -295,7 +317,7 @@ def _named(table: pd.DataFrame, found: Found) -> pd.DataFrame:
 
 def _dataset(
     modality: Any, table: pd.DataFrame, samples: Any, masks: Any, roles: dict[str, str], scale: tuple[float, float, str], unit: str, rules: list[str],
-    left: list[str], found: Found, asked: Asked,
+    left: list[str], found: Found, asked: Asked, said: dict[str, Any],
 ) -> Dataset:  # fmt: skip
     files = [found.files[at] for at in dict.fromkeys(table["at"])]
     if "day" in table:
@@ -306,14 +328,17 @@ def _dataset(
     faces, held = any(f.face for f in files), int(table["held"].notna().sum()) if "held" in table else 0
     kinds = Counter(f.modality for f in files)
     token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
-    if found.without:
-        left.append(f"{found.without} DICOM file{'s' * (found.without != 1)} without a picture")
+    left += segments.counted(found.without)
     card: dict[str, Any] = {
         "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
         "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
         "cohort": {"files seen": len(found.members), "frames used" if modality == "image" else "volumes": len(table)},
         "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table),
+        **said,
     }  # fmt: skip
+    if found.alone:
+        card["rules"].append("segmentation objects (SEG) without the scan they were drawn on")
+        card["like segmentations"] = sorted(set(card["names"]["file"].values()))
     window = windows.pop() if len(windows) == 1 else None
     if window is not None:
         card["window"] = [window[0], window[1]]
