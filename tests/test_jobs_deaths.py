@@ -109,7 +109,7 @@ def test_a_worker_that_dies_before_it_begins_is_started_once_more_and_then_said(
     job = _make.ask(ws, monkeypatch)
     assert dies(ws, job, spawned, "raise ImportError('no torch')", began=False).status == "queued"
     now = dies(ws, job, spawned, "raise ImportError('no torch')", began=False)
-    assert (now.status, now.error) == ("failed", "The process ended twice as it started (exit code 1). The last line of its log: ImportError: no torch")
+    assert (now.status, now.error) == ("failed", "The process ended twice as it started, by exit code 1. The last line of its log: ImportError: no torch")
 
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIG{})"
@@ -122,7 +122,7 @@ def test_a_crash_that_would_repeat_is_not_gone_on_with(ws, spawned, monkeypatch)
     assert "brought down from within (SIGSEGV)" in now.error
     assert queue.resume(ws, job.id).status == "queued"
     now = dies(ws, job, spawned, CRASH.format("SEGV"))
-    assert (now.status, now.error) == ("failed", "The process ended twice at the same step (learning, 0) (SIGSEGV).")
+    assert (now.status, now.error) == ("failed", "The process ended twice at the same step (0, learning), by SIGSEGV.")
     with pytest.raises(UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--anew"):
         queue.resume(ws, job.id)
     assert queue.resume(ws, job.id, anew=True).status == "queued"

@@ -57,22 +57,22 @@ def one(job: Job) -> None:
     ws = state.workspace()
     st.markdown(f"#### {text.label(shell.run_title(job))}")
     progress.live(job.id, curve=True, key="run")
-    cells = st.columns(5)
+    cells = iter(st.columns(5))
     if job.status == "done":
-        cells[0].button("Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch")
+        next(cells).button("Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch")
     stopped = job.status in ("interrupted", "cancelled", "failed")
     cause = queue.would_repeat(ws, job)
     if stopped and not cause:
-        cells[0].button("Resume", width="stretch", help="Goes on from its last checkpoint.", on_click=state.attempt, args=(queue.resume, ws, job.id))
+        next(cells).button("Resume", width="stretch", help="Goes on from its last checkpoint.", on_click=state.attempt, args=(queue.resume, ws, job.id))
     if stopped:
-        cells[3].button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go.", on_click=state.attempt,
+        next(cells).button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go.", on_click=state.attempt,
                         args=(queue.resume, ws, job.id, True))  # fmt: skip
     if cause:
         st.caption(f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going on from its checkpoint is not offered.")
     if job.ended:
         token = state.press(f"again-{job.id}")
-        cells[1].button("Again, other seed", key=f"again-{token}", width="stretch", on_click=_again, args=(job, token))
-        with cells[2].popover("Delete", width="stretch"):
+        next(cells).button("Again, other seed", key=f"again-{token}", width="stretch", on_click=_again, args=(job, token))
+        with next(cells).popover("Delete", width="stretch"):
             st.markdown("Deletes this run with its maps and explanations.")
             st.button("Delete it", type="primary", key=f"delete-{job.id}", on_click=state.attempt, args=(ws.remove_run, job.id))
     log = ws.folder(job.id) / "log.txt"

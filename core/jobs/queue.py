@@ -307,7 +307,7 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
     status, error = "interrupted", f"The process was brought down from within ({attempt.cause}). It may go on from its last checkpoint; where that ends so again, it is a bug."
     if again:
         said = attempts.last_line(folder / "log.txt") if job.heartbeat is None and job.kind != "import" else ""
-        at = "as it started" if job.heartbeat is None else f"at the same step ({attempt.phase or 'starting'}, {attempt.step})"
-        status, error = "failed", f"The process ended twice {at} ({attempt.cause})." + (f" The last line of its log: {said}" if said else "")
+        at = "as it started" if job.heartbeat is None else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
+        status, error = "failed", f"The process ended twice {at}, by {attempt.cause}." + (f" The last line of its log: {said}" if said else "")
     records.ended(ws, job, status=status, finished=time.time(), error=error)
     return True

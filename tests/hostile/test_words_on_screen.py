@@ -56,13 +56,16 @@ def pictures():
     return out.getvalue()
 
 
+NAME = HOSTILE["markdown"] + HOSTILE["script"]  # of the picture set
+
+
 @pytest.fixture(scope="module")
 def prepared(served, guard, tmp_path_factory):
     """The workspace of the served app with a hostile picture set: trained, mapped, clustered, with a hostile group, run label and note."""
     ws = Workspace(guard["LIGHTBOX_HOME"])
     place = tmp_path_factory.mktemp("source")
     (place / "p.zip").write_bytes(pictures())
-    name = HOSTILE["markdown"] + HOSTILE["script"]
+    name = NAME
     ws.add(read(place / "p.zip", name=name))
     base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 4}, label=HOSTILE["image"]).id, timeout=300)
     assert base.status == "done", base.error
@@ -98,7 +101,7 @@ def test_hostile_words_are_words_on_every_page(page, served, prepared, shot):
     """Fault 34: markdown, HTML, scripts, links, 10,000 letters, bidirectional and zero-width characters, math, colours and emoji: shown literally and cut;
     no other host is asked, no script runs, no page fails."""
     tried = watched(page)
-    page.goto(served)
+    page.goto(f"{served}/?dataset={prepared.entry(NAME)['id']}")
     checked(page, tried, served, "start")
     for name in PAGES:
         go(page, name)
