@@ -111,7 +111,7 @@ def test_side_files_and_reports_are_left_out_by_name(tmp_path):
     (tmp_path / "notes.json").write_text("{}")
     data = read(tmp_path)
     assert len(data) == 2
-    assert data.card["left out"] == ["2 other files (tables, texts)", "1 DICOM file without a picture"]  # counted: their names may be those of people
+    assert data.card["left out"] == ["2 other files (tables, texts)", "1 report (SR)"]  # counted: their names may be those of people
     assert any(f.kind == "left out" and "2 other files" in f.words for f in check(data))
     (tmp_path / "x.bin").write_bytes(b"\0\1\2")
     with pytest.raises(UserError, match=r"File 6 of 6 .* is of no kind"):

@@ -68,9 +68,17 @@ def header(member: Member, where: str) -> tuple[Any, Layout]:
             data, layout = prepared(member.load(), where)
         if layout.pixels is None:
             error = NoPicture(f"{where} holds no picture (a DICOM file without pixel data).")
-            error.uid = str(_parsed(data[: layout.end], ("SOPClassUID",)).get("SOPClassUID", ""))
+            error.uid = _class_of(data[: layout.end])
             raise error
         return _parsed(data[: layout.pixels], LOOKED_AT), layout
+
+
+def _class_of(data: bytes) -> str:
+    """The SOP class of a file without a picture; "" where it cannot be read."""
+    try:
+        return str(_parsed(data, ("SOPClassUID",)).get("SOPClassUID", ""))
+    except Exception:  # a damaged header: the file is left out either way
+        return ""
 
 
 def whole(data: bytes, where: str) -> Any:

@@ -137,11 +137,12 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
             file = files[at] = facts(header, called)
             if len(file.places) > 1:
                 dicom.enough(m, len(file.places), file.size, called)
-        tags.update(set(layout.tags))
-        uids[at] = (str(header.get("SOPInstanceUID", "")), str(header.get("FrameOfReferenceUID", "")))
-        if segments.is_segmentation(header) and not alone:
-            with dicom.sentences(called):
+            uids[at] = segments.uids(header)
+            drawn = segments.is_segmentation(header) and not alone
+            if drawn:
                 segs.append(segments.segmentation(at, header, files.pop(at)))
+        tags.update(set(layout.tags))
+        if drawn:
             continue
         patient, series = (numbers[k].setdefault(v, len(numbers[k])) for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}")))
         for k, place in enumerate(file.places):

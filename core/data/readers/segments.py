@@ -12,6 +12,7 @@ import pandas as pd
 
 from core.data.readers import dicom, solids
 from core.data.readers.facts import File, Place
+from core.data.readers.facts import _text as text
 from core.data.readers.members import Member
 from core.data.readers.pictures import resize
 from core.data.readers.stacks import Frame, Solid
@@ -108,7 +109,12 @@ class Marks:
 
 
 def is_segmentation(header: Any) -> bool:
-    return str(header.get("SOPClassUID", "")) in SEG
+    return text(header, "SOPClassUID") in SEG
+
+
+def uids(header: Any) -> tuple[str, str]:
+    """SOP instance and frame of reference; "" where they are not said."""
+    return text(header, "SOPInstanceUID"), text(header, "FrameOfReferenceUID")
 
 
 def kind_of(uid: str) -> str:
@@ -150,14 +156,11 @@ def segmentation(at: int, header: Any, file: File) -> Segmentation:
         drawn.append(Drawn(k, number, _sources(groups), place))
     full = (
         float(header.get("MaximumFractionalValue", 255) or 255)
-        if str(header.get("SegmentationType", "")) == "FRACTIONAL"
+        if text(header, "SegmentationType") == "FRACTIONAL"
         else 0.0
     )
-    is_map = (
-        str(header.get("SOPClassUID", "")) == SEG[1]
-        or str(header.get("SegmentationType", "")) == "LABELMAP"
-    )
-    return Segmentation(at, file, drawn, is_map, full, str(header.get("FrameOfReferenceUID", "")))
+    is_map = text(header, "SOPClassUID") == SEG[1] or text(header, "SegmentationType") == "LABELMAP"
+    return Segmentation(at, file, drawn, is_map, full, text(header, "FrameOfReferenceUID"))
 
 
 def _first(sequence: Any) -> Any:
