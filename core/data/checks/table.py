@@ -7,18 +7,17 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
+from core.data.checks.column_values import column_findings
 from core.data.checks.finding import Finding, cases_have
 from core.data.checks.roles import no_patients, normal_findings, role_findings
 from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 
-CODES = (-9, -99, -999, -9999)  # numbers that stand for "missing" in many tables
-
 
 def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
     about_columns = [*role_findings(data), *normal_findings(data)]
-    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *about_columns, *_missing(data), *_columns(data), *_aside(data)]
+    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *about_columns, *_missing(data), *column_findings(data), *_aside(data)]
 
 
 def _size(data: Dataset) -> Finding:
@@ -131,43 +130,6 @@ def _missing(data: Dataset) -> list[Finding]:
     )
     words = f"In {len(rows):,} row{'s' * (len(rows) != 1)}, by column: {words}{' …' if len(counts) > 6 else ''}."
     return [Finding("missing", "look", "Missing values", words, rows[:SHOWN].tolist(), len(rows))]
-
-
-def _columns(data: Dataset) -> list[Finding]:
-    """Columns that are not what they seem: -9 for missing, a few words among numbers; scans of several kinds."""
-    found = []
-    for c in data.features:
-        values = data.frame[c].dropna() if c in data.frame else None
-        if values is None or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
-            continue
-        code = values[values.isin(CODES)]
-        others = values[~values.isin(CODES)]
-        if len(code) and len(others) and others.min() >= 0:
-            found.append((c, code.iloc[0], code.index.to_list()))
-    out = []
-    if found:
-        words = ", ".join(f"“{c}” {v:g} in {len(rows):,} row{'s' * (len(rows) != 1)}" for c, v, rows in found[:6])
-        words = (
-            f"The only negative values of these columns may stand for missing: {words}{' …' if len(found) > 6 else ''}."
-        )
-        rows = sorted({r for _, _, each in found for r in each})
-        out.append(Finding("codes", "look", "Missing values written as numbers?", words, rows[:SHOWN], len(rows)))
-    for c in data.frame.columns if data.modality == "table" else []:
-        values = data.frame[c].dropna()
-        if pd.api.types.is_numeric_dtype(values) or c in data.roles.values() or not len(values):
-            continue
-        odd = values[pd.to_numeric(values.astype(str), errors="coerce").isna()]
-        if 0 < len(odd) <= len(values) / 10:
-            words = f"“{c}” holds numbers, but {len(odd):,} of {len(values):,} values are words "
-            words += f"(row {odd.index[0]}: “{odd.iloc[0]}”); so it was not read as numbers."
-            out.append(Finding("words", "look", "Words among numbers", words, odd.index[:SHOWN].tolist(), len(odd)))
-    if "scan type" in data.frame and data.frame["scan type"].nunique() > 1:
-        kinds = data.frame["scan type"].value_counts()
-        words = ", ".join(f"{k}: {n}" for k, n in kinds.items())
-        words += ". They share one scale of values here; better a dataset each."
-        others = data.frame.index[data.frame["scan type"] != kinds.index[0]]
-        out.append(Finding("scan types", "look", "Several kinds of scans", words, others[:SHOWN].tolist(), len(others)))
-    return out
 
 
 def _aside(data: Dataset) -> list[Finding]:

@@ -50,6 +50,7 @@ class Member:
     name: str
     open: Callable[[int], bytes]  # gives at most that many bytes
     page: int = 0
+    told: Callable[[], list[str]] = list  # what was decided while it was unwrapped, in words (see `wrapped`)
 
     @cached_property
     def head(self) -> bytes:
@@ -67,9 +68,10 @@ class Member:
 
     @property
     def stem(self) -> str:
-        """The file's name without folders and suffix (.nii.gz counts as one)."""
+        """The file's name without folders and suffix (.nii.gz and .csv.gz count as one)."""
         name = self.parts[-1]
-        return name[:-7] if name.lower().endswith(".nii.gz") else PurePosixPath(name).stem
+        packed = name.lower().endswith((".nii.gz", ".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz", ".data.gz"))
+        return PurePosixPath(name[:-3] if packed else name).stem
 
 
 def collect(path: Path, called: str = "") -> list[Member]:

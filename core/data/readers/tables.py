@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype
 
 from core import limits
 from core.data.dataset import Dataset
+from core.data.readers import parquet
 from core.data.readers.members import Asked, Member
-from core.data.readers.types import kind, meaning, sentences, settled
+from core.data.readers.number_words import Marks, Note, combined
+from core.data.readers.types import Looked, Meaning, in_threes, kind, looked_at, meaning, sentences, settled
 from core.data.readers.words import split_up
 from core.data.roles import dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
-FEW = 1000  # rows of a Parquet table that are looked at before import
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
 
@@ -35,7 +35,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     """A table (numeric columns and one-hot categories) or, with a text column, a text dataset."""
     from core.data.readers import find_roles
 
-    frame, where, rules = whole(members, asked.report)
+    found = whole(members, asked.report, named_in(asked))
+    frame, where, rules = found.frame, found.where, found.rules
     name = members[0].name if len(members) == 1 else f"the {len(members)} files"
     if len(frame) == 0:
         raise UserError(f"{name} has a header but no rows.")
@@ -55,7 +56,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             raise UserError(f"{where(int(empty[0]))}, column “{column}” is empty; every row needs its text.")
         rules.append(f"text taken from column “{column}”")
         kept = [g for g in guesses if g.role not in ("input", "left out") and g.column != column]
-        card = {"rules": rules, "types": _types(frame), "roles": stored(kept)}
+        card = {**_card(found), "roles": stored(kept)}
         return Dataset("", "text", frame, None, None, {**roles, "text": column}, card=card)
     values, features = encoded(frame, roles, no_inputs(guesses))
     if not features:
@@ -72,51 +73,102 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     rules += [f"“{g.column}” is left out: {g.why}" for g in told[:12]]
     if left:
         rules.append(f"left out (names, constants or free text): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
-    card = {"rules": rules, "types": _types(frame), "roles": stored(guesses)}
+    card = {**_card(found), "roles": stored(guesses)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
+
+
+def named_in(asked: Asked) -> set[str]:
+    """Columns that a person said name patients, sites, classes or parts: never read as numbers but where each value is one."""
+    given = {c for c, role in asked.roles.items() if role in ("outcome", "patient", "site", "split")}
+    return given | {c for c in (asked.label, asked.group, asked.domain) if c}
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A file's columns as they stand in it: words (text files) or values (Parquet), how they were cut up, and the line (Parquet: row) of a row."""
+    """A file's columns as they stand in it: words (of text files, and of columns of words in Parquet) or values, how they
+    were cut up, how many rows there are, and the line (Parquet: row) of a row."""
 
     name: str
-    columns: list[str]
-    table: pa.Table | pd.DataFrame
+    columns: dict[str, pa.ChunkedArray | pd.Series]
     how: str  # the separator, "no header" or "parquet"
+    rows: int
     line: Callable[[int], int]
     rules: list[str]
     whole: bool = True
-
-    def __len__(self) -> int:
-        return len(self.table)
+    notes: list[Note] = field(default_factory=list)
 
 
-def whole(members: list[Member], report: Callable[[int, int], None] = lambda done, total: None) -> tuple[pd.DataFrame, Callable[[int], str], list[str]]:
-    """All files as one typed table, "file, line" of a row for messages, and the rules in words.
+@dataclass(frozen=True)
+class Whole:
+    """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in words; what has to be
+    told of columns; and whether the first line was a row (`bare`)."""
 
-    Several files must have the same columns (in any order); a last column says which file a row is from.
+    frame: pd.DataFrame
+    where: Callable[[int], str]
+    rules: list[str]
+    notes: list[Note]
+    bare: bool
+
+
+def whole(
+    members: list[Member], report: Callable[[int, int], None] = lambda done, total: None, as_words: Collection[str] = ()
+) -> Whole:
+    """All files as one typed table. Several files must have the same columns (in any order); a last column says which
+    file a row is from. `as_words`: columns that name patients, sites or classes: numbers only where every value is one.
     """
     read = []
     for k, m in enumerate(members):
         read.append(_raw(m))
         report(k + 1, len(members) + 1)
-    rules = [rule for r in read for rule in r.rules]
+    found = _joined(read, as_words)
+    frame, rules = found.frame, [rule for r in read for rule in r.rules]
     rules += [f"{r.name}: the first line holds numbers only, so it is a row; columns are named column 1, column 2, …"
               for r in read if r.how == "no header"]  # fmt: skip
-    frame, where, more = _joined(read)
     if len(members) > 1:
         column = "domain" if "domain" not in frame else "from file"
         stems = [m.stem for m in members]
         words = stems if len(set(stems)) == len(stems) else [m.name for m in members]
-        frame[column] = np.repeat(np.array(words, dtype=object), [len(r) for r in read])
+        frame[column] = np.repeat(np.array(words, dtype=object), [r.rows for r in read])
         rules.append(f"{len(members)} tables of the same columns read as one; “{column}” says which file a row is from")
     report(len(members) + 1, len(members) + 1)
-    return frame, where, rules + more
+    return replace(found, rules=rules + found.rules)
 
 
-def _joined(read: list[Raw]) -> tuple[pd.DataFrame, Callable[[int], str], list[str]]:
-    """What `read` holds as one typed table, "file, line" of a row, and in words what was taken as missing and which commas were decimal."""
+def _joined(read: list[Raw], as_words: Collection[str] = ()) -> Whole:
+    """What `read` holds as one typed table, "file, line" of a row, and in words how values were read."""
+    like = _alike(read)
+    n = sum(r.rows for r in read)
+    if n > limits.ROWS:
+        raise UserError(f"{read[0].name} holds {n:,} rows; at most {limits.ROWS:,} are taken.")
+    ends = np.cumsum([r.rows for r in read])
+
+    def where(i: int) -> str:
+        k = int(np.searchsorted(ends, i, side="right"))
+        r = read[k]
+        return f"{r.name}, {'row' if r.how == 'parquet' else 'line'} {r.line(i - int(ends[k]) + r.rows)}"
+
+    seen: dict[str, Looked | pd.Series] = {}
+    for column in like.columns:
+        pieces = [r.columns[column] for r in read]
+        if any(isinstance(p, pd.Series) for p in pieces):
+            seen[column] = _values(pieces)
+        else:
+            words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
+            seen[column] = looked_at(column, words, column in as_words)
+    separator = ";" if any(r.how == ";" for r in read) else like.how
+    proved = combined([s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator)
+    marks = Marks(proved.point or any(map(_decimal, seen.values())), proved.comma, separator)
+    out: dict[str, Meaning] = {}
+    for column in like.columns:
+        one = seen.pop(column)
+        out[column] = meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
+    notes = [*(note for r in read for note in r.notes), *(note for m in out.values() for note in m.notes)]
+    frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
+    return Whole(frame, where, [*_rules(out), *map(_rule, notes)], notes, like.how == "no header")
+
+
+def _alike(read: list[Raw]) -> Raw:
+    """The file whose columns most have. UserError when another has other ones."""
     usual = Counter(frozenset(r.columns) for r in read).most_common(1)[0][0]
     like = next(r for r in read if frozenset(r.columns) == usual)
     for r in read:
@@ -134,32 +186,59 @@ def _joined(read: list[Raw]) -> tuple[pd.DataFrame, Callable[[int], str], list[s
             ]
             raise UserError(f"{r.name} has other columns than {like.name} (it {' and '.join(parts)}); "
                             "only tables of the same columns are read together.")  # fmt: skip
-    n = sum(map(len, read))
-    if n > limits.ROWS:
-        raise UserError(f"{read[0].name} holds {n:,} rows; at most {limits.ROWS:,} are taken.")
-    ends = np.cumsum([len(r) for r in read])
+    return like
 
-    def where(i: int) -> str:
-        k = int(np.searchsorted(ends, i, side="right"))
-        r = read[k]
-        return f"{r.name}, {'row' if r.how == 'parquet' else 'line'} {r.line(i - int(ends[k]) + len(r))}"
 
-    comma = any(r.how == ";" for r in read)
-    out: dict[str, pd.Series] = {}
+def _values(pieces: list[pa.ChunkedArray | pd.Series]) -> pd.Series:
+    """The pieces of a column of several files, at least one of which came with a type, as one."""
+    parts = [p if isinstance(p, pd.Series) else p.to_pandas() for p in pieces]
+    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+
+
+def _decimal(seen: Looked | pd.Series) -> bool:
+    """Whether a column that was cast at once proves that points are decimal marks: it has others than 4.100."""
+    if isinstance(seen, pd.Series) or seen.cast is None or not pa.types.is_floating(seen.cast.type):
+        return False
+    return not in_threes(seen)
+
+
+def _rules(read: dict[str, Meaning]) -> list[str]:
+    """How words became values, one sentence for each way."""
     none: Counter[str] = Counter()
-    points = []
-    for column in like.columns:
-        pieces: list[Any] = [r.table[column] for r in read]
-        if isinstance(pieces[0], pd.Series):
-            found = settled(column, pieces[0] if len(pieces) == 1 else pd.concat(pieces, ignore_index=True), where)
-        else:
-            found = meaning(column, pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string()), where, comma)
-        out[column], none = found.values, none + found.missing
-        points += [column] if found.comma else []
+    for m in read.values():
+        none += m.missing
     rules = [f"taken as missing: {', '.join(f'“{w}” ({k:,})' for w, k in none.most_common())}"] if none else []
-    if points:
-        rules.append(f"a comma is a decimal point in: {', '.join(points[:8])}{' …' if len(points) > 8 else ''}")
-    return pd.DataFrame(out, copy=False), where, rules
+    for said, which in (
+        ("a comma is a decimal point in", [c for c, m in read.items() if m.comma]),
+        ("points mark thousands in", [c for c, m in read.items() if "." in m.thousands]),
+        ("commas mark thousands in", [c for c, m in read.items() if "," in m.thousands]),
+        ("spaces and apostrophes mark thousands in", [c for c, m in read.items() if " " in m.thousands]),
+        ("units taken off", [f"{c} ({m.unit})" for c, m in read.items() if m.unit]),
+        ("whole numbers taken as dates", [c for c, m in read.items() if m.dates]),
+    ):
+        if which:
+            rules.append(f"{said}: {', '.join(which[:8])}{' …' if len(which) > 8 else ''}")
+    return rules
+
+
+NOTED = {
+    "bounds": "values below or above a limit in “{c}” are taken as the limit: {w}",
+    "words": "words among the numbers of “{c}” are taken as missing: {w}",
+    "class marks": "{w} in “{c}” is kept as a class of its own, not taken as missing",
+    "decimal or thousands": "whether marks in “{c}” are decimal or for thousands could not be told ({w}): look whether they are right",
+    "two decimal marks": "“{c}” has decimal points and decimal commas; both are read as decimal",
+    "units": "some values of “{c}” have a unit and some have none ({w}); all are read as the same",
+    "total": "the last row begins with {w}, as a row of totals does; it is read as a case",
+}
+
+
+def _rule(note: Note) -> str:
+    said = ", ".join(f"“{w[:40]}” ({k:,})" for w, k in list(note.words.items())[:5])
+    return NOTED[note.kind].format(c=note.column, w=said + (" …" if len(note.words) > 5 else ""))
+
+
+def _card(found: Whole) -> dict[str, Any]:
+    return {"rules": found.rules, "types": _types(found.frame), **({"notes": [asdict(n) for n in found.notes]} if found.notes else {})}
 
 
 def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
@@ -168,7 +247,8 @@ def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
     from core.data.readers import find_roles
 
     raw = _raw(members[0], limits.PREVIEW)
-    frame, _, rules = _joined([raw])
+    found = _joined([raw], named_in(asked or Asked()))
+    frame = found.frame
     given = {}
     if len(members) > 1:
         frame["domain" if "domain" not in frame else "from file"] = members[0].stem
@@ -177,7 +257,7 @@ def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
     return {
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses], "classes": few_words(frame),
         "columns": [str(c) for c in frame.columns], "head": frame.head(5), "types": {str(c): kind(frame[c]) for c in frame.columns}, "looked": len(frame),
-        "whole": raw.whole and len(members) == 1, "rules": [*raw.rules, *rules],
+        "whole": raw.whole and len(members) == 1, "rules": [*raw.rules, *found.rules],
     }  # fmt: skip
 
 
@@ -193,44 +273,19 @@ def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 def frame_of(member: Member) -> pd.DataFrame:
     """The table in a CSV or Parquet file, columns typed. UserError naming the line or column that is wrong."""
-    return whole([member])[0]
+    return whole([member]).frame
 
 
 def _raw(member: Member, most: int | None = None) -> Raw:
     """A file as it stands; of a text file only the first `most` bytes, of Parquet only the first rows, if asked."""
     if member.head[:4] != b"PAR1":
         words = split_up(member, most)
-        return Raw(member.name, words.table.column_names, words.table, words.how, words.line, words.rules, words.whole)
-    frame, all_there = _parquet(member, most is not None)
-    named = frame.index.name is not None and frame.index.name not in frame.columns
-    frame = frame.reset_index(drop=not named)
-    frame.columns = [str(c) for c in frame.columns]
-    for c in frame.select_dtypes("object").columns:
-        there = frame[c].dropna()
-        if len(there) and isinstance(there.iloc[0], (list, dict, tuple, np.ndarray, bytes)):
-            raise UserError(
-                f"{member.name}, column “{c}” holds {type(there.iloc[0]).__name__}s; only numbers and words are read."
-            )
-    return Raw(member.name, list(frame.columns), frame, "parquet", lambda i: i, [], all_there)
-
-
-def _parquet(member: Member, few: bool) -> tuple[pd.DataFrame, bool]:
-    """The table (its first thousand rows: `few`) and whether that is all of it. UserError for what is no whole Parquet file, and for too many rows."""
-    try:
-        source = pq.ParquetFile(pa.BufferReader(member.load()))
-        rows, width = source.metadata.num_rows, source.metadata.num_columns
-        if rows > limits.ROWS:
-            raise UserError(f"{member.name} holds {rows:,} rows; at most {limits.ROWS:,} are taken.")
-        if width > limits.COLUMNS:
-            raise UserError(f"{member.name} has {width:,} columns; at most {limits.COLUMNS:,} are taken.")
-        if few and rows > FEW:
-            batch = next(source.iter_batches(FEW))
-            return pa.Table.from_batches([batch]).to_pandas(), False
-        return source.read().to_pandas(split_blocks=True, self_destruct=True), True
-    except UserError:
-        raise
-    except Exception as e:
-        raise UserError(f"{member.name} cannot be read as Parquet ({type(e).__name__}); it may be cut off.") from None
+        columns = dict(zip(words.table.column_names, words.table.columns))
+        rules = [*member.told(), *words.rules]
+        return Raw(member.name, columns, words.how, len(words.table), words.line, rules, words.whole)
+    table, all_there = parquet.opened(member, most is not None)
+    columns, rules = parquet.columns(table, member.name)
+    return Raw(member.name, columns, "parquet", len(table), lambda i: i, rules, all_there)
 
 
 def encoded(

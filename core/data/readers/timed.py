@@ -49,13 +49,14 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
         hints = {w for words in HINTS.values() for w in words}
         if any(w.strip().lower().replace(" ", "_") in hints for f in firsts for w in f[1:]) or len({frozenset(f) for f in firsts}) > 1:
             return False
-        return all(_is_recording(tables.whole([m])[0]) for m in members)
+        return all(_is_recording(tables.whole([m]).frame) for m in members)
     if len(members) < FILES or not all(f and all(map(_number, f)) for f in firsts):
         return False
     shapes = set()
     for m in members:
-        frame, _, rules = tables.whole([m])
-        if not rules or not all(is_numeric_dtype(frame[c]) for c in frame) or frame.isna().to_numpy().any():
+        found = tables.whole([m])
+        frame = found.frame
+        if not found.bare or not all(is_numeric_dtype(frame[c]) for c in frame) or frame.isna().to_numpy().any():
             return False
         shapes.add(frame.shape)
     rows, columns = next(iter(shapes))
@@ -119,7 +120,9 @@ def rate_of(frame: pd.DataFrame) -> float | None:
 def _recording(member: Member, rules: list[str]) -> Recording:
     from core.data.role_words import HINTS
 
-    frame, _, said = tables.whole([member])
+    table = tables.whole([member])
+    frame, said = table.frame, table.bare
+    rules += table.rules
     rate, timed = 0.0, not said and scale_of(str(frame.columns[0])) is not None
     if timed:
         found = rate_of(frame)
