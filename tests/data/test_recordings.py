@@ -189,6 +189,40 @@ def test_marks_alone_and_damaged_marks_are_refused(tmp_path):
         read(put(tmp_path / "bad.edf", torn))
 
 
+def marks_alone(marks, seconds=600, **fields):
+    return edf(np.zeros((0, seconds)), rate=1, marks=marks, patient="X X X X", **fields)
+
+
+STAGES = [(30 * k, 30, f"Sleep stage {'W' if k % 2 else '2'}") for k in range(20)]
+
+
+@pytest.mark.parametrize("late", [0, 60])
+def test_marks_in_a_file_of_their_own_are_joined_by_name_and_time(tmp_path, late):
+    """As in Sleep-EDF: SC4001E0-PSG and SC4001EC-Hypnogram; that of another night stays aside."""
+    for k, begin in ((1, b"21.00.00"), (2, b"22.00.00")):
+        put(tmp_path / f"SC400{k}E0-PSG.edf", edf(eeg(600, rate=64), rate=64, patient="X X X X", time=begin))
+    put(tmp_path / "SC4001EC-Hypnogram.edf", marks_alone(STAGES, time=b"21.00.00" if not late else b"21.01.00"))
+    put(tmp_path / "SC4002EC-Hypnogram.edf", marks_alone(STAGES, time=b"04.00.00"))
+    data = read(tmp_path)
+    assert data.shape == (4, 30 * 64)
+    one = data.frame[data.frame["file"] == "SC4001E0-PSG.edf"]
+    said = one["label" if not late else "event"]  # late ones cover less than half of all windows
+    assert all(word == STAGES[round(t - late) // 30][2] for t, word in zip(one["time"], said) if t >= late)
+    assert set(said[one["time"] < late]) <= {"none"}
+    assert any("SC4001EC-Hypnogram.edf to SC4001E0-PSG.edf" in rule for rule in data.card["rules"])
+    assert any(left.startswith("SC4002EC-Hypnogram.edf (marks alone") for left in data.card["left out"])
+
+
+def test_marks_that_may_be_of_two_recordings_are_left_aside(tmp_path):
+    for k in (1, 2):
+        put(tmp_path / f"night{k}.edf", edf(eeg(300, rate=64), rate=64, patient="X X X X"))
+    put(tmp_path / "night_events.edf", marks_alone([(10, 30, "apnea")]))
+    data = read(tmp_path)
+    assert "label" not in data.table
+    assert "event" not in data.table
+    assert any(left.startswith("night_events.edf") for left in data.card["left out"])
+
+
 def test_random_damage_gives_data_or_a_sentence(tmp_path):
     rng = np.random.default_rng(0)
     good = edf(eeg(20, channels=2), marks=[(3, 2, "blink"), (9, 0, "x")])

@@ -1,7 +1,8 @@
 """EDF, EDF+ and BDF files (EEG, sleep, ECG) read by `edfio`, as windows of their signals.
 
 The header says who was recorded, when and by whom; nothing of it is kept. The patient field is turned into a keyed hash, so that recordings of one
-patient stay in one part. Marks (EDF+ annotations) are kept when they are short words; free notes are not, and none that repeats the header.
+patient stay in one part. Marks (EDF+ annotations) are kept when they are short words; free notes are not, and none that repeats the header. Files of
+marks alone (a hypnogram beside its night) are joined to their recording by name and time (`edf_marks`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,8 +20,10 @@ import numpy as np
 from core import limits
 from core.data.dataset import Dataset
 from core.data.deidentify import keyed
+from core.data.readers import edf_marks
 from core.data.readers.members import Asked, Member
-from core.data.readers.recordings import Channel, Event, Recording, unit, windows
+from core.data.readers.recordings import Channel, Event, Recording, windows
+from core.data.readers.units import unit
 from core.errors import UserError
 
 SUFFIXES = (".edf", ".bdf")
@@ -36,17 +40,27 @@ def is_edf(member: Member) -> bool:
 
 def read(members: list[Member], asked: Asked) -> Dataset:
     """A series dataset of windows of the signals that all files share. UserError names the first file that is not whole."""
-    found = []
+    found, alone = [], []
     for i, m in enumerate(members):
-        found.append(_recording(m, asked))
+        data = m.load()
+        head = header(data, m.name)
+        if head.only_marks:
+            alone.append((m, data, head))
+        else:
+            found.append(_recording(m, data, head, asked))
         asked.report(i + 1, 2 * len(members))
+    if not found:
+        raise UserError(f"{members[0].name} cannot be read as a recording: it holds marks but no signal; bring it together with the recording it is of.")
+    found, joined, left = edf_marks.join(found, [_sheet(*a) for a in alone])
     found, hidden = _unnamed(found)
     rules = ["name, patient and recording number, birth date, start date and time in the headers are not kept"]
     if hidden:
         rules.append(f"{hidden} file name{'s' * (hidden > 1)} replaced, since the header's words for the patient or the recording stand in {'them' if hidden > 1 else 'it'}")
-    if notes := sum(n for _, n in found):
+    rules += joined
+    notes = sum(f.notes for f in found)
+    if notes:
         rules.append(f"{notes} mark{'s' * (notes > 1)} turned into “note”: free text, or words of the header")
-    return windows([r for r, _ in found], asked, rules)
+    return windows([f.recording for f in found], asked, rules, left)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,11 @@ class Header:
     width: int
     patient: str
     telling: frozenset[str]
+    begin: float | None = None  # s since 1970 by the recorder's clock; None = not said
+
+    @property
+    def only_marks(self) -> bool:
+        return len(self.marks) == self.signals
 
     @property
     def marks(self) -> list[int]:
@@ -115,9 +134,9 @@ def header(data: bytes, name: str) -> Header:
     if len(data) - size >= (records + 1) * record and records > 0:
         raise wrong(f"{there:,} records follow where its header says {records:,}; it is damaged")
     who, what = (data[a : a + 80].decode("latin-1") for a in (8, 88))
-    mixed = Header(signals, size, there, seconds, fields, samples, width, who.strip(), frozenset(_words(who) | _words(what)))
-    if set(range(signals)) == set(mixed.marks):
-        raise wrong("it holds marks but no signal")
+    mixed = Header(signals, size, there, seconds, fields, samples, width, who.strip(), frozenset(_words(who) | _words(what)), _begin(data[168:184]))
+    if mixed.only_marks:
+        return mixed
     if not seconds > 0:
         raise wrong(f"its header says a record lasts {seconds:g} s")
     for i in sorted(set(range(signals)) - set(mixed.marks)):
@@ -127,6 +146,18 @@ def header(data: bytes, name: str) -> Header:
         if ends[0] == ends[1] or ends[2] >= ends[3]:
             raise wrong(f"signal {i + 1} has no range (from {ends[0]:g} to {ends[1]:g}, stored as {ends[2]:g} to {ends[3]:g})")
     return mixed
+
+
+def _begin(raw: bytes) -> float | None:
+    """The start of a recording, from the header's date and time (dd.mm.yy and hh.mm.ss, from 1985 to 2084); never kept, only compared."""
+    found = re.fullmatch(rb"(\d\d)\.(\d\d)\.(\d\d)(\d\d)\.(\d\d)\.(\d\d)", raw)
+    if not found:
+        return None
+    day, month, year, hour, minute, second = map(int, found.groups())
+    try:
+        return datetime(1900 + year + 100 * (year < 85), month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def _words(text: str) -> set[str]:
@@ -145,14 +176,23 @@ def _opened(data: bytes, head: Header, name: str) -> Any:
             warnings.simplefilter("ignore")
             whole = memoryview(data)[: head.size + head.records * head.width * sum(head.samples)]
             return read_bdf(whole, header_encoding="latin-1") if head.width == 3 else read_edf(whole, header_encoding="latin-1")
-    except Exception as e:  # whatever a damaged file makes the library do
-        raise UserError(f"{name} cannot be read as EDF ({type(e).__name__}); it may be damaged.") from None
+    except Exception:  # whatever a damaged file makes the library do
+        raise UserError(f"{name} cannot be read as EDF; it may be damaged.") from None
 
 
-def _recording(member: Member, asked: Asked) -> tuple[Recording, int]:
+def _called(member: Member, head: Header) -> str:
+    """The file's name; "" where a part of it is a word of the header."""
+    telling = any(_words(part) & head.telling for part in PurePosixPath(member.name).with_suffix("").parts)
+    return "" if telling else member.name
+
+
+def _sheet(member: Member, data: bytes, head: Header) -> edf_marks.Sheet:
+    events, notes = _events(_opened(data, head, member.name), head, member.name)
+    return edf_marks.Sheet(member.name, _called(member, head), head.begin, events, notes)
+
+
+def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_marks.Found:
     """The recording in a file, without its samples, and how many of its marks became "note"."""
-    data = member.load()
-    head = header(data, member.name)
     signals = [i for i in range(head.signals) if i not in head.marks]
     taken = [i for i in signals if not (head.width == 3 and head.fields["label"][i] == "Status")]
     if not taken:
@@ -178,24 +218,22 @@ def _recording(member: Member, asked: Asked) -> tuple[Recording, int]:
     code = head.patient.split(" ")[0]
     known = code if code and code.upper() != "X" else "" if set(head.patient.upper()) <= set("X ") else head.patient
     number = keyed(asked.key, "edf patient", known, 8) if known else ""
-    name = member.name
-    if any(_words(part) & head.telling for part in PurePosixPath(name).with_suffix("").parts):
-        name = ""
-    return Recording(name, channels, load, events, f"patient {number}" if number else "", pieces), notes
+    recording = Recording(_called(member, head), channels, load, events, f"patient {number}" if number else "", pieces)
+    return edf_marks.Found(recording, member.name, head.begin, notes)
 
 
-def _unnamed(found: list[tuple[Recording, int]]) -> tuple[list[tuple[Recording, int]], int]:
+def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:
     """Recordings whose file's name told of the header called by their number, and how many that were."""
-    out = [(r if r.file else replace(r, file=f"recording {i + 1}"), n) for i, (r, n) in enumerate(found)]
-    return out, sum(not r.file for r, _ in found)
+    out = [f if f.recording.file else replace(f, recording=replace(f.recording, file=f"recording {i + 1}")) for i, f in enumerate(found)]
+    return out, sum(not f.recording.file for f in found)
 
 
 def _events(opened: Any, head: Header, name: str) -> tuple[tuple[Event, ...], int]:
     """The marks as short words, and how many were free notes or words of the header."""
     try:
         marks = opened.annotations
-    except Exception as e:
-        raise UserError(f"The marks (annotations) of {name} cannot be read ({type(e).__name__}); it may be damaged.") from None
+    except Exception:
+        raise UserError(f"The marks (annotations) of {name} cannot be read; it may be damaged.") from None
     out, notes = [], 0
     for m in marks:
         words = "".join(c for c in m.text.split("@@")[0] if c.isprintable()).strip()

@@ -20,6 +20,7 @@ from core.data.readers.members import Asked, Member, unpacked
 from core.errors import UserError
 
 SUFFIXES = (".fasta", ".fa", ".fna", ".fas", ".ffn")
+LINE_END = re.compile(r"\r\n?")
 LETTERS = re.compile(r"[^ACGTNRYSWKMBDHV\-.]")
 
 
@@ -28,7 +29,7 @@ def is_fasta(member: Member) -> bool:
     lower = member.name.lower()
     if member.head[:2] == b"\x1f\x8b":
         return lower.endswith(tuple(f"{s}.gz" for s in SUFFIXES))
-    return member.head[:1] == b">" and (lower.endswith(SUFFIXES) or lower.endswith((".txt", ".seq")))
+    return member.head.lstrip(b"\xef\xbb\xbf\r\n\t ")[:1] == b">" and (lower.endswith(SUFFIXES) or lower.endswith((".txt", ".seq")))
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -64,14 +65,10 @@ def sequences(member: Member) -> list[tuple[str, str]]:
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
                 data = unpacked(f, len(data), member.name)
-        except (OSError, EOFError, zlib.error) as e:
-            raise UserError(f"{member.name} cannot be unpacked ({e}); it may be cut off or damaged.") from None
-    try:
-        words = data.decode("ascii")
-    except UnicodeDecodeError:
-        raise UserError(f"{member.name} holds letters that no sequence has; it is no plain FASTA file.") from None
+        except (OSError, EOFError, zlib.error):
+            raise UserError(f"{member.name} cannot be unpacked; it may be cut off or damaged.") from None
     found: list[tuple[str, str]] = []
-    for block in words.split(">")[1:]:
+    for block in re.split(r"^>", LINE_END.sub("\n", _decoded(data)), flags=re.MULTILINE)[1:]:  # a description may hold ">" as well (c.100A>G)
         head, _, body = block.partition("\n")
         name, letters = (head.split() or [""])[0], "".join(body.split()).upper().replace("U", "T")
         if not name:
@@ -88,6 +85,14 @@ def sequences(member: Member) -> list[tuple[str, str]]:
     if not found:
         raise UserError(f"{member.name} holds no sequence.")
     return found
+
+
+def _decoded(data: bytes) -> str:
+    """Descriptions may hold any letter; what the letters of a sequence are is looked at where they are read."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def joined(table: pd.DataFrame, sheets: list[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, list[str], list[str]]:

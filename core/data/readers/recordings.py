@@ -6,7 +6,6 @@ recording stay in one part, or, with fewer than three recordings, its time is cu
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,9 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
+from core.data.readers import channels
 from core.data.readers.members import Asked
+from core.data.readers.units import volts
 from core.errors import UserError
 
 Array = np.ndarray
@@ -32,8 +33,6 @@ SEVERAL = 5  # recordings from which that is so
 ENOUGH = 3  # recordings from which whole recordings go to one part
 BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a straight line
 SLOW = 0.25  # channels slower than this share of the usual rate are left out
-VOLTS = {"v": 1e6, "mv": 1e3, "uv": 1.0, "nv": 1e-3}  # in µV
-
 
 @dataclass(frozen=True)
 class Channel:
@@ -94,17 +93,6 @@ class Plan:
         return self.many / self.rate
 
 
-def unit(word: str) -> str:
-    """A unit as it is written on screen: uV and µV are one, unknown ones (NU) are none."""
-    word = "".join(c for c in word.strip() if c.isprintable())[:12].replace("μ", "µ")
-    word = {"uv": "µV", "µv": "µV", "mv": "mV", "v": "V", "nv": "nV", "microvolt": "µV", "millivolt": "mV"}.get(word.lower(), word)
-    return "" if word.lower() in ("nu", "adu", "n/a", "none", "a.u.", "au") else word
-
-
-def _volts(word: str) -> float | None:
-    return VOLTS.get(word.lower().replace("µ", "u"))
-
-
 def windows(found: list[Recording], asked: Asked, rules: list[str], left: Sequence[str] = ()) -> Dataset:
     """A series dataset of all windows: columns window (its name), file, time (s from the start), perhaps patient, label or event, and part.
 
@@ -112,10 +100,12 @@ def windows(found: list[Recording], asked: Asked, rules: list[str], left: Sequen
     """
     if asked.masks is not None:
         raise UserError("Masks are for pictures and scans; a recording has none.")
-    found = [replace(r, channels=_told_apart(r.channels)) for r in found]
-    found, names, odd = _same_channels(found)
-    plan, more = _plan(found, names)
-    odd += more
+    found = [replace(r, channels=channels.told_apart(r.channels)) for r in found]
+    found, names, odd = channels.shared(found)
+    found, slow = channels.of_one_pace(found, names, SLOW)
+    units, brought = channels.one_unit(found, names)
+    plan, more = _plan(found, names, units)
+    odd += [*slow, *more]
     if plan.many < 16:
         raise UserError(f"{_called(found)} {'is' if len(found) == 1 else 'are'} too short, or measured too seldom: a window would hold {plan.many} samples.")
     every = sum(max(1, int((last - first) * r.seconds / plan.seconds + 1e-6)) for r in found for _, first, last in r.stretches)
@@ -126,21 +116,26 @@ def windows(found: list[Recording], asked: Asked, rules: list[str], left: Sequen
         )
     if every > limits.ROWS:
         raise UserError(f"{_called(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most {limits.ROWS:,} are taken.")
-    parts, lines, lost = [], [], 0
+    parts, starts = [], []
     for i, r in enumerate(found):
-        x, start, missing = _cut(r, plan)
-        lost += missing
+        x, start = _cut(r, plan)
         parts.append(x)
-        lines += [{"window": r.file if plan.whole else f"{r.file} at {clock(t, plan)}", "file": r.file, "patient": r.patient, "time": round(float(t), 3)} for t in start]
+        starts.append(start)
         asked.report(len(found) + i + 1, 2 * len(found))
+    plan, samples, good, absent = _present(plan, np.concatenate(parts))
+    every_file = [(r, t) for r, start in zip(found, starts) for t in start]
+    lines = [
+        {"window": r.file if plan.whole else f"{r.file} at {clock(t, plan)}", "file": r.file, "patient": r.patient, "time": round(float(t), 3)}
+        for (r, t), here in zip(every_file, good) if here
+    ]  # fmt: skip
     if not lines:
         raise UserError(f"No stretch of {plan.seconds:g} s of {_called(found)} is whole: samples are missing everywhere, or it is too short.")
-    samples, table = np.concatenate(parts), pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
     table, roles, words = _marked(table, found, plan)
-    rules = [*rules, *_rules(plan, found), *words]
-    if lost:
-        bridge = f" for longer than {BRIDGED:g} s (shorter gaps are bridged by a straight line)" if plan.known else ""
-        rules.append(f"{lost} window{'s' * (lost > 1)} left out in which samples are missing{bridge}")
+    rules = [*rules, *brought, *_rules(plan, found), *absent, *words]
+    pauses = sum(len(r.stretches) - 1 for r in found)
+    if pauses:
+        rules.append(f"{pauses:,} pause{'s' * (pauses > 1)} within the recordings: no window reaches across one, and times count it")
     return _parted(table, samples, roles, plan, asked, rules, [*left, *odd])
 
 
@@ -159,47 +154,16 @@ def clock(seconds: float, plan: Plan) -> str:
 
 
 # -- which channels, how fast, how long -----------------------------------------------------------------------------------------------------------
-def _told_apart(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """A second channel of the same name is called so."""
-    seen: Counter[str] = Counter()
-    out = []
-    for c in channels:
-        seen[_key(c.name)] += 1
-        out.append(replace(c, name=f"{c.name} ({seen[_key(c.name)]})") if seen[_key(c.name)] > 1 else c)
-    return tuple(out)
-
-
-def _key(name: str) -> str:
-    return re.sub(r"\s+", " ", name).strip().lower()
-
-
-def _same_channels(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], list[str]]:
-    """The recordings that go together, the channels they share, and who was left out and why."""
-    sets = [{_key(c.name) for c in r.channels} for r in found]
-    shared, left = set.intersection(*sets), []
-    if not shared:
-        usual = set(Counter(frozenset(s) for s in sets).most_common(1)[0][0])
-        left = [f"{r.file} (other channels)" for r, s in zip(found, sets) if not usual <= s]
-        found, shared = [r for r, s in zip(found, sets) if usual <= s], usual
-    first = {_key(c.name): c for c in found[0].channels if _key(c.name) in shared}
-    keep = []
-    for r in found:
-        units = {_key(c.name): c.unit for c in r.channels}
-        odd = next((c.name for k, c in first.items() if units[k] != c.unit and None in (_volts(units[k]), _volts(c.unit))), None)
-        left += [f"{r.file} (channel {odd} in another unit)"] if odd else []
-        keep += [] if odd else [r]
-    sometimes = sorted({c.name for r in keep for c in r.channels if _key(c.name) not in shared})
-    return keep, tuple(c.name for c in first.values()), left + [f"channel {n} (not in every recording)" for n in sometimes[:20]]
-
-
-def _plan(found: list[Recording], names: tuple[str, ...]) -> tuple[Plan, list[str]]:
+def _plan(found: list[Recording], names: tuple[str, ...], units: dict[str, str]) -> tuple[Plan, list[str]]:
     """Rate, length and channels of the windows, and channels left out for being much slower than the others."""
-    of = [{_key(c.name): c for c in r.channels} for r in found]
-    rates = Counter(o[_key(n)].rate for o in of for n in names)
+    of = [{channels.key(c.name): c for c in r.channels} for r in found]
+    rates = Counter(o[channels.key(n)].rate for o in of for n in names)
     known = 0 not in rates
-    usual = max(rates, key=lambda r: (rates[r], r)) if known else 1.0
-    slow = [n for n in names if known and min(o[_key(n)].rate for o in of) < SLOW * usual]
+    usual = max(rates, key=lambda r: (rates[r] * r, r)) if known else 1.0  # that of most samples: one ECG counts for more than five temperatures
+    slow = [n for n in names if known and min(o[channels.key(n)].rate for o in of) < SLOW * usual]
     names = tuple(n for n in names if n not in slow)
+    if not names:
+        raise UserError(f"The channels of {_called(found)} have rates too different to be cut together (at {' and '.join(f'{r:.6g}' for r in sorted(rates)[:4])} Hz); bring them one by one.")
     lengths = [r.seconds for r in found]
     longest = max(lengths)
     marks = Counter(round(e.length, 3) for r in found for e in r.events if e.length > 0)
@@ -217,9 +181,9 @@ def _plan(found: list[Recording], names: tuple[str, ...]) -> tuple[Plan, list[st
             if count(seconds) >= WANTED:
                 break
             seconds = s
-    rate = usual if not known else min(usual, LONGEST / seconds, TOP_RATE if seconds >= SECONDS and not whole else np.inf)
-    units = tuple(of[0][_key(n)].unit for n in names)
-    plan = Plan(names, units, rate, max(1, int(np.floor(seconds * rate + 1e-3))), known, whole)
+    top = max((r for r in rates if 0.75 * TOP_RATE <= r <= TOP_RATE), default=TOP_RATE)
+    rate = usual if not known else min(usual, LONGEST / seconds, top if seconds >= SECONDS and not whole else np.inf)
+    plan = Plan(names, tuple(units[n] for n in names), rate, max(1, int(np.floor(seconds * rate + 1e-3))), known, whole)
     return plan, [f"channel {n} (much slower than the others)" for n in slow]
 
 
@@ -235,27 +199,55 @@ def _rules(plan: Plan, found: list[Recording]) -> list[str]:
         rules.append(f"resampled from {' and '.join(f'{r:.6g}' for r in rates[:4])}{' …' if len(rates) > 4 else ''} Hz, what is too fast for the new rate filtered out")
     shown = [f"{n} ({u})" if u else n for n, u in zip(plan.names, plan.units)]
     rules.append(f"channels: {', '.join(shown[:12])}{f' and {len(shown) - 12} more' if len(shown) > 12 else ''}")
-    if any(_volts(u) for u in plan.units):
+    if any(volts(u) for u in plan.units):
         rules.append("voltages: each window's own median is taken off each channel (an amplifier's resting level says nothing)")
     return rules
 
 
 # -- cutting --------------------------------------------------------------------------------------------------------------------------------------
-def _cut(r: Recording, plan: Plan) -> tuple[Array, Array, int]:
-    """Windows float32 [n,C,T] of one recording, their starts (s), and how many were lost to missing samples."""
-    of = {_key(c.name): i for i, c in enumerate(r.channels)}
-    positions = [of[_key(n)] for n in plan.names]
+def _cut(r: Recording, plan: Plan) -> tuple[Array, Array]:
+    """Windows float32 [n,C,T] of one recording, NaN = missing, and their starts (s)."""
+    of = {channels.key(c.name): i for i, c in enumerate(r.channels)}
+    positions = [of[channels.key(n)] for n in plan.names]
     lanes = []  # of each channel, its windows in each stretch
     for position, values, want in zip(positions, r.load(positions), plan.units):
         channel = r.channels[position]
-        factor = 1.0 if channel.unit == want else (_volts(channel.unit) or 1.0) / (_volts(want) or 1.0)
+        factor = 1.0 if channel.unit == want else (volts(channel.unit) or 1.0) / (volts(want) or 1.0)
         pieces = [values[round(first * len(values)) : round(last * len(values))] for _, first, last in r.stretches]
         lanes.append([_rows(piece * factor, channel.rate, want, plan) for piece in pieces])
     counts = [min(len(lane[k]) for lane in lanes) for k in range(len(r.stretches))]
     x = np.concatenate([np.stack([lane[k][:n] for lane in lanes], 1) for k, n in enumerate(counts)])
-    at = np.concatenate([start + np.arange(n) * plan.seconds for (start, _, _), n in zip(r.stretches, counts)])
-    good = np.isfinite(x).all((1, 2))
-    return x[good], at[good], int((~good).sum())
+    return x, np.concatenate([start + np.arange(n) * plan.seconds for (start, _, _), n in zip(r.stretches, counts)])
+
+
+def _present(plan: Plan, x: Array) -> tuple[Plan, Array, Array, list[str]]:
+    """What is kept of windows float32 [n,C,T] with missing samples (NaN): the plan with the channels that stay, the whole windows, which these are (bool
+    [n]), and the rules in words. Channels are left out one by one, the one missing most first, as long as more samples are kept without it."""
+    there = np.isfinite(x).all(2)
+    stay, rules = list(range(len(plan.names))), []
+    whole = lambda chosen: int(there[:, chosen].all(1).sum())  # noqa: E731
+    while len(stay) > 1:
+        worst = min(stay, key=lambda c: there[:, c].sum())
+        rest = [c for c in stay if c != worst]
+        if whole(rest) * len(rest) <= whole(stay) * len(stay):
+            break
+        without = int((~there[:, worst]).sum())
+        gone = f"{without:,} of {len(there):,} windows ({without / len(there):.0%})"
+        rules.append(f"channel {plan.names[worst]} left out: it is missing in {gone}, which would go for its sake")
+        stay = rest
+    good = there[:, stay].all(1)
+    if not good.all():
+        short = [f"{plan.names[c]} {int((~there[:, c]).sum()):,}" for c in stay if not there[:, c].all()]
+        bridge = f" for longer than {BRIDGED:g} s (shorter gaps are bridged by a straight line)" if plan.known else ""
+        lost = int((~good).sum())
+        rules.append(f"{lost:,} window{'s' * (lost > 1)} left out in which samples are missing{bridge}: {', '.join(short[:8])}")
+    kept = x[good][:, stay]
+    moving = [c for c in range(len(stay)) if not len(kept) or kept[:, c].max() > kept[:, c].min()]
+    if 0 < len(moving) < len(stay):
+        flat = [plan.names[stay[c]] for c in range(len(stay)) if c not in moving]
+        rules.append(f"left out: {', '.join(flat[:8])}, flat in every window (nothing was connected, or it was switched off)")
+        stay, kept = [stay[c] for c in moving], kept[:, moving]
+    return replace(plan, names=tuple(plan.names[c] for c in stay), units=tuple(plan.units[c] for c in stay)), kept, good, rules
 
 
 def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
@@ -265,7 +257,7 @@ def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
         again = np.pad(again, (0, max(0, plan.many - len(again))), "edge")[: plan.many]
     n = len(again) // plan.many
     x = again[: n * plan.many].reshape(n, plan.many)
-    if _volts(want) is not None and n:
+    if volts(want) is not None and n:
         x = x - np.median(x, axis=1, keepdims=True)
     return x.astype(np.float32)
 

@@ -8,10 +8,10 @@ normal, A atrial premature, V ventricular ...). Headers may hold age, sex and dr
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,18 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.members import Asked, Member
-from core.data.readers.recordings import ENOUGH, Channel, Recording, in_time, unit, windows
+from core.data.readers.recordings import BRIDGED, ENOUGH, Channel, Recording, bridged, in_time, windows
+from core.data.readers.units import volts
+from core.data.readers.wfdb_file import Record, Signal, library, read_record, segments
 from core.errors import UserError
 
 RATE, SAMPLES, BEFORE = 180, 128, 54  # Hz, samples of a beat, of which before its mark
 BEATS = set("NLRBAaJSVrFejnE/fQ?")  # the letters of PhysioNet that mark beats; others mark rhythm, noise and waves
 HEADER = re.compile(rb"^[\w.-]+(/\d+)?[ \t]+\d+([ \t]|\r?\n|$)")
-FILE = re.compile(r"^[\w~][\w.~-]*(/\d+)?$")
-PACKED = 64  # samples that a byte of a packed signal may hold
 SLOW, FAST = 10, 100_000  # samples a second of an electrocardiogram
 SLOWEST = 0.5  # Hz; what swings more slowly is breathing and movement
 GAP = 2.0  # seconds between parts
+HALF = 0.5  # share of a record in which a lead has to be there
 
 
 def is_header(member: Member) -> bool:
@@ -51,33 +52,26 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     heads = [m for m in members if is_header(m)]
     names = {m.name for m in members}
     marked = [m for m in heads if _beside(m, ".atr") in names]
-    segments = {s for m in heads for s in _segments(m)}
+    inner = {s for m in heads for s in segments(m)}
     if not marked:
-        return _unmarked([m for m in heads if m.name not in segments], members, asked)
+        return _unmarked([m for m in heads if m.name not in inner], members, asked)
     if asked.label == "folder":
         raise UserError("Beats are labelled by their marks, not by folders; choose “find it” or none.")
-    found, rules, used = [], [], set()
-    for folder in sorted({m.parts[:-1] for m in marked}):
-        there = [m for m in members if m.parts[:-1] == folder]
-        with tempfile.TemporaryDirectory() as place:
-            for m in there:
-                (Path(place) / m.parts[-1]).write_bytes(m.load())
-            for m in marked:
-                if m in there:
-                    found.append(_record(Path(place), m))
-                    used |= {
-                        n
-                        for n in names
-                        if PurePosixPath(n).parent == PurePosixPath(m.name).parent
-                        and (PurePosixPath(n).stem == m.stem or PurePosixPath(n).name in found[-1]["files"])
-                    }
+    library()
+    found, used = [], set()
+    for m in marked:
+        beside = [other for other in members if other.parts[:-1] == m.parts[:-1]]
+        found.append(_beats(m, beside))
+        used |= {str(PurePosixPath(m.name).with_name(name)) for name in found[-1]["files"]}
+        used |= {other.name for other in beside if other.stem == m.stem}
     count: Counter[tuple[str, ...]] = Counter()
     for r in found:
         count[r["leads"]] += len(r["beats"])
     leads = max(count, key=lambda names: (bool(names), count[names]))
     if not leads:
-        raise UserError(f"No record of {', '.join(r['name'] for r in found[:5])} has a lead in mV.")
+        raise UserError(f"No record of {', '.join(r['name'] for r in found[:5])} has a lead in mV (or another unit of voltage).")
     kept = [r for r in found if r["leads"] == leads and len(r["beats"])]
+    leads_in = sorted({f"{name} ({u})" for r in kept for name, u in r["other units"]})
     odd = [f"{r['name']} (other leads, or no whole beat)" for r in found if not any(r is k for k in kept)]
     if not kept:
         raise UserError("No marked beat lies whole within its record.")
@@ -86,7 +80,11 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     rules = [f"{RATE} Hz, {SAMPLES} samples from {BEFORE / RATE:.1f} s before each mark, leads {' and '.join(leads)}",
              f"slow swings (below {SLOWEST} Hz) filtered out of the whole record, then each beat's median taken off",
              "age, sex and other comments of the headers are not kept"]  # fmt: skip
-    if bare := [m for m in heads if m not in marked and m.name not in segments]:
+    if absent := sorted({word for r in kept for word in r["absent"]}):
+        rules.append(f"leads left out: {', '.join(absent[:8])}")
+    if leads_in:
+        rules.append(f"brought to mV: {', '.join(leads_in[:8])}")
+    if bare := [m for m in heads if m not in marked and m.name not in inner]:
         rules.append(f"beats of the {len(marked)} record{'s' * (len(marked) > 1)} with marks; {len(bare)} without marks left out (brought alone, they come in as windows)")
     if lost := sum(r["cut"] for r in kept):
         rules.append(f"{lost} beats left out whose window leaves the record or holds missing samples")
@@ -110,124 +108,97 @@ def _beside(head: Member, suffix: str) -> str:
     return str(PurePosixPath(head.name).with_suffix(suffix))
 
 
-def _library() -> Any:
-    """The package `wfdb`. UserError where it is not installed."""
-    try:
-        import wfdb
-    except ImportError:
-        raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
-    return wfdb
+def _beats(head: Member, beside: list[Member]) -> dict[str, Any]:
+    """One record with marks: its leads in mV (the first two), beats float32 [n,leads,128], their table, files, and how many beats were cut off."""
+    record = read_record(head, beside, marked=True)
+    assert record.marks is not None
+    every = [s for s in record.signals if volts(s.unit) is not None]
+    here = {s.name: float(np.isfinite(s.values).mean()) for s in every}
+    absent = [f"{s.name} (missing for {1 - here[s.name]:.0%} of the time)" for s in every if here[s.name] < HALF]
+    leads = [s for s in every if here[s.name] >= HALF][:2]
+    is_beat = np.isin(record.marks.letter, sorted(BEATS))
+    time, letter = record.marks.sample[is_beat] / record.marks.rate, record.marks.letter[is_beat]
+    if len(time) > limits.ROWS:
+        raise UserError(f"{head.name} has {len(time):,} beats; at most {limits.ROWS:,} are taken.")
+    out: dict[str, Any] = {"name": head.name, "leads": (), "beats": np.zeros((0, 0, SAMPLES)), "files": record.files, "cut": 0, "table": pd.DataFrame(), "other units": [], "absent": absent}
+    if not leads or not len(time):
+        return out
+    if odd := next((s.rate for s in leads if not SLOW <= s.rate <= FAST), None):  # resampling from any other makes nothing, or fills the memory
+        raise UserError(f"{head.name} says its signals have {odd:g} samples a second; {SLOW} to {FAST:,} are read.")
+    beats, kept, before = [], [], []
+    for start, first, last in record.pieces or ((0.0, 0.0, 1.0),):
+        until = start + (last - first) * record.frames / record.rate
+        inside = np.flatnonzero((time >= start) & (time < until))
+        cut, whole = _cut_out([_piece(s, first, last) for s in leads], [s.rate for s in leads], time[inside] - start)
+        beats.append(cut)
+        kept.append(inside[whole])
+        before.append(np.diff(time[inside], prepend=np.nan)[whole])
+    at = np.concatenate(kept)
+    x = np.concatenate(beats)
+    table = pd.DataFrame({"beat": letter[at], "record": head.stem, "time": np.round(time[at], 3), "rr_before_s": np.round(np.concatenate(before), 3)})
+    return out | {"leads": tuple(s.name for s in leads), "beats": x - np.median(x, axis=2, keepdims=True), "cut": len(time) - len(at), "table": table,
+                  "other units": [(s.name, s.unit) for s in leads if s.unit != "mV"]}  # fmt: skip
 
 
-def _damaged(head: Member, e: Exception) -> UserError:
-    """The library fails in many ways on files that are cut off or damaged."""
-    return UserError(f"{head.name} cannot be read as a WFDB record ({type(e).__name__}: {str(e)[:120]}).")
+def _piece(signal: Signal, first: float, last: float) -> np.ndarray:
+    """A stretch of a lead in mV, short gaps bridged."""
+    many = len(signal.values)
+    values = signal.values[round(first * many) : round(last * many)] * ((volts(signal.unit) or 1.0) / 1e3)
+    return bridged(values, round(BRIDGED * signal.rate))
 
 
-def _record(place: Path, head: Member) -> dict[str, Any]:
-    """One record read by `wfdb`: its leads in mV (the first two), beats float32 [n,leads,128], their table, files, and how many beats were cut off."""
+def _cut_out(lanes: list[np.ndarray], rates: list[float], time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Beats [n,leads,128] around the marks (s from the stretch's start) that lie whole in it without a missing sample, and which marks these are (bool)."""
+    first = np.round(time * RATE).astype(int) - BEFORE
+    whole = first >= 0
+    even = []
+    for values, rate in zip(lanes, rates):
+        missing = ~np.isfinite(values)
+        lost = np.concatenate([[0], np.cumsum(missing)])
+        ends = np.clip(np.stack([first, first + SAMPLES]) * rate / RATE, 0, len(values)).astype(int)
+        whole &= lost[ends[1]] == lost[ends[0]]
+        even.append(_filtered(values, missing, rate))
+    whole &= first + SAMPLES <= min(map(len, even))
+    if not whole.any():
+        return np.zeros((0, len(lanes), SAMPLES)), whole
+    return np.stack([np.stack([lane[f : f + SAMPLES] for lane in even]) for f in first[whole]]), whole
+
+
+def _filtered(values: np.ndarray, missing: np.ndarray, rate: float) -> np.ndarray:
+    """A lead at 180 Hz without its slow swings; a straight line where samples are missing, so that nothing rings beside it."""
     from scipy.signal import butter, resample_poly, sosfiltfilt
 
-    wfdb = _library()
-    record, signal = _read(place, head, wfdb)
-    try:
-        marks = wfdb.rdann(str(place / head.stem), "atr")
-        rate, units = float(record.fs), [str(u).lower() for u in record.units]
-    except Exception as e:
-        raise _damaged(head, e) from None
-    leads = [i for i, u in enumerate(units) if u == "mv"][:2]
-    files = {str(f) for f in (record.file_name or [])}
-    is_beat = np.array([s in BEATS for s in marks.symbol], dtype=bool)
-    at, letter = np.asarray(marks.sample)[is_beat], np.array(marks.symbol)[is_beat]
-    if len(at) > limits.ROWS:
-        raise UserError(f"{head.name} has {len(at):,} beats; at most {limits.ROWS:,} are taken.")
-    if not leads or not rate > 0 or not len(at):
-        return {"name": head.name, "leads": (), "beats": np.zeros((0, 0, SAMPLES)), "files": files, "cut": 0, "table": pd.DataFrame()}
-    if not SLOW <= rate <= FAST:  # resampling from any other makes nothing, or fills the memory
-        raise UserError(f"{head.name} says its signals have {rate:g} samples a second; {SLOW} to {FAST:,} are read.")
-    signal = signal[:, leads]
-    missing = ~np.isfinite(signal)
+    if missing.all():
+        return np.zeros(0)
+    filled = np.interp(np.arange(len(values)), np.flatnonzero(~missing), values[~missing]) if missing.any() else values
     ratio = Fraction(RATE / rate).limit_denominator(1000)
-    resampled = resample_poly(np.where(missing, 0, signal), ratio.numerator, ratio.denominator, axis=0)
-    if len(resampled) > 4 * RATE:
-        resampled = sosfiltfilt(butter(2, SLOWEST, "highpass", fs=RATE, output="sos"), resampled, axis=0)
-    first = np.round(at / rate * RATE).astype(int) - BEFORE
-    lost = np.concatenate([[0], np.cumsum(missing.any(1))])
-    ends = np.clip(np.stack([first, first + SAMPLES]) * rate / RATE, 0, len(signal)).astype(int)
-    whole = (first >= 0) & (first + SAMPLES <= len(resampled)) & (lost[ends[1]] == lost[ends[0]])
-    beats = np.stack([resampled[f : f + SAMPLES].T for f in first[whole]]) if whole.any() else np.zeros((0, len(leads), SAMPLES))
-    table = pd.DataFrame({"beat": letter, "record": head.stem, "time": np.round(at / rate, 3), "rr_before_s": np.round(np.diff(at, prepend=np.nan) / rate, 3)})[
-        whole
-    ]
-    return {"name": head.name, "leads": tuple(str(record.sig_name[i]) for i in leads), "beats": beats - np.median(beats, axis=2, keepdims=True), "files": files,
-            "cut": int((~whole).sum()), "table": table.reset_index(drop=True)}  # fmt: skip
-
-
-def _read(place: Path, head: Member, wfdb: Any) -> tuple[Any, np.ndarray]:
-    """(the library's record, signals float64 [n,C], NaN = missing). What the header claims is checked against the files there first."""
-    for line in (place / head.parts[-1]).read_text(errors="replace").splitlines():
-        if line.strip() and not line.startswith("#") and not FILE.match(line.split()[0]):
-            raise UserError(f"{head.name} names a file outside its folder (“{line.split()[0][:40]}”).")
-    try:
-        claims = wfdb.rdheader(str(place / head.stem))
-        values, there = int(claims.n_sig or 0) * int(claims.sig_len or 0), sum(f.stat().st_size for f in place.iterdir())
-    except Exception as e:
-        raise _damaged(head, e) from None
-    absent = next((n for n in (getattr(claims, "file_name", None) or []) if n != "~" and not (place / n).exists()), None)
-    if absent is not None:
-        raise UserError(f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that holds header and signal.")
-    if values > min(PACKED * there, limits.VALUES // 8):
-        raise UserError(f"{head.name} cannot be read as a WFDB record: it says it holds {values:,} samples, more than the {there:,} bytes of its files can; it is cut off or damaged.")
-    try:
-        record = wfdb.rdrecord(str(place / head.stem))
-        return record, np.asarray(record.p_signal, dtype=np.float64)
-    except Exception as e:
-        raise _damaged(head, e) from None
-
-
-def _segments(head: Member) -> list[str]:
-    """Names of the headers of the segments of a multi-segment record; [] for others."""
-    lines = [line.split() for line in head.load()[: 1 << 20].decode("latin-1").splitlines() if line.strip() and not line.startswith("#")]
-    if "/" not in lines[0][0]:
-        return []
-    return [str(PurePosixPath(head.name).with_name(f"{line[0]}.hea")) for line in lines[1:] if re.fullmatch(r"\w[\w.-]*", line[0])]
+    even = resample_poly(filled, ratio.numerator, ratio.denominator)
+    if len(even) > 4 * RATE:
+        even = sosfiltfilt(butter(2, SLOWEST, "highpass", fs=RATE, output="sos"), even)
+    return even
 
 
 def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Dataset:
     """Windows of all records; files of no record left aside and named."""
-    wfdb = _library()
+    library()
     found, used = [], set()
     for i, head in enumerate(heads):
         beside = [m for m in members if m.parts[:-1] == head.parts[:-1]]
-        record, names = _whole(head, beside, wfdb)
-        found.append(record)
-        used |= {str(PurePosixPath(head.name).with_name(n)) for n in names}
+        record = read_record(head, beside)
+        found.append(_recording(head, beside, record))
+        used |= {str(PurePosixPath(head.name).with_name(n)) for n in record.files}
         asked.report(i + 1, 2 * len(heads))
     rules = ["no beats are marked, so the whole of each record is taken", "age, sex, date, time and comments of the headers are not kept"]
     return windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
 
 
-def _whole(head: Member, beside: list[Member], wfdb: Any) -> tuple[Recording, set[str]]:
-    """A record without its samples (they are read again when its windows are cut), and the names of its files."""
+def _recording(head: Member, beside: list[Member], record: Record) -> Recording:
+    """A record without its samples, which are read again when its windows are cut."""
+    channels = tuple(Channel(s.name, s.unit, s.rate, len(s.values)) for s in record.signals)
 
-    def opened() -> tuple[Any, np.ndarray, set[str]]:
-        texts = {m.parts[-1]: m for m in beside}
-        want = {head.parts[-1]}
-        for name in [head.parts[-1], *(PurePosixPath(s).name for s in _segments(head))]:
-            if name in texts:
-                lines = texts[name].load().decode("latin-1").splitlines()
-                want |= {name} | {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
-        with tempfile.TemporaryDirectory() as place:
-            for name in want & set(texts):
-                (Path(place) / name).write_bytes(texts[name].load())
-            return *_read(Path(place), head, wfdb), want & set(texts)
+    def load(positions: Sequence[int]) -> Iterator[np.ndarray]:
+        signals = read_record(head, beside).signals
+        for p in positions:
+            yield signals[p].values
 
-    record, signal, names = opened()
-    rate = float(record.fs or 0)
-    if not rate > 0:
-        raise UserError(f"{head.name} says its signals have {rate:g} samples a second.")
-    channels = tuple(
-        Channel("".join(c for c in str(n or f"channel {i + 1}") if c.isprintable())[:40], unit(str(u or "")), rate, len(signal))
-        for i, (n, u) in enumerate(zip(record.sig_name, record.units))
-    )
-    return Recording(head.name, channels, lambda positions: iter(opened()[1][:, list(positions)].T)), names
+    return Recording(head.name, channels, load, pieces=record.pieces)

@@ -16,7 +16,8 @@ from pandas.api.types import is_numeric_dtype
 from core.data.dataset import Dataset
 from core.data.readers import tables
 from core.data.readers.members import Asked, Member
-from core.data.readers.recordings import Channel, Event, Recording, unit, windows
+from core.data.readers.recordings import Channel, Event, Recording, windows
+from core.data.readers.units import unit
 from core.errors import UserError
 
 LEAST, FILES, LINES = 200, 8, 32  # lines of a recording that has times; files, and lines of each, that have neither times nor names of columns
