@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.children import import_from_elsewhere
+from core.children import import_from_elsewhere, safe_path
 from core.errors import UserError, sentence
 
 cli = typer.Typer(
@@ -55,6 +55,11 @@ def writable(path: Path) -> Path:
 def main() -> None:
     """Run a command; every ending is an exit code and at most one sentence."""
     import_from_elsewhere()
+    with safe_path():
+        _run()
+
+
+def _run() -> None:
     from app.commands import data, evidence, look, review, runs, serve
 
     for module in (serve, data, review, runs, look, evidence) if not cli.registered_commands else ():

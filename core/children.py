@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import importlib.machinery
 import os
+import site
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("LIGHTBOX_HOME", "LIGHTBOX_SHARED")  # one folder each
 LISTS = ("LIGHTBOX_METHODS", "LIGHTBOX_FOLDERS")  # folders, separated as in PATH
 SQLITE = "sqlite:///"
+SAFE = "PYTHONSAFEPATH"
 CONFIGURED = ("matplotlib", "numba")  # read settings from the current folder when they are imported
 
 
@@ -34,8 +36,9 @@ def environment(**more: str) -> dict[str, str]:
     """This process's environment for a child, which may stand in another folder: ours first on Python's path and no entry there that means the current
     folder; folders named by LIGHTBOX_* settings absolute. `more` is added, or stands in place."""
     env = dict(os.environ)
-    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(ROOT), *_named_paths(env.get("PYTHONPATH", ""))]))
-    env["PYTHONSAFEPATH"] = "1"
+    ours = [] if _is_site(ROOT) else [str(ROOT)]
+    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *_named_paths(env.get("PYTHONPATH", ""))]))
+    env[SAFE] = "1"
     for name in FOLDERS:
         if env.get(name):
             env[name] = _absolute(env[name])
@@ -48,6 +51,11 @@ def environment(**more: str) -> dict[str, str]:
     return env | more
 
 
+def _is_site(folder: Path) -> bool:
+    """Whether `folder` is where Python looks for installed packages by itself: named once more it would stand before Python's own modules."""
+    return any(os.path.realpath(p) == str(folder) for p in [*site.getsitepackages(), site.getusersitepackages()])
+
+
 def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
@@ -57,6 +65,20 @@ def _named_paths(python_path: str) -> list[str]:
     here = current_folder()
     paths = [_absolute(p) for p in python_path.split(os.pathsep) if p]
     return [p for p in paths if os.path.realpath(p) != here]
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """While it lasts, children that libraries start by themselves (trackers of shared memory, pools) have a safe path as well."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(SAFE, None)
+        else:
+            os.environ[SAFE] = before
 
 
 def current_folder() -> str:

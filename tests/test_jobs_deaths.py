@@ -78,6 +78,7 @@ def test_one_that_is_starting_is_waited_for_and_one_that_hangs_is_ended(ws, spaw
     assert len(spawned.made) == 2, "it has had the lock and let it go, so it is leaving"
     monkeypatch.setattr(starting, "STUCK", 0.0)
     assert starting.start_supervisor(ws.home) == ""
+    assert len(spawned.made) == 3
     assert "ended at once, 2 times (SIGKILL). It wrote nothing." in starting.start_supervisor(ws.home)
     spawned.made[0].kill()
 

@@ -17,7 +17,7 @@ from core.store.locks import hold
 SUPERVISOR = "supervisor.lock"  # held by the one at work
 TAKEN = "supervisor.json"  # the process that has held the lock last
 LOG = Path("log") / "supervisor.log"
-QUICK = 60.0  # seconds within which a death is one at the start; a busy machine takes long to import
+QUICK = 60.0  # seconds within which the death of one that was at work already counts as one at the start
 STUCK = 180.0  # seconds after which one that never took the lock is ended
 TRIES = 2
 
@@ -27,7 +27,6 @@ class _Start:
     process: subprocess.Popen[bytes]
     began: float
     deaths: int  # in a row, before this start
-    stuck: bool = False
 
 
 _LAST: dict[Path, _Start] = {}  # workspace -> what this process has started for it last
@@ -50,7 +49,7 @@ def start_supervisor(home: Path) -> str:
         last = _LAST.get(home)
         if last is not None and _is_starting(home, last):
             return ""
-        deaths = _count_deaths(last)
+        deaths = _count_deaths(home, last)
         if deaths >= TRIES:
             del _LAST[home]
             assert last is not None
@@ -74,15 +73,15 @@ def _is_starting(home: Path, last: _Start) -> bool:
         return True
     last.process.kill()
     last.process.wait()
-    last.stuck = True
     return False
 
 
-def _count_deaths(last: _Start | None) -> int:
-    """How many starts in a row have ended at once; 0 after one that lived, or left well."""
+def _count_deaths(home: Path, last: _Start | None) -> int:
+    """How many starts in a row have ended badly before they got to work, or soon after; 0 after one that lived, or left well."""
     if last is None or last.process.poll() in (None, 0):
         return 0
-    return last.deaths + 1 if last.stuck or time.monotonic() - last.began < QUICK else 0
+    at_start = not _has_held(home, last.process.pid) or time.monotonic() - last.began < QUICK
+    return last.deaths + 1 if at_start else 0
 
 
 def _has_held(home: Path, pid: int) -> bool:

@@ -38,7 +38,7 @@ def settled(page: Any) -> None:
     """Wait until the script has finished, and see that no exception is on screen."""
     page.wait_for_selector("[data-testid=stSidebar]")
     page.wait_for_timeout(400)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=90_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000)
     shown = page.locator("[data-testid=stException]")
     assert shown.count() == 0, shown.first.inner_text()
 
@@ -124,7 +124,7 @@ def page(served: Address) -> Iterator[Any]:
         browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         page.context.add_cookies([served.cookie])
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         page.hosts = set()
         page.errors = []
         page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))

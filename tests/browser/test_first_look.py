@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from tests.browser.conftest import go, settled
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

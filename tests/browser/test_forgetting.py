@@ -14,7 +14,7 @@ from core.store import notes
 from core.store.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 
 def trained(page: Any, title: str, epochs: int) -> None:

@@ -14,7 +14,7 @@ from core.jobs import queue
 from core.store.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

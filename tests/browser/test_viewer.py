@@ -15,7 +15,7 @@ from core.data.readers import read
 from core.store.workspace import Workspace
 from tests.browser.conftest import settled
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 N = 64
 
 

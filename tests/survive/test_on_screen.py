@@ -13,7 +13,7 @@ from tests.browser.conftest import chromium, page, serving, settled, shot  # noq
 from tests.survive import _make
 from tests.survive.test_catalogue import held
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 TRAIN = re.compile("^.*Train ·")
 
 
