@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import zipfile
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from pydicom.pixels import get_decoder
-from pydicom.uid import MPEG2MPML, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    MPEG2MPML,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from core import limits
 from core.data.geometry import geometry, letters
-from core.data.readers import read
+from core.data.readers import codecs, read
 from core.data.readers.scans import package_files
 from core.errors import UserError
 from tests.data._dicom import DIRECTIONS, item, stack, write
@@ -272,12 +281,56 @@ def test_the_packages_own_jpeg_files_agree_with_pydicom(tmp_path):
     assert all(np.array_equal(s[0], plain) for s in data.samples)
 
 
+def packed(path, pixels, syntax, frame, **tags):
+    d = pydicom.dcmread(write(path, pixels, **tags))
+    d.file_meta.TransferSyntaxUID = syntax
+    d.PixelData = pydicom.encaps.encapsulate([frame])
+    d["PixelData"].VR = "OB"
+    d.save_as(path)
+
+
+LOSSLESS = {"lossless": True, "level": 100}
+
+
+@pytest.mark.parametrize(("syntax", "how"), [
+    (JPEGExtended12Bit, {"level": 99, "bitspersample": 12}), (JPEGLosslessSV1, LOSSLESS | {"predictor": 1}),
+    (JPEGLossless, LOSSLESS | {"predictor": 4}), (JPEGLSLossless, {}),
+])  # fmt: skip
+def test_twelve_bit_lossless_and_ls_frames_give_the_stored_values(tmp_path, syntax, how):
+    pixels = np.add.outer(np.arange(32) * 40, np.arange(48) * 50).astype("<u2")
+    encode = imagecodecs.jpegls_encode if syntax == JPEGLSLossless else imagecodecs.jpeg8_encode
+    for k in range(2):
+        tags = {"BitsStored": 12, "HighBit": 11, "ImagePositionPatient": [0, 0, k]}
+        packed(tmp_path / f"{k}.dcm", pixels, syntax, encode(pixels, **how), **tags)
+    data = read(tmp_path)
+    most = 12 if syntax == JPEGExtended12Bit else 0
+    assert np.abs(data.samples[:, 0] - pixels).max() <= most
+
+
+@pytest.mark.parametrize("name", [
+    "JPGExtended.dcm", "JPEG-lossy.dcm", "SC_rgb_jpeg_gdcm.dcm", "JPEGLSNearLossless_16.dcm",
+    "SC_rgb_jls_lossy_line.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_app14_dcmd.dcm",
+])  # fmt: skip
+def test_real_packed_files_are_unpacked(tmp_path, name):
+    folder = next(p for p, _ in package_files() if p.name == "MR_small.dcm").parent
+    for k in range(2):
+        (tmp_path / f"{k}.dcm").write_bytes((folder / name).read_bytes())
+    assert len(np.unique(read(tmp_path).samples[0])) > 3
+
+
+def test_colours_packed_without_loss_are_those_of_the_plain_file(tmp_path):
+    folder = next(p for p, _ in package_files() if p.name == "MR_small.dcm").parent
+    plain = pydicom.dcmread(folder / "SC_rgb_rle.dcm").pixel_array
+    for k in range(2):
+        (tmp_path / f"{k}.dcm").write_bytes((folder / "SC_rgb_jpeg_gdcm.dcm").read_bytes())
+    assert np.array_equal(read(tmp_path).samples[0], plain.transpose(2, 0, 1))
+
+
 def test_a_missing_decoder_is_named_with_what_to_install(tmp_path, monkeypatch):
     folder = next(p for p, _ in package_files() if p.name == "MR_small.dcm").parent
-    decoder = get_decoder(JPEGLSLossless)
-    monkeypatch.setattr(decoder, "_available", {})
-    monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.1")})
-    with pytest.raises(UserError, match=r"JPEG-LS Lossless.*install.*pylibjpeg"):
+    monkeypatch.setattr(get_decoder(JPEGLSLossless), "_available", {})
+    monkeypatch.setattr(codecs, "is_available", lambda syntax: False)
+    with pytest.raises(UserError, match=r"JPEG-LS Lossless.*install.*imagecodecs"):
         read(folder / "MR_small_jpeg_ls_lossless.dcm")
 
 

@@ -7,11 +7,12 @@ import struct
 import time
 import zlib
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
 from core import limits
 from core.data.deidentify import quiet
@@ -158,6 +159,24 @@ def test_private_creators_of_junk_do_not_matter(tmp_path):
     read_in = twice(tmp_path, data[:at] + junk + data[at:])
     assert np.array_equal(read_in.samples[1, 0], PIXELS)
     assert read_in.card["deidentified"]["removed"]["private tags"] == 1
+
+
+@pytest.mark.parametrize("keep", [0.4, 0.9, 0.995])
+def test_cut_and_sizeless_packed_pictures_are_refused_at_once(tmp_path, keep):
+    """A JPEG-LS stream without its end keeps CharLS busy for half a minute; one without a size is
+    not decoded."""
+    pixels = np.add.outer(np.arange(40) * 40, np.arange(48) * 50).astype("<u2")
+    whole = imagecodecs.jpegls_encode(pixels)
+    for frame, words in (
+        (whole[: int(keep * len(whole))], "JPEG-LS.*cannot be decoded"),
+        (whole.replace(b"\xff\xf7", b"\xff\xf9"), "does not say its size"),
+    ):
+        d = made(pixels)
+        d.file_meta.TransferSyntaxUID, d.PixelData = JPEGLSLossless, encapsulate([frame])
+        d["PixelData"].VR = "OB"
+        out = io.BytesIO()
+        d.save_as(out)
+        assert refused(tmp_path, out.getvalue(), words) < 5
 
 
 def test_a_packed_picture_of_another_size_than_its_header_is_not_decoded(tmp_path):

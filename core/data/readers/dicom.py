@@ -222,21 +222,26 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
     """The frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError names the decoder that lacks."""
     from pydicom.pixels import apply_color_lut, get_decoder
 
+    from core.data.readers import codecs
+
+    codecs.register()
     uid = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(uid)
     except NotImplementedError:
         kind = uid.name if uid.is_transfer_syntax else "an unknown transfer syntax"
         raise UserError(f"{where} is compressed as {kind}, which is not read here; save it as JPEG 2000 or uncompressed.") from None
-    if not decoder.is_available:
-        need = sorted({p.partition(" - requires ")[0] for p in decoder.missing_dependencies})
-        raise UserError(f"{where} is compressed as {uid.name}; to read it, install one of: {', '.join(need)} (pip install …).")
-    if uid.is_encapsulated:
-        _claims(dataset, where)
+    plugin = codecs.decoder_for(uid, _claims(dataset, where)) if uid.is_encapsulated else ""
+    if plugin not in ("", *decoder.available_plugins):
+        needed = codecs.PACKAGES.get(plugin, plugin)
+        raise UserError(
+            f"{where} is compressed as {uid.name}; to read it, install {needed} (pip install …)."
+        )
     count = int(dataset.get("NumberOfFrames") or 1)
     palette = dataset.PhotometricInterpretation == "PALETTE COLOR"
     try:
-        for array, _ in decoder.iter_array(dataset, indices=wanted if count > 1 else None):
+        indices = wanted if count > 1 else None
+        for array, _ in decoder.iter_array(dataset, indices=indices, decoding_plugin=plugin):
             if palette:
                 colours = apply_color_lut(array, dataset)[..., :3]
                 array = np.round(colours / 257).astype(np.uint8) if colours.dtype.itemsize > 1 and colours.max() > 255 else colours
@@ -249,21 +254,28 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
         raise
 
 
-def _claims(dataset: Any, where: str) -> None:
-    """Every packed frame has the size that the header says: a decoder would make room for whatever the frame claims."""
+def _claims(dataset: Any, where: str) -> bytes:
+    """The first packed frame. UserError when one has not the size that the header says: a decoder
+    would make room for whatever the frame claims."""
     from pydicom.encaps import generate_frames
 
-    size = (int(dataset.Rows), int(dataset.Columns))
+    from core.data.readers import codecs
+
+    size, first = (int(dataset.Rows), int(dataset.Columns)), b""
     for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
-        found = packed_size(frame)
+        found, first = packed_size(frame), first or frame
+        if found is None and dataset.file_meta.TransferSyntaxUID in codecs.SIZED:
+            raise UserError(f"{where}: a packed picture does not say its size; it is damaged.")
         if found is not None and found != size:
             raise UserError(f"{where} says it has {size[1]} x {size[0]} pixels, but its packed picture has {found[1]} x {found[0]}; mend or remove it.")
+    return first
 
 
 def packed_size(frame: bytes) -> tuple[int, int] | None:
     """(height, width) that a JPEG, JPEG-LS or JPEG 2000 stream claims; None for anything else."""
-    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:
-        x, y, x0, y0 = struct.unpack_from(">4I", frame, 8)
+    at = frame[:4096].find(b"\xff\x4f\xff\x51")  # alone, or within a JP2 file
+    if at >= 0 and len(frame) >= at + 24:
+        x, y, x0, y0 = struct.unpack_from(">4I", frame, at + 8)
         return y - y0, x - x0
     at = 2
     while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
