@@ -11,9 +11,10 @@ from app.palette import ACCENT, OKABE_ITO
 from app.state import Context
 from app.views._gallery import gallery, thumbs
 from core import hanging, pictures
-from core.artifacts import AnomalyMaps
+from core.artifacts import AnomalyMaps, Metric
 from core.data.dataset import Dataset
 from core.data.geometry import geometry
+from core.measures.image_anomaly import ImageAnomaly
 from core.stats.proportions import rates
 from core.store import notes
 from core.truth import abnormal
@@ -126,6 +127,7 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
     if truth is None:
         st.markdown(text.label(why, 200))
     else:
+        _truth(artifact, context, truth, why)
         st.caption(f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases expect less.")
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     reason = left.text_input("Why this threshold", key=context.key("reason"), placeholder="e.g. agreed with Dr N., misses cost more", max_chars=120)
@@ -134,6 +136,29 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         st.toast("Threshold kept for this run.")
     if apart and truth is not None:
         _on_test(artifact, context, test, prevalence)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _parted(home: str, name: str, hash: str, normal: str, run: str, slug: str) -> Metric:
+    """How well a run's score parts abnormal from normal cases: its AUROC with an interval, of test cases where there are enough."""
+    ws = state.workspace()
+    return ImageAnomaly().compute(ws.dataset(name), ws.artifact(run, slug), rng=np.random.default_rng(0))[0]
+
+
+def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str) -> None:
+    """What counts as abnormal, what the model learned from, and how well the score parts the two, whatever the threshold."""
+    data, job = context.data, context.job
+    st.caption(f"Truth: {text.label(why, 200)}." + (f" The model learned from the cases “{text.label(job.spec['only_normal'], 40)}” only." if job.spec.get("only_normal") else ""))
+    scored = truth[np.searchsorted(data.rows, _scored(artifact, data.rows))]
+    if scored.all() or not scored.any():
+        kind = "abnormal" if scored.all() else "normal"
+        words = "To learn from the normal cases and score all, train on all cases with the switch “Learn from the normal cases only”."
+        st.info(f"All cases this run scored are {kind}, so nothing can be counted against them. {words}")
+        return
+    found = _parted(str(context.ws.home), data.name, data.hash, data.normal, job.id, artifact.slug)
+    if found.value is not None:
+        of = {"test": "test cases", "val": "validation cases"}.get(found.split, "cases")
+        st.markdown(f"**AUROC {text.interval(found.value, found.low, found.high, found.n)}** {of}: how often an abnormal case scores above a normal one; 0.5 is chance.")
 
 
 def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:
