@@ -19,7 +19,7 @@ from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import normal_entries
-from core.data.readers import arrays, contours, deep, edf, fasta, nifti, nifti_file, pictures, scan_folders, scans, strangers, tables, timed
+from core.data.readers import arrays, contours, deep, edf, fasta, label_files, nifti, nifti_file, pictures, scan_folders, scans, strangers, tables, timed
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
 from core.data.roles import Guess, dataset_roles, guess_roles, stored
@@ -66,6 +66,7 @@ def read(
         raise UserError(f"There is no file or folder {Path(masks).name} to take masks from.")
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
     members, others = _of_kind(members, take, path.name)
+    members, joined = label_files.joined(members)
     label, group, domain, told = one_asked(label, group, domain, roles or {})
     asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, roles=told, looked=looked or {}, **more)
     called = "What you brought" if any(scans.is_dicom(m) for m in members) else path.name
@@ -105,6 +106,8 @@ def read(
         **({} if guesses is None else {"roles": stored(guesses)}),
         **draft.card,
     }
+    if joined:
+        card["rules"] = [*joined, *card.get("rules", [])]
     table = deidentify.renamed(table, card.pop("names", {}))
     aside += card.pop("left out", [])
     if aside:
@@ -323,6 +326,7 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     if found and take == "auto":
         return found
     members, _ = _of_kind(members, take, called)
+    members, _ = label_files.joined(members)
     label, group, domain, told = one_asked(said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {}))
     asked = Asked(label, group, domain, said.get("text"), roles=told)
     reader, used, _ = _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])

@@ -212,7 +212,7 @@ def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut:
 def _separator(start: str, name: str) -> str:
     """The separator that cuts the first lines into most columns, the same number in each; else the first line's most frequent one."""
     first = (start.lstrip().splitlines() or [""])[0]
-    begin = start if len(start) <= START else start[:START]
+    begin = start if len(start) <= START else start[:START].rpartition("\n")[0] or start.rpartition("\n")[0] or start
     even = {}
     for mark in ",;\t|":
         widths = {len(r) for _, r in islice(_records(begin, mark, name), 20)} if mark in first else {1}
