@@ -132,7 +132,7 @@ def test_both_ways_to_cut_a_file_up_give_the_same_table(tmp_path, monkeypatch):
                 except UserError as e:
                     said.append(str(e))
         assert said[0] == said[1], body
-        taken += isinstance(said[0], dict) and len(said[0]["x"]) > 0
+        taken += isinstance(said[0], dict) and len(next(iter(said[0].values()))) > 0
     assert taken > 100
 
 

@@ -5,6 +5,7 @@ Several files of the same columns are one table.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +29,7 @@ from core.data.scaling import precise
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
+TOTAL = re.compile(r"(?i)(grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|mean:?|average:?|mittelwert:?")
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
 
@@ -162,7 +164,9 @@ def _joined(read: list[Raw], as_words: Collection[str] = ()) -> Whole:
     for column in like.columns:
         one = seen.pop(column)
         out[column] = meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
-    notes = [*(note for r in read for note in r.notes), *(note for m in out.values() for note in m.notes)]
+    begins = [int(end) - r.rows for end, r in zip(ends, read)]
+    told = [replace(note, rows=[i + begin for i in note.rows]) for begin, r in zip(begins, read) for note in r.notes]
+    notes = [*told, *(note for m in out.values() for note in m.notes)]
     frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
     return Whole(frame, where, [*_rules(out), *map(_rule, notes)], notes, like.how == "no header")
 
@@ -282,10 +286,19 @@ def _raw(member: Member, most: int | None = None) -> Raw:
         words = split_up(member, most)
         columns = dict(zip(words.table.column_names, words.table.columns))
         rules = [*member.told(), *words.rules]
-        return Raw(member.name, columns, words.how, len(words.table), words.line, rules, words.whole)
+        return Raw(member.name, columns, words.how, len(words.table), words.line, rules, words.whole, _totals(columns))
     table, all_there = parquet.opened(member, most is not None)
     columns, rules = parquet.columns(table, member.name)
     return Raw(member.name, columns, "parquet", len(table), lambda i: i, rules, all_there)
+
+
+def _totals(columns: dict[str, pa.ChunkedArray]) -> list[Note]:
+    """A note on the last row where it begins like a row of totals."""
+    for column, words in list(columns.items())[:2]:
+        last = words[-1].as_py().strip() if len(words) > 1 else ""
+        if TOTAL.fullmatch(last):
+            return [Note("total", column, {last: 1}, [len(words) - 1], 1)]
+    return []
 
 
 def encoded(

@@ -30,11 +30,14 @@ LARGEST = float(np.finfo(np.float32).max)
 BLOCK = 8 << 20  # bytes that are cut up at a time
 PIECE = 1 << 16  # values that the careful reader holds as Python words at a time
 START = 1 << 16  # letters in which the separator is looked for
+TITLES = 20  # lines that may stand above a header
+TAIL = 1 << 13  # bytes at the end of a file in which notes below the table are looked for
+NOTE = re.compile(r"(?i)(?=.*[^\W\d_])(?:.*\S\s+\S|total|sums?|summe|source|quelle|notes?|remark|legend|\*|end of)")  # a sentence, not an id
 
 
 @dataclass(frozen=True)
 class Words:
-    """A table as words: string columns, no nulls, blank lines left out.
+    """A table as words: string columns, no nulls; blank lines, titles above and notes below left out.
 
     how: the separator, or "no header" when the first line is a row already. rules: what was decided, in words. line(i): the line of row i in the file
     (reads it again; for messages).
@@ -54,21 +57,22 @@ def split_up(member: Member, most: int | None = None) -> Words:
     if re.search(rb"\S", data) is None:
         raise UserError(f"{name} is empty.")
     start = _stream(data).read(limits.CELL)
-    separator = _separator(start, name)
-    first = next(_records(data, separator, name), None)
-    if first is None:
+    separator, above = laid_out(start, name, _separator(start, name))
+    heads = list(islice(_records(data, separator, name), above + 1))
+    if not heads:
         raise UserError(f"{name} is empty.")
-    header = [c.strip() for c in first[1]]
+    at, header = heads[-1][0], [c.strip() for c in heads[-1][1]]
     if len(header) > limits.COLUMNS:
         raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
     bare = _no_header(header)
-    skip = 0 if bare else 1
-    table = None if separator == " " or cut else _quick(data, _end(data, separator, name) if skip else 0, len(header), separator)
+    skip = 0 if bare else above + 1
+    body, below = (data, []) if cut else without_notes(data, separator, len(header))
+    table = None if separator == " " or cut else _quick(body, _end(body, separator, skip) if skip else 0, len(header), separator)
     if table is None:
-        table = _careful(data, separator, name, len(header), skip, cut)
+        table = _careful(body, separator, name, len(header), skip, cut)
     double = None if bare else next((c for c, k in Counter(header).items() if c and k > 1), None)
     if double is not None and _number(double):
-        raise UserError(f"{name}, line 1 says “{double}” twice where names of columns are expected; put a line of names on top.")
+        raise UserError(f"{name}, line {at} says “{double}” twice where names of columns are expected; put a line of names on top.")
     if double is not None:
         raise UserError(f"{name} has two columns called “{double}”; rename one.")
     names = [(not bare and c) or _unnamed(j + 1, header) for j, c in enumerate(header)]
@@ -78,6 +82,8 @@ def split_up(member: Member, most: int | None = None) -> Words:
         return next(islice(_records(again, separator, name), i + skip, None))[0]
 
     rules = [f"{name}: letters read as {encoding}; look whether umlauts and accents are right"] if encoding == "Latin-1" else []
+    rules += [_left_out(name, "above the header", [r for _, r in heads[:-1]])] if above else []
+    rules += [_left_out(name, "below the table", below)] if below else []
     return Words(table.rename_columns(names), "no header" if bare else separator, line, rules, not cut)
 
 
@@ -135,11 +141,18 @@ def _records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int
         raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
 
 
-def _end(data: bytes, separator: str, name: str) -> int:
-    """Where the first record that is not blank ends, in bytes."""
+def _left_out(name: str, where: str, records: list[list[str]]) -> str:
+    said = [" ".join(w.strip() for w in r if w.strip())[:40] for r in records]
+    lines = f"the {len(said)} lines {where} are" if len(said) > 1 else f"the line {where} is"
+    return f"{name}: {lines} left out: {', '.join(f'“{w}”' for w in said[:3])}{' …' if len(said) > 3 else ''}"
+
+
+def _end(data: bytes, separator: str, many: int) -> int:
+    """Where the first `many` records that are not blank end, in bytes."""
     reader = csv.reader(_stream(data), delimiter=separator)
-    while not any(map(str.strip, next(reader))):
-        pass
+    for _ in range(many):
+        while not any(map(str.strip, next(reader))):
+            pass
     ends = re.finditer(rb"\r\n|\r|\n", data)
     last = next(islice(ends, reader.line_num - 1, None), None)
     return len(data) if last is None else last.end()
@@ -197,7 +210,7 @@ def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut:
                 continue
         if len(record) != width:
             raise UserError(
-                f"{name}, line {line} has {len(record)} value{'s' * (len(record) != 1)} where the first line has {width}; mend that line."
+                f"{name}, line {line} has {len(record)} value{'s' * (len(record) != 1)} where the {'first line' if skip < 2 else 'header'} has {width}; mend that line."
             )
         held.append(record)
         n += 1
@@ -224,6 +237,60 @@ def _separator(start: str, name: str) -> str:
         if len({len(r) for r in spaced}) == 1 and len(spaced[0]) > 1 and any(map(_number, spaced[-1])):
             return " "
     return max(",;\t|", key=first.count)
+
+
+def laid_out(start: str, name: str, separator: str) -> tuple[str, int]:
+    """The separator, and how many records stand above the header: lines of a title hold fewer values than the table
+    below them, and the header is the first line of as many names, none of them a number.
+
+    `separator`: what the first lines say; where they are a title, one that cuts what is below them evenly.
+    """
+    begin, torn = (start, False) if len(start) <= START else (start[:START], True)
+    for mark in (separator, *(m for m in ",;\t|" if m != separator)):
+        records = [r for _, r in islice(_records(begin, mark, name), TITLES + 40)]
+        if torn and len(records) < TITLES + 40:
+            records = records[:-1]
+        if above := _titles(records):
+            return mark, above
+        if mark == separator and len({len(r) for r in records}) == 1 and len(records[0]) > 1:
+            break  # a table from its first line on
+    return separator, 0
+
+
+def _titles(records: list[list[str]]) -> int:
+    """How many of the first records are a title above the table."""
+    if len(records) < 3 or len(records[-1]) < 2:
+        return 0
+    width = len(records[-1])
+    filled = [sum(bool(w.strip()) for w in r) for r in records]
+    for at, record in enumerate(records[: TITLES + 1]):
+        names = len(record) == width and filled[at] >= max(2, width - 1) and not any(map(_number, record))
+        if not names:
+            continue
+        above = range(at)
+        thin = all(filled[k] <= width // 2 or (len(records[k]) < width and filled[k] <= width - 2) for k in above)
+        single = any(filled[k] == 1 for k in above) and all(filled[k] < width for k in above)
+        below = all(len(r) == width for r in records[at:])
+        return at if below and (thin or single) else 0
+    return 0
+
+
+def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
+    """The table without notes below it (“Source: ...”), and these: lines of one value, which are words, at the end."""
+    tail = data[-TAIL:]
+    if width < 2 or b'"' in tail or separator == " ":
+        return data, []
+    lines = tail.splitlines(keepends=True)[1:]  # the first may be torn
+    gone, below = 0, []
+    for line in reversed(lines):
+        record = next(csv.reader([line.decode("utf-8", "replace")], delimiter=separator), [])
+        there = [w for w in record if w.strip()]
+        note = len(there) == 1 and bool(record[0].strip()) and (len(record) < width or width > 2) and NOTE.match(there[0].strip())
+        if there and not note:
+            break
+        gone += len(line)
+        below += [record] if there else []
+    return (data[: len(data) - gone], below[::-1]) if below else (data, [])
 
 
 def _unnamed(j: int, header: list[str]) -> str:
