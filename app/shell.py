@@ -32,6 +32,7 @@ def run_title(job: Job) -> str:
     when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
     only = f" · {text.plain(str(job.spec['only']).rpartition('=')[2], 12)}" if job.spec.get("only") else ""
     only += " · normal only" if job.spec.get("only_normal") else ""
+    only += f" · applied from {job.on_run[:4]}" if job.kind == "apply" else ""
     name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))
     return f"{name}{only} · {when} · {job.id[:4]}"
 

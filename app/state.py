@@ -74,6 +74,13 @@ def _decided(home: str) -> dict[str, str]:
     return {}
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _applied(home: str, run: str, decided: str) -> Dataset:
+    from core.jobs.apply import seen_by
+
+    return seen_by(workspace(), workspace().job(run))
+
+
 # -- what is open -----------------------------------------------------------------------------------------------------------------------
 def adopt_url() -> None:
     """At the start of a session take dataset and run from the URL."""
@@ -224,18 +231,21 @@ def open_run(id: str) -> None:
 
 def context() -> Context | None:
     """The open dataset and finished run with all columns; None when either is missing."""
-    data, job = dataset(), run()
-    if data is None or job is None or job.status != "done":
+    job = run()
+    if dataset() is None or job is None or job.status != "done":
         return None
-    return Context(workspace(), data, job, columns(workspace(), data, job))
+    return context_of(job.id)
 
 
 def context_of(id: str) -> Context:
     """As `context`, for another finished run of the open dataset."""
     data = dataset()
     assert data is not None
-    job = workspace().job(id)
-    return Context(workspace(), data, job, columns(workspace(), data, job))
+    ws = workspace()
+    job = ws.job(id)
+    if job.kind == "apply" and ws.catalogue.job(job.on_run) is not None:
+        data = _applied(str(ws.home), job.id, review.stamp(ws.dataset_folder(job.dataset)))
+    return Context(ws, data, job, columns(ws, data, job))
 
 
 # -- the selection ----------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions
+from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions, Scope
 from core.data.dataset import TECHNICAL, Dataset
 from core.store import notes
 from core.store.catalogue import Job
@@ -79,6 +79,11 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(Column(f"group found{suffix}", _spread(data.rows, artifact.rows, np.array(words, dtype=object)), "category", "run"))
             elif isinstance(artifact, AnomalyMaps):
                 found.append(Column(f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}", _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+            elif isinstance(artifact, Scope):
+                levels = np.array(artifact.LEVELS, dtype=object)[artifact.levels]
+                distance = np.asarray(artifact.distance, dtype=float)
+                found.append(Column(f"scope{suffix}", _spread(data.rows, artifact.rows, levels), "category", "run"))
+                found.append(Column(f"distance to the training data{suffix}", _spread(data.rows, artifact.rows, distance), "amount", "run"))
             elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
                 for axis in notes.features(ws, run.id).get(slug, []):
                     found.append(Column(feature_column(artifact, axis), _spread(data.rows, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))

@@ -45,7 +45,7 @@ def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
             "path": str(ws.artifact_folder(job.id, slug)),
         })  # fmt: skip
     return {
-        "run": job.id, "dataset": names.get(job.dataset, job.dataset), "method": job.method, "on": job.on_run or None, "status": job.status, "seed": job.seed,
+        "run": job.id, "kind": job.kind, "dataset": names.get(job.dataset, job.dataset), "method": job.method, "on": job.on_run or None, "status": job.status, "seed": job.seed,
         "device": job.device, "params": job.params, "only": job.spec.get("only"), "chosen": job.spec.get("chosen"), "only_normal": job.spec.get("only_normal"), "progress": round(job.progress or 0, 3), "error": job.error or None, "bug": job.bug or None,
         "notes": job.note.splitlines(),
         "artifacts": artifacts, "metrics": metrics, "seconds": round(job.seconds or 0, 2), "pid": job.pid,

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from core import __version__
-from core.artifacts import Artifact, MadeBy
+from core.artifacts import Artifact, MadeBy, Metrics, Model
 from core.data.dataset import Dataset
 from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError, out_of_memory
@@ -94,6 +94,30 @@ def fit_and_apply(
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
+
+
+def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
+    """What a fitted method says of every row of data it has not learned from.
+
+    `data` is as the method is to see it (`core.other_data.as_the_model_sees`). What the method
+    measures of itself and the model are left out: both belong to the run it was fitted in.
+    """
+    check_inputs(data)
+    described, fold = data, _as_they_are
+    if (pictures := seen(method, data)) is not data:
+        described, fold = pictures, Fold(data, filled(data))
+    with run.seeded():
+        method.to(run.where)
+        kept = [
+            a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))
+        ]
+        run.check()
+    return fold(kept)
+
+
+def describes_own_only(method: type[Method] | Method) -> str:
+    """Why a method's model cannot be applied to other data, in one sentence."""
+    return f"{method.title} describes only the data it learned from; it cannot be applied to other."
 
 
 def _fitted(method: Method, data: Dataset, run: Run) -> Method:

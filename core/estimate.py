@@ -18,7 +18,7 @@ def seconds(ws: Workspace, kind: type[Method], params: dict[str, object], data: 
     rates: list[float] = []
     sizes = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     for job in ws.runs():
-        slugs = ws.slugs(job.id) if job.method == kind.id and job.status == "done" and job.dataset in sizes and len(rates) < 5 else []
+        slugs = ws.slugs(job.id) if job.kind == "train" and job.method == kind.id and job.status == "done" and job.dataset in sizes and len(rates) < 5 else []
         made = ws.artifact(job.id, slugs[0]).made_by if slugs else None
         if made is not None and made.device.startswith(place):
             rates.append(made.seconds / max(_work(kind, job.params, ws.dataset(sizes[job.dataset])), 1.0))

@@ -14,9 +14,10 @@ import torch
 
 from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Metrics, Model
 from core.data.samples import make
-from core.engine import fit_and_apply
+from core.engine import describe, fit_and_apply
 from core.errors import Cancelled, UserError
 from core.method import check_params, why_not
+from core.other_data import as_the_model_sees
 from core.registry import methods
 from core.run import Run
 from core.store.state import load_state, save_state
@@ -163,6 +164,25 @@ def test_saved_and_opened_it_embeds_the_same(id, tmp_path):
                 z = back.open().embed(x).numpy()
             given = next(e for e in shared(id)[1] if isinstance(e, Embedding))
             np.testing.assert_allclose(z, given.z[:4], atol=NEAR)
+
+
+@pytest.mark.parametrize("id", [id for id, kind in methods().items() if kind.other_data])
+def test_says_the_same_of_new_data_without_labels(id):
+    """Held-out cases brought in as a dataset of their own get what they got beside the others."""
+    method, artifacts = shared(id)
+    data = data_for(id)
+    at = np.flatnonzero(data.splits == "test")
+    masks, samples = (None if a is None else np.asarray(a[:])[at] for a in (data.masks, data.samples))
+    roles = {k: v for k, v in data.roles.items() if k not in ("label", "split")}
+    table = data.table.iloc[at].drop(columns=data.roles["split"]).reset_index(drop=True)
+    other = replace(data, name="other", samples=samples, masks=masks, table=table, roles=roles)
+    model = next(a for a in artifacts if isinstance(a, Model))
+    seen, notes = as_the_model_sees(data, other, model)
+    assert notes == []
+    found = describe(method, seen, Run(device=DEVICE))
+    assert not any(isinstance(a, (Metrics, Model)) for a in found)
+    wanted = [a for a in artifacts if a.slug in {f.slug for f in found}]
+    assert_same(found, wanted, at=at)
 
 
 @pytest.mark.parametrize("id", methods())

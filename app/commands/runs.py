@@ -15,7 +15,7 @@ runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_
 
 
 def register(cli: typer.Typer) -> None:
-    for command in (train, measure, export):
+    for command in (train, apply, measure, export):
         cli.command(command.__name__)(command)
     cli.add_typer(runs_cli, name="runs")
 
@@ -56,6 +56,7 @@ def train(
     only: Annotated[str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")] = "",
     chosen: Annotated[str, typer.Option(help="The cases a method asks for, such as those to forget: a saved group or COLUMN=VALUE.")] = "",
     only_normal: Annotated[bool, typer.Option("--only-normal", help="Learn from the cases of the normal class only (see lightbox data normal); all cases are scored.")] = False,
+    test: Annotated[str, typer.Option(help="Another dataset, held out: the model is applied to it once it is trained.")] = "",
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
@@ -68,7 +69,29 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
     ws = workspace()
-    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen, only_normal=only_normal)
+    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen, only_normal=only_normal, test=test)
+    if wait:
+        job = finish(job, json)
+    found = run_json(ws, job)
+    words = _words(found)
+    if wait and (applied := queue.apply_after(ws, job)) is not None:
+        tested = run_json(ws, finish(applied, json))
+        found, words = found | {"test": tested}, f"{words}\n{_words(tested)}"
+    say(found, words, json)
+
+
+def apply(
+    run: str,
+    dataset: str,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
+    json: AsJson = False,
+) -> None:
+    """Apply a trained model to another dataset: what it says of every case there, how far each lies from the training data, and measures where the truth is known."""
+    from core.describe import run_json
+    from core.jobs import queue
+
+    ws = workspace()
+    job = queue.apply(ws, run, dataset)
     if wait:
         job = finish(job, json)
     found = run_json(ws, job)
@@ -87,7 +110,8 @@ def _params(given: list[str]) -> dict[str, Any]:
 
 
 def _words(found: dict[str, Any]) -> str:
-    lines = [f"run {found['run']}: {found['method']} on {found['dataset']}, {found['status']}, {found['seconds']} s"]
+    what = f"{found['method']} of run {found['on']} applied to" if found["kind"] == "apply" else f"{found['method']} on"
+    lines = [f"run {found['run']}: {what} {found['dataset']}, {found['status']}, {found['seconds']} s"]
     lines += [found["error"]] if found["error"] else []
     lines += [f"Note: {note}" for note in found["notes"]]
     return "\n".join(lines + [f"  {a['name']}: {a['summary']}" for a in found["artifacts"]] + metric_lines(found["metrics"]))
@@ -114,17 +138,17 @@ def runs(context: typer.Context, json: AsJson = False) -> None:
 
 @runs_cli.command("list")
 def list_(json: AsJson = False) -> None:
-    """All training runs, newest first."""
+    """All training runs and applications of their models, newest first."""
     from core.jobs import queue
 
     ws = workspace()
     queue.reconcile(ws)
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     listed = [{
-        "run": j.id, "dataset": names.get(j.dataset), "method": j.method, "status": j.status, "seed": j.seed, "progress": round(j.progress or 0, 3),
+        "run": j.id, "kind": j.kind, "dataset": names.get(j.dataset), "method": j.method, "status": j.status, "seed": j.seed, "progress": round(j.progress or 0, 3),
         "seconds": round(j.seconds or 0, 2),
     } for j in ws.runs()]  # fmt: skip
-    words = "\n".join(f"{r['run']}  {r['status']:<12} {r['method']:<18} {r['dataset']}" for r in listed) or "No runs yet: lightbox train DATASET METHOD."
+    words = "\n".join(f"{r['run']}  {r['status']:<12} {r['method']:<18} {'applied to ' * (r['kind'] == 'apply')}{r['dataset']}" for r in listed) or "No runs yet: lightbox train DATASET METHOD."
     say({"runs": listed}, words, json)
 
 

@@ -115,8 +115,9 @@ def reading(made: Map, seed: int = 0) -> str:
     """How far the map may be believed, in words and numbers."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
     words = "Neighbours on it are mostly true neighbours" if trust >= 0.95 else "Some neighbours on it are false" if trust >= 0.88 else "Many neighbours on it are false"
+    among = "" if made.beside is None else f" Grey: the {len(made.beside):,} cases the model learned from, among which these were placed."
     return (f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f}; {recall:.0%} of the 15 nearest kept). "
-            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown{made.how_placed}.")  # fmt: skip
+            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}")  # fmt: skip
 
 
 def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
@@ -164,9 +165,9 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     at = points(column, context.data, made)
     code, names, palette, kind = coded(column, at)
     chosen = np.isin(made.rows, state.selection().rows)
-    xy = component.unit(np.asarray(made.xy))
+    xy, under = _scaled(made)
     if not component.available():
-        _fallback(made, xy, code, names, palette, kind, chosen, key)
+        _fallback(made, xy, under, code, names, palette, kind, chosen, key)
         return
     doubt = np.asarray(made.trust) < 0.8 if made.trust is not None else np.zeros(len(xy), bool)
     came = np.zeros(len(xy), bool) if made.added is None else np.asarray(made.added)
@@ -179,8 +180,16 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
                  for n, s, d, c in zip(called(made, context.data), shown, doubt, came)]  # fmt: skip
     stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}-{len(made.rows)}"
     message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
-                                words=words, sprite=sprites(context.data, made.rows, made.place), stamp=stamp)  # fmt: skip
+                                words=words, sprite=sprites(context.data, made.rows, made.place), stamp=stamp, backdrop=None if under is None else component.draw_backdrop(under))  # fmt: skip
     component.latent_map(message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names))
+
+
+def _scaled(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
+    """The places of a map, and of the cases beside them, in the component's space."""
+    if made.beside is None:
+        return component.unit(np.asarray(made.xy)), None
+    both = component.unit(np.concatenate([np.asarray(made.xy), np.asarray(made.beside)]))
+    return both[: len(made.xy)], both[len(made.xy) :]
 
 
 def called(made: Map, data: Dataset) -> list[str]:
@@ -212,6 +221,9 @@ def figure(made: Map, context: Context, column: Column) -> go.Figure:
     xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))
     size = 2.5 if three else 4
     drawn = go.Figure()
+    if made.beside is not None:
+        under = dict(zip("xyz", np.asarray(made.beside, dtype=np.float32).T))
+        drawn.add_trace(make(**under, mode="markers", name="learned from", marker={"size": size, "color": NONE, "opacity": 0.35}, hoverinfo="skip"))
     if kind == "amount":
         drawn.add_trace(make(**xyz, mode="markers", marker={"size": size, "color": code, "colorscale": CIVIDIS, "showscale": True}, hoverinfo="skip"))
     for j, name in enumerate(names):
@@ -229,11 +241,14 @@ def _three(made: Map, context: Context, column: Column, key: str) -> None:
     st.caption("Turn it by dragging. To select, use the two-dimensional map or “select by rule”.")
 
 
-def _fallback(made: Map, xy: np.ndarray, code: np.ndarray, names: list[str], palette: list[str], kind: str, chosen: np.ndarray, key: str) -> None:
+def _fallback(made: Map, xy: np.ndarray, under: np.ndarray | None, code: np.ndarray, names: list[str], palette: list[str], kind: str, chosen: np.ndarray, key: str) -> None:
     st.caption(":material/info: The fast map is not built here (run `make component`); this plain one selects up to 20,000 cases.")
     marker = {"size": 5, "color": code if kind == "amount" else [palette[int(c)] for c in code], "colorscale": CIVIDIS}
     drawn = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, selectedpoints=np.flatnonzero(chosen) if chosen.any() else None))
-    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso")
+    if under is not None:
+        drawn.add_trace(go.Scattergl(x=under[:, 0], y=under[:, 1], mode="markers", marker={"size": 4, "color": NONE, "opacity": 0.35}, hoverinfo="skip"))
+        drawn.data = drawn.data[::-1]
+    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso", showlegend=False)
     event = st.plotly_chart(drawn, key=f"plain-{key}", on_select="rerun" if len(xy) <= 20_000 else "ignore", selection_mode=("points", "lasso", "box"))
     picked = event.get("selection", {}).get("point_indices", []) if event else []
     if picked and picked != st.session_state.get(f"seen-{key}"):

@@ -18,7 +18,7 @@ def drawn(context: Context) -> list[tuple[str, Artifact, View]]:
     ws, run = context.ws, context.job.id
     given = {slug: ws.artifact(run, slug) for slug in ws.slugs(run)}
     found = [(slug, a, v) for slug, a in given.items() for v in views_of(a, context.data)]
-    return sorted(found, key=lambda f: (f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model", f[2].id in SECOND))
+    return sorted(found, key=lambda f: (f[2].id != "scope", f[2].id in LAST, f[2].id in OWN_PAGE, f[2].id == "model", f[2].id in SECOND))
 
 
 def title(slug: str, view: View, of_its_kind: int) -> str:

@@ -31,7 +31,7 @@ def listing() -> list[Job]:
         now = ws.runs()
         kinds = {j.method: method_class(j.method) for j in now}
         frame = pd.DataFrame([{
-            "run": j.id, "method": kinds[j.method].title if kinds[j.method] else j.method, "data": text.plain(names.get(j.dataset, "?")), "state": j.status,
+            "run": j.id, "method": (kinds[j.method].title if kinds[j.method] else j.method) + (f" (applied from {j.on_run[:4]})" if j.kind == "apply" else ""), "data": text.plain(names.get(j.dataset, "?")), "state": j.status,
             "progress": 100 if j.status == "done" else round(100 * (j.progress or 0.0)), "left": text.duration(j.eta) if j.status == "running" else "",
             "took": text.duration(j.seconds) if j.ended else "", "started": datetime.fromtimestamp(j.created).strftime("%d %b %H:%M"), "seed": j.seed,
         } for j in now])  # fmt: skip
@@ -69,9 +69,10 @@ def one(job: Job) -> None:
                         args=(queue.resume, ws, job.id, True))  # fmt: skip
     if cause:
         st.caption(f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going on from its checkpoint is not offered.")
-    if job.ended:
+    if job.ended and job.kind == "train":
         token = state.press(f"again-{job.id}")
         next(cells).button("Again, other seed", key=f"again-{token}", width="stretch", on_click=_again, args=(job, token))
+    if job.ended:
         with next(cells).popover("Delete", width="stretch"):
             st.markdown("Deletes this run with its maps and explanations.")
             st.button("Delete it", type="primary", key=f"delete-{job.id}", on_click=state.attempt, args=(ws.remove_run, job.id))

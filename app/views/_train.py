@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import form, progress, shell, state, text
-from app.views import _cases
+from app.views import _apply, _cases
 from app.views._gallery import score_of
 from core import estimate
 from core.cards import card
@@ -81,13 +81,14 @@ def start(kind: type[Method], data: Dataset) -> None:
     on = _cases.base(kind, data)
     only, chosen = _cases.cases(kind, data)
     only_normal = _cases.only_normal(kind, data, only)
+    test = _apply.test_data(kind, data)
     left, middle, *right = st.columns([2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right[0].selectbox("Computed on", list(DEVICES), format_func=DEVICES.__getitem__, help="Automatic: on the graphics card if it can be used.") if right else "auto"
     guess, _ = estimate.seconds(ws, kind, values, data, device)
     token = state.press("train")
     if left.button(f"Train · {text.duration(guess)}", key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
-        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token, only_normal=only_normal)
+        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token, only_normal=only_normal, test=test)
         if job is not None:
             state.pressed("train")
             st.session_state["training"] = job.id

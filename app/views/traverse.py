@@ -60,7 +60,7 @@ def strip(path: Traversal, context: Context) -> None:
 def table_path(path: Traversal, context: Context, top: int = 10) -> None:
     """For tables: the columns that change most along the path, in training standard deviations."""
     frames = np.asarray(path.frames)
-    train = context.data.part("train").inputs()
+    train = context.data.reference.inputs()
     sd = np.nanstd(train, axis=0)
     change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
     order = np.argsort(-np.abs(change).max(0))[:top]

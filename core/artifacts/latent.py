@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
@@ -47,7 +47,8 @@ class Map(Artifact):
 
     `trust [n]` (1 = no false neighbours) and `recall [n]` (share of true neighbours kept) are in [0, 1]. Statistics about clusters
     are never computed on it: they take the Embedding. Where `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of
-    them; `added [n]` bool marks rows that were given places after it was drawn, among those that stayed.
+    them; `added [n]` bool marks rows that were given places after it was drawn, among those that stayed. `beside [m,2|3]` float32: places of the cases
+    a model learned from, among which the rows, of other data, were placed.
     """
 
     xy: Array
@@ -58,6 +59,7 @@ class Map(Artifact):
     total: int = 0  # rows of the Embedding, of which `rows` are shown
     landmarks: int = 0
     added: Array | None = None
+    beside: Array | None = None
 
     per_row = ("xy", "trust", "recall", "added")
 
@@ -127,3 +129,42 @@ class Traversal(Artifact):
         frames = rng.uniform(size=(n, 1, 16, 16)).astype("f4")
         path = rng.normal(size=(n, 4)).astype("f4")
         return cls(rows=np.array([0]), path=path, frames=frames, value=np.linspace(-2, 2, n), axis="axis 1", distance=np.linspace(5, 99, n))
+
+
+@dataclass(kw_only=True)
+class Scope(Artifact):
+    """How far each case lies from those a model learned from.
+
+    `distance [n]` float32 in units of the usual distance (1 = its edge, see `rule`), `outside`
+    the largest distance any of the `known` cases had that stand for what is usual.
+    """
+
+    distance: Array
+    outside: float = 1.0
+    known: int = 0
+    rule: str = ""
+
+    per_row = ("distance",)
+
+    LEVELS: ClassVar[tuple[str, ...]] = (
+        "like the training data",
+        "at its edge",
+        "unlike the training data",
+    )
+
+    @property
+    def levels(self) -> Array:
+        """int64 [n]: 0 within the usual distance, 1 at its edge, 2 further than any known case."""
+        distance = np.asarray(self.distance)
+        return (distance > 1).astype(np.int64) + (distance > self.outside)
+
+    def summary(self) -> str:
+        counts = np.bincount(self.levels, minlength=3)
+        parts = (f"{k:,} {word}" for k, word in zip(counts, self.LEVELS))
+        return f"{len(self.rows):,} cases: {', '.join(parts)}"
+
+    @classmethod
+    def example(cls, n: int = 24, seed: int = 0) -> Self:
+        distance = np.random.default_rng(seed).gamma(4.0, 0.2, n).astype("f4")
+        rule = "1 = the distance within which 95 of 100 of 40 cases lie"
+        return cls(rows=np.arange(n), name="distance", distance=distance, outside=1.4, known=40, rule=rule)

@@ -153,6 +153,13 @@ class Dataset:
         """The rows of one split."""
         return self.take(np.flatnonzero(self.splits == split))
 
+    @property
+    def reference(self) -> Dataset:
+        """What is usual here: the training part, or every row where there is none (data a model
+        was applied to)."""
+        train = self.part("train")
+        return train if len(train) else self
+
     # -- values ---------------------------------------------------------------------------------------------------------------------
     def raw(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Samples as stored (HU, uint8, ...) at these positions of the view; all of them by default."""

@@ -96,7 +96,7 @@ def attribute(
         raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}.")
     forward = _forward(model, target)
     device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
-    base = torch.from_numpy(_average(data.part("train")))[None].to(device)
+    base = torch.from_numpy(_average(data.reference))[None].to(device)
     explain = _explainer(forward, base, how, data)
     values, residuals, outputs = [], [], []
     for i, raw in zip(range(0, len(rows), BATCH), in_order(data.of(rows), device, BATCH)):

@@ -175,16 +175,18 @@ def nearest(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray:
 
 def distance_percentile(data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000) -> np.ndarray:
     """Distance of points z [b,d] to the nearest training case, as percentile 0..100 of such distances of held-out cases (training cases' own,
-    each to its nearest other, when nothing is held out). Coordinates are divided by their training sd. At most `most` training cases are used."""
+    each to its nearest other, when nothing is held out). Coordinates are divided by their training sd. At most `most` training cases are used. Where no case
+    was trained on (data a model was applied to), all stand for them."""
     from scipy.spatial import cKDTree
 
-    split = data.of(embedding.rows).splits
+    known = data.of(embedding.rows).splits == "train"
+    known |= not known.any()
     every = np.asarray(embedding.z, dtype=np.float64)
-    train = every[split == "train"]
+    train = every[known]
     train = train[:: max(1, len(train) // most)]
     sd = np.maximum(train.std(0), 1e-9)
     tree = cKDTree(train / sd)
-    held = every[split != "train"]
+    held = every[~known]
     own = tree.query(held / sd)[0] if len(held) >= 20 else tree.query(train / sd, k=2)[0][:, 1]
     return np.searchsorted(np.sort(own), tree.query(np.asarray(z) / sd)[0]) / len(own) * 100
 

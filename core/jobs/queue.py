@@ -18,6 +18,7 @@ from core.data.normal import normal_only
 from core.engine import key_of
 from core.errors import UserError
 from core.jobs import attempts
+from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.engines import LOCAL
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
@@ -38,10 +39,11 @@ ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "
 
 def train(
     ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
-    only: str = "", chosen: str = "", token: str = "", only_normal: bool = False,
+    only: str = "", chosen: str = "", token: str = "", only_normal: bool = False, test: str = "",
 ) -> Job:  # fmt: skip
     """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method asks for: a saved group or COLUMN=VALUE each.
-    `only_normal`: it learns from the normal cases (see `core.data.normal`) and describes all.
+    `only_normal`: it learns from the normal cases (see `core.data.normal`) and describes all. `test` names another dataset that the model is applied to once it
+    is trained, see `apply_after`.
 
     With a `token` asking twice is asking once: the run asked for with this token before is given, or one that is asked for just so and has not ended.
 
@@ -70,7 +72,11 @@ def train(
         raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
     if kind.takes.chosen == "needed" and not chosen:
         raise UserError(f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP).")
-    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in (("only", only), ("chosen", chosen), ("only_normal", data.normal if only_normal else "")) if v}}
+    held_out = ws.entry(test)["id"] if test else ""
+    if held_out and (said := why_not_tested_on(kind, data, ws.dataset(test))):
+        raise UserError(said)
+    named_cases = {"only": only, "chosen": chosen, "only_normal": data.normal if only_normal else "", "test": held_out}
+    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in named_cases.items() if v}}
     named = {k: v for k, v in rows.items() if v is not None}
     key = key_of("train", ws.entry(dataset)["id"], data.hash, method, spec, base.id if base else "", seed, device, {k: v.tolist() for k, v in named.items()})
     with _ASKING:
@@ -81,6 +87,37 @@ def train(
             id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec, key=key,
             token=token or None,
         ), named)  # fmt: skip
+
+
+def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
+    """Queue the application of a run's model to another dataset, or give the job that does so.
+
+    The result is a run of its own on that dataset. UserError when the run is not done or was
+    itself applied, its method describes only its own data, or the data does not fit.
+    """
+    if token and (before := ws.catalogue.jobs(token=token)):
+        return before[0]
+    base, entry = _finished(ws, run, "applied"), ws.entry(dataset)
+    if base.kind == "apply":
+        raise UserError(f"{base.id} is an application of run {base.on_run}; name that run.")
+    said = why_not_applied(ws, base, entry["name"])
+    if said:
+        raise UserError(said)
+    key = key_of("apply", base.id, ws.data_hash(entry["name"]))
+    with _ASKING:
+        for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
+            ensure_supervisor(ws)
+            return job
+        return _submit(ws, Job(
+            id=_new_id(), kind="apply", dataset=entry["id"], method=base.method, on_run=base.id, seed=base.seed, device=base.device, label=base.label,
+            spec={"params": base.params}, key=key, token=token or None,
+        ))  # fmt: skip
+
+
+def apply_after(ws: Workspace, trained: Job) -> Job | None:
+    """The application of a finished run to the dataset that was held out for it by name; queued at most once. None where none was named."""
+    held_out = trained.spec.get("test")
+    return apply(ws, trained.id, held_out, token=f"test-{trained.id}") if held_out else None
 
 
 def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None, token: str = "") -> Job:
@@ -141,9 +178,9 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
 
 
 def _finished(ws: Workspace, run: str, use: str) -> Job:
-    """The training run of this id. UserError when it is something made from a run, or not done."""
+    """The run of this id, trained or applied. UserError when it is something made from a run, or not done."""
     job = ws.job(run)
-    if job.kind != "train":
+    if job.kind not in ("train", "apply"):
         raise UserError(f"{job.id} was made from run {job.on_run} ({job.kind}); name that run.")
     if job.status != "done":
         raise UserError(f"Run {job.id} is {job.status}; only a finished run can be {use}.")

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Metrics, Model
+from core.artifacts import Embedding, Metrics, Model
 from core.data.importing import bring
 from core.data.normal import normal_only
 from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
+from core.jobs.apply import apply_model, seen_by
+from core.jobs.results import find, keep
 from core.method import check_params
 from core.registry import method_class
 from core.run import Run
 from core.settings import Settings
-from core.store import manifest
 from core.store.catalogue import Job
-from core.store.files import publish, remove
 from core.store.workspace import Workspace
 
 if TYPE_CHECKING:
     from core.jobs.worker import Reporter
-
-
-def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
-    """Save artifacts beside the final place, list every file with its sha256, then rename: they are all there or not at all."""
-    tmp = folder / "artifacts.tmp"
-    remove(tmp)
-    for artifact in artifacts:
-        artifact.save(tmp / artifact.slug)
-    manifest.write(tmp)
-    publish(tmp, folder / "artifacts")
 
 
 def train(ws: Workspace, job: Job, tell: Reporter) -> None:
@@ -79,11 +68,13 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     began = time.monotonic()
     tell.phase("drawing the map")
     embedding = find(ws, job.on_run, Embedding, job.spec.get("artifact"))
-    how, dims = job.spec["how"], job.spec["dims"]
-    if "onto" in job.spec:
+    how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
+    if run.kind == "apply":
+        made = later.beside(ws, ws.job(run.on_run), embedding, how, dims, job.seed, _fraction(tell))
+    elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
         assert isinstance(old, maps.Map)
-        made = later.with_missing(ws, ws.job(job.on_run), old, embedding, _model(ws, job.on_run), job.seed)
+        made = later.with_missing(ws, run, old, embedding, _model(ws, job.on_run), job.seed)
     else:
         made = maps.make_map(
             embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
@@ -99,7 +90,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
 
     began = time.monotonic()
     tell.phase("looking for what moved the result")
-    data = ws.dataset(job.dataset)
+    data = seen_by(ws, ws.job(job.on_run))
     model = find(ws, job.on_run, Model)
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
     rows = rows[np.isin(rows, data.rows)]
@@ -119,7 +110,7 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
 
     began = time.monotonic()
     tell.phase("measuring")
-    data = ws.dataset(job.dataset)
+    data = seen_by(ws, ws.job(job.on_run))
     given = ws.artifacts(job.on_run)
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
@@ -127,22 +118,6 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     metrics = measure(data, given, job.spec.get("names") or None, job.seed)
     metrics.made_by = made_by(job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began)
     keep(ws.folder(job.id), [metrics])
-
-
-def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
-    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or Model lends that of the run it builds upon.
-
-    UserError when there is none.
-    """
-    for name in ws.slugs(run):
-        if slug in (None, name):
-            artifact = ws.artifact(run, name)
-            if isinstance(artifact, kind):
-                return artifact
-    job = ws.job(run)
-    if job.on_run and ws.job(job.on_run).dataset == job.dataset:
-        return find(ws, job.on_run, kind, slug)
-    raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
 
 
 def _model(ws: Workspace, run: str) -> Model | None:
@@ -161,4 +136,4 @@ def _fraction(tell: Reporter) -> Callable[[float], None]:
     return report
 
 
-TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run, "import": bring}
+TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run, "import": bring, "apply": apply_model}

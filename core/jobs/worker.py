@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.checkpoints import Checkpoints
 from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
-from core.jobs import attempts, tasks
+from core.jobs import attempts, queue, tasks
 from core.jobs.engines import born
 from core.jobs.queue import clear
 from core.store import records
@@ -168,6 +168,16 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
     values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
     if records.ended(ws, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
         Checkpoints(folder).clear()
+        _test(ws, job)
+
+
+def _test(ws: Workspace, job: Job) -> None:
+    """Queue the application of a trained model to the data held out for it; why that cannot be is the run's note."""
+    try:
+        queue.apply_after(ws, job)
+    except UserError as e:
+        note = ws.job(job.id).note.splitlines()
+        ws.catalogue.set_job(job.id, note="\n".join([*note, f"Not tested on the data held out for it: {e}"]))
 
 
 def main(home: str, id: str) -> None:

@@ -96,6 +96,8 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
 
 def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
     """What to add to a map job's spec so that it draws the slices of volumes, of this run or the one it builds upon. UserError when there are none."""
+    if job.kind == "apply":
+        raise UserError("Other data is placed on the map of the training data case by case, not by slices.")
     for slug in ws.slugs(job.id):
         if slug.startswith("embedding") and slug.endswith("slices"):
             return {"artifact": slug, "limit": SLICES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from core.artifacts import Embedding, Map, Model
 from core.errors import UserError
-from core.maps import add
+from core.maps import add, make_map
 from core.run import Run
 
 if TYPE_CHECKING:
@@ -67,3 +68,57 @@ def embedded(model: Model | None, embedding: Embedding, own: Dataset, other: Dat
 
 def _embed(method: Any, data: Dataset) -> np.ndarray:
     return np.asarray(Run(device="cpu").map(method.embed, data))
+
+
+def beside(
+    ws: Workspace,
+    trained: Job,
+    new: Embedding,
+    how: str,
+    dims: int,
+    seed: int,
+    report: Callable[[float], None],
+) -> Map:
+    """A map of cases of other data, each placed among those the model learned from.
+
+    These get the places of their own map of that kind and seed, which is drawn where it is not
+    there yet; none of them moves for the new cases. `new` holds the coordinates by the model of
+    `trained`. UserError for latents of slices.
+    """
+    learned = next(
+        (
+            a
+            for slug in ws.slugs(trained.id)
+            if isinstance(a := ws.artifact(trained.id, slug), Embedding) and a.place is None
+        ),
+        None,
+    )
+    if learned is None or new.place is not None:
+        raise UserError("Other data can be placed on maps whose points are cases, not slices.")
+    made = _drawn_before(ws, trained, how, dims, seed)
+    if made is None:
+        cache = ws.home / "cache" / "neighbours"
+        made = make_map(learned, how, dims, seed, cache=cache, report=report)
+    more = add(made, learned, new, seed)
+    own = len(made.rows)
+    return replace(
+        more,
+        rows=new.rows,
+        xy=np.asarray(more.xy)[own:],
+        trust=None if more.trust is None else np.asarray(more.trust)[own:],
+        recall=None if more.recall is None else np.asarray(more.recall)[own:],
+        scores={**made.scores, "added_trustworthiness": more.scores["added_trustworthiness"]},
+        added=None,
+        total=len(new.rows),
+        beside=np.asarray(made.xy, dtype=np.float32),
+    )
+
+
+def _drawn_before(ws: Workspace, trained: Job, how: str, dims: int, seed: int) -> Map | None:
+    """The whole map of a run of this kind and seed, where it was drawn already."""
+    for job in ws.catalogue.jobs(on_run=trained.id, kind="map", status="done", seed=seed):
+        if job.spec == {"how": how, "dims": dims}:
+            made = ws.artifact(job.id, "map")
+            assert isinstance(made, Map)
+            return made
+    return None

@@ -41,7 +41,7 @@ class Reconstruction(Measure):
         if len(at) > MOST:
             at = np.sort(rng.choice(at, MOST, replace=False))
         groups = data.of(images.rows[at]).groups
-        mean = data.part("train").inputs().mean(0)
+        mean = data.reference.inputs().mean(0)
         x, back = data.of(images.rows[at]).inputs(), np.asarray(images.image[at])
         error = np.square(x - back).reshape(len(at), -1).mean(1)
         base = np.square(x - mean).reshape(len(at), -1).mean(1)

@@ -106,7 +106,7 @@ def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across:
 
 
 def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) -> bytes:
-    train = data.part("train").inputs() if data.modality == "table" else np.zeros((1, 1))
+    train = data.reference.inputs() if data.modality == "table" else np.zeros((1, 1))
     mean, sd = np.nanmean(train, 0), np.nanstd(train, 0)
     figure = _figure(12, 3.2 * -(-len(rows) // 3))
     grid = figure.subplots(-(-len(rows) // 3), 3, squeeze=False)
@@ -170,7 +170,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
     """The frames of a path, each marked GENERATED, with its value and how far from real cases it is."""
     if not pictures.drawable(data):
         frames = np.asarray(path.frames)
-        sd = np.nanstd(data.part("train").inputs(), 0)
+        sd = np.nanstd(data.reference.inputs(), 0)
         change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
         figure = _figure(10, 4.5)
         axes = figure.add_subplot()

@@ -49,7 +49,7 @@ _jobs = Table(
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. `kind` is import, train, map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
+    """One row of the queue. `kind` is import, train, apply (of the model of `on_run` to `dataset`), map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
 
     `born` tells the very process `pid` from a later one of that number, `lane` where it computes, `version` by which Lightbox, `place` its turn; of the
     jobs with one `token` there is one only. `note` is a sentence to be read beside a result: what the run went without, or fell back to. `error` is a sentence for the user; `bug` is the id

@@ -194,8 +194,8 @@ class Workspace:
         return job
 
     def runs(self, dataset: str | None = None) -> list[Job]:
-        """Training runs, newest first; of one dataset (name or id) if given."""
-        jobs = self.catalogue.jobs(kind="train", **({"dataset": self.entry(dataset)["id"]} if dataset else {}))
+        """Training runs and models applied to other data, newest first; on one dataset (name or id) if given."""
+        jobs = self.catalogue.jobs(kind=["train", "apply"], **({"dataset": self.entry(dataset)["id"]} if dataset else {}))
         return jobs[::-1]
 
     def slugs(self, run: str) -> list[str]:

@@ -57,6 +57,25 @@ def inside(xy: np.ndarray, polygon: list[list[float]]) -> np.ndarray:
     return found
 
 
+def draw_backdrop(xy: np.ndarray, side: int = 1024) -> bytes:
+    """Points xy [m,2] in the component's space as soft grey dots: a PNG [side,side] over [-1, 1] that is laid under the map."""
+    from PIL import Image
+
+    shown = np.clip(((np.asarray(xy) * [1, -1] + 1) / 2 * side).astype(int), 2, side - 3)
+    reach = 3 if len(xy) < 5_000 else 2 if len(xy) < 50_000 else 1
+    counts = np.zeros((side, side), np.float32)
+    for dx in range(-reach, reach + 1):
+        for dy in range(-reach, reach + 1):
+            if dx * dx + dy * dy <= reach * reach:
+                np.add.at(counts, (np.clip(shown[:, 1] + dy, 0, side - 1), np.clip(shown[:, 0] + dx, 0, side - 1)), 1)
+    strength = np.where(counts > 0, 0.5 + 0.3 * np.minimum(1, np.log1p(counts) / 3), 0)
+    picture = np.empty((side, side, 4), np.uint8)
+    picture[..., :3], picture[..., 3] = 150, (255 * strength).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    return out.getvalue()
+
+
 def sprite_sheet(thumbs: np.ndarray) -> tuple[bytes, int]:
     """Thumbnails uint8 [m,t,t,3] as one PNG and its number of columns."""
     from PIL import Image
@@ -83,9 +102,10 @@ def pack(head: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
 
 def message(
     xy: np.ndarray, code: np.ndarray, *, kind: str, names: list[str], palette: list[str], selected: np.ndarray, height: int, title: str,
-    words: list[str] | None, sprite: tuple[bytes, int, int, np.ndarray] | None, stamp: str,
+    words: list[str] | None, sprite: tuple[bytes, int, int, np.ndarray] | None, stamp: str, backdrop: bytes | None = None,
 ) -> bytes:  # fmt: skip
-    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the lowest)."""
+    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the lowest); `backdrop`: a picture to lay under
+    the points (`draw_backdrop`)."""
     n = len(xy)
     head: dict[str, Any] = {"n": n, "kind": kind, "height": height, "title": title, "labels": [], "stamp": stamp, "alt": f"Map of {n} cases coloured by {title}"}
     if kind == "amount":
@@ -108,6 +128,9 @@ def message(
         png, tile, columns, index = sprite
         head |= {"tile": tile, "columns": columns, "spriteBytes": len(png)}
         arrays += [index.astype("<i4"), np.frombuffer(png, np.uint8)]
+    if backdrop is not None:
+        head["backdropBytes"] = len(backdrop)
+        arrays.append(np.frombuffer(backdrop, np.uint8))
     return pack(head, arrays)
 
 

@@ -44,6 +44,7 @@ class StRegA(Method):
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), labels="optional", masks="optional", min_rows=8, min_size=16, seconds_per_value=7e-7)
     gives = (Model, Embedding, AnomalyMaps, Images)
+    other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
     presets = {"quick look": {"epochs": 25}, "good": {"epochs": 80}, "thorough": {"epochs": 300}}
     least_steps = 600

@@ -37,6 +37,7 @@ class PCA(Method):
     title = "Principal components"
     takes = Takes(("image", "volume", "table", "series"), min_rows=3, trains=False, deterministic=True, seconds_per_value=5e-8)
     gives = (Model, Embedding, Images, AnomalyMaps)
+    other_data = True
     tiny = {"dimensions": 4}
     presets = {"quick look": {"dimensions": 8}, "good": {"dimensions": 16}, "thorough": {"dimensions": 64}}
 

@@ -47,6 +47,7 @@ class VAE(Method):
     Params = VAEParams
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = TAKES
+    other_data = True
     watched = True
 
     def make(self, classes: int) -> torch.nn.Module:

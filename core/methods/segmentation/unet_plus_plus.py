@@ -46,6 +46,7 @@ class UNetPlusPlusMethod(Method):
     net: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
+    other_data = True
     tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
     presets = {"quick look": {"epochs": 30}, "good": {"epochs": 120, "width": 16}, "thorough": {"epochs": 400, "width": 32, "crop": 0}}
     least_steps = 400

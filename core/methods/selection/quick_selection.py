@@ -44,6 +44,7 @@ class QuickSelection(Method):
     net: Any
     takes = Takes(("table", "image"), volumes="no", min_rows=20, seconds_per_value=2e-7)
     gives = (Model, Embedding, Grid, Metrics)
+    other_data = True
     tiny = {"epochs": 4, "batch_size": 32, "hidden": 40, "keep": 10}
     presets = {"quick look": {"epochs": 60}, "good": {"epochs": 200}, "thorough": {"epochs": 400, "hidden": 1000, "epsilon": 13.0}}
     least_steps = 300

@@ -40,6 +40,7 @@ class SwAV(Method):
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), min_rows=32, min_size=8, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters)
+    other_data = True
     tiny = {"epochs": 2, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 30}, "good": {"epochs": 100}, "thorough": {"epochs": 300, "width": 32}}
     watched = True

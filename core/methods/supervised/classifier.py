@@ -38,6 +38,7 @@ class Classifier(Method):
     net: Any  # ClassifierNet: `.encoder` [b,*input] -> [b,d], `.head` [b,d] -> [b,k] logits
     takes = Takes(("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7)
     gives = (Model, Embedding, Predictions)
+    other_data = True
     tiny = {"epochs": 3, "batch_size": 32, "width": 4}
     presets = {"quick look": {"epochs": 15}, "good": {"epochs": 40}, "thorough": {"epochs": 150, "width": 32}}
     watched = True

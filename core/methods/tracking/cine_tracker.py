@@ -49,6 +49,7 @@ class CineTracker(Method):
     net: Any  # TrackNet or Sam2Net: (frames [b,T,C,S,S], first mask [b,1,S,S]) -> logits [b,T,S,S]
     takes = Takes(("image",), masks="needed", volumes="no", min_rows=6, min_size=16, seconds_per_value=4e-6)
     gives = (Model, Predictions, Metrics)
+    other_data = True
     tiny = {"epochs": 1, "batch_size": 16, "width": 8, "steps": 3, "side": 32}
     presets = {"quick look": {"epochs": 60}, "good": {"epochs": 240}, "thorough": {"epochs": 600, "width": 64, "steps": 6}}
     least_steps = 300

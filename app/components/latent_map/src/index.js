@@ -19,6 +19,21 @@ export default function ({ data, parentElement, setStateValue }) {
   };
 }
 
+// A picture laid on the colour of the page: the map draws what lies under the points without seeing through it.
+async function paint(url, colour) {
+  const picture = new Image();
+  picture.src = url;
+  await picture.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, 0, 0);
+  return canvas.toDataURL();
+}
+
 class LatentMap {
   constructor(parent) {
     this.root = document.createElement("div");
@@ -73,6 +88,9 @@ class LatentMap {
     this.plot.set({ backgroundColor: background, colorBy: "valueA", pointColor: amount ? message.scale : message.palette,
       pointSize: message.n > 50000 ? 2 : message.n > 5000 ? 3.5 : 6, opacityBy: message.n > 20000 ? "density" : null, opacity: 0.85,
       pointColorActive: amount ? message.scale : message.palette, pointColorHover: this.accent() });
+    const under = message.backdrop ? await this.plot.createTextureFromUrl(await paint(message.backdrop, background)) : null;
+    if (this.gone || message !== this.message) return;
+    this.plot.set({ backgroundImage: under });
     const code = message.code;
     await this.plot.draw({ x: message.x, y: message.y, valueA: code, valueB: new Float32Array(message.n) },
       { zDataType: amount ? "continuous" : "categorical", preventFilterReset: true });

@@ -19,6 +19,7 @@ export function unpack(bytes) {
     head.tiles = take(Int32Array, head.n);
     head.sprite = URL.createObjectURL(new Blob([take(Uint8Array, head.spriteBytes)], { type: "image/png" }));
   }
+  if (head.backdropBytes) head.backdrop = URL.createObjectURL(new Blob([take(Uint8Array, head.backdropBytes)], { type: "image/png" }));
   return head;
 }
 

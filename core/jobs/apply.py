@@ -1,0 +1,127 @@
+"""Applying a trained model to data it has not learned from: what it says of every case there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.artifacts import AnomalyMaps, Embedding, Metrics, Model
+from core.data.dataset import Dataset
+from core.data.normal import normal_only
+from core.engine import describe, describes_own_only, made_by
+from core.errors import UserError
+from core.jobs.results import find, keep
+from core.measuring import measure
+from core.method import Method
+from core.other_data import as_the_model_sees, find_shared, match
+from core.registry import method_class
+from core.run import Run
+from core.scope import count_inside, measure_scope
+from core.store.catalogue import Job
+from core.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.jobs.worker import Reporter
+
+
+def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
+    """What the model of an earlier run says of data it has not learned from.
+
+    The same artifacts as there, with the thresholds of that run; how far each case lies from
+    the training data; and measures where the truth is known.
+    """
+    began = time.monotonic()
+    trained = ws.job(job.on_run)
+    model: Model = find(ws, trained.id, Model)
+    tell.phase("comparing it with the training data")
+    own = learned_from(ws, trained)
+    data, notes = as_the_model_sees(own, ws.dataset(job.dataset), model)
+    for note in [*notes, *find_shared(own, data)]:
+        tell.note(note)
+    run = Run(job.seed, job.device, report_to=tell.step, stop=tell.stop)
+    method = model.open(str(run.where))
+    if not method.other_data:
+        raise UserError(describes_own_only(method))
+    tell.phase("describing every case")
+    artifacts = describe(method, data, run)
+    for artifact in artifacts:
+        if isinstance(artifact, AnomalyMaps):
+            _keep_threshold(ws, trained.id, artifact)
+    tell.phase("measuring")
+    metrics = list(measure(data, {a.slug: a for a in artifacts}, None, job.seed))
+    embedding = next((a for a in artifacts if isinstance(a, Embedding) and a.place is None), None)
+    if embedding is not None and embedding.slug in ws.slugs(trained.id):
+        learned = ws.artifact(trained.id, embedding.slug)
+        assert isinstance(learned, Embedding)
+        scope = measure_scope(own, learned, embedding)
+        if scope is not None:
+            artifacts.append(scope)
+            metrics.insert(0, count_inside(scope, data.of(scope.rows).groups))
+    artifacts.append(Metrics.of(metrics, data.rows))
+    made = made_by(job.id, trained.method, model.params, data, run, time.monotonic() - began)
+    notes = ws.job(job.id).note.splitlines()
+    for artifact in artifacts:
+        artifact.made_by = replace(made, notes=notes)
+    keep(ws.folder(job.id), artifacts)
+
+
+def learned_from(ws: Workspace, trained: Job) -> Dataset:
+    """The rows in use of the data a run learned from: all of it, or those the run saw."""
+    data, place = ws.dataset(trained.dataset), ws.folder(trained.id) / "only.npy"
+    if "only" in trained.spec and place.exists():
+        rows = np.load(place, allow_pickle=False)
+        data = data.of(rows[np.isin(rows, data.rows)])
+    normal = trained.spec.get("only_normal")
+    return normal_only(data, normal) if normal else data
+
+
+def seen_by(ws: Workspace, run: Job) -> Dataset:
+    """The data of a run as its model saw it: of an applied one, columns and range matched."""
+    data = ws.dataset(run.dataset)
+    if run.kind != "apply":
+        return data
+    trained = ws.job(run.on_run)
+    return as_the_model_sees(learned_from(ws, trained), data, find(ws, trained.id, Model))[0]
+
+
+def _keep_threshold(ws: Workspace, trained: str, new: AnomalyMaps) -> None:
+    """Give `new` the thresholds that were chosen when the model was trained."""
+    if new.slug not in ws.slugs(trained):
+        return
+    old = ws.artifact(trained, new.slug)
+    assert isinstance(old, AnomalyMaps)
+    new.threshold, new.pixel_threshold = old.threshold, old.pixel_threshold
+    new.rule = f"{old.rule}, of the data the model learned from" if old.rule else ""
+
+
+def why_not_applied(ws: Workspace, base: Job, dataset: str) -> str | None:
+    """Why the model of a finished training cannot be applied to `dataset`, in one sentence."""
+    if base.dataset == ws.entry(dataset)["id"]:
+        return f"Run {base.id} was trained on “{dataset}” itself; choose other data."
+    kind = method_class(base.method)
+    if kind is None:
+        return f"The method “{base.method}” is not installed here."
+    if not kind.other_data:
+        return describes_own_only(kind)
+    try:
+        model = find(ws, base.id, Model)
+        as_the_model_sees(learned_from(ws, base), ws.dataset(dataset), model)
+    except UserError as e:
+        return str(e)
+    return None
+
+
+def why_not_tested_on(kind: type[Method], own: Dataset, other: Dataset) -> str | None:
+    """Why a model that will learn from `own` cannot be tested on `other`, in one sentence."""
+    if not kind.other_data:
+        return describes_own_only(kind)
+    if own.hash == other.hash:
+        return f"“{other.name}” is what it is to learn from; name other data to test on."
+    try:
+        match(own, other)
+    except UserError as e:
+        return str(e)
+    return None

@@ -1,0 +1,97 @@
+"""A trained model applied to other data through the real queue: a run of its own there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.artifacts import AnomalyMaps, Embedding, Map, Metrics, Scope
+from core.data.samples import make
+from core.errors import UserError
+from core.jobs import queue
+from core.jobs.apply import seen_by
+from core.store.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    made = Workspace(tmp_path_factory.mktemp("home"))
+    digits = make("digits")
+    for name, at in (("here", np.arange(0, 1200)), ("there", np.arange(1200, 1797))):
+        table = digits.table.iloc[at].reset_index(drop=True)
+        made.add(replace(digits, name=name, samples=np.asarray(digits.samples[:])[at], table=table))
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(ws):
+    job = queue.train(ws, "here", "pca", {"dimensions": 8}, test="there")
+    return queue.wait(ws, job.id, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def applied(ws, trained):
+    return queue.wait(ws, queue.apply_after(ws, trained).id, timeout=240)
+
+
+def test_data_held_out_by_name_is_described_once_the_model_is_trained(ws, trained, applied):
+    assert applied.status == "done", applied.error
+    assert [j.id for j in ws.runs("there")] == [applied.id]
+    assert {"embedding-latent", "anomalymaps", "metrics", "scope-distance"} <= set(ws.slugs(applied.id))
+    embedding = ws.artifact(applied.id, "embedding-latent")
+    assert isinstance(embedding, Embedding)
+    assert np.array_equal(embedding.rows, ws.dataset("there").rows)
+
+
+def test_it_is_done_once(ws, trained, applied):
+    assert queue.apply(ws, trained.id, "there").id == applied.id
+
+
+def test_the_threshold_is_the_one_of_the_training(ws, trained, applied):
+    old, new = (ws.artifact(run, "anomalymaps") for run in (trained.id, applied.id))
+    assert isinstance(old, AnomalyMaps)
+    assert isinstance(new, AnomalyMaps)
+    assert new.threshold == old.threshold is not None
+    assert "of the data the model learned from" in new.rule
+
+
+def test_figures_are_of_every_new_case(ws, applied):
+    table = ws.artifact(applied.id, "metrics")
+    assert isinstance(table, Metrics)
+    split, n = {(m.split, m.n) for m in table if m.name == "cases within the training data"}.pop()
+    assert (split, n) == ("test", len(ws.dataset("there")))
+    scope = ws.artifact(applied.id, "scope-distance")
+    assert isinstance(scope, Scope)
+    assert 0.85 < (scope.levels == 0).mean() < 1
+
+
+def test_its_map_lies_among_the_training_cases(ws, trained, applied):
+    spec = {"how": "pca", "dims": 2}
+    job = queue.wait(ws, queue.derive(ws, "map", applied.id, spec).id, timeout=120)
+    assert job.status == "done", job.error
+    made, own = ws.artifact(job.id, "map"), queue.derive(ws, "map", trained.id, spec)
+    assert queue.wait(ws, own.id, timeout=120).status == "done"
+    whole = ws.artifact(own.id, "map")
+    assert isinstance(made, Map)
+    assert isinstance(whole, Map)
+    assert np.array_equal(made.rows, ws.dataset("there").rows)
+    np.testing.assert_allclose(made.beside, whole.xy, atol=1e-5)
+
+
+def test_its_model_is_that_of_the_training_for_explanations_and_measures(ws, applied):
+    assert set(seen_by(ws, applied).splits) == {"test"}
+    rows = ws.dataset("there").rows[:3].tolist()
+    spec = {"how": "occlusion", "target": "score", "rows": rows}
+    job = queue.wait(ws, queue.derive(ws, "explain", applied.id, spec).id, timeout=120)
+    assert job.status == "done", job.error
+
+
+def test_what_cannot_be_applied_is_refused_before_anything_starts(ws, trained, applied):
+    many = len(ws.catalogue.jobs())
+    with pytest.raises(UserError, match="was trained on “here” itself"):
+        queue.apply(ws, trained.id, "here")
+    with pytest.raises(UserError, match=f"is an application of run {trained.id}"):
+        queue.apply(ws, applied.id, "here")
+    with pytest.raises(UserError, match="There is no dataset called “nowhere”"):
+        queue.train(ws, "here", "pca", test="nowhere")
+    assert len(ws.catalogue.jobs()) == many
