@@ -13,7 +13,7 @@ from core.data.dataset import Dataset
 from core.data.normal import normal_only
 from core.engine import describe, describes_own_only, made_by
 from core.errors import UserError
-from core.jobs.results import find, keep
+from core.jobs.results import find, keep, named_rows
 from core.measuring import measure
 from core.method import Method
 from core.other_data import as_the_model_sees, find_shared, match
@@ -70,9 +70,9 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 def learned_from(ws: Workspace, trained: Job) -> Dataset:
     """The rows in use of the data a run learned from: all of it, or those the run saw."""
-    data, place = ws.dataset(trained.dataset), ws.folder(trained.id) / "only.npy"
-    if "only" in trained.spec and place.exists():
-        rows = np.load(place, allow_pickle=False)
+    data = ws.dataset(trained.dataset)
+    if "only" in trained.spec:
+        rows = named_rows(ws.folder(trained.id), "only")
         data = data.of(rows[np.isin(rows, data.rows)])
     normal = trained.spec.get("only_normal")
     return normal_only(data, normal) if normal else data

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from core.artifacts import Artifact, Model
 from core.errors import UserError
 from core.store import manifest
@@ -39,3 +41,11 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
     if job.on_run and (lends or ws.job(job.on_run).dataset == job.dataset):
         return find(ws, job.on_run, kind, slug)
     raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
+
+
+def named_rows(folder: Path, name: str) -> np.ndarray:
+    """The row ids (int64) that were named when the run was asked for. UserError when their file is lost or cut."""
+    try:
+        return np.load(folder / f"{name}.npy", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        raise UserError(f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the disk; train it anew.") from None

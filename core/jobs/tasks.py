@@ -14,7 +14,7 @@ from core.data.normal import normal_only
 from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, seen_by
-from core.jobs.results import find, keep
+from core.jobs.results import find, keep, named_rows
 from core.method import check_params
 from core.registry import method_class
 from core.run import Run
@@ -34,7 +34,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     if kind is None:
         raise UserError(f"The method “{job.method}” is not installed here.")
     data, folder = ws.dataset(job.dataset), ws.folder(job.id)
-    named = {name: _named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
+    named = {name: named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
     named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}  # some may have been excluded while the job waited
     if "only" in named:
         data = data.of(named["only"])
@@ -50,14 +50,6 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     own = [m for a in artifacts if isinstance(a, Metrics) for m in a]  # what the method measured itself stands first in the one table
     metrics = Metrics.of([*own, *measure(data, given, None, job.seed)], data.rows, made_by=artifacts[0].made_by)
     keep(ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics])
-
-
-def _named_rows(folder: Path, name: str) -> np.ndarray:
-    """The row ids (int64) that were named when the run was asked for. UserError when their file is lost or cut."""
-    try:
-        return np.load(folder / f"{name}.npy", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):
-        raise UserError(f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the disk; train it anew.") from None
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
