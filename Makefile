@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint bench setup component clean
+.PHONY: demo app test lint bench setup component clean licences
 
 setup: $(VENV)/.ready component
 
@@ -32,6 +32,9 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+licences: setup
+	$(BIN)/python -m tests.licences
 
 clean:
 	rm -rf $(VENV) build *.egg-info
