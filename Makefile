@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint bench setup component clean licences
+.PHONY: demo app test lint bench setup component clean licences lock
 
 setup: $(VENV)/.ready component
 
@@ -35,6 +35,11 @@ bench: setup
 
 licences: setup
 	$(BIN)/python -m tests.licences
+
+# Versions and hashes of all files of what the base brings, but torch (README, "Install").
+lock: setup
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m tests.licences --pins | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header - -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,4 +1,5 @@
-"""`python -m tests.licences`: every distribution the base install needs, with its licence.
+"""`python -m tests.licences`: every distribution the base install needs, with its licence; with
+`--pins`, their versions for `make lock`.
 
 By the metadata of what is installed, starting from the dependencies in pyproject.toml without
 extras. Exit 1 where one is under the GPL or AGPL, or does not say. What binary wheels carry inside
@@ -42,7 +43,7 @@ class Licence:
 
 
 def stated(found: metadata.PackageMetadata) -> str:
-    """The licence in a distribution's own words: its expression, else classifiers, else the field."""
+    """The licence in a distribution's own words: expression, else classifiers, else the field."""
     expression = found.get("License-Expression")
     if expression:
         return str(expression)
@@ -94,13 +95,24 @@ def licences() -> list[Licence]:
     return out
 
 
+def pins() -> list[str]:
+    """"name==version" of all that the base brings but torch, which has a build for each kind of
+    processor: what requirements.lock is made from."""
+    found = closure(base())
+    return [f"{n}=={d.version}" for n, d in sorted(found.items()) if d is not None and n != "torch"]
+
+
 def main() -> int:
+    if sys.argv[1:] == ["--pins"]:
+        sys.stdout.write("\n".join(pins()) + "\n")
+        return 0
     found = licences()
     width = max(len(one.name) for one in found)
     lines = [f"{one.name:{width}}  {one.version:14}  {one.words or 'not stated'}" for one in found]
     weak = [one.name for one in found if one.kind == "weak"]
     bad = [one.name for one in found if one.kind in ("strong", "unknown")]
-    lines += ["", f"{len(found)} distributions; weak copyleft (MPL, LGPL): {', '.join(weak) or 'none'}"]
+    lines += ["", f"{len(found)} distributions"]
+    lines += [f"weak copyleft (MPL, LGPL): {', '.join(weak) or 'none'}"]
     lines += [f"GPL, AGPL or not stated: {', '.join(bad) or 'none'}"]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if bad else 0

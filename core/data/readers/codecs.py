@@ -1,8 +1,8 @@
-"""Which decoder unpacks which transfer syntax of DICOM, and imagecodecs as one of pydicom's decoders.
+"""Which decoder unpacks which transfer syntax of DICOM, and imagecodecs made one of pydicom's.
 
 One decoder each, whatever else is installed beside it, so that the same file gives the same pixels
-everywhere: 8-bit JPEG by Pillow, 12-bit and lossless JPEG and JPEG-LS by imagecodecs (libjpeg-turbo,
-CharLS), JPEG 2000 by pylibjpeg-openjpeg, RLE by pydicom itself. All under permissive licences.
+everywhere: 8-bit JPEG by Pillow, 12-bit and lossless JPEG and JPEG-LS by imagecodecs (which holds
+libjpeg-turbo and CharLS), JPEG 2000 by pylibjpeg-openjpeg, RLE by pydicom itself. All under permissive licences.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ TAGS = tuple(name for pair in PAIRS for name in pair)
 
 
 def padding(header: Any) -> tuple[float, float] | None:
-    """(least, largest) stored value of pixels outside the picture; None where the header names none.
+    """(least, largest) stored value of pixels outside the picture; None where none is named.
 
     Whole numbers are brought to the sign of the pixels: -2000 is often written as 63536.
     """
@@ -47,7 +47,7 @@ def _value(header: Any, name: str) -> float | None:
 
 
 def outside(stored: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray | None:
-    """bool of the shape of `stored` [H,W]: pixels outside the picture; None where there are none."""
+    """bool of the shape of `stored` [H,W]: pixels outside the picture; None where none are."""
     if ends is None or stored.ndim != 2:
         return None
     kind = np.float32 if stored.dtype == np.float32 else np.float64
