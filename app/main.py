@@ -33,7 +33,8 @@ damage = state.damage()
 try:
     shell.sidebar(whole=not damage)
     state.mirror_url()
-    viewer.share(state.look())
+    shown = None if damage else state.dataset()
+    viewer.share(state.look(), shown.hash if shown is not None else "")
     shell.news()
     if damage:
         shell.damaged(damage)

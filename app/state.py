@@ -89,7 +89,11 @@ def adopt_url() -> None:
         st.session_state["run"] = st.query_params.get("run")
         st.session_state["selection"] = Selection()
         st.session_state["before"] = []
-        st.session_state["window"], st.session_state["side"] = windows.parse(st.query_params.get("window")), st.query_params.get("side", "")
+        st.session_state["side"] = st.query_params.get("side", "")
+        asked = st.session_state["dataset"]
+        _repair()
+        if asked in (None, dataset_name()):
+            _windows()[dataset_name() or ""] = windows.parse(st.query_params.get("window"))
     _repair()
     _heed_decisions()
 
@@ -157,14 +161,19 @@ def mirror_url() -> None:
 
 # -- how pictures are looked at -----------------------------------------------------------------------------------------------------------
 def look() -> windows.Look:
-    """The window and side chosen for all pictures."""
+    """The window chosen for the pictures of the open dataset, and the side chosen for all."""
     side = st.session_state.get("side", "")
-    return windows.Look(st.session_state.get("window", ""), side if side in windows.SIDES else windows.SIDES[0])
+    return windows.Look(_windows().get(dataset_name() or "", ""), side if side in windows.SIDES else windows.SIDES[0])
 
 
-def set_window(choice: object) -> None:
-    """Choose a window for all pictures, see `core.windows`; what is no choice means the usual one."""
-    st.session_state["window"] = windows.parse(choice)
+def _windows() -> dict[str, str]:
+    """Names of datasets -> the window chosen for their pictures; numbers of one would blacken those of another."""
+    return st.session_state.setdefault("windows", {})
+
+
+def set_window(choice: object, of: str) -> None:
+    """Choose a window for all pictures of the dataset `of`, see `core.windows`; what is no choice means the usual one."""
+    _windows()[of] = windows.parse(choice)
     _mirror_look()
 
 
@@ -210,8 +219,6 @@ def open_dataset(name: str) -> None:
     """Open another dataset: its newest finished run comes with it, the selection goes."""
     if name != st.session_state.get("dataset"):
         st.session_state["dataset"], st.session_state["run"] = name, None
-        if "," in st.session_state.get("window", ""):
-            st.session_state["window"] = ""  # numbers of other data would show black pictures
         st.session_state["selection"], st.session_state["before"] = Selection(), []
         _repair()
 

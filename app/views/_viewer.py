@@ -122,7 +122,7 @@ def case(
 
     def act(event: dict[str, Any]) -> None:
         if "window" in event:
-            state.set_window(event["window"])
+            state.set_window(event["window"], data.name)
         elif "side" in event:
             state.set_side(event["side"])
         elif "slice" in event and 0 <= int(event["slice"]) < len(rows):
@@ -178,14 +178,14 @@ def window_choice(data: Dataset) -> None:
     other = ", right at right" if look.side == "neurological" else ""
     with st.popover(f"Window: {windows.WORDS.get(word, 'own numbers')}{other}", width="stretch", icon=":material/contrast:",
                     help="Which stored values are drawn black and white, in every picture of this data. Never changes what a model is given."):  # fmt: skip
-        state.set_value("window-word", word if word in offered else "own")
-        state.kept("window-word", offered[0], [*offered, "own"])
-        st.radio("Window", [*offered, "own"], format_func=lambda w: windows.WORDS.get(w, "Own numbers"), key="w-window-word", on_change=_picked,
+        keys = {name: f"w-window-{name}-{data.hash[:8]}" for name in ("word", "level", "width")}
+        st.session_state[keys["word"]] = word if word in offered else "own"
+        st.radio("Window", [*offered, "own"], format_func=lambda w: windows.WORDS.get(w, "Own numbers"), key=keys["word"], on_change=_picked, args=(data.name, keys),
                  captions=[windows.HELPS[w] for w in offered] + ["Level and width, below"])  # fmt: skip
         level, width = (float(v) for v in word.split(",")) if "," in word else _numbers(data, word)
         for cell, name, value in zip(st.columns(2), ("level", "width"), (level, width)):
-            st.session_state[f"w-window-{name}"] = value
-            cell.number_input(name.capitalize(), key=f"w-window-{name}", on_change=_typed, min_value=1e-6 if name == "width" else None, format="%.6g")
+            st.session_state[keys[name]] = value
+            cell.number_input(name.capitalize(), key=keys[name], on_change=_typed, args=(data.name, keys), min_value=1e-6 if name == "width" else None, format="%.6g")
         if any(hanging.usable(a, 2) or hanging.usable(a, 3) for a in _axes(data)):
             st.session_state["w-side"] = look.side
             st.radio("Seen from", list(windows.SIDES), key="w-side", on_change=lambda: state.set_side(st.session_state["w-side"]),
@@ -202,10 +202,15 @@ def _numbers(data: Dataset, word: str) -> tuple[float, float]:
     return float(f"{at.level:.6g}"), float(f"{at.width:.6g}")
 
 
-def _picked() -> None:
-    word = st.session_state["w-window-word"]
-    _typed() if word == "own" else state.set_window(word)
+def _picked(name: str, keys: dict[str, str]) -> None:
+    """Trap: a browser sends every widget with each event, one drawn before among them, so the keys
+    belong to one dataset and what comes is kept for that one."""
+    word = st.session_state[keys["word"]]
+    if word == "own":
+        _typed(name, keys)
+    else:
+        state.set_window(word, name)
 
 
-def _typed() -> None:
-    state.set_window(f"{st.session_state['w-window-level']},{st.session_state['w-window-width']}")
+def _typed(name: str, keys: dict[str, str]) -> None:
+    state.set_window(f"{st.session_state[keys['level']]},{st.session_state[keys['width']]}", name)

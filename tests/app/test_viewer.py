@@ -128,13 +128,13 @@ def test_a_case_is_looked_at_in_the_viewer(page, home, monkeypatch):
 def test_the_window_of_the_url_is_taken_and_what_is_none_is_not(home, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
     at = opened("results", window="100,50", side="neurological")
-    assert at.session_state["window"] == "100,50"
-    assert at.number_input(key="w-window-level").value == 100
+    assert at.session_state["windows"] == {"head-phantom": "100,50"}
+    assert next(n for n in at.number_input if n.key.startswith("w-window-level")).value == 100
     assert at.radio(key="w-side").value == "neurological"
-    at.radio(key="w-window-word").set_value("auto").run()
+    next(r for r in at.radio if r.key.startswith("w-window-word")).set_value("auto").run()
     assert at.query_params["window"] in ("auto", ["auto"])
     at = opened("results", window="<b>", side="x")
-    assert at.session_state["window"] == ""
+    assert at.session_state["windows"] == {"head-phantom": ""}
     assert not at.exception
     assert "side" not in at.query_params
 
@@ -144,8 +144,26 @@ def test_numbers_of_one_data_do_not_blacken_another(home, monkeypatch):
     Workspace(home).add(make("digits"), sample=True)
     at = opened("results", dataset="head-phantom", window="100,50")
     at.selectbox(key="w-open-dataset").set_value("digits").run()
-    assert at.session_state["window"] == ""
+    assert "window" not in at.query_params
     assert not at.exception
+    at.selectbox(key="w-open-dataset").set_value("head-phantom").run()
+    assert at.query_params["window"] in ("100,50", ["100,50"])  # as it was left
+
+
+def test_what_a_viewer_sends_late_is_kept_for_its_own_data():
+    from streamlit.testing.v1 import AppTest
+
+    def page():
+        import streamlit as st
+
+        from app import state
+
+        st.session_state.setdefault("dataset", "digits")
+        state.set_window("127.5,255", "head-phantom")
+        st.write(state.look().window or "usual")
+
+    at = AppTest.from_function(page).run()
+    assert at.markdown[0].value == "usual"
 
 
 def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_middle():

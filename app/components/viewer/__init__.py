@@ -103,9 +103,10 @@ def _sharing() -> Any:
     return st.components.v2.component("lightbox_viewer_share", html="<span></span>", css=":host { display: none; }", js=(HERE / "share.js").read_text(), isolate_styles=True)
 
 
-def share(look: windows.Look) -> None:
-    """Tell every viewer on the page the window and side chosen for all pictures; draws nothing. Before the first viewer of a page."""
-    _sharing()(data=asdict(look), key="page-style-look", height=0)
+def share(look: windows.Look, of: str = "") -> None:
+    """Tell every viewer on the page the window and side chosen for all pictures; draws nothing. Before the first viewer of a page. `of`: hash of the data the
+    window was chosen for; viewers of other data keep their own."""
+    _sharing()(data=asdict(look) | {"of": of[:12]}, key="page-style-look", height=0)
 
 
 def viewer(data: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]) -> None:

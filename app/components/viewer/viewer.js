@@ -78,11 +78,15 @@ class Viewer {
   looked(look) {
     if (!this.head || this.gone) return;
     const side = this.head.planes[look.side] ? look.side : "radiological";
-    if (side === this.side && (look.window || "") === this.choice) return;
+    const mine = !look.of || look.of === this.of; // numbers of other data would show a black picture
+    const wanted = mine ? look.window || "" : this.choice || "";
+    if (side === this.side && wanted === this.choice) return;
     if (side !== this.side) this.layers = {};
     this.side = side;
-    this.choose(look.window || "", false);
+    this.choose(wanted, false);
   }
+
+  get of() { return this.head.id.split("-")[0]; }
 
   window(choice) {
     const { presets, usual } = this.head;
@@ -104,7 +108,7 @@ class Viewer {
 
   // The other viewers of the page hear of it at once, the server next.
   tell(change) {
-    const look = { window: this.choice, side: this.side };
+    const look = { window: this.choice, side: this.side, of: this.of };
     globalThis.lightboxLook = look;
     document.dispatchEvent(new CustomEvent("lightbox-look", { detail: look }));
     this.send(change);
