@@ -17,7 +17,7 @@ from core.store import uploads
 from core.store.catalogue import Job
 from core.store.files import remove
 
-KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Parquet"
+KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Excel (.xlsx), Parquet"
 STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
 READ_AS = {"picture": "picture", "dicom": "DICOM", "nifti": "NIfTI", "edf": "EDF", "fasta": "FASTA", "parquet": "Parquet"}
 LOOK = "The first look"

@@ -19,7 +19,23 @@ from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import normal_entries
-from core.data.readers import arrays, contours, deep, edf, fasta, label_files, nifti, nifti_file, pictures, scan_folders, scans, strangers, tables, timed
+from core.data.readers import (
+    arrays,
+    contours,
+    deep,
+    edf,
+    fasta,
+    label_files,
+    nifti,
+    nifti_file,
+    packed_tables,
+    pictures,
+    scan_folders,
+    scans,
+    strangers,
+    tables,
+    timed,
+)
 from core.data.readers import series as wfdb
 from core.data.readers.members import Asked, Member, collect
 from core.data.roles import Guess, dataset_roles, guess_roles, stored
@@ -59,7 +75,7 @@ def read(
     path = Path(path)
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
-    members = nifti_file.paired(collect(path))
+    members = [packed_tables.plain(m) for m in nifti_file.paired(collect(path))]
     if not members:
         raise UserError(f"{path.name} holds no files to read.")
     if masks is not None and not Path(masks).exists():
@@ -139,7 +155,7 @@ def _chosen(
         first = scans.where(0, len(members)) if secret else members[0].name
         _name(members[0], first)
         raise UserError(f"{first} is of a kind Lightbox does not read "
-                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV and Parquet).")  # fmt: skip
+                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV, Excel's .xlsx and Parquet).")  # fmt: skip
     drawn = contours.among(members) if main == "dicom" else []
     aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
     if main == "table":
@@ -260,6 +276,8 @@ def kind(member: Member) -> str:
         return "parquet"
     if head[:6] == b"\x93NUMPY":
         return "npy"
+    if packed_tables.is_packed(member):
+        return "table"
     if head[:4] == b"PK\x03\x04":
         return "npz" if lower.endswith(".npz") else "zip"
     if fasta.is_fasta(member):
@@ -282,6 +300,8 @@ def kind(member: Member) -> str:
         if found:
             raise UserError(f"{member.name} is no picture of the kind its name says, it is {found[0]}; {found[1]}, or leave it out.")
         raise UserError(f"{member.name} is no picture although its name says so; its content is something else.")
+    if lower.endswith(packed_tables.SUFFIXES) and b"\0" not in head and strangers.called(member) is None:
+        return "table"  # unpacked already; or text that is called .xls
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (
         lower.endswith(tables.SUFFIXES) and (b"\0" not in head or lower.endswith((".csv", ".tsv")))
     ):
@@ -320,7 +340,7 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     """
     called = called or Path(path).name
     said = said or {}
-    members = nifti_file.paired(collect(Path(path), called))
+    members = [packed_tables.plain(m) for m in nifti_file.paired(collect(Path(path), called))]
     several = kinds_of(members)
     found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
     if found and take == "auto":

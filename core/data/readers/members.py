@@ -23,6 +23,7 @@ from core.errors import UserError
 
 HEAD = 1024  # bytes of a file looked at before the rest is read
 DRIVE = re.compile("[A-Za-z]:")
+DOCUMENTS = (".xlsx", ".xlsm", ".xltx", ".xltm", ".xlsb", ".xls", ".ods", ".odt", ".docx", ".pptx", ".numbers", ".epub", ".jar")
 PIECE = 4 << 20  # bytes unpacked at a time
 
 
@@ -45,12 +46,13 @@ class Asked:
 @dataclass(frozen=True)
 class Member:
     """One file: `name` is its path inside what was brought (posix, relative), `load()` its bytes. `page`: of a TIFF whose
-    pages are pictures of their own."""
+    pages are pictures of their own. `told` and `separator`: see `packed_tables`."""
 
     name: str
     open: Callable[[int], bytes]  # gives at most that many bytes
     page: int = 0
-    told: Callable[[], list[str]] = list  # what was decided while it was unwrapped, in words (see `wrapped`)
+    told: Callable[[], list[str]] = list  # what was decided while it was unwrapped, in words
+    separator: str = ""  # of a table, where it is known
 
     @cached_property
     def head(self) -> bytes:
@@ -87,12 +89,18 @@ def collect(path: Path, called: str = "") -> list[Member]:
     if not path.is_file():
         raise UserError(f"{_text(path.name)} is neither a file nor a folder (a pipe or device); bring files.")
     start = _reader(path)(4)
-    zipped = start in (b"PK\x03\x04", b"PK\x05\x06") and path.suffix.lower() != ".npz"
+    zipped = start in (b"PK\x03\x04", b"PK\x05\x06") and path.suffix.lower() != ".npz" and not _is_document(path)
     if not zipped:
         if not start:
             raise UserError(f"{path.name} is empty (0 bytes).")
         return [Member(_text(path.name), _reader(path))]
     return _zip(path, called or path.name)
+
+
+def _is_document(path: Path) -> bool:
+    """Whether a zip is an office document, by its name or its first member: a file of its own, and no archive of files."""
+    first = _reader(path)(HEAD)[30:80]
+    return path.suffix.lower() in DOCUMENTS or first.startswith((b"[Content_Types].xml", b"mimetypeapplication/vnd", b"docProps/", b"xl/", b"_rels/.rels"))
 
 
 def _files(path: Path) -> list[Path]:

@@ -30,7 +30,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     """An image dataset from pictures, read twice: for their sizes, then one by one into the common size."""
     from core.data.readers import picture_masks
 
-    sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
+    sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = [m for m in members if m not in sheets]
     files, inside, left = picture_masks.apart(files)
     if asked.masks is not None:
@@ -89,7 +89,7 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
     """Before import, by names only: `classes` the folders make ("folder"), and the columns of a table beside the pictures."""
     from core.data.readers import picture_masks
 
-    sheets = [m for m in members if m.name.lower().endswith((".csv", ".tsv"))]
+    sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = picture_masks.apart([m for m in members if m not in sheets])[0]
     table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
     found: dict[str, Any] = {"classes": {"folder": sorted(set(table["label"]))}} if "label" in roles else {}

@@ -27,7 +27,21 @@ STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what 
     (b"%PDF", 0, "a PDF", "take its pictures or tables out"),
     (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (also MATLAB's newer .mat)", "save its arrays as npz"),
     (b"MATLAB 5.0", 0, "a MATLAB file", "save its arrays as npz"),
-    (b"\xd0\xcf\x11\xe0", 0, "an old Office file (.xls, .doc)", "save the table as CSV"),
+    (b"\xd0\xcf\x11\xe0", 0, "an old Office file (.xls, .doc), or an Office file with a password", "save the table as .xlsx without a password, or as CSV"),
+    (b"\x09\x08\x10\0\0\x06", 0, "an old Excel workbook (.xls)", "save the table as .xlsx or CSV"),
+    (b"$FL2", 0, "an SPSS file (.sav)", "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)"),
+    (b"$FL3", 0, "a packed SPSS file (.zsav)", "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)"),
+    (b"<stata_dta>", 0, "a Stata file (.dta)", "save it as CSV (in Stata: export delimited)"),
+    (b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf\xbd\x92\x08\0\x09\xc7\x31\x8c", 0, "a SAS data set (.sas7bdat)", "save it as CSV (in SAS: proc export)"),
+    (b"HEADER RECORD*******LIB", 0, "a SAS transport file (.xpt)", "save it as CSV (in SAS: proc export; in Python: pandas.read_sas)"),
+    (b"RDX2\n", 0, "an R workspace (.RData)", "save its table as CSV (write.csv)"),
+    (b"RDX3\n", 0, "an R workspace (.RData)", "save its table as CSV (write.csv)"),
+    (b"ARROW1", 0, "an Arrow or Feather file", "save the table as Parquet"),
+    (b"FEA1", 0, "a Feather file", "save the table as Parquet"),
+    (b"ORC", 0, "an ORC file", "save the table as Parquet"),
+    (b"Obj\x01", 0, "an Avro file", "save the table as Parquet"),
+    (b"\0\x01\0\0Standard ", 0, "an Access database", "save its tables as CSV"),
+    (b"\x28\xb5\x2f\xfd", 0, "a zstd archive", "unpack it"),
     (b"SQLite format 3\0", 0, "an SQLite database", "save its tables as CSV"),
     (b"Rar!", 0, "a RAR archive", "unpack it and make a zip"),
     (b"7z\xbc\xaf\x27\x1c", 0, "a 7-Zip archive", "unpack it and make a zip"),
@@ -55,6 +69,9 @@ def called(member: Member) -> tuple[str, str] | None:
         return "a DICOMDIR (a list of files whose paths are not followed)", "bring the folder with the DICOM files themselves"
     if name.endswith(".img.gz"):
         return "half of a packed pair (.hdr.gz and .img.gz)", "unpack both"
+    found = _table(member)
+    if found is not None:
+        return found
     for start, at, what, todo in STARTS:
         if head[at : at + len(start)] == start:
             return what, todo
@@ -69,6 +86,30 @@ def called(member: Member) -> tuple[str, str] | None:
         return PICKLE, "save its arrays as npz"
     if name.endswith(".img"):
         return "a picture without its header", "bring its .hdr file beside it"
+    return None
+
+
+def _table(member: Member) -> tuple[str, str] | None:
+    """Tables and documents of other programs, by their name and first bytes."""
+    head, name = member.head, member.name.lower()
+    zipped = head[:4] == b"PK\x03\x04"
+    if zipped and (name.endswith(".ods") or head[38:85].startswith(b"application/vnd.oasis.opendocument.spreadsheet")):
+        return "an OpenDocument spreadsheet (.ods)", "save the table as .xlsx or CSV"
+    for suffixes, what in (((".docx", ".odt"), "a text document"), ((".pptx",), "a PowerPoint file"), ((".xlsb",), "a binary Excel workbook (.xlsb)"),
+                           ((".numbers",), "an Apple Numbers document")):  # fmt: skip
+        if zipped and name.endswith(suffixes):
+            return what, "save its table as .xlsx or CSV"
+    if zipped and head[30:].startswith((b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/.rels")):
+        return "an Office document without its ending", "name it .xlsx if it is an Excel workbook, or save its table as CSV"
+    for suffix, what in ((".dta", "a Stata file (.dta)"), (".por", "an SPSS portable file (.por)"), (".rds", "an R object (.rds)"), (".rdata", "an R workspace (.RData)"),
+                         (".feather", "a Feather file"), (".dbf", "a dBase table (.dbf)"), (".mdb", "an Access database"), (".accdb", "an Access database")):  # fmt: skip
+        if name.endswith(suffix):
+            return what, "save its table as CSV"
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:200].lower()
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in head or (start.startswith(b"<?xml") and name.endswith(".xls")):
+        return "an Excel 2003 workbook in XML", "save the table as .xlsx or CSV"
+    if start.startswith((b"<html", b"<!doctype html", b"<table", b"<meta")):
+        return "a web page (HTML), whatever its name says", "open it in a spreadsheet and save the table as CSV"
     return None
 
 

@@ -19,7 +19,7 @@ from pandas.api.types import is_numeric_dtype
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import parquet
+from core.data.readers import packed_tables, parquet
 from core.data.readers.members import Asked, Member
 from core.data.readers.number_words import Marks, Note, combined
 from core.data.readers.types import Looked, Meaning, in_threes, kind, looked_at, meaning, sentences, settled
@@ -30,6 +30,7 @@ from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 TOTAL = re.compile(r"(?i)(grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|mean:?|average:?|mittelwert:?")
+SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
 

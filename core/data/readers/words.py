@@ -57,7 +57,7 @@ def split_up(member: Member, most: int | None = None) -> Words:
     if re.search(rb"\S", data) is None:
         raise UserError(f"{name} is empty.")
     start = _stream(data).read(limits.CELL)
-    separator, above = laid_out(start, name, _separator(start, name))
+    separator, above = laid_out(start, name, member.separator)
     heads = list(islice(_records(data, separator, name), above + 1))
     if not heads:
         raise UserError(f"{name} is empty.")
@@ -239,14 +239,16 @@ def _separator(start: str, name: str) -> str:
     return max(",;\t|", key=first.count)
 
 
-def laid_out(start: str, name: str, separator: str) -> tuple[str, int]:
+def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
     """The separator, and how many records stand above the header: lines of a title hold fewer values than the table
     below them, and the header is the first line of as many names, none of them a number.
 
-    `separator`: what the first lines say; where they are a title, one that cuts what is below them evenly.
+    `known`: the separator, where it is known; else what the first lines say, or where they are a title, one that cuts
+    what is below them evenly.
     """
+    separator = known or _separator(start, name)
     begin, torn = (start, False) if len(start) <= START else (start[:START], True)
-    for mark in (separator, *(m for m in ",;\t|" if m != separator)):
+    for mark in (separator, *(m for m in ",;\t|" if m != separator and not known)):
         records = [r for _, r in islice(_records(begin, mark, name), TITLES + 40)]
         if torn and len(records) < TITLES + 40:
             records = records[:-1]
@@ -278,11 +280,13 @@ def _titles(records: list[list[str]]) -> int:
 def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
     """The table without notes below it (“Source: ...”), and these: lines of one value, which are words, at the end."""
     tail = data[-TAIL:]
-    if width < 2 or b'"' in tail or separator == " ":
+    if width < 2 or separator == " ":
         return data, []
     lines = tail.splitlines(keepends=True)[1:]  # the first may be torn
     gone, below = 0, []
     for line in reversed(lines):
+        if b'"' in line and (not line.startswith(b'"') or line.count(b'"') % 2):  # the end of a value of several lines
+            break
         record = next(csv.reader([line.decode("utf-8", "replace")], delimiter=separator), [])
         there = [w for w in record if w.strip()]
         note = len(there) == 1 and bool(record[0].strip()) and (len(record) < width or width > 2) and NOTE.match(there[0].strip())
