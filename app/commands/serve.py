@@ -150,8 +150,11 @@ def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> A
             other = {"pid": "unknown", "address": "another address"}
         raise UserError(f"This workspace is served already, by process {other['pid']} at {other['address']} (open that, stop it first, or set LIGHTBOX_HOME to another folder).")
     check()
-    write_json(facts, {"pid": os.getpid(), "address": address})
-    facts.chmod(0o600)  # it holds the token
+    mask = os.umask(0o077)  # the address holds the token
+    try:
+        write_json(facts, {"pid": os.getpid(), "address": address})
+    finally:
+        os.umask(mask)
     return held
 
 

@@ -78,7 +78,7 @@ def arguments(home, folder):
     out = folder.parent / "out"
     return {
         "samples": [], "demo": ["--no-serve"], "check": [], "methods": [], "app": ["--port", str(_free_port())], "train": ["few", "pca", "-p", "dimensions=3"],
-        "measure": ["RUN"], "export": ["RUN", "--to", str(out / "export")], "map": ["RUN", "--how", "umap"], "explain": ["RUN", "--rows", "1,2"],
+        "measure": ["RUN"], "export": ["RUN", "--to", str(out / "export")], "map": ["RUN", "--how", "pca"], "explain": ["RUN", "--rows", "1,2"],
         "traverse": ["RUN", "--row", "1", "--to-dir", str(out / "frames")], "report": ["RUN", "--to", str(out / "page.html")], "benchmark": ["pca", "--stored"],
         "data add": ["pictures", "--name", "mine"], "data list": [], "data show": ["few"], "data check": ["few"], "data remove": ["gone"], "data issues": ["few"],
         "runs": [], "runs list": [], "runs show": ["RUN"], "runs cancel": ["RUN"], "runs resume": ["FAILED"], "runs remove": ["GONE"],
