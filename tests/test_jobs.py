@@ -24,7 +24,7 @@ def ws(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(ws):
-    return queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120)
+    return queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=300)
 
 
 def test_run_ends_with_artifacts_and_metrics(ws, done):
@@ -34,7 +34,7 @@ def test_run_ends_with_artifacts_and_metrics(ws, done):
 
 def test_map_is_made_once(ws, done):
     first = queue.derive(ws, "map", done.id, {"how": "pca", "dims": 2})
-    assert queue.wait(ws, first.id, timeout=120).status == "done"
+    assert queue.wait(ws, first.id, timeout=300).status == "done"
     assert queue.derive(ws, "map", done.id, {"how": "pca", "dims": 2}).id == first.id
     made = ws.artifact(first.id, "map")
     assert isinstance(made, Map)
@@ -52,7 +52,7 @@ def test_export_and_report(ws, done, tmp_path):
 def test_cancel_stops_a_run(ws):
     job = queue.train(ws, "digits", "gaussian_vae", {"epochs": 2000})
     queue.cancel(ws, job.id)
-    assert queue.wait(ws, job.id, timeout=60).status == "cancelled"
+    assert queue.wait(ws, job.id, timeout=300).status == "cancelled"
 
 
 def test_bad_asks_are_sentences(ws):
@@ -108,4 +108,4 @@ def test_asked_for_by_two_at_one_moment_it_is_one_run(ws, done, monkeypatch):
             first, second = both.map(ask, ("one tab", "another"))
         assert first.id == second.id
         queue.cancel(ws, first.id)
-        queue.wait(ws, first.id, timeout=120)
+        queue.wait(ws, first.id, timeout=300)

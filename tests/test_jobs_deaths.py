@@ -47,7 +47,7 @@ def test_a_supervisor_that_dies_as_it_starts_is_started_twice_and_then_said(ws, 
     """The command that waits ends with the last line of the log, and whoever asks again is answered anew."""
     for asked in (1, 2):
         job = queue.train(ws, "few", "pca", {"dimensions": 4}, seed=asked)
-        job = queue.wait(ws, job.id, timeout=30)
+        job = queue.wait(ws, job.id, timeout=120)
         assert job.status == "failed"
         assert len(spawned.made) == 2 * asked
         assert job.error == (

@@ -41,7 +41,7 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     methods.cache_clear()
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 180) -> None:
+def until(true: Callable[[], Any], what: str, seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
@@ -62,7 +62,7 @@ def test_a_killed_run_is_shown_as_interrupted_and_resumed_ends_as_if_nothing_had
     assert "resume" in ws.job(id).error
     assert not ws.slugs(id), "nothing half-made is shown"
     queue.resume(ws, id)
-    assert queue.wait(ws, id, timeout=180).status == "done"
+    assert queue.wait(ws, id, timeout=300).status == "done"
     kind = methods()["fragile"]
     _, straight = fit_and_apply(kind, check_params(kind, PARAMS | {"pause": 0}), ws.dataset("digits"), Run(device="cpu"))
     np.testing.assert_allclose(find(ws, id, Embedding).z, next(a.z for a in straight if isinstance(a, Embedding)), atol=1e-4)
@@ -72,7 +72,7 @@ def test_a_cancelled_run_leaves_no_process_and_a_removed_one_no_folder(ws: Works
     id = started(ws, epochs=500)
     pid = ws.job(id).pid
     queue.cancel(ws, id)
-    assert queue.wait(ws, id, timeout=60).status == "cancelled"
+    assert queue.wait(ws, id, timeout=300).status == "cancelled"
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "the process to end", 20)
     folder = ws.folder(id)
     ws.remove_run(id)

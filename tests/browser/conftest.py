@@ -124,7 +124,7 @@ def page(served: Address) -> Iterator[Any]:
         browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         page.context.add_cookies([served.cookie])
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(180_000)
         page.hosts = set()
         page.errors = []
         page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))

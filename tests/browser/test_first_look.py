@@ -42,14 +42,14 @@ def test_three_clicks_to_a_map_and_the_issues(page: Any, served: str, unlabelled
     page.get_by_role("button", name="Import").wait_for()
     settled(page)
     page.get_by_role("button", name="Import").click()  # 2
-    page.get_by_text("Look it over before use").wait_for(timeout=120_000)
+    page.get_by_text("Look it over before use").wait_for(timeout=300_000)
     settled(page)
     issue = page.locator(".st-key-issue-duplicates")
     issue.get_by_text("3 sets").wait_for()
     page.locator(".st-key-issue-blank").wait_for()
     shot("first-look-issues")
     page.get_by_role("button", name=re.compile("See which cases are alike")).click()  # 3
-    page.get_by_text(re.compile(r"trustworthiness 0\.\d\d")).first.wait_for(timeout=240_000)
+    page.get_by_text(re.compile(r"trustworthiness 0\.\d\d")).first.wait_for(timeout=300_000)
     settled(page)
     shot("first-look-map")
 
@@ -68,7 +68,7 @@ def test_three_clicks_to_a_map_and_the_issues(page: Any, served: str, unlabelled
     shot("first-look-excluded")
     go(page, "Latent map")
     page.get_by_text("3 cases were excluded after this run was trained", exact=False).wait_for()
-    page.get_by_text("197 of 200 cases shown", exact=False).wait_for(timeout=60_000)
+    page.get_by_text("197 of 200 cases shown", exact=False).wait_for(timeout=180_000)
     shot("first-look-map-after")
     go(page, "Data")
     page.locator(".st-key-undo-now button").click()
@@ -86,7 +86,7 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
         page.get_by_role("tab", name="Samples").click()
         settled(page)
         page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).first.click()
-        page.get_by_text("Look it over before use").wait_for(timeout=60_000)
+        page.get_by_text("Look it over before use").wait_for(timeout=180_000)
         settled(page)
         assert page.get_by_role("tab", name="This data").get_attribute("aria-selected") == "true"
     page.get_by_text("Remove this data").click()

@@ -95,7 +95,7 @@ def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path
 
     go(page, "Clusters")
     page.get_by_role("button", name="Round groups (k-means)").click()
-    page.get_by_text("Find groups in this run").wait_for(timeout=120_000)
+    page.get_by_text("Find groups in this run").wait_for(timeout=300_000)
     settled(page)
     shot("11-clusters")
 
@@ -103,7 +103,7 @@ def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path
     shot("12-present")
     page.get_by_role("button", name=re.compile("Prepare the report")).click()
     link = page.get_by_role("button", name=re.compile("Report of the open run"))
-    link.wait_for(timeout=120_000)
+    link.wait_for(timeout=300_000)
     with page.expect_download() as got:
         link.click()
     report = tmp_path / "report.html"

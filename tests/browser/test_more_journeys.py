@@ -23,8 +23,8 @@ def digits(served: str, home: Path) -> str:
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make("digits"), sample=True)
-    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=120)
-    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=240)
+    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
+    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=500)
     return f"{served}/?dataset=digits&run={run.id}"
 
 
@@ -139,7 +139,7 @@ def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(page: Any, di
     page.goto(digits)
     settled(page)
     go(page, "Runs")
-    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=180_000)
     shot("25-still-running")
     page.get_by_role("button", name="Cancel").first.click()
-    page.get_by_text(re.compile("cancelled")).first.wait_for(timeout=60_000, state="attached")
+    page.get_by_text(re.compile("cancelled")).first.wait_for(timeout=180_000, state="attached")

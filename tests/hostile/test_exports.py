@@ -68,9 +68,9 @@ def ws(tmp_path_factory):
 
 
 def test_a_run_taken_out_by_the_command_line(ws, tmp_path):
-    run = queue.wait(ws, queue.train(ws, "evil", "pca", {"dimensions": 2}).id, timeout=120)
+    run = queue.wait(ws, queue.train(ws, "evil", "pca", {"dimensions": 2}).id, timeout=500)
     assert run.status == "done", run.error
-    above = queue.wait(ws, queue.train(ws, "evil", "kmeans", {}, on=run.id).id, timeout=120)
+    above = queue.wait(ws, queue.train(ws, "evil", "kmeans", {}, on=run.id).id, timeout=500)
     assert above.status == "done", above.error
     notes.name_cluster(ws, above.id, 0, "=cluster()")
     notes.save_group(ws, "evil", "=group()", np.arange(5))

@@ -54,7 +54,7 @@ def test_imports_that_fail_leave_no_canary_in_any_log(tmp_path):
         came = uploads.keep(ws, [(f"{CANARY} ward/{CANARY} {name}", io.BytesIO(made())), ("note.txt", io.BytesIO(b"x"))])
         ended.append(queue.bring(ws, came.path, "data " + name.replace(".", " "), {}, came.folder).id)
     for id in ended:
-        queue.wait(ws, id, timeout=300)
+        queue.wait(ws, id, timeout=500)
     jobs = [ws.job(i) for i in ended]
     assert sum(j.status == "failed" for j in jobs) >= 9
     assert not [j.error for j in jobs if j.bug], "a bug, not a sentence"
@@ -79,7 +79,7 @@ def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
     root = os.environ.get("PYTHONPATH", "")
     code = (
         "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.store.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
-        "job = queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id, timeout=100)\nprint(job.status, bool(job.bug), job.error)\n"
+        "job = queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id, timeout=500)\nprint(job.status, bool(job.bug), job.error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(home), str(source)], env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(place), root]))},
                           capture_output=True, text=True, check=False, timeout=200)  # fmt: skip
@@ -119,7 +119,7 @@ def test_a_zip_of_canaries_is_named_nowhere_else(tmp_path):
     with zipfile.ZipFile(out, "w") as z:
         z.writestr(f"{CANARY}/a.png", b"no picture")
     came = uploads.keep(ws, [(f"{CANARY}.zip", io.BytesIO(out.getvalue()))])
-    job = queue.wait(ws, queue.bring(ws, came.path, "x", {}, came.folder).id, timeout=100)
+    job = queue.wait(ws, queue.bring(ws, came.path, "x", {}, came.folder).id, timeout=500)
     assert job.status == "failed"
     assert not [p for p in ws.home.rglob("*") if CANARY in p.name]
     assert not [p for p in ws.folder(job.id).rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()]

@@ -80,7 +80,7 @@ def test_the_same_file_twice_is_said(ws):
     files = [(f"{'ab'[i % 2]}/{i}.png", png(i)) for i in range(8)]
     for name in ("first", "second"):
         came = uploads.keep(ws, [(n, io.BytesIO(d)) for n, d in files])
-        job = queue.wait(ws, queue.bring(ws, came.path, name, {}, came.folder).id, timeout=120)
+        job = queue.wait(ws, queue.bring(ws, came.path, name, {}, came.folder).id, timeout=500)
     assert job.status == "failed"
     assert "already here as “first”" in job.error
     assert [e["name"] for e in ws.catalogue.datasets()] == ["first"]

@@ -67,10 +67,10 @@ def prepared(served, guard, tmp_path_factory):
     (place / "p.zip").write_bytes(pictures())
     name = NAME
     ws.add(read(place / "p.zip", name=name))
-    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 4}, label=HOSTILE["image"]).id, timeout=300)
+    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 4}, label=HOSTILE["image"]).id, timeout=500)
     assert base.status == "done", base.error
     for job in (queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}), queue.train(ws, name, "kmeans", {}, on=base.id, label=HOSTILE["colour"])):
-        assert queue.wait(ws, job.id, timeout=300).status == "done"
+        assert queue.wait(ws, job.id, timeout=500).status == "done"
     for word in ("markdown", "script", "math"):
         notes.save_group(ws, name, HOSTILE[word][:60], np.arange(5))
     return ws
@@ -78,7 +78,7 @@ def prepared(served, guard, tmp_path_factory):
 
 def watched(page):
     """Everything the page ever tries to fetch, allowed or not, and what its scripts complain about."""
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(180_000)
     tried = set()
     page.on("request", lambda r: tried.add(_host(r.url)))
     page.on("dialog", lambda d: (tried.add(f"dialog {d.message}"), d.dismiss()))
@@ -131,13 +131,13 @@ def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, sh
     if not chooser.count():
         page.get_by_text(re.compile("Add data|Bring data|Add or remove", re.I)).first.click()
     chooser.first.set_input_files(str(path))
-    page.get_by_role("button", name="Import").wait_for(timeout=90_000)
+    page.get_by_role("button", name="Import").wait_for(timeout=180_000)
     page.get_by_role("button", name="Import").wait_for()
     checked(page, tried, served, "preview")
     shot("hostile-preview")
     page.get_by_label("Call it").fill("**table** " + HOSTILE["link"])
     page.get_by_role("button", name="Import").click()
-    page.get_by_text("Look it over before use").wait_for(timeout=120_000)
+    page.get_by_text("Look it over before use").wait_for(timeout=300_000)
     page.wait_for_timeout(1000)
     checked(page, tried, served, "imported")
     shot("hostile-imported")
@@ -146,8 +146,8 @@ def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, sh
     data = ws.dataset(name)
     assert HOSTILE["script"] in data.table.columns
     assert set(data.classes) == set(list(HOSTILE.values())[:4])
-    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 3}, label=HOSTILE["svg"]).id, timeout=300)
-    queue.wait(ws, queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}).id, timeout=300)
+    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 3}, label=HOSTILE["svg"]).id, timeout=500)
+    queue.wait(ws, queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}).id, timeout=500)
     page.goto(f"{served}/?run={base.id}")
     for at in PAGES:
         go(page, at)

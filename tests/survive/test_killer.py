@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 KILLS = 30
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def until(true: Callable[[], Any], what: str, seconds: float = 400) -> Any:
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"

@@ -82,7 +82,7 @@ def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):  # no
     settled(page)
     with held(ws):
         page.get_by_role("button", name=TRAIN).click()
-        page.get_by_text("The workspace is busy").wait_for(timeout=60_000)
+        page.get_by_text("The workspace is busy").wait_for(timeout=180_000)
         shot("busy")
     settled(page)
 
@@ -115,10 +115,10 @@ def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noq
     for tab in (page, other):
         tab.get_by_role("button", name=TRAIN).click(no_wait_after=True)
     for tab in (page, other):
-        tab.get_by_role("button", name="Cancel").wait_for(timeout=60_000)
+        tab.get_by_role("button", name="Cancel").wait_for(timeout=180_000)
     (run,) = {j.id for j in ws.runs()} - before
     other.close()
-    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"Learning: \d+ %")).first.wait_for(timeout=180_000)
     known = len(lines)
     lines[-1].close()
     page.wait_for_timeout(2000)
@@ -131,6 +131,6 @@ def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noq
     assert ws.job(run).status == "running"
     shot("after-sleep")
     page.get_by_role("button", name="Cancel").first.click()
-    page.get_by_text(re.compile("cancelled", re.I)).first.wait_for(timeout=60_000, state="attached")
+    page.get_by_text(re.compile("cancelled", re.I)).first.wait_for(timeout=180_000, state="attached")
     assert ws.job(run).status == "cancelled"
     assert not page.errors

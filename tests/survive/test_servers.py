@@ -188,11 +188,11 @@ def test_a_run_outlives_whoever_asked_for_it(ws):
     assert ws.job(ids[0]).status == "done"
     again = Workspace(ws.home)
     queue.ensure_supervisor(again)
-    assert queue.wait(again, ids[1], timeout=120).status == "done"
+    assert queue.wait(again, ids[1], timeout=500).status == "done"
     _make.whole(again)
 
 
-def until(true, seconds=120.0):
+def until(true, seconds=400.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
