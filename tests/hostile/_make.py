@@ -72,6 +72,7 @@ def dicom(frames=2, side=6, sop="1.2.840.10008.5.1.4.1.1.2", index=False):
         made.DirectoryRecordSequence = [record]
     else:
         made.SOPClassUID, made.Modality, made.PatientID, made.SeriesInstanceUID = sop, "CT", "p", "1.2.3"
+        made.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
         made.Rows = made.Columns = side
         made.NumberOfFrames, made.SamplesPerPixel, made.PhotometricInterpretation = frames, 1, "MONOCHROME2"
         made.BitsAllocated = made.BitsStored = 16
@@ -87,6 +88,45 @@ def nifti(shape=(6, 5, 4)):
     import nibabel
 
     return nibabel.Nifti1Image(rng().integers(0, 99, shape).astype(np.int16), np.eye(4)).to_bytes()
+
+
+def mgh(shape=(6, 5, 4)):
+    import nibabel
+
+    return nibabel.MGHImage(rng().integers(0, 99, shape).astype(np.int16), np.eye(4)).to_bytes()
+
+
+def analyze(shape=(6, 5, 4)):
+    """The .hdr and .img of an Analyze 7.5 pair."""
+    import nibabel
+
+    image = nibabel.AnalyzeImage(rng().integers(0, 99, shape).astype(np.int16), None)
+    image.update_header()
+    image.header.set_data_offset(0)
+    return image.header.binaryblock, image.get_fdata().astype("<i2").tobytes(order="F")
+
+
+def seg():
+    """A segmentation object of two frames, on the plane of the two frames of `dicom`."""
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset
+
+    made = dcmread(io.BytesIO(dicom(sop="1.2.840.10008.5.1.4.1.1.66.4")))
+    made.Modality, made.SeriesInstanceUID, made.SegmentationType = "SEG", "7.7", "BINARY"
+    made.BitsAllocated = made.BitsStored = 1
+    made.HighBit = 0
+    made.PixelData = np.packbits(rng().integers(0, 2, 72, dtype=np.uint8), bitorder="little").tobytes() + b"\0"
+    groups = []
+    for number in (1, 2):
+        source, derived, segment, group = Dataset(), Dataset(), Dataset(), Dataset()
+        source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber = str(made.SOPInstanceUID), number
+        derived.SourceImageSequence, segment.ReferencedSegmentNumber = [source], number
+        group.DerivationImageSequence, group.SegmentIdentificationSequence = [derived], [segment]
+        groups.append(group)
+    made.PerFrameFunctionalGroupsSequence = groups
+    out = io.BytesIO()
+    made.save_as(out, enforce_file_format=True)
+    return out.getvalue()
 
 
 def csv():
