@@ -17,12 +17,14 @@ ONLY_OUTCOMES = {"label", "labels", "target", "outcome", "outcomes", "endpoint",
 STRONG = {
     "label", "class", "diagnosis", "target", "outcome", "endpoint", "dx", "death", "died", "dead", "deceased", "mortality", "survived", "survival",
     "survivor", "expired", "alive", "malignant", "malignancy", "readmitted", "readmission", "relapse", "relapsed", "recurrence", "recurred", "diagnosed",
-    "diagnose", "tod", "verstorben",
+    "diagnose", "tod", "verstorben", "expire",
+}  # fmt: skip
+DISEASES = {  # the outcome in the last or first column; in between rather one more illness that is known beforehand
+    "stroke", "disease", "cancer", "tumor", "tumour", "diabetes", "diabetic", "sepsis", "covid", "infection", "infected", "fracture", "attack",
 }  # fmt: skip
 MEDIUM = {
-    "stroke", "disease", "cancer", "tumor", "tumour", "diabetes", "diabetic", "sepsis", "covid", "infection", "infected", "positive", "response",
-    "responder", "remission", "event", "status", "condition", "prognosis", "severity", "healthy", "normal", "abnormal", "anomaly", "outlier", "num", "result",
-    "group", "type", "category", "cohort", "arm", "stage", "grade", "output", "complication", "complications", "fracture", "befund", "ergebnis", "attack",
+    "positive", "response", "responder", "remission", "event", "status", "condition", "prognosis", "severity", "healthy", "normal", "abnormal", "anomaly", "outlier", "num", "result",
+    "group", "type", "category", "cohort", "arm", "stage", "grade", "output", "complication", "complications", "befund", "ergebnis", "health",
 }  # fmt: skip
 ALSO_INPUTS = {"diagnosis", "condition", "class", "dx", "diagnose"}  # what is known beforehand may be called so as well
 INPUTS = {
@@ -38,7 +40,7 @@ GROUP = {
     "group", "groups", "case", "caseid", "cluster", "family", "animal", "mouse", "rat", "fall", "record", "recordid", "encounter", "stay", "admission",
     "hadm", "icustay", "specimen",
 }  # fmt: skip
-ID = {"id", "ids", "nr", "no", "num", "number", "nummer", "code", "key", "uid", "uuid", "hash", "identifier", "pseudonym", "index", "idx", "anon", "new", "name", "kennung"}
+ID = {"id", "ids", "nr", "no", "num", "number", "nummer", "code", "key", "uid", "uuid", "hash", "identifier", "pseudonym", "index", "idx", "anon", "new", "name", "kennung", "nbr", "nmbr", "record"}
 IDS = {"id", "ids", "uid", "uuid", "mrn", "accession", "ssn", "identifier", "patientid", "subjectid", "pseudonym"}
 SITES = {"clinic", "klinik", "institution", "institute", "institut", "zentrum", "standort", "krankenhaus", "scanner", "manufacturer", "vendor"}
 BATCHES = {"batch", "cohort", "ward", "laboratory", "lab", "dataset", "study", "station", "source", "provider"}
@@ -48,6 +50,7 @@ ROW_NUMBERS = {
 }  # fmt: skip
 MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
 FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
+ARMS = {"treatment", "treated", "placebo", "intervention", "sham", "verum", "experimental", "drug", "active"}
 TELLING = {
     "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
     "disease", "diseased", "benign", "malignant", "dead", "alive", "died", "survived", "deceased", "ill", "cancer", "no cancer", "anomaly", "outlier", "inlier",
@@ -81,7 +84,7 @@ def outcome_name(parts: Sequence[str]) -> float:
     there = set(parts)
     if there & {"history", "family", "date", "time", "days", "size", "duration", "prior", "previous", "risk", "score", "age"}:
         return 0.0
-    return 0.8 if there & STRONG else 0.5 if there & MEDIUM else 0.0
+    return 0.8 if there & STRONG else 0.5 if there & (MEDIUM | DISEASES) else 0.0
 
 
 def outcome_values(values: Sequence[str]) -> float:
@@ -90,6 +93,24 @@ def outcome_values(values: Sequence[str]) -> float:
     if len(plain) >= 2 and plain <= TELLING:
         return 0.25
     return 0.0
+
+
+def are_arms(values: Sequence[str]) -> bool:
+    """Whether values are the arms of a trial: treatment beside control, drug beside placebo."""
+    there = {part for v in values for part in re.findall(r"[^\W\d_]+", v.lower())}
+    return bool(there & ARMS)
+
+
+def is_only_disease(parts: Sequence[str]) -> bool:
+    """Whether a name speaks for an outcome by an illness alone."""
+    there = set(parts)
+    return bool(there & DISEASES) and not there & (STRONG | MEDIUM)
+
+
+def is_afterwards(parts: Sequence[str]) -> bool:
+    """Whether a name is that of a time that is known only once the outcome is: survival_time, days to death."""
+    there = set(parts)
+    return bool(there & {"time", "days", "months", "years", "day", "month", "year"} and there & (STRONG | {"followup", "follow", "event"}))
 
 
 def is_input(parts: Sequence[str]) -> bool:
@@ -123,7 +144,8 @@ def row_number(name: str) -> float:
     """How much a name (or having none: a blank one, “Unnamed: 0”) speaks for a row number: 0.95, 0.85, or 0."""
     plain = " ".join(re.sub(r"[\W_]+", " ", name.lower()).split())
     plain = re.sub(r"^(unnamed|level|column) \d+$", r"\1", plain)
-    return 0.95 if plain in ROW_NUMBERS else 0.85 if plain in MAYBE_ROW_NUMBERS else 0.0
+    maybe = plain in MAYBE_ROW_NUMBERS or bool(set(tokens(name)) & {"id", "ids", "nr", "nummer", "number"})
+    return 0.95 if plain in ROW_NUMBERS else 0.85 if maybe else 0.0
 
 
 def is_id(parts: Sequence[str]) -> bool:

@@ -160,7 +160,12 @@ class Guesser:
         if not self.inputs:
             return 0.95 if exact else name if column.few(10) or name >= 0.8 else 0.0
         told = words.outcome_values([str(v) for v in column.coded[1]])
-        score = (0.95 if exact else max(name, 0.3)) + 0.1 * two + told
+        ends = column is self._last or column is next(iter(self.columns.values()))
+        if words.is_only_disease(column.tokens) and not ends:
+            name = 0.3
+        if not exact and words.are_arms([str(v) for v in column.coded[1]]):
+            return 0.0
+        score = (0.95 if exact else max(name, 0.3)) + 0.1 * two + told + 0.05 * (name >= 0.5 and not column.numbers)
         if column is self._last and len(self.columns) > 1:
             score += 0.2
         if name < 0.5 and not exact:
@@ -197,6 +202,8 @@ class Guesser:
         """A column called group, case, id or the like: patients only where there are many, with few rows each."""
         same = self._same(column)
         if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
+            return
+        if not self.inputs and (same or not has_few_rows_each(column)):
             return
         if has_few_rows_each(column) and not same:
             per = len(column.there) / column.different
@@ -260,6 +267,8 @@ class Guesser:
             elif decides(column, label):
                 what = f"each of its {column.different} values has one outcome only: it may give the answer away"
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
+            elif words.is_afterwards(column.tokens):
+                self.set(column, "input", 0.6, f"may be known only once the outcome “{label.name}” is, and give it away")
             elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
                 never = bare(column.name) in words.ONLY_OUTCOMES or not set(column.tokens) & words.ALSO_INPUTS
                 what = f"named like an outcome as “{label.name}” is; as an input it may give the answer away"
