@@ -67,6 +67,15 @@ def clash(roles: dict[str, str]) -> str | None:
     return None
 
 
+def odd_patients(roles: dict[str, str], classes: dict[str, list[str]]) -> str | None:
+    """What is odd about the column of patients that was chosen: it holds two words only."""
+    column = next((c for c, role in roles.items() if role == "patient"), None)
+    words = classes.get(str(column), [])
+    if len(words) != 2:
+        return None
+    return f"“{column}” holds two values only, {words[0]} and {words[1]}: these are hardly patients, and one of them would be all of the training."
+
+
 def normal_class(classes: list[str], label: str, key: str) -> str:
     """Ask which class is normal; gives the class, "none" for no class, "" where the guess stands or nothing is said."""
     if not 2 <= len(classes) <= 50:

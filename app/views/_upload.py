@@ -120,6 +120,8 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
         options["roles"], roles = _columns.choose(guesses, seen["head"], f"roles-{version}-{take}")
         options["looked"] = {g["column"]: g["role"] for g in guesses}
         wrong = _columns.clash(roles)
+        if odd := _columns.odd_patients(roles, seen.get("classes", {})):
+            st.warning(text.label(odd, 240))
         label = next((c for c, role in roles.items() if role == "outcome"), "none")
         if label == "none":  # nobody wants another one guessed instead
             options["label"] = "none"

@@ -53,7 +53,7 @@ class Guess:
         """How sure it is, for people."""
         if self.asked:
             return "as you said"
-        return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess: please look"
+        return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess"
 
 
 class Guesser:

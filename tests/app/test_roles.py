@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from app.views._columns import clash, in_order
+from app.views._columns import clash, in_order, odd_patients
 from core.artifacts import AnomalyMaps
 from core.data.readers import read
 from core.jobs import queue
@@ -21,13 +21,19 @@ def guess(column: str, role: str, words: str = "sure") -> dict[str, Any]:
 
 
 def test_doubtful_guesses_stand_on_top_and_inputs_last() -> None:
-    found = in_order([guess("a", "input"), guess("b", "outcome"), guess("c", "input", "a guess: please look"), guess("d", "left out")])
+    found = in_order([guess("a", "input"), guess("b", "outcome"), guess("c", "input", "a guess"), guess("d", "left out")])
     assert [g["column"] for g in found] == ["c", "b", "d", "a"]
 
 
 def test_roles_that_only_one_column_can_have() -> None:
     assert clash({"a": "outcome", "b": "input", "c": "input"}) is None
     assert "“a” and “c” are both the patient" in str(clash({"a": "patient", "b": "input", "c": "patient"}))
+
+
+def test_two_patients_are_odd_before_the_import() -> None:
+    classes = {"group": ["control", "treatment"], "who": ["a", "b", "c"]}
+    assert "two values only, control and treatment" in str(odd_patients({"group": "patient"}, classes))
+    assert odd_patients({"who": "patient", "group": "input"}, classes) is None
 
 
 def page(script: Any, **values: Any) -> AppTest:
@@ -45,7 +51,7 @@ def test_sixty_columns_are_listed_and_the_normal_class_is_asked() -> None:
 
         names = [f"c{i}" for i in range(60)]
         guesses = [{"column": c, "role": "input", "sure": 0.9, "why": "numbers", "asked": False, "words": "sure"} for c in names]
-        guesses[7] |= {"role": "outcome", "words": "a guess: please look"}
+        guesses[7] |= {"role": "outcome", "words": "a guess"}
         changed, roles = _columns.choose(guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k")
         st.caption(f"changed {len(changed)} of {len(roles)}")
         st.caption(f"normal {_columns.normal_class(['healthy', 'ill'], 'dx', 'n')!r}")
