@@ -134,6 +134,7 @@ def test_missing_values_stay_in_tables_and_are_refused_in_pictures(tmp_path):
         ({"x": np.ones((9, 4))}, "nothing to learn"),
         ({"x": np.arange(40.0).reshape(10, 4), "y": np.zeros(9)}, "“y” has 9 entries for 10 samples"),
         ({"x": np.zeros((9, 8, 7)), "mask": np.zeros((9, 7, 8))}, r"masks have shape \(7, 8\)"),
+        ({"train_images": np.zeros((9, 8, 7)), "train_masks": np.zeros((0, 8, 7))}, "0 masks for 9 pictures"),
         ({"a": np.zeros(3)}, "no array of samples"),
         ({"train_images": np.zeros((4, 8, 8)), "val_images": np.zeros((4, 9, 9))}, "differ in shape"),
         ({"train_images": np.zeros((4, 8, 8)), "train_labels": np.zeros(3)}, "“train_labels” has 3 entries for 4"),

@@ -9,6 +9,7 @@ import pytest
 
 from core.data import readers
 from core.data.readers.members import Asked, collect
+from core.data.readers.nifti_file import paired
 from tests.hostile import _fuzz
 
 COPIES = int(os.environ.get("LIGHTBOX_FUZZ", "2000"))  # of each seed; LIGHTBOX_FUZZ=20000 hunts longer
@@ -33,7 +34,7 @@ def test_every_reader_has_a_seed(tmp_path):
     assert there | {"contours"} == {s.reader for s in _fuzz.SEEDS.values()}
     for name, seed in _fuzz.SEEDS.items():
         path = _fuzz.laid(seed.outer(seed.inner()), tmp_path / name.replace(" ", "-"))
-        reader, drawn = readers._chosen(collect(path), path.name, Asked(), "auto")[0], False
+        reader, drawn = readers._chosen(paired(collect(path)), path.name, Asked(), "auto")[0], False
         while isinstance(reader, functools.partial):
             drawn = drawn or bool(reader.keywords.get("drawn"))
             reader = next((a for a in reader.args if callable(a)), reader.func)

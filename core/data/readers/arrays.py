@@ -204,6 +204,8 @@ def _dataset(
         space = x.shape[2:]
         if mask.shape[1:] not in (space, (1, *space), (*space, 1)):
             raise UserError(f"{name}: the masks have shape {mask.shape[1:]} where the pictures have {space}.")
+        if len(mask) != len(x):
+            raise UserError(f"{name}: there are {len(mask):,} masks for {len(x):,} pictures.")
         if mask.dtype.kind not in "biuf":
             raise UserError(f"{name}: the masks are words; numbers are needed.")
         mask, coding = masks.coded(mask.reshape(len(mask), *space))
