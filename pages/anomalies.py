@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import shell, state
+from app import shell, state, text
 from app.pin import pin_button
 from app.views import anomaly
 from app.views._gallery import inspector, score_of
@@ -13,7 +13,8 @@ context = shell.need_run("which cases look unlike the others, and where")
 scores = score_of(context)
 if scores is None:
     shell.head("Anomalies", "Which cases look unlike the ones the model learned from, and where.")
-    st.info("This run gives no unusualness score. Choose or train one that does, such as a variational autoencoder or StRegA.")
+    why = next((n for n in context.job.note.splitlines() if n.startswith("No unusualness score: ")), "This run gives no unusualness score.")
+    st.info(f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder or StRegA.")
     st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 over = int((scores.score > anomaly.threshold_of(scores, context)).sum())

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations_with_replacement
 from math import ceil
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.stats import binom, mannwhitneyu
 
 from core.artifacts import Model
+from core.data.dataset import Dataset
 from core.errors import UserError
 from core.methods.conformal import _ranks
 from tests.methods._fit import fit, sample
@@ -90,6 +94,92 @@ def test_plain_conformal_breaks_the_promise_for_batches_and_this_keeps_it():
     assert exact >= 1 - alpha
     assert within(kept["batch"], draws, exact)
     assert kept["plain"] / draws < 0.75
+
+
+def test_shares_are_counted_as_decimals():
+    assert _ranks.share_of(0.55, 100) == 55  # ceil(0.55 * 100) is 56 in floats
+    assert _ranks.share_of(0.07, 100) == 7
+    assert _ranks.share_of(0.9, 20) == 18
+    assert _ranks.share_of(0.91, 20) == 19
+
+
+def test_one_by_one_sets_need_as_many_calibration_cases_as_their_share_asks_for():
+    scores = np.arange(19.0)
+    assert _ranks.plain_bound(scores, 0.95) == 18  # the 19th of 19
+    assert _ranks.plain_bound(scores[:18], 0.95) == np.inf  # the 19th of 18
+
+
+def classifier_of(sites: dict[str, tuple[int, int, float]], seed: int = 0) -> tuple[Dataset, dict[str, Model]]:
+    """A table whose one column is p(b) and a model that says it. sites: name -> (val cases, test cases, how often the label is drawn against p)."""
+    rng, frames, x = np.random.default_rng(seed), [], []
+    for site, (val, test, wrong) in sites.items():
+        p = rng.uniform(size=val + test)
+        y = (rng.uniform(size=len(p)) < p) ^ (rng.uniform(size=len(p)) < wrong)
+        frames.append(pd.DataFrame({"label": np.where(y, "b", "a"), "site": site, "split": ["val"] * val + ["test"] * test}))
+        x.append(p)
+    table = pd.concat(frames, ignore_index=True)
+    p = np.concatenate(x)[:, None].astype("f4")
+    extra = pd.DataFrame({"label": ["a", "b"] * 10, "site": next(iter(sites)), "split": "train"})
+    table, p = pd.concat([extra, table], ignore_index=True), np.r_[np.full((20, 1), 0.5, "f4"), p]
+    roles = {"label": "label", "split": "split", "domain": "site"}
+    data = Dataset("sites", "table", table, p, roles=roles, features=("p",))
+
+    model = Model(rows=data.rows, method="says", params={}, abilities=["predict"], input_shape=[1], classes=["a", "b"])
+    model.open = lambda device="cpu": SimpleNamespace(predict=lambda x: torch.cat([1 - x, x], 1))
+    return data, {"model": model}
+
+
+def test_too_few_calibration_cases_for_single_sets_give_every_class_and_say_so():
+    data, on = classifier_of({"one": (12, 300, 0.0)})
+    _, found = fit("batch_pi", data, on=on, share=0.95)
+    single = [m for m in found["metrics"] if m.name.startswith("one-by-one")]
+    assert len(single) == 3
+    assert all("12 calibration cases are too few for single sets at 95%" in m.note for m in single)
+    assert {m.name.partition(": ")[2]: m.value for m in single} == {
+        "share that hold the truth": 1.0, "classes in a set": 2.0, "batches with the promised share": 1.0,
+    }  # fmt: skip
+
+
+def test_each_site_keeps_its_own_promise_where_pooled_calibration_breaks_it():
+    kept = {"own": [], "pooled": []}
+    for seed in range(12):
+        data, on = classifier_of({"easy": (150, 20, 0.0), "hard": (60, 300, 0.4)}, seed)
+        method, found = fit("batch_pi", data, on=on)
+        assert set(method.own) == {"easy", "hard"}
+        assert "of one site" in found["predictions-sets"].promise
+        site = next(m for m in found["metrics"] if m.group == "hard" and "promised share" in m.name)
+        kept["own"].append(site.value)
+        hard = (data.frame["site"] == "hard").to_numpy() & (data.splits == "test")
+        prob = np.asarray(found["predictions-sets"].prob, float)[hard]
+        hit = (1 - prob <= method.threshold)[np.arange(hard.sum()), data.labels[hard]]
+        kept["pooled"].append(np.mean(hit.reshape(-1, 20).sum(1) >= 18))
+    assert np.mean(kept["own"]) >= 0.85
+    assert np.mean(kept["pooled"]) < 0.8
+
+
+def test_a_site_of_too_few_cases_is_promised_nothing_and_named():
+    data, on = classifier_of({"large": (80, 60, 0.0), "small": (8, 30, 0.3)})
+    method, found = fit("batch_pi", data, on=on)
+    assert set(method.own) == {"large"}
+    assert "does not hold for small" in found["predictions-sets"].promise
+    bounds = {m.group: (m.low, m.high, m.note) for m in found["metrics"] if m.name == "share of b"}
+    assert bounds["small"] == (None, None, "no bounds: only 8 calibration cases there")
+    assert None not in bounds["large"][:2]
+
+
+def test_where_no_site_has_enough_the_promise_is_for_mixed_batches_only():
+    data, on = classifier_of({"a": (15, 40, 0.0), "b": (15, 40, 0.2)})
+    method, found = fit("batch_pi", data, on=on)
+    assert not method.own
+    assert "not for batches of one site" in found["predictions-sets"].promise
+
+
+def test_sites_survive_being_stored():
+    data, on = classifier_of({"large": (80, 60, 0.0), "small": (8, 30, 0.3)})
+    method, _ = fit("batch_pi", data, on=on)
+    again = type(method)(method.params)
+    again.restore(method.state())
+    assert (again.own, again.threshold, again.naive, again.z) == (method.own, method.threshold, method.naive, method.z)
 
 
 @cache

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 
-from core.artifacts import Embedding
+from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
 from core.data.splits import add_split
+from core.engine import fit_and_apply
+from core.errors import UserError
 from core.matching import accuracy
+from core.method import check_params
+from core.registry import methods
+from core.run import Run
 from tests.methods._fit import fit, on_digits, sample
 
 
 def blobs(centres: int, n: int = 400, spread: float = 0.6, seed: int = 3):
-    import pandas as pd
-
     x, y = make_blobs(n, 6, centers=centres, cluster_std=spread, random_state=seed)
     table, roles, _ = add_split(pd.DataFrame({"label": y.astype(str)}), {"label": "label"}, 0)
     data = Dataset("blobs", "table", table, x.astype("f4"), roles=roles, features=tuple(f"x{i}" for i in range(6)))
@@ -37,6 +44,95 @@ def test_pca_keeps_more_with_more_directions():
     x = sample("digits").inputs()
     errors = [float(np.square(x - on_digits("pca", dimensions=d)[1]["images-reconstruction"].image).mean()) for d in (2, 8, 32)]
     assert errors[0] > 1.3 * errors[1] > 1.3 * 1.3 * errors[2]
+
+
+def columns(x: np.ndarray, name: str = "columns") -> Dataset:
+    """A table [n,d] without labels, its rows parted by chance."""
+    table, roles, _ = add_split(pd.DataFrame(index=range(len(x))), {}, 0)
+    return Dataset(name, "table", table, x.astype("f4"), roles=roles, features=tuple(f"x{i}" for i in range(x.shape[1])))
+
+
+def going_together(n: int = 300, d: int = 6) -> np.ndarray:
+    """[n,d] columns that go together, but for row 7."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=n)[:, None] + 0.05 * rng.normal(size=(n, d))
+    x[7] = np.where(np.arange(d) % 2, -1.5, 1.5)
+    return x
+
+
+def rank_of(row: int, score: np.ndarray) -> int:
+    return int((np.asarray(score) > score[row]).sum()) + 1
+
+
+@pytest.mark.parametrize("id", ["pca", "gaussian_vae", "dirichlet_vae"])
+def test_a_case_that_breaks_what_the_columns_share_is_the_most_unusual(id):
+    """More latent axes are asked for than there are columns, which must not matter."""
+    more = {"dimensions": 16} if id == "pca" else {"latent": 16, "epochs": 50}
+    _, given = fit(id, columns(going_together()), **more)
+    assert rank_of(7, given["anomalymaps"].score) == 1
+
+
+@pytest.mark.parametrize(("d", "variance"), [(6, 1.0), (1, 0.95), (1, 1.0)])
+def test_directions_that_redraw_every_case_give_no_score_and_say_why(d, variance):
+    data, run = columns(going_together(d=d)), Run(device="cpu")
+    kind = methods()["pca"]
+    fitted, given = fit_and_apply(kind, check_params(kind, {"variance": variance}), data, run)
+    assert not [a for a in given if isinstance(a, AnomalyMaps)]
+    assert fitted.abilities == ["embed", "decode"]
+    assert "redraw every case" in run.notes[0]
+    assert ("keep fewer" in run.notes[0]) == (d > 1)
+
+
+def test_fewer_directions_than_columns_are_kept_of_a_table_however_even_it_is():
+    fitted, given = fit("pca", columns(np.random.default_rng(0).normal(size=(200, 3))))
+    assert len(fitted.components) == 2
+    assert (given["anomalymaps"].score > 0).all()
+
+
+def test_directions_up_to_the_share_of_variance_are_kept():
+    x = np.random.default_rng(0).normal(size=(2000, 8)) @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    x[:, 4:] = x[:, :4] + 0.3 * x[:, 4:]
+    for share in (0.5, 0.8, 0.95, 0.99):
+        fitted, _ = fit("pca", columns(x), variance=share)
+        scaled = fitted.scale(torch.from_numpy(columns(x).part("train").inputs())).numpy()
+        explained = np.cumsum(PCA(8).fit(scaled).explained_variance_ratio_)
+        assert len(fitted.components) == min(7, int((explained < share).sum()) + 1)
+
+
+def test_a_residual_of_rounding_is_zero_and_flags_nothing():
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    x = np.c_[x, x.sum(1), x[:, 0] - x[:, 1]].astype("f4")  # four columns, two directions
+    x[150] += [0, 0, 0.5, 0]  # but for one case
+    data = columns(x)
+    data.table.loc[150, "split"] = "test"
+    _, given = fit("pca", data, variance=1.0)
+    found = given["anomalymaps"]
+    assert np.flatnonzero(found.score > 0).tolist() == [150]
+    assert np.flatnonzero(found.score > found.threshold).tolist() == [150]
+    assert found.rule == "every validation case scores 0"
+
+
+def test_a_large_offset_leaves_rounding_that_is_no_residual():
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype("f4").astype(float)
+    x[:, 2] = x[:, 0]
+    x += 5000
+    _, given = fit("pca", columns(x), variance=1.0)
+    assert not np.asarray(given["anomalymaps"].score).any()
+
+
+def test_pictures_that_are_redrawn_to_the_last_digit_have_no_heat():
+    data = replace(sample("digits"), samples=sample("digits").inputs() * 0)
+    data.samples[:, 0, 2:4, 2:4] = np.random.default_rng(0).uniform(size=(len(data), 2, 2))
+    fitted, given = fit("pca", data, dimensions=3)
+    assert given["anomalymaps"].map.any()
+    fitted, given = fit("pca", data, dimensions=8)
+    assert fitted.redraws_all
+    assert "anomalymaps" not in given
+
+
+def test_cases_that_are_all_the_same_have_no_directions():
+    with pytest.raises(UserError, match="All training cases are the same"):
+        fit("pca", columns(np.full((30, 3), 7.0)))
 
 
 @pytest.mark.parametrize("id", ["kmeans", "gaussian_mixture", "hdbscan"])

@@ -6,10 +6,22 @@ exchangeable and differ (Lee, Tchetgen Tchetgen, Dobriban, Batch predictive infe
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
-from math import comb
+from math import ceil, comb
 
 import numpy as np
+
+
+def share_of(share: float, n: int) -> int:
+    """The smallest whole number that is at least `share` of `n`, `share` taken as the decimal it is written as: 0.55 of 100 is 55 (floats say 56)."""
+    return ceil(Fraction(str(share)) * n)
+
+
+def plain_bound(scores: np.ndarray, share: float) -> float:
+    """Split conformal's threshold for one new case: the ceil(share (n + 1))-th smallest of `scores` [n]; inf where that is none of them."""
+    k = share_of(share, len(scores) + 1)
+    return float(np.sort(scores)[k - 1]) if k <= len(scores) else float("inf")
 
 
 def pmf_of_one(n: int, m: int, z: int) -> np.ndarray:
@@ -81,7 +93,7 @@ def stair_bound(scores: np.ndarray, m: int, alpha: float, highest: float, levels
     s, n = np.sort(scores), len(scores)
     bound, above_before, total = highest, 0, 0.0
     for level in sorted(levels, reverse=True):
-        k = max(1, int(np.ceil(level * n)))
+        k = max(1, share_of(level, n))
         above = next((z for z in range(m + 1) if _at_most_above(n, m, k, z) >= 1 - alpha / len(levels)), m)
         above = max(above, above_before)
         total += (above - above_before) * bound
