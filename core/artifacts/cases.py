@@ -39,6 +39,7 @@ class AnomalyMaps(Artifact):
 
     `threshold` was chosen on validation rows by the rule named in `rule`; None = none was. `shows` "doubt": high where a model is of two minds
     about its own answer, which says nothing about whether the case is abnormal, so no measure of abnormality takes it.
+    `pixel_threshold` belongs to `map`; above it, connected spots of fewer than `smallest` pixels of a picture or slice are not marked.
     """
 
     score: Array
@@ -47,6 +48,7 @@ class AnomalyMaps(Artifact):
     rule: str = ""
     unit: str = "score"
     pixel_threshold: float | None = None
+    smallest: int = 1
     shows: Literal["abnormality", "doubt"] = "abnormality"
 
     per_row = ("score", "map")
@@ -54,6 +56,27 @@ class AnomalyMaps(Artifact):
     def summary(self) -> str:
         over = "" if self.threshold is None else f", {int((self.score > self.threshold).sum())} above the threshold"
         return f"{len(self.rows)} scored {'cases' if self.place is None else 'slices'}{over}{self.how_folded}"
+
+    def marked(self, heat: np.ndarray) -> np.ndarray:
+        """What these maps mark in `heat`.
+
+        Parameters: `heat [n, *spatial]` float, rows of `map`; the last two axes are a picture or a slice.
+        Returns: bool of the same shape, above `pixel_threshold`, without connected spots (8 neighbours)
+        of fewer than `smallest` pixels. Raises ValueError where there is no pixel threshold.
+        """
+        from scipy.ndimage import label
+
+        if self.pixel_threshold is None:
+            raise ValueError("These maps have no pixel threshold.")
+        above = np.asarray(heat) > self.pixel_threshold
+        if self.smallest <= 1:
+            return above
+        within = np.zeros((3, 3, 3), bool)
+        within[1] = True  # neighbours within a picture, none in the next one
+        spots, _ = label(above.reshape(-1, *above.shape[-2:]), within)
+        large = np.bincount(spots.ravel()) >= self.smallest
+        large[0] = False
+        return large[spots].reshape(above.shape)
 
     def heat_range(self) -> tuple[float, float]:
         """The one scale of all heat pictures, from at most 2,000 evenly taken cases: three quarters of all pixels stay clear below it, the

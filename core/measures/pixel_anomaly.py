@@ -119,7 +119,7 @@ class PixelAnomaly(Measure):
         found[0] = found[0].within(interval(lambda i: float(dice[i].mean(0).max()), len(dice), ill, (0, 1)))
         if artifact.pixel_threshold is None:
             return found
-        said = heat > artifact.pixel_threshold
+        said = artifact.marked(heat)
         each, _ = overlap(said, truth)
         rule = "(threshold from validation)"
         one = Metric(f"Dice, mean of marked cases {rule}", float(each[marked].mean()), split=part, n=int(marked.sum()))

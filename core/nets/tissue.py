@@ -80,15 +80,3 @@ def learned_centres(images: np.ndarray, smooth: float) -> np.ndarray:
             even = flattened(image, mask, smooth)
             found.append(centres_of(even, mask, np.percentile(even[mask], [20, 65, 96]), prior=0.0001, rounds=10))
     return np.median(found, axis=0) if found else CENTRES
-
-
-def opened(maps: np.ndarray, smallest: int) -> np.ndarray:
-    """bool [n,H,W] with components (8 neighbours) of fewer than `smallest` pixels removed: area opening."""
-    out = np.zeros_like(maps)
-    for i, one in enumerate(maps):
-        parts, k = ndimage.label(one, np.ones((3, 3)))
-        if k:
-            size = np.bincount(parts.ravel())
-            size[0] = 0
-            out[i] = (size >= smallest)[parts]
-    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
+from core.artifacts import AnomalyMaps
+from core.measures.pixel_anomaly import PixelAnomaly
 from core.methods.anomaly.strega import StRegA
 from core.nets import tissue
 from core.nets.cevae import CEVAE, holes
@@ -57,13 +60,31 @@ def test_a_brightness_slope_of_the_scanner_is_flattened():
     assert variation[1] < 0.5 * variation[0]
 
 
-def test_spots_smaller_than_asked_are_removed_from_marks():
-    marks = np.zeros((1, 32, 32), bool)
-    marks[0, 4, 4] = True
-    marks[0, 10:16, 10:16] = True
-    kept = tissue.opened(marks, 9)
-    assert not kept[0, 4, 4]
-    assert kept[0, 12, 12]
+def test_spots_smaller_than_asked_are_not_marked():
+    heat = np.zeros((2, 32, 32), np.float32)
+    heat[0, 4, 4] = heat[0, 10:16, 10:16] = 2
+    heat[1, 4, 4:8] = 2  # touches no spot of the picture before
+    maps = AnomalyMaps(rows=np.arange(2), score=heat.max((1, 2)), map=heat, pixel_threshold=1.0, smallest=9)
+    kept = maps.marked(heat)
+    assert kept.sum() == 36
+    assert kept[0, 10:16, 10:16].all()
+    volumes = maps.marked(heat[None])
+    np.testing.assert_array_equal(volumes[0], kept)  # slice by slice, also where they stand as a volume
+    assert replace(maps, smallest=1).marked(heat).sum() == 41
+    with pytest.raises(ValueError, match="no pixel threshold"):
+        replace(maps, pixel_threshold=None).marked(heat)
+
+
+def test_the_smallest_spot_reaches_the_maps_and_the_dice_counted_on_them():
+    data, (method, given) = trained()
+    found = given["anomalymaps"]
+    assert found.smallest == method.params.smallest == 6
+    assert method.smallest_spot((128, 128)) == 24
+    values = []
+    for one in (found, replace(found, smallest=1)):
+        measured = PixelAnomaly().compute(data, one, rng=np.random.default_rng(0))
+        values.append(next(m.value for m in measured if "marked cases (threshold" in m.name))
+    assert values[0] > values[1] + 0.02
 
 
 def test_lesions_glow_after_training_and_better_than_from_an_untrained_copy():

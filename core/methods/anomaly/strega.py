@@ -63,7 +63,7 @@ class StRegA(Method):
         batch_size: int = param(32, "Slices per step.", ge=4, le=1024, advanced=True)
         smooth: float = param(0.8, "Blur of the residual.", unit="pixels", ge=0, le=10, advanced=True)
         healthy: float = param(0.995, "Share of healthy validation pixels that must lie below the pixel threshold.", ge=0.9, le=0.99999, advanced=True)
-        smallest: int = param(6, "Smallest spot kept after the threshold.", unit="pixels", ge=1, le=10000, advanced=True)
+        smallest: int = param(6, "Smallest spot that is marked, at the size the network sees; smaller ones count for noise.", unit="pixels", ge=1, le=10000, advanced=True)
 
     def declines(self, data: Dataset) -> str | None:
         if self.params.channel >= data.shape[0]:
@@ -184,6 +184,10 @@ class StRegA(Method):
         flat = np.sort(heat.reshape(len(heat), -1), axis=1)
         return flat[:, -max(1, flat.shape[1] // 100) :].mean(1)
 
+    def smallest_spot(self, size: tuple[int, int]) -> int:
+        """`smallest`, which is in pixels of the working size, in pixels of a picture of `size` (height, width)."""
+        return max(1, round(self.params.smallest * size[0] * size[1] / int(self.params.side) ** 2))
+
     # -- artifacts ------------------------------------------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         import torch
@@ -206,16 +210,11 @@ class StRegA(Method):
         yield Embedding(rows=data.rows, name="latent", z=np.concatenate(zs))
         yield AnomalyMaps(
             rows=data.rows, score=self.case_score(heat).astype(np.float32), map=self.resized(heat, size), threshold=self.threshold, pixel_threshold=self.pixel_threshold,
+            smallest=self.smallest_spot(size),
             rule="95 % of healthy validation slices lie below", unit="standard deviations of healthy residuals",
         )  # fmt: skip
         yield Images(rows=data.rows, name="tissue", role="preprocessed", image=self.resized(np.concatenate(seen), size)[:, None])
         yield Images(rows=data.rows, name="redrawn-tissue", role="translated", image=self.resized(np.concatenate(backs), size)[:, None])
-
-    def marked(self, heat: np.ndarray) -> np.ndarray:
-        """bool [n,S,S]: above the pixel threshold, spots below the smallest size removed."""
-        from core.nets.tissue import opened
-
-        return opened(heat > self.pixel_threshold, self.params.smallest)
 
     # -- abilities ------------------------------------------------------------------------------------------------------------------
     def embed(self, x: torch.Tensor) -> torch.Tensor:
