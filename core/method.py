@@ -6,9 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.artifacts import Artifact, Model
 from core.errors import UserError
@@ -42,10 +42,42 @@ class Takes:
     seconds_per_value: float = 2e-8  # of one pass over one input value on 2 CPU cores; for the first time estimate
 
 
+def _choice(kind: Any, value: Any) -> Any:
+    """`value`, or the choice of the Literal `kind` that the word `value` names: written alike, or equal as a number ("64.0")."""
+    if get_origin(kind) is not Literal or not isinstance(value, str):
+        return value
+    choices, word = get_args(kind), value.strip()
+    if word in choices:
+        return word
+    for choice in choices:
+        if str(choice).lower() == word.lower() or (_is_number(choice) and _as_number(word) == choice):
+            return choice
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
 class BaseParams(BaseModel):
     """Base of every method's parameters: unknown names and values out of range are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_to_choices(cls, given: Any) -> Any:
+        """Words become the choice they name where choices are not words: "128" is 128 of Literal[32, 64, 128], as it is for plain numbers."""
+        if not isinstance(given, dict):
+            return given
+        return {name: _choice(cls.model_fields[name].annotation, value) if name in cls.model_fields else value for name, value in given.items()}
 
 
 def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, column: bool = False, only: str = "", **bounds: Any) -> Any:
