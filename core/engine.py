@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from core import __version__
 from core.artifacts import Artifact, MadeBy, Metrics, Model
+from core.artifacts.base import NotFinite
 from core.data.dataset import Dataset
 from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError, out_of_memory
@@ -88,7 +89,10 @@ def fit_and_apply(
         run.check()
         phase("describing every case")
         method.to(run.where)
-        artifacts = fold(list(method.apply(described, run)))
+        try:
+            artifacts = fold(list(method.apply(described, run)))
+        except NotFinite as e:
+            raise UserError(f"{kind.title} broke down: what it found is no finite number for some cases ({e}). Train again, with a smaller step size where there is one.") from e
         run.check()
     made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, run.spent + time.monotonic() - began)
     for artifact in artifacts:

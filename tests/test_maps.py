@@ -95,11 +95,58 @@ def test_groups_are_islands():
     assert purity(make_map(embedding(z), dims=3).xy, of) > 0.99
 
 
-@pytest.mark.parametrize("z", [np.zeros((40, 3), np.float32), np.repeat(np.eye(5, dtype=np.float32), 8, 0), np.arange(30, dtype=np.float32)[:, None], np.eye(5, dtype=np.float32)],
-                         ids=["one place", "copies", "one dimension", "five rows"])  # fmt: skip
-@pytest.mark.parametrize("how", ["umap", "pca"])
-def test_odd_latents_are_drawn(z, how):
-    assert np.isfinite(make_map(embedding(z), how).xy).all()
+SOME = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+NAN = np.where(np.arange(240).reshape(60, 4) == 9, np.nan, SOME)
+DEGENERATE = {  # latents: what the map is drawn by, asked for each way
+    "four rows": (SOME[:4], "refused"),
+    "five rows": (SOME[:5], "pacmap: at least 35"),
+    "20 rows": (SOME[:20], "pacmap: at least 35"),
+    "34 rows": (SOME[:34], "pacmap: at least 35"),
+    "35 rows": (SOME[:35], ""),
+    "50 rows": (SOME[:50], ""),
+    "one dimension": (SOME[:, :1], "pacmap: at least 2 latent dimensions"),
+    "one dimension, 20 rows": (SOME[:20, :1], "pacmap: at least 35"),
+    "one place": (np.ones((60, 4), np.float32), "all: at 1 place of"),
+    "one place, 8 rows": (np.ones((8, 4), np.float32), "all: at 1 place of"),
+    "two places": (np.repeat(np.eye(2, dtype=np.float32), 30, 0), "all: at 2 places of"),
+    "57 of 60 at one place": (np.r_[np.zeros((57, 4)), SOME[:3]].astype(np.float32), "all: at 4 places of"),
+    "52 of 60 at one place": (np.r_[np.zeros((52, 4)), SOME[:8]].astype(np.float32), ""),
+    "five places": (np.repeat(np.eye(5, dtype=np.float32), 12, 0), ""),
+    "minute": (1e-12 * SOME, ""),
+    "far away": (1e12 * SOME, ""),
+    "no number": (NAN, "refused"),
+    "infinite": (np.where(np.isnan(NAN), np.inf, NAN), "refused"),
+}
+
+
+@pytest.mark.parametrize("how", maps.HOW)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_latents_give_a_map_or_one_sentence(name, how):
+    z, right = DEGENERATE[name]
+    if right == "refused":
+        latents = embedding(SOME[: len(z)])
+        latents.z = z  # as one that was stored comes, unchecked
+        with pytest.raises(UserError, match=r"at least 5 cases; this run has 4|1 of 60 cases have latent coordinates that are no finite numbers"):
+            make_map(latents, how)
+        return
+    made = make_map(embedding(z), how)
+    assert np.isfinite(made.xy).all()
+    assert np.isfinite(made.trust).all()
+    of, _, why = right.partition(": ")
+    replaced = how != "pca" and of in (how, "all")
+    assert made.how == ("pca" if replaced else how)
+    assert bool(made.reason) == replaced
+    if replaced:
+        assert made.reason.startswith("drawn by principal components: ")
+        assert why in made.reason
+        assert made.reason in made.summary()
+
+
+@pytest.mark.parametrize("how", maps.HOW)
+def test_flat_latents_are_drawn_in_three_dimensions(how):
+    made = make_map(embedding(SOME[:40, :2]), how, dims=3)
+    assert np.isfinite(made.xy).all()
+    assert bool(made.reason) == (how == "pacmap")
 
 
 @pytest.mark.parametrize("how", maps.HOW)

@@ -57,7 +57,7 @@ def map_(
     made = ws.artifact(job.id, "map")
     assert isinstance(made, Map)
     scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}
-    found = {"run": job.on_run, "map": job.id, "how": how, "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
+    found = {"run": job.on_run, "map": job.id, "how": made.how, "reason": made.reason or "", "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
              "path": str(ws.artifact_folder(job.id, "map")), "landmarks": made.landmarks or 0}  # fmt: skip
     if to is None:
         say(found, made.summary(), json)

@@ -35,6 +35,10 @@ class MadeBy:
     notes: list[str] = field(default_factory=list)
 
 
+class NotFinite(ValueError):
+    """A result holds NaN or infinite values, such as those of a training that broke down."""
+
+
 @dataclass(kw_only=True)
 class Artifact:
     """Base of all artifacts. `name` tells two of one type in a run apart ("latent", "reconstruction").
@@ -57,7 +61,7 @@ class Artifact:
         self.validate()
 
     def validate(self) -> None:
-        """Raise ValueError when a per-row array is misaligned or not finite."""
+        """Raise ValueError when a per-row array is misaligned, NotFinite when it holds NaN or infinite values."""
         if self.rows.ndim != 1:
             raise ValueError(f"{type(self).__name__}.rows must be one-dimensional, got shape {self.rows.shape}")
         for key in (*self.per_row, "place"):
@@ -67,7 +71,8 @@ class Artifact:
             if len(value) != len(self.rows):
                 raise ValueError(f"{type(self).__name__}.{key} has {len(value)} entries for {len(self.rows)} rows")
             if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise ValueError(f"{type(self).__name__}.{key} holds NaN or infinite values")
+                bad = int((~np.isfinite(value.reshape(len(value), -1)).all(1)).sum())
+                raise NotFinite(f"{type(self).__name__}.{key} holds NaN or infinite values in {bad:,} of {len(value):,} rows")
 
     @property
     def slug(self) -> str:

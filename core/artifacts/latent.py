@@ -46,7 +46,8 @@ class Map(Artifact):
     """A 2-D or 3-D picture of an Embedding: `xy [n,2|3]` float32, with its faithfulness per point.
 
     `trust [n]` (1 = no false neighbours) and `recall [n]` (share of true neighbours kept) are in [0, 1]. Statistics about clusters
-    are never computed on it: they take the Embedding. Where `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of
+    are never computed on it: they take the Embedding. `how` is how it was drawn; `reason` says why that is not how it was asked for, "" where it is.
+    Where `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of
     them; `added [n]` bool marks rows that were given places after it was drawn, among those that stayed. `beside [m,2|3]` float32: places of the cases
     a model learned from, among which the rows, of other data, were placed.
     """
@@ -58,6 +59,7 @@ class Map(Artifact):
     scores: dict[str, float] = field(default_factory=dict)  # trustworthiness, continuity, knn_recall
     total: int = 0  # rows of the Embedding, of which `rows` are shown
     landmarks: int = 0
+    reason: str = ""
     added: Array | None = None
     beside: Array | None = None
 
@@ -67,7 +69,8 @@ class Map(Artifact):
     def how_placed(self) -> str:
         """For the end of a line: whether some rows were placed by others; "" where all were laid out together."""
         many = 0 if self.added is None else int(np.asarray(self.added).sum())
-        return (f"; placed by {self.landmarks:,} landmarks" if self.landmarks else "") + (f"; {many:,} added later" if many else "")
+        landmarks = f"; placed by {self.landmarks:,} landmarks" if self.landmarks else ""
+        return landmarks + (f"; {many:,} added later" if many else "") + (f"; {self.reason}" if self.reason else "")
 
     def summary(self) -> str:
         return f"{self.how} of {len(self.rows)} {'cases' if self.place is None else 'slices'}, trustworthiness {self.scores.get('trustworthiness', float('nan')):.2f}{self.how_placed}"

@@ -21,6 +21,8 @@ HOW = {"umap": "UMAP", "tsne": "t-SNE", "pca": "principal components", "pacmap":
 SLICES = 20_000  # shown of volumes' slices; above it a seeded sample
 WHOLE = 200_000  # rows up to which all are laid out together; above it a seeded sample of them is, the landmarks, among which the others find their places
 LANDMARKS = 100_000
+FEWEST_PLACES = 5  # different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
+PACMAP_LEAST = 35  # rows: each is paired with 10 near, 5 middling and 20 far ones
 
 
 def make_map(
@@ -30,7 +32,8 @@ def make_map(
     """Draw `embedding`; the same seed gives the same map. With `limit`, a seeded sample of that many rows (Map.total tells of how many).
 
     Above 200,000 rows, 100,000 landmarks are drawn and the others placed by their nearest landmarks (Map.landmarks; principal components need none).
-    Raises UserError for fewer than 5 rows or an unknown way. Cost: neighbours about O(n^1.5 d) once (cached), then linear; all threads.
+    What `how` cannot draw (see `unfit`) is drawn by principal components, and Map.reason says why.
+    Raises UserError for fewer than 5 rows, for coordinates that are no finite numbers, or an unknown way. Cost: neighbours about O(n^1.5 d) once (cached), then linear; all threads.
     """
     from core.maps.faith import faithfulness
 
@@ -42,7 +45,13 @@ def make_map(
         rows, z, place = rows[chosen], z[chosen], None if place is None else place[chosen]
     if len(z) < 5:
         raise UserError(f"A map needs at least 5 {'cases' if place is None else 'slices'}; this run has {len(z)}.")
+    broken = int((~np.isfinite(z).all(1)).sum())
+    if broken:
+        raise UserError(f"{broken:,} of {len(z):,} cases have latent coordinates that are no finite numbers, so no map can be drawn; train again, with a smaller step size where there is one.")
     z, landmarks = prepared(z, embedding.metric), 0
+    reason = unfit(z, how, dims)
+    if reason:
+        how, reason = "pca", f"drawn by principal components: {reason}"
     if how == "pca":
         xy = _along(z, _axes(z, dims, seed))
     elif len(z) <= WHOLE:
@@ -60,8 +69,28 @@ def make_map(
             report(0.6 + 0.2 * i / len(other))
     report(0.8)
     trust, recall, scores = faithfulness(z, xy)
-    return Map(rows=rows, name="", xy=xy.astype(np.float32, copy=False), how=how, trust=trust, recall=recall, scores=scores, total=total, landmarks=landmarks,
+    return Map(rows=rows, name="", xy=xy.astype(np.float32, copy=False), how=how, trust=trust, recall=recall, scores=scores, total=total, landmarks=landmarks, reason=reason,
                place=None if place is None else np.asarray(place))  # fmt: skip
+
+
+def unfit(z: np.ndarray, how: str, dims: int) -> str:
+    """Why `how` cannot draw the rows `z` [n,d], finite float32, in `dims` dimensions, in words; "" where it can."""
+    if how == "pca":
+        return ""
+    places = count_places(z)
+    if places < FEWEST_PLACES:
+        return f"all cases lie at {places} place{'' if places == 1 else 's'} of the latent space, too few for {HOW[how]}"
+    if how == "pacmap" and len(z) < PACMAP_LEAST:
+        return f"PaCMAP needs at least {PACMAP_LEAST} cases, these are {len(z)}"
+    if how == "pacmap" and z.shape[1] < dims:
+        return f"PaCMAP needs at least {dims} latent dimensions, here is {z.shape[1]}"
+    return ""
+
+
+def count_places(z: np.ndarray) -> int:
+    """How many different rows `z` has; where an even sample of 1,000 has enough for any map, those of the sample."""
+    some = len(np.unique(z[:: -(-len(z) // 1000)], axis=0))
+    return some if some >= FEWEST_PLACES else len(np.unique(z, axis=0))
 
 
 def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
@@ -132,12 +161,14 @@ def _umap(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[floa
 
 
 def _tsne(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]) -> np.ndarray:
+    start = _along(z, _axes(z, dims, seed)).astype(float)
+    start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(seed).normal(scale=1e-8, size=start.shape)
     if dims == 3 or len(z) < 50:  # openTSNE's fast gradient is for two dimensions
         from sklearn.manifold import TSNE
 
         if len(z) > 10_000:
             raise UserError("t-SNE in three dimensions is too slow above 10,000 cases; choose UMAP, or two dimensions.")
-        return TSNE(dims, perplexity=min(30, (len(z) - 1) / 3), random_state=seed, init="pca" if z.shape[1] >= dims else "random").fit_transform(z)
+        return TSNE(dims, perplexity=min(30, (len(z) - 1) / 3), random_state=seed, init=start.astype(np.float32)).fit_transform(z)
     import faiss
     from openTSNE import TSNEEmbedding, affinity, nearest_neighbors
 
@@ -146,8 +177,6 @@ def _tsne(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[floa
     perplexity = min(30, near[0].shape[1] // 3)
     found = nearest_neighbors.PrecomputedNeighbors(near[0][:, : 3 * perplexity].astype(np.int64), near[1][:, : 3 * perplexity].astype(float))
     joint = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
-    start = _along(z, _axes(z, dims, seed)).astype(float)
-    start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(seed).normal(scale=1e-8, size=start.shape)
     made = TSNEEmbedding(start, joint, negative_gradient_method="fft" if len(z) > 2000 else "bh", n_jobs=threads, random_state=seed, ints_in_interval=2)
     made = made.optimize(250, exaggeration=12, momentum=0.5).optimize(500, exaggeration=1, momentum=0.8)
     return np.asarray(made)

@@ -176,3 +176,12 @@ def test_hdbscan_leaves_stray_cases_in_no_group():
     on["embedding-latent"].z[:20] = far
     _, given = fit("hdbscan", data, on=on)
     assert (given["clusters-groups"].label[:20] == -1).mean() > 0.6
+
+
+def test_results_that_are_no_numbers_are_a_sentence():
+    class Broken(methods()["pca"]):
+        def embed(self, x):
+            return super().embed(x) * float("nan")
+
+    with pytest.raises(UserError, match=r"broke down: what it found is no finite number for some cases .*300 of 300 rows"):
+        fit_and_apply(Broken, Broken.Params(), columns(going_together()), Run(device="cpu"))

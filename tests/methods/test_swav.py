@@ -9,6 +9,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from core.matching import purity
+from core.methods.selfsupervised.swav import Queue
 from tests.methods._fit import fit, on_digits, sample
 
 
@@ -62,3 +63,29 @@ def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
         _, given = fit("swav", sample("digits"), epochs=8)
     found = next(a for a in given.values() if type(a).__name__ == "Clusters")
     assert perplexity(found.prob) < 0.35 * found.prob.shape[1]
+
+
+def test_each_views_queue_is_used_from_the_step_after_it_is_full():
+    queue, used = Queue(8, 3), []
+    for _ in range(4):
+        ready = []
+        for view in (0, 1):
+            ready.append(queue.ready(view))
+            queue.push(view, torch.ones(4, 3))
+        used.append(ready)
+    assert used == [[False, False], [False, False], [True, True], [True, True]]
+    assert (queue.kept == 1).all()
+
+
+def test_no_queue_is_never_ready():
+    queue = Queue(0, 3)
+    queue.push(0, torch.ones(4, 3))
+    assert not queue.ready(0)
+
+
+def test_a_queue_of_a_checkpoint_with_one_count_for_both_views_goes_on():
+    queue = Queue(8, 3)
+    queue.load_state_dict({"kept": torch.zeros(2, 8, 3), "filled": torch.tensor([8])})
+    assert queue.ready(0)
+    assert queue.ready(1)
+    assert Queue(8, 3).state_dict()["filled"].shape == (2,)

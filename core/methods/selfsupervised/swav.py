@@ -9,7 +9,8 @@ Cost
 
 Differences from the paper
     A small convolutional encoder in place of ResNet-50, AdamW with a cosine schedule in place of LARC; no flips and no hue for medical pictures;
-    small crops only from 28 pixels, since crops of smaller pictures were seen to stop the learning; the embedding is the encoder's output.
+    small crops only from 28 pixels, since crops of smaller pictures were seen to stop the learning; the embedding is the encoder's output. The queue,
+    where one is asked for, is used from the step on at which it is full, in any epoch (the paper's begins at a set one, epoch 15 in its recipes).
 
 Reference
     Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised learning of visual features by contrasting cluster assignments, NeurIPS 2020.
@@ -128,7 +129,7 @@ class Queue:
         import torch
 
         self.kept = torch.zeros(2, size, width)
-        self.filled = torch.zeros(1, dtype=torch.long)
+        self.filled = torch.zeros(2, dtype=torch.long)  # pictures that each view has seen
 
     def to(self, device: Any) -> None:
         self.kept, self.filled = self.kept.to(device), self.filled.to(device)
@@ -139,17 +140,17 @@ class Queue:
             import torch
 
             self.kept[view] = torch.cat([z.detach(), self.kept[view]])[:size]
-            self.filled += len(z) * (view == 0)
+            self.filled[view] += len(z)
 
-    @property
-    def ready(self) -> bool:
-        return bool(self.kept.shape[1]) and int(self.filled) >= self.kept.shape[1]
+    def ready(self, view: int) -> bool:
+        """Whether the queue of this view is full."""
+        return bool(self.kept.shape[1]) and int(self.filled[view]) >= self.kept.shape[1]
 
     def state_dict(self) -> dict[str, Any]:
         return {"kept": self.kept, "filled": self.filled}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.kept, self.filled = state["kept"], state["filled"]
+        self.kept, self.filled = state["kept"], state["filled"].expand(2).clone()  # one count for both in checkpoints of before
 
 
 def swapped(
@@ -166,7 +167,7 @@ def swapped(
     for i in range(2):
         with torch.no_grad():
             own = scores[i * b : (i + 1) * b].detach()
-            every = torch.cat([queue.kept[i] @ prototypes.T, own]) if queue.ready else own
+            every = torch.cat([queue.kept[i] @ prototypes.T, own]) if queue.ready(i) else own
             q = sinkhorn(every, epsilon)[-b:]
             queue.push(i, z[i * b : (i + 1) * b].float())
         codes.append(q)
