@@ -64,7 +64,7 @@ def bounded(height: int, width: int, channels: int, item: int, name: str) -> Non
     if height * width > limits.PIXELS:
         raise UserError(
             f"{name} has {width} x {height} pixels; at most {limits.PIXELS // 10**6} million are "
-            f"taken."
+            "taken: make it smaller, or cut it into tiles."
         )
     if channels > CHANNELS:
         raise UserError(f"{name} has {channels} channels; at most {CHANNELS} are taken.")

@@ -8,6 +8,7 @@ from core.data.readers.members import Member
 
 SVG = re.compile(rb"<svg[\s>]", re.I)
 PICTURE = "save it as PNG or TIFF"
+MICROSCOPE = "save its pictures as TIFF"
 VOLUME = "save it as NIfTI (.nii.gz), for example with 3D Slicer or SimpleITK"
 STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what to do
     (b"GIF8", 0, "a GIF picture", PICTURE),
@@ -19,6 +20,14 @@ STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what 
     (b"\0\0\0\x0cjP  ", 0, "a JPEG 2000 picture", PICTURE),
     (b"\xff\x4f\xff\x51", 0, "a JPEG 2000 picture", PICTURE),
     (b"\0\0\x01\0", 0, "an icon (ICO)", PICTURE),
+    (b"\0\0\0\x0cJXL ", 0, "a JPEG XL picture", PICTURE),
+    (b"\xff\x0a", 0, "a JPEG XL picture", PICTURE),
+    (b"II\xbc", 0, "a JPEG XR picture", PICTURE),
+    *((b"P%d%s" % (k, end), 0, "a PNM picture (PBM, PGM, PPM)", PICTURE) for k in range(1, 7) for end in (b"\n", b" ", b"\r")),
+    (b"v/1\x01", 0, "an OpenEXR picture", PICTURE),
+    (b"ZISRAWFILE", 0, "a Zeiss microscope file (CZI)", MICROSCOPE),
+    (b"\xda\xce\xbe\x0a", 0, "a Nikon microscope file (ND2)", MICROSCOPE),
+    (b"\x70\0\0\0", 0, "a Leica microscope file (LIF)", MICROSCOPE),
     (b"NRRD0", 0, "an NRRD file", VOLUME),
     (b"ObjectType", 0, "a MetaImage header (.mhd, .mha)", VOLUME),
     (b"NDims", 0, "a MetaImage header (.mhd, .mha)", VOLUME),
