@@ -91,6 +91,7 @@ class PixelAnomaly(Measure):
         assert isinstance(artifact, AnomalyMaps)
         assert artifact.map is not None
         part, at = held_out(data, artifact.rows)
+        at = at[data.of(artifact.rows[at]).outlined]
         heat, truth = np.asarray(artifact.map[at]), data.of(artifact.rows[at]).mask()
         n = len(at)
         if not truth.any():
