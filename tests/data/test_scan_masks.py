@@ -158,3 +158,24 @@ def test_a_mask_folder_given_apart_follows_the_same_rules(tmp_path):
     saved(tmp_path / "truth" / "d7.nii.gz", MARK)
     with pytest.raises(UserError, match=r"d7\.nii\.gz has no scan"):
         read(tmp_path / "scans", masks=tmp_path / "truth")
+
+
+@pytest.mark.parametrize("factor", [1.2, 40.0])
+def test_channels_of_nnunet_are_channels_of_one_scan(tmp_path, factor):
+    for k in range(3):
+        saved(tmp_path / "imagesTr" / f"c{k}_0000.nii.gz", scan(k))
+        saved(tmp_path / "imagesTr" / f"c{k}_0001.nii.gz", scan(k) * np.float32(factor))
+        saved(tmp_path / "labelsTr" / f"c{k}.nii.gz", MARK)
+    data = read(tmp_path)
+    assert (len(data), data.shape) == (3, (2, 8, 12, 10))
+    assert data.mask().reshape(3, -1).sum(1).tolist() == [MARKED] * 3
+    first, second = data.raw()[0]
+    assert first[data.mask()[0]].mean() > 2 * first.mean()
+    seen = data.inputs()[0]
+    # ranges that differ much become alike
+    assert np.allclose(seen[0], seen[1], atol=0.4 if factor < 2 else 0.01)
+    assert np.allclose(second, first * factor if factor < 2 else first, rtol=1e-3, atol=1e-3)
+    (tmp_path / "imagesTr" / "c1_0001.nii.gz").unlink()
+    data = read(tmp_path)  # not all cases have both: rows of one case stay together
+    assert (len(data), len(set(data.groups))) == (5, 3)
+    assert data.mask().reshape(5, -1).sum(1).tolist() == [MARKED] * 5

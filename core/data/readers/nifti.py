@@ -35,6 +35,7 @@ class Plan:
     coding: Coding
     card: dict[str, Any]
     labels: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, list[Scan]] = field(default_factory=dict)  # the further channels of a scan
     empty: dict[str, tuple[int, float]] = field(default_factory=dict)
     shares: list[float] = field(default_factory=list)
 
@@ -106,7 +107,11 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     card["deidentified"] = deidentify.of_volumes(
         [s.texts for s in looked.values()], [s.member.stem for s in scans]
     )
-    plan = _planned(scans, found.of, truth or looked, card)
+    scans, layers = _channels(scans, card)
+    there = {s.member.name for s in scans}
+    of = {s: masks for s, masks in found.of.items() if s in there}
+    plan = _planned(scans, of, truth or looked, card)
+    plan.layers = layers
 
     def done(k: int) -> None:
         asked.report(len(members) + len(given) + k, total)
@@ -138,6 +143,48 @@ def _apart(members: list[Member]) -> tuple[list[Member], list[str]]:
         else [f"{len(inside)} scans in derivatives (made from the others)"]
     )
     return [m for m in members if m.name not in gone], left
+
+
+def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict[str, list[Scan]]]:
+    """Scans whose names end in nnU-Net's _0000, _0001 ...: the first of each case, and its further
+    channels, where all cases have the same ones, each on one grid. As they are otherwise."""
+    numbers = [scan_masks.CHANNEL.search(s.member.stem) for s in scans]
+    cases: dict[tuple[str, ...], dict[str, Scan]] = {}
+    for s, number in zip(scans, numbers):
+        if number is not None:
+            cases.setdefault((*s.member.parts[:-1], s.member.stem[: number.start()]), {})[
+                number[1]
+            ] = s
+    kinds = {tuple(sorted(of)) for of in cases.values()}
+    whole = (
+        None not in numbers and len(kinds) == 1 and len(cases) > 1 and len(next(iter(kinds))) > 1
+    )
+    ordered = [[of[k] for k in sorted(of)] for of in cases.values()]
+    even = whole and all(
+        scan_masks.fits(first, s) == "same" and s.times == 1 and not s.flat
+        for first, *more in ordered
+        for s in (first, *more)
+    )
+    if not even:
+        return scans, {}
+    names = ", ".join(f"_{k}" for k in next(iter(kinds)))
+    card["rules"].append(f"files of one case ({names}) are the channels of one scan")
+    return [first for first, *_ in ordered], {first.member.name: more for first, *more in ordered}
+
+
+def _scaled(samples: np.ndarray) -> tuple[float, float, str]:
+    """The range of all values; channels [n,C,D,H,W] whose ranges differ much are brought to 0 to 1
+    each, in place."""
+    ranges = [input_range(samples[:, c]) for c in range(samples.shape[1])]
+    spans = [high - low for low, high, _ in ranges]
+    if len(ranges) == 1 or max(spans) <= 2 * min(spans):
+        return input_range(samples)
+    for c, (low, high, _) in enumerate(ranges):
+        samples[:, c] = (samples[:, c] - np.float32(low)) / np.float32(high - low)
+    words = "; ".join(
+        f"channel {c + 1} from {low:.4g} to {high:.4g}" for c, (low, high, _) in enumerate(ranges)
+    )
+    return 0.0, 1.0, f"each channel has a range of its own, which becomes 0 to 1 ({words})"
 
 
 def _planned(
@@ -220,7 +267,9 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
     size, rule = solids.common_size([s.shape for s in scans for _ in range(s.times)])
     card["rules"] += [rule] if rule else []
     n = sum(s.times for s in scans)
-    samples, marks = solids.room(n, size), np.zeros((n, *size), np.uint8) if plan.masks else None
+    channels = 1 + max(map(len, plan.layers.values()), default=0)
+    samples = solids.room(n * channels, size).reshape(n, channels, *size)
+    marks = np.zeros((n, *size), np.uint8) if plan.masks else None
     lines: list[dict[str, Any]] = []
     few = []
     for k, s in enumerate(scans):
@@ -231,9 +280,11 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
             few += [s.member.name] if t == 0 and _few(volume) else []
             if marks is not None and marked:
                 marks[len(lines)] = marked[t if len(marked) > 1 else 0]
+            for c, layer in enumerate(plan.layers.get(s.member.name, []), 1):
+                samples[len(lines), c] = solids.fit(next(volumes(layer, plan.empty)), size)
             lines.append({"file": s.member.name, "time": t} | columns(s.axes, mm, s.oblique))
         done(k + 1)
-    low, high, scale = input_range(samples)
+    low, high, scale = _scaled(samples)
     card["rules"].append(scale)
     table, roles = _table(lines, plan, asked)
     plan.said(few)
