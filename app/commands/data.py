@@ -128,6 +128,8 @@ def _looked_words(found: dict[str, Any]) -> str:
     if "looked" in found:
         lines.append(f"By the first {found['looked']:,} rows" + (", which are all." if found["whole"] else "; the import decides on the whole."))
     lines += [f"  {c['column']:<28} {c['role']:<9} {c['how sure']:<22} {c['why']}" for c in found["columns"] if "role" in c]
+    if folders := found.get("classes", {}).get("folder"):
+        lines.append(f"  classes by folder: {', '.join(folders)}")
     if found.get("normal"):
         lines.append(f"  normal class: {found['normal']['class']} ({found['normal']['why']})")
     lines += [f"  rule: {rule}" for rule in found.get("rules", [])]

@@ -116,7 +116,7 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
     if seen.get("series"):
         options["series"] = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
     wrong = None
-    if guesses and not (seen.get("series") and options["series"] == "auto"):
+    if guesses and "head" in seen and not (seen.get("series") and options["series"] == "auto"):
         options["roles"], roles = _columns.choose(guesses, seen["head"], f"roles-{version}-{take}")
         options["looked"] = {g["column"]: g["role"] for g in guesses}
         wrong = _columns.clash(roles)
@@ -126,9 +126,12 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
         if label == "none":  # nobody wants another one guessed instead
             options["label"] = "none"
     else:
+        if found := [f"“{text.label(g['column'], 40)}” is the {g['role']} ({g['words']})" for g in guesses if g["role"] != "left out"]:
+            st.caption(f"In the table beside: {', '.join(found[:8])}; change it below.")
         label, more = _asked(columns)
         options |= more
-    chosen = {"find it": "folder"}.get(label, label)
+    outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
+    chosen = {"find it": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(label, label)
     if chosen == "folder" and (folders := seen.get("classes", {}).get("folder")):
         st.caption(f"The folders are the classes: {', '.join(text.label(c, 30) for c in folders[:12])}{' …' if len(folders) > 12 else ''}.")
     options["normal"] = _columns.normal_class(seen.get("classes", {}).get(chosen, []), chosen, f"normal-{version}-{take}-{chosen}")

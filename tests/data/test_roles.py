@@ -270,3 +270,15 @@ def test_the_first_look_shows_the_classes_of_folders(tmp_path) -> None:
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / kind / f"{i}.png")
     assert preview(tmp_path)["classes"] == {"folder": ["NORMAL", "PNEUMONIA"]}
     assert read(tmp_path).card["normal"] == "NORMAL"
+
+
+def test_the_first_look_shows_the_table_beside_pictures(tmp_path) -> None:
+    from PIL import Image
+
+    for i in range(12):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"im{i}.png")
+    sheet = pd.DataFrame({"file": [f"im{i}.png" for i in range(12)], "MRN": [i // 3 for i in range(12)], "usage": ["train", "train", "test"] * 4})
+    sheet.assign(DEATH_EVENT=[0, 1] * 6).to_csv(tmp_path / "cases.csv", index=False)
+    found = {g["column"]: g["role"] for g in preview(tmp_path)["guesses"]}
+    assert found == {"MRN": "patient", "usage": "split", "DEATH_EVENT": "outcome"}
+    assert read(tmp_path).roles == {"file": "file", "group": "MRN", "split": "usage", "label": "DEATH_EVENT"}

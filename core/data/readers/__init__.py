@@ -31,6 +31,7 @@ from core.data.readers import (
     packed_tables,
     pictures,
     scan_folders,
+    scan_masks,
     scans,
     strangers,
     tables,
@@ -358,4 +359,9 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
         return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
     if reader is pictures.read:
         return found | pictures.glance(used, asked)
+    if found.get("kind") == "nifti":
+        scan_names = [m.name for m in used if not scan_masks.is_named(m)]
+        by_name = scan_folders.told(scan_names, asked) if scan_names else scan_folders.Told()
+        label = by_name.columns.get(by_name.roles.get("label", ""), [])
+        return found | ({"classes": {"folder": sorted(set(label))}} if label else {})
     return found

@@ -94,8 +94,8 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
     table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
     found: dict[str, Any] = {"classes": {"folder": sorted(set(table["label"]))}} if "label" in roles else {}
     if sheets:
-        seen = tables.glance(sheets[:1])
-        found |= {"columns": seen["columns"], "classes": found.get("classes", {}) | seen["classes"]}
+        seen = tables.glance(sheets[:1], asked, inputs=False)
+        found |= {"columns": seen["columns"], "guesses": seen["guesses"], "classes": found.get("classes", {}) | seen["classes"]}
     return found
 
 

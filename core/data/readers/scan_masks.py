@@ -56,7 +56,7 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     scan is left out.
     """
     # reads the voxels: asked last
-    named = [m for m in members if _is_named(m) and 0 < looked[m.name].kinds <= MOST]
+    named = [m for m in members if is_named(m) and 0 < looked[m.name].kinds <= MOST]
     if len(named) == len(members):
         return Found()
     taken = {m.name for m in named}
@@ -136,7 +136,7 @@ def inner(member: Member) -> tuple[str, ...]:
     )
 
 
-def _is_named(member: Member) -> bool:
+def is_named(member: Member) -> bool:
     return bool(NAMED.search(member.stem)) or any(
         is_folder_of_masks(p) and not PLAIN.fullmatch(p) for p in member.parts[:-1]
     )

@@ -246,9 +246,10 @@ def _card(found: Whole) -> dict[str, Any]:
     return {"rules": found.rules, "types": _types(found.frame), **({"notes": [asdict(n) for n in found.notes]} if found.notes else {})}
 
 
-def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
+def glance(members: list[Member], asked: Asked | None = None, inputs: bool = True) -> dict[str, Any]:
     """First lines before import, from the first file's first bytes only: `columns`, `head` (5 rows), `types` (what each column seems to be, by the rows
-    looked at), `looked` (how many rows that were) and `whole` (whether these are all there are); `guesses` and `classes` as in `preview`."""
+    looked at), `looked` (how many rows that were) and `whole` (whether these are all there are); `guesses` and `classes` as in `preview`.
+    `inputs`: whether the columns are what is learned from."""
     from core.data.readers import find_roles
 
     raw = _raw(members[0], limits.PREVIEW)
@@ -258,7 +259,7 @@ def glance(members: list[Member], asked: Asked | None = None) -> dict[str, Any]:
     if len(members) > 1:
         frame["domain" if "domain" not in frame else "from file"] = members[0].stem
         given = {"domain": str(frame.columns[-1])}
-    guesses = find_roles(frame, given, asked or Asked(), inputs=True)
+    guesses = find_roles(frame, given, asked or Asked(), inputs)
     return {
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses], "classes": few_words(frame),
         "columns": [str(c) for c in frame.columns], "head": frame.head(5), "types": {str(c): kind(frame[c]) for c in frame.columns}, "looked": len(frame),
