@@ -126,6 +126,13 @@ def test_the_whole_address_gives_the_cookie_and_goes_on_without_the_token(served
         assert re.match(rb"/[^/\\]", onward), onward
 
 
+def test_cookies_of_other_programs_of_this_machine_do_not_hide_ours(served):
+    ours = f"{served.cookie['name']}={served.token}"
+    for cookies in (f'a={{"x": [1]}}; b; c=\x01; {ours}', f"{served.cookie['name']}=old; {ours}", f"{ours}; {served.cookie['name']}=old"):
+        assert ask(served, "/", known=False, Cookie=cookies)[0] == 200
+    assert ask(served, "/", known=False, Cookie=f"x{ours}")[0] == 403
+
+
 def test_who_only_asks_whether_the_server_is_up_needs_no_token(served):
     assert ask(served, "/_stcore/health", known=False)[::2] == (200, b"ok")
 
