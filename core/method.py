@@ -92,7 +92,8 @@ def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, co
 class Method(ABC):
     """One system. Constructing does no work; `fit` learns from the train part; `apply` yields artifacts for all rows.
 
-    Inputs are what `Dataset.inputs` gives: images in [0, 1] as [b,C,H,W], tables as raw float columns [b,d] with NaN for missing.
+    Inputs are what `Dataset.inputs` gives: images in [0, 1] as [b,C,H,W], tables as raw float columns [b,d] with NaN for missing
+    (float64 where `Dataset.input_type` says so; what a network sees is float32, as `Standardise` gives it).
     A fitted method may offer `embed`, `decode`, `predict` and `score` on float32 torch tensors in that same scale (see `Model`).
     The torch generator is already seeded when fit and apply are called, and the caller's is restored after.
     """

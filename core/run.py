@@ -38,7 +38,7 @@ def gpu_here() -> bool:
 
 @dataclass
 class Batch:
-    """`x` float32 [b,*shape] on the device (tables: NaN = missing); `y` int64 class codes, -1 = unknown; `at` int64 positions in the data.
+    """`x` float32 [b,*shape] on the device (tables: NaN = missing; float64 where they are stored so: `Standardise` gives float32); `y` int64 class codes, -1 = unknown; `at` int64 positions in the data.
 
     `turn`: the first of an epoch that is not the first epoch. Trap: to compare `epoch` with one remembered goes wrong in a run that was resumed.
     Where memory does not suffice for a whole batch, several with the same `step` are its parts: `Run.step` gathers their gradients.

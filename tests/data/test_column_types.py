@@ -84,7 +84,7 @@ def test_neighbours_in_other_files_count_as_well(tmp_path):
     assert read(tmp_path).inputs()[:, 0].tolist() == [1100, 1200, 1300, 1400]
 
 
-MARKS = [".", "#N/A", "n/a", "<NA>", "-", "--", "NaN", "NULL", "missing", "?", "None", "Unknown", "n.d.", "#DIV/0!", "–", "k.A.", ""]
+MARKS = [".", "#N/A", "n/a", "<NA>", "-", "--", "NaN", "NULL", "missing", "?", "None", "Unknown", "n.d.", "#DIV/0!", "–", "k.A.", ".A", "\\N", ""]
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -204,6 +204,11 @@ def test_whole_numbers_that_are_days_are_dates(tmp_path):
     data = read(tmp_path / "t.csv")
     assert data.card["types"]["visit"] == "dates"
     assert data.features == ("count",)
+    ends = frame_of(tmp_path, {"end": [d if k % 9 else "99991231" for k, d in enumerate(days)], "k": range(60)})
+    assert ends.frame["end"][:2].tolist() == ["9999-12-31", "2020-01-29"]
+    blanks = frame_of(tmp_path, {"visit": [d if k % 9 else "" for k, d in enumerate(days)], "k": range(60)})
+    assert blanks.frame["visit"].isna().sum() == 7
+    assert blanks.frame["visit"][1] == "2020-01-29"
     stamps = frame_of(tmp_path, {"at": [d + "123005" for d in days], "k": range(60)})
     assert stamps.frame["at"][0] == "2020-01-28T12:30:05"
 
@@ -278,6 +283,23 @@ def test_parquet_of_databases(tmp_path):
     stored = data.save(tmp_path / "stored")
     assert np.array_equal(stored.inputs(), data.inputs(), equal_nan=True)
     assert stored.hash == stored.content_hash()
+
+
+def test_whole_numbers_and_answers_with_missing_ones_are_columns_of_the_screen(tmp_path):
+    from core.columns import table_columns
+
+    n = 40
+    pq.write_table(pa.table({
+        "key": pa.array([None if k == 3 else 90071992547409930 + k * 7 % 31 for k in range(n)], pa.int64()),
+        "ok": pa.array([None, True, False, True] * (n // 4)),
+        "x": pa.array([k * 7 % 31 / 2 for k in range(n)]),
+        "label": ["a", "b"] * (n // 2),
+    }), tmp_path / "t.parquet")  # fmt: skip
+    data = read(tmp_path / "t.parquet").save(tmp_path / "stored")
+    columns = {c.name: c for c in table_columns(data)}
+    assert np.isnan(columns["key"].values[3])
+    assert columns["ok"].values[0] is None
+    assert check(data)
 
 
 def test_nested_parquet_is_refused_with_what_it_is(tmp_path):

@@ -11,9 +11,11 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.scaling import Standardise, precise
 from core.engine import fit_and_apply
+from core.explain.attribution import attribute, ways
 from core.explain.differences import differences
 from core.explain.traversal import decoded
 from core.loading import Inputs, in_order
+from core.method import check_params
 from core.registry import methods
 from core.run import Run
 
@@ -68,6 +70,20 @@ def test_a_model_tells_the_classes_apart_and_gives_values_back(tmp_path):
     back = decoded(method, z)
     assert back.dtype == np.float64
     assert np.abs(back[:, 0] - x).max() < 1e-3
+
+
+def test_reasons_of_a_model_are_in_the_column_that_tells(tmp_path):
+    table(tmp_path, *KINDS["Julian days"])
+    data = read(tmp_path / "a.csv")
+    kind = methods()["classifier"]
+    method, _ = fit_and_apply(kind, check_params(kind, kind.tiny | {"epochs": 20}), data, Run(device="cpu", seed=0))
+    rows = data.rows[:20]
+    for how in ways(data):
+        found = attribute(method, data, rows, how, "class late")
+        assert found.value.dtype == np.float32
+        assert np.isfinite(found.value).all()
+        if how != "gradient_x_input":  # of raw values, whose offset is all
+            assert np.abs(found.value[:, 0]).mean() > 2 * np.abs(found.value[:, 1]).mean()
 
 
 def test_another_dataset_is_scaled_by_the_offset_of_the_training_data(tmp_path):

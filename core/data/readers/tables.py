@@ -70,7 +70,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if refused is not None:
         many = frame[refused].nunique()
         raise UserError(f"Column “{refused}” cannot be an input: it holds {many:,} different words; at most {CATEGORIES} can be categories.")
-    rules.append(f"{len(features)} input columns")
+    rules.append(f"{len(features)} input column{'s' * (len(features) != 1)}")
     told = [g for g in guesses if g.column in left and g.tells]
     left = [c for c in left if c not in {g.column for g in told}]
     rules += [f"“{g.column}” is left out: {g.why}" for g in told[:12]]

@@ -40,8 +40,9 @@ AMONG_NUMBERS = [
     for plain in ("none", "nil", "missing", "unknown", "not available", "not known", "not done", "not measured", "nd",
                   "n.d.", "n/d", "unk", "blank", "empty", "unbekannt", "fehlt", "fehlend", "keine angabe", "manquant")
     for w in (plain, plain.capitalize(), plain.title(), plain.upper())
-]  # fmt: skip
+] + [f".{letter}" for letter in "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"]  # fmt: skip  # those with a letter are of SAS
 CALLED = {"code", "icd", "zip", "zipcode", "plz", "postcode", "phone", "plate", "well", "barcode", "guid", "pid"}  # digits that are names
+CODED = r"\A\d{1,4}[eE]\d{1,3}\z"  # 1E1, as plates and samples are called
 DAY = re.compile(r"date|datum|day|visit|birth|dob|admi|discharge|time|tag\b", re.I)
 Where = Callable[[int], str]  # "file, line 12" of a row, for messages
 
@@ -230,22 +231,26 @@ def _counts(words: pa.ChunkedArray) -> Counter[str]:
 def dates(values: pd.Series, column: str) -> pd.Series | None:
     """Whole numbers such as 20200131 (or 202001311230, 20200131123000) as ISO dates, when each of them is one; else None.
     Three different ones are asked for, fewer where the column is called like a day."""
-    there = values.dropna()
-    if not len(there) or not is_numeric_dtype(values) or is_bool_dtype(values):
+    if not is_numeric_dtype(values) or is_bool_dtype(values):
         return None
-    low, high = float(there.min()), float(there.max())
+    there = values.dropna()
+    if not len(there) or there.max() < 19000101:
+        return None
+    real = there[~there.isin([99991231, 999912310000, 99991231000000])]  # “for ever”, as some registers write it
+    low, high = (float(real.min()), float(real.max())) if len(real) else (0.0, 0.0)
     digits = next((d for d in (8, 12, 14) if 1900 * 10 ** (d - 4) <= low and high < 2101 * 10 ** (d - 4)), None)
     if digits is None or not bool((there == there.round()).all()):
         return None
-    different = pd.unique(there)
+    different = pd.unique(real)
     if len(different) < 3 and not DAY.search(column):
         return None
     form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}[digits]
-    days = pd.to_datetime(pd.Series([f"{int(v)}" for v in different]), format=form, errors="coerce")
-    if days.isna().any():
+    found = pd.to_datetime(pd.Series([f"{int(v)}" for v in different]), format=form, errors="coerce")
+    if found.isna().any():
         return None
-    said = days.dt.strftime("%Y-%m-%d" if digits == 8 else "%Y-%m-%dT%H:%M:%S")
-    return values.map(dict(zip(different.tolist(), said))).astype("str")
+    said = found.dt.strftime("%Y-%m-%d" if digits == 8 else "%Y-%m-%dT%H:%M:%S")
+    days = dict(zip(different.tolist(), said))
+    return values.map(lambda v: days.get(v, "9999-12-31"), na_action="ignore").astype("str")
 
 
 def settled(column: str, values: pd.Series, where: Where) -> Meaning:
@@ -330,11 +335,11 @@ def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
 def _is_amount(words: pa.ChunkedArray, found: pa.ChunkedArray, name: bool) -> bool:
     if pc.any(pc.is_nan(found)).as_py() or pc.any(pc.starts_with(words, "+")).as_py():
         return False
-    if _any(words, r"\A-?\d{20,}\z"):
+    if pc.max(pc.abs(found)).as_py() > 1e19 and _any(words, r"\A-?\d{20,}\z"):
         return False
     if name and (_any(words, "[eE]") or pc.count_distinct(words).as_py() != pc.count_distinct(found).as_py()):
         return False
-    return not pc.all(pc.match_substring_regex(words, r"\A\d{1,4}[eE]\d{1,3}\z")).as_py()
+    return not all(pc.all(pc.match_substring_regex(w, CODED)).as_py() for w in (words.slice(0, SOME), words))
 
 
 def _exact(found: pa.ChunkedArray) -> pd.Series:
