@@ -15,17 +15,22 @@ from core.measure import Measure
 from core.registry import measures
 
 
-def measure(data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] | None, seed: int = 0) -> Metrics:
+def measure(
+    data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] | None, seed: int = 0, below: Mapping[str, Artifact] | None = None
+) -> Metrics:
     """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name says why it is not defined; others are silent.
 
-    Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are of volumes.
+    Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are of volumes. A measure of several artifacts, such
+    as groups in a latent space, borrows what a run does not give itself from the run it was built on, `below`.
     """
     found: list[Metric] = []
     asked = measures() if names is None else {n: measures()[n] for n in names}
     for one in asked.values():
         if names is None and not one.cheap:
             continue
-        candidates = [[(slug, a) for slug, a in artifacts.items() if isinstance(a, kind) and a.place is None] for kind in one.takes]
+        candidates = [_of(artifacts, kind) for kind in one.takes]
+        if any(candidates) and below:
+            candidates = [own or _of(below, kind) for own, kind in zip(candidates, one.takes)]
         for combination in product(*candidates):
             made = _one(one, data, [a for _, a in combination], seed, names is not None)
             several = any(len(c) > 1 for c in candidates)
@@ -35,6 +40,11 @@ def measure(data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] |
             missing = ", ".join(k.__name__ for k, c in zip(one.takes, candidates) if not c)
             found.append(Metric(one.id, None, note=f"this run gives no {missing}", higher_is_better=None))
     return Metrics.of(found, data.rows)
+
+
+def _of(artifacts: Mapping[str, Artifact], kind: type[Artifact]) -> list[tuple[str, Artifact]]:
+    """The artifacts of a type with their slugs, those of slices left out."""
+    return [(slug, a) for slug, a in artifacts.items() if isinstance(a, kind) and a.place is None]
 
 
 def _one(one: Measure, data: Dataset, given: list[Artifact], seed: int, asked: bool) -> list[Metric]:

@@ -37,7 +37,7 @@ def benchmark(
     from core.evidence import load
     from core.registry import measures, methods
 
-    if method not in methods() and method not in measures():
+    if method not in methods() and method not in measures() and load(method) is None:
         raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")
     if not stored:
         name = benches().get(method)

@@ -48,7 +48,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
     own = [m for a in artifacts if isinstance(a, Metrics) for m in a]  # what the method measured itself stands first in the one table
-    metrics = Metrics.of([*own, *measure(data, given, None, job.seed)], data.rows, made_by=artifacts[0].made_by)
+    metrics = Metrics.of([*own, *measure(data, given, None, job.seed, _lent(ws, job))], data.rows, made_by=artifacts[0].made_by)
     keep(ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics])
 
 
@@ -107,9 +107,19 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
         given |= {f"{slug}-{made.spec['how']}{made.spec['dims']}{seed}": a for slug, a in ws.artifacts(made.id).items()}
-    metrics = measure(data, given, job.spec.get("names") or None, job.seed)
+    metrics = measure(data, given, job.spec.get("names") or None, job.seed, _lent(ws, ws.job(job.on_run)))
     metrics.made_by = made_by(job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began)
     keep(ws.folder(job.id), [metrics])
+
+
+def _lent(ws: Workspace, job: Job) -> dict[str, Any]:
+    """The embeddings of the nearest run below `job` that has some, by slug; none where that run is of another dataset."""
+    while job.on_run and ws.job(job.on_run).dataset == job.dataset:
+        job = ws.job(job.on_run)
+        found = {slug: a for slug, a in ws.artifacts(job.id).items() if isinstance(a, Embedding)}
+        if found:
+            return found
+    return {}
 
 
 def _model(ws: Workspace, run: str) -> Model | None:

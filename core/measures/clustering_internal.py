@@ -31,7 +31,7 @@ class ClusteringInternal(Measure):
         assert isinstance(embedding, Embedding)
         assert isinstance(clusters, Clusters)
         part, at = held_out(data, clusters.rows)
-        covered = at[clusters.label[at] >= 0]
+        covered = at[(clusters.label[at] >= 0) & np.isin(clusters.rows[at], embedding.rows)]
         note = f"{MOST:,} of {len(covered):,} cases drawn" if len(covered) > MOST else ""
         if len(covered) > MOST:
             covered = np.sort(rng.choice(covered, MOST, replace=False))

@@ -1,10 +1,11 @@
-"""How far a measured number may be off: its 95 % interval, with whole patients as what is drawn again.
+"""How far a measured number may be off: its 95 % interval, with whole patients as what might have been others.
 
-A number that is counted over cases would have come out otherwise with other patients. Leaving out each patient in turn shows by how much
-(the jackknife, Efron and Stein 1981: the bootstrap's spread without its draws, and without copies of a case, which shape groups and ranks).
-From that spread the interval is laid as a score interval with Student's t on one degree of freedom fewer than there are patients (for
-proportions of surveys: Korn and Graubard 1998; Dean and Pagano 2015). Percentiles of the bootstrap, the usual way, held the truth in only
-89 to 92 % of simulations with ten patients and in 77 % near the limit of the scale; these hold it in about 95 % (assets/evidence/intervals.json).
+Leaving out each patient in turn shows how much a number rests on whom it was counted (the jackknife of Efron and Stein 1981: the bootstrap's spread
+without its draws, and without copies of a case, which would shape groups and ranks). From that spread the interval is laid with Student's t on one
+degree of freedom fewer than there are patients, on the scale of log-odds where a number has two ends and of logarithms where it has one, so that it
+stays within them (for shares of surveys: Korn and Graubard 1998). Percentiles of the bootstrap, the usual way, hold the truth too seldom where
+patients are few, above all near an end of the scale. How often each kind of number's interval holds the truth: tests/benchmarks/bench_intervals.py,
+stored in assets/evidence/intervals.json.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def _laid(value: float, left: np.ndarray, freedom: float, within: tuple[float, f
 
     At the end of the scale there is no spread, and `limit` units count as so many right of so many. `most`: what a proportion can be worth in cases.
     """
+    from scipy.special import expit, logit
     from scipy.stats import t
 
     bottom, top = within
@@ -139,7 +141,9 @@ def _laid(value: float, left: np.ndarray, freedom: float, within: tuple[float, f
         elif spread < 1e-9 and most == np.inf:
             return Interval(None, None, "", k, ALIKE)
         else:
-            low, high = score_bounds(p, min(p * (1 - p) / max(spread, 1e-9) ** 2, most), wide)
+            spread = max(spread, float(np.sqrt(p * (1 - p) / most)))
+            reach = wide * spread / (p * (1 - p))
+            low, high = (float(expit(logit(p) + side * reach)) for side in (-1, 1))
         return Interval(bottom + (top - bottom) * low, bottom + (top - bottom) * high, "interval", k)
     if error < 1e-9 * max(abs(value), 1e-9):
         return Interval(None, None, "", k, ALIKE)

@@ -1,0 +1,223 @@
+"""How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals`.
+
+Made-up patients of one to nine cases each, alike within a patient; what the number would be over endlessly many patients is known, or counted once
+over very many. Each simulation draws new patients and asks whether the interval holds that. Beside it, percentiles of the bootstrap over patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+from core.artifacts import Interval
+from core.evidence import store
+from core.matching import accuracy, purity
+from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
+from core.measures.probes import auc
+from core.stats.bootstrap import drawn_again, interval, mean_interval, units
+from core.stats.proportions import wilson
+from tests.benchmarks._common import table
+
+PATIENTS = (10, 20, 50)
+
+
+@dataclass
+class Drawn:
+    """One simulated study: the number over `n` cases of the patients `who`, and its interval."""
+
+    value: Callable[[np.ndarray], float]
+    n: int
+    who: np.ndarray
+    laid: Callable[[], Interval]
+
+
+def patients(k: int, rng: np.random.Generator, most: int = 9) -> np.ndarray:
+    """int64: the patient of each case, one to `most` cases a patient."""
+    return np.repeat(np.arange(k), rng.integers(1, most + 1, k))
+
+
+def of_mean(values: np.ndarray, who: np.ndarray, within: tuple[float, float]) -> Drawn:
+    return Drawn(lambda i: float(values[i].mean()), len(who), who, lambda: mean_interval(values, who.astype(object), within))
+
+
+def of_any(value: Callable[[np.ndarray], float], who: np.ndarray, within: tuple[float, float], **more: Any) -> Drawn:
+    return Drawn(value, len(who), who, lambda: interval(value, len(who), who.astype(object), within, **more))
+
+
+def right(share: float, k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    return of_mean(rng.random(len(who)) < rng.beta(4 * share, 4 * (1 - share), k)[who], who, (0, 1))
+
+
+def single(share: float, k: int, rng: np.random.Generator) -> Drawn:
+    return of_mean(rng.random(k) < share, np.arange(k), (0, 1))
+
+
+def ranked(gap: float, by_patient: bool, k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    own = rng.permutation(np.arange(k) % 2)
+    ill = own[who] if by_patient else (rng.random(len(who)) < 0.4).astype(int)
+    score = gap * ill + 0.7 * rng.normal(size=k)[who] + 0.7 * rng.normal(size=len(who))
+    both = np.stack([-score, score], 1)
+    return of_any(lambda i: auc(ill[i], both[i], np.arange(2)), who, (0, 1), classes=ill)
+
+
+def listed(k: int, rng: np.random.Generator) -> Drawn:
+    from sklearn.metrics import average_precision_score
+
+    who = patients(k, rng)
+    ill = (rng.random(k) < 0.4)[who] if k > 2 else np.ones(len(who), bool)
+    score = 1.2 * ill + 0.7 * rng.normal(size=k)[who] + 0.7 * rng.normal(size=len(who))
+
+    def value(i: np.ndarray) -> float:
+        return float(average_precision_score(ill[i], score[i])) if ill[i].any() and not ill[i].all() else float("nan")
+
+    return of_any(value, who, (0, 1), classes=ill)
+
+
+def brier(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    sure = 1 / (1 + np.exp(-rng.normal(2, 1, k)[who] - rng.normal(size=len(who))))
+    hit = rng.random(len(who)) < 0.95 * sure
+    return of_mean(2 * np.square(1 - np.where(hit, sure, 1 - sure)), who, (0, 2))
+
+
+def dice(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    one = 1 / (1 + np.exp(-rng.normal(1, 0.7, k)[who] - 0.8 * rng.normal(size=len(who))))
+    return of_mean(np.where(rng.random(len(who)) < 0.1, 0, one), who, (0, 1))
+
+
+def redrawn(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    base = np.exp(rng.normal(0, 0.4, k)[who] + rng.normal(0, 0.3, len(who)))
+    error = base * np.exp(rng.normal(-1.5, 0.4, k)[who] + rng.normal(0, 0.3, len(who)))
+    return of_any(lambda i: float(error[i].mean() / base[i].mean()), who, (0, np.inf))
+
+
+def groups(score: Callable[[np.ndarray, np.ndarray], float], within: tuple[float, float], flatters: bool, k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    truth = rng.integers(0, 3, len(who))
+    found = np.where(rng.random(len(who)) < rng.beta(1, 3, k)[who], rng.integers(0, 4, len(who)), truth)
+    return of_any(lambda i: float(score(truth[i], found[i])), who, within, flatters=flatters)
+
+
+def silhouette(k: int, rng: np.random.Generator) -> Drawn:
+    from sklearn.metrics import silhouette_samples
+
+    who = patients(min(k, 1000), rng)
+    k = who.max() + 1
+    z = 1.5 * np.eye(3)[(np.arange(k) % 3)[who]] + 0.5 * rng.normal(size=(k, 3))[who] + 0.5 * rng.normal(size=(len(who), 3))
+    return of_mean(silhouette_samples(z, z.argmax(1)), who, (-1, 1))
+
+
+def pixels(what: str, k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(min(k, 400), rng, 5)
+    n, k = len(who), who.max() + 1
+    truth = np.zeros((n, 10, 10), bool)
+    for i in np.flatnonzero((rng.random(n) < 0.5) | (np.arange(n) == 0)):
+        y, x = rng.integers(0, 7, 2)
+        truth[i, y : y + rng.integers(2, 5), x : x + rng.integers(2, 5)] = True
+    heat = rng.normal(size=truth.shape) + truth * rng.normal(1.5, 0.7, k)[who][:, None, None] + 0.4 * rng.normal(size=k)[who][:, None, None]
+    counts = _binned(heat, truth)
+    if what == "AUPRO":
+        return of_any(partial(_aupro_fast, heat, truth), who, (0, 1), blocks=20)
+    if what == "cases":
+        marked = truth.any((1, 2))
+        each = case_dice((counts[0][marked], counts[1][marked]))
+        return of_any(lambda i: float(each[i].mean(0).max()), who[marked], (0, 1))
+    j = ("AUROC", "AP", "Dice").index(what)
+    return of_any(lambda i: pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j], who, (0, 1))
+
+
+def kinds() -> dict[str, tuple[Callable[[int, np.random.Generator], Drawn], float | None, int]]:
+    """Name -> (simulation, the truth or None to count it, how many simulations)."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    swapped = {name: (lambda t, f, one=one: one(f, t)) for name, one in (("accuracy", accuracy), ("purity", purity))}
+    area = {gap: float(norm.cdf(gap / np.sqrt(2 * 0.98))) for gap in (1.2, 2.0)}
+    return {
+        "accuracy 0.8": (partial(right, 0.8), 0.8, 2000),
+        "accuracy 0.95": (partial(right, 0.95), 0.95, 2000),
+        "accuracy 0.8, one case a patient": (partial(single, 0.8), 0.8, 2000),
+        "AUC 0.80, class by patient": (partial(ranked, 1.2, True), area[1.2], 1000),
+        "AUC 0.92, class by patient": (partial(ranked, 2.0, True), area[2.0], 1000),
+        "AUC 0.80, both classes in a patient": (partial(ranked, 1.2, False), area[1.2], 1000),
+        "average precision": (listed, None, 400),
+        "Brier score": (brier, None, 2000),
+        "Dice, mean of cases": (dice, None, 2000),
+        "reconstruction error, a ratio": (redrawn, None, 1000),
+        "group accuracy": (partial(groups, swapped["accuracy"], (0, 1), False), None, 400),
+        "purity": (partial(groups, swapped["purity"], (0, 1), False), None, 400),
+        "NMI": (partial(groups, normalized_mutual_info_score, (0, 1), True), None, 400),
+        "ARI": (partial(groups, adjusted_rand_score, (-1, 1), False), None, 400),
+        "silhouette": (silhouette, None, 1000),
+        "pixel AUROC": (partial(pixels, "AUROC"), None, 400),
+        "pixel average precision": (partial(pixels, "AP"), None, 400),
+        "Dice, pooled (oracle)": (partial(pixels, "Dice"), None, 400),
+        "Dice, mean of marked cases (oracle)": (partial(pixels, "cases"), None, 400),
+        "AUPRO (0.3)": (partial(pixels, "AUPRO"), None, 400),
+    }
+
+
+def truth_of(draw: Callable[[int, np.random.Generator], Drawn], rng: np.random.Generator) -> float:
+    """The number over very many patients, a mean of twenty times 2,000."""
+    many = [draw(2000, rng) for _ in range(20)]
+    return float(np.mean([one.value(np.arange(one.n)) for one in many]))
+
+
+def covered(draw: Callable[[int, np.random.Generator], Drawn], k: int, truth: float, times: int, rng: np.random.Generator, usual: bool = False) -> tuple[int, int]:
+    """(how many intervals hold the `truth`, how many there were); `usual`: percentiles of 300 bootstrap draws instead."""
+    held = there = 0
+    for _ in range(times):
+        one = draw(k, rng)
+        found = percentiles(one, rng) if usual else one.laid()
+        if found.low is not None and found.high is not None:
+            there += 1
+            held += found.low <= truth <= found.high
+    return held, there
+
+
+def percentiles(one: Drawn, rng: np.random.Generator) -> Interval:
+    unit = units(one.n, one.who.astype(object))
+    got = np.array([one.value(drawn_again(unit, rng)) for _ in range(300)])
+    low, high = np.nanpercentile(got, [2.5, 97.5])
+    return Interval(float(low), float(high), "interval")
+
+
+def row(name: str, held: int, there: int) -> dict[str, Any]:
+    share = wilson(held, there)
+    assert share.value is not None
+    assert share.low is not None
+    assert share.high is not None
+    return {"name": name, "value": round(share.value, 4), "low": round(share.low, 4), "high": round(share.high, 4), "kind": "interval"}
+
+
+def tables() -> list[dict[str, Any]]:
+    found, all_of = [], kinds()
+    known = {name: truth if truth is not None else truth_of(draw, np.random.default_rng(1)) for name, (draw, truth, _) in all_of.items()}
+    for k in PATIENTS:
+        rows = [row(name, *covered(draw, k, known[name], times, np.random.default_rng(k))) for name, (draw, _, times) in all_of.items()]
+        least, most = (f(rows, key=lambda r: r["value"]) for f in (min, max))
+        words = f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to {most['value']:.1%} ({most['name']}) of the simulations; 95 % is aimed at."
+        found.append(told(f"Intervals over {k} patients", k, rows, words))
+        usual = [
+            row(f"{name}, percentiles", *covered(all_of[name][0], k, known[name], 400, np.random.default_rng(k), usual=True))
+            for name in ("accuracy 0.8", "accuracy 0.95", "AUC 0.92, class by patient", "Brier score", "Dice, mean of cases")
+        ]
+        words = f"Percentiles of the bootstrap over {k} patients hold it in {min(r['value'] for r in usual):.1%} to {max(r['value'] for r in usual):.1%}."
+        found.append(told(f"The usual way: percentiles of the bootstrap over {k} patients", k, usual, words))
+    return found
+
+
+def told(title: str, k: int, rows: list[dict[str, Any]], words: str) -> dict[str, Any]:
+    return table(title, "made up: patients of one to nine cases", "simulated", k, [k], "share of 95 % intervals that hold the truth", rows, words)
+
+
+if __name__ == "__main__":
+    store("intervals", tables())
