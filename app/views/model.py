@@ -29,7 +29,7 @@ def show(artifact: Model, context: Context) -> None:
         st.markdown(f"**Trust it when:** {about.sections.get('Trust it when', 'not stated') if about else 'not stated'}")
     with right:
         sites = "not stated" if data.domains is None else ", ".join(sorted({text.label(d) for d in data.domains if d is not None})[:8])
-        groups = "not stated" if data.groups is None else f"{len(set(data.of(artifact.rows).groups)):,}"
+        groups = "not stated" if data.groups is None else f"{len({g for g in data.of(artifact.rows).groups if g is not None}):,}"
         made = artifact.made_by
         st.markdown(f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)}  \n**Patients:** {groups}  \n**Sites or scanners:** {sites}  \n"
                     f"**Classes:** {', '.join(text.label(c, 20) for c in artifact.classes[:12]) or 'none used'}  \n"

@@ -2,7 +2,7 @@
 
 Leaving out each patient in turn shows how much a number rests on whom it was counted (the jackknife of Efron and Stein 1981: the bootstrap's spread
 without its draws, and without copies of a case, which would shape groups and ranks). From that spread the interval is laid with Student's t on one
-degree of freedom fewer than there are patients, on the scale of log-odds where a number has two ends and of logarithms where it has one, so that it
+degree of freedom fewer than there are patients (of even size), on the scale of log-odds where a number has two ends and of logarithms where it has one, so that it
 stays within them (for shares of surveys: Korn and Graubard 1998). Percentiles of the bootstrap, the usual way, hold the truth too seldom where
 patients are few, above all near an end of the scale. How often each kind of number's interval holds the truth: tests/benchmarks/bench_intervals.py,
 stored in assets/evidence/intervals.json.
@@ -66,8 +66,9 @@ def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, within: 
         return few
     total = np.bincount(unit, values)
     left = (values.sum() - total) / (len(values) - size)
-    scale, most = ((0.0, 1.0), float(len(values))) if share else (within, np.inf)
-    return _laid(float(values.mean()), left, len(size) - 1.0, scale, len(size), len(size), most)
+    if share:  # never worth more than as many single cases
+        return _laid(float(values.mean()), left, len(size) - 1.0, (0.0, 1.0), len(size), len(size), float(len(values)))
+    return _laid(float(values.mean()), left, _even(size) - 1.0, within, len(size), len(size))
 
 
 def interval(
@@ -90,7 +91,7 @@ def interval(
     k = int(unit.max(initial=-1)) + 1
     if few := _few(k, n, groups):
         return few
-    freedom, limit = min(k, blocks) - 1.0, k
+    freedom, limit = min(_even(np.bincount(unit)), blocks) - 1.0, k
     if classes is not None:
         bearing = np.array([len(np.unique(unit[classes == c])) for c in np.unique(classes)])
         limit = int(bearing.min())
@@ -113,6 +114,11 @@ def score_bounds(p: float, n: float, quantile: float) -> tuple[float, float]:
     middle = (p + squared / (2 * n)) / (1 + squared / n)
     half = quantile * np.sqrt(p * (1 - p) / n + squared / (4 * n * n)) / (1 + squared / n)
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def _even(size: np.ndarray) -> float:
+    """To how many units of even size units of `size` cases come (Kish 1965): as many of them, or fewer where some have most of the cases."""
+    return float(size.sum() ** 2 / np.square(size.astype(float)).sum())
 
 
 def _freedom(bearing: np.ndarray) -> float:
