@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,16 @@ def measured(m: Metric, n: bool = False) -> str:
 def counted(n: int, one: str) -> str:
     """"1 file", "2,311 files"."""
     return f"{n:,} {one}{'' if n == 1 else 's'}"
+
+
+def ago(then: float) -> str:
+    """How long ago `then` was, in seconds since the epoch: "just now", "5 min ago", "2 h ago"."""
+    passed = max(0.0, time.time() - then)
+    if passed < 60:
+        return "just now"
+    if passed < 5400:
+        return f"{passed / 60:.0f} min ago"
+    return f"{passed / 3600:.0f} h ago"
 
 
 def duration(seconds: float | None) -> str:

@@ -85,12 +85,24 @@ def test_the_time_a_run_will_take_rests_on_runs_of_the_same_kind_of_device(ws, d
     from core.registry import methods
 
     def runs(**device):
-        return estimate.seconds(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device)[1]
+        return estimate.estimate(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device).runs
 
     monkeypatch.setattr(estimate, "gpu_here", lambda: False)
     assert runs() == runs(device="cpu") == 1
     monkeypatch.setattr(estimate, "gpu_here", lambda: True)
     assert (runs(), runs(device="cpu")) == (0, 1)
+
+
+def test_no_time_is_told_where_nothing_of_like_size_was_trained(ws, done):
+    from core.estimate import estimate
+    from core.registry import methods
+
+    data, kind = ws.dataset("digits"), methods()["pca"]
+    seconds = estimate(ws, kind, {"dimensions": 8}, data).seconds
+    assert 4 < seconds < 4 + 5 * done.seconds
+    few = data.take(np.arange(40))
+    assert estimate(ws, kind, {"dimensions": 8}, few).seconds is None  # 45 times less work
+    assert estimate(ws, methods()["gaussian_vae"], {"epochs": 3}, data).seconds is None
 
 
 def test_asked_for_by_two_at_one_moment_it_is_one_run(ws, done, monkeypatch):

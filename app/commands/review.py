@@ -22,7 +22,7 @@ def register(cli: typer.Typer) -> None:
 def _finding(name: str, kind: str) -> Any:
     from core.data.checks import findings
 
-    found = {f.kind: f for f in findings(workspace(), name) if f.severity != "ok"}
+    found = {f.kind: f for f in findings(workspace(), name) if f.severity not in ("ok", "note")}
     if kind not in found:
         raise UserError(f"There is no finding “{kind}” (there are: {', '.join(found) or 'none'}).")
     return found[kind]
@@ -38,7 +38,7 @@ def issues(name: str, json: AsJson = False) -> None:
     ws = workspace()
     made = review.decisions(ws, name)
     ignored = {d.finding: d.reason for d in made if d.what == "ignore"}
-    found = [asdict(f) | {"ignored": ignored.get(f.kind)} for f in findings(ws, name) if f.severity != "ok"]
+    found = [asdict(f) | {"ignored": ignored.get(f.kind)} for f in findings(ws, name) if f.severity not in ("ok", "note")]
     waiting = review.held(ws, name)
     told = {"dataset": ws.entry(name)["name"], "issues": found, "held": [{"row": r, "why": why} for r, why in waiting.items()], "decisions": [asdict(d) for d in made]}
     lines = [f"[{f['severity']}] {f['kind']}: {f['words']}" + (f" (ignored: {f['ignored']})" if f["ignored"] else "") for f in found] or ["No issue is open."]

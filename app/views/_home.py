@@ -8,7 +8,7 @@ import streamlit as st
 from app import progress, shell, state, text
 from app.views import _map, _quick
 from app.views._gallery import score_of, thumbs
-from app.views.anomaly import overlays, threshold_of
+from app.views.anomaly import flagged, overlays
 from core import pictures
 from core.artifacts import Clusters, Map, Metrics
 from core.data.dataset import Dataset
@@ -84,8 +84,7 @@ def _findings(context: state.Context) -> None:
     st.markdown(f"**{text.label(shell.run_title(context.job))}** found:")
     scores = score_of(context)
     if scores is not None:
-        over = int((np.asarray(scores.score) > threshold_of(scores, context)).sum())
-        st.markdown(f":material/troubleshoot: **{over:,}** cases look unlike the ones it learned from.")
+        st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
         if isinstance(artifact, Clusters) and artifact.place is None:

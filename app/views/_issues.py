@@ -17,8 +17,8 @@ from core.data.checks import Finding
 from core.data.dataset import Dataset
 from core.store import review
 
-ICONS = {"ok": ":material/check:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
-SEVERITY = {"stop": "mend this first", "look": "look twice", "ok": "in order"}
+ICONS = {"ok": ":material/check:", "note": ":material/info:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
+SEVERITY = {"stop": "fix this first", "look": "look twice", "note": "to know", "ok": "in order"}
 SMALL = 6  # pictures shown with a finding
 PAGE = 24
 SOON = 300 << 20  # bytes of samples that are looked over at once; more are looked over when asked
@@ -34,21 +34,23 @@ def show(data: Dataset) -> None:
         found = checks.findings(ws, data.name)
     made = review.decisions(ws, data.name)
     ignored = {d.finding: d for d in made if d.what == "ignore"}
-    open_ = [f for f in found if f.severity != "ok" and f.kind not in ignored]
+    open_ = [f for f in found if f.severity not in ("ok", "note") and f.kind not in ignored]
     if not len(data):
         st.caption("No case is in use, so there is nothing to look over.")
     elif not open_:
         st.markdown("No issue is open.")
     else:
         stop = sum(f.severity == "stop" for f in open_)
-        st.caption(f"{len(open_)} to look at" + (f", {stop} of them to mend first" if stop else "") + ". Nothing is changed until you press.")
+        st.caption(f"{len(open_)} to look at" + (f", {stop} of them to fix first" if stop else "") + ". Nothing is changed until you press.")
     for one in open_:
         _issue(data, one)
-    fine = [f for f in found if f.severity == "ok"]
-    if fine:
-        with st.expander(f"In order ({len(fine)})", expanded=not open_):
-            for one in fine:
-                st.markdown(f"{ICONS['ok']} **{text.label(one.title)}** {text.label(one.words, 600)}")
+    for severity, heading in (("note", "To know"), ("ok", "In order")):
+        some = [f for f in found if f.severity == severity]
+        if not some:
+            continue
+        with st.expander(f"{heading} ({len(some)})", expanded=severity == "note" or not open_):
+            for one in some:
+                st.markdown(f"{ICONS[severity]} **{text.label(one.title)}** {text.label(one.words, 600)}")
     if made:
         with st.expander(f"Decided ({len(made)})"):
             for d in reversed(made):

@@ -9,8 +9,8 @@ import streamlit as st
 
 from app import progress, shell, state, text
 from app.views import _map
-from core import estimate
 from core.data.dataset import Dataset
+from core.estimate import estimate, guess_seconds
 from core.jobs import queue
 from core.method import Method, cases, preset, why_not
 from core.registry import methods
@@ -48,20 +48,21 @@ def ask(data: Dataset) -> None:
         return
 
     @cache  # questions share methods, and each estimate looks through the earlier runs
-    def guess(method: str) -> tuple[float, type[Method], dict[str, Any]]:
+    def guess(method: str) -> tuple[float, str, type[Method], dict[str, Any]]:
         kind = methods()[method]
         values = preset(kind, next(iter(kind.presets)), cases(kind, data))
         if data.modality == "volume" and len(data) < _map.FEW and "volumes" in kind.Params.model_fields:
             values |= {"volumes": "slice by slice"}  # of so few a map cannot be drawn, of their slices it can
-        return estimate.seconds(ws, kind, values, data)[0], kind, values
+        found = estimate(ws, kind, values, data).seconds
+        return (guess_seconds(kind, values, data) if found is None else found), text.duration(found), kind, values
 
     for id, (words, icon, wanted, _) in QUESTIONS.items():
         guesses = [guess(method) for method in wanted if method in methods() and why_not(methods()[method], data) is None]
         if not guesses:
             continue
-        seconds, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
+        _, time, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
         token = state.press(f"ask-{id}")
-        if st.button(f"{words} · {text.duration(seconds)}", key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
+        if st.button(" · ".join(filter(None, (words, time))), key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
             job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token)
             if job is not None:
                 state.pressed(f"ask-{id}")

@@ -7,9 +7,9 @@ import streamlit as st
 from app import form, progress, shell, state, text
 from app.views import _apply, _cases
 from app.views._gallery import score_of
-from core import estimate
 from core.cards import card
 from core.data.dataset import Dataset
+from core.estimate import Estimate, estimate
 from core.evidence import load
 from core.jobs import queue
 from core.method import Method, cases, preset, why_not
@@ -72,10 +72,9 @@ def start(kind: type[Method], data: Dataset) -> None:
     times = {}
     presets = {name: preset(kind, name, cases(kind, data)) for name in kind.presets}
     for name, values in presets.items():
-        guess, runs = estimate.seconds(ws, kind, values, data)
-        times[name] = f"{text.duration(guess)}" + (f" (from {runs} earlier run{'s' * (runs > 1)} here)" if runs else " (a first guess)")
+        times[name] = estimate(ws, kind, values, data)
     level = st.segmented_control("How thorough", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
-                                  format_func=lambda p: f"{p} · {times[p].partition(' (')[0]}", help="\n\n".join(f"{k}: {v}" for k, v in times.items()))  # fmt: skip
+                                  format_func=lambda p: " · ".join(filter(None, (p, text.duration(times[p].seconds)))), help="\n\n".join(f"{k}: {_expected(v)}" for k, v in times.items()))  # fmt: skip
     with st.container(border=True):
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)
     on = _cases.base(kind, data)
@@ -85,9 +84,10 @@ def start(kind: type[Method], data: Dataset) -> None:
     left, middle, *right = st.columns([2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom")
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
     device = right[0].selectbox("Computed on", list(DEVICES), format_func=DEVICES.__getitem__, help="Automatic: on the graphics card if it can be used.") if right else "auto"
-    guess, _ = estimate.seconds(ws, kind, values, data, device)
+    expected = estimate(ws, kind, values, data, device)
+    st.caption(f"Time: {_expected(expected)}.")
     token = state.press("train")
-    if left.button(f"Train · {text.duration(guess)}", key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
+    if left.button(" · ".join(filter(None, ("Train", text.duration(expected.seconds)))), key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
         job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token, only_normal=only_normal, test=test)
         if job is not None:
             state.pressed("train")
@@ -96,6 +96,13 @@ def start(kind: type[Method], data: Dataset) -> None:
     started = ws.catalogue.job(id) if id else None
     if started is not None and started.dataset == ws.entry(data.name)["id"] and (started.method == kind.id or not started.ended):
         _after(started.id)
+
+
+def _expected(found: Estimate) -> str:
+    """The time a training will take, and what that rests on."""
+    if found.seconds is None:
+        return "no estimate yet, since nothing of this size was trained here"
+    return f"{text.duration(found.seconds)}, from {text.counted(found.runs, 'run')} of like size here"
 
 
 def _after(id: str) -> None:

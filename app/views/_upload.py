@@ -34,6 +34,7 @@ def upload() -> None:
     if waiting is not None:
         _ask(waiting.path, waiting, *_called(waiting))
         return
+    _left_waiting()
     state.kept("upload-from", "files", list(FROM))
     where = st.segmented_control("Where is it?", list(FROM), format_func=FROM.get, key="w-upload-from", on_change=state.keep, args=("upload-from",), required=True)
     if where == "here":
@@ -42,6 +43,21 @@ def upload() -> None:
             _ask(chosen, None, chosen.name, chosen.name)
         return
     _drop(where == "folder")
+
+
+def _left_waiting() -> None:
+    """Files that were copied but not imported, before the page was loaded again or closed: go on with them, or take them away."""
+    uploads.sweep(state.workspace())
+    for found, came in uploads.waiting(state.workspace())[:3]:
+        words, more, away = st.columns([4, 1.4, 1], vertical_alignment="center")
+        _, source = _called(found)
+        words.markdown(f":material/draft: **{text.label(source)}** · {found.bytes / 1e6:,.1f} MB, copied {text.ago(came)}, not imported yet.")
+        more.button("Continue with it", key=f"continue-{found.folder.name}", type="primary", width="stretch", on_click=_continue, args=(found,))
+        away.button("Remove", key=f"away-{found.folder.name}", width="stretch", on_click=_forget, args=(found,), help="Takes the copy away; your own files stay.")
+
+
+def _continue(found: uploads.Upload) -> None:
+    st.session_state["upload"] = found
 
 
 def _drop(folder: bool) -> None:
@@ -53,7 +69,6 @@ def _drop(folder: bool) -> None:
         _limits.show()
         return
     with st.spinner("Copying into the workspace"):
-        uploads.sweep(state.workspace())
         kept = state.attempt(uploads.keep, state.workspace(), [(f.name, f) for f in files])
     if kept is None:
         return

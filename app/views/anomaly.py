@@ -53,6 +53,19 @@ def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     return float(artifact.threshold) if artifact.threshold is not None else float(np.quantile(artifact.score, 0.95))
 
 
+def flagged(artifact: AnomalyMaps, context: Context) -> str:
+    """How many cases lie above the threshold, and whether a person set it or a rule did, which flags some cases in any data."""
+    over = int((np.asarray(artifact.score) > threshold_of(artifact, context)).sum())
+    count = f"{over:,} of {len(artifact.rows):,} cases"
+    given = notes.threshold(context.ws, context.job.id)
+    if given:
+        why = f" (“{text.label(given['reason'], 120)}”)" if given.get("reason") else ""
+        return f"{count} lie above the threshold that was kept for this run{why}."
+    if artifact.threshold is None:
+        return f"The 5 % most unusual are flagged by choice: {count}. A threshold with a reason is still to be set."
+    return f"Flagged by choice: {count}, by the rule “{text.label(artifact.rule, 120)}”. A threshold with a reason is still to be set."
+
+
 def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 256) -> np.ndarray:
     """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth` outlines the mask."""
 

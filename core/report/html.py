@@ -97,7 +97,8 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
     said = [f"A model looked at {len(data):,} cases of “{data.name}”."] + (["The data is made up: no patient was scanned."] if data.card.get("synthetic") else [])
     for a in given.values():
         if isinstance(a, AnomalyMaps) and a.threshold is not None:
-            said.append(f"{int((a.score > a.threshold).sum()):,} cases look unlike the ones it learned from ({a.rule}).")
+            over = f"{int((a.score > a.threshold).sum()):,} of {len(a.rows):,} cases"
+            said.append(f"Flagged by choice, not as a finding: {over} ({a.rule}).")
         if isinstance(a, Clusters):
             said.append(f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases.")
     for m in metrics:

@@ -6,6 +6,7 @@ Several files become one zip whose members bear the users' names, so no name of 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import uuid
 import zipfile
@@ -18,10 +19,11 @@ from typing import IO
 from core import limits
 from core.data.importing import REQUEST
 from core.errors import UserError
-from core.store.files import make_folder, remove, write_with
+from core.store.files import make_folder, remove, write_json, write_with
 from core.store.workspace import Workspace
 
 PIECE = 1 << 20  # bytes copied at a time
+ABOUT = "upload.json"  # names, size and hash; lies in the upload's folder and goes with it
 OLD = 24 * 3600.0  # seconds after which what nobody imported is taken away
 
 
@@ -67,15 +69,38 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
 
         make_folder(folder, new=True)
         write_with(path, fill)
+        write_json(folder / ABOUT, {"names": names, "bytes": size, "hash": h.hexdigest()})
     except BaseException:
         remove(folder)
         raise
     return Upload(folder, path, tuple(names), size, h.hexdigest())
 
 
+def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
+    """Uploads that no import was asked for yet, newest first, and when each came (seconds since the epoch).
+
+    A page that was closed or loaded again has lost sight of them. Those cut off while they were
+    copied are not among them; `sweep` takes them away in time.
+    """
+    wanted, found = _wanted(ws), []
+    for place in (ws.home / "uploads").glob(f"*/{ABOUT}"):
+        folder = place.parent
+        if any(folder.name in w for w in wanted) or not (folder / "upload.zip").exists():
+            continue
+        about = json.loads(place.read_text())
+        upload = Upload(folder, folder / "upload.zip", tuple(about["names"]), about["bytes"], about["hash"])
+        found.append((upload, place.stat().st_mtime))
+    return sorted(found, key=lambda f: -f[1])
+
+
+def _wanted(ws: Workspace) -> list[str]:
+    """What imports that may still go on ask for, as written; names of their uploads' folders are in it."""
+    return [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
+
+
 def sweep(ws: Workspace) -> None:
     """Take away uploads that are a day old and of no import that could still go on."""
-    wanted = [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
+    wanted = _wanted(ws)
     for folder in (ws.home / "uploads").glob("*"):
         if time.time() - folder.stat().st_mtime > OLD and not any(folder.name in w for w in wanted):
             remove(folder)

@@ -176,7 +176,7 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
 def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
     files = [("scan/../../evil.png", io.BytesIO(picture(1))), ("scan/ü (1).png", io.BytesIO(picture(2)))]
     kept = uploads.keep(ws, files)
-    assert [p.name for p in kept.folder.iterdir()] == ["upload.zip"]
+    assert sorted(p.name for p in kept.folder.iterdir()) == ["upload.json", "upload.zip"]
     assert kept.bytes == len(picture(1)) + len(picture(2))
     with pytest.raises(UserError, match="points outside"):
         read(kept.path)
@@ -196,6 +196,16 @@ def test_old_uploads_are_swept_but_those_of_an_import_that_can_go_on_stay(ws):
         os.utime(place, (time.time() - 2 * uploads.OLD,) * 2)
     uploads.sweep(ws)
     assert (old.exists(), wanted.exists(), new.exists()) == (False, True, True)
+    assert [u.folder for u, _ in uploads.waiting(ws) if u.folder in (old, wanted, new)] == [new]
+
+
+def test_what_was_copied_and_not_imported_is_found_again(ws):
+    kept = uploads.keep(ws, [("chest.csv", io.BytesIO(b"a,b\n1,2\n"))])
+    cut = uploads.keep(ws, [("cut.csv", io.BytesIO(b"a,b\n1,2\n"))])
+    (cut.folder / "upload.json").unlink()  # cut off while it was copied
+    found = [u for u, _ in uploads.waiting(ws)]
+    assert kept in found
+    assert cut.folder not in [u.folder for u in found]
 
 
 def test_only_folders_beneath_the_opened_roots_can_be_chosen(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     found = [*table_findings(data), *mask_findings(data)] if len(data) else []
     place = {int(r): i for i, r in enumerate(data.rows)} if len(facts.copies) + len(facts.blank) + len(facts.near) + len(facts.far) else {}
     found += [*_copies(data, facts, place), *_near(data, facts, place), *_labels(data, facts), *_far(facts, place, data)] if len(data) else []
-    return sorted(found, key=lambda f: ("stop", "look", "ok").index(f.severity))
+    return sorted(found, key=lambda f: ("stop", "look", "note", "ok").index(f.severity))
 
 
 def findings(ws: Workspace, name: str, report: Callable[[float], None] = lambda fraction: None) -> list[Finding]:
@@ -145,7 +145,7 @@ def _labels(data: Dataset, facts: Facts) -> list[Finding]:
     trial = f"In a trial{_among(facts, data)} with {doubts.swapped:,} labels swapped on purpose the same rule found {doubts.found:.0%} of them"
     if doubts.found < 0.3:
         words = f"Wrong labels cannot be told here by what cases look like at a glance. {trial}."
-        return [Finding("labels doubted", "ok", "Labels not checked", words)]
+        return [Finding("labels doubted", "note", "Labels not checked", words)]
     label = dict(zip(data.rows.tolist(), data.labels.tolist()))
     named = [(r, s, v) for r, s, v in zip(doubts.rows, doubts.said, doubts.share) if label.get(r, s) != s]
     if not named:

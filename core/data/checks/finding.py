@@ -8,14 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """`severity`: ok, look (look twice) or stop (mend this first).
+    """`severity`: ok (looked at and in order), note (to know: nothing is wrong, and something is not there or was not looked at), look (look twice) or
+    stop (fix this first).
 
     `rows` are row ids, at most `limits.FINDING_ROWS` of the `total`, the most telling first. `sets` part them where they belong together (copies of
     one another). `fix` names what the tool can do about it by itself, "" = nothing; `notes` says something of single rows, such as the label suggested.
     """
 
     kind: str
-    severity: Literal["ok", "look", "stop"]
+    severity: Literal["ok", "note", "look", "stop"]
     title: str
     words: str
     rows: list[int] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from core.data.checks.finding import Finding, cases_have
 from core.data.checks.roles import no_patients, normal_findings, role_findings
 from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
+from core.stats.bootstrap import FEWEST as FEW_PATIENTS
 
 
 def table_findings(data: Dataset) -> list[Finding]:
@@ -33,7 +35,7 @@ def _size(data: Dataset) -> Finding:
 def _classes(data: Dataset) -> list[Finding]:
     if "label" not in data.roles:
         words = "There is no label column; methods that need one will not be offered."
-        return [Finding("labels", "ok", "No labels", words)]
+        return [Finding("labels", "note", "No labels", words)]
     counts = np.bincount(data.labels[data.labels >= 0], minlength=len(data.classes))
     none = data.rows[data.labels < 0]
     found = []
@@ -69,7 +71,7 @@ def _groups(data: Dataset) -> list[Finding]:
         return [Finding("groups", "look", "Split in time", words)]
     if groups is None:
         words = "Cases are split one by one. If a patient has several, name the column that tells which."
-        return [Finding("groups", "ok", "No patient column", words)]
+        return [Finding("groups", "note", "No patient column", words)]
     wrong = no_patients(data)
     found, sides = [wrong] if wrong else [], defaultdict(set)
     for g, s in zip(groups, data.splits):
@@ -94,9 +96,23 @@ def _groups(data: Dataset) -> list[Finding]:
     if len(sides) == 1 and not len(none):
         words = "All cases are of one patient (or group): nothing measured here tells how it does on another."
         return [Finding("groups", "look", "One patient only", words)]
-    if wrong is not None:
+    found += _few_to_test(groups, data.splits)
+    if wrong is not None or found:
         return found
     return [*found, Finding("groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts.")]
+
+
+def _few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
+    """Whether the parts that figures are measured on hold too few patients to tell of others."""
+    for part, name in (("test", "test"), ("val", "validation")):
+        at = splits == part
+        many = len({g for g in groups[at] if g is not None}) + sum(g is None for g in groups[at])
+        if at.any() and many < FEW_PATIENTS:
+            who = "one patient (or group)" if many == 1 else f"{many} patients (or groups)"
+            words = f"The {name} part holds {who}: figures measured on it tell little of others, and get no interval."
+            severity: Literal["look", "note"] = "look" if many == 1 else "note"
+            return [Finding("few to test on", severity, "Few patients to test on", words)]
+    return []
 
 
 def _sites(data: Dataset) -> list[Finding]:
@@ -137,4 +153,4 @@ def _aside(data: Dataset) -> list[Finding]:
     if not left:
         return []
     words = f"Not read: {', '.join(map(str, left[:5]))}" + (f" and {len(left) - 5} more" if len(left) > 5 else "") + "."
-    return [Finding("left out", "ok", "Files left out", words)]
+    return [Finding("left out", "note", "Files left out", words)]
