@@ -138,6 +138,24 @@ def test_segmentations_without_their_scan_are_left_out_by_name(tmp_path):
     assert list(data.table["file"][data.outlined]) == ["c1.nii.gz", "c2.nii.gz"]
 
 
+def test_a_mask_of_a_case_that_is_not_there_goes_to_no_other_case(tmp_path):
+    for k in range(3):
+        saved(tmp_path / "images" / f"p{k:02}" / "ct.nii.gz", scan(k))
+        saved(tmp_path / "masks" / f"p{k + 1:02}" / "ct.nii.gz", MARK)
+    data = read(tmp_path)
+    assert [bool(m.any()) for m in data.mask()] == [False, True, True]
+    assert data.outlined.tolist() == [False, True, True]
+    assert data.card["left out"] == ["masks/p03/ct.nii.gz (a segmentation without its scan)"]
+
+
+def test_the_longest_name_that_a_mask_continues_is_its_scan(tmp_path):
+    for name in ("c1", "c1_2", "c1_3"):
+        saved(tmp_path / f"{name}.nii.gz", scan(1))
+    saved(tmp_path / "c1_2_tumour_seg.nii.gz", MARK)
+    data = read(tmp_path)
+    assert list(data.table["file"][data.outlined]) == ["c1_2.nii.gz"]
+
+
 def test_left_over_files_of_few_whole_values_are_a_finding(tmp_path):
     for k in range(3):
         saved(tmp_path / f"c{k}.nii.gz", scan(k))

@@ -61,25 +61,19 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
         return Found()
     taken = {m.name for m in named}
     scans = [m for m in members if m.name not in taken]
-    by_name = sorted((m for m in scans if len(m.stem) > 1), key=lambda m: len(m.stem))
+    stems = {(m.parts[:-1], m.stem): m for m in scans}
     for m in scans:
-        longer = [
-            s
-            for s in by_name
-            if s is not m and s.parts[:-1] == m.parts[:-1] and _continues(m.stem, s.stem)
-        ]
-        if (
-            longer
-            and any(fits(looked[s.name], looked[m.name]) == "same" for s in longer)
-            and 0 < looked[m.name].kinds <= FEW
-        ):
+        longer = [s for stem in _beginnings(m.stem) if (s := stems.get((m.parts[:-1], stem)))]
+        lies = any(fits(looked[s.name], looked[m.name]) == "same" for s in longer)
+        if lies and 0 < looked[m.name].kinds <= FEW:
             named.append(m)
             taken.add(m.name)
     scans = [m for m in scans if m.name not in taken]
     out = Found(masks=taken)
     owned: dict[str, list[str]] = defaultdict(list)
+    index = _Index(scans)
     for mask in named:
-        owners = _owners(mask, scans)
+        owners = _owners(mask, index)
         fitting = [s for s in owners if fits(looked[s.name], looked[mask.name])]
         if not owners:
             out.left.append(f"{mask.name} (a segmentation without its scan)")
@@ -102,10 +96,10 @@ def given(
 ) -> Found:
     """Masks given apart: the only one for the only scan, else by name. UserError for one that fits
     no scan."""
-    out = Found()
+    out, index = Found(), _Index(members)
     for mask in masks:
-        owners = members if len(members) == len(masks) == 1 else _owners(mask, members, alone=True)
-        if len(owners) != 1:
+        owners = members if len(members) == len(masks) == 1 else _owners(mask, index, alone=True)
+        if not owners or not _one_case(owners):
             raise UserError(
                 f"The mask {mask.name} has {'no scan' if not owners else 'several scans'} of "
                 "the same name."
@@ -115,7 +109,8 @@ def given(
                 f"The mask {mask.name} does not have the shape of {owners[0].name}, and does "
                 "not say where it lies."
             )
-        out.of.setdefault(owners[0].name, []).append(mask.name)
+        for scan in owners:
+            out.of.setdefault(scan.name, []).append(mask.name)
     return out
 
 
@@ -142,54 +137,87 @@ def is_named(member: Member) -> bool:
     )
 
 
-def _continues(long: str, short: str) -> bool:
-    return (
-        len(long) > len(short)
-        and long.startswith(short)
-        and not long[len(short)].isalnum()
-        and not CHANNEL.search(long)
-    )
+def _beginnings(stem: str) -> list[str]:
+    """The beginnings of a name that end before a sign that is no letter or number: the names "
+    "it may continue."""
+    if CHANNEL.search(stem):
+        return []
+    return [stem[:i] for i in range(2, len(stem)) if not stem[i].isalnum()]
 
 
-def _owners(mask: Member, scans: list[Member], alone: bool = False) -> list[Member]:
+class _Index:
+    """Scans by folder, by place and by name."""
+
+    def __init__(self, scans: list[Member]) -> None:
+        self.scans = scans
+        self.folder: dict[tuple[str, ...], list[Member]] = defaultdict(list)
+        self.place: dict[tuple[str, ...], list[Member]] = defaultdict(list)
+        self.key: dict[str, list[Member]] = defaultdict(list)
+        for scan in scans:
+            self.folder[scan.parts[:-1]].append(scan)
+            self.place[inner(scan)].append(scan)
+            self.key[key(scan)].append(scan)
+        self.shapes = {re.sub(r"\d+", "#", k) for k in self.key}
+
+
+def _owners(mask: Member, index: _Index, alone: bool = False) -> list[Member]:
     """The scans a mask is of: by name in its folder, in one of the same place, anywhere; by BIDS
     entities; else, unless `alone`, all in its folder."""
-    name = key(mask)
-    here = [s for s in scans if s.parts[:-1] == mask.parts[:-1]]
-    beside = [s for s in scans if inner(s) == inner(mask)]
-    for some in (here, beside, scans):
-        for alike in (_same, _inside, _before):
-            fit = [s for s in some if name and alike(name, s)]
-            if len(fit) == 1 or (
-                fit and (alike is not _before or some is not scans) and _one_case(fit)
-            ):
-                return fit
+    name, place = key(mask), inner(mask)
+    here, beside = index.folder.get(mask.parts[:-1], []), index.place.get(place, [])
+    for some in (here, beside):
+        if fit := _named_so(name, some):
+            return fit
+    same = [s for s in index.key.get(name, []) if _agree(inner(s), place)] if name else []
+    if same and _one_case(same):
+        return same
     entities = dict(ENTITY.findall(mask.name))
     if "sub" in entities:
-        return [
+        told = [(s, dict(ENTITY.findall(s.name))) for s in index.scans]
+        return [s for s, has in told if all(has.get(k) == v for k, v in entities.items())]
+    if name and (
+        fit := [
             s
-            for s in scans
-            if all(dict(ENTITY.findall(s.name)).get(k) == v for k, v in entities.items())
+            for s in index.scans
+            if _agree(inner(s), place) and (_inside(name, s) or _before(name, s))
         ]
-    if alone:
-        return []
-    shapes = {re.sub(r"\d+", "#", key(s)) for s in scans}
-    if name and re.sub(r"\d+", "#", name) in shapes:  # named as the scans are: its own is not here
+    ):
+        return fit if len(fit) == 1 else []
+    # named as the scans are: its own is not here
+    if alone or (name and re.sub(r"\d+", "#", name) in index.shapes):
         return []
     parent = tuple(p.lower() for p in mask.parts[:-2])
-    near = (
-        here
-        or beside
-        or [
-            s for s in scans if mask.parts[:-1] and tuple(p.lower() for p in s.parts[:-1]) == parent
-        ]
-    )
+    above = [
+        s
+        for folder, of in index.folder.items()
+        for s in of
+        if tuple(p.lower() for p in folder) == parent
+    ]
+    near = here or beside or (above if mask.parts[:-1] else [])
     return near if not name or len(near) <= HERE else []
 
 
+def _named_so(name: str, scans: list[Member]) -> list[Member]:
+    """Of the scans of one place, those a mask of that name is of: of the same name, of one "
+    "that holds it, or begins it."""
+    for alike in (_same, _inside, _before) if name else ():
+        fit = [s for s in scans if alike(name, s)]
+        if fit and alike is _before:
+            most = max(len(key(s)) for s in fit)
+            fit = [s for s in fit if len(key(s)) == most]
+        if fit:
+            return fit
+    return []
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two places may be of one case: one says nothing, or both end alike."""
+    return not one or not other or one[-1] == other[-1]
+
+
 def _one_case(scans: list[Member]) -> bool:
-    """Scans of one case: of one folder or one name but for the channel."""
-    return len({s.parts[:-1] for s in scans}) == 1 or len({key(s) for s in scans}) == 1
+    """Scans of one case: of one place, and one name but for the channel."""
+    return len({(inner(s), key(s)) for s in scans}) == 1
 
 
 def _same(name: str, scan: Member) -> bool:
@@ -249,7 +277,8 @@ def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
     to = np.linalg.inv(mask.affine) @ scan.affine  # x, y, z of the scan -> x, y, z of the mask
     turned = np.flip(to[:3, :3])  # both orders of axes: z, y, x
     return [
-        affine_transform(c, turned, to[:3, 3][::-1], scan.shape, order=0, mode="grid-constant") for c in codes
+        affine_transform(c, turned, to[:3, 3][::-1], scan.shape, order=0, mode="grid-constant")
+        for c in codes
     ]
 
 
