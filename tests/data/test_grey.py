@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from core.data.checks import check
 from core.data.readers import read
 from core.data.readers.grey import GreyRange
 from core.errors import UserError
@@ -266,3 +267,12 @@ def test_the_range_of_no_values_and_of_one_value():
     one = GreyRange()
     one.add(np.full((2, 2), 700, np.int16))
     assert one.ends() == (700, 701)
+
+
+def test_pictures_that_share_their_levels_are_not_called_copies(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "plain").mkdir()
+    near = folder(tmp_path / "deep", [(X * 50 - 1000 + i).astype("<i2") for i in range(10)])
+    same = folder(tmp_path / "plain", [X.astype("u1")] * 10)
+    for data, words in ((near, "the same once brought to 256 levels"), (same, "exact copies")):
+        assert words in next(f for f in check(data) if f.kind == "duplicates").words

@@ -102,6 +102,13 @@ def _kept(path: Any, like: dict[str, Any]) -> Any:
 
 
 # -- from facts to findings ---------------------------------------------------------------------------------------------------------------
+def _coarse(data: Dataset) -> bool:
+    """Whether several values of the files share one stored level (16-bit pictures): what looks the
+    same need not be a copy."""
+    low, high = data.card.get("grey range") or (0.0, 255.0)
+    return float(high) - float(low) > 256
+
+
 def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
     """Exact copies, and rows of one value. Texts count as copies whatever their case and spaces."""
     copies = [[r for r in rows if r in place] for rows in facts.copies]
@@ -113,11 +120,16 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
         unlike = sum(len({int(data.labels[place[r]]) for r in rows} - {-1}) > 1 for rows in copies)
         copies = [copies[i] for i in np.argsort([p < 2 for p in parts], kind="stable")]  # those on two sides first
         total, across = sum(map(len, copies)), sum(p > 1 for p in parts)
-        words = f"{total:,} cases are exact copies of one another ({len(copies):,} set{'s' * (len(copies) != 1)})"
+        coarse = _coarse(data)
+        alike = "the same once brought to 256 levels" if coarse else "exact copies of one another"
+        words = f"{total:,} cases are {alike} ({len(copies):,} set{'s' * (len(copies) != 1)})"
         words += f"; {across:,} of them on two sides of the split, so the test is not clean." if across else ", all within one part."
         words += f" In {unlike:,} set{'s' * (unlike != 1)} the labels differ." if unlike else ""
         sets = _cut(copies)
-        found.append(Finding("duplicates", "stop" if across else "look", "Exact copies", words, [r for s in sets for r in s], total, sets))
+        title = "Alike in their levels" if coarse else "Exact copies"
+        severity = "stop" if across else "look"
+        rows = [r for s in sets for r in s]
+        found.append(Finding("duplicates", severity, title, words, rows, total, sets))
     if blank:
         words = f"{len(blank):,} case{'s hold' if len(blank) > 1 else ' holds'} one value only or none."
         found.append(Finding("blank", "look", "Blank cases", words, blank[:FINDING_ROWS], len(blank)))

@@ -49,15 +49,15 @@ class GreyRange:
     def ends(self) -> tuple[float, float]:
         """The values that become 0 and 255; marks lie outside.
 
-        0 stays black where the values begin near it; else (signed values, values with an offset)
-        the least value is black.
+        0 stays black where the values begin in the lower half; else (signed values, values with an
+        offset) the least value is black.
         """
         if not self.lowest:
             return 0.0, 1.0
         marks = self.marks()
         low = self.lowest[self.lowest[0] in marks]
         high = self.highest[-1 - (self.highest[-1] in marks)]
-        if 0 <= low < 0.25 * high:
+        if 0 <= low < 0.5 * high:
             low = 0.0
         return low, high if high > low else low + 1.0
 
@@ -70,8 +70,8 @@ class GreyRange:
             "by one factor for all: "
         )
         rules = [
-            f"{words}{low:.6g} becomes 0 and {high:.6g} becomes 255 ({(high - low) / 255:.3g} a "
-            f"level)"
+            f"{words}{low:.6g} becomes 0 and the largest ({high:.6g}) becomes 255 "
+            f"({(high - low) / 255:.3g} a level)"
         ]
         for mark in self.marks():
             drawn = "black" if mark < low else "white"
