@@ -93,3 +93,20 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
     page.get_by_test_id("stPopoverBody").get_by_role("button", name="Remove it").click()
     settled(page)
     assert page.get_by_role("tab").first.get_attribute("aria-selected") == "true"
+
+
+def test_the_whole_address_opens_the_page_and_the_bare_one_does_not(page: Any, served: Any) -> None:
+    """As typed or clicked in a terminal, and by a link of another site, whose first visit brings no strict cookie."""
+    for start in ("about:blank", f"http://localhost:{served.rpartition(':')[2]}/_stcore/health"):
+        other = page.context.browser.new_context().new_page()
+        other.set_default_timeout(180_000)
+        other.goto(served)
+        assert "whole address" in other.inner_text("body")
+        other.goto(start)
+        other.evaluate("address => { location.href = address; }", f"{served}/data?token={served.token}")
+        other.wait_for_selector("[data-testid=stSidebar]")
+        settled(other)
+        assert "token" not in other.url
+        other.reload()
+        settled(other)
+        other.close()
