@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from pathlib import Path
 
 from core.errors import trace
@@ -11,10 +10,14 @@ from core.settings import Settings
 from core.store.files import append, make_folder
 
 
-def noted(error: BaseException) -> tuple[str, Path]:
-    """Write the traceback of `error` to the log; what it quotes left out; gives its id (8 hex digits) and the log's path."""
+def noted(error: BaseException, on_screen: bool = False) -> str:
+    """Write the traceback of `error` to the log, what it quotes left out; gives the sentence for the user, with the id (8 hex digits) under which the log
+    has it (`on_screen`: without the path). Where the log cannot be written, the sentence has the traceback's last line instead."""
     bug = uuid.uuid4().hex[:8]
     log = Path(Settings().home).expanduser() / "log" / "errors.log"
-    with suppress(OSError):  # a full disk must not hide what happened
-        append(make_folder(log.parent) / log.name, f"{bug} {type(error).__name__}\n{trace(error)}\n")
-    return bug, log
+    said = trace(error)
+    try:
+        append(make_folder(log.parent) / log.name, f"{bug} {type(error).__name__}\n{said}\n")
+    except OSError as e:
+        return f"Something went wrong inside, and the log cannot be written ({e.strerror}): {said.splitlines()[-1][:300]}"
+    return f"Something went wrong inside (id {bug}); {log.name if on_screen else log} has the details."

@@ -31,8 +31,10 @@ def workspace() -> Any:
     """The workspace. UserError when it cannot be written or a LIGHTBOX_* setting is not valid."""
     from pydantic import ValidationError
 
+    from core.store.files import keep_private
     from core.store.workspace import Workspace
 
+    keep_private()
     try:
         ws = Workspace()
         ws.catalogue  # noqa: B018 - opened, and made anew if it must be
@@ -85,10 +87,10 @@ def _run() -> None:
             _fail(said)
         from app.bugs import noted
 
-        bug, log = noted(e)
+        said = noted(e)
         if os.environ.get("LIGHTBOX_DEBUG"):
             raise
-        print(f"Something went wrong inside (id {bug}); {log} has the details.", file=sys.stderr)  # noqa: T201
+        print(said, file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
 

@@ -19,6 +19,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from core.settings import OWN_NAMES
+from core.store.files import keep_private
 
 POLICY = "; ".join((
     "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:", "style-src 'self' 'unsafe-inline'",
@@ -149,9 +150,9 @@ def failed(error: Exception) -> bool:
     if said := sentence(error):
         st.error(label(said, 600))
         return True
-    bug, log = noted(error)
-    st.error(f"Something went wrong inside (id {bug}). Nothing you made is lost; press R to try again. The log has the details: {log.name}.")
+    st.error(label(f"{noted(error, on_screen=True)} Nothing you made is lost; press R to try again.", 600))
     return True
 
 
+keep_private()
 app = st.App(Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed)

@@ -17,6 +17,13 @@ class Damaged(UserError):
     """Stored data is no longer what was written: a file of it is lost or changed."""
 
 
+class Full(UserError):
+    """The disk takes nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__(FAULTS[errno.ENOSPC])
+
+
 class Cancelled(Exception):
     """Raised inside a run once the user has asked it to stop."""
 

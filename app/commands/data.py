@@ -73,9 +73,20 @@ def add(
     if job.bug:
         raise RuntimeError(f"import {job.id}: {job.error}")
     if job.status != "done":
-        raise UserError(job.error or f"The import was {job.status}; nothing came in.")
-    found = _described(job.dataset)
+        on = f" {_way_on(job)}" if job.status == "interrupted" else ""
+        raise UserError((job.error or f"The import was {job.status}; nothing came in.") + on)
+    tell_imported(job.dataset, json)
+
+
+def tell_imported(name: str, json: bool) -> None:
+    """Say what came in."""
+    found = _described(name)
     say(found, _words(found), json)
+
+
+def _way_on(job: Job) -> str:
+    """How to go on with an import that was broken off."""
+    return f"`lightbox runs resume {job.id}` goes on with it, `lightbox runs remove {job.id}` takes it away."
 
 
 def _roles(given: list[str]) -> dict[str, str]:
@@ -145,9 +156,16 @@ def _progress(job: Job) -> None:
 @data_cli.command("list")
 def list_(json: AsJson = False) -> None:
     """The datasets of the workspace."""
-    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])} for e in workspace().catalogue.datasets()]
-    words = "\n".join(f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed) or "No data yet: lightbox samples, or lightbox data add PATH."
-    say({"datasets": listed}, words, json)
+    from core.jobs import queue
+
+    ws = workspace()
+    queue.reconcile(ws)
+    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])} for e in ws.catalogue.datasets()]
+    waiting = queue.unfinished(ws)
+    lines = [f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed] or ["No data yet: lightbox samples, or lightbox data add PATH."]
+    lines += [f"import {j.id}{f' ({j.label})' if j.label else ''}: {f'broken off. {_way_on(j)}' if j.status == 'interrupted' else j.status}" for j in waiting]
+    imports = [{"import": j.id, "name": j.label or None, "status": j.status} for j in waiting]
+    say({"datasets": listed, **({"imports": imports} if imports else {})}, "\n".join(lines), json)
 
 
 @data_cli.command("show")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say
+from app.cli import AsJson, say, workspace
 from core.children import ROOT, environment, python_command
 from core.errors import UserError
 
@@ -31,25 +32,37 @@ def benches() -> dict[str, str]:
 def benchmark(
     method: str,
     stored: Annotated[bool, typer.Option("--stored", help="Print the stored result; measure nothing.")] = False,
+    store: Annotated[bool, typer.Option("--store", help="Keep the result as the card's; in a checkout of the project only.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Measure a card's evidence again, from the data to the figure, and keep the result as the card's."""
-    from core.evidence import load
+    """Measure a card's evidence again, from the data to the figure. The result goes into the workspace; the card's stays as it is, unless you --store."""
+    from core import evidence
     from core.registry import measures, methods
 
-    if method not in methods() and method not in measures() and load(method) is None:
+    if method not in methods() and method not in measures() and evidence.load(method) is None:
         raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")
+    if store and not evidence.is_checkout():
+        raise UserError("An installed Lightbox keeps its cards' figures as they came; leave --store out, and the result goes into the workspace.")
+    folder = evidence.FOLDER if store or stored else workspace().home / "evidence"
     if not stored:
-        name = benches().get(method)
-        if name is None:
-            raise UserError(f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in tests/benchmarks.")
-        command = python_command(f"tests.benchmarks.bench_{name}", *([method] if name != method else []), options=("-W", "ignore"))
-        if subprocess.call(command, cwd=ROOT, env=environment(), stdout=sys.stderr if json else None):
-            raise UserError(f"The benchmark of “{method}” did not end well; what it wrote above says why. The stored result is as it was.")
-    found = load(method)
+        _measure(method, folder, json)
+    found = evidence.load(method, folder)
     if found is None:
         raise UserError(f"Nobody has measured “{method}” yet; `lightbox benchmark {method}` does.")
     say(found, _words(found), json)
+
+
+def _measure(method: str, folder: Path, json: bool) -> None:
+    """Run the benchmark of a method, whose result goes into `folder`. UserError when there is none, or it ends badly."""
+    from core.evidence import TARGET
+
+    name = benches().get(method)
+    if name is None:
+        raise UserError(f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in tests/benchmarks.")
+    command = python_command(f"tests.benchmarks.bench_{name}", *([method] if name != method else []), options=("-W", "ignore"))
+    env = environment(**{TARGET: str(folder.absolute())})
+    if subprocess.call(command, cwd=ROOT, env=env, stdout=sys.stderr if json else None):
+        raise UserError(f"The benchmark of “{method}” did not end well; what it wrote above says why. The stored result is as it was.")
 
 
 def _words(found: dict[str, Any]) -> str:

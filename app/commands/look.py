@@ -45,7 +45,7 @@ def map_(
     from core.export import csv
     from core.jobs import queue
     from core.maps import of_slices
-    from core.store.files import write_bytes
+    from core.store.files import for_others, write_bytes
 
     if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
         raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
@@ -63,7 +63,8 @@ def map_(
         say(found, made.summary(), json)
         return
     places = _places(ws, job, made, add)
-    write_bytes(to, csv(places).encode())
+    with for_others():
+        write_bytes(to, csv(places).encode())
     say(found | {"added": len(places), "places": str(to)}, f"{len(places):,} cases of “{add}” placed on the map: {to}", json)
 
 
@@ -132,6 +133,7 @@ def traverse(
     from core.artifacts import Embedding, Model
     from core.explain import traversal
     from core.jobs.tasks import find
+    from core.store.files import for_others
 
     if sum(v is not None for v in (axis, to, label)) > 1:
         raise UserError("Choose one of --axis, --to and --label.")
@@ -149,7 +151,8 @@ def traverse(
             raise UserError(f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}.")
         best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
         made = traversal.axis(model, data, embedding, start, best, steps)
-    files = traversal.save_frames(made, data, writable(to_dir))
+    with for_others():
+        files = traversal.save_frames(made, data, writable(to_dir))
     found = {"run": job.id, "row": start, "axis": made.axis, "values": [float(v) for v in made.value], "frames": [str(f) for f in files], "path": str(to_dir)}
     say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
 
@@ -161,7 +164,7 @@ def report(
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""
     from core.report.html import report_html
-    from core.store.files import elsewhere, make_folder, send, write_bytes
+    from core.store.files import elsewhere, for_others, make_folder, send, write_bytes
 
     ws = workspace()
     ids = [ws.job(r).id for r in runs]
@@ -176,6 +179,7 @@ def report(
             write_bytes(Path(place) / path.name, page)
             send(Path(place) / path.name, to)
     else:
-        make_folder(writable(path.parent))
-        write_bytes(path, page)
+        with for_others():
+            make_folder(writable(path.parent))
+            write_bytes(path, page)
     say({"runs": ids, "report": to, "bytes": len(page)}, f"Written: {to}", json)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import AsJson, say, workspace, writable
+from app.commands import data
 from core.errors import UserError
 
 runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True)
@@ -192,7 +193,10 @@ def resume(
     job = queue.resume(workspace(), id, anew=anew)
     if wait:
         job = finish(job, json)
-    _one(job.id, json)
+    if job.kind == "import" and job.status == "done":
+        data.tell_imported(job.dataset, json)
+    else:
+        _one(job.id, json)
 
 
 @runs_cli.command("remove")
@@ -203,7 +207,10 @@ def remove(id: str, json: AsJson = False) -> None:
     ws = workspace()
     queue.reconcile(ws)
     job = ws.job(id)
-    ws.remove_run(job.id)
+    if job.kind == "import" and job.status != "done":
+        queue.discard(ws, job.id)
+    else:
+        ws.remove_run(job.id)
     say({"run": job.id, "removed": True}, f"Removed run {job.id}.", json)
 
 
@@ -229,7 +236,7 @@ def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = 
 def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empty folder: a path, or an address such as s3://bucket/folder.")], json: AsJson = False) -> None:
     """Every artifact (.npy and json), and tables as Parquet and CSV with the original file names."""
     from core.export import export_run
-    from core.store.files import elsewhere, send
+    from core.store.files import elsewhere, for_others, send
 
     ws = workspace()
     job = ws.job(run)
@@ -239,5 +246,6 @@ def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empt
             send(Path(place), to)
     else:
         path = Path(to)
-        names = [f.name for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)]
+        with for_others():
+            names = [f.name for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)]
     say({"run": job.id, "folder": to, "files": names}, "\n".join(f"{to.rstrip('/')}/{name}" for name in names), json)

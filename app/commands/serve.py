@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -153,6 +154,9 @@ def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> A
     mask = os.umask(0o077)  # the address holds the token
     try:
         write_json(facts, {"pid": os.getpid(), "address": address})
+    except OSError as e:
+        if e.errno != errno.ENOSPC:  # on a full disk it serves nevertheless: there data can be removed
+            raise
     finally:
         os.umask(mask)
     return held

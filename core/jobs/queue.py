@@ -16,7 +16,7 @@ import numpy as np
 from core import __version__
 from core.data.normal import normal_only
 from core.engine import key_of
-from core.errors import UserError
+from core.errors import Full, UserError
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.engines import LOCAL
@@ -142,6 +142,14 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
         remove(folder)
         raise
     return _submit(ws, job)
+
+
+def unfinished(ws: Workspace) -> list[Job]:
+    """Imports that are at work, or were broken off and can go on (what they were asked for is still there), in the order they were asked for."""
+    from core.data.importing import REQUEST
+
+    found = ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted"])
+    return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
 
 
 def discard(ws: Workspace, id: str) -> None:
@@ -307,7 +315,16 @@ _unseen: dict[str, float] = {}  # running jobs without a process yet -> when thi
 
 def reconcile(ws: Workspace) -> None:
     """Make what is shown of running jobs true once their process is gone: as it ended by the record in its folder, else interrupted (cancelled where that
-    was asked)."""
+    was asked). On a full disk what can be computed again goes first; where that does not do, all is shown as it was."""
+    try:
+        _reconcile(ws)
+    except Full:
+        ws.make_room()
+        with suppress(Full):
+            _reconcile(ws)
+
+
+def _reconcile(ws: Workspace) -> None:
     for job in ws.catalogue.jobs(status="running"):
         if LOCAL.alive(job):
             continue

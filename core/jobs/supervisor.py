@@ -18,6 +18,7 @@ from core.jobs.engines import CPU, LOCAL
 from core.settings import Settings
 from core.store import records
 from core.store.catalogue import PATIENT, Job
+from core.store.files import keep_private
 from core.store.locks import hold
 from core.store.workspace import Workspace
 
@@ -25,6 +26,7 @@ GRACE = 10.0  # seconds between asking a worker to stop and killing it
 
 
 def main(home: str) -> None:
+    keep_private()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
     while True:

@@ -18,7 +18,7 @@ from core.jobs.engines import born
 from core.jobs.queue import clear
 from core.store import records
 from core.store.catalogue import PATIENT, Job
-from core.store.files import append, write_bytes
+from core.store.files import append, keep_private, write_bytes
 from core.store.workspace import Workspace
 
 BEAT = 0.5  # seconds
@@ -181,6 +181,7 @@ def _test(ws: Workspace, job: Job) -> None:
 
 
 def main(home: str, id: str) -> None:
+    keep_private()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
     work(ws, id, alone=True)

@@ -11,19 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import JSON, Column, Connection, Float, Integer, MetaData, String, Table, create_engine, event, func, insert, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from core.errors import FAULTS, UserError
+from core.errors import FAULTS, Full, UserError
+from core.store.files import has_room
 
 T = TypeVar("T")
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 ENDED = ("done", "failed", "cancelled", "interrupted")
 REFUSED = {  # what SQLite says: what the user is told
-    "disk is full": FAULTS[errno.ENOSPC],
     "disk i/o error": FAULTS[errno.EIO],
     "readonly database": FAULTS[errno.EACCES],
     "unable to open": "The catalogue of the workspace cannot be opened; see that its folder is there and may be written.",
@@ -115,12 +116,17 @@ class Catalogue:
 
     patience = 10.0
 
-    def __init__(self, where: Path | str) -> None:
-        """`where`: the path of an SQLite file, or a SQLAlchemy URL. The schema is taken as it should be; see `core.store.upkeep`."""
-        url = where if isinstance(where, str) else f"sqlite:///{where}"
+    def __init__(self, where: Path | str, full: bool = False) -> None:
+        """`where`: the path of an SQLite file, or a SQLAlchemy URL. The schema is taken as it should be; see `core.store.upkeep`.
+
+        `full`: no byte is free, so that SQLite cannot open the file as usual (it needs 32 kB beside it). It can still be read, as long as no process
+        writes to it; to write raises `Full`.
+        """
+        self.full, self.folder = full, None if isinstance(where, str) else where.parent
+        url = where if isinstance(where, str) else f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true" if full else f"sqlite:///{where}"
         lite = url.startswith("sqlite")
         self.engine = create_engine(url, connect_args={"timeout": 1, "check_same_thread": False} if lite else {})
-        if lite:
+        if lite and not full:
 
             @event.listens_for(self.engine, "connect")
             def _pragmas(connection: Any, _: Any) -> None:
@@ -137,6 +143,8 @@ class Catalogue:
                 raise
             except DatabaseError as e:
                 said = str(e.orig).lower()
+                if self._no_room(said):
+                    raise Full from None
                 if "locked" in said or "busy" in said:
                     if time.monotonic() < end:
                         time.sleep(0.1)
@@ -146,6 +154,12 @@ class Catalogue:
                     if words in said:
                         raise UserError(told) from None
                 raise
+
+    def _no_room(self, said: str) -> bool:
+        """Whether what SQLite says is of a full disk. Trap: of that it also speaks as of an I/O error."""
+        if "disk i/o error" in said and self.folder is not None:
+            return not has_room(self.folder)
+        return "disk is full" in said or ("readonly" in said and self.full)
 
     # -- datasets -------------------------------------------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -97,6 +99,49 @@ def append(path: Path, words: str) -> None:
         f.write(words)
 
 
+_users: list[int] = []  # the umask this process was started with, once it is `keep_private`
+
+
+def keep_private() -> None:
+    """From now on only its owner reads what this process makes (700, 600): data of patients. What goes to a place of the user's is written `for_others`."""
+    if not _users:
+        _users.append(os.umask(0o077))
+
+
+@contextmanager
+def for_others() -> Iterator[None]:
+    """Write with the rights the user usually gives, as to a folder of theirs. Of the whole process: for commands, not for a server."""
+    if not _users:
+        yield
+        return
+    ours = os.umask(_users[0])
+    try:
+        yield
+    finally:
+        os.umask(ours)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take from other accounts the right to look into a folder of ours, which an earlier Lightbox or another's umask left open."""
+    with suppress(OSError):
+        if os.name != "nt" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.getuid():
+            folder.chmod(0o700)
+
+
+def has_room(folder: Path, least: int = 1 << 16) -> bool:
+    """Whether the disk of `folder` still takes `least` bytes, found by writing them: shares of users and of containers are told nowhere else."""
+    probe = folder / f".room-{uuid.uuid4().hex[:6]}.tmp"
+    try:
+        before("write", probe)
+        with open(probe, "wb") as f:
+            f.write(bytes(least))
+        return True
+    except OSError as e:
+        return e.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", -1))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def make_folder(path: Path, new: bool = False) -> Path:
     """Make a folder with those above it; FileExistsError for one that has to be `new`."""
     before("mkdir", path)
@@ -126,8 +171,12 @@ def publish(made: Path, target: Path) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder to a new one, without the rights of ours: the new files have those of the umask. FileExistsError where `target` is there."""
     before("write", target)
-    shutil.copytree(source, target)
+    target.mkdir(parents=True)
+    for path in sorted(source.rglob("*")):
+        new = target / path.relative_to(source)
+        new.mkdir() if path.is_dir() else shutil.copyfile(path, new)
 
 
 def elsewhere(place: str) -> bool:

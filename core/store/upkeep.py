@@ -11,36 +11,45 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event, inspect
 
-from core.errors import UserError
+from core.errors import Full, UserError
 from core.store import records
 from core.store.catalogue import Busy, Catalogue
-from core.store.files import make_folder, move, remove, write_json
+from core.store.files import has_room, make_folder, move, remove, write_bytes, write_json
 from core.store.locks import hold
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = sorted(p.name[:4] for p in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 NOTICE = "notice.json"
+RESERVE, RESERVED = "reserve", 256 << 10  # a file of so many bytes that is given up on a full disk, so that removing something can be written down
 WAIT = 60.0  # seconds for another process that mends the catalogue just now
 
 
-def opened(home: Path, url: str = "") -> Catalogue:
-    """The catalogue of the workspace in `home`, or the one at `url`. UserError when it was made by a newer Lightbox or cannot be opened."""
+def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
+    """The catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk for when it is full. UserError when it was made by a newer Lightbox or cannot be opened."""
     if url:
         return _elsewhere(url)
     path = home / "catalogue.db"
-    if _look(path) != VERSIONS[-1]:
+    seen = _look(path)
+    if seen == "full":
+        if _version(path, full=True) != VERSIONS[-1]:
+            raise Full
+        return Catalogue(path, full=True)
+    if seen != VERSIONS[-1]:
         held = hold(home / "catalogue.lock", WAIT)
         if held is None:
             raise UserError("The workspace is busy: another program has been mending its catalogue for a minute. Try again in a moment.")
         with held:
             now = _look(path)
+            if now == "full":
+                raise Full
             if now == "damaged":
                 aside = make_folder(home / "damaged" / time.strftime("%Y%m%d-%H%M%S"))
                 for part in home.glob("catalogue.db*"):
@@ -49,29 +58,58 @@ def opened(home: Path, url: str = "") -> Catalogue:
                 _anew(home, path, now)
             elif now != VERSIONS[-1]:
                 _bring_up(home, path, now)
+    if keep:
+        reserve(home)
     return Catalogue(path)
 
 
+def reserve(home: Path) -> None:
+    """Keep some bytes of the disk for `free`, as far as there are any."""
+    if not (home / RESERVE).exists():
+        with suppress(OSError):
+            write_bytes(home / RESERVE, os.urandom(RESERVED))  # zeros would take no room where the disk packs them
+
+
+def free(home: Path) -> None:
+    """Give up what was reserved, and what can be computed again."""
+    for path in (home / RESERVE, *(home / "cache").glob("*")):
+        remove(path)
+
+
 def _look(path: Path) -> str:
-    """"missing", "damaged", or the version of the catalogue at `path` ("0000" = made before versions were kept). UserError for a newer one."""
+    """"missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the version of the catalogue at `path` ("0000" = made before
+    versions were kept). UserError for a newer one.
+
+    Trap: on a full disk SQLite speaks of an I/O error, which is no damage.
+    """
     if not path.exists() or not path.stat().st_size:
+        if not has_room(path.parent):
+            raise Full
         return "missing"
     try:
-        with closing(sqlite3.connect(path, timeout=10)) as c:
-            if c.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                return "damaged"
-            tables = {name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if not {"jobs", "datasets"} <= tables:
-                return "damaged" if tables else "missing"
-            return _known([v for (v,) in c.execute("SELECT version_num FROM alembic_version")] if "alembic_version" in tables else [])
+        return _version(path)
     except sqlite3.OperationalError as e:
         if "locked" in str(e):
             raise Busy from None
+        if not has_room(path.parent):
+            return "full"
         if "unable to open" in str(e):
             raise UserError(f"The catalogue of the workspace cannot be opened ({path.parent}); see that the folder may be written.") from None
         return "damaged"
     except sqlite3.DatabaseError:
         return "damaged"
+
+
+def _version(path: Path, full: bool = False) -> str:
+    """"damaged", "missing" (there is nothing in it) or the version of a catalogue. Raises sqlite3.DatabaseError."""
+    where = f"file:{quote(str(path))}?mode=ro&immutable=1" if full else str(path)
+    with closing(sqlite3.connect(where, timeout=10, uri=full)) as c:
+        if c.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            return "damaged"
+        tables = {name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"jobs", "datasets"} <= tables:
+            return "damaged" if tables else "missing"
+        return _known([v for (v,) in c.execute("SELECT version_num FROM alembic_version")] if "alembic_version" in tables else [])
 
 
 def _known(found: list[str]) -> str:

@@ -19,14 +19,18 @@ import numpy as np
 
 from core import limits
 from core.artifacts import TYPES, Artifact
-from core.errors import UserError
+from core.errors import Full, UserError
 from core.settings import Settings
 from core.store import manifest, records, upkeep
 from core.store.catalogue import Catalogue, Job
-from core.store.files import make_folder, move, publish, remove, write_json, write_once
+from core.store.files import close_to_others, make_folder, move, publish, remove, write_json, write_once
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+
+
+FOLDERS = ("datasets", "runs", "cache", "stories", "log")
+OURS = {*FOLDERS, "catalogue", "key", "reserve", "notice", "uploads", "backups", "damaged", "evidence", "server", "supervisor"}
 
 
 class Workspace:
@@ -38,11 +42,14 @@ class Workspace:
     def __init__(self, home: Path | None = None) -> None:
         self.home = Path(home or Settings().home).expanduser().resolve()
         try:
-            for folder in ("datasets", "runs", "cache", "stories", "log"):
+            for folder in FOLDERS:
                 if not (self.home / folder).is_dir():
                     make_folder(self.home / folder)
         except OSError as e:
             raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
+        ours = all(p.name.partition(".")[0] in OURS for p in self.home.iterdir())  # a folder with other things in it stays as its owner has it
+        for folder in (*([self.home] if ours else []), *(self.home / name for name in FOLDERS)):
+            close_to_others(folder)
         self._hidden: dict[tuple[str, str], np.ndarray] = {}
         self._dataset_of: dict[str, str] = {}
         self._sound: set[tuple[str, str, int]] = set()  # artifacts found to be as they were written
@@ -171,8 +178,9 @@ class Workspace:
             raise UserError(f"A run on “{entry['name']}” is still at work; cancel it first.")
         for job in jobs:
             self.remove_run(job.id)
-        self.catalogue.remove_dataset(entry["id"])
-        remove(self.home / "datasets" / entry["id"])
+        folder = self.home / "datasets" / entry["id"]
+        self._tell_or_free(lambda: self.catalogue.remove_dataset(entry["id"]), folder)
+        remove(folder)
 
     # -- runs -----------------------------------------------------------------------------------------------------------------------
     def folder(self, id: str) -> Path:
@@ -269,9 +277,25 @@ class Workspace:
         for made in self.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"]):
             if made.ended:
                 self.remove_run(made.id)
-        self.catalogue.remove_job(job.id)
-        remove(self.folder(job.id))
+        folder = self.folder(job.id)
+        self._tell_or_free(lambda: self.catalogue.remove_job(job.id), folder)
+        remove(folder)
         remove(self.home / "cache" / "reviewed" / job.id)
+
+    def _tell_or_free(self, tell: Callable[[], None], folder: Path) -> None:
+        """Let the catalogue know that `folder` goes. Where the disk has no room for that, the folder goes first, and with it what can be computed again."""
+        try:
+            tell()
+        except Full:
+            remove(folder)
+            self.make_room()
+            tell()
+            upkeep.reserve(self.home)
+
+    def make_room(self) -> None:
+        """On a full disk: give up what was reserved and what can be computed again, and open the catalogue anew, so that it can be written."""
+        upkeep.free(self.home)
+        self.__dict__["catalogue"] = upkeep.opened(self.home, Settings().catalogue, keep=False)
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
         """The points of a run's curves, in order: {"step", "total", "seconds", and what the method reported}."""

@@ -222,3 +222,32 @@ def test_only_folders_beneath_the_opened_roots_can_be_chosen(tmp_path, monkeypat
     for wrong in (outside, inside / ".." / "closed", tmp_path):
         with pytest.raises(UserError, match="outside"):
             folders.registered(wrong)
+
+
+def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, monkeypatch):
+    from tests.app.test_cli import lightbox
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
+    job = queue.bring(ws, tmp_path / "t.csv", "mine")
+
+    def broken_off(ws, id, tell=None, timeout=None):
+        ws.catalogue.set_job(id, status="interrupted", error=queue.STOPPED["import"])
+        return ws.job(id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "wait", broken_off)
+        code, _, err = lightbox("data", "add", tmp_path / "t.csv", "--name", "other")
+    assert code == 2
+    other = next(j.id for j in ws.catalogue.jobs(kind="import") if j.id != job.id)
+    assert f"lightbox runs resume {other}" in err
+    broken_off(ws, job.id)
+    code, out, _ = lightbox("data", "list")
+    assert code == 0
+    assert f"import {job.id} (mine): broken off. `lightbox runs resume {job.id}` goes on with it" in out
+    assert {"import": job.id, "name": "mine", "status": "interrupted"} in json.loads(lightbox("data", "list", "--json")[1])["imports"]
+    for id in (job.id, other):
+        assert lightbox("runs", "remove", id)[0] == 0
+    assert "imports" not in json.loads(lightbox("data", "list", "--json")[1])
+    assert empty(ws)

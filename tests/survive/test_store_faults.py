@@ -7,14 +7,17 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.artifacts import Embedding
 from core.errors import FAULTS, UserError, sentence
@@ -248,9 +251,93 @@ def test_the_causes_are_told_and_bugs_are_not_hidden():
 
 def test_the_seam_is_where_the_disk_is_touched():
     """Files are written through core/store/files.py alone, so that these tests mean what they say."""
-    allowed = {"core/store/files.py", "core/store/locks.py", "core/store/upkeep.py", "core/sandbox.py", "core/data/readers/series.py", "core/jobs/engines.py"}
+    allowed = {"core/store/files.py", "core/store/locks.py", "core/store/upkeep.py", "core/sandbox.py", "core/data/readers/wfdb_file.py", "core/jobs/engines.py"}
     calls = re.compile(r"""\.write_(text|bytes)\(|\.mkdir\(|os\.(replace|rename)\(|np\.save\(|copytree\(|open\([^)]*"[wxa]b?"[^)]*\)""")
     root = Path(files.__file__).parents[2]
     for path in [*(root / "core").rglob("*.py"), *(root / "app").rglob("*.py")]:
         found = [line for line in path.read_text().splitlines() if calls.search(line)]
         assert path.relative_to(root).as_posix() in allowed or not [f for f in found if "zipfile" not in f], (path, found)
+
+
+# -- not one byte free ---------------------------------------------------------------------------------------------------------------------------
+def fill(tiny):
+    """Take every byte that is free."""
+    for k in range(3):
+        with suppress(OSError), open(tiny / f"ballast{k}", "wb") as f:
+            while True:
+                f.write(bytes(4096))
+                f.flush()
+
+
+def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
+    """Lists are shown, what needs room is refused in a sentence, and runs and data can be removed. Nothing of the catalogue is taken for damaged."""
+    ws.catalogue.engine.dispose()  # no process holds it open
+    shutil.copytree(ws.home, tiny / "home")
+    ws = Workspace(tiny / "home")
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    run = ws.runs()[0].id
+    for job in ws.catalogue.jobs():
+        if job.id != run:
+            ws.remove_run(job.id)
+    ws.catalogue.engine.dispose()
+    fill(tiny)
+    assert not files.has_room(ws.home, 1)
+    for command, words in ((("data", "list"), "few"), (("runs", "list"), run), (("data", "show", "few"), "40 rows"), (("runs", "show", run), "done")):
+        code, out, err = lightbox(*command)
+        assert (code, err) == (0, "")
+        assert words in out
+    code, _, err = lightbox("train", "few", "pca")
+    assert (code, err) == (2, f"{FAULTS[errno.ENOSPC]}\n")
+    at = AppTest.from_file(str(Path(files.__file__).parents[2] / "app" / "main.py"), default_timeout=60).run()
+    assert not at.exception
+    assert lightbox("runs", "remove", run)[0] == 0
+    assert not ws.folder(run).exists()
+    fill(tiny)
+    assert lightbox("data", "remove", "few")[0] == 0
+    again = Workspace(ws.home)
+    assert (again.catalogue.datasets(), again.catalogue.jobs()) == ([], [])
+    assert not (ws.home / "damaged").exists()
+
+
+def test_a_bug_that_no_log_can_take_is_told_by_its_last_line(tiny, monkeypatch):
+    from app.bugs import noted
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tiny / "home"))
+    files.make_folder(tiny / "home" / "log")
+    fill(tiny)
+    assert noted(KeyError("Jane Doe")).startswith("Something went wrong inside, and the log cannot be written (No space left on device): KeyError")
+    assert "Jane" not in noted(KeyError("Jane Doe"))
+    for ballast in tiny.glob("ballast*"):
+        ballast.unlink()
+    said = noted(ZeroDivisionError("float division by zero"))
+    assert re.fullmatch(r"Something went wrong inside \(id [0-9a-f]{8}\); .*errors\.log has the details\.", said)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_other_accounts_read_nothing(tmp_path, monkeypatch):
+    """700 and 600, whatever the user's umask; what is exported to a folder of the user's has the rights they usually give."""
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(files, "_users", [])
+    before = os.umask(0o022)
+    try:
+        assert lightbox("data", "list")[0] == 0
+        made = _make.workspace(tmp_path / "home")
+        run = _make.do(made, _make.ask(made, monkeypatch).id).id
+        uploads.keep(made, [("a.csv", io.BytesIO(b"a\n1\n"))])
+        modes = {p.stat().st_mode & 0o777 for p in [made.home, *made.home.rglob("*")]}
+        assert modes == {0o700, 0o600}
+        assert lightbox("export", run, "--to", tmp_path / "mine")[0] == 0
+        assert {p.stat().st_mode & 0o777 for p in [tmp_path / "mine", *(tmp_path / "mine").rglob("*")]} == {0o755, 0o644}
+    finally:
+        os.umask(before)
+
+
+def test_an_open_workspace_is_closed_and_a_folder_with_other_things_is_not(tmp_path):
+    for name in ("home", "shared"):
+        (tmp_path / name / "datasets").mkdir(parents=True, mode=0o755)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "shared" / "letter.txt").write_text("x")
+    for name, mode in (("home", 0o700), ("shared", 0o755)):
+        Workspace(tmp_path / name)
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+        assert (tmp_path / name / "datasets").stat().st_mode & 0o777 == 0o700

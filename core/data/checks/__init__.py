@@ -6,6 +6,7 @@ rows in use, so that excluding some changes the list at once.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -87,10 +88,19 @@ def findings(ws: Workspace, name: str, report: Callable[[float], None] = lambda 
     facts = _kept(folder / "checks.json", stored)
     if facts is None:
         facts = asdict(examine(ws.dataset(name, whole=True), report))
-        write_json(folder / "checks.json", stored | {"kept": facts})
+        _keep(folder / "checks.json", stored | {"kept": facts})
     found = check(ws.dataset(name), Facts(**facts))
-    write_json(folder / "findings.json", now | {"kept": [asdict(f) for f in found]})
+    _keep(folder / "findings.json", now | {"kept": [asdict(f) for f in found]})
     return found
+
+
+def _keep(path: Any, value: dict[str, Any]) -> None:
+    """Keep what was found; on a full disk it is worked out again the next time."""
+    try:
+        write_json(path, value)
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+            raise
 
 
 def _kept(path: Any, like: dict[str, Any]) -> Any:
