@@ -199,6 +199,15 @@ def test_several_masks_of_one_picture_are_put_together(tmp_path):
     assert np.array_equal(data.mask(), np.stack([DISCS[0] | DISCS[3], DISCS[0]]))
 
 
+def test_a_mask_whose_picture_is_not_there_goes_to_no_other(tmp_path):
+    masks = [packed(d * np.uint8(255)) for d in DISCS]
+    brought(tmp_path, masks, ["masks/ill/{}.png"], "ill/{}.png")
+    brought(tmp_path, masks, ["well/{}.png"], "well/{}.png")
+    (tmp_path / "ill" / "2.png").unlink()
+    with pytest.raises(UserError, match=r"masks/ill/2\.png has no picture"):
+        read(tmp_path)
+
+
 def test_classes_with_the_word_mask_in_their_name_are_no_masks(tmp_path):
     noise = np.random.default_rng(0)
     for kind in ("with_mask", "without_mask"):

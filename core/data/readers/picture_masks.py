@@ -300,9 +300,14 @@ def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]
             places[key].append(i)
         for k in range(len(m.parts)):
             below[m.parts[:k]].append(i)
+    there = {_inner(m) for m in files} - {()}
     taken: dict[int, list[Member]] = defaultdict(list)
     for mask in masks:
-        fits = [places[key] for stem in stems for key in _keys(mask, stem(mask)) if key in places]
+        keys = [key for stem in stems for key in _keys(mask, stem(mask))]
+        # where its pictures would lie is known: pictures elsewhere are others
+        if _inner(mask) in there:
+            keys = [key for key in keys if len(key) > 1]
+        fits = [places[key] for key in keys if key in places]
         one = next((f[0] for f in fits if len(f) == 1), None)
         if (
             one is None
@@ -321,8 +326,12 @@ def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]
     return dict(taken)
 
 
+def _inner(member: Member) -> tuple[str, ...]:
+    """Its folders without those that only say what kind of file lies in them, in small letters."""
+    parts = member.parts[:-1]
+    return tuple(p.lower() for p in parts if not is_folder_of_masks(p) and p.lower() not in PLAIN)
+
+
 def _keys(member: Member, stem: str) -> list[tuple[str, ...]]:
-    inner = tuple(
-        p.lower() for p in member.parts[:-1] if not is_folder_of_masks(p) and p.lower() not in PLAIN
-    )
+    inner = _inner(member)
     return [(*inner, stem), (*(p for p in inner if p not in WORDS), stem), (stem,)]
