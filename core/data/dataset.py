@@ -36,7 +36,7 @@ class Dataset:
              (genomes: strings in the text column). numpy or Zarr.
     table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text,
              sequence (the clip a video frame is of), time (order within it).
-    masks    uint8 [n,*spatial], non-zero = marked; None when there are none. A bool column `outlined` may say which rows have the truth.
+    masks    uint8 [n,*spatial], non-zero = marked (1, or the label where there are several); None when there are none. A bool column `outlined` may say which rows have the truth.
     features names of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1 in a model's input.
     """
 

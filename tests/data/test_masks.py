@@ -190,6 +190,11 @@ def test_masks_are_found_by_folder_or_beside_their_picture(tmp_path, picture, ma
     assert np.array_equal(data.mask(), np.stack(DISCS))
 
 
+def test_one_mark_written_as_1_here_and_as_255_there_is_one_mark(tmp_path):
+    data = brought(tmp_path, [packed(d * np.uint8(top)) for d, top in zip(DISCS, (1, 255, 1, 255))])
+    assert np.array_equal(data.masks, np.stack(DISCS))
+
+
 def test_several_masks_of_one_picture_are_put_together(tmp_path):
     parts = packed(DISCS[0] * np.uint8(255))
     data = brought(tmp_path, [parts, parts], ["c{}_mask.png"], "c{}.png")

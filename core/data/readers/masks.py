@@ -84,6 +84,7 @@ class Tally:
     top: float = 0.0
     lossy: bool = False
     palette: bool = False
+    several: bool = False  # some mask holds more than one value above 0
 
     def add(self, values: np.ndarray, lossy: bool = False, palette: bool = False) -> None:
         """`values` [..., H, W], numbers or bool. `lossy`: saved as JPEG. `palette`: places in a
@@ -97,7 +98,10 @@ class Tally:
                 return
         values = np.clip(values, 0, np.iinfo(np.int32).max).astype(np.int32)
         self.top = max(self.top, float(values.max(initial=0)))
-        _count(self.count, values)
+        mine: Counter[int] = Counter()
+        _count(mine, values)
+        self.count.update(mine)
+        self.several = self.several or len(mine.keys() - {0}) > 1
         inner, right, below = values[..., :-1, :-1], values[..., :-1, 1:], values[..., 1:, :-1]
         _count(self.solid, inner[(inner == right) & (inner == below)])
         step = int(values.max(initial=0)) // 32
@@ -133,6 +137,9 @@ class Tally:
             return Coding(
                 f"the value {value} is marked{border}", levels=(0, value), codes=(0, 1), void=void
             )
+        if levels == [1, 255] and not self.several:
+            words = "the values 1 and 255, one of them in each mask, are marked"
+            return Coding(words, levels=(0, 1, 255), codes=(0, 1, 1))
         if len(levels) > CODES:
             return Coding(
                 f"{len(levels):,} different numbers (one an object?): "
