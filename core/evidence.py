@@ -13,6 +13,8 @@ from core import __version__
 from core.settings import Settings
 from core.store.files import make_folder, write_json
 
+# Words in names of rows that are no rivals: they know the answers, have no limit to keep, or are the method itself.
+NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds")
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 TARGET = "LIGHTBOX_EVIDENCE"
 
@@ -54,3 +56,39 @@ def load(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     """The stored evidence of method `id` in a folder (the cards' by default), or None when nobody has measured it."""
     path = folder / f"{id}.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def best_rival(table: dict[str, Any]) -> dict[str, Any]:
+    """The row of `table` that does best, the first row, which is the method, and bounds that no one could reach left aside."""
+    pick = max if table["higher_is_better"] else min
+    return pick(rivals(table), key=lambda row: row["value"])
+
+
+def rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `table` that the method, its first row, is measured against: all but those named by NO_RIVALS."""
+    return [row for row in table["rows"][1:] if not any(words in row["name"] for words in NO_RIVALS)]
+
+
+def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether what lies about the values of two rows of a table overlaps; no where one has nothing about it."""
+    if None in (one["low"], other["low"]):
+        return False
+    return one["low"] <= other["high"] and other["low"] <= one["high"]
+
+
+def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
+    """The evidence table of method `id` whose title begins with `title` and whose measure begins with `measure`. KeyError when there is none."""
+    for table in (load(id) or {"tables": []})["tables"]:
+        if table["title"].startswith(title) and table["measure"].startswith(measure):
+            return table
+    raise KeyError(f"{id}: no table “{title}” of {measure}")
+
+
+def readme_row(id: str, title: str, measure: str, words: str) -> str:
+    """A line of the README's table: what was measured in `words`, and the method's figure against that of its best rival."""
+    table = find_table(id, title, measure)
+    own, rival = table["rows"][0], best_rival(table)
+    close = " (they overlap)" if overlap(own, rival) else ""
+    many = len(rivals(table))
+    of = f"the best of {many}" if many > 1 else "its one rival"
+    return f"| `{id}`, {words}, against {of}, {rival['name']} | {own['value']:.3f} against {rival['value']:.3f}{close} |"

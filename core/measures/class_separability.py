@@ -5,7 +5,8 @@ tiny and few large ones mean tight groups with gaps: S = 1 - mean(p / max p), in
 follows the labels better on ten classes and worse on two, whose only gap is then left out: measured, and not done.) Coordinates are brought to unit length.
 Computed on five draws of at most 300 rows, since S grows with n. Cost: O(n²) a draw.
 
-Reference: Kourimska et al., Estimating class separability of text embeddings with persistent homology, arXiv 2305.15016.
+Reference: Gourgoulias, Ghalyan, Labonne, Satsangi, Moran, Sabelja, Estimating class separability of text embeddings with persistent homology,
+arXiv 2305.15016.
 """
 
 from __future__ import annotations

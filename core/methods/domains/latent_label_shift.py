@@ -8,7 +8,8 @@ Cost
     One pass over the training cases per epoch; factorising a 30 x r table takes no time. About 20 s for 1,259 digits on two cores.
 
 Differences from the paper
-    The discriminator's probabilities are tempered on validation cases; sites of unequal size are weighted to equal ones; the pseudo-inverse is replaced by
+    The discriminator's probabilities are tempered on validation cases; sites of unequal size are weighted to equal ones while it learns, not
+    on the validation cases that choose its best state and its temperature; the pseudo-inverse is replaced by
     non-negative least squares, whose answers need no clipping. The network is a small one of our own (convolutional above 1,024 values); its kind, dropout and epochs were chosen on other draws
     of the digits than those it is measured on.
 
@@ -161,8 +162,9 @@ class LatentLabelShift(Method):
         held = np.flatnonzero((data.splits != "train") & (sites >= 0))
         condition = float(np.linalg.cond(self.prior))
         said = "the sites differ too little in how often classes occur: do not believe the classes" if condition > 10 else ""
-        found = [Metric("condition number of the frequencies", condition, n=len(data), higher_is_better=False, note=said)]
-        found.append(Metric("factorisation error", self.error, n=len(data), higher_is_better=False))
+        learned = int((np.isin(data.splits, ["train", "val"]) & (sites >= 0)).sum())
+        found = [Metric("condition number of the frequencies", condition, split="train and val", n=learned, higher_is_better=False, note=said)]
+        found.append(Metric("factorisation error", self.error, split="train and val", n=learned, higher_is_better=False))
         if len(held) >= 5:
             each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
             note = f"guessing gives {np.log(len(self.sites)):.2f}"
@@ -172,7 +174,7 @@ class LatentLabelShift(Method):
             for s, site in enumerate(self.sites):
                 low, high = (float(v) if np.isfinite(v) else None for v in self.bound[:, j, s])
                 note = "too few cases of this site for a range" if low is None else f"range: the middle 95 % of {DRAWS} times drawing the site's patients again"
-                one = Metric(f"share of class {j + 1}", float(self.prior[j, s]), low, high, "train and val", group=site, n=len(data), higher_is_better=None)
+                one = Metric(f"share of class {j + 1}", float(self.prior[j, s]), low, high, "train and val", group=site, n=learned, higher_is_better=None)
                 found.append(replace(one, note=note, kind="range"))
         return found
 

@@ -62,8 +62,11 @@ def recognised(data: Dataset, truth: np.ndarray, answers: dict[str, np.ndarray],
     return found
 
 
-def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look) -> Metric:
-    """Where small waves are lost: of eight stretches a channel, the one whose squared error is the largest share of the variance between cases there."""
+def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Metric:
+    """Where small waves are lost: of eight stretches a channel, the one whose squared error is the largest share of the variance between cases there.
+
+    `x`, `back` [n,channels,length] are the signals and how they are redrawn, of the cases of `part` ("test", or "train" where there are none).
+    """
     from core import traces
 
     error, spread = np.square(back - x), np.square(x - x.mean(0))
@@ -72,4 +75,4 @@ def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look) -> Metric:
     c, k = np.unravel_index(int(share.argmax()), share.shape)
     where = look.channels[c] if c < len(look.channels) else f"channel {c + 1}"
     note = f"{where}, {traces.words(look, x.shape[2], int(edges[k]), int(edges[k + 1]) - 1)}; above 1: that stretch is better left as the mean"
-    return Metric("worst stretch: error of the redrawn signal", float(share[c, k]), split="test", n=len(x), higher_is_better=False, note=note)
+    return Metric("worst stretch: error of the redrawn signal", float(share[c, k]), split=part, n=len(x), higher_is_better=False, note=note)

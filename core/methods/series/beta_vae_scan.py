@@ -304,9 +304,10 @@ class BetaVAEScan(Method):
         from core.methods.series import _figures
 
         found = [Metric("latent axes in use", float(self.used.sum()), n=len(data), higher_is_better=None, note=f"of {len(self.used)}")]
-        test = data.splits == ("test" if (data.splits == "test").any() else "train")
-        if test.any():
-            found.append(_figures.worst_stretch(data.take(np.flatnonzero(test)).inputs(), back[test], traces.look(data)))
+        part = "test" if (data.splits == "test").any() else "train"
+        shown = data.splits == part
+        if shown.any():
+            found.append(_figures.worst_stretch(data.take(np.flatnonzero(shown)).inputs(), back[shown], traces.look(data), part))
         if prob is not None:
             answers = {"symbols": prob.argmax(1)}
             for name, (weight, bias) in self.rivals.items():

@@ -177,9 +177,9 @@ class LabelAgnosticForgetting(Method):
         place = {c: i for i, c in enumerate(self.classes)}
         y = np.array([place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64)
         gone = np.isin(data.rows, self.forgotten)
-        parts = {"to forget": gone, "retained": (data.splits == "train") & ~gone, "test": data.splits == "test"}
-        if not parts["test"].any():
-            parts["test"] = data.splits == "val"
+        parts = {"to forget": gone, "retained": (data.splits == "train") & ~gone}
+        held = "test" if (data.splits == "test").any() else "val"
+        parts[held] = data.splits == held
         found = []
         for model, prob in probs.items():
             for name, part in parts.items():
@@ -188,8 +188,8 @@ class LabelAgnosticForgetting(Method):
                     continue
                 right = prob[at].argmax(1) == y[at]
                 groups = data.groups[at] if data.groups is not None else None
-                title = "accuracy, test cases" if name == "test" else f"accuracy, cases {name}"
-                split, better = ("test", True) if name == "test" else ("train", None if name == "to forget" else True)
+                title = {"test": "accuracy, test cases", "val": "accuracy, validation cases"}.get(name, f"accuracy, cases {name}")
+                split, better = (name, True) if name == held else ("train", None if name == "to forget" else True)
                 one = Metric(title, float(right.mean()), split=split, group=model, n=len(at), higher_is_better=better)
                 found.append(one.within(mean_interval(right, groups)))
             taken_for = _forget.attacked(prob, parts["retained"], data.splits == "val", gone, run.seed)
