@@ -70,6 +70,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     slices [n,1,H,W] of a single one, or, where all are one slice thick, pictures [n,1,H,W]. One
     file is in memory at a time.
 
+    nnU-Net's files of one case (_0000, _0001) are the channels of one row, see `_channels`.
     Which files are segmentations, and of which scans: see `scan_masks.found`. What folders and
     names say: see `scan_folders.told`. Affine and spacing stay in the card; free text of the
     headers does not.
