@@ -123,6 +123,16 @@ def test_words_among_numbers_are_told(tmp_path):
     assert next(f for f in check(shared) if f.kind == "read: words").rows == [3]
 
 
+def test_codes_among_numbers_stay_codes(tmp_path):
+    icd = [["250.83", "401", "V57", "E11", "428", "786.5"][k % 6] for k in range(60)]
+    grade = [["1", "2", "3a", "3b", "4"][k % 5] for k in range(60)]
+    found = frame_of(tmp_path, {"diag_1": icd, "severity": grade, "x": [k * 7 % 31 for k in range(60)]})
+    assert found.frame["diag_1"].tolist() == icd
+    assert found.frame["severity"].tolist() == grade
+    data = read(tmp_path / "t.csv")
+    assert any("“diag_1” holds numbers, but 20 of 60" in f.words for f in check(data) if f.kind == "words")
+
+
 IDS = {
     "17 digits and a blank": [("" if k == 7 else str(90071992547409930 + k // 2)) for k in range(60)],
     "23 digits": [str(12345678901234567890123 + k // 2) for k in range(60)],

@@ -19,6 +19,7 @@ MINUS = "[\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d]"
 GROUPS = r"\A-?[1-9]\d{0,2}"
 SUFFIX = r"(?:%|‰|€|\$|£|¥|°C|[A-Za-zµμ°][A-Za-zµμ°/^*²³0-9.%-]{0,15})"
 GLUED = ("%", "‰", "€", "$", "£", "¥", "°C", "mg", "kg", "g", "ml", "mL", "l", "cm", "mm", "mmHg", "bpm", "ms")
+CODED = r"\A([A-Za-z]{1,3}[-. ]?\d[\d.]*|\d[\d.]*[A-Za-z])\z"
 MOST_WORDS = 0.5  # of the values: with more words among them it is no column of numbers
 SURE, SPREAD = 0.9, 12  # so large a share of numbers, or so many different ones, make words among them a fault
 KEPT_ROWS = 1000  # rows that are listed with a note
@@ -199,6 +200,9 @@ def _mostly(w: Written, number: np.ndarray, counts: np.ndarray) -> bool:
         return False
     if not rest:
         return True
+    coded = ~number & _match(w.text, CODED)
+    if counts[coded].sum() > rest / 2:  # V45 and E11 among 250.0: codes of diagnoses
+        return False
     share = (n + b) / (n + b + rest)
     names = rest > 5 and (~number).sum() > rest / 2 and share < SURE
     return share >= MOST_WORDS and not names and (share >= SURE or plain.sum() > SPREAD)
