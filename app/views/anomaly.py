@@ -171,7 +171,8 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
     found = _parted(str(context.ws.home), data.name, data.hash, data.normal, job.id, artifact.slug)
     if found.value is not None:
         of = {"test": "test cases", "val": "validation cases"}.get(found.split, "cases")
-        st.markdown(f"**AUROC {text.interval(found.value, found.low, found.high, found.n)}** {of}: how often an abnormal case scores above a normal one; 0.5 is chance.")
+        why_none = f" ({text.label(found.note, 120)})" if found.low is None and found.note else ""
+        st.markdown(f"**AUROC {text.measured(found, n=True)}** {of}{why_none}: how often an abnormal case scores above a normal one; 0.5 is chance.")
 
 
 def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:

@@ -105,7 +105,10 @@ def interval(
         return Interval(None, None, "", k, f"no interval: it is not defined without one of the {_word(groups)}s")
     every = float(value(np.arange(n)))
     middle = every - (len(left) - 1) * (float(left.mean()) - every) if flatters else every
-    return _laid(middle, left, freedom, within, k, limit)
+    found = _laid(middle, left, freedom, within, k, limit)
+    if found.low is None or found.high is None:
+        return found
+    return Interval(min(found.low, every), max(found.high, every), found.kind, k)  # the number itself lies within
 
 
 def score_bounds(p: float, n: float, quantile: float) -> tuple[float, float]:

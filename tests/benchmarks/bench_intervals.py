@@ -1,4 +1,4 @@
-"""How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals`.
+"""How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals [PATIENTS...]`.
 
 Made-up patients of one to nine cases each, alike within a patient; what the number would be over endlessly many patients is known, or counted once
 over very many. Each simulation draws new patients and asks whether the interval holds that. Beside it, percentiles of the bootstrap over patients.
@@ -6,6 +6,7 @@ over very many. Each simulation draws new patients and asks whether the interval
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from scipy.stats import norm
 
 from core.artifacts import Interval
-from core.evidence import store
+from core.evidence import load, store, target
 from core.matching import accuracy, purity
 from core.measures.clustering_internal import silhouette_of
 from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
@@ -209,22 +210,22 @@ def simulated(job: tuple[str, int, bool]) -> dict[str, Any]:
     name, k, usual = job
     draw, truth, times = kinds()[name]
     truth = truth if truth is not None else truth_of(draw, np.random.default_rng(1))
-    held, there = covered(draw, k, truth, 400 if usual else times, np.random.default_rng(k), usual)
+    if times < 1000:  # each patient is left out in turn, which takes k times as long
+        times = times * 10 // k
+    held, there = covered(draw, k, truth, 4000 // k if usual else times, np.random.default_rng(k), usual)
     return row(f"{name}, percentiles" if usual else name, held, there)
 
 
-def tables() -> list[dict[str, Any]]:
-    found = []
+def tables(k: int) -> list[dict[str, Any]]:
+    """What intervals over `k` patients hold, and the usual ones."""
     with ProcessPoolExecutor(3) as pool:
-        for k in PATIENTS:
-            rows = list(pool.map(simulated, [(name, k, False) for name in kinds()]))
-            least, most = (f(rows, key=lambda r: r["value"]) for f in (min, max))
-            words = f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to {most['value']:.1%} ({most['name']}) of the simulations; 95 % is aimed at."
-            found.append(told(f"Intervals over {k} patients", k, rows, words))
-            usual = list(pool.map(simulated, [(name, k, True) for name in USUAL]))
-            words = f"Percentiles of the bootstrap over {k} patients hold it in {min(r['value'] for r in usual):.1%} to {max(r['value'] for r in usual):.1%}."
-            found.append(told(f"The usual way: percentiles of the bootstrap over {k} patients", k, usual, words))
-    return found
+        rows = list(pool.map(simulated, [(name, k, False) for name in kinds()]))
+        usual = list(pool.map(simulated, [(name, k, True) for name in USUAL]))
+    least, most = (f(rows, key=lambda r: r["value"]) for f in (min, max))
+    words = f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to {most['value']:.1%} ({most['name']}) of the simulations; 95 % is aimed at."
+    told_usual = f"Percentiles of the bootstrap over {k} patients hold it in {min(r['value'] for r in usual):.1%} to {max(r['value'] for r in usual):.1%}."
+    title = f"The usual way: percentiles of the bootstrap over {k} patients"
+    return [told(f"Intervals over {k} patients", k, rows, words), told(title, k, usual, told_usual)]
 
 
 def told(title: str, k: int, rows: list[dict[str, Any]], words: str) -> dict[str, Any]:
@@ -232,4 +233,10 @@ def told(title: str, k: int, rows: list[dict[str, Any]], words: str) -> dict[str
 
 
 if __name__ == "__main__":
-    store("intervals", tables())
+    asked = [int(k) for k in sys.argv[1:]] or list(PATIENTS)
+    found: dict[int, list[dict[str, Any]]] = {}
+    for t in (load("intervals", target()) or {"tables": []})["tables"]:
+        found.setdefault(t["n"], []).append(t)
+    for k in asked:  # one after another, each kept when it is done
+        found[k] = tables(k)
+        store("intervals", [t for n in sorted(found) for t in found[n]])
