@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +18,7 @@ from core.errors import UserError
 
 FEW = 1000  # rows that are looked at before import
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-Column = pa.ChunkedArray | pd.Series
+Column: TypeAlias = pa.ChunkedArray | pd.Series
 
 
 def opened(member: Member, few: bool) -> tuple[pa.Table, bool]:

@@ -171,6 +171,7 @@ def _points_split(seen: Looked, marks: Marks) -> bool:
 
 def _asks(seen: Looked, marks: Marks) -> Note | None:
     """A doubt about points before three digits in a tab- or bar-separated file, where nothing else tells."""
+    assert seen.cast is not None
     if not pa.types.is_floating(seen.cast.type) or marks.point or marks.comma or marks.separator not in ("\t", "|"):
         return None
     if seen.strict or not in_threes(seen):
@@ -199,8 +200,8 @@ def _words(seen: Looked) -> Meaning:
             marks = (*ALWAYS, *PERHAPS)
             classes = Counter({w: k for w, k in _counts(plain).items() if w not in marks})
         none = Counter({w: k for w, k in found.items() if w in ALWAYS or w in PERHAPS})
-        rows = len(plain) - none.get("", 0)
-        kept = Counter({w: k for w, k in none.items() if w in PERHAPS and _is_class(w, k, classes, rows)})
+        many = len(plain) - none.get("", 0)
+        kept = Counter({w: k for w, k in none.items() if w in PERHAPS and _is_class(w, k, classes, many)})
         none -= kept
     words = plain
     if none:
