@@ -207,7 +207,7 @@ def test_train_refuses(run, args, said):
 
 def test_map(run):
     made = told("map", run["run"], "--how", "pca", "--dims", 3)
-    assert set(made) == {"run", "map", "how", "n", "shown", "trustworthiness", "continuity", "knn_recall", "landmarks", "path"}
+    assert set(made) == {"run", "map", "how", "n", "shown", "trustworthiness", "continuity", "knn_recall", "landmarks", "path", "reason"}
     assert (made["run"], made["how"], made["n"], made["shown"]) == (run["run"], "pca", 1797, 1797)
     assert 0.5 < made["trustworthiness"] <= 1
     assert np.load(Path(made["path"]) / "xy.npy").shape == (1797, 3)
