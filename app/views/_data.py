@@ -13,6 +13,7 @@ from app.views import _held, _issues, _privacy, _quick, _texts, _viewer
 from app.views._gallery import thumbs
 from core import pictures
 from core.data.dataset import Dataset
+from core.data.roles import recalled
 from core.data.samples import SAMPLES, make
 from core.report import flow
 from core.store import review
@@ -115,8 +116,17 @@ def _card(data: Dataset) -> None:
              "size of one": " x ".join(map(str, data.shape)), "split": card.get("split rule"), "made up": "yes" if card.get("synthetic") else None,
              "missing values": ", ".join(f"{k}: {v}" for k, v in list(card.get("missing values", {}).items())[:6]) or "none"}  # fmt: skip
     st.caption("  \n".join(f"{k}: {text.label(v, 120)}" for k, v in facts.items() if v))
+    if columns := _columns_in_words(data):
+        st.caption(f":material/view_column: {columns}")
     for rule in card.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
+
+
+def _columns_in_words(data: Dataset) -> str:
+    """What the columns that are no plain inputs were taken for, escaped; "" for data brought in before that was kept."""
+    found = [g for g in recalled(data.card) if g.role not in ("file", "text", "input")]
+    said = [f"“{text.label(g.column, 30)}” {g.role}{' (a guess)' if g.doubtful else ''}" for g in found]
+    return f"columns: {', '.join(said[:12])}{' …' if len(said) > 12 else ''}" if said else ""
 
 
 def _normal(data: Dataset) -> None:

@@ -66,9 +66,14 @@ class Column:
     def different(self) -> int:
         return len(self.coded[1])
 
+    @cached_property
+    def _first(self) -> int:
+        """How many different values the first ones are."""
+        return len(pd.unique(self.there.iloc[:SAMPLE].to_numpy()))
+
     def few(self, most: int) -> bool:
         """Whether there are at most that many different values."""
-        if "coded" not in self.__dict__ and self.there.iloc[:SAMPLE].nunique() > most:
+        if "coded" not in self.__dict__ and self._first > most:
             return False
         return self.different <= most
 
