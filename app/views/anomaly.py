@@ -215,6 +215,10 @@ def _consequences(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at:
     for cell, (name, r, help) in zip(st.columns(4), (
         ("Found (sensitivity)", sens, "Share of the abnormal cases that raise an alarm"), ("Left in peace (specificity)", spec, "Share of the normal cases without an alarm"),
     )):  # fmt: skip
+        if r.value is None:
+            cell.metric(name, "–", help=help)
+            cell.caption("there is no such case here")
+            continue
         cell.metric(name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}")
         cell.caption("; ".join(w for w in (text.interval(r.value, r.low, r.high, r.n).partition(" ")[2], r.note) if w))
     if sens.value is not None and spec.value is not None:

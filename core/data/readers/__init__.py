@@ -326,6 +326,9 @@ def one_asked(
 
 def find_roles(table: pd.DataFrame, given: dict[str, str], asked: Asked, inputs: bool = False) -> list[Guess]:
     """What each column is (see `core.data.roles.guess_roles`), by what was asked, the files, the values and the names."""
+    learned = next((c for c, role in asked.roles.items() if role == "input"), None)
+    if learned is not None and not inputs:
+        raise UserError(f"Column “{learned}” cannot be an input: what is beside pictures, scans and signals is kept, not learned from.")
     guesses = guess_roles(table, given, asked.roles, asked.label, inputs)
     return [g for g in guesses if asked.label != "none" or g.role != "outcome"]
 
