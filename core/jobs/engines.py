@@ -55,9 +55,9 @@ class Local:
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
         env = {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if lane not in ("", CPU) else {}  # the latter: sums in one order
         child = spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", free_threads(), env)
-        told = {"pid": child.pid, "born": born(child.pid)}
-        self._children[told["born"]] = child
-        return told
+        begun = born(child.pid)
+        self._children[begun] = child
+        return {"pid": child.pid, "born": begun}
 
     def alive(self, job: Job) -> bool:
         self._fetch()

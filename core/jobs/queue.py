@@ -235,7 +235,7 @@ def ensure_supervisor(ws: Workspace) -> None:
 
 
 def _fail_queued(ws: Workspace, job: Job, error: str) -> None:
-    values = {"status": "failed", "error": error, "finished": time.time()}
+    values: dict[str, Any] = {"status": "failed", "error": error, "finished": time.time()}
     if ws.catalogue.set_job(job.id, only_if="queued", **values):
         with suppress(OSError):
             records.write(ws.home, replace(job, **values))
@@ -354,7 +354,7 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
         return False
     again = bool(attempts.repeated(attempts.load(folder)))
     if job.heartbeat is None and not again:
-        again_queued = {"status": "queued", "pid": None, "born": "", "phase": ""}
+        again_queued: dict[str, Any] = {"status": "queued", "pid": None, "born": "", "phase": ""}
         if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
             records.write(ws.home, replace(job, **again_queued))
         return True
