@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import limits
 from core.artifacts import Embedding
 from core.errors import FAULTS, UserError, sentence
 from core.jobs import queue
@@ -184,6 +185,24 @@ def test_what_changed_on_the_disk_is_not_shown(ws, monkeypatch):
     assert again.damaged() == [f"datasets/{ws.entry('few')['id']}/table.parquet"]
     table.write_bytes(good)
     assert again.damaged() == []
+
+
+def test_a_result_that_is_lost_or_cut_is_a_sentence(ws, monkeypatch):
+    """Also in a process that had it open before, and where it is too large for its contents to be compared."""
+    run = ws.runs()[0].id
+    path = ws.folder(run) / "artifacts" / "embedding-latent" / "z.npy"
+    good = path.read_bytes()
+    assert isinstance(ws.artifact(run, "embedding-latent"), Embedding)
+    path.write_bytes(good[:-40])
+    with pytest.raises(UserError, match=r"embedding-latent.*damaged"):
+        ws.artifact(run, "embedding-latent")
+    monkeypatch.setattr(limits, "VERIFIED", 0)
+    with pytest.raises(UserError, match=r"embedding-latent/z\.npy is not what was written"):
+        Workspace(ws.home).artifact(run, "embedding-latent")
+    path.unlink()
+    with pytest.raises(UserError, match=r"embedding-latent.*damaged"):
+        Workspace(ws.home).artifact(run, "embedding-latent")
+    path.write_bytes(good)
 
 
 FULL = """
