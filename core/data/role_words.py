@@ -24,7 +24,7 @@ DISEASES = {  # the outcome in the last or first column; in between rather one m
 }  # fmt: skip
 MEDIUM = {
     "positive", "response", "responder", "remission", "event", "status", "condition", "prognosis", "severity", "healthy", "normal", "abnormal", "anomaly", "outlier", "num", "result",
-    "group", "type", "category", "cohort", "arm", "stage", "grade", "output", "complication", "complications", "befund", "ergebnis", "health",
+    "group", "type", "category", "cohort", "arm", "stage", "grade", "subtype", "phenotype", "histology", "output", "complication", "complications", "befund", "ergebnis", "health",
 }  # fmt: skip
 ALSO_INPUTS = {"diagnosis", "condition", "class", "dx", "diagnose"}  # what is known beforehand may be called so as well
 INPUTS = {
@@ -51,6 +51,7 @@ ROW_NUMBERS = {
 MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
 FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
 ARMS = {"treatment", "treated", "placebo", "intervention", "sham", "verum", "experimental", "drug", "active"}
+SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}  # overall, progression-free, ... survival
 TELLING = {
     "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
     "disease", "diseased", "benign", "malignant", "dead", "alive", "died", "survived", "deceased", "ill", "cancer", "no cancer", "anomaly", "outlier", "inlier",
@@ -111,6 +112,22 @@ def is_afterwards(parts: Sequence[str]) -> bool:
     """Whether a name is that of a time that is known only once the outcome is: survival_time, days to death."""
     there = set(parts)
     return bool(there & {"time", "days", "months", "years", "day", "month", "year"} and there & (STRONG | {"followup", "follow", "event"}))
+
+
+def is_time_to(parts: Sequence[str], outcome: Sequence[str]) -> bool:
+    """Whether a name is that of the time until an event or the end of watching, beside the outcome `outcome`:
+    time beside event, OS_MONTHS beside OS_STATUS."""
+    there = set(parts)
+    spans = bool(there & {"time", "days", "months", "years", "duration", "futime", "followup"})
+    if spans and there & SURVIVAL:
+        return True
+    plain = spans and there <= {"time", "days", "months", "years", "duration", "futime", "followup", "t", "in", "to"}
+    return plain and bool(set(outcome) & (STRONG | SURVIVAL | {"event", "status", "censored", "cens", "fustat"}))
+
+
+def is_place(parts: Sequence[str]) -> bool:
+    """Whether a name is that of an address or a code of a catalogue, which many people share."""
+    return bool(set(parts) & {"zip", "zipcode", "plz", "postcode", "postal", "icd", "atc", "ops", "loinc", "snomed"})
 
 
 def is_input(parts: Sequence[str]) -> bool:

@@ -88,12 +88,13 @@ class Guesser:
             self.set(column, "split", 0.7 if flag else 0.95, f"its words are the parts of the data ({said})")
         for column in self.open:
             name = set(column.tokens)
-            if bare(column.name) in ("split", "fold_name") or name & {"fold", "folds", "kfold"}:
+            numbered = bare(column.name) == "cv" and column.whole and column.few(FEW)
+            if bare(column.name) in ("split", "fold_name") or name & {"fold", "folds", "kfold"} or numbered:
                 some = own_split(column.there.reset_index(drop=True), column.name) if len(column.there) else None
                 why = "numbers folds; rows are split anew"
                 if some is not None:
                     why = f"names parts, but not in {self.n - len(column.there):,} rows; rows are split anew"
-                elif not name & {"fold", "folds", "kfold"}:
+                elif not name & {"fold", "folds", "kfold"} and not numbered:
                     why = "named like a split, but its values are no parts; rows are split anew"
                 self.set(column, "left out", 0.7, why)
 
@@ -167,13 +168,20 @@ class Guesser:
             return 0.0
         score = (0.95 if exact else max(name, 0.3)) + 0.1 * two + told + 0.05 * (name >= 0.5 and not column.numbers)
         if column is self._last and len(self.columns) > 1:
-            score += 0.2
+            only = not column.numbers and all(c is column or c.numbers for c in self.open)
+            score += 0.3 if only else 0.2
         if name < 0.5 and not exact:
             score -= 0.4 * words.is_input(column.tokens)
             alike = sum(c is not column and c.numbers and c.few(2) for c in self.columns.values()) if column.numbers else 0
             score -= 0.2 * (alike >= 2)
             score -= 0.3 * (self.n < 20)
         return min(score, 0.97)
+
+    @staticmethod
+    def _may_be_outcome(column: Column) -> bool:
+        """Whether a column could be one by its values, and is not known beforehand by its name."""
+        few = column.discrete and column.few(10) and column.different > 1
+        return few and not words.is_input(column.tokens)
 
     def patients(self) -> None:
         """Many values with few rows each; fewer only where the name leaves no doubt."""
@@ -197,6 +205,8 @@ class Guesser:
                 self._weak(column)
         if self.of("patient") is None and self.inputs:
             self._by_values()
+        if self.of("patient") is None and self.inputs:
+            self._by_ids()
 
     def _weak(self, column: Column) -> None:
         """A column called group, case, id or the like: patients only where there are many, with few rows each."""
@@ -228,7 +238,7 @@ class Guesser:
     def _by_values(self) -> None:
         """Words that count up behind one beginning (P001, sub-12), repeated a few times each."""
         for column in self.open:
-            if column.numbers or not has_few_rows_each(column):
+            if column.numbers or not has_few_rows_each(column) or words.is_place(column.tokens):
                 continue
             found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
             if all(found) and len({f[1] for f in found if f}) == 1:
@@ -236,6 +246,15 @@ class Guesser:
                 why = f"{column.different:,} numbered words with {per:.3g} rows each look like ids of patients"
                 self.set(column, "patient", 0.6, why)
                 return
+
+    def _by_ids(self) -> None:
+        """An id of whatever kind (StudyID, hadm_id) with a few rows each: these rows belong together."""
+        ids = [c for c in self.open if words.is_id(c.tokens) and c.discrete and not c.few(FEW) and has_few_rows_each(c)]
+        ids = [c for c in ids if words.is_site(c.name) < 0.8 and not words.is_place(c.tokens)]
+        for column in sorted(ids, key=lambda c: c.different)[:1]:
+            per = len(column.there) / column.different
+            why = f"an id by its name; {column.different:,} values with {per:.3g} rows each: rows of one id stay together"
+            self.set(column, "patient", 0.6, why)
 
     def sites(self) -> None:
         """Few values with many rows each, named like a place or a machine."""
@@ -267,7 +286,7 @@ class Guesser:
             elif decides(column, label):
                 what = f"each of its {column.different} values has one outcome only: it may give the answer away"
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
-            elif words.is_afterwards(column.tokens):
+            elif words.is_afterwards(column.tokens) or (column.numbers and words.is_time_to(column.tokens, label.tokens)):
                 self.set(column, "input", 0.6, f"may be known only once the outcome “{label.name}” is, and give it away")
             elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
                 never = bare(column.name) in words.ONLY_OUTCOMES or not set(column.tokens) & words.ALSO_INPUTS
@@ -277,6 +296,10 @@ class Guesser:
 
     def rest(self) -> None:
         """Inputs, and what cannot be one."""
+        last = self._last
+        if self.of("outcome") is None and self.n >= 20 and last in self.open and self._may_be_outcome(last):
+            what = f"{last.different} different values in the last column: it may be the outcome; none was chosen"
+            self.set(last, "input", 0.6, what)
         for column in self.open:
             if column.few(1):
                 self.set(column, "left out", 0.99, "holds one value only")

@@ -26,7 +26,7 @@ MORE_WORDS = {  # in a column; as the name of a folder they could be a class
     "tr": "train", "trn": "train", "trainset": "train", "trainingset": "train", "derivation": "train", "learning": "train",
     "va": "val", "vl": "val", "validate": "val", "valset": "val", "validationset": "val", "validierung": "val", "devset": "val",
     "eval": "val", "tuning": "val", "te": "test", "tst": "test", "ts": "test", "testset": "test", "testingset": "test",
-    "holdout": "test", "heldout": "test",
+    "holdout": "test", "heldout": "test", "discovery": "train", "replication": "test", "evaluation": "test",
 }  # fmt: skip
 SPLIT_NAMES = {"split", "part", "subset", "fold_name", "set", "usage", "data_split", "dataset_split", "partition", "phase"}
 YES = {"1": True, "1.0": True, "true": True, "yes": True, "y": True, "0": False, "0.0": False, "false": False, "no": False, "n": False}
@@ -49,6 +49,8 @@ def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
         said = {v: YES.get(str(v).strip().lower()) for v in different}
         if None not in said.values() and len(set(said.values())) == 2:
             part = {v: flag if yes else other for v, yes in said.items()}
+    for v in [v for v, p in part.items() if p is None and str(v).strip().lower() == "development"]:
+        part[v] = "val" if "train" in part.values() else "train"  # beside training data it is what is tuned on
     if None in part.values() or not part:
         return None
     parts = set(part.values())

@@ -282,3 +282,52 @@ def test_the_first_look_shows_the_table_beside_pictures(tmp_path) -> None:
     found = {g["column"]: g["role"] for g in preview(tmp_path)["guesses"]}
     assert found == {"MRN": "patient", "usage": "split", "DEATH_EVENT": "outcome"}
     assert read(tmp_path).roles == {"file": "file", "group": "MRN", "split": "usage", "label": "DEATH_EVENT"}
+
+
+@pytest.mark.parametrize("name", ["StudyID", "hadm_id", "uid"])
+def test_rows_of_one_id_stay_together_and_that_is_a_doubt(name: str) -> None:
+    frame = table(label=CLASSES)
+    frame.insert(0, name, [i // 2 + 1 for i in range(N)])
+    assert roles_of(frame)[name] == "patient"
+    assert name in doubts(frame)
+    assert roles_of(table(scanner_id=[i // 2 + 1 for i in range(N)], label=CLASSES))["scanner_id"] != "patient"
+    places = [f"{10000 + i // 2}" for i in range(N)]
+    assert roles_of(table(zip=pd.Series(places, dtype=object), label=CLASSES))["zip"] != "patient"
+
+
+@pytest.mark.parametrize(("time", "event"), [("time", "event"), ("OS_MONTHS", "OS_STATUS"), ("futime", "status")])
+def test_the_time_to_an_event_is_an_input_with_doubt(time: str, event: str) -> None:
+    frame = table(**{time: np.random.default_rng(2).integers(10, 2000, N), event: random(0, 1)})
+    assert roles_of(frame)[event] == "outcome"
+    assert time in doubts(frame)
+    alone = table(time=np.random.default_rng(2).integers(10, 2000, N), label=CLASSES)
+    assert "time" not in doubts(alone)
+
+
+def test_the_only_words_at_the_end_are_the_outcome() -> None:
+    frame = table(zone=random("LumA", "LumB", "Basal"))
+    assert roles_of(frame)["zone"] == "outcome"
+    assert "zone" in doubts(frame)
+
+
+def test_a_last_column_among_others_like_it_is_said() -> None:
+    frame = table(a=random(0, 1), b=random(0, 1, seed=2), c=random(0, 1, seed=3), icu=random(0, 1, seed=4))
+    assert roles_of(frame)["icu"] == "input"
+    assert doubts(frame) == {"icu"}
+
+
+def test_numbers_of_folds_under_a_short_name_are_no_input() -> None:
+    frame = table(cv=random(*range(5)), label=CLASSES)
+    assert roles_of(frame)["cv"] == "left out"
+
+
+def test_words_of_parts_that_depend_on_one_another() -> None:
+    said = own_split(pd.Series(["training", "development", "evaluation"]), "x")
+    assert said is not None
+    assert said.tolist() == ["train", "val", "test"]
+    said = own_split(pd.Series(["development", "validation"]), "x")
+    assert said is not None
+    assert said.tolist() == ["train", "val"]
+    said = own_split(pd.Series(["discovery", "replication"]), "cohort")
+    assert said is not None
+    assert said.tolist() == ["train", "test"]
