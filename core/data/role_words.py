@@ -51,6 +51,10 @@ ROW_NUMBERS = {
 MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
 FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
 ARMS = {"treatment", "treated", "placebo", "intervention", "sham", "verum", "experimental", "drug", "active"}
+EVENTS = {
+    "event", "status", "censored", "cens", "fustat", "death", "died", "dead", "deceased", "mortality", "survival", "survived", "alive", "relapse", "recurrence",
+    "progression", "tod", "verstorben",
+}  # fmt: skip
 SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}  # overall, progression-free, ... survival
 TELLING = {
     "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
@@ -122,7 +126,7 @@ def is_time_to(parts: Sequence[str], outcome: Sequence[str]) -> bool:
     if spans and there & SURVIVAL:
         return True
     plain = spans and there <= {"time", "days", "months", "years", "duration", "futime", "followup", "t", "in", "to"}
-    return plain and bool(set(outcome) & (STRONG | SURVIVAL | {"event", "status", "censored", "cens", "fustat"}))
+    return plain and bool(set(outcome) & (EVENTS | SURVIVAL))
 
 
 def is_place(parts: Sequence[str]) -> bool:

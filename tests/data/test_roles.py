@@ -284,7 +284,7 @@ def test_the_first_look_shows_the_table_beside_pictures(tmp_path) -> None:
     assert read(tmp_path).roles == {"file": "file", "group": "MRN", "split": "usage", "label": "DEATH_EVENT"}
 
 
-@pytest.mark.parametrize("name", ["StudyID", "hadm_id", "uid"])
+@pytest.mark.parametrize("name", ["StudyID", "visit_id", "uid"])
 def test_rows_of_one_id_stay_together_and_that_is_a_doubt(name: str) -> None:
     frame = table(label=CLASSES)
     frame.insert(0, name, [i // 2 + 1 for i in range(N)])
