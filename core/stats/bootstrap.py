@@ -142,7 +142,7 @@ def _laid(value: float, left: np.ndarray, freedom: float, within: tuple[float, f
 
     bottom, top = within
     error = float(np.sqrt((len(left) - 1) / len(left) * np.square(left - left.mean()).sum()))
-    wide = float(t.ppf(0.975, freedom))
+    wide = float(t.ppf(0.975, max(freedom, 1.0)))
     if np.isfinite(bottom) and np.isfinite(top):
         p, spread = min(max((value - bottom) / (top - bottom), 0.0), 1.0), error / (top - bottom)
         if p < 1e-9 or p > 1 - 1e-9:
