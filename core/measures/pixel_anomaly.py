@@ -126,7 +126,7 @@ class PixelAnomaly(Measure):
         one = Metric(f"Dice, mean of marked cases {rule}", float(each[marked].mean()), split=part, n=int(marked.sum()))
         found.append(one.within(mean_interval(each[marked], ill, (0, 1))))
         if not marked.all():
-            wrong = said.reshape(len(said), -1).any(1)[~marked]
+            wrong = np.asarray(said.reshape(len(said), -1).any(1))[~marked]
             name = f"unmarked cases with something drawn {rule}"
             false = Metric(name, float(wrong.mean()), split=part, n=len(wrong), higher_is_better=False)
             found.append(false.within(mean_interval(wrong, groups[~marked] if groups is not None else None)))

@@ -68,8 +68,8 @@ class Segmentation(Measure):
             there = np.isfinite(v)
             if there.any():
                 own = v[there] if better else v[there] > 0
-                one = Metric(name, float(own.mean()), split=part, n=int(there.sum()), higher_is_better=better)
-                found.append(one.within(mean_interval(own, groups[there] if groups is not None else None, (0, 1))))
+                share = Metric(name, float(own.mean()), split=part, n=int(there.sum()), higher_is_better=better)
+                found.append(share.within(mean_interval(own, groups[there] if groups is not None else None, (0, 1))))
         area, one, home = np.concatenate(sizes), np.concatenate(each), np.concatenate(owner)
         kin = units(len(known), groups).astype(object)  # objects of one patient, or of one picture, stand together
         if len(area) >= 15:

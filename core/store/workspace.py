@@ -48,8 +48,8 @@ class Workspace:
         except OSError as e:
             raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
         ours = all(p.name.partition(".")[0] in OURS for p in self.home.iterdir())  # a folder with other things in it stays as its owner has it
-        for folder in (*([self.home] if ours else []), *(self.home / name for name in FOLDERS)):
-            close_to_others(folder)
+        for place in (*([self.home] if ours else []), *(self.home / name for name in FOLDERS)):
+            close_to_others(place)
         self._hidden: dict[tuple[str, str], np.ndarray] = {}
         self._dataset_of: dict[str, str] = {}
         self._sound: set[tuple[str, str, int]] = set()  # artifacts found to be as they were written

@@ -10,7 +10,7 @@ import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -137,7 +137,7 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
         words += f" In {unlike:,} set{'s' * (unlike != 1)} the labels differ." if unlike else ""
         sets = _cut(copies)
         title = "Alike in their levels" if coarse else "Exact copies"
-        severity = "stop" if across else "look"
+        severity: Literal["stop", "look"] = "stop" if across else "look"
         rows = [r for s in sets for r in s]
         found.append(Finding("duplicates", severity, title, words, rows, total, sets))
     if blank:

@@ -226,7 +226,9 @@ def _with_sheets(
     left out."""
     draft = reader(members, asked)
     secret = "names" in draft.card
-    table, left, rules = draft.table, [], []
+    table = draft.table
+    left: list[Member] = []
+    rules: list[str] = []
     if not secret and "file" in table:
         table, sheets, rules = scan_folders.beside(table, sheets)
     for i, sheet in enumerate(sheets):
@@ -365,6 +367,6 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     if found.get("kind") == "nifti":
         scan_names = [m.name for m in used if not scan_masks.is_named(m)]
         by_name = scan_folders.told(scan_names, asked) if scan_names else scan_folders.Told()
-        label = by_name.columns.get(by_name.roles.get("label", ""), [])
-        return found | ({"classes": {"folder": sorted(set(label))}} if label else {})
+        of_folders = by_name.columns.get(by_name.roles.get("label", ""), [])
+        return found | ({"classes": {"folder": sorted(set(of_folders))}} if of_folders else {})
     return found

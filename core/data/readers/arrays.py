@@ -193,9 +193,9 @@ def _dataset(
         x = x.astype(np.float32) if x.dtype.itemsize < 4 else x  # in float16 LARGEST itself would be infinite
         bad = ~(np.abs(x) <= LARGEST).reshape(len(x), -1).all(1)
         if bad.any():
-            more = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
+            others = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
             raise UserError(
-                f"{name}: sample {int(bad.argmax())} holds NaN or infinite values{more}; mend or remove it."
+                f"{name}: sample {int(bad.argmax())} holds NaN or infinite values{others}; mend or remove it."
             )
         x = x.astype(np.float32)
     more: list[str] = []

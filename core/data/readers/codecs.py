@@ -57,7 +57,7 @@ def decode_frame(packed: bytes, runner: Any) -> bytearray:
     colours lie in planes."""
     import imagecodecs
 
-    unpack = imagecodecs.jpeg8_decode
+    unpack: Any = imagecodecs.jpeg8_decode
     if runner.transfer_syntax in JPEG_LS:
         unpack = imagecodecs.jpegls_decode
         if not packed.rstrip(b"\0").endswith(END):

@@ -262,10 +262,10 @@ def declared(head: bytes) -> int | None:
             return None
         return None if dtype.hasobject else f.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if head[:4] == b"\0\0\0\1" and len(head) >= 284:  # FreeSurfer's MGH, and what may stand behind its voxels
-        *dims, kind = struct.unpack_from(">5i", head, 4)
-        bytes_of = {0: 1, 1: 4, 3: 4, 4: 2, 10: 2}.get(kind)
-        if bytes_of and min(dims) >= 1:
-            return 284 + int(np.prod(dims, dtype=object)) * bytes_of + (1 << 16)
+        *sizes, number = struct.unpack_from(">5i", head, 4)
+        bytes_of = {0: 1, 1: 4, 3: 4, 4: 2, 10: 2}.get(number)
+        if bytes_of and min(sizes) >= 1:
+            return 284 + int(np.prod(sizes, dtype=object)) * bytes_of + (1 << 16)
     for order in "<>":
         for length, dims, bits, start in (
             (348, (40, "8h"), (72, "h"), (108, "f")),

@@ -295,7 +295,9 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
 def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
     """Scans one slice thick as pictures [n,1,H,W], a row each (and each time point), as
     radiologists hang them."""
-    pictures, marked, lines = [], [], []
+    pictures: list[np.ndarray] = []
+    marked: list[np.ndarray] = []
+    lines: list[dict[str, Any]] = []
     for k, s in enumerate(plan.scans):
         thin = s.shape.index(1)
         masks = plan.marks(s)

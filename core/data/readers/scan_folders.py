@@ -97,8 +97,9 @@ def _parts(paths: list[list[str]], out: Told) -> None:
 
 
 def _bids(files: list[str], out: Told) -> None:
-    # type: ignore[index]
-    out.columns["patient"], out.roles["group"] = [SUB.search(f)[1] for f in files], "patient"
+    subjects = [SUB.search(f) for f in files]
+    out.columns["patient"] = [found[1] if found else "" for found in subjects]
+    out.roles["group"] = "patient"
     sessions = [found[1] if (found := SES.search(f)) else "" for f in files]
     if any(sessions):
         out.columns["session"] = sessions

@@ -84,10 +84,10 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
             )
         for scan in fitting:
             owned[scan.name].append(mask.name)
-    for scan, masks in owned.items():
+    for name, masks in owned.items():
         kept = [m for m in masks if not HEAD.search(m.rpartition("/")[2])] or masks[:1]
-        out.left += [f"{m} (another segmentation of {scan})" for m in masks if m not in kept]
-        out.of[scan] = kept
+        out.left += [f"{m} (another segmentation of {name})" for m in masks if m not in kept]
+        out.of[name] = kept
     return out
 
 

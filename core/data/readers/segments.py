@@ -341,7 +341,9 @@ def _onto(codes: np.ndarray, place: Place, frame: Frame) -> tuple[np.ndarray, bo
     from scipy.ndimage import affine_transform
 
     to = frame.place
-    if place.position is None or place.across is None or to.position is None or to.across is None:
+    if place.position is None or place.across is None or place.down is None:
+        return codes, True
+    if to.position is None or to.across is None or to.down is None:
         return codes, True
     # millimetres -> rows, columns of the segmentation
     own = np.stack([place.down, place.across]) / np.array(place.mm)[:, None]
