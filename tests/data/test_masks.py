@@ -259,3 +259,40 @@ def test_masks_that_mark_most_of_a_picture_are_a_finding(tmp_path):
     assert (
         "inverted" in found(brought(tmp_path / "b", [packed(~d * np.uint8(255)) for d in DISCS]))[0]
     )
+
+
+def test_masks_of_two_sides_in_folders_called_after_them_are_one_mask(tmp_path):
+    noise = np.random.default_rng(0)
+    for i in range(4):
+        files = {"CXR_png": noise.integers(0, 255, Y.shape, dtype=np.uint8)}
+        files["ManualMask/leftMask"] = np.uint8(255) * np.less(X, 10 + i)
+        files["ManualMask/rightMask"] = np.uint8(255) * (X > 40)
+        for folder, values in files.items():
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / f"M_{i}.png").write_bytes(packed(values))
+    data = read(tmp_path)
+    assert len(data) == 4
+    assert "label" not in data.roles
+    assert [int(m.sum()) for m in data.masks[:]] == [48 * (10 + i + 7) for i in range(4)]
+    assert "what any of them marks is marked" in rules(data)
+
+
+def test_a_mask_of_another_size_is_scaled_and_said(tmp_path):
+    twice = [packed(np.kron(d, np.ones((2, 2))).astype(np.uint8) * np.uint8(255)) for d in DISCS]
+    data = brought(tmp_path, twice)
+    assert int(data.masks[:].sum()) == MARKED
+    assert "4 masks are of another size" in rules(data)
+
+
+def test_a_mask_of_another_proportion_is_refused(tmp_path):
+    narrow = [packed(d[:, :36] * np.uint8(255)) for d in DISCS]
+    with pytest.raises(UserError, match=r"masks/0.png has 36 by 48 pixels .* another proportion"):
+        brought(tmp_path, narrow)
+
+
+def test_a_mask_that_fades_out_slowly_is_cut_at_half(tmp_path):
+    """Its slopes hold every value; none of them is a label."""
+    hill = 255 * np.exp(-((Y - 24) ** 2 + (X - 24) ** 2) / 150)
+    data = brought(tmp_path, [packed(hill.astype(np.uint8))] * 4)
+    assert [int(m.sum()) for m in data.masks[:]] == [int((hill.astype(int) >= 127.5).sum())] * 4
+    assert "values from 127.5 are marked" in rules(data)

@@ -197,3 +197,20 @@ def test_channels_of_nnunet_are_channels_of_one_scan(tmp_path, factor):
     data = read(tmp_path)  # not all cases have both: rows of one case stay together
     assert (len(data), len(set(data.groups))) == (5, 3)
     assert data.mask().reshape(5, -1).sum(1).tolist() == [MARKED] * 5
+
+
+def test_a_mask_that_lies_elsewhere_is_named_as_left_out(tmp_path):
+    """By its affine half a metre away: it would mark nothing, as in a healthy scan."""
+    away = AFFINE.copy()
+    away[0, 3] = 500
+    for k in range(4):
+        saved(tmp_path / f"c{k}.nii.gz", scan(k))
+        saved(tmp_path / f"c{k}_seg.nii.gz", MARK, away if k == 1 else AFFINE)
+    data = read(tmp_path)
+    assert len(data) == 4
+    assert [int(m.sum()) for m in data.masks[:]] == [MARKED, 0, MARKED, MARKED]
+    assert data.table["outlined"].tolist() == [True, False, True, True]
+    assert any("c1_seg" in str(s) and "wholly outside" in str(s) for s in data.card["left out"])
+    only = tmp_path / "c1_seg.nii.gz"
+    with pytest.raises(UserError, match="wholly outside"):
+        read(tmp_path / "c1.nii.gz", masks=only)

@@ -23,6 +23,7 @@ SOLID = 0.3
 RAMP = 0.2
 SHARE = 0.01  # of what is not background, which a label among shades has at least
 APART = 0.1  # of the range, by which labels among shades differ at least
+SHARP = 0.25  # of the pixels of a value and those around it, which a label among shades has
 SMALL = 31  # largest value of masks that number their labels 1, 2, 3 ...: none of them is a shade
 NAMED = 40  # labels listed in the card; more are objects with numbers
 CODES = 255  # labels that can be told apart in what is stored
@@ -181,7 +182,10 @@ class Tally:
         most = {
             v: max(SOLID * sum(self.count[w] for w in around[v]), SHARE * marked) for v in found[1:]
         }
-        return sorted(v for v in found[1:] if flat[v] >= most[v])
+        # one value stands out where an area was drawn; slopes hold those around it as often
+        near = {v: sum(self.count[w] for w in around[v]) for v in found[1:]}
+        sharp = {v for v in found[1:] if self.lossy or self.count[v] >= SHARP * near[v]}
+        return sorted(v for v in found[1:] if flat[v] >= most[v] and v in sharp)
 
 
 def _between(values: np.ndarray, axis: int) -> np.ndarray:

@@ -33,13 +33,19 @@ _END = re.compile(rf"([-_. ]+)({_WORD})([-_. ]*\d+)?$", re.I)
 OBJECTS = re.compile(r"segmentationobject", re.I)
 _START = re.compile(rf"^({_WORD})[-_. ]+", re.I)
 _IMAGE = re.compile(r"^(images?|imgs?|im)[-_. ]+|[-_. ]+(images?|imgs?|im|0000)$", re.I)
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 FEW = 40  # values of something that may be a mask
 MANY = 64  # colours of a mask that was drawn in colours
 
 
 def is_folder_of_masks(part: str) -> bool:
     """Whether files in a folder of that name are masks, or may be."""
-    return bool(SURE.fullmatch(part) or MAYBE.fullmatch(part))
+    return bool(SURE.fullmatch(part)) or _maybe(part)
+
+
+def _maybe(part: str) -> bool:
+    """leftMask and LungMasks are read as left_mask and lung_masks."""
+    return bool(MAYBE.fullmatch(part) or MAYBE.fullmatch(_HUMP.sub("_", part)))
 
 
 def bare(stem: str) -> str:
@@ -60,7 +66,7 @@ def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
     files = [m for m in files if m not in set(objects)]
     sure = [m for m in files if any(SURE.fullmatch(p) for p in m.parts[:-1])]
     rest = [m for m in files if m not in set(sure)]
-    maybe = [m for m in rest if any(MAYBE.fullmatch(p) for p in m.parts[:-1]) and not _in_plain(m)]
+    maybe = [m for m in rest if any(map(_maybe, m.parts[:-1])) and not _in_plain(m)]
     others = set(maybe)
     names = {bare(m.stem) for m in rest if m not in others}
     if (
@@ -201,22 +207,27 @@ def _nearest(values: np.ndarray, colours: list[int]) -> np.ndarray:
 def join(
     files: list[Member],
     masks: list[Member],
+    shapes: list[tuple[int, int]],
     size: tuple[int, int],
     table: pd.DataFrame,
     label: str | None,
 ) -> tuple[Any, pd.DataFrame, list[str], dict[str, Any]]:
-    """Masks uint8 [n,*size] of the pictures `files`, the table (with a column `outlined` where the
+    """Masks uint8 [n,*size] of the pictures `files` (rows and columns: `shapes`), the table (with a column `outlined` where the
     truth of some is not known), rules in words, and the card's entry `masks`.
 
     A picture whose class has no mask at all has nothing to mark. UserError for a mask that belongs
-    to no picture or to several.
+    to no picture or to several, or whose sides are in another proportion than its picture's.
     """
     if not masks:
         return None, table, [], {}
     taken = _owners(files, masks)
+    whose = {mask.name: i for i, some in taken.items() for mask in some}
+    other = 0  # masks of another size than their picture
     tally, colours, coloured = Tally(), _Colours(), False
     for mask in masks:
         found = _read(mask)
+        owner = whose[mask.name]
+        other += _lies_on(found.values.shape[:2], shapes[owner], mask, files[owner])
         colours.add(found.values)
         coloured = coloured or found.values.ndim == 3
         if found.values.ndim == 2:
@@ -255,6 +266,11 @@ def join(
     out = lazy[:] if lazy.nbytes <= limits.IN_MEMORY else lazy
     rules = [f"{len(taken)} of {len(files)} pictures have a mask; {coding.rule}"]
     several = sum(len(m) > 1 for m in taken.values())
+    if other:
+        rules.append(
+            f"{other} masks are of another size than their picture: brought to it by the "
+            "nearest label"
+        )
     if several:
         rules.append(
             f"{several} pictures have more than one mask: what any of them marks is marked"
@@ -263,6 +279,21 @@ def join(
         table, rule = _outlined(table, label, taken)
         rules.append(rule)
     return out, table, rules, said(out, coding)
+
+
+def _lies_on(
+    mask: tuple[int, ...], picture: tuple[int, int], one: Member, other: Member
+) -> bool:
+    """Whether a mask (rows, columns) is of another size than its picture. UserError where their
+    sides are in another proportion, by more than rounding: it would lie beside what it marks."""
+    ratio = picture[1] / mask[1]
+    if abs(mask[0] * ratio - picture[0]) > max(2.0, 1.5 * ratio, 0.02 * picture[0]):
+        raise UserError(
+            f"The mask {one.name} has {mask[1]} by {mask[0]} pixels and its picture {other.name} "
+            f"{picture[1]} by {picture[0]}, another proportion: where it lies cannot be told. "
+            "Crop or scale both alike, or leave the mask out."
+        )
+    return mask != picture
 
 
 def _outlined(

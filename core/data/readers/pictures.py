@@ -43,7 +43,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         looked.append(_look(m, coloured, values))
         coloured = coloured or looked[-1].channels == 3
         asked.report(i + 1, len(files) * (1 if _large(looked, len(files)) else 2))
-    side, rule = common_side([look.size for look in looked])
+    shapes = [look.size for look in looked]
+    side, rule = common_side(shapes)
     rules, several = [rule], 0 if paged else sum(look.several for look in looked)
     channels = _channels(files, looked)
     if paged:
@@ -77,7 +78,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
                 f"{sheets[0].name} has no column that names every picture; one column must hold the file names."
             )
         table = joined
-    masks, table, more, said = picture_masks.join(files, inside, side, table, roles.get("label"))
+    masks, table, more, said = picture_masks.join(files, inside, shapes, side, table, roles.get("label"))
     card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
     if values.pictures:
         card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,8 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
             out.left.append(f"{mask.name} (a segmentation without its scan)")
         elif not fitting:
             out.left.append(
-                f"{mask.name} (on another grid than {owners[0].name}, and it does not say "
-                "where it lies)"
+                f"{mask.name} (on another grid than {owners[0].name}, and "
+                f"{_no_place(looked[owners[0].name], looked[mask.name])})"
             )
         for scan in fitting:
             owned[scan.name].append(mask.name)
@@ -106,8 +107,8 @@ def given(
             )
         if not fits(looked[owners[0].name], truth[mask.name]):
             raise UserError(
-                f"The mask {mask.name} does not have the shape of {owners[0].name}, and does "
-                "not say where it lies."
+                f"The mask {mask.name} is on another grid than {owners[0].name}, and "
+                f"{_no_place(looked[owners[0].name], truth[mask.name])}."
             )
         for scan in owners:
             out.of.setdefault(scan.name, []).append(mask.name)
@@ -247,7 +248,24 @@ def fits(scan: Scan, mask: Scan) -> str:
         return "array"
     if scan.shape == mask.shape and (not scan.axes or not mask.axes or _close(scan, mask)):
         return "same"
-    return "space" if scan.axes and mask.axes and scan.times == 1 else ""
+    return "space" if scan.axes and mask.axes and scan.times == 1 and _meet(scan, mask) else ""
+
+
+def _meet(scan: Scan, mask: Scan) -> bool:
+    """Whether the boxes around both grids share a place (in the scan's voxels)."""
+    ends = np.array([n - 0.5 for n in mask.shape[::-1]])
+    corners = np.array(list(product(*((-0.5, end) for end in ends)))).T
+    to = np.linalg.inv(scan.affine) @ mask.affine
+    there = to[:3, :3] @ corners + to[:3, 3:]
+    sides = np.array(scan.shape[::-1])
+    return bool((there.max(1) > -0.5).all() and (there.min(1) < sides - 0.5).all())
+
+
+def _no_place(scan: Scan, mask: Scan) -> str:
+    """Why a mask of another grid cannot be brought onto its scan, in words."""
+    if scan.axes and mask.axes and scan.times == 1 and not _meet(scan, mask):
+        return "by its place in space it lies wholly outside of it"
+    return "it does not say where it lies"
 
 
 def _close(scan: Scan, mask: Scan) -> bool:
