@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,44 +13,127 @@ from app import text
 from app.palette import OKABE_ITO
 from core import registry
 from core.artifacts.tables import KINDS
-from core.cards import HEADINGS, card
+from core.cards import HEADINGS, Card, card
 from core.describe import method_json
 from core.evidence import load
 
 
-def methods(find: str) -> None:
-    """Method cards that match the search."""
-    shown, last = 0, None
+class Entry(NamedTuple):
+    """What the list of cards shows of one, and the words it is found by."""
+
+    id: str
+    heading: str
+    label: str
+    words: str
+
+
+@st.cache_data(show_spinner=False)
+def _methods() -> list[Entry]:
+    """The list of methods, worked out once for all sessions."""
+    found = []
     for id, kind in sorted(registry.methods().items(), key=lambda m: registry.purpose(m[1])):
         about = card(id)
-        words = " ".join([id, kind.title, kind.family, *(about.sections.values() if about else [])]).lower()
-        if find.lower() not in words:
-            continue
-        shown += 1
-        if kind.family != last:
-            st.caption(registry.PURPOSES.get(kind.family, kind.family))
-            last = kind.family
-        answers = f" · {text.label(about.sections.get('Answers', ''), 110)}" if about else ""
-        with st.expander(f"**{kind.title}**{answers}"):
-            left, right = st.columns([3, 2], gap="large")
-            with left:
-                for heading in HEADINGS if about else ():
-                    st.markdown(f"**{heading}.** {about.sections.get(heading, 'not stated')}")  # type: ignore[union-attr]
-                if about:
-                    st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
-                takes = kind.takes
-                needs = [w for w, n in (("labels", takes.labels), ("masks", takes.masks), ("patients", takes.groups), ("sites", takes.domains)) if n == "needed"]
-                number = f", system {kind.seed_number:02d} of the published ones" if kind.seed_number else ", a classic tool"
-                st.caption(f"On the command line: {text.label(id)}{number}. Takes {', '.join(takes.modalities)}" + (f"; needs {', '.join(needs)}" if needs else "") + (f"; builds on an earlier run's {takes.on[0]}" if takes.on else "")
-                           + f". Gives {', '.join(t.__name__ for t in kind.gives)}.")  # fmt: skip
-                params = method_json(kind)["params"]
-                if params:
-                    st.dataframe(pd.DataFrame([{"parameter": k, "default": str(v.get("default")), "from": v.get("min", v.get("above")), "to": v.get("max", v.get("below")),
-                                                "help": v.get("help")} for k, v in params.items()]), hide_index=True, width="stretch")  # fmt: skip
-            with right:
-                evidence(id)
+        sections = about.sections if about else {}
+        words = " ".join([id, kind.title, kind.family, *sections.values()]).lower()
+        answers = f" · {text.label(sections.get('Answers', ''), 110)}" if about else ""
+        heading = registry.PURPOSES.get(kind.family, kind.family)
+        found.append(Entry(id, heading, f"**{kind.title}**{answers}", words))
+    return found
+
+
+@st.cache_data(show_spinner=False)
+def _measures() -> list[Entry]:
+    found = []
+    for id, one in registry.measures().items():
+        about = card(id)
+        sections = about.sections if about else {}
+        words = " ".join([id, one.title, one.help, *sections.values()]).lower()
+        answers = text.label(sections.get("Answers", one.help), 110)
+        found.append(Entry(id, "", f"**{one.title}** · {answers}", words))
+    return found
+
+
+def methods(find: str) -> None:
+    """The list of methods that match the search; a card's content is drawn once it is opened."""
+    _list(_methods(), find, "card", _method)
+
+
+def measures(find: str) -> None:
+    """The list of measures that match the search, as `methods`."""
+    _list(_measures(), find, "measure", _measure)
+
+
+def _list(entries: list[Entry], find: str, key: str, draw: Callable[[str], None]) -> None:
+    shown = [entry for entry in entries if find.lower() in entry.words]
+    last = ""
+    for entry in shown:
+        if entry.heading != last:
+            st.caption(entry.heading)
+            last = entry.heading
+        opened = st.expander(entry.label, key=f"{key}-{entry.id}", on_change="rerun")
+        if opened.open:
+            with opened:
+                draw(entry.id)
     if not shown:
         st.caption("Nothing matches.")
+
+
+def _method(id: str) -> None:
+    kind, about = registry.methods()[id], card(id)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _sections(about)
+        takes = kind.takes
+        roles = {"labels": takes.labels, "masks": takes.masks, "patients": takes.groups, "sites": takes.domains}
+        needs = [word for word, need in roles.items() if need == "needed"]
+        said = [f"Takes {', '.join(takes.modalities)}"]
+        said += [f"needs {', '.join(needs)}"] if needs else []
+        said += [f"builds on an earlier run's {takes.on[0]}"] if takes.on else []
+        gives = ", ".join(t.__name__ for t in kind.gives)
+        number = _number(kind.seed_number, ", a classic tool")
+        st.caption(f"On the command line: {text.label(id)}{number}. {'; '.join(said)}. Gives {gives}.")
+        if params := method_json(kind)["params"]:
+            lines = [
+                {
+                    "parameter": name,
+                    "default": str(about_it.get("default")),
+                    "from": about_it.get("min", about_it.get("above")),
+                    "to": about_it.get("max", about_it.get("below")),
+                    "help": about_it.get("help"),
+                }
+                for name, about_it in params.items()
+            ]
+            st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
+    with right:
+        evidence(id)
+
+
+def _measure(id: str) -> None:
+    one, about = registry.measures()[id], card(id)
+    needs = [*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])]
+    line = f"On the command line: {text.label(id)}{_number(one.seed_number)}. Needs {', '.join(needs)}."
+    if about is None:
+        st.markdown(one.help)
+        st.caption(line)
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _sections(about)
+        st.caption(line)
+    with right:
+        evidence(id)
+
+
+def _sections(about: Card | None) -> None:
+    if about is None:
+        return
+    for heading in HEADINGS:
+        st.markdown(f"**{heading}.** {about.sections.get(heading, 'not stated')}")
+    st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
+
+
+def _number(seed: int | None, none: str = "") -> str:
+    return f", system {seed:02d} of the published ones" if seed else none
 
 
 def evidence(id: str) -> None:
@@ -82,25 +166,3 @@ def _dots(table: dict[str, Any]) -> go.Figure:
     figure.update_layout(height=80 + 28 * len(rows), margin={"l": 10, "r": 10, "t": 6, "b": 10}, xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
                          yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
     return figure
-
-
-def measures(find: str) -> None:
-    """Measures with what they say; those of the published systems have a card and figures of their own."""
-    for id, one in registry.measures().items():
-        about = card(id)
-        if find.lower() not in " ".join([id, one.title, one.help, *(about.sections.values() if about else [])]).lower():
-            continue
-        number = f" · system {one.seed_number:02d} of the published ones" if one.seed_number else ""
-        needs = ", ".join([*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])])
-        if about is None:
-            st.markdown(f"**{one.title}** · {id}{number}  \n{one.help}  \nNeeds {needs}.")
-            continue
-        with st.expander(f"**{one.title}** · {text.label(about.sections.get('Answers', ''), 110)}"):
-            left, right = st.columns([3, 2], gap="large")
-            with left:
-                for heading in HEADINGS:
-                    st.markdown(f"**{heading}.** {about.sections.get(heading, 'not stated')}")
-                st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
-                st.caption(f"On the command line: {text.label(id)}{number}. Needs {needs}.")
-            with right:
-                evidence(id)
