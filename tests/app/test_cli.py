@@ -168,7 +168,7 @@ def test_methods(home):
 def test_train_and_show_tell_the_same(run):
     assert set(run) >= RUN
     assert (run["dataset"], run["method"], run["status"], run["seed"]) == ("digits", "pca", "done", 3)
-    assert run["params"] == {"dimensions": 8, "volumes": "whole (3-D)"}
+    assert run["params"] == {"dimensions": 8, "variance": 0.95, "volumes": "whole (3-D)"}
     assert {"Embedding", "Model", "Metrics"} <= {a["type"] for a in run["artifacts"]}
     assert all(Path(a["path"]).is_dir() for a in run["artifacts"])
     assert run["metrics"]

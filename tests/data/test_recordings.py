@@ -1,6 +1,7 @@
 """Recordings as windows: EDF, EDF+ and BDF, unmarked WFDB records, tables with a time column, and folders of equal files of numbers."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,7 @@ def test_nothing_of_the_header_is_kept(tmp_path):
     data = read(folder)
     stored = data.save(tmp_path / "out")
     kept = everything(data) + everything(stored) + "".join(f.read_text(errors="ignore") for f in (tmp_path / "out").rglob("*.json"))
+    kept = re.sub(r"[0-9a-f]{16,}", "", kept)  # a checksum may hold any four digits
     for word in [*CANARIES.values(), "MRN77", "1951", "1994", "Machine7", "bed 12", "02.05"]:
         assert word.lower() not in kept.lower()
     assert {"eyes open", "note", "none"} >= set(data.table["event"])
