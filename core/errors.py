@@ -10,7 +10,10 @@ QUOTED = re.compile(r"""'[^']*'|"[^"]*"|“[^”]*”|`[^`]*`""")
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence: what is wrong, which file, row or field, what to do."""
+    """Something the user can mend. The message is one sentence, on one line whatever names it quotes: what is wrong, which file, row or field, what to do."""
+
+    def __init__(self, words: object = "") -> None:
+        super().__init__(" ".join(str(words).split()))
 
 
 class Damaged(UserError):

@@ -170,8 +170,8 @@ class Dataset:
 
     @property
     def input_type(self) -> np.dtype:
-        """float32; float64 for a table stored so, whose offsets are subtracted (`Standardise`) before it becomes float32."""
-        double = self.modality == "table" and self.samples is not None and self.samples.dtype == np.float64
+        """float32; float64 for a table whose card says "precise": its offsets are subtracted (`Standardise`) before it becomes float32."""
+        double = self.modality == "table" and self.samples is not None and self.card.get("precise", False)
         return np.dtype(np.float64 if double else np.float32)
 
     def inputs(self, positions: np.ndarray | None = None) -> np.ndarray:

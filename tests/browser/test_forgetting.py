@@ -25,7 +25,7 @@ def trained(page: Any, title: str, epochs: int) -> None:
     page.get_by_role("spinbutton", name="epochs").first.fill(str(epochs))
     page.get_by_role("spinbutton", name="epochs").first.press("Tab")
     settled(page)
-    page.get_by_role("button", name=re.compile("^.*Train ·")).click()
+    page.get_by_role("button", name=re.compile(r"\bTrain( ·|$)")).click()
     page.get_by_text("See what it found").wait_for(timeout=300_000)
     settled(page)
 

@@ -14,7 +14,7 @@ from tests.survive import _make
 from tests.survive.test_catalogue import held
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
-TRAIN = re.compile("^.*Train ·")
+TRAIN = re.compile(r"\bTrain( ·|$)")
 
 
 @pytest.fixture(scope="module")

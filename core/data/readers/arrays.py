@@ -17,7 +17,7 @@ from core import limits
 from core.data.dataset import Dataset, Modality
 from core.data.readers import masks
 from core.data.readers.members import Asked, Member, unpacked
-from core.data.readers.tables import encoded
+from core.data.readers.tables import encoded, precise_entry
 from core.data.readers.words import LARGEST
 from core.errors import UserError
 
@@ -231,7 +231,7 @@ def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) 
     left, rules = [str(c) for c in frame if c not in features], [f"{len(features)} input columns"]
     if left:
         rules.append(f"left out (constants): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
-    return Dataset("", "table", pd.concat([table, frame], axis=1), values, None, roles, features, card={"rules": rules})
+    return Dataset("", "table", pd.concat([table, frame], axis=1), values, None, roles, features, card={"rules": rules, **precise_entry(values)})
 
 
 def input_range(x: np.ndarray) -> tuple[float, float, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -60,10 +60,20 @@ def columns(table: pa.Table, name: str) -> tuple[dict[str, Column], list[str]]:
 
 def _order(table: pa.Table) -> list[str]:
     """The columns, an index of pandas' that has a name first; one without a name is left out."""
-    kept = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    kept = _index_columns((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [c for c in kept if isinstance(c, str) and c in table.column_names]
     rest = [c for c in table.column_names if c not in index]
     return [*(c for c in index if not c.startswith("__index_level_")), *rest]
+
+
+def _index_columns(notes: bytes) -> list[Any]:
+    """What pandas noted of its index; nothing where the note is damaged, since the values do not depend on it."""
+    try:
+        found = json.loads(notes)
+    except ValueError:  # no JSON, or no text at all
+        return []
+    kept = found.get("index_columns") if isinstance(found, dict) else None
+    return kept if isinstance(kept, list) else []
 
 
 def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:

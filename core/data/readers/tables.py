@@ -76,7 +76,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     rules += [f"“{g.column}” is left out: {g.why}" for g in told[:12]]
     if left:
         rules.append(f"left out (names, constants or free text): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
-    card = {**_card(found), "roles": stored(guesses)}
+    card = {**_card(found), "roles": stored(guesses), **precise_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 
@@ -325,6 +325,11 @@ def encoded(
     for j, (_, make) in enumerate(parts):
         out[:, j] = make()
     return out, tuple(name for name, _ in parts)
+
+
+def precise_entry(values: np.ndarray) -> dict[str, bool]:
+    """What a table's card says of inputs that `encoded` keeps as float64: that models subtract their offset first."""
+    return {"precise": True} if values.dtype == np.float64 else {}
 
 
 def _numbers(column: str, series: pd.Series) -> list[tuple[str, Callable[[], np.ndarray]]]:

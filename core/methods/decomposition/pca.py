@@ -9,7 +9,7 @@ Cost
 
 Differences from the paper
     None in the directions; scikit-learn's PCA computes them. How many are kept is ours: of a table as many as explain `variance` of the training
-    cases' variance and fewer than its columns, since with all of them nothing is left over to score a case by.
+    cases' variance. Where that takes all of them nothing is left over to score a case by, so no score is given.
 
 Reference
     Pearson, On lines and planes of closest fit, 1901; Halko, Martinsson, Tropp, Finding structure with randomness, SIAM Review 2011.
@@ -49,8 +49,8 @@ class PCA(Method):
     class Params(BaseParams):
         dimensions: int = param(16, "How many directions to keep. Fewer than asked are kept when the data has fewer.", ge=1, le=1024)
         variance: float = param(
-            0.95, "No more directions are kept than explain this share of the training cases' variance, and fewer than there are columns, so that "
-            "something is left over to score a case by. 1 keeps as many as asked.", ge=0.1, le=1, only="table")  # fmt: skip
+            0.95, "No more directions are kept than explain this share of the training cases' variance, so that something is left over to score a case "
+            "by. Where the columns have nothing in common all are kept, and there is no score. 1 keeps as many as asked.", ge=0.1, le=1, only="table")  # fmt: skip
         volumes: Literal["slice by slice", "whole (3-D)"] = param("whole (3-D)", "How volumes are taken. Slice by slice there is something to learn from few of them.", only="volume")
 
     def fit(self, data: Dataset, run: Run) -> None:
@@ -78,7 +78,7 @@ class PCA(Method):
         if not table or self.params.variance >= 1:
             return max(1, real)
         enough = int(np.searchsorted(np.cumsum(fitted.explained_variance_ratio_), self.params.variance)) + 1
-        return max(1, min(enough, real, self.varying - 1))
+        return max(1, min(enough, real))
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
