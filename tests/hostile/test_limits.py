@@ -32,7 +32,7 @@ def _served_with(monkeypatch, tmp_path):
     from app.commands import serve
 
     given = []
-    monkeypatch.setattr(os, "execv", lambda _, args: given.extend(args))
+    monkeypatch.setattr(os, "execve", lambda _, args, env: given.extend(args))
     monkeypatch.setattr(os, "chdir", lambda _: None)
     monkeypatch.setattr(serve, "workspace", lambda: Workspace(tmp_path))
     monkeypatch.setattr(serve, "_free", lambda *_: None)

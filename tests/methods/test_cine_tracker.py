@@ -224,12 +224,13 @@ def test_the_rivals_copy_and_shift():
     assert np.array_equal(copied(given, frames), np.stack([given] * 4))
 
 
-def test_the_measure_tells_tracker_and_rivals_with_intervals_over_patients():
+def test_the_measure_tells_tracker_and_rivals_and_no_interval_of_two_patients():
     data, _, found = on_chambers()
     told = Tracking().compute(data, found["predictions-tracked"], rng=np.random.default_rng(0))
     by = {(m.name, m.group): m for m in told}
     own, copy = by["Dice after the given frame", "all"], by[f"Dice after the given frame, rival: {RIVALS[0]}", "all"]
-    assert own.low <= own.value <= own.high
+    assert own.low is None
+    assert "too few for an interval" in own.note  # two patients
     assert own.split == "test"
     assert own.n == len(clips_of(data.part("test")))
     assert own.value > copy.value

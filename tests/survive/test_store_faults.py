@@ -231,11 +231,12 @@ def test_a_worker_that_may_write_no_large_file(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    """A disk of 3 MB."""
+def tiny(tmp_path, request):
+    """A disk of 3 MB, or of what the test asks for."""
+    size = getattr(request, "param", "3m")
     place = tmp_path / "tiny"
     place.mkdir()
-    if sys.platform != "linux" or os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], check=False, capture_output=True).returncode:
+    if sys.platform != "linux" or os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True).returncode:
         pytest.skip("A small disk can be mounted by root on Linux only.")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
@@ -288,6 +289,7 @@ def fill(tiny):
                 f.flush()
 
 
+@pytest.mark.parametrize("tiny", ["16m"], indirect=True)  # the workspace of the other tests fits in
 def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
     """Lists are shown, what needs room is refused in a sentence, and runs and data can be removed. Nothing of the catalogue is taken for damaged."""
     ws.catalogue.engine.dispose()  # no process holds it open

@@ -287,7 +287,10 @@ def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[
     for line in reversed(lines):
         if b'"' in line and (not line.startswith(b'"') or line.count(b'"') % 2):  # the end of a value of several lines
             break
-        record = next(csv.reader([line.decode("utf-8", "replace")], delimiter=separator), [])
+        try:
+            record = next(csv.reader([line.decode("utf-8", "replace")], delimiter=separator), [])
+        except csv.Error:  # a value too long: the reader of the whole says so, with its line
+            break
         there = [w for w in record if w.strip()]
         note = len(there) == 1 and bool(record[0].strip()) and (len(record) < width or width > 2) and NOTE.match(there[0].strip())
         if there and not note:
