@@ -209,3 +209,16 @@ def test_times_of_day_in_cells(tmp_path):
     rows = [["t", "day", "x"], *([time(k % 24, 30), date(2020, 1, 1 + k % 28), k * 7 % 11] for k in range(20))]
     frame = read(workbook(tmp_path / "a.xlsx", data=rows)).table
     assert (frame["t"][3], frame["day"][3]) == ("03:30:00", "2020-01-04")
+
+
+def test_a_sheet_of_notes_in_front_is_passed_over(tmp_path):
+    book = Workbook()
+    book.active.title = "Read me"
+    book.active["A1"] = "Notes on the study"
+    data = book.create_sheet("data")
+    for row in [["x", "label"], *([k * 0.5, "ab"[k % 2]] for k in range(30))]:
+        data.append(row)
+    book.save(tmp_path / "a.xlsx")
+    read_in = read(tmp_path / "a.xlsx")
+    assert (len(read_in), read_in.features) == (30, ("x",))
+    assert any("“data” is read" in r and "Read me" in r for r in read_in.card["rules"])

@@ -93,3 +93,19 @@ def test_nothing_is_taken_for_a_title_or_note_that_is_none(tmp_path, case):
     found = whole(collect(tmp_path / "a.csv"))
     assert len(found.frame) == NO_TITLE[case].count("\n") - 1
     assert not any("left out" in r for r in found.rules)
+
+
+def test_a_first_line_of_values_is_a_row(tmp_path):
+    lines = [f"P{k:03},{k % 9}.5,{'ab'[k % 2]}\n" for k in range(40)]
+    (tmp_path / "a.csv").write_text("".join(lines))
+    data = read(tmp_path / "a.csv")
+    assert (len(data), data.features, data.classes) == (40, ("column 2",), ["a", "b"])
+    (tmp_path / "b.csv").write_text("id,2019,label\n" + "".join(lines))
+    assert read(tmp_path / "b.csv").features == ("2019",)
+
+
+@pytest.mark.parametrize("over", ["Labs,,Out\n", "Labs,,\n"])
+def test_merged_cells_above_the_names_are_a_title(tmp_path, over):
+    (tmp_path / "a.csv").write_text(over + "age,bp,label\n" + ROWS)
+    data = read(tmp_path / "a.csv")
+    assert (len(data), data.features) == (60, ("age", "bp"))

@@ -32,7 +32,7 @@ def is_packed(member: Member) -> bool:
 
 
 def plain(member: Member) -> Member:
-    """The text of a packed table, comma-separated of a workbook's first sheet that holds anything; other files as they are."""
+    """The text of a packed table, comma-separated of a workbook's first sheet that holds a table; other files as they are."""
     if not is_packed(member):
         return member
     if member.head[:2] == b"\x1f\x8b":
@@ -54,7 +54,7 @@ def _gunzipped(member: Member, most: int) -> bytes:
 
 
 class _Sheet:
-    """The first sheet of a workbook that holds anything, as comma-separated text: a line a row, so that lines are told as rows."""
+    """The first sheet of a workbook that holds a table (else anything), as comma-separated text: a line a row, so that lines are told as rows."""
 
     def __init__(self, member: Member) -> None:
         self.member, self.text, self.whole = member, b"", False
@@ -96,15 +96,30 @@ class _Sheet:
             raise UserError(f"{self.member.name} {DAMAGED}.") from None
 
     def _text(self, book: Any, most: int) -> tuple[bytes, bool]:
-        self.empty = []
+        self.empty, notes = [], None
         for sheet in book.worksheets:
             out, done = _lines(_rows(sheet, self.member.name), most)
-            if out.strip():
-                self.name = sheet.title
-                self.others = [s.title for s in book.worksheets if s.title not in (sheet.title, *self.empty)]
-                return out, done
-            self.empty.append(sheet.title)
-        raise UserError(f"{self.member.name} holds no table: its sheets are empty.")
+            if not out.strip():
+                self.empty.append(sheet.title)
+            elif _is_table(out):
+                return self._taken(book, sheet.title, out, done)
+            elif notes is None:
+                notes = (sheet.title, out, done)
+        if notes is None:
+            raise UserError(f"{self.member.name} holds no table: its sheets are empty.")
+        return self._taken(book, *notes)
+
+    def _taken(self, book: Any, name: str, out: bytes, done: bool) -> tuple[bytes, bool]:
+        self.name = name
+        self.others = [s.title for s in book.worksheets if s.title not in (name, *self.empty)]
+        return out, done
+
+
+def _is_table(text: bytes) -> bool:
+    """Whether a sheet's text has two columns and three rows at least; else it may be a page of notes."""
+    rows = csv.reader(io.StringIO(text[:1_000_000].decode("utf-8", "replace")))
+    filled = [sum(bool(w.strip()) for w in row) for row in rows]
+    return sum(n >= 2 for n in filled) >= 3
 
 
 def _rows(sheet: Any, name: str) -> Iterator[list[str]]:

@@ -125,7 +125,7 @@ def whole(
         report(k + 1, len(members) + 1)
     found = _joined(read, as_words)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
-    rules += [f"{r.name}: the first line holds numbers only, so it is a row; columns are named column 1, column 2, …"
+    rules += [f"{r.name}: the first line holds values and no names, so it is a row; columns are named column 1, column 2, …"
               for r in read if r.how == "no header"]  # fmt: skip
     if len(members) > 1:
         column = "domain" if "domain" not in frame else "from file"

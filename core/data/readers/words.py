@@ -64,7 +64,7 @@ def split_up(member: Member, most: int | None = None) -> Words:
     at, header = heads[-1][0], [c.strip() for c in heads[-1][1]]
     if len(header) > limits.COLUMNS:
         raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
-    bare = _no_header(header)
+    bare = _no_header(header) or (not above and _is_a_row(header, start, separator, name))
     skip = 0 if bare else above + 1
     body, below = (data, []) if cut else without_notes(data, separator, len(header))
     table = None if separator == " " or cut else _quick(body, _end(body, separator, skip) if skip else 0, len(header), separator)
@@ -270,11 +270,25 @@ def _titles(records: list[list[str]]) -> int:
         if not names:
             continue
         above = range(at)
-        thin = all(filled[k] <= width // 2 or (len(records[k]) < width and filled[k] <= width - 2) for k in above)
+        if _stands_over(records, filled, at):
+            continue
+        thin = all(filled[k] <= width // 2 or _stands_over(records, filled, k) or (len(records[k]) < width and filled[k] <= width - 2) for k in above)
         single = any(filled[k] == 1 for k in above) and all(filled[k] < width for k in above)
         below = all(len(r) == width for r in records[at:])
         return at if below and (thin or single) else 0
     return 0
+
+
+def _stands_over(records: list[list[str]], filled: list[int], at: int) -> bool:
+    """Whether a line of names has the names proper below it, as where cells are merged: it has gaps, the next line
+    has fewer and no number, and most columns below hold numbers."""
+    width, rest = len(records[at]), records[at + 2 :]
+    if len(rest) < 2 or not 0 < filled[at] < filled[at + 1] or len(records[at + 1]) != width:
+        return False
+    if any(map(_number, [*records[at], *records[at + 1]])):
+        return False
+    numbers = sum(all(len(r) > j and (_number(r[j]) or r[j] in MISSING) for r in rest) for j in range(width))
+    return numbers >= width / 2
 
 
 def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
@@ -310,6 +324,30 @@ def _number(word: str) -> bool:
         return bool(np.isfinite(float(word.strip().replace(",", "."))))
     except ValueError:
         return False
+
+
+def _is_a_row(first: list[str], start: str, separator: str, name: str) -> bool:
+    """Whether the first line is a row among words: its numbers stand in columns of numbers, and each of its words, or
+    one of like letters and digits, stands below it."""
+    if not any(map(_number, first)) or len(first) < 2:
+        return False
+    begin = start[:START]
+    below = [r for _, r in islice(_records(begin, separator, name), 1, 500)]
+    below = [r for r in (below[:-1] if len(start) > START else below) if len(r) == len(first)]
+    if len(below) < 5:
+        return False
+    repeated = False
+    for word, column in zip(first, zip(*below)):
+        there = [w.strip() for w in column if w.strip() not in MISSING]
+        if _number(word):
+            if not there or not all(map(_number, there)):
+                return False
+        elif word not in MISSING:
+            likes = {re.sub(r"\d", "9", w) for w in there}
+            if word not in there and not (re.search(r"\d", word) and re.sub(r"\d", "9", word) in likes):
+                return False
+            repeated = repeated or word in there
+    return repeated
 
 
 def _no_header(first: list[str]) -> bool:
