@@ -29,7 +29,7 @@ def normal_findings(data: Dataset) -> list[Finding]:
     why = data.card.get("normal guessed")
     if not data.normal or not why:
         return []
-    return [Finding("normal", "ok", "Normal class", f"“{data.normal}” is taken to be the normal class, {why}; change it on the Data page.")]
+    return [Finding("normal", "note", "Normal class, a guess", f"“{data.normal}” is taken to be the normal class, {why}; change it on the Data page.")]
 
 
 def no_patients(data: Dataset) -> Finding | None:
