@@ -323,3 +323,12 @@ def test_what_was_left_out_and_missing_labels_are_not_called_in_order():
     data = replace(made(), roles={}, card={"left out": ["notes.txt"]})
     found = {f.kind: f.severity for f in check(data)}
     assert found["left out"] == found["labels"] == found["groups"] == "note"
+
+
+@pytest.mark.parametrize(("shape", "told"), [((1, 12, 400), True), ((1, 400, 12), True), ((1, 20, 60), False)])
+def test_pictures_that_may_be_recordings_are_told(shape, told):
+    samples = np.random.default_rng(0).integers(0, 255, (90, *shape), dtype=np.uint8)
+    f = finding(made(samples=samples), "long pictures")
+    assert (f is not None) == told
+    if told:
+        assert "12 channels over time" in f.words

@@ -15,11 +15,13 @@ from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 from core.stats.bootstrap import FEWEST as FEW_PATIENTS
 
+LONG = 8  # times as long as high: no picture of a patient is
+
 
 def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
     about_columns = [*role_findings(data), *normal_findings(data)]
-    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *about_columns, *_missing(data), *column_findings(data), *_aside(data)]
+    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_long(data), *about_columns, *_missing(data), *column_findings(data), *_aside(data)]
 
 
 def _size(data: Dataset) -> Finding:
@@ -100,6 +102,19 @@ def _groups(data: Dataset) -> list[Finding]:
     if wrong is not None or found:
         return found
     return [*found, Finding("groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts.")]
+
+
+def _long(data: Dataset) -> list[Finding]:
+    """Whether pictures are so long that they may be recordings: channels by samples."""
+    if data.modality != "image" or max(data.shape[1:]) < LONG * min(data.shape[1:]):
+        return []
+    rows, columns = data.shape[1:]
+    words = (
+        f"Cases are pictures of {rows} by {columns} points. If they are recordings "
+        f"({min(rows, columns)} channels over time), bring them as EDF, WFDB or a table with a "
+        "time column: as pictures, neighbouring channels are taken for neighbouring places."
+    )
+    return [Finding("long pictures", "look", "Pictures, or recordings?", words)]
 
 
 def _few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
