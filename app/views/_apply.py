@@ -34,7 +34,15 @@ def panel(context: Context) -> None:
         _origin(context)
         return
     kind = method_class(job.method)
-    with st.expander("Apply this model to other data", icon=":material/input:"):
+    opened = st.expander(
+        "Apply this model to other data",
+        icon=":material/input:",
+        key=context.key("apply"),
+        on_change="rerun",
+    )
+    if not opened.open:  # what fits is worked out for those who ask
+        return
+    with opened:
         if kind is None or not kind.other_data:
             title = kind.title if kind else job.method
             st.caption(text.label(describes_own_only(kind), 300) if kind else text.label(title))

@@ -62,7 +62,8 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     embedding = find(ws, job.on_run, Embedding, job.spec.get("artifact"))
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
     if run.kind == "apply":
-        made = later.beside(ws, ws.job(run.on_run), embedding, how, dims, job.seed, _fraction(tell))
+        learned = find(ws, run.on_run, Embedding)
+        made = later.beside(ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell))
     elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
         assert isinstance(old, maps.Map)

@@ -168,16 +168,10 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
     values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
     if records.ended(ws, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
         Checkpoints(folder).clear()
-        _test(ws, job)
-
-
-def _test(ws: Workspace, job: Job) -> None:
-    """Queue the application of a trained model to the data held out for it; why that cannot be is the run's note."""
-    try:
-        queue.apply_after(ws, job)
-    except UserError as e:
-        note = ws.job(job.id).note.splitlines()
-        ws.catalogue.set_job(job.id, note="\n".join([*note, f"Not tested on the data held out for it: {e}"]))
+        try:
+            queue.apply_after(ws, job)
+        except UserError as e:
+            reporter.note(f"Not tested on the data held out for it: {e}")
 
 
 def main(home: str, id: str) -> None:

@@ -73,6 +73,7 @@ def _embed(method: Any, data: Dataset) -> np.ndarray:
 def beside(
     ws: Workspace,
     trained: Job,
+    learned: Embedding,
     new: Embedding,
     how: str,
     dims: int,
@@ -82,18 +83,10 @@ def beside(
     """A map of cases of other data, each placed among those the model learned from.
 
     These get the places of their own map of that kind and seed, which is drawn where it is not
-    there yet; none of them moves for the new cases. `new` holds the coordinates by the model of
-    `trained`. UserError for latents of slices.
+    there yet; none of them moves for the new cases. `learned` and `new` hold the coordinates of
+    the two by the model of `trained`. UserError for latents of slices.
     """
-    learned = next(
-        (
-            a
-            for slug in ws.slugs(trained.id)
-            if isinstance(a := ws.artifact(trained.id, slug), Embedding) and a.place is None
-        ),
-        None,
-    )
-    if learned is None or new.place is not None:
+    if learned.place is not None or new.place is not None:
         raise UserError("Other data can be placed on maps whose points are cases, not slices.")
     made = _drawn_before(ws, trained, how, dims, seed)
     if made is None:

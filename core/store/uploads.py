@@ -82,8 +82,9 @@ def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
     A page that was closed or loaded again has lost sight of them. Those cut off while they were
     copied are not among them; `sweep` takes them away in time.
     """
-    wanted, found = _wanted(ws), []
-    for place in (ws.home / "uploads").glob(f"*/{ABOUT}"):
+    places, found = list((ws.home / "uploads").glob(f"*/{ABOUT}")), []
+    wanted = _wanted(ws) if places else []
+    for place in places:
         folder = place.parent
         if any(folder.name in w for w in wanted) or not (folder / "upload.zip").exists():
             continue
@@ -100,7 +101,8 @@ def _wanted(ws: Workspace) -> list[str]:
 
 def sweep(ws: Workspace) -> None:
     """Take away uploads that are a day old and of no import that could still go on."""
-    wanted = _wanted(ws)
-    for folder in (ws.home / "uploads").glob("*"):
-        if time.time() - folder.stat().st_mtime > OLD and not any(folder.name in w for w in wanted):
+    old = [f for f in (ws.home / "uploads").glob("*") if time.time() - f.stat().st_mtime > OLD]
+    wanted = _wanted(ws) if old else []
+    for folder in old:
+        if not any(folder.name in w for w in wanted):
             remove(folder)
