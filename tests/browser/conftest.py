@@ -35,12 +35,32 @@ def _host(url: str) -> str:
 
 
 def settled(page: Any) -> None:
-    """Wait until the script has finished, and see that no exception is on screen."""
+    """Wait until the server has answered all that was sent and the script has finished, and see that no exception is on screen."""
     page.wait_for_selector("[data-testid=stSidebar]")
     page.wait_for_timeout(400)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and _unanswered(page):
+        page.wait_for_timeout(50)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000)
     shown = page.locator("[data-testid=stException]")
     assert shown.count() == 0, shown.first.inner_text()
+
+
+def note_frames(page: Any) -> None:
+    """Note from now on when the page last sent something to its server, and when it last heard from it (seconds)."""
+    page.last = {"sent": 0.0, "heard": 0.0}
+
+    def opened(socket: Any) -> None:
+        socket.on("framesent", lambda _: page.last.update(sent=time.monotonic()))
+        socket.on("framereceived", lambda _: page.last.update(heard=time.monotonic()))
+
+    page.on("websocket", opened)
+
+
+def _unanswered(page: Any) -> bool:
+    """Whether the page still says "not running" of a click because the busy server has not begun with it."""
+    last = getattr(page, "last", None)
+    return bool(last) and last["sent"] > last["heard"]
 
 
 def go(page: Any, name: str) -> None:
@@ -125,6 +145,7 @@ def page(served: Address) -> Iterator[Any]:
         page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         page.context.add_cookies([served.cookie])
         page.set_default_timeout(180_000)
+        note_frames(page)
         page.hosts = set()
         page.errors = []
         page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))

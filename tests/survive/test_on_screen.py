@@ -37,8 +37,9 @@ def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served): 
     assert len(names) > 3
     for i in range(10):
         page.get_by_role("button", name=names[i % 4], exact=True).click(no_wait_after=True)
+    page.get_by_role("heading", name=names[9 % 4], exact=True).wait_for(timeout=60_000)
     settled(page)
-    assert page.get_by_role("heading", name=names[9 % 4], exact=True).count() == 1
+    assert page.get_by_role("heading", name=names[9 % 4], exact=True).count() == 1, "and it stays there"
     assert not page.errors
 
 
