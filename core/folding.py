@@ -77,10 +77,11 @@ class Fold:
         return [whole, self.of_slices(one, map=None)]
 
     def _threshold(self, score: np.ndarray) -> tuple[float | None, str]:
-        """95 % point of validation volumes, of those without a mark where marks are known; None without such volumes."""
+        """95 % point of validation volumes, of those without a mark where there are masks (known to be so); None without such volumes."""
         at = np.flatnonzero(self.data.splits == "val")
         if self.data.masks is not None and len(at):
-            at = at[~np.concatenate([self.data.mask(np.array([i])).reshape(1, -1).any(1) for i in at])]
+            at = at[self.data.outlined[at]]
+            at = at[[not self.data.mask(np.array([i])).any() for i in at]]
         return (float(np.quantile(score[at], 0.95)), "95 % of validation volumes lie below") if len(at) else (None, "")
 
     def _predictions(self, one: Predictions) -> list[Artifact]:

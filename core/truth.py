@@ -11,12 +11,12 @@ def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
     """bool [n] over `data.rows`, True = abnormal, and the rule in words; (None, why) when the truth is not known.
 
     With masks a case is abnormal when any pixel is marked. Otherwise every class but the normal one is abnormal (see `core.data.normal`), and where
-    no class is known as normal but the training cases all belong to one, every other class. Cases without a label count as not abnormal.
+    no class is known as normal but the training cases all belong to one, every other class. Cases of which it is not known stand as not abnormal
+    here; `judged` tells them from the others.
     """
-    if data.masks is not None:
-        marked = np.concatenate([data.mask(np.arange(i, min(i + 512, len(data)))).reshape(min(512, len(data) - i), -1).any(1) for i in range(0, len(data), 512)])
-        if marked.any() and not marked.all():
-            return marked, "a case is abnormal when its mask marks anything"
+    marked = _marked(data)
+    if marked is not None:
+        return marked, "a case is abnormal when its mask marks anything"
     if data.normal:
         guessed = " (a guess by its word)" if data.card.get("normal guessed") else ""
         different = (data.labels >= 0) & (data.labels != data.classes.index(data.normal))
@@ -29,3 +29,19 @@ def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
     if len(data.classes) > 1 and not data.normal:
         return None, "It is not said which class is normal, so how often it is right cannot be counted; name it on the Data page."
     return None, "Nothing says which cases are truly abnormal, so how often it is right cannot be counted."
+
+
+def judged(data: Dataset) -> np.ndarray:
+    """bool [n] over `data.rows`: cases of which it is known whether they are abnormal. Where masks tell, those
+    whose mask is the truth (`Dataset.outlined`); else those with a label."""
+    return data.outlined if _marked(data) is not None else data.labels >= 0
+
+
+def _marked(data: Dataset) -> np.ndarray | None:
+    """bool [n]: cases whose mask marks anything; None where masks do not part the cases they are the truth of."""
+    if data.masks is None:
+        return None
+    parts = [np.arange(i, min(i + 512, len(data))) for i in range(0, len(data), 512)]
+    marked = np.concatenate([data.mask(at).reshape(len(at), -1).any(1) for at in parts])
+    known = marked[data.outlined]
+    return marked & data.outlined if known.any() and not known.all() else None

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import ACCENT, OKABE_ITO
+from app.palette import ACCENT, NONE, OKABE_ITO
 from app.state import Context
 from app.views._gallery import gallery, thumbs
 from core import hanging, pictures
@@ -17,7 +17,7 @@ from core.data.geometry import geometry
 from core.measures.image_anomaly import ImageAnomaly
 from core.stats.proportions import rates
 from core.store import notes
-from core.truth import abnormal
+from core.truth import abnormal, judged
 
 TITLE = "Unusual cases"
 
@@ -38,6 +38,18 @@ def reach(home: str, run: str, slug: str) -> tuple[float, float]:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _known(home: str, name: str, hash: str, normal: str) -> tuple[np.ndarray | None, str]:
     return abnormal(state.workspace().dataset(name))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _judged(home: str, name: str, hash: str, normal: str) -> np.ndarray:
+    return judged(state.workspace().dataset(name))
+
+
+def told(context: Context, rows: np.ndarray) -> np.ndarray:
+    """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known` is."""
+    data = context.data
+    found = _judged(str(context.ws.home), data.name, data.hash, data.normal)
+    return found[np.searchsorted(data.rows, rows)]
 
 
 def known(context: Context) -> tuple[np.ndarray | None, str]:
@@ -104,7 +116,9 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
     kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
     if truth is not None:
         ill = truth[np.searchsorted(context.data.rows, rows)]
-        kinds = [("known normal", ~ill, OKABE_ITO[1], ""), ("known abnormal", ill, OKABE_ITO[0], "/")]
+        sure = told(context, rows)
+        kinds = [("known normal", sure & ~ill, OKABE_ITO[1], ""), ("known abnormal", sure & ill, OKABE_ITO[0], "/")]
+        kinds += [] if sure.all() else [("not known", ~sure, NONE, "")]
     for name, mask, colour, shape in kinds:
         count, _ = np.histogram(np.clip(score[mask], edges[0], edges[-1]), edges)
         figure.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count, name=name, marker={"color": colour, "pattern": {"shape": shape}}, width=np.diff(edges))
@@ -162,7 +176,11 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
     """What counts as abnormal, what the model learned from, and how well the score parts the two, whatever the threshold."""
     data, job = context.data, context.job
     st.caption(f"Truth: {text.label(why, 200)}." + (f" The model learned from the cases “{text.label(job.spec['only_normal'], 40)}” only." if job.spec.get("only_normal") else ""))
-    scored = truth[np.searchsorted(data.rows, _scored(artifact, data.rows))]
+    rows = _scored(artifact, data.rows)
+    sure = told(context, rows)
+    scored = truth[np.searchsorted(data.rows, rows[sure])]
+    if not sure.all():
+        st.caption(f"Of {int((~sure).sum()):,} scored cases it is not known whether they are abnormal; they count in no figure here.")
     if scored.all() or not scored.any():
         kind = "abnormal" if scored.all() else "normal"
         words = "To learn from the normal cases and score all, train on all cases with the switch “Learn from the normal cases only”."
@@ -208,7 +226,8 @@ def _consequences(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at:
     truth, _ = known(context)
     if truth is None or prevalence is None:
         return
-    place = np.searchsorted(context.data.rows, rows)
+    sure = told(context, rows)
+    alarm, place = alarm[sure], np.searchsorted(context.data.rows, rows[sure])
     groups = context.data.groups
     found = rates(alarm, truth[place], groups[place] if groups is not None else None)
     sens, spec = found["sensitivity"], found["specificity"]

@@ -11,7 +11,7 @@ from core.artifacts import AnomalyMaps, Artifact, Metric
 from core.measure import Measure
 from core.measuring import held_out
 from core.stats.bootstrap import interval
-from core.truth import abnormal
+from core.truth import abnormal, judged
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -46,7 +46,12 @@ class ImageAnomaly(Measure):
         part, at = held_out(data, maps.rows)
         known, _ = abnormal(data)
         assert known is not None
-        truth, score = known[np.searchsorted(data.rows, maps.rows[at])], np.asarray(maps.score)[at]
+        place = np.searchsorted(data.rows, maps.rows[at])
+        told = judged(data)[place]
+        at, place = at[told], place[told]
+        truth, score = known[place], np.asarray(maps.score)[at]
+        if not len(at):
+            return [Metric("case AUROC", None, split=part, n=0, note="of no held-out case is it known whether it is abnormal")]
         if truth.all() or not truth.any():
             return [Metric("case AUROC", None, split=part, n=len(at), note="the held-out cases are all normal or all abnormal")]
         groups = data.of(maps.rows[at]).groups

@@ -134,12 +134,16 @@ def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacit
 
 
 def histogram_figure(anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None) -> bytes:
-    """Scores of `rows`, parted by bool `truth` (aligned to rows) where it is known, with the threshold."""
+    """Scores of `rows`, parted by `truth` (aligned to rows: 1 abnormal, 0 normal, NaN not known), with the threshold."""
     figure = _figure(9, 3.4)
     axes = figure.add_subplot()
     score = np.asarray(anomaly.score)[anomaly.at(rows)]
     edges = np.histogram_bin_edges(np.clip(score, *np.quantile(score, [0, 0.998])), 40)
-    parts = [(score, "cases", COLOURS[1], "")] if truth is None else [(score[~truth], "known normal", COLOURS[1], ""), (score[truth], "known abnormal", COLOURS[0], "//")]
+    parts = [(score, "cases", COLOURS[1], "")]
+    if truth is not None:
+        parts = [(score[truth == 0], "known normal", COLOURS[1], ""), (score[truth == 1], "known abnormal", COLOURS[0], "//")]
+        if np.isnan(truth).any():
+            parts.append((score[np.isnan(truth)], "not known", COLOURS[7], ""))
     axes.hist([np.clip(p[0], edges[0], edges[-1]) for p in parts], edges, stacked=True, color=[p[2] for p in parts], label=[p[1] for p in parts], hatch=[p[3] for p in parts])
     if threshold is not None:
         axes.axvline(threshold, color="black", lw=2, label=f"threshold {threshold:.3g}")

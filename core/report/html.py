@@ -25,7 +25,7 @@ from core.report import figures, flow, story
 from core.store import notes, review
 from core.store.catalogue import Job
 from core.store.workspace import Workspace
-from core.truth import abnormal
+from core.truth import abnormal, judged
 
 
 @cache
@@ -154,7 +154,8 @@ def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator
     score = np.asarray(a.score)[a.at(rows)]
     top = rows[np.argsort(-score, kind="stable")[:12]]
     truth, _ = abnormal(data)
-    known = None if truth is None else truth[np.searchsorted(data.rows, rows)]
+    place = np.searchsorted(data.rows, rows)
+    known = None if truth is None else np.where(judged(data), truth, np.nan)[place]
     yield _shown("The most unusual cases", figures.anomaly_figure(data, a, top), "Held-out cases, the most unusual first. Unusual does not mean ill.")
     yield _shown("How unusual the cases are", figures.histogram_figure(a, rows, known, threshold), "Scores of the held-out cases and the threshold.")
 

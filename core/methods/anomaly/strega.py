@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
+from core.data.normal import is_normal
 from core.errors import UserError
 from core.loading import in_order
 from core.method import BaseParams, Method, Takes, param
@@ -93,9 +94,11 @@ class StRegA(Method):
         return np.stack([m[0] for m in made]), np.stack([m[1] for m in made])
 
     def healthy_rows(self, part: Dataset) -> np.ndarray:
-        """Positions of rows to learn from: nothing marked where there are masks, else the commonest class of the part."""
-        if part.masks is not None:
-            return np.flatnonzero(~part.mask().any((1, 2)))
+        """Positions of rows to learn from: where the masks of some are the truth, those with nothing marked and those of the normal class; else the
+        commonest class of the part. Rows of which nothing is known count for healthy only where nothing is known of any."""
+        if part.outlined.any():
+            healthy = part.outlined & ~part.mask().any((1, 2))
+            return np.flatnonzero(healthy | (~part.outlined & is_normal(part) if part.normal else False))
         known = part.labels[part.labels >= 0]
         return np.flatnonzero(part.labels == np.bincount(known).argmax()) if len(known) else np.arange(len(part))
 
