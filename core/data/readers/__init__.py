@@ -23,6 +23,7 @@ from core.data.readers import (
     arrays,
     contours,
     deep,
+    dicom_masks,
     edf,
     fasta,
     label_files,
@@ -164,7 +165,8 @@ def _chosen(
         plain = [m for m in members if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")]
         aside += plain if len(plain) + len(aside) < len(members) else []
     sheets = [m for m in members if kinds[m.name] == "table" and m not in [*aside, *drawn] and main in ("dicom", "nifti", "edf")]
-    used = [m for m in members if m not in [*aside, *sheets, *drawn]]
+    laid = [m for m in members if kinds[m.name] == "nifti"] if main == "dicom" else []
+    used = [m for m in members if m not in [*aside, *sheets, *drawn, *laid]]
     if not used:
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
@@ -184,7 +186,7 @@ def _chosen(
         )
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")
-    reader = partial(scans.read, drawn=drawn) if drawn else READERS[main]
+    reader = partial(scans.read, drawn=drawn, laid=laid) if drawn or laid else READERS[main]
     if series == "yes" and main not in ("table", "edf"):
         raise UserError(f"{called} holds {WORDS[main]}, which are no table to read as series.")
     if main == "table" and (series == "yes" or (series == "auto" and timed.found_in(used, asked))):
@@ -194,6 +196,16 @@ def _chosen(
 
 def kinds_of(members: list[Member]) -> Counter[str]:
     """How many files there are of each kind that cannot come in together: tables go beside anything, and side files are no kind."""
+    found = _there(members)
+    if found["dicom"] and found["nifti"]:
+        laid = [m for m in members if nifti_file.is_nifti(m)]
+        if all(map(dicom_masks.is_segmentation, laid)):
+            del found["nifti"]  # masks of the slices
+    return +found
+
+
+def _there(members: list[Member]) -> Counter[str]:
+    """How many files there are of each kind but tables and side files."""
     if any(wfdb.is_header(m) for m in members):
         return Counter()
     kinds = _kinds(members)
@@ -204,12 +216,13 @@ def _of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member
     """The members without those of other kinds than `take`, and what was left out. UserError when there are none of it."""
     if take == "auto":
         return members, []
-    there = kinds_of(members)
+    there = _there(members)
     if take not in there:
         raise UserError(f"{called} holds no files of the kind “{take}” (there are: {', '.join(there) or 'none to choose among'}).")
     kinds = _kinds(members)
     alone = ("table",) if take in ("npz", "npy") else ()  # nothing goes beside them
-    left = {m.name: kinds[m.name] for m in members if not _side(m) and kinds[m.name] != take and kinds[m.name] in (*there, *alone)}
+    with_masks = ("nifti",) if take == "dicom" else ()  # may be segmentations of the slices
+    left = {m.name: kinds[m.name] for m in members if not _side(m) and kinds[m.name] != take and kinds[m.name] in (*there, *alone) and kinds[m.name] not in with_masks}
     return [m for m in members if m.name not in left], [f"{n} {k} file{'s' * (n != 1)}" for k, n in Counter(left.values()).items()]
 
 
@@ -285,13 +298,7 @@ def kind(member: Member) -> str:
         return "npz" if lower.endswith(".npz") else "zip"
     if fasta.is_fasta(member):
         return "fasta"
-    if (
-        head[344:348] in (b"n+1\0", b"ni1\0")
-        or head[4:8] in (b"n+2\0", b"ni2\0")
-        or (head[:2] == b"\x1f\x8b" and lower.endswith(".nii.gz"))
-    ):
-        return "nifti"
-    if lower.endswith((".nii", ".nii.gz", *nifti_file.MGH)) or (lower.endswith(".hdr") and nifti_file.is_header(member)):
+    if nifti_file.is_nifti(member):
         return "nifti"
     if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
         _name(member, member.name)

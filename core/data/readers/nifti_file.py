@@ -357,6 +357,13 @@ def _image(data: bytes, name: str) -> Any:
         return head.image.from_bytes(data)
 
 
+def is_nifti(member: Member) -> bool:
+    """By its mark, or its name: NIfTI, packed or not, or FreeSurfer's MGH."""
+    head, lower = member.head, member.name.lower()
+    marked = head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+    return marked or lower.endswith((".nii", ".nii.gz", *MGH)) or (lower.endswith(".hdr") and is_header(member))
+
+
 def is_header(member: Member) -> bool:
     """A header of 348 bytes: NIfTI's or Analyze 7.5's."""
     return member.head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and len(member.head) >= 348

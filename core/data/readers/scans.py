@@ -15,7 +15,7 @@ from core import limits
 from core.data import deidentify
 from core.data.dataset import Dataset, Lazy
 from core.data.geometry import sizes_after
-from core.data.readers import contours, dicom, segments, solids, stacks
+from core.data.readers import contours, dicom, dicom_masks, nifti_file, segments, solids, stacks
 from core.data.readers.arrays import input_range
 from core.data.readers.dicom import NoPicture
 from core.data.readers.facts import DETECTOR, File, facts
@@ -49,6 +49,7 @@ class Found:
     segs: list[segments.Segmentation]
     alone: bool  # all of them are segmentation objects
     inside: Inside = field(default_factory=Inside)  # values that are no padding
+    laid: list[Member] = field(default_factory=list)  # NIfTI files beside them
 
     def where(self, at: int) -> str:
         return where(at, len(self.members))
@@ -60,18 +61,19 @@ class Found:
         yield from pictures(data, self.files[at], called, wanted, self.inside if padded else None)
 
 
-def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None) -> Dataset:
+def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None, laid: list[Member] | None = None) -> Dataset:
     """DICOM files as an image dataset, one row a frame, ordered by series, position along the slices' normal, and time; or, where at least three series are
     even stacks of slices (or `asked.stack` says so), as a volume dataset, one row a series.
 
     CT values are Hounsfield units, PET values standardised uptake where the header allows. Files without pixels are left out and counted. Frames of one place
     at several times become clips (roles `sequence` and `time`). `drawn` are outlines in text files: they become masks, and the column `outlined` says of
-    which frames. Headers are read first and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names, for the caller to
+    which frames. `laid` are NIfTI files beside them, whose segmentations become masks too (see `dicom_masks`). Headers are read first and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names, for the caller to
     put in once tables beside the scans were joined by the old ones.
     """
-    if asked.masks is not None:
-        raise UserError("Masks are read for pictures and NIfTI scans, not for DICOM files; leave them out.")
     found = _looked(members, asked)
+    found.laid = [*(laid or []), *_given(asked)]
+    if drawn and found.laid:
+        raise UserError("There are outlines in text files and segmentations in NIfTI files; bring one of the two.")
     groups = [[found.frames[k] for k in g] for g in stacks.stacks(found.frames)]
     whole = [g for g in groups if stacks.is_volume(g)]
     if asked.stack == "volumes" and len(whole) < 2:
@@ -186,8 +188,8 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     if film:
         rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
     masks, left, said = None, [], {}
-    if found.segs:
-        marks = segments.marks(frames, found.uids, found.segs, found.members, found.where)
+    if found.segs or found.laid:
+        marks = _marks(found, asked)
         rules, left, said = [*rules, *marks.rules], marks.left, marks.card
         masks, table = marks.fitted(size, table)
     if drawn:
@@ -285,7 +287,7 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         line = _line(group[0]) | {"slices": len(group)} | columns("HAR", solids.sizes_after(turn.mm, turn.shape, size), turn.oblique)
         reasons = [f.file.held for f in group if f.file.held]
         lines.append(line | ({"held": reasons[0]} if reasons else {}))
-    masks, marks = None, segments.marks(found.frames, found.uids, found.segs, found.members, found.where)
+    masks, marks = None, _marks(found, asked)
     table = pd.DataFrame(lines)
     if marks.known:
         at_of = {id(f): k for k, f in enumerate(found.frames)}
@@ -299,6 +301,31 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
     table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
     out = [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"] if left else []
     return _dataset("volume", table, samples, masks, roles, scale, unit, rules, [*out, *marks.left], found, asked, marks.card)
+
+
+def _given(asked: Asked) -> list[Member]:
+    """The masks given apart: NIfTI files. UserError for others."""
+    if asked.masks is None:
+        return []
+    given = nifti_file.paired(collect(asked.masks))
+    if not all(nifti_file.is_nifti(m) for m in given):
+        raise UserError("Masks of DICOM files are read from NIfTI files, or from segmentation objects (SEG) beside the slices; leave others out.")
+    return given
+
+
+def _marks(found: Found, asked: Asked) -> segments.Marks:
+    """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations. UserError where masks given apart fit no slices."""
+    marks = segments.marks(found.frames, found.uids, found.segs, found.members, found.where)
+    if not found.laid:
+        return marks
+    if marks.known:
+        marks.left.append(f"{len(found.laid)} NIfTI file{'s' * (len(found.laid) != 1)} beside segmentation objects (SEG), which count")
+        return marks
+    laid = dicom_masks.marks(found.frames, found.laid, lambda at: found.members[at].name)
+    if asked.masks is not None and not laid.known:
+        raise UserError(f"The masks fit none of the DICOM slices: {'; '.join(laid.left)}.")
+    laid.left[:0] = marks.left
+    return laid
 
 
 def _line(f: Frame) -> dict[str, Any]:

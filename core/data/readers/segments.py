@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.readers import dicom, solids
+from core.data.readers import blocks, dicom, solids
 from core.data.readers.facts import File, Place
 from core.data.readers.facts import _text as text
 from core.data.readers.members import Member
@@ -195,7 +195,9 @@ def marks(
 
     A frame of a SEG belongs to the slice that it names, else to the slices nearest to its plane in
     the same space and direction; other grids within the plane are brought over by the nearest
-    pixel. Segments are codes by their number; those of a second SEG of a series are numbered on.
+    pixel. A SEG drawn in planes that no slice lies in (sagittal on axial slices) is put together to
+    a block, of which each slice of its space takes the nearest label. Segments are codes by their
+    number; those of a second SEG of a series are numbered on.
     """
     out = Marks(sizes=[f.file.size for f in frames])
     slices = _Slices.of(frames)
@@ -203,10 +205,13 @@ def marks(
     for k, f in enumerate(frames):
         by_uid[uids[f.at][0]].append(k)
     used: dict[int, int] = defaultdict(int)  # series -> codes in use
-    placed = other = shares = 0
+    placed = other = shares = turned = 0
     for seg in found:
         rows = {d.index: _rows(d, seg, frames, uids, by_uid, slices) for d in seg.drawn}
         if not any(rows.values()):
+            crossed = _crossed(seg, frames, uids, used, members, where)
+            turned += bool(crossed)
+            _lay(crossed, frames, out, used)
             continue
         placed += 1
         shares += seg.full > 0
@@ -229,6 +234,7 @@ def marks(
         for s in series:
             used[s] = max(used[s], top)
         out.known |= {k for k, f in enumerate(frames) if f.series in series}
+    placed += turned
     if placed:
         n = len({int(v) for m in out.masks.values() for v in np.unique(m)} - {0})
         out.labels = (
@@ -243,6 +249,11 @@ def marks(
             out.rules.append(
                 "segmentations on another grid were brought onto their slices by the nearest pixel"
             )
+        if turned:
+            out.rules.append(
+                f"{turned} segmentation{'s' * (turned != 1)} drawn in planes of another direction: "
+                "each pixel of a slice takes the nearest label in space"
+            )
         if shares:
             out.rules.append("segmentations that give shares are marked from a half on")
     lost = len(found) - placed
@@ -251,6 +262,50 @@ def marks(
         many = "segmentation objects (SEG) that do not say on which of these slices they lie"
         out.left.append(f"{lost} {one if lost == 1 else many}")
     return out
+
+
+def _crossed(
+    seg: Segmentation,
+    frames: list[Frame],
+    uids: dict[int, tuple[str, str]],
+    used: dict[int, int],
+    members: list[Member],
+    where: Any,
+) -> dict[int, np.ndarray]:
+    """uint8 codes by position in `frames`: those of the SEG's space that its box meets; {} where
+    its planes make no block."""
+    there = [
+        k
+        for k, f in enumerate(frames)
+        if blocks.placed(f.place) and _one_space(f, uids[f.at][1], seg)
+    ]
+    if not there or not seg.drawn or len({d.place.facing for d in seg.drawn}) != 1:
+        return {}
+    base, called = max(used[frames[k].series] for k in there), where(seg.at)
+    with dicom.sentences(called):
+        dataset = dicom.whole(members[seg.at].load(), called)
+        values = dicom.frames(dataset, called, [d.index for d in seg.drawn])
+        planes = [_codes(v, d, seg, base) for d, v in zip(seg.drawn, values)]
+    block = blocks.block_of(planes, [d.place for d in seg.drawn])
+    if block is None:
+        return {}
+    series = {frames[k].series for k in there if block.meets(frames[k].place, frames[k].file.size)}
+    return {
+        k: block.on(frames[k].place, frames[k].file.size)
+        for k in there
+        if frames[k].series in series
+    }
+
+
+def _lay(codes: dict[int, np.ndarray], frames: list[Frame], out: Marks, used: Any) -> None:
+    """The codes of frames into the marks, over what was marked before."""
+    for k, mark in codes.items():
+        used[frames[k].series] = max(used[frames[k].series], int(mark.max()))
+        if mark.any():
+            before = out.masks.get(k)
+            out.masks[k] = mark if before is None else np.where(mark > 0, mark, before)
+    series = {frames[k].series for k in codes}
+    out.known |= {k for k, f in enumerate(frames) if f.series in series}
 
 
 @dataclass(frozen=True, eq=False)
