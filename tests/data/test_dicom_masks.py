@@ -36,7 +36,9 @@ def slices(folder, patient="P1", uid="1.2.3", n=8, corner=CORNER):
     return np.stack(truth)
 
 
-def nifti(path, codes="RAS", step=(1.0, 1.5, 2.5), low=(-10.0, 7.0 - 16 * 1.5, 5.0), value=1, plain=False):
+def nifti(
+    path, codes="RAS", step=(1.0, 1.5, 2.5), low=(-10.0, 7.0 - 16 * 1.5, 5.0), value=1, plain=False
+):
     """A segmentation of the block: a grid of `step` mm from `low` on (right, front, head), its axes
     turned to `codes`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,9 @@ def nifti(path, codes="RAS", step=(1.0, 1.5, 2.5), low=(-10.0, 7.0 - 16 * 1.5, 5
     marked = ((lps >= LOW) & (lps <= HIGH)).all(-1).astype(np.uint8) * value
     image = nibabel.Nifti1Image(marked, affine)
     turn = nibabel.orientations.axcodes2ornt(tuple(codes))
-    image = image.as_reoriented(nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), turn))
+    image = image.as_reoriented(
+        nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), turn)
+    )
     if plain:
         image = nibabel.Nifti1Image(np.asarray(image.dataobj), np.eye(4))
     nibabel.save(image, path)
@@ -88,7 +92,9 @@ def test_each_patients_segmentation_goes_to_its_own_slices(tmp_path):
     data = read(tmp_path, stack="slices")
     masks = np.asarray(data.masks)
     people = data.table["patient"].drop_duplicates().tolist()
-    values = {p: set(np.unique(masks[(data.table["patient"] == p).to_numpy()])) - {0} for p in people}
+    values = {
+        p: set(np.unique(masks[(data.table["patient"] == p).to_numpy()])) - {0} for p in people
+    }
     assert sorted(map(sorted, values.values())) == [[], [1], [2]]
     assert truth.sum() * 2 == data.mask().sum()
     known = data.table.groupby("patient")["outlined"].all()
@@ -138,7 +144,9 @@ def test_masks_given_apart(tmp_path):
     data = read(tmp_path / "dicom", masks=tmp_path / "apart")
     np.testing.assert_array_equal(data.mask(), truth)
     nifti(tmp_path / "apart" / "x.nii.gz", plain=True)
-    with pytest.raises(UserError, match=r"fit none of the DICOM slices.*does not say where it lies"):
+    with pytest.raises(
+        UserError, match=r"fit none of the DICOM slices.*does not say where it lies"
+    ):
         read(tmp_path / "dicom", masks=tmp_path / "apart")
 
 

@@ -296,3 +296,58 @@ def test_a_mask_that_fades_out_slowly_is_cut_at_half(tmp_path):
     data = brought(tmp_path, [packed(hill.astype(np.uint8))] * 4)
     assert [int(m.sum()) for m in data.masks[:]] == [int((hill.astype(int) >= 127.5).sum())] * 4
     assert "values from 127.5 are marked" in rules(data)
+
+
+def test_in_a_grey_palette_from_white_to_black_the_commoner_value_is_background(tmp_path):
+    white_first = [255, 255, 255, 0, 0, 0]
+    data = brought(tmp_path, [packed(d.astype(np.uint8), palette=white_first) for d in DISCS])
+    assert data.mask().sum() == MARKED
+    assert "4 masks have a grey palette that runs from white to black" in rules(data)
+    assert "a guess, white, the commoner one" in rules(data)
+
+
+def test_a_grey_palette_from_black_to_white_is_read_as_its_greys(tmp_path):
+    black_first = [0, 0, 0, 255, 255, 255]
+    data = brought(tmp_path, [packed(d.astype(np.uint8), palette=black_first) for d in DISCS])
+    assert data.mask().sum() == MARKED
+    assert "from white to black" not in rules(data)
+
+
+def like_masks(data):
+    return [f for f in check(data, Facts()) if f.kind == "like masks"]
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda d, i: packed(d * np.uint8(255)),
+        lambda d, i: packed(d * np.uint8(255), "JPEG", quality=90),
+        lambda d, i: packed(ndimage.label(d ^ (X > 25))[0].astype(np.uint16) * 300),
+        lambda d, i: packed(
+            np.stack([d * np.uint8(200), (X > 30) * np.uint8(99), d * np.uint8(0)], -1)
+        ),
+    ],
+)
+def test_left_over_pictures_that_look_like_masks_are_a_finding(tmp_path, drawn):
+    noise = np.random.default_rng(0)
+    for i, d in enumerate(DISCS):
+        blurred = ndimage.gaussian_filter(noise.normal(120, 60, Y.shape), 2)
+        made = packed(np.clip(blurred, 0, 255).astype(np.uint8))
+        (tmp_path / f"scan{i}.png").write_bytes(made)
+        (tmp_path / f"drawing{i}.png").write_bytes(drawn(d, i))
+    data = read(tmp_path)
+    (finding,) = like_masks(data)
+    assert finding.severity == "look"
+    assert finding.total == 4
+    names = data.of(np.array(finding.rows)).column("file")
+    assert sorted(names) == [f"drawing{i}.png" for i in range(4)]
+
+
+def test_dark_and_black_and_white_pictures_are_no_masks_left_over(tmp_path):
+    noise = np.random.default_rng(0)
+    for i in range(4):
+        dark = np.where(DISCS[i], noise.poisson(30, Y.shape), 0).astype(np.uint8)
+        (tmp_path / f"dark{i}.png").write_bytes(packed(dark))
+        xray = np.clip(ndimage.gaussian_filter(noise.normal(120, 90, Y.shape), 3), 0, 255)
+        (tmp_path / f"xray{i}.jpg").write_bytes(packed(xray.astype(np.uint8), "JPEG"))
+    assert not like_masks(read(tmp_path))

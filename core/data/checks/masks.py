@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from core.data.checks.finding import Finding
@@ -24,6 +26,7 @@ def mask_findings(data: Dataset) -> list[Finding]:
         found.append(
             Finding("masks inverted", "look", "Masks that mark most of the picture", words)
         )
+    found += _like_masks(data)
     names = set(data.card.get("like segmentations", []))
     file = data.column("file")
     rows = (
@@ -49,3 +52,28 @@ def mask_findings(data: Dataset) -> list[Finding]:
             )
         )
     return found
+
+
+def _like_masks(data: Dataset) -> list[Finding]:
+    """Pictures of a few values only, as masks have."""
+    names, file = set(data.card.get("like masks", [])), data.column("file")
+    if not names or file is None:
+        return []
+    rows = data.rows[np.isin(file.astype(str), list(names))]
+    if not len(rows):
+        return []
+    files = sorted(map(str, data.of(rows).column("file")))  # type: ignore[arg-type]
+    listed = ", ".join(files[:5]) + (" …" if len(files) > 5 else "")
+    picture = "pictures hold" if len(files) > 1 else "picture holds"
+    words = (
+        f"{len(files):,} {picture} areas of a few values only ({listed}): masks that came in as "
+    )
+    words += (
+        "pictures? Put each into a folder “masks” under the name of its picture, or take it out."
+    )
+    severity: Literal["note", "look"] = "note" if len(rows) == len(data) else "look"
+    return [
+        Finding(
+            "like masks", severity, "Looks like a mask", words, rows[:SHOWN].tolist(), len(rows)
+        )
+    ]

@@ -63,7 +63,9 @@ def marks(frames: list[Frame], laid: list[Member], names: Callable[[int], str]) 
             lost[f"NIfTI segmentation ({why})"] += 1
     if found:
         _draw(found, frames, series, out)
-    out.left += [f"{n} {words if n == 1 else words.replace(' (', 's (', 1)}" for words, n in lost.items()]
+    out.left += [
+        f"{n} {words if n == 1 else words.replace(' (', 's (', 1)}" for words, n in lost.items()
+    ]
     return out
 
 
@@ -91,7 +93,9 @@ def _block(scan: Scan, codes: np.ndarray) -> Block:
     return Block(codes, to_lps @ scan.affine @ swapped)
 
 
-def _owners(scan: Scan, frames: list[Frame], series: dict[int, list[int]], names: Callable[[int], str]) -> tuple[list[int], bool, str]:
+def _owners(
+    scan: Scan, frames: list[Frame], series: dict[int, list[int]], names: Callable[[int], str]
+) -> tuple[list[int], bool, str]:
     """The series a segmentation is of, whether it lies on their grid, and, where it is of none,
     why."""
     if not scan.axes:
@@ -136,7 +140,9 @@ def _within(word: str, other: str) -> bool:
     return bool(re.search(rf"(^|[^a-z0-9]){re.escape(word)}([^a-z0-9]|$)", other))
 
 
-def _draw(found: list[_Laid], frames: list[Frame], series: dict[int, list[int]], out: Marks) -> None:
+def _draw(
+    found: list[_Laid], frames: list[Frame], series: dict[int, list[int]], out: Marks
+) -> None:
     """Every segmentation onto the slices of its series, as codes."""
     coding = scan_masks.coding([one.scan for one in found])
     of: dict[int, list[_Laid]] = defaultdict(list)
@@ -162,9 +168,13 @@ def _draw(found: list[_Laid], frames: list[Frame], series: dict[int, list[int]],
     elif coding.labels:
         out.labels = coding.labels
     n = len(found)
-    out.rules.append(f"{n} NIfTI segmentation{'s' * (n != 1)} as masks of DICOM slices: {len(out.masks)} of {len(frames)} frames are marked; {said}")
+    out.rules.append(
+        f"{n} NIfTI segmentation{'s' * (n != 1)} as masks of DICOM slices: {len(out.masks)} of {len(frames)} frames are marked; {said}"
+    )
     if not all(one.exact for one in found):
-        out.rules.append("segmentations on another grid than their slices: each pixel takes the nearest label")
+        out.rules.append(
+            "segmentations on another grid than their slices: each pixel takes the nearest label"
+        )
 
 
 def _over(out: Marks, k: int, mark: np.ndarray) -> None:

@@ -36,6 +36,7 @@ _IMAGE = re.compile(r"^(images?|imgs?|im)[-_. ]+|[-_. ]+(images?|imgs?|im|0000)$
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 FEW = 40  # values of something that may be a mask
 MANY = 64  # colours of a mask that was drawn in colours
+NUMBERS = 4096  # numbers of a mask that numbers its objects
 
 
 def is_folder_of_masks(part: str) -> bool:
@@ -104,17 +105,48 @@ def _few(member: Member) -> bool:
     return len(np.unique(values)) <= FEW or float(near.mean()) > 0.8 or values.dtype.itemsize > 1
 
 
+def like_masks(files: list[Member], most: int = 400) -> list[str]:
+    """Names of pictures that look like masks: areas of a few values. Of more than `most`, evenly
+    spread ones are looked at."""
+    step = max(1, -(-len(files) // most))
+    return [m.name for m in files[::step] if not m.page and looks_like_mask(_read(m))]
+
+
+def looks_like_mask(found: _Read) -> bool:
+    """Up to four values; or areas of one value each, with the commonest as their background; or, of
+    those saved with loss, black and white with little between."""
+    values = _packed(found.values) if found.values.ndim == 3 else found.values
+    if min(values.shape) < 16 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
+        return False
+    if found.lossy and found.values.ndim == 2:
+        low, high = float(values.min()), float(values.max())
+        ends = [float((abs(values - v) <= 0.1 * (high - low)).mean()) for v in (low, high)]
+        return high - low > 64 and min(ends) > 0.01 and sum(ends) > 0.98
+    there, counts = np.unique(values, return_counts=True)
+    if not 1 < len(there) <= NUMBERS:
+        return False
+    inner = values[:-1, :-1]
+    solid = (inner == values[:-1, 1:]) & (inner == values[1:, :-1])
+    drawn = inner != there[counts.argmax()]
+    filled = drawn.any() and float(solid[drawn].mean()) >= 0.5
+    return len(there) <= 4 or bool(filled and float(solid.mean()) >= 0.8)
+
+
 @dataclass(frozen=True)
 class _Read:
-    """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours."""
+    """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours.
+    `palette`: the numbers are places in one. `turned`: of a palette of greys that runs from white
+    to black, the share of white."""
 
     values: np.ndarray
     lossy: bool
     palette: bool
+    turned: float | None = None
 
 
-def _read(member: Member) -> _Read:
-    """A palette in colours gives places in it, one in grey its greys; of pictures with alpha, what
+def _read(member: Member, by_place: bool = True) -> _Read:
+    """A palette in colours gives places in it, one in grey its greys, unless these run from white,
+    the first, to black, and places are asked for (`by_place`). Of pictures with alpha, what
     is drawn on black, or the alpha where nothing is drawn but that."""
     from PIL import ImageOps
 
@@ -127,6 +159,10 @@ def _read(member: Member) -> _Read:
             colours[: len(given)] = given
             used = np.unique(places)
             if (colours[used] == colours[used][:, :1]).all():
+                greys = colours[used][:, 0].astype(int)
+                if used[0] == 0 and len(used) > 1 and (np.diff(greys) < 0).all():
+                    values = places if by_place else colours[places][..., 0]
+                    return _Read(values, lossy, by_place, turned=float((places == 0).mean()))
                 return _Read(colours[places][..., 0], lossy, False)
             if 0 in used and colours[0].any() and not colours[used].any(1).all():
                 # black is another place than the first: sorted anew by a program
@@ -223,9 +259,10 @@ def join(
     taken = _owners(files, masks)
     whose = {mask.name: i for i, some in taken.items() for mask in some}
     other = 0  # masks of another size than their picture
+    by_place, turned = _white_is_background(masks)
     tally, colours, coloured = Tally(), _Colours(), False
     for mask in masks:
-        found = _read(mask)
+        found = _read(mask, by_place)
         owner = whose[mask.name]
         other += _lies_on(found.values.shape[:2], shapes[owner], mask, files[owner])
         colours.add(found.values)
@@ -249,7 +286,7 @@ def join(
         coding = tally.coding()
 
     def codes(mask: Member) -> np.ndarray:
-        found = _read(mask)
+        found = _read(mask, by_place)
         return resize(
             _nearest(found.values, firm) if coloured else coding.apply(found.values),
             size,
@@ -271,6 +308,11 @@ def join(
             f"{other} masks are of another size than their picture: brought to it by the "
             "nearest label"
         )
+    if turned:
+        rules.append(
+            f"{turned} masks have a grey palette that runs from white to black: which of the two is "
+            f"background is a guess, {'white' if by_place else 'black'}, the commoner one"
+        )
     if several:
         rules.append(
             f"{several} pictures have more than one mask: what any of them marks is marked"
@@ -279,6 +321,14 @@ def join(
         table, rule = _outlined(table, label, taken)
         rules.append(rule)
     return out, table, rules, said(out, coding)
+
+
+def _white_is_background(masks: list[Member]) -> tuple[bool, int]:
+    """Whether, in masks with a grey palette that runs from white to black, white is commoner; and
+    how many there are."""
+    palette = [m for m in masks if m.head[:4] != b"\x89PNG" or m.head[25:26] == b"\x03"]
+    white = [share for share in (_read(m).turned for m in palette) if share is not None]
+    return not white or float(np.mean(white)) >= 0.5, len(white)
 
 
 def _lies_on(

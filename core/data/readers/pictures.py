@@ -66,6 +66,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             return (image if image.ndim == 2 else image[..., 0])[None]
         return np.repeat(image[None], channels, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
 
+    alike = picture_masks.like_masks(files)
     samples: Any = Lazy(len(files), (channels, *side), np.uint8, sample, at_once=True)
     if samples.nbytes <= limits.IN_MEMORY:
         samples = samples[:]
@@ -82,6 +83,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
     if values.pictures:
         card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files
+    if alike:
+        card["like masks"] = alike[:1000]
     card["cohort"] = {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}
     return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
 
