@@ -49,6 +49,15 @@ def test_a_pause_counts_and_no_window_reaches_across_it(tmp_path):
     assert any("1 pause within" in rule for rule in data.card["rules"])
 
 
+def test_ten_windows_of_the_usual_length_are_not_cut_shorter(tmp_path):
+    a, b = (segment(tmp_path, f"p{k}", [wave(60, 100, phase=k)]) for k in (1, 2))
+    (tmp_path / "r.hea").write_text(f"r/3 1 100 {a + b + 1000}\np1 {a}\n~ 1000\np2 {b}\n")
+    data = read(tmp_path)
+    assert data.frame["time"].tolist() == [*range(0, 60, 10), *range(70, 130, 10)]
+    assert data.splits.tolist() == ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    assert data.card["split rule"].endswith("one after the other")
+
+
 def test_a_pause_of_days_takes_no_memory(tmp_path):
     a = segment(tmp_path, "p1", [wave(60, 100)])
     (tmp_path / "r.hea").write_text(f"r/3 1 100 {2 * a + 10**11}\np1 {a}\n~ {10**11}\np1 {a}\n")

@@ -27,7 +27,8 @@ Array = np.ndarray
 SECONDS = 10.0  # a window's usual length
 TOP_RATE = 128.0  # Hz, of windows of that length and longer
 LONGEST, USUAL, FEWEST = 3000, 128, 64  # samples of a window: at most; at least, from which it is not lengthened; at least, when it is shortened
-WANTED = 20  # windows from which a window is not shortened to have more
+WANTED = 10  # windows from which a window is not shortened to have more
+SPARED = 20  # windows of a recording from which one is left out between the parts
 SHORT = 30.0  # seconds up to which recordings of one length are one case each
 SEVERAL = 5  # recordings from which that is so
 ENOUGH = 3  # recordings from which whole recordings go to one part
@@ -355,13 +356,18 @@ def _parted(table: pd.DataFrame, samples: Array, roles: dict[str, str], plan: Pl
         part = np.full(len(table), "", dtype="<U5")
         for name in table["file"].unique():
             at = np.flatnonzero(table["file"] == name)
-            part[at] = in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=plan.seconds)
+            gap = plan.seconds if len(at) >= SPARED else 0.0
+            part[at] = in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=gap)
         keep = part != ""
         if keep.sum() >= 2:
             table, samples = table.assign(part=part)[keep].reset_index(drop=True), samples[keep]
             roles = roles | {"split": "part"}
             said = f"{plan.seconds:g} s" if plan.known else f"{plan.many} samples"
-            card |= {"split rule": f"in time: each recording goes in turn 70/15/15 to the parts, {said} apart", "split in time": True}
+            few = [f for f, n in table["file"].value_counts().items() if 10 <= n < SPARED]
+            apart = f"{said} apart" if len(few) < table["file"].nunique() else "one after the other"
+            card |= {"split rule": f"in time: each recording goes in turn 70/15/15 to the parts, {apart}", "split in time": True}
+            if few:
+                rules.append(f"no window is left out between the parts of recordings of fewer than {SPARED} windows: neighbours may stand in two parts")
             if (~keep).any():
                 rules.append(f"{int((~keep).sum())} windows left out between the parts")
     elif not plan.whole or group == "patient":
@@ -373,7 +379,7 @@ def _parted(table: pd.DataFrame, samples: Array, roles: dict[str, str], plan: Pl
 def in_time(time: Array, label: Array, turns: int = 10, turn: float = 0.0, gap: float = 2.0) -> Array:
     """ "train", "val", "test" or "" [n] for the cases of one record in order of time (s): its time goes in `turns` rounds of 70, 15 and 15 %.
 
-    Cases within half a `gap` of a border are "", so that no two neighbours stand in two parts; a border moves by at most a twentieth of a round
+    Cases within half a `gap` of a border are "", so that no two neighbours stand in two parts (none with a gap of 0); a border moves by at most a twentieth of a round
     to lose cases of the commonest label only. `turn` (0 to 1) begins within a round.
     """
     if len(time) < 10:
@@ -383,16 +389,19 @@ def in_time(time: Array, label: Array, turns: int = 10, turn: float = 0.0, gap: 
     kinds = np.tile(["train", "val", "test"], turns + 2)
     letters, count = np.unique(label, return_counts=True)
     rare = time[label != letters[count.argmax()]]
-    steps = np.arange(0, length / 20, gap / 4)
+    steps = np.arange(0, length / 20, gap / 4) if gap else np.zeros(1)
     tries = np.unique(np.concatenate([-steps, steps]))
     tries = tries[np.argsort(np.abs(tries), kind="stable")]
     edges = []
     for e in time[0] + length * (np.add.outer(np.arange(-1, turns + 1), [0, 0.7, 0.85]).ravel() - turn):
         free = (e + t for t in tries if not (np.abs(rare - e - t) < gap / 2).any())
         edges.append(next(free, e))
-    part = kinds[np.searchsorted(edges, time, side="right") - 1].astype("<U5")
+    here = time if gap else np.minimum(time, time[-1] - 1e-6)  # the last case ends the last round
+    part = kinds[np.searchsorted(edges, here, side="right") - 1].astype("<U5")
     inner = [e for e in edges if time[0] + 1e-6 < e < time[-1] - 1e-6]
     part[(np.abs(time[:, None] - np.array(inner)) < gap / 2).any(1)] = ""
+    if not gap:
+        return part
     torn = np.flatnonzero((part[1:] != part[:-1]) & (part[1:] != "") & (part[:-1] != ""))
     part[torn + 1] = ""  # cases far apart, as after a pause
     return part
