@@ -52,7 +52,7 @@ WORDS = {
     "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
     "nifti": "NIfTI files", "edf": "EDF recordings", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
 }  # fmt: skip
-SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf", ".bval", ".bvec")
+SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf", ".bval", ".bvec", ".cfg", ".ini")
 SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
 
 

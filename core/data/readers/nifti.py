@@ -12,7 +12,7 @@ import pandas as pd
 from core.data import deidentify
 from core.data.dataset import Dataset
 from core.data.geometry import sizes_after as picture_sizes
-from core.data.readers import scan_folders, scan_masks, solids
+from core.data.readers import scan_folders, scan_masks, solids, time_points
 from core.data.readers.arrays import input_range
 from core.data.readers.frames import stack
 from core.data.readers.masks import Coding
@@ -89,6 +89,10 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         else scan_masks.found(members, looked)
     )
     scans = [looked[m.name] for m in members if m.name not in found.masks]
+    twice = time_points.doubled(scans, found.of)
+    scans = [s for s in scans if s.member.name not in twice]
+    aside += [f"{name} ({why})" for name, why in twice.items()]
+    aside += [f"{m} (mask of {name}, left out)" for name in twice for m in found.of.get(name, [])]
     rules = [
         "axes turned to right-anterior-superior order"
         if any(s.axes for s in scans)
