@@ -238,10 +238,13 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
             f"{where} is compressed as {uid.name}; to read it, install {needed} (pip install …)."
         )
     count = int(dataset.get("NumberOfFrames") or 1)
+    spare = 0 if uid.is_encapsulated or "PixelData" not in dataset else _spare_bits(dataset)
     palette = dataset.PhotometricInterpretation == "PALETTE COLOR"
     try:
         indices = wanted if count > 1 else None
         for array, _ in decoder.iter_array(dataset, indices=indices, decoding_plugin=plugin):
+            if spare:
+                array = array >> spare
             if palette:
                 colours = apply_color_lut(array, dataset)[..., :3]
                 array = np.round(colours / 257).astype(np.uint8) if colours.dtype.itemsize > 1 and colours.max() > 255 else colours
@@ -252,6 +255,16 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
         if uid.is_encapsulated:
             raise UserError(f"{where}: its {uid.name} pixels cannot be decoded ({type(e).__name__}); it may be cut off or damaged.") from None
         raise
+
+
+def _spare_bits(dataset: Any) -> int:
+    """Bits below the lowest one of a value (HighBit above BitsStored - 1, as old files have it): the
+    data set is told to keep them, and the caller takes them off."""
+    stored, high = int(dataset.get("BitsStored") or 0), int(dataset.get("HighBit") or 0)
+    if not 0 < stored <= high < int(dataset.get("BitsAllocated") or 0):
+        return 0
+    dataset.BitsStored = high + 1
+    return high + 1 - stored
 
 
 def _claims(dataset: Any, where: str) -> bytes:

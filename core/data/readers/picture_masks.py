@@ -12,6 +12,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Lazy
+from core.data.readers import deep
 from core.data.readers.deep import Deep
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
 from core.data.readers.members import Member
@@ -135,8 +136,8 @@ def looks_like_mask(found: _Read) -> bool:
 @dataclass(frozen=True)
 class _Read:
     """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours.
-    `palette`: the numbers are places in one. `turned`: of a palette of greys that runs from white
-    to black, the share of white."""
+    `palette`: the numbers are places in one. `turned`: where 0 is stored for white (a palette of greys
+    from white to black, TIFF's WhiteIsZero as ImageJ's inverted masks have), the share of white."""
 
     values: np.ndarray
     lossy: bool
@@ -174,9 +175,11 @@ def _read(member: Member, by_place: bool = True) -> _Read:
             or image.mode.startswith("I")
             or image.mode == "F"
         ):
-            return _Read(
-                np.asarray(image.convert("L") if image.mode == "1" else image), lossy, False
-            )
+            values = np.asarray(image.convert("L") if image.mode == "1" else image)
+            if opened.format == "TIFF" and opened.tag_v2.get(262) == 0:  # stored 0 is shown as white
+                stored = values.dtype.type(255) - values if values.dtype == np.uint8 else values
+                return _Read(stored if by_place else values, lossy, False, (stored == 0).mean())
+            return _Read(values, lossy, False)
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             layers = np.asarray(image.convert("RGBA"))
             drawn = np.round(layers[..., :3] * (layers[..., 3:] / 255)).astype(np.uint8)
@@ -187,11 +190,11 @@ def _read(member: Member, by_place: bool = True) -> _Read:
         grey = int(np.ptp(drawn.astype(np.int16), axis=2).max()) <= (24 if lossy else 0)
         return _Read(drawn.max(2) if grey else drawn, lossy, False)
 
-    def deep(picture: Deep) -> _Read:
+    def deeply(picture: Deep) -> _Read:
         values = picture.decode()
         return _Read(values if values.ndim == 2 else values.max(2), False, False)
 
-    return _opened(member, use, deep)
+    return _opened(member, use, deeply)
 
 
 @dataclass
@@ -247,8 +250,9 @@ def join(
     size: tuple[int, int],
     table: pd.DataFrame,
     label: str | None,
+    turns: list[int],
 ) -> tuple[Any, pd.DataFrame, list[str], dict[str, Any]]:
-    """Masks uint8 [n,*size] of the pictures `files` (rows and columns: `shapes`), the table (with a column `outlined` where the
+    """Masks uint8 [n,*size] of the pictures `files` (rows and columns: `shapes`; how EXIF turns them: `turns`), the table (with a column `outlined` where the
     truth of some is not known), rules in words, and the card's entry `masks`.
 
     A picture whose class has no mask at all has nothing to mark. UserError for a mask that belongs
@@ -259,12 +263,16 @@ def join(
     taken = _owners(files, masks)
     whose = {mask.name: i for i, some in taken.items() for mask in some}
     other = 0  # masks of another size than their picture
+    lain: dict[str, int] = {}  # masks drawn on their picture before it was turned, and how it is
     by_place, turned = _white_is_background(masks)
     tally, colours, coloured = Tally(), _Colours(), False
     for mask in masks:
         found = _read(mask, by_place)
         owner = whose[mask.name]
-        other += _lies_on(found.values.shape[:2], shapes[owner], mask, files[owner])
+        if _lain(found.values.shape[:2], shapes[owner], turns[owner]):
+            lain[mask.name] = turns[owner]
+        else:
+            other += _lies_on(found.values.shape[:2], shapes[owner], mask, files[owner])
         colours.add(found.values)
         coloured = coloured or found.values.ndim == 3
         if found.values.ndim == 2:
@@ -287,11 +295,9 @@ def join(
 
     def codes(mask: Member) -> np.ndarray:
         found = _read(mask, by_place)
-        return resize(
-            _nearest(found.values, firm) if coloured else coding.apply(found.values),
-            size,
-            nearest=True,
-        )
+        values = _nearest(found.values, firm) if coloured else coding.apply(found.values)
+        values = deep.upright(values, lain.get(mask.name, 1))
+        return resize(np.ascontiguousarray(values), size, nearest=True)
 
     def made(i: int) -> np.ndarray:
         out = np.zeros(size, np.uint8)
@@ -308,10 +314,21 @@ def join(
             f"{other} masks are of another size than their picture: brought to it by the "
             "nearest label"
         )
+    if lain:
+        rules.append(
+            f"{len(lain)} masks lie as their pictures did before EXIF turned them: turned alike"
+        )
+    guessed = sum(turns[i] > 1 and (turns[i] <= 4 or len(set(shapes[i])) == 1) for i in taken)
+    if guessed:
+        rules.append(
+            f"{guessed} pictures with masks are turned by what EXIF says, their masks are taken to be "
+            "drawn on the turned pictures (a guess)"
+        )
     if turned:
         rules.append(
-            f"{turned} masks have a grey palette that runs from white to black: which of the two is "
-            f"background is a guess, {'white' if by_place else 'black'}, the commoner one"
+            f"{turned} masks are stored with 0 for white (a grey palette from white to black, or "
+            f"WhiteIsZero): which is background is a guess, {'white' if by_place else 'black'}, the "
+            "commoner one"
         )
     if several:
         rules.append(
@@ -324,11 +341,17 @@ def join(
 
 
 def _white_is_background(masks: list[Member]) -> tuple[bool, int]:
-    """Whether, in masks with a grey palette that runs from white to black, white is commoner; and
-    how many there are."""
+    """Whether, in masks that store 0 for white, white is commoner; and how many there are."""
     palette = [m for m in masks if m.head[:4] != b"\x89PNG" or m.head[25:26] == b"\x03"]
+    palette = [m for m in palette if m.head[:3] != b"\xff\xd8\xff"]  # JPEG has none
     white = [share for share in (_read(m).turned for m in palette) if share is not None]
     return not white or float(np.mean(white)) >= 0.5, len(white)
+
+
+def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
+    """Whether a mask lies on its side beside a picture that EXIF turned upright."""
+    ratio = picture[1] / picture[0]
+    return turn > 4 and abs(ratio - 1) > 0.02 and abs(mask[0] / mask[1] / ratio - 1) < 0.02
 
 
 def _lies_on(
@@ -372,7 +395,8 @@ def _outlined(
 
 def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]:
     """Picture -> its masks: those of its name in the same sub-folders, else of the only picture of
-    that name, else of the only picture in the folder that holds the folder of masks."""
+    that name, else of the only picture in the folder that holds the folder of masks, else of the
+    picture whose name a mask's begins with (case1_0, case1_1: a mask for each lesion)."""
     stems = (lambda m: m.stem.lower(), lambda m: bare(m.stem))
     places: dict[tuple[str, ...], list[int]] = defaultdict(list)
     below: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -396,6 +420,8 @@ def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]
             and len(alone := below.get(mask.parts[:-2], []) if len(mask.parts) > 2 else []) == 1
         ):
             one = alone[0]
+        if one is None and not fits:
+            one = _begun(mask, files)
         if one is None:
             several = (
                 "several pictures of the same name; put the masks into the pictures' sub-folders"
@@ -405,6 +431,25 @@ def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]
             )
         taken[one].append(mask)
     return dict(taken)
+
+
+def _begun(mask: Member, files: list[Member]) -> int | None:
+    """The picture whose name, before a sign that is no letter or number, begins the mask's: the
+    longest such name, if one picture has it. None where pictures are named as the mask is: its own
+    is not there."""
+    name = mask.stem.lower()
+    shapes = {re.sub(r"\d+", "#", m.stem.lower()) for m in files}
+    if {re.sub(r"\d+", "#", s) for s in (name, bare(mask.stem))} & shapes:
+        return None
+    fits = [
+        (len(stem), i)
+        for i, m in enumerate(files)
+        for stem in (m.stem.lower(), bare(m.stem))
+        if name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
+    ]
+    longest = {i for n, i in fits if n == max(fits)[0]}
+    here = {i for i in longest if _inner(files[i]) == _inner(mask)} or longest
+    return here.pop() if len(here) == 1 else None
 
 
 def _inner(member: Member) -> tuple[str, ...]:

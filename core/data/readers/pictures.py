@@ -55,6 +55,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         )
     if values.pictures:
         rules += values.rule()
+    rules += _doubts(looked)
     if channels > 1:
         colour = "kept in colour, three channels"
         rules.append(colour if channels == 3 else f"{channels} channels, kept in their order")
@@ -79,7 +80,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
                 f"{sheets[0].name} has no column that names every picture; one column must hold the file names."
             )
         table = joined
-    masks, table, more, said = picture_masks.join(files, inside, shapes, side, table, roles.get("label"))
+    masks, table, more, said = picture_masks.join(files, inside, shapes, side, table, roles.get("label"), [look.turn for look in looked])
     card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
     if values.pictures:
         card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files
@@ -111,33 +112,55 @@ class Look:
     size: tuple[int, int]
     several: bool
     channels: int
+    turn: int = 1  # EXIF's word for how it was turned
+    clear: bool = False  # whether parts of it are transparent
+    deep: bool = False  # whether its values are other than 0 to 255
 
 
 def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
     """Cost: the header; a decoding for deep pictures, whose values go to `values`, and for those in
     colour modes until one of the set is known to be `coloured`."""
 
-    def seen(image: Any) -> tuple[tuple[int, int], bool, bool]:
+    def seen(image: Any) -> tuple[tuple[int, int], bool, bool, int, bool]:
         data = image.fp.getvalue() if image.format == "PNG" else b""
         plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)  # asking a PNG for its EXIF decodes it
-        turned = not plain and image.getexif().get(0x0112, 1) > 4  # EXIF orientations that lay the picture on its side
-        size = image.size if turned else image.size[::-1]
+        turn = 1 if plain else int(image.getexif().get(0x0112, 1) or 1)
+        size = image.size if 4 < turn < 9 else image.size[::-1]  # those that lay the picture on its side
         usual = image.mode in ("L", "1") or (coloured and not image.mode.startswith(("I", "F")))
-        return size, getattr(image, "n_frames", 1) > 1, usual
+        clear = image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema()[0] < 255
+        return size, getattr(image, "n_frames", 1) > 1, usual, turn, clear
 
-    def deeply(picture: deep.Deep) -> tuple[tuple[int, int], bool, bool]:
-        return picture.size, picture.frames > 1, False
+    def deeply(picture: deep.Deep) -> tuple[tuple[int, int], bool, bool, int, bool]:
+        return picture.size, picture.frames > 1, False, 1, False
 
-    size, several, usual = _opened(member, seen, deeply)
+    size, several, usual, turn, clear = _opened(member, seen, deeply)
     if usual:
-        return Look(size, several, 1)
+        return Look(size, several, 1, turn, clear)
     image = decode(member)
-    if image.dtype != np.uint8:
+    deeper = image.dtype != np.uint8
+    if deeper:
         values.add(image)
     if image.ndim == 2:
-        return Look(size, several, 1)
+        return Look(size, several, 1, turn, clear, deeper)
     same = image.shape[2] == 3 and not (image[..., :2] != image[..., 1:]).any()
-    return Look(size, several, 1 if same else image.shape[2])
+    return Look(size, several, 1 if same else image.shape[2], turn, clear, deeper)
+
+
+def _doubts(looked: list[Look]) -> list[str]:
+    """What is to be said of transparency and of depths side by side."""
+    clear, deeper = sum(look.clear for look in looked), sum(look.deep for look in looked)
+    rules = []
+    if clear:
+        one = "picture is" if clear == 1 else "pictures are"
+        rules.append(
+            f"{clear} {one} transparent in parts (alpha): laid on black, what is transparent is lost"
+        )
+    if 0 < deeper < len(looked):
+        rules.append(
+            f"{len(looked) - deeper} pictures of 8 bits stand beside {deeper} deeper ones, which are "
+            "brought to 256 levels by a factor of their own: their brightness is not comparable"
+        )
+    return rules
 
 
 def _channels(files: list[Member], looked: list[Look]) -> int:

@@ -418,6 +418,9 @@ def pictures(
 
     with dicom.sentences(called):
         dataset = dicom.whole(data, called)
+        top = 0
+        if file.turned and not dataset.PixelRepresentation:
+            top = 1 << int(dataset.BitsStored)
         stored = dicom.frames(dataset, called, wanted)
     for k in wanted:
         with dicom.sentences(called):
@@ -426,7 +429,7 @@ def pictures(
                 raise UserError(f"{called} says two sizes of its picture; mend or remove it.")
             away = outside(array, file.padding)
             if file.turned:  # by the stored range: alike in a whole series
-                array = (-1 if dataset.PixelRepresentation else (1 << int(dataset.BitsStored)) - 1) - array.astype(np.int64)
+                array = top - 1 - array.astype(np.int64)
             if "ModalityLUTSequence" in dataset:
                 array = apply_modality_lut(array, dataset)
             place = file.places[k]

@@ -56,7 +56,7 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
     """Of `ordered` frames: what is odd about a frame's place in words (None = nothing), the rules in words, millimetres to the next slice (nan = unknown)."""
     notes: list[str | None] = [None] * len(frames)
     steps = np.array([f.place.thick for f in frames])
-    gaps = double = uneven = mixed = 0
+    gaps = double = uneven = mixed = again = 0
     for stack in stacks(frames):
         mine = [frames[k] for k in stack]
         if any(f.place.position is None or f.place.across is None for f in mine):
@@ -70,6 +70,8 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
             if alike and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase) and len(mine[a].file.places) == len(mine[b].file.places) == 1:
                 notes[stack[b]], double = "same place as the slice before", double + 1
         places = along[np.r_[True, np.diff(along) > SAME]]
+        timed = all(f.time is not None for f in mine)  # they become clips
+        again += 0 if timed else len(mine) - len(places) - sum(notes[k] is not None for k in stack)
         if len(places) < LEAST:
             if len(places) == 2:
                 steps[stack] = places[1] - places[0]
@@ -93,6 +95,11 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
         rules.append(f"slices are missing at {gaps} place{'s' * (gaps != 1)} (column “stack”)")
     if double:
         rules.append(f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of the series (column “stack”)")
+    if again > 0:
+        rules.append(
+            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the series "
+            "(of another echo, phase or time): each is a row of its own"
+        )
     if uneven:
         rules.append(f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column “stack”)")
     if mixed:
