@@ -14,6 +14,7 @@ from core.data.role_words import tokens
 
 FEW = 20  # words that become one category each; as in `core.data.readers.tables`
 SAMPLE = 2000  # values in which a column with many different values is recognised
+SINCE = {1: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 BITS = 12.0  # a twin by chance would take as many tosses of a coin
 
 
@@ -55,6 +56,35 @@ class Column:
         some = [str(v) for v in self.there.iloc[:SAMPLE]]
         pattern = re.compile(DATE.replace(r"\z", r"\Z"))
         return sum(bool(pattern.match(v)) for v in some) >= 0.9 * len(some)
+
+    @cached_property
+    def moments(self) -> str:
+        """What a column of numbers that are moments counts, by its range (and by its name, where that leaves a doubt);
+        "" for other numbers."""
+        if not self.numbers or not len(self.there) or self.few(2):
+            return ""
+        low, high = float(self.there.min()), float(self.there.max())
+        named = words.is_moment(self.tokens)
+        for many, called in SINCE.items():
+            early = 0.3e9 if named else 1e9  # 1979 and 2001
+            over = high - low > 86_400 * many  # a day; ids that count up, and small differences, are no moments
+            if over and early * many <= low and high <= 2.2e9 * many and (named or (self.whole and not self.few(FEW))):
+                return f"holds {called} since 1970, as it seems"
+        dated = words.is_date(self.tokens)
+        if dated and low > 366 and not (self.whole and low >= 1850 and high <= 2150):
+            return "named like a date, and holds numbers that may count days or seconds"
+        return ""
+
+    @cached_property
+    def odd_form(self) -> str:
+        """Why words that hold numbers cannot be learned from; "" for others."""
+        from core.data.readers.compound_words import odd_form
+
+        if self.numbers or is_bool_dtype(self.values) or is_datetime64_any_dtype(self.values):
+            return ""
+        if words.is_place(self.tokens) or words.is_patient(self.name) or words.is_id(self.tokens):
+            return ""
+        return odd_form(self.there.iloc[:SAMPLE])
 
     @cached_property
     def coded(self) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,10 @@ EVENTS = {
     "progression", "tod", "verstorben",
 }  # fmt: skip
 SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}  # overall, progression-free, ... survival
+MOMENTS = {
+    "created", "updated", "modified", "timestamp", "timestamps", "epoch", "datetime", "date", "time", "ts", "unixtime", "unix", "recorded", "charttime", "storetime",
+    "admitted", "discharged", "measured", "collected", "datum", "zeit", "zeitpunkt", "uhrzeit", "at", "on", "when", "start", "end", "begin", "starttime", "endtime",
+}  # fmt: skip
 TELLING = {
     "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
     "disease", "diseased", "benign", "malignant", "dead", "alive", "died", "survived", "deceased", "ill", "cancer", "no cancer", "anomaly", "outlier", "inlier",
@@ -167,6 +171,16 @@ def row_number(name: str) -> float:
     plain = re.sub(r"^(unnamed|level|column) \d+$", r"\1", plain)
     maybe = plain in MAYBE_ROW_NUMBERS or bool(set(tokens(name)) & {"id", "ids", "nr", "nummer", "number"})
     return 0.95 if plain in ROW_NUMBERS else 0.85 if maybe else 0.0
+
+
+def is_moment(parts: Sequence[str]) -> bool:
+    """Whether a name is that of a moment: created, timestamp, updated_at, admission_time."""
+    return bool(set(parts) & MOMENTS)
+
+
+def is_date(parts: Sequence[str]) -> bool:
+    """Whether a name is that of a day: date, visit_date, Geburtsdatum."""
+    return any(p.endswith(("date", "datum", "dob", "datetime", "timestamp")) and p not in ("update", "candidate") for p in parts)
 
 
 def is_id(parts: Sequence[str]) -> bool:

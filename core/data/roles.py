@@ -108,6 +108,12 @@ class Guesser:
                     self.set(column, "left out", 0.99, "holds one value only")
             elif column.dates:
                 self.set(column, "time", 0.9, "holds dates, which are no numbers to learn from")
+            elif column.moments and (words.is_moment(column.tokens) or words.is_date(column.tokens)):
+                self.set(column, "time", 0.85, f"{column.moments}: a moment is no number to learn from")
+            elif column.moments and not words.is_id(column.tokens):
+                self.set(column, "input", 0.6, f"{column.moments}: if it is a moment, it is nothing to learn from")
+            elif column.odd_form:
+                self.set(column, "left out", 0.6, column.odd_form)
             else:
                 self._row_numbers(column)
 

@@ -207,8 +207,16 @@ def test_files_of_other_programs_are_named_and_what_to_do_is_said(tmp_path, name
 
 def test_times_of_day_in_cells(tmp_path):
     rows = [["t", "day", "x"], *([time(k % 24, 30), date(2020, 1, 1 + k % 28), k * 7 % 11] for k in range(20))]
-    frame = read(workbook(tmp_path / "a.xlsx", data=rows)).table
-    assert (frame["t"][3], frame["day"][3]) == ("03:30:00", "2020-01-04")
+    found = read(workbook(tmp_path / "a.xlsx", data=rows))
+    assert (found.table["t"][3], found.table["day"][3]) == (210, "2020-01-04")
+    assert found.features == ("t", "x")
+    assert any("read as minutes" in r for r in found.card["rules"])
+
+
+def test_formulas_without_saved_results_are_refused(tmp_path):
+    rows = [["x", "y", "z"], *([k, k * 3 % 7, f"=A{k + 2}*2"] for k in range(20))]
+    with pytest.raises(UserError, match=r"20 cells hold formulas without a saved result \(first C2\); open it"):
+        read(workbook(tmp_path / "a.xlsx", data=rows))
 
 
 def test_a_sheet_of_notes_in_front_is_passed_over(tmp_path):

@@ -24,6 +24,9 @@ TOLD = {
     "decimal or thousands": ("Decimal mark or thousands?", "marked so that it could not be told whether the mark is decimal or for thousands; write numbers with a point and without marks if they are wrong"),
     "two decimal marks": ("Two decimal marks", "written with a decimal comma where others have a point; both were read as decimal"),
     "units": ("Units in some values", "written with a unit where others have none; all were read as the same"),
+    "negatives": ("Negative by brackets", "in brackets or with a minus behind them, and read as negative, as bookkeepers write it; write a minus in front, or take the brackets away, if they mean something else"),
+    "flags": ("Marks behind values", "marked as high, low or noted; the marks were taken off"),
+    "clock": ("Hours, or minutes?", "times of two parts, read as hours and minutes; if they are minutes and seconds, the numbers are seconds"),
     "total": ("A row of totals?", "in the last row, which begins like a row of totals; exclude it if it is none of the cases"),
 }  # fmt: skip
 

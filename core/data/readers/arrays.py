@@ -222,7 +222,7 @@ def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) 
         table["label"] = [str(int(v)) if w else v for v, w in zip(table["label"], whole)]
     beyond = np.argwhere(np.abs(x.astype(np.float64)) > LARGEST)
     if len(beyond):
-        raise UserError(f"{name}: row {int(beyond[0][0])}, column x{int(beyond[0][1]) + 1} is not a finite number.")
+        raise UserError(f"{name}: row {int(beyond[0][0])}, column x{int(beyond[0][1]) + 1} is not a finite number; write NaN if the value is not known, or a number below 3.4e38.")
     frame = pd.DataFrame(x, columns=[f"x{j + 1}" for j in range(x.shape[1])])
     table = table.rename(columns={c: f"{c} (array)" for c in table if c in frame})
     values, features = encoded(frame, {})

@@ -6,6 +6,7 @@ a `Note`, which the dataset's rules and findings tell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ MINUS = "[\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d]"
 GROUPS = r"\A-?[1-9]\d{0,2}"
 SUFFIX = r"(?:%|‰|€|\$|£|¥|°C|[A-Za-zµμ°][A-Za-zµμ°/^*²³0-9.%-]{0,15})"
 GLUED = ("%", "‰", "€", "$", "£", "¥", "°C", "mg", "kg", "g", "ml", "mL", "l", "cm", "mm", "mmHg", "bpm", "ms")
+FLAGS = r"(?:HH?|LL?|\*{1,3}|[!†‡↑↓]{1,2})"  # how laboratories mark what is high, low or noted
+SPELT = {"ug": "µg", "mcg": "µg", "μg": "µg", "ul": "µl", "μl": "µl", "um": "µm", "μm": "µm"}
 CODED = r"\A([A-Za-z]{1,3}[-. ]?\d[\d.]*|\d[\d.]*[A-Za-z])\z"
 MOST_WORDS = 0.5  # of the values: with more words among them it is no column of numbers
 SURE, SPREAD = 0.9, 12  # so large a share of numbers, or so many different ones, make words among them a fault
@@ -63,6 +66,8 @@ class Written:
     thousand_commas: np.ndarray
     infinite: np.ndarray
     spaced: np.ndarray  # 1 100 or 1'100
+    turned: np.ndarray  # (1.5) or 1.5-: negative
+    flagged: np.ndarray  # 5.8 H or 5.8*
 
     @property
     def number(self) -> np.ndarray:
@@ -88,6 +93,8 @@ def written(words: pa.Array) -> Written:
     found = pc.extract_regex(text, r"\A(?P<b><=|>=|=<|=>|<|>|≤|≥|⩽|⩾)\s*(?P<n>[-+]?[\d.,].*)\z")
     below = pc.fill_null(pc.struct_field(found, "b"), "").to_numpy(zero_copy_only=False).astype(object)
     text = pc.coalesce(pc.struct_field(found, "n"), text)
+    text, turned = _turned(text)
+    text, flagged = _without_flags(text)
     behind = _match(text, r"\A\d[\d.,]*\s*\+\z")
     text = pc.replace_substring_regex(text, r"\A(\d[\d.,]*)\s*\+\z", r"\1")
     bound = np.array([w.translate({ord("≤"): "<", ord("⩽"): "<", ord("≥"): ">", ord("⩾"): ">"}).strip("=") for w in below])
@@ -114,7 +121,32 @@ def written(words: pa.Array) -> Written:
         thousand_commas=_match(text, rf"{GROUPS}((,\d{{3}})+\.\d+|(,\d{{3}}){{2,}})\z"),
         infinite=_match(text, r"(?i)\A-?inf(inity)?\z"),
         spaced=spaced,
+        turned=turned,
+        flagged=flagged,
     )  # fmt: skip
+
+
+def _turned(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """The words with a minus in front where they are negative as bookkeepers write it, (1.5) or 1.5-, and which
+    those are."""
+    number = r"[€$£¥]?\s*[\d.,][\d.,'’ \x{a0}\x{2009}\x{202f}]*%?"
+    turned = _match(text, rf"\A\(\s*{number}\s*\)\z") | _match(text, rf"\A{number}\s?(?:-|{MINUS})\z")
+    text = pc.replace_substring_regex(text, rf"\A\(\s*({number})\s*\)\z", r"-\1")
+    text = pc.replace_substring_regex(text, rf"\A({number})\s?(?:-|{MINUS})\z", r"-\1")
+    return pc.replace_substring_regex(text, r"\A-([€$£¥])\s*", r"\1-"), turned
+
+
+def _without_flags(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """The words without a laboratory's marks (5.8 H, 2.1 L, 7*) behind them, and which had one; as they are where
+    every word has one, or a single letter that may be a unit."""
+    found = pc.extract_regex(text, rf"\A(?P<n>[-+]?[\d.,]+)\s*(?P<f>{FLAGS})\z")
+    flags = pc.fill_null(pc.struct_field(found, "f"), "").to_numpy(zero_copy_only=False).astype(object)
+    flagged = flags != ""
+    kinds = set(flags[flagged])
+    bare = _match(text, r"\A[-+]?[\d.,]+\z")
+    if not bare.any() or kinds <= {"H"} or kinds <= {"L"}:
+        return text, np.zeros(len(text), bool)
+    return pc.coalesce(pc.struct_field(found, "n"), text), flagged
 
 
 def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -127,13 +159,22 @@ def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
     unit = pc.coalesce(pc.struct_field(found, "u"), pc.struct_field(money, "u"))
     glued = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "s"), ""), False))
     power = np.asarray(pc.fill_null(pc.match_substring_regex(unit, r"\A[eE][-+]?\d+\z"), False))
-    said = unit.to_numpy(zero_copy_only=False)
+    said = _alike(unit.to_numpy(zero_copy_only=False))
     known = np.array([u is not None for u in said]) & ~power
     known &= ~glued | np.isin(np.array([u or "" for u in said]), GLUED)
     if len(set(said[known])) != 1:
         return text, none
     bare = pc.coalesce(pc.struct_field(found, "n"), pc.struct_field(money, "n"), text)
     return pc.if_else(pa.array(known), bare, text), np.where(known, said, "")
+
+
+def _alike(units: np.ndarray) -> np.ndarray:
+    """Units with one spelling each: the most frequent of those that differ in capitals only, µg for ug."""
+    plain = [None if u is None else SPELT.get(u.lower(), u) for u in units]
+    usual: dict[str, str] = {}
+    for word, _ in Counter(u for u in plain if u).most_common():
+        usual.setdefault(word.casefold(), word)
+    return np.array([None if u is None else usual[u.casefold()] for u in plain], dtype=object)
 
 
 def _match(words: pa.Array, pattern: str) -> np.ndarray:
@@ -249,6 +290,9 @@ def notes_of(
         found.append(note("bounds", bound))
     if read.word.any():
         found.append(note("words", read.word))
+    for kind, which in (("negatives", w.turned), ("flags", w.flagged)):
+        if (which & ~read.word).any():
+            found.append(note(kind, which & ~read.word))
     for doubt in read.doubts:
         which = (w.unit != "") if doubt == "units" else w.either_point | w.either_comma
         which = which if which.any() else w.commas

@@ -111,8 +111,38 @@ class _Sheet:
 
     def _taken(self, book: Any, name: str, out: bytes, done: bool) -> tuple[bytes, bool]:
         self.name = name
+        if done:
+            _saved(book[name], self.member)
         self.others = [s.title for s in book.worksheets if s.title not in (name, *self.empty)]
         return out, done
+
+
+def _saved(values: Any, member: Member) -> None:
+    """UserError where cells hold formulas without the results that a spreadsheet saves beside them: they would be
+    read as missing."""
+    from openpyxl import load_workbook
+
+    data = member.load()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        sheets = [n for n in archive.namelist() if n.startswith("xl/worksheets/") and n.endswith(".xml")]
+        if not any(re.search(rb"<f[ >/]", archive.read(n)) for n in sheets):
+            return
+    book = load_workbook(io.BytesIO(data), read_only=True, keep_links=False)
+    written = book[values.title]
+    written.reset_dimensions()
+    values.reset_dimensions()
+    lost = [
+        f"{one.column_letter}{one.row}"
+        for row, results in zip(written.iter_rows(), values.iter_rows(values_only=True))
+        for one, result in zip(row, results)
+        if result is None and one.data_type == "f"
+    ]
+    if lost:
+        cells = f"{len(lost):,} cells hold formulas" if len(lost) > 1 else "a cell holds a formula"
+        raise UserError(
+            f"{member.name}, sheet “{values.title}”: {cells} without a saved result (first {lost[0]}); open it in a "
+            "spreadsheet and save it again, or save the sheet as CSV."
+        )
 
 
 def _is_table(text: bytes) -> bool:

@@ -5,7 +5,6 @@ Several files of the same columns are one table.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
@@ -15,13 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.api.types import is_numeric_dtype
 
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers import packed_tables, parquet
+from core.data.readers.compound_words import Parts, parted
 from core.data.readers.members import Asked, Member
 from core.data.readers.number_words import Marks, Note, combined
+from core.data.readers.odd_rows import SUMMARY
 from core.data.readers.types import Looked, Meaning, in_threes, kind, looked_at, meaning, sentences, settled
 from core.data.readers.words import split_up
 from core.data.roles import dataset_roles, differs, no_inputs, stored
@@ -29,7 +31,6 @@ from core.data.scaling import precise
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
-TOTAL = re.compile(r"(?i)(grand |sub)?totals?:?|sums?:?|summe:?|gesamt:?|insgesamt:?|mean:?|average:?|mittelwert:?")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
@@ -114,16 +115,20 @@ class Whole:
 
 
 def whole(
-    members: list[Member], report: Callable[[int, int], None] = lambda done, total: None, as_words: Collection[str] = ()
+    members: list[Member],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    as_words: Collection[str] = (),
+    clocks: bool = True,
 ) -> Whole:
     """All files as one typed table. Several files must have the same columns (in any order); a last column says which
     file a row is from. `as_words`: columns that name patients, sites or classes: numbers only where every value is one.
+    `clocks`: whether times (07:30), blood pressures (120/80) and the like become numbers.
     """
     read = []
     for k, m in enumerate(members):
         read.append(_raw(m))
         report(k + 1, len(members) + 1)
-    found = _joined(read, as_words)
+    found = _joined(read, as_words, clocks)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
     rules += [f"{r.name}: the first line holds values and no names, so it is a row; columns are named column 1, column 2, …"
               for r in read if r.how == "no header"]  # fmt: skip
@@ -137,7 +142,7 @@ def whole(
     return replace(found, rules=rules + found.rules)
 
 
-def _joined(read: list[Raw], as_words: Collection[str] = ()) -> Whole:
+def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:
     """What `read` holds as one typed table, "file, line" of a row, and in words how values were read."""
     like = _alike(read)
     n = sum(r.rows for r in read)
@@ -162,14 +167,34 @@ def _joined(read: list[Raw], as_words: Collection[str] = ()) -> Whole:
     proved = combined([s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator)
     marks = Marks(proved.point or any(map(_decimal, seen.values())), proved.comma, separator)
     out: dict[str, Meaning] = {}
+    more: list[str] = []
     for column in like.columns:
         one = seen.pop(column)
+        parts = _parts(one, like.columns) if clocks and isinstance(one, Looked) else None
+        if parts is not None:
+            out |= {name: Meaning(values) for name, values in parts.columns.items()}
+            next(iter(out[name] for name in parts.columns)).notes.extend(parts.notes)
+            more.append(parts.rule)
+            continue
         out[column] = meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
     begins = [int(end) - r.rows for end, r in zip(ends, read)]
     told = [replace(note, rows=[i + begin for i in note.rows]) for begin, r in zip(begins, read) for note in r.notes]
     notes = [*told, *(note for m in out.values() for note in m.notes)]
     frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
-    return Whole(frame, where, [*_rules(out), *map(_rule, notes)], notes, like.how == "no header")
+    return Whole(frame, where, [*_rules(out), *more, *map(_rule, notes)], notes, like.how == "no header")
+
+
+def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
+    """The numbers in a column whose cells hold times or several numbers (see `compound_words.parted`)."""
+    if seen.strict or seen.cast is not None or (seen.written is not None and seen.written.number.mean() > 0.5):
+        return None
+    coded = seen.coded
+    if coded is None:
+        begins = seen.bare.slice(0, 200).drop_null()
+        if not len(begins) or pc.mean(pc.match_substring_regex(begins, r"\A\d.*\d")).as_py() < 0.5:
+            return None
+        coded = seen.bare.combine_chunks().dictionary_encode()
+    return parted(seen.column, coded, tuple(taken))
 
 
 def _alike(read: list[Raw]) -> Raw:
@@ -233,6 +258,9 @@ NOTED = {
     "decimal or thousands": "whether marks in “{c}” are decimal or for thousands could not be told ({w}): look whether they are right",
     "two decimal marks": "“{c}” has decimal points and decimal commas; both are read as decimal",
     "units": "some values of “{c}” have a unit and some have none ({w}); all are read as the same",
+    "negatives": "values in brackets or with a minus behind them in “{c}” are read as negative: {w}",
+    "flags": "marks behind some values of “{c}” are taken off: {w}",
+    "clock": "times of two parts in “{c}” ({w}) are read as hours and minutes; if they are minutes and seconds, the numbers are seconds",
     "total": "the last row begins with {w}, as a row of totals does; it is read as a case",
 }
 
@@ -298,7 +326,7 @@ def _totals(columns: dict[str, pa.ChunkedArray]) -> list[Note]:
     """A note on the last row where it begins like a row of totals."""
     for column, words in list(columns.items())[:2]:
         last = words[-1].as_py().strip() if len(words) > 1 else ""
-        if TOTAL.fullmatch(last):
+        if SUMMARY.fullmatch(last):
             return [Note("total", column, {last: 1}, [len(words) - 1], 1)]
     return []
 

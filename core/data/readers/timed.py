@@ -50,12 +50,12 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
         hints = {w for words in HINTS.values() for w in words}
         if any(w.strip().lower().replace(" ", "_") in hints for f in firsts for w in f[1:]) or len({frozenset(f) for f in firsts}) > 1:
             return False
-        return all(_is_recording(tables.whole([m]).frame) for m in members)
+        return all(_is_recording(tables.whole([m], clocks=False).frame) for m in members)
     if len(members) < FILES or not all(f and all(map(_number, f)) for f in firsts):
         return False
     shapes = set()
     for m in members:
-        found = tables.whole([m])
+        found = tables.whole([m], clocks=False)
         frame = found.frame
         if not found.bare or not all(is_numeric_dtype(frame[c]) for c in frame) or frame.isna().to_numpy().any():
             return False
@@ -121,7 +121,7 @@ def rate_of(frame: pd.DataFrame) -> float | None:
 def _recording(member: Member, rules: list[str]) -> Recording:
     from core.data.role_words import HINTS
 
-    table = tables.whole([member])
+    table = tables.whole([member], clocks=False)
     frame, said = table.frame, table.bare
     rules += table.rules
     rate, timed = 0.0, not said and scale_of(str(frame.columns[0])) is not None

@@ -23,6 +23,7 @@ from core.data.readers.words import LARGEST, stripped
 from core.data.role_words import HINTS, IDS, is_exact, is_group, is_patient, tokens
 from core.errors import UserError
 
+BLANK = "; leave the cell blank if the value is not known, or write a number below 3.4e38"
 SOME = 1000  # different words that tell a column of words before all are looked at
 LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
@@ -126,7 +127,7 @@ def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
     beyond = _beyond(found.values)
     if beyond is not None:
         said = seen.bare[beyond].as_py()
-        raise UserError(f"{where(beyond)}, column “{seen.column}”: “{said}” is not a finite number.")
+        raise UserError(f"{where(beyond)}, column “{seen.column}”: “{said}” is not a finite number{BLANK}.")
     missing = _counts(seen.words.filter(seen.marked))
     missing.pop("", None)
     days = None if seen.strict else dates(found.values, seen.column)
@@ -258,7 +259,7 @@ def settled(column: str, values: pd.Series, where: Where) -> Meaning:
     """A column that came with a type (of Parquet); whole numbers may be dates."""
     beyond = _beyond(values) if pd.api.types.is_float_dtype(values) else None
     if beyond is not None:
-        raise UserError(f"{where(beyond)}, column “{column}”: “{values.iloc[beyond]}” is not a finite number.")
+        raise UserError(f"{where(beyond)}, column “{column}”: “{values.iloc[beyond]}” is not a finite number{BLANK}.")
     days = dates(values, column) if not named(column) and is_numeric_dtype(values) else None
     return Meaning(values) if days is None else Meaning(days, dates=True)
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from core import limits
+from core.data.readers import odd_rows
 from core.data.readers.members import Member
 from core.errors import UserError
 
@@ -32,7 +33,7 @@ PIECE = 1 << 16  # values that the careful reader holds as Python words at a tim
 START = 1 << 16  # letters in which the separator is looked for
 TITLES = 20  # lines that may stand above a header
 TAIL = 1 << 13  # bytes at the end of a file in which notes below the table are looked for
-NOTE = re.compile(r"(?i)(?=.*[^\W\d_])(?:.*\S\s+\S|total|sums?|summe|source|quelle|notes?|remark|legend|\*|end of)")  # a sentence, not an id
+NOTE = re.compile(r"(?i)(?=.*[^\W\d_])(?:.*\S\s+\S|total|sums?|summe|source|quelle|notes?|remark|legend|\*|end of|n\s*=\s*\d)")  # a sentence, not an id
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def split_up(member: Member, most: int | None = None) -> Words:
         raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
     bare = _no_header(header) or (not above and _is_a_row(header, start, separator, name))
     skip = 0 if bare else above + 1
+    under = [] if bare else _under(header, start, separator, name, above + 1)
+    skip += len(under)
     body, below = (data, []) if cut else without_notes(data, separator, len(header))
     table = None if separator == " " or cut else _quick(body, _end(body, separator, skip) if skip else 0, len(header), separator)
     if table is None:
@@ -77,13 +80,26 @@ def split_up(member: Member, most: int | None = None) -> Words:
         raise UserError(f"{name} has two columns called “{double}”; rename one.")
     names = [(not bare and c) or _unnamed(j + 1, header) for j, c in enumerate(header)]
 
+    more, summed = odd_rows.again(table, [] if bare else [header, *under]), np.zeros(len(table), bool)
+    if not cut and not bare:
+        summed = odd_rows.sums_up(table)
+    kept = np.flatnonzero(~(more | summed))
+
     def line(i: int) -> int:
         again = _utf8(member.load(), name)[0]
-        return next(islice(_records(again, separator, name), i + skip, None))[0]
+        return next(islice(_records(again, separator, name), int(kept[i]) + skip, None))[0]
 
     rules = [f"{name}: letters read as {encoding}; look whether umlauts and accents are right"] if encoding == "Latin-1" else []
     rules += [_left_out(name, "above the header", [r for _, r in heads[:-1]])] if above else []
     rules += [_left_out(name, "below the table", below)] if below else []
+    rules += [_left_out(name, "below the header (units or explanations)", under)] if under else []
+    if more.any():
+        rules.append(f"{name}: the header stands {int(more.sum()) + 1} times in it, as where tables were put together; all but the first are left out")
+    if summed.any():
+        lines = [[str(v) for v in row.values()] for row in table.filter(pa.array(summed)).to_pylist()]
+        rules.append(_left_out(name, "at the end (sums or means of the rows above)", lines))
+    if len(kept) < len(table):
+        table = table.take(pa.array(kept))
     return Words(table.rename_columns(names), "no header" if bare else separator, line, rules, not cut)
 
 
@@ -139,6 +155,16 @@ def _records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int
                 "closed looks like this, too)."
             ) from None
         raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
+
+
+def _under(header: list[str], start: str, separator: str, name: str, skip: int) -> list[list[str]]:
+    """The lines below the header that say units or explain the columns."""
+    begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
+    try:
+        rows = [r for _, r in islice(_records(begin, separator, name), skip, skip + 200)]
+    except UserError:  # whoever reads the whole says so, with the line
+        return []
+    return rows[: odd_rows.below_header(header, rows)]
 
 
 def _left_out(name: str, where: str, records: list[list[str]]) -> str:
