@@ -214,3 +214,35 @@ def test_a_mask_that_lies_elsewhere_is_named_as_left_out(tmp_path):
     only = tmp_path / "c1_seg.nii.gz"
     with pytest.raises(UserError, match="wholly outside"):
         read(tmp_path / "c1.nii.gz", masks=only)
+
+
+@pytest.mark.parametrize("kind", ["one-hot", "no background", "soft"])
+@pytest.mark.parametrize("affine", [AFFINE, np.diag([-2.0, -2.0, 3.0, 1.0])])
+def test_a_mask_with_a_volume_for_each_label_becomes_labels(tmp_path, kind, affine):
+    other = np.roll(MARK, -4, 0)
+    layers = [1 - MARK - other, MARK, other] if kind != "no background" else [MARK, other]
+    stack = np.stack(layers, -1).astype(np.float32)
+    if kind == "soft":
+        stack = 0.9 * stack + 0.1 / 3
+    for k in range(3):
+        saved(tmp_path / f"p{k}.nii.gz", scan(k), affine)
+        saved(tmp_path / f"p{k}_seg.nii.gz", stack, affine)
+    data = read(tmp_path)
+    assert len(data) == 3
+    values, counts = np.unique(data.masks[0], return_counts=True)
+    assert values.tolist() == [0, 1, 2]
+    assert counts[1:].tolist() == [MARKED, MARKED]
+    for x, mask in zip(data.raw(), data.masks):
+        assert x[0][mask == 1].mean() == pytest.approx(300, abs=8)
+    assert any("a volume for each label" in r for r in data.card["rules"])
+
+
+def test_a_mask_with_negative_values_is_no_scan(tmp_path):
+    for k in range(3):
+        saved(tmp_path / f"p{k}.nii.gz", scan(k))
+        mask = MARK.astype(np.int16)
+        mask[0] = -1  # what nobody judged
+        saved(tmp_path / f"p{k}_seg.nii.gz", mask)
+    data = read(tmp_path)
+    assert data.mask().reshape(3, -1).sum(1).tolist() == [MARKED] * 3
+    assert any("values below 0 are background" in r for r in data.card["rules"])

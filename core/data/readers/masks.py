@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,7 @@ class Tally:
     lossy: bool = False
     palette: bool = False
     several: bool = False  # some mask holds more than one value above 0
+    below: bool = False  # some mask holds values below 0
 
     def add(self, values: np.ndarray, lossy: bool = False, palette: bool = False) -> None:
         """`values` [..., H, W], numbers or bool. `lossy`: saved as JPEG. `palette`: places in a
@@ -97,6 +98,7 @@ class Tally:
             if (values != np.round(values)).any():
                 self.soft += 1
                 return
+        self.below = self.below or bool(values.min(initial=0) < 0)
         values = np.clip(values, 0, np.iinfo(np.int32).max).astype(np.int32)
         self.top = max(self.top, float(values.max(initial=0)))
         mine: Counter[int] = Counter()
@@ -112,6 +114,11 @@ class Tally:
     def coding(self) -> Coding:
         """The coding of the whole set. A set without any marked pixel has one mark that never
         occurs."""
+        found = self._coding()
+        rule = found.rule + ("; values below 0 are background" if self.below else "")
+        return replace(found, rule=rule)
+
+    def _coding(self) -> Coding:
         if self.soft:
             return _halved(
                 self.top, "half of their range" if self.top > 1 else "probabilities or soft edges"

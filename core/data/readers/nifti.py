@@ -104,6 +104,16 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"{unknown} of {len(scans)} scans do not say how they lie in the body: their "
             "orientation is unknown and left as stored"
         )
+    if torn := [s.member.name for s in scans if s.two_places]:
+        rules.append(
+            f"{len(torn)} scans say two places (sform and qform differ; the first is {torn[0]}): "
+            "the sform counts"
+        )
+    if found.layers:
+        rules.append(
+            f"{found.layers} masks hold a volume for each label: each voxel takes the largest (where "
+            "all add up to 1 the first is background)"
+        )
     card: dict[str, Any] = {
         "rules": rules,
         "scans": [s.facts for s in scans],
@@ -236,7 +246,7 @@ def _planned(
 def _few(values: np.ndarray) -> bool:
     """Whether a volume holds a few whole numbers only, as a segmentation does."""
     some = values.ravel()[:: max(1, values.size // 4096)]
-    if (some != np.round(some)).any() or some.min() < 0:
+    if (some != np.round(some)).any():
         return False
     return 1 < len(np.unique(values)) <= scan_masks.FEW and not (values != np.round(values)).any()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ COUNTED = 4096  # different whole values that are counted
 # below it, values are no map around 0 but those of a scanner (CT), whose background is their lowest
 LOWEST = -500.0
 
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # its words name files
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -37,7 +40,8 @@ class Scan:
     sizes `mm` in that order, `axes` ("" = it does not say how the scan lies in the body), degrees
     it lies askew, the turn as nibabel writes it, the free text it holds (counted, never kept).
     `affine` [4,4] takes positions x, y, z in the turned volume to millimetres; `grid` is the shape
-    as stored, `plain` that its own affine says nothing of a place (the identity)."""
+    as stored, `plain` that its own affine says nothing of a place (the identity), `two_places` that
+    its sform and qform say two (the sform counts)."""
 
     member: Member
     shape: tuple[int, int, int]
@@ -51,6 +55,7 @@ class Scan:
     texts: tuple[str, ...]
     grid: tuple[int, ...] = ()
     plain: bool = False
+    two_places: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -68,14 +73,12 @@ class Scan:
 
     @cached_property
     def kinds(self) -> int:
-        """How many different whole values from 0 on there are (2 for numbers between 0 and 1, as
-        soft masks have); 0 where others are there. Reads the voxels."""
+        """How many different whole values there are (2 for numbers between 0 and 1, as soft masks
+        have); 0 where others are there. Reads the voxels."""
         there: set[int] = set()
         for v in volumes(self):
-            if v.min() < 0:
-                return 0
             if (np.abs(v - np.round(v)) > 1e-3).any():
-                return 2 if v.max() <= 1 and not there - {0, 1} else 0
+                return 2 if v.min() >= 0 and v.max() <= 1 and not there - {0, 1} else 0
             there |= set(np.unique(v.astype(np.int64)).tolist())
             if len(there) > COUNTED:
                 return 0
@@ -96,6 +99,7 @@ class _Head:
     offset: int
     texts: list[str]
     image: Any
+    two_places: bool = False
 
 
 def look(member: Member) -> Scan:
@@ -146,6 +150,7 @@ def look(member: Member) -> Scan:
         texts=tuple(head.texts),
         grid=tuple(shape[:3]),
         plain=bool(plain),
+        two_places=head.two_places,
     )
 
 
@@ -278,7 +283,8 @@ def _of_nifti(data: bytes, name: str) -> _Head:
         header.get_data_shape(),
         int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0,
     )
-    spacing, affine = np.array(header["pixdim"][1:4], dtype=float), header.get_best_affine()
+    # a sign there means nothing
+    spacing, affine = np.abs(header["pixdim"][1:4].astype(float)), header.get_best_affine()
     if len(shape) == 2:  # a picture: what its third axis would be says nothing
         shape = (*shape, 1)
         spacing[2] = spacing[2] if spacing[2] > 0 else 1.0
@@ -298,7 +304,21 @@ def _of_nifti(data: bytes, name: str) -> _Head:
         int(header.get_data_offset()),
         texts,
         kind,
+        _two_places(header, affine, shape),
     )
+
+
+def _two_places(header: Any, affine: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether sform and qform take a corner of the scan more than a voxel apart."""
+    if int(header["sform_code"]) <= 0 or int(header["qform_code"]) <= 0:
+        return False
+    try:
+        other = header.get_qform()
+    except Exception:  # a quaternion that is none
+        return False
+    ends = np.array([[0, 0, 0, 1], [*(n - 1 for n in shape[:3]), 1]], dtype=float).T
+    apart = np.linalg.norm(((affine - other) @ ends)[:3], axis=0).max()
+    return bool(apart > float(np.abs(np.array(header["pixdim"][1:4])).max()))
 
 
 def _of_mgh(data: bytes, name: str) -> _Head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from core.data.readers.masks import Coding, Tally
 from core.data.readers.members import Member
-from core.data.readers.nifti_file import Scan, volumes
+from core.data.readers.nifti_file import Scan, look, volumes
 from core.data.readers.picture_masks import is_folder_of_masks
 from core.errors import UserError
 
@@ -45,6 +45,7 @@ class Found:
     of: dict[str, list[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     masks: set[str] = field(default_factory=set)
+    layers: int = 0  # masks with a volume for each label, made one
 
 
 def found(members: list[Member], looked: dict[str, Scan]) -> Found:
@@ -75,6 +76,9 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     index = _Index(scans)
     for mask in named:
         owners = _owners(mask, index)
+        if any(layered(looked[s.name], looked[mask.name]) for s in owners):
+            looked[mask.name] = flattened(looked[mask.name])
+            out.layers += 1
         fitting = [s for s in owners if fits(looked[s.name], looked[mask.name])]
         if not owners:
             out.left.append(f"{mask.name} (a segmentation without its scan)")
@@ -105,6 +109,9 @@ def given(
                 f"The mask {mask.name} has {'no scan' if not owners else 'several scans'} of "
                 "the same name."
             )
+        if layered(looked[owners[0].name], truth[mask.name]):
+            truth[mask.name] = flattened(truth[mask.name])
+            out.layers += 1
         if not fits(looked[owners[0].name], truth[mask.name]):
             raise UserError(
                 f"The mask {mask.name} is on another grid than {owners[0].name}, and "
@@ -261,8 +268,33 @@ def _meet(scan: Scan, mask: Scan) -> bool:
     return bool((there.max(1) > -0.5).all() and (there.min(1) < sides - 0.5).all())
 
 
+def layered(scan: Scan, mask: Scan) -> bool:
+    """Whether a mask of one scan holds a volume for each label (one-hot, or probabilities)."""
+    alike = scan.times == 1 < mask.times <= MOST and scan.shape == mask.shape
+    return alike and mask.kinds in (1, 2)
+
+
+def flattened(mask: Scan) -> Scan:
+    """The same with one volume of labels: of each voxel the volume with the largest value; the
+    first one is background where all add up to 1, else volumes count from 1 and below a half
+    nothing is marked."""
+    import nibabel
+
+    stack = np.stack(list(volumes(mask)))
+    if np.abs(stack.sum(0) - 1).max() < 0.05:
+        codes = stack.argmax(0)
+    else:
+        codes = np.where(stack.max(0) >= 0.5, stack.argmax(0) + 1, 0)
+    turned = codes.astype(np.int16).transpose(2, 1, 0)
+    data = nibabel.Nifti1Image(turned, mask.affine if mask.axes else None).to_bytes()
+    made = look(Member(mask.member.name, lambda most: data[:most]))
+    return replace(made, plain=mask.plain)
+
+
 def _no_place(scan: Scan, mask: Scan) -> str:
     """Why a mask of another grid cannot be brought onto its scan, in words."""
+    if mask.times not in (1, scan.times):
+        return f"it holds {mask.times} volumes"
     if scan.axes and mask.axes and scan.times == 1 and not _meet(scan, mask):
         return "by its place in space it lies wholly outside of it"
     return "it does not say where it lies"
