@@ -49,13 +49,17 @@ ROW_NUMBERS = {
     "serial", "serial no", "serial number", "lfd nr", "lfdnr", "obs", "level", "id", "record id", "sample id", "case id", "caseid", "lfd",
 }  # fmt: skip
 MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
-FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
+FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<c>train|training|holdout)|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
 ARMS = {"treatment", "treated", "placebo", "intervention", "sham", "verum", "experimental", "drug", "active"}
 EVENTS = {
     "event", "status", "censored", "cens", "fustat", "death", "died", "dead", "deceased", "mortality", "survival", "survived", "alive", "relapse", "recurrence",
     "progression", "tod", "verstorben",
 }  # fmt: skip
 SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}  # overall, progression-free, ... survival
+CODES = {
+    "icd", "diag", "atc", "ops", "loinc", "snomed", "cpt", "drg", "zip", "zipcode", "plz", "postcode", "postal", "phone", "telephone", "telefon", "tel", "fax", "mobile",
+    "account", "barcode", "ssn", "iban", "insurance",
+}  # fmt: skip
 MOMENTS = {
     "created", "updated", "modified", "timestamp", "timestamps", "epoch", "datetime", "date", "time", "ts", "unixtime", "unix", "recorded", "charttime", "storetime",
     "admitted", "discharged", "measured", "collected", "datum", "zeit", "zeitpunkt", "uhrzeit", "at", "on", "when", "start", "end", "begin", "starttime", "endtime",
@@ -173,6 +177,21 @@ def row_number(name: str) -> float:
     return 0.95 if plain in ROW_NUMBERS else 0.85 if maybe else 0.0
 
 
+def is_short_id(parts: Sequence[str]) -> bool:
+    """Whether a name ends like that of an id in short: sid, pid, rid."""
+    return bool(parts) and len(parts[-1]) <= 4 and parts[-1].endswith("id") and parts[-1] not in ("acid",)
+
+
+def is_code(parts: Sequence[str]) -> bool:
+    """Whether numbers of that name are codes, telephone or account numbers: zip, PLZ, diag_1, phone."""
+    return bool(set(parts) & CODES)
+
+
+def is_prediction(parts: Sequence[str]) -> bool:
+    """Whether a name is that of a model's answer: predicted_prob, y_pred."""
+    return bool(set(parts) & {"pred", "preds", "predicted", "prediction", "predictions", "yhat", "logit", "logits", "softmax"})
+
+
 def is_moment(parts: Sequence[str]) -> bool:
     """Whether a name is that of a moment: created, timestamp, updated_at, admission_time."""
     return bool(set(parts) & MOMENTS)
@@ -192,5 +211,5 @@ def is_flag(name: str) -> str:
     found = FLAG.fullmatch(bare(name))
     if found is None:
         return ""
-    word = found["a"] or found["b"]
+    word = found["a"] or found["b"] or found["c"]
     return "test" if word in ("holdout", "test", "testing") else "val" if word.startswith("val") else "train"

@@ -17,6 +17,7 @@ import pandas as pd
 from core.data import role_words as words
 from core.data.column_facts import FEW, Column, counts_rows, decides, has_few_rows_each, say_the_same
 from core.data.dataset import TECHNICAL
+from core.data.leaks import blank_by_class, parts_classes, written_apart
 from core.data.role_words import ROLES, bare
 from core.data.splits import SPLIT_NAMES, own_split
 from core.errors import UserError
@@ -110,7 +111,7 @@ class Guesser:
                 self.set(column, "time", 0.9, "holds dates, which are no numbers to learn from")
             elif column.moments and (words.is_moment(column.tokens) or words.is_date(column.tokens)):
                 self.set(column, "time", 0.85, f"{column.moments}: a moment is no number to learn from")
-            elif column.moments and not words.is_id(column.tokens):
+            elif column.moments and not (words.is_id(column.tokens) or words.is_code(column.tokens)):
                 self.set(column, "input", 0.6, f"{column.moments}: if it is a moment, it is nothing to learn from")
             elif column.odd_form:
                 self.set(column, "left out", 0.6, column.odd_form)
@@ -246,6 +247,8 @@ class Guesser:
         for column in self.open:
             if column.numbers or not has_few_rows_each(column) or words.is_place(column.tokens):
                 continue
+            if words.is_site(column.name):
+                continue
             found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
             if all(found) and len({f[1] for f in found if f}) == 1:
                 per = len(column.there) / column.different
@@ -278,6 +281,9 @@ class Guesser:
     def twins(self) -> None:
         """Columns that say the outcome again, and further outcomes: as inputs they would give the answer away."""
         label = self.of("outcome")
+        for column in [] if label is None else written_apart(self.open, label):
+            why = f"with “{label.name}”, just one of them is 1 in each row"  # type: ignore[union-attr]
+            self.set(column, "left out", 0.6, f"{why}: classes over several columns, write them as one")
         for column in self.open:
             name = words.outcome_name(column.tokens)
             exact = words.is_exact(column.name)
@@ -292,6 +298,17 @@ class Guesser:
             elif decides(column, label):
                 what = f"each of its {column.different} values has one outcome only: it may give the answer away"
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
+            elif decides(label, column):
+                what = f"each class of “{label.name}” has one of its values only: it may give the answer away"
+                self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
+            elif words.is_prediction(column.tokens):
+                self.set(column, "left out", 0.6, "named like what a model predicts: it may hold the answer")
+            elif blank_by_class(column, label):
+                what = f"blank in all rows of some classes of “{label.name}” and in no other: it may give the answer away"
+                self.set(column, "left out", 0.6, what)
+            elif parts_classes(column, label):
+                what = f"its values alone part the classes of “{label.name}”: it may give the answer away"
+                self.set(column, "input", 0.6, what)
             elif words.is_afterwards(column.tokens) or (column.numbers and words.is_time_to(column.tokens, label.tokens)):
                 self.set(column, "input", 0.6, f"may be known only once the outcome “{label.name}” is, and give it away")
             elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
@@ -310,9 +327,13 @@ class Guesser:
             if column.few(1):
                 self.set(column, "left out", 0.99, "holds one value only")
             elif column.numbers:
-                ids = words.is_id(column.tokens) and column.whole and not column.few(FEW)
-                if ids:
+                many = column.whole and not column.few(FEW)
+                if many and words.is_id(column.tokens):
                     self.set(column, "left out", 0.85, "an id by its name, with many different values")
+                elif many and column.different == self.n >= 20 and words.is_short_id(column.tokens):
+                    self.set(column, "left out", 0.7, "an id by its name, with a different value in every row")
+                elif not column.few(FEW) and words.is_code(column.tokens):
+                    self.set(column, "left out", 0.7, "a code by its name: it is no amount")
                 else:
                     self.set(column, "input", 0.95, "numbers")
             elif column.few(FEW):

@@ -27,9 +27,13 @@ MORE_WORDS = {  # in a column; as the name of a folder they could be a class
     "va": "val", "vl": "val", "validate": "val", "valset": "val", "validationset": "val", "validierung": "val", "devset": "val",
     "eval": "val", "tuning": "val", "te": "test", "tst": "test", "ts": "test", "testset": "test", "testingset": "test",
     "holdout": "test", "heldout": "test", "discovery": "train", "replication": "test", "evaluation": "test",
+    "publictest": "val", "privatetest": "test", "externaltest": "test", "internaltest": "test", "externalvalidation": "test", "internalvalidation": "val",
+    "traindata": "train", "trainingdata": "train", "testdata": "test", "valdata": "val", "trainingcohort": "train", "testcohort": "test",
+    "validationcohort": "val", "internaltrain": "train", "externaltestset": "test",
 }  # fmt: skip
 SPLIT_NAMES = {"split", "part", "subset", "fold_name", "set", "usage", "data_split", "dataset_split", "partition", "phase"}
-YES = {"1": True, "1.0": True, "true": True, "yes": True, "y": True, "0": False, "0.0": False, "false": False, "no": False, "n": False}
+YES = {"1": True, "1.0": True, "true": True, "yes": True, "y": True, "0": False, "0.0": False, "false": False, "no": False, "n": False,
+       "ja": True, "wahr": True, "t": True, "nein": False, "falsch": False, "f": False}  # fmt: skip
 SHARES = (0.7, 0.15, 0.15)
 
 

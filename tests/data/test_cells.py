@@ -118,3 +118,15 @@ def test_moments_are_no_inputs(tmp_path, name):
 def test_numbers_that_may_be_moments_are_a_finding(tmp_path):
     data = brought(tmp_path, list(map(str, MOMENTS["created"])), "t0")
     assert "seconds since 1970" in findings(data)
+
+
+@pytest.mark.parametrize("form", ["~{}", "ca. {}"])
+def test_rough_values_are_numbers_with_a_finding(tmp_path, form):
+    data = brought(tmp_path, [form.format(v) if k % 3 else f"{v}" for k, v in enumerate(VALUE)])
+    assert np.allclose(data.inputs()[:, 1], VALUE)
+    assert "rough" in findings(data)
+
+
+def test_powers_of_ten_written_out(tmp_path):
+    data = brought(tmp_path, [f"{v} x 10^{3 + k % 2}" for k, v in enumerate(VALUE)])
+    assert np.allclose(data.inputs()[:, 1], [v * 10 ** (3 + k % 2) for k, v in enumerate(VALUE)])

@@ -26,6 +26,7 @@ TOLD = {
     "units": ("Units in some values", "written with a unit where others have none; all were read as the same"),
     "negatives": ("Negative by brackets", "in brackets or with a minus behind them, and read as negative, as bookkeepers write it; write a minus in front, or take the brackets away, if they mean something else"),
     "flags": ("Marks behind values", "marked as high, low or noted; the marks were taken off"),
+    "about": ("Rough values", "said to be rough (~, ca.), and taken as they stand"),
     "clock": ("Hours, or minutes?", "times of two parts, read as hours and minutes; if they are minutes and seconds, the numbers are seconds"),
     "total": ("A row of totals?", "in the last row, which begins like a row of totals; exclude it if it is none of the cases"),
 }  # fmt: skip
@@ -126,18 +127,38 @@ def _spellings(data: Dataset) -> list[Finding]:
         if len(counts) > (1000 if c == label else 50):
             continue
         alike: dict[str, list[str]] = defaultdict(list)
+        same = _meanings(list(counts.index))
         for word in counts.index:
-            alike[" ".join(word.split()).casefold()].append(word)
+            alike[same.get(word, " ".join(word.split()).casefold())].append(word)
         twice = [words for words in alike.values() if len(words) > 1]
         if not twice:
             continue
         rare = {w for words in twice for w in words[1:]}  # counts come largest first
         rows = values.index[values.astype(str).isin(rare)]
         said = "; ".join(", ".join(f"“{w}” ({counts[w]:,})" for w in words[:4]) for words in twice[:4])
-        words = f"In “{c}”, words differ in capitals or spaces only and count as different: {said}{' …' if len(twice) > 4 else ''}. "
+        words = f"In “{c}”, words that {'mean the same' if same else 'differ in capitals or spaces only'} count as different: {said}{' …' if len(twice) > 4 else ''}. "
         words += "Write them alike before import" + (", or change the labels of these cases." if c == label else ".")
         found.append(Finding("spelling", "look", "One class in two spellings" if c == label else "One word in two spellings", words, rows[:SHOWN].tolist(), len(rows)))
     return found
+
+
+SAME = (
+    {"yes": "yes y true t 1 1.0 ja j wahr oui si sí", "no": "no n false f 0 0.0 nein falsch non"},
+    {"male": "m male man männlich mann masculin", "female": "f female w woman weiblich frau féminin"},
+    {"positive": "pos positive + positiv", "negative": "neg negative - negativ"},
+)
+
+
+def _meanings(words: list[str]) -> dict[str, str]:
+    """What each word means, where all of a column are ways to say yes and no, male and female, or positive and
+    negative, and some are two ways to say one; empty otherwise."""
+    for kinds in SAME:
+        of = {way: kind for kind, ways in kinds.items() for way in ways.split()}
+        said = {w: of.get(w.strip().casefold(), "") for w in words}
+        plain = {w.strip().casefold() for w in words}
+        if len(plain) > len(set(said.values())) and all(said.values()):
+            return said
+    return {}
 
 
 def _scans(data: Dataset) -> list[Finding]:

@@ -68,6 +68,7 @@ class Written:
     spaced: np.ndarray  # 1 100 or 1'100
     turned: np.ndarray  # (1.5) or 1.5-: negative
     flagged: np.ndarray  # 5.8 H or 5.8*
+    about: np.ndarray  # ~5 or ca. 5
 
     @property
     def number(self) -> np.ndarray:
@@ -93,8 +94,12 @@ def written(words: pa.Array) -> Written:
     found = pc.extract_regex(text, r"\A(?P<b><=|>=|=<|=>|<|>|≤|≥|⩽|⩾)\s*(?P<n>[-+]?[\d.,].*)\z")
     below = pc.fill_null(pc.struct_field(found, "b"), "").to_numpy(zero_copy_only=False).astype(object)
     text = pc.coalesce(pc.struct_field(found, "n"), text)
+    ten = r"\s*[x×*·]\s*10\s*(?:\^|\*\*)\s*\(?([-+]?\d{1,2})\)?\z"  # 1.5 x 10^3
+    text = pc.replace_substring_regex(text, rf"\A([-+]?\d+){ten}", r"\1.0E\2")
+    text = pc.replace_substring_regex(text, rf"\A([-+]?[\d.,]+){ten}", r"\1E\2")
     text, turned = _turned(text)
     text, flagged = _without_flags(text)
+    text, about = _without_about(text)
     behind = _match(text, r"\A\d[\d.,]*\s*\+\z")
     text = pc.replace_substring_regex(text, r"\A(\d[\d.,]*)\s*\+\z", r"\1")
     bound = np.array([w.translate({ord("≤"): "<", ord("⩽"): "<", ord("≥"): ">", ord("⩾"): ">"}).strip("=") for w in below])
@@ -123,7 +128,15 @@ def written(words: pa.Array) -> Written:
         spaced=spaced,
         turned=turned,
         flagged=flagged,
+        about=about,
     )  # fmt: skip
+
+
+def _without_about(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """~5 and ca. 5 without what says that they are rough, and which those are."""
+    found = pc.extract_regex(text, r"(?i)\A(?:~|≈|≃|ca\.?|circa|approx\.?|about|etwa)\s*(?P<n>[-+]?[\d.,]+.*)\z")
+    bare = pc.struct_field(found, "n")
+    return pc.coalesce(bare, text), np.asarray(pc.is_valid(bare))
 
 
 def _turned(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -290,7 +303,7 @@ def notes_of(
         found.append(note("bounds", bound))
     if read.word.any():
         found.append(note("words", read.word))
-    for kind, which in (("negatives", w.turned), ("flags", w.flagged)):
+    for kind, which in (("negatives", w.turned), ("flags", w.flagged), ("about", w.about)):
         if (which & ~read.word).any():
             found.append(note(kind, which & ~read.word))
     for doubt in read.doubts:

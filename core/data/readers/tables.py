@@ -26,19 +26,19 @@ from core.data.readers.number_words import Marks, Note, combined
 from core.data.readers.odd_rows import SUMMARY
 from core.data.readers.types import Looked, Meaning, in_threes, kind, looked_at, meaning, sentences, settled
 from core.data.readers.words import split_up
-from core.data.roles import dataset_roles, differs, no_inputs, stored
+from core.data.roles import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
+from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
+WHO = "patient"  # the column made of ids of visits
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
     """A table (numeric columns and one-hot categories) or, with a text column, a text dataset."""
-    from core.data.readers import find_roles
-
     found = whole(members, asked.report, named_in(asked))
     frame, where, rules = found.frame, found.where, found.rules
     name = members[0].name if len(members) == 1 else f"the {len(members)} files"
@@ -50,7 +50,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if text is not None and text not in frame:
         raise UserError(f"{name} has no column “{text}” (it has: {', '.join(map(str, frame.columns[:12]))}).")
     given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
-    guesses = find_roles(frame, given, asked, inputs=True)
+    guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
     rules += differs(asked.looked, guesses)
     column = text or (None if asked.text == "none" else _text_column(frame, roles))
@@ -79,6 +79,24 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         rules.append(f"left out (names, constants or free text): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
     card = {**_card(found), "roles": stored(guesses), **precise_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
+
+
+def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> list[Guess]:
+    """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2), `frame` gets a column
+    “patient” of their beginnings."""
+    from core.data.readers import find_roles
+
+    made = patients_in_ids(frame) if WHO not in frame and not asked.group else None
+    if made is not None and WHO in asked.roles:
+        frame[WHO] = made[1]
+    guesses = find_roles(frame, given, asked, inputs=True)
+    if made is None or WHO in frame or any(g.role == "patient" for g in guesses):
+        return guesses
+    column, frame[WHO] = made
+    many = frame[WHO].nunique()
+    why = f"the beginnings of the ids in “{column}”: {many:,} values, {len(frame) / many:.3g} rows each"
+    guesses = find_roles(frame, {**given, "group": WHO}, asked, inputs=True)
+    return [replace(g, sure=0.7, why=why) if g.column == WHO else g for g in guesses]
 
 
 def named_in(asked: Asked) -> set[str]:
@@ -260,6 +278,7 @@ NOTED = {
     "units": "some values of “{c}” have a unit and some have none ({w}); all are read as the same",
     "negatives": "values in brackets or with a minus behind them in “{c}” are read as negative: {w}",
     "flags": "marks behind some values of “{c}” are taken off: {w}",
+    "about": "rough values in “{c}” are taken as they stand: {w}",
     "clock": "times of two parts in “{c}” ({w}) are read as hours and minutes; if they are minutes and seconds, the numbers are seconds",
     "total": "the last row begins with {w}, as a row of totals does; it is read as a case",
 }
@@ -287,7 +306,7 @@ def glance(members: list[Member], asked: Asked | None = None, inputs: bool = Tru
     if len(members) > 1:
         frame["domain" if "domain" not in frame else "from file"] = members[0].stem
         given = {"domain": str(frame.columns[-1])}
-    guesses = find_roles(frame, given, asked or Asked(), inputs)
+    guesses = _with_patients(frame, given, asked or Asked()) if inputs else find_roles(frame, given, asked or Asked())
     return {
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses], "classes": few_words(frame),
         "columns": [str(c) for c in frame.columns], "head": frame.head(5), "types": {str(c): kind(frame[c]) for c in frame.columns}, "looked": len(frame),

@@ -29,8 +29,9 @@ LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
 FEW = 20  # different words that are classes rather than names
 DATE = (
-    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
-    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[-+]\d{2}:?\d{2})?)?\z"
+    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}"
+    r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
+    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z|[-+]\d{2}:?\d{2})?)?\z"
 )
 # Marks of missing values: always; those that may be a class of their own among words; those only among numbers.
 ALWAYS = ["", "?", ".", "..", "...", "NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "N.A.", "n.a.", "n.a", "#NULL!", "#DIV/0!",
@@ -313,7 +314,7 @@ def _perhaps(different: pa.Array) -> bool:
     short = different.filter(pc.less_equal(pc.utf8_length(different), LONG))
     if not len(short):
         return False
-    like = pc.match_substring_regex(short, r"\A[^\pL]{0,4}\d[^\pL]*[^\pL\d]?\s*\S{0,16}\z")
+    like = pc.match_substring_regex(short, r"\A[^\pL]{0,4}\d[^\pL]*[^\pL\d]?\s*\S{0,16}(\s*10\s*(\^|\*\*).{1,6})?\z")
     return pc.sum(like).as_py() * 10 >= len(different)
 
 

@@ -1,0 +1,55 @@
+"""Whether a column gives the outcome away: by its blanks, by values that part the classes, or as one of several columns
+that write the classes together. For `core.data.roles`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.data.column_facts import Column
+from core.data.role_words import bare
+
+LEAST = 5  # rows of each class, for what is more than chance
+ROWS = 20
+
+
+def blank_by_class(column: Column, label: Column) -> bool:
+    """Whether a column is blank in all rows of some classes and filled in all rows of the others."""
+    blank = column.values.isna().to_numpy()
+    codes = label.coded[0]
+    known = codes >= 0
+    if column.n < ROWS or not label.few(10) or not blank[known].any() or blank[known].all():
+        return False
+    size = np.bincount(codes[known], minlength=label.different)
+    none = np.bincount(codes[known], weights=blank[known], minlength=label.different)
+    return bool(((none == 0) | (none == size)).all()) and size.min() >= LEAST
+
+
+def parts_classes(column: Column, label: Column) -> bool:
+    """Whether all numbers of one of two classes lie above all of the other."""
+    codes = label.coded[0]
+    if not column.numbers or label.different != 2 or column.n < ROWS or column.few(10):
+        return False
+    values = pd.to_numeric(column.values).to_numpy(np.float64, na_value=np.nan)
+    one, two = (values[(codes == k) & ~np.isnan(values)] for k in (0, 1))
+    if min(len(one), len(two)) < 2 * LEAST:
+        return False
+    return bool(one.max() < two.min() or two.max() < one.min())
+
+
+def written_apart(columns: Sequence[Column], label: Column) -> list[Column]:
+    """The columns of 0 and 1 that write the classes together with the outcome: named alike, one of them 1 in each row."""
+    if not _is_flag(label):
+        return []
+    begins = bare(label.name).rpartition("_")[0]
+    alike = [c for c in columns if begins and bare(c.name).rpartition("_")[0] == begins and _is_flag(c)]
+    if len(alike) < 2:
+        return []
+    total = sum(c.values.to_numpy(np.float64, na_value=np.nan) for c in [*alike, label])
+    return alike if bool(np.all(np.asarray(total) == 1)) else []
+
+
+def _is_flag(column: Column) -> bool:
+    return column.whole and column.few(2) and {float(v) for v in column.coded[1]} == {0.0, 1.0}
