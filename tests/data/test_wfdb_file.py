@@ -56,6 +56,11 @@ def test_ten_windows_of_the_usual_length_are_not_cut_shorter(tmp_path):
     assert data.frame["time"].tolist() == [*range(0, 60, 10), *range(70, 130, 10)]
     assert data.splits.tolist() == ["train"] * 8 + ["val"] * 2 + ["test"] * 2
     assert data.card["split rule"].endswith("one after the other")
+    segment(tmp_path, "p1", [wave(200, 100)])
+    (tmp_path / "r.hea").write_text("r/1 1 100 20000\np1 20000\n")
+    data = read(tmp_path)
+    assert data.card["split rule"].endswith("10 s apart")
+    assert not any("fewer than" in r for r in data.card["rules"])
 
 
 def test_a_pause_of_days_takes_no_memory(tmp_path):

@@ -359,12 +359,13 @@ def _parted(table: pd.DataFrame, samples: Array, roles: dict[str, str], plan: Pl
             gap = plan.seconds if len(at) >= SPARED else 0.0
             part[at] = in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=gap)
         keep = part != ""
+        many = table["file"].value_counts()
+        few = int(((many >= 10) & (many < SPARED)).sum())
         if keep.sum() >= 2:
             table, samples = table.assign(part=part)[keep].reset_index(drop=True), samples[keep]
             roles = roles | {"split": "part"}
             said = f"{plan.seconds:g} s" if plan.known else f"{plan.many} samples"
-            few = [f for f, n in table["file"].value_counts().items() if 10 <= n < SPARED]
-            apart = f"{said} apart" if len(few) < table["file"].nunique() else "one after the other"
+            apart = f"{said} apart" if few < len(many) else "one after the other"
             card |= {"split rule": f"in time: each recording goes in turn 70/15/15 to the parts, {apart}", "split in time": True}
             if few:
                 rules.append(f"no window is left out between the parts of recordings of fewer than {SPARED} windows: neighbours may stand in two parts")
