@@ -34,3 +34,18 @@ def test_two_phases_in_one_series_are_said(tmp_path):
     data = read(tmp_path)
     assert len(data) == 8
     assert any("4 slices lie at the place of another" in r for r in data.card["rules"])
+
+
+def test_folders_of_several_patients_are_named_as_what_may_be_classes(tmp_path):
+    noise = np.random.default_rng(0)
+    for kind in ("benign", "malignant"):
+        (tmp_path / kind).mkdir()
+        for k in range(3):
+            pixels = noise.integers(0, 900, (8, 8)).astype(np.uint16)
+            d = made(pixels, PatientID=f"{kind}{k}", SeriesInstanceUID=f"1.{len(kind)}.{k}")
+            d.save_as(tmp_path / kind / f"{k}.dcm", enforce_file_format=True)
+    data = read(tmp_path)
+    assert "label" not in data.roles
+    assert any("2 folders of several patients each" in r for r in data.card["rules"])
+    assert "benign" not in str(data.card)
+    assert read(tmp_path, label="folder").classes == ["benign", "malignant"]

@@ -92,3 +92,43 @@ def test_of_files_of_several_kinds_the_one_named_comes_in_and_the_others_are_nam
     assert {"4 picture files", "1 table file"} <= set(arrays.card["left out"])
     with pytest.raises(UserError, match=r"no files of the kind “edf” \(there are: picture, npz\)"):
         read(tmp_path, take="edf")
+
+
+@pytest.mark.parametrize(
+    ("folders", "role"),
+    [
+        (["patient01", "patient02", "patient03"], "group"),
+        (["TCGA_CS_4941", "TCGA_DU_5851", "TCGA_DU_6399"], "group"),
+        (["LIDC-IDRI-0001", "LIDC-IDRI-0002"], "group"),
+        (["grade_001", "grade_002", "grade_003"], "label"),
+        (["0", "1", "2"], "label"),
+        (["covid19", "normal"], "label"),
+        (["n02123045", "n02123159"], "label"),
+        (["stage 1", "stage 2"], "label"),
+    ],
+)
+def test_folders_of_pictures_are_classes_unless_they_count_patients(tmp_path, folders, role):
+    noise = np.random.default_rng(0)
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        for k in range(6):
+            picture = noise.integers(0, 255, (16, 16), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{k}.png")
+    data = read(tmp_path)
+    assert ("label" in data.roles, "group" in data.roles) == (role == "label", role == "group")
+    assert sorted(set(data.frame[data.roles[role]])) == folders
+    if role == "group":
+        assert data.frame.groupby("patient")["split"].nunique().max() == 1
+        assert len(read(tmp_path, label="folder").classes) == len(folders)
+
+
+def test_folders_of_patients_within_classes_are_both(tmp_path):
+    noise = np.random.default_rng(0)
+    for k in range(24):
+        folder = tmp_path / ("ill", "well")[k % 2] / f"patient{k // 3:02}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = noise.integers(0, 255, (16, 16), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{k}.png")
+    data = read(tmp_path)
+    assert data.classes == ["ill", "well"]
+    assert data.frame["patient"].nunique() == 16

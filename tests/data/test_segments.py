@@ -207,3 +207,10 @@ def test_objects_without_a_picture_are_named_by_kind(tmp_path):
         "1 key object selection (KO)",
         "1 DICOM file without a picture",
     ]
+
+
+def test_planes_far_apart_mark_no_slices_between_them(tmp_path):
+    """Empty planes are left out of many segmentations."""
+    series(tmp_path)
+    seg(tmp_path / "seg.dcm", [DISC, DISC], z=[10, 0])
+    assert marked(read(tmp_path)) == [DISC.sum(), 0, 0, 0, 0, DISC.sum()]

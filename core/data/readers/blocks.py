@@ -78,10 +78,15 @@ def block_of(planes: list[np.ndarray], places: list[Place]) -> Block | None:
         return None
     along = np.array([p.along for p in places])
     different = np.unique(np.round(along, 2))
-    thick = first.thick if np.isfinite(first.thick) and first.thick > 0 else 1.0
-    step = float(np.diff(different).min()) if len(different) > 1 else thick
-    at = (along - along.min()) / step
-    if np.abs(at - np.round(at)).max() > EVEN * max(1.0, at.max() / 10) or at.max() >= MOST:
+    known = np.isfinite(first.thick) and first.thick > 0
+    steps = [float(first.thick)] if known else []  # empty planes may be left out between two
+    steps += [float(np.diff(different).min())] if len(different) > 1 else []
+    ways = [(along - along.min()) / step for step in steps or [1.0]]
+    even = [np.abs(w - np.round(w)).max() <= EVEN * max(1.0, w.max() / 10) for w in ways]
+    if not any(even):
+        return None
+    step, at = (steps or [1.0])[even.index(True)], ways[even.index(True)]
+    if at.max() >= MOST:
         return None
     start = places[int(along.argmin())].position
     straight = [p.position - start - (p.along - along.min()) * first.normal for p in places]

@@ -5,6 +5,7 @@ table beside them."""
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ from core.errors import UserError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PLAIN = {"images", "image", "imgs", "img"}
 ORIENTED = (b"eXIf", b"exif", b"xmp", b"XMP")  # one of these stands in a PNG that says how it is turned
+# folders of a patient each, by their names: patient7, TCGA_CS_4941; but not grade_001
+COUNTED = re.compile(
+    r"(sub|subj|subject|patient|pat|pt|case|participant|person)[-_ ]*\d\w*"
+    r"|(?!(grade|stage|class|type|label|level|phase|score|group|arm|category|sample)[-_ ])"
+    r"[a-z][a-z0-9]*([-_ ][a-z0-9]+)*[-_ ]\d{3,}",
+    re.I,
+)
 CAP = 256  # pixels of the longer side kept
 
 
@@ -72,7 +80,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if samples.nbytes <= limits.IN_MEMORY:
         samples = samples[:]
         asked.report(2 * len(files), 2 * len(files))
-    table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
+    table, roles, people = _by_folder(files, asked)
+    rules += people
     if sheets:
         joined = next((j for j in (tables.beside(table, s) for s in sheets) if j is not None), None)
         if joined is None:
@@ -96,7 +105,7 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = picture_masks.apart([m for m in members if m not in sheets])[0]
-    table, roles = foldered(pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}, asked, auto=True)
+    table, roles, _ = _by_folder(files, asked)
     found: dict[str, Any] = {"classes": {"folder": sorted(set(table["label"]))}} if "label" in roles else {}
     if sheets:
         seen = tables.glance(sheets[:1], asked, inputs=False)
@@ -284,8 +293,31 @@ def fit_square(image: np.ndarray, side: int) -> np.ndarray:
     return resize(np.ascontiguousarray(image, dtype=np.float32), (side, side))
 
 
+def _by_folder(
+    files: list[Member], asked: Asked
+) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """The table of pictures with what their folders say (see `foldered`), its roles, and rules in
+    words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no classes,
+    unless they are asked for and lie in no other: pictures in one are of one patient."""
+    table, roles = pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}
+    folders = [[p for p in m.parts[:-1] if p.lower() not in (*PLAIN, *WORDS)] for m in files]
+    people = {f[-1] for f in folders if f}
+    asked_for = asked.label == "folder" and max(map(len, folders), default=0) < 2
+    if len(people) < 2 or not all(folders) or asked_for or not all(map(COUNTED.fullmatch, people)):
+        return (*foldered(table, roles, asked, auto=True), [])
+    table["patient"] = ["/".join(f) for f in folders]
+    n = table["patient"].nunique()
+    rules = [f"pictures of one folder are of one patient ({n} folders)"]
+    table, roles = foldered(table, roles | {"group": "patient"}, asked, True, people)
+    return table, roles, rules
+
+
 def foldered(
-    table: pd.DataFrame, roles: dict[str, str], asked: Asked, auto: bool
+    table: pd.DataFrame,
+    roles: dict[str, str],
+    asked: Asked,
+    auto: bool,
+    people: set[str] | frozenset[str] = frozenset(),
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """With the class from the innermost sub-folder of "file" (with `auto`, also where nobody asked), the split
     from folders so called."""
@@ -294,7 +326,7 @@ def foldered(
     splits = [next((WORDS[p.lower()] for p in f if p.lower() in WORDS), None) for f in folders]
     if all(splits):
         table, roles["split"] = table.assign(split=pd.Series(splits)), "split"
-    names = [next((p for p in reversed(f) if p.lower() not in WORDS), None) for f in folders]
+    names = [next((p for p in reversed(f) if p.lower() not in WORDS and p not in people), None) for f in folders]
     if all(names) and (asked.label == "folder" or (auto and asked.label == "auto" and len(set(names)) > 1)):
         table, roles["label"] = table.assign(label=pd.Series(names)), "label"
     elif asked.label == "folder":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -187,6 +187,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     table, film = _clips(table)
     if film:
         rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
+    rules += _of_folders(table, roles, asked)
     masks, left, said = None, [], {}
     if found.segs or found.laid:
         marks = _marks(found, asked)
@@ -299,8 +300,21 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
     rules = [f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows from back to front, columns from left to right", *more]
     rules += [*marks.rules, *([rule] if rule else [])]
     table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
+    rules += _of_folders(table, roles, asked)
     out = [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"] if left else []
     return _dataset("volume", table, samples, masks, roles, scale, unit, rules, [*out, *marks.left], found, asked, marks.card)
+
+
+def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> list[str]:
+    """A word where folders hold several patients each, who lie in no other: they may be classes. Their names may be names, and are not taken unasked."""
+    if "label" in roles or asked.label != "auto":
+        return []
+    folder = table["file"].map(lambda name: str(PurePosixPath(name).parent))
+    people = table.groupby(folder)["patient"].nunique()
+    once = table.assign(folder=folder).groupby("patient")["folder"].nunique().max() == 1
+    if len(people) < 2 or people.min() < 2 or not once:
+        return []
+    return [f"the files lie in {len(people)} folders of several patients each: if these are classes, take the class from the folder (label “folder”)"]
 
 
 def _given(asked: Asked) -> list[Member]:

@@ -368,7 +368,9 @@ def _rows(
     planes = np.array([p.place.along for p in seg.drawn if p.segment == d.segment])
     along = slices.position @ d.place.normal
     apart = np.abs(along - d.place.along)
-    reach = np.maximum(slices.step, _step(planes.tolist())) / 2 + 0.01
+    # empty planes may be left out, so that the next one tells nothing of how thick they are
+    thick = d.place.thick if np.isfinite(d.place.thick) else 0.0
+    reach = np.maximum(slices.step, thick) / 2 + 0.01
     nearest = np.abs(along[:, None] - planes[None]).min(1) if len(planes) else apart
     same_way = np.abs(slices.normal @ d.place.normal) >= SAME_WAY
     near = np.flatnonzero(same_way & (apart <= reach) & (apart <= nearest + 1e-6))
