@@ -142,7 +142,8 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
             options["label"] = "none"
     else:
         if found := [f"“{text.label(g['column'], 40)}” is the {g['role']} ({g['words']})" for g in guesses if g["role"] != "left out"]:
-            st.caption(f"In the table beside: {', '.join(found[:8])}; change it below.")
+            where = "In the file" if seen.get("kind") == "npz" else "In the table beside"
+            st.caption(f"{where}: {', '.join(found[:8])}; change it below.")
         label, more = _asked(columns)
         options |= more
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")

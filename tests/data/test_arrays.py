@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core import limits
-from core.data.readers import read
+from core.data.readers import preview, read
 from core.errors import UserError
 from core.evidence import shared
 
@@ -117,10 +117,42 @@ def test_missing_values_stay_in_tables_and_are_refused_in_pictures(tmp_path):
     x[7, 2] = np.inf
     with pytest.raises(UserError, match="row 7, column x3"):
         read(saved(tmp_path / "t.npz", X=x))
-    pictures = RNG.random((30, 4, 4))
-    pictures[11, 0, 0] = np.nan
-    with pytest.raises(UserError, match="sample 11 holds NaN"):
+    pictures = 1 + RNG.random((30, 4, 4))
+    pictures[11, 0, :2] = np.nan
+    data = read(saved(tmp_path / "p.npz", x=pictures))
+    assert data.samples[11, 0, 0, 0] == pytest.approx(np.nanmin(pictures))
+    assert any("2 values without a number (NaN) in 1 samples are background" in r for r in data.card["rules"])
+    pictures[4] = np.nan
+    with pytest.raises(UserError, match=r"sample 4 holds no number .* fix or remove it"):
         read(saved(tmp_path / "p.npz", x=pictures))
+
+
+NAMES = ["x_train y_train x_test y_test", "X_train y_train X_test y_test", "train_x train_y test_x test_y",
+         "trainX trainY testX testY", "train_data train_labels test_data test_labels",
+         "images_train labels_train images_val labels_val"]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("shape", [(6,), (9, 8)])
+def test_arrays_by_part_are_one_dataset_with_its_own_split(tmp_path, names, shape):
+    x, z = RNG.random((30, *shape)), RNG.random((12, *shape))
+    arrays = dict(zip(names.split(), (x, np.arange(30) % 3, z, np.arange(12) % 3)))
+    data = read(saved(tmp_path / "a.npz", **arrays))
+    other = "val" if "val" in names else "test"
+    assert (len(data), data.classes, data.card["split rule"]) == (42, ["0", "1", "2"], "the data's own split")
+    assert (data.splits == "train").tolist() == [True] * 30 + [False] * 12
+    assert set(data.splits[30:]) == {other}
+    assert np.allclose(np.asarray(data.samples).reshape(42, -1)[30:], z.reshape(12, -1), atol=1e-6)
+    seen = preview(tmp_path / "a.npz")
+    assert seen["classes"]["label"] == ["0", "1", "2"]
+    assert [g["role"] for g in seen["guesses"]] == ["split", "outcome"]
+
+
+def test_labels_of_one_part_only(tmp_path):
+    x, z = RNG.random((30, 9, 8)), RNG.random((12, 9, 8))
+    data = read(saved(tmp_path / "a.npz", x_train=x, y_train=np.arange(30) % 2, x_test=z))
+    assert data.classes == ["0", "1"]
+    assert (data.labels < 0).tolist() == [False] * 30 + [True] * 12
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ def test_names_letters_and_the_table_beside(tmp_path):
     assert preview(tmp_path)["columns"] == ["length", "region", "date"]
 
 
+def test_lines_of_comments(tmp_path):
+    text = "; made in 2020\n;second line\n" + THREE.replace("ACGU\n", "; inside\nACGU\n")
+    data = read(folder(tmp_path, seqs__fasta=text))
+    assert data.texts.tolist() == ["ACGTACGT", "ACGTNN", "ACG-T"]
+
+
 def test_gzip_is_the_same(tmp_path):
     plain = read(folder(tmp_path, seqs__fasta=THREE))
     packed = tmp_path / "packed"

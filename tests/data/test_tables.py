@@ -1,7 +1,6 @@
 """Tables: types, separators, headers, missing values, several files, Parquet, text; and one sentence for what is
 wrong."""
 
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -195,13 +194,11 @@ def test_several_tables_of_the_same_columns_are_one(tmp_path):
 
 
 @pytest.mark.skipif(shared() is None, reason="the real open data is not here")
-def test_real_tables(tmp_path):
+def test_real_tables():
     folder = shared() / "heart_disease_4sites"
-    with pytest.raises(UserError, match=r"original/processed\.switzerland\.data begins with numbers"):
-        read(folder)
-    for path in folder.glob("*.data"):
-        shutil.copy(path, tmp_path)
-    data = read(tmp_path, label="num")
+    data = read(folder)
+    assert data.roles["label"] == "num"
+    assert data.card["left out"] == ["original/processed.switzerland.data", "original/reprocessed.hungarian.data"]
     assert (len(data), data.shape, data.classes) == (920, (13,), ["not_present", "present"])
     sites, n = np.unique(data.domains.astype(str), return_counts=True)
     assert dict(zip(sites, n.tolist())) == {
@@ -213,3 +210,32 @@ def test_real_tables(tmp_path):
     assert next(f for f in check(data) if f.kind == "codes").rows[0] >= 626  # only the Hungarian file writes -9
     text = read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
     assert (text.modality, len(text), text.classes) == ("text", 2311, ["1", "2", "3", "4", "5"])
+
+
+def test_tables_without_names_beside_those_with_names_are_left_aside(tmp_path):
+    body = "".join(f"{k},{k * 7 % 11},{k % 2}\n" for k in range(30))
+    (tmp_path / "original").mkdir()
+    for name in ("east", "west"):
+        (tmp_path / f"{name}.csv").write_text("age,crp,outcome\n" + body)
+        (tmp_path / "original" / f"{name}.csv").write_text(body)
+    data = read(tmp_path)
+    assert (len(data), data.domains.tolist()[::30]) == (60, ["east", "west"])
+    assert data.card["left out"] == ["original/east.csv", "original/west.csv"]
+    assert preview(tmp_path)["columns"] == ["age", "crp", "outcome", "domain"]
+
+
+def test_other_tables_without_names_are_refused(tmp_path):
+    body = "".join(f"{k},{k * 7 % 11},{k % 2}\n" for k in range(30))
+    (tmp_path / "a.csv").write_text("age,crp,outcome\n" + body)
+    (tmp_path / "b.csv").write_text(body)
+    with pytest.raises(UserError, match=r"b\.csv begins with numbers where a\.csv begins with names"):
+        read(tmp_path)
+
+
+def test_long_lists_of_columns_are_cut(tmp_path):
+    for name in "ab":
+        names = [f"{name}_{'x' * 60}_{j}" for j in range(2000)]
+        (tmp_path / f"{name}.csv").write_text(",".join(names) + "\n" + (",".join("1" * 2000) + "\n") * 3)
+    with pytest.raises(UserError, match="and 1,994 more") as e:
+        read(tmp_path)
+    assert len(str(e.value)) < 800

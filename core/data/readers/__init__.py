@@ -184,6 +184,9 @@ def _chosen(
             f"{one} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
             f"remove it or mend it{more}."
         )
+    if main == "table" and len(used) > 1:
+        used, bare = tables.without_bare(used)
+        aside += bare
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")
     reader = partial(scans.read, drawn=drawn, laid=laid) if drawn or laid else READERS[main]
@@ -371,9 +374,20 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
         return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
     if reader is pictures.read:
         return found | pictures.glance(used, asked)
+    if found.get("kind") == "npz":
+        return found | arrays.glance(used[0], asked)
+    if isinstance(reader, partial) and reader.func is _with_sheets:
+        seen = tables.glance(reader.args[1][:1], asked, inputs=False)
+        found |= {k: seen[k] for k in ("columns", "guesses", "classes")}
+    if found.get("kind") == "dicom" and asked.label == "folder":
+        names = pd.DataFrame({"file": [m.name for m in used]})
+        of_files = pictures.foldered(names, {"file": "file"}, asked, auto=False)[0]
+        found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_files["label"]))}
     if found.get("kind") == "nifti":
         scan_names = [m.name for m in used if not scan_masks.is_named(m)]
         by_name = scan_folders.told(scan_names, asked) if scan_names else scan_folders.Told()
         of_folders = by_name.columns.get(by_name.roles.get("label", ""), [])
-        return found | ({"classes": {"folder": sorted(set(of_folders))}} if of_folders else {})
+        if of_folders:
+            found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_folders))}
+        return found
     return found

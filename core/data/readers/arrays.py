@@ -6,8 +6,9 @@ Headers are checked before loading.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,11 @@ X_NAMES = (
 CHANNELS = (1, 2, 3, 4)  # sizes of an axis that may be that of the channels
 FIRST = ("nchw", "chw", "channels_first", "ncdhw")  # how a name says where they are
 LAST = ("nhwc", "hwc", "channels_last", "ndhwc")
-Y_NAMES = ("y", "labels", "label", "target")
+Y_NAMES = ("y", "labels", "label", "target", "targets")
 MASK_NAMES = ("mask", "masks", "lesion_mask", "segmentation")
 PARTS = ("train", "val", "test")
+WORD = r"train|training|tr|val|valid|validation|dev|test"
+PART = re.compile(rf"(?P<a>[a-z]+[_\-. ]?|)(?P<part>{WORD})(?P<b>[_\-. ]?[a-z]*)")
 Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]  # samples, masks, columns, left out
 
 
@@ -44,7 +47,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     name = members[0].name
     arrays = _load(members[0])
     found = {k.lower(): k for k in arrays}
-    if "train_images" in found:
+    parted = "train_images" in found or _name_parts(found)
+    if parted:
         key = found["train_images"]
         x, mask, columns, left = _in_parts(arrays, found, asked, name)
     else:
@@ -54,6 +58,24 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         columns.pop("label", None)
     data = _dataset(x, mask, columns, name, key)
     return replace(data, card={**data.card, "left out": left})
+
+
+def _name_parts(found: dict[str, str]) -> bool:
+    """Whether arrays are named by part and kind (x_train, y_test, X_val, train_data); `found` then has them under
+    MedMNIST's names as well (train_images, test_labels)."""
+    kinds = {**dict.fromkeys(X_NAMES, "images"), **dict.fromkeys(Y_NAMES, "labels"), **dict.fromkeys(MASK_NAMES, "masks")}
+    more: dict[str, str] = {}
+    for name, key in found.items():
+        fit = PART.fullmatch(name)
+        word = "" if fit is None else (fit["a"] or fit["b"]).strip("_-. ")
+        if fit is None or word not in kinds:
+            continue
+        part = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "dev": "val"}.get(fit["part"], fit["part"])
+        more[f"{part}_{kinds[word]}"] = key
+    if "train_images" not in more or not {"val_images", "test_images"} & set(more):
+        return False
+    found |= more
+    return True
 
 
 def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str) -> Parts:
@@ -69,7 +91,7 @@ def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked
         return np.concatenate(pieces)
 
     for s in parts:
-        if arrays[found[f"{s}_images"]].ndim < 3:
+        if arrays[found[f"{s}_images"]].ndim < (3 if found[f"{s}_images"].lower() == f"{s}_images" else 2):
             raise UserError(
                 f"{name}: “{s}_images” has shape {arrays[found[f'{s}_images']].shape}; pictures are needed."
             )
@@ -79,14 +101,26 @@ def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked
                             f"{len(arrays[found[f'{s}_images']])} pictures.")  # fmt: skip
     columns = {"split": np.concatenate([np.full(len(arrays[found[f"{s}_images"]]), s) for s in parts])}
     used = {found[f"{s}_images"] for s in parts}
-    if all(f"{s}_labels" in found for s in parts) and asked.label != "none":
-        columns["label"] = _flat(joined("labels"), name)
-        used |= {found[f"{s}_labels"] for s in parts}
+    labelled = [s for s in parts if f"{s}_labels" in found]
+    if labelled and asked.label != "none":
+        columns["label"] = _flat(joined("labels"), name) if labelled == parts else _some(arrays, found, parts, name)
+        used |= {found[f"{s}_labels"] for s in labelled}
     mask = None
     if all(f"{s}_masks" in found for s in parts):
         mask = joined("masks")
         used |= {found[f"{s}_masks"] for s in parts}
     return joined("images"), mask, columns, [f"{k} (array)" for k in arrays if k not in used]
+
+
+def _some(arrays: dict[str, np.ndarray], found: dict[str, str], parts: list[str], name: str) -> np.ndarray:
+    """Labels where some parts have none: those are not known."""
+    pieces = []
+    for s in parts:
+        if f"{s}_labels" in found:
+            pieces.append(_flat(arrays[found[f"{s}_labels"]], name).astype(object))
+        else:
+            pieces.append(np.full(len(arrays[found[f"{s}_images"]]), None, dtype=object))
+    return np.concatenate(pieces)
 
 
 def _key(arrays: dict[str, np.ndarray], found: dict[str, str], name: str) -> str:
@@ -191,13 +225,8 @@ def _dataset(
     modality: Modality = "image" if x.ndim == 4 else "volume"
     if x.dtype.kind == "f":
         x = x.astype(np.float32) if x.dtype.itemsize < 4 else x  # in float16 LARGEST itself would be infinite
-        bad = ~(np.abs(x) <= LARGEST).reshape(len(x), -1).all(1)
-        if bad.any():
-            others = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
-            raise UserError(
-                f"{name}: sample {int(bad.argmax())} holds NaN or infinite values{others}; mend or remove it."
-            )
-        x = x.astype(np.float32)
+        x, filled = _filled(x, name)
+        rules += filled
     more: list[str] = []
     said: dict[str, Any] = {}
     if mask is not None:
@@ -213,6 +242,75 @@ def _dataset(
     low, high, rule = input_range(x)
     card = {"rules": [*rules, *opaque, rule, *more], **said}
     return Dataset("", modality, table, x, mask, roles, (), (low, high), card)
+
+
+def _filled(x: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
+    """Pictures or volumes float32 [n,C,*spatial] with the smallest value of all where there was NaN, as outside a field
+    of view, and the rule. UserError for infinite values, and for samples without any number."""
+    none = np.isnan(x)
+    per = none.reshape(len(x), -1)
+    beyond = ~(np.abs(np.where(none, 0, x)) <= LARGEST).reshape(len(x), -1).all(1)
+    for bad, what in ((beyond, "infinite values"), (per.all(1), "no number (all of it is NaN)")):
+        if bad.any():
+            others = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
+            raise UserError(f"{name}: sample {int(bad.argmax())} holds {what}{others}; fix or remove it.")
+    if not none.any():
+        return x.astype(np.float32), []
+    low = float(np.nanmin(x))
+    x = np.where(none, low, x).astype(np.float32)
+    many = int(per.any(1).sum())
+    return x, [f"{int(none.sum()):,} values without a number (NaN) in {many:,} samples are background, set to {low:g}"]
+
+
+def glance(member: Member, asked: Asked) -> dict[str, Any]:
+    """Before import: the columns that come with the samples, their guessed roles and classes, as for tables; nothing
+    where that cannot be told without reading all."""
+    from core.data.readers import find_roles
+    from core.data.readers.tables import few_words
+
+    if member.head[:6] == b"\x93NUMPY":
+        return {}
+    try:
+        arrays = _outlines(member)
+        found = {k.lower(): k for k in arrays}
+        parted = "train_images" in found or _name_parts(found)
+        if parted:
+            columns = _in_parts(arrays, found, asked, member.name)[2]
+        else:
+            columns = _plain(arrays, found, asked, member.name, _key(arrays, found, member.name))[2]
+    except UserError:  # the import says what is wrong
+        return {}
+    table = pd.DataFrame(columns)
+    guesses = find_roles(table, {r: r for r in ("label", "split") if r in table}, asked)
+    return {
+        "columns": [str(c) for c in table.columns],
+        "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
+        "classes": few_words(table),
+    }
+
+
+def _outlines(member: Member) -> dict[str, np.ndarray]:
+    """The arrays of one value a row as they are, of all others the shape only (with a last axis of 0)."""
+    out: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(member.load())) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as f:
+                    version = np.lib.format.read_magic(f)
+                    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read_header(f)
+                small = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+                key = info.filename.removesuffix(".npy")
+                if small and info.file_size <= limits.PREVIEW * 8:
+                    with archive.open(info) as f:
+                        out[key] = _array(unpacked(f, info.compress_size, member.name, info.file_size), member.name)
+                else:
+                    out[key] = np.empty((*shape[:-1], 0), dtype if dtype.kind in "biufUS" else np.uint8)
+    except UserError:
+        raise
+    except Exception:  # as in `_load`
+        raise UserError(f"{member.name} is not a whole npz file; it may have been cut off.") from None
+    return out
 
 
 def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:

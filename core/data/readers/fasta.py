@@ -21,6 +21,7 @@ from core.errors import UserError
 
 SUFFIXES = (".fasta", ".fa", ".fna", ".fas", ".ffn")
 LINE_END = re.compile(r"\r\n?")
+COMMENTS = re.compile(rb"\A(?:;[^\r\n]*[\r\n]+\s*)+")
 LETTERS = re.compile(r"[^ACGTNRYSWKMBDHV\-.]")
 
 
@@ -29,7 +30,8 @@ def is_fasta(member: Member) -> bool:
     lower = member.name.lower()
     if member.head[:2] == b"\x1f\x8b":
         return lower.endswith(tuple(f"{s}.gz" for s in SUFFIXES))
-    return member.head.lstrip(b"\xef\xbb\xbf\r\n\t ")[:1] == b">" and (lower.endswith(SUFFIXES) or lower.endswith((".txt", ".seq")))
+    start = COMMENTS.sub(b"", member.head.lstrip(b"\xef\xbb\xbf\r\n\t "))
+    return start[:1] == b">" and (lower.endswith(SUFFIXES) or lower.endswith((".txt", ".seq")))
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -68,7 +70,8 @@ def sequences(member: Member) -> list[tuple[str, str]]:
         except (OSError, EOFError, zlib.error):
             raise UserError(f"{member.name} cannot be unpacked; it may be cut off or damaged.") from None
     found: list[tuple[str, str]] = []
-    for block in re.split(r"^>", LINE_END.sub("\n", _decoded(data)), flags=re.MULTILINE)[1:]:  # a description may hold ">" as well (c.100A>G)
+    lines = re.sub(r"^;.*\n?", "", LINE_END.sub("\n", _decoded(data)), flags=re.MULTILINE)  # comments
+    for block in re.split(r"^>", lines, flags=re.MULTILINE)[1:]:  # a description may hold ">" as well (c.100A>G)
         head, _, body = block.partition("\n")
         name, letters = (head.split() or [""])[0], "".join(body.split()).upper().replace("U", "T")
         if not name:

@@ -33,6 +33,7 @@ from core.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
+FILES = 200  # tables whose first lines are looked at to tell which have names of columns
 WHO = "patient"  # the column made of ids of visits
 CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
@@ -48,7 +49,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         raise UserError(f"{name} holds 1 row; at least 2 are needed to learn anything.")
     text = None if asked.text == "none" and "none" not in frame else asked.text
     if text is not None and text not in frame:
-        raise UserError(f"{name} has no column “{text}” (it has: {', '.join(map(str, frame.columns[:12]))}).")
+        raise UserError(f"{name} has no column “{text}” (it has: {', '.join(str(c)[:40] for c in frame.columns[:12])}{' …' if len(frame.columns) > 12 else ''}).")
     given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
@@ -202,6 +203,18 @@ def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True
     return Whole(frame, where, [*_rules(out), *more, *map(_rule, notes)], notes, like.how == "no header")
 
 
+def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
+    """Text tables with names of columns, and those without that lie in another folder or are called as one of the
+    others (the same data before it was given names): these are left aside. All are kept where none or all have names."""
+    if len(members) > FILES:
+        return members, []
+    bare = [m for m in members if m.head[:4] != b"PAR1" and split_up(m, limits.PREVIEW).how == "no header"]
+    named = [m for m in members if m not in bare]
+    places, called = {m.parts[:-1] for m in named}, {m.parts[-1] for m in named}
+    apart = all(m.parts[:-1] not in places or m.parts[-1] in called for m in bare)
+    return (named, bare) if named and bare and apart else (members, [])
+
+
 def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
     """The numbers in a column whose cells hold times or several numbers (see `compound_words.parted`)."""
     if seen.strict or seen.cast is not None or (seen.written is not None and seen.written.number.mean() > 0.5):
@@ -228,7 +241,7 @@ def _alike(read: list[Raw]) -> Raw:
         lacks, more = ([c for c in a if c not in b] for a, b in ((like.columns, r.columns), (r.columns, like.columns)))
         if lacks or more:
             parts = [
-                f"{words} {', '.join(c[:6])}{' …' if len(c) > 6 else ''}"
+                f"{words} {', '.join(n[:40] for n in c[:6])}{f' and {len(c) - 6:,} more' if len(c) > 6 else ''}"
                 for words, c in (("lacks", lacks), ("adds", more))
                 if c
             ]
