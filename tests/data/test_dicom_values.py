@@ -49,3 +49,24 @@ def test_folders_of_several_patients_are_named_as_what_may_be_classes(tmp_path):
     assert any("2 folders of several patients each" in r for r in data.card["rules"])
     assert "benign" not in str(data.card)
     assert read(tmp_path, label="folder").classes == ["benign", "malignant"]
+
+
+def test_localizers_beside_slices_are_left_out_by_kind(tmp_path):
+    noise = np.random.default_rng(0)
+    for p in range(3):
+        for k in range(5):
+            pixels = noise.integers(0, 900, (8, 8)).astype(np.uint16)
+            d = made(pixels, PatientID=f"P{p}", SeriesInstanceUID=f"1.{p}.1", InstanceNumber=k + 1)
+            if k == 4:
+                d.ImageType, d.SeriesInstanceUID = ["ORIGINAL", "PRIMARY", "LOCALIZER"], f"1.{p}.2"
+                d.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+            else:
+                d.ImagePositionPatient = [0, 0, 2.0 * k]
+            d.save_as(tmp_path / f"{p}{k}.dcm", enforce_file_format=True)
+    data = read(tmp_path)
+    assert (data.modality, len(data)) == ("volume", 3)
+    assert data.card["left out"] == ["3 localizers (a view on which slices were planned)"]
+    for path in tmp_path.iterdir():
+        if path.stem[1] != "4":
+            path.unlink()
+    assert len(read(tmp_path)) == 3  # where there is nothing else they are the pictures

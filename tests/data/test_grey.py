@@ -276,3 +276,16 @@ def test_pictures_that_share_their_levels_are_not_called_copies(tmp_path):
     same = folder(tmp_path / "plain", [X.astype("u1")] * 10)
     for data, words in ((near, "the same once brought to 256 levels"), (same, "exact copies")):
         assert words in next(f for f in check(data) if f.kind == "duplicates").words
+
+
+def test_the_levels_of_a_slide_are_no_pictures_of_their_own(tmp_path):
+    slide = np.random.default_rng(0).integers(0, 255, (256, 192), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as file:
+        for step in (1, 2, 4):
+            file.write(slide[::step, ::step], subfiletype=int(step > 1))
+    with pytest.raises(UserError, match="holds 1 row"):
+        read(tmp_path)
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as file:
+        for seed in range(3):
+            file.write(np.roll(slide, seed, 1))
+    assert len(read(tmp_path)) == 3

@@ -427,3 +427,15 @@ def test_transparency_and_depths_side_by_side_are_said(tmp_path):
     assert (data.raw()[0, 0][~DISCS[0]] == 0).all()
     assert "2 pictures are transparent in parts (alpha): laid on black" in rules(data)
     assert "2 pictures of 8 bits stand beside 2 deeper ones" in rules(data)
+
+
+def test_255_beside_small_numbers_is_what_nobody_judged(tmp_path):
+    borders = [ndimage.binary_dilation(d) & ~d for d in DISCS]
+    values = [np.where(b, 255, t).astype(np.uint8) for b, t in zip(borders, TWO)]
+    data = brought(tmp_path / "a", [packed(v) for v in values])
+    np.testing.assert_array_equal(data.masks, np.stack(TWO))
+    assert "border pixels (value 255, a guess) are not marked" in rules(data)
+    # most of what is marked: a label
+    values = [np.where(X > 30, 255, d).astype(np.uint8) for d in DISCS]
+    data = brought(tmp_path / "b", [packed(v) for v in values])
+    assert data.mask().sum() == sum(int((d | (X > 30)).sum()) for d in DISCS)

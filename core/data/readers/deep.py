@@ -59,6 +59,18 @@ def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
     return None
 
 
+def one_size(data: bytes) -> bool:
+    """Whether all pages of a TIFF have the same width and height (true of a damaged one, whose
+    reader says so)."""
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(io.BytesIO(data)) as file:
+            return len({(page.imagelength, page.imagewidth) for page in file.pages}) == 1
+    except Exception:  # whatever damaged tags make the library do
+        return True
+
+
 def bounded(height: int, width: int, channels: int, item: int, name: str) -> None:
     """UserError for a picture with more pixels, channels or bytes than are taken."""
     if height * width > limits.PIXELS:

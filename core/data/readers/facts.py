@@ -86,6 +86,7 @@ class File:
     held: str | None
     day: date | None
     padding: tuple[float, float] | None = None  # stored values of pixels outside the picture
+    scout: bool = False  # a localizer, on which slices were planned
     columns: dict[str, Any] = field(default_factory=dict)
 
 
@@ -121,7 +122,7 @@ def facts(header: Any, where: str) -> File:
         apart=_number(header, "FrameTime", 0.0), phase=tuple(_text(header, k) for k in ("EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber")),
         face=modality in ("CT", "MR", "PT") and (part in deidentify.HEAD_PARTS or bool(deidentify.HEAD.search(words))),
         held=deidentify.held(modality, kinds, _text(header, "BurnedInAnnotation"), uid, places[0].position is not None), day=_day(header, "StudyDate"),
-        padding=padding(header),
+        padding=padding(header), scout="LOCALIZER" in (k.upper() for k in kinds),
         columns={k: v for k, v in told.items() if v is not None},
     )  # fmt: skip
 

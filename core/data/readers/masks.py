@@ -124,9 +124,11 @@ class Tally:
                 self.top, "half of their range" if self.top > 1 else "probabilities or soft edges"
             )
         there, void = sorted(v for v in self.count if v > 0), None
-        if self.palette and VOID in there and len(there) > 1:
+        guess = ""
+        if VOID in there and len(there) > 1 and (self.palette or self._judged_nowhere(there)):
             void = VOID
             there.remove(VOID)
+            guess = "" if self.palette else ", a guess"
         levels = self._firm(there) if self._shaded(there) else there
         if len(there) > 1 and len(levels) <= 1:
             between = sum(n for v, n in self.count.items() if 0.05 * self.top < v < 0.95 * self.top)
@@ -139,7 +141,8 @@ class Tally:
             if len(there) > len(levels)
             else ""
         )
-        border = f"; border pixels (index {VOID}) are not marked" if void is not None else ""
+        word = "index" if self.palette else "value"
+        border = f"; border pixels ({word} {VOID}{guess}) are not marked" if void is not None else ""
         if len(levels) <= 1:
             value = levels[0] if levels else 1
             return Coding(
@@ -159,6 +162,13 @@ class Tally:
             "" if own else f", numbered 1 to {len(levels)}"
         )
         return Coding(words + snapped + border, levels=(0, *levels), codes=(0, *codes), void=void)
+
+    def _judged_nowhere(self, there: list[int]) -> bool:
+        """Whether 255 beside small numbers, in the same masks and of less area than they, is what
+        many sets write for pixels that nobody judged."""
+        rest = [v for v in there if v != VOID]
+        small = rest[-1] <= SMALL and self.several and not self.lossy
+        return small and self.count[VOID] < sum(self.count[v] for v in rest)
 
     def _shaded(self, there: list[int]) -> bool:
         """Whether values stand between the marks and the background that are no labels: soft edges,

@@ -189,12 +189,12 @@ def _channels(files: list[Member], looked: list[Look]) -> int:
 
 def _pages(files: list[Member]) -> tuple[list[Member], bool]:
     """The pages of a TIFF that came alone as pictures of their own, and whether that is so; else
-    the files as they are."""
+    the files as they are, as with pages of several sizes (the levels of a slide)."""
     if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
         return files, False
     one, data = files[0], files[0].load()
     count = _opened(one, lambda plain: getattr(plain, "n_frames", 1), lambda picture: picture.frames)
-    if count < 2:
+    if count < 2 or not deep.one_size(data):
         return files, False
     if count > limits.MEMBERS:
         raise UserError(f"{one.name} holds {count:,} pages; at most {limits.MEMBERS:,} are taken.")

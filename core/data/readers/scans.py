@@ -153,6 +153,11 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
         if len(frames) > limits.ROWS:
             raise UserError(f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time.")
         asked.report(at + 1, 2 * len(members))
+    slices = [f for f in frames if not f.file.scout]
+    if len(slices) > 1:
+        scouts = {f.at for f in frames if f.file.scout}
+        without += [(at, "localizer (a view on which slices were planned)") for at in sorted(scouts)]
+        frames = slices
     if not frames and segs:
         return _looked(members, asked, alone=True)
     if not frames:
