@@ -10,6 +10,8 @@ import streamlit as st
 from app import progress, shell, state, text
 from app.views import _map
 from core.data.dataset import Dataset
+from core.data.normal import normal_only
+from core.errors import UserError
 from core.estimate import estimate, guess_seconds
 from core.jobs import queue
 from core.method import Method, cases, preset, why_not
@@ -47,6 +49,8 @@ def ask(data: Dataset) -> None:
         progress.live(job.id, curve=True, key="asked")
         return
 
+    learned, whose = normal_cases(data)
+
     @cache  # questions share methods, and each estimate looks through the earlier runs
     def guess(method: str) -> tuple[float, str, type[Method], dict[str, Any]]:
         kind = methods()[method]
@@ -57,14 +61,38 @@ def ask(data: Dataset) -> None:
         return (guess_seconds(kind, values, data) if found is None else found), text.duration(found), kind, values
 
     for id, (words, icon, wanted, _) in QUESTIONS.items():
-        guesses = [guess(method) for method in wanted if method in methods() and why_not(methods()[method], data) is None]
+        of = learned if id == "unusual" else data
+        guesses = [guess(method) for method in wanted if method in methods() and why_not(methods()[method], of) is None]
         if not guesses:
             continue
         _, time, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
         token = state.press(f"ask-{id}")
         if st.button(" · ".join(filter(None, (words, time))), key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
-            job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token)
+            job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token, only_normal=of is not data)
             if job is not None:
                 state.pressed(f"ask-{id}")
                 st.session_state["asked"] = (data.name, job.id, id)
                 st.rerun()
+        if id == "unusual" and whose:
+            st.caption(whose)
+
+
+def normal_cases(data: Dataset) -> tuple[Dataset, str]:
+    """What “Find unusual cases” learns from, and the words for it.
+
+    The normal cases alone where it is known which they are, else the data itself; "" where there
+    are no classes.
+    """
+    if len(data.classes) < 2:
+        return data, ""
+    if not data.normal:
+        return data, "Learns from all cases, since it is not said which class is normal; the Data page asks it (“Normal class”)."
+    guessed = " (a guess by its word; the Data page can change it)" if data.card.get("normal guessed") else ""
+    try:
+        learned = normal_only(data)
+    except UserError as e:
+        return data, f"Learns from all cases: {text.label(e, 300)}"
+    if all(why_not(methods()[method], learned) for method in QUESTIONS["unusual"][2]):
+        return data, "Learns from all cases, since there are too few normal ones to learn from them alone."
+    normal = text.label(data.normal, 40)
+    return learned, f"Learns from the cases “{normal}” only{guessed}, and scores all cases against them."

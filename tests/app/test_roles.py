@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.views._columns import clash, in_order, odd_patients
@@ -98,3 +100,41 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
     assert ImageAnomaly().compute(data, found, rng=rng)[0].value > 0.7
     model = ws.artifact(job.id, "model")
     assert set(data.of(model.rows).frame["dx"]) == {"healthy"}
+
+
+def two_classes(tmp_path: Path, well: str, ill: str, n: int = 120) -> Workspace:
+    """A workspace with a table `t` of two classes in its column `dx`, every third case of the class `ill`."""
+    rng = np.random.default_rng(0)
+    sick = np.arange(n) % 3 == 0
+    table = pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd"))
+    table.assign(dx=np.where(sick, ill, well)).to_csv(tmp_path / "t.csv", index=False)
+    ws = Workspace(tmp_path / "home")
+    ws.add(read(tmp_path / "t.csv"))
+    return ws
+
+
+@pytest.mark.parametrize(
+    ("well", "ill", "normal", "words"),
+    [
+        ("healthy", "ill", "healthy", "Learns from the cases “healthy” only (a guess by its word"),
+        ("left", "right", None, "Learns from all cases, since it is not said which class is normal"),
+    ],
+)
+def test_find_unusual_cases_learns_from_normal_ones(tmp_path, monkeypatch, well, ill, normal, words):
+    def script() -> None:
+        from app import state
+        from app.views import _quick
+
+        state.adopt_url()
+        data = state.dataset()
+        assert data is not None
+        _quick.ask(data)
+
+    ws = two_classes(tmp_path, well, ill)
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
+    at = page(script)
+    assert any(words in c.value for c in at.caption), [c.value for c in at.caption]
+    next(b for b in at.button if "unusual" in b.label).click().run()
+    assert not at.exception
+    assert ws.runs()[0].spec.get("only_normal") == normal
