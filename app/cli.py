@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core import __version__
 from core.children import import_from_elsewhere, safe_path
 from core.errors import UserError, sentence
 
@@ -17,6 +18,26 @@ cli = typer.Typer(
     help="Lightbox: train a model on your data, look at what it learned, show it to others. Research use, not for diagnosis.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
+
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lightbox {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Lightbox: train a model on your data, look at what it learned, show it to others.
+
+    Research use, not for diagnosis.
+    """
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

@@ -175,7 +175,14 @@ def _free(host: str, port: int) -> None:
             raise UserError(f"Port {port} cannot be used ({e.strerror}); choose another with --port.") from None
 
 
-def check(files: Annotated[bool, typer.Option("--files", help="Read every stored file of runs and data, and compare it with what was written.")] = False, json: AsJson = False) -> None:
+def check(
+    files: Annotated[bool, typer.Option("--files", help="Read every stored file of runs and data, and compare it with what was written.")] = False,
+    list_files: Annotated[
+        bool,
+        typer.Option(help="With --files: keep a list of files for data that has none, as it is now."),
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Look at this machine: packages, processor, memory, disk, workspace, browser component. Exit 2 when stored files are damaged."""
     import platform
     import shutil
@@ -192,13 +199,30 @@ def check(files: Annotated[bool, typer.Option("--files", help="Read every stored
         "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1), "workspace": str(ws.home), "latent_map": latent_map.available(),
         "datasets": len(ws.catalogue.datasets()), "runs": len(ws.runs()),
     }  # fmt: skip
+    if list_files and not files:
+        raise UserError("--list-files needs --files beside it.")
+    for name in ws.unlisted() if list_files else ():
+        ws.list_files(name)
     damaged = ws.damaged() if files else []
-    found |= {"damaged": damaged} if files else {}
+    not_compared = ws.unlisted() if files else []
+    found |= {"damaged": damaged, "not_compared": not_compared} if files else {}
     words = "\n".join(f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else 'none, training runs on the processor'}" for k, v in found.items())
-    say(found, words, json)
+    say(found, "\n".join(filter(None, (words, _not_compared(not_compared)))), json)
     if damaged:
         raise UserError(f"{len(damaged)} stored file{'s differ' if len(damaged) > 1 else ' differs'} from what was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'} "
                         "back from a copy, or remove the run or data and make it again.")  # fmt: skip
+
+
+def _not_compared(names: list[str]) -> str:
+    """The sentence about datasets that nothing can be compared with; "" when there are none."""
+    if not names:
+        return ""
+    some = ", ".join(f"“{name}”" for name in names[:10]) + (" …" if len(names) > 10 else "")
+    many = f"{len(names)} datasets were" if len(names) > 1 else "One dataset was"
+    return (
+        f"{many} not compared, being from before lists of files were kept: {some}. "
+        "`lightbox check --files --list-files` keeps a list from now on."
+    )
 
 
 def methods(

@@ -284,7 +284,7 @@ class Dataset:
         lines: dict[str, manifest.Sum] = {}
         if (folder / manifest.NAME).exists():
             lines = _listed(folder, called)
-        elif _summed(folder):
+        elif has_checksums(folder):
             raise manifest.damage(called, [manifest.NAME])
         try:
             meta = json.loads((folder / "dataset.json").read_text())
@@ -313,7 +313,7 @@ def _listed(folder: Path, called: str) -> dict[str, manifest.Sum]:
     return lines
 
 
-def _summed(folder: Path) -> bool:
+def has_checksums(folder: Path) -> bool:
     """Whether a stored dataset is of the time since chunks have checksums, and with them always a manifest."""
     described = folder / "samples.zarr" / "zarr.json"
     return described.exists() and b'"crc32c"' in described.read_bytes()

@@ -260,11 +260,34 @@ class Workspace:
             self._sound.add(key)
 
     def damaged(self) -> list[str]:
-        """Stored files of finished runs and of datasets that are not what was written, by their place in the workspace. Cost: reads everything once."""
+        """Stored files of finished runs and of datasets that are not what was written, by their place in the workspace. Cost: reads everything once.
+
+        Datasets without a list of their files are not compared, see `unlisted`."""
         folders = [self.folder(job.id) / "artifacts" for job in self.catalogue.jobs(status="done") if job.kind != "import"]
-        data = [self.home / "datasets" / entry["id"] for entry in self.catalogue.datasets()]
-        folders += [folder for folder in data if (folder / manifest.NAME).exists()]  # there are none from before sums were kept of data
+        aside = self.unlisted()
+        folders += [self.home / "datasets" / e["id"] for e in self.catalogue.datasets() if e["name"] not in aside]
         return [str((folder / name).relative_to(self.home)) for folder in folders for name in manifest.wrong(folder)]
+
+    def unlisted(self) -> list[str]:
+        """Names of datasets brought in before lists of files were kept: nothing says what was written."""
+        from core.data.dataset import has_checksums
+
+        found = []
+        for entry in self.catalogue.datasets():
+            folder = self.home / "datasets" / entry["id"]
+            if folder.exists() and not (folder / manifest.NAME).exists() and not has_checksums(folder):
+                found.append(entry["name"])
+        return found
+
+    def list_files(self, name: str) -> None:
+        """Keep the list of a dataset's files as they are now, so that later changes are found.
+
+        UserError when its samples and table cannot be read. Cost: reads everything twice.
+        """
+        data = self.dataset(name, whole=True)
+        for at in range(0, len(data), 1000):
+            data.samples[at : at + 1000]
+        manifest.write(self.dataset_folder(name))
 
     def artifacts(self, run: str) -> dict[str, Artifact]:
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}

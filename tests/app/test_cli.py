@@ -380,6 +380,12 @@ def test_a_role_that_is_none_is_a_sentence(home, tmp_path, role):
     assert "is not COLUMN=ROLE" in refused("data", "add", tmp_path / "trial.csv", "--role", role)
 
 
+def test_the_version_is_said():
+    from core import __version__
+
+    assert lightbox("--version") == (0, f"lightbox {__version__}\n", "")
+
+
 def test_the_normal_class_is_told_and_taken_back(home):
     assert told("data", "normal", "breast-cancer", "malignant")["normal"] == "malignant"
     assert told("data", "show", "breast-cancer")["card"]["normal"] == "malignant"

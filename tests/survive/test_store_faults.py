@@ -187,6 +187,25 @@ def test_what_changed_on_the_disk_is_not_shown(ws, monkeypatch):
     assert again.damaged() == []
 
 
+def test_data_without_a_list_of_files_is_named_and_can_get_one(tmp_path, monkeypatch):
+    """Data from before lists were kept is not passed over in silence; data whose list is lost is damaged."""
+    ws = _make.workspace(tmp_path)
+    folder = ws.dataset_folder("few")
+    kept = folder / "manifest.json"
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    kept.unlink()
+    assert (ws.unlisted(), ws.damaged()) == ([], [f"datasets/{folder.name}/manifest.json"])
+    monkeypatch.setattr("core.data.dataset.has_checksums", lambda folder: False)
+    code, out, _ = lightbox("check", "--files")
+    assert code == 0
+    assert "One dataset was not compared, being from before lists of files were kept: “few”." in out
+    assert lightbox("check", "--list-files")[0] == 2
+    code, out, _ = lightbox("check", "--files", "--list-files", "--json")
+    assert (code, json.loads(out)["not_compared"], kept.exists()) == (0, [], True)
+    (folder / "table.parquet").write_bytes(b"other")
+    assert ws.damaged() == [f"datasets/{folder.name}/table.parquet"]
+
+
 def test_a_result_that_is_lost_or_cut_is_a_sentence(ws, monkeypatch):
     """Also in a process that had it open before, and where it is too large for its contents to be compared."""
     run = ws.runs()[0].id
