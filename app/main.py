@@ -6,10 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import shell, state
+from app import memory, shell, state
 from app.components import style, viewer
 from core.errors import Damaged
 
+memory.set_modules_aside()
 ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
 
 SECTIONS = {

@@ -3,25 +3,38 @@
 `python -m tests.benchmarks.bench_clients`. Each client speaks the browser's protocol over its own
 websocket, so that no browser takes the processors from the server: it asks for a page and waits
 until the page's script has finished. A training may run beside them (`--training`).
+
+`--cpu`: seconds of processor time the server spends on a switch to each page, which other work on
+the machine hardly changes. `--sessions 30`: the server's memory before and after so many people
+came, looked at every page and went, once five had come and gone.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
+import json
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tests.benchmarks.bench_app import prepared
 from tests.browser.conftest import serving
 
 CLIENTS = 10
 PAGES = ("data", "train", "runs", "results", "latent", "anomalies", "traversal", "library")
+EVERY_PAGE = (
+    *("", "data", "train", "runs", "results", "latent", "clusters", "anomalies"),
+    *("rationales", "traversal", "compare", "present", "library"),
+)
 ROUNDS = 3
+WARM_UP = 5  # sessions that come and go before memory is first looked at
 
 
 class Client:
@@ -52,24 +65,66 @@ class Client:
         return time.perf_counter() - began
 
 
-async def _client(url: Any, query: str, seed: int) -> dict[str, list[float]]:
+@asynccontextmanager
+async def _connected(url: Any, query: str) -> AsyncIterator[Client]:
+    """A session that has its first page."""
     from websockets.asyncio.client import connect
 
     cookie = url.cookie
     headers = {"Cookie": f"{cookie['name']}={cookie['value']}", "Origin": str(url)}
     address = str(url).replace("http", "ws") + "/_stcore/stream"
-    found: dict[str, list[float]] = {page: [] for page in PAGES}
     async with connect(
         address, additional_headers=headers, subprotocols=["streamlit"], max_size=None
     ) as socket:
         client = Client(socket, query)
         await client.ask()
+        yield client
+
+
+async def _client(url: Any, query: str, seed: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {page: [] for page in PAGES}
+    async with _connected(url, query) as client:
         order = np.random.default_rng(seed)
         for _ in range(ROUNDS):
             for page in order.permutation(PAGES):
                 found[page].append(await client.switch(str(page)))
                 await asyncio.sleep(float(order.uniform(0.5, 2)))  # somebody looks at it
     return found
+
+
+async def measure_cpu(url: Any, query: str, server: psutil.Process) -> dict[str, float]:
+    """Seconds of processor time of the server for a switch to each page, the median of seven.
+
+    The page before was another one, and an earlier session has seen each."""
+    found: dict[str, list[float]] = {page: [] for page in EVERY_PAGE}
+    async with _connected(url, query) as client:
+        for page in EVERY_PAGE:
+            await client.switch(page)
+    async with _connected(url, query) as client:
+        for _ in range(7):
+            for page in EVERY_PAGE:
+                began = _cpu(server)
+                await client.switch(page)
+                found[page].append(_cpu(server) - began)
+    return {page: float(np.median(times)) for page, times in found.items()}
+
+
+def _cpu(server: psutil.Process) -> float:
+    times = server.cpu_times()
+    return float(times.user + times.system)
+
+
+async def measure_memory(url: Any, query: str, server: psutil.Process, many: int) -> list[int]:
+    """Bytes of memory of the server after a warm-up, and after each of `many` more sessions."""
+    sizes = []
+    for number in range(WARM_UP + many):
+        async with _connected(url, query) as client:
+            for page in EVERY_PAGE:
+                await client.switch(page)
+        if number >= WARM_UP - 1:
+            await asyncio.sleep(1)
+            sizes.append(server.memory_info().rss)
+    return sizes
 
 
 async def _clients(url: Any, query: str, many: int) -> dict[str, list[float]]:
@@ -87,23 +142,49 @@ def tell(many: int, found: dict[str, list[float]]) -> None:
     )
 
 
+def tell_cpu(found: dict[str, float]) -> None:
+    words = ", ".join(f"{page or 'home'} {seconds:.3f}" for page, seconds in found.items())
+    print(f"processor seconds a switch: {words}; all {sum(found.values()):.3f}")  # noqa: T201
+
+
+def tell_memory(sizes: list[int]) -> None:
+    first, last = (size / 2**20 for size in (sizes[0], sizes[-1]))
+    print(  # noqa: T201
+        f"memory before {len(sizes) - 1} sessions {first:.0f} MiB, after {last:.0f} MiB "
+        f"({last / first - 1:+.1%}), most between {max(sizes) / 2**20:.0f} MiB"
+    )
+
+
 def main() -> None:
     from core.jobs import queue
     from core.store.workspace import Workspace
 
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--training", action="store_true")
+    asked.add_argument("--cpu", action="store_true")
+    asked.add_argument("--sessions", type=int, default=0)
+    asked.add_argument("--home", type=Path, help="a folder prepared before, or to prepare")
+    told = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        run = prepared(home)
+        home = told.home or Path(folder)
         ws = Workspace(home / "ws")
+        run = next((j.id for j in ws.runs() if j.method == "pca"), "") or prepared(home)
         job = ws.job(run)
-        if "--training" in sys.argv:
+        if told.training:
             params = {"epochs": 1000}
             training = queue.train(ws, "many", "gaussian_vae", params)
         with serving({"LIGHTBOX_HOME": str(home / "ws")}, home / "app.log") as url:
             query = f"dataset={job.dataset}&run={run}"
-            tell(1, asyncio.run(_clients(url, query, 1)))
-            tell(CLIENTS, asyncio.run(_clients(url, query, CLIENTS)))
-        if "--training" in sys.argv:
+            server = psutil.Process(json.loads((ws.home / "server.json").read_text())["pid"])
+            if told.cpu:
+                tell_cpu(asyncio.run(measure_cpu(url, query, server)))
+            if told.sessions:
+                sizes = asyncio.run(measure_memory(url, query, server, told.sessions))
+                tell_memory(sizes)
+            if not told.cpu and not told.sessions:
+                tell(1, asyncio.run(_clients(url, query, 1)))
+                tell(CLIENTS, asyncio.run(_clients(url, query, CLIENTS)))
+        if told.training:
             queue.cancel(ws, training.id)
             queue.wait(ws, training.id, timeout=60)
 
