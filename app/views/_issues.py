@@ -110,7 +110,9 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
         return
     some = rows[:SMALL]
     label = dict(zip(some.tolist(), data.of(some).labels))
-    for pic, row, cell in zip(thumbs(data, some, 96), some.tolist(), st.columns(SMALL)):
+    across = SMALL // 2 if found.kind == "labels doubted" else SMALL  # room for the names of two classes
+    cells = [cell for _ in range(0, len(some), across) for cell in st.columns(across)]
+    for pic, row, cell in zip(thumbs(data, some, 96), some.tolist(), cells):
         cell.image(pic, width="stretch")
         note = found.notes.get(str(row))
         if found.kind == "labels doubted" and note is not None:

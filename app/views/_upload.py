@@ -111,6 +111,8 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         proposed = "scans"
     proposed = state.workspace().unused(text.plain(proposed, 60))
     columns = seen.get("columns", [])
+    if seen.get("kind") in READ_AS and seen.get("files"):
+        st.caption(f"Found: {text.counted(seen['files'], READ_AS[seen['kind']] + ' file')}.")
     if "head" in seen:
         types = seen.get("types", {})
         whole = "" if seen.get("whole", True) else f" ({seen['looked']:,} rows were looked at; the import decides on all and says where it differs)"
@@ -149,7 +151,9 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
     chosen = {"find it": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(label, label)
     if chosen == "folder" and (folders := seen.get("classes", {}).get("folder")):
-        st.caption(f"The folders are the classes: {', '.join(text.label(c, 30) for c in folders[:12])}{' …' if len(folders) > 12 else ''}.")
+        sizes = {c: f" ({n:,})" for c, n in seen.get("sizes", {}).items()}
+        some = ", ".join(text.label(c, 30) + sizes.get(c, "") for c in folders[:12])
+        st.caption(f"The folders are the classes: {some}{' …' if len(folders) > 12 else ''}.")
     options["normal"] = _columns.normal_class(seen.get("classes", {}).get(chosen, []), chosen, f"normal-{version}-{take}-{chosen}")
     if seen.get("kind") == "dicom":
         options["stack"] = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,

@@ -349,10 +349,10 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
     tables, and sequences with tables beside them, more. `said`: label, group, domain and roles, as for `read`.
 
-    columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
+    files: how many files are read. columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words", how sure that is; classes: for columns of few values,
-    and for pictures in folders ("folder"), the words there are.
+    and for pictures in folders ("folder"), the words there are; sizes: of pictures in folders, how many lie in each.
     """
     called = called or Path(path).name
     said = said or {}
@@ -366,7 +366,7 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     label, group, domain, told = one_asked(said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {}))
     asked = Asked(label, group, domain, said.get("text"), roles=told)
     reader, used, _ = _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])
-    found |= {"kind": kind(used[0])} if used else {}
+    found |= {"kind": kind(used[0]), "files": len(used)} if used else {}
     if reader in (tables.read, timed.read):
         return found | tables.glance(used, asked) | ({"series": True} if reader is timed.read else {})
     if reader is fasta.read:

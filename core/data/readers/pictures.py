@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,10 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = picture_masks.apart([m for m in members if m not in sheets])[0]
     table, roles, _ = _by_folder(files, asked)
-    found: dict[str, Any] = {"classes": {"folder": sorted(set(table["label"]))}} if "label" in roles else {}
+    found: dict[str, Any] = {"files": len(files)}
+    if "label" in roles:
+        sizes = Counter(table["label"])
+        found |= {"classes": {"folder": sorted(sizes)}, "sizes": dict(sizes)}
     if sheets:
         seen = tables.glance(sheets[:1], asked, inputs=False)
         found |= {"columns": seen["columns"], "guesses": seen["guesses"], "classes": found.get("classes", {}) | seen["classes"]}
