@@ -46,7 +46,7 @@ class Column:
 
     @cached_property
     def dates(self) -> bool:
-        """Dates, by type or by how nine in ten words look."""
+        """Dates, by type or by how nine in ten words look; fewer where the others are a few different words."""
         if is_datetime64_any_dtype(self.values):
             return True
         if self.numbers or is_bool_dtype(self.values) or not len(self.there):
@@ -55,7 +55,9 @@ class Column:
 
         some = [str(v) for v in self.there.iloc[:SAMPLE]]
         pattern = re.compile(DATE.replace(r"\z", r"\Z"))
-        return sum(bool(pattern.match(v)) for v in some) >= 0.9 * len(some)
+        others = [v for v in some if not pattern.match(v)]
+        few = len(set(others)) <= 3 and len(others) <= 0.7 * len(some)  # “unknown” among dates
+        return len(others) <= 0.1 * len(some) or few
 
     @cached_property
     def moments(self) -> str:

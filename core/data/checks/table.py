@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from core.data.checks.column_scales import scale_findings
 from core.data.checks.column_values import column_findings
 from core.data.checks.finding import Finding, cases_have
 from core.data.checks.roles import no_patients, normal_findings, role_findings
@@ -21,7 +22,7 @@ LONG = 8  # times as long as high: no picture of a patient is
 def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
     about_columns = [*role_findings(data), *normal_findings(data)]
-    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_long(data), *about_columns, *_missing(data), *column_findings(data), *_aside(data)]
+    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_long(data), *about_columns, *_missing(data), *column_findings(data), *scale_findings(data), *_aside(data)]
 
 
 def _size(data: Dataset) -> Finding:

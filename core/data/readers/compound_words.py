@@ -33,6 +33,10 @@ TOGETHER = (  # two numbers that make one: how, the second in one of the first, 
     (re.compile(rf"{N}\s*(?:m|mins?|minutes?)\s*{N}\s*(?:s|secs?|seconds?)", re.I), 60, "minutes"),
     (re.compile(rf"{N}\s*(?:'|’|′|ft|feet)\s*{N}\s*(?:\"|”|″|''|in|inches)?", re.I), 12, "feet"),
 )
+AGE = re.compile(r"(\d{3})([YMWD])")
+YEAR = {"Y": 1, "M": 12, "W": 52.1775, "D": 365.2425}
+SCORE = re.compile(rf"{N}\s*(?:/|of|out of|von)\s*{N}", re.I)
+OTHER = re.compile(r"(?=.*\d)(?:\d[\d\s.,;:/()%+'-]*(?:st|nd|rd|th)?|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?|[-+]?\d+\.?\d*[dD][-+]\d+)")
 UNIT = re.compile(r"[<>≤≥=~]*\s*[-+]?\d[\d.,]*(\s*)([%‰€$£¥]|°[CF]|[A-Za-zµμ][A-Za-zµμ/²³]{0,9}\.?)")
 TWO = re.compile(
     rf"[-+]?{N}\s*(/|\+|-|–|—|to|bis|x|×|±|\+/-|\+-|:|;|\|)\s*[-+]?{N}\s*\S{{0,6}}"
@@ -58,7 +62,7 @@ def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) ->
         return None
     codes = np.asarray(coded.indices.fill_null(-1), np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(different))
-    for form in (_clock, _pressure, _together):
+    for form in (_clock, _pressure, _together, _ages, _score):
         found = form(column, different, counts, taken)
         if found is None:
             continue
@@ -136,6 +140,27 @@ def _together(column: str, words: list[str], counts: np.ndarray, taken: Sequence
     return None
 
 
+def _ages(column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]) -> Found | None:
+    """034Y, 006M, as ages stand in DICOM headers, as years."""
+    fits = [AGE.fullmatch(w) for w in words]
+    if not _share(fits, counts):
+        return None
+    values = np.array([[np.nan] if f is None else [round(int(f[1]) / YEAR[f[2]], 4)] for f in fits])
+    return [column], values, f"“{column}”, such as {words[0]}, read as years", ""
+
+
+def _score(column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]) -> Found | None:
+    """27/30 and 27 of 30 as 27, where all are of the same number."""
+    fits = [SCORE.fullmatch(w) for w in words]
+    of = {f[2] for f in fits if f is not None}
+    if not _share(fits, counts) or len(of) != 1:
+        return None
+    pairs = np.array([_pair(f) for f in fits])
+    if not np.nanmax(pairs[:, 0]) <= np.nanmax(pairs[:, 1]) or np.nanmax(pairs[:, 1]) < 3:
+        return None
+    return [column], pairs[:, :1], f"“{column}”, such as {words[0]}, read as the number in front (of {of.pop()})", ""
+
+
 def _are_weeks(pairs: np.ndarray, counts: np.ndarray) -> bool:
     """Whether 38+4 is an age of gestation: at most 6 days behind at most 45 weeks, mostly more than 10."""
     there = ~np.isnan(pairs[:, 0])
@@ -164,8 +189,13 @@ def odd_form(values: pd.Series) -> str:
             said = ", ".join(f"{u} ({k:,})" for u, k in each.most_common(4))
             return f"holds values in several units ({said}), which are no one scale: write all in one unit"
         return ""
+    if words and words[0][:2].lower() == "0x":
+        return ""
     if len(words) > FEW and _share([TWO.fullmatch(w) for w in words], many):
         shapes = {re.sub(r"\d", "9", w) for w in words}
         if len(shapes) > 1 or not re.search(r"[-/:;|]", words[0]):  # ids have one
             return f"holds more than one number a cell (“{words[0]}”): write them as columns of their own"
+    shapes = {re.sub(r"\d", "9", w) for w in words}
+    if len(words) > FEW and len(shapes) > 1 and _share([OTHER.fullmatch(w) for w in words], many):
+        return f"holds numbers in a form that is not read (“{words[0]}”): write plain numbers, one a cell"
     return ""

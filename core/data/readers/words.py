@@ -63,6 +63,8 @@ def split_up(member: Member, most: int | None = None) -> Words:
     if not heads:
         raise UserError(f"{name} is empty.")
     at, header = heads[-1][0], [c.strip() for c in heads[-1][1]]
+    named_rows = _names_rows(header, start, separator, name, above + 1)
+    header = ["", *header] if named_rows else header
     if len(header) > limits.COLUMNS:
         raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
     bare = _no_header(header) or (not above and _is_a_row(header, start, separator, name))
@@ -90,6 +92,8 @@ def split_up(member: Member, most: int | None = None) -> Words:
         return next(islice(_records(again, separator, name), int(kept[i]) + skip, None))[0]
 
     rules = [f"{name}: letters read as {encoding}; look whether umlauts and accents are right"] if encoding == "Latin-1" else []
+    if named_rows:
+        rules.append(f"{name}: the header has a name less than the rows have values, so the first column is one of row names")
     rules += [_left_out(name, "above the header", [r for _, r in heads[:-1]])] if above else []
     rules += [_left_out(name, "below the table", below)] if below else []
     rules += [_left_out(name, "below the header (units or explanations)", under)] if under else []
@@ -155,6 +159,18 @@ def _records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int
                 "closed looks like this, too)."
             ) from None
         raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
+
+
+def _names_rows(header: list[str], start: str, separator: str, name: str, skip: int) -> bool:
+    """Whether each row has just one value more than the header has names, as R writes tables."""
+    if len(header) < 2 or any(map(_number, header)):
+        return False
+    begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
+    try:
+        rows = [r for _, r in islice(_records(begin, separator, name), skip, skip + 200)]
+    except UserError:
+        return False
+    return len(rows) > 1 and all(len(r) == len(header) + 1 and r[-1].strip() and r[0].strip() for r in rows)
 
 
 def _under(header: list[str], start: str, separator: str, name: str, skip: int) -> list[list[str]]:
@@ -260,6 +276,8 @@ def _separator(start: str, name: str) -> str:
         return max(even, key=lambda m: even[m])
     if not any(mark in first for mark in even):
         spaced = [r for _, r in islice(_records(begin, " ", name), 20)]
+        if len(spaced) > 2 and len(spaced[0]) == len(spaced[1]) - 1:  # row names, as R writes them
+            spaced[0] = ["", *spaced[0]]
         if len({len(r) for r in spaced}) == 1 and len(spaced[0]) > 1 and any(map(_number, spaced[-1])):
             return " "
     return max(",;\t|", key=first.count)
@@ -272,6 +290,12 @@ def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
     `known`: the separator, where it is known; else what the first lines say, or where they are a title, one that cuts
     what is below them evenly.
     """
+    if noted := _comments(start):
+        rest = start[noted[1] :]
+        separator, above = laid_out(rest, name, known)
+        heads = list(islice(_records(rest[:START], separator, name), above + 1))
+        if heads and len(heads[-1][1]) > 1 and not any(map(_number, heads[-1][1])):
+            return separator, above + noted[0]
     separator = known or _separator(start, name)
     begin, torn = (start, False) if len(start) <= START else (start[:START], True)
     for mark in (separator, *(m for m in ",;\t|" if m != separator and not known)):
@@ -283,6 +307,14 @@ def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
         if mark == separator and len({len(r) for r in records}) == 1 and len(records[0]) > 1:
             break  # a table from its first line on
     return separator, 0
+
+
+def _comments(start: str) -> tuple[int, int] | None:
+    """How many lines at the start are comments (#), and where they end; None where there are none, or they hold quotes."""
+    found = re.match(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))+", start)
+    if found is None or "#" not in found[0] or '"' in found[0]:
+        return None
+    return sum(line.strip() != "" for line in found[0].splitlines()), found.end()
 
 
 def _titles(records: list[list[str]]) -> int:
