@@ -63,6 +63,8 @@ def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = N
         mask, hot = None if mask is None else mask[0], None if hot is None else hot[0]
     start = opening(data, row, hot, place) if data.modality == "volume" else None
     where, note = geometry(data, row), "" if len(raw) in (1, 3) else f"channel 1 of {len(raw)}"
+    levels = stored_levels(data)
+    note, unit = ", ".join(w for w in (note, levels) if w), where.unit or ("of 255" if levels else "")
     presets = {word: windows.window(data, word, raw if len(raw) >= 3 else raw[:1]) for word in windows.offered(data)}
     more: dict[str, Any] = {"presets": presets, "usual": windows.usual(data), "id": f"{data.hash[:12]}-{row}", "height": height, "title": _title(data, row),
                             "heat_range": reach, "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
@@ -73,13 +75,19 @@ def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = N
     while True:
         cut = (..., *[slice(None, None, step)] * (3 if data.modality == "volume" else 2))
         shown = pixels[:, ::step, ::step] if data.modality == "image" else pixels[cut]
-        small = Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, where.unit)
-        said = note if step == 1 else f"every {step}. point of the stored picture"
+        small = Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit)
+        said = note if step == 1 else f"every {step}. point of the stored picture{f', {levels}' if levels else ''}"
         made = component.message(shown, geometry=small, heat=None if hot is None else hot[cut], mask=None if mask is None or not mask.any() else mask[cut],
                                  note=said, start=None if start is None else (start[0], start[1] // step), **more)  # fmt: skip
         if len(made) <= component.MOST_BYTES:
             return made
         step += 1
+
+
+def stored_levels(data: Dataset) -> str:
+    """What the 256 levels of deep pictures mean in the values of their files; "" for others."""
+    found = data.card.get("grey range")
+    return f"level 0 is {found[0]:.6g} in the files, 255 is {found[1]:.6g}" if found else ""
 
 
 def _pixels(data: Dataset, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
@@ -155,7 +163,8 @@ def closer(data: Dataset, row: int, artifact: AnomalyMaps | None = None, run: st
         st.markdown("**What the model gets**")
         st.image(given(data, row), width="stretch")
         low, high = data.input_range
-        st.caption(f"Values from {text.number(low)} to {text.number(high)} become 0 to 1. The window on the left changes what you see, never this."
+        levels = stored_levels(data)
+        st.caption(f"Values from {text.number(low)} to {text.number(high)} become 0 to 1{f' ({levels})' if levels else ''}. The window on the left changes what you see, never this."
                    + (f" The middle one of {data.shape[1]} slices." if data.modality == "volume" else ""))  # fmt: skip
         st.caption("Wheel or arrow keys: slices. Drag: window (sideways width, up and down level). Ctrl and wheel, + and −: zoom. Shift and drag: move. "
                    "W: next window. H: heat, hold to compare. Double click: as at first.")  # fmt: skip

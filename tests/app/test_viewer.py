@@ -96,6 +96,15 @@ def test_colour_stays_colour_and_two_channels_are_named():
     assert unpacked(_viewer.built(dataset(colour[:, :2]), 1, 400))[0]["note"] == "channel 1 of 2"
 
 
+def test_levels_of_deep_pictures_are_told_in_the_values_of_their_files():
+    data = dataset(np.zeros((4, 1, 16, 16), np.uint8))
+    assert _viewer.stored_levels(data) == ""
+    data.card["grey range"] = [-1000.0, 959.0]
+    head, _ = unpacked(_viewer.built(data, 1, 400))
+    assert head["note"] == "level 0 is -1000 in the files, 255 is 959"
+    assert head["unit"] == "of 255"
+
+
 # -- the pages ----------------------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
