@@ -14,6 +14,7 @@ from core.data.role_words import tokens
 from core.limits import FINDING_ROWS as SHOWN
 
 LEAST = 3  # different values, and rows, of each of two scales
+MOST = 50_000  # values that are sorted, evenly spread over all
 APART = 3.0  # the gap between two scales, in the larger of their own spreads (of logarithms)
 NAMES = {"variable", "parameter", "analyte", "item", "itemid", "measure", "measurement", "feature", "loinc", "test", "assay", "attribute", "marker"}
 VALUES = {"value", "valuenum", "result", "wert", "messwert", "values", "results", "reading"}
@@ -30,7 +31,7 @@ def scale_findings(data: Dataset) -> list[Finding]:
 
 def two_scales(values: np.ndarray) -> float | None:
     """Where numbers [n] part into two scales, as metres beside centimetres: the smallest of the upper; else None."""
-    sorted_ = np.unique(values)
+    sorted_ = np.unique(values[:: 1 + len(values) // MOST])
     if len(sorted_) < 10 or sorted_[0] <= 0:
         return None
     steps = np.diff(np.log(sorted_))
@@ -40,6 +41,8 @@ def two_scales(values: np.ndarray) -> float | None:
         return None
     spread = max(np.log(low[-1] / low[0]), np.log(high[-1] / high[0]))
     few = min((values < high[0]).sum(), (values >= high[0]).sum())
+    if ((values > low[-1]) & (values < high[0])).any() or values.min() <= 0:  # between the two, where not all were sorted
+        return None
     return float(high[0]) if steps[at] > APART * spread and few >= LEAST else None
 
 
