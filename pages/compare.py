@@ -40,9 +40,9 @@ with tabs[0]:
     try:
         rows, change = neighbour_change(find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding))
         order = np.argsort(-change, kind="stable")[:60]
-        st.markdown(f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second run. These changed company most:")
+        st.markdown(f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second run. The neighbours of these changed most:")
         gallery(left, rows[order], "moved", captions=[f"{c:.0%} new" for c in change[order]], across=10, page_size=20)
-        st.button("Select these", on_click=state.select, args=(rows[order], "changed company most"))
+        st.button("Select these", on_click=state.select, args=(rows[order], "neighbours changed most"))
     except UserError as e:
         st.caption(text.label(e, 300))
 with tabs[1]:

@@ -8,7 +8,7 @@ from app.views._gallery import inspector
 from core.errors import UserError
 
 context = shell.need_run("what changes in a case when you turn one thing the model learned")
-shell.head("Traversal", "Turn a knob and see what the model thinks would change. The pictures are made by the model: they are no patients, and they show what it "
+shell.head("Traversal", "Move along a latent axis and see what the model thinks would change. The pictures are made by the model: they are no patients, and they show what it "
            "learned, not what causes what.")  # fmt: skip
 try:
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
@@ -24,9 +24,9 @@ if row is None or not len(embedding.at([row])):
     row = int((context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows)[0])
 main, side = st.columns([4, 1])
 with main:
-    ways = ["Turn knobs", "Between two cases"] + (["Towards a class"] if len(context.data.classes) > 1 else [])
+    ways = ["Latent axes", "Between two cases"] + (["Towards a class"] if len(context.data.classes) > 1 else [])
     how = st.segmented_control("How", ways, default=ways[0], key="traversal-how", required=True, label_visibility="collapsed")
-    {"Turn knobs": _knobs.knobs, "Between two cases": _knobs.between, "Towards a class": _knobs.toward}[how](context, row)
+    {"Latent axes": _knobs.knobs, "Between two cases": _knobs.between, "Towards a class": _knobs.toward}[how](context, row)
     shell.made_by_line(context, "generated pictures are marked")
 with side:
     state.look_at(row)

@@ -111,7 +111,8 @@ def _look(data: Dataset) -> None:
 
 def _card(data: Dataset) -> None:
     card = data.card
-    st.markdown(text.label(card.get("about") or "No description.", 400))
+    if card.get("about"):
+        st.markdown(text.label(card["about"], 400))
     facts = {"source": card.get("source"), "licence": card.get("licence"), "kind": data.modality, "cases": f"{len(data):,}",
              "size of one": " x ".join(map(str, data.shape)), "split": card.get("split rule"), "made up": "yes" if card.get("synthetic") else None,
              "missing values": ", ".join(f"{k}: {v}" for k, v in list(card.get("missing values", {}).items())[:6]) or "none"}  # fmt: skip

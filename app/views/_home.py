@@ -105,7 +105,7 @@ def _next(context: state.Context | None) -> None:
             steps.append(("latent", "See which cases are alike", "scatter_plot"))
         if score_of(context) is not None:
             steps.append(("anomalies", "Find unusual cases", "troubleshoot"))
-        steps += [("clusters", "Look at the groups", "workspaces"), ("traversal", "Turn one knob, see what changes", "tune"),
+        steps += [("clusters", "Look at the groups", "workspaces"), ("traversal", "Move along a latent axis, see what changes", "tune"),
                   ("rationales", "Show why", "psychology_alt"), ("train", "Train another method", "model_training"), ("present", "Show it to others", "slideshow")]  # fmt: skip
     for name, words, icon in steps:
         st.page_link(shell.page(name), label=words, icon=f":material/{icon}:")

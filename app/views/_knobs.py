@@ -51,7 +51,7 @@ def knobs(context: Context, row: int) -> None:
         head = st.columns([2, 1], vertical_alignment="center")
         head[0].markdown("**Knobs**, most visible first")
         head[1].button("Reset", on_click=_reset, args=(context, row), width="stretch")
-        front, more = right.container(), right.expander("More knobs") if len(order) > traverse.KNOBS else right
+        front, more = right.container(), right.expander("More axes") if len(order) > traverse.KNOBS else right
         for place, axis in enumerate(order[:16]):
             low, high = ranges(embedding, int(axis))
             holder = front if place < traverse.KNOBS else more
@@ -83,7 +83,7 @@ def knobs(context: Context, row: int) -> None:
             for name, p in zip(model.classes, traversal.predicted(model, frame[None])[0]):
                 st.caption(f"{text.label(name)}: {p:.0%}")
     traverse.real_cases(context, np.asarray(traversal.nearest(embedding, z[None], 3)[0]))
-    with st.expander("A strip along the first knob", expanded=True):
+    with st.expander("A strip along the first axis", expanded=True):
         chosen = st.selectbox("Knob", [int(a) for a in order], format_func=lambda a: axis_name(embedding, a), key=f"strip-{context.job.id}")
         path = traversal.axis(model, context.data, embedding, row, chosen, 9)
         traverse.strip(path, context)

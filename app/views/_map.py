@@ -37,7 +37,7 @@ def chosen_map(context: Context) -> Map | None:
     left, middle, right = row[-3:]
     what = _points(context, row[0]) if len(row) == 4 else {}
     state.kept("map-how", "umap", list(HOW))
-    how = left.segmented_control("Drawn by", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
+    how = left.segmented_control("Projection", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
                                  help="Different ways to flatten the same space. None shows true distances between far groups.")  # fmt: skip
     state.kept("map-dims", 2, [2, 3])
     dims = middle.segmented_control("Dimensions", [2, 3], key="w-map-dims", on_change=state.keep, args=("map-dims",), required=True)

@@ -73,7 +73,7 @@ def start(kind: type[Method], data: Dataset) -> None:
     presets = {name: preset(kind, name, cases(kind, data)) for name in kind.presets}
     for name, values in presets.items():
         times[name] = estimate(ws, kind, values, data)
-    level = st.segmented_control("How thorough", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
+    level = st.segmented_control("Preset", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
                                   format_func=lambda p: " · ".join(filter(None, (p, text.duration(times[p].seconds)))), help="\n\n".join(f"{k}: {_expected(v)}" for k, v in times.items()))  # fmt: skip
     with st.container(border=True):
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)

@@ -112,7 +112,9 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     proposed = state.workspace().unused(text.plain(proposed, 60))
     columns = seen.get("columns", [])
     if seen.get("kind") in READ_AS and seen.get("files"):
-        st.caption(f"Found: {text.counted(seen['files'], READ_AS[seen['kind']] + ' file')}.")
+        beside = text.counted(seen.get("outlines", 0), "file") + " of outlines, which become masks"
+        found = text.counted(seen["files"], READ_AS[seen["kind"]] + " file")
+        st.caption(f"Found: {found}{', ' + beside if seen.get('outlines') else ''}.")
     if "head" in seen:
         types = seen.get("types", {})
         whole = "" if seen.get("whole", True) else f" ({seen['looked']:,} rows were looked at; the import decides on all and says where it differs)"

@@ -29,7 +29,7 @@ def opened(home: str, run: str) -> Any:
     return find(state.workspace(), run, Model).open("cpu"), find(state.workspace(), run, Embedding)
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring what each knob does")
+@st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")
 def effects(home: str, run: str) -> np.ndarray:
     return np.asarray(traversal.effects(*opened(home, run)))
 

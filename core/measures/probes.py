@@ -97,7 +97,7 @@ class LinearProbe(_Probe):
     id = "linear_probe"
     title = "Linear probe"
     name = "linear probe"
-    help = "How well a straight-line reader tells the classes apart from the latent coordinates. Higher is better; compare with the same figure for principal components."
+    help = "How well a linear probe (a straight-line reader) tells the classes apart from the latent coordinates. Higher is better; compare with the same figure for principal components."
 
     def reader(self, z: np.ndarray, y: np.ndarray, metric: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         from sklearn.linear_model import LogisticRegression

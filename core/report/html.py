@@ -172,7 +172,7 @@ def _path(ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None) -
     best = int(np.argmax(traversal.effects(model, embedding)))
     rows = data.part("test").rows if (data.splits == "test").any() else data.rows
     made = traversal.axis(model, data, embedding, int(rows[0]), best, 7)
-    yield _shown("Turning one knob", figures.traversal_figure(data, made), f"Row {rows[0]} with {made.axis} turned from low to high. Made by the model: these are no patients.")
+    yield _shown("Along one latent axis", figures.traversal_figure(data, made), f"Row {rows[0]} with {made.axis} turned from low to high. Made by the model: these are no patients.")
 
 
 def _shown(title: str, png: bytes, caption: str) -> dict[str, str]:

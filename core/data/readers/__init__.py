@@ -349,7 +349,8 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
     tables, and sequences with tables beside them, more. `said`: label, group, domain and roles, as for `read`.
 
-    files: how many files are read. columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
+    files: how many files are read; outlines: how many files of outlines lie beside DICOM.
+    columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
     looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
     guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words", how sure that is; classes: for columns of few values,
     and for pictures in folders ("folder"), the words there are; sizes: of pictures in folders, how many lie in each.
@@ -379,6 +380,9 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     if isinstance(reader, partial) and reader.func is _with_sheets:
         seen = tables.glance(reader.args[1][:1], asked, inputs=False)
         found |= {k: seen[k] for k in ("columns", "guesses", "classes")}
+    drawn = contours.among(members) if found.get("kind") == "dicom" else []
+    if drawn:
+        found["outlines"] = len(drawn)
     if found.get("kind") == "dicom" and asked.label == "folder":
         names = pd.DataFrame({"file": [m.name for m in used]})
         of_files = pictures.foldered(names, {"file": "file"}, asked, auto=False)[0]
