@@ -106,20 +106,18 @@ def _few(member: Member) -> bool:
     return len(np.unique(values)) <= FEW or float(near.mean()) > 0.8 or values.dtype.itemsize > 1
 
 
-def like_masks(files: list[Member], most: int = 400) -> list[str]:
-    """Names of pictures that look like masks: areas of a few values. Of more than `most`, evenly
-    spread ones are looked at."""
-    step = max(1, -(-len(files) // most))
-    return [m.name for m in files[::step] if not m.page and looks_like_mask(_read(m))]
-
-
-def looks_like_mask(found: _Read) -> bool:
-    """Up to four values; or areas of one value each, with the commonest as their background; or, of
+def looks_like_mask(image: np.ndarray, member: Member) -> bool:
+    """Whether a picture [H,W] or [H,W,C] of a file looks like a mask: up to four values; or areas of one value each, with the commonest as their background; or, of
     those saved with loss, black and white with little between."""
-    values = _packed(found.values) if found.values.ndim == 3 else found.values
+    if member.page or (image.ndim == 3 and image.shape[2] != 3):
+        return False
+    step = max(1, max(image.shape[:2]) // 512)  # large areas stay areas
+    values = image[::step, ::step]
+    lossy, coloured = member.head[:3] == b"\xff\xd8\xff", values.ndim == 3
+    values = _packed(values) if coloured else values
     if min(values.shape) < 16 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         return False
-    if found.lossy and found.values.ndim == 2:
+    if lossy and not coloured:
         low, high = float(values.min()), float(values.max())
         ends = [float((abs(values - v) <= 0.1 * (high - low)).mean()) for v in (low, high)]
         return high - low > 64 and min(ends) > 0.01 and sum(ends) > 0.98
