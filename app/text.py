@@ -70,6 +70,11 @@ def counted(n: int, one: str) -> str:
     return f"{n:,} {one}{'' if n == 1 else 's'}"
 
 
+def size(many: int) -> str:
+    """Bytes in words: "36 kB", "1.2 MB"."""
+    return f"{many / 1e6:,.1f} MB" if many >= 1e5 else f"{max(1, round(many / 1e3))} kB"
+
+
 def ago(then: float) -> str:
     """How long ago `then` was, in seconds since the epoch: "just now", "5 min ago", "2 h ago"."""
     passed = max(0.0, time.time() - then)

@@ -17,7 +17,7 @@ if scores is None:
     st.info(f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder or StRegA.")
     st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
-shell.head("Anomalies", f"{anomaly.flagged(scores, context)} Unusual does not mean ill: check each picture yourself.")
+shell.head("Anomalies", f"{anomaly.flagged(scores, context)} Unusual does not mean ill: check each case yourself.")
 main, side = st.columns([5, 2])
 with main:
     anomaly.show(scores, context)

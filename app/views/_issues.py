@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import state, text
@@ -98,7 +99,7 @@ def _issue(data: Dataset, found: Finding) -> None:
 def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
     """The first cases small; copies side by side in pairs."""
     if not pictures.drawable(data):
-        shown = data.of(rows[:4]).shown
+        shown = _lines(data, found, rows[:4])
         st.dataframe(shown if found.sets or len(shown.columns) < 9 else shown[shown.columns[:8]], height=38 + 35 * len(shown))
         return
     if found.sets:
@@ -122,6 +123,17 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
                         help=f"Give row {row} the label “{text.label(note)}”, which most cases like it have.")  # fmt: skip
         elif note is not None:
             cell.caption(text.label(note, 24))
+
+
+def _lines(data: Dataset, found: Finding, rows: np.ndarray) -> pd.DataFrame:
+    """Lines of the table, the columns the finding is about first."""
+    shown = data.of(rows).shown
+    first = [c for c in shown.columns if f"“{c}”" in found.words]
+    if found.kind == "labels doubted":
+        first = [data.roles["label"]]
+        shown = shown.assign(**{"most alike have": [found.notes.get(str(r), "") for r in rows]})
+        first.append("most alike have")
+    return shown[[*first, *(c for c in shown.columns if c not in first)]]
 
 
 def _exclude(data: Dataset, found: Finding, rows: np.ndarray) -> None:

@@ -51,7 +51,7 @@ def _left_waiting() -> None:
     for found, came in uploads.waiting(state.workspace())[:3]:
         words, more, away = st.columns([4, 1.4, 1], vertical_alignment="center")
         _, source = _called(found)
-        words.markdown(f":material/draft: **{text.label(source)}** · {found.bytes / 1e6:,.1f} MB, copied {text.ago(came)}, not imported yet.")
+        words.markdown(f":material/draft: **{text.label(source)}** · {text.size(found.bytes)}, copied {text.ago(came)}, not imported yet.")
         more.button("Continue with it", key=f"continue-{found.folder.name}", type="primary", width="stretch", on_click=_continue, args=(found,))
         away.button("Remove", key=f"away-{found.folder.name}", width="stretch", on_click=_forget, args=(found,), help="Takes the copy away; your own files stay.")
 
@@ -90,7 +90,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     """The preview and the form; the import starts with a press."""
     if waiting is not None:
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.markdown(f":material/draft: **{text.label(source)}** · {waiting.bytes / 1e6:,.1f} MB are in the workspace, not imported yet.")
+        left.markdown(f":material/draft: **{text.label(source)}** · {text.size(waiting.bytes)} are in the workspace, not imported yet.")
         if right.button("Choose others", width="stretch", help="Take these files away again"):
             _forget(waiting)
             st.rerun()

@@ -75,7 +75,9 @@ def flagged(artifact: AnomalyMaps, context: Context) -> str:
         return f"{count} lie above the threshold that was kept for this run{why}."
     if artifact.threshold is None:
         return f"The 5 % most unusual are flagged by choice: {count}. A threshold with a reason is still to be set."
-    return f"Flagged by choice: {count}, by the rule “{text.label(artifact.rule, 120)}”. A threshold with a reason is still to be set."
+    normal = context.job.spec.get("only_normal")
+    whose = f" (of which only “{text.label(normal, 40)}” count, which it learned from)" if normal else ""
+    return f"Flagged by choice: {count}, by the rule “{text.label(artifact.rule, 120)}”{whose}. A threshold with a reason is still to be set."
 
 
 def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 256) -> np.ndarray:

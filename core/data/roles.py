@@ -369,7 +369,7 @@ def guess_roles(
     for role, name in (given or {}).items():
         if name in guesser.columns:
             shown = WORD_OF.get(role, role)
-            guesser.found[name] = Guess(name, shown, 0.99, "so it stands in the files")
+            guesser.found[name] = Guess(name, shown, 0.99, "the files say so")
     for name, role in check_asked(frame, asked or {}).items():
         guesser.found.pop(next((g.column for g in guesser.found.values() if g.role == role), ""), None)
         guesser.set(guesser.columns[name], role, 0.99, "you said so", asked=True)

@@ -1,8 +1,12 @@
 """The list of issues on the Data page and on the command line: what a press does, what is said, and the way back. Held-back cases."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from app import text
+from core.data.checks import Finding
+from core.data.dataset import Dataset
 from core.data.samples import make
 from core.store import review
 from core.store.workspace import Workspace
@@ -178,3 +182,21 @@ def test_the_command_line_lists_decides_and_takes_back(ws):
 ])  # fmt: skip
 def test_bad_wishes_are_refused_in_one_sentence(ws, args, words):
     assert words in refused("data", *args)
+
+
+def test_lines_of_a_table_show_what_the_finding_is_about():
+    from app.views._issues import _lines
+
+    columns = {c: [1.0, 2.0] for c in "abcdefghij"} | {"dx": ["ill", "well"]}
+    data = Dataset("t", "table", pd.DataFrame(columns), np.zeros((2, 10), "f4"), roles={"label": "dx"})
+    rows = np.array([0, 1])
+    missing = Finding("missing", "look", "Missing values", "In 2 rows, by column: “j” 2.", [0, 1])
+    assert list(_lines(data, missing, rows).columns)[:2] == ["j", "a"]
+    doubted = Finding("labels doubted", "look", "Labels", "2 cases.", [0, 1], notes={"0": "well"})
+    lines = _lines(data, doubted, rows)
+    assert list(lines.columns)[:2] == ["dx", "most alike have"]
+    assert list(lines["most alike have"]) == ["well", ""]
+
+
+def test_few_bytes_are_not_said_to_be_none():
+    assert (text.size(50_176), text.size(19_906_548), text.size(3)) == ("50 kB", "19.9 MB", "1 kB")
