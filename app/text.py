@@ -66,8 +66,9 @@ def measured(m: Metric, n: bool = False) -> str:
 
 
 def counted(n: int, one: str) -> str:
-    """"1 file", "2,311 files"."""
-    return f"{n:,} {one}{'' if n == 1 else 's'}"
+    """"1 file", "2,311 files", "2 guesses"."""
+    more = "es" if one.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{n:,} {one}{'' if n == 1 else more}"
 
 
 def size(many: int) -> str:

@@ -54,6 +54,7 @@ def test_titles_marks_and_types_of_cells(tmp_path):
     assert frame["visit"][3] == "2020-01-04"
     assert frame["at"][3] == "2020-01-01 12:03:00"
     assert frame["stay"][2] == 3 * 3600
+    assert "a.xlsx: durations in column C are read in seconds" in found.card["rules"]
     assert (frame["dose"].isna().sum(), frame["dose"][3], frame["dose"][1]) == (3, 0.5, 1.75)
     assert frame["id"][7] == "007"
     assert frame["wbc"][:2].tolist() == [950, 1100.5]

@@ -59,15 +59,19 @@ class _Sheet:
     def __init__(self, member: Member) -> None:
         self.member, self.text, self.whole = member, b"", False
         self.name, self.others, self.empty = "", [], []  # type: ignore[var-annotated]
+        self.spans: dict[str, set[int]] = {}
 
     def told(self) -> list[str]:
-        """Which sheet was taken."""
+        """Which sheet was taken, and which columns hold durations."""
+        spans = [_letters(j) for j in sorted(self.spans.get(self.name, set()))[:8]]
+        columns = f"column{'s' * (len(spans) > 1)} {', '.join(spans)}"
+        lasting = [f"{self.member.name}: durations in {columns} are read in seconds"] if spans else []
         if not (self.others or self.empty):
-            return []
+            return lasting
         said = f"{self.member.name}: the sheet “{self.name}” is read"
         said += f"; left out: {', '.join(f'“{s}”' for s in self.others[:6])}{' …' if len(self.others) > 6 else ''}" if self.others else ""
         said += f"; empty: {', '.join(f'“{s}”' for s in self.empty[:6])}" if self.empty else ""
-        return [said]
+        return [said, *lasting]
 
     def open(self, most: int) -> bytes:
         if not self.whole and len(self.text) < most:
@@ -98,7 +102,9 @@ class _Sheet:
     def _text(self, book: Any, most: int) -> tuple[bytes, bool]:
         self.empty, notes = [], None
         for sheet in book.worksheets:
-            out, done = _lines(_rows(sheet, self.member.name), most)
+            spans: set[int] = set()
+            out, done = _lines(_rows(sheet, self.member.name, spans), most)
+            self.spans[sheet.title] = spans
             if not out.strip():
                 self.empty.append(sheet.title)
             elif _is_table(out):
@@ -115,6 +121,11 @@ class _Sheet:
             _saved(book[name], self.member)
         self.others = [s.title for s in book.worksheets if s.title not in (name, *self.empty)]
         return out, done
+
+
+def _letters(at: int) -> str:
+    """A column as spreadsheets call it, from 0: A, B, ..., Z, AA."""
+    return ("" if at < 26 else _letters(at // 26 - 1)) + chr(65 + at % 26)
 
 
 def _saved(values: Any, member: Member) -> None:
@@ -152,12 +163,14 @@ def _is_table(text: bytes) -> bool:
     return sum(n >= 2 for n in filled) >= 3
 
 
-def _rows(sheet: Any, name: str) -> Iterator[list[str]]:
-    """The rows of a sheet as words. What a workbook says of its own size is not believed: it may be a million rows."""
+def _rows(sheet: Any, name: str, spans: set[int]) -> Iterator[list[str]]:
+    """The rows of a sheet as words. What a workbook says of its own size is not believed: it may be a million rows.
+    `spans` gets the columns that hold durations."""
     sheet.reset_dimensions()
     for k, row in enumerate(sheet.iter_rows(values_only=True)):
         if k > limits.ROWS + 1000:
             raise UserError(f"{name} holds more than {limits.ROWS:,} rows; at most {limits.ROWS:,} are taken.")
+        spans |= {j for j, v in enumerate(row) if isinstance(v, timedelta)}
         words = [_word(v) for v in row]
         while words and not words[-1]:
             words.pop()
