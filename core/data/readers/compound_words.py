@@ -20,7 +20,7 @@ from core.data.readers.number_words import GLUED, KEPT_ROWS, SPELT, Note
 MOST = 0.9  # of the cells are of one form
 FEW = 20  # different words that become categories; as in `core.data.readers.tables`
 N = r"(\d{1,6}(?:[.,]\d+)?)"
-CLOCK = re.compile(r"(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?\s*([AaPp])?(?:(?<=[AaPp])\.?[Mm]\.?)?")
+CLOCK = re.compile(r"(?:[-\u2212](?=\d))?(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?\s*([AaPp])?(?:(?<=[AaPp])\.?[Mm]\.?)?")
 PRESSURE = re.compile(rf"{N}\s*[/\\|-]\s*{N}(?:\s*mm\s?Hg)?")
 GESTATION = re.compile(r"(\d{1,2})\s*\+\s*(\d)")  # 38+4
 TOGETHER = (  # two numbers that make one: how, the second in one of the first, and what the whole is called
@@ -58,7 +58,7 @@ def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) ->
     """The numbers in a column of words (codes and different words), where nine in ten cells are times, blood
     pressures, or two numbers with their units; None for any other. `taken`: names of columns there are."""
     different = [str(w).strip() for w in coded.dictionary.to_pylist()]
-    if not different or not any(w[:1].isdigit() for w in different[:200]):
+    if not different or not any(w.lstrip("-\u2212")[:1].isdigit() for w in different[:200]):
         return None
     codes = np.asarray(coded.indices.fill_null(-1), np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(different))
@@ -103,7 +103,8 @@ def _clock(column: str, words: list[str], counts: np.ndarray, taken: Sequence[st
         hours = int(fit[1])
         if fit[4]:
             hours = hours % 12 + 12 * (fit[4].lower() == "p")
-        values[k] = 60 * hours + int(fit[2]) + float((fit[3] or "0").replace(",", ".")) / 60
+        turn = -1 if words[k][0] in "-\u2212" else 1
+        values[k] = turn * (60 * hours + int(fit[2]) + float((fit[3] or "0").replace(",", ".")) / 60)
     short = [int(f[1]) for f in fits if f is not None and not f[3]]
     doubt = "clock" if short and (max(short) >= 24 or len(short) < sum(f is not None for f in fits)) else ""
     return [column], values, f"times such as {words[0]} read as minutes (hours times 60): {column}", doubt

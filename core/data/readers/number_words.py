@@ -21,7 +21,13 @@ GROUPS = r"\A-?[1-9]\d{0,2}"
 SUFFIX = r"(?:%|‰|€|\$|£|¥|°C|[A-Za-zµμ°][A-Za-zµμ°/^*²³0-9.%-]{0,15})"
 GLUED = ("%", "‰", "€", "$", "£", "¥", "°C", "mg", "kg", "g", "ml", "mL", "l", "cm", "mm", "mmHg", "bpm", "ms")
 FLAGS = r"(?:HH?|LL?|\*{1,3}|[!†‡↑↓]{1,2})"  # how laboratories mark what is high, low or noted
-SPELT = {"ug": "µg", "mcg": "µg", "μg": "µg", "ul": "µl", "μl": "µl", "um": "µm", "μm": "µm"}
+SPELT = {
+    "ug": "µg", "mcg": "µg", "μg": "µg", "ul": "µl", "μl": "µl", "um": "µm", "μm": "µm",
+    "day": "days", "week": "weeks", "wk": "weeks", "wks": "weeks", "month": "months", "mo": "months",
+    "mos": "months", "year": "years", "yr": "years", "yrs": "years", "hour": "hours", "hr": "hours",
+    "hrs": "hours", "minute": "min", "minutes": "min", "mins": "min", "tag": "Tage", "monat": "Monate",
+    "jahr": "Jahre", "woche": "Wochen", "unit": "units",
+}  # fmt: skip
 CODED = r"\A([A-Za-z]{1,3}[-. ]?\d[\d.]*|\d[\d.]*[A-Za-z])\z"
 MOST_WORDS = 0.5  # of the values: with more words among them it is no column of numbers
 SURE, SPREAD = 0.9, 12  # so large a share of numbers, or so many different ones, make words among them a fault
