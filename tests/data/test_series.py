@@ -139,7 +139,7 @@ def test_a_zip_is_the_same_and_a_preview_does_not_fail(tmp_path):
     record(folder)
     shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
     assert read(tmp_path / "packed.zip").content_hash() == read(folder).content_hash()
-    assert preview(folder) == {"kind": "unknown"}
+    assert preview(folder) == {"kind": "unknown", "files": 3}
 
 
 def test_what_is_wrong_is_said(tmp_path):
