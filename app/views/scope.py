@@ -11,8 +11,7 @@ from app.palette import AMBER, NONE, RED
 from app.state import Context
 from app.views._gallery import gallery
 from core.artifacts import Scope
-from core.scope import USUAL
-from core.stats.proportions import wilson
+from core.scope import USUAL, count_inside
 
 TITLE = "Like the training data?"
 COLOURS = (NONE, AMBER, RED)
@@ -25,7 +24,7 @@ def show(artifact: Scope, context: Context) -> None:
     """One sentence, a bar of the three levels, the histogram, and the furthest cases first."""
     levels, distance = artifact.levels, np.asarray(artifact.distance, dtype=float)
     counts = np.bincount(levels, minlength=3)
-    st.markdown(describe(counts))
+    st.markdown(describe(artifact, context.data.of(artifact.rows).groups))
     for column, icon, word, many, level in zip(st.columns(3), ICONS, Scope.LEVELS, counts, range(3)):
         with column:
             st.markdown(f"{icon} **{many:,}** {word}")
@@ -46,13 +45,19 @@ def show(artifact: Scope, context: Context) -> None:
     gallery(context, rows, context.key("scope"), captions=captions, across=6, page_size=PAGE)
 
 
-def describe(counts: np.ndarray) -> str:
-    """In plain words, whether the model is at home with these cases. `counts` of the levels."""
-    n = int(counts.sum())
-    rate = wilson(int(counts[0]), n)
-    if rate.low is None or rate.high is None:
+def describe(scope: Scope, groups: np.ndarray | None) -> str:
+    """In plain words, whether the model is at home with these cases.
+
+    `groups` [n]: the patient of each case, or None where each case stands for itself.
+    """
+    n = len(scope.rows)
+    if not n:
         return "There are no cases."
-    share = f"{counts[0]:,} of {n:,} cases lie where its training cases lie (95 of 100 would be usual)."
+    rate = count_inside(scope, groups)
+    inside = int((scope.levels == 0).sum())
+    share = f"{inside:,} of {n:,} cases lie where its training cases lie (95 of 100 would be usual)."
+    if rate.high is None:
+        return f"{share} They come from too few patients to say whether that is fewer than usual."
     if rate.high >= USUAL:
         return f"{ICONS[0]} **The model knows cases like these.** {share}"
     if rate.high >= 0.8:
