@@ -118,6 +118,12 @@ class Method(ABC):
     def __init__(self, params: BaseModel | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
 
+    def __repr__(self) -> str:
+        """The method as its constructor call, and whether it is not fitted yet."""
+        given = ", ".join(f"{name}={value!r}" for name, value in self.params)
+        fitted = set(vars(self)) != set(vars(type(self)(self.params)))
+        return f"{type(self).__name__}({given})" + ("" if fitted else ", not fitted")
+
     # -- what a method writes -------------------------------------------------------------------------------------------------------
     def declines(self, data: Dataset) -> str | None:
         """Why this data does not fit beyond what `takes` says, in one sentence for the user; None when it fits."""

@@ -1,0 +1,168 @@
+"""What `import lightbox` offers: plain functions over the engine that the app and the CLI use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import core.registry as registry
+from core.artifacts import (
+    AnomalyMaps,
+    Artifact,
+    Attributions,
+    Benchmark,
+    Clusters,
+    Embedding,
+    Grid,
+    Images,
+    Map,
+    Metric,
+    Metrics,
+    Model,
+    Network,
+    Predictions,
+    Rationales,
+    Scope,
+    Traversal,
+)
+from core.data.dataset import Dataset
+from core.engine import fit_and_apply
+from core.errors import UserError
+from core.maps import make_map
+from core.measuring import measure
+from core.method import Method, check_params
+from core.run import Run
+
+__all__ = [
+    "AnomalyMaps", "Artifact", "Attributions", "Benchmark", "Clusters", "Dataset", "Embedding",
+    "Fit", "Grid", "Images", "Map", "Method", "Metric", "Metrics", "Model", "Network",
+    "Predictions", "Rationales", "Run", "Scope", "Traversal", "UserError", "fit", "load_dataset",
+    "map", "methods", "open_run", "report", "sample", "samples",
+]  # fmt: skip
+
+
+@dataclass(repr=False)
+class Fit:
+    """A fitted method with its artifacts by name and its metrics, on the dataset it describes.
+
+    `method` is None for a stored run that gave no model.
+    """
+
+    method: Method | None
+    data: Dataset
+    artifacts: dict[str, Artifact]
+    metrics: list[Metric] = field(default_factory=list)
+
+    @property
+    def embedding(self) -> Embedding:
+        """The first embedding: `z` is float32 [n,d]. UserError when the method gives none."""
+        for artifact in self.artifacts.values():
+            if isinstance(artifact, Embedding):
+                return artifact
+        raise UserError("This fit gives no embedding.")
+
+    def __repr__(self) -> str:
+        gives = ", ".join(self.artifacts)
+        return f"Fit({self.method!r} on “{self.data.name}”, {len(self.data)} cases: {gives})"
+
+
+def load_dataset(path: str | Path, **options: Any) -> Dataset:
+    """Read a file, zip or folder into a Dataset, which is not stored.
+
+    `options` are those of the reader: label, group, domain, text (names of columns), masks (a
+    path), name, seed, normal. Raises UserError, one sentence, for what cannot be read whole.
+    """
+    from core.data.readers import read
+
+    if options.get("masks") is not None:
+        options["masks"] = Path(options["masks"])
+    return read(Path(path), **options)
+
+
+def samples() -> list[str]:
+    """Names of the built-in datasets, for `sample`."""
+    from core.data.generated import GENERATED
+    from core.data.samples import SAMPLES
+
+    return [*SAMPLES, *GENERATED]
+
+
+def sample(name: str) -> Dataset:
+    """The built-in dataset called `name`. Raises UserError when there is none."""
+    from core.data.samples import make
+
+    return make(name)
+
+
+def methods() -> dict[str, type[Method]]:
+    """All methods by id, sorted; `methods()["pca"].Params` has the parameters."""
+    return dict(registry.methods())
+
+
+def fit(
+    method: str | type[Method],
+    data: Dataset,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    on: Mapping[str, Artifact] | Fit | None = None,
+    **params: Any,
+) -> Fit:
+    """Fit `method` (an id or a class) on the training rows of `data` and describe every row.
+
+    `on`: the fit (or its artifacts by name) that this method builds upon. `params`: parameters
+    of the method. Raises UserError for an unknown method or parameter and for data that does
+    not fit the method.
+    """
+    kind = registry.method_class(method) if isinstance(method, str) else method
+    if kind is None:
+        raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
+    earlier = on.artifacts if isinstance(on, Fit) else dict(on or {})
+    run = Run(seed=seed, device=device, on=earlier)
+    fitted, made = fit_and_apply(kind, check_params(kind, params), data, run)
+    own = [m for a in made if isinstance(a, Metrics) for m in a]
+    given = {a.slug: a for a in made}
+    below = earlier if isinstance(on, Fit) and on.data is data else None
+    return Fit(fitted, data, given, [*own, *measure(data, given, None, seed, below)])
+
+
+def open_run(workspace: str | Path, id: str) -> Fit:
+    """The finished run `id` (or an unambiguous start of it) of a workspace folder.
+
+    Raises UserError when there is no such workspace or run.
+    """
+    from core.store.workspace import Workspace
+
+    if not Path(workspace).is_dir():
+        raise UserError(f"There is no workspace folder {workspace}.")
+    ws = Workspace(Path(workspace))
+    job = ws.job(id)
+    given = ws.artifacts(job.id)
+    model = next((a for a in given.values() if isinstance(a, Model)), None)
+    metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
+    opened = model.open() if model is not None else None
+    return Fit(opened, ws.dataset(job.dataset), given, metrics)
+
+
+def map(of: Embedding | Fit, how: str = "umap", dims: int = 2, seed: int = 0) -> Map:
+    """Project an embedding: `xy` is float32 [n,dims]; `how` is umap, tsne, pca or pacmap.
+
+    Raises UserError for fewer than 5 rows or an unknown projection.
+    """
+    return make_map(of.embedding if isinstance(of, Fit) else of, how, dims, seed)
+
+
+def report(workspace: str | Path, runs: list[str], path: str | Path) -> Path:
+    """Write the HTML report of finished runs of a workspace to `path`, and return that path.
+
+    Raises UserError when there is no such workspace or a run is not finished.
+    """
+    from core.report.html import report_html
+    from core.store.workspace import Workspace
+
+    if not Path(workspace).is_dir():
+        raise UserError(f"There is no workspace folder {workspace}.")
+    Path(path).write_text(report_html(Workspace(Path(workspace)), runs), encoding="utf-8")
+    return Path(path)

@@ -1,0 +1,63 @@
+"""The Python library: light to import, and the whole story from data to map."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lightbox
+
+
+def test_import_loads_nothing_heavy():
+    code = (
+        "import sys, lightbox; "
+        "assert not {'torch', 'pandas', 'streamlit', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_name_is_there():
+    assert all(hasattr(lightbox, name) for name in dir(lightbox))
+    with pytest.raises(AttributeError):
+        _ = lightbox.nothing
+
+
+def test_from_data_to_map():
+    data = lightbox.sample("breast-cancer")
+    fitted = lightbox.fit("pca", data, dimensions=3, device="cpu")
+    assert fitted.embedding.z.shape == (569, 3)
+    assert fitted.metrics
+    assert "PCA(dimensions=3" in repr(fitted)
+    drawn = lightbox.map(fitted, how="pca")
+    assert drawn.xy.shape == (569, 2)
+    assert np.isfinite(drawn.xy).all()
+
+
+def test_reads_a_table(tmp_path):
+    lines = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)]
+    path = tmp_path / "few.csv"
+    path.write_text("\n".join(["x,y,kind", *lines]))
+    data = lightbox.load_dataset(path, label="kind")
+    assert len(data) == 40
+    assert list(data.classes) == ["a", "b"]
+
+
+def test_says_that_a_method_is_not_fitted():
+    assert "not fitted" in repr(lightbox.methods()["pca"]())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: lightbox.sample("nothing"),
+        lambda: lightbox.fit("nothing", lightbox.sample("digits")),
+        lambda: lightbox.fit("pca", lightbox.sample("digits"), dimensions=0),
+        lambda: lightbox.open_run("no-such-folder", "abcdefgh"),
+        lambda: lightbox.load_dataset("no-such-file.csv"),
+    ],
+)
+def test_errors_are_one_sentence(wrong):
+    with pytest.raises(lightbox.UserError) as e:
+        wrong()
+    assert "\n" not in str(e.value)
