@@ -52,8 +52,8 @@ def workspace() -> Any:
     """The workspace. UserError when it cannot be written or a LIGHTBOX_* setting is not valid."""
     from pydantic import ValidationError
 
-    from core.store.files import keep_private
-    from core.store.workspace import Workspace
+    from core.io.files import keep_private
+    from core.workspace.workspace import Workspace
 
     keep_private()
     try:
@@ -83,9 +83,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    from app.commands import data, evidence, look, review, runs, serve
+    from app.commands import data, evidence, explore, review, runs, serve
 
-    for module in (serve, data, review, runs, look, evidence) if not cli.registered_commands else ():
+    for module in (serve, data, review, runs, explore, evidence) if not cli.registered_commands else ():
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -106,7 +106,7 @@ def _run() -> None:
             _fail(e.format_message().rstrip(".") + ".")
         if said := sentence(e):
             _fail(said)
-        from app.bugs import noted
+        from app.error_log import noted
 
         said = noted(e)
         if os.environ.get("LIGHTBOX_DEBUG"):

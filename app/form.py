@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import text
 from core.data.dataset import Dataset
-from core.describe import param_json
+from core.json_output import param_json
 from core.method import Method
 
 MOST_GROUPS = 200  # a column with more values does not name groups

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import state, text
-from core import windows
+from core.imaging import windowing
 from core.report import story
 
 
@@ -19,8 +19,8 @@ def pin_button(make: Callable[[], bytes], context: state.Context, caption: str, 
         if st.form_submit_button("Pin", type="primary"):
             stamp = {"data": context.data.name, "data hash": context.data.hash[:10], "run": context.job.id, "method": context.job.method, "seed": context.job.seed}
             if context.data.modality in ("image", "volume"):
-                word = windows.chosen(context.data, state.look().window)
-                stamp |= {"window": windows.WORDS.get(word, f"level and width {word}"), "display": state.look().side}
+                word = windowing.chosen(context.data, state.look().window)
+                stamp |= {"window": windowing.WORDS.get(word, f"level and width {word}"), "display": state.look().side}
             with st.spinner("Freezing the picture"):
                 done = state.attempt(lambda: story.add(context.ws, make(), words, stamp | (facts or {})))
             if done is not None:

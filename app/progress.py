@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import OKABE_ITO
+from core.imaging.palette import OKABE_ITO
 from core.jobs import queue
-from core.store.catalogue import Job
+from core.workspace.catalogue import Job
 
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
 STATES = {"queued": ":material/schedule: waiting", "running": ":material/play_circle: running", "done": ":material/check_circle: done",

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import streamlit as st
 from starlette.middleware import Middleware
 
+from core.io.files import keep_private
 from core.settings import OWN_NAMES
-from core.store.files import keep_private
 
 POLICY = "; ".join((
     "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:", "style-src 'self' 'unsafe-inline'",
@@ -143,7 +143,7 @@ async def _answer(send: Any, status: int, kind: str, body: bytes, more: list[tup
 
 def failed(error: Exception) -> bool:
     """A sentence onto the screen. Of a bug: with an id under which the log has its traceback."""
-    from app.bugs import noted
+    from app.error_log import noted
     from app.text import label
     from core.errors import sentence
 

@@ -10,8 +10,8 @@ import streamlit as st
 from app import state, text
 from core.registry import method_class
 from core.settings import loopback
-from core.store import review
-from core.store.catalogue import Job
+from core.workspace import review
+from core.workspace.catalogue import Job
 
 PAGES = Path(__file__).parent.parent / "pages"
 
@@ -49,12 +49,12 @@ def news() -> None:
 
 def damaged(said: str) -> None:
     """The sentence about data that cannot be opened, and the way to take it away; drawn in place of what would show it."""
-    from app.views import _data
+    from app.panels import data_page
 
     st.error(text.label(said, 600))
     name = state.dataset_name()
     assert name is not None
-    _data.removal(name)
+    data_page.removal(name)
 
 
 def sidebar(whole: bool = True) -> None:
@@ -75,9 +75,9 @@ def sidebar(whole: bool = True) -> None:
                 _colour()
             data = state.dataset() if whole else None
             if data is not None:
-                from app.views import _viewer
+                from app.panels import viewer
 
-                _viewer.window_choice(data)
+                viewer.window_choice(data)
             if whole:
                 _selection()
         st.caption(f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis.")
@@ -119,7 +119,7 @@ def colour_column() -> str | None:
 
 
 def _selection() -> None:
-    from core.store import notes
+    from core.workspace import notes
 
     chosen, data = state.selection(), state.dataset()
     assert data is not None

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core import windows
 from core.columns import Column, columns
 from core.data.dataset import Dataset
 from core.errors import Damaged, sentence
-from core.store import review
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.imaging import windowing
+from core.workspace import review
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def adopt_url() -> None:
         asked = st.session_state["dataset"]
         _repair()
         if asked in (None, dataset_name()):
-            _windows()[dataset_name() or ""] = windows.parse(st.query_params.get("window"))
+            _windows()[dataset_name() or ""] = windowing.parse(st.query_params.get("window"))
     _repair()
     _heed_decisions()
 
@@ -160,10 +160,10 @@ def mirror_url() -> None:
 
 
 # -- how pictures are looked at -----------------------------------------------------------------------------------------------------------
-def look() -> windows.Look:
+def look() -> windowing.Look:
     """The window chosen for the pictures of the open dataset, and the side chosen for all."""
     side = st.session_state.get("side", "")
-    return windows.Look(_windows().get(dataset_name() or "", ""), side if side in windows.SIDES else windows.SIDES[0])
+    return windowing.Look(_windows().get(dataset_name() or "", ""), side if side in windowing.SIDES else windowing.SIDES[0])
 
 
 def _windows() -> dict[str, str]:
@@ -172,20 +172,20 @@ def _windows() -> dict[str, str]:
 
 
 def set_window(choice: object, of: str) -> None:
-    """Choose a window for all pictures of the dataset `of`, see `core.windows`; what is no choice means the usual one."""
-    _windows()[of] = windows.parse(choice)
+    """Choose a window for all pictures of the dataset `of`, see `core.imaging.windowing`; what is no choice means the usual one."""
+    _windows()[of] = windowing.parse(choice)
     _mirror_look()
 
 
 def set_side(side: object) -> None:
-    """Choose from which side pictures are seen: one of `core.windows.SIDES`."""
-    st.session_state["side"] = side if side in windows.SIDES else ""
+    """Choose from which side pictures are seen: one of `core.imaging.windowing.SIDES`."""
+    st.session_state["side"] = side if side in windowing.SIDES else ""
     _mirror_look()
 
 
 def _mirror_look() -> None:
     now = look()
-    for key, value in (("window", now.window), ("side", "" if now.side == windows.SIDES[0] else now.side)):
+    for key, value in (("window", now.window), ("side", "" if now.side == windowing.SIDES[0] else now.side)):
         if value and st.query_params.get(key) != value:
             st.query_params[key] = value
         elif not value and key in st.query_params:

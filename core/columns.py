@@ -10,9 +10,9 @@ import pandas as pd
 
 from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions, Scope
 from core.data.dataset import TECHNICAL, Dataset
-from core.store import notes
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.workspace import notes
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 MANY = 30  # a text column with more different values than this is a name, not a category
 

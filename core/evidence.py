@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
+from core.io.files import make_folder, write_json
 from core.settings import Settings
-from core.store.files import make_folder, write_json
 
 # Words in names of rows that are no rivals: they know the answers, have no limit to keep, or are the method itself.
 NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds")

@@ -12,11 +12,11 @@ import pandas as pd
 from core.artifacts import Embedding, Metrics, Model
 from core.columns import run_columns
 from core.data.dataset import Dataset
-from core.describe import run_json
 from core.errors import UserError
-from core.store.catalogue import Job
-from core.store.files import copy_tree, make_folder, remove, write_json, write_with
-from core.store.workspace import Workspace
+from core.io.files import copy_tree, make_folder, remove, write_json, write_with
+from core.json_output import run_json
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheet
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")

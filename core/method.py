@@ -15,7 +15,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 ABILITIES = ("embed", "decode", "predict", "score")
 Need = Literal["no", "optional", "needed"]
@@ -110,7 +110,7 @@ class Method(ABC):
     least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
 
     divides: ClassVar[bool] = True  # a batch may come in parts whose gradients are gathered; no where a step does more than `Run.step` does
-    other_data: ClassVar[bool] = False  # `apply` also describes data the fitted method has not learned from (see `core.engine.describe`)
+    other_data: ClassVar[bool] = False  # `apply` also describes data the fitted method has not learned from (see `core.training.fit.describe`)
     watched: ClassVar[bool] = False  # `embed` works while `fit` trains, so measures may look along the way
 
     Params: ClassVar[type[BaseParams]] = BaseParams

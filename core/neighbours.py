@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.store.files import make_folder, write_array
+from core.io.files import make_folder, write_array
 
 EXACT = 50_000  # rows up to which `nearest` is exact
 CELLED = 5_000  # rows above which `neighbours` and `Finder` look into the nearest cells only

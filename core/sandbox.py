@@ -118,7 +118,7 @@ def death(code: int, what: str, log: str = "") -> Exception:
 # -- values as files ----------------------------------------------------------------------------------------------------------------
 def _put(folder: Path, value: Any) -> None:
     """Write `value` into `folder`: JSON, and what JSON cannot hold as files beside it."""
-    from core.store.files import write_array, write_bytes, write_json, write_with
+    from core.io.files import write_array, write_bytes, write_json, write_with
 
     count = 0
 

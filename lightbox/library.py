@@ -28,12 +28,12 @@ from core.artifacts import (
     Traversal,
 )
 from core.data.dataset import Dataset
-from core.engine import fit_and_apply
 from core.errors import UserError
-from core.maps import make_map
-from core.measuring import measure
+from core.evaluate import measure
+from core.maps.make import make_map
 from core.method import Method, check_params
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 
 __all__ = [
     "AnomalyMaps", "Artifact", "Attributions", "Benchmark", "Clusters", "Dataset", "Embedding",
@@ -83,15 +83,15 @@ def load_dataset(path: str | Path, **options: Any) -> Dataset:
 
 def samples() -> list[str]:
     """Names of the built-in datasets, for `sample`."""
-    from core.data.generated import GENERATED
-    from core.data.samples import SAMPLES
+    from core.data.samples.catalogue import SAMPLES
+    from core.data.samples.generated import GENERATED
 
     return [*SAMPLES, *GENERATED]
 
 
 def sample(name: str) -> Dataset:
     """The built-in dataset called `name`. Raises UserError when there is none."""
-    from core.data.samples import make
+    from core.data.samples.catalogue import make
 
     return make(name)
 
@@ -133,7 +133,7 @@ def open_run(workspace: str | Path, id: str) -> Fit:
 
     Raises UserError when there is no such workspace or run.
     """
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     if not Path(workspace).is_dir():
         raise UserError(f"There is no workspace folder {workspace}.")
@@ -160,7 +160,7 @@ def report(workspace: str | Path, runs: list[str], path: str | Path) -> Path:
     Raises UserError when there is no such workspace or a run is not finished.
     """
     from core.report.html import report_html
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     if not Path(workspace).is_dir():
         raise UserError(f"There is no workspace folder {workspace}.")

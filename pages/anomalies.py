@@ -4,9 +4,9 @@ import numpy as np
 import streamlit as st
 
 from app import shell, state, text
+from app.panels.gallery import inspector, score_of
 from app.pin import pin_button
-from app.views import anomaly
-from app.views._gallery import inspector, score_of
+from app.views import anomaly_maps
 from core.report import figures
 
 context = shell.need_run("which cases look unlike the others, and where")
@@ -17,14 +17,14 @@ if scores is None:
     st.info(f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder or StRegA.")
     st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
-shell.head("Anomalies", f"{anomaly.flagged(scores, context)} Unusual does not mean ill: check each case yourself.")
+shell.head("Anomalies", f"{anomaly_maps.flagged(scores, context)} Unusual does not mean ill: check each case yourself.")
 main, side = st.columns([5, 2])
 with main:
-    anomaly.show(scores, context)
-    shell.made_by_line(context, f"threshold {anomaly.threshold_of(scores, context):.3g}")
+    anomaly_maps.show(scores, context)
+    shell.made_by_line(context, f"threshold {anomaly_maps.threshold_of(scores, context):.3g}")
     test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
-    threshold = {"threshold": round(anomaly.threshold_of(scores, context), 4)}
+    threshold = {"threshold": round(anomaly_maps.threshold_of(scores, context), 4)}
     pin_button(lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()), context, "The most unusual cases, and where", "unusual", threshold)
 with side:
     inspector(context)

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app import progress, shell, state
+from app.panels.gallery import inspector
 from app.pin import pin_button
 from app.views import clusters
-from app.views._gallery import inspector
 from core.artifacts import Clusters, Embedding
 from core.jobs import queue
 from core.jobs.tasks import find

@@ -4,12 +4,12 @@ import numpy as np
 import streamlit as st
 
 from app import progress, shell, state, text
-from app.views import _map
-from app.views._gallery import gallery
+from app.panels import map
+from app.panels.gallery import gallery
 from app.views.metrics import table
 from core.artifacts import Embedding, Metrics
 from core.errors import UserError
-from core.explain.moved import aligned, neighbour_change
+from core.explain.neighbour_changes import aligned, neighbour_change
 from core.jobs.tasks import find
 
 left = shell.need_run("two runs side by side")
@@ -31,8 +31,8 @@ for cell, context in zip(st.columns(2), (left, right)):
             made = context.ws.artifact(job.id, "map")
             drawn = aligned(made, drawn) if drawn is not None else made
             name = shell.colour_column()
-            _map.draw(drawn, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
-            st.caption(_map.reading(made))
+            map.draw(drawn, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
+            st.caption(map.reading(made))
         elif job is not None:
             progress.live(job.id, key=f"map-{context.job.id}")
 tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
@@ -52,4 +52,4 @@ with tabs[1]:
             if isinstance(artifact, Metrics):
                 cell.dataframe(table(artifact)[["measure", "value", "of", "group"]], hide_index=True)
 with tabs[2]:
-    _map.panels(left, "compare-selection")
+    map.panels(left, "compare-selection")

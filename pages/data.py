@@ -3,11 +3,11 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _data, _quick, _upload
+from app.panels import data_page, quick_start, upload
 
 shell.head("Data", "Your files stay on this machine. Bring a zip or folder of pictures, DICOM, NIfTI, recordings (EEG, ECG), arrays, genomes, or a table of numbers or texts.")
-_quick.follow()
-_upload.follow()
+quick_start.follow()
+upload.follow()
 data = None if state.damage() else state.dataset()
 names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
 # New data is opened by tabs that are new themselves: a value set for the old ones gets lost when the run that sets it is cut off by the next.
@@ -16,4 +16,4 @@ st.session_state["data-opened"] = opened
 for tab, name in zip(st.tabs(names, key=f"data-tab-{opened}-{len(names)}", on_change="rerun"), names):
     if tab.open:
         with tab:
-            {"This data": lambda: _data.overview(data), "Add data": _upload.upload, "Samples": _data.samples}[name]()
+            {"This data": lambda: data_page.overview(data), "Add data": upload.upload, "Samples": data_page.samples}[name]()

@@ -3,18 +3,18 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _data, _home, _quick, _upload
+from app.panels import data_page, home, quick_start, upload
 
-_quick.follow()
-_upload.follow()
+quick_start.follow()
+upload.follow()
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)
     st.markdown("See what a model learned from your data: which cases are alike, which are unusual and where, and what the model looked at. Your files stay on this machine.")
-    _upload.upload()
+    upload.upload()
     st.markdown("**Or start with a sample**")
-    _data.samples()
+    data_page.samples()
     st.stop()
 if not len(data):
     shell.none_left()
-_home.show(data)
+home.show(data)

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from app import shell
-from app.views import _library
+from app.panels import library
 
 shell.head("Library", "Every method and measure: what it answers, when to trust it, and how it fared here against simple rivals.")
 find = st.text_input("Search", placeholder="e.g. unusual, groups, VAE", label_visibility="collapsed", icon=":material/search:")
 kind = st.segmented_control("Show", ["Methods", "Measures"], default="Methods", required=True, label_visibility="collapsed")
 if kind == "Methods":
-    _library.methods(find)
+    library.methods(find)
 else:
-    _library.measures(find)
+    library.measures(find)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import shell, state
 from app.components import style
-from app.views import _story
+from app.panels import story as _story
 from core.report import story
 
 ws = state.workspace()

@@ -4,10 +4,10 @@ import numpy as np
 import streamlit as st
 
 from app import progress, shell, state, text
+from app.panels.gallery import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
-from app.views._gallery import inspector
-from app.views.traverse import opened
+from app.views.traversal import opened
 from core.artifacts import Rationales
 from core.errors import UserError
 from core.explain.attribution import HOW, targets, ways

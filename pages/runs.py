@@ -3,15 +3,15 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _runs
+from app.panels import run_list
 from core.jobs import queue
 
 queue.reconcile(state.workspace())
 shell.head("Runs", "Every training you started, on all your data. Runs go on when the browser is closed.")
-chosen = _runs.listing()
+chosen = run_list.listing()
 if not chosen:
     st.stop()
 if len(chosen) > 1:
-    _runs.beside(chosen)
+    run_list.beside(chosen)
 else:
-    _runs.one(chosen[0])
+    run_list.one(chosen[0])

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _train
+from app.panels import train_form
 
 shell.head("Train", "Choose what you want to learn from your data. Training runs on this machine and goes on when you close the browser.")
 data = state.dataset()
@@ -15,7 +15,7 @@ if not len(data):
     shell.none_left()
 left, right = st.columns([1, 2], gap="large")
 with left:
-    kind = _train.choose(data)
+    kind = train_form.choose(data)
 with right:
     if kind is not None:
-        _train.start(kind, data)
+        train_form.start(kind, data)

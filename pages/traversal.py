@@ -3,15 +3,16 @@
 import streamlit as st
 
 from app import shell, state
-from app.views import _knobs, traverse
-from app.views._gallery import inspector
+from app.panels import latent_axes
+from app.panels.gallery import inspector
+from app.views import traversal
 from core.errors import UserError
 
 context = shell.need_run("what changes in a case when you turn one thing the model learned")
 shell.head("Traversal", "Move along a latent axis and see what the model thinks would change. The pictures are made by the model: they are no patients, and they show what it "
            "learned, not what causes what.")  # fmt: skip
 try:
-    model, embedding = traverse.opened(str(context.ws.home), context.job.id)
+    model, embedding = traversal.opened(str(context.ws.home), context.job.id)
 except UserError:
     model = None
 if model is None or "decode" not in model.abilities:
@@ -26,7 +27,7 @@ main, side = st.columns([4, 1])
 with main:
     ways = ["Latent axes", "Between two cases"] + (["Towards a class"] if len(context.data.classes) > 1 else [])
     how = st.segmented_control("How", ways, default=ways[0], key="traversal-how", required=True, label_visibility="collapsed")
-    {"Latent axes": _knobs.knobs, "Between two cases": _knobs.between, "Towards a class": _knobs.toward}[how](context, row)
+    {"Latent axes": latent_axes.knobs, "Between two cases": latent_axes.between, "Towards a class": latent_axes.toward}[how](context, row)
     shell.made_by_line(context, "generated pictures are marked")
 with side:
     state.look_at(row)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from core.artifacts import AnomalyMaps, Embedding, Map, Metrics, Scope
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.errors import UserError
 from core.jobs import queue
 from core.jobs.apply import seen_by
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Metrics, Model
-from core.data.samples import make
-from core.engine import describe, fit_and_apply
+from core.data.samples.catalogue import make
 from core.errors import Cancelled, UserError
+from core.io.tensors import load_state, save_state
 from core.method import check_params, why_not
-from core.other_data import as_the_model_sees
 from core.registry import methods
-from core.run import Run
-from core.store.state import load_state, save_state
+from core.training.fit import describe, fit_and_apply
+from core.training.other_data import as_the_model_sees
+from core.training.run import Run
 
 DEVICE = os.environ.get("LIGHTBOX_TEST_DEVICE", "cpu")
 NEAR, CLOSE, FLIPPED = (1e-4, 1e-5, 0.0) if DEVICE == "cpu" else (2e-3, 2e-3, 0.01)  # a GPU adds up in another order where a batch or a tensor lies otherwise

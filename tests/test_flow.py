@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from core.report import flow
-from core.store import review
-from core.store.workspace import Workspace
+from core.workspace import review
+from core.workspace.workspace import Workspace
 from tests.store.test_review import named
 
 

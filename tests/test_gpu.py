@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import loading
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.explain.attribution import attribute
 from core.jobs import queue
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
-from core.store.workspace import Workspace
+from core.training import loader
+from core.training.fit import fit_and_apply
+from core.training.run import Run
+from core.workspace.workspace import Workspace
 from tests.benchmarks._common import enlarged
 from tests.test_contract import small
 
@@ -37,20 +37,20 @@ def trained(data: Dataset, id: str = "gaussian_vae", params: dict[str, Any] | No
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4", "f8"])
 @pytest.mark.parametrize("room", [0, 1 << 30])
 def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(kind: str, room: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "room", lambda device: room)
-    monkeypatch.setattr(loading, "BLOCK", 1000)
+    monkeypatch.setattr(loader, "room", lambda device: room)
+    monkeypatch.setattr(loader, "BLOCK", 1000)
     rng = np.random.default_rng(0)
     data = small("digits")
     data = replace(data, samples=rng.uniform(0, 255, data.samples.shape).astype(kind), input_range=(-10.3, 271.7)).save(tmp_path / "stored")
     data = data.take(rng.permutation(len(data))[:100])
     wanted = [rng.integers(0, 100, k) for k in (1, 40, 64)]
-    with loading.Inputs(data, GPU, tmp_path) as inputs:
+    with loader.Inputs(data, GPU, tmp_path) as inputs:
         assert (inputs.held is not None) == bool(room)
         for wish, (at, x) in zip(wanted, inputs.batches(wanted), strict=True):
             assert (x.device, x.dtype) == (GPU, torch.float32)
             assert np.array_equal(at, wish)
             assert np.array_equal(x.cpu().numpy(), data.inputs(wish))
-    assert np.array_equal(torch.cat(list(loading.in_order(data, GPU, 8))).cpu().numpy(), data.inputs())
+    assert np.array_equal(torch.cat(list(loader.in_order(data, GPU, 8))).cpu().numpy(), data.inputs())
 
 
 def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> None:

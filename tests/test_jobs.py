@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from core.artifacts import Map
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.errors import UserError
 from core.export import export_run
 from core.jobs import engines, queue
 from core.report.html import report_html
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +81,21 @@ def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, mon
 
 
 def test_the_time_a_run_will_take_rests_on_runs_of_the_same_kind_of_device(ws, done, monkeypatch):
-    from core import estimate
     from core.registry import methods
+    from core.training import time_estimate
 
     def runs(**device):
-        return estimate.estimate(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device).runs
+        return time_estimate.estimate(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device).runs
 
-    monkeypatch.setattr(estimate, "gpu_here", lambda: False)
+    monkeypatch.setattr(time_estimate, "gpu_here", lambda: False)
     assert runs() == runs(device="cpu") == 1
-    monkeypatch.setattr(estimate, "gpu_here", lambda: True)
+    monkeypatch.setattr(time_estimate, "gpu_here", lambda: True)
     assert (runs(), runs(device="cpu")) == (0, 1)
 
 
 def test_no_time_is_told_where_nothing_of_like_size_was_trained(ws, done):
-    from core.estimate import estimate
     from core.registry import methods
+    from core.training.time_estimate import estimate
 
     data, kind = ws.dataset("digits"), methods()["pca"]
     seconds = estimate(ws, kind, {"dimensions": 8}, data).seconds

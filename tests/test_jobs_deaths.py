@@ -8,9 +8,9 @@ import time
 import pytest
 
 from core.errors import UserError
+from core.io.locks import hold
 from core.jobs import attempts, engines, queue, starting
 from core.jobs.attempts import Attempt
-from core.store.locks import hold
 from tests.survive import _make
 
 

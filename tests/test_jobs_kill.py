@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from core.artifacts import Embedding
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.jobs import queue
 from core.jobs.tasks import find
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
-from core.store.workspace import Workspace
+from core.training.fit import fit_and_apply
+from core.training.run import Run
+from core.workspace.workspace import Workspace
 
 PARAMS = {"epochs": 60, "more": 10, "batch_size": 16, "pause": 0.02}  # 280 steps of at least 20 ms
 

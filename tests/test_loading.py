@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from core import loading
 from core.artifacts import Embedding
-from core.engine import fit_and_apply
 from core.errors import Cancelled, UserError
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training import loader
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.test_contract import small_shared
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def stored(tmp_path):
 
 @pytest.fixture
 def from_disk(monkeypatch):
-    monkeypatch.setattr(loading, "room", lambda device: 0)
+    monkeypatch.setattr(loader, "room", lambda device: 0)
 
 
 def readers():
@@ -42,22 +42,22 @@ def test_inputs_made_on_the_device_have_the_bits_of_those_made_by_numpy(kind, mo
     values = rng.uniform(0, 255, (50, 1, 9, 7)) if kind == "u1" else rng.normal(300, 2000, (50, 1, 9, 7)).clip(0 if "u" in kind else -3e4, 3e4)
     data = replace(small_shared("digits"), samples=values.astype(kind), modality=modality, input_range=(-1000.3, 3071.7), at=np.arange(50)[::-1].copy())
     at = rng.integers(0, 50, 23)
-    with loading.Inputs(data, CPU) as inputs:
+    with loader.Inputs(data, CPU) as inputs:
         ((_, x),) = inputs.batches([at])
     assert x.dtype == torch.float32
     assert np.array_equal(x.numpy(), data.inputs(at))
-    assert np.array_equal(torch.cat(list(loading.in_order(data, CPU, 8))).numpy(), data.inputs())
+    assert np.array_equal(torch.cat(list(loader.in_order(data, CPU, 8))).numpy(), data.inputs())
     assert np.array_equal(data.samples, values.astype(kind)), "what is stored stays as it is"
 
 
 @pytest.mark.parametrize("limit", [0, 2 << 30])
 @pytest.mark.parametrize("block", [1, 1000, 16 << 20])
 def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(stored, tmp_path, monkeypatch, limit, block):
-    monkeypatch.setattr(loading, "room", lambda device: limit)
-    monkeypatch.setattr(loading, "BLOCK", block)
+    monkeypatch.setattr(loader, "room", lambda device: limit)
+    monkeypatch.setattr(loader, "BLOCK", block)
     data = stored.take(np.random.default_rng(0).permutation(len(stored))[:100])
     wanted = [np.array([5, 0, 99]), np.arange(40), np.array([7])]
-    with loading.Inputs(data, CPU, tmp_path) as inputs:
+    with loader.Inputs(data, CPU, tmp_path) as inputs:
         assert list(tmp_path.glob("inputs-*/*")) == ([] if limit else list(tmp_path.glob("inputs-*/inputs.npy")))
         assert inputs.fits == bool(limit)
         found = list(inputs.batches(wanted))
@@ -74,7 +74,7 @@ def trained(data, folder=None, resume=False, tell=lambda *a: None, **more):
 
 def test_training_from_disk_killed_in_mid_epoch_and_resumed_equals_training_from_memory(stored, tmp_path, monkeypatch):
     straight = trained(stored)
-    monkeypatch.setattr(loading, "room", lambda device: 0)
+    monkeypatch.setattr(loader, "room", lambda device: 0)
 
     def kill(step, total, scalars):
         if step == 9:  # of six an epoch
@@ -96,7 +96,7 @@ def test_what_the_reading_thread_meets_is_raised_in_the_loop_and_the_thread_ends
 
     seen = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(loading.ahead(read, range(6)))
+        seen.extend(loader.ahead(read, range(6)))
     assert seen == [0, 1, 2]
     assert not readers()
 
@@ -110,7 +110,7 @@ def test_it_reads_one_ahead_and_no_more_and_a_loop_that_is_left_ends_the_thread(
             second.set()
         return k
 
-    loop = loading.ahead(read, range(9))
+    loop = loader.ahead(read, range(9))
     assert next(loop) == 0
     assert second.wait(10), "the second is read while the first is used"
     loop.close()
@@ -119,7 +119,7 @@ def test_it_reads_one_ahead_and_no_more_and_a_loop_that_is_left_ends_the_thread(
 
 
 def test_cancelling_while_the_data_is_laid_out_stops_it_and_leaves_nothing(stored, tmp_path, from_disk, monkeypatch):
-    monkeypatch.setattr(loading, "BLOCK", 1000)
+    monkeypatch.setattr(loader, "BLOCK", 1000)
     asked = []
     with pytest.raises(Cancelled):
         trained(stored, tmp_path, stop=lambda: len(asked) == 5 or asked.append(1))
@@ -130,7 +130,7 @@ def test_no_room_on_the_disk_is_said_with_the_room_it_needs(stored, from_disk, m
     def full(*of):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(loading, "write_rows", full)
+    monkeypatch.setattr(loader, "write_rows", full)
     with pytest.raises(UserError, match=r"need 0\.0 GB of disk space .*No space left"):
         trained(stored)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import maps
 from core.artifacts import Embedding
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.errors import UserError
-from core.maps import add, layout, make_map
+from core.maps import layout
+from core.maps import make as maps
+from core.maps.make import add, make_map
 from core.neighbours import RECALL, Finder, neighbours
 
 ROOT = Path(__file__).parents[1]
@@ -246,8 +247,8 @@ def test_weights_are_as_umap_defines_them():
 def workspace(tmp_path_factory):
     """A workspace with principal components of the digits, a map drawn while four were excluded, and the four back in use."""
     from core.jobs import queue
-    from core.store import review
-    from core.store.workspace import Workspace
+    from core.workspace import review
+    from core.workspace.workspace import Workspace
 
     ws = Workspace(tmp_path_factory.mktemp("maps"))
     ws.add(make("digits"))
@@ -262,30 +263,30 @@ def workspace(tmp_path_factory):
 def test_cases_that_came_into_use_later_are_added_by_a_job(workspace):
     from core.jobs import queue
     from core.jobs.tasks import find
-    from core.maps import later
+    from core.maps import out_of_sample
 
     ws, run, drawn = workspace
     made, latents = ws.artifact(drawn.id, "map"), find(ws, run.id, Embedding)
-    assert later.missing(ws, run, made, latents).tolist() == [3, 7, 40, 41]
+    assert out_of_sample.missing(ws, run, made, latents).tolist() == [3, 7, 40, 41]
     done = queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2, "onto": drawn.id}).id, timeout=120)
     assert done.status == "done", done.error
     more = ws.artifact(done.id, "map")
     assert more.xy[: len(made.rows)].tobytes() == made.xy.tobytes()
     assert more.rows[len(made.rows) :].tolist() == [3, 7, 40, 41]
-    assert not len(later.missing(ws, run, more, latents))
+    assert not len(out_of_sample.missing(ws, run, more, latents))
 
 
 def test_cases_of_other_data_are_embedded_by_the_runs_model(workspace):
     from core.artifacts import Model
     from core.jobs.tasks import find
-    from core.maps import later
+    from core.maps import out_of_sample
 
     ws, run, _ = workspace
     model, latents, own = find(ws, run.id, Model), find(ws, run.id, Embedding), ws.dataset("digits")
-    np.testing.assert_allclose(later.embedded(model, latents, own, own.of(np.arange(20))), latents.z[:20], atol=1e-3)
+    np.testing.assert_allclose(out_of_sample.embedded(model, latents, own, own.of(np.arange(20))), latents.z[:20], atol=1e-3)
     with pytest.raises(UserError, match="shape"):
-        later.embedded(model, latents, own, make("head-phantom"))
+        out_of_sample.embedded(model, latents, own, make("head-phantom"))
     with pytest.raises(UserError, match="does not give the coordinates"):
-        later.embedded(model, replace(latents, z=np.asarray(latents.z)[::-1].copy()), own, own)
+        out_of_sample.embedded(model, replace(latents, z=np.asarray(latents.z)[::-1].copy()), own, own)
     with pytest.raises(UserError, match="keeps no model"):
-        later.embedded(None, latents, own, own)
+        out_of_sample.embedded(None, latents, own, own)

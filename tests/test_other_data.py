@@ -9,8 +9,8 @@ import pytest
 from core.artifacts import Embedding, Model
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.other_data import as_the_model_sees, find_shared, match
-from core.scope import count_inside, measure_scope
+from core.training.other_data import as_the_model_sees, find_shared, match
+from core.training.scope import count_inside, measure_scope
 
 
 def table(name="a", n=60, **changed):

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.explain import traversal
-from core.maps.faith import faithfulness
-from core.matching import accuracy, purity
+from core.maps.faithfulness import faithfulness
 from core.measures.pixel_anomaly import aupro, pooled
 from core.measures.rankme import rankme
 from core.nets.sinkhorn import sinkhorn
 from core.nets.vae import dirichlet_kl, gaussian_kl
 from core.registry import methods
-from core.run import Run
+from core.stats.cluster_agreement import accuracy, purity
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 
 
 def test_dirichlet_kl_is_torchs():

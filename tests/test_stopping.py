@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-import core.run
+import core.training.run
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.run import Run
 from tests.test_contract import small_shared
 
 SCORES = [5.0, 3.0, 4.0, 2.0, 2.5, 2.0, 9.0, 1.0]  # the best before three without one is the fourth
@@ -15,7 +15,7 @@ SCORES = [5.0, 3.0, 4.0, 2.0, 2.5, 2.0, 9.0, 1.0]  # the best before three witho
 
 @pytest.fixture(autouse=True)
 def a_look_each_epoch(monkeypatch):
-    monkeypatch.setattr(core.run, "LEAST", 1)
+    monkeypatch.setattr(core.training.run, "LEAST", 1)
 
 
 def train(scores, patience=3, epochs=8, after=0, tell=lambda *a: None, **more):

@@ -8,10 +8,10 @@ import pytest
 
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.folding import Fold
+from core.data.ground_truth import abnormal, judged
 from core.measures.image_anomaly import ImageAnomaly
 from core.methods.anomaly.strega import StRegA
-from core.truth import abnormal, judged
+from core.training.slices_to_volumes import Fold
 
 UNKNOWN = [2, 3, 8, 9]  # rows without a mask file
 

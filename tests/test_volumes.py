@@ -6,18 +6,18 @@ from functools import cache
 import numpy as np
 import pytest
 
-from core import estimate
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Images, Model, Predictions
 from core.data.dataset import Dataset
-from core.data.generated import stacks
+from core.data.samples.generated import stacks
 from core.data.slices import Slices, filled, seen, slices
-from core.engine import fit_and_apply
 from core.errors import Cancelled
-from core.folding import Fold, top
 from core.method import cases, check_params, preset, why_not
 from core.registry import methods
-from core.run import Run
-from core.store.workspace import Workspace
+from core.training import time_estimate
+from core.training.fit import fit_and_apply
+from core.training.run import Run
+from core.training.slices_to_volumes import Fold, top
+from core.workspace.workspace import Workspace
 
 DEPTH = 12
 
@@ -118,7 +118,7 @@ def test_presets_and_time_count_slices(tmp_path):
     n = len(data.part("train"))
     assert cases(kind, data) == n * DEPTH
     assert preset(kind, "quick look", cases(kind, data))["epochs"] < preset(kind, "quick look", n)["epochs"]
-    whole = estimate._work(kind, {"epochs": 3}, data)
+    whole = time_estimate._work(kind, {"epochs": 3}, data)
     assert whole == pytest.approx(kind(check_params(kind, {"epochs": 3})).passes(n * DEPTH) * 24 * 24)
 
 
@@ -251,7 +251,7 @@ def test_artifacts_saved_before_places_existed_still_open(tmp_path):
 
 
 def test_measured_are_volumes_not_slices():
-    from core.measuring import measure
+    from core.evaluate import measure
 
     found = measure(small(), by_slug(shared("gaussian_vae")[1]), None)
     assert len(found.table) > 3
@@ -334,7 +334,7 @@ def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
 def test_slice_wise_learning_finds_lesioned_heads_and_the_lesion_better_than_brightness_and_principal_components():
     from sklearn.metrics import roc_auc_score
 
-    from core.data.phantom import head_volumes
+    from core.data.samples.phantom import head_volumes
 
     data = head_volumes(40)
     test = np.flatnonzero(data.splits == "test")

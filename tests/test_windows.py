@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import hanging, pictures, stacks, windows
 from core.data.dataset import Dataset
 from core.data.geometry import OPPOSITE, Geometry
-from core.windows import Look, Window
+from core.imaging import orientation, render, stacks, windowing
+from core.imaging.windowing import Look, Window
 
 AXES = [a + b + c for a in "HF" for b in "AP" for c in "RL"] + ["RAH", "LPF", "ALH", "PRF"]
 
@@ -38,7 +38,7 @@ def phantom(axes):
 @pytest.mark.parametrize("axes", AXES)
 def test_the_block_at_right_front_and_head_hangs_where_a_radiologist_expects_it(axes):
     volume = phantom(axes)
-    at = {h.plane: h for h in hanging.planes(Geometry(axes), 3)}
+    at = {h.plane: h for h in orientation.planes(Geometry(axes), 3)}
     for plane, place, edges in (
         ("axial", (slice(0, 3), slice(0, 3)), {"left": "R", "right": "L", "top": "A", "bottom": "P"}),
         ("coronal", (slice(0, 3), slice(0, 3)), {"left": "R", "right": "L", "top": "H", "bottom": "F"}),
@@ -47,18 +47,18 @@ def test_the_block_at_right_front_and_head_hangs_where_a_radiologist_expects_it(
         h = at[plane]
         through = {"axial": "H", "coronal": "A", "sagittal": "R"}[plane]
         inside = volume.shape[h.order[0]] - 2 if h.through[1] == through else 1
-        shown = hanging.cut(volume, h, inside)
+        shown = orientation.cut(volume, h, inside)
         assert h.edges == edges
         assert (shown[place] == 1000).all()
         assert (shown == 1000).sum() == 9
-        assert not hanging.cut(volume, h, volume.shape[h.order[0]] - 1 - inside).any()
+        assert not orientation.cut(volume, h, volume.shape[h.order[0]] - 1 - inside).any()
 
 
 @pytest.mark.parametrize("axes", AXES)
 def test_neurological_display_turns_right_and_left_only(axes):
     volume = phantom(axes)
-    for here, there in zip(hanging.planes(Geometry(axes), 3), hanging.planes(Geometry(axes), 3, "neurological")):
-        a, b = hanging.cut(volume, here, 1), hanging.cut(volume, there, 1)
+    for here, there in zip(orientation.planes(Geometry(axes), 3), orientation.planes(Geometry(axes), 3, "neurological")):
+        a, b = orientation.cut(volume, here, 1), orientation.cut(volume, there, 1)
         np.testing.assert_array_equal(b, a if here.plane == "sagittal" else a[:, ::-1])
         assert there.edges["left"] == (here.edges["left"] if here.plane == "sagittal" else OPPOSITE[here.edges["left"]])
         assert there.edges["top"] == here.edges["top"]
@@ -69,8 +69,8 @@ def test_a_single_picture_hangs_by_its_two_letters(axes, top, left):
     picture = np.zeros((6, 7), np.uint8)
     corner = tuple(-1 if a in (top, left) else 0 for a in axes)
     picture[corner] = 255
-    (at,) = hanging.planes(Geometry(axes), 2)
-    shown = hanging.laid(picture, at)
+    (at,) = orientation.planes(Geometry(axes), 2)
+    shown = orientation.laid(picture, at)
     assert (at.edges["top"], at.edges["left"]) == (top, left)
     assert shown[0, 0] == 255
     assert shown.sum() == 255
@@ -79,72 +79,72 @@ def test_a_single_picture_hangs_by_its_two_letters(axes, top, left):
 @pytest.mark.parametrize("axes", ["", "P", "RL", "PP", "HAX", "XY"])
 def test_unknown_axes_turn_nothing_and_name_nothing(axes):
     picture = np.arange(12).reshape(3, 4)
-    (at,) = hanging.planes(Geometry(axes), 2, "neurological")
+    (at,) = orientation.planes(Geometry(axes), 2, "neurological")
     assert not at.known
-    np.testing.assert_array_equal(hanging.laid(picture, at), picture)
+    np.testing.assert_array_equal(orientation.laid(picture, at), picture)
 
 
 def test_spacing_follows_its_axis_and_makes_pixels_square():
-    at = {h.plane: h for h in hanging.planes(Geometry("HAR", (5.0, 1.0, 2.0)), 3)}
+    at = {h.plane: h for h in orientation.planes(Geometry("HAR", (5.0, 1.0, 2.0)), 3)}
     assert at["axial"].mm == (5.0, 1.0, 2.0)
     assert at["coronal"].mm == (1.0, 5.0, 2.0)
     assert at["sagittal"].mm == (2.0, 5.0, 1.0)
-    shown = hanging.cut(np.zeros((10, 20, 30), np.uint8), at["coronal"], 0)
-    assert hanging.square(np.repeat(shown[..., None], 3, 2), at["coronal"]).shape == (25, 30, 3)
+    shown = orientation.cut(np.zeros((10, 20, 30), np.uint8), at["coronal"], 0)
+    assert orientation.square(np.repeat(shown[..., None], 3, 2), at["coronal"]).shape == (25, 30, 3)
 
 
 @pytest.mark.parametrize(("mm", "pixels", "long", "words"), [(1, 512, 100, "10 cm"), (0.5, 300, 20, "2 cm"), (0.1, 200, 5, "5 mm"), (0.02, 100, 0.5, "0.5 mm"), (1, 100 / 3 * 5, 50, "5 cm")])
 def test_the_scale_bar_is_a_round_length_that_fits(mm, pixels, long, words):
-    assert hanging.scale_bar(mm, pixels) == (pytest.approx(long), words)
+    assert orientation.scale_bar(mm, pixels) == (pytest.approx(long), words)
 
 
 def test_a_window_draws_its_ends_black_and_white():
-    np.testing.assert_allclose(windows.mapped(np.array([-2000, -1350, -600, 150, 3000]), windows.HU["lung"]), [0, 0, 0.5, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(windowing.mapped(np.array([-2000, -1350, -600, 150, 3000]), windowing.HU["lung"]), [0, 0, 0.5, 1, 1], atol=1e-6)
 
 
 def test_presets_of_ct_need_hounsfield_units():
     ct = dataset(np.zeros((2, 1, 4, 4), np.int16), unit="HU")
     mr = dataset(np.arange(32, dtype=np.float32).reshape(2, 1, 4, 4))
-    assert windows.offered(ct) == ["lung", "bone", "brain", "soft", "auto", "range"]
-    assert windows.offered(mr) == ["auto", "range"]
-    assert (windows.usual(ct), windows.usual(mr)) == ("soft", "auto")
-    assert windows.usual(dataset(np.zeros((2, 1, 4, 4), np.uint8))) == "range"
-    assert windows.chosen(mr, "lung") == "auto"
-    assert windows.window(ct, "lung", ct.raw()) == Window(-600, 1500)
+    assert windowing.offered(ct) == ["lung", "bone", "brain", "soft", "auto", "range"]
+    assert windowing.offered(mr) == ["auto", "range"]
+    assert (windowing.usual(ct), windowing.usual(mr)) == ("soft", "auto")
+    assert windowing.usual(dataset(np.zeros((2, 1, 4, 4), np.uint8))) == "range"
+    assert windowing.chosen(mr, "lung") == "auto"
+    assert windowing.window(ct, "lung", ct.raw()) == Window(-600, 1500)
     own = dataset(np.zeros((2, 1, 4, 4), np.int16), unit="HU", window=[35.0, 80.0])
-    assert windows.window(own, "", own.raw()) == Window(35, 80)
+    assert windowing.window(own, "", own.raw()) == Window(35, 80)
     nifti = dataset(np.linspace(-1024, 900, 32, dtype=np.float32).reshape(2, 1, 4, 4))  # a CT whose file names no unit: offered, not assumed
-    assert windows.offered(nifti)[0] == "lung"
-    assert windows.usual(nifti) == "auto"
-    assert windows.usual(dataset(np.full((2, 1, 4, 4), 5, np.int16), window=[35.0, 0.0])) == "auto"
+    assert windowing.offered(nifti)[0] == "lung"
+    assert windowing.usual(nifti) == "auto"
+    assert windowing.usual(dataset(np.full((2, 1, 4, 4), 5, np.int16), window=[35.0, 0.0])) == "auto"
 
 
 def test_percentiles_stand_outliers_and_one_value():
     values = np.concatenate([np.linspace(0, 100, 10_001), [1e6]])
-    assert windows.spread(values).low == pytest.approx(1, abs=0.1)
-    assert windows.spread(values).width == pytest.approx(98, abs=0.1)
-    assert windows.spread(np.full(9, 7.0)).width > 0
-    assert windows.spread(np.array([np.nan, np.inf])).width > 0
+    assert windowing.spread(values).low == pytest.approx(1, abs=0.1)
+    assert windowing.spread(values).width == pytest.approx(98, abs=0.1)
+    assert windowing.spread(np.full(9, 7.0)).width > 0
+    assert windowing.spread(np.array([np.nan, np.inf])).width > 0
 
 
 @pytest.mark.parametrize("words", ["", None, "x", "1", "1,0", "1,-5", "nan,5", "1,inf", "1,2,3", "<script>", "patient 12"])
 def test_what_is_no_window_in_a_url_means_the_usual_one(words):
-    assert windows.parse(words) == ""
+    assert windowing.parse(words) == ""
 
 
 def test_a_window_survives_being_written():
-    assert windows.parse("lung") == "lung"
-    assert windows.parse("-600,1500") == "-600,1500"
-    assert windows.window(dataset(np.zeros((1, 1, 4, 4), np.uint8)), "-600,1500", np.zeros(1)) == Window(-600, 1500)
+    assert windowing.parse("lung") == "lung"
+    assert windowing.parse("-600,1500") == "-600,1500"
+    assert windowing.window(dataset(np.zeros((1, 1, 4, 4), np.uint8)), "-600,1500", np.zeros(1)) == Window(-600, 1500)
 
 
 def test_a_window_changes_pictures_and_never_the_models_input():
     data = dataset(np.linspace(-1000, 1000, 2 * 64).reshape(2, 1, 8, 8).astype(np.int16), "PL", "HU", (1.0, 1.0))
     before = data.inputs().copy()
-    lung, bone = (pictures.thumbs(data, data.rows, 16, Look(w)) for w in ("lung", "bone"))
+    lung, bone = (render.thumbs(data, data.rows, 16, Look(w)) for w in ("lung", "bone"))
     assert lung.mean() > bone.mean() + 20
     np.testing.assert_array_equal(data.inputs(), before)
-    np.testing.assert_array_equal(pictures.picture(data, 0, 8, Look("range")), pictures.flat(before[0]))
+    np.testing.assert_array_equal(render.picture(data, 0, 8, Look("range")), render.flat(before[0]))
 
 
 def test_a_volume_hangs_in_the_gallery_as_in_the_viewer_with_its_heat_on_the_right_slice():
@@ -152,24 +152,24 @@ def test_a_volume_hangs_in_the_gallery_as_in_the_viewer_with_its_heat_on_the_rig
     data = dataset(volume[None, None], "HAR", mm=(1.0, 1.0, 1.0))
     heat = np.zeros(volume.shape, np.float32)
     heat[-2, -2, -2] = 1  # at the patient's head, front and right
-    (made,) = pictures.heated(data, heat[None], data.rows, (0.0, 0.5), 1.0, 0)
-    plain = pictures.hung(data, 0, data.raw()[0], Look(), 10)
+    (made,) = render.heated(data, heat[None], data.rows, (0.0, 0.5), 1.0, 0)
+    plain = render.hung(data, 0, data.raw()[0], Look(), 10)
     changed = np.argwhere((made != plain).any(2))
     assert changed.tolist() == [[1, 1]]
 
 
 def test_what_must_travel_with_a_picture_is_written_into_its_pixels():
     data = dataset(np.zeros((1, 1, 60, 60), np.int16), "PL", "HU", (1.0, 1.0))
-    shown = pictures.report(data, 0, 240, Look("lung"))
-    plain = pictures.picture(data, 0, 240, Look("lung"))
+    shown = render.report(data, 0, 240, Look("lung"))
+    plain = render.picture(data, 0, 240, Look("lung"))
     changed = (shown != plain).any(2)
     for y, x in ((slice(100, 140), slice(0, 20)), (slice(100, 140), slice(-20, None)), (slice(0, 20), slice(100, 140)), (slice(-20, None), slice(100, 140))):
         assert changed[y, x].any()
     ends = np.flatnonzero((shown[-13:-11] == 255).all(2).any(0)[130:]) + 130
     assert ends.max() - ends.min() == pytest.approx(40, abs=2)  # 1 cm at 4 picture pixels a millimetre
     unknown = dataset(np.zeros((1, 1, 60, 60), np.int16))
-    assert pictures.hung_words(unknown, 0, Look()) == "orientation unknown, scale unknown"
-    assert pictures.hung_words(data, 0, Look("", "neurological")) == "neurological display"
+    assert render.hung_words(unknown, 0, Look()) == "orientation unknown, scale unknown"
+    assert render.hung_words(data, 0, Look("", "neurological")) == "neurological display"
 
 
 def test_rows_that_are_slices_make_a_stack_of_their_own_patient():

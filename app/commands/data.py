@@ -12,7 +12,7 @@ from app.cli import AsJson, say, workspace
 from core.data.role_words import ROLES
 from core.errors import UserError
 from core.limits import VERIFIED
-from core.store.catalogue import Job
+from core.workspace.catalogue import Job
 
 data_cli = typer.Typer(help="Your datasets: add, list, show, check, remove.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def _words(found: dict[str, Any]) -> str:
 
 def _described(name: str) -> dict[str, Any]:
     from core.data.checks import findings
-    from core.describe import dataset_json
+    from core.json_output import dataset_json
 
     ws = workspace()
     return dataset_json(ws.dataset(name), findings(ws, name))
@@ -187,7 +187,7 @@ def check(name: str, json: AsJson = False) -> None:
 @data_cli.command("normal")
 def normal(name: str, value: Annotated[str, typer.Argument(help="The class; none = no class is normal.")], json: AsJson = False) -> None:
     """Say which class is the normal one: training on normal cases, the threshold and its figures follow it."""
-    from core.store import review
+    from core.workspace import review
 
     ws = workspace()
     classes = ws.dataset(name).classes

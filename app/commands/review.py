@@ -33,7 +33,7 @@ def issues(name: str, json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from core.data.checks import findings
-    from core.store import review
+    from core.workspace import review
 
     ws = workspace()
     made = review.decisions(ws, name)
@@ -50,7 +50,7 @@ def issues(name: str, json: AsJson = False) -> None:
 def _told(name: str, decision: Any, json: bool) -> None:
     from dataclasses import asdict
 
-    from core.store import review
+    from core.workspace import review
 
     ws = workspace()
     left = ws.entry(name)["n"]
@@ -78,7 +78,7 @@ def exclude(
     json: AsJson = False,
 ) -> None:
     """Leave cases out of everything from now on: training, maps, figures, exports, reports."""
-    from core.store import review
+    from core.workspace import review
 
     if bool(rows) == bool(finding):
         raise UserError("Say which cases: --rows or --finding.")
@@ -93,14 +93,14 @@ def exclude(
 
 def release(name: str, rows: Annotated[str, typer.Option(help="Row numbers; all that are held back by default.")] = "", reason: Reason = "looked at", json: AsJson = False) -> None:
     """Let cases be used that are held back until a person has looked."""
-    from core.store import review
+    from core.workspace import review
 
     _told(name, review.release(workspace(), name, numbers(rows) if rows else None, reason), json)
 
 
 def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> None:
     """Set a finding aside; it is listed as ignored, with the reason."""
-    from core.store import review
+    from core.workspace import review
 
     _finding(name, finding)
     _told(name, review.ignore(workspace(), name, finding, reason), json)
@@ -110,7 +110,7 @@ def fix(name: str, finding: str, json: AsJson = False) -> None:
     """Let the tool mend what it can: every patient wholly into one part."""
     from dataclasses import asdict
 
-    from core.store import review
+    from core.workspace import review
 
     if not _finding(name, finding).fix:
         raise UserError(f"“{finding}” cannot be mended by itself; exclude cases or ignore it with a reason.")
@@ -122,7 +122,7 @@ def fix(name: str, finding: str, json: AsJson = False) -> None:
 
 def undo(name: str, decision: str, json: AsJson = False) -> None:
     """Take a decision back, by its id."""
-    from core.store import review
+    from core.workspace import review
 
     ws = workspace()
     taken = review.undo(ws, name, decision)

@@ -64,8 +64,8 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Train a method on a dataset, in a process of its own."""
-    from core.describe import run_json
     from core.jobs import queue
+    from core.json_output import run_json
 
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
@@ -88,8 +88,8 @@ def apply(
     json: AsJson = False,
 ) -> None:
     """Apply a trained model to another dataset: what it says of every case there, how far each lies from the training data, and measures where the truth is known."""
-    from core.describe import run_json
     from core.jobs import queue
+    from core.json_output import run_json
 
     ws = workspace()
     job = queue.apply(ws, run, dataset)
@@ -154,7 +154,7 @@ def list_(json: AsJson = False) -> None:
 
 
 def _one(id: str, json: bool) -> None:
-    from core.describe import run_json
+    from core.json_output import run_json
 
     ws = workspace()
     found = run_json(ws, ws.job(id))
@@ -217,8 +217,8 @@ def remove(id: str, json: AsJson = False) -> None:
 def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False) -> None:
     """Measures of a run and the split they are of, with 95 % intervals where there are cases enough: those named, or all that fit."""
     from core.artifacts import Metrics
-    from core.describe import metric_json
     from core.jobs import queue
+    from core.json_output import metric_json
     from core.registry import measures as known
 
     unknown = [m for m in measures or [] if m not in known()]
@@ -236,7 +236,7 @@ def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = 
 def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empty folder: a path, or an address such as s3://bucket/folder.")], json: AsJson = False) -> None:
     """Every artifact (.npy and json), and tables as Parquet and CSV with the original file names."""
     from core.export import export_run
-    from core.store.files import elsewhere, for_others, send
+    from core.io.files import elsewhere, for_others, send
 
     ws = workspace()
     job = ws.job(run)

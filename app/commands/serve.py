@@ -39,7 +39,7 @@ def register(cli: typer.Typer) -> None:
 
 def samples(json: AsJson = False) -> None:
     """Put the built-in samples into the workspace (those that are not there yet) and list them."""
-    from core.data.samples import SAMPLES, make
+    from core.data.samples.catalogue import SAMPLES, make
 
     ws = workspace()
     there = {e["name"] for e in ws.catalogue.datasets()}
@@ -140,8 +140,8 @@ def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> A
     """The hold of the one server on a workspace, after `check`. UserError naming the other where there is one: each would miss what is decided in the other."""
     import json
 
-    from core.store.files import write_json
-    from core.store.locks import hold
+    from core.io.files import write_json
+    from core.io.locks import hold
 
     held, facts = hold(ws.home / "server.lock"), ws.home / "server.json"
     if held is None:
@@ -230,7 +230,7 @@ def methods(
 ) -> None:  # fmt: skip
     """All methods and measures, with their parameters and bounds."""
     from core import registry
-    from core.describe import measure_json, method_json
+    from core.json_output import measure_json, method_json
 
     listed = [method_json(m) for m in registry.methods().values()] + [measure_json(m) for m in registry.measures().values()]
     declined = {}

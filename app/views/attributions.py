@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import OKABE_ITO
 from app.state import Context
-from core import pictures
 from core.artifacts import Attributions
+from core.imaging import render
+from core.imaging.palette import OKABE_ITO
 
 TITLE = "Why"
 
@@ -24,7 +24,7 @@ def drawn(artifact: Attributions, context: Context, at: np.ndarray, side: int = 
         value = value[:, value.shape[1] // 2]
     reach = reach or artifact.full_colour()
     inputs = context.data.of(artifact.rows[at]).inputs()
-    return [pictures.explained(x, v, reach, context.data, side, state.look()) for x, v in zip(inputs, value)]
+    return [render.explained(x, v, reach, context.data, side, state.look()) for x, v in zip(inputs, value)]
 
 
 def quality(artifact: Attributions) -> str:

@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import ACCENT, AMBER, NONE, OKABE_ITO, RED
 from app.state import Context
-from core import ranks
 from core.artifacts import Benchmark
+from core.imaging.palette import ACCENT, AMBER, NONE, OKABE_ITO, RED
+from core.stats import rank_tests
 
 TITLE = "Comparison"
 LESS_MORE = [[0.0, RED], [0.5, "#F2F2F2"], [1.0, OKABE_ITO[4]]]  # worse than the baseline, alike, better
@@ -60,7 +60,7 @@ def headline(artifact: Benchmark, mean: np.ndarray, base: int) -> str:
         return f"Nothing is better than “{name}” on average {over} ({artifact.measure})."
     best = max(better, key=lambda i: mean[i])
     said = f"“{artifact.contestants[best]}” is best on average {over}: {mean[best]:+.3f} {artifact.measure} against “{name}”."
-    p = ranks.against(np.asarray(artifact.score, dtype=float)[own], own.index(base))[own.index(best)]
+    p = rank_tests.against(np.asarray(artifact.score, dtype=float)[own], own.index(base))[own.index(best)]
     if p is None:
         return f"{said} That is too few tasks to say whether it is chance."
     return f"{said} {'Chance hardly explains that' if p < 0.05 else 'It may be chance'} (p = {p:.3f}, Wilcoxon, corrected)."
@@ -100,20 +100,20 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
     """Mean ranks on one line; a bar joins those that cannot be told apart."""
     own = competing(artifact)
     score = np.asarray(artifact.score, dtype=float)[own]
-    tasks = ranks.complete(score)
+    tasks = rank_tests.complete(score)
     st.markdown("**Who is really better than whom?**")
     if len(tasks) < 3 or len(own) < 3:
         st.caption(f"Ranks need at least three contestants and three tasks that all of them ran; here there are {len(own)} and {len(tasks)}.")
         return
-    rank = ranks.ranks(score[:, tasks], artifact.higher_is_better).mean(1)
-    reach, p = ranks.critical_difference(len(own), len(tasks)), ranks.friedman(score)
+    rank = rank_tests.ranks(score[:, tasks], artifact.higher_is_better).mean(1)
+    reach, p = rank_tests.critical_difference(len(own), len(tasks)), rank_tests.friedman(score)
     order = np.argsort(rank)
     names = [text.chart(artifact.contestants[own[i]], 34) for i in order]
     figure = go.Figure(go.Scatter(
         x=rank[order], y=list(range(len(order))), mode="markers+text", marker={"size": 11, "color": OKABE_ITO[4]}, text=[f"{rank[i]:.1f}" for i in order], textposition="middle right",
         hovertext=names, hovertemplate="%{hovertext}<br>mean rank %{x:.2f}<extra></extra>", showlegend=False,
     ))  # fmt: skip
-    for k, (low, high) in enumerate(ranks.alike(rank, reach)):
+    for k, (low, high) in enumerate(rank_tests.alike(rank, reach)):
         inside = [j for j, i in enumerate(order) if low - 1e-9 <= rank[i] <= high + 1e-9]
         figure.add_shape(
             type="rect",

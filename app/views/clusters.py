@@ -7,15 +7,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import CIVIDIS, OKABE_ITO
+from app.panels.gallery import thumbs
 from app.state import Context
-from app.views._gallery import thumbs
-from core import pictures
 from core.artifacts import Clusters, Embedding
 from core.errors import UserError
+from core.imaging import render
+from core.imaging.palette import CIVIDIS, OKABE_ITO
 from core.jobs.tasks import find
 from core.neighbours import prepared
-from core.store import notes
+from core.workspace import notes
 
 TITLE = "Groups"
 
@@ -79,7 +79,7 @@ def _line(artifact: Clusters, context: Context, run: str, j: int, name: str, row
                         state.attempt(notes.name_cluster, context.ws, run, j, given)
                         st.rerun()
         with body:
-            if pictures.drawable(context.data):
+            if render.drawable(context.data):
                 pics = thumbs(context.data, np.array(rows), 96)
                 for i, cell in enumerate(st.columns(9)[: len(rows)]):
                     cell.image(pics[i], width="stretch")

@@ -6,16 +6,17 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.palette import ACCENT, AMBER
+from app.panels.gallery import thumbs
 from app.shell import page
 from app.state import Context
-from app.views._gallery import thumbs
-from core import columns, pictures
+from core import columns
 from core.artifacts import Embedding, Model
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.imaging import render
+from core.imaging.palette import ACCENT, AMBER
 from core.jobs.tasks import find
-from core.store import notes
+from core.workspace import notes
 
 TITLE = "Features"
 PAGE, TOP = 8, 6
@@ -121,7 +122,7 @@ def _cases(context: Context, rows: np.ndarray, strength: np.ndarray, key: str, c
         for words, v in zip(context.data.of(rows).texts[:3], strength):
             st.text(f"{v:+.2f}  {text.plain(words, 160)}")
         return
-    pics = thumbs(context.data, rows, 72) if pictures.drawable(context.data) else None
+    pics = thumbs(context.data, rows, 72) if render.drawable(context.data) else None
     for i, cell in enumerate(st.columns(TOP)[: len(rows)]):
         with cell:
             if pics is not None:

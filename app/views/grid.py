@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import CIVIDIS, OKABE_ITO, RED, category_colours
 from app.state import Context
 from core.artifacts import Grid
 from core.export import SAFE, csv
+from core.imaging.palette import CIVIDIS, OKABE_ITO, RED, category_colours
 
 TITLE = "Grid"
 SIGNED = [[0.0, OKABE_ITO[4]], [0.5, "#F2F2F2"], [1.0, RED]]  # below nothing, nothing, above

@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.panels.gallery import thumbs
 from app.state import Context
-from app.views._gallery import thumbs
-from core import pictures
 from core.artifacts import Images
+from core.imaging import render
 
 TITLE = "Made pictures"
 ROLES = {"reconstruction": "redrawn by the model", "sample": "invented by the model", "translated": "as the model expects it", "perturbed": "altered",
@@ -33,4 +33,4 @@ def show(artifact: Images, context: Context) -> None:
             k = start + i
             cell.image(before[k], width="stretch")
             image = np.asarray(artifact.image[part[k]])
-            cell.image(pictures.like(pictures.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else pictures.made(image, context.data, 192 if context.data.modality == "series" else 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))
+            cell.image(render.like(render.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else render.made(image, context.data, 192 if context.data.modality == "series" else 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))

@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import NONE, OKABE_ITO
 from app.state import Context
 from core.artifacts import Metric, Metrics
 from core.artifacts.tables import KINDS
 from core.cards import card
 from core.export import SAFE, csv
+from core.imaging.palette import NONE, OKABE_ITO
 from core.registry import measures
 
 TITLE = "Measured"

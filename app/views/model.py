@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import text
-from app.palette import ACCENT, NONE
 from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import card
+from core.imaging.palette import ACCENT, NONE
 from core.registry import method_class
 
 TITLE = "Model facts"

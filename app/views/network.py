@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import ACCENT, CIVIDIS, category_colours
 from app.state import Context
 from core.artifacts import Network
+from core.imaging.palette import ACCENT, CIVIDIS, category_colours
 
 TITLE = "Network"
 MOST = 60  # lines drawn, the strongest first

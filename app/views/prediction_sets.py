@@ -7,13 +7,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import ACCENT, AMBER, OKABE_ITO
+from app.panels.gallery import gallery
 from app.state import Context
-from app.views._gallery import gallery
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
-from core.measuring import held_out
-from core.pictures import drawable
+from core.evaluate import held_out
+from core.imaging.palette import ACCENT, AMBER, OKABE_ITO
+from core.imaging.render import drawable
 from core.stats.proportions import wilson
 
 TITLE = "Sets of answers"

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import CIVIDIS, OKABE_ITO
 from app.state import Context
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
-from core.measuring import held_out
+from core.evaluate import held_out
+from core.imaging.palette import CIVIDIS, OKABE_ITO
 from core.stats.proportions import wilson
 
 TITLE = "Predictions"

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import OKABE_ITO
+from app.panels.texts import MOST
 from app.state import Context
-from app.views._texts import MOST
 from core.artifacts import Metric, Rationales
+from core.imaging.palette import OKABE_ITO
 
 TITLE = "Reasons in words"
 

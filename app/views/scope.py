@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import AMBER, NONE, RED
+from app.panels.gallery import gallery
 from app.state import Context
-from app.views._gallery import gallery
 from core.artifacts import Scope
-from core.scope import USUAL, count_inside
+from core.imaging.palette import AMBER, NONE, RED
+from core.training.scope import USUAL, count_inside
 
 TITLE = "Like the training data?"
 COLOURS = (NONE, AMBER, RED)

@@ -7,13 +7,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
-from app.palette import ACCENT
+from app.panels.gallery import gallery
 from app.state import Context
-from app.views._gallery import gallery
-from core import hanging, pictures
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
-from core.outlines import overlap
+from core.imaging import orientation, render
+from core.imaging.palette import ACCENT
+from core.stats.overlap import overlap
 
 TITLE = "Outlines"
 AMBER = (230, 159, 0)
@@ -50,12 +50,12 @@ def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TI
     truth = part.mask() & part.outlined[:, None, None] if data.masks is not None else np.zeros_like(made)
     look = state.look()
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
-        at, window = pictures.way(data, int(row), raw, look)
-        image = pictures.enlarge(hanging.laid(pictures.seen(raw, window), at), tile)
+        at, window = render.way(data, int(row), raw, look)
+        image = render.enlarge(orientation.laid(render.seen(raw, window), at), tile)
         width = max(1, image.shape[0] // 128)
         for mask, colour in ((truth[i], (86, 180, 233)), (made[i], AMBER)):
-            image = pictures.outline(image, hanging.laid(mask, at), colour, width)
-        out[i] = pictures.framed(hanging.square(image, at), tile)
+            image = render.outline(image, orientation.laid(mask, at), colour, width)
+        out[i] = render.framed(orientation.square(image, at), tile)
     return out
 
 

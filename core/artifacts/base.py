@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from core.store.files import make_folder, write_array, write_json, write_rows
+from core.io.files import make_folder, write_array, write_json, write_rows
 
 Array = np.ndarray
 

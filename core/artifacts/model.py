@@ -38,7 +38,7 @@ class Model(Artifact):
             raise ValueError(f"unknown abilities {sorted(unknown)}")
 
     def save(self, folder: Path, without: np.ndarray | None = None) -> None:
-        from core.store.state import save_state
+        from core.io.tensors import save_state
 
         state, self.state = self.state, {}
         try:
@@ -49,7 +49,7 @@ class Model(Artifact):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        from core.store.state import load_state
+        from core.io.tensors import load_state
 
         model = super().load(folder)
         model.state = load_state(folder / "state")

@@ -51,7 +51,7 @@ class Column:
             return True
         if self.numbers or is_bool_dtype(self.values) or not len(self.there):
             return False
-        from core.data.readers.types import DATE
+        from core.data.readers.column_types import DATE
 
         some = [str(v) for v in self.there.iloc[:SAMPLE]]
         pattern = re.compile(DATE.replace(r"\z", r"\Z"))
@@ -80,7 +80,7 @@ class Column:
     @cached_property
     def odd_form(self) -> str:
         """Why words that hold numbers cannot be learned from; "" for others."""
-        from core.data.readers.compound_words import odd_form
+        from core.data.compound_words import odd_form
 
         if self.numbers or is_bool_dtype(self.values) or is_datetime64_any_dtype(self.values):
             return ""

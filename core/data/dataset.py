@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from core.errors import UserError
-from core.store import arrays, files, manifest
-from core.store.files import make_folder, remove, write_json, write_with
+from core.io import arrays, checksums, files
+from core.io.files import make_folder, remove, write_json, write_with
 
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
@@ -51,7 +51,7 @@ class Dataset:
     card: dict[str, Any] = field(default_factory=dict)  # source, licence, notes, synthetic, spacing, ... plain json values
     at: np.ndarray | None = None
     hash: str = ""
-    kept: np.ndarray | None = None  # ids of all rows in use: neither excluded nor held back (see `core.store.review`); None = every row
+    kept: np.ndarray | None = None  # ids of all rows in use: neither excluded nor held back (see `core.workspace.review`); None = every row
 
     # -- rows and columns -----------------------------------------------------------------------------------------------------------
     @cached_property
@@ -273,7 +273,7 @@ class Dataset:
         write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
         kept = {k: getattr(self, k) for k in ("name", "modality", "roles", "features", "input_range", "card")}
         write_json(folder / "dataset.json", kept | {"hash": found})
-        manifest.write(folder)
+        checksums.write(folder)
         return Dataset.load(folder)
 
     @classmethod
@@ -281,35 +281,35 @@ class Dataset:
         """Open what `save` wrote. Every file that the manifest lists has to be there in its size, small ones are compared with what was written; samples
         and table are compared when they are read. UserError, which says `called` for the dataset, for any that is lost or changed."""
         called = called or folder.name
-        lines: dict[str, manifest.Sum] = {}
-        if (folder / manifest.NAME).exists():
+        lines: dict[str, checksums.Sum] = {}
+        if (folder / checksums.NAME).exists():
             lines = _listed(folder, called)
         elif has_checksums(folder):
-            raise manifest.damage(called, [manifest.NAME])
+            raise checksums.damage(called, [checksums.NAME])
         try:
             meta = json.loads((folder / "dataset.json").read_text())
         except (OSError, ValueError):
-            raise manifest.damage(called, ["dataset.json"]) from None
+            raise checksums.damage(called, ["dataset.json"]) from None
         stored: dict[str, Any] = {k: arrays.StoredArray(folder, k, lines, called) if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
         table: Any = Stored(folder / "table.parquet", lines.get("table.parquet"), called)
         return cls(table=table, **stored, **meta)
 
 
-def _listed(folder: Path, called: str) -> dict[str, manifest.Sum]:
+def _listed(folder: Path, called: str) -> dict[str, checksums.Sum]:
     """What the manifest of a stored dataset lists, once every file is there. UserError when one is not."""
     try:
-        lines = manifest.listed(folder)
+        lines = checksums.listed(folder)
     except (OSError, ValueError):
-        raise manifest.damage(called, [manifest.NAME]) from None
+        raise checksums.damage(called, [checksums.NAME]) from None
     described = lines.get("dataset.json")
     if described is None:
-        raise manifest.damage(called, [manifest.NAME])
-    lost = manifest.misplaced(folder, lines)
-    if not lost and manifest.changed(folder / "dataset.json", described):
+        raise checksums.damage(called, [checksums.NAME])
+    lost = checksums.misplaced(folder, lines)
+    if not lost and checksums.changed(folder / "dataset.json", described):
         lost = ["dataset.json"]
     if lost:
-        raise manifest.damage(called, lost)
+        raise checksums.damage(called, lost)
     return lines
 
 
@@ -325,7 +325,7 @@ class Stored:
     `line`: what the manifest says of its file, compared when it is first read (once for each state of the file). UserError when it is another.
     """
 
-    def __init__(self, path: Path, line: manifest.Sum | None = None, called: str = "") -> None:
+    def __init__(self, path: Path, line: checksums.Sum | None = None, called: str = "") -> None:
         import pyarrow.parquet as pq
 
         self.path, self.line, self.called = path, line, called
@@ -344,8 +344,8 @@ class Stored:
         return self.columns[name]
 
     def _checked(self, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        if self.line is not None and manifest.changed(self.path, self.line):
-            raise manifest.damage(self.called, [self.path.name])
+        if self.line is not None and checksums.changed(self.path, self.line):
+            raise checksums.damage(self.called, [self.path.name])
         return self._tried(read)
 
     def _tried(self, read: Callable[[], Any]) -> Any:
@@ -354,7 +354,7 @@ class Stored:
         except (ValueError, OSError) as e:
             if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):  # the machine's own refusal
                 raise
-            raise manifest.damage(self.called, [self.path.name]) from None
+            raise checksums.damage(self.called, [self.path.name]) from None
 
     def __len__(self) -> int:
         return self.rows

@@ -14,8 +14,8 @@ import numpy as np
 from core.artifacts import Attributions
 from core.data.slices import depth, ids, slices
 from core.errors import UserError
-from core.folding import Fold
-from core.loading import in_order
+from core.training.loader import in_order
+from core.training.slices_to_volumes import Fold
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

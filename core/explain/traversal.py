@@ -195,16 +195,16 @@ def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
     """Write frame_00.png ... (marked GENERATED), strip.png, traversal.gif and path.json; tables get path.json only. Gives the files."""
     from PIL import Image
 
-    from core import pictures
-    from core.store.files import make_folder, write_bytes, write_json
+    from core.imaging import render
+    from core.io.files import make_folder, write_bytes, write_json
 
     make_folder(folder)
     files = []
-    if pictures.drawable(data):
-        images = [pictures.made(f, data, 240) for f in np.asarray(made.frames)]
+    if render.drawable(data):
+        images = [render.made(f, data, 240) for f in np.asarray(made.frames)]
         for k, image in enumerate([*images, np.concatenate(images, 1)]):
             files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
-            write_bytes(files[-1], pictures.png(image))
+            write_bytes(files[-1], render.png(image))
         first, *others = [Image.fromarray(i) for i in images]
         first.save(folder / "traversal.gif", save_all=True, append_images=[*others, *others[-2::-1]], duration=200, loop=0)
         files.append(folder / "traversal.gif")

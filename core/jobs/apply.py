@@ -11,17 +11,17 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Embedding, Metrics, Model
 from core.data.dataset import Dataset
 from core.data.normal import normal_only
-from core.engine import describe, describes_own_only, made_by
 from core.errors import UserError
-from core.jobs.results import find, keep, named_rows
-from core.measuring import measure
+from core.evaluate import measure
+from core.jobs.run_folder import find, keep, named_rows
 from core.method import Method
-from core.other_data import as_the_model_sees, find_shared, match
 from core.registry import method_class
-from core.run import Run
-from core.scope import count_inside, measure_scope
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.training.fit import describe, describes_own_only, made_by
+from core.training.other_data import as_the_model_sees, find_shared, match
+from core.training.run import Run
+from core.training.scope import count_inside, measure_scope
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from core.jobs.worker import Reporter

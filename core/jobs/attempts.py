@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.errors import UserError, out_of_memory, sentence
-from core.store.files import write_json
+from core.io.files import write_json
 
 FILE = "attempts.json"
 KEPT = 5  # attempts remembered

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from core.children import environment, python_command
-from core.store import files
-from core.store.catalogue import Job
+from core.io import files
+from core.workspace.catalogue import Job
 
 if TYPE_CHECKING:
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 CPU = "cpu"  # the lane of trainings that use no graphics card; the others are called by the card's number

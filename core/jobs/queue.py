@@ -15,18 +15,18 @@ import numpy as np
 
 from core import __version__
 from core.data.normal import normal_only
-from core.engine import key_of
 from core.errors import Full, UserError
+from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.engines import LOCAL
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
-from core.store import notes, records, review
-from core.store.catalogue import Job
-from core.store.files import make_folder, remove, write_array
-from core.store.workspace import Workspace
+from core.training.fit import key_of
+from core.workspace import notes, records, review
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 STOPPED = {
     "run": "The process stopped before it was done; resume the run to go on from its last checkpoint.",
@@ -126,7 +126,7 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by the job.
     """
-    from core.data.importing import request
+    from core.jobs.import_dataset import request
 
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -146,7 +146,7 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 
 def unfinished(ws: Workspace) -> list[Job]:
     """Imports that are at work, or were broken off and can go on (what they were asked for is still there), in the order they were asked for."""
-    from core.data.importing import REQUEST
+    from core.jobs.import_dataset import REQUEST
 
     found = ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted"])
     return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
@@ -156,7 +156,7 @@ def discard(ws: Workspace, id: str) -> None:
     """Take away an import that has ended without success, with what it left. UserError while it is at work."""
     import json
 
-    from core.data.importing import REQUEST
+    from core.jobs.import_dataset import REQUEST
 
     place = ws.folder(ws.job(id).id) / REQUEST
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None

@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.io.files import write_json
+from core.io.locks import hold
 from core.jobs.attempts import exit_words, last_line
 from core.jobs.engines import spawn
-from core.store.files import write_json
-from core.store.locks import hold
 
 SUPERVISOR = "supervisor.lock"  # held by the one at work
 TAKEN = "supervisor.json"  # the process that has held the lock last
@@ -54,7 +54,7 @@ def start_supervisor(home: Path) -> str:
             del _LAST[home]
             assert last is not None
             return _words(home, last.process.returncode)
-        process = spawn("core.jobs.supervisor", [str(home)], home / LOG)
+        process = spawn("core.jobs.scheduler", [str(home)], home / LOG)
         _LAST[home] = _Start(process, time.monotonic(), deaths)
         return ""
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Embedding, Metrics, Model
-from core.data.importing import bring
 from core.data.normal import normal_only
-from core.engine import fit_and_apply, made_by
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, seen_by
-from core.jobs.results import find, keep, named_rows
+from core.jobs.import_dataset import bring
+from core.jobs.run_folder import find, keep, named_rows
 from core.method import check_params
 from core.registry import method_class
-from core.run import Run
 from core.settings import Settings
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.training.fit import fit_and_apply, made_by
+from core.training.run import Run
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from core.jobs.worker import Reporter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Fit, apply, measure what is cheap to measure."""
-    from core.measuring import measure
+    from core.evaluate import measure
 
     kind = method_class(job.method)
     if kind is None:
@@ -54,8 +54,8 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     """A 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases that map lacks."""
-    from core import maps
-    from core.maps import later
+    from core.maps import make as maps
+    from core.maps import out_of_sample
 
     began = time.monotonic()
     tell.phase("drawing the map")
@@ -63,11 +63,11 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
     if run.kind == "apply":
         learned = find(ws, run.on_run, Embedding)
-        made = later.beside(ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell))
+        made = out_of_sample.beside(ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell))
     elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
         assert isinstance(old, maps.Map)
-        made = later.with_missing(ws, run, old, embedding, _model(ws, job.on_run), job.seed)
+        made = out_of_sample.with_missing(ws, run, old, embedding, _model(ws, job.on_run), job.seed)
     else:
         made = maps.make_map(
             embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
@@ -99,7 +99,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     """The measures asked for by name, or all that fit, on a run and the maps made from it."""
-    from core.measuring import measure
+    from core.evaluate import measure
 
     began = time.monotonic()
     tell.phase("measuring")

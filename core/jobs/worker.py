@@ -11,15 +11,15 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from core.checkpoints import Checkpoints
 from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
+from core.io.files import append, keep_private, write_bytes
 from core.jobs import attempts, queue, tasks
 from core.jobs.engines import born
 from core.jobs.queue import clear
-from core.store import records
-from core.store.catalogue import PATIENT, Job
-from core.store.files import append, keep_private, write_bytes
-from core.store.workspace import Workspace
+from core.training.checkpoints import Checkpoints
+from core.workspace import records
+from core.workspace.catalogue import PATIENT, Job
+from core.workspace.workspace import Workspace
 
 BEAT = 0.5  # seconds
 HEED = 1.0  # seconds in which a job may end by itself once it hears that it is cancelled

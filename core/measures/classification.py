@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
+from core.evaluate import held_out
 from core.measure import Measure
 from core.measures.probes import auc
-from core.measuring import held_out
 from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:

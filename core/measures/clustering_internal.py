@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Metric
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
 from core.neighbours import prepared
 from core.stats.bootstrap import interval
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Metric
-from core.matching import accuracy, purity
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
 from core.stats.bootstrap import interval
+from core.stats.cluster_agreement import accuracy, purity
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Metric
+from core.data.ground_truth import abnormal, judged
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
 from core.stats.bootstrap import interval
-from core.truth import abnormal, judged
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

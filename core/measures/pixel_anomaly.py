@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Metric
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
-from core.outlines import overlap
 from core.stats.bootstrap import interval, mean_interval
+from core.stats.overlap import overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

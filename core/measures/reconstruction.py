@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Images, Metric
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
 from core.stats.bootstrap import interval, mean_interval
 
 if TYPE_CHECKING:

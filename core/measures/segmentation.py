@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.films import is_film
+from core.data.clips import is_film
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
-from core.outlines import objects, overlap
 from core.stats.bootstrap import mean_interval, units
+from core.stats.overlap import objects, overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

@@ -1,6 +1,6 @@
 """How well an outline is followed through films: overlap and distances after the given frame, beside copying the outline and moving it along.
 
-The scores are those of the TrackRAD2025 challenge (see core/films.py), of held-out clips, each with a 95 % interval over patients.
+The scores are those of the TrackRAD2025 challenge (see core/data/clips.py), of held-out clips, each with a 95 % interval over patients.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.films import HIGHER, RIVALS, clips_of, compared, is_film, whole
+from core.data.clips import HIGHER, RIVALS, clips_of, compared, is_film, whole
+from core.evaluate import held_out
 from core.measure import Measure
-from core.measuring import held_out
 from core.stats.bootstrap import mean_interval
 
 if TYPE_CHECKING:

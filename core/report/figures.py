@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core import pictures
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
 from core.artifacts.tables import KINDS
 from core.columns import Column, points
+from core.imaging import render
+from core.imaging.render import PLAIN
+from core.imaging.windowing import Look
 from core.neighbours import prepared
-from core.pictures import PLAIN
-from core.windows import Look
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -75,7 +75,7 @@ def _side(data: Dataset, rows: np.ndarray, look: Look) -> str:
     """How the pictures of a figure are hung, in words, each way once."""
     if data.modality not in ("image", "volume"):
         return ""
-    return "; ".join(dict.fromkeys(pictures.hung_words(data, int(r), look) for r in rows))
+    return "; ".join(dict.fromkeys(render.hung_words(data, int(r), look) for r in rows))
 
 
 def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str = "", bar: tuple[float, float, str, str] | None = None) -> bytes:
@@ -100,8 +100,8 @@ def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str 
 
 def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6, look: Look = PLAIN) -> bytes:
     """Cases as they are, with letters, window and scale in their pixels; tables as their most unusual columns."""
-    if pictures.drawable(data):
-        return _grid([pictures.report(data, int(r), SIDE, look) for r in rows], captions, across, _side(data, rows, look))
+    if render.drawable(data):
+        return _grid([render.report(data, int(r), SIDE, look) for r in rows], captions, across, _side(data, rows, look))
     return _bars(data, rows, captions)
 
 
@@ -128,9 +128,9 @@ def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacit
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
         return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
-    images = pictures.heated(data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True)
+    images = render.heated(data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True)
     note = "one scale for all, clear below it; " + _side(data, rows, look) + ("; blue outline: what was marked" if data.masks is not None else "")
-    return _grid(images, captions, 6, note, (low, high, pictures.HEAT, anomaly.unit))
+    return _grid(images, captions, 6, note, (low, high, render.HEAT, anomaly.unit))
 
 
 def histogram_figure(anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None) -> bytes:
@@ -165,14 +165,14 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         return _png(figure)
     value = np.asarray(found.value)[at].sum(1)
     reach = found.full_colour()
-    images = [pictures.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)]
+    images = [render.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)]
     captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
     return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how} · {_side(data, rows, PLAIN)}".rstrip(" ·"))
 
 
 def traversal_figure(data: Dataset, path: Traversal) -> bytes:
     """The frames of a path, each marked GENERATED, with its value and how far from real cases it is."""
-    if not pictures.drawable(data):
+    if not render.drawable(data):
         frames = np.asarray(path.frames)
         sd = np.nanstd(data.reference.inputs(), 0)
         change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
@@ -183,7 +183,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         axes.set(xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED")
         axes.legend(frameon=False)
         return _png(figure)
-    images = [pictures.made(np.asarray(f), data, 160) for f in path.frames]
+    images = [render.made(np.asarray(f), data, 160) for f in path.frames]
     far = [""] * len(images) if path.distance is None else [f"\nbeyond {d:.0f} of 100" if d < 99 else "\nbeyond all real cases" for d in path.distance]
     return _grid(images, [f"{v:.2g}{d}" for v, d in zip(path.value, far)], len(images), f"{words(path.axis, 90)} · made by the model, no patients")
 
@@ -198,7 +198,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
         part = np.flatnonzero(label == j)
         near = part[np.argsort(np.square(z[part] - z[part].mean(0)).sum(1), kind="stable")[:8]]
         lines.append((f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near]))
-    if not pictures.drawable(data):
+    if not render.drawable(data):
         return _bars(data, np.array([rows[0] for _, rows in lines]), [f"typical of {name}" for name, _ in lines])
     figure = _figure(12.5, 1.4 * len(lines))
     grid = figure.subplots(len(lines), 8, squeeze=False)
@@ -208,7 +208,7 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
             axes.set_frame_on(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for axes, r in zip(row, rows):
-            axes.imshow(pictures.report(data, int(r), SIDE // 2, look), interpolation="antialiased")
+            axes.imshow(render.report(data, int(r), SIDE // 2, look), interpolation="antialiased")
     figure.supxlabel(_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9)
     return _png(figure)
 

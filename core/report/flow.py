@@ -10,8 +10,8 @@ import numpy as np
 
 from core.data.dataset import SPLITS
 from core.report.figures import _figure, _png, words
-from core.store import review
-from core.store.workspace import Workspace
+from core.workspace import review
+from core.workspace.workspace import Workspace
 
 MOST = 10  # reasons or classes written out; the rest is summed up
 

@@ -17,15 +17,15 @@ from core.artifacts.tables import KINDS
 from core.cards import card
 from core.columns import columns
 from core.data.dataset import Dataset
+from core.data.ground_truth import abnormal, judged
 from core.errors import UserError
 from core.explain import traversal
 from core.jobs.tasks import find
 from core.registry import measures, method_class
 from core.report import figures, flow, story
-from core.store import notes, review
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
-from core.truth import abnormal, judged
+from core.workspace import notes, review
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 
 @cache
@@ -118,7 +118,7 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
     """Pictures with title, caption and alternative text, in the order of a reading."""
     counted = flow.flow(ws, data.name)
     yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe(counted))
-    from core.maps import make_map
+    from core.maps.make import make_map
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)

@@ -10,8 +10,8 @@ from typing import Any
 
 from core import __version__
 from core.errors import UserError
-from core.store.files import write_bytes, write_json
-from core.store.workspace import Workspace
+from core.io.files import write_bytes, write_json
+from core.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import pytest
 
 from core.artifacts import Predictions
 from core.registry import methods
-from core.store import notes
-from core.store.workspace import Workspace
+from core.workspace import notes
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox, refused, told
 
 
@@ -15,7 +15,7 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("cases")))
         ws = Workspace()
-        from core.data.samples import make
+        from core.data.samples.catalogue import make
 
         ws.add(make("two-sites"), True)
         ws.add(make("digits"), True)
@@ -58,11 +58,11 @@ def test_the_training_form_offers_the_cases(home):
 
     def page():
         from app import state
-        from app.views import _cases
+        from app.panels import cases
         from core.registry import methods
 
         data = state.workspace().dataset("two-sites")
-        print(_cases.cases(methods()["pca"], data))  # noqa: T201
+        print(cases.cases(methods()["pca"], data))  # noqa: T201
 
     at = AppTest.from_function(page).run(timeout=30)
     assert not at.exception

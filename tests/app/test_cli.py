@@ -17,7 +17,7 @@ import pytest
 
 from app.cli import main
 from core.data.readers import read
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 RUN = {"run", "dataset", "method", "status", "seed", "params", "artifacts", "metrics", "seconds", "pid"}

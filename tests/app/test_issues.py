@@ -7,9 +7,9 @@ import pytest
 from app import text
 from core.data.checks import Finding
 from core.data.dataset import Dataset
-from core.data.samples import make
-from core.store import review
-from core.store.workspace import Workspace
+from core.data.samples.catalogue import make
+from core.workspace import review
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox, refused, told
 from tests.app.test_pages import opened
 from tests.store.test_review import named
@@ -100,7 +100,7 @@ def test_patients_on_two_sides_are_moved_together(tmp_path, monkeypatch):
 
 
 def test_held_back_cases_are_blurred_until_asked_for_and_released_by_a_person(ws):
-    from app.views._held import blurred
+    from app.panels.hidden_cases import blurred
 
     page = np.zeros((150, 150, 3), np.uint8)
     page[60:75:3, 20:130:4] = 255  # fine strokes
@@ -185,7 +185,7 @@ def test_bad_wishes_are_refused_in_one_sentence(ws, args, words):
 
 
 def test_lines_of_a_table_show_what_the_finding_is_about():
-    from app.views._issues import _lines
+    from app.panels.issues import _lines
 
     columns = {c: [1.0, 2.0] for c in "abcdefghij"} | {"dx": ["ill", "well"]}
     data = Dataset("t", "table", pd.DataFrame(columns), np.zeros((2, 10), "f4"), roles={"label": "dx"})

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs import queue
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p.stem for p in (ROOT / "pages").glob("*.py"))
@@ -55,10 +55,10 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
 
 @pytest.mark.parametrize("card", [True, False])
 def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_for(full, monkeypatch, card):
-    from app.views import _train
+    from app.panels import train_form
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
-    monkeypatch.setattr(_train, "gpu_here", lambda: card)
+    monkeypatch.setattr(train_form, "gpu_here", lambda: card)
     asked = [box.label for box in opened("train").main.selectbox]
     assert ("Computed on" in asked) == card
     assert "volumes" not in asked, "digits are pictures"

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app.views import player, views_of
+from app.views import clips, views_of
 from core.artifacts import Predictions
-from core.data.generated import cine
-from core.films import clips_of, dice
+from core.data.clips import clips_of, dice
+from core.data.samples.generated import cine
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,12 @@ def run(tmp_path_factory):
 
 def script() -> None:
     from app import state
-    from app.views import player
+    from app.views import clips
 
     state.adopt_url()
     context = state.context()
     assert context is not None
-    player.show(context.ws.artifact(context.job.id, "predictions-tracked"), context)
+    clips.show(context.ws.artifact(context.job.id, "predictions-tracked"), context)
 
 
 @pytest.fixture
@@ -76,22 +76,22 @@ def a_film(factor=4):
     clip = clips_of(cine(patients=1, frames=3))[0]
     masks = np.zeros((3, 40, 40), bool)
     masks[:, 10:20, 10:20] = True
-    return player.Film(clip, np.full((3, 40, 40, 3), 50, np.uint8), np.arange(3.0), {"tracked": np.roll(masks, 8, 2)}, masks, None)
+    return clips.Film(clip, np.full((3, 40, 40, 3), 50, np.uint8), np.arange(3.0), {"tracked": np.roll(masks, 8, 2)}, masks, None)
 
 
 def test_amber_is_what_was_followed_and_blue_the_truth():
     film = a_film()
-    plain, both = player.drawn(film, 1, trail=False, truth=False, side=80), player.drawn(film, 1, trail=False, truth=True, side=80)
-    amber, blue = ((both == np.array(c)).all(2) for c in (player.SAID, player.TRUTH))
+    plain, both = clips.drawn(film, 1, trail=False, truth=False, side=80), clips.drawn(film, 1, trail=False, truth=True, side=80)
+    amber, blue = ((both == np.array(c)).all(2) for c in (clips.SAID, clips.TRUTH))
     assert amber[30, 35] or amber[30, 34:37].any()
     assert blue[30, 18:20].any()
-    assert not (plain == np.array(player.TRUTH)).all(2).any()
-    trail = player.drawn(film, 2, trail=True, truth=False, side=80)
-    assert not np.array_equal(trail, player.drawn(film, 2, trail=False, truth=False, side=80)) or (film.said["tracked"][1] == film.said["tracked"][2]).all()
+    assert not (plain == np.array(clips.TRUTH)).all(2).any()
+    trail = clips.drawn(film, 2, trail=True, truth=False, side=80)
+    assert not np.array_equal(trail, clips.drawn(film, 2, trail=False, truth=False, side=80)) or (film.said["tracked"][1] == film.said["tracked"][2]).all()
 
 
 def test_the_film_plays_forward_only():
-    from core.pictures import gif
+    from core.imaging.render import gif
 
     frames = [np.full((8, 8, 3), 60 * k, np.uint8) for k in range(4)]
     shown = Image.open(io.BytesIO(gif(frames, back=False)))
@@ -102,7 +102,7 @@ def test_only_outlines_of_films_are_played(run):
     data = cine(patients=2, frames=5)
     prob = np.zeros((10, 2, 48, 48), "f4")
     said = Predictions(rows=data.rows, prob=prob, classes=["background", "marked"])
-    assert "player" in {v.id for v in views_of(said, data)}
+    assert "clips" in {v.id for v in views_of(said, data)}
     assert "predictions" not in {v.id for v in views_of(said, data)}
     assert "player" not in {v.id for v in views_of(Predictions(rows=data.rows, prob=prob[:, :, 0, 0], classes=["a", "b"]), data)}
     from dataclasses import replace

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.app.test_pages import opened
 from tests.data._dicom import stack, write
 
@@ -25,8 +25,8 @@ def home(tmp_path_factory):
 
 
 def _panel():
+    from app.panels.privacy import show
     from app.state import workspace
-    from app.views._privacy import show
 
     show(workspace().dataset(workspace().catalogue.datasets()[0]["name"]))
 

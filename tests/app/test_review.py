@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.jobs import queue
-from core.store import notes, review
-from core.store.workspace import Workspace
+from core.workspace import notes, review
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox, told
 from tests.app.test_pages import PAGES, opened
 from tests.store.test_review import GONE, named
@@ -62,7 +62,7 @@ def test_a_selection_and_the_case_under_the_eye_are_let_go(full):
         import numpy as np
 
         from app import state
-        from app.views._gallery import inspector
+        from app.panels.gallery import inspector
 
         state.adopt_url()
         if "first" not in __import__("streamlit").session_state:

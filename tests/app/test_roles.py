@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.views._columns import clash, in_order, odd_patients
+from app.panels.column_roles import clash, in_order, odd_patients
 from core.artifacts import AnomalyMaps
+from core.data.ground_truth import abnormal
 from core.data.readers import read
 from core.jobs import queue
-from core.store.workspace import Workspace
-from core.truth import abnormal
+from core.workspace.workspace import Workspace
 
 
 def guess(column: str, role: str, words: str = "sure") -> dict[str, Any]:
@@ -49,14 +49,14 @@ def test_sixty_columns_are_listed_and_the_normal_class_is_asked() -> None:
         import pandas as pd
         import streamlit as st
 
-        from app.views import _columns
+        from app.panels import column_roles
 
         names = [f"c{i}" for i in range(60)]
         guesses = [{"column": c, "role": "input", "sure": 0.9, "why": "numbers", "asked": False, "words": "sure"} for c in names]
         guesses[7] |= {"role": "outcome", "words": "a guess"}
-        changed, roles = _columns.choose(guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k")
+        changed, roles = column_roles.choose(guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k")
         st.caption(f"changed {len(changed)} of {len(roles)}")
-        st.caption(f"normal {_columns.normal_class(['healthy', 'ill'], 'dx', 'n')!r}")
+        st.caption(f"normal {column_roles.normal_class(['healthy', 'ill'], 'dx', 'n')!r}")
 
     at = page(script)
     said = [c.value for c in at.caption]
@@ -88,7 +88,7 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
         def __getattr__(self, name: str) -> Any:
             return lambda *a, **k: None
 
-    monkeypatch.setattr("core.measuring.measure", lambda data, *rest: [])  # slow, and not what is asked here
+    monkeypatch.setattr("core.evaluate.measure", lambda data, *rest: [])  # slow, and not what is asked here
     tasks.train(ws, job, Quiet())  # type: ignore[arg-type]
     data = ws.dataset("t")
     found = ws.artifact(job.id, "anomalymaps")
@@ -123,12 +123,12 @@ def two_classes(tmp_path: Path, well: str, ill: str, n: int = 120) -> Workspace:
 def test_find_unusual_cases_learns_from_normal_ones(tmp_path, monkeypatch, well, ill, normal, words):
     def script() -> None:
         from app import state
-        from app.views import _quick
+        from app.panels import quick_start
 
         state.adopt_url()
         data = state.dataset()
         assert data is not None
-        _quick.ask(data)
+        quick_start.ask(data)
 
     ws = two_classes(tmp_path, well, ill)
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))

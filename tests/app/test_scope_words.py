@@ -4,7 +4,7 @@ import numpy as np
 
 from app.views.scope import describe
 from core.artifacts import Scope
-from core.scope import count_inside
+from core.training.scope import count_inside
 
 
 def scope_of(inside: np.ndarray) -> Scope:

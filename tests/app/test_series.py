@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import told
 from tests.app.test_pages import PAGES, opened
 
@@ -40,7 +40,7 @@ def test_the_map_shows_traces_when_a_point_is_pointed_at(home):
         import streamlit as st
 
         from app import state
-        from app.views._map import sprites
+        from app.panels.map import sprites
 
         data = state.workspace().dataset("beats")
         png, tile, _, index = sprites(data, data.rows)

@@ -10,8 +10,8 @@ from core.artifacts import Metric, Metrics, Rationales
 from core.data.readers import read
 from core.jobs.tasks import keep
 from core.methods.text._cut import read_whole
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 NOTES = [f"Note {k}: the patient of ward {k} came with a cough that had lasted for some days; **bold** <b>x</b> " + "long story " * 100 + f"end{k}" for k in range(14)]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.views import anomaly
+from app.views import anomaly_maps
 from core.data.dataset import Dataset
 
 
@@ -15,7 +15,7 @@ def script(folder: str, split: list[str], patients: int) -> None:
 
     import numpy as np
 
-    from app.views import anomaly
+    from app.views import anomaly_maps
     from core.artifacts import AnomalyMaps
     from tests.app.test_threshold import made
 
@@ -24,7 +24,7 @@ def script(folder: str, split: list[str], patients: int) -> None:
     context = SimpleNamespace(data=data, ws=ws, job=SimpleNamespace(id="run"), key=lambda name: f"run-{name}")
     score = np.where(np.arange(len(data)) % 2 == 1, 2.0, 1.0) + 0.001 * np.arange(len(data))
     maps = AnomalyMaps(rows=data.rows, score=score.astype("f4"), threshold=1.5, rule="95 % of validation cases lie below")
-    anomaly.bench(maps, context, data.part("test").rows)
+    anomaly_maps.bench(maps, context, data.part("test").rows)
 
 
 def made(split: list[str], patients: int) -> Dataset:
@@ -36,9 +36,9 @@ def made(split: list[str], patients: int) -> Dataset:
 @pytest.fixture
 def shown(monkeypatch, tmp_path):
     """The bench drawn for cases of these parts; every second case is abnormal, and all of those have the higher scores."""
-    monkeypatch.setattr(anomaly, "known", lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"))
-    monkeypatch.setattr(anomaly, "told", lambda context, rows: np.ones(len(rows), bool))
-    monkeypatch.setattr(anomaly, "_truth", lambda *given: None)
+    monkeypatch.setattr(anomaly_maps, "known", lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"))
+    monkeypatch.setattr(anomaly_maps, "told", lambda context, rows: np.ones(len(rows), bool))
+    monkeypatch.setattr(anomaly_maps, "_truth", lambda *given: None)
 
     def draw(split: list[str], patients: int) -> AppTest:
         at = AppTest.from_function(script, args=(str(tmp_path), split, patients), default_timeout=60).run()

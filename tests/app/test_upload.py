@@ -5,8 +5,8 @@ import io
 from streamlit.testing.v1 import AppTest
 
 from app.text import ago
-from core.store import uploads
-from core.store.workspace import Workspace
+from core.workspace import uploads
+from core.workspace.workspace import Workspace
 
 
 def test_after_a_reload_one_goes_on_with_the_files_or_takes_them_away(tmp_path, monkeypatch):

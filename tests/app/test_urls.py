@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.hostile._make import ROOT
 from tests.survive import _make
 

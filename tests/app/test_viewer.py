@@ -10,14 +10,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.components import viewer as component
-from app.views import _viewer
+from app.panels import viewer
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import Geometry
-from core.data.samples import make
+from core.data.samples.catalogue import make
+from core.imaging.windowing import Window
 from core.jobs import queue
-from core.store.workspace import Workspace
-from core.windows import Window
+from core.workspace.workspace import Workspace
 from tests.app.test_pages import ROOT
 
 
@@ -71,7 +71,7 @@ def test_a_volume_of_128_with_heat_stays_below_the_limit_of_a_message():
     data = dataset(rng.integers(-1000, 2000, (1, 1, 128, 128, 128)).astype(np.int16), axes="HAR", mm_slice=1.0, mm_down=1.0, mm_across=1.0)
     heat = np.maximum(0, rng.normal(0, 1, (1, 128, 128, 128)).astype(np.float32))
     artifact = AnomalyMaps(rows=np.array([0]), score=np.zeros(1, np.float32), map=heat)
-    made = _viewer.built(data, 0, 400, artifact)
+    made = viewer.built(data, 0, 400, artifact)
     assert len(made) <= component.MOST_BYTES
     head, _ = unpacked(made)
     assert head["dims"] == [128, 128, 128] or "every 2. point" in head["note"]
@@ -80,7 +80,7 @@ def test_a_volume_of_128_with_heat_stays_below_the_limit_of_a_message():
 def test_of_a_long_stack_the_part_around_the_case_is_sent_and_the_whole_is_counted():
     samples = np.random.default_rng(0).integers(0, 4000, (60, 1, 256, 256)).astype(np.int16)
     data = dataset(samples, series="series 1", position_mm=np.arange(60.0))
-    head, (raw,) = unpacked(_viewer.built(data, 50, 400))
+    head, (raw,) = unpacked(viewer.built(data, 50, 400))
     assert head["total"] == 60
     assert head["before"] + head["first"] == 50
     assert head["dims"][0] < 60
@@ -90,17 +90,17 @@ def test_of_a_long_stack_the_part_around_the_case_is_sent_and_the_whole_is_count
 
 def test_colour_stays_colour_and_two_channels_are_named():
     colour = np.random.default_rng(0).integers(0, 255, (2, 3, 5, 6), dtype=np.uint8)
-    head, (raw,) = unpacked(_viewer.built(dataset(colour), 1, 400))
+    head, (raw,) = unpacked(viewer.built(dataset(colour), 1, 400))
     assert head["colour"]
     np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(5, 6, 3), colour[1].transpose(1, 2, 0))
-    assert unpacked(_viewer.built(dataset(colour[:, :2]), 1, 400))[0]["note"] == "channel 1 of 2"
+    assert unpacked(viewer.built(dataset(colour[:, :2]), 1, 400))[0]["note"] == "channel 1 of 2"
 
 
 def test_levels_of_deep_pictures_are_told_in_the_values_of_their_files():
     data = dataset(np.zeros((4, 1, 16, 16), np.uint8))
-    assert _viewer.stored_levels(data) == ""
+    assert viewer.stored_levels(data) == ""
     data.card["grey range"] = [-1000.0, 959.0]
-    head, _ = unpacked(_viewer.built(data, 1, 400))
+    head, _ = unpacked(viewer.built(data, 1, 400))
     assert head["note"] == "level 0 is -1000 in the files, 255 is 959"
     assert head["unit"] == "of 255"
 
@@ -177,12 +177,12 @@ def test_what_a_viewer_sends_late_is_kept_for_its_own_data():
 
 def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_middle():
     data = make("stacks")
-    assert unpacked(_viewer.built(data, 5, 400))[0]["start"] is None
+    assert unpacked(viewer.built(data, 5, 400))[0]["start"] is None
     heat = np.zeros((len(data), *data.shape[1:]), np.float32)
     heat[:, 4] = 0.2  # a whole warm slice
     heat[:, 8, 3:6, 3:6] = 1.0  # a small hot spot
     scores = AnomalyMaps(rows=data.rows, score=np.zeros(len(data), "f4"), map=heat)
-    assert unpacked(_viewer.built(data, 5, 400, scores))[0]["start"] == [0, 8]
-    assert unpacked(_viewer.built(data, 5, 400, scores, place=2))[0]["start"] == [0, 2]
+    assert unpacked(viewer.built(data, 5, 400, scores))[0]["start"] == [0, 8]
+    assert unpacked(viewer.built(data, 5, 400, scores, place=2))[0]["start"] == [0, 2]
     across = replace(data, table=data.table.assign(axes="LHP"))  # stored slices are sagittal: the axial one is opened
-    assert unpacked(_viewer.built(across, 5, 400, scores))[0]["start"][0] == 1
+    assert unpacked(viewer.built(across, 5, 400, scores))[0]["start"][0] == 1

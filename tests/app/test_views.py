@@ -9,7 +9,7 @@ from core import artifacts
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 PAIRS = [(v.id, name) for v in views() for name, kind in artifacts.TYPES.items() if issubclass(kind, v.takes)]
 

@@ -7,11 +7,11 @@ from streamlit.testing.v1 import AppTest
 from app.state import Selection
 from core.artifacts import Map
 from core.columns import points, slice_columns, table_columns
-from core.data.generated import stacks
+from core.data.samples.generated import stacks
 from core.errors import UserError
 from core.jobs import queue
-from core.maps import of_slices
-from core.store.workspace import Workspace
+from core.maps.make import of_slices
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import told
 from tests.app.test_pages import PAGES, opened
 
@@ -82,16 +82,16 @@ def looked(event):
         import streamlit as st
 
         from app import state
-        from app.views import _map
+        from app.panels import map
         from core.artifacts import Map
 
         state.adopt_url()
         made = Map(rows=np.array([4, 4, 4, 9, 9, 9]), place=np.array([1, 2, 3, 1, 2, 3]), xy=np.zeros((6, 2), "f4"))
         xy = np.stack([np.linspace(-0.9, 0.9, 6), np.zeros(6)], 1)
-        _map._act(event, made, xy, np.array([0, 0, 1, 1, 1, 1]), ["ball", "none"])
+        map._act(event, made, xy, np.array([0, 0, 1, 1, 1, 1]), ["ball", "none"])
         now = state.selection()
         st.text(repr((now.primary, now.place, now.rows.tolist())))
-        st.text(" / ".join(_map.called(made, state.workspace().dataset("stacks"))))
+        st.text(" / ".join(map.called(made, state.workspace().dataset("stacks"))))
 
     at = AppTest.from_function(script, default_timeout=60, args=(event,)).run()
     assert not at.exception
@@ -113,7 +113,7 @@ def test_thumbnails_on_a_map_of_slices_are_of_the_slices(home):
         from PIL import Image
 
         from app import state
-        from app.views._map import sprites
+        from app.panels.map import sprites
 
         data = state.workspace().dataset("stacks")
         import io
@@ -144,7 +144,7 @@ def test_the_command_line_maps_slices(home, capsys):
 
 def test_a_map_of_slices_keeps_place_of_the_sample_it_shows():
     from core.artifacts import Embedding
-    from core.maps import make_map
+    from core.maps.make import make_map
 
     z = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
     made = make_map(Embedding(rows=np.repeat(np.arange(6), 10), place=np.tile(np.arange(10), 6), z=z), "pca", limit=20)

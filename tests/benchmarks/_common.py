@@ -11,13 +11,13 @@ import numpy as np
 from core.artifacts import Artifact, Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.engine import fit_and_apply
 from core.evidence import shared
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
 from core.stats.bootstrap import interval
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 
 
 def run(method: str, data: Dataset, params: dict[str, Any] | None = None, seed: int = 0, on: dict[str, Artifact] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -25,7 +25,7 @@ def prepared(home: Path) -> str:
 
     from core.data.readers import read
     from core.jobs import queue
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     rng, digits = np.random.default_rng(0), load_digits()
     at = rng.integers(0, len(digits.images), ROWS)

@@ -17,8 +17,8 @@ from sklearn.svm import SVC
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.readers.recordings import in_time
-from core.data.samples import make
+from core.data.readers.signal_windows import in_time
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.methods.series._figures import balanced, windows
 from core.stats.bootstrap import interval, mean_interval

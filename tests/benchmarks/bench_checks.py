@@ -18,9 +18,9 @@ import pandas as pd
 
 from core.data.checks import examine, findings
 from core.data.dataset import Dataset
-from core.data.samples import make
-from core.store import review
-from core.store.workspace import Workspace
+from core.data.samples.catalogue import make
+from core.workspace import review
+from core.workspace.workspace import Workspace
 
 
 def pictures(n: int = 10_000) -> Dataset:

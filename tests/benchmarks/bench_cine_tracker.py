@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from core.artifacts import Predictions
+from core.data.clips import RIVALS, clips_of, compared, whole
 from core.data.dataset import Dataset
-from core.data.generated import cine
 from core.data.readers import read
+from core.data.samples.generated import cine
 from core.evidence import shared, store
-from core.films import RIVALS, clips_of, compared, whole
 from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import row, run, table, verdict
 

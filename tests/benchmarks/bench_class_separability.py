@@ -10,14 +10,14 @@ from scipy.stats import spearmanr
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.measures.class_separability import ClassSeparability
 from core.measures.rankme import RankMe
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.benchmarks._common import over_seeds, row, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -30,7 +30,7 @@ def watched(id: str, data: Dataset, params: dict[str, Any], seed: int, on: bool 
     old, kind.watched = kind.watched, False
     try:
         run = Run(seed=seed, device="auto")
-        from core.engine import watch
+        from core.training.fit import watch
 
         method = kind(check_params(kind, params))
         if on:

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import over_seeds, probe, row, run, table, verdict

@@ -157,7 +157,7 @@ def tell_memory(sizes: list[int]) -> None:
 
 def main() -> None:
     from core.jobs import queue
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--training", action="store_true")

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from core.artifacts import Embedding
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import store
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import latent, row, run, table, verdict

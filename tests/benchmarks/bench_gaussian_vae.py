@@ -10,7 +10,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.explain.attribution import STEPS, TOGETHER, attribute
 from core.jobs.engines import free_threads
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
-from core.run import Run
+from core.training.run import Run
 from tests.benchmarks._common import enlarged
 from tests.benchmarks._time import DEVICE, now
 

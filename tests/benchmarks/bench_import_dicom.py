@@ -44,7 +44,7 @@ def make(folder: Path, slices: int) -> None:
 
 def ours(source: str, home: str, stack: str) -> dict[str, float]:
     from core.data.readers import read
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     ws = Workspace(Path(home))
     base, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
@@ -58,7 +58,7 @@ def ours(source: str, home: str, stack: str) -> dict[str, float]:
 
 
 def opening(home: str) -> dict[str, float]:
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
     start = time.perf_counter()
     data = Workspace(Path(home)).dataset("bench")

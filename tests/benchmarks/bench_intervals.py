@@ -18,11 +18,11 @@ from scipy.stats import norm
 
 from core.artifacts import Interval
 from core.evidence import load, store, target
-from core.matching import accuracy, purity
 from core.measures.clustering_internal import silhouette_of
 from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
 from core.measures.probes import auc
 from core.stats.bootstrap import drawn_again, interval, mean_interval, units
+from core.stats.cluster_agreement import accuracy, purity
 from core.stats.proportions import wilson
 from tests.benchmarks._common import table
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.benchmarks._common import over_seeds, row, run, table
 
 SEEDS = [0, 1, 2]

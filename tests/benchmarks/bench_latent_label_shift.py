@@ -10,10 +10,10 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
 from core.data.dataset import Dataset
-from core.data.generated import shifted_sites
+from core.data.samples.generated import shifted_sites
 from core.data.scaling import Standardise
 from core.evidence import shared, store
-from core.matching import accuracy
+from core.stats.cluster_agreement import accuracy
 from tests.benchmarks._common import heart, over_seeds, row, run, table, verdict
 from tests.methods.test_latent_label_shift import distance, shares
 

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from core import loading
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs.engines import free_threads
 from core.method import Method
 from core.methods.anomaly.strega import StRegA
@@ -30,7 +29,8 @@ from core.methods.generative.gaussian_vae import GaussianVAE
 from core.methods.selfsupervised.swav import Queue, SwAV, swapped
 from core.nets.augment import views
 from core.nets.cevae import holes
-from core.run import Run
+from core.training import loader
+from core.training.run import Run
 from tests.benchmarks._common import enlarged
 from tests.benchmarks._time import DEVICE, now
 
@@ -127,7 +127,7 @@ def utilisation() -> int:
 
 def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Dataset, x: torch.Tensor, **how: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stored, room = data.save(Path(folder)), loading.room
+        stored, room = data.save(Path(folder)), loader.room
         rates: dict[str, list[np.ndarray]] = {"memory": [], "disk": [], "bare": []}
         busy = []
         for k in range(ROUNDS + 1):
@@ -136,9 +136,9 @@ def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Data
             one = {"bare": bare(method, loss_of, x, **how), "memory": through_run(kind, params, data)}
             if GPU:
                 busy.append(utilisation())
-            loading.room = lambda device: 0
+            loader.room = lambda device: 0
             one["disk"] = through_run(kind, params, stored)
-            loading.room = room
+            loader.room = room
             for where, rate in one.items() if k else ():  # the first warms up
                 rates[where].append(rate)
     best = {where: np.max(found, 0) for where, found in rates.items()}

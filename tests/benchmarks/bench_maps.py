@@ -15,8 +15,8 @@ import numpy as np
 
 from core.artifacts import Embedding
 from core.evidence import shared
-from core.maps import make_map
-from core.maps.faith import faithfulness
+from core.maps.faithfulness import faithfulness
+from core.maps.make import make_map
 
 
 def mixture(n: int, d: int = 64, k: int = 20, seed: int = 0) -> np.ndarray:

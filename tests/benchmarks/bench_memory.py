@@ -32,7 +32,7 @@ def generate(folder: Path) -> None:
 def steps(folder: Path) -> None:
     from core.artifacts import Embedding, Map
     from core.data.dataset import Dataset
-    from core.maps import make_map
+    from core.maps.make import make_map
     from core.measures.class_separability import ClassSeparability
     from core.measures.map_faithfulness import MapFaithfulness
     from core.measures.rankme import RankMe

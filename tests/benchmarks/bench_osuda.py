@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.data.splits import add_split
 from core.evidence import shared, store
 from tests.benchmarks._common import over_seeds, row, run, table

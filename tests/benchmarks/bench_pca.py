@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import store
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 

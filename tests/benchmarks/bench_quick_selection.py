@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.neighbors import kneighbors_graph
 
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.data.splits import add_split
 from core.evidence import shared, store
 from tests.benchmarks._common import over_seeds, row, run, table, verdict

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.measures.robustness_index import RobustnessIndex
 from tests.benchmarks._common import heart, latent, row, run, table

@@ -9,7 +9,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from tests.benchmarks._common import few_labels, latent, probe, row, run, table, verdict
 

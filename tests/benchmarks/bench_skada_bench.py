@@ -8,7 +8,7 @@ import numpy as np
 
 from core.artifacts import Benchmark
 from core.data.dataset import Dataset
-from core.data.generated import two_clinics
+from core.data.samples.generated import two_clinics
 from core.evidence import shared, store
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
 

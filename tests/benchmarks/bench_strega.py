@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.measures.pixel_anomaly import _binned, aupro, case_dice, pooled
 from core.nets.tissue import brain_mask
@@ -29,7 +29,7 @@ def heat_of(given: dict[str, Any]) -> np.ndarray:
 def untrained(data: Dataset, seed: int) -> np.ndarray:
     """The same pipeline, calibration included, with a network that has made no step."""
     from core.registry import methods
-    from core.run import Run
+    from core.training.run import Run
 
     kind = methods()["strega"]
     made = kind(kind.Params(epochs=1, learning_rate=1e-12))
@@ -114,7 +114,7 @@ def _robust(data: Dataset) -> dict[str, Any]:
     truth, rows = data.mask()[test], []
     for name in ("soft tissue", "raw"):
         fitted, given = run("strega", data, {"epochs": 25, "input": name})
-        from core.run import Run
+        from core.training.run import Run
 
         after = {a.slug: a for a in fitted.apply(changed, Run())}
         ap = [float(average_precision_score(truth.ravel(), heat_of(g)[test].ravel())) for g in (given, after)]

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import row, run, table, verdict

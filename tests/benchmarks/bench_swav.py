@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import store
 from core.nets import sinkhorn
 from core.registry import methods

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.evidence import store
-from core.matching import accuracy
 from core.methods.discovery.tabular_ncd import estimated_k
-from core.run import Run
 from core.stats.bootstrap import mean_interval
+from core.stats.cluster_agreement import accuracy
+from core.training.run import Run
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
 SPLITS = ("0,3,5,6,7", "1,2,4,8,9", "0,1,2,3,4")

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from core.data.phantom import head_volumes
-from core.engine import fit_and_apply
-from core.folding import top
+from core.data.samples.phantom import head_volumes
 from core.method import cases, check_params, preset
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
+from core.training.slices_to_volumes import top
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {

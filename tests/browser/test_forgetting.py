@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.data.samples import make
-from core.store import notes
-from core.store.workspace import Workspace
+from core.data.samples.catalogue import make
+from core.workspace import notes
+from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]

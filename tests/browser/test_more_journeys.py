@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]

@@ -12,7 +12,7 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.browser.conftest import settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]

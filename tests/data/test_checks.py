@@ -14,7 +14,7 @@ from PIL import Image
 from core.data.checks import check, examine, findings
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.data.splits import make_split
 from core.errors import UserError
 
@@ -226,8 +226,8 @@ def test_near_copies_of_other_kinds(modality):
 
 def test_findings_follow_the_rows_in_use_without_reading_the_samples_again(tmp_path, monkeypatch):
     from core.data import checks
-    from core.store import review
-    from core.store.workspace import Workspace
+    from core.workspace import review
+    from core.workspace.workspace import Workspace
 
     x = made().samples.copy()
     x[80] = x[5] = x[2]

@@ -21,7 +21,7 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.errors import UserError
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.data._dicom import item, made, stack, write
 
 CANARY = "CANARY"

@@ -22,7 +22,7 @@ from pydicom.uid import (
 from core import limits
 from core.data.geometry import geometry, letters
 from core.data.readers import codecs, read
-from core.data.readers.scans import package_files
+from core.data.readers.dicom import package_files
 from core.errors import UserError
 from tests.data._dicom import DIRECTIONS, item, stack, write
 

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from core import limits
-from core.data import folders
+from core.data import allowed_folders
 from core.data.dataset import Dataset, Lazy
-from core.data.importing import REQUEST
 from core.data.readers import read
 from core.errors import UserError
 from core.jobs import queue
-from core.store import uploads
-from core.store.workspace import Workspace
+from core.jobs.import_dataset import REQUEST
+from core.workspace import uploads
+from core.workspace.workspace import Workspace
 
 
 def picture(i, side=24):
@@ -215,13 +215,13 @@ def test_only_folders_beneath_the_opened_roots_can_be_chosen(tmp_path, monkeypat
     (inside / "a.csv").write_text("a,b\n1,2\n")
     monkeypatch.delenv("LIGHTBOX_FOLDERS", raising=False)
     with pytest.raises(UserError, match="LIGHTBOX_FOLDERS"):
-        folders.registered(inside)
+        allowed_folders.registered(inside)
     monkeypatch.setenv("LIGHTBOX_FOLDERS", str(inside))
-    assert folders.registered(inside / "deep") == inside / "deep"
-    assert folders.entries(inside) == (["deep"], ["a.csv"])
+    assert allowed_folders.registered(inside / "deep") == inside / "deep"
+    assert allowed_folders.entries(inside) == (["deep"], ["a.csv"])
     for wrong in (outside, inside / ".." / "closed", tmp_path):
         with pytest.raises(UserError, match="outside"):
-            folders.registered(wrong)
+            allowed_folders.registered(wrong)
 
 
 def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, monkeypatch):

@@ -10,14 +10,14 @@ from core.data.checks import check
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.scaling import Standardise, precise
-from core.engine import fit_and_apply
 from core.explain.attribution import attribute, ways
-from core.explain.differences import differences
+from core.explain.group_differences import differences
 from core.explain.traversal import decoded
-from core.loading import Inputs, in_order
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.loader import Inputs, in_order
+from core.training.run import Run
 
 KINDS = {
     "Julian days": (2_459_000.0, 0.05),

@@ -45,7 +45,7 @@ CASES_ALL = {
 
 @pytest.mark.parametrize("kind", CASES_ALL)
 def test_cases_stay(tmp_path, kind):
-    from core.data.readers.members import collect
+    from core.data.readers.files import collect
     from core.data.readers.tables import whole
 
     (tmp_path / "a.csv").write_text(CASES_ALL[kind])
@@ -53,8 +53,8 @@ def test_cases_stay(tmp_path, kind):
 
 
 def test_lines_are_told_as_they_stand_in_the_file(tmp_path):
-    from core.data.readers.members import collect
-    from core.data.readers.words import split_up
+    from core.data.readers.csv_text import split_up
+    from core.data.readers.files import collect
 
     (tmp_path / "a.csv").write_text(ODD["header and units again"])
     words = split_up(collect(tmp_path / "a.csv")[0])

@@ -67,7 +67,7 @@ def test_object_arrays_and_unsafe_zips_are_refused(tmp_path):
 
 def test_ct_values_are_hounsfield_units(tmp_path):
     pydicom = pytest.importorskip("pydicom")
-    from core.data.readers.scans import package_files, read_scan
+    from core.data.readers.dicom import package_files, read_scan
 
     path = next(p for p, _ in package_files() if p.name == "CT_small.dcm")
     header = pydicom.dcmread(path)

@@ -9,7 +9,7 @@ import pytest
 
 from core.data.checks import check
 from core.data.readers import preview, read
-from core.data.readers.recordings import bridged
+from core.data.readers.signal_windows import bridged
 from core.errors import UserError
 from core.evidence import shared
 from tests.data.make import CANARIES, edf, eeg

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.data.readers import read
-from core.data.readers.members import Asked
+from core.data.readers.files import Asked
 from core.data.readers.scan_folders import told
 
 

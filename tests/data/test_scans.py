@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from core.data.checks import check
 from core.data.readers import read
-from core.data.readers.scans import package_files
+from core.data.readers.dicom import package_files
 from core.errors import UserError
 from core.evidence import shared
 

@@ -79,7 +79,7 @@ def test_encodings_and_names_with_umlauts(tmp_path):
 
 
 def frame_of_bytes(folder, content):
-    from core.data.readers.members import collect
+    from core.data.readers.files import collect
 
     return frame_of(collect(written(folder / "x.csv", content))[0])
 

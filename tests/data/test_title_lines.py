@@ -40,14 +40,14 @@ def test_key_and_value_above_a_wide_table(tmp_path):
 
 
 def test_both_ways_to_cut_up_see_the_same(tmp_path, monkeypatch):
-    from core.data.readers import words
-    from core.data.readers.members import collect
+    from core.data.readers import csv_text
+    from core.data.readers.files import collect
 
     (tmp_path / "a.csv").write_text("Study\n\nby hand\nage,bp,label\n" + ROWS + "\nSource: the ward\n")
     (member,) = collect(tmp_path / "a.csv")
-    quick = words.split_up(member)
-    monkeypatch.setattr(words, "_quick", lambda *_: None)
-    careful = words.split_up(member)
+    quick = csv_text.split_up(member)
+    monkeypatch.setattr(csv_text, "_quick", lambda *_: None)
+    careful = csv_text.split_up(member)
     assert quick.table.to_pydict() == careful.table.to_pydict()
     assert quick.line(0) == careful.line(0) == 5
     assert quick.table.num_rows == 60
@@ -86,7 +86,7 @@ NO_TITLE = {
 
 @pytest.mark.parametrize("case", NO_TITLE)
 def test_nothing_is_taken_for_a_title_or_note_that_is_none(tmp_path, case):
-    from core.data.readers.members import collect
+    from core.data.readers.files import collect
     from core.data.readers.tables import whole
 
     (tmp_path / "a.csv").write_text(NO_TITLE[case])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.data.readers import read
-from core.data.readers.members import collect
+from core.data.readers.files import collect
 from core.data.readers.wfdb_file import read_record
 from core.errors import UserError
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from app.commands.serve import DEMO
 from core import children
-from core.data.samples import SAMPLES, make
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.data.samples.catalogue import SAMPLES, make
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 from tests.browser.conftest import _free_port
 from tests.hostile._make import ROOT
 from tests.survive import _make
@@ -87,10 +87,10 @@ def arguments(home, folder):
 
 def commands():
     """Every command there is, as words."""
-    from app.commands import data, evidence, look, review, runs, serve
+    from app.commands import data, evidence, explore, review, runs, serve
 
     cli = typer.Typer()
-    for module in (serve, data, review, runs, look, evidence):
+    for module in (serve, data, review, runs, explore, evidence):
         module.register(cli)
 
     def walk(command, words):

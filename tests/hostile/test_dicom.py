@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBa
 from core import limits
 from core.data.deidentify import quiet
 from core.data.readers import read
-from core.data.readers.dicom import packed_size, prepared
+from core.data.readers.dicom_file import packed_size, prepared
 from core.errors import UserError
 from tests.data._dicom import item, made, write
 from tests.hostile._make import REFUSE, peak

@@ -14,8 +14,8 @@ from core.artifacts import Metric, Metrics
 from core.data.dataset import Dataset
 from core.export import SAFE, cell, csv, export_run, row_table
 from core.jobs import queue
-from core.store import notes
-from core.store.workspace import Workspace
+from core.workspace import notes
+from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 EVIL = ['=HYPERLINK("http://x.example","y")', "+SUM(1)", "-2+3", "@A1", "\t=1", "\r=1", "\n=1", "＝1+1"]

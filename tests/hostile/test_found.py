@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from core.data.readers import read
-from core.data.readers.members import collect, unpacked
+from core.data.readers.files import collect, unpacked
 from core.errors import UserError
 from tests.hostile._make import fasta, npy, png, rng, wfdb, zipped
 

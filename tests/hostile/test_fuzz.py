@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 
 from core.data import readers
-from core.data.readers.members import Asked, collect
+from core.data.readers.files import Asked, collect
 from core.data.readers.nifti_file import paired
 from tests.hostile import _fuzz
 
@@ -53,7 +53,7 @@ def test_the_hunt_sees_bugs_hangs_deaths_and_hunger(monkeypatch, tmp_path):
     """The fuzzer itself is tried: a reader with planted faults is found out."""
     plant = tmp_path / "sitecustomize.py"
     plant.write_text(
-        "import os, time\nimport core.data.readers.arrays as a\nreal, count = a._load, [0]\n"
+        "import os, time\nimport core.data.readers.npz as a\nreal, count = a._load, [0]\n"
         "def load(member):\n    count[0] += 1\n    k = count[0]\n"
         "    if k == 3: raise KeyError('planted')\n"
         "    if k == 5:\n        end = time.process_time() + 9\n        while time.process_time() < end: pass\n"

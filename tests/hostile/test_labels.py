@@ -7,7 +7,7 @@ import pytest
 from core.artifacts import Clusters, Embedding, Predictions
 from core.data.dataset import Dataset
 from core.data.labels import no_classes
-from core.measuring import measure
+from core.evaluate import measure
 from core.method import why_not
 from core.registry import measures, methods
 
@@ -68,9 +68,9 @@ def test_methods_that_can_do_without_are_offered_all_the_same(odd):
 
 @pytest.mark.parametrize("odd", ["ten thousand classes", "one class in the training part"])
 def test_a_joint_classifier_is_left_out_where_there_are_no_classes(odd):
-    from core.engine import fit_and_apply
     from core.method import check_params
-    from core.run import Run
+    from core.training.fit import fit_and_apply
+    from core.training.run import Run
 
     data = made(LABELS[odd][0], "table").take(np.arange(N))
     kind = methods()["gaussian_vae"]

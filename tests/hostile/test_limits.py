@@ -9,7 +9,7 @@ import pytest
 from core import limits
 from core.data.readers import read
 from core.errors import UserError
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 from tests.data.make import edf
 from tests.hostile._make import dicom, fasta, nifti, npz, png, rng, zipped
 
@@ -107,39 +107,39 @@ def _classes(monkeypatch, tmp_path):
 
 
 def _listed(monkeypatch, tmp_path):
-    from core.data import folders
+    from core.data import allowed_folders
 
     monkeypatch.setenv("LIGHTBOX_FOLDERS", str(tmp_path))
     for i in range(5):
         (tmp_path / f"d{i}").mkdir()
         (tmp_path / f"{i}.csv").write_text("x")
-    assert [len(found) for found in folders.entries(tmp_path)] == [2, 2]
+    assert [len(found) for found in allowed_folders.entries(tmp_path)] == [2, 2]
 
 
 def _import_memory(monkeypatch, tmp_path):
     """The import's process bounds itself, and gives its network away, before it looks at anything."""
     from core import sandbox
-    from core.data import importing
-    from core.store.catalogue import Job
-    from core.store.workspace import Workspace
+    from core.jobs import import_dataset
+    from core.workspace.catalogue import Job
+    from core.workspace.workspace import Workspace
 
     done = []
     monkeypatch.setattr(sandbox, "limit", lambda *a: done.append(a))
     monkeypatch.setattr(sandbox, "offline", lambda: done.append("offline"))
     job = Job(id="abcdefghij", kind="import", dataset="", method="")
     with pytest.raises(UserError, match="no longer here"):
-        importing.bring(Workspace(tmp_path), job, None)
+        import_dataset.bring(Workspace(tmp_path), job, None)
     assert "offline" in done
     assert (limits.IMPORT_MEMORY,) in done
 
 
 def _previewed(monkeypatch, tmp_path):
     """PREVIEW bounds what a first look reads of a table."""
-    from core.data.readers import members, preview
+    from core.data.readers import files, preview
 
     asked = []
-    real = members._reader
-    monkeypatch.setattr(members, "_reader", lambda path: lambda most: (asked.append(most), real(path)(most))[1])
+    real = files._reader
+    monkeypatch.setattr(files, "_reader", lambda path: lambda most: (asked.append(most), real(path)(most))[1])
     (tmp_path / "a.csv").write_bytes(b"a,b\n" + b"1,2\n" * 99_999)
     assert len(preview(tmp_path / "a.csv")["head"]) == 5
     assert max(asked) <= 4096
@@ -165,7 +165,7 @@ def nested_dicom():
 
 
 def _name(monkeypatch, tmp_path):
-    from core.store.workspace import check_name
+    from core.workspace.workspace import check_name
 
     assert check_name("abc") == "abc"
     with pytest.raises(UserError, match="1 to 3 visible"):
@@ -238,9 +238,9 @@ def test_the_screen_shows_them():
     from streamlit.testing.v1 import AppTest
 
     def box():
-        from app.views import _limits
+        from app.panels import limits_note
 
-        _limits.show()
+        limits_note.show()
 
     at = AppTest.from_function(box).run(timeout=60)
     assert not at.exception

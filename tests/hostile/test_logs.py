@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import trace
 from core.jobs import queue
-from core.store import uploads
-from core.store.workspace import Workspace
+from core.workspace import uploads
+from core.workspace.workspace import Workspace
 from tests.data.make import edf
 from tests.hostile._make import dicom, nifti, png, rng
 
@@ -70,7 +70,7 @@ def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
     place = tmp_path / "plant"
     place.mkdir()
     (place / "sitecustomize.py").write_text(
-        "import core.data.readers.words as w\n"
+        "import core.data.readers.csv_text as w\n"
         "def broken(*a, **k):\n    raise KeyError(f'no such patient: {a}')\n"
         "w.split_up = broken\nimport core.data.readers.tables as t\n[setattr(t, n, broken) for n in ('split_up', '_raw') if hasattr(t, n)]\n"
     )
@@ -78,7 +78,7 @@ def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
     source.write_text(f"name,x\n{CANARY},1\n{CANARY},2\n")
     root = os.environ.get("PYTHONPATH", "")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.store.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
+        "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
         "job = queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id, timeout=500)\nprint(job.status, bool(job.bug), job.error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(home), str(source)], env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(place), root]))},

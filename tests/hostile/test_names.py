@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.errors import UserError
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 
 KEPT = ["../../x", "CON", "nul.txt", "/etc/passwd", "C:\\x", "a:b|c?d*", "..", "~", "$HOME", "%2e%2e%2f", "Größe 日本 🩻", "-rf", "' OR 1=1; --", "x" * 80, "<script>", "![](http://h.example/x.png)"]
 REFUSED = ["", " ", "\n", "x" * 300, "a\0b", "a\x1bb", "a\u202eb", "a\u200bb", "\ud800", "a\x07"]
@@ -80,7 +80,7 @@ def test_group_names_are_no_paths(ws, tmp_path):
     """Fault 35: saved groups of cases as well."""
     import numpy as np
 
-    from core.store import notes
+    from core.workspace import notes
 
     ws.add(renamed("x"))
     before = set(tmp_path.iterdir())

@@ -215,9 +215,9 @@ def test_the_server_listens_on_loopback_only(served):
 
 TRAINING = """
 import sys
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs import queue
-from core.store.workspace import Workspace
+from core.workspace.workspace import Workspace
 ws = Workspace()
 if not ws.catalogue.datasets():
     ws.add(make("digits"), sample=True)
@@ -236,7 +236,7 @@ def test_training_opens_no_connection(served, guard):
     assert done.returncode == 0, done.stderr[-2000:]
     seen = pids.read_text()
     assert "core.jobs.worker" in seen  # the guard was in the workers
-    assert "core.jobs.supervisor" in seen
+    assert "core.jobs.scheduler" in seen
     assert "streamlit run" in seen
     assert not log.exists() or log.read_text() == ""
     ours = {int(line.split()[0]) for line in seen.splitlines()}

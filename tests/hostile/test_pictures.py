@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.data.readers import read
-from core.data.readers.members import Member
-from core.data.readers.pictures import decode
+from core.data.readers.files import Member
+from core.data.readers.images import decode
 from core.errors import UserError
 from tests.hostile._make import REFUSE, dicom, peak, png, zipped
 

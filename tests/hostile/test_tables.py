@@ -6,9 +6,9 @@ import pytest
 
 from core import limits
 from core.data.readers import preview, read
-from core.data.readers.members import collect
+from core.data.readers.csv_text import split_up
+from core.data.readers.files import collect
 from core.data.readers.tables import frame_of, whole
-from core.data.readers.words import split_up
 from core.errors import UserError
 
 TWO = [[1, 2], [3, 4]]
@@ -117,16 +117,16 @@ MARKS = ["a", "1", ",", ",", '"', "\n", "\n", " ", '""', "\r\n", "é", "\r", "'"
 
 def test_both_ways_to_cut_a_file_up_give_the_same_table(tmp_path, monkeypatch):
     """Random files: the quick way, where it takes them, against Python's csv module; sentences are the same as well."""
-    from core.data.readers import words
+    from core.data.readers import csv_text
 
     dice, taken = np.random.default_rng(3), 0
     for k in range(600):
         body = "".join(dice.choice(MARKS, dice.integers(3, 24)))
         member = collect(put(tmp_path / "t.csv", "x,y\n" + body if k % 2 else "x\n" + body))[0]
         said = []
-        for quick in (words._quick, lambda *_: None):
+        for quick in (csv_text._quick, lambda *_: None):
             with monkeypatch.context() as m:
-                m.setattr(words, "_quick", quick)
+                m.setattr(csv_text, "_quick", quick)
                 try:
                     said.append(split_up(member).table.combine_chunks().to_pydict())
                 except UserError as e:

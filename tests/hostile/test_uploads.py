@@ -10,8 +10,8 @@ from core import limits
 from core.data.readers import read
 from core.errors import UserError
 from core.jobs import queue
-from core.store import uploads
-from core.store.workspace import Workspace
+from core.workspace import uploads
+from core.workspace.workspace import Workspace
 from tests.hostile._make import png
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from core.data.readers import read
 from core.jobs import queue
-from core.store import notes
-from core.store.workspace import Workspace
+from core.workspace import notes
+from core.workspace.workspace import Workspace
 from tests.browser.conftest import _host, go, settled
 from tests.hostile._make import png
 

@@ -10,7 +10,7 @@ import pytest
 
 from core import limits
 from core.data.readers import read
-from core.data.readers.members import collect
+from core.data.readers.files import collect
 from core.errors import UserError
 from tests.hostile._make import png, zipped
 

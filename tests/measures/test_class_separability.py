@@ -9,11 +9,11 @@ from scipy.stats import ortho_group, spearmanr
 from sklearn.neighbors import KNeighborsClassifier
 
 from core.artifacts import Embedding
-from core.engine import fit_and_apply
 from core.measures.class_separability import ClassSeparability, deaths, fisher, score
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.methods._fit import sample
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from core.artifacts import AnomalyMaps, Clusters, Embedding, Images, Predictions
 from core.data.dataset import Dataset
+from core.evaluate import measure
 from core.measures.classification import calibration_error
-from core.measuring import measure
 from core.registry import measures
 from core.stats.proportions import wilson
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Images
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.registry import measures
 
 

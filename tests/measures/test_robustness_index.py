@@ -11,8 +11,8 @@ from scipy.stats import ortho_group
 
 from core.artifacts import Embedding, Metric
 from core.data.dataset import Dataset
+from core.evaluate import measure
 from core.measures.robustness_index import RobustnessIndex, chance, neighbours
-from core.measuring import measure
 from tests.methods._fit import sample
 
 N = 160

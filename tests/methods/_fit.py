@@ -7,11 +7,11 @@ from typing import Any
 
 from core.artifacts import Artifact
 from core.data.dataset import Dataset
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 
 
 def fit(id: str, data: Dataset, seed: int = 0, on: dict[str, Artifact] | None = None, **params: Any) -> tuple[Any, dict[str, Any]]:

@@ -13,14 +13,26 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Predictions
+from core.data.clips import (
+    RIVALS,
+    Clip,
+    clip_scores,
+    clips_of,
+    compared,
+    copied,
+    dice,
+    moved,
+    relative_d98,
+    shifted,
+    surface_distances,
+)
 from core.data.dataset import Dataset
-from core.data.generated import cine
+from core.data.samples.generated import cine
 from core.errors import UserError
-from core.films import RIVALS, Clip, clip_scores, clips_of, compared, copied, dice, moved, relative_d98, shifted, surface_distances
 from core.measures.tracking import Tracking
 from core.method import why_not
 from core.methods.tracking.cine_tracker import CineTracker
-from core.run import Run
+from core.training.run import Run
 from tests.methods._fit import fit
 
 SMALL = {"width": 16, "side": 32}

@@ -15,12 +15,12 @@ from sklearn.decomposition import PCA
 from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
 from core.data.splits import add_split
-from core.engine import fit_and_apply
 from core.errors import UserError
-from core.matching import accuracy
 from core.method import check_params
 from core.registry import methods
-from core.run import Run
+from core.stats.cluster_agreement import accuracy
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.methods._fit import fit, on_digits, sample
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.engine import fit_and_apply
 from core.errors import UserError
 from core.method import check_params
 from core.methods.unlearning import _forget
 from core.registry import methods
-from core.run import Run
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.methods._fit import on_digits, sample
 
 KIND = methods()["label_agnostic_forgetting"]

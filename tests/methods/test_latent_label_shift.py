@@ -10,10 +10,10 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from core.data.dataset import Dataset
-from core.data.generated import shifted_sites
+from core.data.samples.generated import shifted_sites
 from core.errors import UserError
-from core.matching import accuracy
 from core.methods.domains import latent_label_shift as lls
+from core.stats.cluster_agreement import accuracy
 from tests.methods._fit import fit
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import ranks
 from core.artifacts import Benchmark
 from core.data.dataset import Dataset
 from core.data.splits import add_split
-from core.engine import fit_and_apply
 from core.errors import UserError
 from core.method import check_params, why_not
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
 from core.registry import methods
-from core.run import Run
+from core.stats import rank_tests
+from core.training.fit import fit_and_apply
+from core.training.run import Run
 from tests.methods._fit import fit, sample
 
 
@@ -283,14 +283,14 @@ def test_a_fitted_pipeline_and_its_arrays_say_the_same():
 # -- ranks ----------------------------------------------------------------------------------------------------------------------------
 def test_ranks_and_the_critical_difference_are_the_tables():
     score = np.array([[0.9, 0.8, 0.7], [0.8, 0.8, 0.6], [0.1, 0.2, 0.9]])
-    np.testing.assert_allclose(ranks.ranks(score), [[1, 1.5, 2], [2, 1.5, 3], [3, 3, 1]])
+    np.testing.assert_allclose(rank_tests.ranks(score), [[1, 1.5, 2], [2, 1.5, 3], [3, 3, 1]])
     # Demšar 2006, table 5 (q at 0.05 for 5 classifiers is 2.728) and his equation for the difference
-    assert ranks.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=2e-3)
-    assert ranks.alike(np.array([1.0, 1.5, 3.0, 3.4]), 0.6) == [(1.0, 1.5), (3.0, 3.4)]
+    assert rank_tests.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=2e-3)
+    assert rank_tests.alike(np.array([1.0, 1.5, 3.0, 3.4]), 0.6) == [(1.0, 1.5), (3.0, 3.4)]
     steady = np.tile(np.linspace(0.5, 0.9, 4)[:, None], 12) + 0.01 * np.random.default_rng(0).normal(size=(4, 12))
-    assert ranks.friedman(steady) < 1e-4
-    assert ranks.friedman(np.random.default_rng(0).normal(size=(4, 12))) > 0.05
-    p = ranks.against(steady, 0)
+    assert rank_tests.friedman(steady) < 1e-4
+    assert rank_tests.friedman(np.random.default_rng(0).normal(size=(4, 12))) > 0.05
+    p = rank_tests.against(steady, 0)
     assert p[0] is None
     assert max(p[1:]) < 0.01
 

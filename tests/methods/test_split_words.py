@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from core import traces
+from core.imaging import signals
 from core.methods.series._figures import worst_stretch
 from core.registry import methods
-from core.run import Run
+from core.training.run import Run
 from tests.methods._fit import sample
 
 
@@ -50,4 +50,4 @@ def test_classes_from_sites_are_found_on_train_and_val():
 
 def test_the_worst_stretch_tells_the_part_it_was_looked_for_in():
     x = np.random.default_rng(0).normal(size=(30, 1, 64)).astype("f4")
-    assert worst_stretch(x, x * 0.5, traces.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train").split == "train"
+    assert worst_stretch(x, x * 0.5, signals.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train").split == "train"

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from core.matching import purity
 from core.methods.selfsupervised.swav import Queue
+from core.stats.cluster_agreement import purity
 from tests.methods._fit import fit, on_digits, sample
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.matching import accuracy
+from core.stats.cluster_agreement import accuracy
 from tests.benchmarks.bench_tabular_ncd import digits_table, kmeans
 from tests.methods._fit import fit, sample
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.artifacts import Predictions
-from core.data.generated import nuclei
+from core.data.samples.generated import nuclei
 from core.errors import UserError
 from core.measures.segmentation import Segmentation, objects, overlap
 from core.method import why_not
@@ -122,7 +122,7 @@ def test_the_depth_used_is_the_shallowest_that_suffices():
 
 
 def _run():
-    from core.run import Run
+    from core.training.run import Run
 
     return Run(device="cpu")
 

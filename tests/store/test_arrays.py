@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from core.data.checks import findings
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.store import manifest
-from core.store.workspace import Workspace
+from core.io import checksums
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox
 
 N = 200
@@ -46,9 +46,9 @@ def old(new, tmp_path_factory):
         shutil.rmtree(folder / f"{key}.zarr")
         made = zarr.create_array(folder / f"{key}.zarr", shape=values.shape, dtype=values.dtype, chunks=(100, *values.shape[1:]), compressors=zarr.codecs.ZstdCodec(level=1))
         made[:] = values
-    manifest.write(folder)
-    lines = json.loads((folder / manifest.NAME).read_text())
-    (folder / manifest.NAME).write_text(json.dumps({name: line.split()[0] for name, line in lines.items()}))
+    checksums.write(folder)
+    lines = json.loads((folder / checksums.NAME).read_text())
+    (folder / checksums.NAME).write_text(json.dumps({name: line.split()[0] for name, line in lines.items()}))
     return folder
 
 
@@ -183,7 +183,7 @@ def test_a_save_that_was_cut_off_goes_on_with_checksums(tmp_path):
     with pytest.raises(Stop):
         many.save(folder, stop)
     assert many.save(folder).hash == many.content_hash()
-    assert manifest.wrong(folder) == []
+    assert checksums.wrong(folder) == []
 
 
 # -- in a workspace ----------------------------------------------------------------------------------------------------------------------------

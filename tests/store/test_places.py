@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.store import files
+from core.io import files
 from tests.app.test_cli import refused, told
 from tests.survive import _make
 

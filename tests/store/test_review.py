@@ -14,8 +14,8 @@ from core.export import export_run
 from core.jobs import queue
 from core.report import story
 from core.report.html import report_html
-from core.store import notes, review
-from core.store.workspace import Workspace
+from core.workspace import notes, review
+from core.workspace.workspace import Workspace
 
 GONE = (4, 17, 18)  # rows whose names begin with "canary"
 
@@ -190,7 +190,7 @@ def test_slices_of_an_excluded_volume_go_with_their_places(tmp_path):
 
 
 def test_a_large_array_is_written_without_rows_piece_by_piece(tmp_path):
-    from core.store.files import write_rows
+    from core.io.files import write_rows
 
     x = np.random.default_rng(0).normal(size=(1000, 3, 5)).astype("f4")
     keep = np.flatnonzero(np.arange(1000) % 3)
@@ -276,7 +276,7 @@ def test_a_pin_made_before_says_that_it_may_show_excluded_cases(ws):
 
 def test_a_run_taken_up_again_after_an_exclusion_starts_anew(ws, tmp_path):
     from core.registry import method_class
-    from core.run import Run
+    from core.training.run import Run
 
     kind = method_class("classifier")
     run = Run(seed=0, device="cpu", folder=tmp_path)

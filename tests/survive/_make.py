@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.samples import make
+from core.data.samples.catalogue import make
+from core.io import checksums, files
 from core.jobs import queue, worker
-from core.store import files, manifest, records
-from core.store.catalogue import Job
-from core.store.workspace import Workspace
+from core.workspace import records
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 
 ERRORS = {errno.ENOSPC: "disk is full", errno.EIO: "input/output error", errno.EACCES: "permission denied"}
 
@@ -63,7 +64,7 @@ def whole(ws: Workspace) -> None:
     for job in again.catalogue.jobs():
         folder = again.folder(job.id)
         if job.status == "done":
-            assert manifest.wrong(folder / "artifacts") == [], "done means that all is there"
+            assert checksums.wrong(folder / "artifacts") == [], "done means that all is there"
             assert again.artifacts(job.id)
         elif job.ended:
             assert not again.slugs(job.id), "nothing half-made is shown"
@@ -71,7 +72,7 @@ def whole(ws: Workspace) -> None:
         assert told is None or told.id == job.id
     for entry in again.catalogue.datasets():
         assert len(again.dataset(entry["name"])) == entry["n"]
-        assert manifest.wrong(again.home / "datasets" / entry["id"]) == []
+        assert checksums.wrong(again.home / "datasets" / entry["id"]) == []
 
 
 def full(k: int, error: int, forever: bool, monkeypatch) -> Failing:

@@ -7,8 +7,8 @@ import sklearn.linear_model  # noqa: F401
 import torch  # noqa: F401
 import zarr  # noqa: F401
 
-import core.jobs.worker
-import core.measuring  # noqa: F401
+import core.evaluate
+import core.jobs.worker  # noqa: F401
 from core.registry import measures, methods
 
 methods()

@@ -17,11 +17,12 @@ from sqlalchemy import create_engine
 
 from core.artifacts import Embedding
 from core.errors import UserError
+from core.io import files
 from core.jobs import queue
 from core.jobs.tasks import keep
-from core.store import catalogue, files, notes, records, upkeep
-from core.store.catalogue import Catalogue, Job
-from core.store.workspace import Workspace
+from core.workspace import catalogue, notes, records, upgrade
+from core.workspace.catalogue import Catalogue, Job
+from core.workspace.workspace import Workspace
 from tests.survive import _make
 
 RELEASES = sorted((Path(__file__).parent / "fixtures").glob("*.sql"))
@@ -95,7 +96,7 @@ def test_a_run_that_ends_while_the_catalogue_is_held_is_not_lost(ws):
     """Longer than others wait: its worker goes on trying, and its folder tells the end meanwhile."""
     job = ws.runs()[0]
     assert ws.catalogue.set_job(job.id, only_if="queued", status="running")
-    code = "import sys; from core.jobs import worker; from core.store.catalogue import Catalogue; Catalogue.patience = 0.5; worker.main(sys.argv[1], sys.argv[2])"
+    code = "import sys; from core.jobs import worker; from core.workspace.catalogue import Catalogue; Catalogue.patience = 0.5; worker.main(sys.argv[1], sys.argv[2])"
     with subprocess.Popen([sys.executable, "-c", code, str(ws.home), job.id], cwd=Path(__file__).parents[2]) as process:
         end = time.monotonic() + 60
         while ws.job(job.id).pid is None:
@@ -256,8 +257,8 @@ def test_a_migration_that_cannot_be_done_changes_nothing(tmp_path, monkeypatch):
 KILLED = """
 import os, sys
 from pathlib import Path
-from core.store import upkeep
-from core.store.workspace import Workspace
+from core.workspace import upgrade as upkeep
+from core.workspace.workspace import Workspace
 real, calls = upkeep.migrate, []
 
 def cut(engine, unversioned=False):
@@ -340,8 +341,8 @@ def test_a_run_done_again_under_its_id_replaces_its_folder(ws):
 def test_looking_a_catalogue_over_is_cheap(tmp_path):
     """All pages of 2,000 jobs are read when it is opened: the figure in `upkeep` is of this."""
     made = Catalogue(tmp_path / "x.db")
-    upkeep.migrate(made.engine)
+    upgrade.migrate(made.engine)
     with made.engine.begin() as c:
         c.execute(catalogue._jobs.insert(), [vars(Job(id=f"{i:010d}", kind="train", dataset="x", spec={"params": {"a": i}}, place=i)) for i in range(2000)])
     assert len(made.jobs()) == 2000
-    assert upkeep._look(tmp_path / "x.db") == upkeep.VERSIONS[-1]
+    assert upgrade._look(tmp_path / "x.db") == upgrade.VERSIONS[-1]

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from core.artifacts import Embedding
-from core.checkpoints import Checkpoints, whole
-from core.data.samples import make
+from core.data.samples.catalogue import make
 from core.jobs import queue
 from core.jobs.worker import Reporter
-from core.store.workspace import Workspace
+from core.training.checkpoints import Checkpoints, whole
+from core.workspace.workspace import Workspace
 from tests.survive import _make
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are made ready once and forked, which this system cannot")
@@ -50,7 +50,7 @@ def at_work(home: str, id: str, hook: str = "") -> None:
 
 def dies_before_naming() -> None:
     """The process is killed when its third checkpoint is written and not yet named."""
-    from core import checkpoints
+    from core.training import checkpoints
 
     real, named = checkpoints.publish, []
 

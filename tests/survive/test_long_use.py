@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.jobs import queue
 from core.method import check_params, why_not
 from core.registry import methods
-from core.store import review
+from core.workspace import review
 from tests.app.test_cli import refused
 from tests.survive import _make
 
@@ -84,10 +84,10 @@ def test_a_parameter_out_of_bounds_is_told_in_the_same_words_everywhere(ws, monk
 
 APPLIES = """
 import json, psutil
-from core.engine import fit_and_apply
+from core.training.fit import fit_and_apply
 from core.method import check_params
 from core.registry import method_class
-from core.run import Run
+from core.training.run import Run
 from tests.survive._make import small
 data, found = small(), {}
 for id, params in (("pca", {"dimensions": 4}), ("gaussian_vae", {"epochs": 1, "latent": 4, "width": 4})):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from core.store import upkeep
+from core.workspace import upgrade
 from tests.browser.conftest import chromium, page, serving, settled, shot  # noqa: F401 - fixtures; they open what `served` below serves
 from tests.survive import _make
 from tests.survive.test_catalogue import held
@@ -60,7 +60,7 @@ def test_a_double_click_is_one_run(page, served, ws):  # noqa: F811
 
 def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):  # noqa: F811
     gone = "0123456789"
-    upkeep.tell(ws.home, "The catalogue of this workspace was damaged and was made anew from the folders.")
+    upgrade.tell(ws.home, "The catalogue of this workspace was damaged and was made anew from the folders.")
     for where in ("latent", "results"):
         page.goto(f"{served}/{where}?dataset=few&run={gone}")
         settled(page)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from core.artifacts import Embedding
-from core.checkpoints import Checkpoints, whole
 from core.data.dataset import Dataset
-from core.data.samples import make
-from core.engine import fit_and_apply
+from core.data.samples.catalogue import make
 from core.errors import Cancelled, UserError
-from core.run import Run, eased
+from core.training.checkpoints import Checkpoints, whole
+from core.training.fit import fit_and_apply
+from core.training.run import Run, eased
 from tests.survive.methods.fragile import Fragile
 
 
@@ -80,7 +80,7 @@ def test_two_of_each_loop_are_kept_and_what_is_no_checkpoint_is_let_be(data: Dat
 def test_what_is_put_back_lies_where_it_lay() -> None:
     import torch
 
-    from core.checkpoints import flat, unflat
+    from core.training.checkpoints import flat, unflat
 
     here = {"state": {0: {"step": torch.zeros(())}}, "groups": [{"lr": 0.1}], "queue": torch.ones(2), "best": None}
     there = {"state": {}, "groups": [{"lr": 0.5}], "queue": torch.empty(2, device="meta"), "best": 3.0}
@@ -150,7 +150,7 @@ def test_a_run_goes_on_from_the_one_before_and_says_so(data: Dataset, halfway: A
 
 
 def test_a_kill_between_writing_and_naming_a_checkpoint_leaves_the_one_before(data: Dataset, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core import checkpoints
+    from core.training import checkpoints
 
     real, named = checkpoints.publish, []
 
@@ -200,7 +200,7 @@ def test_going_on_on_another_device_or_precision_is_told(data: Dataset, halfway:
 def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, there: bool, seen: str | None, told: bool) -> None:
     import torch
 
-    from core import run as module
+    from core.training import run as module
 
     if there:
         (tmp_path / "0000:01:00.0").mkdir()
@@ -383,7 +383,7 @@ def test_a_cancelled_run_is_taken_up_where_it_was(data: Dataset, tmp_path: Any) 
 def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
     import torch
 
-    from core.run import _one_order
+    from core.training.run import _one_order
 
     def switches() -> tuple[Any, ...]:
         cudnn = torch.backends.cudnn

@@ -16,11 +16,11 @@ import pytest
 
 from app.commands import serve
 from core.errors import UserError
-from core.jobs import engines, queue, supervisor
-from core.store import records
-from core.store.catalogue import Job
-from core.store.locks import hold
-from core.store.workspace import Workspace
+from core.io.locks import hold
+from core.jobs import engines, queue, scheduler
+from core.workspace import records
+from core.workspace.catalogue import Job
+from core.workspace.workspace import Workspace
 from tests.survive import _make
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
@@ -129,10 +129,10 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
             raise AssertionError
 
     engine = Instant()
-    monkeypatch.setattr(supervisor, "LOCAL", engine)
+    monkeypatch.setattr(scheduler, "LOCAL", engine)
     monkeypatch.setattr(queue, "LOCAL", engine)
     monkeypatch.setenv("LIGHTBOX_IDLE_SECONDS", "0")
-    monkeypatch.setattr(supervisor.time, "sleep", lambda s: None)
+    monkeypatch.setattr(scheduler.time, "sleep", lambda s: None)
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
     threads = [threading.Thread(target=lambda k=k: [queue.train(ws, "few", "pca", {"dimensions": 4}, seed=5 * k + i) for i in range(5)]) for k in range(4)]
     for t in threads:
@@ -144,7 +144,7 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
     assert [j.place for j in ws.catalogue.jobs()] == list(range(1, 21))
     for k in range(4):
         assert [s for s in (j.seed for j in ws.catalogue.jobs()) if s // 5 == k] == list(range(5 * k, 5 * k + 5)), "each one's asks in their order"
-    supervisor.main(str(ws.home))
+    scheduler.main(str(ws.home))
     assert engine.order == asked
     assert engine.most == 1
     assert {j.status for j in ws.catalogue.jobs()} == {"done"}
@@ -163,7 +163,7 @@ def jobs(*asked):
 ])  # fmt: skip
 def test_who_starts_next(cards, running, waiting, starts):
     """One training a graphics card and one on the processors; nobody who waits for the same is overtaken."""
-    assert [(j.id, lane) for j, lane in supervisor.plan(jobs(*waiting), jobs(*running), cards, 1)] == starts
+    assert [(j.id, lane) for j, lane in scheduler.plan(jobs(*waiting), jobs(*running), cards, 1)] == starts
 
 
 # -- row 6: the server dies -------------------------------------------------------------------------------------------------------------------------
@@ -171,14 +171,14 @@ def test_who_starts_next(cards, running, waiting, starts):
 def test_a_run_outlives_whoever_asked_for_it(ws):
     """Server and supervisor are killed while a run goes on: it ends, and whoever comes then sees it done; the next in the queue is started anew."""
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.store.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
+        "import sys, time\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
         "for seed in (0, 1):\n    print(queue.train(ws, 'few', 'pca', {'dimensions': 4}, seed=seed).id, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(ws.home)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as server:
         ids = [server.stdout.readline().strip() for _ in range(2)]
         until(lambda: ws.job(ids[0]).pid is not None)
         worker = ws.job(ids[0]).pid
-        above = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == ["core.jobs.supervisor", str(ws.home)]]
+        above = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == ["core.jobs.scheduler", str(ws.home)]]
         server.send_signal(signal.SIGKILL)
         for process in above:
             process.kill()
@@ -205,7 +205,7 @@ def test_a_second_server_is_refused_and_told_of_the_first(tmp_path, monkeypatch)
     """The first holds its place through becoming another program, and gives it up by dying."""
     ws = Workspace(tmp_path)
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom app.commands.serve import _alone\nfrom core.store.workspace import Workspace\n"
+        "import os, sys\nfrom pathlib import Path\nfrom app.commands.serve import _alone\nfrom core.workspace.workspace import Workspace\n"
         "held = _alone(Workspace(Path(sys.argv[1])), 'http://127.0.0.1:8555')\nos.set_inheritable(held.fileno(), True)\n"
         "os.execv(sys.executable, [sys.executable, '-c', 'print(1, flush=True); import time; time.sleep(100)'])\n"
     )

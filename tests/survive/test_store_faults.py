@@ -22,10 +22,11 @@ from streamlit.testing.v1 import AppTest
 from core import limits
 from core.artifacts import Embedding
 from core.errors import FAULTS, UserError, sentence
+from core.io import files
 from core.jobs import queue
 from core.report import story
-from core.store import files, notes, review, uploads
-from core.store.workspace import Workspace
+from core.workspace import notes, review, uploads
+from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox
 from tests.survive import _make
 
@@ -289,8 +290,8 @@ def test_the_causes_are_told_and_bugs_are_not_hidden():
 
 
 def test_the_seam_is_where_the_disk_is_touched():
-    """Files are written through core/store/files.py alone, so that these tests mean what they say."""
-    allowed = {"core/store/files.py", "core/store/locks.py", "core/store/upkeep.py", "core/sandbox.py", "core/data/readers/wfdb_file.py", "core/jobs/engines.py"}
+    """Files are written through core/io/files.py alone, so that these tests mean what they say."""
+    allowed = {"core/io/files.py", "core/io/locks.py", "core/workspace/upgrade.py", "core/sandbox.py", "core/data/readers/wfdb_file.py", "core/jobs/engines.py"}
     calls = re.compile(r"""\.write_(text|bytes)\(|\.mkdir\(|os\.(replace|rename)\(|np\.save\(|copytree\(|open\([^)]*"[wxa]b?"[^)]*\)""")
     root = Path(files.__file__).parents[2]
     for path in [*(root / "core").rglob("*.py"), *(root / "app").rglob("*.py")]:
@@ -340,7 +341,7 @@ def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
 
 
 def test_a_bug_that_no_log_can_take_is_told_by_its_last_line(tiny, monkeypatch):
-    from app.bugs import noted
+    from app.error_log import noted
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(tiny / "home"))
     files.make_folder(tiny / "home" / "log")

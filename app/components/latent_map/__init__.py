@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from app.palette import CIVIDIS
 from core.columns import in_digits
+from core.imaging.palette import CIVIDIS
 
 HERE = Path(__file__).parent
 BUNDLE = HERE / "dist" / "latent_map.js"

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from app.components.latent_map import pack
-from core import hanging, pictures, windows
 from core.data.geometry import Geometry
-from core.windows import Window
+from core.imaging import orientation, render, windowing
+from core.imaging.windowing import Window
 
 HERE = Path(__file__).parent
 MOST_BYTES = 5 << 20  # of one message
@@ -57,14 +57,14 @@ def message(
     values, slope, intercept, said = stored(pixels)
     dims = (1, *spatial) if len(spatial) == 2 else spatial
     flat = apart or len(spatial) == 2
-    sides = {side: [_as_volume(h, flat) for h in hanging.planes(geometry, 2 if flat else 3, side)] for side in windows.SIDES}
+    sides = {side: [_as_volume(h, flat) for h in orientation.planes(geometry, 2 if flat else 3, side)] for side in windowing.SIDES}
     longest = max(dims[1:] if flat else dims)
     arrays = [values]
     head: dict[str, Any] = {
         "id": id, "title": title, "height": height, "dims": list(dims), "kind": values.dtype.kind + str(values.dtype.itemsize), "colour": colour, "slope": slope,
         "intercept": intercept, "planes": sides, "first": first, "before": before, "total": total or dims[0], "word": word, "apart": apart, "unit": geometry.unit,
-        "presets": [{"id": k, "label": windows.WORDS[k], "help": windows.HELPS[k], "level": w.level, "width": w.width} for k, w in presets.items()], "usual": usual,
-        "smooth": longest >= pictures.SMOOTH_FROM, "oblique": round(geometry.oblique), "note": note, "steps": said,
+        "presets": [{"id": k, "label": windowing.WORDS[k], "help": windowing.HELPS[k], "level": w.level, "width": w.width} for k, w in presets.items()], "usual": usual,
+        "smooth": longest >= render.SMOOTH_FROM, "oblique": round(geometry.oblique), "note": note, "steps": said,
         "mask": mask is not None, "heat": None, "start": None if start is None else [int(start[0]), int(start[1])],
     }  # fmt: skip
     if heat is not None:
@@ -79,7 +79,7 @@ def message(
     return pack(head | {"packed": len(packed)}, [np.frombuffer(packed, np.uint8)])
 
 
-def _as_volume(at: hanging.Hang, picture: bool) -> dict[str, Any]:
+def _as_volume(at: orientation.Hang, picture: bool) -> dict[str, Any]:
     """A plane as the browser takes it: always three axes, the first of a picture being the stack."""
     shown = asdict(at)
     if picture:
@@ -103,7 +103,7 @@ def _sharing() -> Any:
     return st.components.v2.component("lightbox_viewer_share", html="<span></span>", css=":host { display: none; }", js=(HERE / "share.js").read_text(), isolate_styles=True)
 
 
-def share(look: windows.Look, of: str = "") -> None:
+def share(look: windowing.Look, of: str = "") -> None:
     """Tell every viewer on the page the window and side chosen for all pictures; draws nothing. Before the first viewer of a page. `of`: hash of the data the
     window was chosen for; viewers of other data keep their own."""
     _sharing()(data=asdict(look) | {"of": of[:12]}, key="page-style-look", height=0)

@@ -93,7 +93,7 @@ function outline(head, plane, index) {
   return path;
 }
 
-// The longest of 1, 2, 5 x 10^k mm within `share` of `pixels` of `mm` each: as `core.hanging.scale_bar`.
+// The longest of 1, 2, 5 x 10^k mm within `share` of `pixels` of `mm` each: as `core.imaging.orientation.scale_bar`.
 function scaleBar(mm, pixels, share = 0.3) {
   const most = mm * pixels * share;
   const ten = 10 ** Math.floor(Math.log10(most));

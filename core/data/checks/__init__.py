@@ -17,14 +17,14 @@ import numpy as np
 from core.data.checks import likeness
 from core.data.checks.finding import Finding, among
 from core.data.checks.masks import mask_findings
-from core.data.checks.survey import survey
+from core.data.checks.scan import survey
 from core.data.checks.table import table_findings
 from core.data.dataset import Dataset
+from core.io.files import write_json
 from core.limits import FINDING_ROWS, LOOKED
-from core.store.files import write_json
 
 if TYPE_CHECKING:
-    from core.store.workspace import Workspace
+    from core.workspace.workspace import Workspace
 
 VERSION = 3  # of what is stored; raise it when a rule changes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.data.checks.survey import blocks, unit
+from core.data.checks.scan import blocks, unit
 from core.data.dataset import Dataset
 from core.neighbours import nearest, others
 

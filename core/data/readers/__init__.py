@@ -20,33 +20,33 @@ from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import normal_entries
 from core.data.readers import (
-    arrays,
     contours,
     deep,
+    dicom,
     dicom_masks,
     edf,
     fasta,
+    images,
     label_files,
     nifti,
     nifti_file,
+    npz,
     packed_tables,
-    pictures,
     scan_folders,
     scan_masks,
-    scans,
-    strangers,
     tables,
-    timed,
+    time_tables,
+    unsupported,
+    wfdb,
 )
-from core.data.readers import series as wfdb
-from core.data.readers.members import Asked, Member, collect
+from core.data.readers.files import Asked, Member, collect
 from core.data.roles import Guess, dataset_roles, guess_roles, stored
 from core.data.splits import add_split
 from core.errors import UserError
 
 READERS = {
-    "npz": arrays.read, "npy": arrays.read, "parquet": tables.read, "dicom": scans.read,
-    "nifti": nifti.read, "edf": edf.read, "fasta": fasta.read, "picture": pictures.read, "table": tables.read,
+    "npz": npz.read, "npy": npz.read, "parquet": tables.read, "dicom": dicom.read,
+    "nifti": nifti.read, "edf": edf.read, "fasta": fasta.read, "picture": images.read, "table": tables.read,
 }  # fmt: skip
 WORDS = {
     "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
@@ -87,7 +87,7 @@ def read(
     members, joined = label_files.joined(members)
     label, group, domain, told = one_asked(label, group, domain, roles or {})
     asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, roles=told, looked=looked or {}, **more)
-    called = "What you brought" if any(scans.is_dicom(m) for m in members) else path.name
+    called = "What you brought" if any(dicom.is_dicom(m) for m in members) else path.name
     reader, used, aside = _chosen(members, called, asked, series)
     aside += others
     if masks is not None and reader is tables.read:
@@ -149,12 +149,12 @@ def _chosen(
     """
     if any(wfdb.is_header(m) for m in members):  # its signal and mark files have no mark of their own
         return wfdb.read, members, []
-    secret = any(scans.is_dicom(m) for m in members)
+    secret = any(dicom.is_dicom(m) for m in members)
     kinds = _kinds(members)
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
-        first = scans.where(0, len(members)) if secret else members[0].name
+        first = dicom.where(0, len(members)) if secret else members[0].name
         _name(members[0], first)
         raise UserError(f"{first} is of a kind Lightbox does not read "
                         "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV, Excel's .xlsx and Parquet).")  # fmt: skip
@@ -171,7 +171,7 @@ def _chosen(
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
     odd = [m for m in used if kinds[m.name] not in both]
-    one = "" if not odd else scans.where(members.index(odd[0]), len(members)) if secret else odd[0].name
+    one = "" if not odd else dicom.where(members.index(odd[0]), len(members)) if secret else odd[0].name
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind "
@@ -189,12 +189,12 @@ def _chosen(
         aside += bare
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")
-    reader = partial(scans.read, drawn=drawn, laid=laid) if drawn or laid else READERS[main]
+    reader = partial(dicom.read, drawn=drawn, laid=laid) if drawn or laid else READERS[main]
     if series == "yes" and main not in ("table", "edf"):
         raise UserError(f"{called} holds {WORDS[main]}, which are no table to read as series.")
-    if main == "table" and (series == "yes" or (series == "auto" and timed.found_in(used, asked))):
-        reader = timed.read
-    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, scans.counted(aside) if secret else [m.name for m in aside]
+    if main == "table" and (series == "yes" or (series == "auto" and time_tables.found_in(used, asked))):
+        reader = time_tables.read
+    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, dicom.counted(aside) if secret else [m.name for m in aside]
 
 
 def kinds_of(members: list[Member]) -> Counter[str]:
@@ -231,7 +231,7 @@ def _of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member
 
 def _name(member: Member, one: str) -> None:
     """UserError that says what the file called `one` is and what to do about it, where that is known."""
-    if found := strangers.called(member):
+    if found := unsupported.called(member):
         raise UserError(f"{one} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out.")
 
 
@@ -256,14 +256,14 @@ def _with_sheets(
             raise
         left += [sheet] if joined is None else []
         table = table if joined is None else joined
-    aside = scans.counted(left) if secret else [s.name for s in left]
+    aside = dicom.counted(left) if secret else [s.name for s in left]
     more = {"rules": [*draft.card.get("rules", []), *rules]} if rules else {}
     return replace(draft, table=table, card={**draft.card, **more, "left out": [*draft.card.get("left out", []), *aside]})
 
 
 def _kinds(members: list[Member]) -> dict[str, str]:
     """The kind of each file by its name; UserError, without names among DICOM files, for one that is not what it says."""
-    secret = any(scans.is_dicom(m) for m in members)
+    secret = any(dicom.is_dicom(m) for m in members)
     return {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
 
 
@@ -272,19 +272,19 @@ def _kind(member: Member, at: int, n: int) -> str:
     try:
         return kind(member)
     except UserError:
-        raise UserError(f"{scans.where(at, n)} is not what its name says; mend or remove it.") from None
+        raise UserError(f"{dicom.where(at, n)} is not what its name says; mend or remove it.") from None
 
 
 def _side(member: Member) -> bool:
-    return bool(SIDE_NAMES.match(member.parts[-1])) or strangers.is_index(member) or member.name.lower().endswith(SIDE)
+    return bool(SIDE_NAMES.match(member.parts[-1])) or unsupported.is_index(member) or member.name.lower().endswith(SIDE)
 
 
 def kind(member: Member) -> str:
     """What a file is, by its first bytes."""
     head, lower = member.head, member.name.lower()
-    if strangers.is_index(member):
+    if unsupported.is_index(member):
         return "index"
-    if scans.is_dicom(member):  # before TIFF: a DICOM file may begin with a TIFF header
+    if dicom.is_dicom(member):  # before TIFF: a DICOM file may begin with a TIFF header
         return "dicom"
     if edf.is_edf(member):
         return "edf"
@@ -308,12 +308,12 @@ def kind(member: Member) -> str:
         raise UserError(
             f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
         )
-    if lower.endswith(pictures.SUFFIXES):
-        found = strangers.called(member)
+    if lower.endswith(images.SUFFIXES):
+        found = unsupported.called(member)
         if found:
             raise UserError(f"{member.name} is no picture of the kind its name says, it is {found[0]}; {found[1]}, or leave it out.")
         raise UserError(f"{member.name} is no picture although its name says so; its content is something else.")
-    if lower.endswith(packed_tables.SUFFIXES) and b"\0" not in head and strangers.called(member) is None:
+    if lower.endswith(packed_tables.SUFFIXES) and b"\0" not in head and unsupported.called(member) is None:
         return "table"  # unpacked already; or text that is called .xls
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (
         lower.endswith(tables.SUFFIXES) and (b"\0" not in head or lower.endswith((".csv", ".tsv")))
@@ -368,15 +368,15 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
     asked = Asked(label, group, domain, said.get("text"), roles=told)
     reader, used, _ = _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])
     found |= {"kind": kind(used[0]), "files": len(used)} if used else {}
-    if reader in (tables.read, timed.read):
-        return found | tables.glance(used, asked) | ({"series": True} if reader is timed.read else {})
+    if reader in (tables.read, time_tables.read):
+        return found | tables.glance(used, asked) | ({"series": True} if reader is time_tables.read else {})
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
         return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
-    if reader is pictures.read:
-        return found | pictures.glance(used, asked)
+    if reader is images.read:
+        return found | images.glance(used, asked)
     if found.get("kind") == "npz":
-        return found | arrays.glance(used[0], asked)
+        return found | npz.glance(used[0], asked)
     if isinstance(reader, partial) and reader.func is _with_sheets:
         seen = tables.glance(reader.args[1][:1], asked, inputs=False)
         found |= {k: seen[k] for k in ("columns", "guesses", "classes")}
@@ -385,7 +385,7 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
         found["outlines"] = len(drawn)
     if found.get("kind") == "dicom" and asked.label == "folder":
         names = pd.DataFrame({"file": [m.name for m in used]})
-        of_files = pictures.foldered(names, {"file": "file"}, asked, auto=False)[0]
+        of_files = images.foldered(names, {"file": "file"}, asked, auto=False)[0]
         found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_files["label"]))}
     if found.get("kind") == "nifti":
         scan_names = [m.name for m in used if not scan_masks.is_named(m)]

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from core.data.readers.facts import Place
+from core.data.readers.dicom_header import Place
 
 EVEN = 0.02  # of the step, by which planes of one block may lie beside their places
 MOST = 4096  # planes of a block

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from core.data.readers.members import Member
-from core.data.readers.pictures import resize
+from core.data.readers.files import Member
+from core.data.readers.images import resize
 from core.errors import UserError
 
 _CALLED = re.compile(r"contour|outline|polygon", re.IGNORECASE)

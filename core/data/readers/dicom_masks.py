@@ -15,10 +15,10 @@ import numpy as np
 
 from core.data.readers import blocks, scan_masks
 from core.data.readers.blocks import Block
-from core.data.readers.members import Member
+from core.data.readers.dicom_seg import Marks
+from core.data.readers.files import Member
 from core.data.readers.nifti_file import TO_LPS, Scan, look, volumes
-from core.data.readers.segments import Marks
-from core.data.readers.stacks import Frame
+from core.data.readers.slice_order import Frame
 from core.errors import UserError
 
 NO_PLACE = "it does not say where it lies"

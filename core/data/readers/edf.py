@@ -21,8 +21,8 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.deidentify import keyed
 from core.data.readers import edf_marks
-from core.data.readers.members import Asked, Member
-from core.data.readers.recordings import Channel, Event, Recording, windows
+from core.data.readers.files import Asked, Member
+from core.data.readers.signal_windows import Channel, Event, Recording, windows
 from core.data.readers.units import unit
 from core.errors import UserError
 

@@ -16,7 +16,7 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers import tables
-from core.data.readers.members import Asked, Member, unpacked
+from core.data.readers.files import Asked, Member, unpacked
 from core.errors import UserError
 
 SUFFIXES = (".fasta", ".fa", ".fna", ".fas", ".ffn")

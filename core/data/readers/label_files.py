@@ -10,7 +10,7 @@ import io
 import re
 
 from core import limits
-from core.data.readers.members import Member
+from core.data.readers.files import Member
 
 NAMES = re.compile(r"(labels?|classes|targets?|outcomes?|diagnos[ei]s|y)\.(txt|lab|lbl)", re.I)
 TABLES = (".csv", ".tsv", ".tab", ".data", ".txt")

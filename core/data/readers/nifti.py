@@ -12,13 +12,13 @@ import pandas as pd
 from core.data import deidentify
 from core.data.dataset import Dataset
 from core.data.geometry import sizes_after as picture_sizes
-from core.data.readers import scan_folders, scan_masks, solids, time_points
-from core.data.readers.arrays import input_range
+from core.data.readers import scan_folders, scan_masks, time_points, volume_resizing
+from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import stack
+from core.data.readers.images import common_side, resize
 from core.data.readers.masks import Coding
-from core.data.readers.members import Asked, Member, collect
 from core.data.readers.nifti_file import Scan, look, paired, volumes
-from core.data.readers.pictures import common_side, resize
+from core.data.readers.npz import input_range
 from core.errors import UserError
 
 # the axis [D,H,W] that is one slice thick -> how its picture lies: down, across
@@ -279,24 +279,24 @@ def _table(
 
 def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
     scans, card = plan.scans, plan.card
-    size, rule = solids.common_size([s.shape for s in scans for _ in range(s.times)])
+    size, rule = volume_resizing.common_size([s.shape for s in scans for _ in range(s.times)])
     card["rules"] += [rule] if rule else []
     n = sum(s.times for s in scans)
     channels = 1 + max(map(len, plan.layers.values()), default=0)
-    samples = solids.room(n * channels, size).reshape(n, channels, *size)
+    samples = volume_resizing.room(n * channels, size).reshape(n, channels, *size)
     marks = np.zeros((n, *size), np.uint8) if plan.masks else None
     lines: list[dict[str, Any]] = []
     few = []
     for k, s in enumerate(scans):
-        marked = [solids.fit(m, size, 0) for m in plan.marks(s)]
-        mm = solids.sizes_after(s.mm, s.shape, size)
+        marked = [volume_resizing.fit(m, size, 0) for m in plan.marks(s)]
+        mm = volume_resizing.sizes_after(s.mm, s.shape, size)
         for t, volume in enumerate(volumes(s, plan.empty)):
-            samples[len(lines), 0] = solids.fit(volume, size)
+            samples[len(lines), 0] = volume_resizing.fit(volume, size)
             few += [s.member.name] if t == 0 and _few(volume) else []
             if marks is not None and marked:
                 marks[len(lines)] = marked[t if len(marked) > 1 else 0]
             for c, layer in enumerate(plan.layers.get(s.member.name, []), 1):
-                samples[len(lines), c] = solids.fit(next(volumes(layer, plan.empty)), size)
+                samples[len(lines), c] = volume_resizing.fit(next(volumes(layer, plan.empty)), size)
             lines.append({"file": s.member.name, "time": t} | columns(s.axes, mm, s.oblique))
         done(k + 1)
     low, high, scale = _scaled(samples)

@@ -19,7 +19,7 @@ import numpy as np
 
 from core import limits
 from core.data.geometry import letters
-from core.data.readers.members import HEAD, Member, unpacked
+from core.data.readers.files import HEAD, Member, unpacked
 from core.errors import UserError
 
 # NIfTI counts to the right and front, DICOM to the left and back

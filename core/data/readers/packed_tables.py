@@ -15,7 +15,7 @@ from gzip import GzipFile
 from typing import Any
 
 from core import limits
-from core.data.readers.members import HEAD, Member, unpacked
+from core.data.readers.files import HEAD, Member, unpacked
 from core.errors import UserError
 
 GZIPPED = (".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz", ".data.gz")

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core import limits
-from core.data.readers.members import Member
-from core.data.readers.types import EXACT
+from core.data.readers.column_types import EXACT
+from core.data.readers.files import Member
 from core.errors import UserError
 
 FEW = 1000  # rows that are looked at before import

@@ -14,9 +14,9 @@ from core import limits
 from core.data.dataset import Lazy
 from core.data.readers import deep
 from core.data.readers.deep import Deep
+from core.data.readers.files import Member
+from core.data.readers.images import PLAIN, _opened, resize
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
-from core.data.readers.members import Member
-from core.data.readers.pictures import PLAIN, _opened, resize
 from core.data.splits import WORDS
 from core.errors import UserError
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from core.data.readers.members import Asked, Member
+from core.data.readers.files import Asked, Member
 from core.data.splits import WORDS
 from core.errors import UserError
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from core.data.readers.files import Member
 from core.data.readers.masks import Coding, Tally
-from core.data.readers.members import Member
 from core.data.readers.nifti_file import Scan, look, volumes
 from core.data.readers.picture_masks import is_folder_of_masks
 from core.errors import UserError

@@ -18,14 +18,23 @@ import pyarrow.compute as pc
 from pandas.api.types import is_numeric_dtype
 
 from core import limits
+from core.data.compound_words import Parts, parted
 from core.data.dataset import Dataset
+from core.data.number_words import Marks, Note, combined
 from core.data.readers import packed_tables, parquet
-from core.data.readers.compound_words import Parts, parted
-from core.data.readers.members import Asked, Member
-from core.data.readers.number_words import Marks, Note, combined
+from core.data.readers.column_types import (
+    Looked,
+    Meaning,
+    in_threes,
+    kind,
+    looked_at,
+    meaning,
+    sentences,
+    settled,
+)
+from core.data.readers.csv_text import split_up
+from core.data.readers.files import Asked, Member
 from core.data.readers.odd_rows import SUMMARY
-from core.data.readers.types import Looked, Meaning, in_threes, kind, looked_at, meaning, sentences, settled
-from core.data.readers.words import split_up
 from core.data.roles import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.data.visit_ids import patients_in_ids

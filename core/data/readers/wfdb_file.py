@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from core import limits
-from core.data.readers.members import Member
+from core.data.readers.files import Member
 from core.data.readers.units import unit, volts
 from core.errors import UserError
 

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Model, Predictions
-from core.measuring import held_out
+from core.evaluate import held_out
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.outlines import overlap
 from core.stats.bootstrap import mean_interval
-from core.store.state import nested, taken
+from core.stats.overlap import overlap
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class OSUDA(Method):

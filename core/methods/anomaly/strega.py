@@ -27,15 +27,15 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.normal import is_normal
 from core.errors import UserError
-from core.loading import in_order
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
+from core.training.loader import in_order
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class StRegA(Method):

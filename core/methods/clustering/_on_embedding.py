@@ -12,7 +12,7 @@ from core.method import Method, Takes
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 TAKES = Takes(("image", "volume", "table", "text", "series"), on=("Embedding",), min_rows=5, trains=False)
 

@@ -24,7 +24,7 @@ from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding
 
 if TYPE_CHECKING:
-    from core.run import Run
+    from core.training.run import Run
 
 
 class GaussianMixture(OnEmbedding):

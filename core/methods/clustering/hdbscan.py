@@ -27,7 +27,7 @@ from core.methods.clustering._on_embedding import TAKES, OnEmbedding
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class HDBSCAN(OnEmbedding):

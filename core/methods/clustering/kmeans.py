@@ -23,7 +23,7 @@ from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding, best_k
 
 if TYPE_CHECKING:
-    from core.run import Run
+    from core.training.run import Run
 
 
 class KMeans(OnEmbedding):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Rationales
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 TAKES = Takes(("image", "volume", "table", "text", "series", "sequence"), on=("Embedding",), min_rows=30, seconds_per_value=1e-7)
 REASONS = 5  # features named per case

@@ -33,7 +33,7 @@ from core.methods.conformal import _ranks
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 MOST = 300  # calibration cases used for the bound of a mean
 LEAST = 10  # calibration cases to calibrate on at all, and of a site for bounds of its own

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a case's own size: a residual below it is no more than float32's rounding
 NO_DIRECTION = {"f4": 1e-6, "f8": 1e-11}  # variance, relative to the first direction's, below which a direction is rounding

@@ -28,14 +28,14 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 WEIGHTS = (0.05, 0.2, 0.4, 0.6, 0.8)
 FOLDS = 4  # times half of the known classes are hidden to choose the weight
@@ -123,7 +123,7 @@ class TabularNCD(Method):
 
     def _tuned(self, x: np.ndarray, label: np.ndarray, run: Run) -> tuple[float, list[dict[str, float]]]:
         """The weight with the best mean clustering accuracy of known classes hidden in turn; labels of novel classes are never seen."""
-        from core.matching import accuracy
+        from core.stats.cluster_agreement import accuracy
 
         known = np.unique(label[label >= 0])
         folds = [run.rng.permutation(known)[: max(1, len(known) // 2)] for _ in range(FOLDS)]

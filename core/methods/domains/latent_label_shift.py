@@ -28,14 +28,14 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Grid, Metric, Metrics, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 DRAWS = 50  # of patients, for the range of a frequency
 SMALL = 1024  # values of a case; smaller ones are read by a plain network, which keeps where a stroke is

@@ -11,14 +11,14 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
 from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 TAKES = Takes(("image", "volume", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=1.6e-6)
 WHOLE = 64  # points a side of a volume taken whole

@@ -36,8 +36,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
 
+from core.io.files import make_folder, write_json
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
-from core.store.files import make_folder, write_json
 
 sklearn.set_config(enable_metadata_routing=False)  # skada turns it on for the whole process when it is imported; here it is on only inside `cell`
 VERSION = 1  # raised when a cell's result would change, so that kept ones are made again

@@ -108,7 +108,7 @@ def grid(cells: list[Cell], names: list[str], measure: str, rows: np.ndarray) ->
 
 def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> list[Metric]:
     """Gains with intervals over shifts and p, the test that all are alike, what choosing without labels costs, and how well scorers order the truth."""
-    from core import ranks
+    from core.stats import rank_tests
     from core.stats.bootstrap import mean_interval
 
     tasks, value, _ = scored(cells, names, scorer, measure)
@@ -123,7 +123,7 @@ def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> l
         one = Metric(name, float(gap.mean()), split="held-out target rows", n=len(gap), higher_is_better=better, note=note)
         return one.within(mean_interval(gap))
 
-    p = ranks.against(mean[compete], compete.index(base))
+    p = rank_tests.against(mean[compete], compete.index(base))
     for i, name in enumerate(names):
         if i != base:
             chance = p[compete.index(i)] if i in compete else None
@@ -142,7 +142,7 @@ def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> l
     found.append(
         Metric(
             "p that all contestants are alike (Friedman)",
-            ranks.friedman(mean[compete]),
+            rank_tests.friedman(mean[compete]),
             n=len(tasks),
             higher_is_better=None,
             note="" if len(tasks) >= 3 else "needs three shifts",

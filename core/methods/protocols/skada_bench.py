@@ -29,15 +29,15 @@ import numpy as np
 
 from core.artifacts import Artifact, Benchmark, Grid, Metric, Metrics, Predictions
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, CONTESTING, SOURCE, TARGET
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.methods.protocols._contest import Shift
-    from core.run import Run
+    from core.training.run import Run
 
 SITE, CLASS = 20, 6  # labelled learning rows below which a site, or a class of the source, is left out
 SHARE = 0.2  # of the rows are held out, outside and inside

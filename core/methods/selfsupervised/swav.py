@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Model
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class SwAV(Method):

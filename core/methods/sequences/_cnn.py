@@ -11,7 +11,7 @@ from core.methods.sequences._kmers import codes
 if TYPE_CHECKING:
     import torch
 
-    from core.run import Run
+    from core.training.run import Run
 
 BATCH, BINS = 32, 16
 

@@ -9,7 +9,7 @@ import numpy as np
 from core.artifacts import Metric
 
 if TYPE_CHECKING:
-    from core.run import Run
+    from core.training.run import Run
 
 
 def rates(source: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:

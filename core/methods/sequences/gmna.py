@@ -26,14 +26,14 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Grid, Metric, Metrics, Network, Predictions, Rationales
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 from core.methods.sequences import _network
 from core.methods.sequences._kmers import counts, word
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class GMNA(Method):

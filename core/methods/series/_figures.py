@@ -12,8 +12,8 @@ from core.stats.bootstrap import interval
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
-    from core.traces import Look
+    from core.imaging.signals import Look
+    from core.training.run import Run
 
 WINDOWS = 8  # of the hand-made features, and of the stretches looked at
 
@@ -67,12 +67,12 @@ def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Met
 
     `x`, `back` [n,channels,length] are the signals and how they are redrawn, of the cases of `part` ("test", or "train" where there are none).
     """
-    from core import traces
+    from core.imaging import signals
 
     error, spread = np.square(back - x), np.square(x - x.mean(0))
     edges = np.linspace(0, x.shape[2], WINDOWS + 1).astype(int)
     share = np.stack([error[..., a:b].mean((0, 2)) / np.maximum(spread[..., a:b].mean((0, 2)), 1e-12) for a, b in pairwise(edges)], 1)
     c, k = np.unravel_index(int(share.argmax()), share.shape)
     where = look.channels[c] if c < len(look.channels) else f"channel {c + 1}"
-    note = f"{where}, {traces.words(look, x.shape[2], int(edges[k]), int(edges[k + 1]) - 1)}; above 1: that stretch is better left as the mean"
+    note = f"{where}, {signals.words(look, x.shape[2], int(edges[k]), int(edges[k + 1]) - 1)}; above 1: that stretch is better left as the mean"
     return Metric("worst stretch: error of the redrawn signal", float(share[c, k]), split=part, n=len(x), higher_is_better=False, note=note)

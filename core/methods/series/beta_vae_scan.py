@@ -28,15 +28,15 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Grid, Images, Metric, Metrics, Model, Predictions, Rationales
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
     from core.methods.series._scan import Factor
-    from core.run import Run
+    from core.training.run import Run
 
 LEAST_NATS = 0.05  # mean KL of an axis below which the model does not use it
 FACTORS = 4  # the label and three more
@@ -127,7 +127,7 @@ class BetaVAEScan(Method):
         """Turn every axis so that it raises the signal where it changes it most, and name it by that place."""
         import torch
 
-        from core import traces
+        from core.imaging import signals
 
         train = data.part("train")
         mu, logvar = run.map(lambda x: self.net.encode(self.scaled(x)), train)
@@ -135,16 +135,16 @@ class BetaVAEScan(Method):
         self.used = nats >= LEAST_NATS
         middle, spread = mu.mean(0), mu.std(0)
         self.places = np.quantile(mu, [0.1, 0.3, 0.7, 0.9], axis=0)
-        look, turn, self.axes = traces.look(data), np.ones(len(middle)), []
+        look, turn, self.axes = signals.look(data), np.ones(len(middle)), []
         for j in range(len(middle)):
             ends = np.repeat(middle[None], 2, 0)
             ends[:, j] += np.array([-2, 2]) * max(spread[j], 1e-3)
             with torch.no_grad():
                 low, high = self.net.decode(torch.from_numpy(ends.astype("f4")).to(run.where)).cpu().numpy()  # in typical deviations
-            channel, first, last = traces.changed(low, high)
+            channel, first, last = signals.changed(low, high)
             at = first + int(np.abs(high - low)[channel, first : last + 1].argmax())
             turn[j] = -1.0 if high[channel, at] < low[channel, at] else 1.0
-            where = f"{look.channels[channel] if channel < len(look.channels) else f'channel {channel + 1}'}, {traces.words(look, self.shape[1], first, last)}"
+            where = f"{look.channels[channel] if channel < len(look.channels) else f'channel {channel + 1}'}, {signals.words(look, self.shape[1], first, last)}"
             self.axes.append(f"axis {j + 1} ({where})" if self.used[j] else f"axis {j + 1} (hardly used)")
         self.places = np.sort(self.places * turn, axis=0)
         self.turn = torch.from_numpy(turn.astype("f4")).to(run.where)
@@ -300,14 +300,14 @@ class BetaVAEScan(Method):
 
     def figures(self, data: Dataset, z: np.ndarray, sd: np.ndarray, back: np.ndarray, prob: np.ndarray | None, run: Run) -> list[Metric]:
         """Recognised symbols beside rivals on the same test cases, axes in use, and the stretch of the signal that is redrawn worst."""
-        from core import traces
+        from core.imaging import signals
         from core.methods.series import _figures
 
         found = [Metric("latent axes in use", float(self.used.sum()), n=len(data), higher_is_better=None, note=f"of {len(self.used)}")]
         part = "test" if (data.splits == "test").any() else "train"
         shown = data.splits == part
         if shown.any():
-            found.append(_figures.worst_stretch(data.take(np.flatnonzero(shown)).inputs(), back[shown], traces.look(data), part))
+            found.append(_figures.worst_stretch(data.take(np.flatnonzero(shown)).inputs(), back[shown], signals.look(data), part))
         if prob is not None:
             answers = {"symbols": prob.argmax(1)}
             for name, (weight, bias) in self.rivals.items():

@@ -22,14 +22,14 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Model, Predictions
 from core.data.scaling import Standardise
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 
 class Classifier(Method):

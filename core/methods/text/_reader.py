@@ -13,7 +13,7 @@ from core.methods.text._sufo import words_of
 from core.nets import language
 
 if TYPE_CHECKING:
-    from core.run import Run
+    from core.training.run import Run
 
 SIZE = 32
 

@@ -26,7 +26,7 @@ from core.methods.text._cut import read_whole
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.run import Run
+    from core.training.run import Run
 
 SIZE = 32
 

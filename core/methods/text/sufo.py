@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Predictions, Rationales
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 from core.methods.text import _sufo
 from core.methods.text._cut import read_whole
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.methods.text._reader import Reader
-    from core.run import Run
+    from core.training.run import Run
 
 STIMULI, MOMENTS = 200, 5  # fixed texts of train and of validation each; moments at which they are looked at
 REMOVED = (0, 1, 2, 3, 5, 8, 16, 32)

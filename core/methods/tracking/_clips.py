@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.films import Clip, window
+from core.data.clips import Clip, window
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

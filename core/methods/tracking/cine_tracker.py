@@ -31,15 +31,15 @@ import numpy as np
 from core import limits
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.store.state import nested, taken
 
 if TYPE_CHECKING:
     import torch
 
+    from core.data.clips import Clip
     from core.data.dataset import Dataset
-    from core.films import Clip
-    from core.run import Run
+    from core.training.run import Run
 
 
 class CineTracker(Method):
@@ -76,7 +76,7 @@ class CineTracker(Method):
         sam2_folder: str = param("", "Folder of this machine that holds SAM 2.1 for video (config.json, model.safetensors).", advanced=True)
 
     def declines(self, data: Dataset) -> str | None:
-        from core.films import clip_names, is_film
+        from core.data.clips import clip_names, is_film
 
         if not is_film(data):
             return "Needs a film: a column that says which clip a frame is of, and one that orders its frames; this data has none."
@@ -112,7 +112,7 @@ class CineTracker(Method):
         """Learn from the outlined training frames; a tracker that was opened goes on from the weights it has (fine-tuning)."""
         import torch
 
-        from core.films import clips_of
+        from core.data.clips import clips_of
         from core.methods.tracking._clips import Maker
 
         p, train = self.params, data.part("train")
@@ -146,7 +146,7 @@ class CineTracker(Method):
             run.report(batch.step, loss=loss, **{"training Dice": dice})
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        from core.films import clips_of, whole
+        from core.data.clips import clips_of, whole
 
         self.to(run.where)
         every, wanted = whole(data), set(data.rows.tolist())  # a frame's mask rests on the earlier frames of its clip, asked for or not
@@ -175,7 +175,7 @@ class CineTracker(Method):
         frames before it are 0 unless `backwards`."""
         import torch
 
-        from core.films import window
+        from core.data.clips import window
         from core.methods.tracking._clips import grid_of, levelled, look, placed
 
         images = torch.from_numpy(data.of(clip.rows).inputs())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from core.run import Run
+    from core.training.run import Run
 
 
 class EmbeddingVAE(nn.Module):

@@ -29,9 +29,9 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.errors import UserError
+from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
-from core.run import Run
-from core.store.state import nested, taken
+from core.training.run import Run
 
 if TYPE_CHECKING:
     import torch

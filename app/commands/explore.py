@@ -1,0 +1,186 @@
+"""map, explain, traverse, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from app.cli import AsJson, say, workspace, writable
+from app.commands.runs import finish
+from core.errors import UserError
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("map")(map_)
+    for command in (explain, traverse, report):
+        cli.command(command.__name__)(command)
+
+
+def row_of(data: Any, given: str) -> int:
+    """A row id from its number or its file name. UserError when there is no such row."""
+    if given.isdigit() and int(given) in set(data.rows.tolist()):
+        return int(given)
+    found = np.flatnonzero(data.names() == given)
+    if len(found) != 1:
+        raise UserError(f"“{data.name}” has no row “{given}” (rows are numbered 0 to {len(data.table) - 1}; excluded ones are not offered).")
+    return int(data.rows[found[0]])
+
+
+def map_(
+    run: str,
+    how: Annotated[str, typer.Option(help="umap, tsne, pca or pacmap.")] = "umap",
+    dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
+    seed: int = 0,
+    slices: Annotated[bool, typer.Option("--slices", help="Of a run that took volumes slice by slice: every slice a point.")] = False,
+    add: Annotated[str, typer.Option("--add", help="Place the cases of this other dataset on the map, by the run's model; with --to.")] = "",
+    to: Annotated[Path | None, typer.Option("--to", help="The CSV file to write their places to.")] = None,
+    json: AsJson = False,
+) -> None:
+    """A 2-D or 3-D map of what a run learned, with how faithful it is. Cases of other data can be given places on it; it stays as it is."""
+    from core.artifacts import Map
+    from core.export import csv
+    from core.io.files import for_others, write_bytes
+    from core.jobs import queue
+    from core.maps.make import of_slices
+
+    if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
+        raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
+    if bool(add) != (to is not None):
+        raise UserError("--add names the dataset whose cases are placed and --to the CSV file for their places; give both.")
+    ws = workspace()
+    spec = {"how": how, "dims": dims, **(of_slices(ws, ws.job(run)) if slices else {})}
+    job = finish(queue.derive(ws, "map", run, spec, seed), json)
+    made = ws.artifact(job.id, "map")
+    assert isinstance(made, Map)
+    scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}
+    found = {"run": job.on_run, "map": job.id, "how": made.how, "reason": made.reason or "", "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
+             "path": str(ws.artifact_folder(job.id, "map")), "landmarks": made.landmarks or 0}  # fmt: skip
+    if to is None:
+        say(found, made.summary(), json)
+        return
+    places = _places(ws, job, made, add)
+    with for_others():
+        write_bytes(to, csv(places).encode())
+    say(found | {"added": len(places), "places": str(to)}, f"{len(places):,} cases of “{add}” placed on the map: {to}", json)
+
+
+def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
+    """One line a case of the dataset `other`: its name, its place on the map and how far its neighbours there are true ones (trust, 0 to 1)."""
+    import pandas as pd
+
+    from core.artifacts import Embedding, Model
+    from core.jobs.tasks import find
+    from core.maps import out_of_sample
+    from core.maps.make import add
+
+    data, embedding = ws.dataset(other), find(ws, job.on_run, Embedding)
+    z = out_of_sample.embedded(find(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data)
+    more = add(made, embedding, Embedding(rows=data.rows, z=z, metric=embedding.metric), job.seed)
+    new = slice(len(made.rows), None)
+    return pd.DataFrame({"row": data.rows, "name": data.names(), **dict(zip("xyz", np.asarray(more.xy)[new].T)), "trust": np.asarray(more.trust)[new]})
+
+
+def explain(
+    run: str,
+    how: Annotated[str, typer.Option(help="integrated_gradients, occlusion, gradient_x_input or feature_ablation.")] = "",
+    rows: Annotated[str, typer.Option(help="Row numbers or file names, separated by commas; 20 test rows by default.")] = "",
+    target: Annotated[str, typer.Option(help="What to explain: a class, score, or axis K.")] = "",
+    json: AsJson = False,
+) -> None:
+    """What in the input moved the result, for some rows."""
+    from core.artifacts import Attributions, Model
+    from core.explain.attribution import targets, ways
+    from core.jobs import queue
+    from core.jobs.tasks import find
+
+    ws = workspace()
+    job = ws.job(run)
+    data = ws.dataset(job.dataset)
+    how = how or ("feature_ablation" if data.modality == "table" else "integrated_gradients")
+    fit = ways(data)
+    if how not in fit:
+        raise UserError(f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)}).")
+    offered = dict(targets(find(ws, job.id, Model).open()))
+    wanted = target or next(iter(offered), "")
+    if wanted not in offered:
+        raise UserError(f"This model cannot be asked about “{wanted}” (it can about: {', '.join(offered) or 'nothing'}).")
+    test = data.part("test").rows if (data.splits == "test").any() else data.rows
+    chosen = list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(","))) if rows else test[:20].tolist()
+    done = finish(queue.derive(ws, "explain", job.id, {"how": how, "target": wanted, "rows": chosen}), json)
+    slug = next(s for s in ws.slugs(done.id) if s.startswith("attributions"))
+    made = ws.artifact(done.id, slug)
+    assert isinstance(made, Attributions)
+    residual = None if made.residual is None else float(np.abs(made.residual).max())
+    found = {"run": job.id, "explain": done.id, "how": how, "target": wanted, "n": len(made.rows), "rows": made.rows.tolist(), "residual": residual,
+             "path": str(ws.artifact_folder(done.id, slug))}  # fmt: skip
+    say(found, f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}", json)
+
+
+def traverse(
+    run: str,
+    row: Annotated[str, typer.Option(help="The case to start from: its number or file name.")],
+    to_dir: Annotated[Path, typer.Option("--to-dir", help="Where the frames go.")],
+    axis: Annotated[int | None, typer.Option(help="Turn this latent axis (1 is the first).")] = None,
+    to: Annotated[str | None, typer.Option(help="Go to this other case.")] = None,
+    label: Annotated[str | None, typer.Option(help="Go towards this class.")] = None,
+    steps: Annotated[int, typer.Option(min=2, max=101)] = 9,
+    json: AsJson = False,
+) -> None:
+    """Decoded pictures along a path through the latent space, every one marked GENERATED."""
+    from core.artifacts import Embedding, Model
+    from core.explain import traversal
+    from core.io.files import for_others
+    from core.jobs.tasks import find
+
+    if sum(v is not None for v in (axis, to, label)) > 1:
+        raise UserError("Choose one of --axis, --to and --label.")
+    ws = workspace()
+    job = ws.job(run)
+    data = ws.dataset(job.dataset)
+    model, embedding = find(ws, job.id, Model).open(), find(ws, job.id, Embedding)
+    start = row_of(data, row)
+    if to is not None:
+        made = traversal.between(model, data, embedding, start, row_of(data, to), steps)
+    elif label is not None:
+        made = traversal.toward_label(model, data, embedding, start, label, steps)
+    else:
+        if axis is not None and not 1 <= axis <= embedding.z.shape[1]:
+            raise UserError(f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}.")
+        best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
+        made = traversal.axis(model, data, embedding, start, best, steps)
+    with for_others():
+        files = traversal.save_frames(made, data, writable(to_dir))
+    found = {"run": job.id, "row": start, "axis": made.axis, "values": [float(v) for v in made.value], "frames": [str(f) for f in files], "path": str(to_dir)}
+    say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
+
+
+def report(
+    runs: list[str],
+    to: Annotated[str, typer.Option("--to", help="The HTML file to write: a path, or an address such as s3://bucket/page.html.")],
+    json: AsJson = False,
+) -> None:
+    """One self-contained HTML page about one or more runs, to show to others."""
+    from core.io.files import elsewhere, for_others, make_folder, send, write_bytes
+    from core.report.html import report_html
+
+    ws = workspace()
+    ids = [ws.job(r).id for r in runs]
+    path = Path(to)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{to} must end in .html.")
+    if path.is_dir():
+        raise UserError(f"{to} is a folder; name a file.")
+    page = report_html(ws, ids).encode()
+    if elsewhere(to):
+        with TemporaryDirectory() as place:
+            write_bytes(Path(place) / path.name, page)
+            send(Path(place) / path.name, to)
+    else:
+        with for_others():
+            make_folder(writable(path.parent))
+            write_bytes(path, page)
+    say({"runs": ids, "report": to, "bytes": len(page)}, f"Written: {to}", json)

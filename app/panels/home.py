@@ -1,0 +1,111 @@
+"""The first screen: the open data in pictures, the newest run's map and findings, and the next steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import progress, shell, state, text
+from app.panels import map, quick_start
+from app.panels.gallery import score_of, thumbs
+from app.views.anomaly_maps import flagged, overlays
+from core.artifacts import Clusters, Map, Metrics
+from core.data.dataset import Dataset
+from core.imaging import render
+
+
+def show(data: Dataset) -> None:
+    """What is open, what was found, what to do next."""
+    context = state.context()
+    ws = state.workspace()
+    st.subheader(text.label(data.name), anchor=False)
+    words = f"{len(data):,} cases"
+    if data.groups is not None:
+        words += f" of {len({g for g in data.groups if g is not None}):,} patients or groups"
+    if data.classes:
+        words += f", {len(data.classes)} classes ({', '.join(text.label(c, 16) for c in data.classes[:6])}{' …' if len(data.classes) > 6 else ''})"
+    st.markdown(words + ("." if not data.card.get("synthetic") else ". **Made up, no patient was scanned.**"))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        if context is None:
+            st.markdown("Nothing has been trained on this data yet.")
+            if render.drawable(data):
+                _wall(data, data.rows[np.linspace(0, len(data) - 1, 40).astype(int)], 10)
+        else:
+            _picture(context)
+    with right:
+        if context is not None:
+            _findings(context)
+        else:
+            st.markdown("**What do you want to know?**")
+            quick_start.ask(data)
+        _next(context)
+    live = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train") if j.id != quick_start.asked_run()]
+    if live:
+        st.markdown("**At work now**")
+        for job in live[:4]:
+            st.caption(text.label(shell.run_title(job)))
+            progress.live(job.id, key=f"home-{job.id}")
+
+
+def _wall(data: Dataset, rows: np.ndarray, across: int) -> None:
+    st.image(render.wall(thumbs(data, rows, 64), across), width="stretch")
+
+
+def _picture(context: state.Context) -> None:
+    """The newest map of the open run; where none is drawn yet, its most unusual cases."""
+    jobs = context.ws.catalogue.jobs(on_run=context.job.id, kind="map", status="done")
+    flat = [j for j in jobs if j.spec.get("dims") == 2]
+    if flat:
+        made = context.ws.artifact(flat[-1].id, "map")
+        assert isinstance(made, Map)
+        column = context.columns[shell.colour_column()]
+        map.draw(made, context, column, f"home-{context.job.id}", 560)
+        st.caption(map.reading(made))
+        return
+    scores = score_of(context)
+    if scores is not None and render.drawable(context.data):
+        rows = scores.rows[np.argsort(-np.asarray(scores.score))[:15]]
+        st.image(render.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5), width="stretch")
+        st.caption("The most unusual cases, and where.")
+    elif embeds(context):
+        job = progress.derived("map", {"how": "umap", "dims": 2}, context)
+        if job is not None and not job.ended:
+            st.caption("The map is being drawn; look again in a moment.")
+        st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
+
+
+def embeds(context: state.Context) -> bool:
+    return any(s.startswith("embedding") for s in context.ws.slugs(context.job.id))
+
+
+def _findings(context: state.Context) -> None:
+    """Three or four sentences about the open run."""
+    st.markdown(f"**{text.label(shell.run_title(context.job))}** found:")
+    scores = score_of(context)
+    if scores is not None:
+        st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
+    for slug in context.ws.slugs(context.job.id):
+        artifact = context.ws.artifact(context.job.id, slug)
+        if isinstance(artifact, Clusters) and artifact.place is None:
+            st.markdown(f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}** groups of alike cases.")
+        if isinstance(artifact, Metrics):
+            for m in artifact:
+                if m.name in ("linear probe accuracy", "case AUROC", "pixel average precision") and m.split in ("test", "all"):
+                    st.markdown(f":material/straighten: {text.label(m.name)} {text.label(text.measured(m, n=True))} on {m.split} cases.")
+
+
+def _next(context: state.Context | None) -> None:
+    """The next steps as large links."""
+    st.markdown("**What next?**")
+    steps = [("train", "Choose a method yourself", "model_training"), ("data", "Look at the data and check it", "fact_check")]
+    if context is not None:
+        steps = []
+        if embeds(context):
+            steps.append(("latent", "See which cases are alike", "scatter_plot"))
+        if score_of(context) is not None:
+            steps.append(("anomalies", "Find unusual cases", "troubleshoot"))
+        steps += [("clusters", "Look at the groups", "workspaces"), ("traversal", "Move along a latent axis, see what changes", "tune"),
+                  ("rationales", "Show why", "psychology_alt"), ("train", "Train another method", "model_training"), ("present", "Show it to others", "slideshow")]  # fmt: skip
+    for name, words, icon in steps:
+        st.page_link(shell.page(name), label=words, icon=f":material/{icon}:")

@@ -1,0 +1,168 @@
+"""Cards of methods and measures, with the stored evidence as dots and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import text
+from core import registry
+from core.artifacts.tables import KINDS
+from core.cards import HEADINGS, Card, card
+from core.evidence import load
+from core.imaging.palette import OKABE_ITO
+from core.json_output import method_json
+
+
+class Entry(NamedTuple):
+    """What the list of cards shows of one, and the words it is found by."""
+
+    id: str
+    heading: str
+    label: str
+    words: str
+
+
+@st.cache_data(show_spinner=False)
+def _methods() -> list[Entry]:
+    """The list of methods, worked out once for all sessions."""
+    found = []
+    for id, kind in sorted(registry.methods().items(), key=lambda m: registry.purpose(m[1])):
+        about = card(id)
+        sections = about.sections if about else {}
+        words = " ".join([id, kind.title, kind.family, *sections.values()]).lower()
+        answers = f" · {text.label(sections.get('Answers', ''), 110)}" if about else ""
+        heading = registry.PURPOSES.get(kind.family, kind.family)
+        found.append(Entry(id, heading, f"**{kind.title}**{answers}", words))
+    return found
+
+
+@st.cache_data(show_spinner=False)
+def _measures() -> list[Entry]:
+    found = []
+    for id, one in registry.measures().items():
+        about = card(id)
+        sections = about.sections if about else {}
+        words = " ".join([id, one.title, one.help, *sections.values()]).lower()
+        answers = text.label(sections.get("Answers", one.help), 110)
+        found.append(Entry(id, "", f"**{one.title}** · {answers}", words))
+    return found
+
+
+def methods(find: str) -> None:
+    """The list of methods that match the search; a card's content is drawn once it is opened."""
+    _list(_methods(), find, "card", _method)
+
+
+def measures(find: str) -> None:
+    """The list of measures that match the search, as `methods`."""
+    _list(_measures(), find, "measure", _measure)
+
+
+def _list(entries: list[Entry], find: str, key: str, draw: Callable[[str], None]) -> None:
+    shown = [entry for entry in entries if find.lower() in entry.words]
+    last = ""
+    for entry in shown:
+        if entry.heading != last:
+            st.caption(entry.heading)
+            last = entry.heading
+        opened = st.expander(entry.label, key=f"{key}-{entry.id}", on_change="rerun")
+        if opened.open:
+            with opened:
+                draw(entry.id)
+    if not shown:
+        st.caption("Nothing matches.")
+
+
+def _method(id: str) -> None:
+    kind, about = registry.methods()[id], card(id)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _sections(about)
+        takes = kind.takes
+        roles = {"labels": takes.labels, "masks": takes.masks, "patients": takes.groups, "sites": takes.domains}
+        needs = [word for word, need in roles.items() if need == "needed"]
+        said = [f"Takes {', '.join(takes.modalities)}"]
+        said += [f"needs {', '.join(needs)}"] if needs else []
+        said += [f"builds on an earlier run's {takes.on[0]}"] if takes.on else []
+        gives = ", ".join(t.__name__ for t in kind.gives)
+        number = _number(kind.seed_number, ", a classic tool")
+        st.caption(f"On the command line: {text.label(id)}{number}. {'; '.join(said)}. Gives {gives}.")
+        if params := method_json(kind)["params"]:
+            lines = [
+                {
+                    "parameter": name,
+                    "default": str(about_it.get("default")),
+                    "from": about_it.get("min", about_it.get("above")),
+                    "to": about_it.get("max", about_it.get("below")),
+                    "help": about_it.get("help"),
+                }
+                for name, about_it in params.items()
+            ]
+            st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
+    with right:
+        evidence(id)
+
+
+def _measure(id: str) -> None:
+    one, about = registry.measures()[id], card(id)
+    needs = [*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])]
+    line = f"On the command line: {text.label(id)}{_number(one.seed_number)}. Needs {', '.join(needs)}."
+    if about is None:
+        st.markdown(one.help)
+        st.caption(line)
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _sections(about)
+        st.caption(line)
+    with right:
+        evidence(id)
+
+
+def _sections(about: Card | None) -> None:
+    if about is None:
+        return
+    for heading in HEADINGS:
+        st.markdown(f"**{heading}.** {about.sections.get(heading, 'not stated')}")
+    st.caption(f"{text.label(about.reference, 400)}  \n{text.label(about.licence, 200)}")
+
+
+def _number(seed: int | None, none: str = "") -> str:
+    return f", system {seed:02d} of the published ones" if seed else none
+
+
+def evidence(id: str) -> None:
+    """The stored tables of a method; says so when nobody has measured it."""
+    found = load(id)
+    if found is None:
+        st.caption("Not measured yet.")
+        return
+    for k, table in enumerate(found["tables"]):
+        st.markdown(f"**{text.label(table['title'], 120)}**")
+        st.plotly_chart(_dots(table), key=f"evidence-{id}-{k}", config={"displayModeBar": False})
+        st.markdown(f"*{text.label(table['verdict'], 400)}*")
+        st.caption(text.label(f"{table['data']}, {table['split']}, n = {table['n']}, seeds {', '.join(map(str, table['seeds']))}", 200))
+    made = found["made"]
+    st.caption(text.label(f"Measured {made['date']} on {made['hardware']}, version {made['version']}.", 200))
+
+
+def _dots(table: dict[str, Any]) -> go.Figure:
+    rows = table["rows"]
+    middle = [r["value"] for r in rows]
+    figure = go.Figure(go.Scatter(
+        x=middle, y=[text.chart(r["name"], 34) for r in rows], mode="markers", marker={"size": 11, "color": [OKABE_ITO[0], *[OKABE_ITO[1]] * (len(rows) - 1)],
+        "symbol": ["diamond", *["circle"] * (len(rows) - 1)]},
+        error_x={"type": "data", "symmetric": False, "array": [(r["high"] if r.get("high") is not None else r["value"]) - r["value"] for r in rows],
+                 "arrayminus": [r["value"] - (r["low"] if r.get("low") is not None else r["value"]) for r in rows]},
+    ))  # fmt: skip
+    better = "higher is better" if table["higher_is_better"] else "lower is better"
+    bars = " and ".join(dict.fromkeys(f"bars: {KINDS[r['kind']]}" for r in rows if r.get("kind") and r.get("low") is not None))
+    better += f"; {bars}" if bars else ""
+    figure.update_layout(height=80 + 28 * len(rows), margin={"l": 10, "r": 10, "t": 6, "b": 10}, xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
+                         yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
+    return figure

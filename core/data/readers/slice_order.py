@@ -1,0 +1,147 @@
+"""Series of slices: their order, what is missing or double among them, and which of them are whole volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.data.geometry import letters
+from core.data.readers.dicom_header import File, Place
+
+SAME = 0.01  # millimetres within which two places are one
+EVEN = 0.01  # of the step, by which steps of an even stack may differ
+LEAST = 3  # slices of a volume
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of one file: `at` is the file's position among those brought, `series` and `patient` number them in the order of the files."""
+
+    at: int
+    index: int
+    patient: int
+    series: int
+    file: File
+    turn: int = 0  # numbers the orientations within a series
+
+    @property
+    def place(self) -> Place:
+        return self.file.places[self.index]
+
+    @property
+    def time(self) -> float | None:
+        if self.place.time is not None:
+            return self.place.time + self.index * self.file.apart
+        return self.index * self.file.apart if self.file.apart and len(self.file.places) > 1 else None
+
+
+def ordered(frames: list[Frame]) -> list[Frame]:
+    """By series, orientation, position along the slices' normal, time, instance number, file, frame."""
+    return sorted(frames, key=lambda f: (f.series, f.turn, round(f.place.along / SAME), f.time or 0.0, f.file.number, f.at, f.index))
+
+
+def stacks(frames: list[Frame]) -> list[list[int]]:
+    """Positions in `frames` (which are `ordered`) of each series and orientation."""
+    out: list[list[int]] = []
+    for k, f in enumerate(frames):
+        if k and (f.series, f.turn) == (frames[k - 1].series, frames[k - 1].turn):
+            out[-1].append(k)
+        else:
+            out.append([k])
+    return out
+
+
+def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.ndarray]:
+    """Of `ordered` frames: what is odd about a frame's place in words (None = nothing), the rules in words, millimetres to the next slice (nan = unknown)."""
+    notes: list[str | None] = [None] * len(frames)
+    steps = np.array([f.place.thick for f in frames])
+    gaps = double = uneven = mixed = again = 0
+    for stack in stacks(frames):
+        mine = [frames[k] for k in stack]
+        if any(f.place.position is None or f.place.across is None for f in mine):
+            continue
+        sizes = {(*f.file.size, *np.round(f.place.mm, 4)) for f in mine}
+        if len(sizes) > 1:
+            mixed += 1
+        along = np.array([f.place.along for f in mine])
+        for a, b in zip(range(len(mine)), range(1, len(mine))):
+            alike = abs(along[b] - along[a]) < SAME and np.abs(mine[a].place.position - mine[b].place.position).max() < SAME  # type: ignore[operator]
+            if alike and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase) and len(mine[a].file.places) == len(mine[b].file.places) == 1:
+                notes[stack[b]], double = "same place as the slice before", double + 1
+        places = along[np.r_[True, np.diff(along) > SAME]]
+        timed = all(f.time is not None for f in mine)  # they become clips
+        again += 0 if timed else len(mine) - len(places) - sum(notes[k] is not None for k in stack)
+        if len(places) < LEAST:
+            if len(places) == 2:
+                steps[stack] = places[1] - places[0]
+            continue
+        between = np.diff(places)
+        step = float(np.median(between))
+        steps[stack] = step
+        odd = np.flatnonzero(np.abs(between - step) > max(EVEN * step, SAME))
+        several = [v for v, n in zip(*np.unique(np.round(between, 1), return_counts=True)) if n >= max(2, 0.15 * len(between))]
+        for i in odd:
+            k = stack[int(np.flatnonzero(along > places[i + 1] - SAME / 2)[0])]
+            times = between[i] / step
+            if len(several) < 2 and times > 1.5:
+                missing = round(times) - 1
+                whole = abs(times - round(times)) < 0.1
+                notes[k], gaps = f"{missing} slice{'s' * (missing != 1)} missing before this one" if whole else "a gap before this slice", gaps + 1
+            else:
+                notes[k], uneven = f"{between[i]:.2f} mm from the slice before, most are {step:.2f} mm", uneven + 1
+    rules = []
+    if gaps:
+        rules.append(f"slices are missing at {gaps} place{'s' * (gaps != 1)} (column “stack”)")
+    if double:
+        rules.append(f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of the series (column “stack”)")
+    if again > 0:
+        rules.append(
+            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the series "
+            "(of another echo, phase or time): each is a row of its own"
+        )
+    if uneven:
+        rules.append(f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column “stack”)")
+    if mixed:
+        rules.append(f"{mixed} series {'hold' if mixed > 1 else 'holds'} slices of differing sizes or pixel sizes")
+    return notes, rules, steps
+
+
+def is_volume(stack: list[Frame]) -> bool:
+    """At least three slices of one size, one at each place, evenly spaced, straight above one another."""
+    if len(stack) < LEAST or any(f.place.position is None or f.place.across is None or f.file.colour for f in stack):
+        return False
+    if len({(f.file.size, tuple(np.round(f.place.mm, 4))) for f in stack}) > 1:
+        return False
+    between = np.diff([f.place.along for f in stack])
+    step = float(np.median(between))
+    if step < SAME or np.abs(between - step).max() > max(EVEN * step, SAME):
+        return False
+    travel = np.diff([f.place.position for f in stack], axis=0)  # type: ignore[arg-type]
+    aside = travel - between[:, None] * stack[0].place.normal
+    return bool(np.abs(aside).max() <= max(EVEN * step, 0.05))
+
+
+@dataclass(frozen=True)
+class Solid:
+    """How a stack [slice, down, across] is turned into [feet to head, back to front, left to right]: `order` of its axes, which of them are `flipped`."""
+
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    mm: tuple[float, ...]
+    oblique: float
+    shape: tuple[int, ...]
+
+
+def solid(stack: list[Frame], step: float) -> Solid | None:
+    """The turn of a volume; None when its directions are of no use."""
+    first = stack[0].place
+    word, lean = letters(np.array([first.normal, first.down, first.across]))
+    if not word:
+        return None
+    order = tuple(next(i for i, w in enumerate(word) if w in pair) for pair in ("HF", "AP", "RL"))
+    mm, shape = (step, *first.mm), (len(stack), *stack[0].file.size)
+    return Solid(
+        (order[0], order[1], order[2]), (word[order[0]] != "H", word[order[1]] != "A", word[order[2]] != "R"), tuple(mm[i] for i in order), lean,
+        tuple(shape[i] for i in order),
+    )  # fmt: skip

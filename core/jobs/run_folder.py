@@ -1,0 +1,51 @@
+"""Where jobs leave what they made, and where they find what others made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.artifacts import Artifact, Model
+from core.errors import UserError
+from core.io import checksums
+from core.io.files import publish, remove
+from core.workspace.workspace import Workspace
+
+
+def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
+    """Save artifacts beside the final place, list every file with its sha256, then rename: they are all there or not at all."""
+    tmp = folder / "artifacts.tmp"
+    remove(tmp)
+    for artifact in artifacts:
+        artifact.save(tmp / artifact.slug)
+    checksums.write(tmp)
+    publish(tmp, folder / "artifacts")
+
+
+def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
+    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or Model lends that of the run it builds upon, and a model
+    applied to other data is that of the run it was trained in.
+
+    UserError when there is none.
+    """
+    for name in ws.slugs(run):
+        if slug in (None, name):
+            artifact = ws.artifact(run, name)
+            if isinstance(artifact, kind):
+                return artifact
+    job = ws.job(run)
+    lends = job.kind == "apply" and kind is Model
+    if job.on_run and (lends or ws.job(job.on_run).dataset == job.dataset):
+        return find(ws, job.on_run, kind, slug)
+    raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
+
+
+def named_rows(folder: Path, name: str) -> np.ndarray:
+    """The row ids (int64) that were named when the run was asked for. UserError when their file is lost or cut."""
+    try:
+        return np.load(folder / f"{name}.npy", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        raise UserError(f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the disk; train it anew.") from None

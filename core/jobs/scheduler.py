@@ -1,0 +1,111 @@
+"""One small process per workspace that starts workers in order: one import, one training for each graphics card and one on the processors, and beside
+them the light jobs.
+
+`python -m core.jobs.scheduler HOME` leaves by itself when there is nothing to do. Workers live in sessions of their own: they finish even
+when it, the browser or the server is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from core.io.files import keep_private
+from core.io.locks import hold
+from core.jobs import queue, starting
+from core.jobs.engines import CPU, LOCAL
+from core.settings import Settings
+from core.workspace import records
+from core.workspace.catalogue import PATIENT, Job
+from core.workspace.workspace import Workspace
+
+GRACE = 10.0  # seconds between asking a worker to stop and killing it
+
+
+def main(home: str) -> None:
+    keep_private()
+    ws = Workspace(Path(home))
+    ws.catalogue.patience = PATIENT
+    while True:
+        held = hold(ws.home / starting.SUPERVISOR)
+        if held is None:
+            return
+        with suppress(OSError):
+            starting.mark_taken(ws.home, os.getpid())
+        _serve(ws)
+        held.close()
+        if not ws.catalogue.jobs(status="queued"):  # one may have come between the last look and giving up the lock
+            return
+
+
+def _serve(ws: Workspace) -> None:
+    settings, idle_since = Settings(), time.monotonic()
+    stopping: dict[str, float] = {}
+    cards = [lane for lane in LOCAL.lanes() if lane != CPU]
+    while True:
+        queue.reconcile(ws)
+        running = ws.catalogue.jobs(status="running")
+        waiting = ws.catalogue.jobs(status="queued")
+        for job in running:
+            _stop(job, stopping)
+        for job, lane in plan(waiting, running, cards, settings.light_jobs):
+            start(ws, job, lane)
+        if running or waiting:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > settings.idle_seconds:
+            return
+        time.sleep(0.2)
+
+
+def plan(waiting: list[Job], running: list[Job], cards: list[str], light: int) -> list[tuple[Job, str]]:
+    """Which waiting jobs, in their order, start now and in which lane. A training that may use a graphics card waits for one where there is any; one
+    that was asked onto the processors does not wait for the cards. Nobody overtakes one who waits for the same."""
+    free = {"import": 1, CPU: 1, "light": light, **dict.fromkeys(cards, 1)}
+    for job in running:
+        place = _place(job, cards, {})
+        free[job.lane if job.lane in free else place] = free.get(job.lane if job.lane in free else place, 0) - 1
+    starts: list[tuple[Job, str]] = []
+    for job in waiting:
+        place = _place(job, cards, free)
+        if free[place] > 0:
+            free[place] -= 1
+            starts.append((job, place if place in (CPU, *cards) else ""))
+    return starts
+
+
+def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
+    """What a job takes up: "import", "light", "cpu", or the number of a card, a free one if there is."""
+    if job.kind != "train":
+        return "import" if job.kind == "import" else "light"
+    if job.device == "cpu" or not cards:
+        return CPU
+    return next((c for c in cards if free.get(c, 0) > 0), cards[0])
+
+
+def start(ws: Workspace, job: Job, lane: str) -> None:
+    """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in a sentence."""
+    from core.errors import sentence
+
+    if not ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None, born="", heartbeat=None, lane=lane):
+        return
+    try:
+        ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))
+    except OSError as e:
+        if (said := sentence(e)) is None:
+            raise
+        records.ended(ws, job, status="failed", error=said, finished=time.time())
+
+
+def _stop(job: Job, stopping: dict[str, float]) -> None:
+    """Kill a worker that has not heeded a cancel for GRACE seconds, first softly, then hard."""
+    if job.cancel and LOCAL.alive(job):
+        since = time.monotonic() - stopping.setdefault(job.id, time.monotonic())
+        if since > GRACE:
+            LOCAL.stop(job, hard=since > GRACE + 3)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

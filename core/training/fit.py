@@ -1,0 +1,216 @@
+"""Fit and apply one method on one dataset: the same few lines for a worker, the command line and the contract tests."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from core import __version__
+from core.artifacts import Artifact, MadeBy, Metrics, Model
+from core.artifacts.base import NotFinite
+from core.data.dataset import Dataset
+from core.data.slices import filled, ids, seen
+from core.errors import Cancelled, UserError, out_of_memory
+from core.method import Method, why_not, why_not_on
+from core.training.run import Run
+from core.training.slices_to_volumes import Fold
+
+PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "numba", "captum")
+CHECKED_BYTES = 256 << 20  # read at a time
+
+
+def check_inputs(data: Dataset) -> None:
+    """UserError naming the first row whose values cannot be learned from: infinite, or NaN in pictures and series."""
+    if data.samples is None:
+        return
+    per = max(1, min(1024, CHECKED_BYTES // max(1, 4 * int(np.prod(data.shape)))))
+    for i in range(0, len(data), per):
+        raw = data.raw(np.arange(i, min(i + per, len(data))))
+        if raw.dtype.kind != "f":
+            return
+        bad = np.isinf(raw) if data.modality == "table" else ~np.isfinite(raw)
+        if bad.any():
+            at = np.argwhere(bad)[0]
+            row = i + int(at[0])
+            where = f", column “{data.features[at[1]]}”" if data.modality == "table" and data.features else ""
+            raise UserError(f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a finite number; mend or remove it.")
+
+
+def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
+    """Why the rows the user picked do not do; None when they do or none are needed."""
+    if kind.takes.chosen == "no":
+        return None
+    if run.chosen is None or not len(run.chosen):
+        return f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP)."
+    if not np.isin(run.chosen, data.rows).all():
+        return "Some of the chosen cases are not among the cases of this run."
+    return None
+
+
+def fit_and_apply(
+    kind: type[Method], params: BaseModel, data: Dataset, run: Run, run_id: str = "", phase: Callable[[str], None] = lambda words: None,
+) -> tuple[Method, list[Artifact]]:  # fmt: skip
+    """Train and describe every row. UserError when the data does not fit; Cancelled when the user stopped it.
+
+    A volume dataset goes to a method that takes volumes slice by slice as its slices, and what is found is folded back onto the volumes. Memory is that of
+    as many pictures: every picture-like result is float32 of the size of all slices, held once.
+    """
+    said = why_not(kind, data)
+    if said:
+        raise UserError(said)
+    said = why_not_on(kind, run.on, data) or _chosen(kind, data, run)
+    if said:
+        raise UserError(said)
+    check_inputs(data)
+    began = time.monotonic()
+    method = kind(params)
+    learned, described, fold = data, data, _as_they_are
+    if (pictures := seen(method, data)) is not data:
+        phase("looking for empty slices")
+        counts = filled(data)
+        learned, described, fold = pictures.take(np.flatnonzero(counts.ravel())), pictures, Fold(data, counts)
+        said = why_not(kind, learned)
+        if said:
+            raise UserError(said)
+        if run.chosen is not None:
+            run.chosen = np.intersect1d(ids(data, run.chosen), learned.rows)
+    with run.seeded():
+        phase("learning")
+        method = _fitted(method, learned, run)
+        run.check()
+        phase("describing every case")
+        method.to(run.where)
+        try:
+            artifacts = fold(list(method.apply(described, run)))
+        except NotFinite as e:
+            raise UserError(f"{kind.title} broke down: what it found is no finite number for some cases ({e}). Train again, with a smaller step size where there is one.") from e
+        run.check()
+    made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, run.spent + time.monotonic() - began)
+    for artifact in artifacts:
+        artifact.made_by = made
+    return method, artifacts
+
+
+def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
+    """What a fitted method says of every row of data it has not learned from.
+
+    `data` is as the method is to see it (`core.training.other_data.as_the_model_sees`). What the method
+    measures of itself and the model are left out: both belong to the run it was fitted in.
+    """
+    check_inputs(data)
+    described, fold = data, _as_they_are
+    if (pictures := seen(method, data)) is not data:
+        described, fold = pictures, Fold(data, filled(data))
+    with run.seeded():
+        method.to(run.where)
+        kept = [
+            a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))
+        ]
+        run.check()
+    return fold(kept)
+
+
+def describes_own_only(method: type[Method] | Method) -> str:
+    """Why a method's model cannot be applied to other data, in one sentence."""
+    return f"{method.title} describes only the data it learned from; it cannot be applied to other."
+
+
+def _fitted(method: Method, data: Dataset, run: Run) -> Method:
+    """`method` after its fit on `data`; where memory does not suffice, each batch is computed in parts."""
+    import torch
+
+    while True:
+        if method.watched:
+            run.watch = watch(method, data)
+        try:
+            method.fit(data, run)
+            return method
+        except (UserError, Cancelled):
+            raise
+        except Exception as e:
+            run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
+            if not out_of_memory(e):
+                raise
+            if not method.divides or not run.divide():
+                raise UserError(_too_small(method, data)) from e
+        gc.collect()  # out of the except block, whose error holds on to what filled the memory
+        if run.where.type == "cuda":
+            torch.cuda.empty_cache()
+        torch.manual_seed(run.seed)
+        method = type(method)(method.params)
+
+
+def _too_small(method: Method, data: Dataset) -> str:
+    size = min(getattr(method.params, "batch_size", 0), len(data.part("train")))
+    if size and not method.divides:
+        return f"Memory does not suffice for {method.title} in batches of {size}; try {max(1, size // 2)}, or choose smaller images or a smaller network."
+    return f"Memory does not suffice for {method.title} with these cases; choose smaller images, a smaller network or fewer rows, or a machine with more memory."
+
+
+def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
+    return artifacts
+
+
+def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[str, float]]:
+    """A look at `method` in training: the measures that declare `along_training`, on its embedding of `most` training rows, always the same.
+
+    Networks are in evaluation mode meanwhile and no generator is drawn from, so what is learned is the same with and without.
+    """
+    from core.artifacts import Embedding
+    from core.registry import measures
+
+    train = data.part("train")
+    some = train.take(np.sort(np.random.default_rng(0).choice(len(train), min(most, len(train)), replace=False)))
+    asked = [m for m in measures().values() if m.along_training]
+    inputs: list[Any] = []
+
+    def look() -> dict[str, float]:
+        import torch
+
+        nets = method.nets()
+        training = [net.training for net in nets]
+        device = next((p.device for net in nets for p in net.parameters()), torch.device("cpu"))
+        if not inputs:
+            inputs.append(torch.from_numpy(some.inputs()).to(device))
+        for net in nets:
+            net.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            z = method.embed(inputs[0]).float().cpu().numpy()  # type: ignore[attr-defined]
+        for net, mode in zip(nets, training):
+            net.train(mode)
+        if not np.isfinite(z).all():
+            return {}  # the loss will say so in a moment
+        embedding = Embedding(rows=some.rows, z=z)
+        found = [m for one in asked if one.declines(some, embedding) is None for m in one.compute(some, embedding, rng=np.random.default_rng(0))]
+        return {m.name: m.value for m in found if m.value is not None}
+
+    return look
+
+
+def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float) -> MadeBy:
+    """Provenance of what `run` made."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return MadeBy(
+        run=run_id, method=method, version=__version__, params=params, data_hash=data.hash[:16], seed=run.seed, device=str(run.where),
+        created=datetime.now(UTC).isoformat(timespec="seconds"), seconds=round(seconds, 2), packages=packages,
+        notes=list(run.notes),
+    )  # fmt: skip
+
+
+def key_of(*parts: Any) -> str:
+    """sha256 of json-able values: equal keys mean equal results."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]

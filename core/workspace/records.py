@@ -1,0 +1,93 @@
+"""What each folder says of itself, so that the catalogue can be made anew from the folders alone: `job.json` in a run's, `entry.json` in a dataset's.
+
+A job's record is written when it is asked for, when its process starts and, by that process, when it ends: it is the truth about a run whose process
+could not reach the catalogue any more.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import UserError
+from core.io.files import write_json
+from core.workspace.catalogue import Job
+
+if TYPE_CHECKING:
+    from core.workspace.workspace import Workspace
+
+JOB, ENTRY = "job.json", "entry.json"
+KNOWN = {f.name for f in fields(Job)}
+
+
+def write(home: Path, job: Job) -> None:
+    """Keep what the catalogue says of a job beside its results. Raises OSError. Why an import failed is left out: it names files, which may be called
+    after patients, and goes with the catalogue."""
+    if job.kind == "import" and job.error:
+        job = replace(job, error="The import did not succeed; bring the files again.")
+    write_json(home / "runs" / job.id / JOB, asdict(job))
+
+
+def read(folder: Path) -> Job | None:
+    """The job that a run's folder tells of; None when it does not, or not in whole."""
+    try:
+        told = json.loads((folder / JOB).read_text())
+        return Job(**{k: v for k, v in told.items() if k in KNOWN})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def ended(ws: Workspace, job: Job, **values: Any) -> bool:
+    """Set the last state of a running job: first in its folder, then in the catalogue. True when the catalogue took it, False when the job was no longer
+    running there. Whatever keeps the catalogue from it, the record stands, and `queue.reconcile` goes by it."""
+    try:
+        now = ws.catalogue.job(job.id) or job  # it may have got a note meanwhile
+    except UserError:
+        now = job
+    if now.status == "running":
+        with suppress(OSError):  # where the disk takes nothing any more, the catalogue may
+            write(ws.home, replace(now, **values))
+    return ws.catalogue.set_job(job.id, only_if="running", **values)
+
+
+def jobs(home: Path) -> list[Job]:
+    """Every job that a folder tells of, in the order they were asked for."""
+    found = [job for path in sorted((home / "runs").glob(f"*/{JOB}")) if (job := read(path.parent)) is not None and job.id == path.parent.name]
+    return sorted(found, key=lambda j: (j.created, j.id))
+
+
+def entries(home: Path) -> list[dict[str, Any]]:
+    """The catalogue's lines of every whole dataset among the folders, oldest first."""
+    from core.workspace import review
+
+    found = []
+    for path in sorted((home / "datasets").glob("*/dataset.json")):
+        folder = path.parent
+        if folder.name.startswith("tmp-"):  # not whole yet
+            continue
+        try:
+            stored = json.loads(path.read_text())
+            kept = json.loads((folder / ENTRY).read_text()) if (folder / ENTRY).exists() else {}
+            n = review.stored(folder) - int(np.count_nonzero(review.hidden(review.reasons_held(folder), review.load(folder))))
+            found.append({"id": folder.name, "name": stored["name"], "hash": stored["hash"], "modality": stored["modality"], "n": n,
+                          "sample": int(kept.get("sample", 0)), "created": float(kept.get("created", path.stat().st_mtime))})  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return sorted(found, key=lambda e: (e["created"], e["id"]))
+
+
+def fill(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -> None:
+    """Write the records of folders that have none yet, from the catalogue: those of a workspace made before there were records."""
+    for job in jobs:
+        folder = home / "runs" / job.id
+        if folder.is_dir() and not (folder / JOB).exists():
+            write(home, job)
+    for entry in datasets:
+        folder = home / "datasets" / entry["id"]
+        if folder.is_dir() and not (folder / ENTRY).exists():
+            write_json(folder / ENTRY, entry)
