@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.commands._shared import AsJson, say, workspace
 from core.data.role_words import ROLES
 from core.errors import UserError
 from core.limits import VERIFIED

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.commands._shared import AsJson, say, workspace
 from core.children import ROOT, environment, python_command
 from core.errors import UserError
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from app.cli import AsJson, say, workspace, writable
+from app.commands._shared import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
 

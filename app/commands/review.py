@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.commands._shared import AsJson, say, workspace
 from app.commands.data import data_cli
 from core.errors import UserError
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say, workspace, writable
 from app.commands import data
+from app.commands._shared import AsJson, say, workspace, writable
 from core.errors import UserError
 
 runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import AsJson, say, workspace
+from app.commands._shared import AsJson, say, workspace
 from core import limits
 from core.children import ROOT, environment, python_command
 from core.errors import UserError
