@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from core.artifacts import Model
+from core.errors import UserError
 from core.measure import Measure
 from core.method import Method
 
@@ -59,6 +61,23 @@ def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> 
                 raise RuntimeError(f"two methods are called {value.id}: {path} and {found[value.id].__module__}")
             value.family = path.parent.name
             found[value.id] = value
+
+
+def open_model(model: Model, device: str = "cpu") -> Method:
+    """The fitted `Method` of a model artifact, on `device`, its networks in evaluation mode.
+
+    UserError when the method is not installed here.
+    """
+    kind = method_class(model.method)
+    if kind is None:
+        raise UserError(f"The method “{model.method}” that made this model is not installed here.")
+    method = kind(kind.Params(**model.params))
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs
+        method.restore(model.state)
+    method.to(device)
+    return method
 
 
 def method_class(id: str) -> type[Method] | None:

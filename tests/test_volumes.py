@@ -12,7 +12,7 @@ from core.data.samples.generated import stacks
 from core.data.slices import Slices, filled, seen, slices
 from core.errors import Cancelled
 from core.method import cases, check_params, preset, why_not
-from core.registry import methods
+from core.registry import methods, open_model
 from core.training import time_estimate
 from core.training.fit import fit_and_apply
 from core.training.run import Run
@@ -299,7 +299,7 @@ def test_taken_whole_a_volume_is_one_case_with_its_own_heat_and_the_seed_decides
     assert found["anomalymaps"].map.shape == (len(small()), *small().shape[1:])
     np.testing.assert_allclose(by_slug(whole(id)[1])["embedding-latent"].z, found["embedding-latent"].z, atol=1e-5)
     found["model"].save(tmp_path / "model")
-    opened = Model.load(tmp_path / "model").open()
+    opened = open_model(Model.load(tmp_path / "model"))
     import torch
 
     with torch.no_grad():

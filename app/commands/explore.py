@@ -12,6 +12,7 @@ import typer
 from app.commands._shared import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
+from core.registry import open_model
 
 
 def register(cli: typer.Typer) -> None:
@@ -104,7 +105,7 @@ def explain(
     fit = ways(data)
     if how not in fit:
         raise UserError(f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)}).")
-    offered = dict(targets(find(ws, job.id, Model).open()))
+    offered = dict(targets(open_model(find(ws, job.id, Model))))
     wanted = target or next(iter(offered), "")
     if wanted not in offered:
         raise UserError(f"This model cannot be asked about “{wanted}” (it can about: {', '.join(offered) or 'nothing'}).")
@@ -141,7 +142,7 @@ def traverse(
     ws = workspace()
     job = ws.job(run)
     data = ws.dataset(job.dataset)
-    model, embedding = find(ws, job.id, Model).open(), find(ws, job.id, Embedding)
+    model, embedding = open_model(find(ws, job.id, Model)), find(ws, job.id, Embedding)
     start = row_of(data, row)
     if to is not None:
         made = traversal.between(model, data, embedding, start, row_of(data, to), steps)

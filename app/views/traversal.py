@@ -15,6 +15,7 @@ from core.artifacts import Embedding, Traversal
 from core.explain import traversal
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO
+from core.registry import open_model
 
 TITLE = "Path"
 KNOBS = 6  # sliders shown before "more"
@@ -26,7 +27,7 @@ def opened(home: str, run: str) -> Any:
     from core.artifacts import Model
     from core.jobs.tasks import find
 
-    return find(state.workspace(), run, Model).open("cpu"), find(state.workspace(), run, Embedding)
+    return open_model(find(state.workspace(), run, Model)), find(state.workspace(), run, Embedding)
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")

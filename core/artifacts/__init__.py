@@ -4,18 +4,11 @@ Every artifact carries `rows`, the stable int64 ids of the dataset rows it speak
 `.npy` (memory-mapped on load, never pickled), everything else as json. Scores are oriented so that higher is more abnormal.
 """
 
-from core.artifacts.base import Array, Artifact, MadeBy
+from core.artifacts.base import TYPES, Array, Artifact, MadeBy
 from core.artifacts.cases import AnomalyMaps, Attributions, Images, Predictions, Rationales
 from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
 from core.artifacts.model import Model
 from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
-
-TYPES: dict[str, type[Artifact]] = {
-    t.__name__: t
-    for t in (
-        Embedding, Map, Clusters, AnomalyMaps, Attributions, Rationales, Traversal, Predictions, Metrics, Images, Model, Benchmark, Network, Grid, Scope,
-    )
-}  # fmt: skip
 
 __all__ = [
     "TYPES", "AnomalyMaps", "Array", "Artifact", "Attributions", "Benchmark", "Clusters", "Embedding", "Grid", "Images", "Interval", "MadeBy", "Map", "Metric", "Metrics",

@@ -39,6 +39,9 @@ class NotFinite(ValueError):
     """A result holds NaN or infinite values, such as those of a training that broke down."""
 
 
+TYPES: dict[str, type[Artifact]] = {}  # by name, each added as it is defined
+
+
 @dataclass(kw_only=True)
 class Artifact:
     """Base of all artifacts. `name` tells two of one type in a run apart ("latent", "reconstruction").
@@ -55,6 +58,9 @@ class Artifact:
 
     per_row: ClassVar[tuple[str, ...]] = ()  # array fields whose first axis is `rows`
     lists: ClassVar[tuple[str, ...]] = ()  # list fields with one entry a row
+
+    def __init_subclass__(cls) -> None:
+        TYPES[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         self.rows = np.asarray(self.rows, dtype=np.int64)
@@ -114,8 +120,6 @@ class Artifact:
     def load(cls, folder: Path) -> Self:
         """Read back what `save` wrote; arrays are memory-mapped read-only."""
         plain = json.loads((folder / "artifact.json").read_text())
-        from core.artifacts import TYPES
-
         kind = TYPES[plain.pop("type")]
         plain["made_by"] = MadeBy(**plain["made_by"])
         arrays = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in folder.glob("*.npy")}

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 
 from core.artifacts.base import Artifact
-from core.errors import UserError
 
 
 @dataclass(kw_only=True)
@@ -54,21 +53,6 @@ class Model(Artifact):
         model = super().load(folder)
         model.state = load_state(folder / "state")
         return model
-
-    def open(self, device: str = "cpu") -> Any:
-        """The fitted `Method`, moved to `device`, its networks in evaluation mode. UserError when the method is not installed here."""
-        from core.registry import method_class
-
-        kind = method_class(self.method)
-        if kind is None:
-            raise UserError(f"The method “{self.method}” that made this model is not installed here.")
-        method = kind(kind.Params(**self.params))
-        import torch
-
-        with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs
-            method.restore(self.state)
-        method.to(device)
-        return method
 
     def summary(self) -> str:
         return f"model of {self.method}: can {', '.join(self.abilities) or 'do nothing further'}"

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.evaluate import measure
 from core.jobs.run_folder import find, keep, named_rows
 from core.method import Method
-from core.registry import method_class
+from core.registry import method_class, open_model
 from core.training.fit import describe, describes_own_only, made_by
 from core.training.other_data import as_the_model_sees, find_shared, match
 from core.training.run import Run
@@ -42,7 +42,7 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
     for note in [*notes, *find_shared(own, data)]:
         tell.note(note)
     run = Run(job.seed, job.device, report_to=tell.step, stop=tell.stop)
-    method = model.open(str(run.where))
+    method = open_model(model, str(run.where))
     if not method.other_data:
         raise UserError(describes_own_only(method))
     tell.phase("describing every case")

@@ -15,7 +15,7 @@ from core.jobs.apply import apply_model, seen_by
 from core.jobs.import_dataset import bring
 from core.jobs.run_folder import find, keep, named_rows
 from core.method import check_params
-from core.registry import method_class
+from core.registry import method_class, open_model
 from core.settings import Settings
 from core.training.fit import fit_and_apply, made_by
 from core.training.run import Run
@@ -89,7 +89,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
     made = attribute(
-        model.open(str(run.where)), data, rows, job.spec["how"], job.spec["target"], report=_fraction(tell), stop=tell.stop,
+        open_model(model, str(run.where)), data, rows, job.spec["how"], job.spec["target"], report=_fraction(tell), stop=tell.stop,
     )  # fmt: skip
     if tell.stop():
         raise Cancelled

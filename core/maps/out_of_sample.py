@@ -11,6 +11,7 @@ import numpy as np
 from core.artifacts import Embedding, Map, Model
 from core.errors import UserError
 from core.maps.make import add, make_map
+from core.registry import open_model
 from core.training.run import Run
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def embedded(model: Model | None, embedding: Embedding, own: Dataset, other: Dat
         raise UserError("This run keeps no model that can embed other cases; train with one that does, e.g. principal components or an autoencoder.")
     if own.modality != other.modality or list(own.shape) != list(other.shape):
         raise UserError(f"“{other.name}” holds {other.modality} data of shape {tuple(other.shape)}; this run learned from {own.modality} data of shape {tuple(own.shape)}.")
-    method = model.open()
+    method = open_model(model)
     if getattr(method, "slicewise", False):
         raise UserError("This model takes volumes slice by slice; other cases cannot be put on its map.")
     known = embedding.rows[np.isin(embedding.rows, own.rows)][:AGREE]

@@ -21,7 +21,7 @@ from core.data.ground_truth import abnormal, judged
 from core.errors import UserError
 from core.explain import traversal
 from core.jobs.tasks import find
-from core.registry import measures, method_class
+from core.registry import measures, method_class, open_model
 from core.report import figures, flow, story
 from core.workspace import notes, review
 from core.workspace.catalogue import Job
@@ -164,7 +164,7 @@ def _path(ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None) -
     if embedding is None:
         return
     try:
-        model = find(ws, job.id, Model).open()
+        model = open_model(find(ws, job.id, Model))
     except UserError:
         return
     if "decode" not in model.abilities:

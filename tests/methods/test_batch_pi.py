@@ -16,7 +16,8 @@ from scipy.stats import binom, mannwhitneyu
 from core.artifacts import Model
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.methods.conformal import _ranks
+from core.methods.conformal import _ranks, batch_pi
+from core.registry import open_model
 from tests.methods._fit import fit, sample
 
 TUPLES = list(combinations_with_replacement(range(1, 8), 3))  # n = 6, m = 3: 84 rank tuples
@@ -109,6 +110,13 @@ def test_one_by_one_sets_need_as_many_calibration_cases_as_their_share_asks_for(
     assert _ranks.plain_bound(scores[:18], 0.95) == np.inf  # the 19th of 18
 
 
+@pytest.fixture(autouse=True)
+def says(monkeypatch):
+    """A model of the method "says" gives what its one column holds."""
+    told = SimpleNamespace(predict=lambda x: torch.cat([1 - x, x], 1))
+    monkeypatch.setattr(batch_pi, "open_model", lambda model, device: told if model.method == "says" else open_model(model, device))
+
+
 def classifier_of(sites: dict[str, tuple[int, int, float]], seed: int = 0) -> tuple[Dataset, dict[str, Model]]:
     """A table whose one column is p(b) and a model that says it. sites: name -> (val cases, test cases, how often the label is drawn against p)."""
     rng, frames, x = np.random.default_rng(seed), [], []
@@ -125,7 +133,6 @@ def classifier_of(sites: dict[str, tuple[int, int, float]], seed: int = 0) -> tu
     data = Dataset("sites", "table", table, p, roles=roles, features=("p",))
 
     model = Model(rows=data.rows, method="says", params={}, abilities=["predict"], input_shape=[1], classes=["a", "b"])
-    model.open = lambda device="cpu": SimpleNamespace(predict=lambda x: torch.cat([1 - x, x], 1))
     return data, {"model": model}
 
 

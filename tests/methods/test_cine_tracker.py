@@ -32,6 +32,7 @@ from core.errors import UserError
 from core.measures.tracking import Tracking
 from core.method import why_not
 from core.methods.tracking.cine_tracker import CineTracker
+from core.registry import open_model
 from core.training.run import Run
 from tests.methods._fit import fit
 
@@ -387,7 +388,7 @@ def test_the_method_runs_saves_and_opens_sam2_from_a_folder(sam2_folder):
     method, found = fit("cine_tracker", data, network="sam2", sam2_folder=str(sam2_folder), epochs=0)
     said = found["predictions-tracked"]
     assert said.prob.shape == (len(data), 2, 48, 48)
-    back = found["model"].open()  # without the folder's weights: they are in the model
+    back = open_model(found["model"])  # without the folder's weights: they are in the model
     clip = clips_of(data)[0]
     np.testing.assert_allclose(back.follow(data, clip), method.follow(data, clip), atol=1e-5)
 

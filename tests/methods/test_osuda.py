@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.method import why_not_on
 from core.methods.adaptation.osuda import cropped
 from core.nets.norms import MixedNorm, mixed, plain, tied, transferability
-from core.registry import methods
+from core.registry import methods, open_model
 from tests.methods._fit import fit, on_digits, sample
 
 FITS = {}
@@ -41,12 +41,12 @@ def values(made, name):
 
 
 def opened():
-    model = next(a for a in base().values() if isinstance(a, Model)).open()
+    model = open_model(next(a for a in base().values() if isinstance(a, Model)))
     return model, mixed(model.net)
 
 
 def test_with_all_of_the_source_it_is_the_source_model_bit_for_bit():
-    plain_one = next(a for a in base().values() if isinstance(a, Model)).open()
+    plain_one = open_model(next(a for a in base().values() if isinstance(a, Model)))
     model, norms = opened()
     x = torch.from_numpy(site("B").inputs(np.arange(6)))
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_only_scales_shifts_and_statistics_have_changed():
     for key, value in after.items():
         if key in before and value.ndim == 4:
             assert torch.equal(value, before[key]), key
-    was = next(a for a in base().values() if isinstance(a, Model)).open().net.state_dict()
+    was = open_model(next(a for a in base().values() if isinstance(a, Model))).net.state_dict()
     assert after.keys() == was.keys()
     assert any(not torch.equal(after[k], was[k]) for k in after if k.endswith("running_mean"))
 
@@ -154,7 +154,7 @@ def test_the_moved_model_is_a_model_like_any_other():
     model = next(a for a in made.values() if isinstance(a, Model))
     x = torch.from_numpy(site("B").inputs(np.arange(4)))
     with torch.no_grad():
-        np.testing.assert_allclose(model.open().predict(x).numpy(), made["predictions"].prob[:4], atol=1e-5)
+        np.testing.assert_allclose(open_model(model).predict(x).numpy(), made["predictions"].prob[:4], atol=1e-5)
     _, again = fit("osuda", site("A"), on=made, epochs=2)
     assert "predictions-before" in again
 

@@ -27,6 +27,7 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metri
 from core.evaluate import held_out
 from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
+from core.registry import open_model
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
 
@@ -78,7 +79,7 @@ class OSUDA(Method):
 
         p, train = self.params, data.part("train")
         self.base = next(a for a in run.on.values() if isinstance(a, Model))
-        self.inner = self.base.open(str(run.where))
+        self.inner = open_model(self.base, str(run.where))
         (net,) = self.inner.nets()
         for q in net.parameters():
             q.requires_grad_(False)
@@ -105,7 +106,7 @@ class OSUDA(Method):
         self._statistics(self.inner, norms, train, min(last, 1 - 1e-9), run)  # at a share of 1 nothing would be looked at
         self.shifts = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
         fixed = [(last * n.source_mean + (1 - last) * n.target_mean, last * n.source_var + (1 - last) * n.target_var) for n in norms]
-        self.replaced = self.base.open(str(run.where))
+        self.replaced = open_model(self.base, str(run.where))
         (other,) = self.replaced.nets()
         swapped = mixed(other)
         self._statistics(self.replaced, swapped, train, 0.0, run)
@@ -122,7 +123,7 @@ class OSUDA(Method):
     # -- artifacts ------------------------------------------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
-        before = self.base.open(str(run.where))
+        before = open_model(self.base, str(run.where))
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             prob = self.predict(x)
@@ -193,8 +194,8 @@ class OSUDA(Method):
 
     def restore(self, state: dict[str, Any]) -> None:
         self.base = Model(rows=np.zeros(0), **state["base"], state=taken("old", state))
-        self.inner = Model(rows=np.zeros(0), **state["base"], state=taken("inner", state)).open()
-        self.replaced = Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state)).open()
+        self.inner = open_model(Model(rows=np.zeros(0), **state["base"], state=taken("inner", state)))
+        self.replaced = open_model(Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state)))
         self.shifts = [np.asarray(state[f"shift.{i}"]) for i in range(sum(key.startswith("shift.") for key in state))]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Rationales
 from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
+from core.registry import open_model
 
 if TYPE_CHECKING:
     import torch
@@ -165,7 +166,7 @@ class SAE(Method):
         """The earlier model, opened on this one's device."""
         if self.opened is None:
             assert self.base is not None
-            self.opened = self.base.open(str(self.net.decoder.device))
+            self.opened = open_model(self.base, str(self.net.decoder.device))
         return self.opened
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:

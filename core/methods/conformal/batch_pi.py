@@ -30,6 +30,7 @@ from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
 from core.method import BaseParams, Method, Takes, param
 from core.methods.conformal import _ranks
+from core.registry import open_model
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -104,7 +105,7 @@ class BatchPI(Method):
 
     def asked(self, model: Model, data: Dataset, run: Run) -> np.ndarray:
         """The earlier model's class probabilities of every row."""
-        opened = model.open(str(run.where))
+        opened = open_model(model, str(run.where))
         return np.asarray(run.map(opened.predict, data))
 
     def codes(self, data: Dataset) -> np.ndarray:

@@ -31,6 +31,7 @@ from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predicti
 from core.errors import UserError
 from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
+from core.registry import open_model
 from core.training.run import Run
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class LabelAgnosticForgetting(Method):
         if p.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
             raise UserError("Without these cases one class is left, so nothing can be trained anew to compare with: choose fewer cases, or switch “compare” off.")
         self.base, self.forgotten = base, train.rows[gone]
-        self.inner, old = base.open(str(run.where)), base.open(str(run.where))
+        self.inner, old = open_model(base, str(run.where)), open_model(base, str(run.where))
         keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
         before_keep, before_gone = self._embedded(old, keep, run), self._embedded(old, forget, run)
         whole = np.concatenate([before_keep, before_gone])
@@ -164,7 +165,7 @@ class LabelAgnosticForgetting(Method):
 
     def _said(self, model: Model, data: Dataset, run: Run) -> np.ndarray:
         """Probabilities [n,k] of `model` over this model's classes: one trained without a class knows fewer, and gives that one 0."""
-        found = np.asarray(run.map(model.open(str(run.where)).predict, data))
+        found = np.asarray(run.map(open_model(model, str(run.where)).predict, data))
         prob = np.zeros((len(data), len(self.classes)), dtype=np.float32)
         prob[:, [self.classes.index(c) for c in model.classes]] = found
         return prob
@@ -229,5 +230,5 @@ class LabelAgnosticForgetting(Method):
         none = np.zeros(0)
         self.base = Model(rows=none, **state["base"], state=taken("old", state))
         self.again = Model(rows=none, **state["again"], state=taken("anew", state)) if "again" in state else None
-        self.inner = Model(rows=none, **state["base"], state=taken("inner", state)).open()
+        self.inner = open_model(Model(rows=none, **state["base"], state=taken("inner", state)))
         self.forgotten, self.agreement, self.receipt = np.asarray(state["forgotten"]), float(state["agreement"]), state["receipt"]
