@@ -17,7 +17,7 @@ from core.columns import Column, columns
 from core.data.dataset import Dataset
 from core.errors import Damaged, sentence
 from core.imaging import windowing
-from core.workspace import review
+from core.workspace import decisions
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
@@ -126,7 +126,7 @@ def _heed_decisions() -> None:
     if name is None:
         return
     folder = ws.dataset_folder(name)
-    now = review.stamp(folder)
+    now = decisions.stamp(folder)
     seen = _decided(str(ws.home))
     if seen.get(folder.name, now) != now:
         st.cache_data.clear()
@@ -203,7 +203,7 @@ def dataset(whole: bool = False) -> Dataset | None:
     if not name:
         return None
     folder = ws.dataset_folder(name)
-    return _dataset(str(ws.home), folder.name, review.stamp(folder), whole)
+    return _dataset(str(ws.home), folder.name, decisions.stamp(folder), whole)
 
 
 def damage() -> str:
@@ -251,7 +251,7 @@ def context_of(id: str) -> Context:
     ws = workspace()
     job = ws.job(id)
     if job.kind == "apply" and ws.catalogue.job(job.on_run) is not None:
-        data = _applied(str(ws.home), job.id, review.stamp(ws.dataset_folder(job.dataset)))
+        data = _applied(str(ws.home), job.id, decisions.stamp(ws.dataset_folder(job.dataset)))
     return Context(ws, data, job, columns(ws, data, job))
 
 

@@ -33,7 +33,7 @@ def issues(name: str, json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from core.data.checks import findings
-    from core.workspace import review
+    from core.workspace import decisions, review
 
     ws = workspace()
     made = review.decisions(ws, name)
@@ -43,18 +43,18 @@ def issues(name: str, json: AsJson = False) -> None:
     told = {"dataset": ws.entry(name)["name"], "issues": found, "held": [{"row": r, "why": why} for r, why in waiting.items()], "decisions": [asdict(d) for d in made]}
     lines = [f"[{f['severity']}] {f['kind']}: {f['words']}" + (f" (ignored: {f['ignored']})" if f["ignored"] else "") for f in found] or ["No issue is open."]
     lines += [f"{len(waiting):,} cases are held back until a person has looked: lightbox data release {name}"] if waiting else []
-    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {review.WORDS[d.what]}: {len(d.rows) or d.finding or d.value} ({d.reason})" for d in made]
+    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {decisions.WORDS[d.what]}: {len(d.rows) or d.finding or d.value} ({d.reason})" for d in made]
     say(told, "\n".join(lines), json)
 
 
 def _told(name: str, decision: Any, json: bool) -> None:
     from dataclasses import asdict
 
-    from core.workspace import review
+    from core.workspace import decisions
 
     ws = workspace()
     left = ws.entry(name)["n"]
-    what = f"{len(decision.rows):,} rows {review.WORDS[decision.what]}" if decision.rows else f"“{decision.finding}” {review.WORDS[decision.what]}"
+    what = f"{len(decision.rows):,} rows {decisions.WORDS[decision.what]}" if decision.rows else f"“{decision.finding}” {decisions.WORDS[decision.what]}"
     say(asdict(decision) | {"dataset": ws.entry(name)["name"], "n": left}, f"{what}; {left:,} are in use. Take it back: lightbox data undo {name} {decision.id}", json)
 
 
@@ -122,8 +122,8 @@ def fix(name: str, finding: str, json: AsJson = False) -> None:
 
 def undo(name: str, decision: str, json: AsJson = False) -> None:
     """Take a decision back, by its id."""
-    from core.workspace import review
+    from core.workspace import decisions, review
 
     ws = workspace()
     taken = review.undo(ws, name, decision)
-    say({"dataset": ws.entry(name)["name"], "undone": taken.id, "n": ws.entry(name)["n"]}, f"Taken back: {review.WORDS[taken.what]} ({taken.reason}).", json)
+    say({"dataset": ws.entry(name)["name"], "undone": taken.id, "n": ws.entry(name)["n"]}, f"Taken back: {decisions.WORDS[taken.what]} ({taken.reason}).", json)

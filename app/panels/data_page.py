@@ -16,7 +16,7 @@ from core.data.samples.catalogue import SAMPLES, make
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO
 from core.report import flow
-from core.workspace import review
+from core.workspace import decisions, review
 
 LONG = 256  # samples of a series from which its picture is drawn larger
 
@@ -149,7 +149,7 @@ def _normal(data: Dataset) -> None:
 def _flow(data: Dataset) -> None:
     """From the files to the parts, as boxes with counts; the same picture as in the report."""
     st.markdown("**How the cases came about**")
-    png, words = _flowing(str(state.workspace().home), data.hash, data.name, review.stamp(state.workspace().dataset_folder(data.name)))
+    png, words = _flowing(str(state.workspace().home), data.hash, data.name, decisions.stamp(state.workspace().dataset_folder(data.name)))
     st.image(png, width="stretch")
     st.caption(text.label(words, 600))
 

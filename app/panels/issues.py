@@ -16,7 +16,7 @@ from core.data import checks
 from core.data.checks import Finding
 from core.data.dataset import Dataset
 from core.imaging import render
-from core.workspace import review
+from core.workspace import decisions, review
 
 ICONS = {"ok": ":material/check:", "note": ":material/info:", "look": ":orange[:material/visibility:]", "stop": ":red[:material/front_hand:]"}
 SEVERITY = {"stop": "fix this first", "look": "look twice", "note": "to know", "ok": "in order"}
@@ -183,13 +183,13 @@ def _do(action: Callable[[], Any]) -> bool:
     return made is not None
 
 
-def said_of(d: review.Decision) -> str:
+def said_of(d: decisions.Decision) -> str:
     """A decision in words, escaped."""
     if d.what == "normal":
-        return f"“{text.label(d.value)}” {review.WORDS[d.what]}" if d.value else "No class is the normal one"
+        return f"“{text.label(d.value)}” {decisions.WORDS[d.what]}" if d.value else "No class is the normal one"
     of = f"{len(d.rows):,} case{'s' * (len(d.rows) != 1)}" if d.rows else f"The finding “{text.label(d.finding)}”"
     to = f" to {text.label(d.value)}" if d.value else ""
-    return f"{of} {'moved' if d.what == 'part' else review.WORDS[d.what]}{to}: {text.label(d.reason, 200)}"
+    return f"{of} {'moved' if d.what == 'part' else decisions.WORDS[d.what]}{to}: {text.label(d.reason, 200)}"
 
 
 def _said(data: Dataset) -> None:
@@ -206,7 +206,7 @@ def _undo(name: str, ids: list[str]) -> None:
     st.session_state["decided-now"] = []
 
 
-def _decision(data: Dataset, d: review.Decision) -> None:
+def _decision(data: Dataset, d: decisions.Decision) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"{said_of(d)}  \n:small[{time.strftime('%d %b %Y %H:%M', time.localtime(d.when))}]")
     right.button("Undo", key=f"undo-{d.id}", on_click=_undo, args=(data.name, [d.id]), width="stretch", help="Take this decision back.")

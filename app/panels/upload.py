@@ -14,9 +14,9 @@ from app.shell import page
 from core import limits
 from core.io.files import remove
 from core.jobs import queue
-from core.jobs.import_dataset import REQUEST
 from core.workspace import uploads
 from core.workspace.catalogue import Job
+from core.workspace.import_request import REQUEST
 
 KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Excel (.xlsx), Parquet"
 STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}

@@ -24,7 +24,7 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.jobs.worker import Reporter
+    from core.jobs.reporter import Reporter
 
 
 def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:

@@ -13,21 +13,15 @@ from typing import TYPE_CHECKING, Any
 from core import limits
 from core.errors import Cancelled, UserError
 from core.io import checksums
-from core.io.files import remove, write_json
+from core.io.files import remove
 from core.workspace.catalogue import Job
+from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.jobs.worker import Reporter
+    from core.jobs.reporter import Reporter
 
-REQUEST = "request.json"
 SHARES = (0.4, 0.8)  # of the progress bar: reading ends, storing ends
-
-
-def request(folder: Path, path: Path, name: str | None, options: dict[str, Any], uploaded: Path | None) -> None:
-    """Write what the job in `folder` is to bring in. `uploaded`: a folder of our own that goes when the import has ended."""
-    given = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
-    write_json(folder / REQUEST, {"path": str(path), "name": name, "options": given, "uploaded": uploaded and str(uploaded)})
 
 
 def bring(ws: Workspace, job: Job, tell: Reporter) -> None:

@@ -20,12 +20,14 @@ from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.engines import LOCAL
+from core.jobs.run_folder import clear
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
 from core.training.fit import key_of
-from core.workspace import notes, records, review
+from core.workspace import decisions, notes, records, review
 from core.workspace.catalogue import Job
+from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
 STOPPED = {
@@ -126,8 +128,6 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 
     UserError when there is nothing at `path` or the name is taken; what is inside is looked at by the job.
     """
-    from core.jobs.import_dataset import request
-
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
     if not Path(path).exists():
@@ -137,7 +137,7 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
     job = Job(id=_new_id(), kind="import", dataset="", label=name or "", token=token or None)
     folder = make_folder(ws.folder(job.id), new=True)
     try:
-        request(folder, Path(path).absolute(), name, options or {}, uploaded)
+        write_request(folder, Path(path).absolute(), name, options or {}, uploaded)
     except BaseException:
         remove(folder)
         raise
@@ -146,8 +146,6 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 
 def unfinished(ws: Workspace) -> list[Job]:
     """Imports that are at work, or were broken off and can go on (what they were asked for is still there), in the order they were asked for."""
-    from core.jobs.import_dataset import REQUEST
-
     found = ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted"])
     return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
 
@@ -155,8 +153,6 @@ def unfinished(ws: Workspace) -> list[Job]:
 def discard(ws: Workspace, id: str) -> None:
     """Take away an import that has ended without success, with what it left. UserError while it is at work."""
     import json
-
-    from core.jobs.import_dataset import REQUEST
 
     place = ws.folder(ws.job(id).id) / REQUEST
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
@@ -181,7 +177,7 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
     """What tells one map, explanation or measurement of a run from another. Figures are measured anew once cases are excluded or another class is the normal one; a map keeps its places."""
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
-    told = review.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
+    told = decisions.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
     return key_of(kind, base.id, spec, seed, *([out] if out else []), *([{"normal": told}] if told is not None else []))
 
 
@@ -270,12 +266,6 @@ def cancel(ws: Workspace, id: str) -> Job:
     return ws.job(job.id)
 
 
-def clear(ws: Workspace, job: Job) -> None:
-    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
-    for name in ("artifacts.tmp", "artifacts"):
-        remove(ws.folder(job.id) / name)
-
-
 def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
     """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`).
 
@@ -336,9 +326,9 @@ def _reconcile(ws: Workspace) -> None:
             continue
         clear(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
-            records.ended(ws, job, status="cancelled", finished=time.time(), error="")
+            records.ended(ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error="")
         elif not _died_of_itself(ws, job):
-            records.ended(ws, job, status="interrupted", finished=time.time(), error=STOPPED["import" if job.kind == "import" else "run"])
+            records.ended(ws.catalogue, ws.home, job, status="interrupted", finished=time.time(), error=STOPPED["import" if job.kind == "import" else "run"])
 
 
 def _died_of_itself(ws: Workspace, job: Job) -> bool:
@@ -363,5 +353,5 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
         said = attempts.last_line(folder / "log.txt") if job.heartbeat is None and job.kind != "import" else ""
         at = "as it started" if job.heartbeat is None else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
         status, error = "failed", f"The process ended twice {at}, by {attempt.cause}." + (f" The last line of its log: {said}" if said else "")
-    records.ended(ws, job, status=status, finished=time.time(), error=error)
+    records.ended(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
     return True

@@ -12,6 +12,7 @@ from core.artifacts import Artifact, Model
 from core.errors import UserError
 from core.io import checksums
 from core.io.files import publish, remove
+from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 
@@ -49,3 +50,9 @@ def named_rows(folder: Path, name: str) -> np.ndarray:
         return np.load(folder / f"{name}.npy", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
         raise UserError(f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the disk; train it anew.") from None
+
+
+def clear(ws: Workspace, job: Job) -> None:
+    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
+    for name in ("artifacts.tmp", "artifacts"):
+        remove(ws.folder(job.id) / name)

@@ -96,7 +96,7 @@ def start(ws: Workspace, job: Job, lane: str) -> None:
     except OSError as e:
         if (said := sentence(e)) is None:
             raise
-        records.ended(ws, job, status="failed", error=said, finished=time.time())
+        records.ended(ws.catalogue, ws.home, job, status="failed", error=said, finished=time.time())
 
 
 def _stop(job: Job, stopping: dict[str, float]) -> None:

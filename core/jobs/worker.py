@@ -2,131 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
 
 from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
-from core.io.files import append, keep_private, write_bytes
+from core.io.files import keep_private, write_bytes
 from core.jobs import attempts, queue, tasks
 from core.jobs.engines import born
-from core.jobs.queue import clear
+from core.jobs.reporter import Reporter
+from core.jobs.run_folder import clear
 from core.training.checkpoints import Checkpoints
 from core.workspace import records
-from core.workspace.catalogue import PATIENT, Job
+from core.workspace.catalogue import PATIENT
 from core.workspace.workspace import Workspace
-
-BEAT = 0.5  # seconds
-HEED = 1.0  # seconds in which a job may end by itself once it hears that it is cancelled
-
-
-class Reporter:
-    """Progress of one job: curve points go to `scalars.jsonl`; a thread brings what is going on, percentage and time left to the catalogue and hears
-    from there whether the job is cancelled, so that the work itself never waits for the catalogue.
-
-    `alone`: the process is this job's own. It is ended when the work does not heed the wish to stop, in whatever call it may be: all that a job writes
-    is there as a whole or not at all. Not so an import, which has more to take back (the files brought, a dataset that is known already).
-    """
-
-    def __init__(self, ws: Workspace, job: Job, alone: bool = False) -> None:
-        self.ws, self.job, self.alone = ws, job, alone and job.kind != "import"
-        self.cancelled = threading.Event()
-        self.began, self.before = time.monotonic(), job.seconds
-        self._told, self._start, self._last = 0.0, (0, time.monotonic()), 0
-        self._wrote: dict[tuple[str, ...], float] = {}  # quantities that come together -> when they were written last
-        self._phase, self._progress, self._eta = "", 0.0, None  # type: tuple[str, float, float | None]
-        self._end = threading.Lock()
-        self._curve = ws.folder(job.id) / "scalars.jsonl"
-        self._over = threading.Event()
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def _beat(self) -> None:
-        heard = None
-        while not self._over.is_set():
-            with suppress(UserError):  # a catalogue that cannot be reached now may be at the next beat
-                now = {"seconds": self.seconds, "progress": self._progress, "eta": self._eta} | ({"phase": self._phase} if self._phase else {})
-                self.ws.catalogue.set_job(self.job.id, only_if="running", heartbeat=time.time(), **now)
-                job = self.ws.catalogue.job(self.job.id)
-                if job is None or job.cancel:
-                    self.cancelled.set()
-                    heard = heard or time.monotonic()
-            if self.alone and heard is not None and time.monotonic() - heard > HEED and self.last_word():
-                self._quit()
-            self._over.wait(BEAT if heard is None else HEED / 4)
-
-    def _quit(self) -> None:
-        """End the process in the middle of what it does."""
-        print(f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True)  # noqa: T201
-        clear(self.ws, self.job)
-        with suppress(UserError):
-            records.ended(self.ws, self.job, status="cancelled", finished=time.time(), seconds=self.seconds, eta=None)
-        clear(self.ws, self.job)  # the work went on meanwhile
-        os._exit(0)
-
-    def last_word(self) -> bool:
-        """True for the one who may say how the job ended, the work or the wish to stop; False for whoever comes second."""
-        return self._end.acquire(blocking=False)
-
-    def close(self) -> None:
-        """The heart stops."""
-        self._over.set()
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.began
-
-    @property
-    def doing(self) -> str:
-        """What is going on now."""
-        return self._phase
-
-    @property
-    def reached(self) -> int:
-        """The last step that was finished."""
-        return self._last
-
-    def stop(self) -> bool:
-        return self.cancelled.is_set()
-
-    def phase(self, words: str) -> None:
-        """Say what is going on now; checked for cancelling here as well."""
-        if self.stop():
-            raise Cancelled
-        self._phase = words
-        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201 - the worker's standard output is the run's log
-
-    def note(self, words: str) -> None:
-        """A sentence that is to be read beside the result."""
-        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201
-        before = self.ws.job(self.job.id).note.splitlines()
-        self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
-
-    def _cut(self, step: int) -> None:
-        """Drop the points of an interrupted attempt from `step` on: they are learned, and written, again."""
-        kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
-        write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
-
-    def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
-        """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written at most ten times a second, and the last one always."""
-        now, last = time.monotonic(), step >= total
-        back, self._last = step < self._last <= total, step  # to a checkpoint, since memory did not suffice
-        if self._start[0] == 0 or back:
-            self._start = (step, now)
-            if self.job.resume or back:
-                self._cut(step)
-        if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
-            self._wrote[tuple(scalars)] = now
-            values = {k: float(v) for k, v in scalars.items()}
-            append(self._curve, json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
-        if now - self._told > 0.5 or last:
-            self._told = now
-            done = step - self._start[0]
-            self._progress, self._eta = min(1.0, step / max(1, total)), (now - self._start[1]) / done * (total - step) if done else None
 
 
 def work(ws: Workspace, id: str, alone: bool = False) -> None:
@@ -166,7 +57,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
         clear(ws, job)
     reporter.close()
     values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
-    if records.ended(ws, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
+    if records.ended(ws.catalogue, ws.home, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
         Checkpoints(folder).clear()
         try:
             queue.apply_after(ws, job)

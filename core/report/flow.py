@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.dataset import SPLITS
 from core.report.figures import _figure, _png, words
-from core.workspace import review
+from core.workspace import decisions, review
 from core.workspace.workspace import Workspace
 
 MOST = 10  # reasons or classes written out; the rest is summed up
@@ -54,7 +54,7 @@ def flow(ws: Workspace, name: str) -> Flow:
             classes["no label"] = int((labels < 0).sum())
         parts.append(Part(part, len(at), classes, None if groups is None else len({g for g in groups[at] if g is not None})))
     return Flow(
-        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()}, list(data.card.get("left out", [])), review.stored(ws.dataset_folder(name)),
+        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()}, list(data.card.get("left out", [])), decisions.stored(ws.dataset_folder(name)),
         dict(Counter(review.held(ws, name).values()).most_common()), dict(Counter(review.excluded(ws, name).values()).most_common()), len(data), parts,
     )  # fmt: skip
 

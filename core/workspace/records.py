@@ -10,16 +10,14 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
 from core.io.files import write_json
-from core.workspace.catalogue import Job
-
-if TYPE_CHECKING:
-    from core.workspace.workspace import Workspace
+from core.workspace import decisions
+from core.workspace.catalogue import Catalogue, Job
 
 JOB, ENTRY = "job.json", "entry.json"
 KNOWN = {f.name for f in fields(Job)}
@@ -42,17 +40,17 @@ def read(folder: Path) -> Job | None:
         return None
 
 
-def ended(ws: Workspace, job: Job, **values: Any) -> bool:
+def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
     """Set the last state of a running job: first in its folder, then in the catalogue. True when the catalogue took it, False when the job was no longer
     running there. Whatever keeps the catalogue from it, the record stands, and `queue.reconcile` goes by it."""
     try:
-        now = ws.catalogue.job(job.id) or job  # it may have got a note meanwhile
+        now = catalogue.job(job.id) or job  # it may have got a note meanwhile
     except UserError:
         now = job
     if now.status == "running":
         with suppress(OSError):  # where the disk takes nothing any more, the catalogue may
-            write(ws.home, replace(now, **values))
-    return ws.catalogue.set_job(job.id, only_if="running", **values)
+            write(home, replace(now, **values))
+    return catalogue.set_job(job.id, only_if="running", **values)
 
 
 def jobs(home: Path) -> list[Job]:
@@ -63,8 +61,6 @@ def jobs(home: Path) -> list[Job]:
 
 def entries(home: Path) -> list[dict[str, Any]]:
     """The catalogue's lines of every whole dataset among the folders, oldest first."""
-    from core.workspace import review
-
     found = []
     for path in sorted((home / "datasets").glob("*/dataset.json")):
         folder = path.parent
@@ -73,7 +69,7 @@ def entries(home: Path) -> list[dict[str, Any]]:
         try:
             stored = json.loads(path.read_text())
             kept = json.loads((folder / ENTRY).read_text()) if (folder / ENTRY).exists() else {}
-            n = review.stored(folder) - int(np.count_nonzero(review.hidden(review.reasons_held(folder), review.load(folder))))
+            n = decisions.stored(folder) - int(np.count_nonzero(decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))))
             found.append({"id": folder.name, "name": stored["name"], "hash": stored["hash"], "modality": stored["modality"], "n": n,
                           "sample": int(kept.get("sample", 0)), "created": float(kept.get("created", path.stat().st_mtime))})  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError):

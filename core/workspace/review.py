@@ -1,138 +1,26 @@
-"""What people decided about the cases of a dataset: excluded, released from being held back, moved to another part, relabelled, findings ignored.
+"""Deciding about the cases of a dataset: exclude, release from being held back, move to another part, relabel, ignore findings, and take it back.
 
-One small json file a decision, in `review/` beside the dataset, so that two people deciding at once lose nothing and taking one back is removing its
-file. The stored data never changes: `applied` gives the view of it that everything else works on.
+A decision is one small file (`core.workspace.decisions`), so that two people deciding at once lose nothing and taking one back is removing its file.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import uuid
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.data.dataset import SPLITS, Dataset
 from core.errors import UserError
 from core.io.files import make_folder, remove, write_json
+from core.workspace.decisions import Decision, What, files_of, load, reasons_held, rows_of, stored
 
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
-What = Literal["exclude", "ignore", "release", "part", "label", "normal"]
-WORDS = {
-    "exclude": "excluded", "ignore": "ignored", "release": "released", "part": "moved to another part", "label": "relabelled", "normal": "named as the normal class",
-}  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Decision:
-    """One decision of a person. `rows` are row ids; `finding` is the kind of finding it answers ("" = none); `value` is the part or label given."""
-
-    id: str
-    what: What
-    rows: list[int] = field(default_factory=list)
-    reason: str = ""
-    finding: str = ""
-    value: str = ""
-    when: float = 0.0
-
-
-# -- reading ------------------------------------------------------------------------------------------------------------------------------
-def load(folder: Path) -> list[Decision]:
-    """The decisions kept in a dataset's `folder`, in the order they were made."""
-    return [Decision(**json.loads(p.read_text())) for p in _files(folder)]
-
-
-def stamp(folder: Path) -> str:
-    """Tells two states of the decisions apart without reading them; "" when there are none."""
-    return "".join(p.stem for p in _files(folder))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted((folder / "review").glob("*.json"))
-
-
-def _rows(decisions: list[Decision], what: What) -> np.ndarray:
-    found = [np.asarray(d.rows, dtype=np.int64) for d in decisions if d.what == what]
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
-
-
-def stored(folder: Path) -> int:
-    """How many rows the dataset in `folder` has in all."""
-    import pyarrow.parquet as parquet
-
-    return int(parquet.read_metadata(folder / "table.parquet").num_rows)
-
-
-def reasons_held(where: Path | Dataset) -> np.ndarray:
-    """Why each stored row was held back at import: object array of words, None = it was not. `where` is the dataset or its folder."""
-    import pandas as pd
-    import pyarrow.parquet as parquet
-
-    if isinstance(where, Dataset):
-        column = where.table.get("held")
-        many = len(where.table)
-    else:
-        there = "held" in parquet.read_schema(where / "table.parquet").names
-        column = pd.read_parquet(where / "table.parquet", columns=["held"])["held"] if there else None
-        many = stored(where)
-    return np.full(many, None, dtype=object) if column is None else column.astype(object).where(column.notna(), None).to_numpy()
-
-
-def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
-    """bool over the stored rows, of which `reasons` says why they were held back: those excluded, or held back and not released."""
-    out = np.array([r is not None for r in reasons], dtype=bool)
-    out[_rows(decisions, "release")] = False
-    out[_rows(decisions, "exclude")] = True
-    return out
-
-
-def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
-    """The stored dataset `data` as people decided: parts, labels and the normal class changed, and without hidden rows unless `whole`. Row ids stay."""
-    data = _with_normal(data, decisions)
-    changes = [d for d in decisions if d.what in ("part", "label")]
-    out = np.zeros(0, np.int64) if whole else np.flatnonzero(hidden(reasons_held(data), decisions))
-    if not changes and not len(out):
-        return data
-    kept = np.setdiff1d(np.arange(len(data.table)), out) if len(out) else None
-    table = _changed(data, changes) if changes else data.table
-    return replace(data, table=table, hash=view_hash(data.hash, decisions, out), at=kept, kept=kept)
-
-
-def normal_told(decisions: list[Decision]) -> str | None:
-    """The class that was last named as the normal one; "" = none is, None = nobody decided."""
-    return next((d.value for d in reversed(decisions) if d.what == "normal"), None)
-
-
-def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
-    value = normal_told(decisions)
-    return data if value is None else replace(data, card=data.card | {"normal": value, "normal guessed": ""})
-
-
-def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
-    """The hash of a view: that of the stored data as long as no row is hidden (`out`: ids, sorted) or changed, another for every other view."""
-    changes = [[d.what, d.rows, d.value] for d in decisions if d.what in ("part", "label")]
-    if not changes and not len(out):
-        return stored
-    return hashlib.sha256(stored.encode() + out.tobytes() + json.dumps(changes).encode()).hexdigest()
-
-
-def _changed(data: Dataset, changes: list[Decision]) -> Any:
-    table = data.table.copy()
-    for d in changes:
-        column = data.roles.get({"part": "split", "label": "label"}[d.what])
-        if column is not None:
-            value = d.value if d.what == "part" else next((v for v in data.table[column].dropna().unique() if str(v) == d.value), d.value)
-            table.loc[d.rows, column] = value
-    return table
-
-
-# -- deciding -----------------------------------------------------------------------------------------------------------------------------
 def decisions(ws: Workspace, name: str) -> list[Decision]:
     """What was decided about the dataset called `name`, oldest first."""
     return load(ws.dataset_folder(name))
@@ -141,7 +29,7 @@ def decisions(ws: Workspace, name: str) -> list[Decision]:
 def exclude(ws: Workspace, name: str, rows: np.ndarray, reason: str, finding: str = "") -> Decision:
     """Leave rows out of everything from now on. UserError for unknown rows, rows already excluded, or no reason."""
     rows = _known(ws, name, rows)
-    new = np.setdiff1d(rows, _rows(decisions(ws, name), "exclude"))
+    new = np.setdiff1d(rows, rows_of(decisions(ws, name), "exclude"))
     if not len(new):
         raise UserError("These cases are excluded already." if len(rows) else "No case is named; choose some first.")
     return _add(ws, name, "exclude", new, _said(reason), finding)
@@ -215,7 +103,7 @@ def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
 def undo(ws: Workspace, name: str, id: str) -> Decision:
     """Take one decision back. UserError when there is none of this id."""
     folder = ws.dataset_folder(name)
-    for path, decision in zip(_files(folder), load(folder)):
+    for path, decision in zip(files_of(folder), load(folder)):
         if decision.id == id:
             remove(path)
             ws.recount(name)
@@ -226,7 +114,7 @@ def undo(ws: Workspace, name: str, id: str) -> Decision:
 def held(ws: Workspace, name: str) -> dict[int, str]:
     """Rows that are still held back until a person has looked, and why; excluded ones no longer count."""
     made = decisions(ws, name)
-    done = set(_rows(made, "release").tolist()) | set(_rows(made, "exclude").tolist())
+    done = set(rows_of(made, "release").tolist()) | set(rows_of(made, "exclude").tolist())
     return {i: str(r) for i, r in enumerate(reasons_held(ws.dataset_folder(name))) if r is not None and i not in done}
 
 

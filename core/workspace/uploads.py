@@ -19,7 +19,7 @@ from typing import IO
 from core import limits
 from core.errors import UserError
 from core.io.files import make_folder, remove, write_json, write_with
-from core.jobs.import_dataset import REQUEST
+from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
 
 PIECE = 1 << 20  # bytes copied at a time

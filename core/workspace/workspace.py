@@ -31,7 +31,7 @@ from core.io.files import (
     write_once,
 )
 from core.settings import Settings
-from core.workspace import records, upgrade
+from core.workspace import decisions, records, upgrade
 from core.workspace.catalogue import Catalogue, Job
 
 if TYPE_CHECKING:
@@ -135,11 +135,10 @@ class Workspace:
     def dataset(self, name: str, whole: bool = False) -> Dataset:
         """The dataset as people decided (see `core.workspace.review`): without excluded and held-back rows, unless `whole`; row ids stay."""
         from core.data.dataset import Dataset
-        from core.workspace import review
 
         entry = self.entry(name)
         folder = self.home / "datasets" / entry["id"]
-        return review.applied(Dataset.load(folder, entry["name"]), review.load(folder), whole)
+        return decisions.applied(Dataset.load(folder, entry["name"]), decisions.load(folder), whole)
 
     def compare(self, name: str, most: int | None = None) -> None:
         """UserError when a stored file of a dataset is missing or not what was written. Cost: reads everything once (1 GB/s); of datasets of more than
@@ -156,28 +155,25 @@ class Workspace:
     def hidden(self, name: str) -> np.ndarray:
         """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for each state of the decisions."""
         from core.data.dataset import Dataset
-        from core.workspace import review
 
         entry = self.entry(name)
         folder = self.home / "datasets" / entry["id"]
-        key = (folder.name, review.stamp(folder))
+        key = (folder.name, decisions.stamp(folder))
         if key not in self._hidden:
             Dataset.load(folder, entry["name"])  # whose sentence is of use where files are lost
-            self._hidden[key] = np.flatnonzero(review.hidden(review.reasons_held(folder), review.load(folder)))
+            self._hidden[key] = np.flatnonzero(decisions.hidden(decisions.reasons_held(folder), decisions.load(folder)))
         return self._hidden[key]
 
     def data_hash(self, name: str) -> str:
         """The hash of `dataset(name)`, without opening it."""
-        from core.workspace import review
 
         folder = self.dataset_folder(name)
-        return review.view_hash(json.loads((folder / "dataset.json").read_text())["hash"], review.load(folder), self.hidden(name))
+        return decisions.view_hash(json.loads((folder / "dataset.json").read_text())["hash"], decisions.load(folder), self.hidden(name))
 
     def recount(self, name: str) -> None:
         """Let the catalogue count the rows that are in use."""
-        from core.workspace import review
 
-        self.catalogue.set_dataset(self.entry(name)["id"], n=review.stored(self.dataset_folder(name)) - len(self.hidden(name)))
+        self.catalogue.set_dataset(self.entry(name)["id"], n=decisions.stored(self.dataset_folder(name)) - len(self.hidden(name)))
 
     def remove_dataset(self, name: str) -> None:
         """Remove a dataset with all its runs. UserError while one of them is at work."""

@@ -18,8 +18,8 @@ from core.data.dataset import Dataset, Lazy
 from core.data.readers import read
 from core.errors import UserError
 from core.jobs import queue
-from core.jobs.import_dataset import REQUEST
 from core.workspace import uploads
+from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
 
 

@@ -56,7 +56,7 @@ def kept(tmp_path_factory):
         assert _make.do(ws, _make.ask(ws, patch).id).status == "done"
         failed = _make.ask(ws, patch, seed=1)
         ws.catalogue.set_job(failed.id, status="running")
-        records.ended(ws, failed, status="failed", error="It could not.")
+        records.ended(ws.catalogue, ws.home, failed, status="failed", error="It could not.")
         _make.ask(ws, patch, seed=2)
     ws.catalogue.engine.dispose()
     return ws.home

@@ -19,7 +19,7 @@ import pytest
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make
 from core.jobs import queue
-from core.jobs.worker import Reporter
+from core.jobs.reporter import Reporter
 from core.training.checkpoints import Checkpoints, whole
 from core.workspace.workspace import Workspace
 from tests.survive import _make

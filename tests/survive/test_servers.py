@@ -122,7 +122,7 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
         def alive(self, job):
             if job.id in self.at_work:
                 self.at_work.remove(job.id)
-                records.ended(ws, job, status="done", finished=time.time())
+                records.ended(ws.catalogue, ws.home, job, status="done", finished=time.time())
             return True
 
         def stop(self, job, hard):
@@ -259,7 +259,7 @@ def test_one_press_is_one_import(ws, monkeypatch, tmp_path):
 def test_going_on_with_another_version_is_noted(ws, monkeypatch):
     """Row 21: a run begun by one version and gone on with by another says so."""
     job = running(ws, monkeypatch)
-    records.ended(ws, replace(job), status="interrupted")
+    records.ended(ws.catalogue, ws.home, replace(job), status="interrupted")
     assert queue.resume(ws, job.id).note == ""
     ws.catalogue.set_job(job.id, status="interrupted", version="0.0.9")
     assert "0.0.9" in queue.resume(ws, job.id).note
