@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import memory, shell, state
+from app import memory, navigation, shell, state
 from app.components import style, viewer
 from core.errors import Damaged
 
@@ -23,7 +23,7 @@ SECTIONS = {
 }  # fmt: skip
 
 pages = {
-    section: [st.Page(shell.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
+    section: [st.Page(navigation.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages, expanded=True)

@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import streamlit as st
 
-from app import state, text
-from core.registry import method_class
+from app import navigation, state, text
 from core.settings import loopback
 from core.workspace import review
-from core.workspace.catalogue import Job
-
-PAGES = Path(__file__).parent.parent / "pages"
-
-
-def page(name: str) -> str:
-    """Absolute path of a page, for `st.page_link` and `st.switch_page`."""
-    return str(PAGES / f"{name}.py")
-
-
-def run_title(job: Job) -> str:
-    """What to call a run on screen: its method, when, and its label if it has one, at most 60 characters with the id at the end.
-
-    Trap: a selectbox takes options that read alike for the same one, so the part that tells two runs apart must never be cut off.
-    """
-    from datetime import datetime
-
-    kind = method_class(job.method)
-    when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
-    only = f" · {text.plain(str(job.spec['only']).rpartition('=')[2], 12)}" if job.spec.get("only") else ""
-    only += " · normal only" if job.spec.get("only_normal") else ""
-    only += f" · applied from {job.on_run[:4]}" if job.kind == "apply" else ""
-    name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))
-    return f"{name}{only} · {when} · {job.id[:4]}"
 
 
 def news() -> None:
@@ -71,7 +45,7 @@ def sidebar(whole: bool = True) -> None:
                 job = state.run()
                 state.set_value("open-run", job.id if job else next(iter(runs)))
                 state.kept("open-run", next(iter(runs)), list(runs))
-                st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(run_title(runs[id])), on_change=_chosen, args=("open-run",))
+                st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(navigation.run_title(runs[id])), on_change=_chosen, args=("open-run",))
                 _colour()
             data = state.dataset() if whole else None
             if data is not None:
@@ -147,7 +121,7 @@ def need_run(what: str) -> state.Context:
     if context is None:
         data = state.dataset()
         st.markdown(f"Here you will see {what}. First " + ("train a method on your data." if data else "bring some data."))
-        st.page_link(page("train" if data else "data"), label="Train a method" if data else "Add data", icon=":material/arrow_forward:")
+        st.page_link(navigation.page("train" if data else "data"), label="Train a method" if data else "Add data", icon=":material/arrow_forward:")
         st.stop()
     if not len(context.data):
         none_left()
@@ -160,7 +134,7 @@ def need_run(what: str) -> state.Context:
 def none_left() -> None:
     """The sentence and the way on where every case is excluded or held back; ends the page."""
     st.markdown("Every case of this data is excluded or held back, so there is nothing to show. The Data page says why, and brings cases back.")
-    st.page_link(page("data"), label="Look over the data", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("data"), label="Look over the data", icon=":material/arrow_forward:")
     st.stop()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import shell, state, text
+from app import navigation, shell, state, text
 from app.panels.gallery import inspector, score_of
 from app.pin import pin_button
 from app.views import anomaly_maps
@@ -15,7 +15,7 @@ if scores is None:
     shell.head("Anomalies", "Which cases look unlike the ones the model learned from, and where.")
     why = next((n for n in context.job.note.splitlines() if n.startswith("No unusualness score: ")), "This run gives no unusualness score.")
     st.info(f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder or StRegA.")
-    st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 shell.head("Anomalies", f"{anomaly_maps.flagged(scores, context)} Unusual does not mean ill: check each case yourself.")
 main, side = st.columns([5, 2])

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, shell, state, text
 from app.panels import map
 from app.panels.gallery import gallery
 from app.views.metrics import table
@@ -17,15 +17,15 @@ others = [j for j in left.ws.runs(left.job.dataset) if j.status == "done" and j.
 shell.head("Compare", "Two runs on the same cases. A selection in one map is the same cases in the other; the right map is turned to match the left.")
 if not others:
     st.info("There is only one run with a latent space on this data. Train another to compare.")
-    st.page_link(shell.page("train"), label="Train another", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("train"), label="Train another", icon=":material/arrow_forward:")
     st.stop()
-titles = {j.id: text.plain(shell.run_title(j)) for j in others}
+titles = {j.id: text.plain(navigation.run_title(j)) for j in others}
 picked = st.selectbox("Beside", list(titles), format_func=titles.get, key=left.key("beside"))
 right = state.context_of(picked)
 drawn = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
-        st.markdown(f"**{text.label(shell.run_title(context.job))}**")
+        st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")

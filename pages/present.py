@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import shell, state
+from app import navigation, shell, state
 from app.components import style
 from app.panels import story as _story
 from core.report import story
@@ -17,7 +17,7 @@ shell.head("Present", "Your pinned views, in order. Show them here, or take one 
 _story.downloads(pins)
 if not pins:
     st.markdown("Nothing is pinned yet. Press “Pin this view” under a map, a gallery or a traversal, and it appears here.")
-    st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
+    st.page_link(navigation.page("latent"), label="Open the map", icon=":material/scatter_plot:")
 else:
     st.button("Present", type="primary", icon=":material/slideshow:", on_click=_story.begin)
     _story.edit(pins)

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, shell, state, text
 from app.panels.gallery import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
@@ -33,7 +33,7 @@ if in_words:
     st.stop()
 if not asked:
     st.info("This run has no model that can be asked why. Choose a run of principal components or a variational autoencoder.")
-    st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 main, side = st.columns([5, 2])
 with main:

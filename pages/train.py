@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from app import shell, state
+from app import navigation, shell, state
 from app.panels import train_form
 
 shell.head("Train", "Choose what you want to learn from your data. Training runs on this machine and goes on when you close the browser.")
 data = state.dataset()
 if data is None:
     st.markdown("First bring some data.")
-    st.page_link(shell.page("data"), label="Add data", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("data"), label="Add data", icon=":material/arrow_forward:")
     st.stop()
 if not len(data):
     shell.none_left()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import shell, state
+from app import navigation, shell, state
 from app.panels import latent_axes
 from app.panels.gallery import inspector
 from app.views import traversal
@@ -17,7 +17,7 @@ except UserError:
     model = None
 if model is None or "decode" not in model.abilities:
     st.info("This run cannot draw new pictures. Choose a run of a method that can, such as principal components or a variational autoencoder.")
-    st.page_link(shell.page("train"), label="Train one", icon=":material/arrow_forward:")
+    st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 
 row = state.selection().primary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, state, text
 from app.state import Context
 from core.data.dataset import Dataset
 from core.jobs import queue
@@ -59,7 +59,7 @@ def _choose(context: Context, fits: list[str]) -> None:
     ws, job = context.ws, context.job
     if not fits:
         st.markdown("No other data here fits this model. Bring data of the same kind first.")
-        st.page_link(shell.page("data"), label="Add data", icon=":material/arrow_forward:")
+        st.page_link(navigation.page("data"), label="Add data", icon=":material/arrow_forward:")
         return
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.selectbox(

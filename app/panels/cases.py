@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import shell, state, text
+from app import navigation, state, text
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.method import Method, why_not_on
@@ -26,7 +26,7 @@ def bases(kind: type[Method], data: Dataset) -> tuple[dict[str, str], dict[str, 
     for job in ws.runs(data.name if kind.takes.on_same_data else None):
         if job.status != "done" or not ws.slugs(job.id):
             continue
-        title = shell.run_title(job) + ("" if names.get(job.dataset) == data.name else f" · {names.get(job.dataset, '')}")
+        title = navigation.run_title(job) + ("" if names.get(job.dataset) == data.name else f" · {names.get(job.dataset, '')}")
         why = _why_not_on(str(ws.home), kind.id, job.id, data.name)
         if why is None:
             fits[job.id] = title

@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.navigation import page
 from app.panels import hidden_cases, issues, privacy, quick_start, texts, viewer
 from app.panels.gallery import thumbs
-from app.shell import page
 from core.data.dataset import Dataset
 from core.data.roles import recalled
 from core.data.samples.catalogue import SAMPLES, make

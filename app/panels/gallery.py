@@ -104,7 +104,7 @@ def inspector(context: Context) -> None:
     left, right = st.columns(2)
     left.button("Select it", on_click=state.select, args=(np.array([row]), "one case", "add", row), key="inspect-select", width="stretch")
     if right.button("Traverse", key="inspect-traverse", width="stretch", help="Change this case along what the model learned"):
-        from app.shell import page
+        from app.navigation import page
 
         st.switch_page(page("traversal"))
 

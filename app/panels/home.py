@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, shell, state, text
 from app.panels import map, quick_start
 from app.panels.gallery import score_of, thumbs
 from app.views.anomaly_maps import flagged, overlays
@@ -44,7 +44,7 @@ def show(data: Dataset) -> None:
     if live:
         st.markdown("**At work now**")
         for job in live[:4]:
-            st.caption(text.label(shell.run_title(job)))
+            st.caption(text.label(navigation.run_title(job)))
             progress.live(job.id, key=f"home-{job.id}")
 
 
@@ -72,7 +72,7 @@ def _picture(context: state.Context) -> None:
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and not job.ended:
             st.caption("The map is being drawn; look again in a moment.")
-        st.page_link(shell.page("latent"), label="Open the map", icon=":material/scatter_plot:")
+        st.page_link(navigation.page("latent"), label="Open the map", icon=":material/scatter_plot:")
 
 
 def embeds(context: state.Context) -> bool:
@@ -81,7 +81,7 @@ def embeds(context: state.Context) -> bool:
 
 def _findings(context: state.Context) -> None:
     """Three or four sentences about the open run."""
-    st.markdown(f"**{text.label(shell.run_title(context.job))}** found:")
+    st.markdown(f"**{text.label(navigation.run_title(context.job))}** found:")
     scores = score_of(context)
     if scores is not None:
         st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
@@ -108,4 +108,4 @@ def _next(context: state.Context | None) -> None:
         steps += [("clusters", "Look at the groups", "workspaces"), ("traversal", "Move along a latent axis, see what changes", "tune"),
                   ("rationales", "Show why", "psychology_alt"), ("train", "Train another method", "model_training"), ("present", "Show it to others", "slideshow")]  # fmt: skip
     for name, words, icon in steps:
-        st.page_link(shell.page(name), label=words, icon=f":material/{icon}:")
+        st.page_link(navigation.page(name), label=words, icon=f":material/{icon}:")

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, state, text
 from app.panels import map
 from core.data.dataset import Dataset
 from core.data.normal import normal_only
@@ -32,7 +32,7 @@ def follow() -> None:
     if job is not None and job.status == "done":
         del st.session_state["asked"]
         state.open_run(job.id)
-        st.switch_page(shell.page(QUESTIONS[asked[2]][3]))
+        st.switch_page(navigation.page(QUESTIONS[asked[2]][3]))
 
 
 def asked_run() -> str:
@@ -45,7 +45,7 @@ def ask(data: Dataset) -> None:
     ws = state.workspace()
     asked = st.session_state.get("asked")
     if asked is not None and asked[0] == data.name and (job := ws.catalogue.job(asked[1])) is not None:
-        st.markdown(f"**{text.label(shell.run_title(job))}**")
+        st.markdown(f"**{text.label(navigation.run_title(job))}**")
         progress.live(job.id, curve=True, key="asked")
         return
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from app import progress, shell, state, text
+from app import navigation, progress, state, text
 from app.panels import results
 from app.views.metrics import table
 from core.artifacts import Metrics
@@ -22,7 +22,7 @@ def listing() -> list[Job]:
     jobs = ws.runs()
     if not jobs:
         st.markdown("Nothing has been trained yet.")
-        st.page_link(shell.page("train"), label="Train a method", icon=":material/arrow_forward:")
+        st.page_link(navigation.page("train"), label="Train a method", icon=":material/arrow_forward:")
         return []
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
 
@@ -55,7 +55,7 @@ def listing() -> list[Job]:
 def one(job: Job) -> None:
     """Everything about one run."""
     ws = state.workspace()
-    st.markdown(f"#### {text.label(shell.run_title(job))}")
+    st.markdown(f"#### {text.label(navigation.run_title(job))}")
     progress.live(job.id, curve=True, key="run")
     cells = iter(st.columns(5))
     if job.status == "done":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import form, progress, shell, state, text
+from app import form, navigation, progress, state, text
 from app.panels import apply
 from app.panels import cases as _cases
 from app.panels.gallery import score_of
@@ -109,7 +109,7 @@ def _expected(found: Estimate) -> str:
 def _after(id: str) -> None:
     """The live run, and where to go once it is done."""
     job = state.workspace().job(id)
-    st.markdown(f"**{text.label(shell.run_title(job))}**")
+    st.markdown(f"**{text.label(navigation.run_title(job))}**")
     progress.live(id, curve=True, key="training")
     if job.status == "done":
         if st.session_state.get("opened") != id:  # once: a run or dataset chosen afterwards stays
@@ -125,4 +125,4 @@ def _after(id: str) -> None:
                   ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)))  # fmt: skip
         for cell, (name, words, there) in zip(st.columns(4), sorted(wanted, key=lambda w: not w[2])):
             if there:
-                cell.page_link(shell.page(name), label=words, icon=":material/arrow_forward:")
+                cell.page_link(navigation.page(name), label=words, icon=":material/arrow_forward:")

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from app import progress, state, text
+from app.navigation import page
 from app.panels import column_roles, limits_note
 from app.panels import folders as _folders
-from app.shell import page
 from core import limits
 from core.io.files import remove
 from core.jobs import queue

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.navigation import page
 from app.panels.gallery import thumbs
-from app.shell import page
 from app.state import Context
 from core import columns
 from core.artifacts import Embedding, Model

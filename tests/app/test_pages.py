@@ -65,13 +65,13 @@ def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_
 
 
 def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
-    from app import shell, text
+    from app import navigation, text
 
     def job(id):
         fields = {f: None for f in Job.__dataclass_fields__}
         return Job(**fields | {"id": id, "method": "osuda", "created": 0.0, "label": "", "spec": {"only": "hospital=a very long name of a site"}})
 
-    a, b = (text.plain(shell.run_title(job(id))) for id in ("aaaa1", "bbbb2"))
+    a, b = (text.plain(navigation.run_title(job(id))) for id in ("aaaa1", "bbbb2"))
     assert a != b
     assert a.endswith("aaaa")
     assert "a very" in a, "the value tells two sites apart, not the column"

@@ -39,8 +39,9 @@ from core.data.readers import (
     unsupported,
     wfdb,
 )
+from core.data.readers.asked_roles import find_roles, one_asked
 from core.data.readers.files import Asked, Member, collect
-from core.data.roles import Guess, dataset_roles, guess_roles, stored
+from core.data.roles import dataset_roles, stored
 from core.data.splits import add_split
 from core.errors import UserError
 
@@ -320,29 +321,6 @@ def kind(member: Member) -> str:
     ):
         return "table"
     return "unknown"
-
-
-def one_asked(
-    label: str, group: str | None, domain: str | None, roles: dict[str, str]
-) -> tuple[str, str | None, str | None, dict[str, str]]:
-    """label, group, domain and all roles asked for, made one. UserError where two say different things."""
-    told = dict(roles)
-    for role, column in (("outcome", label if label not in ("auto", "none", "folder") else None), ("patient", group), ("site", domain)):
-        if column is not None and told.get(column, role) != role:
-            raise UserError(f"Column “{column}” cannot be the {role} and {told[column]} at once; choose one.")
-        if column is not None:
-            told[column] = role
-    of = {role: column for column, role in told.items()}
-    return of.get("outcome", label), of.get("patient"), of.get("site"), told
-
-
-def find_roles(table: pd.DataFrame, given: dict[str, str], asked: Asked, inputs: bool = False) -> list[Guess]:
-    """What each column is (see `core.data.roles.guess_roles`), by what was asked, the files, the values and the names."""
-    learned = next((c for c, role in asked.roles.items() if role == "input"), None)
-    if learned is not None and not inputs:
-        raise UserError(f"Column “{learned}” cannot be an input: what is beside pictures, scans and signals is kept, not learned from.")
-    guesses = guess_roles(table, given, asked.roles, asked.label, inputs)
-    return [g for g in guesses if asked.label != "none" or g.role != "outcome"]
 
 
 def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from core.data.compound_words import Parts, parted
 from core.data.dataset import Dataset
 from core.data.number_words import Marks, Note, combined
 from core.data.readers import packed_tables, parquet
+from core.data.readers.asked_roles import find_roles
 from core.data.readers.column_types import (
     Looked,
     Meaning,
@@ -319,8 +320,6 @@ def glance(members: list[Member], asked: Asked | None = None, inputs: bool = Tru
     """First lines before import, from the first file's first bytes only: `columns`, `head` (5 rows), `types` (what each column seems to be, by the rows
     looked at), `looked` (how many rows that were) and `whole` (whether these are all there are); `guesses` and `classes` as in `preview`.
     `inputs`: whether the columns are what is learned from."""
-    from core.data.readers import find_roles
-
     raw = _raw(members[0], limits.PREVIEW)
     found = _joined([raw], named_in(asked or Asked()))
     frame = found.frame
