@@ -13,22 +13,12 @@ from plotly.subplots import make_subplots
 from app import state, text
 from app.state import Context
 from core.artifacts import Predictions
-from core.data.clips import (
-    RIVALS,
-    Clip,
-    centroids,
-    clip_scores,
-    clips_of,
-    dice,
-    is_film,
-    millimetres,
-    rivals,
-    whole,
-)
+from core.data.clips import RIVALS, Clip, clip_scores, clips_of, is_film, millimetres, rivals, whole
 from core.data.dataset import Dataset
 from core.evaluate import held_out
 from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER, NONE
+from core.stats.tracking import centroids, dice
 
 TITLE = "Film"
 SIDE, TRAIL = 600, 4  # pixels of the picture; earlier outlines shown behind the present one

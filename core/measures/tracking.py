@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.data.clips import HIGHER, RIVALS, clips_of, compared, is_film, whole
+from core.data.clips import RIVALS, clips_of, compared, is_film, whole
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import mean_interval
+from core.stats.tracking import HIGHER
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

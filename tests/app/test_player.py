@@ -9,9 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from app.views import clips, views_of
 from core.artifacts import Predictions
-from core.data.clips import clips_of, dice
+from core.data.clips import clips_of
 from core.data.samples.generated import cine
 from core.jobs import queue
+from core.stats.tracking import dice
 from core.workspace.workspace import Workspace
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.data.readers import read
 from core.data.readers.files import Member
-from core.data.readers.images import decode
+from core.data.readers.image_decoding import decode
 from core.errors import UserError
 from tests.hostile._make import REFUSE, dicom, peak, png, zipped
 

@@ -13,19 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Predictions
-from core.data.clips import (
-    RIVALS,
-    Clip,
-    clip_scores,
-    clips_of,
-    compared,
-    copied,
-    dice,
-    moved,
-    relative_d98,
-    shifted,
-    surface_distances,
-)
+from core.data.clips import RIVALS, Clip, clip_scores, clips_of, compared, copied, moved, shifted
 from core.data.dataset import Dataset
 from core.data.samples.generated import cine
 from core.errors import UserError
@@ -33,6 +21,7 @@ from core.measures.tracking import Tracking
 from core.method import why_not
 from core.methods.tracking.cine_tracker import CineTracker
 from core.registry import open_model
+from core.stats.tracking import dice, relative_d98, surface_distances
 from core.training.run import Run
 from tests.methods._fit import fit
 

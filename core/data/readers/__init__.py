@@ -26,6 +26,7 @@ from core.data.readers import (
     dicom_masks,
     edf,
     fasta,
+    image_decoding,
     images,
     label_files,
     nifti,
@@ -309,7 +310,7 @@ def kind(member: Member) -> str:
         raise UserError(
             f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
         )
-    if lower.endswith(images.SUFFIXES):
+    if lower.endswith(image_decoding.SUFFIXES):
         found = unsupported.called(member)
         if found:
             raise UserError(f"{member.name} is no picture of the kind its name says, it is {found[0]}; {found[1]}, or leave it out.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.data.readers.units import volts
 
 if TYPE_CHECKING:
-    from core.data.readers.signal_windows import Channel, Recording
+    from core.data.readers.recording import Channel, Recording
 
 LEAD = re.compile(r"(ecg|ekg|lead)?[ _-]*(m?l?i{1,3}|av[rlf]|m?v[1-9]?|mcl[ _]?\d?|[xyz]|\d{1,2})?", re.IGNORECASE)  # II, aVF, MLII, V5, ECG 2
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from core.data.readers.files import Member
-from core.data.readers.images import resize
+from core.data.readers.image_decoding import resize
 from core.errors import UserError
 
 _CALLED = re.compile(r"contour|outline|polygon", re.IGNORECASE)

@@ -28,7 +28,8 @@ from core.data.readers.dicom_file import NoPicture
 from core.data.readers.dicom_header import DETECTOR, File, facts
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import fitted, in_bytes, padded
-from core.data.readers.images import common_side, foldered
+from core.data.readers.image_decoding import common_side
+from core.data.readers.images import foldered
 from core.data.readers.nifti import columns
 from core.data.readers.npz import input_range
 from core.data.readers.padding import Inside, filled, outside

@@ -14,7 +14,7 @@ from core.data.readers import blocks, dicom_file, volume_resizing
 from core.data.readers.dicom_header import File, Place
 from core.data.readers.dicom_header import _text as text
 from core.data.readers.files import Member
-from core.data.readers.images import resize
+from core.data.readers.image_decoding import resize
 from core.data.readers.slice_order import Frame, Solid
 
 # segmentation, label map segmentation

@@ -22,7 +22,8 @@ from core.data.dataset import Dataset
 from core.data.deidentify import keyed
 from core.data.readers import edf_marks
 from core.data.readers.files import Asked, Member
-from core.data.readers.signal_windows import Channel, Event, Recording, windows
+from core.data.readers.recording import Channel, Event, Recording
+from core.data.readers.signal_windows import windows
 from core.data.readers.units import unit
 from core.errors import UserError
 

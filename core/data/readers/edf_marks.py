@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from core.data.readers.signal_windows import Event, Recording
+from core.data.readers.recording import Event, Recording
 
 EARLY = 60.0  # s that marks may begin before their recording
 LEAST = 3  # letters that two names have in common at least, where one does not begin with the whole other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.data.readers.images import common_side, resize
+from core.data.readers.image_decoding import common_side, resize
 
 
 def fitted(frame: np.ndarray, size: tuple[int, int], colour: bool) -> np.ndarray:

@@ -15,7 +15,7 @@ from core.data.geometry import sizes_after as picture_sizes
 from core.data.readers import scan_folders, scan_masks, time_points, volume_resizing
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import stack
-from core.data.readers.images import common_side, resize
+from core.data.readers.image_decoding import common_side, resize
 from core.data.readers.masks import Coding
 from core.data.readers.nifti_file import Scan, look, paired, volumes
 from core.data.readers.npz import input_range

@@ -15,7 +15,7 @@ from core.data.dataset import Lazy
 from core.data.readers import deep
 from core.data.readers.deep import Deep
 from core.data.readers.files import Member
-from core.data.readers.images import PLAIN, _opened, resize
+from core.data.readers.image_decoding import PLAIN, opened_by, resize
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
 from core.data.splits import WORDS
 from core.errors import UserError
@@ -192,7 +192,7 @@ def _read(member: Member, by_place: bool = True) -> _Read:
         values = picture.decode()
         return _Read(values if values.ndim == 2 else values.max(2), False, False)
 
-    return _opened(member, use, deeply)
+    return opened_by(member, use, deeply)
 
 
 @dataclass

@@ -7,7 +7,7 @@ recording stay in one part, or, with fewer than three recordings, its time is cu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
@@ -20,10 +20,10 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.readers import channels
 from core.data.readers.files import Asked
+from core.data.readers.recording import Array, Recording
 from core.data.readers.units import volts
 from core.errors import UserError
 
-Array = np.ndarray
 SECONDS = 10.0  # a window's usual length
 TOP_RATE = 128.0  # Hz, of windows of that length and longer
 LONGEST, USUAL, FEWEST = 3000, 128, 64  # samples of a window: at most; at least, from which it is not lengthened; at least, when it is shortened
@@ -34,48 +34,6 @@ SEVERAL = 5  # recordings from which that is so
 ENOUGH = 3  # recordings from which whole recordings go to one part
 BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a straight line
 SLOW = 0.25  # channels slower than this share of the usual rate are left out
-
-@dataclass(frozen=True)
-class Channel:
-    """One signal: `rate` in Hz (0 = not known), `many` samples."""
-
-    name: str
-    unit: str
-    rate: float
-    many: int
-
-
-@dataclass(frozen=True)
-class Event:
-    """A mark: from `start` (s) for `length` (s; 0 = a moment)."""
-
-    start: float
-    length: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One file's signals. `load(positions)` gives the samples of those channels one after the other, float [many] in their units, NaN = missing.
-
-    `pieces`: (start in s, first sample's share, last's) of stretches without a gap, in shares of the samples; () = one stretch from 0.
-    """
-
-    file: str
-    channels: tuple[Channel, ...]
-    load: Callable[[Sequence[int]], Iterable[Array]]
-    events: tuple[Event, ...] = ()
-    patient: str = ""
-    pieces: tuple[tuple[float, float, float], ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Of the longest channel; its samples where no rate is known."""
-        return max(c.many / (c.rate or 1.0) for c in self.channels)
-
-    @property
-    def stretches(self) -> tuple[tuple[float, float, float], ...]:
-        return self.pieces or ((0.0, 0.0, 1.0),)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from pandas.api.types import is_numeric_dtype
 from core.data.dataset import Dataset
 from core.data.readers import tables
 from core.data.readers.files import Asked, Member
-from core.data.readers.signal_windows import Channel, Event, Recording, windows
+from core.data.readers.recording import Channel, Event, Recording
+from core.data.readers.signal_windows import windows
 from core.data.readers.units import unit
 from core.errors import UserError
 

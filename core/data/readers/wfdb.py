@@ -20,15 +20,8 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.files import Asked, Member
-from core.data.readers.signal_windows import (
-    BRIDGED,
-    ENOUGH,
-    Channel,
-    Recording,
-    bridged,
-    in_time,
-    windows,
-)
+from core.data.readers.recording import Channel, Recording
+from core.data.readers.signal_windows import BRIDGED, ENOUGH, bridged, in_time, windows
 from core.data.readers.units import volts
 from core.data.readers.wfdb_file import Record, Signal, library, read_record, segments
 from core.errors import UserError

@@ -46,7 +46,7 @@ def breast_cancer() -> Dataset:
 def tiny_scans() -> Dataset:
     """The slices of the small CT, MR and NIfTI files that pydicom and nibabel carry, read by our own readers, resized to 64x64."""
     from core.data.readers.dicom import package_files, read_scan
-    from core.data.readers.images import fit_square
+    from core.data.readers.image_decoding import fit_square
 
     pictures, lines = [], []
     for path, kind in package_files():
