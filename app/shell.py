@@ -83,15 +83,6 @@ def _colour() -> None:
                      help="What the colours stand for on every page.")  # fmt: skip
 
 
-def colour_column() -> str | None:
-    """Name of the column the user colours by, or None when there is none."""
-    context = state.context()
-    if context is None or not context.columns:
-        return None
-    chosen = state.value("colour")
-    return chosen if chosen in context.columns else next(iter(context.columns))
-
-
 def _selection() -> None:
     from core.workspace import notes
 

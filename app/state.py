@@ -342,3 +342,12 @@ def attempt(action: Any, *args: Any, **kw: Any) -> Any:
             raise
         st.error(label(said, 600))
         return None
+
+
+def colour_column() -> str | None:
+    """Name of the column the user colours by, or None when there is none."""
+    open_now = context()
+    if open_now is None or not open_now.columns:
+        return None
+    chosen = value("colour")
+    return chosen if chosen in open_now.columns else next(iter(open_now.columns))

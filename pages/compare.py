@@ -30,7 +30,7 @@ for cell, context in zip(st.columns(2), (left, right)):
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
             drawn = aligned(made, drawn) if drawn is not None else made
-            name = shell.colour_column()
+            name = state.colour_column()
             map.draw(drawn, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
             st.caption(map.reading(made))
         elif job is not None:

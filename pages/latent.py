@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import shell
+from app import shell, state
 from app.panels import map
 from app.panels.gallery import inspector
 from app.pin import pin_button
@@ -15,7 +15,7 @@ with main:
     made = map.chosen_map(context)
     if made is not None:
         st.caption(map.reading(made))
-        column = map.column_of(context, made, shell.colour_column())
+        column = map.column_of(context, made, state.colour_column())
         map.draw(made, context, column, context.job.id)
         shell.made_by_line(context, f"{map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}")
         pin_button(lambda: figures.map_figure(made, context.data, column), context, f"Map of {context.data.name} coloured by {column.name}", "map")

@@ -35,6 +35,13 @@ def test_files_are_short_and_safe(path):
         assert forbidden not in words
 
 
+def test_no_arrow_goes_up_and_none_in_a_circle():
+    """The contracts of [tool.importlinter]."""
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
 def test_listing_methods_does_not_import_torch():
     code = "import sys; from core.registry import methods, measures; methods(); measures(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import navigation, progress, shell, state, text
+from app import navigation, progress, state, text
 from app.panels import map, quick_start
 from app.panels.gallery import score_of, thumbs
 from app.views.anomaly_maps import flagged, overlays
@@ -59,7 +59,7 @@ def _picture(context: state.Context) -> None:
     if flat:
         made = context.ws.artifact(flat[-1].id, "map")
         assert isinstance(made, Map)
-        column = context.columns[shell.colour_column()]
+        column = context.columns[state.colour_column()]
         map.draw(made, context, column, f"home-{context.job.id}", 560)
         st.caption(map.reading(made))
         return

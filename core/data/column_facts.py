@@ -13,6 +13,11 @@ from core.data import role_words as words
 from core.data.role_words import tokens
 
 FEW = 20  # words that become one category each; as in `core.data.readers.tables`
+DATE = (
+    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}"
+    r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
+    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z|[-+]\d{2}:?\d{2})?)?\z"
+)
 SAMPLE = 2000  # values in which a column with many different values is recognised
 SINCE = {1: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 BITS = 12.0  # a twin by chance would take as many tosses of a coin
@@ -51,8 +56,6 @@ class Column:
             return True
         if self.numbers or is_bool_dtype(self.values) or not len(self.there):
             return False
-        from core.data.readers.column_types import DATE
-
         some = [str(v) for v in self.there.iloc[:SAMPLE]]
         pattern = re.compile(DATE.replace(r"\z", r"\Z"))
         others = [v for v in some if not pattern.match(v)]

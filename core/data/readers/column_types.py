@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from core.data.column_facts import DATE
 from core.data.number_words import (
     KEPT_ROWS,
     Marks,
@@ -36,11 +37,6 @@ SOME = 1000  # different words that tell a column of words before all are looked
 LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
 FEW = 20  # different words that are classes rather than names
-DATE = (
-    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}"
-    r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
-    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z|[-+]\d{2}:?\d{2})?)?\z"
-)
 # Marks of missing values: always; those that may be a class of their own among words; those only among numbers.
 ALWAYS = ["", "?", ".", "..", "...", "NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "N.A.", "n.a.", "n.a", "#NULL!", "#DIV/0!",
           "#VALUE!", "#REF!", "#NAME?", "#NUM!", "\\N", "(null)", "(blank)", "1.#QNAN", "-1.#IND", "-nan", "k.A.", "k. A.", "k.a."]  # fmt: skip
