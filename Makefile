@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint bench setup component clean licences lock
+.PHONY: demo app test lint bench docs setup component clean licences lock
 
 setup: $(VENV)/.ready component
 
@@ -34,10 +34,14 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
+# The generated pages of docs/: references, benchmarks, the list of decisions.
+docs: setup
+	$(BIN)/python -m tests.write_docs
+
 licences: setup
 	$(BIN)/python -m tests.licences
 
-# Versions and hashes of all files of what the base brings, but torch (README, "Install").
+# Versions and hashes of all files of what the base brings, but torch (docs/install.md).
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m tests.licences --pins | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header - -o requirements.lock

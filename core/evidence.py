@@ -84,8 +84,8 @@ def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
     raise KeyError(f"{id}: no table “{title}” of {measure}")
 
 
-def readme_row(id: str, title: str, measure: str, words: str) -> str:
-    """A line of the README's table: what was measured in `words`, and the method's figure against that of its best rival."""
+def performance_row(id: str, title: str, measure: str, words: str) -> str:
+    """A line of the table in docs/performance.md: what was measured in `words`, and the method's figure against that of its best rival."""
     table = find_table(id, title, measure)
     own, rival = table["rows"][0], best_rival(table)
     close = " (they overlap)" if overlap(own, rival) else ""

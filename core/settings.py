@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 OWN_NAMES = ("localhost", "127.0.0.1", "::1")  # what this machine calls itself
@@ -19,14 +20,32 @@ def loopback(address: str) -> bool:
 
 
 class Settings(BaseSettings):
-    """`home` is the workspace folder; `light_jobs` is how many maps, explanations and measurements may run beside one training."""
+    """The switches of an installation; each is the environment variable LIGHTBOX_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="LIGHTBOX_", extra="ignore")
 
-    home: Path = Path.home() / ".lightbox"
-    catalogue: str = ""  # a SQLAlchemy URL where the index is not to be in the workspace; one database for each
-    light_jobs: int = 1
-    folders: str = ""  # roots whose folders may be chosen in the browser, separated as in PATH; none by default
-    idle_seconds: float = 20.0  # the supervisor leaves after this long without work
-    checkpoint_seconds: float = 30.0  # of training that a crash may cost
-    compile: str = ""  # the torch.compile backend ("inductor") networks are trained with; "" = none, which is as fast or faster on a processor
+    home: Path = Field(Path.home() / ".lightbox", description="The workspace folder.")
+    catalogue: str = Field(
+        "",
+        description="A SQLAlchemy URL where the index is not to be in the workspace; one database "
+        "for each workspace.",
+    )
+    light_jobs: int = Field(
+        1,
+        description="How many maps, explanations and measurements may run beside one training.",
+    )
+    folders: str = Field(
+        "",
+        description="Roots whose folders may be chosen in the browser, separated as in `PATH`; none by default.",
+    )
+    idle_seconds: float = Field(
+        20.0, description="The supervisor leaves after this long without work."
+    )
+    checkpoint_seconds: float = Field(
+        30.0, description="Seconds of training that a crash may cost."
+    )
+    compile: str = Field(
+        "",
+        description="The torch.compile backend (`inductor`) networks are trained with; none by default, "
+        "which is as fast or faster on a processor.",
+    )

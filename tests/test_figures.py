@@ -1,4 +1,4 @@
-"""The figures that README and cards state are those of the evidence, and rivals are the best ones."""
+"""The figures that docs and cards state are those of the evidence, and rivals are the best ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from core import evidence
 from core.cards import FOLDER, parse
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PERFORMANCE = (Path(__file__).parent.parent / "docs" / "performance.md").read_text(encoding="utf-8")
 ROWS = (  # method, title of the table, measure, what was measured in words
     ("strega", "Where are the lesions?", "pixel average precision", "lesions on generated head slices, pixel average precision"),
     ("unet_plus_plus", "Nuclei: Dice", "Dice", "nuclei of three stains, Dice"),
@@ -42,20 +42,20 @@ def is_among(figure: str, found: list[float]) -> bool:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_readme_states_what_was_measured_against_the_best_rival(row):
-    assert evidence.readme_row(*row) in README.splitlines()
+def test_performance_page_states_what_was_measured_against_the_best_rival(row):
+    assert evidence.performance_row(*row) in PERFORMANCE.splitlines()
 
 
-def test_readme_states_every_reader_of_the_x_rays_as_measured():
+def test_performance_page_states_every_reader_of_the_x_rays_as_measured():
     table = evidence.find_table("gaussian_vae", "Telling classes apart from 16 latent dimensions: pneumonia", "linear-probe AUC")
     stated = "; ".join(f"{row['name']} {row['value']:.3f}" for row in table["rows"])
-    assert f"| pneumonia X-rays, linear-probe AUC on {table['split']} | {stated} |" in README.splitlines()
+    assert f"| pneumonia X-rays, linear-probe AUC on {table['split']} | {stated} |" in PERFORMANCE.splitlines()
 
 
-def test_no_method_is_compared_in_readme_but_by_a_generated_row():
+def test_no_method_is_compared_there_but_by_a_generated_row():
     ids = "|".join(CARDS)
-    made = {evidence.readme_row(*row) for row in ROWS}
-    compared = [line for line in README.splitlines() if re.match(rf"\| `({ids})`[^|]*\| [\d.]+ against", line)]
+    made = {evidence.performance_row(*row) for row in ROWS}
+    compared = [line for line in PERFORMANCE.splitlines() if re.match(rf"\| `({ids})`[^|]*\| [\d.]+ against", line)]
     assert set(compared) == made
 
 
