@@ -24,6 +24,7 @@ from core.data.readers import (
     deep,
     dicom,
     dicom_masks,
+    dicom_rows,
     edf,
     fasta,
     image_decoding,
@@ -156,7 +157,7 @@ def _chosen(
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is None:
-        first = dicom.where(0, len(members)) if secret else members[0].name
+        first = dicom_rows.where(0, len(members)) if secret else members[0].name
         _name(members[0], first)
         raise UserError(f"{first} is of a kind Lightbox does not read "
                         "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV, Excel's .xlsx and Parquet).")  # fmt: skip
@@ -173,7 +174,7 @@ def _chosen(
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
     odd = [m for m in used if kinds[m.name] not in both]
-    one = "" if not odd else dicom.where(members.index(odd[0]), len(members)) if secret else odd[0].name
+    one = "" if not odd else dicom_rows.where(members.index(odd[0]), len(members)) if secret else odd[0].name
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind "
@@ -196,7 +197,7 @@ def _chosen(
         raise UserError(f"{called} holds {WORDS[main]}, which are no table to read as series.")
     if main == "table" and (series == "yes" or (series == "auto" and time_tables.found_in(used, asked))):
         reader = time_tables.read
-    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, dicom.counted(aside) if secret else [m.name for m in aside]
+    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, dicom_rows.counted(aside) if secret else [m.name for m in aside]
 
 
 def kinds_of(members: list[Member]) -> Counter[str]:
@@ -258,7 +259,7 @@ def _with_sheets(
             raise
         left += [sheet] if joined is None else []
         table = table if joined is None else joined
-    aside = dicom.counted(left) if secret else [s.name for s in left]
+    aside = dicom_rows.counted(left) if secret else [s.name for s in left]
     more = {"rules": [*draft.card.get("rules", []), *rules]} if rules else {}
     return replace(draft, table=table, card={**draft.card, **more, "left out": [*draft.card.get("left out", []), *aside]})
 
@@ -274,7 +275,7 @@ def _kind(member: Member, at: int, n: int) -> str:
     try:
         return kind(member)
     except UserError:
-        raise UserError(f"{dicom.where(at, n)} is not what its name says; mend or remove it.") from None
+        raise UserError(f"{dicom_rows.where(at, n)} is not what its name says; mend or remove it.") from None
 
 
 def _side(member: Member) -> bool:
