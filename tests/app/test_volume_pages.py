@@ -135,6 +135,8 @@ def test_a_run_that_knows_no_slices_says_so_and_shows_no_choice(home):
         of_slices(ws, whole)
     built = queue.wait(ws, queue.train(ws, "stacks", "kmeans", {"k": 2}, on=job.id).id, timeout=300)
     assert of_slices(ws, built)["artifact"] == "embedding-latent-slices"
+    for run in (built, whole):  # pages open on the newest run
+        ws.remove_run(run.id)
 
 
 def test_the_command_line_maps_slices(home, capsys):
