@@ -82,3 +82,10 @@ def test_a_toy_method_is_listed_trained_measured_and_drawn(lightbox, tmp_path):
     assert run["metrics"], "the measures that fit ran by themselves"
     (tmp_path / "page.py").write_text(PAGE)
     assert "drawn" in lightbox(str(tmp_path / "page.py"), str(ROOT), run["run"], module=None)
+
+
+def test_plug_ins_of_the_version_before_find_what_they_import():
+    from core import artifacts, measure, method, run
+
+    assert {run.Run.__module__, run.Batch.__module__} == {"core.training.run"}
+    assert all((artifacts.Embedding, measure.Measure, method.Method))
