@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from core.artifacts import Model
 from core.errors import UserError
@@ -63,7 +64,7 @@ def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> 
             found[value.id] = value
 
 
-def open_model(model: Model, device: str = "cpu") -> Method:
+def open_model(model: Model, device: str = "cpu") -> Any:
     """The fitted `Method` of a model artifact, on `device`, its networks in evaluation mode.
 
     UserError when the method is not installed here.

@@ -24,28 +24,28 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIGHTBOX_", extra="ignore")
 
-    home: Path = Field(Path.home() / ".lightbox", description="The workspace folder.")
+    home: Path = Field(default=Path.home() / ".lightbox", description="The workspace folder.")
     catalogue: str = Field(
-        "",
+        default="",
         description="A SQLAlchemy URL where the index is not to be in the workspace; one database "
         "for each workspace.",
     )
     light_jobs: int = Field(
-        1,
+        default=1,
         description="How many maps, explanations and measurements may run beside one training.",
     )
     folders: str = Field(
-        "",
+        default="",
         description="Roots whose folders may be chosen in the browser, separated as in `PATH`; none by default.",
     )
     idle_seconds: float = Field(
-        20.0, description="The supervisor leaves after this long without work."
+        default=20.0, description="The supervisor leaves after this long without work."
     )
     checkpoint_seconds: float = Field(
-        30.0, description="Seconds of training that a crash may cost."
+        default=30.0, description="Seconds of training that a crash may cost."
     )
     compile: str = Field(
-        "",
+        default="",
         description="The torch.compile backend (`inductor`) networks are trained with; none by default, "
         "which is as fast or faster on a processor.",
     )

@@ -142,7 +142,7 @@ def open_run(workspace: str | Path, id: str) -> Fit:
     given = ws.artifacts(job.id)
     model = next((a for a in given.values() if isinstance(a, Model)), None)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
-    opened = model.open() if model is not None else None
+    opened = registry.open_model(model) if model is not None else None
     return Fit(opened, ws.dataset(job.dataset), given, metrics)
 
 

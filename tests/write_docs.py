@@ -243,7 +243,7 @@ def python_page() -> str:
         'print(lightbox.map(fitted, how="pca").xy.shape)',
         "```",
     ]
-    for name in sorted(set(dir(lightbox)) - set(TYPES), key=str.lower):
+    for name in sorted(set(dir(lightbox)) - set(TYPES), key=lambda n: (n.lower(), n)):
         value = getattr(lightbox, name)
         lines += ["", f"## lightbox.{name}", ""]
         if inspect.isfunction(value):

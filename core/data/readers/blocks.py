@@ -89,14 +89,19 @@ def block_of(planes: list[np.ndarray], places: list[Place]) -> Block | None:
     if at.max() >= MOST:
         return None
     start = places[int(along.argmin())].position
-    straight = [p.position - start - (p.along - along.min()) * first.normal for p in places]
+    assert start is not None  # `placed` has looked
+    normal = first.normal
+    assert normal is not None
+    straight = [p.position - start - (p.along - along.min()) * normal for p in places]
     if np.abs(straight).max() > 0.05 * min(first.mm):
         return None
     codes = np.zeros((round(at.max()) + 1, *planes[0].shape), np.uint8)
     for k, plane in zip(np.round(at).astype(int), planes):
         codes[k] = np.where(plane > 0, plane, codes[k])
     affine = np.eye(4)
-    affine[:3, 0] = first.normal * step
+    affine[:3, 0] = normal * step
+    assert first.down is not None
+    assert first.across is not None
     affine[:3, 1], affine[:3, 2] = first.down * first.mm[0], first.across * first.mm[1]
     affine[:3, 3] = start
     return Block(codes, affine)

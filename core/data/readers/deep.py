@@ -66,7 +66,8 @@ def one_size(data: bytes) -> bool:
 
     try:
         with TiffFile(io.BytesIO(data)) as file:
-            return len({(page.imagelength, page.imagewidth) for page in file.pages}) == 1
+            pages: Any = file.pages
+            return len({(page.imagelength, page.imagewidth) for page in pages}) == 1
     except Exception:  # whatever damaged tags make the library do
         return True
 
