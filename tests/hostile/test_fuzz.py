@@ -38,7 +38,7 @@ def test_every_reader_has_a_seed(tmp_path):
         while isinstance(reader, functools.partial):
             drawn = drawn or bool(reader.keywords.get("drawn"))
             reader = next((a for a in reader.args if callable(a)), reader.func)
-        assert reader.__module__ == f"core.data.readers.{'scans' if seed.reader == 'contours' else seed.reader}"
+        assert reader.__module__ == f"core.data.readers.{'dicom' if seed.reader == 'contours' else seed.reader}"
         assert drawn == (seed.reader == "contours")
         assert len(readers.read(path)) >= 2
 
