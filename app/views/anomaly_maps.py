@@ -12,7 +12,7 @@ from app.state import Context
 from core.artifacts import AnomalyMaps, Metric
 from core.data.dataset import Dataset
 from core.data.geometry import geometry
-from core.data.ground_truth import abnormal, judged
+from core.data.ground_truth import Truth, truth_of
 from core.imaging import orientation, render
 from core.imaging.palette import ACCENT, NONE, OKABE_ITO
 from core.measures.image_anomaly import ImageAnomaly
@@ -36,25 +36,21 @@ def reach(home: str, run: str, slug: str) -> tuple[float, float]:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _known(home: str, name: str, hash: str, normal: str) -> tuple[np.ndarray | None, str]:
-    return abnormal(state.workspace().dataset(name))
-
-
-@st.cache_data(max_entries=8, show_spinner=False)
-def _judged(home: str, name: str, hash: str, normal: str) -> np.ndarray:
-    return judged(state.workspace().dataset(name))
+def _truth_of(home: str, name: str, hash: str, normal: str) -> Truth:
+    return truth_of(state.workspace().dataset(name))
 
 
 def told(context: Context, rows: np.ndarray) -> np.ndarray:
     """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known` is."""
     data = context.data
-    found = _judged(str(context.ws.home), data.name, data.hash, data.normal)
+    found = _truth_of(str(context.ws.home), data.name, data.hash, data.normal).judged
     return found[np.searchsorted(data.rows, rows)]
 
 
 def known(context: Context) -> tuple[np.ndarray | None, str]:
     """Which rows of the data are truly abnormal, and the rule; cached, since it reads every mask."""
-    return _known(str(context.ws.home), context.data.name, context.data.hash, context.data.normal)
+    found = _truth_of(str(context.ws.home), context.data.name, context.data.hash, context.data.normal)
+    return found.abnormal, found.rule
 
 
 def threshold_of(artifact: AnomalyMaps, context: Context) -> float:

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from core.data.dataset import Dataset
 
 
-def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
-    """bool [n] over `data.rows`, True = abnormal, and the rule in words; (None, why) when the truth is not known.
+class Truth(NamedTuple):
+    """What is known of the cases of a dataset.
 
-    With masks a case is abnormal when any pixel is marked. Otherwise every class but the normal one is abnormal (see `core.data.normal`), and where
-    no class is known as normal but the training cases all belong to one, every other class. Cases of which it is not known stand as not abnormal
-    here; `judged` tells them from the others.
+    `abnormal`: bool [n] over `data.rows`, True = abnormal; None when the truth is not known. `judged`: bool [n], cases of which it is known;
+    the others stand as not abnormal. `rule`: how it is told, or why not, in words.
+    """
+
+    abnormal: np.ndarray | None
+    judged: np.ndarray
+    rule: str
+
+
+def truth_of(data: Dataset) -> Truth:
+    """What is known about which cases are abnormal. Cost: reads every mask once.
+
+    With masks a case is abnormal when any pixel is marked, and judged when its mask is the truth (`Dataset.outlined`). Otherwise every class but
+    the normal one is abnormal (see `core.data.normal`), and where no class is known as normal but the training cases all belong to one, every
+    other class; cases with a label are judged.
     """
     marked = _marked(data)
     if marked is not None:
-        return marked, "a case is abnormal when its mask marks anything"
+        return Truth(marked, data.outlined, "a case is abnormal when its mask marks anything")
+    labelled = data.labels >= 0
     if data.normal:
         guessed = " (a guess by its word)" if data.card.get("normal guessed") else ""
-        different = (data.labels >= 0) & (data.labels != data.classes.index(data.normal))
+        different = labelled & (data.labels != data.classes.index(data.normal))
         if different.any() and not different.all():
-            return different, f"abnormal = any class but “{data.normal}”, the normal one{guessed}"
+            return Truth(different, labelled, f"abnormal = any class but “{data.normal}”, the normal one{guessed}")
     trained = np.unique(data.part("train").labels)
     trained = trained[trained >= 0]
     if len(trained) == 1 and len(data.classes) > 1:
-        return (data.labels != trained[0]) & (data.labels >= 0), f"abnormal = any class but “{data.classes[int(trained[0])]}”, the only one trained on"
+        rule = f"abnormal = any class but “{data.classes[int(trained[0])]}”, the only one trained on"
+        return Truth((data.labels != trained[0]) & labelled, labelled, rule)
     if len(data.classes) > 1 and not data.normal:
-        return None, "It is not said which class is normal, so how often it is right cannot be counted; name it on the Data page."
-    return None, "Nothing says which cases are truly abnormal, so how often it is right cannot be counted."
+        return Truth(None, labelled, "It is not said which class is normal, so how often it is right cannot be counted; name it on the Data page.")
+    return Truth(None, labelled, "Nothing says which cases are truly abnormal, so how often it is right cannot be counted.")
 
 
-def judged(data: Dataset) -> np.ndarray:
-    """bool [n] over `data.rows`: cases of which it is known whether they are abnormal. Where masks tell, those
-    whose mask is the truth (`Dataset.outlined`); else those with a label."""
-    return data.outlined if _marked(data) is not None else data.labels >= 0
+def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
+    """(abnormal, rule) of `truth_of`."""
+    found = truth_of(data)
+    return found.abnormal, found.rule
 
 
 def _marked(data: Dataset) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Metric
-from core.data.ground_truth import abnormal, judged
+from core.data.ground_truth import abnormal, truth_of
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import interval
@@ -44,12 +44,12 @@ class ImageAnomaly(Measure):
         (maps,) = artifacts
         assert isinstance(maps, AnomalyMaps)
         part, at = held_out(data, maps.rows)
-        known, _ = abnormal(data)
-        assert known is not None
+        known = truth_of(data)
+        assert known.abnormal is not None
         place = np.searchsorted(data.rows, maps.rows[at])
-        told = judged(data)[place]
+        told = known.judged[place]
         at, place = at[told], place[told]
-        truth, score = known[place], np.asarray(maps.score)[at]
+        truth, score = known.abnormal[place], np.asarray(maps.score)[at]
         if not len(at):
             return [Metric("case AUROC", None, split=part, n=0, note="of no held-out case is it known whether it is abnormal")]
         if truth.all() or not truth.any():

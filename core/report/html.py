@@ -17,7 +17,7 @@ from core.artifacts.tables import KINDS
 from core.cards import card
 from core.columns import columns
 from core.data.dataset import Dataset
-from core.data.ground_truth import abnormal, judged
+from core.data.ground_truth import truth_of
 from core.errors import UserError
 from core.explain import traversal
 from core.jobs.tasks import find
@@ -153,9 +153,9 @@ def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator
     threshold = set_["value"] if set_ else a.threshold
     score = np.asarray(a.score)[a.at(rows)]
     top = rows[np.argsort(-score, kind="stable")[:12]]
-    truth, _ = abnormal(data)
+    truth = truth_of(data)
     place = np.searchsorted(data.rows, rows)
-    known = None if truth is None else np.where(judged(data), truth, np.nan)[place]
+    known = None if truth.abnormal is None else np.where(truth.judged, truth.abnormal, np.nan)[place]
     yield _shown("The most unusual cases", figures.anomaly_figure(data, a, top), "Held-out cases, the most unusual first. Unusual does not mean ill.")
     yield _shown("How unusual the cases are", figures.histogram_figure(a, rows, known, threshold), "Scores of the held-out cases and the threshold.")
 
