@@ -158,8 +158,7 @@ def _draw(
             block = _block(one.scan, codes)
             for k in series[s]:
                 if blocks.placed(frames[k].place):
-                    mark = block.on(frames[k].place, frames[k].file.size)
-                    _over(out, k, mark)
+                    out.lay(k, block.on(frames[k].place, frames[k].file.size))
         out.known |= set(series[s])
     said = coding.rule
     if several:
@@ -175,9 +174,3 @@ def _draw(
         out.rules.append(
             "segmentations on another grid than their slices: each pixel takes the nearest label"
         )
-
-
-def _over(out: Marks, k: int, mark: np.ndarray) -> None:
-    if mark.any():
-        before = out.masks.get(k)
-        out.masks[k] = mark if before is None else np.where(mark > 0, mark, before)

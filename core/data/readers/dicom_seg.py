@@ -75,6 +75,12 @@ class Marks:
     labels: dict[str, str] = field(default_factory=dict)
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
+    def lay(self, k: int, mark: np.ndarray) -> None:
+        """Lay codes uint8 [H,W] on frame `k`, over what was marked there before."""
+        if mark.any():
+            before = self.masks.get(k)
+            self.masks[k] = mark if before is None else np.where(mark > 0, mark, before)
+
     def fitted(
         self, size: tuple[int, int], table: pd.DataFrame
     ) -> tuple[np.ndarray | None, pd.DataFrame]:
@@ -228,9 +234,7 @@ def marks(
                 for k in rows[d.index]:
                     mark, exact = _onto(codes, d.place, frames[k])
                     other += not exact
-                    before = out.masks.get(k)
-                    if mark.any():
-                        out.masks[k] = mark if before is None else np.where(mark > 0, mark, before)
+                    out.lay(k, mark)
         for s in series:
             used[s] = max(used[s], top)
         out.known |= {k for k, f in enumerate(frames) if f.series in series}
@@ -301,9 +305,7 @@ def _lay(codes: dict[int, np.ndarray], frames: list[Frame], out: Marks, used: An
     """The codes of frames into the marks, over what was marked before."""
     for k, mark in codes.items():
         used[frames[k].series] = max(used[frames[k].series], int(mark.max()))
-        if mark.any():
-            before = out.masks.get(k)
-            out.masks[k] = mark if before is None else np.where(mark > 0, mark, before)
+        out.lay(k, mark)
     series = {frames[k].series for k in codes}
     out.known |= {k for k, f in enumerate(frames) if f.series in series}
 
