@@ -63,13 +63,14 @@ def split_up(member: Member, most: int | None = None) -> Words:
     if not heads:
         raise UserError(f"{name} is empty.")
     at, header = heads[-1][0], [c.strip() for c in heads[-1][1]]
-    named_rows = _names_rows(header, start, separator, name, above + 1)
+    first = _first_rows(start, separator, name, above + 1)
+    named_rows = _names_rows(header, first)
     header = ["", *header] if named_rows else header
     if len(header) > limits.COLUMNS:
         raise UserError(f"{name} has {len(header):,} columns; at most {limits.COLUMNS:,} are taken.")
     bare = _no_header(header) or (not above and _is_a_row(header, start, separator, name))
     skip = 0 if bare else above + 1
-    under = [] if bare else _under(header, start, separator, name, above + 1)
+    under = [] if bare else first[: odd_rows.below_header(header, first)]  # units, or what the columns mean
     skip += len(under)
     body, below = (data, []) if cut else without_notes(data, separator, len(header))
     table = None if separator == " " or cut else _quick(body, _end(body, separator, skip) if skip else 0, len(header), separator)
@@ -161,26 +162,20 @@ def _records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int
         raise UserError(f"{name}, line {line} cannot be read as a row of a table ({e}).") from None
 
 
-def _names_rows(header: list[str], start: str, separator: str, name: str, skip: int) -> bool:
+def _first_rows(start: str, separator: str, name: str, skip: int) -> list[list[str]]:
+    """The 200 rows after the first `skip`; none where they cannot be cut up: whoever reads the whole says so, with the line."""
+    begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
+    try:
+        return [r for _, r in islice(_records(begin, separator, name), skip, skip + 200)]
+    except UserError:
+        return []
+
+
+def _names_rows(header: list[str], rows: list[list[str]]) -> bool:
     """Whether each row has just one value more than the header has names, as R writes tables."""
     if len(header) < 2 or any(map(_number, header)):
         return False
-    begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
-    try:
-        rows = [r for _, r in islice(_records(begin, separator, name), skip, skip + 200)]
-    except UserError:
-        return False
     return len(rows) > 1 and all(len(r) == len(header) + 1 and r[-1].strip() and r[0].strip() for r in rows)
-
-
-def _under(header: list[str], start: str, separator: str, name: str, skip: int) -> list[list[str]]:
-    """The lines below the header that say units or explain the columns."""
-    begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
-    try:
-        rows = [r for _, r in islice(_records(begin, separator, name), skip, skip + 200)]
-    except UserError:  # whoever reads the whole says so, with the line
-        return []
-    return rows[: odd_rows.below_header(header, rows)]
 
 
 def _left_out(name: str, where: str, records: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 from dataclasses import asdict, replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset, Modality
 from core.data.readers import masks
+from core.data.readers.asked_roles import find_roles
 from core.data.readers.csv_text import LARGEST
 from core.data.readers.files import Asked, Member, unpacked
 from core.data.readers.tables import encoded, precise_entry
@@ -265,7 +266,6 @@ def _filled(x: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
 def glance(member: Member, asked: Asked) -> dict[str, Any]:
     """Before import: the columns that come with the samples, their guessed roles and classes, as for tables; nothing
     where that cannot be told without reading all."""
-    from core.data.readers import find_roles
     from core.data.readers.tables import few_words
 
     if member.head[:6] == b"\x93NUMPY":
@@ -296,9 +296,7 @@ def _outlines(member: Member) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(member.load())) as archive:
             for info in archive.infolist():
                 with archive.open(info) as f:
-                    version = np.lib.format.read_magic(f)
-                    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                    shape, _, dtype = read_header(f)
+                    shape, dtype = _header(f)
                 small = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
                 key = info.filename.removesuffix(".npy")
                 if small and info.file_size <= limits.PREVIEW * 8:
@@ -379,13 +377,18 @@ def _load(member: Member) -> dict[str, np.ndarray]:
     return out
 
 
+def _header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and number type that a .npy file says; many errors where it is damaged."""
+    first = np.lib.format.read_magic(f) == (1, 0)
+    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(f)
+    return shape, dtype
+
+
 def _array(raw: bytes, name: str) -> np.ndarray:
     f = io.BytesIO(raw)
     try:
-        version = np.lib.format.read_magic(f)
-        shape, _, dtype = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )(f)
+        shape, dtype = _header(f)
     except Exception:  # the header is Python text: a damaged one fails in many ways
         raise UserError(f"{name} is not a whole numpy array.") from None
     if dtype.kind not in "biufUS":

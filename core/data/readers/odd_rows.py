@@ -67,7 +67,8 @@ def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
             if not pc.any(same).as_py():
                 break
         else:
-            found |= same.to_numpy() if same is not None else found
+            if same is not None:
+                found |= same.to_numpy()
     return found
 
 

@@ -63,7 +63,9 @@ class _Sheet:
 
     def told(self) -> list[str]:
         """Which sheet was taken, and which columns hold durations."""
-        spans = [_letters(j) for j in sorted(self.spans.get(self.name, set()))[:8]]
+        from openpyxl.utils import get_column_letter
+
+        spans = [get_column_letter(j + 1) for j in sorted(self.spans.get(self.name, set()))[:8]]
         columns = f"column{'s' * (len(spans) > 1)} {', '.join(spans)}"
         lasting = [f"{self.member.name}: durations in {columns} are read in seconds"] if spans else []
         if not (self.others or self.empty):
@@ -121,11 +123,6 @@ class _Sheet:
             _saved(book[name], self.member)
         self.others = [s.title for s in book.worksheets if s.title not in (name, *self.empty)]
         return out, done
-
-
-def _letters(at: int) -> str:
-    """A column as spreadsheets call it, from 0: A, B, ..., Z, AA."""
-    return ("" if at < 26 else _letters(at // 26 - 1)) + chr(65 + at % 26)
 
 
 def _saved(values: Any, member: Member) -> None:
