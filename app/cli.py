@@ -30,10 +30,7 @@ def options(
         bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is.")
     ] = False,
 ) -> None:
-    """Lightbox: train a model on your data, look at what it learned, show it to others.
-
-    Research use, not for diagnosis.
-    """
+    """What `lightbox` itself can be asked, beside its commands."""
 
 
 def main() -> None:

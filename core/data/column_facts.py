@@ -10,9 +10,9 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from core.data import role_words as words
+from core.data.compound_words import FEW, odd_form
 from core.data.role_words import tokens
 
-FEW = 20  # words that become one category each; as in `core.data.readers.tables`
 DATE = (
     r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}"
     r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
@@ -83,8 +83,6 @@ class Column:
     @cached_property
     def odd_form(self) -> str:
         """Why words that hold numbers cannot be learned from; "" for others."""
-        from core.data.compound_words import odd_form
-
         if self.numbers or is_bool_dtype(self.values) or is_datetime64_any_dtype(self.values):
             return ""
         if words.is_place(self.tokens) or words.is_patient(self.name) or words.is_id(self.tokens):

@@ -18,7 +18,7 @@ import pyarrow as pa
 from core.data.number_words import GLUED, KEPT_ROWS, SPELT, Note
 
 MOST = 0.9  # of the cells are of one form
-FEW = 20  # different words that become categories; as in `core.data.readers.tables`
+FEW = 20  # different words of a column that become one category each
 N = r"(\d{1,6}(?:[.,]\d+)?)"
 CLOCK = re.compile(r"(?:[-\u2212](?=\d))?(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?\s*([AaPp])?(?:(?<=[AaPp])\.?[Mm]\.?)?")
 PRESSURE = re.compile(rf"{N}\s*[/\\|-]\s*{N}(?:\s*mm\s?Hg)?")

@@ -384,7 +384,7 @@ def _read(array: Any, rows: np.ndarray) -> np.ndarray:
     return array.take(rows)
 
 
-class Lazy:
+class Lazy(arrays.Entries):
     """An array [n,*shape] whose entries are made as they are read, for imports larger than memory: it takes slices, positions and one position.
 
     `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every time. `at_once`: `make` may be called by several
@@ -393,13 +393,6 @@ class Lazy:
 
     def __init__(self, n: int, shape: tuple[int, ...], dtype: Any, make: Callable[[int], np.ndarray], at_once: bool = False) -> None:
         self.shape, self.dtype, self.make, self.at_once = (n, *shape), np.dtype(dtype), make, at_once
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, at: Any) -> np.ndarray:
         positions = np.arange(len(self))[at]

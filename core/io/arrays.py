@@ -28,7 +28,21 @@ def create(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
     return zarr.create_array(place, shape=shape, dtype=dtype, chunks=(per, *shape[1:]), compressors=codecs, overwrite=True)
 
 
-class StoredArray:
+class Entries:
+    """What is read entry by entry, like an array [n,*shape]."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+class StoredArray(Entries):
     """The array `key`.zarr in a dataset's `folder`, to be read by slices, positions and one position, as numpy's.
 
     `lines`: what the dataset's manifest lists; {} = it has none, and only checksums are compared. Every read raises UserError, which calls the dataset
@@ -38,16 +52,9 @@ class StoredArray:
     def __init__(self, folder: Path, key: str, lines: dict[str, Sum], called: str) -> None:
         self.key, self.called = f"{key}.zarr", called
         self._array: Any = self._tried(lambda: _opened(folder / self.key, self.key, lines))
-        self.shape: tuple[int, ...] = self._array.shape
-        self.dtype: np.dtype[Any] = self._array.dtype
+        self.shape = self._array.shape
+        self.dtype = self._array.dtype
         self.ndim = len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, at: Any) -> np.ndarray:
         """The entries at a slice or a position (numpy's basic indexing along the first axis)."""

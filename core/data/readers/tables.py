@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pandas.api.types import is_numeric_dtype
 
 from core import limits
+from core.data.compound_words import FEW as CATEGORIES
 from core.data.compound_words import Parts, parted
 from core.data.dataset import Dataset
 from core.data.number_words import Marks, Note, combined
@@ -45,7 +46,6 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
 FILES = 200  # tables whose first lines are looked at to tell which have names of columns
 WHO = "patient"  # the column made of ids of visits
-CATEGORIES = 20  # a text column with at most this many different words becomes one-hot features
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -95,8 +95,6 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> list[Guess]:
     """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2), `frame` gets a column
     “patient” of their beginnings."""
-    from core.data.readers import find_roles
-
     made = patients_in_ids(frame) if WHO not in frame and not asked.group else None
     if made is not None and WHO in asked.roles:
         frame[WHO] = made[1]
