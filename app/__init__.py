@@ -1,7 +1,8 @@
 """The screen and the command line.
 
-Importing it takes the current folder off Python's path, where `python -m app.cli` puts it: a `numpy.py` beside somebody's pictures is not ours to run.
-A `core` that is not the one beside it (another package of that name stands before ours) ends the process in a sentence, before it is run.
+Importing it takes the current folder off Python's path, where `python -m app.cli` puts it: a
+`numpy.py` beside somebody's pictures is not ours to run. A `core` that is not the one beside it
+(another package of that name stands before ours) ends the process in a sentence, before it is run.
 """
 
 import os
@@ -25,8 +26,11 @@ def _refuse_other_core() -> None:
     origin = (found and found.origin) or ""
     if os.path.realpath(origin) != os.path.join(_ROOT, "core", "__init__.py"):
         where = os.path.dirname(origin) or "nowhere"
-        print(f"Lightbox's own package “core” is hidden by another of that name ({where}); take that folder off PYTHONPATH, "  # noqa: T201
-              "or install Lightbox into an environment of its own.", file=sys.stderr)  # fmt: skip
+        print(
+            f"Lightbox's own package “core” is hidden by another of that name ({where}); take that folder off PYTHONPATH, "  # noqa: T201
+            "or install Lightbox into an environment of its own.",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 

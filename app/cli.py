@@ -1,4 +1,6 @@
-"""The command line. Exit 0: done. 2: bad input, one sentence on stderr. 1: a bug, with an id that the log has."""
+"""The command line. Exit 0: done. 2: bad input, one sentence on stderr. 1: a bug, with an id that
+the log has.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,15 @@ from core.children import import_from_elsewhere, safe_path
 from core.errors import UserError, sentence
 
 cli = typer.Typer(
-    help="Lightbox: train a model on your data, look at what it learned, show it to others. Research use, not for diagnosis.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-)  # fmt: skip
+    help=(
+        "Lightbox: train a model on your data, look at what it learned, show it to others. Research"
+        " use, not for diagnosis."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _say_version(asked: bool) -> None:
@@ -27,7 +35,10 @@ def _say_version(asked: bool) -> None:
 @cli.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is.")
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="Say which version this is."
+        ),
     ] = False,
 ) -> None:
     """What `lightbox` itself can be asked, beside its commands."""
@@ -43,7 +54,9 @@ def main() -> None:
 def _run() -> None:
     from app.commands import data, evidence, explore, review, runs, serve
 
-    for module in (serve, data, review, runs, explore, evidence) if not cli.registered_commands else ():
+    for module in (
+        (serve, data, review, runs, explore, evidence) if not cli.registered_commands else ()
+    ):
         module.register(cli)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -57,7 +70,8 @@ def _run() -> None:
     except (typer.Abort, KeyboardInterrupt):
         _fail("Stopped.")
     except Exception as e:
-        if type(e).__name__ == "NoArgsIsHelpError":  # a bare `lightbox` or `lightbox data` asks for help
+        # a bare `lightbox` or `lightbox data` asks for help
+        if type(e).__name__ == "NoArgsIsHelpError":
             typer.echo(e.format_message())  # type: ignore[attr-defined]
             sys.exit(0)
         if hasattr(e, "format_message"):  # the parser's own refusals

@@ -11,19 +11,39 @@ from app.components import style, viewer
 from core.errors import Damaged
 
 memory.set_modules_aside()
-ICON = Path(__file__).parent.parent / "assets" / "icon.png"  # a material symbol would be fetched from the network
+# a material symbol would be fetched from the network
+ICON = Path(__file__).parent.parent / "assets" / "icon.png"
 
 SECTIONS = {
-    "": [("home", "Home", "home"), ("data", "Data", "folder_open"), ("train", "Train", "model_training"), ("runs", "Runs", "list_alt")],
+    "": [
+        ("home", "Home", "home"),
+        ("data", "Data", "folder_open"),
+        ("train", "Train", "model_training"),
+        ("runs", "Runs", "list_alt"),
+    ],
     "Explore": [
-        ("results", "Results", "insights"), ("latent", "Latent map", "scatter_plot"), ("clusters", "Clusters", "workspaces"), ("anomalies", "Anomalies", "troubleshoot"),
-        ("rationales", "Rationales", "psychology_alt"), ("traversal", "Traversal", "tune"), ("compare", "Compare", "compare_arrows"),
+        ("results", "Results", "insights"),
+        ("latent", "Latent map", "scatter_plot"),
+        ("clusters", "Clusters", "workspaces"),
+        ("anomalies", "Anomalies", "troubleshoot"),
+        ("rationales", "Rationales", "psychology_alt"),
+        ("traversal", "Traversal", "tune"),
+        ("compare", "Compare", "compare_arrows"),
     ],
     "Show": [("present", "Present", "slideshow"), ("library", "Library", "menu_book")],
-}  # fmt: skip
+}
 
 pages = {
-    section: [st.Page(navigation.page(name), title=title, icon=f":material/{icon}:", url_path=name, default=name == "home") for name, title, icon in entries]
+    section: [
+        st.Page(
+            navigation.page(name),
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=name,
+            default=name == "home",
+        )
+        for name, title, icon in entries
+    ]
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages, expanded=True)

@@ -17,15 +17,21 @@ def page(name: str) -> str:
 
 
 def run_title(job: Job) -> str:
-    """What to call a run on screen: its method, when, and its label if it has one, at most 60 characters with the id at the end.
+    """What to call a run on screen: its method, when, and its label if it has one, at most 60
+    characters with the id at the end.
 
-    Trap: a selectbox takes options that read alike for the same one, so the part that tells two runs apart must never be cut off.
+    Trap: a selectbox takes options that read alike for the same one, so the part that tells two
+    runs apart must never be cut off.
     """
     from datetime import datetime
 
     kind = method_class(job.method)
     when = datetime.fromtimestamp(job.created).strftime("%d %b %H:%M")
-    only = f" · {text.plain(str(job.spec['only']).rpartition('=')[2], 12)}" if job.spec.get("only") else ""
+    only = (
+        f" · {text.plain(str(job.spec['only']).rpartition('=')[2], 12)}"
+        if job.spec.get("only")
+        else ""
+    )
     only += " · normal only" if job.spec.get("only_normal") else ""
     only += f" · applied from {job.on_run[:4]}" if job.kind == "apply" else ""
     name = text.plain(job.label or (kind.title if kind else job.method), max(8, 36 - len(only)))

@@ -12,16 +12,36 @@ from core.imaging import windowing
 from core.report import story
 
 
-def pin_button(make: Callable[[], bytes], context: state.Context, caption: str, key: str, facts: dict[str, Any] | None = None) -> None:
+def pin_button(
+    make: Callable[[], bytes],
+    context: state.Context,
+    caption: str,
+    key: str,
+    facts: dict[str, Any] | None = None,
+) -> None:
     """A small popover; `make` draws the PNG only when Pin is pressed."""
-    with st.popover("Pin this view", icon=":material/push_pin:"), st.form(f"pin-{key}-{context.job.id}", border=False):
+    with (
+        st.popover("Pin this view", icon=":material/push_pin:"),
+        st.form(f"pin-{key}-{context.job.id}", border=False),
+    ):
         words = st.text_input("Caption", text.plain(caption, 120), max_chars=300)
         if st.form_submit_button("Pin", type="primary"):
-            stamp = {"data": context.data.name, "data hash": context.data.hash[:10], "run": context.job.id, "method": context.job.method, "seed": context.job.seed}
+            stamp = {
+                "data": context.data.name,
+                "data hash": context.data.hash[:10],
+                "run": context.job.id,
+                "method": context.job.method,
+                "seed": context.job.seed,
+            }
             if context.data.modality in ("image", "volume"):
                 word = windowing.chosen(context.data, state.look().window)
-                stamp |= {"window": windowing.WORDS.get(word, f"level and width {word}"), "display": state.look().side}
+                stamp |= {
+                    "window": windowing.WORDS.get(word, f"level and width {word}"),
+                    "display": state.look().side,
+                }
             with st.spinner("Freezing the picture"):
-                done = state.attempt(lambda: story.add(context.ws, make(), words, stamp | (facts or {})))
+                done = state.attempt(
+                    lambda: story.add(context.ws, make(), words, stamp | (facts or {}))
+                )
             if done is not None:
                 st.toast("Pinned. Present shows it.")

@@ -1,4 +1,6 @@
-"""Progress of a job, live: phase, percentage, time left, curve, cancel. Closing the browser changes nothing for the job."""
+"""Progress of a job, live: phase, percentage, time left, curve, cancel. Closing the browser changes
+nothing for the job.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,14 @@ from core.jobs import queue
 from core.workspace.catalogue import Job
 
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
-STATES = {"queued": ":material/schedule: waiting", "running": ":material/play_circle: running", "done": ":material/check_circle: done",
-          "failed": ":material/error: failed", "cancelled": ":material/cancel: cancelled", "interrupted": ":material/pause_circle: interrupted"}  # fmt: skip
+STATES = {
+    "queued": ":material/schedule: waiting",
+    "running": ":material/play_circle: running",
+    "done": ":material/check_circle: done",
+    "failed": ":material/error: failed",
+    "cancelled": ":material/cancel: cancelled",
+    "interrupted": ":material/pause_circle: interrupted",
+}
 
 
 def bar(job: Job) -> None:
@@ -23,7 +31,12 @@ def bar(job: Job) -> None:
         st.progress(0.0, text="Waiting for its turn.")
     elif job.status == "running":
         left = f", {text.duration(job.eta)} left" if job.eta else ""
-        st.progress(min(1.0, max(0.0, job.progress or 0.0)), text=f"{(job.phase or 'working').capitalize()}: {100 * (job.progress or 0):.0f} %{left}")
+        st.progress(
+            min(1.0, max(0.0, job.progress or 0.0)),
+            text=(
+                f"{(job.phase or 'working').capitalize()}: {100 * (job.progress or 0):.0f} %{left}"
+            ),
+        )
     elif job.error:
         st.error(text.label(job.error, 600))
     else:
@@ -42,7 +55,13 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
         queue.ensure_supervisor(state.workspace()) if not now.ended else None
         bar(now)
         if not now.ended:
-            st.button("Cancel", key=f"{key}-cancel-{id}", on_click=queue.cancel, args=(state.workspace(), id), icon=":material/stop:")
+            st.button(
+                "Cancel",
+                key=f"{key}-cancel-{id}",
+                on_click=queue.cancel,
+                args=(state.workspace(), id),
+                icon=":material/stop:",
+            )
         elif not job.ended:
             st.rerun()
 
@@ -59,10 +78,24 @@ def curves(jobs: list[Job], key: str) -> None:
     """Training curves of one or several runs, one small chart per quantity."""
     ws = state.workspace()
     points = {j.id: list(ws.scalars(j.id)) for j in jobs}
-    names = list(dict.fromkeys(k for p in points.values() for q in p for k in q if k not in ("step", "total", "seconds")))
-    single = [n for n in names if all(sum(n in q for q in p) == 1 for p in points.values())] if all(j.ended for j in jobs) else []
+    names = list(
+        dict.fromkeys(
+            k
+            for p in points.values()
+            for q in p
+            for k in q
+            if k not in ("step", "total", "seconds")
+        )
+    )
+    single = (
+        [n for n in names if all(sum(n in q for q in p) == 1 for p in points.values())]
+        if all(j.ended for j in jobs)
+        else []
+    )
     for j in jobs if single else []:  # one point is no curve
-        said = ", ".join(f"{text.label(n)} {next(q[n] for q in points[j.id] if n in q):.3g}" for n in single)
+        said = ", ".join(
+            f"{text.label(n)} {next(q[n] for q in points[j.id] if n in q):.3g}" for n in single
+        )
         st.caption(f"{j.id[:4]}: {said}" if len(jobs) > 1 else said)
     names = [n for n in names if n not in single]
     for start in range(0, len(names), 3):
@@ -70,27 +103,56 @@ def curves(jobs: list[Job], key: str) -> None:
             figure = go.Figure()
             for i, job in enumerate(jobs):
                 line = [(q["step"], q[name]) for q in points[job.id] if name in q]
-                figure.add_scatter(x=[a for a, _ in line], y=[b for _, b in line], mode="lines" if len(line) > 1 else "markers", name=job.id[:4],
-                                   line={"color": OKABE_ITO[(i + 1) % len(OKABE_ITO)], "dash": ("solid", "dash", "dot", "dashdot")[i % 4]})  # fmt: skip
-            figure.update_layout(title={"text": text.chart(name), "font": {"size": 13}}, height=200, margin={"l": 10, "r": 10, "t": 30, "b": 10},
-                                 showlegend=len(jobs) > 1, xaxis_title="step")  # fmt: skip
+                figure.add_scatter(
+                    x=[a for a, _ in line],
+                    y=[b for _, b in line],
+                    mode="lines" if len(line) > 1 else "markers",
+                    name=job.id[:4],
+                    line={
+                        "color": OKABE_ITO[(i + 1) % len(OKABE_ITO)],
+                        "dash": ("solid", "dash", "dot", "dashdot")[i % 4],
+                    },
+                )
+            figure.update_layout(
+                title={"text": text.chart(name), "font": {"size": 13}},
+                height=200,
+                margin={"l": 10, "r": 10, "t": 30, "b": 10},
+                showlegend=len(jobs) > 1,
+                xaxis_title="step",
+            )
             cell.plotly_chart(figure, key=f"{key}-{name}", config={"displayModeBar": False})
 
 
-def derived(kind: str, spec: dict[str, Any], context: state.Context, seed: int = 0, start: bool = True, again: bool = False) -> Job | None:
-    """The job that makes (or made) this map, explanation or measurement of the open run; submitted when there is none and `start`. One that did not
-    end well is tried anew with `again` only: a page that did so by itself would never stop."""
+def derived(
+    kind: str,
+    spec: dict[str, Any],
+    context: state.Context,
+    seed: int = 0,
+    start: bool = True,
+    again: bool = False,
+) -> Job | None:
+    """The job that makes (or made) this map, explanation or measurement of the open run; submitted
+    when there is none and `start`. One that did not end well is tried anew with `again` only: a
+    page that did so by itself would never stop.
+    """
     key = queue.derived_key(context.ws, context.job, kind, spec, seed)
     found = context.ws.catalogue.jobs(key=key)
     if found and (found[-1].status in ("done", "queued", "running") or not again):
         return found[-1]
-    return state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed) if start else None
+    return (
+        state.attempt(queue.derive, context.ws, kind, context.job.id, spec, seed) if start else None
+    )
 
 
 def ended_badly(job: Job, key: str) -> bool:
-    """Say what became of a job that was cancelled, interrupted or failed, with a button; True when it was pressed."""
+    """Say what became of a job that was cancelled, interrupted or failed, with a button; True when
+    it was pressed.
+    """
     bar(job)
     if queue.would_repeat(state.workspace(), job):
-        st.caption("It ended twice in the same way; trying again would end so too. Choose other settings, or another run.")
+        st.caption(
+            "It ended twice in the same way; trying again would end so too. Choose other settings,"
+            " or another run."
+        )
         return False
     return st.button("Try again", key=f"{key}-again-{job.id}", icon=":material/replay:")

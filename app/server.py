@@ -1,8 +1,9 @@
-"""The served application: Streamlit's, for whoever has the address that `lightbox app` printed, with headers that keep the browser on this host and an
-error page without a traceback.
+"""The served application: Streamlit's, for whoever has the address that `lightbox app` printed,
+with headers that keep the browser on this host and an error page without a traceback.
 
-The address ends in a token made at each start. Whoever brings it gets a cookie, and the page without the token in its address; everything else asks for the
-cookie (pages, files, uploads, the socket), but for the word that the server is up.
+The address ends in a token made at each start. Whoever brings it gets a cookie, and the page
+without the token in its address; everything else asks for the cookie (pages, files, uploads, the
+socket), but for the word that the server is up.
 """
 
 from __future__ import annotations
@@ -21,34 +22,52 @@ from starlette.middleware import Middleware
 from core.io.files import keep_private
 from core.settings import OWN_NAMES
 
-POLICY = "; ".join((
-    "default-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:", "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:", "font-src 'self' data:", "connect-src 'self' ws: wss: data: blob:", "worker-src 'self' blob:",
-    "media-src 'self' data: blob:", "frame-src 'self' blob:", "frame-ancestors 'self'", "object-src 'none'", "base-uri 'self'",
-    "form-action 'self'",
-))  # fmt: skip
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' ws: wss: data: blob:",
+        "worker-src 'self' blob:",
+        "media-src 'self' data: blob:",
+        "frame-src 'self' blob:",
+        "frame-ancestors 'self'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
 HEADERS = [
-    (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"), (b"cross-origin-resource-policy", b"same-origin"),
-]  # fmt: skip
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
 HEALTH = "/_stcore/health"  # says "ok" and nothing else
 OTHER_HOST = "Lightbox answers to 127.0.0.1 and localhost only, and to its own pages."
 NO_TOKEN = (
-    "This page opens by the whole address that Lightbox printed when it was started; it ends in token=... and is another after each start. "
-    "`lightbox app`, given again in a terminal of the same user, prints it as well."
+    "This page opens by the whole address that Lightbox printed when it was started; it ends in"
+    " token=... and is another after each start. `lightbox app`, given again in a terminal of the"
+    " same user, prints it as well."
 )
-# Read once and taken away, so that no process this one starts has it. Whoever runs this file past `lightbox app` has no token, and nobody gets in.
+# Read once and taken away, so that no process this one starts has it. Whoever runs this file past
+# `lightbox app` has no token, and nobody gets in.
 OPEN_TO_ALL = os.environ.get("LIGHTBOX_NO_TOKEN") == "1"
 TOKEN = os.environ.pop("LIGHTBOX_TOKEN", "") or secrets.token_urlsafe(24)
 
 
 class StayHome:
-    """Adds HEADERS to every answer: even an escaped name that slips through cannot make the browser ask another host.
+    """Adds HEADERS to every answer: even an escaped name that slips through cannot make the browser
+    ask another host.
 
-    Refuses requests addressed to another host (DNS rebinding: a web page elsewhere whose name was made to point to this machine), those that come from
-    a page of another host or another port of this one, whatever they ask for, and those without the token. Trap: Streamlit's own check of origins would let
-    in pages of this machine's other addresses, and to learn those it asks a service in the internet; and its check of hosts covers its socket and uploads
-    only.
+    Refuses requests addressed to another host (DNS rebinding: a web page elsewhere whose name was
+    made to point to this machine), those that come from a page of another host or another port of
+    this one, whatever they ask for, and those without the token. Trap: Streamlit's own check of
+    origins would let in pages of this machine's other addresses, and to learn those it asks a
+    service in the internet; and its check of hosts covers its socket and uploads only.
     """
 
     def __init__(self, app: Any) -> None:
@@ -73,16 +92,26 @@ class StayHome:
 
 
 def addressed(scope: Any) -> bool:
-    """Whether Host is a name this server answers to (`server.allowedHosts`, by default those of this machine for itself), and who asks is one of its own
-    pages or the address bar: Origin, where there is one, is the Host with its port, and the browser does not say that another site's page asks."""
-    allowed = {str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or OWN_NAMES}
-    told = {k: v.decode("latin-1").lower() for k, v in scope["headers"] if k in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")}
+    """Whether Host is a name this server answers to (`server.allowedHosts`, by default those of
+    this machine for itself), and who asks is one of its own pages or the address bar: Origin, where
+    there is one, is the Host with its port, and the browser does not say that another site's page
+    asks.
+    """
+    allowed = {
+        str(h).strip("[]").lower() for h in st.get_option("server.allowedHosts") or OWN_NAMES
+    }
+    told = {
+        k: v.decode("latin-1").lower()
+        for k, v in scope["headers"]
+        if k in (b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode")
+    }
     host, origin = told.get(b"host", ""), told.get(b"origin")
     if _without_port(host) not in allowed:
         return False
     if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
         return False
-    embedded = told.get(b"sec-fetch-mode") != "navigate"  # a link to us is followed; what another page draws or runs is not given
+    # a link to us is followed; what another page draws or runs is not given
+    embedded = told.get(b"sec-fetch-mode") != "navigate"
     return not (embedded and told.get(b"sec-fetch-site") in ("cross-site", "same-site"))
 
 
@@ -102,7 +131,8 @@ def admitted(scope: Any) -> bool:
     """Whether who asks has the cookie, or needs none."""
     if OPEN_TO_ALL or scope["path"] == HEALTH:
         return True
-    # Trap: Python's own reader of cookies ends at the first that is not as it should be, and other programs of this machine may have set such a one.
+    # Trap: Python's own reader of cookies ends at the first that is not as it should be, and other
+    # programs of this machine may have set such a one.
     told = "; ".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"cookie")
     pairs = [part.strip().partition("=") for part in told.split(";")]
     return any(name == cookie_name() and _right(value) for name, _, value in pairs)
@@ -118,13 +148,26 @@ def cookie_name() -> str:
 
 
 async def hand_cookie(scope: Any, send: Any) -> None:
-    """The cookie, and a page that goes on to the same address without the token. Trap: a redirection keeps who asked first, and a browser that came by a
-    link of another site would not send a strict cookie along it."""
-    rest = urlencode([(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != "token"])
+    """The cookie, and a page that goes on to the same address without the token. Trap: a
+    redirection keeps who asked first, and a browser that came by a link of another site would not
+    send a strict cookie along it.
+    """
+    rest = urlencode(
+        [(k, v) for k, v in parse_qsl(scope["query_string"].decode("latin-1")) if k != "token"]
+    )
     onward = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{rest}" if rest else "")
-    words = f'<!doctype html><meta http-equiv="refresh" content="0;url={html.escape(onward, quote=True)}"><title>Lightbox</title>'.encode()
+    words = (
+        '<!doctype html><meta http-equiv="refresh"'
+        f' content="0;url={html.escape(onward, quote=True)}"><title>Lightbox</title>'.encode()
+    )
     cookie = f"{cookie_name()}={TOKEN}; Path=/; HttpOnly; SameSite=Strict"
-    await _answer(send, 200, "text/html", words, [(b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")])
+    await _answer(
+        send,
+        200,
+        "text/html",
+        words,
+        [(b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")],
+    )
 
 
 async def refuse(scope: Any, receive: Any, send: Any, words: str) -> None:
@@ -135,8 +178,14 @@ async def refuse(scope: Any, receive: Any, send: Any, words: str) -> None:
     await _answer(send, 403, "text/plain", words.encode(), [(b"cache-control", b"no-store")])
 
 
-async def _answer(send: Any, status: int, kind: str, body: bytes, more: list[tuple[bytes, bytes]]) -> None:
-    headers = [(b"content-type", f"{kind}; charset=utf-8".encode()), (b"content-length", str(len(body)).encode()), *more]
+async def _answer(
+    send: Any, status: int, kind: str, body: bytes, more: list[tuple[bytes, bytes]]
+) -> None:
+    headers = [
+        (b"content-type", f"{kind}; charset=utf-8".encode()),
+        (b"content-length", str(len(body)).encode()),
+        *more,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -150,9 +199,15 @@ def failed(error: Exception) -> bool:
     if said := sentence(error):
         st.error(label(said, 600))
         return True
-    st.error(label(f"{noted(error, on_screen=True)} Nothing you made is lost; press R to try again.", 600))
+    st.error(
+        label(
+            f"{noted(error, on_screen=True)} Nothing you made is lost; press R to try again.", 600
+        )
+    )
     return True
 
 
 keep_private()
-app = st.App(Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed)
+app = st.App(
+    Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed
+)

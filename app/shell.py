@@ -1,4 +1,6 @@
-"""The frame every page shares: the sidebar with what is open, the empty state, the header sentence, the inspector."""
+"""The frame every page shares: the sidebar with what is open, the empty state, the header sentence,
+the inspector.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def news() -> None:
 
 
 def damaged(said: str) -> None:
-    """The sentence about data that cannot be opened, and the way to take it away; drawn in place of what would show it."""
+    """The sentence about data that cannot be opened, and the way to take it away; drawn in place of
+    what would show it.
+    """
     from app.panels import data_page
 
     st.error(text.label(said, 600))
@@ -32,20 +36,36 @@ def damaged(said: str) -> None:
 
 
 def sidebar(whole: bool = True) -> None:
-    """Dataset, run, colour, selection and its actions; the same on every page. Not `whole`: the open dataset is damaged, and only another can be chosen."""
+    """Dataset, run, colour, selection and its actions; the same on every page. Not `whole`: the
+    open dataset is damaged, and only another can be chosen.
+    """
     ws = state.workspace()
     names = [e["name"] for e in ws.catalogue.datasets()]
     with st.sidebar:
         if names:
             state.set_value("open-dataset", state.dataset_name())
             state.kept("open-dataset", names[0], names)
-            st.selectbox("Data", names, key="w-open-dataset", format_func=text.plain, on_change=_chosen, args=("open-dataset",))
+            st.selectbox(
+                "Data",
+                names,
+                key="w-open-dataset",
+                format_func=text.plain,
+                on_change=_chosen,
+                args=("open-dataset",),
+            )
             runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
             if runs and whole:
                 job = state.run()
                 state.set_value("open-run", job.id if job else next(iter(runs)))
                 state.kept("open-run", next(iter(runs)), list(runs))
-                st.selectbox("Run", list(runs), key="w-open-run", format_func=lambda id: text.plain(navigation.run_title(runs[id])), on_change=_chosen, args=("open-run",))
+                st.selectbox(
+                    "Run",
+                    list(runs),
+                    key="w-open-run",
+                    format_func=lambda id: text.plain(navigation.run_title(runs[id])),
+                    on_change=_chosen,
+                    args=("open-run",),
+                )
                 _colour()
             data = state.dataset() if whole else None
             if data is not None:
@@ -54,15 +74,22 @@ def sidebar(whole: bool = True) -> None:
                 viewer.window_choice(data)
             if whole:
                 _selection()
-        st.caption(f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis.")
+        st.caption(
+            f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis."
+        )
 
 
 def network_words(address: str | None) -> str:
-    """What the sidebar says of the network, by the address the server listens on (None = all of this machine's, as when it was started past `lightbox app`)."""
+    """What the sidebar says of the network, by the address the server listens on (None = all of
+    this machine's, as when it was started past `lightbox app`).
+    """
     if not loopback(address or "0.0.0.0"):
         return ":material/lock_open: Other machines can open this page, and there is no login."
     if os.environ.get("LIGHTBOX_NO_TOKEN") == "1":
-        return ":material/lock_open: Nothing leaves this machine. Every user and program of it can open this page (started with --no-token)."
+        return (
+            ":material/lock_open: Nothing leaves this machine. Every user and program of it can"
+            " open this page (started with --no-token)."
+        )
     return ":material/lock: Nothing leaves this machine."
 
 
@@ -79,8 +106,15 @@ def _colour() -> None:
     options = list(context.columns)
     if options:
         state.kept("colour", options[0], options)
-        st.selectbox("Colour by", options, key="w-colour", format_func=text.plain, on_change=state.keep, args=("colour",),
-                     help="What the colours stand for on every page.")  # fmt: skip
+        st.selectbox(
+            "Colour by",
+            options,
+            key="w-colour",
+            format_func=text.plain,
+            on_change=state.keep,
+            args=("colour",),
+            help="What the colours stand for on every page.",
+        )
 
 
 def _selection() -> None:
@@ -88,31 +122,66 @@ def _selection() -> None:
 
     chosen, data = state.selection(), state.dataset()
     assert data is not None
-    st.markdown(f"**Selection: {len(chosen):,} of {len(data):,}**" + (f"  \n{text.label(chosen.source)}" if chosen.source else ""))
+    st.markdown(
+        f"**Selection: {len(chosen):,} of {len(data):,}**"
+        + (f"  \n{text.label(chosen.source)}" if chosen.source else "")
+    )
     left, right = st.columns(2)
     left.button("Clear", on_click=state.clear, disabled=not len(chosen), width="stretch")
-    right.button("Undo", on_click=state.undo, disabled=not state.can_undo(), width="stretch", help="Bring back the selection before this one.")
+    right.button(
+        "Undo",
+        on_click=state.undo,
+        disabled=not state.can_undo(),
+        width="stretch",
+        help="Bring back the selection before this one.",
+    )
     saved = notes.groups(state.workspace(), data.name)
     with st.popover("Groups", width="stretch", icon=":material/group_work:"):
         for name, rows in saved.items():
             row = st.columns([4, 1], vertical_alignment="center")
-            row[0].button(f"{text.label(name, 30)} ({len(rows):,})", key=f"group-{name}", on_click=state.select, args=(rows, f"group {name}"), width="stretch")
-            row[1].button("", icon=":material/delete:", key=f"drop-{name}", help="Remove this group", on_click=notes.remove_group,
-                          args=(state.workspace(), data.name, name))  # fmt: skip
+            row[0].button(
+                f"{text.label(name, 30)} ({len(rows):,})",
+                key=f"group-{name}",
+                on_click=state.select,
+                args=(rows, f"group {name}"),
+                width="stretch",
+            )
+            row[1].button(
+                "",
+                icon=":material/delete:",
+                key=f"drop-{name}",
+                help="Remove this group",
+                on_click=notes.remove_group,
+                args=(state.workspace(), data.name, name),
+            )
         with st.form("save-group", border=False, clear_on_submit=True):
-            name = st.text_input("Save the selection as", placeholder="a name", disabled=not len(chosen), max_chars=60)
+            name = st.text_input(
+                "Save the selection as",
+                placeholder="a name",
+                disabled=not len(chosen),
+                max_chars=60,
+            )
             if st.form_submit_button("Save", disabled=not len(chosen), width="stretch"):
                 state.attempt(notes.save_group, state.workspace(), data.name, name, chosen.rows)
                 st.rerun()
 
 
 def need_run(what: str) -> state.Context:
-    """The open run, or a friendly empty page with one button; `what` completes "Here you will see ..."."""
+    """The open run, or a friendly empty page with one button; `what` completes "Here you will see
+    ...".
+    """
     context = state.context()
     if context is None:
         data = state.dataset()
-        st.markdown(f"Here you will see {what}. First " + ("train a method on your data." if data else "bring some data."))
-        st.page_link(navigation.page("train" if data else "data"), label="Train a method" if data else "Add data", icon=":material/arrow_forward:")
+        st.markdown(
+            f"Here you will see {what}. First "
+            + ("train a method on your data." if data else "bring some data.")
+        )
+        st.page_link(
+            navigation.page("train" if data else "data"),
+            label="Train a method" if data else "Add data",
+            icon=":material/arrow_forward:",
+        )
         st.stop()
     if not len(context.data):
         none_left()
@@ -124,13 +193,20 @@ def need_run(what: str) -> state.Context:
 
 def none_left() -> None:
     """The sentence and the way on where every case is excluded or held back; ends the page."""
-    st.markdown("Every case of this data is excluded or held back, so there is nothing to show. The Data page says why, and brings cases back.")
-    st.page_link(navigation.page("data"), label="Look over the data", icon=":material/arrow_forward:")
+    st.markdown(
+        "Every case of this data is excluded or held back, so there is nothing to show. The Data"
+        " page says why, and brings cases back."
+    )
+    st.page_link(
+        navigation.page("data"), label="Look over the data", icon=":material/arrow_forward:"
+    )
     st.stop()
 
 
 def head(title: str, sentence: str) -> None:
-    """The page's title and the one plain sentence: what this is and how far to trust it. `sentence` is our own text, names in it escaped."""
+    """The page's title and the one plain sentence: what this is and how far to trust it. `sentence`
+    is our own text, names in it escaped.
+    """
     st.subheader(title, anchor=False)
     st.markdown(sentence)
 
@@ -138,7 +214,14 @@ def head(title: str, sentence: str) -> None:
 def made_by_line(context: state.Context, extra: str = "") -> None:
     """The line under a picture: what made it, so that it can be traced."""
     job = context.job
-    parts = [text.label(context.data.name), f"run {job.id}", text.label(job.method), f"seed {job.seed}", f"n = {len(context.data):,}", extra]
+    parts = [
+        text.label(context.data.name),
+        f"run {job.id}",
+        text.label(job.method),
+        f"seed {job.seed}",
+        f"n = {len(context.data):,}",
+        extra,
+    ]
     st.caption(" · ".join(p for p in parts if p))
 
 
@@ -147,8 +230,26 @@ def details(context: state.Context) -> None:
     with st.expander("Details: how this was made"):
         slugs = context.ws.slugs(context.job.id)
         made = context.ws.artifact(context.job.id, slugs[0]).made_by if slugs else None
-        st.json({"run": context.job.id, "method": context.job.method, "parameters": context.job.params, "seed": context.job.seed,
-                 "data": context.data.name, "data hash": context.data.hash[:16], **({"device": made.device, "version": made.version,
-                 "made": made.created, "seconds": made.seconds, "packages": made.packages, "notes": made.notes} if made else {})}, expanded=2)  # fmt: skip
-
-
+        st.json(
+            {
+                "run": context.job.id,
+                "method": context.job.method,
+                "parameters": context.job.params,
+                "seed": context.job.seed,
+                "data": context.data.name,
+                "data hash": context.data.hash[:16],
+                **(
+                    {
+                        "device": made.device,
+                        "version": made.version,
+                        "made": made.created,
+                        "seconds": made.seconds,
+                        "packages": made.packages,
+                        "notes": made.notes,
+                    }
+                    if made
+                    else {}
+                ),
+            },
+            expanded=2,
+        )

@@ -1,7 +1,9 @@
-"""The only file that touches session state: which dataset, run and selection are open, and values of widgets across pages.
+"""The only file that touches session state: which dataset, run and selection are open, and values
+of widgets across pages.
 
-Dataset, run and view are mirrored in the URL, so a link reopens the same picture; by their ids, since an address is kept and shown in many places, and a
-dataset may be named after a person or a place. Identifiers of cases never are.
+Dataset, run and view are mirrored in the URL, so a link reopens the same picture; by their ids,
+since an address is kept and shown in many places, and a dataset may be named after a person or a
+place. Identifiers of cases never are.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from core.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Selection:
-    """The cases everyone looks at: int64 row ids of the open dataset, and `primary`, the one in the inspector. `source` says where it was made.
+    """The cases everyone looks at: int64 row ids of the open dataset, and `primary`, the one in the
+    inspector. `source` says where it was made.
 
-    `place`: the slice of a volume in the inspector, counted from 0 along the stored slice axis; None = the view's own choice.
+    `place`: the slice of a volume in the inspector, counted from 0 along the stored slice axis;
+    None = the view's own choice.
     """
 
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -81,7 +85,7 @@ def _applied(home: str, run: str, decided: str) -> Dataset:
     return seen_by(workspace(), workspace().job(run))
 
 
-# -- what is open -----------------------------------------------------------------------------------------------------------------------
+# -- what is open ----------------------------------------------------------------------------------
 def adopt_url() -> None:
     """At the start of a session take dataset and run from the URL."""
     if "dataset" not in st.session_state:
@@ -99,7 +103,9 @@ def adopt_url() -> None:
 
 
 def _named_by(given: str | None) -> str | None:
-    """The name of the dataset that a link asks for: by its id, or by its name, as in links of before."""
+    """The name of the dataset that a link asks for: by its id, or by its name, as in links of
+    before.
+    """
     entries = workspace().catalogue.datasets()
     return next((e["name"] for key in ("id", "name") for e in entries if e[key] == given), None)
 
@@ -111,16 +117,24 @@ def _repair() -> None:
     names = [e["name"] for e in entries]
     if st.session_state.get("dataset") not in names:
         newest = next((j.dataset for j in ws.runs() if j.status == "done"), None)
-        st.session_state["dataset"] = next((e["name"] for e in entries if e["id"] == newest), names[-1] if names else None)
+        st.session_state["dataset"] = next(
+            (e["name"] for e in entries if e["id"] == newest), names[-1] if names else None
+        )
         st.session_state["selection"] = Selection()
     runs = {j.id for j in ws.runs(st.session_state["dataset"])} if names else set()
     if st.session_state.get("run") not in runs:
-        done = [j.id for j in ws.runs(st.session_state["dataset"]) if j.status == "done"] if names else []
+        done = (
+            [j.id for j in ws.runs(st.session_state["dataset"]) if j.status == "done"]
+            if names
+            else []
+        )
         st.session_state["run"] = done[0] if done else None
 
 
 def _heed_decisions() -> None:
-    """Let go of everything computed with cases that are excluded by now, here or on the command line: caches, and the selection."""
+    """Let go of everything computed with cases that are excluded by now, here or on the command
+    line: caches, and the selection.
+    """
     ws = workspace()
     name = st.session_state["dataset"]
     if name is None:
@@ -144,14 +158,19 @@ def _heed_decisions() -> None:
 
 
 def _without(chosen: Selection, out: np.ndarray) -> Selection:
-    primary = None if chosen.primary is not None and np.isin(chosen.primary, out) else chosen.primary
+    primary = (
+        None if chosen.primary is not None and np.isin(chosen.primary, out) else chosen.primary
+    )
     return Selection(chosen.rows[~np.isin(chosen.rows, out)], primary, chosen.source)
 
 
 def mirror_url() -> None:
     """Write what is open into the URL."""
     named = {e["name"]: e["id"] for e in workspace().catalogue.datasets()}
-    for key, value in {"dataset": named.get(st.session_state.get("dataset")), "run": st.session_state.get("run")}.items():
+    for key, value in {
+        "dataset": named.get(st.session_state.get("dataset")),
+        "run": st.session_state.get("run"),
+    }.items():
         if value and st.query_params.get(key) != value:
             st.query_params[key] = value
         elif not value and key in st.query_params:
@@ -159,20 +178,27 @@ def mirror_url() -> None:
     _mirror_look()
 
 
-# -- how pictures are looked at -----------------------------------------------------------------------------------------------------------
+# -- how pictures are looked at --------------------------------------------------------------------
 def look() -> windowing.Look:
     """The window chosen for the pictures of the open dataset, and the side chosen for all."""
     side = st.session_state.get("side", "")
-    return windowing.Look(_windows().get(dataset_name() or "", ""), side if side in windowing.SIDES else windowing.SIDES[0])
+    return windowing.Look(
+        _windows().get(dataset_name() or "", ""),
+        side if side in windowing.SIDES else windowing.SIDES[0],
+    )
 
 
 def _windows() -> dict[str, str]:
-    """Names of datasets -> the window chosen for their pictures; numbers of one would blacken those of another."""
+    """Names of datasets -> the window chosen for their pictures; numbers of one would blacken those
+    of another.
+    """
     return st.session_state.setdefault("windows", {})
 
 
 def set_window(choice: object, of: str) -> None:
-    """Choose a window for all pictures of the dataset `of`, see `core.imaging.windowing`; what is no choice means the usual one."""
+    """Choose a window for all pictures of the dataset `of`, see `core.imaging.windowing`; what is
+    no choice means the usual one.
+    """
     _windows()[of] = windowing.parse(choice)
     _mirror_look()
 
@@ -185,7 +211,10 @@ def set_side(side: object) -> None:
 
 def _mirror_look() -> None:
     now = look()
-    for key, value in (("window", now.window), ("side", "" if now.side == windowing.SIDES[0] else now.side)):
+    for key, value in (
+        ("window", now.window),
+        ("side", "" if now.side == windowing.SIDES[0] else now.side),
+    ):
         if value and st.query_params.get(key) != value:
             st.query_params[key] = value
         elif not value and key in st.query_params:
@@ -207,7 +236,9 @@ def dataset(whole: bool = False) -> Dataset | None:
 
 
 def damage() -> str:
-    """What is wrong with the stored files of the open dataset, as a sentence; "" when it can be opened. Changed contents are found when they are read."""
+    """What is wrong with the stored files of the open dataset, as a sentence; "" when it can be
+    opened. Changed contents are found when they are read.
+    """
     try:
         dataset()
     except Damaged as e:
@@ -255,13 +286,17 @@ def context_of(id: str) -> Context:
     return Context(ws, data, job, columns(ws, data, job))
 
 
-# -- the selection ----------------------------------------------------------------------------------------------------------------------
+# -- the selection ---------------------------------------------------------------------------------
 def selection() -> Selection:
     return st.session_state.get("selection", Selection())
 
 
-def select(rows: np.ndarray, source: str = "", mode: str = "set", primary: int | None = None) -> None:
-    """Select row ids; mode "add" and "remove" change the present selection. The one before can be brought back with `undo`."""
+def select(
+    rows: np.ndarray, source: str = "", mode: str = "set", primary: int | None = None
+) -> None:
+    """Select row ids; mode "add" and "remove" change the present selection. The one before can be
+    brought back with `undo`.
+    """
     now = selection()
     rows = np.asarray(rows, dtype=np.int64)
     if mode == "add":
@@ -276,9 +311,13 @@ def select(rows: np.ndarray, source: str = "", mode: str = "set", primary: int |
 
 
 def look_at(row: int, place: int | None = None) -> None:
-    """Put one case into the inspector, a volume at slice `place`, without changing what is selected."""
+    """Put one case into the inspector, a volume at slice `place`, without changing what is
+    selected.
+    """
     now = selection()
-    st.session_state["selection"] = Selection(now.rows, int(row), now.source, None if place is None else int(place))
+    st.session_state["selection"] = Selection(
+        now.rows, int(row), now.source, None if place is None else int(place)
+    )
 
 
 def clear() -> None:
@@ -296,9 +335,11 @@ def can_undo() -> bool:
     return bool(st.session_state.get("before"))
 
 
-# -- widgets that keep their value across pages -------------------------------------------------------------------------------------------
+# -- widgets that keep their value across pages ----------------------------------------------------
 def kept(key: str, default: Any, options: list[Any] | None = None) -> Any:
-    """The kept value of a widget, put into its key before it is drawn; pass `key=f"w-{key}", on_change=state.keep, args=(key,)` to the widget."""
+    """The kept value of a widget, put into its key before it is drawn; pass `key=f"w-{key}",
+    on_change=state.keep, args=(key,)` to the widget.
+    """
     value = st.session_state.get(f"kept-{key}", default)
     if options is not None and value not in options:
         value = default
@@ -319,10 +360,12 @@ def set_value(key: str, value: Any) -> None:
     st.session_state[f"kept-{key}"] = value
 
 
-# -- presses that start something ---------------------------------------------------------------------------------------------------------------
+# -- presses that start something ------------------------------------------------------------------
 def press(button: str) -> str:
-    """The token of the next press of a button: give it to what the press starts, and as the button's key. A second click of a double click, or one on a
-    button drawn before, is then no press of the button that stands there now."""
+    """The token of the next press of a button: give it to what the press starts, and as the
+    button's key. A second click of a double click, or one on a button drawn before, is then no
+    press of the button that stands there now.
+    """
     return st.session_state.setdefault(f"press-{button}", uuid.uuid4().hex[:12])
 
 
@@ -332,7 +375,9 @@ def pressed(button: str) -> None:
 
 
 def attempt(action: Any, *args: Any, **kw: Any) -> Any:
-    """Call `action`; what the user can mend (a UserError, a full disk) is shown as a sentence (escaped) and gives None."""
+    """Call `action`; what the user can mend (a UserError, a full disk) is shown as a sentence
+    (escaped) and gives None.
+    """
     from app.text import label
 
     try:

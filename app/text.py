@@ -1,4 +1,6 @@
-"""Every string that comes from a user or a file passes through here before it reaches the screen."""
+"""Every string that comes from a user or a file passes through here before it reaches the
+screen.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 
 def plain(value: object, limit: int = 60) -> str:
-    """`value` as one visible line of at most `limit` characters, control and bidirectional characters removed. For places that show text as it is."""
-    words = "".join(c if c.isprintable() and unicodedata.category(c) != "Cf" else " " for c in str(value))
+    """`value` as one visible line of at most `limit` characters, control and bidirectional
+    characters removed. For places that show text as it is.
+    """
+    words = "".join(
+        c if c.isprintable() and unicodedata.category(c) != "Cf" else " " for c in str(value)
+    )
     words = " ".join(words.split())
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
@@ -24,13 +30,16 @@ def plain(value: object, limit: int = 60) -> str:
 def label(value: object, limit: int = 60) -> str:
     """As `plain`, with every markdown character escaped: for labels, captions, headings, messages.
 
-    Trap: addresses (http://, www., @) become links, and :words: icons and emoji, in spite of escapes; an invisible word joiner (U+2060) within prevents that.
+    Trap: addresses (http://, www., @) become links, and :words: icons and emoji, in spite of
+    escapes; an invisible word joiner (U+2060) within prevents that.
     """
     return _MARKDOWN.sub(r"\\\1", _MEANT.sub("\u2060", plain(value, limit)))
 
 
 def chart(value: object, limit: int = 60) -> str:
-    """As `plain`, for Plotly text, which formats pseudo-HTML: angle brackets become their look-alikes."""
+    """As `plain`, for Plotly text, which formats pseudo-HTML: angle brackets become their
+    look-alikes.
+    """
     return plain(value, limit).replace("<", "‹").replace(">", "›")
 
 
@@ -43,7 +52,9 @@ def part(name: str) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number for reading: two significant decimals, "not defined" for None and NaN, thousands separated."""
+    """A number for reading: two significant decimals, "not defined" for None and NaN, thousands
+    separated.
+    """
     if value is None or value != value:
         return "not defined"
     if abs(value) >= 1000 or (abs(value) > 1 and float(value).is_integer()):
@@ -51,11 +62,17 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.{digits}g}"
 
 
-def interval(value: float | None, low: float | None, high: float | None, n: int = 0, kind: str = "interval") -> str:
-    """"0.92 (0.89-0.95), n = 468"; "0.92 (range 0.89-0.95)" for what is no 95 % interval but another of `KINDS`."""
+def interval(
+    value: float | None, low: float | None, high: float | None, n: int = 0, kind: str = "interval"
+) -> str:
+    """ "0.92 (0.89-0.95), n = 468"; "0.92 (range 0.89-0.95)" for what is no 95 % interval but another of `KINDS`."""
     words = number(value)
     if value is not None and low is not None and high is not None and low == low:
-        before, after = {"range": ("range ", ""), "bound": ("bounds ", ""), "": ("", ", kind not recorded")}.get(kind, ("", ""))
+        before, after = {
+            "range": ("range ", ""),
+            "bound": ("bounds ", ""),
+            "": ("", ", kind not recorded"),
+        }.get(kind, ("", ""))
         words += f" ({before}{number(low)}–{number(high)}{after})"
     return words + (f", n = {n:,}" if n else "")
 
@@ -66,7 +83,7 @@ def measured(m: Metric, n: bool = False) -> str:
 
 
 def counted(n: int, one: str) -> str:
-    """"1 file", "2,311 files", "2 guesses"."""
+    """ "1 file", "2,311 files", "2 guesses"."""
     more = "es" if one.endswith(("s", "x", "ch", "sh")) else "s"
     return f"{n:,} {one}{'' if n == 1 else more}"
 
@@ -87,7 +104,7 @@ def ago(then: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """"about 2 min"; "a moment" below five seconds; "" when unknown."""
+    """ "about 2 min"; "a moment" below five seconds; "" when unknown."""
     if seconds is None:
         return ""
     if seconds < 5:

@@ -1,9 +1,12 @@
-"""How processes of ours are started: nothing that lies in the folder somebody stands in becomes part of them.
+"""How processes of ours are started: nothing that lies in the folder somebody stands in becomes
+part of them.
 
-`python -m` puts the current folder first on Python's path, so that a `numpy.py` beside somebody's pictures would be run in place of the library. Here every
-child has `-P` (and `PYTHONSAFEPATH` for what it starts itself), our own root first on its path, and none of the relative entries a `PYTHONPATH` may have.
-Libraries also read settings from the current folder (matplotlib's `matplotlibrc`, numba's `.numba_config.yaml`, Streamlit's `.streamlit`): so children stand
-in a folder of ours, and `import_from_elsewhere` has a command import such libraries from there.
+`python -m` puts the current folder first on Python's path, so that a `numpy.py` beside somebody's
+pictures would be run in place of the library. Here every child has `-P` (and `PYTHONSAFEPATH` for
+what it starts itself), our own root first on its path, and none of the relative entries a
+`PYTHONPATH` may have. Libraries also read settings from the current folder (matplotlib's
+`matplotlibrc`, numba's `.numba_config.yaml`, Streamlit's `.streamlit`): so children stand in a
+folder of ours, and `import_from_elsewhere` has a command import such libraries from there.
 """
 
 from __future__ import annotations
@@ -28,16 +31,22 @@ CONFIGURED = ("matplotlib", "numba")  # read settings from the current folder wh
 
 
 def python_command(module: str, *args: str, options: Sequence[str] = ()) -> list[str]:
-    """The command that runs `module` of ours with `args`; to be started with `environment()`. `options` are Python's."""
+    """The command that runs `module` of ours with `args`; to be started with `environment()`.
+    `options` are Python's.
+    """
     return [sys.executable, "-P", *options, "-m", module, *args]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment for a child, which may stand in another folder: ours first on Python's path and no entry there that means the current
-    folder; folders named by LIGHTBOX_* settings absolute. `more` is added, or stands in place."""
+    """This process's environment for a child, which may stand in another folder: ours first on
+    Python's path and no entry there that means the current folder; folders named by LIGHTBOX_*
+    settings absolute. `more` is added, or stands in place.
+    """
     env = dict(os.environ)
     ours = [] if _is_site(ROOT) else [str(ROOT)]
-    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *_named_paths(env.get("PYTHONPATH", ""))]))
+    env["PYTHONPATH"] = os.pathsep.join(
+        dict.fromkeys([*ours, *_named_paths(env.get("PYTHONPATH", ""))])
+    )
     env[SAFE] = "1"
     for name in FOLDERS:
         if env.get(name):
@@ -52,8 +61,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def _is_site(folder: Path) -> bool:
-    """Whether `folder` is where Python looks for installed packages by itself: named once more it would stand before Python's own modules."""
-    return any(os.path.realpath(p) == str(folder) for p in [*site.getsitepackages(), site.getusersitepackages()])
+    """Whether `folder` is where Python looks for installed packages by itself: named once more it
+    would stand before Python's own modules.
+    """
+    return any(
+        os.path.realpath(p) == str(folder)
+        for p in [*site.getsitepackages(), site.getusersitepackages()]
+    )
 
 
 def _absolute(path: str) -> str:
@@ -61,7 +75,9 @@ def _absolute(path: str) -> str:
 
 
 def _named_paths(python_path: str) -> list[str]:
-    """Entries of a PYTHONPATH, absolute; not those that are empty or name the current folder, which nobody chose for our sake."""
+    """Entries of a PYTHONPATH, absolute; not those that are empty or name the current folder, which
+    nobody chose for our sake.
+    """
     here = current_folder()
     paths = [_absolute(p) for p in python_path.split(os.pathsep) if p]
     return [p for p in paths if os.path.realpath(p) != here]
@@ -69,7 +85,9 @@ def _named_paths(python_path: str) -> list[str]:
 
 @contextmanager
 def safe_path() -> Iterator[None]:
-    """While it lasts, children that libraries start by themselves (trackers of shared memory, pools) have a safe path as well."""
+    """While it lasts, children that libraries start by themselves (trackers of shared memory,
+    pools) have a safe path as well.
+    """
     before = os.environ.get(SAFE)
     os.environ[SAFE] = "1"
     try:
@@ -89,15 +107,21 @@ def current_folder() -> str:
 
 
 def import_from_elsewhere() -> None:
-    """Have this process import CONFIGURED libraries as if it stood in a folder without settings of anybody's. Does nothing the second time."""
+    """Have this process import CONFIGURED libraries as if it stood in a folder without settings of
+    anybody's. Does nothing the second time.
+    """
     if not any(isinstance(f, _Elsewhere) for f in sys.meta_path):
         sys.meta_path.insert(0, _Elsewhere())
 
 
 class _Elsewhere:
-    """Finds CONFIGURED libraries as Python does, and runs them from an empty folder. For commands, whose one thread imports."""
+    """Finds CONFIGURED libraries as Python does, and runs them from an empty folder. For commands,
+    whose one thread imports.
+    """
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in CONFIGURED:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

@@ -1,4 +1,6 @@
-"""Everything that is known about each row, as columns: the table's own, and what runs found. For colouring, filtering, statistics and export."""
+"""Everything that is known about each row, as columns: the table's own, and what runs found. For
+colouring, filtering, statistics and export.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MANY = 30  # a text column with more different values than this is a name, not a
 
 @dataclass(frozen=True)
 class Column:
-    """One value a row, aligned to `data.rows` (source "slice": one a point of the map it was made for). category: object array of words, None = missing; amount: float64, NaN = missing."""
+    """One value a row, aligned to `data.rows` (source "slice": one a point of the map it was made
+    for). category: object array of words, None = missing; amount: float64, NaN = missing.
+    """
 
     name: str
     values: np.ndarray
@@ -32,11 +36,15 @@ class Column:
         order = np.argsort(-np.bincount(code[code >= 0], minlength=len(words)), kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        return np.where(code >= 0, rank[np.maximum(code, 0)], -1) if len(order) else code, [str(words[j]) for j in order]
+        return np.where(code >= 0, rank[np.maximum(code, 0)], -1) if len(order) else code, [
+            str(words[j]) for j in order
+        ]
 
 
 def in_digits(*values: float) -> list[str]:
-    """Numbers as words: three digits each, or as many more as tell different ones apart (2459000.1 and 2459000.3)."""
+    """Numbers as words: three digits each, or as many more as tell different ones apart (2459000.1
+    and 2459000.3).
+    """
     for digits in range(3, 18):
         said = [f"{v:.{digits}g}" for v in values]
         if len(set(said)) == len(set(values)):
@@ -58,8 +66,13 @@ def table_columns(data: Dataset) -> list[Column]:
             found.append(Column(name, series.to_numpy(dtype=float), "amount", "data"))
         elif name in first or series.nunique() <= MANY:
             at, values = pd.factorize(series)
-            words = [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
-            found.append(Column(name, np.array([*words, None], dtype=object)[at], "category", "data"))  # -1, missing, is the last
+            words = [
+                str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values
+            ]
+            # -1, missing, is the last
+            found.append(
+                Column(name, np.array([*words, None], dtype=object)[at], "category", "data")
+            )
     return found
 
 
@@ -76,22 +89,79 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
             if isinstance(artifact, Clusters):
                 given = notes.cluster_names(ws, run.id)
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
-                found.append(Column(f"group found{suffix}", _spread(data.rows, artifact.rows, np.array(words, dtype=object)), "category", "run"))
+                found.append(
+                    Column(
+                        f"group found{suffix}",
+                        _spread(data.rows, artifact.rows, np.array(words, dtype=object)),
+                        "category",
+                        "run",
+                    )
+                )
             elif isinstance(artifact, AnomalyMaps):
-                found.append(Column(f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}", _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)), "amount", "run"))
+                found.append(
+                    Column(
+                        f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}",
+                        _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)),
+                        "amount",
+                        "run",
+                    )
+                )
             elif isinstance(artifact, Scope):
                 levels = np.array(artifact.LEVELS, dtype=object)[artifact.levels]
                 distance = np.asarray(artifact.distance, dtype=float)
-                found.append(Column(f"scope{suffix}", _spread(data.rows, artifact.rows, levels), "category", "run"))
-                found.append(Column(f"distance to the training data{suffix}", _spread(data.rows, artifact.rows, distance), "amount", "run"))
+                found.append(
+                    Column(
+                        f"scope{suffix}",
+                        _spread(data.rows, artifact.rows, levels),
+                        "category",
+                        "run",
+                    )
+                )
+                found.append(
+                    Column(
+                        f"distance to the training data{suffix}",
+                        _spread(data.rows, artifact.rows, distance),
+                        "amount",
+                        "run",
+                    )
+                )
             elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
                 for axis in notes.features(ws, run.id).get(slug, []):
-                    found.append(Column(feature_column(artifact, axis), _spread(data.rows, artifact.rows, np.asarray(artifact.z[:, axis], dtype=float)), "amount", "run"))
-            elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
+                    found.append(
+                        Column(
+                            feature_column(artifact, axis),
+                            _spread(
+                                data.rows,
+                                artifact.rows,
+                                np.asarray(artifact.z[:, axis], dtype=float),
+                            ),
+                            "amount",
+                            "run",
+                        )
+                    )
+            elif (
+                isinstance(artifact, Predictions)
+                and artifact.prob is not None
+                and artifact.prob.ndim == 2
+            ):
                 best = artifact.prob.argmax(1)
                 said = np.array([artifact.classes[j] for j in best], dtype=object)
-                found.append(Column(f"predicted{suffix}", _spread(data.rows, artifact.rows, said), "category", "run"))
-                found.append(Column(f"confidence{suffix}", _spread(data.rows, artifact.rows, artifact.prob.max(1).astype(float)), "amount", "run"))
+                found.append(
+                    Column(
+                        f"predicted{suffix}",
+                        _spread(data.rows, artifact.rows, said),
+                        "category",
+                        "run",
+                    )
+                )
+                found.append(
+                    Column(
+                        f"confidence{suffix}",
+                        _spread(data.rows, artifact.rows, artifact.prob.max(1).astype(float)),
+                        "amount",
+                        "run",
+                    )
+                )
     return found
 
 
@@ -103,20 +173,34 @@ def feature_column(embedding: Embedding, axis: int) -> str:
 def group_columns(ws: Workspace, data: Dataset) -> list[Column]:
     """Saved groups, each a yes/no column."""
     return [
-        Column(f"group: {name}", np.where(np.isin(data.rows, rows), "in the group", "other").astype(object), "category", "group")
+        Column(
+            f"group: {name}",
+            np.where(np.isin(data.rows, rows), "in the group", "other").astype(object),
+            "category",
+            "group",
+        )
         for name, rows in notes.groups(ws, data.name).items()
     ]
 
 
 def columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, Column]:
-    """All columns by name, in the order to offer them: label, what the run found, saved groups, the rest of the table."""
+    """All columns by name, in the order to offer them: label, what the run found, saved groups, the
+    rest of the table.
+    """
     table = table_columns(data)
-    found = [*table[:1], *(run_columns(ws, data, job) if job else []), *group_columns(ws, data), *table[1:]]
+    found = [
+        *table[:1],
+        *(run_columns(ws, data, job) if job else []),
+        *group_columns(ws, data),
+        *table[1:],
+    ]
     return {c.name: c for c in found}
 
 
 def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str, Column]:
-    """What is known about each slice on a map of slices, one value a point: where it lies in its volume, and what the run found for it."""
+    """What is known about each slice on a map of slices, one value a point: where it lies in its
+    volume, and what the run found for it.
+    """
     assert made.place is not None
     depth = int(data.shape[1])
     found = [Column("slice number", np.asarray(made.place) + 1.0, "amount", "slice")]
@@ -131,24 +215,45 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
             continue
         if isinstance(artifact, AnomalyMaps):
             name = "doubt of the slice" if artifact.shows == "doubt" else "unusualness of the slice"
-            found.append(Column(name, spread(artifact, np.asarray(artifact.score, dtype=float)), "amount", "slice"))
+            found.append(
+                Column(
+                    name,
+                    spread(artifact, np.asarray(artifact.score, dtype=float)),
+                    "amount",
+                    "slice",
+                )
+            )
         elif isinstance(artifact, Clusters):
             words = np.array([artifact.name_of(int(j)) for j in artifact.label], dtype=object)
             found.append(Column("group of the slice", spread(artifact, words), "category", "slice"))
-        elif isinstance(artifact, Predictions) and artifact.prob is not None and artifact.prob.ndim == 2:
+        elif (
+            isinstance(artifact, Predictions)
+            and artifact.prob is not None
+            and artifact.prob.ndim == 2
+        ):
             words = np.array([artifact.classes[j] for j in artifact.prob.argmax(1)], dtype=object)
-            found.append(Column("predicted for the slice", spread(artifact, words), "category", "slice"))
+            found.append(
+                Column("predicted for the slice", spread(artifact, words), "category", "slice")
+            )
     return {c.name: c for c in found}
 
 
 def points(column: Column, data: Dataset, made: Map) -> np.ndarray:
     """Position in `column.values` of each point of a map of `data`."""
-    return np.arange(len(made.rows)) if column.source == "slice" else np.searchsorted(data.rows, made.rows)
+    return (
+        np.arange(len(made.rows))
+        if column.source == "slice"
+        else np.searchsorted(data.rows, made.rows)
+    )
 
 
 def _spread(over: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`values` of the ids `rows`, laid out over the ids `over`; None or NaN where one has none."""
-    out = np.full(len(over), None if values.dtype == object else np.nan, dtype=values.dtype if values.dtype == object else float)
+    out = np.full(
+        len(over),
+        None if values.dtype == object else np.nan,
+        dtype=values.dtype if values.dtype == object else float,
+    )
     size = int(max(over.max(initial=0), rows.max(initial=0))) + 1
     place = np.full(size, -1)
     place[rows] = np.arange(len(rows))

@@ -1,4 +1,6 @@
-"""The two kinds of failure: a sentence for the person at the screen, and a request to stop. And what a log may say of an error."""
+"""The two kinds of failure: a sentence for the person at the screen, and a request to stop. And
+what a log may say of an error.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ QUOTED = re.compile(r"""'[^']*'|"[^"]*"|“[^”]*”|`[^`]*`""")
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence, on one line whatever names it quotes: what is wrong, which file, row or field, what to do."""
+    """Something the user can mend. The message is one sentence, on one line whatever names it
+    quotes: what is wrong, which file, row or field, what to do.
+    """
 
     def __init__(self, words: object = "") -> None:
         super().__init__(" ".join(str(words).split()))
@@ -33,19 +37,39 @@ class Cancelled(Exception):
 
 FAULTS = {
     errno.ENOSPC: "The disk is full; free some space and try again.",
-    getattr(errno, "EDQUOT", -1): "Your share of the disk is used up; free some space and try again.",
-    errno.EFBIG: "A file would become larger than this system allows; raise its limit on file sizes, or use fewer rows.",
-    errno.EIO: "The disk could not be read or written (input/output error); it may be failing: look at it before you try again.",
-    errno.EROFS: "The disk can only be read, not written; choose another place, or another workspace with LIGHTBOX_HOME.",
-    errno.EACCES: "The system does not allow it to be read or written (permission denied); give yourself the right, or choose another workspace with LIGHTBOX_HOME.",
-    errno.EMFILE: "Too many files are open at once; raise the system's limit (ulimit -n) and try again.",
-    errno.ENOMEM: "The machine ran out of memory; close other programs, or use fewer rows or smaller images.",
+    getattr(
+        errno, "EDQUOT", -1
+    ): "Your share of the disk is used up; free some space and try again.",
+    errno.EFBIG: (
+        "A file would become larger than this system allows; raise its limit on file sizes, or use"
+        " fewer rows."
+    ),
+    errno.EIO: (
+        "The disk could not be read or written (input/output error); it may be failing: look at it"
+        " before you try again."
+    ),
+    errno.EROFS: (
+        "The disk can only be read, not written; choose another place, or another workspace with"
+        " LIGHTBOX_HOME."
+    ),
+    errno.EACCES: (
+        "The system does not allow it to be read or written (permission denied); give yourself the"
+        " right, or choose another workspace with LIGHTBOX_HOME."
+    ),
+    errno.EMFILE: (
+        "Too many files are open at once; raise the system's limit (ulimit -n) and try again."
+    ),
+    errno.ENOMEM: (
+        "The machine ran out of memory; close other programs, or use fewer rows or smaller images."
+    ),
 }
 
 
 def sentence(error: BaseException) -> str | None:
-    """What to tell the user when `error`, or what led to it, is something they can mend: a UserError, or the machine's own refusal (disk full, not
-    allowed). None for a bug. Of the machine's refusals no path is told: it may hold a name."""
+    """What to tell the user when `error`, or what led to it, is something they can mend: a
+    UserError, or the machine's own refusal (disk full, not allowed). None for a bug. Of the
+    machine's refusals no path is told: it may hold a name.
+    """
     if isinstance(error, UserError):
         return str(error)
     now: BaseException | None = error
@@ -57,19 +81,36 @@ def sentence(error: BaseException) -> str | None:
 
 
 def trace(error: BaseException, words: bool = True) -> str:
-    """The traceback of `error` and its causes for a log, without what may come from the data: the quoted parts of messages are taken out, or (`words` False,
-    while files of strangers are read) all of each message."""
+    """The traceback of `error` and its causes for a log, without what may come from the data: the
+    quoted parts of messages are taken out, or (`words` False, while files of strangers are read)
+    all of each message.
+    """
     told: list[str] = []
     now: BaseException | None = error
     while now is not None and len(told) < 10:
         said = "".join(traceback.format_tb(now.__traceback__)) + type(now).__name__
-        told.append(said + (f": {QUOTED.sub('‘…’', str(now))}" if words else " (what it says is left out: it may hold names)"))
+        told.append(
+            said
+            + (
+                f": {QUOTED.sub('‘…’', str(now))}"
+                if words
+                else " (what it says is left out: it may hold names)"
+            )
+        )
         now = now.__cause__ or (None if now.__suppress_context__ else now.__context__)
     return "\n\nwhich led to\n".join(told[::-1])
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory, the machine's or the GPU's, did not suffice. Told by names and words: torch has several ways to say so, and is not imported here."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or getattr(error, "errno", None) == errno.ENOMEM:
+    """Whether memory, the machine's or the GPU's, did not suffice. Told by names and words: torch
+    has several ways to say so, and is not imported here.
+    """
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or getattr(error, "errno", None) == errno.ENOMEM
+    ):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    )

@@ -1,4 +1,6 @@
-"""Running measures on what a run gave: each measure meets every combination of artifacts of the types it takes."""
+"""Running measures on what a run gave: each measure meets every combination of artifacts of the
+types it takes.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,18 @@ from core.registry import measures
 
 
 def measure(
-    data: Dataset, artifacts: Mapping[str, Artifact], names: list[str] | None, seed: int = 0, below: Mapping[str, Artifact] | None = None
+    data: Dataset,
+    artifacts: Mapping[str, Artifact],
+    names: list[str] | None,
+    seed: int = 0,
+    below: Mapping[str, Artifact] | None = None,
 ) -> Metrics:
-    """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name says why it is not defined; others are silent.
+    """Metrics by the measures called `names` (None: the cheap ones). A measure asked for by name
+    says why it is not defined; others are silent.
 
-    Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are of volumes. A measure of several artifacts, such
-    as groups in a latent space, borrows what a run does not give itself from the run it was built on, `below`.
+    Artifacts of slices are left out: slices of one volume are no independent cases, so numbers are
+    of volumes. A measure of several artifacts, such as groups in a latent space, borrows what a run
+    does not give itself from the run it was built on, `below`.
     """
     found: list[Metric] = []
     asked = measures() if names is None else {n: measures()[n] for n in names}
@@ -38,7 +46,9 @@ def measure(
             found += [replace(m, name=f"{m.name} [{place}]") if place else m for m in made]
         if names is not None and not all(candidates):
             missing = ", ".join(k.__name__ for k, c in zip(one.takes, candidates) if not c)
-            found.append(Metric(one.id, None, note=f"this run gives no {missing}", higher_is_better=None))
+            found.append(
+                Metric(one.id, None, note=f"this run gives no {missing}", higher_is_better=None)
+            )
     return Metrics.of(found, data.rows)
 
 
@@ -47,7 +57,9 @@ def _of(artifacts: Mapping[str, Artifact], kind: type[Artifact]) -> list[tuple[s
     return [(slug, a) for slug, a in artifacts.items() if isinstance(a, kind) and a.place is None]
 
 
-def _one(one: Measure, data: Dataset, given: list[Artifact], seed: int, asked: bool) -> list[Metric]:
+def _one(
+    one: Measure, data: Dataset, given: list[Artifact], seed: int, asked: bool
+) -> list[Metric]:
     why = None
     if one.labels and len(data.classes) < 2:
         why = "there are no labels of at least two classes"

@@ -13,14 +13,17 @@ from core import __version__
 from core.io.files import make_folder, write_json
 from core.settings import Settings
 
-# Words in names of rows that are no rivals: they know the answers, have no limit to keep, or are the method itself.
+# Words in names of rows that are no rivals: they know the answers, have no limit to keep, or are
+# the method itself.
 NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds")
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 TARGET = "LIGHTBOX_EVIDENCE"
 
 
 def shared() -> Path | None:
-    """The folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project); None where it is absent."""
+    """The folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project); None
+    where it is absent.
+    """
     path = Path(os.environ.get("LIGHTBOX_SHARED", Path(__file__).parents[2] / "shared"))
     path = path / "data" if (path / "data").is_dir() else path
     return path if (path / "INDEX.md").exists() else None
@@ -30,54 +33,76 @@ def hardware() -> str:
     """The processor this ran on, in words: "2 CPU cores (x86_64)" or the GPU's name."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    )
 
 
 def is_checkout() -> bool:
-    """Whether this is the project's source, whose own evidence may be replaced, and no installed package."""
+    """Whether this is the project's source, whose own evidence may be replaced, and no installed
+    package.
+    """
     return (FOLDER.parents[1] / ".git").exists()
 
 
 def target() -> Path:
-    """Where benchmarks put what they measured: LIGHTBOX_EVIDENCE, else in a checkout its own evidence, else the workspace."""
+    """Where benchmarks put what they measured: LIGHTBOX_EVIDENCE, else in a checkout its own
+    evidence, else the workspace.
+    """
     if given := os.environ.get(TARGET):
         return Path(given)
     return FOLDER if is_checkout() else Settings().home.expanduser() / "evidence"
 
 
 def store(id: str, tables: list[dict[str, Any]]) -> None:
-    """Write the benchmark's tables as evidence about method `id`, with date and hardware, to `target`."""
+    """Write the benchmark's tables as evidence about method `id`, with date and hardware, to
+    `target`.
+    """
     folder = make_folder(target())
     made = {"date": date.today().isoformat(), "hardware": hardware(), "version": __version__}
     write_json(folder / f"{id}.json", {"method": id, "made": made, "tables": tables})
 
 
 def load(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
-    """The stored evidence of method `id` in a folder (the cards' by default), or None when nobody has measured it."""
+    """The stored evidence of method `id` in a folder (the cards' by default), or None when nobody
+    has measured it.
+    """
     path = folder / f"{id}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def best_rival(table: dict[str, Any]) -> dict[str, Any]:
-    """The row of `table` that does best, the first row, which is the method, and bounds that no one could reach left aside."""
+    """The row of `table` that does best, the first row, which is the method, and bounds that no one
+    could reach left aside.
+    """
     pick = max if table["higher_is_better"] else min
     return pick(rivals(table), key=lambda row: row["value"])
 
 
 def rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `table` that the method, its first row, is measured against: all but those named by NO_RIVALS."""
-    return [row for row in table["rows"][1:] if not any(words in row["name"] for words in NO_RIVALS)]
+    """The rows of `table` that the method, its first row, is measured against: all but those named
+    by NO_RIVALS.
+    """
+    return [
+        row for row in table["rows"][1:] if not any(words in row["name"] for words in NO_RIVALS)
+    ]
 
 
 def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether what lies about the values of two rows of a table overlaps; no where one has nothing about it."""
+    """Whether what lies about the values of two rows of a table overlaps; no where one has nothing
+    about it.
+    """
     if None in (one["low"], other["low"]):
         return False
     return one["low"] <= other["high"] and other["low"] <= one["high"]
 
 
 def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
-    """The evidence table of method `id` whose title begins with `title` and whose measure begins with `measure`. KeyError when there is none."""
+    """The evidence table of method `id` whose title begins with `title` and whose measure begins
+    with `measure`. KeyError when there is none.
+    """
     for table in (load(id) or {"tables": []})["tables"]:
         if table["title"].startswith(title) and table["measure"].startswith(measure):
             return table
@@ -85,10 +110,15 @@ def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
 
 
 def performance_row(id: str, title: str, measure: str, words: str) -> str:
-    """A line of the table in docs/performance.md: what was measured in `words`, and the method's figure against that of its best rival."""
+    """A line of the table in docs/performance.md: what was measured in `words`, and the method's
+    figure against that of its best rival.
+    """
     table = find_table(id, title, measure)
     own, rival = table["rows"][0], best_rival(table)
     close = " (they overlap)" if overlap(own, rival) else ""
     many = len(rivals(table))
     of = f"the best of {many}" if many > 1 else "its one rival"
-    return f"| `{id}`, {words}, against {of}, {rival['name']} | {own['value']:.3f} against {rival['value']:.3f}{close} |"
+    return (
+        f"| `{id}`, {words}, against {of}, {rival['name']} | {own['value']:.3f} against"
+        f" {rival['value']:.3f}{close} |"
+    )

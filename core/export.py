@@ -1,4 +1,6 @@
-"""Taking results out: artifacts as .npy and json, tables as Parquet and CSV that name the original files."""
+"""Taking results out: artifacts as .npy and json, tables as Parquet and CSV that name the original
+files.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +22,39 @@ from core.workspace.workspace import Workspace
 
 FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheet
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-SAFE = "Cells and headings that a spreadsheet could run as a formula begin with an apostrophe here; numbers such as -2.5 stay as they are, and the Parquet files of an export hold every word as it was."
+SAFE = (
+    "Cells and headings that a spreadsheet could run as a formula begin with an apostrophe here;"
+    " numbers such as -2.5 stay as they are, and the Parquet files of an export hold every word as"
+    " it was."
+)
 
 
-def row_table(ws: Workspace, data: Dataset, job: Job | None, rows: np.ndarray | None = None) -> pd.DataFrame:
-    """One line a row (id, original file name, the table's columns, what the run found); of `rows` only, if given."""
+def row_table(
+    ws: Workspace, data: Dataset, job: Job | None, rows: np.ndarray | None = None
+) -> pd.DataFrame:
+    """One line a row (id, original file name, the table's columns, what the run found); of `rows`
+    only, if given.
+    """
     frame = data.frame if rows is None else data.of(rows).frame
-    found = {c.name: pd.Series(c.values, data.rows) for c in (run_columns(ws, data, job) if job is not None else [])}
-    parts = {"row": pd.Series(frame.index, frame.index), "name": pd.Series(data.of(frame.index.to_numpy()).names(), frame.index)}
-    out = pd.concat([pd.DataFrame(parts), frame, *(v.reindex(frame.index).rename(k) for k, v in found.items())], axis=1)
+    found = {
+        c.name: pd.Series(c.values, data.rows)
+        for c in (run_columns(ws, data, job) if job is not None else [])
+    }
+    parts = {
+        "row": pd.Series(frame.index, frame.index),
+        "name": pd.Series(data.of(frame.index.to_numpy()).names(), frame.index),
+    }
+    out = pd.concat(
+        [pd.DataFrame(parts), frame, *(v.reindex(frame.index).rename(k) for k, v in found.items())],
+        axis=1,
+    )
     return out.set_axis(_apart(map(str, out.columns)), axis=1).reset_index(drop=True)
 
 
 def _apart(names: Iterable[str]) -> list[str]:
-    """The names, a number behind each that was there already: a table may have columns called “row” or “name” itself."""
+    """The names, a number behind each that was there already: a table may have columns called “row”
+    or “name” itself.
+    """
     out: dict[str, None] = {}
     for name in names:
         free, k = name, 2
@@ -44,24 +65,42 @@ def _apart(names: Iterable[str]) -> list[str]:
 
 
 def cell(value: object) -> object:
-    """The value as it may stand in a CSV file: a text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA and value and not NUMBER.fullmatch(value) else value
+    """The value as it may stand in a CSV file: a text that a spreadsheet would run as a formula
+    gets an apostrophe in front.
+    """
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value[:1] in FORMULA and value and not NUMBER.fullmatch(value)
+        else value
+    )
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """CSV text in which no text cell or header can be run as a formula by a spreadsheet: see `cell`. The only way for a table to leave as CSV."""
+    """CSV text in which no text cell or header can be run as a formula by a spreadsheet: see
+    `cell`. The only way for a table to leave as CSV.
+    """
     frame = frame.set_axis(_apart(str(cell(str(c))) for c in frame.columns), axis=1)
     texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(index=False, lineterminator="\r\n")  # so, a lone \r is quoted too
+    # so, a lone \r is quoted too
+    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(
+        index=False, lineterminator="\r\n"
+    )
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
-    write_with(folder / f"{name}.parquet", lambda f: frame.astype({c: str for c in frame.columns if frame[c].dtype == object}).to_parquet(f, index=False))
+    write_with(
+        folder / f"{name}.parquet",
+        lambda f: frame.astype(
+            {c: str for c in frame.columns if frame[c].dtype == object}
+        ).to_parquet(f, index=False),
+    )
     write_with(folder / f"{name}.csv", lambda f: (f.write(csv(frame).encode()), None)[1])
 
 
 def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
-    """Every artifact of a run and of the maps and explanations made from it, and the tables. UserError when `folder` holds files already."""
+    """Every artifact of a run and of the maps and explanations made from it, and the tables.
+    UserError when `folder` holds files already.
+    """
     job = ws.job(run)
     if job.status != "done":
         raise UserError(f"Run {job.id} is {job.status}; only a finished run can be exported.")
@@ -77,9 +116,16 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
 
 def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
     data = ws.dataset(job.dataset)
-    for made in [job, *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done")]:
+    for made in [
+        job,
+        *ws.catalogue.jobs(on_run=job.id, kind=["map", "explain", "measure"], status="done"),
+    ]:
         for slug in ws.slugs(made.id):
-            target = folder / (slug if made.id == job.id else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}")
+            target = folder / (
+                slug
+                if made.id == job.id
+                else f"{slug}-{made.spec.get('how', made.kind)}-{made.id[:4]}"
+            )
             copy_tree(ws.artifact_folder(made.id, slug), target)
             artifact = ws.artifact(made.id, slug)
             if isinstance(artifact, Model) and artifact.receipt:
@@ -91,7 +137,11 @@ def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
                 place = pd.DataFrame({"row": artifact.rows, "name": data.of(artifact.rows).names()})
                 if artifact.place is not None:
                     place["slice"] = np.asarray(artifact.place) + 1  # as counted on screen
-                write_table(pd.concat([place, pd.DataFrame(np.asarray(artifact.z), columns=names)], axis=1), folder, target.name)
+                write_table(
+                    pd.concat([place, pd.DataFrame(np.asarray(artifact.z), columns=names)], axis=1),
+                    folder,
+                    target.name,
+                )
     write_table(row_table(ws, data, job), folder, "rows")
     write_json(folder / "run.json", run_json(ws, job))
     return sorted(p for p in folder.iterdir())

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Measure(ABC):
     """One measure (or a small family computed together). Holds no state.
 
-    `takes` names the artifact types it needs, in the order `compute` gets them; `cheap` ones run at the end of every training run.
+    `takes` names the artifact types it needs, in the order `compute` gets them; `cheap` ones run at
+    the end of every training run.
     """
 
     id: ClassVar[str]
@@ -26,7 +27,8 @@ class Measure(ABC):
     labels: ClassVar[bool] = False  # needs a label column
     masks: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
-    along_training: ClassVar[bool] = False  # also computed on a few hundred training rows while a method trains; takes one Embedding then
+    # also computed on a few hundred training rows while a method trains; takes one Embedding then
+    along_training: ClassVar[bool] = False
     help: ClassVar[str] = ""  # one plain sentence: what it says and which way is better
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
@@ -34,5 +36,9 @@ class Measure(ABC):
         return None
 
     @abstractmethod
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
-        """The metrics; `data` has the rows of the artifacts and more. An undefined number is Metric(value=None, note=why)."""
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
+        """The metrics; `data` has the rows of the artifacts and more. An undefined number is
+        Metric(value=None, note=why).
+        """

@@ -1,4 +1,6 @@
-"""The contract of a method: what it takes, what it gives, its parameters, and the few functions it implements."""
+"""The contract of a method: what it takes, what it gives, its parameters, and the few functions it
+implements.
+"""
 
 from __future__ import annotations
 
@@ -23,34 +25,45 @@ Need = Literal["no", "optional", "needed"]
 
 @dataclass(frozen=True)
 class Takes:
-    """What a method needs, as data: the shell reads it to offer only what fits and to say why the rest does not."""
+    """What a method needs, as data: the shell reads it to offer only what fits and to say why the
+    rest does not.
+    """
 
     modalities: tuple[str, ...]
     labels: Need = "no"
     masks: Need = "no"
     groups: Need = "no"
     domains: Need = "no"
-    on: tuple[str, ...] = ()  # artifact types wanted from an earlier run: ("Embedding",), ("Model",)
-    on_same_data: bool = True  # that run must be of the same dataset; a Model may have learned from another
-    volumes: Literal["slices", "no"] = "slices"  # how a method of pictures that does not list "volume" takes volumes: slice by slice, or not at all
+    # artifact types wanted from an earlier run: ("Embedding",), ("Model",)
+    on: tuple[str, ...] = ()
+    # that run must be of the same dataset; a Model may have learned from another
+    on_same_data: bool = True
+    # how a method of pictures that does not list "volume" takes volumes: slice by slice, or not at
+    # all
+    volumes: Literal["slices", "no"] = "slices"
     chosen: Need = "no"  # rows picked by the user beforehand (a saved group), given as `run.chosen`
     min_rows: int = 10
     min_size: int = 1  # smallest image side in pixels
     trains: bool = True  # iterates over batches, so it reports a loss and can be resumed
     deterministic: bool = False  # another seed gives the same result
     requires: tuple[str, ...] = ()  # import names of optional packages
-    seconds_per_value: float = 2e-8  # of one pass over one input value on 2 CPU cores; for the first time estimate
+    # of one pass over one input value on 2 CPU cores; for the first time estimate
+    seconds_per_value: float = 2e-8
 
 
 def _choice(kind: Any, value: Any) -> Any:
-    """`value`, or the choice of the Literal `kind` that the word `value` names: written alike, or equal as a number ("64.0")."""
+    """`value`, or the choice of the Literal `kind` that the word `value` names: written alike, or
+    equal as a number ("64.0").
+    """
     if get_origin(kind) is not Literal or not isinstance(value, str):
         return value
     choices, word = get_args(kind), value.strip()
     if word in choices:
         return word
     for choice in choices:
-        if str(choice).lower() == word.lower() or (_is_number(choice) and _as_number(word) == choice):
+        if str(choice).lower() == word.lower() or (
+            _is_number(choice) and _as_number(word) == choice
+        ):
             return choice
     return value
 
@@ -74,28 +87,54 @@ class BaseParams(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _words_to_choices(cls, given: Any) -> Any:
-        """Words become the choice they name where choices are not words: "128" is 128 of Literal[32, 64, 128], as it is for plain numbers."""
+        """Words become the choice they name where choices are not words: "128" is 128 of
+        Literal[32, 64, 128], as it is for plain numbers.
+        """
         if not isinstance(given, dict):
             return given
-        return {name: _choice(cls.model_fields[name].annotation, value) if name in cls.model_fields else value for name, value in given.items()}
+        return {
+            name: (
+                _choice(cls.model_fields[name].annotation, value)
+                if name in cls.model_fields
+                else value
+            )
+            for name, value in given.items()
+        }
 
 
-def param(default: Any, help: str, *, unit: str = "", advanced: bool = False, column: bool = False, only: str = "", **bounds: Any) -> Any:
-    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and the error text come from it.
+def param(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    advanced: bool = False,
+    column: bool = False,
+    only: str = "",
+    **bounds: Any,
+) -> Any:
+    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and
+    the error text come from it.
 
-    `column`: its words name a column of the data, "" = none; the form offers the columns. `only`: the modality of data it is for; the form leaves
-    it out elsewhere.
+    `column`: its words name a column of the data, "" = none; the form offers the columns. `only`:
+    the modality of data it is for; the form leaves it out elsewhere.
     """
-    return Field(default, description=help, json_schema_extra={"unit": unit, "advanced": advanced, "column": column, "only": only}, **bounds)
+    return Field(
+        default,
+        description=help,
+        json_schema_extra={"unit": unit, "advanced": advanced, "column": column, "only": only},
+        **bounds,
+    )
 
 
 class Method(ABC):
-    """One system. Constructing does no work; `fit` learns from the train part; `apply` yields artifacts for all rows.
+    """One system. Constructing does no work; `fit` learns from the train part; `apply` yields
+    artifacts for all rows.
 
-    Inputs are what `Dataset.inputs` gives: images in [0, 1] as [b,C,H,W], tables as raw float columns [b,d] with NaN for missing
-    (float64 where `Dataset.input_type` says so; what a network sees is float32, as `Standardise` gives it).
-    A fitted method may offer `embed`, `decode`, `predict` and `score` on float32 torch tensors in that same scale (see `Model`).
-    The torch generator is already seeded when fit and apply are called, and the caller's is restored after.
+    Inputs are what `Dataset.inputs` gives: images in [0, 1] as [b,C,H,W], tables as raw float
+    columns [b,d] with NaN for missing (float64 where `Dataset.input_type` says so; what a network
+    sees is float32, as `Standardise` gives it). A fitted method may offer `embed`, `decode`,
+    `predict` and `score` on float32 torch tensors in that same scale (see `Model`). The torch
+    generator is already seeded when fit and apply are called, and the caller's is restored after.
     """
 
     id: ClassVar[str]
@@ -105,13 +144,22 @@ class Method(ABC):
     takes: ClassVar[Takes]
     gives: ClassVar[tuple[type[Artifact], ...]]
     tiny: ClassVar[dict[str, Any]] = {}
-    tiny_on: ClassVar[str] = ""  # id of the method whose run the contract suite builds this one upon, where an embedding alone will not do
+    # id of the method whose run the contract suite builds this one upon, where an embedding alone
+    # will not do
+    tiny_on: ClassVar[str] = ""
     presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
-    least_steps: ClassVar[int] = 0  # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this many
+    # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this
+    # many
+    least_steps: ClassVar[int] = 0
 
-    divides: ClassVar[bool] = True  # a batch may come in parts whose gradients are gathered; no where a step does more than `Run.step` does
-    other_data: ClassVar[bool] = False  # `apply` also describes data the fitted method has not learned from (see `core.training.fit.describe`)
-    watched: ClassVar[bool] = False  # `embed` works while `fit` trains, so measures may look along the way
+    # a batch may come in parts whose gradients are gathered; no where a step does more than
+    # `Run.step` does
+    divides: ClassVar[bool] = True
+    # `apply` also describes data the fitted method has not learned from (see
+    # `core.training.fit.describe`)
+    other_data: ClassVar[bool] = False
+    # `embed` works while `fit` trains, so measures may look along the way
+    watched: ClassVar[bool] = False
 
     Params: ClassVar[type[BaseParams]] = BaseParams
 
@@ -124,25 +172,33 @@ class Method(ABC):
         fitted = set(vars(self)) != set(vars(type(self)(self.params)))
         return f"{type(self).__name__}({given})" + ("" if fitted else ", not fitted")
 
-    # -- what a method writes -------------------------------------------------------------------------------------------------------
+    # -- what a method writes ----------------------------------------------------------------------
     def declines(self, data: Dataset) -> str | None:
-        """Why this data does not fit beyond what `takes` says, in one sentence for the user; None when it fits."""
+        """Why this data does not fit beyond what `takes` says, in one sentence for the user; None
+        when it fits.
+        """
         return None
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
-        """Why this earlier run (its artifacts by slug) cannot be built upon, in one sentence for the user; None when it can."""
+        """Why this earlier run (its artifacts by slug) cannot be built upon, in one sentence for
+        the user; None when it can.
+        """
         return None
 
     @abstractmethod
     def fit(self, data: Dataset, run: Run) -> None:
-        """Learn from `data.part("train")` (validation rows may choose a threshold; test rows are never looked at)."""
+        """Learn from `data.part("train")` (validation rows may choose a threshold; test rows are
+        never looked at).
+        """
 
     @abstractmethod
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         """Yield artifacts for every row of `data`."""
 
     def state(self) -> dict[str, Any]:
-        """Flat dict of tensors, arrays and plain values from which `restore` makes this fitted method again."""
+        """Flat dict of tensors, arrays and plain values from which `restore` makes this fitted
+        method again.
+        """
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -153,29 +209,37 @@ class Method(ABC):
         return float(n * getattr(self.params, "epochs", 1))
 
     def values(self, shape: tuple[int, ...]) -> float:
-        """How many values of a row of this shape one such look takes in; a `crop` of a picture where the method has one."""
+        """How many values of a row of this shape one such look takes in; a `crop` of a picture
+        where the method has one.
+        """
         crop = getattr(self.params, "crop", 0)
         if crop and len(shape) == 3:
             shape = (shape[0], min(crop, shape[1]), min(crop, shape[2]))
         return float(max(1, math.prod(shape))) if shape else 100.0
 
     def axis_effects(self) -> Any | None:
-        """Optional [d] array, how much each latent axis matters to the output; sorts the sliders. None = measure it by decoding."""
+        """Optional [d] array, how much each latent axis matters to the output; sorts the sliders.
+        None = measure it by decoding.
+        """
         return None
 
-    # -- what comes with the contract -----------------------------------------------------------------------------------------------
+    # -- what comes with the contract --------------------------------------------------------------
     @property
     def abilities(self) -> list[str]:
         return [a for a in ABILITIES if callable(getattr(self, a, None)) and self.able(a)]
 
     def able(self, ability: str) -> bool:
-        """Whether this fitted instance can do `ability` (a joint classifier only exists where there were labels)."""
+        """Whether this fitted instance can do `ability` (a joint classifier only exists where there
+        were labels).
+        """
         return True
 
     @property
     def slicewise(self) -> bool:
-        """Whether this method, with its parameters, sees the slices of a volume as pictures. One that lists "volume" may have a parameter
-        `volumes` ("slice by slice" or "whole"); without it volumes are taken whole."""
+        """Whether this method, with its parameters, sees the slices of a volume as pictures. One
+        that lists "volume" may have a parameter `volumes` ("slice by slice" or "whole"); without it
+        volumes are taken whole.
+        """
         if "volume" in self.takes.modalities:
             return str(getattr(self.params, "volumes", "whole")).startswith("slice")
         return "image" in self.takes.modalities and self.takes.volumes == "slices"
@@ -200,19 +264,29 @@ class Method(ABC):
     def model(self, data: Dataset, name: str = "") -> Model:
         """This fitted method as a Model artifact."""
         return Model(
-            rows=data.part("train").rows, name=name, method=self.id, params=self.params.model_dump(mode="json"), abilities=self.abilities,
-            input_shape=list(data.shape), classes=self.classes, state=self.state(),
-        )  # fmt: skip
+            rows=data.part("train").rows,
+            name=name,
+            method=self.id,
+            params=self.params.model_dump(mode="json"),
+            abilities=self.abilities,
+            input_shape=list(data.shape),
+            classes=self.classes,
+            state=self.state(),
+        )
 
 
 def cases(kind: type[Method], data: Dataset, params: BaseModel | None = None) -> int:
-    """How many training cases `kind` sees in `data`: its training rows, or the slices of its training volumes."""
+    """How many training cases `kind` sees in `data`: its training rows, or the slices of its
+    training volumes.
+    """
     n = len(data.part("train"))
     return n * data.shape[1] if data.modality == "volume" and kind(params).slicewise else n
 
 
 def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
-    """The parameters of preset `name` for `n` training cases (see `cases`): an epoch of few rows has few steps, so all presets' epochs grow by the same factor."""
+    """The parameters of preset `name` for `n` training cases (see `cases`): an epoch of few rows
+    has few steps, so all presets' epochs grow by the same factor.
+    """
     values = dict(kind.presets[name])
     fields = kind.Params.model_fields
     if not kind.least_steps or "epochs" not in fields or "batch_size" not in fields:
@@ -220,7 +294,11 @@ def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
     quick = next(iter(kind.presets.values())).get("epochs", fields["epochs"].default)
     steps = quick * -(-n // fields["batch_size"].default)
     most = next((m.le for m in fields["epochs"].metadata if hasattr(m, "le")), 10**9)
-    return values | {"epochs": min(most, round(values.get("epochs", quick) * max(1.0, kind.least_steps / max(steps, 1))))}
+    return values | {
+        "epochs": min(
+            most, round(values.get("epochs", quick) * max(1.0, kind.least_steps / max(steps, 1)))
+        )
+    }
 
 
 def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
@@ -232,17 +310,28 @@ def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
         for problem in e.errors():
             name = ".".join(str(p) for p in problem["loc"]) or "parameters"
             if problem["type"] == "extra_forbidden":
-                said.append(f"“{name}” is not a parameter of {kind.id} (it has: {', '.join(kind.Params.model_fields) or 'none'})")
+                said.append(
+                    f"“{name}” is not a parameter of {kind.id} (it has:"
+                    f" {', '.join(kind.Params.model_fields) or 'none'})"
+                )
             else:
-                said.append(f"“{name}” = {problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+                said.append(
+                    f"“{name}” = {problem['input']}:"
+                    f" {problem['msg'][0].lower()}{problem['msg'][1:]}"
+                )
         raise UserError("; ".join(said) + ".") from None
 
 
 def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> str | None:
-    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind` for `data`, in words, or None."""
+    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind` for `data`,
+    in words, or None.
+    """
     wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in on.values())]
     if wanted and not on:
-        return f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one (on the command line: --on RUN)."
+        return (
+            f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one"
+            " (on the command line: --on RUN)."
+        )
     if wanted:
         return f"That run gives no {' and no '.join(wanted)}, which {kind.title} builds on."
     if not kind.takes.on:
@@ -251,19 +340,43 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
         from core.data.slices import slices
 
         data = slices(data)
-    model = next((a for a in on.values() if isinstance(a, Model)), None) if "Model" in kind.takes.on else None
-    if model is not None and kind.takes.on_same_data and data.modality == "volume" and len(model.input_shape) == 3:
-        return f"That run's model takes volumes slice by slice; {kind.title} needs one that takes them whole."
-    if model is not None and kind.takes.on_same_data and list(model.input_shape) != list(data.shape):
-        return f"That run's model takes cases of shape {' × '.join(map(str, model.input_shape))}; these are {' × '.join(map(str, data.shape))}."
+    model = (
+        next((a for a in on.values() if isinstance(a, Model)), None)
+        if "Model" in kind.takes.on
+        else None
+    )
+    if (
+        model is not None
+        and kind.takes.on_same_data
+        and data.modality == "volume"
+        and len(model.input_shape) == 3
+    ):
+        return (
+            f"That run's model takes volumes slice by slice; {kind.title} needs one that takes them"
+            " whole."
+        )
+    if (
+        model is not None
+        and kind.takes.on_same_data
+        and list(model.input_shape) != list(data.shape)
+    ):
+        return (
+            f"That run's model takes cases of shape {' × '.join(map(str, model.input_shape))};"
+            f" these are {' × '.join(map(str, data.shape))}."
+        )
     if model is not None and list(model.input_shape)[:1] != list(data.shape)[:1]:
-        had, has = (str(shape[0]) if len(shape) else "no" for shape in (model.input_shape, data.shape))  # texts have no shape
+        # texts have no shape
+        had, has = (
+            str(shape[0]) if len(shape) else "no" for shape in (model.input_shape, data.shape)
+        )
         return f"That run's model takes cases with {had} channels or columns; these have {has}."
     return kind().declines_on(on)
 
 
 def why_not(kind: type[Method], data: Dataset) -> str | None:
-    """The reason `data` does not fit `kind`, in words, or None. Checked in the same order everywhere: packages, modality, columns, size."""
+    """The reason `data` does not fit `kind`, in words, or None. Checked in the same order
+    everywhere: packages, modality, columns, size.
+    """
     from importlib.util import find_spec
 
     from core.data.labels import no_classes
@@ -277,8 +390,14 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
 
         return why_not(kind, slices(data))
     if data.modality not in takes.modalities:
-        apart = "; slices by themselves make no sense to it" if data.modality == "volume" and "image" in takes.modalities else ""
-        return f"Works on {' or '.join(takes.modalities)} data; this is {data.modality} data{apart}."
+        apart = (
+            "; slices by themselves make no sense to it"
+            if data.modality == "volume" and "image" in takes.modalities
+            else ""
+        )
+        return (
+            f"Works on {' or '.join(takes.modalities)} data; this is {data.modality} data{apart}."
+        )
     for role, need in (("label", takes.labels), ("group", takes.groups), ("domain", takes.domains)):
         if need == "needed" and data.roles.get(role) is None:
             return f"Needs a {role} column; this data has none."
@@ -290,5 +409,8 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     if n < takes.min_rows:
         return f"Needs at least {takes.min_rows} training rows; this data has {n}."
     if data.modality in ("image", "volume") and min(data.shape[1:]) < takes.min_size:
-        return f"Needs images of at least {takes.min_size} pixels a side; these are {min(data.shape[1:])}."
+        return (
+            f"Needs images of at least {takes.min_size} pixels a side; these are"
+            f" {min(data.shape[1:])}."
+        )
     return kind().declines(data)

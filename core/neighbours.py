@@ -1,4 +1,6 @@
-"""Nearest neighbours in latent space, computed once per embedding and shared by maps, measures and galleries."""
+"""Nearest neighbours in latent space, computed once per embedding and shared by maps, measures and
+galleries.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,24 @@ BLOCK = 65_536  # rows searched at a time, so that memory does not grow with cop
 
 
 def prepared(z: np.ndarray, metric: str) -> np.ndarray:
-    """float32 rows in which Euclidean order is the metric's order: unit length for cosine. No copy where nothing has to change."""
+    """float32 rows in which Euclidean order is the metric's order: unit length for cosine. No copy
+    where nothing has to change.
+    """
     z = np.ascontiguousarray(z, dtype=np.float32)
-    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if metric == "cosine" else z
+    return (
+        z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12) if metric == "cosine" else z
+    )
 
 
-def neighbours(z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row: positions int32 [n,k] and Euclidean distances float32 [n,k] (of unit rows for cosine), near first.
+def neighbours(
+    z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest other rows of each row: positions int32 [n,k] and Euclidean distances float32
+    [n,k] (of unit rows for cosine), near first.
 
-    k is cut to n - 1. Exact up to 5,000 rows; above, at least 97 in 100 true neighbours are found. The same for any number of threads. Cost: about
-    O(n^1.5 d), with all threads. `cache` is a folder; what was computed for the same rows and k is read from there, memory-mapped.
+    k is cut to n - 1. Exact up to 5,000 rows; above, at least 97 in 100 true neighbours are found.
+    The same for any number of threads. Cost: about O(n^1.5 d), with all threads. `cache` is a
+    folder; what was computed for the same rows and k is read from there, memory-mapped.
     """
     k = min(k, len(z) - 1)
     x = prepared(z, metric)
@@ -34,23 +44,30 @@ def neighbours(z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | N
         return _search(x, k)
     name = hashlib.sha256(x.data)
     name.update(str(x.shape).encode())
-    index, distance = (cache / f"{name.hexdigest()[:24]}-{k}-{what}.npy" for what in ("index", "distance"))
+    index, distance = (
+        cache / f"{name.hexdigest()[:24]}-{k}-{what}.npy" for what in ("index", "distance")
+    )
     if not index.exists():
         found = _search(x, k)
         make_folder(cache)
         write_array(distance, found[1])
         write_array(index, found[0])
         del found
-    return np.load(index, mmap_mode="r", allow_pickle=False), np.load(distance, mmap_mode="r", allow_pickle=False)
+    return np.load(index, mmap_mode="r", allow_pickle=False), np.load(
+        distance, mmap_mode="r", allow_pickle=False
+    )
 
 
 class Finder:
-    """Finds the nearest of `base` [m,d] float32 for any queries, with all threads, at least 97 in 100 of the true ones; exact up to 5,000 rows."""
+    """Finds the nearest of `base` [m,d] float32 for any queries, with all threads, at least 97 in
+    100 of the true ones; exact up to 5,000 rows.
+    """
 
     def __init__(self, base: np.ndarray) -> None:
         import faiss
 
-        # Trap: faiss takes BLAS for many queries at once, whose last digits depend on the number of threads; then so would maps
+        # Trap: faiss takes BLAS for many queries at once, whose last digits depend on the number of
+        # threads; then so would maps
         faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
         flat: Any = faiss.IndexFlatL2(base.shape[1])
         if len(base) <= CELLED:
@@ -72,24 +89,35 @@ class Finder:
         return at, square
 
     def _widen(self, base: np.ndarray) -> None:
-        """Look into more cells until a sample of rows finds enough of its true neighbours; equal distances count as found."""
+        """Look into more cells until a sample of rows finds enough of its true neighbours; equal
+        distances count as found.
+        """
         import faiss
 
         some, k = base[np.linspace(0, len(base) - 1, 100).astype(int)], 16
         far = faiss.knn(some, base, k)[0][:, -1:] * (1 + 1e-4)
-        while self.index.nprobe < self.index.nlist and (self.index.search(some, k)[0] <= far).mean() < RECALL:
+        while (
+            self.index.nprobe < self.index.nlist
+            and (self.index.search(some, k)[0] <= far).mean() < RECALL
+        ):
             self.index.nprobe = min(2 * self.index.nprobe, self.index.nlist)
 
 
 def nearest(base: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of `base` [m,d] for each of `queries` [n,d], float32: positions int64 [n,k] (-1 = none) and squared distances, near first.
+    """The k nearest rows of `base` [m,d] for each of `queries` [n,d], float32: positions int64
+    [n,k] (-1 = none) and squared distances, near first.
 
-    Exact up to 50,000 rows of `base`; above it 8 of 1,024 cells are searched (k-means, seeded; of 4,096 from half a million rows), which finds copies
-    all but surely and most of the true neighbours.
+    Exact up to 50,000 rows of `base`; above it 8 of 1,024 cells are searched (k-means, seeded; of
+    4,096 from half a million rows), which finds copies all but surely and most of the true
+    neighbours.
     """
     import faiss
 
-    base, queries, k = np.ascontiguousarray(base, np.float32), np.ascontiguousarray(queries, np.float32), min(k, len(base))
+    base, queries, k = (
+        np.ascontiguousarray(base, np.float32),
+        np.ascontiguousarray(queries, np.float32),
+        min(k, len(base)),
+    )
     index: Any = faiss.IndexFlatL2(base.shape[1])
     if len(base) <= EXACT:
         index.add(base)
@@ -100,10 +128,17 @@ def nearest(base: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
 
 
 def _cells(faiss: Any, flat: Any, base: np.ndarray, cells: int, looked: int) -> Any:
-    """`base` parted into `cells` by a seeded k-means, of which the `looked` nearest are searched."""
+    """`base` parted into `cells` by a seeded k-means, of which the `looked` nearest are
+    searched.
+    """
     index = faiss.IndexIVFFlat(flat, base.shape[1], cells)
     index.nprobe = looked
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = 0, 6, 40, 1
+    (
+        index.cp.seed,
+        index.cp.niter,
+        index.cp.max_points_per_centroid,
+        index.cp.min_points_per_centroid,
+    ) = (0, 6, 40, 1)
     index.train(base[np.unique(np.linspace(0, len(base) - 1, 40 * cells).astype(int))])
     for i in range(0, len(base), BLOCK):
         index.add(base[i : i + BLOCK])
@@ -120,9 +155,12 @@ def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def others(at: np.ndarray, square: np.ndarray, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Found neighbours [n,k+1] of rows first, first + 1, ... among all rows, without the row itself: positions [n,k] and distances (from squared ones)."""
+    """Found neighbours [n,k+1] of rows first, first + 1, ... among all rows, without the row
+    itself: positions [n,k] and distances (from squared ones).
+    """
     itself = at == np.arange(first, first + len(at))[:, None]
-    itself[~itself.any(1), -1] = True  # among exact copies a row may not find itself: drop its farthest instead
+    # among exact copies a row may not find itself: drop its farthest instead
+    itself[~itself.any(1), -1] = True
     keep = np.arange(at.shape[1])[None] != itself.argmax(1)[:, None]
     shape = (len(at), at.shape[1] - 1)
     return at[keep].reshape(shape), np.sqrt(np.maximum(square[keep].reshape(shape), 0))

@@ -1,4 +1,6 @@
-"""Finds methods and measures by walking their folders: to add one, add its file. No list is kept by hand."""
+"""Finds methods and measures by walking their folders: to add one, add its file. No list is kept by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,26 @@ from core.method import Method
 HERE = Path(__file__).parent
 
 PURPOSES = {  # what a family of methods is for, in the order a newcomer would ask
-    "decomposition": "A quick first look", "generative": "A space you can walk through", "anomaly": "What is unusual, and where",
-    "selfsupervised": "Which pictures are alike", "discovery": "New kinds of cases", "supervised": "Tell the labelled classes apart",
-    "segmentation": "Outline structures", "tracking": "Follow a structure through time", "series": "Signals over time", "text": "Read texts",
-    "sequences": "Read genomes", "selection": "Which columns matter", "domains": "Learn from several sites", "clustering": "Groups in an earlier run",
-    "concepts": "Features an earlier run has learned", "conformal": "How sure an earlier model is", "adaptation": "Move a model to another site",
-    "unlearning": "Make a model forget", "protocols": "Compare methods fairly",
-}  # fmt: skip
+    "decomposition": "A quick first look",
+    "generative": "A space you can walk through",
+    "anomaly": "What is unusual, and where",
+    "selfsupervised": "Which pictures are alike",
+    "discovery": "New kinds of cases",
+    "supervised": "Tell the labelled classes apart",
+    "segmentation": "Outline structures",
+    "tracking": "Follow a structure through time",
+    "series": "Signals over time",
+    "text": "Read texts",
+    "sequences": "Read genomes",
+    "selection": "Which columns matter",
+    "domains": "Learn from several sites",
+    "clustering": "Groups in an earlier run",
+    "concepts": "Features an earlier run has learned",
+    "conformal": "How sure an earlier model is",
+    "adaptation": "Move a model to another site",
+    "unlearning": "Make a model forget",
+    "protocols": "Compare methods fairly",
+}
 
 
 def purpose(kind: type[Method]) -> tuple[int, str]:
@@ -34,10 +49,14 @@ def purpose(kind: type[Method]) -> tuple[int, str]:
 
 @cache
 def methods() -> dict[str, type[Method]]:
-    """All methods by id, sorted. Folders named in LIGHTBOX_METHODS (separated as in PATH) are walked as well as `core/methods`."""
+    """All methods by id, sorted. Folders named in LIGHTBOX_METHODS (separated as in PATH) are
+    walked as well as `core/methods`.
+    """
     found: dict[str, type[Method]] = {}
     for path in sorted((HERE / "methods").glob("*/[!_]*.py")):
-        _collect(importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}"), path, found)
+        _collect(
+            importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}"), path, found
+        )
     for folder in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep)):
         for path in sorted(Path(folder).glob("[!_]*.py")):
             _collect(_load(path), path, found)
@@ -57,9 +76,16 @@ def _load(path: Path) -> ModuleType:
 
 def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> None:
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
+        if (
+            isinstance(value, type)
+            and issubclass(value, Method)
+            and value.__module__ == module.__name__
+            and not value.__name__.startswith("_")
+        ):
             if value.id in found:
-                raise RuntimeError(f"two methods are called {value.id}: {path} and {found[value.id].__module__}")
+                raise RuntimeError(
+                    f"two methods are called {value.id}: {path} and {found[value.id].__module__}"
+                )
             value.family = path.parent.name
             found[value.id] = value
 
@@ -92,6 +118,11 @@ def measures() -> dict[str, Measure]:
     for path in sorted((HERE / "measures").glob("[!_]*.py")):
         module = importlib.import_module(f"core.measures.{path.stem}")
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Measure) and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
+            if (
+                isinstance(value, type)
+                and issubclass(value, Measure)
+                and value.__module__ == module.__name__
+                and not value.__name__.startswith("_")
+            ):
                 found[value.id] = value()
     return dict(sorted(found.items()))

@@ -1,4 +1,6 @@
-"""Where plug-ins of the version before found `Run`; now `core.training.run`. Goes with the next release."""
+"""Where plug-ins of the version before found `Run`; now `core.training.run`. Goes with the next
+release.
+"""
 
 from core.training.run import Batch, Run, gpu_here
 

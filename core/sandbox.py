@@ -1,7 +1,9 @@
-"""Reading files of strangers in a process of its own: it may take so much memory, time and disk and no more, and its death is one sentence.
+"""Reading files of strangers in a process of its own: it may take so much memory, time and disk and
+no more, and its death is one sentence.
 
-`limit` sets the bounds of the present process, `offline` takes its network away, `run` calls one function in a fresh process with both.
-What comes back from `run` comes as JSON, Parquet and `.npy` files: never as a pickle, so that a reader that was taken over cannot take over the caller.
+`limit` sets the bounds of the present process, `offline` takes its network away, `run` calls one
+function in a fresh process with both. What comes back from `run` comes as JSON, Parquet and `.npy`
+files: never as a pickle, so that a reader that was taken over cannot take over the caller.
 """
 
 from __future__ import annotations
@@ -20,14 +22,26 @@ from core import limits
 from core.children import environment, python_command
 from core.errors import UserError
 
-BARRED = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+BARRED = (
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "socket.getaddrinfo",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+)
 
 
 def limit(memory: int, cpu_seconds: int | None = None, file_bytes: int | None = None) -> None:
-    """Bound the present process: `memory` bytes of address space beyond what it has now, seconds of processor time from its start, bytes of any one file.
+    """Bound the present process: `memory` bytes of address space beyond what it has now, seconds of
+    processor time from its start, bytes of any one file.
 
-    Past them a Python process gets MemoryError, a signal (SIGXCPU), OSError (file too large). No core dumps. Does nothing on Windows, which has no such
-    limits: there only time limits of the caller hold. Not for processes that use a GPU (they map far more than they use).
+    Past them a Python process gets MemoryError, a signal (SIGXCPU), OSError (file too large). No
+    core dumps. Does nothing on Windows, which has no such limits: there only time limits of the
+    caller hold. Not for processes that use a GPU (they map far more than they use).
     """
     if os.name == "nt":
         return
@@ -54,10 +68,11 @@ def _mapped() -> int:
 
 
 def offline() -> bool:
-    """Take the network and the starting of programs from the present process, for good; True when the system itself enforces it.
+    """Take the network and the starting of programs from the present process, for good; True when
+    the system itself enforces it.
 
-    Python code is stopped everywhere. C code of a decoder is stopped as well where the system lets a process leave its network behind
-    (Linux, and only before the process has started a thread).
+    Python code is stopped everywhere. C code of a decoder is stopped as well where the system lets
+    a process leave its network behind (Linux, and only before the process has started a thread).
     """
     import ctypes
 
@@ -74,27 +89,47 @@ def offline() -> bool:
     return enforced
 
 
-def run(function: str, *args: Any, seconds: float = limits.PREVIEW_SECONDS, memory: int = limits.READER_MEMORY, what: str = "The file") -> Any:
-    """`module:function` called with `args` in a fresh process; its result. Starting one costs a second or two.
+def run(
+    function: str,
+    *args: Any,
+    seconds: float = limits.PREVIEW_SECONDS,
+    memory: int = limits.READER_MEMORY,
+    what: str = "The file",
+) -> Any:
+    """`module:function` called with `args` in a fresh process; its result. Starting one costs a
+    second or two.
 
-    Arguments and results: JSON values, Path, bytes, pandas frames, arrays, and lists and dicts of them. Raises the function's UserError; one that begins with
-    `what` when the process ran out of time or memory or died; RuntimeError for a bug, with the traceback in its text.
+    Arguments and results: JSON values, Path, bytes, pandas frames, arrays, and lists and dicts of
+    them. Raises the function's UserError; one that begins with `what` when the process ran out of
+    time or memory or died; RuntimeError for a bug, with the traceback in its text.
     """
     with tempfile.TemporaryDirectory(prefix="lightbox-reader-") as place:
         folder = Path(place)
         (folder / "in").mkdir()
         (folder / "out").mkdir()
-        _put(folder / "in", {"function": function, "args": list(args), "memory": memory, "seconds": seconds})
+        _put(
+            folder / "in",
+            {"function": function, "args": list(args), "memory": memory, "seconds": seconds},
+        )
         env = environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MALLOC_ARENA_MAX="2")
         log = folder / "log.txt"
         with open(log, "wb") as out:
             child = subprocess.Popen(
-                python_command("core.sandbox", place), cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=env
+                python_command("core.sandbox", place),
+                cwd=place,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                env=env,
             )
             try:
                 code = child.wait(seconds)
             except subprocess.TimeoutExpired:
-                raise UserError(f"{what} took longer than {seconds:.0f} seconds to read; it may be damaged, or larger than this look allows.") from None
+                raise UserError(
+                    f"{what} took longer than {seconds:.0f} seconds to read; it may be damaged, or"
+                    " larger than this look allows."
+                ) from None
             finally:
                 child.kill()
                 child.wait()
@@ -107,15 +142,22 @@ def run(function: str, *args: Any, seconds: float = limits.PREVIEW_SECONDS, memo
 
 
 def death(code: int, what: str, log: str = "") -> Exception:
-    """What to raise for a reader's process that ended with `code` (negative: a signal) before it had a result."""
+    """What to raise for a reader's process that ended with `code` (negative: a signal) before it
+    had a result.
+    """
     if code == -getattr(signal, "SIGXCPU", 24):
-        return UserError(f"{what} took more processor time to read than is allowed; it may be damaged.")
+        return UserError(
+            f"{what} took more processor time to read than is allowed; it may be damaged."
+        )
     if code < 0:
-        return UserError(f"{what} brought the reader down (signal {-code}: out of memory, or a damaged file); nothing else was touched. Leave this file out.")
+        return UserError(
+            f"{what} brought the reader down (signal {-code}: out of memory, or a damaged file);"
+            " nothing else was touched. Leave this file out."
+        )
     return RuntimeError(f"the reader's process ended with {code}: {log[-2000:]}")
 
 
-# -- values as files ----------------------------------------------------------------------------------------------------------------
+# -- values as files -------------------------------------------------------------------------------
 def _put(folder: Path, value: Any) -> None:
     """Write `value` into `folder`: JSON, and what JSON cannot hold as files beside it."""
     from core.io.files import write_array, write_bytes, write_json, write_with
@@ -127,7 +169,17 @@ def _put(folder: Path, value: Any) -> None:
         import numpy as np
         import pandas as pd
 
-        kind = "frame" if isinstance(item, pd.DataFrame) else "array" if isinstance(item, np.ndarray) else "bytes" if isinstance(item, bytes) else ""
+        kind = (
+            "frame"
+            if isinstance(item, pd.DataFrame)
+            else (
+                "array"
+                if isinstance(item, np.ndarray)
+                else "bytes"
+                if isinstance(item, bytes)
+                else ""
+            )
+        )
         if kind:
             count += 1
             path = folder / f"{count}.{kind}"
@@ -155,12 +207,20 @@ def _get(folder: Path) -> Any:
         import pandas as pd
 
         if len(item) == 1:
-            (key, name), = item.items()
+            ((key, name),) = item.items()
             if key == "__path__":
                 return Path(name)
             if key in ("__frame__", "__array__", "__bytes__"):
                 path = folder / Path(name).name
-                return pd.read_parquet(path) if key == "__frame__" else path.read_bytes() if key == "__bytes__" else np.load(path, allow_pickle=False)
+                return (
+                    pd.read_parquet(path)
+                    if key == "__frame__"
+                    else (
+                        path.read_bytes()
+                        if key == "__bytes__"
+                        else np.load(path, allow_pickle=False)
+                    )
+                )
         return item
 
     return json.loads((folder / "value.json").read_text(encoding="utf-8"), object_hook=full)

@@ -1,4 +1,6 @@
-"""Where things are kept, and the few switches, all readable from LIGHTBOX_* environment variables."""
+"""Where things are kept, and the few switches, all readable from LIGHTBOX_* environment
+variables.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,10 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path.home() / ".lightbox", description="The workspace folder.")
     catalogue: str = Field(
         default="",
-        description="A SQLAlchemy URL where the index is not to be in the workspace; one database "
-        "for each workspace.",
+        description=(
+            "A SQLAlchemy URL where the index is not to be in the workspace; one database "
+            "for each workspace."
+        ),
     )
     light_jobs: int = Field(
         default=1,
@@ -36,7 +40,10 @@ class Settings(BaseSettings):
     )
     folders: str = Field(
         default="",
-        description="Roots whose folders may be chosen in the browser, separated as in `PATH`; none by default.",
+        description=(
+            "Roots whose folders may be chosen in the browser, separated as in `PATH`; none by"
+            " default."
+        ),
     )
     idle_seconds: float = Field(
         default=20.0, description="The supervisor leaves after this long without work."
@@ -46,6 +53,8 @@ class Settings(BaseSettings):
     )
     compile: str = Field(
         default="",
-        description="The torch.compile backend (`inductor`) networks are trained with; none by default, "
-        "which is as fast or faster on a processor.",
+        description=(
+            "The torch.compile backend (`inductor`) networks are trained with; none by default, "
+            "which is as fast or faster on a processor."
+        ),
     )

@@ -36,11 +36,37 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 
 __all__ = [
-    "AnomalyMaps", "Artifact", "Attributions", "Benchmark", "Clusters", "Dataset", "Embedding",
-    "Fit", "Grid", "Images", "Map", "Method", "Metric", "Metrics", "Model", "Network",
-    "Predictions", "Rationales", "Run", "Scope", "Traversal", "UserError", "fit", "load_dataset",
-    "map", "methods", "open_run", "report", "sample", "samples",
-]  # fmt: skip
+    "AnomalyMaps",
+    "Artifact",
+    "Attributions",
+    "Benchmark",
+    "Clusters",
+    "Dataset",
+    "Embedding",
+    "Fit",
+    "Grid",
+    "Images",
+    "Map",
+    "Method",
+    "Metric",
+    "Metrics",
+    "Model",
+    "Network",
+    "Predictions",
+    "Rationales",
+    "Run",
+    "Scope",
+    "Traversal",
+    "UserError",
+    "fit",
+    "load_dataset",
+    "map",
+    "methods",
+    "open_run",
+    "report",
+    "sample",
+    "samples",
+]
 
 
 @dataclass(repr=False)

@@ -13,19 +13,38 @@ context = shell.need_run("which cases look unlike the others, and where")
 scores = score_of(context)
 if scores is None:
     shell.head("Anomalies", "Which cases look unlike the ones the model learned from, and where.")
-    why = next((n for n in context.job.note.splitlines() if n.startswith("No unusualness score: ")), "This run gives no unusualness score.")
-    st.info(f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder or StRegA.")
+    why = next(
+        (n for n in context.job.note.splitlines() if n.startswith("No unusualness score: ")),
+        "This run gives no unusualness score.",
+    )
+    st.info(
+        f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder"
+        " or StRegA."
+    )
     st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
-shell.head("Anomalies", f"{anomaly_maps.flagged(scores, context)} Unusual does not mean ill: check each case yourself.")
+shell.head(
+    "Anomalies",
+    f"{anomaly_maps.flagged(scores, context)} Unusual does not mean ill: check each case yourself.",
+)
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
     shell.made_by_line(context, f"threshold {anomaly_maps.threshold_of(scores, context):.3g}")
-    test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
+    test = (
+        context.data.part("test").rows
+        if (context.data.splits == "test").any()
+        else context.data.rows
+    )
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
     threshold = {"threshold": round(anomaly_maps.threshold_of(scores, context), 4)}
-    pin_button(lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()), context, "The most unusual cases, and where", "unusual", threshold)
+    pin_button(
+        lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()),
+        context,
+        "The most unusual cases, and where",
+        "unusual",
+        threshold,
+    )
 with side:
     inspector(context)
 shell.details(context)

@@ -1,4 +1,6 @@
-"""Clusters: the groups a run found, what is typical for each, and how they agree with what is known."""
+"""Clusters: the groups a run found, what is typical for each, and how they agree with what is
+known.
+"""
 
 import streamlit as st
 
@@ -12,33 +14,81 @@ from core.jobs.tasks import find
 from core.report import figures
 
 context = shell.need_run("which groups the model found in your cases")
-later = [j for j in context.ws.runs(context.job.dataset) if j.on_run == context.job.id and j.status == "done"]
-found = {(j.id, s): a for j in [context.job, *later] for s in context.ws.slugs(j.id) if isinstance(a := context.ws.artifact(j.id, s), Clusters)}
-shell.head("Clusters", "Groups of cases that the model finds alike. A group is a pattern in the data, not a diagnosis; look at its cases before you name it.")
+later = [
+    j
+    for j in context.ws.runs(context.job.dataset)
+    if j.on_run == context.job.id and j.status == "done"
+]
+found = {
+    (j.id, s): a
+    for j in [context.job, *later]
+    for s in context.ws.slugs(j.id)
+    if isinstance(a := context.ws.artifact(j.id, s), Clusters)
+}
+shell.head(
+    "Clusters",
+    "Groups of cases that the model finds alike. A group is a pattern in the data, not a diagnosis;"
+    " look at its cases before you name it.",
+)
 embeds = any(s.startswith("embedding") for s in context.ws.slugs(context.job.id))
 if embeds:
     if not found:
-        st.markdown("This run has no groups yet. Choose how to look for them; the number of groups is found by itself.")
-    place = st.popover("Find groups in this run", icon=":material/workspaces:") if found else st.container(horizontal=True)
+        st.markdown(
+            "This run has no groups yet. Choose how to look for them; the number of groups is found"
+            " by itself."
+        )
+    place = (
+        st.popover("Find groups in this run", icon=":material/workspaces:")
+        if found
+        else st.container(horizontal=True)
+    )
     with place:
-        for method, words in (("kmeans", "Round groups (k-means)"), ("gaussian_mixture", "Overlapping clouds (Gaussian mixture)"), ("hdbscan", "Dense islands (HDBSCAN)")):
+        for method, words in (
+            ("kmeans", "Round groups (k-means)"),
+            ("gaussian_mixture", "Overlapping clouds (Gaussian mixture)"),
+            ("hdbscan", "Dense islands (HDBSCAN)"),
+        ):
             if st.button(words, key=f"find-{method}"):
-                st.session_state["finding"] = state.attempt(queue.train, context.ws, context.data.name, method, {}, on=context.job.id)
-if (job := st.session_state.get("finding")) is not None and context.ws.catalogue.job(job.id) is not None and not context.ws.job(job.id).ended:
+                st.session_state["finding"] = state.attempt(
+                    queue.train, context.ws, context.data.name, method, {}, on=context.job.id
+                )
+if (
+    (job := st.session_state.get("finding")) is not None
+    and context.ws.catalogue.job(job.id) is not None
+    and not context.ws.job(job.id).ended
+):
     progress.live(job.id, key="finding-job")
 if not found:
     if not embeds:
         st.info("This run gives no groups and no latent space to find them in.")
     st.stop()
-titles = {k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups" for k, a in found.items()}
-picked = st.selectbox("Groups by", list(found), format_func=titles.get, key=context.key("grouping")) if len(found) > 1 else next(iter(found))
+titles = {
+    k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups"
+    for k, a in found.items()
+}
+picked = (
+    st.selectbox("Groups by", list(found), format_func=titles.get, key=context.key("grouping"))
+    if len(found) > 1
+    else next(iter(found))
+)
 main, side = st.columns([5, 2])
 with main:
     clusters.show(found[picked], context)
     shell.made_by_line(context, titles[picked])
     if embeds:
         called = clusters.names(found[picked], context, picked[0])
-        pin_button(lambda: figures.clusters_figure(context.data, find(context.ws, context.job.id, Embedding), found[picked], called, look=state.look()), context, "Groups found", "clusters")
+        pin_button(
+            lambda: figures.clusters_figure(
+                context.data,
+                find(context.ws, context.job.id, Embedding),
+                found[picked],
+                called,
+                look=state.look(),
+            ),
+            context,
+            "Groups found",
+            "clusters",
+        )
 with side:
     inspector(context)
 shell.details(context)

@@ -13,8 +13,18 @@ from core.explain.neighbour_changes import aligned, neighbour_change
 from core.jobs.tasks import find
 
 left = shell.need_run("two runs side by side")
-others = [j for j in left.ws.runs(left.job.dataset) if j.status == "done" and j.id != left.job.id and any(s.startswith("embedding") for s in left.ws.slugs(j.id))]
-shell.head("Compare", "Two runs on the same cases. A selection in one map is the same cases in the other; the right map is turned to match the left.")
+others = [
+    j
+    for j in left.ws.runs(left.job.dataset)
+    if j.status == "done"
+    and j.id != left.job.id
+    and any(s.startswith("embedding") for s in left.ws.slugs(j.id))
+]
+shell.head(
+    "Compare",
+    "Two runs on the same cases. A selection in one map is the same cases in the other; the right"
+    " map is turned to match the left.",
+)
 if not others:
     st.info("There is only one run with a latent space on this data. Train another to compare.")
     st.page_link(navigation.page("train"), label="Train another", icon=":material/arrow_forward:")
@@ -31,18 +41,38 @@ for cell, context in zip(st.columns(2), (left, right)):
             made = context.ws.artifact(job.id, "map")
             drawn = aligned(made, drawn) if drawn is not None else made
             name = state.colour_column()
-            map.draw(drawn, context, context.columns.get(name) or left.columns[name], f"compare-{context.job.id}", 460)
+            map.draw(
+                drawn,
+                context,
+                context.columns.get(name) or left.columns[name],
+                f"compare-{context.job.id}",
+                460,
+            )
             st.caption(map.reading(made))
         elif job is not None:
             progress.live(job.id, key=f"map-{context.job.id}")
 tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
 with tabs[0]:
     try:
-        rows, change = neighbour_change(find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding))
+        rows, change = neighbour_change(
+            find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding)
+        )
         order = np.argsort(-change, kind="stable")[:60]
-        st.markdown(f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second run. The neighbours of these changed most:")
-        gallery(left, rows[order], "moved", captions=[f"{c:.0%} new" for c in change[order]], across=10, page_size=20)
-        st.button("Select these", on_click=state.select, args=(rows[order], "neighbours changed most"))
+        st.markdown(
+            f"On average {change.mean():.0%} of a case’s 15 nearest cases are others in the second"
+            " run. The neighbours of these changed most:"
+        )
+        gallery(
+            left,
+            rows[order],
+            "moved",
+            captions=[f"{c:.0%} new" for c in change[order]],
+            across=10,
+            page_size=20,
+        )
+        st.button(
+            "Select these", on_click=state.select, args=(rows[order], "neighbours changed most")
+        )
     except UserError as e:
         st.caption(text.label(e, 300))
 with tabs[1]:
@@ -50,6 +80,8 @@ with tabs[1]:
         for slug in context.ws.slugs(context.job.id):
             artifact = context.ws.artifact(context.job.id, slug)
             if isinstance(artifact, Metrics):
-                cell.dataframe(table(artifact)[["measure", "value", "of", "group"]], hide_index=True)
+                cell.dataframe(
+                    table(artifact)[["measure", "value", "of", "group"]], hide_index=True
+                )
 with tabs[2]:
     map.panels(left, "compare-selection")

@@ -10,7 +10,10 @@ upload.follow()
 data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)
-    st.markdown("See what a model learned from your data: which cases are alike, which are unusual and where, and what the model looked at. Your files stay on this machine.")
+    st.markdown(
+        "See what a model learned from your data: which cases are alike, which are unusual and"
+        " where, and what the model looked at. Your files stay on this machine."
+    )
     upload.upload()
     st.markdown("**Or start with a sample**")
     data_page.samples()

@@ -9,7 +9,9 @@ from app.pin import pin_button
 from core.report import figures
 
 context = shell.need_run("a map of your cases, each near those it resembles")
-shell.head("Latent map", "Every point is a case; the model puts cases it finds alike near each other.")
+shell.head(
+    "Latent map", "Every point is a case; the model puts cases it finds alike near each other."
+)
 main, side = st.columns([5, 2])
 with main:
     made = map.chosen_map(context)
@@ -17,8 +19,15 @@ with main:
         st.caption(map.reading(made))
         column = map.column_of(context, made, state.colour_column())
         map.draw(made, context, column, context.job.id)
-        shell.made_by_line(context, f"{map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}")
-        pin_button(lambda: figures.map_figure(made, context.data, column), context, f"Map of {context.data.name} coloured by {column.name}", "map")
+        shell.made_by_line(
+            context, f"{map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}"
+        )
+        pin_button(
+            lambda: figures.map_figure(made, context.data, column),
+            context,
+            f"Map of {context.data.name} coloured by {column.name}",
+            "map",
+        )
 with side:
     inspector(context)
 map.panels(context)

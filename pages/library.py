@@ -5,9 +5,20 @@ import streamlit as st
 from app import shell
 from app.panels import library
 
-shell.head("Library", "Every method and measure: what it answers, when to trust it, and how it fared here against simple rivals.")
-find = st.text_input("Search", placeholder="e.g. unusual, groups, VAE", label_visibility="collapsed", icon=":material/search:")
-kind = st.segmented_control("Show", ["Methods", "Measures"], default="Methods", required=True, label_visibility="collapsed")
+shell.head(
+    "Library",
+    "Every method and measure: what it answers, when to trust it, and how it fared here against"
+    " simple rivals.",
+)
+find = st.text_input(
+    "Search",
+    placeholder="e.g. unusual, groups, VAE",
+    label_visibility="collapsed",
+    icon=":material/search:",
+)
+kind = st.segmented_control(
+    "Show", ["Methods", "Measures"], default="Methods", required=True, label_visibility="collapsed"
+)
 if kind == "Methods":
     library.methods(find)
 else:

@@ -14,14 +14,32 @@ from core.explain.attribution import HOW, targets, ways
 from core.report import figures
 
 context = shell.need_run("what in a case moved the model’s result")
-shell.head("Rationales", "What in the input moved the model’s result. It shows what the model used, which need not be what matters medically.")
+shell.head(
+    "Rationales",
+    "What in the input moved the model’s result. It shows what the model used, which need not be"
+    " what matters medically.",
+)
 try:
     offered = dict(targets(opened(str(context.ws.home), context.job.id)[0]))
 except UserError:
     offered = {}
 asked = bool(offered) and context.data.modality != "text"
-given = [a for s in context.ws.slugs(context.job.id) if isinstance(a := context.ws.artifact(context.job.id, s), Rationales)]
-in_words = bool(given) and (not asked or st.segmented_control("Reasons", ["in words", "in the input"], default="in words", key=context.key("reasons"), required=True) == "in words")
+given = [
+    a
+    for s in context.ws.slugs(context.job.id)
+    if isinstance(a := context.ws.artifact(context.job.id, s), Rationales)
+]
+in_words = bool(given) and (
+    not asked
+    or st.segmented_control(
+        "Reasons",
+        ["in words", "in the input"],
+        default="in words",
+        key=context.key("reasons"),
+        required=True,
+    )
+    == "in words"
+)
 if in_words:
     main, side = st.columns([5, 2])
     with main:
@@ -32,17 +50,39 @@ if in_words:
     shell.details(context)
     st.stop()
 if not asked:
-    st.info("This run has no model that can be asked why. Choose a run of principal components or a variational autoencoder.")
+    st.info(
+        "This run has no model that can be asked why. Choose a run of principal components or a"
+        " variational autoencoder."
+    )
     st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 main, side = st.columns([5, 2])
 with main:
     a, b, c = st.columns([3, 3, 2], vertical_alignment="bottom")
-    target = a.selectbox("Explain", list(offered), format_func=lambda t: text.plain(offered[t]), key=context.key("target"))
-    how = b.selectbox("By", ways(context.data), format_func=lambda h: HOW[h].split(":")[0], key="how-why", help="\n\n".join(text.label(HOW[h], 200) for h in ways(context.data)))
+    target = a.selectbox(
+        "Explain",
+        list(offered),
+        format_func=lambda t: text.plain(offered[t]),
+        key=context.key("target"),
+    )
+    how = b.selectbox(
+        "By",
+        ways(context.data),
+        format_func=lambda h: HOW[h].split(":")[0],
+        key="how-why",
+        help="\n\n".join(text.label(HOW[h], 200) for h in ways(context.data)),
+    )
     chosen, row = state.selection(), state.selection().primary
-    test = context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows
-    sets = {"24 test cases": test[:24], "the case in the inspector": np.array([row] if row is not None else []), f"the selection ({len(chosen):,})": chosen.rows[:500]}
+    test = (
+        context.data.part("test").rows
+        if (context.data.splits == "test").any()
+        else context.data.rows
+    )
+    sets = {
+        "24 test cases": test[:24],
+        "the case in the inspector": np.array([row] if row is not None else []),
+        f"the selection ({len(chosen):,})": chosen.rows[:500],
+    }
     which = c.selectbox("For", [k for k, r in sets.items() if len(r)], key=context.key("which"))
     spec = {"how": how, "target": target, "rows": sets[which].tolist()}
     job = progress.derived("explain", spec, context, start=False)
@@ -56,10 +96,17 @@ with main:
     elif job.status != "done":
         progress.live(job.id, key="why-job")
     else:
-        found = context.ws.artifact(job.id, next(s for s in context.ws.slugs(job.id) if s.startswith("attributions")))
+        found = context.ws.artifact(
+            job.id, next(s for s in context.ws.slugs(job.id) if s.startswith("attributions"))
+        )
         attributions.show(found, context)
         shell.made_by_line(context, f"{how}, {text.label(target)}")
-        pin_button(lambda: figures.attribution_figure(context.data, found, found.rows[:8]), context, f"Why: {offered[target]}", "why")
+        pin_button(
+            lambda: figures.attribution_figure(context.data, found, found.rows[:8]),
+            context,
+            f"Why: {offered[target]}",
+            "why",
+        )
 with side:
     inspector(context)
 shell.details(context)

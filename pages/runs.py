@@ -7,7 +7,9 @@ from app.panels import run_list
 from core.jobs import queue
 
 queue.reconcile(state.workspace())
-shell.head("Runs", "Every training you started, on all your data. Runs go on when the browser is closed.")
+shell.head(
+    "Runs", "Every training you started, on all your data. Runs go on when the browser is closed."
+)
 chosen = run_list.listing()
 if not chosen:
     st.stop()

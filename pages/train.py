@@ -5,7 +5,11 @@ import streamlit as st
 from app import navigation, shell, state
 from app.panels import train_form
 
-shell.head("Train", "Choose what you want to learn from your data. Training runs on this machine and goes on when you close the browser.")
+shell.head(
+    "Train",
+    "Choose what you want to learn from your data. Training runs on this machine and goes on when"
+    " you close the browser.",
+)
 data = state.dataset()
 if data is None:
     st.markdown("First bring some data.")

@@ -9,29 +9,60 @@ from app.views import traversal
 from core.errors import UserError
 
 context = shell.need_run("what changes in a case when you turn one thing the model learned")
-shell.head("Traversal", "Move along a latent axis and see what the model thinks would change. The pictures are made by the model: they are no patients, and they show what it "
-           "learned, not what causes what.")  # fmt: skip
+shell.head(
+    "Traversal",
+    "Move along a latent axis and see what the model thinks would change. The pictures are made by"
+    " the model: they are no patients, and they show what it learned, not what causes what.",
+)
 try:
     model, embedding = traversal.opened(str(context.ws.home), context.job.id)
 except UserError:
     model = None
 if model is None or "decode" not in model.abilities:
-    st.info("This run cannot draw new pictures. Choose a run of a method that can, such as principal components or a variational autoencoder.")
+    st.info(
+        "This run cannot draw new pictures. Choose a run of a method that can, such as principal"
+        " components or a variational autoencoder."
+    )
     st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 
 row = state.selection().primary
 if row is None or not len(embedding.at([row])):
-    row = int((context.data.part("test").rows if (context.data.splits == "test").any() else context.data.rows)[0])
+    row = int(
+        (
+            context.data.part("test").rows
+            if (context.data.splits == "test").any()
+            else context.data.rows
+        )[0]
+    )
 main, side = st.columns([4, 1])
 with main:
-    ways = ["Latent axes", "Between two cases"] + (["Towards a class"] if len(context.data.classes) > 1 else [])
-    how = st.segmented_control("How", ways, default=ways[0], key="traversal-how", required=True, label_visibility="collapsed")
-    {"Latent axes": latent_axes.knobs, "Between two cases": latent_axes.between, "Towards a class": latent_axes.toward}[how](context, row)
+    ways = ["Latent axes", "Between two cases"] + (
+        ["Towards a class"] if len(context.data.classes) > 1 else []
+    )
+    how = st.segmented_control(
+        "How",
+        ways,
+        default=ways[0],
+        key="traversal-how",
+        required=True,
+        label_visibility="collapsed",
+    )
+    {
+        "Latent axes": latent_axes.knobs,
+        "Between two cases": latent_axes.between,
+        "Towards a class": latent_axes.toward,
+    }[how](context, row)
     shell.made_by_line(context, "generated pictures are marked")
 with side:
     state.look_at(row)
     inspector(context)
-    st.number_input("Case (row number)", int(context.data.rows.min()), int(context.data.rows.max()), row, key=f"pick-{context.job.id}-{row}",
-                    on_change=lambda: state.look_at(st.session_state[f"pick-{context.job.id}-{row}"]))  # fmt: skip
+    st.number_input(
+        "Case (row number)",
+        int(context.data.rows.min()),
+        int(context.data.rows.max()),
+        row,
+        key=f"pick-{context.job.id}-{row}",
+        on_change=lambda: state.look_at(st.session_state[f"pick-{context.job.id}-{row}"]),
+    )
 shell.details(context)

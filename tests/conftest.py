@@ -4,8 +4,21 @@ import sys
 
 import pytest
 
-LONG = ("test_contract", "test_words_on_screen", "test_more_journeys", "test_label_agnostic_forgetting", "test_fuzz", "test_on_screen", "test_journey",
-        "test_first_look", "test_cases", "test_current_folder", "test_unet_plus_plus", "test_osuda", "test_killer")  # fmt: skip
+LONG = (
+    "test_contract",
+    "test_words_on_screen",
+    "test_more_journeys",
+    "test_label_agnostic_forgetting",
+    "test_fuzz",
+    "test_on_screen",
+    "test_journey",
+    "test_first_look",
+    "test_cases",
+    "test_current_folder",
+    "test_unet_plus_plus",
+    "test_osuda",
+    "test_killer",
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -15,7 +28,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="module")
 def own_workspace(tmp_path_factory):
-    """A new workspace for each file, and none of what the file before has left in caches: files may come in any order, and in any process."""
+    """A new workspace for each file, and none of what the file before has left in caches: files may
+    come in any order, and in any process.
+    """
     if streamlit := sys.modules.get("streamlit"):
         streamlit.cache_data.clear()
         streamlit.cache_resource.clear()

@@ -96,7 +96,7 @@ def licences() -> list[Licence]:
 
 
 def pins() -> list[str]:
-    """"name==version" of all that the base brings but torch, which has a build for each kind of
+    """ "name==version" of all that the base brings but torch, which has a build for each kind of
     processor: what requirements.lock is made from."""
     found = closure(base())
     return [f"{n}=={d.version}" for n, d in sorted(found.items()) if d is not None and n != "torch"]

@@ -37,7 +37,9 @@ def applied(ws, trained):
 def test_data_held_out_by_name_is_described_once_the_model_is_trained(ws, trained, applied):
     assert applied.status == "done", applied.error
     assert [j.id for j in ws.runs("there")] == [applied.id]
-    assert {"embedding-latent", "anomalymaps", "metrics", "scope-distance"} <= set(ws.slugs(applied.id))
+    assert {"embedding-latent", "anomalymaps", "metrics", "scope-distance"} <= set(
+        ws.slugs(applied.id)
+    )
     embedding = ws.artifact(applied.id, "embedding-latent")
     assert isinstance(embedding, Embedding)
     assert np.array_equal(embedding.rows, ws.dataset("there").rows)

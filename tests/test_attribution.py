@@ -16,7 +16,9 @@ def test_how_many_are_looked_at_together_changes_nothing(how, monkeypatch):
     one = attribution.attribute(model, data, data.rows[:6], how, "axis 1").value
     monkeypatch.setattr(attribution, "TOGETHER", 6)
     monkeypatch.setattr(attribution, "BATCH", 4)
-    np.testing.assert_allclose(attribution.attribute(model, data, data.rows[:6], how, "axis 1").value, one, atol=1e-6)
+    np.testing.assert_allclose(
+        attribution.attribute(model, data, data.rows[:6], how, "axis 1").value, one, atol=1e-6
+    )
     assert np.abs(one).max() > 1e-4
 
 
@@ -24,7 +26,10 @@ def test_gradients_of_a_sum_are_those_of_each_case():
     import torch
 
     (model, _), data = shared("gaussian_vae"), small_shared("digits")
-    x, own = torch.from_numpy(data.inputs(np.arange(5))), IntegratedGradients(lambda x: model.embed(x)[:, 0])
+    x, own = (
+        torch.from_numpy(data.inputs(np.arange(5))),
+        IntegratedGradients(lambda x: model.embed(x)[:, 0]),
+    )
     expected = own.attribute(x, n_steps=8, method="gausslegendre")
     own.gradient_func = attribution._slopes
     assert torch.equal(own.attribute(x, n_steps=8, method="gausslegendre"), expected)

@@ -11,7 +11,12 @@ from core.cards import HEADINGS, card
 from core.registry import methods
 
 ROOT = Path(__file__).parent.parent
-FILES = [p for top in ("core", "app", "pages") for p in (ROOT / top).rglob("*.py") if "node_modules" not in p.parts]
+FILES = [
+    p
+    for top in ("core", "app", "pages")
+    for p in (ROOT / top).rglob("*.py")
+    if "node_modules" not in p.parts
+]
 
 
 def imports(path):
@@ -22,16 +27,28 @@ def imports(path):
             yield node.module
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.relative_to(ROOT).parts[0] == "core"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.relative_to(ROOT).parts[0] == "core"], ids=lambda p: p.stem
+)
 def test_core_knows_no_screen(path):
-    assert not [m for m in imports(path) if m.split(".")[0] in ("streamlit", "plotly", "app", "pages")]
+    assert not [
+        m for m in imports(path) if m.split(".")[0] in ("streamlit", "plotly", "app", "pages")
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_are_short_and_safe(path):
     words = path.read_text()
     assert len(words.splitlines()) <= 500
-    for forbidden in ("unsafe_allow_html", "st.html(", "st.table(", "import pickle", "torch.load(", "allow_pickle=True", "joblib.load"):
+    for forbidden in (
+        "unsafe_allow_html",
+        "st.html(",
+        "st.table(",
+        "import pickle",
+        "torch.load(",
+        "allow_pickle=True",
+        "joblib.load",
+    ):
         assert forbidden not in words
 
 
@@ -43,7 +60,10 @@ def test_no_arrow_goes_up_and_none_in_a_circle():
 
 
 def test_listing_methods_does_not_import_torch():
-    code = "import sys; from core.registry import methods, measures; methods(); measures(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from core.registry import methods, measures; methods(); measures();"
+        " sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

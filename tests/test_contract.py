@@ -1,4 +1,6 @@
-"""Every method through the same checks, on one shared fit each, on the device that LIGHTBOX_TEST_DEVICE names: cpu (usual) or cuda."""
+"""Every method through the same checks, on one shared fit each, on the device that
+LIGHTBOX_TEST_DEVICE names: cpu (usual) or cuda.
+"""
 
 import inspect
 import os
@@ -23,7 +25,8 @@ from core.training.other_data import as_the_model_sees
 from core.training.run import Run
 
 DEVICE = os.environ.get("LIGHTBOX_TEST_DEVICE", "cpu")
-NEAR, CLOSE, FLIPPED = (1e-4, 1e-5, 0.0) if DEVICE == "cpu" else (2e-3, 2e-3, 0.01)  # a GPU adds up in another order where a batch or a tensor lies otherwise
+# a GPU adds up in another order where a batch or a tensor lies otherwise
+NEAR, CLOSE, FLIPPED = (1e-4, 1e-5, 0.0) if DEVICE == "cpu" else (2e-3, 2e-3, 0.01)
 TRAINED = [id for id, kind in methods().items() if kind.takes.trains]
 HEADINGS = ("Objective", "Cost", "Differences from the paper", "Reference")
 
@@ -31,12 +34,32 @@ HEADINGS = ("Objective", "Cost", "Differences from the paper", "Reference")
 def small(name, train=96, val=24, test=24):
     """A few rows of each part of a sample, stored apart so that a changed copy is cheap."""
     data = make(name)
-    some = np.sort(np.concatenate([np.flatnonzero(data.splits == s)[:n] for s, n in (("train", train), ("val", val), ("test", test))]))
+    some = np.sort(
+        np.concatenate(
+            [
+                np.flatnonzero(data.splits == s)[:n]
+                for s, n in (("train", train), ("val", val), ("test", test))
+            ]
+        )
+    )
     masks, samples = (None if a is None else a[some] for a in (data.masks, data.samples))
-    return replace(data, samples=samples, masks=masks, table=data.table.iloc[some].reset_index(drop=True))
+    return replace(
+        data, samples=samples, masks=masks, table=data.table.iloc[some].reset_index(drop=True)
+    )
 
 
-SMALL = ("digits", "breast-cancer", "head-phantom", "two-sites", "nuclei", "cine", "beats", "notes", "genomes", "two-clinics")
+SMALL = (
+    "digits",
+    "breast-cancer",
+    "head-phantom",
+    "two-sites",
+    "nuclei",
+    "cine",
+    "beats",
+    "notes",
+    "genomes",
+    "two-clinics",
+)
 
 
 @cache
@@ -59,7 +82,9 @@ def table_for(id):
 
 
 def earlier(id, data):
-    """What a method built on an earlier run is given: that of the method it names, else an embedding."""
+    """What a method built on an earlier run is given: that of the method it names, else an
+    embedding.
+    """
     kind = methods()[id]
     if not kind.takes.on:
         return {}
@@ -76,7 +101,10 @@ def chosen_for(id, data):
 
 def fit(id, data=None, seed=0, kind_of_run=Run, phase=lambda words: None, **more):
     kind, data = methods()[id], data_for(id) if data is None else data
-    run = kind_of_run(**{"seed": seed, "device": DEVICE, "on": earlier(id, data), "chosen": chosen_for(id, data)} | more)
+    run = kind_of_run(
+        **{"seed": seed, "device": DEVICE, "on": earlier(id, data), "chosen": chosen_for(id, data)}
+        | more
+    )
     return fit_and_apply(kind, check_params(kind, kind.tiny), data, run, phase=phase)
 
 
@@ -85,12 +113,22 @@ shared = cache(fit)
 
 def applied(id, method, data, whole=None, kind_of_run=Run):
     """What the fitted `method` gives for `data`, a part of `whole`."""
-    return list(method.apply(data, kind_of_run(device=DEVICE, on=earlier(id, data_for(id) if whole is None else whole))))
+    return list(
+        method.apply(
+            data,
+            kind_of_run(device=DEVICE, on=earlier(id, data_for(id) if whole is None else whole)),
+        )
+    )
 
 
 def columns(artifacts):
     """(slug, field, values) of everything that has one entry a row."""
-    return {(a.slug, key): np.asarray(getattr(a, key)) for a in artifacts for key in a.per_row if getattr(a, key) is not None}
+    return {
+        (a.slug, key): np.asarray(getattr(a, key))
+        for a in artifacts
+        for key in a.per_row
+        if getattr(a, key) is not None
+    }
 
 
 def assert_same(found, wanted, at=slice(None), tolerance=NEAR):
@@ -102,10 +140,12 @@ def assert_same(found, wanted, at=slice(None), tolerance=NEAR):
         if values.dtype == bool:  # whose threshold may be the very score of one of them
             assert (found[key] != values[at]).mean() <= FLIPPED, key
         else:
-            np.testing.assert_allclose(found[key], values[at], rtol=tolerance, atol=tolerance, err_msg=str(key))
+            np.testing.assert_allclose(
+                found[key], values[at], rtol=tolerance, atol=tolerance, err_msg=str(key)
+            )
 
 
-# -- what it is given and gives -------------------------------------------------------------------------------------------------------
+# -- what it is given and gives --------------------------------------------------------------------
 @pytest.mark.parametrize("id", methods())
 def test_gives_what_it_says_row_by_row(id):
     _, artifacts = shared(id)
@@ -134,7 +174,14 @@ def test_same_seed_same_result_and_generators_untouched(id):
 def test_another_seed_gives_another_result(id):
     assert not methods()[id].takes.deterministic
     first, other = columns(shared(id)[1]), columns(fit(id, seed=1)[1])
-    assert max(np.abs(first[key] - other[key]).max() for key in first if key in other and first[key].shape == other[key].shape) > 1e-3
+    assert (
+        max(
+            np.abs(first[key] - other[key]).max()
+            for key in first
+            if key in other and first[key].shape == other[key].shape
+        )
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("id", methods())
@@ -172,7 +219,9 @@ def test_says_the_same_of_new_data_without_labels(id):
     method, artifacts = shared(id)
     data = data_for(id)
     at = np.flatnonzero(data.splits == "test")
-    masks, samples = (None if a is None else np.asarray(a[:])[at] for a in (data.masks, data.samples))
+    masks, samples = (
+        None if a is None else np.asarray(a[:])[at] for a in (data.masks, data.samples)
+    )
     roles = {k: v for k, v in data.roles.items() if k not in ("label", "split")}
     table = data.table.iloc[at].drop(columns=data.roles["split"]).reset_index(drop=True)
     other = replace(data, name="other", samples=samples, masks=masks, table=table, roles=roles)
@@ -196,13 +245,15 @@ def test_restored_from_its_state_it_applies_the_same(id, tmp_path):
     assert_same(applied(id, again, data_for(id)), artifacts, tolerance=CLOSE)
 
 
-# -- rows and batches -----------------------------------------------------------------------------------------------------------------
+# -- rows and batches ------------------------------------------------------------------------------
 @pytest.mark.parametrize("id", methods())
 def test_applied_to_rows_in_another_order_it_gives_them_in_that_order(id):
     method, artifacts = shared(id)
     order = np.random.default_rng(1).permutation(len(data_for(id)))
     found = applied(id, method, data_for(id).take(order))
-    assert all(np.array_equal(a.rows, data_for(id).rows[order]) for a in found if not isinstance(a, Model))
+    assert all(
+        np.array_equal(a.rows, data_for(id).rows[order]) for a in found if not isinstance(a, Model)
+    )
     assert_same(found, artifacts, order)
 
 
@@ -227,7 +278,9 @@ def assert_order_free(found: Artifact, straight: Artifact, order):
         pairs = set(zip(found.label.tolist(), straight.label[order].tolist()))
         assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
     elif isinstance(found, Metrics):
-        assert [(m.name, pytest.approx(m.value, abs=1e-3)) for m in straight] == [(m.name, m.value) for m in found]
+        assert [(m.name, pytest.approx(m.value, abs=1e-3)) for m in straight] == [
+            (m.name, m.value) for m in found
+        ]
     elif not isinstance(found, Model):
         assert_same([found], [straight], order, 1e-3)
 
@@ -245,11 +298,21 @@ def test_neither_batch_size_nor_the_other_rows_change_a_row(id):
     assert_same(applied(id, method, data_for(id).take(some)), artifacts, some)
 
 
-TRANSDUCTIVE = "islands are found among all rows at once, test rows included, as the method's text says"
+TRANSDUCTIVE = (
+    "islands are found among all rows at once, test rows included, as the method's text says"
+)
 
 
 @pytest.mark.parametrize(
-    "id", [pytest.param(id, marks=pytest.mark.xfail(strict=True, reason=TRANSDUCTIVE)) if id == "hdbscan" else id for id in methods()]
+    "id",
+    [
+        (
+            pytest.param(id, marks=pytest.mark.xfail(strict=True, reason=TRANSDUCTIVE))
+            if id == "hdbscan"
+            else id
+        )
+        for id in methods()
+    ],
 )
 def test_what_test_rows_hold_does_not_reach_the_fit(id):
     data = data_for(id)
@@ -258,28 +321,45 @@ def test_what_test_rows_hold_does_not_reach_the_fit(id):
     found, straight = columns(artifacts), columns(shared(id)[1])
     assert found.keys() == straight.keys()
     for key in found:
-        np.testing.assert_allclose(found[key][seen], straight[key][seen], rtol=1e-6, atol=1e-6, err_msg=str(key))
+        np.testing.assert_allclose(
+            found[key][seen], straight[key][seen], rtol=1e-6, atol=1e-6, err_msg=str(key)
+        )
     for a, b in zip(artifacts, shared(id)[1]):
         if isinstance(a, AnomalyMaps):
-            assert (a.threshold, a.pixel_threshold) == (pytest.approx(b.threshold), pytest.approx(b.pixel_threshold))
+            assert (a.threshold, a.pixel_threshold) == (
+                pytest.approx(b.threshold),
+                pytest.approx(b.pixel_threshold),
+            )
     changed = [key for key in found if not np.array_equal(found[key], straight[key])]
     assert changed, "the noise must have reached the test rows' own results"
 
 
 def noisy_test_rows(data):
-    """The same data with noise for the test rows' samples, their masks emptied and their labels moved among them."""
+    """The same data with noise for the test rows' samples, their masks emptied and their labels
+    moved among them.
+    """
     rng, test = np.random.default_rng(3), np.flatnonzero(data.splits == "test")
     samples, table = None if data.samples is None else data.samples.copy(), data.table.copy()
     if samples is None:
-        letters = list("ACGT") if data.modality == "sequence" else ["heart ", "skin ", "cough ", "of "]
+        letters = (
+            list("ACGT") if data.modality == "sequence" else ["heart ", "skin ", "cough ", "of "]
+        )
         table.loc[test, data.roles["text"]] = ["".join(rng.choice(letters, 60)) for _ in test]
     else:
-        low, high = data.input_range if data.modality == "image" else (data.samples.min(), data.samples.max())
+        low, high = (
+            data.input_range
+            if data.modality == "image"
+            else (data.samples.min(), data.samples.max())
+        )
         samples[test] = rng.uniform(low, high, samples[test].shape).astype(samples.dtype)
     if "label" in data.roles:
         label = data.roles["label"]
         table.loc[test, label] = np.roll(table.loc[test, label].to_numpy(), 5)
-    masks = None if data.masks is None else np.where((data.splits == "test")[:, None, None], 0, data.masks)
+    masks = (
+        None
+        if data.masks is None
+        else np.where((data.splits == "test")[:, None, None], 0, data.masks)
+    )
     return replace(data, samples=samples, table=table, masks=masks)
 
 
@@ -292,7 +372,7 @@ def test_the_stored_number_type_does_not_matter(id):
     assert_same(artifacts, shared(id)[1], tolerance=1e-5)
 
 
-# -- stopping and going on ------------------------------------------------------------------------------------------------------------
+# -- stopping and going on -------------------------------------------------------------------------
 @pytest.mark.parametrize("id", methods())
 def test_cancelled_it_stops_at_once_and_leaves_nothing(id, tmp_path):
     asked, steps = [], []
@@ -304,7 +384,12 @@ def test_cancelled_it_stops_at_once_and_leaves_nothing(id, tmp_path):
 
     before = torch.get_rng_state().clone()
     with pytest.raises(Cancelled):
-        fit(id, stop=stop, folder=tmp_path, report_to=lambda step, total, scalars: steps.append(step))
+        fit(
+            id,
+            stop=stop,
+            folder=tmp_path,
+            report_to=lambda step, total, scalars: steps.append(step),
+        )
     assert len(asked) == few + 1
     assert not steps or max(steps) <= few + 1
     assert not list(tmp_path.rglob("artifact.json"))
@@ -317,7 +402,9 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("id", TRAINED)
 def test_killed_early_late_and_after_its_last_step_it_ends_as_if_nothing_had_happened(id, tmp_path):
-    """The same run is killed at its third step, in mid-epoch in its last third, and when it describes what it learned; each time it goes on from there."""
+    """The same run is killed at its third step, in mid-epoch in its last third, and when it
+    describes what it learned; each time it goes on from there.
+    """
     total, first = 0, []
 
     def killed_at(wanted):
@@ -366,7 +453,9 @@ class Poisoned(Run):
 
 @pytest.mark.parametrize("id", TRAINED)
 def test_a_loss_that_is_no_number_is_told_with_its_step(id):
-    with pytest.raises(UserError, match=r"loss .* at step \d+, in a batch of \d+ cases: row \d+") as said:
+    with pytest.raises(
+        UserError, match=r"loss .* at step \d+, in a batch of \d+ cases: row \d+"
+    ) as said:
         fit(id, kind_of_run=Poisoned)
     assert int(re.search(r"at step (\d+)", str(said.value))[1]) == 2
     named = [int(r) for r in re.findall(r"row (\d+)", str(said.value))]
@@ -392,7 +481,9 @@ def test_memory_for_half_a_batch_suffices_or_the_size_to_try_is_told(id):
         return runs[0]
 
     if not methods()[id].divides:
-        with pytest.raises(UserError, match=r"Memory does not suffice for .* in batches of \d+; try \d+"):
+        with pytest.raises(
+            UserError, match=r"Memory does not suffice for .* in batches of \d+; try \d+"
+        ):
             fit(id, kind_of_run=tight)
         return
     with pytest.raises(Cancelled):
@@ -404,7 +495,7 @@ def test_memory_for_half_a_batch_suffices_or_the_size_to_try_is_told(id):
     assert "in 2 parts" in runs[0].notes[0]
 
 
-# -- data that is not as hoped --------------------------------------------------------------------------------------------------------
+# -- data that is not as hoped ---------------------------------------------------------------------
 @pytest.mark.parametrize("id", methods())
 def test_declines_what_does_not_fit(id):
     kind = methods()[id]
@@ -414,13 +505,25 @@ def test_declines_what_does_not_fit(id):
 
 
 def labelled(data, values):
-    return replace(data, table=data.table.assign(label=values), roles=data.roles | {"label": "label"}) if "label" not in data.roles else replace(
-        data, table=data.table.assign(**{data.roles["label"]: values}))  # fmt: skip
+    return (
+        replace(data, table=data.table.assign(label=values), roles=data.roles | {"label": "label"})
+        if "label" not in data.roles
+        else replace(data, table=data.table.assign(**{data.roles["label"]: values}))
+    )
 
 
 def with_values(data, change):
     if data.samples is None:
-        return replace(data, table=data.table.assign(**{data.roles["text"]: data.table[data.roles["text"]].iloc[0] if change is rows_alike else ""}))
+        return replace(
+            data,
+            table=data.table.assign(
+                **{
+                    data.roles["text"]: (
+                        data.table[data.roles["text"]].iloc[0] if change is rows_alike else ""
+                    )
+                }
+            ),
+        )
     samples = data.samples.astype(np.float32)
     change(samples)
     return replace(data, samples=samples)
@@ -435,9 +538,13 @@ ODD = {
     "one row": lambda data: data.take(np.arange(1)),
     "two rows": lambda data: data.take(np.arange(2)),
     "one class in the data": lambda data: labelled(data, "only"),
-    "one class among these rows": lambda data: data.take(np.flatnonzero(data.labels == data.labels[0])),
+    "one class among these rows": lambda data: data.take(
+        np.flatnonzero(data.labels == data.labels[0])
+    ),
     "no labels": lambda data: labelled(data, None),
-    "every case its own class": lambda data: labelled(data, [f"case {i}" for i in range(len(data))]),
+    "every case its own class": lambda data: labelled(
+        data, [f"case {i}" for i in range(len(data))]
+    ),
     "no validation or test rows": lambda data: data.part("train"),
     "all rows alike": lambda data: with_values(data, rows_alike),
     "all black": lambda data: with_values(data, lambda x: x.fill(0)),
@@ -473,13 +580,17 @@ def test_odd_data_works_or_is_refused_in_words(id, case):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", HOLES)
-@pytest.mark.parametrize("id", [id for id, kind in methods().items() if "table" in kind.takes.modalities])
+@pytest.mark.parametrize(
+    "id", [id for id, kind in methods().items() if "table" in kind.takes.modalities]
+)
 def test_tables_with_holes_work_or_are_refused_in_words(id, case):
     works_or_says_why(id, with_values(table_for(id), HOLES[case]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("id", [id for id, kind in methods().items() if "image" in kind.takes.modalities])
+@pytest.mark.parametrize(
+    "id", [id for id, kind in methods().items() if "image" in kind.takes.modalities]
+)
 def test_a_picture_with_a_value_that_is_no_number_is_named(id, value):
     data = with_values(data_for(id), lambda x: x.__setitem__((11, 0, 2, 2), value))
     with pytest.raises(UserError, match="Row 11 "):
@@ -493,4 +604,8 @@ def test_an_infinite_cell_of_a_table_is_named_with_its_column():
 
 
 def test_the_small_sets_hold_rows_of_every_part():
-    assert pd.Series(small("digits").splits).value_counts().to_dict() == {"train": 96, "val": 24, "test": 24}
+    assert pd.Series(small("digits").splits).value_counts().to_dict() == {
+        "train": 96,
+        "val": 24,
+        "test": 24,
+    }

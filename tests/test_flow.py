@@ -13,7 +13,9 @@ from tests.store.test_review import named
 def ws(tmp_path):
     made = Workspace(tmp_path)
     data = named(held=(0, 1, 2, 3))
-    data.card.update({"cohort": {"files seen": 64, "pictures used": 60}, "left out": ["a.txt", "b.txt"]})
+    data.card.update(
+        {"cohort": {"files seen": 64, "pictures used": 60}, "left out": ["a.txt", "b.txt"]}
+    )
     made.add(data)
     return made
 
@@ -43,8 +45,13 @@ def test_counts_add_up_at_every_step(ws):
 def test_it_is_drawn_for_few_and_for_many_classes_and_reasons(ws):
     for i in range(12):
         review.exclude(ws, "films", [10 + i], f"reason {i} " + "x" * 80)
-    for f in (flow.flow(ws, "films"), flow.Flow({}, 0, 0, {}, {}, 0, [flow.Part("train", 0)]),
-              flow.Flow({}, 0, 99, {}, {}, 99, [flow.Part("train", 99, {f"class $ {i}": 1 for i in range(99)})])):  # fmt: skip
+    for f in (
+        flow.flow(ws, "films"),
+        flow.Flow({}, 0, 0, {}, {}, 0, [flow.Part("train", 0)]),
+        flow.Flow(
+            {}, 0, 99, {}, {}, 99, [flow.Part("train", 99, {f"class $ {i}": 1 for i in range(99)})]
+        ),
+    ):
         assert flow.flow_figure(f)[:8] == b"\x89PNG\r\n\x1a\n"
     assert flow.lines_of({str(i): i for i in range(12)})[-1] == "2 more: 21"
 

@@ -1,4 +1,6 @@
-"""What only a graphics card can show; skipped where there is none. The contract suite runs on one with LIGHTBOX_TEST_DEVICE=cuda."""
+"""What only a graphics card can show; skipped where there is none. The contract suite runs on one
+with LIGHTBOX_TEST_DEVICE=cuda.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +30,30 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphi
 GPU = torch.device("cuda", 0)
 
 
-def trained(data: Dataset, id: str = "gaussian_vae", params: dict[str, Any] | None = None, **more: Any) -> tuple[Run, Any, np.ndarray]:
+def trained(
+    data: Dataset, id: str = "gaussian_vae", params: dict[str, Any] | None = None, **more: Any
+) -> tuple[Run, Any, np.ndarray]:
     kind, run = methods()[id], Run(**({"device": "cuda"} | more))
-    method, found = fit_and_apply(kind, check_params(kind, kind.tiny if params is None else params), data, run)
+    method, found = fit_and_apply(
+        kind, check_params(kind, kind.tiny if params is None else params), data, run
+    )
     return run, method, next(np.asarray(a.z) for a in found if isinstance(a, Embedding))
 
 
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4", "f8"])
 @pytest.mark.parametrize("room", [0, 1 << 30])
-def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(kind: str, room: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(
+    kind: str, room: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loader, "room", lambda device: room)
     monkeypatch.setattr(loader, "BLOCK", 1000)
     rng = np.random.default_rng(0)
     data = small("digits")
-    data = replace(data, samples=rng.uniform(0, 255, data.samples.shape).astype(kind), input_range=(-10.3, 271.7)).save(tmp_path / "stored")
+    data = replace(
+        data,
+        samples=rng.uniform(0, 255, data.samples.shape).astype(kind),
+        input_range=(-10.3, 271.7),
+    ).save(tmp_path / "stored")
     data = data.take(rng.permutation(len(data))[:100])
     wanted = [rng.integers(0, 100, k) for k in (1, 40, 64)]
     with loader.Inputs(data, GPU, tmp_path) as inputs:
@@ -50,7 +62,9 @@ def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(kind: str, room
             assert (x.device, x.dtype) == (GPU, torch.float32)
             assert np.array_equal(at, wish)
             assert np.array_equal(x.cpu().numpy(), data.inputs(wish))
-    assert np.array_equal(torch.cat(list(loader.in_order(data, GPU, 8))).cpu().numpy(), data.inputs())
+    assert np.array_equal(
+        torch.cat(list(loader.in_order(data, GPU, 8))).cpu().numpy(), data.inputs()
+    )
 
 
 def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> None:
@@ -59,7 +73,9 @@ def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> 
     _, slow, z_slow = trained(digits, params={"epochs": 15}, device="cpu")
     assert run.fabric.strategy.precision.precision == "bf16-mixed"
     assert {p.dtype for p in fast.net.parameters()} == {torch.float32}, "weights are kept in full"
-    assert fast._loss_on(digits.part("val"), run) == pytest.approx(slow._loss_on(digits.part("val"), Run(device="cpu")), rel=0.05)
+    assert fast._loss_on(digits.part("val"), run) == pytest.approx(
+        slow._loss_on(digits.part("val"), Run(device="cpu")), rel=0.05
+    )
     assert z.std() == pytest.approx(z_slow.std(), rel=0.1)
 
 
@@ -69,11 +85,21 @@ def test_begun_on_the_processor_it_goes_on_on_the_card_and_says_so(tmp_path: Any
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(small("digits"), device="cpu", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
+        trained(
+            small("digits"), device="cpu", folder=tmp_path, checkpoint_every=-1.0, report_to=kill
+        )
     steps: list[int] = []
-    run, _, z = trained(small("digits"), folder=tmp_path, resume=True, report_to=lambda step, total, scalars: steps.append(step))
+    run, _, z = trained(
+        small("digits"),
+        folder=tmp_path,
+        resume=True,
+        report_to=lambda step, total, scalars: steps.append(step),
+    )
     assert steps[0] == 3, "two were done, the third is done again"
-    assert any("began on the processor (32-true) and went on on the GPU (bf16-mixed)" in note for note in run.notes)
+    assert any(
+        "began on the processor (32-true) and went on on the GPU (bf16-mixed)" in note
+        for note in run.notes
+    )
     assert np.isfinite(z).all()
 
 
@@ -83,7 +109,10 @@ def test_memory_of_the_card_that_suffices_for_half_a_batch_suffices() -> None:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     whole, _, _ = trained(data, params=params)
-    peak, total = torch.cuda.max_memory_allocated(), torch.cuda.get_device_properties(GPU).total_memory
+    peak, total = (
+        torch.cuda.max_memory_allocated(),
+        torch.cuda.get_device_properties(GPU).total_memory,
+    )
     assert whole.notes == []
     torch.cuda.empty_cache()
     try:
@@ -112,16 +141,26 @@ def test_one_training_a_card_and_one_on_the_processors_beside_it(tmp_path: Any) 
     ws = Workspace(tmp_path)
     ws.add(make("digits"), sample=True)
     params = {"epochs": 40}
-    asked = [queue.train(ws, "digits", "gaussian_vae", params, seed=seed, device=device) for seed, device in ((0, "auto"), (1, "cuda"), (2, "cpu"))]
+    asked = [
+        queue.train(ws, "digits", "gaussian_vae", params, seed=seed, device=device)
+        for seed, device in ((0, "auto"), (1, "cuda"), (2, "cpu"))
+    ]
     seen: set[frozenset[str]] = set()
     deadline = time.monotonic() + 180
     while any(ws.job(job.id).status in ("queued", "running") for job in asked):
         assert time.monotonic() < deadline
         seen.add(frozenset(job.id for job in asked if ws.job(job.id).status == "running"))
         time.sleep(0.05)
-    assert [ws.job(job.id).status for job in asked] == ["done"] * 3, [ws.job(job.id).error for job in asked]
+    assert [ws.job(job.id).status for job in asked] == ["done"] * 3, [
+        ws.job(job.id).error for job in asked
+    ]
     first, second, beside = (job.id for job in asked)
     assert not any({first, second} <= together for together in seen), "one at a time on the card"
-    assert any(beside in together and len(together) == 2 for together in seen), "the processors worked meanwhile"
-    made = [next(a for a in ws.artifacts(job.id).values() if isinstance(a, Embedding)).made_by.device for job in asked]
+    assert any(beside in together and len(together) == 2 for together in seen), (
+        "the processors worked meanwhile"
+    )
+    made = [
+        next(a for a in ws.artifacts(job.id).values() if isinstance(a, Embedding)).made_by.device
+        for job in asked
+    ]
     assert [device.split(":")[0] for device in made] == ["cuda", "cuda", "cpu"]

@@ -72,7 +72,9 @@ def test_a_job_takes_the_processors_that_nobody_uses(busy, threads, monkeypatch)
 
 
 def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, monkeypatch):
-    (tmp_path / "says_threads.py").write_text("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])")
+    (tmp_path / "says_threads.py").write_text(
+        "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
@@ -85,7 +87,9 @@ def test_the_time_a_run_will_take_rests_on_runs_of_the_same_kind_of_device(ws, d
     from core.training import time_estimate
 
     def runs(**device):
-        return time_estimate.estimate(ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device).runs
+        return time_estimate.estimate(
+            ws, methods()["pca"], {"dimensions": 8}, ws.dataset("digits"), **device
+        ).runs
 
     monkeypatch.setattr(time_estimate, "gpu_here", lambda: False)
     assert runs() == runs(device="cpu") == 1
@@ -115,7 +119,10 @@ def test_asked_for_by_two_at_one_moment_it_is_one_run(ws, done, monkeypatch):
         return found
 
     monkeypatch.setattr(ws.catalogue, "jobs", slow)
-    for ask in (lambda who: queue.train(ws, "digits", "gaussian_vae", {"epochs": 1999}, token=who), lambda who: queue.derive(ws, "map", done.id, {"how": "umap", "dims": 2})):
+    for ask in (
+        lambda who: queue.train(ws, "digits", "gaussian_vae", {"epochs": 1999}, token=who),
+        lambda who: queue.derive(ws, "map", done.id, {"how": "umap", "dims": 2}),
+    ):
         with ThreadPoolExecutor(2) as both:
             first, second = both.map(ask, ("one tab", "another"))
         assert first.id == second.id

@@ -1,4 +1,6 @@
-"""Processes that die as they start, or end twice alike: said in a sentence, never started again for ever, and not offered again."""
+"""Processes that die as they start, or end twice alike: said in a sentence, never started again for
+ever, and not offered again.
+"""
 
 import os
 import subprocess
@@ -26,7 +28,9 @@ def child(code, log):
 
 @pytest.fixture
 def spawned(monkeypatch):
-    """Whatever is to be started runs `spawned.code` in its place; `spawned.made` are the processes."""
+    """Whatever is to be started runs `spawned.code` in its place; `spawned.made` are the
+    processes.
+    """
 
     class Spawned:
         code, made = "raise SystemExit('No module named “numpy”')", []
@@ -44,15 +48,19 @@ def spawned(monkeypatch):
 
 
 def test_a_supervisor_that_dies_as_it_starts_is_started_twice_and_then_said(ws, spawned):
-    """The command that waits ends with the last line of the log, and whoever asks again is answered anew."""
+    """The command that waits ends with the last line of the log, and whoever asks again is answered
+    anew.
+    """
     for asked in (1, 2):
         job = queue.train(ws, "few", "pca", {"dimensions": 4}, seed=asked)
         job = queue.wait(ws, job.id, timeout=120)
         assert job.status == "failed"
         assert len(spawned.made) == 2 * asked
-        assert job.error == (
-            "Nothing can be started here: the process that starts the work ended at once, 2 times (exit code 1). "
-            f"The last line of its log: No module named “numpy”. The log is {ws.home / 'log' / 'supervisor.log'}."
+        assert (
+            job.error
+            == "Nothing can be started here: the process that starts the work ended at once, 2"
+            " times (exit code 1). The last line of its log: No module named “numpy”. The log"
+            f" is {ws.home / 'log' / 'supervisor.log'}."
         )
 
 
@@ -79,7 +87,9 @@ def test_one_that_is_starting_is_waited_for_and_one_that_hangs_is_ended(ws, spaw
     monkeypatch.setattr(starting, "STUCK", 0.0)
     assert starting.start_supervisor(ws.home) == ""
     assert len(spawned.made) == 3
-    assert "ended at once, 2 times (SIGKILL). It wrote nothing." in starting.start_supervisor(ws.home)
+    assert "ended at once, 2 times (SIGKILL). It wrote nothing." in starting.start_supervisor(
+        ws.home
+    )
     spawned.made[0].kill()
 
 
@@ -95,9 +105,13 @@ def test_a_supervisor_that_lived_or_left_well_counts_for_nothing(ws, spawned):
 
 
 def dies(ws, job, spawned, code, began=True):
-    """Start a job whose process runs `code`, and look after it once it is dead, as the supervisor does."""
+    """Start a job whose process runs `code`, and look after it once it is dead, as the supervisor
+    does.
+    """
     spawned.code = code
-    ws.catalogue.set_job(job.id, status="running", heartbeat=None, phase="starting", pid=None, born="")
+    ws.catalogue.set_job(
+        job.id, status="running", heartbeat=None, phase="starting", pid=None, born=""
+    )
     ws.catalogue.set_job(job.id, **engines.LOCAL.start(ws, job, "cpu"))
     if began:
         ws.catalogue.set_job(job.id, heartbeat=time.time(), phase="learning")
@@ -106,11 +120,19 @@ def dies(ws, job, spawned, code, began=True):
     return ws.job(job.id)
 
 
-def test_a_worker_that_dies_before_it_begins_is_started_once_more_and_then_said(ws, spawned, monkeypatch):
+def test_a_worker_that_dies_before_it_begins_is_started_once_more_and_then_said(
+    ws, spawned, monkeypatch
+):
     job = _make.ask(ws, monkeypatch)
     assert dies(ws, job, spawned, "raise ImportError('no torch')", began=False).status == "queued"
     now = dies(ws, job, spawned, "raise ImportError('no torch')", began=False)
-    assert (now.status, now.error) == ("failed", "The process ended twice as it started, by exit code 1. The last line of its log: ImportError: no torch")
+    assert (now.status, now.error) == (
+        "failed",
+        (
+            "The process ended twice as it started, by exit code 1. The last line of its log:"
+            " ImportError: no torch"
+        ),
+    )
 
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIG{})"
@@ -123,8 +145,13 @@ def test_a_crash_that_would_repeat_is_not_gone_on_with(ws, spawned, monkeypatch)
     assert "brought down from within (SIGSEGV)" in now.error
     assert queue.resume(ws, job.id).status == "queued"
     now = dies(ws, job, spawned, CRASH.format("SEGV"))
-    assert (now.status, now.error) == ("failed", "The process ended twice at the same step (0, learning), by SIGSEGV.")
-    with pytest.raises(UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--anew"):
+    assert (now.status, now.error) == (
+        "failed",
+        "The process ended twice at the same step (0, learning), by SIGSEGV.",
+    )
+    with pytest.raises(
+        UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--anew"
+    ):
         queue.resume(ws, job.id)
     assert queue.resume(ws, job.id, anew=True).status == "queued"
 
@@ -139,11 +166,15 @@ def test_what_was_killed_from_outside_may_always_go_on(ws, spawned, monkeypatch,
 
 
 def test_an_error_of_the_work_itself_is_not_met_a_third_time(ws, monkeypatch):
-    """As a method raises it, in a worker: the same error at the same step, twice; a full disk is another matter."""
+    """As a method raises it, in a worker: the same error at the same step, twice; a full disk is
+    another matter.
+    """
     from core.jobs import tasks
 
     def fail(error):
-        monkeypatch.setitem(tasks.TASKS, "train", lambda ws, job, tell: (_ for _ in ()).throw(error))
+        monkeypatch.setitem(
+            tasks.TASKS, "train", lambda ws, job, tell: (_ for _ in ()).throw(error)
+        )
         return _make.do(ws, job.id)
 
     job = _make.ask(ws, monkeypatch)
@@ -163,7 +194,12 @@ def test_an_error_of_the_work_itself_is_not_met_a_third_time(ws, monkeypatch):
 
 def test_endings_are_alike_by_cause_phase_and_step():
     def tried(*more):
-        return [Attempt(*({"cause": "SIGABRT", "phase": "learning", "step": 100, "own": True} | m).values()) for m in more]
+        return [
+            Attempt(
+                *({"cause": "SIGABRT", "phase": "learning", "step": 100, "own": True} | m).values()
+            )
+            for m in more
+        ]
 
     assert attempts.repeated(tried({}, {})) == "SIGABRT"
     assert attempts.repeated(tried({}, {"step": 104})) == "SIGABRT"

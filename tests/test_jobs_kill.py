@@ -1,4 +1,6 @@
-"""A run's process killed from outside, with the real supervisor: what is shown stays true, and the run can go on."""
+"""A run's process killed from outside, with the real supervisor: what is shown stays true, and the
+run can go on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,14 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     made, digits = Workspace(tmp_path_factory.mktemp("kill")), make("digits")
     few = np.flatnonzero(digits.splits == "train")[:64]
     roles = {k: v for k, v in digits.roles.items() if k != "label"}
-    made.add(replace(digits, samples=np.asarray(digits.samples[few]), table=digits.table.iloc[few].reset_index(drop=True), roles=roles))
+    made.add(
+        replace(
+            digits,
+            samples=np.asarray(digits.samples[few]),
+            table=digits.table.iloc[few].reset_index(drop=True),
+            roles=roles,
+        )
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_METHODS", str(Path(__file__).parent / "survive" / "methods"))
         patch.setenv("LIGHTBOX_CHECKPOINT_SECONDS", "0.3")
@@ -55,17 +64,28 @@ def started(ws: Workspace, **params: Any) -> str:
     return id
 
 
-def test_a_killed_run_is_shown_as_interrupted_and_resumed_ends_as_if_nothing_had_happened(ws: Workspace) -> None:
+def test_a_killed_run_is_shown_as_interrupted_and_resumed_ends_as_if_nothing_had_happened(
+    ws: Workspace,
+) -> None:
     id = started(ws)
     os.kill(ws.job(id).pid, signal.SIGKILL)
-    until(lambda: (queue.reconcile(ws), ws.job(id).status)[1] == "interrupted", "the end to be noticed")
+    until(
+        lambda: (queue.reconcile(ws), ws.job(id).status)[1] == "interrupted",
+        "the end to be noticed",
+    )
     assert "resume" in ws.job(id).error
     assert not ws.slugs(id), "nothing half-made is shown"
     queue.resume(ws, id)
     assert queue.wait(ws, id, timeout=300).status == "done"
     kind = methods()["fragile"]
-    _, straight = fit_and_apply(kind, check_params(kind, PARAMS | {"pause": 0}), ws.dataset("digits"), Run(device="cpu"))
-    np.testing.assert_allclose(find(ws, id, Embedding).z, next(a.z for a in straight if isinstance(a, Embedding)), atol=1e-4)
+    _, straight = fit_and_apply(
+        kind, check_params(kind, PARAMS | {"pause": 0}), ws.dataset("digits"), Run(device="cpu")
+    )
+    np.testing.assert_allclose(
+        find(ws, id, Embedding).z,
+        next(a.z for a in straight if isinstance(a, Embedding)),
+        atol=1e-4,
+    )
 
 
 def test_a_cancelled_run_leaves_no_process_and_a_removed_one_no_folder(ws: Workspace) -> None:
@@ -73,7 +93,11 @@ def test_a_cancelled_run_leaves_no_process_and_a_removed_one_no_folder(ws: Works
     pid = ws.job(id).pid
     queue.cancel(ws, id)
     assert queue.wait(ws, id, timeout=300).status == "cancelled"
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "the process to end", 20)
+    until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE,
+        "the process to end",
+        20,
+    )
     folder = ws.folder(id)
     ws.remove_run(id)
     assert not folder.exists()

@@ -18,16 +18,39 @@ def test_the_base_is_free_of_gpl_and_all_of_it_says_its_licence():
     assert {"torch", "imagecodecs", "opentsne", "faiss-cpu"} <= set(found)
 
 
-@pytest.mark.parametrize(("fields", "kind"), [
-    ([("License-Expression", "MIT")], "permissive"), ([("License-Expression", "GPL-3.0-only")], "strong"),
-    ([("License-Expression", "GPL-2.0-or-later OR MIT")], "permissive"),
-    ([("License", "GPL V3.0"), ("Classifier", "License :: OSI Approved :: GNU General Public License v3 (GPLv3)")], "strong"),
-    ([("Classifier", "License :: OSI Approved :: GNU Affero General Public License v3")], "strong"),
-    ([("Classifier", "License :: OSI Approved :: GNU Lesser General Public License v3 (LGPLv3)")], "weak"),
-    ([("License-Expression", "LGPL-2.1-only")], "weak"), ([("License-Expression", "MPL-2.0 AND MIT")], "weak"),
-    ([("License-Expression", "MIT AND AGPL-3.0-only")], "strong"),
-    ([("License", "BSD 3-Clause License\n\n" + "x" * 200)], "permissive"), ([], "unknown"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ([("License-Expression", "MIT")], "permissive"),
+        ([("License-Expression", "GPL-3.0-only")], "strong"),
+        ([("License-Expression", "GPL-2.0-or-later OR MIT")], "permissive"),
+        (
+            [
+                ("License", "GPL V3.0"),
+                ("Classifier", "License :: OSI Approved :: GNU General Public License v3 (GPLv3)"),
+            ],
+            "strong",
+        ),
+        (
+            [("Classifier", "License :: OSI Approved :: GNU Affero General Public License v3")],
+            "strong",
+        ),
+        (
+            [
+                (
+                    "Classifier",
+                    "License :: OSI Approved :: GNU Lesser General Public License v3 (LGPLv3)",
+                )
+            ],
+            "weak",
+        ),
+        ([("License-Expression", "LGPL-2.1-only")], "weak"),
+        ([("License-Expression", "MPL-2.0 AND MIT")], "weak"),
+        ([("License-Expression", "MIT AND AGPL-3.0-only")], "strong"),
+        ([("License", "BSD 3-Clause License\n\n" + "x" * 200)], "permissive"),
+        ([], "unknown"),
+    ],
+)
 def test_licences_are_told_apart(fields, kind):
     said = Message()
     for name, value in fields:

@@ -1,4 +1,6 @@
-"""Batches: the same bits from memory and from disk, read ahead by a thread that ends with the loop."""
+"""Batches: the same bits from memory and from disk, read ahead by a thread that ends with the
+loop.
+"""
 
 import threading
 from dataclasses import replace
@@ -39,8 +41,18 @@ def readers():
 @pytest.mark.parametrize("modality", ["image", "series"])
 def test_inputs_made_on_the_device_have_the_bits_of_those_made_by_numpy(kind, modality):
     rng = np.random.default_rng(0)
-    values = rng.uniform(0, 255, (50, 1, 9, 7)) if kind == "u1" else rng.normal(300, 2000, (50, 1, 9, 7)).clip(0 if "u" in kind else -3e4, 3e4)
-    data = replace(small_shared("digits"), samples=values.astype(kind), modality=modality, input_range=(-1000.3, 3071.7), at=np.arange(50)[::-1].copy())
+    values = (
+        rng.uniform(0, 255, (50, 1, 9, 7))
+        if kind == "u1"
+        else rng.normal(300, 2000, (50, 1, 9, 7)).clip(0 if "u" in kind else -3e4, 3e4)
+    )
+    data = replace(
+        small_shared("digits"),
+        samples=values.astype(kind),
+        modality=modality,
+        input_range=(-1000.3, 3071.7),
+        at=np.arange(50)[::-1].copy(),
+    )
     at = rng.integers(0, 50, 23)
     with loader.Inputs(data, CPU) as inputs:
         ((_, x),) = inputs.batches([at])
@@ -52,16 +64,23 @@ def test_inputs_made_on_the_device_have_the_bits_of_those_made_by_numpy(kind, mo
 
 @pytest.mark.parametrize("limit", [0, 2 << 30])
 @pytest.mark.parametrize("block", [1, 1000, 16 << 20])
-def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(stored, tmp_path, monkeypatch, limit, block):
+def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(
+    stored, tmp_path, monkeypatch, limit, block
+):
     monkeypatch.setattr(loader, "room", lambda device: limit)
     monkeypatch.setattr(loader, "BLOCK", block)
     data = stored.take(np.random.default_rng(0).permutation(len(stored))[:100])
     wanted = [np.array([5, 0, 99]), np.arange(40), np.array([7])]
     with loader.Inputs(data, CPU, tmp_path) as inputs:
-        assert list(tmp_path.glob("inputs-*/*")) == ([] if limit else list(tmp_path.glob("inputs-*/inputs.npy")))
+        assert list(tmp_path.glob("inputs-*/*")) == (
+            [] if limit else list(tmp_path.glob("inputs-*/inputs.npy"))
+        )
         assert inputs.fits == bool(limit)
         found = list(inputs.batches(wanted))
-    assert all(np.array_equal(at, w) and np.array_equal(x.numpy(), data.inputs(w)) for (at, x), w in zip(found, wanted, strict=True))
+    assert all(
+        np.array_equal(at, w) and np.array_equal(x.numpy(), data.inputs(w))
+        for (at, x), w in zip(found, wanted, strict=True)
+    )
     assert not list(tmp_path.glob("inputs-*"))
     assert not readers()
 
@@ -69,10 +88,16 @@ def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(stored, tmp_p
 def trained(data, folder=None, resume=False, tell=lambda *a: None, **more):
     kind = methods()["gaussian_vae"]
     run = Run(device="cpu", folder=folder, resume=resume, report_to=tell, **more)
-    return next(a for a in fit_and_apply(kind, check_params(kind, kind.tiny), data, run)[1] if isinstance(a, Embedding)).z
+    return next(
+        a
+        for a in fit_and_apply(kind, check_params(kind, kind.tiny), data, run)[1]
+        if isinstance(a, Embedding)
+    ).z
 
 
-def test_training_from_disk_killed_in_mid_epoch_and_resumed_equals_training_from_memory(stored, tmp_path, monkeypatch):
+def test_training_from_disk_killed_in_mid_epoch_and_resumed_equals_training_from_memory(
+    stored, tmp_path, monkeypatch
+):
     straight = trained(stored)
     monkeypatch.setattr(loader, "room", lambda device: 0)
 
@@ -118,7 +143,9 @@ def test_it_reads_one_ahead_and_no_more_and_a_loop_that_is_left_ends_the_thread(
     assert not readers()
 
 
-def test_cancelling_while_the_data_is_laid_out_stops_it_and_leaves_nothing(stored, tmp_path, from_disk, monkeypatch):
+def test_cancelling_while_the_data_is_laid_out_stops_it_and_leaves_nothing(
+    stored, tmp_path, from_disk, monkeypatch
+):
     monkeypatch.setattr(loader, "BLOCK", 1000)
     asked = []
     with pytest.raises(Cancelled):
@@ -137,7 +164,8 @@ def test_no_room_on_the_disk_is_said_with_the_room_it_needs(stored, from_disk, m
 
 def test_a_compiled_network_learns_the_same_under_the_same_names(stored, tmp_path, monkeypatch):
     straight = trained(stored)
-    monkeypatch.setenv("LIGHTBOX_COMPILE", "eager")  # traced as for any backend; nothing has to be built
+    # traced as for any backend; nothing has to be built
+    monkeypatch.setenv("LIGHTBOX_COMPILE", "eager")
 
     def kill(step, total, scalars):
         if step == 9:
@@ -149,4 +177,6 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(stored, tmp_pat
     assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0
     assert notes == ["Its network was compiled (eager) where that is possible."]
     monkeypatch.delenv("LIGHTBOX_COMPILE")  # a checkpoint of the one fits the other
-    np.testing.assert_allclose(trained(stored, tmp_path, resume=True), straight, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        trained(stored, tmp_path, resume=True), straight, rtol=1e-4, atol=1e-4
+    )

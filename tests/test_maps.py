@@ -1,4 +1,6 @@
-"""Maps: the same seed gives the same map, whatever the threads; what is on a map stays when cases are added; landmarks are said; neighbours are true."""
+"""Maps: the same seed gives the same map, whatever the threads; what is on a map stays when cases
+are added; landmarks are said; neighbours are true.
+"""
 
 import os
 import subprocess
@@ -69,19 +71,33 @@ print("equal")
 def test_the_same_seed_gives_the_same_map_for_any_number_of_threads():
     """In a process of its own, since threads once begun stay."""
     env = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
-    done = subprocess.run([sys.executable, "-c", THREADS], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.split()[-1:] == ["equal"], done.stderr[-2000:]
 
 
 def test_another_process_draws_the_same_map():
     """What numba compiles here and what it read back there must agree to the last bit."""
-    said = "import numpy as np; from tests.test_maps import *; print(make_map(embedding(mixture(600)[0])).xy.tobytes().hex()[:4000])"
-    got = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    said = (
+        "import numpy as np; from tests.test_maps import *;"
+        " print(make_map(embedding(mixture(600)[0])).xy.tobytes().hex()[:4000])"
+    )
+    got = subprocess.run(
+        [sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert got == drawn().xy.tobytes().hex()[:4000]
 
 
 def test_another_seed_draws_another_map():
-    assert not np.allclose(make_map(embedding(mixture(100)[0]), seed=1).xy, make_map(embedding(mixture(100)[0])).xy)
+    assert not np.allclose(
+        make_map(embedding(mixture(100)[0]), seed=1).xy, make_map(embedding(mixture(100)[0])).xy
+    )
 
 
 def test_digits_are_drawn_as_faithfully_as_by_umap_learn():
@@ -110,7 +126,10 @@ DEGENERATE = {  # latents: what the map is drawn by, asked for each way
     "one place": (np.ones((60, 4), np.float32), "all: at 1 place of"),
     "one place, 8 rows": (np.ones((8, 4), np.float32), "all: at 1 place of"),
     "two places": (np.repeat(np.eye(2, dtype=np.float32), 30, 0), "all: at 2 places of"),
-    "57 of 60 at one place": (np.r_[np.zeros((57, 4)), SOME[:3]].astype(np.float32), "all: at 4 places of"),
+    "57 of 60 at one place": (
+        np.r_[np.zeros((57, 4)), SOME[:3]].astype(np.float32),
+        "all: at 4 places of",
+    ),
     "52 of 60 at one place": (np.r_[np.zeros((52, 4)), SOME[:8]].astype(np.float32), ""),
     "five places": (np.repeat(np.eye(5, dtype=np.float32), 12, 0), ""),
     "minute": (1e-12 * SOME, ""),
@@ -127,7 +146,13 @@ def test_degenerate_latents_give_a_map_or_one_sentence(name, how):
     if right == "refused":
         latents = embedding(SOME[: len(z)])
         latents.z = z  # as one that was stored comes, unchecked
-        with pytest.raises(UserError, match=r"at least 5 cases; this run has 4|1 of 60 cases have latent coordinates that are no finite numbers"):
+        with pytest.raises(
+            UserError,
+            match=(
+                r"at least 5 cases; this run has 4|1 of 60 cases have latent coordinates that are"
+                r" no finite numbers"
+            ),
+        ):
             make_map(latents, how)
         return
     made = make_map(embedding(z), how)
@@ -165,7 +190,8 @@ def test_added_cases_find_their_place_and_move_no_other(how):
     if how != "pca":
         assert purity(more.xy, of) > 0.99
     if how == "umap":
-        alone = add(made, old, replace(new, rows=new.rows[7:9], z=new.z[7:9]))  # a place does not depend on who else came
+        # a place does not depend on who else came
+        alone = add(made, old, replace(new, rows=new.rows[7:9], z=new.z[7:9]))
         np.testing.assert_array_equal(alone.xy[600:], more.xy[607:609])
         again = add(more, embedding(z), replace(new, rows=new.rows + 100))
         assert again.xy[:700].tobytes() == more.xy.tobytes()
@@ -196,13 +222,16 @@ def test_a_map_that_is_laid_out_whole_speaks_of_no_landmarks():
 
 
 def test_neighbours_above_the_exact_size_are_nearly_all_true():
-    z = np.random.default_rng(0).normal(size=(6_000, 24)).astype(np.float32)  # no groups: the hardest case for cells
+    # no groups: the hardest case for cells
+    z = np.random.default_rng(0).normal(size=(6_000, 24)).astype(np.float32)
     index, distance = neighbours(z, 15)
     some = np.arange(0, 6_000, 60)
     true = np.sort(np.linalg.norm(z[some, None] - z[None], axis=2), axis=1)[:, 1:16]
     assert (distance[some] <= true[:, -1:] * 1.0001).mean() >= RECALL - 0.02
     assert (index != np.arange(6_000)[:, None]).all()
-    np.testing.assert_allclose(distance[some], np.linalg.norm(z[index[some]] - z[some, None], axis=2), rtol=1e-3)
+    np.testing.assert_allclose(
+        distance[some], np.linalg.norm(z[index[some]] - z[some, None], axis=2), rtol=1e-3
+    )
 
 
 def test_neighbours_are_found_where_a_cell_holds_too_few():
@@ -226,7 +255,10 @@ def test_what_is_found_by_its_hash_is_not_copied_for_it(tmp_path, monkeypatch):
     import tracemalloc
 
     z = np.zeros((100_000, 30), np.float32)
-    monkeypatch.setattr("core.neighbours._search", lambda x, k: (np.zeros((9, k), np.int32), np.zeros((9, k), np.float32)))
+    monkeypatch.setattr(
+        "core.neighbours._search",
+        lambda x, k: (np.zeros((9, k), np.int32), np.zeros((9, k), np.float32)),
+    )
     tracemalloc.start()
     try:
         neighbours(z, 5, cache=tmp_path)
@@ -236,7 +268,9 @@ def test_what_is_found_by_its_hash_is_not_copied_for_it(tmp_path, monkeypatch):
 
 
 def test_weights_are_as_umap_defines_them():
-    """McInnes et al., algorithm 3: the nearest other row has 1, and the weights of a row add up to log2 of how many rows it looks at, itself included."""
+    """McInnes et al., algorithm 3: the nearest other row has 1, and the weights of a row add up to
+    log2 of how many rows it looks at, itself included.
+    """
     weight = layout.weights(neighbours(mixture(200)[0], 14)[1])
     np.testing.assert_allclose(weight.sum(1), np.log2(15), atol=1e-3)
     np.testing.assert_array_equal(weight[:, 0], 1)
@@ -245,7 +279,9 @@ def test_weights_are_as_umap_defines_them():
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A workspace with principal components of the digits, a map drawn while four were excluded, and the four back in use."""
+    """A workspace with principal components of the digits, a map drawn while four were excluded,
+    and the four back in use.
+    """
     from core.jobs import queue
     from core.workspace import review
     from core.workspace.workspace import Workspace
@@ -254,7 +290,9 @@ def workspace(tmp_path_factory):
     ws.add(make("digits"))
     run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 6}).id, timeout=120)
     out = review.exclude(ws, "digits", np.array([3, 7, 40, 41]), "look again")
-    drawn = queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=120)
+    drawn = queue.wait(
+        ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=120
+    )
     review.undo(ws, "digits", out.id)
     assert drawn.status == "done", drawn.error
     return ws, run, drawn
@@ -268,7 +306,11 @@ def test_cases_that_came_into_use_later_are_added_by_a_job(workspace):
     ws, run, drawn = workspace
     made, latents = ws.artifact(drawn.id, "map"), find(ws, run.id, Embedding)
     assert out_of_sample.missing(ws, run, made, latents).tolist() == [3, 7, 40, 41]
-    done = queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2, "onto": drawn.id}).id, timeout=120)
+    done = queue.wait(
+        ws,
+        queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2, "onto": drawn.id}).id,
+        timeout=120,
+    )
     assert done.status == "done", done.error
     more = ws.artifact(done.id, "map")
     assert more.xy[: len(made.rows)].tobytes() == made.xy.tobytes()
@@ -283,10 +325,16 @@ def test_cases_of_other_data_are_embedded_by_the_runs_model(workspace):
 
     ws, run, _ = workspace
     model, latents, own = find(ws, run.id, Model), find(ws, run.id, Embedding), ws.dataset("digits")
-    np.testing.assert_allclose(out_of_sample.embedded(model, latents, own, own.of(np.arange(20))), latents.z[:20], atol=1e-3)
+    np.testing.assert_allclose(
+        out_of_sample.embedded(model, latents, own, own.of(np.arange(20))),
+        latents.z[:20],
+        atol=1e-3,
+    )
     with pytest.raises(UserError, match="shape"):
         out_of_sample.embedded(model, latents, own, make("head-phantom"))
     with pytest.raises(UserError, match="does not give the coordinates"):
-        out_of_sample.embedded(model, replace(latents, z=np.asarray(latents.z)[::-1].copy()), own, own)
+        out_of_sample.embedded(
+            model, replace(latents, z=np.asarray(latents.z)[::-1].copy()), own, own
+        )
     with pytest.raises(UserError, match="keeps no model"):
         out_of_sample.embedded(None, latents, own, own)

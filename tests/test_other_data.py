@@ -1,4 +1,6 @@
-"""What must agree between new data and the data a model learned from, and what is brought into line."""
+"""What must agree between new data and the data a model learned from, and what is brought into
+line.
+"""
 
 from dataclasses import replace
 
@@ -46,7 +48,8 @@ def test_columns_in_another_order_with_others_between_are_matched_by_name():
 def test_a_word_that_does_not_occur_is_a_column_of_zeros_and_a_new_word_is_told():
     own = table()
     frame = own.table.assign(sex="f")
-    other = Dataset("b", "table", frame, own.samples[:, :1], features=("age",))  # constant: no input
+    # constant: no input
+    other = Dataset("b", "table", frame, own.samples[:, :1], features=("age",))
     seen, notes = match(own, other)
     np.testing.assert_array_equal(seen.raw()[:, 1:], np.tile([1.0, 0.0], (60, 1)))
     assert notes == []
@@ -95,7 +98,9 @@ def test_every_row_is_new_and_the_one_class_learned_from_is_the_normal_one():
 
 def test_cases_and_patients_that_are_not_new_are_told():
     own = picture()
-    own = replace(own, table=own.table.assign(who=[f"p{i // 2}" for i in range(20)]), roles={"group": "who"})
+    own = replace(
+        own, table=own.table.assign(who=[f"p{i // 2}" for i in range(20)]), roles={"group": "who"}
+    )
     words = " ".join(find_shared(own, replace(own.take(np.arange(4)), name="b")))
     assert "2 patients of “b” are also in “a”" in words
     assert "4 of 4 cases are the very same" in words
@@ -105,10 +110,20 @@ def test_cases_and_patients_that_are_not_new_are_told():
 
 def test_scope_of_cases_from_the_same_and_from_another_place():
     rng = np.random.default_rng(0)
-    own = Dataset("a", "table", pd.DataFrame({"split": ["train"] * 400 + ["test"] * 200}), np.zeros((600, 1)), roles={"split": "split"})
+    own = Dataset(
+        "a",
+        "table",
+        pd.DataFrame({"split": ["train"] * 400 + ["test"] * 200}),
+        np.zeros((600, 1)),
+        roles={"split": "split"},
+    )
     learned = Embedding(rows=np.arange(600), z=rng.normal(size=(600, 4)).astype("f4"))
-    same = measure_scope(own, learned, Embedding(rows=np.arange(300), z=rng.normal(size=(300, 4)).astype("f4")))
-    far = measure_scope(own, learned, Embedding(rows=np.arange(50), z=rng.normal(9, 1, (50, 4)).astype("f4")))
+    same = measure_scope(
+        own, learned, Embedding(rows=np.arange(300), z=rng.normal(size=(300, 4)).astype("f4"))
+    )
+    far = measure_scope(
+        own, learned, Embedding(rows=np.arange(50), z=rng.normal(9, 1, (50, 4)).astype("f4"))
+    )
     assert count_inside(same).value == pytest.approx(0.95, abs=0.04)
     assert (far.levels == 2).all()
     assert "200 cases held out" in far.rule

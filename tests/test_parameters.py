@@ -57,26 +57,39 @@ class Chooser(Method):
         code: Literal["1", "2"] = param("1", "Words that look like numbers stay words.")
 
 
-@pytest.mark.parametrize(("given", "right"), [
-    ({"side": "128"}, 128),
-    ({"side": " 32 "}, 32),
-    ({"side": "64.0"}, 64),
-    ({"side": 64}, 64),
-    ({"step": "0.5"}, 0.5),
-    ({"step": "1"}, 1.0),
-    ({"step": "auto"}, "auto"),
-    ({"deep": "true"}, True),
-    ({"deep": "False"}, False),
-    ({"deep": "where it helps"}, "where it helps"),
-    ({"code": "2"}, "2"),
-])
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"side": "128"}, 128),
+        ({"side": " 32 "}, 32),
+        ({"side": "64.0"}, 64),
+        ({"side": 64}, 64),
+        ({"step": "0.5"}, 0.5),
+        ({"step": "1"}, 1.0),
+        ({"step": "auto"}, "auto"),
+        ({"deep": "true"}, True),
+        ({"deep": "False"}, False),
+        ({"deep": "where it helps"}, "where it helps"),
+        ({"code": "2"}, "2"),
+    ],
+)
 def test_words_become_the_choice_they_name(given, right):
     (name,) = given
     found = getattr(check_params(Chooser, given), name)
     assert (found, type(found)) == (right, type(right))
 
 
-@pytest.mark.parametrize("given", [{"side": "100"}, {"side": "wide"}, {"side": "true"}, {"code": 1}, {"step": "0.7"}, {"side": ""}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"side": "100"},
+        {"side": "wide"},
+        {"side": "true"},
+        {"code": 1},
+        {"step": "0.7"},
+        {"side": ""},
+    ],
+)
 def test_words_that_name_no_choice_are_refused_with_the_choices(given):
     (name,) = given
     with pytest.raises(UserError, match=f"“{name}”.*should be"):

@@ -1,4 +1,6 @@
-"""A method in a folder of its own gets form, run, views and command line without another file being touched."""
+"""A method in a folder of its own gets form, run, views and command line without another file being
+touched.
+"""
 
 import json
 import os
@@ -36,7 +38,7 @@ class Brightness(Method):
         yield Embedding(rows=data.rows, name="latent", z=np.stack([bright, x.std((1, 2, 3))], 1).astype("f4"))
         yield AnomalyMaps(rows=data.rows, score=(np.abs(bright - self.mean) ** self.params.power).astype("f4"))
 '''
-PAGE = '''
+PAGE = """
 import sys
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
@@ -54,7 +56,7 @@ for page in ("anomalies", "latent", "runs"):
     at = at.switch_page(f"../pages/{page}.py").run()
     assert not at.exception, page
 print("drawn")
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,20 @@ def lightbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "methods").mkdir()
     (folder / "methods" / "brightness.py").write_text(textwrap.dedent(TOY))
-    env = os.environ | {"LIGHTBOX_METHODS": str(folder / "methods"), "LIGHTBOX_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+    env = os.environ | {
+        "LIGHTBOX_METHODS": str(folder / "methods"),
+        "LIGHTBOX_HOME": str(folder / "home"),
+        "PYTHONPATH": str(ROOT),
+    }
 
     def call(*args, module="app.cli"):
-        done = subprocess.run([sys.executable, *(("-m", module) if module else ()), *args], env=env, capture_output=True, text=True, cwd=folder)
+        done = subprocess.run(
+            [sys.executable, *(("-m", module) if module else ()), *args],
+            env=env,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 

@@ -19,7 +19,9 @@ from core.training.run import Run
 
 def test_dirichlet_kl_is_torchs():
     a, b = torch.rand(20, 6) * 5 + 0.1, torch.rand(20, 6) * 5 + 0.1
-    expected = torch.distributions.kl_divergence(torch.distributions.Dirichlet(a), torch.distributions.Dirichlet(b))
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Dirichlet(a), torch.distributions.Dirichlet(b)
+    )
     torch.testing.assert_close(dirichlet_kl(a, b), expected, atol=1e-4, rtol=1e-4)
     assert dirichlet_kl(a, a).abs().max() < 1e-4
     assert gaussian_kl(torch.zeros(1, 3), torch.zeros(1, 3)).item() == 0
@@ -61,7 +63,9 @@ def test_trustworthiness_is_scikit_learns():
 
     z = np.random.default_rng(0).normal(size=(120, 5))
     _, _, scores = faithfulness(z, z[:, :2])
-    assert scores["trustworthiness"] == pytest.approx(trustworthiness(z, z[:, :2], n_neighbors=15), abs=1e-9)
+    assert scores["trustworthiness"] == pytest.approx(
+        trustworthiness(z, z[:, :2], n_neighbors=15), abs=1e-9
+    )
 
 
 def test_traversal_ends_are_the_reconstructions():
@@ -87,7 +91,14 @@ def test_killed_and_resumed_equals_straight(tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        fit_and_apply(kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=0, report_to=kill))
-    resumed, _ = fit_and_apply(kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=1e9, resume=True))
+        fit_and_apply(
+            kind,
+            params,
+            data,
+            Run(device="cpu", folder=tmp_path, checkpoint_every=0, report_to=kill),
+        )
+    resumed, _ = fit_and_apply(
+        kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=1e9, resume=True)
+    )
     for key, value in straight.net.state_dict().items():
         torch.testing.assert_close(value, resumed.net.state_dict()[key], atol=1e-5, rtol=1e-4)

@@ -19,7 +19,9 @@ def a_look_each_epoch(monkeypatch):
 
 
 def train(scores, patience=3, epochs=8, after=0, tell=lambda *a: None, **more):
-    """A line fitted to digits, with these scores; gives its weight, its weights after each epoch, and the run."""
+    """A line fitted to digits, with these scores; gives its weight, its weights after each epoch,
+    and the run.
+    """
     data = small_shared("digits").part("train")
     run = Run(device="cpu", report_to=tell, **more)
     torch.manual_seed(0)
@@ -41,7 +43,9 @@ def test_it_ends_when_nothing_improved_and_has_the_weights_that_were_best():
     last, along, run = train(SCORES)
     assert max(along) == 6
     assert torch.equal(last, along[3])
-    assert run.notes == ["Stopped at epoch 7 of 8, since nothing improved on the validation cases for 3 epochs."]
+    assert run.notes == [
+        "Stopped at epoch 7 of 8, since nothing improved on the validation cases for 3 epochs."
+    ]
 
 
 @pytest.mark.parametrize("how", [{"patience": 0}, {"patience": 5}, {"patience": 3, "after": 4}])
@@ -62,12 +66,16 @@ def test_killed_and_resumed_it_ends_as_it_would_have(tmp_path, at):
     with pytest.raises(KeyboardInterrupt):
         train(SCORES, folder=tmp_path, checkpoint_every=-1.0, tell=kill)
     steps = []
-    resumed, _, run = train(SCORES, folder=tmp_path, resume=True, tell=lambda step, *a: steps.append(step))
+    resumed, _, run = train(
+        SCORES, folder=tmp_path, resume=True, tell=lambda step, *a: steps.append(step)
+    )
     assert steps[0] == at
     assert max(steps) == 21
     assert torch.equal(resumed, straight)
     assert run.notes[-1].startswith("Stopped at epoch 7 of 8")
-    again, _, _ = train(SCORES, folder=tmp_path, resume=True, tell=lambda step, *a: pytest.fail("all was done"))
+    again, _, _ = train(
+        SCORES, folder=tmp_path, resume=True, tell=lambda step, *a: pytest.fail("all was done")
+    )
     assert torch.equal(again, straight)
 
 
@@ -75,11 +83,21 @@ def test_killed_and_resumed_it_ends_as_it_would_have(tmp_path, at):
 def test_methods_that_offer_it_look_at_validation_cases_only_and_report_the_loss(id):
     kind, data, seen = methods()[id], small_shared("digits"), []
     params = check_params(kind, kind.tiny | {"epochs": 6, "patience": 5})
-    run = Run(device="cpu", report_to=lambda step, total, scalars: seen.append(scalars["validation loss"]) if "validation loss" in scalars else None)
+    run = Run(
+        device="cpu",
+        report_to=lambda step, total, scalars: (
+            seen.append(scalars["validation loss"]) if "validation loss" in scalars else None
+        ),
+    )
     with run.seeded():
         kind(params).fit(data, run)
     assert seen
     assert np.isfinite(seen).all()
-    without = Run(device="cpu", report_to=lambda step, total, scalars: pytest.fail("a look") if "validation loss" in scalars else None)
+    without = Run(
+        device="cpu",
+        report_to=lambda step, total, scalars: (
+            pytest.fail("a look") if "validation loss" in scalars else None
+        ),
+    )
     with without.seeded():
         kind(params).fit(data.part("train"), without)

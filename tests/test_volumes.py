@@ -1,4 +1,6 @@
-"""Volumes through the whole path: slices without a copy, what is found folded back, the same seed the same result."""
+"""Volumes through the whole path: slices without a copy, what is found folded back, the same seed
+the same result.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -6,7 +8,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Images, Model, Predictions
+from core.artifacts import (
+    AnomalyMaps,
+    Attributions,
+    Clusters,
+    Embedding,
+    Images,
+    Model,
+    Predictions,
+)
 from core.data.dataset import Dataset
 from core.data.samples.generated import stacks
 from core.data.slices import Slices, filled, seen, slices
@@ -27,7 +37,9 @@ def small() -> Dataset:
     return stacks(n=44)
 
 
-TAKING = [id for id, kind in methods().items() if kind().slicewise or "volume" in kind.takes.modalities]
+TAKING = [
+    id for id, kind in methods().items() if kind().slicewise or "volume" in kind.takes.modalities
+]
 SLICED = [id for id in TAKING if methods()[id]().slicewise]
 REPRESENTATIVE = ["gaussian_vae", "strega", "swav", "pca"]
 
@@ -40,7 +52,12 @@ def fit(id, data=None, **more):
     elif kind.takes.on:
         on = {a.slug: a for a in shared("gaussian_vae")[1]}
     chosen = data.part("train").rows[:5] if kind.takes.chosen != "no" else None
-    return fit_and_apply(kind, check_params(kind, kind.tiny), data, Run(**{"device": "cpu", "on": on, "chosen": chosen, "seed": 0} | more))
+    return fit_and_apply(
+        kind,
+        check_params(kind, kind.tiny),
+        data,
+        Run(**{"device": "cpu", "on": on, "chosen": chosen, "seed": 0} | more),
+    )
 
 
 shared = cache(fit)
@@ -50,7 +67,7 @@ def by_slug(artifacts):
     return {a.slug: a for a in artifacts}
 
 
-# -- the view of slices ---------------------------------------------------------------------------------------------------------------
+# -- the view of slices ----------------------------------------------------------------------------
 def test_slices_are_those_of_the_volumes_with_label_mask_split_and_patient():
     data = small()
     view = slices(data)
@@ -62,17 +79,27 @@ def test_slices_are_those_of_the_volumes_with_label_mask_split_and_patient():
         one = view.take(np.array([row]))
         np.testing.assert_array_equal(one.raw()[0], data.samples[v, :, k])
         np.testing.assert_array_equal(one.mask()[0], data.masks[v, k] > 0)
-        assert (one.labels[0], one.splits[0], one.names()[0]) == (data.labels[v], data.splits[v], data.names()[v])
+        assert (one.labels[0], one.splits[0], one.names()[0]) == (
+            data.labels[v],
+            data.splits[v],
+            data.names()[v],
+        )
         assert one.frame["slice"].iloc[0] == k
         assert one.groups[0] == f"volume {v}"
-    kept = replace(data, table=data.table.assign(patient="P1"), roles=data.roles | {"group": "patient"})
+    kept = replace(
+        data, table=data.table.assign(patient="P1"), roles=data.roles | {"group": "patient"}
+    )
     assert set(slices(kept).groups) == {"P1"}
 
 
 def test_a_view_of_some_volumes_in_another_order_gives_their_slices():
     part = small().take(np.array([7, 2]))
-    np.testing.assert_array_equal(slices(part).inputs()[:DEPTH], small().take(np.array([7])).inputs()[0].swapaxes(0, 1))
-    np.testing.assert_array_equal(slices(part).rows, np.r_[7 * DEPTH : 8 * DEPTH, 2 * DEPTH : 3 * DEPTH])
+    np.testing.assert_array_equal(
+        slices(part).inputs()[:DEPTH], small().take(np.array([7])).inputs()[0].swapaxes(0, 1)
+    )
+    np.testing.assert_array_equal(
+        slices(part).rows, np.r_[7 * DEPTH : 8 * DEPTH, 2 * DEPTH : 3 * DEPTH]
+    )
 
 
 def test_slices_of_a_stored_volume_are_read_volume_by_volume(tmp_path, monkeypatch):
@@ -105,7 +132,7 @@ def test_empty_slices_are_found_and_a_volume_of_nothing_keeps_its_middle():
     assert np.flatnonzero(found[3]).tolist() == [DEPTH // 2]
 
 
-# -- who takes volumes, and how -------------------------------------------------------------------------------------------------------
+# -- who takes volumes, and how --------------------------------------------------------------------
 def test_methods_say_how_they_take_volumes():
     assert {"strega", "classifier", "gaussian_vae", "unet_plus_plus", "swav"} <= set(SLICED)
     assert not methods()["pca"]().slicewise
@@ -117,9 +144,14 @@ def test_presets_and_time_count_slices(tmp_path):
     kind, data = methods()["gaussian_vae"], small()
     n = len(data.part("train"))
     assert cases(kind, data) == n * DEPTH
-    assert preset(kind, "quick look", cases(kind, data))["epochs"] < preset(kind, "quick look", n)["epochs"]
+    assert (
+        preset(kind, "quick look", cases(kind, data))["epochs"]
+        < preset(kind, "quick look", n)["epochs"]
+    )
     whole = time_estimate._work(kind, {"epochs": 3}, data)
-    assert whole == pytest.approx(kind(check_params(kind, {"epochs": 3})).passes(n * DEPTH) * 24 * 24)
+    assert whole == pytest.approx(
+        kind(check_params(kind, {"epochs": 3})).passes(n * DEPTH) * 24 * 24
+    )
 
 
 @pytest.mark.parametrize("id", TAKING)
@@ -147,7 +179,9 @@ def test_same_seed_same_result_on_volumes(id):
     for a, b in zip(fit(id)[1], shared(id)[1], strict=True):
         for key in a.per_row:
             if getattr(a, key) is not None:
-                np.testing.assert_allclose(getattr(a, key), getattr(b, key), atol=1e-5, err_msg=a.slug)
+                np.testing.assert_allclose(
+                    getattr(a, key), getattr(b, key), atol=1e-5, err_msg=a.slug
+                )
 
 
 def test_some_volumes_in_another_order_get_rows_in_that_order():
@@ -157,7 +191,8 @@ def test_some_volumes_in_another_order_get_rows_in_that_order():
     heat, place = found["anomalymaps"], found["anomalymaps-slices"]
     for i in (0, 5):
         mine = place.rows == part.rows[i]
-        assert heat.score[i] == pytest.approx(np.asarray(place.score)[mine].max(), rel=1e-5)  # a tenth of ten slices is one
+        # a tenth of ten slices is one
+        assert heat.score[i] == pytest.approx(np.asarray(place.score)[mine].max(), rel=1e-5)
 
 
 def test_cancelled_on_volumes_it_stops():
@@ -165,7 +200,7 @@ def test_cancelled_on_volumes_it_stops():
         fit("gaussian_vae", stop=lambda: True)
 
 
-# -- folding --------------------------------------------------------------------------------------------------------------------------
+# -- folding ---------------------------------------------------------------------------------------
 def folded(*artifacts):
     data = small().take(np.arange(6))
     counts = filled(data)
@@ -191,7 +226,9 @@ def test_heat_becomes_volumes_without_a_copy_and_the_score_its_robust_top():
     rng = np.random.default_rng(1)
     heat = rng.uniform(size=(6 * DEPTH, 24, 24)).astype("f4")
     score = np.tile(np.arange(DEPTH, dtype="f4"), 6)
-    (whole, each), _ = folded(AnomalyMaps(rows=slice_ids(), score=score, map=heat, threshold=1.0, rule="slices"))
+    (whole, each), _ = folded(
+        AnomalyMaps(rows=slice_ids(), score=score, map=heat, threshold=1.0, rule="slices")
+    )
     assert whole.map.shape == (6, DEPTH, 24, 24)
     assert np.shares_memory(whole.map, heat)
     np.testing.assert_allclose(whole.score, DEPTH - 2)  # the last slice is empty
@@ -215,23 +252,39 @@ def test_probabilities_groups_pictures_and_outlines_are_folded():
     image = rng.uniform(size=(6 * DEPTH, 2, 5, 4)).astype("f4")
     outline = rng.uniform(size=(6 * DEPTH, 2, 5, 4)).astype("f4")
     out, _ = folded(
-        Predictions(rows=slice_ids(), prob=prob, classes=list("abc")), Clusters(rows=slice_ids(), label=label), Images(rows=slice_ids(), image=image),
-        Predictions(rows=slice_ids(), name="outline", prob=outline, classes=list("ab")), Attributions(rows=slice_ids(), value=image, output=prob[:, 0]),
-    )  # fmt: skip
+        Predictions(rows=slice_ids(), prob=prob, classes=list("abc")),
+        Clusters(rows=slice_ids(), label=label),
+        Images(rows=slice_ids(), image=image),
+        Predictions(rows=slice_ids(), name="outline", prob=outline, classes=list("ab")),
+        Attributions(rows=slice_ids(), value=image, output=prob[:, 0]),
+    )
     found = by_slug(out)
     np.testing.assert_allclose(found["predictions"].prob.sum(1), 1, atol=1e-5)
     assert found["clusters"].label.tolist() == [1] * 6
     assert found["clusters"].prob[0, 1] == pytest.approx(0.7)
     assert found["clusters-slices"].place is not None
     np.testing.assert_array_equal(found["images"].image[3, :, 5], image[3 * DEPTH + 5])
-    np.testing.assert_array_equal(found["predictions-outline"].prob[3, :, 5], outline[3 * DEPTH + 5])
-    assert found["attributions"].output[1] == pytest.approx(prob[DEPTH : 2 * DEPTH, 0].sum(), rel=1e-5)
+    np.testing.assert_array_equal(
+        found["predictions-outline"].prob[3, :, 5], outline[3 * DEPTH + 5]
+    )
+    assert found["attributions"].output[1] == pytest.approx(
+        prob[DEPTH : 2 * DEPTH, 0].sum(), rel=1e-5
+    )
 
 
 def test_what_speaks_of_single_slices_stays_with_them_and_models_name_their_volumes(tmp_path):
     sets = np.ones((6 * DEPTH, 2), bool)
-    out, _ = folded(Predictions(rows=slice_ids(), sets=sets, classes=list("ab"), coverage=0.9), Model(
-        rows=np.arange(2 * DEPTH), method="pca", params={}, abilities=[], input_shape=[1, 24, 24]), Images(rows=np.array([5, 30]), image=np.zeros((2, 1, 24, 24), "f4")))  # fmt: skip
+    out, _ = folded(
+        Predictions(rows=slice_ids(), sets=sets, classes=list("ab"), coverage=0.9),
+        Model(
+            rows=np.arange(2 * DEPTH),
+            method="pca",
+            params={},
+            abilities=[],
+            input_shape=[1, 24, 24],
+        ),
+        Images(rows=np.array([5, 30]), image=np.zeros((2, 1, 24, 24), "f4")),
+    )
     assert out[0].place is not None
     assert out[1].rows.tolist() == [0, 1]
     assert (out[2].rows.tolist(), out[2].place.tolist()) == ([0, 2], [5, 6])
@@ -281,7 +334,7 @@ def test_what_moved_a_model_of_slices_is_shown_on_the_volume():
     np.testing.assert_allclose(made.value[0][:, 6], one.value[0], atol=1e-6)
 
 
-# -- whole, in three dimensions -------------------------------------------------------------------------------------------------------
+# -- whole, in three dimensions --------------------------------------------------------------------
 WHOLE = {"volumes": "whole (3-D)", "epochs": 2, "latent": 4, "width": 2, "batch_size": 8}
 
 
@@ -297,13 +350,19 @@ def test_taken_whole_a_volume_is_one_case_with_its_own_heat_and_the_seed_decides
     assert not any(a.place is not None or a.folded for a in artifacts)
     assert found["images-reconstruction"].image.shape == (len(small()), *small().shape)
     assert found["anomalymaps"].map.shape == (len(small()), *small().shape[1:])
-    np.testing.assert_allclose(by_slug(whole(id)[1])["embedding-latent"].z, found["embedding-latent"].z, atol=1e-5)
+    np.testing.assert_allclose(
+        by_slug(whole(id)[1])["embedding-latent"].z, found["embedding-latent"].z, atol=1e-5
+    )
     found["model"].save(tmp_path / "model")
     opened = open_model(Model.load(tmp_path / "model"))
     import torch
 
     with torch.no_grad():
-        np.testing.assert_allclose(opened.embed(torch.from_numpy(small().inputs(np.arange(3)))).numpy(), found["embedding-latent"].z[:3], atol=1e-4)
+        np.testing.assert_allclose(
+            opened.embed(torch.from_numpy(small().inputs(np.arange(3)))).numpy(),
+            found["embedding-latent"].z[:3],
+            atol=1e-4,
+        )
 
 
 @pytest.mark.parametrize("train", [fit, whole])
@@ -318,7 +377,11 @@ def test_killed_and_resumed_on_volumes_equals_straight(train, tmp_path):
     with pytest.raises(Killed):
         train("gaussian_vae", folder=tmp_path, checkpoint_every=-1.0, report_to=kill)
     _, resumed = train("gaussian_vae", folder=tmp_path, checkpoint_every=1e9, resume=True)
-    np.testing.assert_allclose(by_slug(resumed)["embedding-latent"].z, by_slug(train("gaussian_vae")[1])["embedding-latent"].z, atol=1e-5)
+    np.testing.assert_allclose(
+        by_slug(resumed)["embedding-latent"].z,
+        by_slug(train("gaussian_vae")[1])["embedding-latent"].z,
+        atol=1e-5,
+    )
 
 
 def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
@@ -327,10 +390,15 @@ def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
     data = small()
     wide = replace(data, samples=np.zeros((len(data), 1, 4, 8, 65), np.uint8), masks=None)
     with pytest.raises(UserError, match="4 x 8 x 65"):
-        fit_and_apply(methods()["gaussian_vae"], check_params(methods()["gaussian_vae"], WHOLE), wide, Run(device="cpu"))
+        fit_and_apply(
+            methods()["gaussian_vae"],
+            check_params(methods()["gaussian_vae"], WHOLE),
+            wide,
+            Run(device="cpu"),
+        )
 
 
-# -- on made-up heads -----------------------------------------------------------------------------------------------------------------
+# -- on made-up heads ------------------------------------------------------------------------------
 def test_slice_wise_learning_finds_lesioned_heads_and_the_lesion_better_than_brightness_and_principal_components():
     from sklearn.metrics import roc_auc_score
 
@@ -344,9 +412,15 @@ def test_slice_wise_learning_finds_lesioned_heads_and_the_lesion_better_than_bri
     rival = roc_auc_score(ill, flat[:, -flat.shape[1] // 100 :].mean(1))
 
     def found(id, params):
-        maps = by_slug(fit_and_apply(methods()[id], check_params(methods()[id], params), data, Run(device="cpu"))[1])["anomalymaps"]
+        maps = by_slug(
+            fit_and_apply(
+                methods()[id], check_params(methods()[id], params), data, Run(device="cpu")
+            )[1]
+        )["anomalymaps"]
         heat = np.asarray(maps.map)[test]
-        return roc_auc_score(ill, maps.score[test]), np.mean([mask[i].ravel()[heat[i].argmax()] for i in np.flatnonzero(ill)])
+        return roc_auc_score(ill, maps.score[test]), np.mean(
+            [mask[i].ravel()[heat[i].argmax()] for i in np.flatnonzero(ill)]
+        )
 
     auc, hit = found("strega", {"epochs": 6})
     other_auc, other_hit = found("pca", {"dimensions": 8})

@@ -23,12 +23,22 @@ def dataset(samples, axes="", unit="", mm=(), **card):
         table[name] = v
     low, high = float(samples.min()), float(max(samples.max(), samples.min() + 1))
     kind = "volume" if len(shape) == 5 else "image"
-    return Dataset("x", kind, table, samples, roles={"file": "file"}, input_range=(low, high), card={"unit": unit} | card)
+    return Dataset(
+        "x",
+        kind,
+        table,
+        samples,
+        roles={"file": "file"},
+        input_range=(low, high),
+        card={"unit": unit} | card,
+    )
 
 
 def phantom(axes):
-    """A volume stored along `axes` (each letter: the side toward which that axis grows) in which the block at the patient's right, front and head is
-    bright: sizes differ by pair, so that no two axes can be mistaken for each other."""
+    """A volume stored along `axes` (each letter: the side toward which that axis grows) in which
+    the block at the patient's right, front and head is bright: sizes differ by pair, so that no two
+    axes can be mistaken for each other.
+    """
     n = {"R": 8, "L": 8, "A": 10, "P": 10, "H": 12, "F": 12}
     volume = np.zeros([n[a] for a in axes], np.int16)
     volume[tuple(slice(n[a] - 3, None) if a in "RAH" else slice(0, 3) for a in axes)] = 1000
@@ -40,9 +50,21 @@ def test_the_block_at_right_front_and_head_hangs_where_a_radiologist_expects_it(
     volume = phantom(axes)
     at = {h.plane: h for h in orientation.planes(Geometry(axes), 3)}
     for plane, place, edges in (
-        ("axial", (slice(0, 3), slice(0, 3)), {"left": "R", "right": "L", "top": "A", "bottom": "P"}),
-        ("coronal", (slice(0, 3), slice(0, 3)), {"left": "R", "right": "L", "top": "H", "bottom": "F"}),
-        ("sagittal", (slice(0, 3), slice(0, 3)), {"left": "A", "right": "P", "top": "H", "bottom": "F"}),
+        (
+            "axial",
+            (slice(0, 3), slice(0, 3)),
+            {"left": "R", "right": "L", "top": "A", "bottom": "P"},
+        ),
+        (
+            "coronal",
+            (slice(0, 3), slice(0, 3)),
+            {"left": "R", "right": "L", "top": "H", "bottom": "F"},
+        ),
+        (
+            "sagittal",
+            (slice(0, 3), slice(0, 3)),
+            {"left": "A", "right": "P", "top": "H", "bottom": "F"},
+        ),
     ):
         h = at[plane]
         through = {"axial": "H", "coronal": "A", "sagittal": "R"}[plane]
@@ -57,14 +79,29 @@ def test_the_block_at_right_front_and_head_hangs_where_a_radiologist_expects_it(
 @pytest.mark.parametrize("axes", AXES)
 def test_neurological_display_turns_right_and_left_only(axes):
     volume = phantom(axes)
-    for here, there in zip(orientation.planes(Geometry(axes), 3), orientation.planes(Geometry(axes), 3, "neurological")):
+    for here, there in zip(
+        orientation.planes(Geometry(axes), 3), orientation.planes(Geometry(axes), 3, "neurological")
+    ):
         a, b = orientation.cut(volume, here, 1), orientation.cut(volume, there, 1)
         np.testing.assert_array_equal(b, a if here.plane == "sagittal" else a[:, ::-1])
-        assert there.edges["left"] == (here.edges["left"] if here.plane == "sagittal" else OPPOSITE[here.edges["left"]])
+        assert there.edges["left"] == (
+            here.edges["left"] if here.plane == "sagittal" else OPPOSITE[here.edges["left"]]
+        )
         assert there.edges["top"] == here.edges["top"]
 
 
-@pytest.mark.parametrize(("axes", "top", "left"), [("PL", "A", "R"), ("AR", "A", "R"), ("LP", "A", "R"), ("FL", "H", "R"), ("HR", "H", "R"), ("FP", "H", "A"), ("AH", "H", "A")])
+@pytest.mark.parametrize(
+    ("axes", "top", "left"),
+    [
+        ("PL", "A", "R"),
+        ("AR", "A", "R"),
+        ("LP", "A", "R"),
+        ("FL", "H", "R"),
+        ("HR", "H", "R"),
+        ("FP", "H", "A"),
+        ("AH", "H", "A"),
+    ],
+)
 def test_a_single_picture_hangs_by_its_two_letters(axes, top, left):
     picture = np.zeros((6, 7), np.uint8)
     corner = tuple(-1 if a in (top, left) else 0 for a in axes)
@@ -93,13 +130,26 @@ def test_spacing_follows_its_axis_and_makes_pixels_square():
     assert orientation.square(np.repeat(shown[..., None], 3, 2), at["coronal"]).shape == (25, 30, 3)
 
 
-@pytest.mark.parametrize(("mm", "pixels", "long", "words"), [(1, 512, 100, "10 cm"), (0.5, 300, 20, "2 cm"), (0.1, 200, 5, "5 mm"), (0.02, 100, 0.5, "0.5 mm"), (1, 100 / 3 * 5, 50, "5 cm")])
+@pytest.mark.parametrize(
+    ("mm", "pixels", "long", "words"),
+    [
+        (1, 512, 100, "10 cm"),
+        (0.5, 300, 20, "2 cm"),
+        (0.1, 200, 5, "5 mm"),
+        (0.02, 100, 0.5, "0.5 mm"),
+        (1, 100 / 3 * 5, 50, "5 cm"),
+    ],
+)
 def test_the_scale_bar_is_a_round_length_that_fits(mm, pixels, long, words):
     assert orientation.scale_bar(mm, pixels) == (pytest.approx(long), words)
 
 
 def test_a_window_draws_its_ends_black_and_white():
-    np.testing.assert_allclose(windowing.mapped(np.array([-2000, -1350, -600, 150, 3000]), windowing.HU["lung"]), [0, 0, 0.5, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        windowing.mapped(np.array([-2000, -1350, -600, 150, 3000]), windowing.HU["lung"]),
+        [0, 0, 0.5, 1, 1],
+        atol=1e-6,
+    )
 
 
 def test_presets_of_ct_need_hounsfield_units():
@@ -113,10 +163,13 @@ def test_presets_of_ct_need_hounsfield_units():
     assert windowing.window(ct, "lung", ct.raw()) == Window(-600, 1500)
     own = dataset(np.zeros((2, 1, 4, 4), np.int16), unit="HU", window=[35.0, 80.0])
     assert windowing.window(own, "", own.raw()) == Window(35, 80)
-    nifti = dataset(np.linspace(-1024, 900, 32, dtype=np.float32).reshape(2, 1, 4, 4))  # a CT whose file names no unit: offered, not assumed
+    # a CT whose file names no unit: offered, not assumed
+    nifti = dataset(np.linspace(-1024, 900, 32, dtype=np.float32).reshape(2, 1, 4, 4))
     assert windowing.offered(nifti)[0] == "lung"
     assert windowing.usual(nifti) == "auto"
-    assert windowing.usual(dataset(np.full((2, 1, 4, 4), 5, np.int16), window=[35.0, 0.0])) == "auto"
+    assert (
+        windowing.usual(dataset(np.full((2, 1, 4, 4), 5, np.int16), window=[35.0, 0.0])) == "auto"
+    )
 
 
 def test_percentiles_stand_outliers_and_one_value():
@@ -127,7 +180,10 @@ def test_percentiles_stand_outliers_and_one_value():
     assert windowing.spread(np.array([np.nan, np.inf])).width > 0
 
 
-@pytest.mark.parametrize("words", ["", None, "x", "1", "1,0", "1,-5", "nan,5", "1,inf", "1,2,3", "<script>", "patient 12"])
+@pytest.mark.parametrize(
+    "words",
+    ["", None, "x", "1", "1,0", "1,-5", "nan,5", "1,inf", "1,2,3", "<script>", "patient 12"],
+)
 def test_what_is_no_window_in_a_url_means_the_usual_one(words):
     assert windowing.parse(words) == ""
 
@@ -135,11 +191,18 @@ def test_what_is_no_window_in_a_url_means_the_usual_one(words):
 def test_a_window_survives_being_written():
     assert windowing.parse("lung") == "lung"
     assert windowing.parse("-600,1500") == "-600,1500"
-    assert windowing.window(dataset(np.zeros((1, 1, 4, 4), np.uint8)), "-600,1500", np.zeros(1)) == Window(-600, 1500)
+    assert windowing.window(
+        dataset(np.zeros((1, 1, 4, 4), np.uint8)), "-600,1500", np.zeros(1)
+    ) == Window(-600, 1500)
 
 
 def test_a_window_changes_pictures_and_never_the_models_input():
-    data = dataset(np.linspace(-1000, 1000, 2 * 64).reshape(2, 1, 8, 8).astype(np.int16), "PL", "HU", (1.0, 1.0))
+    data = dataset(
+        np.linspace(-1000, 1000, 2 * 64).reshape(2, 1, 8, 8).astype(np.int16),
+        "PL",
+        "HU",
+        (1.0, 1.0),
+    )
     before = data.inputs().copy()
     lung, bone = (render.thumbs(data, data.rows, 16, Look(w)) for w in ("lung", "bone"))
     assert lung.mean() > bone.mean() + 20
@@ -163,10 +226,16 @@ def test_what_must_travel_with_a_picture_is_written_into_its_pixels():
     shown = render.report(data, 0, 240, Look("lung"))
     plain = render.picture(data, 0, 240, Look("lung"))
     changed = (shown != plain).any(2)
-    for y, x in ((slice(100, 140), slice(0, 20)), (slice(100, 140), slice(-20, None)), (slice(0, 20), slice(100, 140)), (slice(-20, None), slice(100, 140))):
+    for y, x in (
+        (slice(100, 140), slice(0, 20)),
+        (slice(100, 140), slice(-20, None)),
+        (slice(0, 20), slice(100, 140)),
+        (slice(-20, None), slice(100, 140)),
+    ):
         assert changed[y, x].any()
     ends = np.flatnonzero((shown[-13:-11] == 255).all(2).any(0)[130:]) + 130
-    assert ends.max() - ends.min() == pytest.approx(40, abs=2)  # 1 cm at 4 picture pixels a millimetre
+    # 1 cm at 4 picture pixels a millimetre
+    assert ends.max() - ends.min() == pytest.approx(40, abs=2)
     unknown = dataset(np.zeros((1, 1, 60, 60), np.int16))
     assert render.hung_words(unknown, 0, Look()) == "orientation unknown, scale unknown"
     assert render.hung_words(data, 0, Look("", "neurological")) == "neurological display"
@@ -174,7 +243,9 @@ def test_what_must_travel_with_a_picture_is_written_into_its_pixels():
 
 def test_rows_that_are_slices_make_a_stack_of_their_own_patient():
     data = dataset(np.zeros((6, 1, 4, 4), np.uint8))
-    table = data.table.assign(series=["series 1"] * 6, patient=["a", "b"] * 3, position_mm=[9.0, 1, 3, 2, 6, 0])
+    table = data.table.assign(
+        series=["series 1"] * 6, patient=["a", "b"] * 3, position_mm=[9.0, 1, 3, 2, 6, 0]
+    )
     data = dataclasses.replace(data, table=table)
     rows, word = stacks.stack(data, 0)
     assert rows.tolist() == [2, 4, 0]

@@ -1,4 +1,5 @@
-"""Writes the generated pages of `docs/` from the code and the stored evidence: `python -m tests.write_docs`.
+"""Writes the generated pages of `docs/` from the code and the stored evidence: `python -m
+tests.write_docs`.
 
 `tests/test_docs.py` fails where a stored page differs from what this module would write.
 """
@@ -51,7 +52,9 @@ def write_all() -> list[Path]:
 
 
 def commands() -> dict[str, Any]:
-    """All commands by their full name ("data add"), as typer's command objects, in the order of the help."""
+    """All commands by their full name ("data add"), as typer's command objects, in the order of the
+    help.
+    """
     parser = typer.Typer()
     for path in sorted((ROOT / "app" / "commands").glob("[!_]*.py")):
         module = importlib.import_module(f"app.commands.{path.stem}")
@@ -77,8 +80,14 @@ def cli_page() -> str:
         "",
         MARK,
         "",
-        "`--json` prints one JSON object. Exit code 0: done; 2: bad input, with one sentence that says",
-        "what to do; 1: a bug, with an id that is in the log. `lightbox COMMAND --help` says the same.",
+        (
+            "`--json` prints one JSON object. Exit code 0: done; 2: bad input, with one sentence"
+            " that says"
+        ),
+        (
+            "what to do; 1: a bug, with an id that is in the log. `lightbox COMMAND --help` says"
+            " the same."
+        ),
     ]
     for name, command in commands().items():
         arguments = [p for p in command.params if not p.opts[0].startswith("-")]
@@ -147,8 +156,14 @@ def artifacts_page() -> str:
         "",
         MARK,
         "",
-        "A run gives typed results. Each has `rows` (ids of dataset rows), `name` and `made_by` (its",
-        "provenance), and is stored as `.npy` arrays and JSON. Anomaly scores: higher is more abnormal.",
+        (
+            "A run gives typed results. Each has `rows` (ids of dataset rows), `name` and `made_by`"
+            " (its"
+        ),
+        (
+            "provenance), and is stored as `.npy` arrays and JSON. Anomaly scores: higher is more"
+            " abnormal."
+        ),
     ]
     common = {f.name for f in fields(next(iter(TYPES.values())).__mro__[1])}
     for name, kind in TYPES.items():
@@ -169,8 +184,14 @@ def methods_page() -> str:
         "",
         MARK,
         "",
-        f"{len(methods)} methods and {len(measures)} measures. What a method answers, when to trust it",
-        "and what was changed against its paper stands on its method card, in the Library page and in",
+        (
+            f"{len(methods)} methods and {len(measures)} measures. What a method answers, when to"
+            " trust it"
+        ),
+        (
+            "and what was changed against its paper stands on its method card, in the Library page"
+            " and in"
+        ),
         "`assets/cards`. Results: [benchmarks](../benchmarks.md).",
     ]
     for family, kinds in families.items():
@@ -234,7 +255,10 @@ def python_page() -> str:
         MARK,
         "",
         "`import lightbox` loads nothing heavy; each name is loaded at its first use. The types of",
-        "results are the [artifacts](artifacts.md). Bad input raises `lightbox.UserError`, one sentence.",
+        (
+            "results are the [artifacts](artifacts.md). Bad input raises `lightbox.UserError`, one"
+            " sentence."
+        ),
         "",
         "```python",
         "import lightbox",
@@ -264,7 +288,10 @@ def benchmarks_page() -> str:
         "",
         MARK,
         "",
-        "What `lightbox benchmark METHOD` measured, as stored in `assets/evidence`; the first row of a",
+        (
+            "What `lightbox benchmark METHOD` measured, as stored in `assets/evidence`; the first"
+            " row of a"
+        ),
         "table is the method, the others are what it is set against. Speed and memory:",
         "[performance](performance.md).",
     ]

@@ -17,7 +17,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 def say(value: dict[str, Any], words: str, as_json: bool) -> None:
     """Print the JSON object, or the words for a person."""
-    utf8 = "utf" in (sys.stdout.encoding or "").lower()  # elsewhere (a pipe on Windows) letters are escaped
+    # elsewhere (a pipe on Windows) letters are escaped
+    utf8 = "utf" in (sys.stdout.encoding or "").lower()
     typer.echo(json.dumps(value, ensure_ascii=not utf8) if as_json else words)
 
 
@@ -37,12 +38,17 @@ def workspace() -> Any:
         return ws
     except ValidationError as e:
         name, wrong = str(e.errors()[0]["loc"][0]).upper(), e.errors()[0]
-        raise UserError(f"LIGHTBOX_{name} = {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}.") from None
+        raise UserError(
+            f"LIGHTBOX_{name} = {wrong['input']!r}: {wrong['msg'][0].lower()}{wrong['msg'][1:]}."
+        ) from None
 
 
 def writable(path: Path) -> Path:
     """`path`, once it is or can become a folder that may be written to. UserError otherwise."""
     there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.exists(p))
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(f"{path} cannot be written: {there} is {'protected' if there.is_dir() else 'no folder'}.")
+        raise UserError(
+            f"{path} cannot be written: {there} is"
+            f" {'protected' if there.is_dir() else 'no folder'}."
+        )
     return path

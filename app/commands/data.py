@@ -25,7 +25,9 @@ def _words(found: dict[str, Any]) -> str:
     lines = [f"{found['dataset']}: {found['n']} rows, {found['modality']}"]
     lines += [f"  {c}: {k}" for c, k in found["labels"].items()]
     lines += [f"  groups: {found['groups']}"] if found["groups"] else []
-    return "\n".join(lines + [f"  [{f['severity']}] {f['title']}: {f['words']}" for f in found["findings"]])
+    return "\n".join(
+        lines + [f"  [{f['severity']}] {f['title']}: {f['words']}" for f in found["findings"]]
+    )
 
 
 def _described(name: str) -> dict[str, Any]:
@@ -39,31 +41,99 @@ def _described(name: str) -> dict[str, Any]:
 @data_cli.command("add")
 def add(
     path: Path,
-    name: Annotated[str | None, typer.Option(help="What to call it; the file's name by default.")] = None,
-    label: Annotated[str, typer.Option(help="The label column, or folder (sub-folder = class), or none.")] = "auto",
-    group: Annotated[str | None, typer.Option(help="The column that names the patient (or other group that must stay together).")] = None,
-    domain: Annotated[str | None, typer.Option(help="The column that names the hospital or scanner.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; the file's name by default.")
+    ] = None,
+    label: Annotated[
+        str, typer.Option(help="The label column, or folder (sub-folder = class), or none.")
+    ] = "auto",
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that names the patient (or other group that must stay together)."
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The column that names the hospital or scanner.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="The column that holds text.")] = None,
-    stack: Annotated[Literal["auto", "slices", "volumes"], typer.Option(help="What series of DICOM slices become; auto: volumes from three even stacks on.")] = "auto",
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks with the images' names.")] = None,
-    as_: Annotated[Literal["auto", "table", "series"], typer.Option("--as", help="What a text table is: a table (each line a case) or series (a recording, cut into windows); auto looks.")] = "auto",
-    take: Annotated[str, typer.Option(help="Where files of several kinds lie together, the one to take: nifti, dicom, picture, npz, npy, edf, fasta, parquet.")] = "auto",
-    role: Annotated[list[str], typer.Option(help=f"What a column is, COLUMN=ROLE: {', '.join(ROLES)}. May be given several times.")] = [],  # noqa: B006 - typer's way
-    normal: Annotated[str, typer.Option(help="The label of the cases that are normal, or none; guessed by its word otherwise.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Import nothing; show what each column would be taken for, how sure that is, and why.")] = False,
+    stack: Annotated[
+        Literal["auto", "slices", "volumes"],
+        typer.Option(
+            help="What series of DICOM slices become; auto: volumes from three even stacks on."
+        ),
+    ] = "auto",
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of masks with the images' names.")
+    ] = None,
+    as_: Annotated[
+        Literal["auto", "table", "series"],
+        typer.Option(
+            "--as",
+            help=(
+                "What a text table is: a table (each line a case) or series (a recording, cut into"
+                " windows); auto looks."
+            ),
+        ),
+    ] = "auto",
+    take: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Where files of several kinds lie together, the one to take: nifti, dicom, picture,"
+                " npz, npy, edf, fasta, parquet."
+            )
+        ),
+    ] = "auto",
+    role: Annotated[
+        list[str],
+        typer.Option(
+            help=f"What a column is, COLUMN=ROLE: {', '.join(ROLES)}. May be given several times."
+        ),
+    ] = [],  # noqa: B006 - typer's way
+    normal: Annotated[
+        str,
+        typer.Option(
+            help="The label of the cases that are normal, or none; guessed by its word otherwise."
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help=(
+                "Import nothing; show what each column would be taken for, how sure that is, and"
+                " why."
+            ),
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and leaves nothing."""
+    """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and
+    leaves nothing.
+    """
     from core.jobs import queue
 
     series = {"auto": "auto", "table": "no", "series": "yes"}[as_]
-    said = {"label": label, "group": group, "domain": domain, "text": text, "series": series, "roles": _roles(role)}
+    said = {
+        "label": label,
+        "group": group,
+        "domain": domain,
+        "text": text,
+        "series": series,
+        "roles": _roles(role),
+    }
     if dry_run:
         found = _looked(path, take, said, normal)
         say(found, _looked_words(found), json)
         return
     ws = workspace()
-    options = said | {"masks": masks and masks.absolute(), "stack": stack, "take": take, "normal": normal}
+    options = said | {
+        "masks": masks and masks.absolute(),
+        "stack": stack,
+        "take": take,
+        "normal": normal,
+    }
     job = queue.bring(ws, path, name, options)
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
@@ -86,7 +156,10 @@ def tell_imported(name: str, json: bool) -> None:
 
 def _way_on(job: Job) -> str:
     """How to go on with an import that was broken off."""
-    return f"`lightbox runs resume {job.id}` goes on with it, `lightbox runs remove {job.id}` takes it away."
+    return (
+        f"`lightbox runs resume {job.id}` goes on with it, `lightbox runs remove {job.id}` takes it"
+        " away."
+    )
 
 
 def _roles(given: list[str]) -> dict[str, str]:
@@ -108,23 +181,43 @@ def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[st
 
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
-    seen = sandbox.run("core.data.readers:preview", path.absolute(), take, path.name, said, what="The first look")
+    seen = sandbox.run(
+        "core.data.readers:preview", path.absolute(), take, path.name, said, what="The first look"
+    )
     head = seen.pop("head", None)
     types = seen.pop("types", {})
     guesses = seen.pop("guesses", [])
     names = seen.pop("columns", [])
-    found = {"source": path.name, "imported": False, "columns": [{"column": c} for c in names], **seen}
+    found = {
+        "source": path.name,
+        "imported": False,
+        "columns": [{"column": c} for c in names],
+        **seen,
+    }
     if guesses:
         found["columns"] = [
-            {"column": g["column"], "role": g["role"], "confidence": g["sure"], "how sure": g["words"], "why": g["why"], "asked": g["asked"], "type": types.get(g["column"])}
+            {
+                "column": g["column"],
+                "role": g["role"],
+                "confidence": g["sure"],
+                "how sure": g["words"],
+                "why": g["why"],
+                "asked": g["asked"],
+                "type": types.get(g["column"]),
+            }
             for g in guesses
         ]
     if head is not None:
-        found["head"] = [{str(c): None if v is None or v != v else str(v) for c, v in line.items()} for line in head.to_dict("records")]
+        found["head"] = [
+            {str(c): None if v is None or v != v else str(v) for c, v in line.items()}
+            for line in head.to_dict("records")
+        ]
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
     classes = seen.get("classes", {}).get(outcome, [])
     if normal not in ("", "none", *classes) and classes:
-        raise UserError(f"“{normal}” is not a class of “{outcome}” (there are: {', '.join(classes)}).")
+        raise UserError(
+            f"“{normal}” is not a class of “{outcome}” (there are: {', '.join(classes)})."
+        )
     guessed = guess_normal(classes, outcome)
     if normal:
         guessed = (normal, "you said so")
@@ -135,10 +228,21 @@ def _looked(path: Path, take: str, said: dict[str, Any], normal: str) -> dict[st
 def _looked_words(found: dict[str, Any]) -> str:
     lines = [f"{found['source']}: {found.get('kind', 'files')}; nothing is imported."]
     if several := found.get("kinds"):
-        lines.append("Files of several kinds: " + ", ".join(f"{n} {k}" for k, n in several.items()) + "; say which to take with --take.")
+        lines.append(
+            "Files of several kinds: "
+            + ", ".join(f"{n} {k}" for k, n in several.items())
+            + "; say which to take with --take."
+        )
     if "looked" in found:
-        lines.append(f"By the first {found['looked']:,} rows" + (", which are all." if found["whole"] else "; the import decides on the whole."))
-    lines += [f"  {c['column']:<28} {c['role']:<9} {c['how sure']:<22} {c['why']}" for c in found["columns"] if "role" in c]
+        lines.append(
+            f"By the first {found['looked']:,} rows"
+            + (", which are all." if found["whole"] else "; the import decides on the whole.")
+        )
+    lines += [
+        f"  {c['column']:<28} {c['role']:<9} {c['how sure']:<22} {c['why']}"
+        for c in found["columns"]
+        if "role" in c
+    ]
     if folders := found.get("classes", {}).get("folder"):
         lines.append(f"  classes by folder: {', '.join(folders)}")
     if found.get("normal"):
@@ -150,7 +254,12 @@ def _looked_words(found: dict[str, Any]) -> str:
 def _progress(job: Job) -> None:
     """One line that is written over: percentage, what goes on, time left."""
     left = f", {job.eta:.0f} s left" if job.eta else ""
-    typer.echo(f"\r{job.phase or 'waiting'}: {100 * (job.progress or 0):3.0f} %{left}".ljust(60) + ("\n" if job.ended else ""), nl=False, err=True)
+    typer.echo(
+        f"\r{job.phase or 'waiting'}: {100 * (job.progress or 0):3.0f} %{left}".ljust(60)
+        + ("\n" if job.ended else ""),
+        nl=False,
+        err=True,
+    )
 
 
 @data_cli.command("list")
@@ -160,10 +269,19 @@ def list_(json: AsJson = False) -> None:
 
     ws = workspace()
     queue.reconcile(ws)
-    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])} for e in ws.catalogue.datasets()]
+    listed = [
+        {"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])}
+        for e in ws.catalogue.datasets()
+    ]
     waiting = queue.unfinished(ws)
-    lines = [f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed] or ["No data yet: lightbox samples, or lightbox data add PATH."]
-    lines += [f"import {j.id}{f' ({j.label})' if j.label else ''}: {f'broken off. {_way_on(j)}' if j.status == 'interrupted' else j.status}" for j in waiting]
+    lines = [f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed] or [
+        "No data yet: lightbox samples, or lightbox data add PATH."
+    ]
+    lines += [
+        f"import {j.id}{f' ({j.label})' if j.label else ''}:"
+        f" {f'broken off. {_way_on(j)}' if j.status == 'interrupted' else j.status}"
+        for j in waiting
+    ]
     imports = [{"import": j.id, "name": j.label or None, "status": j.status} for j in waiting]
     say({"datasets": listed, **({"imports": imports} if imports else {})}, "\n".join(lines), json)
 
@@ -178,22 +296,40 @@ def show(name: str, json: AsJson = False) -> None:
 
 @data_cli.command("check")
 def check(name: str, json: AsJson = False) -> None:
-    """Look a dataset over before use: stored files, balance, duplicates, leaks, blanks, missing values."""
+    """Look a dataset over before use: stored files, balance, duplicates, leaks, blanks, missing
+    values.
+    """
     workspace().compare(name)
     found = _described(name)
     say(found, _words(found), json)
 
 
 @data_cli.command("normal")
-def normal(name: str, value: Annotated[str, typer.Argument(help="The class; none = no class is normal.")], json: AsJson = False) -> None:
-    """Say which class is the normal one: training on normal cases, the threshold and its figures follow it."""
+def normal(
+    name: str,
+    value: Annotated[str, typer.Argument(help="The class; none = no class is normal.")],
+    json: AsJson = False,
+) -> None:
+    """Say which class is the normal one: training on normal cases, the threshold and its figures
+    follow it.
+    """
     from core.workspace import review
 
     ws = workspace()
     classes = ws.dataset(name).classes
-    decision = review.name_normal(ws, name, "" if value == "none" and value not in classes else value)
-    words = f"“{decision.value}” is the normal class." if decision.value else "No class is the normal one."
-    say({"dataset": ws.entry(name)["name"], "normal": decision.value, "decision": decision.id}, words, json)
+    decision = review.name_normal(
+        ws, name, "" if value == "none" and value not in classes else value
+    )
+    words = (
+        f"“{decision.value}” is the normal class."
+        if decision.value
+        else "No class is the normal one."
+    )
+    say(
+        {"dataset": ws.entry(name)["name"], "normal": decision.value, "decision": decision.id},
+        words,
+        json,
+    )
 
 
 @data_cli.command("remove")

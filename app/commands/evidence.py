@@ -20,7 +20,9 @@ def register(cli: typer.Typer) -> None:
 
 
 def benches() -> dict[str, str]:
-    """Method or measure id -> name of the benchmark that measures it: its own file, or one that lists it in IDS."""
+    """Method or measure id -> name of the benchmark that measures it: its own file, or one that
+    lists it in IDS.
+    """
     found = {}
     for path in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
         own = path.stem.removeprefix("bench_")
@@ -31,18 +33,30 @@ def benches() -> dict[str, str]:
 
 def benchmark(
     method: str,
-    stored: Annotated[bool, typer.Option("--stored", help="Print the stored result; measure nothing.")] = False,
-    store: Annotated[bool, typer.Option("--store", help="Keep the result as the card's; in a checkout of the project only.")] = False,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Print the stored result; measure nothing.")
+    ] = False,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store", help="Keep the result as the card's; in a checkout of the project only."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Measure a card's evidence again, from the data to the figure. The result goes into the workspace; the card's stays as it is, unless you --store."""
+    """Measure a card's evidence again, from the data to the figure. The result goes into the
+    workspace; the card's stays as it is, unless you --store.
+    """
     from core import evidence
     from core.registry import measures, methods
 
     if method not in methods() and method not in measures() and evidence.load(method) is None:
         raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")
     if store and not evidence.is_checkout():
-        raise UserError("An installed Lightbox keeps its cards' figures as they came; leave --store out, and the result goes into the workspace.")
+        raise UserError(
+            "An installed Lightbox keeps its cards' figures as they came; leave --store out, and"
+            " the result goes into the workspace."
+        )
     folder = evidence.FOLDER if store or stored else workspace().home / "evidence"
     if not stored:
         _measure(method, folder, json)
@@ -53,16 +67,28 @@ def benchmark(
 
 
 def _measure(method: str, folder: Path, json: bool) -> None:
-    """Run the benchmark of a method, whose result goes into `folder`. UserError when there is none, or it ends badly."""
+    """Run the benchmark of a method, whose result goes into `folder`. UserError when there is none,
+    or it ends badly.
+    """
     from core.evidence import TARGET
 
     name = benches().get(method)
     if name is None:
-        raise UserError(f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in tests/benchmarks.")
-    command = python_command(f"tests.benchmarks.bench_{name}", *([method] if name != method else []), options=("-W", "ignore"))
+        raise UserError(
+            f"There is no benchmark of “{method}” here; benchmarks are in the project's source, in"
+            " tests/benchmarks."
+        )
+    command = python_command(
+        f"tests.benchmarks.bench_{name}",
+        *([method] if name != method else []),
+        options=("-W", "ignore"),
+    )
     env = environment(**{TARGET: str(folder.absolute())})
     if subprocess.call(command, cwd=ROOT, env=env, stdout=sys.stderr if json else None):
-        raise UserError(f"The benchmark of “{method}” did not end well; what it wrote above says why. The stored result is as it was.")
+        raise UserError(
+            f"The benchmark of “{method}” did not end well; what it wrote above says why. The"
+            " stored result is as it was."
+        )
 
 
 def _words(found: dict[str, Any]) -> str:
@@ -72,5 +98,8 @@ def _words(found: dict[str, Any]) -> str:
     lines = [f"{found['method']}, measured {made['date']} on {made['hardware']}"]
     for t in found["tables"]:
         lines += [f"{t['title']} ({t['measure']}; {t['data']}, {t['split']}, n = {t['n']})"]
-        lines += [f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0, r.get('kind', ''))}" for r in t["rows"]] + [f"  {t['verdict']}"]
+        lines += [
+            f"  {r['name']:<48} {interval(r['value'], r['low'], r['high'], 0, r.get('kind', ''))}"
+            for r in t["rows"]
+        ] + [f"  {t['verdict']}"]
     return "\n".join(lines)

@@ -27,7 +27,10 @@ def row_of(data: Any, given: str) -> int:
         return int(given)
     found = np.flatnonzero(data.names() == given)
     if len(found) != 1:
-        raise UserError(f"“{data.name}” has no row “{given}” (rows are numbered 0 to {len(data.table) - 1}; excluded ones are not offered).")
+        raise UserError(
+            f"“{data.name}” has no row “{given}” (rows are numbered 0 to {len(data.table) - 1};"
+            " excluded ones are not offered)."
+        )
     return int(data.rows[found[0]])
 
 
@@ -36,12 +39,27 @@ def map_(
     how: Annotated[str, typer.Option(help="umap, tsne, pca or pacmap.")] = "umap",
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     seed: int = 0,
-    slices: Annotated[bool, typer.Option("--slices", help="Of a run that took volumes slice by slice: every slice a point.")] = False,
-    add: Annotated[str, typer.Option("--add", help="Place the cases of this other dataset on the map, by the run's model; with --to.")] = "",
-    to: Annotated[Path | None, typer.Option("--to", help="The CSV file to write their places to.")] = None,
+    slices: Annotated[
+        bool,
+        typer.Option(
+            "--slices", help="Of a run that took volumes slice by slice: every slice a point."
+        ),
+    ] = False,
+    add: Annotated[
+        str,
+        typer.Option(
+            "--add",
+            help="Place the cases of this other dataset on the map, by the run's model; with --to.",
+        ),
+    ] = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The CSV file to write their places to.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """A 2-D or 3-D map of what a run learned, with how faithful it is. Cases of other data can be given places on it; it stays as it is."""
+    """A 2-D or 3-D map of what a run learned, with how faithful it is. Cases of other data can be
+    given places on it; it stays as it is.
+    """
     from core.artifacts import Map
     from core.export import csv
     from core.io.files import for_others, write_bytes
@@ -51,26 +69,44 @@ def map_(
     if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
         raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
     if bool(add) != (to is not None):
-        raise UserError("--add names the dataset whose cases are placed and --to the CSV file for their places; give both.")
+        raise UserError(
+            "--add names the dataset whose cases are placed and --to the CSV file for their places;"
+            " give both."
+        )
     ws = workspace()
     spec = {"how": how, "dims": dims, **(of_slices(ws, ws.job(run)) if slices else {})}
     job = finish(queue.derive(ws, "map", run, spec, seed), json)
     made = ws.artifact(job.id, "map")
     assert isinstance(made, Map)
     scores = {k: made.scores.get(k) for k in ("trustworthiness", "continuity", "knn_recall")}
-    found = {"run": job.on_run, "map": job.id, "how": made.how, "reason": made.reason or "", "n": made.total or len(made.rows), "shown": len(made.rows), **scores,
-             "path": str(ws.artifact_folder(job.id, "map")), "landmarks": made.landmarks or 0}  # fmt: skip
+    found = {
+        "run": job.on_run,
+        "map": job.id,
+        "how": made.how,
+        "reason": made.reason or "",
+        "n": made.total or len(made.rows),
+        "shown": len(made.rows),
+        **scores,
+        "path": str(ws.artifact_folder(job.id, "map")),
+        "landmarks": made.landmarks or 0,
+    }
     if to is None:
         say(found, made.summary(), json)
         return
     places = _places(ws, job, made, add)
     with for_others():
         write_bytes(to, csv(places).encode())
-    say(found | {"added": len(places), "places": str(to)}, f"{len(places):,} cases of “{add}” placed on the map: {to}", json)
+    say(
+        found | {"added": len(places), "places": str(to)},
+        f"{len(places):,} cases of “{add}” placed on the map: {to}",
+        json,
+    )
 
 
 def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
-    """One line a case of the dataset `other`: its name, its place on the map and how far its neighbours there are true ones (trust, 0 to 1)."""
+    """One line a case of the dataset `other`: its name, its place on the map and how far its
+    neighbours there are true ones (trust, 0 to 1).
+    """
     import pandas as pd
 
     from core.artifacts import Embedding, Model
@@ -79,16 +115,33 @@ def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
     from core.maps.make import add
 
     data, embedding = ws.dataset(other), find(ws, job.on_run, Embedding)
-    z = out_of_sample.embedded(find(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data)
+    z = out_of_sample.embedded(
+        find(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data
+    )
     more = add(made, embedding, Embedding(rows=data.rows, z=z, metric=embedding.metric), job.seed)
     new = slice(len(made.rows), None)
-    return pd.DataFrame({"row": data.rows, "name": data.names(), **dict(zip("xyz", np.asarray(more.xy)[new].T)), "trust": np.asarray(more.trust)[new]})
+    return pd.DataFrame(
+        {
+            "row": data.rows,
+            "name": data.names(),
+            **dict(zip("xyz", np.asarray(more.xy)[new].T)),
+            "trust": np.asarray(more.trust)[new],
+        }
+    )
 
 
 def explain(
     run: str,
-    how: Annotated[str, typer.Option(help="integrated_gradients, occlusion, gradient_x_input or feature_ablation.")] = "",
-    rows: Annotated[str, typer.Option(help="Row numbers or file names, separated by commas; 20 test rows by default.")] = "",
+    how: Annotated[
+        str,
+        typer.Option(help="integrated_gradients, occlusion, gradient_x_input or feature_ablation."),
+    ] = "",
+    rows: Annotated[
+        str,
+        typer.Option(
+            help="Row numbers or file names, separated by commas; 20 test rows by default."
+        ),
+    ] = "",
     target: Annotated[str, typer.Option(help="What to explain: a class, score, or axis K.")] = "",
     json: AsJson = False,
 ) -> None:
@@ -104,28 +157,53 @@ def explain(
     how = how or ("feature_ablation" if data.modality == "table" else "integrated_gradients")
     fit = ways(data)
     if how not in fit:
-        raise UserError(f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)}).")
+        raise UserError(
+            f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)})."
+        )
     offered = dict(targets(open_model(find(ws, job.id, Model))))
     wanted = target or next(iter(offered), "")
     if wanted not in offered:
-        raise UserError(f"This model cannot be asked about “{wanted}” (it can about: {', '.join(offered) or 'nothing'}).")
+        raise UserError(
+            f"This model cannot be asked about “{wanted}” (it can about:"
+            f" {', '.join(offered) or 'nothing'})."
+        )
     test = data.part("test").rows if (data.splits == "test").any() else data.rows
-    chosen = list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(","))) if rows else test[:20].tolist()
-    done = finish(queue.derive(ws, "explain", job.id, {"how": how, "target": wanted, "rows": chosen}), json)
+    chosen = (
+        list(dict.fromkeys(row_of(data, r.strip()) for r in rows.split(",")))
+        if rows
+        else test[:20].tolist()
+    )
+    done = finish(
+        queue.derive(ws, "explain", job.id, {"how": how, "target": wanted, "rows": chosen}), json
+    )
     slug = next(s for s in ws.slugs(done.id) if s.startswith("attributions"))
     made = ws.artifact(done.id, slug)
     assert isinstance(made, Attributions)
     residual = None if made.residual is None else float(np.abs(made.residual).max())
-    found = {"run": job.id, "explain": done.id, "how": how, "target": wanted, "n": len(made.rows), "rows": made.rows.tolist(), "residual": residual,
-             "path": str(ws.artifact_folder(done.id, slug))}  # fmt: skip
-    say(found, f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}", json)
+    found = {
+        "run": job.id,
+        "explain": done.id,
+        "how": how,
+        "target": wanted,
+        "n": len(made.rows),
+        "rows": made.rows.tolist(),
+        "residual": residual,
+        "path": str(ws.artifact_folder(done.id, slug)),
+    }
+    say(
+        found,
+        f"{len(made.rows)} cases explained by {how} for {offered[wanted]}: {found['path']}",
+        json,
+    )
 
 
 def traverse(
     run: str,
     row: Annotated[str, typer.Option(help="The case to start from: its number or file name.")],
     to_dir: Annotated[Path, typer.Option("--to-dir", help="Where the frames go.")],
-    axis: Annotated[int | None, typer.Option(help="Turn this latent axis (1 is the first).")] = None,
+    axis: Annotated[
+        int | None, typer.Option(help="Turn this latent axis (1 is the first).")
+    ] = None,
     to: Annotated[str | None, typer.Option(help="Go to this other case.")] = None,
     label: Annotated[str | None, typer.Option(help="Go towards this class.")] = None,
     steps: Annotated[int, typer.Option(min=2, max=101)] = 9,
@@ -150,18 +228,33 @@ def traverse(
         made = traversal.toward_label(model, data, embedding, start, label, steps)
     else:
         if axis is not None and not 1 <= axis <= embedding.z.shape[1]:
-            raise UserError(f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}.")
+            raise UserError(
+                f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}."
+            )
         best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
         made = traversal.axis(model, data, embedding, start, best, steps)
     with for_others():
         files = traversal.save_frames(made, data, writable(to_dir))
-    found = {"run": job.id, "row": start, "axis": made.axis, "values": [float(v) for v in made.value], "frames": [str(f) for f in files], "path": str(to_dir)}
+    found = {
+        "run": job.id,
+        "row": start,
+        "axis": made.axis,
+        "values": [float(v) for v in made.value],
+        "frames": [str(f) for f in files],
+        "path": str(to_dir),
+    }
     say(found, f"{steps} steps along {made.axis}: {to_dir}", json)
 
 
 def report(
     runs: list[str],
-    to: Annotated[str, typer.Option("--to", help="The HTML file to write: a path, or an address such as s3://bucket/page.html.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="The HTML file to write: a path, or an address such as s3://bucket/page.html.",
+        ),
+    ],
     json: AsJson = False,
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""

@@ -1,4 +1,6 @@
-"""data issues, exclude, release, ignore, fix, undo: what people decide about the cases of a dataset."""
+"""data issues, exclude, release, ignore, fix, undo: what people decide about the cases of a
+dataset.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ Reason = Annotated[str, typer.Option(help="Why, in a few words; it is kept with 
 
 
 def register(cli: typer.Typer) -> None:
-    for name, command in (("issues", issues), ("exclude", exclude), ("release", release), ("ignore", ignore), ("fix", fix), ("undo", undo)):
+    for name, command in (
+        ("issues", issues),
+        ("exclude", exclude),
+        ("release", release),
+        ("ignore", ignore),
+        ("fix", fix),
+        ("undo", undo),
+    ):
         data_cli.command(name)(command)
 
 
@@ -29,7 +38,9 @@ def _finding(name: str, kind: str) -> Any:
 
 
 def issues(name: str, json: AsJson = False) -> None:
-    """The findings to look at, what is held back, and what was decided, with the id that `undo` takes."""
+    """The findings to look at, what is held back, and what was decided, with the id that `undo`
+    takes.
+    """
     from dataclasses import asdict
 
     from core.data.checks import findings
@@ -38,12 +49,36 @@ def issues(name: str, json: AsJson = False) -> None:
     ws = workspace()
     made = review.decisions(ws, name)
     ignored = {d.finding: d.reason for d in made if d.what == "ignore"}
-    found = [asdict(f) | {"ignored": ignored.get(f.kind)} for f in findings(ws, name) if f.severity not in ("ok", "note")]
+    found = [
+        asdict(f) | {"ignored": ignored.get(f.kind)}
+        for f in findings(ws, name)
+        if f.severity not in ("ok", "note")
+    ]
     waiting = review.held(ws, name)
-    told = {"dataset": ws.entry(name)["name"], "issues": found, "held": [{"row": r, "why": why} for r, why in waiting.items()], "decisions": [asdict(d) for d in made]}
-    lines = [f"[{f['severity']}] {f['kind']}: {f['words']}" + (f" (ignored: {f['ignored']})" if f["ignored"] else "") for f in found] or ["No issue is open."]
-    lines += [f"{len(waiting):,} cases are held back until a person has looked: lightbox data release {name}"] if waiting else []
-    lines += [f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))}  {decisions.WORDS[d.what]}: {len(d.rows) or d.finding or d.value} ({d.reason})" for d in made]
+    told = {
+        "dataset": ws.entry(name)["name"],
+        "issues": found,
+        "held": [{"row": r, "why": why} for r, why in waiting.items()],
+        "decisions": [asdict(d) for d in made],
+    }
+    lines = [
+        f"[{f['severity']}] {f['kind']}: {f['words']}"
+        + (f" (ignored: {f['ignored']})" if f["ignored"] else "")
+        for f in found
+    ] or ["No issue is open."]
+    lines += (
+        [
+            f"{len(waiting):,} cases are held back until a person has looked: lightbox data release"
+            f" {name}"
+        ]
+        if waiting
+        else []
+    )
+    lines += [
+        f"{d.id}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(d.when))} "
+        f" {decisions.WORDS[d.what]}: {len(d.rows) or d.finding or d.value} ({d.reason})"
+        for d in made
+    ]
     say(told, "\n".join(lines), json)
 
 
@@ -54,8 +89,16 @@ def _told(name: str, decision: Any, json: bool) -> None:
 
     ws = workspace()
     left = ws.entry(name)["n"]
-    what = f"{len(decision.rows):,} rows {decisions.WORDS[decision.what]}" if decision.rows else f"“{decision.finding}” {decisions.WORDS[decision.what]}"
-    say(asdict(decision) | {"dataset": ws.entry(name)["name"], "n": left}, f"{what}; {left:,} are in use. Take it back: lightbox data undo {name} {decision.id}", json)
+    what = (
+        f"{len(decision.rows):,} rows {decisions.WORDS[decision.what]}"
+        if decision.rows
+        else f"“{decision.finding}” {decisions.WORDS[decision.what]}"
+    )
+    say(
+        asdict(decision) | {"dataset": ws.entry(name)["name"], "n": left},
+        f"{what}; {left:,} are in use. Take it back: lightbox data undo {name} {decision.id}",
+        json,
+    )
 
 
 def numbers(rows: str) -> list[int]:
@@ -63,7 +106,11 @@ def numbers(rows: str) -> list[int]:
     found: list[int] = []
     for part in filter(None, (p.strip() for p in rows.split(","))):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) - int(first) > 10_000_000):
+        if (
+            not first.isdigit()
+            or (dash and not last.isdigit())
+            or (dash and int(last) - int(first) > 10_000_000)
+        ):
             raise UserError(f"“{part[:40]}” is not a row number or a range such as 10-20.")
         found += range(int(first), int(last) + 1) if dash else [int(first)]
     return found
@@ -73,8 +120,12 @@ def exclude(
     name: str,
     reason: Reason,
     rows: Annotated[str, typer.Option(help="Row numbers: 3,5,10-20.")] = "",
-    finding: Annotated[str, typer.Option(help="The rows of this finding; `lightbox data issues` lists them.")] = "",
-    keep_one: Annotated[bool, typer.Option("--keep-one", help="Of copies, keep one of each set.")] = False,
+    finding: Annotated[
+        str, typer.Option(help="The rows of this finding; `lightbox data issues` lists them.")
+    ] = "",
+    keep_one: Annotated[
+        bool, typer.Option("--keep-one", help="Of copies, keep one of each set.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Leave cases out of everything from now on: training, maps, figures, exports, reports."""
@@ -85,13 +136,22 @@ def exclude(
     ws = workspace()
     if finding:
         found = _finding(name, finding)
-        chosen = [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)] if keep_one and found.sets else found.rows
+        chosen = (
+            [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)]
+            if keep_one and found.sets
+            else found.rows
+        )
     else:
         chosen = numbers(rows)
     _told(name, review.exclude(ws, name, chosen, reason, finding), json)
 
 
-def release(name: str, rows: Annotated[str, typer.Option(help="Row numbers; all that are held back by default.")] = "", reason: Reason = "looked at", json: AsJson = False) -> None:
+def release(
+    name: str,
+    rows: Annotated[str, typer.Option(help="Row numbers; all that are held back by default.")] = "",
+    reason: Reason = "looked at",
+    json: AsJson = False,
+) -> None:
     """Let cases be used that are held back until a person has looked."""
     from core.workspace import review
 
@@ -113,7 +173,9 @@ def fix(name: str, finding: str, json: AsJson = False) -> None:
     from core.workspace import review
 
     if not _finding(name, finding).fix:
-        raise UserError(f"“{finding}” cannot be mended by itself; exclude cases or ignore it with a reason.")
+        raise UserError(
+            f"“{finding}” cannot be mended by itself; exclude cases or ignore it with a reason."
+        )
     ws = workspace()
     made = review.mend(ws, name, finding)
     told = {"dataset": ws.entry(name)["name"], "decisions": [asdict(d) for d in made]}
@@ -126,4 +188,8 @@ def undo(name: str, decision: str, json: AsJson = False) -> None:
 
     ws = workspace()
     taken = review.undo(ws, name, decision)
-    say({"dataset": ws.entry(name)["name"], "undone": taken.id, "n": ws.entry(name)["n"]}, f"Taken back: {decisions.WORDS[taken.what]} ({taken.reason}).", json)
+    say(
+        {"dataset": ws.entry(name)["name"], "undone": taken.id, "n": ws.entry(name)["n"]},
+        f"Taken back: {decisions.WORDS[taken.what]} ({taken.reason}).",
+        json,
+    )

@@ -12,7 +12,9 @@ from app.commands import data
 from app.commands._shared import AsJson, say, workspace, writable
 from core.errors import UserError
 
-runs_cli = typer.Typer(help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True)
+runs_cli = typer.Typer(
+    help="Runs: list, show, cancel, resume, remove.", invoke_without_command=True
+)
 
 
 def register(cli: typer.Typer) -> None:
@@ -32,12 +34,18 @@ def finish(job: Any, as_json: bool) -> Any:
     def tell(now: Any) -> None:
         if not as_json and sys.stderr.isatty():
             left = f", {now.eta:.0f} s left" if now.eta else ""
-            print(f"\r{now.phase or now.status:<30} {100 * (now.progress or 0):3.0f} %{left}    ", end="", file=sys.stderr)  # noqa: T201
+            print(
+                f"\r{now.phase or now.status:<30} {100 * (now.progress or 0):3.0f} %{left}    ",
+                end="",
+                file=sys.stderr,
+            )  # noqa: T201
 
     try:
         done = queue.wait(ws, job.id, tell)
     except KeyboardInterrupt:
-        raise UserError(f"Run {job.id} goes on; stop it with `lightbox runs cancel {job.id}`.") from None
+        raise UserError(
+            f"Run {job.id} goes on; stop it with `lightbox runs cancel {job.id}`."
+        ) from None
     if not as_json and sys.stderr.isatty():
         print(file=sys.stderr)  # noqa: T201
     if done.status == "failed" and done.bug:
@@ -45,19 +53,49 @@ def finish(job: Any, as_json: bool) -> Any:
         print(f"Run {done.id} failed: {done.error.rstrip('.')} ({log}).", file=sys.stderr)  # noqa: T201
         raise typer.Exit(1)
     if done.status != "done":
-        raise UserError(f"Run {done.id} {done.status}: {done.error}" if done.error else f"Run {done.id} was {done.status}.")
+        raise UserError(
+            f"Run {done.id} {done.status}: {done.error}"
+            if done.error
+            else f"Run {done.id} was {done.status}."
+        )
     return done
 
 
 def train(
     dataset: str,
     method: str,
-    param: Annotated[list[str], typer.Option("-p", help="A parameter, KEY=VALUE; `lightbox methods` lists them.")] = [],  # noqa: B006 - typer's way
+    param: Annotated[
+        list[str], typer.Option("-p", help="A parameter, KEY=VALUE; `lightbox methods` lists them.")
+    ] = [],  # noqa: B006 - typer's way
     on: Annotated[str, typer.Option(help="The earlier run this one builds upon.")] = "",
-    only: Annotated[str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")] = "",
-    chosen: Annotated[str, typer.Option(help="The cases a method asks for, such as those to forget: a saved group or COLUMN=VALUE.")] = "",
-    only_normal: Annotated[bool, typer.Option("--only-normal", help="Learn from the cases of the normal class only (see lightbox data normal); all cases are scored.")] = False,
-    test: Annotated[str, typer.Option(help="Another dataset, held out: the model is applied to it once it is trained.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")
+    ] = "",
+    chosen: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "The cases a method asks for, such as those to forget: a saved group or"
+                " COLUMN=VALUE."
+            )
+        ),
+    ] = "",
+    only_normal: Annotated[
+        bool,
+        typer.Option(
+            "--only-normal",
+            help=(
+                "Learn from the cases of the normal class only (see lightbox data normal); all"
+                " cases are scored."
+            ),
+        ),
+    ] = False,
+    test: Annotated[
+        str,
+        typer.Option(
+            help="Another dataset, held out: the model is applied to it once it is trained."
+        ),
+    ] = "",
     seed: int = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
@@ -70,7 +108,19 @@ def train(
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"“{device}” is not a device; use auto, cpu or cuda.")
     ws = workspace()
-    job = queue.train(ws, dataset, method, _params(param), on=on, seed=seed, device=device, only=only, chosen=chosen, only_normal=only_normal, test=test)
+    job = queue.train(
+        ws,
+        dataset,
+        method,
+        _params(param),
+        on=on,
+        seed=seed,
+        device=device,
+        only=only,
+        chosen=chosen,
+        only_normal=only_normal,
+        test=test,
+    )
     if wait:
         job = finish(job, json)
     found = run_json(ws, job)
@@ -87,7 +137,9 @@ def apply(
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
 ) -> None:
-    """Apply a trained model to another dataset: what it says of every case there, how far each lies from the training data, and measures where the truth is known."""
+    """Apply a trained model to another dataset: what it says of every case there, how far each lies
+    from the training data, and measures where the truth is known.
+    """
     from core.jobs import queue
     from core.json_output import run_json
 
@@ -111,11 +163,21 @@ def _params(given: list[str]) -> dict[str, Any]:
 
 
 def _words(found: dict[str, Any]) -> str:
-    what = f"{found['method']} of run {found['on']} applied to" if found["kind"] == "apply" else f"{found['method']} on"
-    lines = [f"run {found['run']}: {what} {found['dataset']}, {found['status']}, {found['seconds']} s"]
+    what = (
+        f"{found['method']} of run {found['on']} applied to"
+        if found["kind"] == "apply"
+        else f"{found['method']} on"
+    )
+    lines = [
+        f"run {found['run']}: {what} {found['dataset']}, {found['status']}, {found['seconds']} s"
+    ]
     lines += [found["error"]] if found["error"] else []
     lines += [f"Note: {note}" for note in found["notes"]]
-    return "\n".join(lines + [f"  {a['name']}: {a['summary']}" for a in found["artifacts"]] + metric_lines(found["metrics"]))
+    return "\n".join(
+        lines
+        + [f"  {a['name']}: {a['summary']}" for a in found["artifacts"]]
+        + metric_lines(found["metrics"])
+    )
 
 
 def metric_lines(metrics: list[dict[str, Any]]) -> list[str]:
@@ -124,7 +186,10 @@ def metric_lines(metrics: list[dict[str, Any]]) -> list[str]:
     lines = []
     for m in metrics:
         name = m["name"] if m["group"] == "all" else f"{m['name']}, {m['group']}"
-        lines.append(f"  {name:<32} {interval(m['value'], m['low'], m['high'], m['n'], m['kind'])} [{m['split']}] {m['note']}".rstrip())
+        lines.append(
+            f"  {name:<32} {interval(m['value'], m['low'], m['high'], m['n'], m['kind'])}"
+            f" [{m['split']}] {m['note']}".rstrip()
+        )
     return lines
 
 
@@ -134,7 +199,9 @@ def runs(context: typer.Context, json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         list_(json)
     elif json:
-        raise UserError(f"Write --json at the end: lightbox runs {context.invoked_subcommand} ... --json.")
+        raise UserError(
+            f"Write --json at the end: lightbox runs {context.invoked_subcommand} ... --json."
+        )
 
 
 @runs_cli.command("list")
@@ -145,11 +212,27 @@ def list_(json: AsJson = False) -> None:
     ws = workspace()
     queue.reconcile(ws)
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
-    listed = [{
-        "run": j.id, "kind": j.kind, "dataset": names.get(j.dataset), "method": j.method, "status": j.status, "seed": j.seed, "progress": round(j.progress or 0, 3),
-        "seconds": round(j.seconds or 0, 2),
-    } for j in ws.runs()]  # fmt: skip
-    words = "\n".join(f"{r['run']}  {r['status']:<12} {r['method']:<18} {'applied to ' * (r['kind'] == 'apply')}{r['dataset']}" for r in listed) or "No runs yet: lightbox train DATASET METHOD."
+    listed = [
+        {
+            "run": j.id,
+            "kind": j.kind,
+            "dataset": names.get(j.dataset),
+            "method": j.method,
+            "status": j.status,
+            "seed": j.seed,
+            "progress": round(j.progress or 0, 3),
+            "seconds": round(j.seconds or 0, 2),
+        }
+        for j in ws.runs()
+    ]
+    words = (
+        "\n".join(
+            f"{r['run']}  {r['status']:<12} {r['method']:<18}"
+            f" {'applied to ' * (r['kind'] == 'apply')}{r['dataset']}"
+            for r in listed
+        )
+        or "No runs yet: lightbox train DATASET METHOD."
+    )
     say({"runs": listed}, words, json)
 
 
@@ -183,7 +266,9 @@ def cancel(id: str, json: AsJson = False) -> None:
 @runs_cli.command("resume")
 def resume(
     id: str,
-    anew: Annotated[bool, typer.Option("--anew", help="Begin again from the start instead.")] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Begin again from the start instead.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
 ) -> None:
@@ -214,8 +299,12 @@ def remove(id: str, json: AsJson = False) -> None:
     say({"run": job.id, "removed": True}, f"Removed run {job.id}.", json)
 
 
-def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False) -> None:
-    """Measures of a run and the split they are of, with 95 % intervals where there are cases enough: those named, or all that fit."""
+def measure(
+    run: str, measures: Annotated[list[str] | None, typer.Argument()] = None, json: AsJson = False
+) -> None:
+    """Measures of a run and the split they are of, with 95 % intervals where there are cases
+    enough: those named, or all that fit.
+    """
     from core.artifacts import Metrics
     from core.jobs import queue
     from core.json_output import metric_json
@@ -233,8 +322,19 @@ def measure(run: str, measures: Annotated[list[str] | None, typer.Argument()] = 
     say(found, "\n".join(metric_lines(found["metrics"])) or "No measure fits this run.", json)
 
 
-def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empty folder: a path, or an address such as s3://bucket/folder.")], json: AsJson = False) -> None:
-    """Every artifact (.npy and json), and tables as Parquet and CSV with the original file names."""
+def export(
+    run: str,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="A new or empty folder: a path, or an address such as s3://bucket/folder."
+        ),
+    ],
+    json: AsJson = False,
+) -> None:
+    """Every artifact (.npy and json), and tables as Parquet and CSV with the original file
+    names.
+    """
     from core.export import export_run
     from core.io.files import elsewhere, for_others, send
 
@@ -247,5 +347,12 @@ def export(run: str, to: Annotated[str, typer.Option("--to", help="A new or empt
     else:
         path = Path(to)
         with for_others():
-            names = [f.name for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)]
-    say({"run": job.id, "folder": to, "files": names}, "\n".join(f"{to.rstrip('/')}/{name}" for name in names), json)
+            names = [
+                f.name
+                for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)
+            ]
+    say(
+        {"run": job.id, "folder": to, "files": names},
+        "\n".join(f"{to.rstrip('/')}/{name}" for name in names),
+        json,
+    )

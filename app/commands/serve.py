@@ -25,11 +25,16 @@ DEMO = (  # dataset, method, preset or parameters, the run it builds on (index),
     ("digits", "gaussian_vae", "quick look", None),
     ("head-phantom", "gaussian_vae", "quick look", None),
     ("breast-cancer", "tabular_ncd", "quick look", None),
-)  # fmt: skip
+)
 
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
-PlainMap = Annotated[bool, typer.Option("--plain-map", help="Go on without the map's browser component, with simpler maps.")]
+PlainMap = Annotated[
+    bool,
+    typer.Option(
+        "--plain-map", help="Go on without the map's browser component, with simpler maps."
+    ),
+]
 
 
 def register(cli: typer.Typer) -> None:
@@ -46,12 +51,25 @@ def samples(json: AsJson = False) -> None:
     for name in SAMPLES:
         if name not in there:
             ws.add(make(name), sample=True)
-    listed = [{"dataset": e["name"], "n": e["n"], "modality": e["modality"]} for e in ws.catalogue.datasets() if e["sample"]]
-    say({"samples": listed}, "\n".join(f"{s['dataset']:<16} {s['n']:>6} {s['modality']}" for s in listed), json)
+    listed = [
+        {"dataset": e["name"], "n": e["n"], "modality": e["modality"]}
+        for e in ws.catalogue.datasets()
+        if e["sample"]
+    ]
+    say(
+        {"samples": listed},
+        "\n".join(f"{s['dataset']:<16} {s['n']:>6} {s['modality']}" for s in listed),
+        json,
+    )
 
 
 def demo(
-    serve: Annotated[bool, typer.Option(help="Serve the app when the first runs are done; the others go on beside it.")] = True,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            help="Serve the app when the first runs are done; the others go on beside it."
+        ),
+    ] = True,
     port: Port = 8501,
     wait: Annotated[bool, typer.Option(help="Wait for every demo run.")] = False,
     plain_map: PlainMap = False,
@@ -70,16 +88,32 @@ def demo(
     for dataset, method, params, base in DEMO:
         kind = method_class(method)
         assert kind is not None
-        given = preset(kind, params, cases(kind, ws.dataset(dataset))) if isinstance(params, str) else dict(params)
-        given |= {"novel": "malignant"} if method == "tabular_ncd" and "novel" in kind.Params.model_fields else {}
+        given = (
+            preset(kind, params, cases(kind, ws.dataset(dataset)))
+            if isinstance(params, str)
+            else dict(params)
+        )
+        given |= (
+            {"novel": "malignant"}
+            if method == "tabular_ncd" and "novel" in kind.Params.model_fields
+            else {}
+        )
         entry = ws.entry(dataset)["id"]
-        same = [j for j in ws.runs(dataset) if j.method == method and j.dataset == entry and j.status in ("done", "queued", "running")]
+        same = [
+            j
+            for j in ws.runs(dataset)
+            if j.method == method
+            and j.dataset == entry
+            and j.status in ("done", "queued", "running")
+        ]
         if same:
             made.append(same[0].id)
             continue
         if base is not None:
             queue.wait(ws, made[base])
-        made.append(queue.train(ws, dataset, method, given, on=made[base] if base is not None else "").id)
+        made.append(
+            queue.train(ws, dataset, method, given, on=made[base] if base is not None else "").id
+        )
         typer.echo(f"training {method} on {dataset} (run {made[-1]})")
         if len(made) == 1:
             queue.wait(ws, made[0])
@@ -94,36 +128,75 @@ def demo(
 def app(
     port: Port = 8501,
     host: str = "127.0.0.1",
-    token: Annotated[bool, typer.Option("--token/--no-token", help="Open the page only by the address printed here, which no other user or program knows.")] = True,
+    token: Annotated[
+        bool,
+        typer.Option(
+            "--token/--no-token",
+            help=(
+                "Open the page only by the address printed here, which no other user or program"
+                " knows."
+            ),
+        ),
+    ] = True,
     plain_map: PlainMap = False,
 ) -> None:
-    """Serve the app. It listens on this machine only: there is no login, so other addresses are refused."""
-    from streamlit import __version__  # noqa: F401 - fails here, in words, rather than in the new process
+    """Serve the app. It listens on this machine only: there is no login, so other addresses are
+    refused.
+    """
+    from streamlit import (
+        __version__,
+    )  # noqa: F401 - fails here, in words, rather than in the new process
 
     if not loopback(host):
-        raise UserError(f"Lightbox has no login, so it serves this machine only and refuses {host}. There are two ways on: leave --host out and use it on this machine, or "
-                        f"reach it from another one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` there, then open http://127.0.0.1:{port} there.")  # fmt: skip
+        raise UserError(
+            f"Lightbox has no login, so it serves this machine only and refuses {host}. There are"
+            " two ways on: leave --host out and use it on this machine, or reach it from another"
+            f" one through a login of the system: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE`"
+            f" there, then open http://127.0.0.1:{port} there."
+        )
     _need_map(plain_map)
     ws = workspace()
     made = secrets.token_urlsafe(24) if token else ""
-    address = f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}" + (f"/?token={made}" if made else "")
+    address = (
+        f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}"
+        + (f"/?token={made}" if made else "")
+    )
     held = _alone(ws, address, lambda: _free(host, port))
     entry = ROOT / "app" / "server.py"
     flags = {
-        "server.address": host, "server.port": port, "server.headless": "true", "browser.gatherUsageStats": "false", "server.fileWatcherType": "none",
-        "server.maxUploadSize": limits.UPLOAD_BYTES >> 20, "client.showErrorDetails": "type", "client.toolbarMode": "minimal", "runner.magicEnabled": "false",
-        "server.disconnectedSessionTTL": 600, "logger.hideWelcomeMessage": "true",  # it would name the address without the token
-    }  # fmt: skip
-    args = python_command("streamlit", "run", str(entry), *(f"--{k}={v}" for k, v in flags.items()), *(f"--server.allowedHosts={h}" for h in OWN_NAMES))
+        "server.address": host,
+        "server.port": port,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": limits.UPLOAD_BYTES >> 20,
+        "client.showErrorDetails": "type",
+        "client.toolbarMode": "minimal",
+        "runner.magicEnabled": "false",
+        # it would name the address without the token
+        "server.disconnectedSessionTTL": 600,
+        "logger.hideWelcomeMessage": "true",
+    }
+    args = python_command(
+        "streamlit",
+        "run",
+        str(entry),
+        *(f"--{k}={v}" for k, v in flags.items()),
+        *(f"--server.allowedHosts={h}" for h in OWN_NAMES),
+    )
     env = environment(LIGHTBOX_TOKEN=made, LIGHTBOX_NO_TOKEN="" if token else "1")
-    typer.echo(f"Lightbox: {address}" + ("" if token else "\nEvery user and program of this machine can open it (--no-token)."))
+    typer.echo(
+        f"Lightbox: {address}"
+        + ("" if token else "\nEvery user and program of this machine can open it (--no-token).")
+    )
     sys.stdout.flush()
     os.chdir(ROOT)
     if os.name == "nt":
         import subprocess
 
         sys.exit(subprocess.call(args, env=env))
-    os.set_inheritable(held.fileno(), True)  # the server becomes this process and holds it to its end
+    # the server becomes this process and holds it to its end
+    os.set_inheritable(held.fileno(), True)
     os.execve(sys.executable, args, env)
 
 
@@ -132,12 +205,17 @@ def _need_map(plain_map: bool) -> None:
     from app.components import latent_map
 
     if not latent_map.available() and not plain_map:
-        raise UserError("The map's browser component is missing from this installation. Install a Lightbox that has it (in a checkout: `make component`), "
-                        "or start with --plain-map: maps are then drawn by Plotly, up to fewer points and without thumbnails.")  # fmt: skip
+        raise UserError(
+            "The map's browser component is missing from this installation. Install a Lightbox that"
+            " has it (in a checkout: `make component`), or start with --plain-map: maps are then"
+            " drawn by Plotly, up to fewer points and without thumbnails."
+        )
 
 
 def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> Any:
-    """The hold of the one server on a workspace, after `check`. UserError naming the other where there is one: each would miss what is decided in the other."""
+    """The hold of the one server on a workspace, after `check`. UserError naming the other where
+    there is one: each would miss what is decided in the other.
+    """
     import json
 
     from core.io.files import write_json
@@ -149,13 +227,17 @@ def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> A
             other = json.loads(facts.read_text())
         except (OSError, ValueError):  # it is just starting
             other = {"pid": "unknown", "address": "another address"}
-        raise UserError(f"This workspace is served already, by process {other['pid']} at {other['address']} (open that, stop it first, or set LIGHTBOX_HOME to another folder).")
+        raise UserError(
+            f"This workspace is served already, by process {other['pid']} at {other['address']}"
+            " (open that, stop it first, or set LIGHTBOX_HOME to another folder)."
+        )
     check()
     mask = os.umask(0o077)  # the address holds the token
     try:
         write_json(facts, {"pid": os.getpid(), "address": address})
     except OSError as e:
-        if e.errno != errno.ENOSPC:  # on a full disk it serves nevertheless: there data can be removed
+        # on a full disk it serves nevertheless: there data can be removed
+        if e.errno != errno.ENOSPC:
             raise
     finally:
         os.umask(mask)
@@ -172,18 +254,30 @@ def _free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as e:
-            raise UserError(f"Port {port} cannot be used ({e.strerror}); choose another with --port.") from None
+            raise UserError(
+                f"Port {port} cannot be used ({e.strerror}); choose another with --port."
+            ) from None
 
 
 def check(
-    files: Annotated[bool, typer.Option("--files", help="Read every stored file of runs and data, and compare it with what was written.")] = False,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="Read every stored file of runs and data, and compare it with what was written.",
+        ),
+    ] = False,
     list_files: Annotated[
         bool,
-        typer.Option(help="With --files: keep a list of files for data that has none, as it is now."),
+        typer.Option(
+            help="With --files: keep a list of files for data that has none, as it is now."
+        ),
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Look at this machine: packages, processor, memory, disk, workspace, browser component. Exit 2 when stored files are damaged."""
+    """Look at this machine: packages, processor, memory, disk, workspace, browser component. Exit 2
+    when stored files are damaged.
+    """
     import platform
     import shutil
 
@@ -194,11 +288,17 @@ def check(
 
     ws = workspace()
     found = {
-        "python": platform.python_version(), "torch": torch.__version__, "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None, "memory_gib": round(psutil.virtual_memory().available / 2**30, 1),
-        "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1), "workspace": str(ws.home), "latent_map": latent_map.available(),
-        "datasets": len(ws.catalogue.datasets()), "runs": len(ws.runs()),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "memory_gib": round(psutil.virtual_memory().available / 2**30, 1),
+        "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1),
+        "workspace": str(ws.home),
+        "latent_map": latent_map.available(),
+        "datasets": len(ws.catalogue.datasets()),
+        "runs": len(ws.runs()),
+    }
     if list_files and not files:
         raise UserError("--list-files needs --files beside it.")
     for name in ws.unlisted() if list_files else ():
@@ -206,11 +306,18 @@ def check(
     damaged = ws.damaged() if files else []
     not_compared = ws.unlisted() if files else []
     found |= {"damaged": damaged, "not_compared": not_compared} if files else {}
-    words = "\n".join(f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else 'none, training runs on the processor'}" for k, v in found.items())
+    words = "\n".join(
+        f"{k.replace('_gib', ' (GiB free)'):<22}"
+        f" {v if v is not None else 'none, training runs on the processor'}"
+        for k, v in found.items()
+    )
     say(found, "\n".join(filter(None, (words, _not_compared(not_compared)))), json)
     if damaged:
-        raise UserError(f"{len(damaged)} stored file{'s differ' if len(damaged) > 1 else ' differs'} from what was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'} "
-                        "back from a copy, or remove the run or data and make it again.")  # fmt: skip
+        raise UserError(
+            f"{len(damaged)} stored file{'s differ' if len(damaged) > 1 else ' differs'} from what"
+            f" was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'}"
+            " back from a copy, or remove the run or data and make it again."
+        )
 
 
 def _not_compared(names: list[str]) -> str:
@@ -226,19 +333,29 @@ def _not_compared(names: list[str]) -> str:
 
 
 def methods(
-    for_: Annotated[str | None, typer.Option("--for", help="Only methods that fit this dataset; why the others do not.")] = None, json: AsJson = False,
-) -> None:  # fmt: skip
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", help="Only methods that fit this dataset; why the others do not."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
     """All methods and measures, with their parameters and bounds."""
     from core import registry
     from core.json_output import measure_json, method_json
 
-    listed = [method_json(m) for m in registry.methods().values()] + [measure_json(m) for m in registry.measures().values()]
+    listed = [method_json(m) for m in registry.methods().values()] + [
+        measure_json(m) for m in registry.measures().values()
+    ]
     declined = {}
     if for_:
         from core.method import why_not
 
         data = workspace().dataset(for_)
-        declined = {id: said for id, kind in registry.methods().items() if (said := why_not(kind, data))}
+        declined = {
+            id: said for id, kind in registry.methods().items() if (said := why_not(kind, data))
+        }
         listed = [m for m in listed if m["kind"] == "method" and m["id"] not in declined]
-    words = [f"{m['id']:<24} {m['kind']:<8} {m['family']:<16} {m['title']}" for m in listed] + [f"{k:<24} does not fit: {v}" for k, v in declined.items()]
+    words = [f"{m['id']:<24} {m['kind']:<8} {m['family']:<16} {m['title']}" for m in listed] + [
+        f"{k:<24} does not fit: {v}" for k, v in declined.items()
+    ]
     say({"methods": listed, **({"declined": declined} if for_ else {})}, "\n".join(words), json)

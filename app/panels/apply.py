@@ -1,4 +1,6 @@
-"""Applying the open run's model to other data: which data fits, why the rest does not, one press."""
+"""Applying the open run's model to other data: which data fits, why the rest does not, one
+press.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def _choose(context: Context, fits: list[str]) -> None:
         help="None of its cases was learned from, so figures of all of them are honest.",
     )
     applied = [
-        j for j in ws.runs(name) if j.kind == "apply" and j.on_run == job.id and j.status != "failed"
+        j
+        for j in ws.runs(name)
+        if j.kind == "apply" and j.on_run == job.id and j.status != "failed"
     ]
     if applied and applied[0].status == "done":
         right.button("Open it", on_click=state.open_run, args=(applied[0].id,), width="stretch")
@@ -93,7 +97,9 @@ def _choose(context: Context, fits: list[str]) -> None:
 
 def _others(reasons: dict[str, str | None]) -> None:
     others = {name: why for name, why in reasons.items() if why is not None}
-    if not others or not st.toggle(f"Why {text.counted(len(others), 'other dataset')} cannot be used"):
+    if not others or not st.toggle(
+        f"Why {text.counted(len(others), 'other dataset')} cannot be used"
+    ):
         return
     for name, why in others.items():
         st.caption(f"**{text.label(name)}** · {text.label(why, 300)}")
@@ -133,5 +139,8 @@ def test_data(kind: type[Method], data: Dataset) -> str:
         ["", *fits],
         format_func=lambda n: text.plain(n) if n else "its own test part only",
         key=f"test-on-{kind.id}",
-        help="Other data, such as another hospital's: the model is applied to all of it once it is trained.",
+        help=(
+            "Other data, such as another hospital's: the model is applied to all of it once it is"
+            " trained."
+        ),
     )

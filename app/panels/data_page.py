@@ -29,11 +29,22 @@ def samples() -> None:
         with cell, st.container(border=True):
             st.markdown(f"**{text.label(name)}**")
             if render.drawable(data):
-                st.image(render.wall(render.thumbs(data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48), 4), width="stretch")
+                st.image(
+                    render.wall(
+                        render.thumbs(
+                            data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48
+                        ),
+                        4,
+                    ),
+                    width="stretch",
+                )
             elif data.modality == "table":
                 st.image(render.enlarge(render.table_picture(data, 30), 300), width="stretch")
             st.caption(text.label(data.card["about"], 300))
-            st.caption(f"{len(data):,} cases · {text.label(data.card['licence'])}" + (" · made up" if data.card.get("synthetic") else " · real"))
+            st.caption(
+                f"{len(data):,} cases · {text.label(data.card['licence'])}"
+                + (" · made up" if data.card.get("synthetic") else " · real")
+            )
             if name in there:
                 st.button("Open", key=f"open-{name}", on_click=_open, args=(name,), width="stretch")
             elif st.button("Add", key=f"add-{name}", width="stretch", type="primary"):
@@ -55,14 +66,18 @@ def _sample(name: str) -> Dataset:
 
 def overview(data: Dataset) -> None:
     """What is held back, pictures or lines, the issues, the card, the balance, and removing it."""
-    state.attempt(_parts, data)  # stored files that were changed are found when they are read, and the data can still be removed
+    # stored files that were changed are found when they are read, and the data can still be removed
+    state.attempt(_parts, data)
     removal(data.name)
 
 
 def _parts(data: Dataset) -> None:
     hidden_cases.show(data.name)
     if not len(data):
-        st.markdown("Every case of this data is excluded or held back. Below is what was decided; take a decision back to use its cases again.")
+        st.markdown(
+            "Every case of this data is excluded or held back. Below is what was decided; take a"
+            " decision back to use its cases again."
+        )
     left, right = st.columns([3, 2], gap="large")
     with left:
         _look(data)
@@ -81,21 +96,35 @@ def _parts(data: Dataset) -> None:
 
 
 def removal(name: str) -> None:
-    """The way to remove the dataset called `name`. Its one button is a call back: what it asks for is done first, whatever the page is busy with."""
+    """The way to remove the dataset called `name`. Its one button is a call back: what it asks for
+    is done first, whatever the page is busy with.
+    """
     with st.popover("Remove this data", icon=":material/delete:"):
         runs = len(state.workspace().runs(name))
-        st.markdown(f"Removes **{text.label(name)}** and its {runs} run{'s' * (runs != 1)} from this workspace. Your own files stay where they are.")
-        st.button("Remove it", key=f"remove-{state.workspace().entry(name)['id']}", type="primary", on_click=state.attempt, args=(state.workspace().remove_dataset, name))
+        st.markdown(
+            f"Removes **{text.label(name)}** and its {runs} run{'s' * (runs != 1)} from this"
+            " workspace. Your own files stay where they are."
+        )
+        st.button(
+            "Remove it",
+            key=f"remove-{state.workspace().entry(name)['id']}",
+            type="primary",
+            on_click=state.attempt,
+            args=(state.workspace().remove_dataset, name),
+        )
 
 
 def _look(data: Dataset) -> None:
     if not len(data):
         return
     if render.drawable(data):
-        side, across, many = (160, 5, 30) if data.modality == "series" and data.shape[1] > LONG else (72, 10, 60)
+        side, across, many = (
+            (160, 5, 30) if data.modality == "series" and data.shape[1] > LONG else (72, 10, 60)
+        )
         pages = -(-len(data) // many)
         at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
-        rows = data.rows[at::pages]  # spread over the whole set, so that each page shows every kind of case
+        # spread over the whole set, so that each page shows every kind of case
+        rows = data.rows[at::pages]
         st.image(render.wall(thumbs(data, rows, side), across), width="stretch")
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
@@ -113,9 +142,19 @@ def _card(data: Dataset) -> None:
     card = data.card
     if card.get("about"):
         st.markdown(text.label(card["about"], 400))
-    facts = {"source": card.get("source"), "licence": card.get("licence"), "kind": data.modality, "cases": f"{len(data):,}",
-             "size of one": " x ".join(map(str, data.shape)), "split": card.get("split rule"), "made up": "yes" if card.get("synthetic") else None,
-             "missing values": ", ".join(f"{k}: {v}" for k, v in list(card.get("missing values", {}).items())[:6]) or "none"}  # fmt: skip
+    facts = {
+        "source": card.get("source"),
+        "licence": card.get("licence"),
+        "kind": data.modality,
+        "cases": f"{len(data):,}",
+        "size of one": " x ".join(map(str, data.shape)),
+        "split": card.get("split rule"),
+        "made up": "yes" if card.get("synthetic") else None,
+        "missing values": (
+            ", ".join(f"{k}: {v}" for k, v in list(card.get("missing values", {}).items())[:6])
+            or "none"
+        ),
+    }
     st.caption("  \n".join(f"{k}: {text.label(v, 120)}" for k, v in facts.items() if v))
     if columns := _columns_in_words(data):
         st.caption(f":material/view_column: {columns}")
@@ -124,32 +163,65 @@ def _card(data: Dataset) -> None:
 
 
 def _columns_in_words(data: Dataset) -> str:
-    """What the columns that are no plain inputs were taken for, escaped; "" for data brought in before that was kept."""
+    """What the columns that are no plain inputs were taken for, escaped; "" for data brought in
+    before that was kept.
+    """
     found = [g for g in recalled(data.card) if g.role not in ("file", "text", "input")]
-    said = [f"“{text.label(g.column, 30)}” {g.role}{' (a guess)' if g.doubtful else ''}" for g in found]
+    said = [
+        f"“{text.label(g.column, 30)}” {g.role}{' (a guess)' if g.doubtful else ''}" for g in found
+    ]
     return f"columns: {', '.join(said[:12])}{' …' if len(said) > 12 else ''}" if said else ""
 
 
 def _normal(data: Dataset) -> None:
-    """Which class is normal: asked once, kept as a decision, followed by training, Anomalies and measures."""
+    """Which class is normal: asked once, kept as a decision, followed by training, Anomalies and
+    measures.
+    """
     if not 2 <= len(data.classes) <= 50:
         return
     guessed = data.card.get("normal guessed")
-    said = {"": "not said"} | ({data.normal: f"{text.plain(data.normal, 40)} (a guess by its word)"} if guessed and data.normal else {})
+    said = {"": "not said"} | (
+        {data.normal: f"{text.plain(data.normal, 40)} (a guess by its word)"}
+        if guessed and data.normal
+        else {}
+    )
     options = ["", *data.classes]
     key = f"normal-{data.hash[:8]}-{data.normal}"
-    chosen = st.selectbox("Normal class", options, options.index(data.normal), format_func=lambda c: said.get(c, text.plain(c, 40)), key=key,
-                          help="Methods that look for the unusual can learn from the normal cases alone, and how often an alarm is right is counted against the others.")  # fmt: skip
-    if chosen != data.normal and state.attempt(review.name_normal, state.workspace(), data.name, chosen) is not None:
+    chosen = st.selectbox(
+        "Normal class",
+        options,
+        options.index(data.normal),
+        format_func=lambda c: said.get(c, text.plain(c, 40)),
+        key=key,
+        help=(
+            "Methods that look for the unusual can learn from the normal cases alone, and how often"
+            " an alarm is right is counted against the others."
+        ),
+    )
+    if (
+        chosen != data.normal
+        and state.attempt(review.name_normal, state.workspace(), data.name, chosen) is not None
+    ):
         st.rerun()
     if guessed and data.normal:
-        st.button("That is right", key=f"{key}-right", on_click=state.attempt, args=(review.name_normal, state.workspace(), data.name, data.normal), help="Keep it as yours, no longer a guess.")
+        st.button(
+            "That is right",
+            key=f"{key}-right",
+            on_click=state.attempt,
+            args=(review.name_normal, state.workspace(), data.name, data.normal),
+            help="Keep it as yours, no longer a guess.",
+        )
 
 
 def _flow(data: Dataset) -> None:
     """From the files to the parts, as boxes with counts; the same picture as in the report."""
     st.markdown("**How the cases came about**")
-    png, words = _flowing(str(state.workspace().home), data.hash, data.name, decisions.stamp(state.workspace().dataset_folder(data.name)))
+    png, words = _flowing(
+        str(state.workspace().home),
+        data.hash,
+        data.name,
+        decisions.stamp(state.workspace().dataset_folder(data.name)),
+    )
     st.image(png, width="stretch")
     st.caption(text.label(words, 600))
 
@@ -166,7 +238,17 @@ def _balance(data: Dataset) -> None:
     figure = go.Figure()
     for i, split in enumerate(s for s in ("train", "val", "test") if (data.splits == s).any()):
         labels = data.part(split).labels
-        figure.add_bar(x=[text.chart(c, 16) for c in data.classes], y=np.bincount(labels[labels >= 0], minlength=len(data.classes)), name=split,
-                       marker={"color": OKABE_ITO[i], "pattern": {"shape": ("", "/", ".")[i]}})  # fmt: skip
-    figure.update_layout(barmode="stack", height=220, margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis_title="cases", legend={"orientation": "h", "y": 1.15})
+        figure.add_bar(
+            x=[text.chart(c, 16) for c in data.classes],
+            y=np.bincount(labels[labels >= 0], minlength=len(data.classes)),
+            name=split,
+            marker={"color": OKABE_ITO[i], "pattern": {"shape": ("", "/", ".")[i]}},
+        )
+    figure.update_layout(
+        barmode="stack",
+        height=220,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        yaxis_title="cases",
+        legend={"orientation": "h", "y": 1.15},
+    )
     st.plotly_chart(figure, key=f"balance-{data.hash[:8]}", config={"displayModeBar": False})

@@ -1,4 +1,6 @@
-"""Pictures of cases in a grid, and the inspector of one case: used by every exploring page, the same everywhere."""
+"""Pictures of cases in a grid, and the inspector of one case: used by every exploring page, the
+same everywhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from core.imaging.windowing import Look
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _thumbs(home: str, name: str, hash: str, rows: tuple[int, ...], tile: int, window: str, side: str) -> np.ndarray:
+def _thumbs(
+    home: str, name: str, hash: str, rows: tuple[int, ...], tile: int, window: str, side: str
+) -> np.ndarray:
     data = state.dataset()
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
@@ -27,15 +31,32 @@ def _thumbs(home: str, name: str, hash: str, rows: tuple[int, ...], tile: int, w
 def thumbs(data: Dataset, rows: np.ndarray, tile: int = 96) -> np.ndarray:
     """uint8 [n,tile,tile,3] through the window chosen for all pictures, cached."""
     look = state.look()
-    return _thumbs(str(state.workspace().home), data.name, data.hash, tuple(int(r) for r in rows), tile, look.window, look.side)
+    return _thumbs(
+        str(state.workspace().home),
+        data.name,
+        data.hash,
+        tuple(int(r) for r in rows),
+        tile,
+        look.window,
+        look.side,
+    )
 
 
 def gallery(
-    context: Context, rows: np.ndarray, key: str, *, captions: Sequence[str] | None = None, images: np.ndarray | None = None,
-    across: int = 8, page_size: int = 24, marked: Callable[[int], str | None] | None = None,
-) -> None:  # fmt: skip
-    """A paged grid of cases in the order given; a press on a picture, or on the button under it, puts it into the inspector. `images` uint8 [m,h,w,3] replace
-    the pictures of the m cases on the present page (its number, from 1, is in session state under `<key>-page`)."""
+    context: Context,
+    rows: np.ndarray,
+    key: str,
+    *,
+    captions: Sequence[str] | None = None,
+    images: np.ndarray | None = None,
+    across: int = 8,
+    page_size: int = 24,
+    marked: Callable[[int], str | None] | None = None,
+) -> None:
+    """A paged grid of cases in the order given; a press on a picture, or on the button under it,
+    puts it into the inspector. `images` uint8 [m,h,w,3] replace the pictures of the m cases on the
+    present page (its number, from 1, is in session state under `<key>-page`).
+    """
     data = context.data
     if not len(rows):
         st.caption("No cases to show.")
@@ -49,27 +70,47 @@ def gallery(
     names = dict(zip(shown.tolist(), data.of(shown).names()))
     drawn = render.drawable(data)
     opening = dict(zip(shown.tolist(), data.of(shown).texts)) if data.modality == "text" else {}
-    across, longest = (across, 24) if drawn else (1, 130) if opening else (3, 44)  # what has no picture is named in words
+    # what has no picture is named in words
+    across, longest = (across, 24) if drawn else (1, 130) if opening else (3, 44)
     if viewer.fits(data) and state.look().side == "neurological":
-        st.caption("Neurological display: the patient’s right is at the right edge, where the orientation is known.")
+        st.caption(
+            "Neurological display: the patient’s right is at the right edge, where the orientation"
+            " is known."
+        )
     pics = (images if images is not None else thumbs(data, shown)) if drawn else None
     if data.modality == "volume" and images is None:
         st.caption("Of each volume its middle slice.")
     for start in range(0, len(shown), across):
-        for i, (cell, row) in enumerate(zip(st.columns(across, gap="small"), shown[start : start + across])):
+        for i, (cell, row) in enumerate(
+            zip(st.columns(across, gap="small"), shown[start : start + across])
+        ):
             with cell, st.container(key=f"picture-{key}-{start + i}", gap="small"):
                 if pics is not None:
                     st.image(pics[start + i], width="stretch")
-                words = captions[at * page_size + start + i] if captions is not None else text.plain(names[int(row)], 14 if drawn else 40)
+                words = (
+                    captions[at * page_size + start + i]
+                    if captions is not None
+                    else text.plain(names[int(row)], 14 if drawn else 40)
+                )
                 if not drawn and (captions is not None or opening):
                     words = f"{words} · {text.plain(opening.get(int(row), names[int(row)]), 100)}"
                 icon = marked(int(row)) if marked else None
-                st.button(text.label(words, longest), key=f"{key}-{start + i}-{row}", on_click=state.look_at, args=(int(row),), width="stretch", type="tertiary",
-                          icon=icon, help=f"Look at {text.label(names[int(row)])} (row {row})")  # fmt: skip
+                st.button(
+                    text.label(words, longest),
+                    key=f"{key}-{start + i}-{row}",
+                    on_click=state.look_at,
+                    args=(int(row),),
+                    width="stretch",
+                    type="tertiary",
+                    icon=icon,
+                    help=f"Look at {text.label(names[int(row)])} (row {row})",
+                )
 
 
 def inspector(context: Context) -> None:
-    """The case under the eye: picture, facts, unusualness as rank and value, nearest real cases, and what to do with it."""
+    """The case under the eye: picture, facts, unusualness as rank and value, nearest real cases,
+    and what to do with it.
+    """
     row, place = state.selection().primary, state.selection().place
     data = context.data
     if row is None or not (data.rows == row).any():
@@ -79,8 +120,12 @@ def inspector(context: Context) -> None:
     st.markdown(f"**{text.label(name, 40)}**" + ("" if name == f"row {row}" else f" · row {row}"))
     if viewer.fits(data):
         scores = score_of(context)
-        viewer.case(data, row, context.key("inspect-viewer"), 440, scores, context.job.id, place=place)
-        if st.button("A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"):
+        viewer.case(
+            data, row, context.key("inspect-viewer"), 440, scores, context.job.id, place=place
+        )
+        if st.button(
+            "A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"
+        ):
             viewer.closer(data, row, scores, context.job.id, place)
     elif render.drawable(data):
         st.image(render.picture(data, row, 320), width="stretch")
@@ -95,15 +140,30 @@ def inspector(context: Context) -> None:
         value = column.values[at]
         if column.kind == "amount":
             rank = int((column.values > value).sum()) + 1
-            extra = f" · rank {rank:,} of {np.isfinite(column.values).sum():,}" if column.source == "run" else ""
+            extra = (
+                f" · rank {rank:,} of {np.isfinite(column.values).sum():,}"
+                if column.source == "run"
+                else ""
+            )
             facts.append(f"{text.label(column.name, 24)}: {text.number(float(value))}{extra}")
         elif value is not None:
             facts.append(f"{text.label(column.name, 24)}: {text.label(value, 24)}")
     st.caption("  \n".join(facts))
     _neighbours(context, row)
     left, right = st.columns(2)
-    left.button("Select it", on_click=state.select, args=(np.array([row]), "one case", "add", row), key="inspect-select", width="stretch")
-    if right.button("Traverse", key="inspect-traverse", width="stretch", help="Change this case along what the model learned"):
+    left.button(
+        "Select it",
+        on_click=state.select,
+        args=(np.array([row]), "one case", "add", row),
+        key="inspect-select",
+        width="stretch",
+    )
+    if right.button(
+        "Traverse",
+        key="inspect-traverse",
+        width="stretch",
+        help="Change this case along what the model learned",
+    ):
         from app.navigation import page
 
         st.switch_page(page("traversal"))
@@ -126,7 +186,9 @@ def _nearest(home: str, run: str, row: int, k: int) -> list[int]:
 
 
 def nearest(context: Context, row: int, k: int = 4) -> list[int]:
-    """Row ids of the nearest cases in latent space; [] when the run has no embedding. O(n d), one pass."""
+    """Row ids of the nearest cases in latent space; [] when the run has no embedding. O(n d), one
+    pass.
+    """
     from core.errors import UserError
 
     try:
@@ -139,21 +201,35 @@ def _neighbours(context: Context, row: int) -> None:
     near = nearest(context, row)
     if not near:
         return
-    st.caption("Most alike, by what the model learned:", help="Nearest in the latent space itself, not on the picture of the map.")
+    st.caption(
+        "Most alike, by what the model learned:",
+        help="Nearest in the latent space itself, not on the picture of the map.",
+    )
     pics = thumbs(context.data, np.array(near), 72) if render.drawable(context.data) else None
     names = context.data.of(np.array(near)).names()
     for i, (cell, other) in enumerate(zip(st.columns(len(near)), near)):
         with cell, st.container(key=f"picture-near-{i}", gap="small"):
             if pics is not None:
                 st.image(pics[i], width="stretch")
-            st.button(text.label(names[i], 8) if pics is None else "look", key=f"near-{i}", on_click=state.look_at, args=(other,), type="tertiary",
-                      help=text.label(names[i]), width="stretch")  # fmt: skip
+            st.button(
+                text.label(names[i], 8) if pics is None else "look",
+                key=f"near-{i}",
+                on_click=state.look_at,
+                args=(other,),
+                type="tertiary",
+                help=text.label(names[i]),
+                width="stretch",
+            )
 
 
 def score_of(context: Context) -> AnomalyMaps | None:
     """The unusualness scores of the open run, if it has any."""
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
-        if isinstance(artifact, AnomalyMaps) and artifact.shows != "doubt" and artifact.place is None:
+        if (
+            isinstance(artifact, AnomalyMaps)
+            and artifact.shows != "doubt"
+            and artifact.place is None
+        ):
             return artifact
     return None

@@ -1,4 +1,6 @@
-"""Cases held back until a person has looked: shown blurred, each made clear on demand, then released or excluded."""
+"""Cases held back until a person has looked: shown blurred, each made clear on demand, then
+released or excluded.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,17 @@ TILE = 150
 
 
 def blurred(tile: np.ndarray, cells: int = 5) -> np.ndarray:
-    """A picture uint8 [h,w,3] in which no writing can be read: means of cells x cells blocks, smoothly enlarged. Done here, so that the clear one
-    never leaves the server before somebody asks for it."""
+    """A picture uint8 [h,w,3] in which no writing can be read: means of cells x cells blocks,
+    smoothly enlarged. Done here, so that the clear one never leaves the server before somebody asks
+    for it.
+    """
     from PIL import Image
 
-    return np.asarray(Image.fromarray(tile).resize((cells, cells), Image.Resampling.BOX).resize(tile.shape[1::-1], Image.Resampling.BICUBIC))
+    return np.asarray(
+        Image.fromarray(tile)
+        .resize((cells, cells), Image.Resampling.BOX)
+        .resize(tile.shape[1::-1], Image.Resampling.BICUBIC)
+    )
 
 
 def show(name: str) -> None:
@@ -36,25 +44,52 @@ def show(name: str) -> None:
     assert data is not None
     with st.container(border=True, key="held-back"):
         cases = "case is" if len(waiting) == 1 else "cases are"
-        st.markdown(f":orange[:material/visibility_lock: **{len(waiting):,} {cases} held back until you have looked**]  \nNothing uses them: no training, map, "
-                    "figure or export. Make a picture clear, look for names or other writing, then release or exclude it.")  # fmt: skip
-        st.caption(" · ".join(f"{text.label(why, 80)}: {k:,}" for why, k in Counter(waiting.values()).most_common(6)))
+        st.markdown(
+            f":orange[:material/visibility_lock: **{len(waiting):,} {cases} held back until you"
+            " have looked**]  \nNothing uses them: no training, map, figure or export. Make a"
+            " picture clear, look for names or other writing, then release or exclude it."
+        )
+        st.caption(
+            " · ".join(
+                f"{text.label(why, 80)}: {k:,}"
+                for why, k in Counter(waiting.values()).most_common(6)
+            )
+        )
         rows = list(waiting)
         pages = -(-len(rows) // PAGE)
         at = min(st.pagination(pages, key="held-page"), pages) - 1 if pages > 1 else 0
         part = rows[at * PAGE : (at + 1) * PAGE]
         chosen = _tiles(data, part, waiting)
         with st.container(horizontal=True):
-            st.button(f"Release the {len(chosen)} ticked", key="release-chosen", disabled=not chosen, type="primary", icon=":material/lock_open:", on_click=_do,
-                      args=(lambda: review.release(ws, name, np.array(chosen)),))  # fmt: skip
-            with st.popover("Exclude the ticked", disabled=not chosen, icon=":material/block:"), st.form("held-exclude", border=False):
+            st.button(
+                f"Release the {len(chosen)} ticked",
+                key="release-chosen",
+                disabled=not chosen,
+                type="primary",
+                icon=":material/lock_open:",
+                on_click=_do,
+                args=(lambda: review.release(ws, name, np.array(chosen)),),
+            )
+            with (
+                st.popover("Exclude the ticked", disabled=not chosen, icon=":material/block:"),
+                st.form("held-exclude", border=False),
+            ):
                 why = st.text_input("Why", "names or other writing in the picture", max_chars=200)
-                if st.form_submit_button("Exclude", type="primary") and _do(lambda: review.exclude(ws, name, np.array(chosen), why)):
+                if st.form_submit_button("Exclude", type="primary") and _do(
+                    lambda: review.exclude(ws, name, np.array(chosen), why)
+                ):
                     st.rerun()
-            with st.popover(f"Release all {len(rows):,}", icon=":material/lock_open:"), st.form("held-release", border=False):
-                sure = st.checkbox("I have looked at them, or know that no patient can be told from them")
+            with (
+                st.popover(f"Release all {len(rows):,}", icon=":material/lock_open:"),
+                st.form("held-release", border=False),
+            ):
+                sure = st.checkbox(
+                    "I have looked at them, or know that no patient can be told from them"
+                )
                 if st.form_submit_button("Release all"):
-                    if sure and _do(lambda: review.release(ws, name, reason="all released by a person")):
+                    if sure and _do(
+                        lambda: review.release(ws, name, reason="all released by a person")
+                    ):
                         st.rerun()
                     st.caption("Tick the box first.")
 
@@ -69,7 +104,13 @@ def _tiles(data: Dataset, part: list[int], waiting: dict[int, str]) -> list[int]
                     clear = st.session_state.get(f"clear-{data.name}-{row}", False)
                     tile = thumbs(data, np.array([row]), 2 * TILE if clear else TILE)[0]
                     st.image(tile if clear else blurred(tile), width="stretch")
-                    st.toggle("Clear", key=f"clear-{data.name}-{row}", help=f"Show row {row} as it is: {text.label(waiting[row], 120)}")
-                if st.checkbox(f"row {row}", key=f"held-{data.name}-{row}", help=text.label(waiting[row], 200)):
+                    st.toggle(
+                        "Clear",
+                        key=f"clear-{data.name}-{row}",
+                        help=f"Show row {row} as it is: {text.label(waiting[row], 120)}",
+                    )
+                if st.checkbox(
+                    f"row {row}", key=f"held-{data.name}-{row}", help=text.label(waiting[row], 200)
+                ):
                     chosen.append(row)
     return chosen

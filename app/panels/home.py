@@ -1,4 +1,6 @@
-"""The first screen: the open data in pictures, the newest run's map and findings, and the next steps."""
+"""The first screen: the open data in pictures, the newest run's map and findings, and the next
+steps.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,14 @@ def show(data: Dataset) -> None:
     if data.groups is not None:
         words += f" of {len({g for g in data.groups if g is not None}):,} patients or groups"
     if data.classes:
-        words += f", {len(data.classes)} classes ({', '.join(text.label(c, 16) for c in data.classes[:6])}{' …' if len(data.classes) > 6 else ''})"
-    st.markdown(words + ("." if not data.card.get("synthetic") else ". **Made up, no patient was scanned.**"))
+        words += (
+            f", {len(data.classes)} classes"
+            f" ({', '.join(text.label(c, 16) for c in data.classes[:6])}{' …' if len(data.classes) > 6 else ''})"
+        )
+    st.markdown(
+        words
+        + ("." if not data.card.get("synthetic") else ". **Made up, no patient was scanned.**")
+    )
     left, right = st.columns([3, 2], gap="large")
     with left:
         if context is None:
@@ -40,7 +48,11 @@ def show(data: Dataset) -> None:
             st.markdown("**What do you want to know?**")
             quick_start.ask(data)
         _next(context)
-    live = [j for j in ws.catalogue.jobs(status=["queued", "running"], kind="train") if j.id != quick_start.asked_run()]
+    live = [
+        j
+        for j in ws.catalogue.jobs(status=["queued", "running"], kind="train")
+        if j.id != quick_start.asked_run()
+    ]
     if live:
         st.markdown("**At work now**")
         for job in live[:4]:
@@ -66,13 +78,18 @@ def _picture(context: state.Context) -> None:
     scores = score_of(context)
     if scores is not None and render.drawable(context.data):
         rows = scores.rows[np.argsort(-np.asarray(scores.score))[:15]]
-        st.image(render.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5), width="stretch")
+        st.image(
+            render.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5),
+            width="stretch",
+        )
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and not job.ended:
             st.caption("The map is being drawn; look again in a moment.")
-        st.page_link(navigation.page("latent"), label="Open the map", icon=":material/scatter_plot:")
+        st.page_link(
+            navigation.page("latent"), label="Open the map", icon=":material/scatter_plot:"
+        )
 
 
 def embeds(context: state.Context) -> bool:
@@ -88,24 +105,42 @@ def _findings(context: state.Context) -> None:
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
         if isinstance(artifact, Clusters) and artifact.place is None:
-            st.markdown(f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}** groups of alike cases.")
+            st.markdown(
+                f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}**"
+                " groups of alike cases."
+            )
         if isinstance(artifact, Metrics):
             for m in artifact:
-                if m.name in ("linear probe accuracy", "case AUROC", "pixel average precision") and m.split in ("test", "all"):
-                    st.markdown(f":material/straighten: {text.label(m.name)} {text.label(text.measured(m, n=True))} on {m.split} cases.")
+                if m.name in (
+                    "linear probe accuracy",
+                    "case AUROC",
+                    "pixel average precision",
+                ) and m.split in ("test", "all"):
+                    st.markdown(
+                        f":material/straighten: {text.label(m.name)}"
+                        f" {text.label(text.measured(m, n=True))} on {m.split} cases."
+                    )
 
 
 def _next(context: state.Context | None) -> None:
     """The next steps as large links."""
     st.markdown("**What next?**")
-    steps = [("train", "Choose a method yourself", "model_training"), ("data", "Look at the data and check it", "fact_check")]
+    steps = [
+        ("train", "Choose a method yourself", "model_training"),
+        ("data", "Look at the data and check it", "fact_check"),
+    ]
     if context is not None:
         steps = []
         if embeds(context):
             steps.append(("latent", "See which cases are alike", "scatter_plot"))
         if score_of(context) is not None:
             steps.append(("anomalies", "Find unusual cases", "troubleshoot"))
-        steps += [("clusters", "Look at the groups", "workspaces"), ("traversal", "Move along a latent axis, see what changes", "tune"),
-                  ("rationales", "Show why", "psychology_alt"), ("train", "Train another method", "model_training"), ("present", "Show it to others", "slideshow")]  # fmt: skip
+        steps += [
+            ("clusters", "Look at the groups", "workspaces"),
+            ("traversal", "Move along a latent axis, see what changes", "tune"),
+            ("rationales", "Show why", "psychology_alt"),
+            ("train", "Train another method", "model_training"),
+            ("present", "Show it to others", "slideshow"),
+        ]
     for name, words, icon in steps:
         st.page_link(navigation.page(name), label=words, icon=f":material/{icon}:")

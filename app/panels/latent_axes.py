@@ -1,4 +1,6 @@
-"""The traversal bench: sliders sorted by effect, the live picture, paths between cases and towards a class."""
+"""The traversal bench: sliders sorted by effect, the live picture, paths between cases and towards
+a class.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from core.report import figures
 
 
 def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
-    """What a slider may reach: from the 0.5th to the 99.5th percentile of all cases, widened by a fifth; on the simplex 0 to 0.99."""
+    """What a slider may reach: from the 0.5th to the 99.5th percentile of all cases, widened by a
+    fifth; on the simplex 0 to 0.99.
+    """
     if embedding.geometry == "simplex":
         return 0.0, 0.99
     if embedding.geometry == "sparse":
@@ -51,14 +55,28 @@ def knobs(context: Context, row: int) -> None:
         head = st.columns([2, 1], vertical_alignment="center")
         head[0].markdown("**Knobs**, most visible first")
         head[1].button("Reset", on_click=_reset, args=(context, row), width="stretch")
-        front, more = right.container(), right.expander("More axes") if len(order) > traverse.KNOBS else right
+        front, more = (
+            right.container(),
+            (right.expander("More axes") if len(order) > traverse.KNOBS else right),
+        )
         for place, axis in enumerate(order[:16]):
             low, high = ranges(embedding, int(axis))
             holder = front if place < traverse.KNOBS else more
             key = f"knob-{context.job.id}-{row}-{axis}"
             start = float(np.clip(z0[axis], low, high))
-            value = holder.slider(text.label(axis_name(embedding, int(axis))), low, high, start, (high - low) / 100, key=key, format="%.2f",
-                                  help=f"Turning it by two typical steps changes the picture by {effect[axis]:.3g} on average.")  # fmt: skip
+            value = holder.slider(
+                text.label(axis_name(embedding, int(axis))),
+                low,
+                high,
+                start,
+                (high - low) / 100,
+                key=key,
+                format="%.2f",
+                help=(
+                    f"Turning it by two typical steps changes the picture by {effect[axis]:.3g} on"
+                    " average."
+                ),
+            )
             if abs(value - start) > 1e-6:
                 z = traversal.turned(embedding, z, int(axis), value)
     frame = traversal.decoded(model, z[None])[0]
@@ -70,13 +88,23 @@ def knobs(context: Context, row: int) -> None:
             st.image(render.picture(context.data, row, 240, _as_given()), width="stretch")
             st.markdown("**What changed**")
             st.image(difference(frame, here, 240, context), width="stretch")
-            st.caption("Grey: as it was. Shaded: where it changes most." if context.data.modality == "series" else "Orange: brighter than before. Blue: darker.")
+            st.caption(
+                "Grey: as it was. Shaded: where it changes most."
+                if context.data.modality == "series"
+                else "Orange: brighter than before. Blue: darker."
+            )
     with middle:
         st.markdown("**The model’s picture of it**")
         if drawable:
             st.image(traverse.drawn(frame, context, 480), width="stretch")
         else:
-            made = Traversal(rows=np.array([row]), path=np.stack([z0, z]), frames=np.stack([here, frame]), value=np.array([0.0, 1.0]), axis="from the case to here")
+            made = Traversal(
+                rows=np.array([row]),
+                path=np.stack([z0, z]),
+                frames=np.stack([here, frame]),
+                value=np.array([0.0, 1.0]),
+                axis="from the case to here",
+            )
             traverse.table_path(made, context)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
         if "predict" in model.abilities:
@@ -84,7 +112,12 @@ def knobs(context: Context, row: int) -> None:
                 st.caption(f"{text.label(name)}: {p:.0%}")
     traverse.real_cases(context, np.asarray(traversal.nearest(embedding, z[None], 3)[0]))
     with st.expander("A strip along the first axis", expanded=True):
-        chosen = st.selectbox("Knob", [int(a) for a in order], format_func=lambda a: axis_name(embedding, a), key=f"strip-{context.job.id}")
+        chosen = st.selectbox(
+            "Knob",
+            [int(a) for a in order],
+            format_func=lambda a: axis_name(embedding, a),
+            key=f"strip-{context.job.id}",
+        )
         path = traversal.axis(model, context.data, embedding, row, chosen, 9)
         traverse.strip(path, context)
         traverse.curves(path, model.classes)
@@ -94,10 +127,21 @@ def knobs(context: Context, row: int) -> None:
 def pin(path: Traversal, context: Context, key: str) -> None:
     """Pin a path, or take its frames, marked as generated, as one moving picture."""
     with st.container(horizontal=True):
-        pin_button(lambda: figures.traversal_figure(context.data, path), context, f"{path.axis} (made by the model)", f"path-{key}")
+        pin_button(
+            lambda: figures.traversal_figure(context.data, path),
+            context,
+            f"{path.axis} (made by the model)",
+            f"path-{key}",
+        )
         if render.drawable(context.data):
-            st.download_button("Take as GIF", lambda: render.gif([traverse.drawn(f, context, 256) for f in path.frames]), "traversal.gif", "image/gif",
-                               icon=":material/download:", key=f"gif-{key}-{context.job.id}")  # fmt: skip
+            st.download_button(
+                "Take as GIF",
+                lambda: render.gif([traverse.drawn(f, context, 256) for f in path.frames]),
+                "traversal.gif",
+                "image/gif",
+                icon=":material/download:",
+                key=f"gif-{key}-{context.job.id}",
+            )
 
 
 def _reset(context: Context, row: int) -> None:
@@ -106,12 +150,21 @@ def _reset(context: Context, row: int) -> None:
 
 
 def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Context) -> np.ndarray:
-    """Signed change of a decoded picture on grey, uint8; full colour at a change of half the range. Of a series: both traces, the changed stretch shaded."""
+    """Signed change of a decoded picture on grey, uint8; full colour at a change of half the range.
+    Of a series: both traces, the changed stretch shaded.
+    """
     if context.data.modality == "series":
         return render.made(np.asarray(frame), context.data, side, np.asarray(before), state.look())
     change = (np.asarray(frame) - np.asarray(before)).mean(0)
     change = change[change.shape[0] // 2] if change.ndim == 3 else change
-    return render.enlarge(render.like(render.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0), context.data, state.look()), side)
+    return render.enlarge(
+        render.like(
+            render.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0),
+            context.data,
+            state.look(),
+        ),
+        side,
+    )
 
 
 def between(context: Context, row: int) -> None:
@@ -119,16 +172,35 @@ def between(context: Context, row: int) -> None:
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
     rows = context.data.rows
     chosen = [r for r in state.selection().rows.tolist() if r != row]
-    start = chosen[0] if chosen else int(rows[(int(np.flatnonzero(rows == row)[0]) + len(rows) // 2) % len(rows)])
-    other = st.number_input("To case (row number)", int(rows.min()), int(rows.max()), start, key=f"other-{context.job.id}-{row}", help="Any row of the data.")
+    start = (
+        chosen[0]
+        if chosen
+        else int(rows[(int(np.flatnonzero(rows == row)[0]) + len(rows) // 2) % len(rows)])
+    )
+    other = st.number_input(
+        "To case (row number)",
+        int(rows.min()),
+        int(rows.max()),
+        start,
+        key=f"other-{context.job.id}-{row}",
+        help="Any row of the data.",
+    )
     if other not in set(embedding.rows.tolist()):
         st.caption("That case is not in this run.")
         return
     path = traversal.between(model, context.data, embedding, row, int(other), 9)
     cells = st.columns([1, 6, 1], vertical_alignment="center")
     if render.drawable(context.data):
-        cells[0].image(render.picture(context.data, row, 110, _as_given()), caption="the first case", width="stretch")
-        cells[2].image(render.picture(context.data, int(other), 110, _as_given()), caption="the other case", width="stretch")
+        cells[0].image(
+            render.picture(context.data, row, 110, _as_given()),
+            caption="the first case",
+            width="stretch",
+        )
+        cells[2].image(
+            render.picture(context.data, int(other), 110, _as_given()),
+            caption="the other case",
+            width="stretch",
+        )
     with cells[1]:
         traverse.strip(path, context)
     traverse.curves(path, model.classes)
@@ -138,7 +210,9 @@ def between(context: Context, row: int) -> None:
 def toward(context: Context, row: int) -> None:
     """From the case in the direction that parts one class from the rest."""
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
-    label = st.selectbox("Towards", context.data.classes, format_func=text.plain, key=f"toward-{context.job.id}")
+    label = st.selectbox(
+        "Towards", context.data.classes, format_func=text.plain, key=f"toward-{context.job.id}"
+    )
     path = state.attempt(traversal.toward_label, model, context.data, embedding, row, label, 9)
     if path is not None:
         st.caption(text.label(path.axis, 200))

@@ -84,14 +84,21 @@ def _method(id: str) -> None:
     with left:
         _sections(about)
         takes = kind.takes
-        roles = {"labels": takes.labels, "masks": takes.masks, "patients": takes.groups, "sites": takes.domains}
+        roles = {
+            "labels": takes.labels,
+            "masks": takes.masks,
+            "patients": takes.groups,
+            "sites": takes.domains,
+        }
         needs = [word for word, need in roles.items() if need == "needed"]
         said = [f"Takes {', '.join(takes.modalities)}"]
         said += [f"needs {', '.join(needs)}"] if needs else []
         said += [f"builds on an earlier run's {takes.on[0]}"] if takes.on else []
         gives = ", ".join(t.__name__ for t in kind.gives)
         number = _number(kind.seed_number, ", a classic tool")
-        st.caption(f"On the command line: {text.label(id)}{number}. {'; '.join(said)}. Gives {gives}.")
+        st.caption(
+            f"On the command line: {text.label(id)}{number}. {'; '.join(said)}. Gives {gives}."
+        )
         if params := method_json(kind)["params"]:
             lines = [
                 {
@@ -110,8 +117,15 @@ def _method(id: str) -> None:
 
 def _measure(id: str) -> None:
     one, about = registry.measures()[id], card(id)
-    needs = [*(t.__name__ for t in one.takes), *(["labels"] if one.labels else []), *(["masks"] if one.masks else [])]
-    line = f"On the command line: {text.label(id)}{_number(one.seed_number)}. Needs {', '.join(needs)}."
+    needs = [
+        *(t.__name__ for t in one.takes),
+        *(["labels"] if one.labels else []),
+        *(["masks"] if one.masks else []),
+    ]
+    line = (
+        f"On the command line: {text.label(id)}{_number(one.seed_number)}. Needs"
+        f" {', '.join(needs)}."
+    )
     if about is None:
         st.markdown(one.help)
         st.caption(line)
@@ -146,23 +160,59 @@ def evidence(id: str) -> None:
         st.markdown(f"**{text.label(table['title'], 120)}**")
         st.plotly_chart(_dots(table), key=f"evidence-{id}-{k}", config={"displayModeBar": False})
         st.markdown(f"*{text.label(table['verdict'], 400)}*")
-        st.caption(text.label(f"{table['data']}, {table['split']}, n = {table['n']}, seeds {', '.join(map(str, table['seeds']))}", 200))
+        st.caption(
+            text.label(
+                f"{table['data']}, {table['split']}, n = {table['n']}, seeds"
+                f" {', '.join(map(str, table['seeds']))}",
+                200,
+            )
+        )
     made = found["made"]
-    st.caption(text.label(f"Measured {made['date']} on {made['hardware']}, version {made['version']}.", 200))
+    st.caption(
+        text.label(
+            f"Measured {made['date']} on {made['hardware']}, version {made['version']}.", 200
+        )
+    )
 
 
 def _dots(table: dict[str, Any]) -> go.Figure:
     rows = table["rows"]
     middle = [r["value"] for r in rows]
-    figure = go.Figure(go.Scatter(
-        x=middle, y=[text.chart(r["name"], 34) for r in rows], mode="markers", marker={"size": 11, "color": [OKABE_ITO[0], *[OKABE_ITO[1]] * (len(rows) - 1)],
-        "symbol": ["diamond", *["circle"] * (len(rows) - 1)]},
-        error_x={"type": "data", "symmetric": False, "array": [(r["high"] if r.get("high") is not None else r["value"]) - r["value"] for r in rows],
-                 "arrayminus": [r["value"] - (r["low"] if r.get("low") is not None else r["value"]) for r in rows]},
-    ))  # fmt: skip
+    figure = go.Figure(
+        go.Scatter(
+            x=middle,
+            y=[text.chart(r["name"], 34) for r in rows],
+            mode="markers",
+            marker={
+                "size": 11,
+                "color": [OKABE_ITO[0], *[OKABE_ITO[1]] * (len(rows) - 1)],
+                "symbol": ["diamond", *["circle"] * (len(rows) - 1)],
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [
+                    (r["high"] if r.get("high") is not None else r["value"]) - r["value"]
+                    for r in rows
+                ],
+                "arrayminus": [
+                    r["value"] - (r["low"] if r.get("low") is not None else r["value"])
+                    for r in rows
+                ],
+            },
+        )
+    )
     better = "higher is better" if table["higher_is_better"] else "lower is better"
-    bars = " and ".join(dict.fromkeys(f"bars: {KINDS[r['kind']]}" for r in rows if r.get("kind") and r.get("low") is not None))
+    bars = " and ".join(
+        dict.fromkeys(
+            f"bars: {KINDS[r['kind']]}" for r in rows if r.get("kind") and r.get("low") is not None
+        )
+    )
     better += f"; {bars}" if bars else ""
-    figure.update_layout(height=80 + 28 * len(rows), margin={"l": 10, "r": 10, "t": 6, "b": 10}, xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
-                         yaxis={"autorange": "reversed", "automargin": True})  # fmt: skip
+    figure.update_layout(
+        height=80 + 28 * len(rows),
+        margin={"l": 10, "r": 10, "t": 6, "b": 10},
+        xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
+        yaxis={"autorange": "reversed", "automargin": True},
+    )
     return figure

@@ -33,16 +33,48 @@ FEW = 5  # volumes below which a map of them cannot be drawn
 
 
 def chosen_map(context: Context) -> Map | None:
-    """The map the user wants of this run; drawn by a job when it is not there yet (shown live), None meanwhile."""
-    row = st.columns([2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="bottom")
+    """The map the user wants of this run; drawn by a job when it is not there yet (shown live),
+    None meanwhile.
+    """
+    row = st.columns(
+        [2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="bottom"
+    )
     left, middle, right = row[-3:]
     what = _points(context, row[0]) if len(row) == 4 else {}
     state.kept("map-how", "umap", list(HOW))
-    how = left.segmented_control("Projection", list(HOW), format_func=HOW.get, key="w-map-how", on_change=state.keep, args=("map-how",), required=True,
-                                 help="Different ways to flatten the same space. None shows true distances between far groups.")  # fmt: skip
+    how = left.segmented_control(
+        "Projection",
+        list(HOW),
+        format_func=HOW.get,
+        key="w-map-how",
+        on_change=state.keep,
+        args=("map-how",),
+        required=True,
+        help=(
+            "Different ways to flatten the same space. None shows true distances between far"
+            " groups."
+        ),
+    )
     state.kept("map-dims", 2, [2, 3])
-    dims = middle.segmented_control("Dimensions", [2, 3], key="w-map-dims", on_change=state.keep, args=("map-dims",), required=True)
-    seed = right.number_input("Seed", 0, 999, 0, key="map-seed", help="Another seed draws another, equally valid map. What changes between seeds means nothing.")
+    dims = middle.segmented_control(
+        "Dimensions",
+        [2, 3],
+        key="w-map-dims",
+        on_change=state.keep,
+        args=("map-dims",),
+        required=True,
+    )
+    seed = right.number_input(
+        "Seed",
+        0,
+        999,
+        0,
+        key="map-seed",
+        help=(
+            "Another seed draws another, equally valid map. What changes between seeds means"
+            " nothing."
+        ),
+    )
     spec = {"how": how, "dims": dims, **what}
     job = progress.derived("map", spec, context, int(seed))
     if job is None:
@@ -61,9 +93,16 @@ def chosen_map(context: Context) -> Map | None:
 
 
 def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], seed: int) -> Map:
-    """`made`, or once the user asked for it, that map with the cases that came into use after it was drawn."""
+    """`made`, or once the user asked for it, that map with the cases that came into use after it
+    was drawn.
+    """
     try:
-        rows = out_of_sample.missing(context.ws, context.job, made, find(context.ws, context.job.id, Embedding, spec.get("artifact")))
+        rows = out_of_sample.missing(
+            context.ws,
+            context.job,
+            made,
+            find(context.ws, context.job.id, Embedding, spec.get("artifact")),
+        )
     except UserError:
         return made
     if not len(rows):
@@ -77,8 +116,18 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
     if job is None or job.ended:
         if job is not None and job.error:
             st.caption(f":material/info: {text.label(job.error, 300)}")
-        st.button(f"Add {text.counted(len(rows), 'case')} to this map", icon=":material/add:", key="map-later", on_click=progress.derived, args=("map", spec, context, seed), kwargs={"again": True},
-                  help="They came into use after this map was drawn. Each gets a place near the cases it resembles; nothing that is on the map moves.")  # fmt: skip
+        st.button(
+            f"Add {text.counted(len(rows), 'case')} to this map",
+            icon=":material/add:",
+            key="map-later",
+            on_click=progress.derived,
+            args=("map", spec, context, seed),
+            kwargs={"again": True},
+            help=(
+                "They came into use after this map was drawn. Each gets a place near the cases it"
+                " resembles; nothing that is on the map moves."
+            ),
+        )
     else:
         progress.live(job.id, key="map-later-job")
     return made
@@ -96,55 +145,110 @@ def _points(context: Context, cell: Any) -> dict[str, Any]:
     """What to add to the map's spec: nothing, or that slices are its points, as the user wants."""
     usual = "Volumes" if len(context.data) >= FEW else "Slices"
     state.kept("map-points", usual, ["Volumes", "Slices"])
-    chosen = cell.segmented_control("Each point is one of the", ["Volumes", "Slices"], key="w-map-points", on_change=state.keep, args=("map-points",), required=True,
-                                    help="This run learned from the slices of the volumes. A volume’s place is the mean of its slices’ places.")  # fmt: skip
+    chosen = cell.segmented_control(
+        "Each point is one of the",
+        ["Volumes", "Slices"],
+        key="w-map-points",
+        on_change=state.keep,
+        args=("map-points",),
+        required=True,
+        help=(
+            "This run learned from the slices of the volumes. A volume’s place is the mean of its"
+            " slices’ places."
+        ),
+    )
     return maps.of_slices(context.ws, context.job) if chosen == "Slices" else {}
 
 
 def column_of(context: Context, made: Map, name: str) -> Column:
-    """What the map is coloured by: the column chosen in the sidebar, or on a map of slices what is known of each slice, if the user wants that."""
+    """What the map is coloured by: the column chosen in the sidebar, or on a map of slices what is
+    known of each slice, if the user wants that.
+    """
     if made.place is None:
         return context.columns[name]
     own = slice_columns(context.ws, context.data, context.job, made)
     first = f"as its volume: {text.plain(name, 30)}"
     state.kept("map-slices-by", first, [first, *own])
-    chosen = st.segmented_control("Colour of a slice", [first, *own], key="w-map-slices-by", on_change=state.keep, args=("map-slices-by",), required=True)
+    chosen = st.segmented_control(
+        "Colour of a slice",
+        [first, *own],
+        key="w-map-slices-by",
+        on_change=state.keep,
+        args=("map-slices-by",),
+        required=True,
+    )
     return own.get(str(chosen), context.columns[name])
 
 
 def reading(made: Map, seed: int = 0) -> str:
     """How far the map may be believed, in words and numbers."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
-    words = "Neighbours on it are mostly true neighbours" if trust >= 0.95 else "Some neighbours on it are false" if trust >= 0.88 else "Many neighbours on it are false"
-    among = "" if made.beside is None else f" Grey: the {len(made.beside):,} cases the model learned from, among which these were placed."
-    return (f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f}; {recall:.0%} of the 15 nearest kept). "
-            f"Distances between far groups mean nothing. {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}")  # fmt: skip
+    words = (
+        "Neighbours on it are mostly true neighbours"
+        if trust >= 0.95
+        else (
+            "Some neighbours on it are false"
+            if trust >= 0.88
+            else "Many neighbours on it are false"
+        )
+    )
+    among = (
+        ""
+        if made.beside is None
+        else (
+            f" Grey: the {len(made.beside):,} cases the model learned from, among which these were"
+            " placed."
+        )
+    )
+    return (
+        f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f};"
+        f" {recall:.0%} of the 15 nearest kept). Distances between far groups mean nothing."
+        f" {len(made.rows):,} of {made.total or len(made.rows):,}"
+        f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}"
+    )
 
 
 def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
-    """(codes or amounts, names, palette, kind) of the cases at positions `at`; missing is a grey class of its own."""
+    """(codes or amounts, names, palette, kind) of the cases at positions `at`; missing is a grey
+    class of its own.
+    """
     if column.kind == "amount":
         return column.values[at].astype(float), [], [], "amount"
     code, names = column.codes()
     code = code[at]
     if (code < 0).any():
         code = np.where(code < 0, len(names), code)
-        return code.astype(float), [*names, "missing"], [*category_colours(len(names)), NONE], "category"
+        return (
+            code.astype(float),
+            [*names, "missing"],
+            [*category_colours(len(names)), NONE],
+            "category",
+        )
     return code.astype(float), names, category_colours(len(names)), "category"
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the thumbnails")
-def _sprites(home: str, hash: str, name: str, rows: tuple[int, ...], window: str, side: str) -> tuple[bytes, int]:
+def _sprites(
+    home: str, hash: str, name: str, rows: tuple[int, ...], window: str, side: str
+) -> tuple[bytes, int]:
     return component.sprite_sheet(thumbs(state.workspace().dataset(name), np.array(rows), 40))
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the thumbnails of slices")
-def _slice_sprites(home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str) -> tuple[bytes, int]:
-    return component.sprite_sheet(render.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40, state.look()))
+def _slice_sprites(
+    home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str
+) -> tuple[bytes, int]:
+    return component.sprite_sheet(
+        render.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40, state.look())
+    )
 
 
-def sprites(data: Dataset, rows: np.ndarray, place: np.ndarray | None = None) -> tuple[bytes, int, int, np.ndarray] | None:
-    """One sheet with thumbnails of at most 2,500 evenly taken cases (slices where `place` names them), and which tile each point has (-1 = none)."""
+def sprites(
+    data: Dataset, rows: np.ndarray, place: np.ndarray | None = None
+) -> tuple[bytes, int, int, np.ndarray] | None:
+    """One sheet with thumbnails of at most 2,500 evenly taken cases (slices where `place` names
+    them), and which tile each point has (-1 = none).
+    """
     if not render.drawable(data):
         return None
     some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
@@ -152,7 +256,11 @@ def sprites(data: Dataset, rows: np.ndarray, place: np.ndarray | None = None) ->
     if place is None:
         png, columns = _sprites(*where, tuple(rows[some].tolist()), *astuple(state.look()))
     else:
-        png, columns = _slice_sprites(*where, tuple((rows[some] * data.shape[1] + place[some]).tolist()), *astuple(state.look()))
+        png, columns = _slice_sprites(
+            *where,
+            tuple((rows[some] * data.shape[1] + place[some]).tolist()),
+            *astuple(state.look()),
+        )
     index = np.full(len(rows), -1)
     index[some] = np.arange(len(some))
     return png, 40, columns, index
@@ -175,14 +283,41 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     words = None
     if len(xy) <= component.WORDS_MOST:
         label = column.values[at]
-        whole = column.kind == "amount" and column.source == "slice" and bool((label == np.round(label)).all())  # a slice's number
-        shown = [text.plain(v if column.kind == "category" else str(int(v)) if whole else text.number(v), 30) for v in label]
-        words = [f"{n}\n{text.plain(column.name, 20)}: {s}{chr(10) + 'its place on the map is doubtful' if d else ''}{chr(10) + 'added after the map was drawn' if c else ''}"
-                 for n, s, d, c in zip(called(made, context.data), shown, doubt, came)]  # fmt: skip
+        # a slice's number
+        whole = (
+            column.kind == "amount"
+            and column.source == "slice"
+            and bool((label == np.round(label)).all())
+        )
+        shown = [
+            text.plain(
+                v if column.kind == "category" else str(int(v)) if whole else text.number(v), 30
+            )
+            for v in label
+        ]
+        words = [
+            f"{n}\n{text.plain(column.name, 20)}:"
+            f" {s}{chr(10) + 'its place on the map is doubtful' if d else ''}{chr(10) + 'added after the map was drawn' if c else ''}"
+            for n, s, d, c in zip(called(made, context.data), shown, doubt, came)
+        ]
     stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}-{len(made.rows)}"
-    message = component.message(xy, code, kind=kind, names=[text.plain(n, 28) for n in names], palette=palette, selected=chosen, height=height, title=text.plain(column.name, 28),
-                                words=words, sprite=sprites(context.data, made.rows, made.place), stamp=stamp, backdrop=None if under is None else component.draw_backdrop(under))  # fmt: skip
-    component.latent_map(message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names))
+    message = component.message(
+        xy,
+        code,
+        kind=kind,
+        names=[text.plain(n, 28) for n in names],
+        palette=palette,
+        selected=chosen,
+        height=height,
+        title=text.plain(column.name, 28),
+        words=words,
+        sprite=sprites(context.data, made.rows, made.place),
+        stamp=stamp,
+        backdrop=None if under is None else component.draw_backdrop(under),
+    )
+    component.latent_map(
+        message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names)
+    )
 
 
 def _scaled(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
@@ -198,24 +333,37 @@ def called(made: Map, data: Dataset) -> list[str]:
     names = data.of(made.rows).names()
     if made.place is None:
         return [text.plain(n, 36) for n in names]
-    return [f"{text.plain(n, 30)}, slice {k + 1}/{data.shape[1]}" for n, k in zip(names, made.place)]
+    return [
+        f"{text.plain(n, 30)}, slice {k + 1}/{data.shape[1]}" for n, k in zip(names, made.place)
+    ]
 
 
-def _act(event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]) -> None:
+def _act(
+    event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]
+) -> None:
     rows, of = np.asarray(made.rows), "" if made.place is None else "volumes with slices in the "
     if event["kind"] == "lasso":
-        state.select(np.unique(rows[component.inside(xy, event["polygon"])]), f"{of}lasso on the map", str(event.get("mode", "set")))
+        state.select(
+            np.unique(rows[component.inside(xy, event["polygon"])]),
+            f"{of}lasso on the map",
+            str(event.get("mode", "set")),
+        )
     elif event["kind"] == "click" and 0 <= int(event["index"]) < len(rows):
         at = int(event["index"])
         state.look_at(int(rows[at]), None if made.place is None else int(made.place[at]))
     elif event["kind"] == "category" and 0 <= int(event["code"]) < len(names):
-        state.select(np.unique(rows[code == int(event["code"])]), f"{'volumes with slices ' if of else 'all '}of {names[int(event['code'])]}")
+        state.select(
+            np.unique(rows[code == int(event["code"])]),
+            f"{'volumes with slices ' if of else 'all '}of {names[int(event['code'])]}",
+        )
     elif event["kind"] == "clear":
         state.clear()
 
 
 def figure(made: Map, context: Context, column: Column) -> go.Figure:
-    """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour bar."""
+    """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour
+    bar.
+    """
     code, names, palette, kind = coded(column, points(column, context.data, made))
     three = made.xy.shape[1] == 3
     make = go.Scatter3d if three else go.Scattergl
@@ -224,14 +372,42 @@ def figure(made: Map, context: Context, column: Column) -> go.Figure:
     drawn = go.Figure()
     if made.beside is not None:
         under = dict(zip("xyz", np.asarray(made.beside, dtype=np.float32).T))
-        drawn.add_trace(make(**under, mode="markers", name="learned from", marker={"size": size, "color": NONE, "opacity": 0.35}, hoverinfo="skip"))
+        drawn.add_trace(
+            make(
+                **under,
+                mode="markers",
+                name="learned from",
+                marker={"size": size, "color": NONE, "opacity": 0.35},
+                hoverinfo="skip",
+            )
+        )
     if kind == "amount":
-        drawn.add_trace(make(**xyz, mode="markers", marker={"size": size, "color": code, "colorscale": CIVIDIS, "showscale": True}, hoverinfo="skip"))
+        drawn.add_trace(
+            make(
+                **xyz,
+                mode="markers",
+                marker={"size": size, "color": code, "colorscale": CIVIDIS, "showscale": True},
+                hoverinfo="skip",
+            )
+        )
     for j, name in enumerate(names):
         part = {k: v[code == j] for k, v in xyz.items()}
         symbol = ("circle", "square", "diamond", "cross", "x")[j % 5] if three else SYMBOLS[j % 8]
-        drawn.add_trace(make(**part, mode="markers", name=text.chart(name, 24), marker={"size": size, "color": palette[j], "symbol": symbol}, hoverinfo="name"))
-    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, scene={"aspectmode": "data"}, legend={"itemsizing": "constant"})
+        drawn.add_trace(
+            make(
+                **part,
+                mode="markers",
+                name=text.chart(name, 24),
+                marker={"size": size, "color": palette[j], "symbol": symbol},
+                hoverinfo="name",
+            )
+        )
+    drawn.update_layout(
+        height=HEIGHT,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        scene={"aspectmode": "data"},
+        legend={"itemsizing": "constant"},
+    )
     drawn.update_xaxes(visible=False)
     drawn.update_yaxes(visible=False, scaleanchor="x")
     return drawn
@@ -242,15 +418,55 @@ def _three(made: Map, context: Context, column: Column, key: str) -> None:
     st.caption("Turn it by dragging. To select, use the two-dimensional map or “select by rule”.")
 
 
-def _fallback(made: Map, xy: np.ndarray, under: np.ndarray | None, code: np.ndarray, names: list[str], palette: list[str], kind: str, chosen: np.ndarray, key: str) -> None:
-    st.caption(":material/info: The fast map is not built here (run `make component`); this plain one selects up to 20,000 cases.")
-    marker = {"size": 5, "color": code if kind == "amount" else [palette[int(c)] for c in code], "colorscale": CIVIDIS}
-    drawn = go.Figure(go.Scattergl(x=xy[:, 0], y=xy[:, 1], mode="markers", marker=marker, selectedpoints=np.flatnonzero(chosen) if chosen.any() else None))
+def _fallback(
+    made: Map,
+    xy: np.ndarray,
+    under: np.ndarray | None,
+    code: np.ndarray,
+    names: list[str],
+    palette: list[str],
+    kind: str,
+    chosen: np.ndarray,
+    key: str,
+) -> None:
+    st.caption(
+        ":material/info: The fast map is not built here (run `make component`); this plain one"
+        " selects up to 20,000 cases."
+    )
+    marker = {
+        "size": 5,
+        "color": code if kind == "amount" else [palette[int(c)] for c in code],
+        "colorscale": CIVIDIS,
+    }
+    drawn = go.Figure(
+        go.Scattergl(
+            x=xy[:, 0],
+            y=xy[:, 1],
+            mode="markers",
+            marker=marker,
+            selectedpoints=np.flatnonzero(chosen) if chosen.any() else None,
+        )
+    )
     if under is not None:
-        drawn.add_trace(go.Scattergl(x=under[:, 0], y=under[:, 1], mode="markers", marker={"size": 4, "color": NONE, "opacity": 0.35}, hoverinfo="skip"))
+        drawn.add_trace(
+            go.Scattergl(
+                x=under[:, 0],
+                y=under[:, 1],
+                mode="markers",
+                marker={"size": 4, "color": NONE, "opacity": 0.35},
+                hoverinfo="skip",
+            )
+        )
         drawn.data = drawn.data[::-1]
-    drawn.update_layout(height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso", showlegend=False)
-    event = st.plotly_chart(drawn, key=f"plain-{key}", on_select="rerun" if len(xy) <= 20_000 else "ignore", selection_mode=("points", "lasso", "box"))
+    drawn.update_layout(
+        height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso", showlegend=False
+    )
+    event = st.plotly_chart(
+        drawn,
+        key=f"plain-{key}",
+        on_select="rerun" if len(xy) <= 20_000 else "ignore",
+        selection_mode=("points", "lasso", "box"),
+    )
     picked = event.get("selection", {}).get("point_indices", []) if event else []
     if picked and picked != st.session_state.get(f"seen-{key}"):
         st.session_state[f"seen-{key}"] = picked
@@ -262,14 +478,24 @@ def panels(context: Context, key: str = "selection") -> None:
     """What the selected cases are: why this group, pictures, table, figures, export."""
     chosen = state.selection()
     if not len(chosen):
-        st.caption("Nothing is selected. Draw a loop around points on the map, click a class in its legend, or select by rule.")
+        st.caption(
+            "Nothing is selected. Draw a loop around points on the map, click a class in its"
+            " legend, or select by rule."
+        )
         by_rule(context, key)
         return
     shown: dict[str, Callable[[], None]] = {
-        "Pictures": lambda: gallery(context, chosen.rows, f"{key}-gallery", across=10, page_size=30), "Why this group": lambda: why(context),
-        "Table": lambda: _table(context, key), "Numbers": lambda: _numbers(context, key), "Select by rule": lambda: by_rule(context, key),
-    }  # fmt: skip
-    for tab, draw_ in zip(st.tabs(list(shown), key=f"{key}-tabs", on_change="rerun"), shown.values()):
+        "Pictures": lambda: gallery(
+            context, chosen.rows, f"{key}-gallery", across=10, page_size=30
+        ),
+        "Why this group": lambda: why(context),
+        "Table": lambda: _table(context, key),
+        "Numbers": lambda: _numbers(context, key),
+        "Select by rule": lambda: by_rule(context, key),
+    }
+    for tab, draw_ in zip(
+        st.tabs(list(shown), key=f"{key}-tabs", on_change="rerun"), shown.values()
+    ):
         if tab.open:  # only what is looked at is computed
             with tab:
                 draw_()
@@ -277,14 +503,28 @@ def panels(context: Context, key: str = "selection") -> None:
 
 def why(context: Context) -> None:
     """The fields in which the selection differs most from the rest, in sentences."""
-    found = differences(list(context.columns.values()), np.isin(context.data.rows, state.selection().rows))
+    found = differences(
+        list(context.columns.values()), np.isin(context.data.rows, state.selection().rows)
+    )
     if not found:
-        st.markdown("No field sets these cases apart from the rest beyond chance (or fewer than 3 are selected).")
+        st.markdown(
+            "No field sets these cases apart from the rest beyond chance (or fewer than 3 are"
+            " selected)."
+        )
         return
-    st.markdown(f"These {len(state.selection()):,} cases differ from the rest most in **{text.label(found[0].name)}**, which {text.label(found[0].words, 200)}.")
+    st.markdown(
+        f"These {len(state.selection()):,} cases differ from the rest most in"
+        f" **{text.label(found[0].name)}**, which {text.label(found[0].words, 200)}."
+    )
     for d in found:
-        st.markdown(f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect {d.effect:+.2f}, q = {d.q:.2g}")
-    st.caption("Effect: rank-biserial correlation for numbers, Cramér’s V for categories. q: share of false findings to expect among these (Benjamini–Hochberg).")
+        st.markdown(
+            f"- **{text.label(d.name)}** {text.label(d.words, 200)}  \n  effect {d.effect:+.2f}, q"
+            f" = {d.q:.2g}"
+        )
+    st.caption(
+        "Effect: rank-biserial correlation for numbers, Cramér’s V for categories. q: share of"
+        " false findings to expect among these (Benjamini–Hochberg)."
+    )
 
 
 def _table(context: Context, key: str) -> None:
@@ -292,8 +532,15 @@ def _table(context: Context, key: str) -> None:
 
     frame = row_table(context.ws, context.data, context.job, state.selection().rows)
     st.dataframe(frame, hide_index=True, width="stretch", height=300)
-    st.download_button("Export as CSV", csv(frame), "selection.csv", "text/csv", key=f"{key}-csv", icon=":material/download:",
-                       help=f"With the original file names. {SAFE}")  # fmt: skip
+    st.download_button(
+        "Export as CSV",
+        csv(frame),
+        "selection.csv",
+        "text/csv",
+        key=f"{key}-csv",
+        icon=":material/download:",
+        help=f"With the original file names. {SAFE}",
+    )
 
 
 def _numbers(context: Context, key: str) -> None:
@@ -307,14 +554,30 @@ def _numbers(context: Context, key: str) -> None:
         edges = np.histogram_bin_edges(column.values[there], 30)
         for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
             count, _ = np.histogram(column.values[there & side], edges)
-            drawn.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count / max(1, count.sum()), name=name, marker_color=colour, opacity=0.75)
+            drawn.add_bar(
+                x=(edges[1:] + edges[:-1]) / 2,
+                y=count / max(1, count.sum()),
+                name=name,
+                marker_color=colour,
+                opacity=0.75,
+            )
         drawn.update_layout(barmode="overlay")
     else:
         code, words = column.codes()
         for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
             count = np.bincount(code[side & (code >= 0)], minlength=len(words))
-            drawn.add_bar(x=[text.chart(w, 20) for w in words[:20]], y=(count / max(1, count.sum()))[:20], name=name, marker_color=colour)
-    drawn.update_layout(height=260, margin={"l": 10, "r": 10, "t": 10, "b": 10}, yaxis_title="share", yaxis_tickformat=".0%")
+            drawn.add_bar(
+                x=[text.chart(w, 20) for w in words[:20]],
+                y=(count / max(1, count.sum()))[:20],
+                name=name,
+                marker_color=colour,
+            )
+    drawn.update_layout(
+        height=260,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        yaxis_title="share",
+        yaxis_tickformat=".0%",
+    )
     st.plotly_chart(drawn, key=f"{key}-numbers", config={"displayModeBar": False})
 
 
@@ -334,4 +597,10 @@ def by_rule(context: Context, key: str) -> None:
         words = column.codes()[1]
         some = st.multiselect("Is one of", words, format_func=text.plain, key=f"{key}-words")
         rows = context.data.rows[np.isin(column.values.astype(str), some)]
-    st.button(f"Select these {len(rows):,}", on_click=state.select, args=(rows, f"rule on {text.plain(picked, 24)}"), disabled=not len(rows), key=f"{key}-by-rule")
+    st.button(
+        f"Select these {len(rows):,}",
+        on_click=state.select,
+        args=(rows, f"rule on {text.plain(picked, 24)}"),
+        disabled=not len(rows),
+        key=f"{key}-by-rule",
+    )

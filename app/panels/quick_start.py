@@ -1,4 +1,6 @@
-"""One press from data to an answer: trains the method that suits a question at its quick preset, and opens the page that shows the answer."""
+"""One press from data to an answer: trains the method that suits a question at its quick preset,
+and opens the page that shows the answer.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,24 @@ from core.method import Method, cases, preset, why_not
 from core.registry import methods
 from core.training.time_estimate import estimate, guess_seconds
 
-PATIENCE = 180.0  # seconds: the first method that is expected to take no longer is taken, else the quickest
+# seconds: the first method that is expected to take no longer is taken, else the quickest
+PATIENCE = 180.0
 QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
-    "alike": ("See which cases are alike", "scatter_plot", ("pca", "gaussian_vae", "sentence_encoder", "gmna"), "latent"),
+    "alike": (
+        "See which cases are alike",
+        "scatter_plot",
+        ("pca", "gaussian_vae", "sentence_encoder", "gmna"),
+        "latent",
+    ),
     "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
     "words": ("See which words decide", "match_word", ("sufo",), "rationales"),
 }
 
 
 def follow() -> None:
-    """Open the answer once the run that was asked for is done; called at the top of the pages that ask."""
+    """Open the answer once the run that was asked for is done; called at the top of the pages that
+    ask.
+    """
     asked = st.session_state.get("asked")
     job = state.workspace().catalogue.job(asked[1]) if asked else None
     if job is not None and job.status == "done":
@@ -41,10 +51,16 @@ def asked_run() -> str:
 
 
 def ask(data: Dataset) -> None:
-    """A button for each question this data can answer, with the time it will take; then the live run."""
+    """A button for each question this data can answer, with the time it will take; then the live
+    run.
+    """
     ws = state.workspace()
     asked = st.session_state.get("asked")
-    if asked is not None and asked[0] == data.name and (job := ws.catalogue.job(asked[1])) is not None:
+    if (
+        asked is not None
+        and asked[0] == data.name
+        and (job := ws.catalogue.job(asked[1])) is not None
+    ):
         st.markdown(f"**{text.label(navigation.run_title(job))}**")
         progress.live(job.id, curve=True, key="asked")
         return
@@ -55,20 +71,45 @@ def ask(data: Dataset) -> None:
     def guess(method: str) -> tuple[float, str, type[Method], dict[str, Any]]:
         kind = methods()[method]
         values = preset(kind, next(iter(kind.presets)), cases(kind, data))
-        if data.modality == "volume" and len(data) < map.FEW and "volumes" in kind.Params.model_fields:
-            values |= {"volumes": "slice by slice"}  # of so few a map cannot be drawn, of their slices it can
+        if (
+            data.modality == "volume"
+            and len(data) < map.FEW
+            and "volumes" in kind.Params.model_fields
+        ):
+            # of so few a map cannot be drawn, of their slices it can
+            values |= {"volumes": "slice by slice"}
         found = estimate(ws, kind, values, data).seconds
-        return (guess_seconds(kind, values, data) if found is None else found), text.duration(found), kind, values
+        return (
+            (guess_seconds(kind, values, data) if found is None else found),
+            text.duration(found),
+            kind,
+            values,
+        )
 
     for id, (words, icon, wanted, _) in QUESTIONS.items():
         of = learned if id == "unusual" else data
-        guesses = [guess(method) for method in wanted if method in methods() and why_not(methods()[method], of) is None]
+        guesses = [
+            guess(method)
+            for method in wanted
+            if method in methods() and why_not(methods()[method], of) is None
+        ]
         if not guesses:
             continue
-        _, time, kind, values = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
+        _, time, kind, values = next(
+            (g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0])
+        )
         token = state.press(f"ask-{id}")
-        if st.button(" · ".join(filter(None, (words, time))), key=f"ask-{id}-{token}", type="primary", icon=f":material/{icon}:", help=f"Trains: {kind.title}, quick look", width="stretch"):
-            job = state.attempt(queue.train, ws, data.name, kind.id, values, token=token, only_normal=of is not data)
+        if st.button(
+            " · ".join(filter(None, (words, time))),
+            key=f"ask-{id}-{token}",
+            type="primary",
+            icon=f":material/{icon}:",
+            help=f"Trains: {kind.title}, quick look",
+            width="stretch",
+        ):
+            job = state.attempt(
+                queue.train, ws, data.name, kind.id, values, token=token, only_normal=of is not data
+            )
             if job is not None:
                 state.pressed(f"ask-{id}")
                 st.session_state["asked"] = (data.name, job.id, id)
@@ -86,13 +127,29 @@ def normal_cases(data: Dataset) -> tuple[Dataset, str]:
     if len(data.classes) < 2:
         return data, ""
     if not data.normal:
-        return data, "Learns from all cases, since it is not said which class is normal; the Data page asks it (“Normal class”)."
-    guessed = " (a guess by its word; the Data page can change it)" if data.card.get("normal guessed") else ""
+        return (
+            data,
+            (
+                "Learns from all cases, since it is not said which class is normal; the Data page"
+                " asks it (“Normal class”)."
+            ),
+        )
+    guessed = (
+        " (a guess by its word; the Data page can change it)"
+        if data.card.get("normal guessed")
+        else ""
+    )
     try:
         learned = normal_only(data)
     except UserError as e:
         return data, f"Learns from all cases: {text.label(e, 300)}"
     if all(why_not(methods()[method], learned) for method in QUESTIONS["unusual"][2]):
-        return data, "Learns from all cases, since there are too few normal ones to learn from them alone."
+        return (
+            data,
+            "Learns from all cases, since there are too few normal ones to learn from them alone.",
+        )
     normal = text.label(data.normal, 40)
-    return learned, f"Learns from the cases “{normal}” only{guessed}, and scores all cases against them."
+    return (
+        learned,
+        f"Learns from the cases “{normal}” only{guessed}, and scores all cases against them.",
+    )

@@ -22,7 +22,9 @@ def listing() -> list[Job]:
     jobs = ws.runs()
     if not jobs:
         st.markdown("Nothing has been trained yet.")
-        st.page_link(navigation.page("train"), label="Train a method", icon=":material/arrow_forward:")
+        st.page_link(
+            navigation.page("train"), label="Train a method", icon=":material/arrow_forward:"
+        )
         return []
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
 
@@ -30,13 +32,39 @@ def listing() -> list[Job]:
     def show() -> None:
         now = ws.runs()
         kinds = {j.method: method_class(j.method) for j in now}
-        frame = pd.DataFrame([{
-            "run": j.id, "method": (kinds[j.method].title if kinds[j.method] else j.method) + (f" (applied from {j.on_run[:4]})" if j.kind == "apply" else ""), "data": text.plain(names.get(j.dataset, "?")), "state": j.status,
-            "progress": 100 if j.status == "done" else round(100 * (j.progress or 0.0)), "left": text.duration(j.eta) if j.status == "running" else "",
-            "took": text.duration(j.seconds) if j.ended else "", "started": datetime.fromtimestamp(j.created).strftime("%d %b %H:%M"), "seed": j.seed,
-        } for j in now])  # fmt: skip
-        event = st.dataframe(frame, hide_index=True, width="stretch", height=min(390, 40 + 35 * len(frame)), on_select="rerun", selection_mode="multi-row", key="runs-list",
-                             column_config={"progress": st.column_config.ProgressColumn(min_value=0, max_value=100, format="%d %%")})  # fmt: skip
+        frame = pd.DataFrame(
+            [
+                {
+                    "run": j.id,
+                    "method": (
+                        (kinds[j.method].title if kinds[j.method] else j.method)
+                        + (f" (applied from {j.on_run[:4]})" if j.kind == "apply" else "")
+                    ),
+                    "data": text.plain(names.get(j.dataset, "?")),
+                    "state": j.status,
+                    "progress": 100 if j.status == "done" else round(100 * (j.progress or 0.0)),
+                    "left": text.duration(j.eta) if j.status == "running" else "",
+                    "took": text.duration(j.seconds) if j.ended else "",
+                    "started": datetime.fromtimestamp(j.created).strftime("%d %b %H:%M"),
+                    "seed": j.seed,
+                }
+                for j in now
+            ]
+        )
+        event = st.dataframe(
+            frame,
+            hide_index=True,
+            width="stretch",
+            height=min(390, 40 + 35 * len(frame)),
+            on_select="rerun",
+            selection_mode="multi-row",
+            key="runs-list",
+            column_config={
+                "progress": st.column_config.ProgressColumn(
+                    min_value=0, max_value=100, format="%d %%"
+                )
+            },
+        )
         picked = [str(frame["run"][i]) for i in event["selection"]["rows"] if i < len(frame)]
         if picked != st.session_state.get("runs-picked"):
             st.session_state["runs-picked"] = picked
@@ -59,23 +87,51 @@ def one(job: Job) -> None:
     progress.live(job.id, curve=True, key="run")
     cells = iter(st.columns(5))
     if job.status == "done":
-        next(cells).button("Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch")
+        next(cells).button(
+            "Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch"
+        )
     stopped = job.status in ("interrupted", "cancelled", "failed")
     cause = queue.would_repeat(ws, job)
     if stopped and not cause:
-        next(cells).button("Resume", width="stretch", help="Goes on from its last checkpoint.", on_click=state.attempt, args=(queue.resume, ws, job.id))
+        next(cells).button(
+            "Resume",
+            width="stretch",
+            help="Goes on from its last checkpoint.",
+            on_click=state.attempt,
+            args=(queue.resume, ws, job.id),
+        )
     if stopped:
-        next(cells).button("Start anew", width="stretch", help="Begins again from the start; what it has learned so far is let go.", on_click=state.attempt,
-                        args=(queue.resume, ws, job.id, True))  # fmt: skip
+        next(cells).button(
+            "Start anew",
+            width="stretch",
+            help="Begins again from the start; what it has learned so far is let go.",
+            on_click=state.attempt,
+            args=(queue.resume, ws, job.id, True),
+        )
     if cause:
-        st.caption(f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going on from its checkpoint is not offered.")
+        st.caption(
+            f"It ended twice at the same step in the same way ({text.label(cause, 80)}), so going"
+            " on from its checkpoint is not offered."
+        )
     if job.ended and job.kind == "train":
         token = state.press(f"again-{job.id}")
-        next(cells).button("Again, other seed", key=f"again-{token}", width="stretch", on_click=_again, args=(job, token))
+        next(cells).button(
+            "Again, other seed",
+            key=f"again-{token}",
+            width="stretch",
+            on_click=_again,
+            args=(job, token),
+        )
     if job.ended:
         with next(cells).popover("Delete", width="stretch"):
             st.markdown("Deletes this run with its maps and explanations.")
-            st.button("Delete it", type="primary", key=f"delete-{job.id}", on_click=state.attempt, args=(ws.remove_run, job.id))
+            st.button(
+                "Delete it",
+                type="primary",
+                key=f"delete-{job.id}",
+                on_click=state.attempt,
+                args=(ws.remove_run, job.id),
+            )
     log = ws.folder(job.id) / "log.txt"
     with st.expander("Parameters and log"):
         st.json(job.params)
@@ -87,7 +143,17 @@ def one(job: Job) -> None:
 def _again(job: Job, token: str) -> None:
     ws = state.workspace()
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
-    state.attempt(queue.train, ws, names[job.dataset], job.method, job.params, on=job.on_run, seed=job.seed + 1, device=job.device, token=token)
+    state.attempt(
+        queue.train,
+        ws,
+        names[job.dataset],
+        job.method,
+        job.params,
+        on=job.on_run,
+        seed=job.seed + 1,
+        device=job.device,
+        token=token,
+    )
     state.pressed(f"again-{job.id}")
 
 
@@ -96,7 +162,9 @@ def _artifacts(job: Job) -> None:
     ws = state.workspace()
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     if state.dataset_name() != names[job.dataset]:
-        st.caption(f"Open the run to see what it gave; it was made on {text.label(names[job.dataset])}.")
+        st.caption(
+            f"Open the run to see what it gave; it was made on {text.label(names[job.dataset])}."
+        )
         return
     results.show(state.context_of(job.id))
 
@@ -111,10 +179,25 @@ def beside(jobs: list[Job]) -> None:
         for slug in ws.slugs(job.id):
             artifact = ws.artifact(job.id, slug)
             if isinstance(artifact, Metrics):
-                frames.append(table(artifact).set_index(["measure", "of", "group"])["value"].rename(f"{job.method} · {job.id[:4]}"))
+                frames.append(
+                    table(artifact)
+                    .set_index(["measure", "of", "group"])["value"]
+                    .rename(f"{job.method} · {job.id[:4]}")
+                )
     if frames:
-        st.dataframe(pd.concat([f[~f.index.duplicated()] for f in frames], axis=1).reset_index(), hide_index=True, width="stretch")
-    params = pd.DataFrame({f"{j.method} · {j.id[:4]}": {k: str(v) for k, v in j.params.items()} | {"seed": str(j.seed)} for j in jobs})
+        st.dataframe(
+            pd.concat([f[~f.index.duplicated()] for f in frames], axis=1).reset_index(),
+            hide_index=True,
+            width="stretch",
+        )
+    params = pd.DataFrame(
+        {
+            f"{j.method} · {j.id[:4]}": (
+                {k: str(v) for k, v in j.params.items()} | {"seed": str(j.seed)}
+            )
+            for j in jobs
+        }
+    )
     differ = params[params.nunique(axis=1, dropna=False) > 1]
     if len(differ):
         st.markdown("Parameters that differ")

@@ -9,7 +9,11 @@ from core.report import html, story
 
 
 def begin() -> None:
-    st.session_state["presenting"], st.session_state["slide"], st.session_state["told"] = True, 0, False
+    st.session_state["presenting"], st.session_state["slide"], st.session_state["told"] = (
+        True,
+        0,
+        False,
+    )
 
 
 def _end() -> None:
@@ -31,10 +35,32 @@ def present(pins: list[story.Pin]) -> None:
     pin, first = pins[at], st.session_state.get("read-first", False)
     told = st.session_state.get("told", False) or not first
     bar = st.columns([1, 1, 2, 1, 1], vertical_alignment="center")
-    bar[0].button("Back", on_click=_go, args=(-1, len(pins)), disabled=at == 0, shortcut="Left", width="stretch")
-    bar[1].button("Next", on_click=_go if told else _tell, args=(1, len(pins)) if told else (), disabled=at == len(pins) - 1 and told, shortcut="Right", width="stretch", type="primary")
+    bar[0].button(
+        "Back",
+        on_click=_go,
+        args=(-1, len(pins)),
+        disabled=at == 0,
+        shortcut="Left",
+        width="stretch",
+    )
+    bar[1].button(
+        "Next",
+        on_click=_go if told else _tell,
+        args=(1, len(pins)) if told else (),
+        disabled=at == len(pins) - 1 and told,
+        shortcut="Right",
+        width="stretch",
+        type="primary",
+    )
     bar[2].caption(f"{at + 1} of {len(pins)} · Research use, not for diagnosis")
-    bar[3].toggle("Read first", key="read-first", help="The caption stays covered until you ask for it, so that everyone looks before being told.")
+    bar[3].toggle(
+        "Read first",
+        key="read-first",
+        help=(
+            "The caption stays covered until you ask for it, so that everyone looks before being"
+            " told."
+        ),
+    )
     bar[4].button("End", on_click=_end, width="stretch")
     st.header(text.label(pin.caption, 300) if told else "What do you see?", anchor=False)
     st.image(story.picture_path(state.workspace(), pin.id).read_bytes(), width="stretch")
@@ -57,15 +83,46 @@ def edit(pins: list[story.Pin]) -> None:
             left, middle, right = st.columns([2, 5, 1], vertical_alignment="center")
             left.image(story.picture_path(ws, pin.id).read_bytes(), width="stretch")
             with middle:
-                caption = st.text_input("Caption", pin.caption, key=f"caption-{pin.id}", max_chars=300)
-                notes = st.text_area("Notes for the speaker", pin.notes, key=f"notes-{pin.id}", height=68, max_chars=2000)
+                caption = st.text_input(
+                    "Caption", pin.caption, key=f"caption-{pin.id}", max_chars=300
+                )
+                notes = st.text_area(
+                    "Notes for the speaker",
+                    pin.notes,
+                    key=f"notes-{pin.id}",
+                    height=68,
+                    max_chars=2000,
+                )
                 if caption != pin.caption or notes != pin.notes:
                     story.change(ws, pin.id, caption, notes)
                 st.caption(text.label(pin.stamp, 300))
                 _outdated(pin)
-            right.button("Up", key=f"up-{pin.id}", on_click=story.move, args=(ws, pin.id, -1), disabled=i == 0, width="stretch", icon=":material/arrow_upward:")
-            right.button("Down", key=f"down-{pin.id}", on_click=story.move, args=(ws, pin.id, 1), disabled=i == len(pins) - 1, width="stretch", icon=":material/arrow_downward:")
-            right.button("Remove", key=f"remove-{pin.id}", on_click=_remove, args=(pin.id,), width="stretch", icon=":material/delete:")
+            right.button(
+                "Up",
+                key=f"up-{pin.id}",
+                on_click=story.move,
+                args=(ws, pin.id, -1),
+                disabled=i == 0,
+                width="stretch",
+                icon=":material/arrow_upward:",
+            )
+            right.button(
+                "Down",
+                key=f"down-{pin.id}",
+                on_click=story.move,
+                args=(ws, pin.id, 1),
+                disabled=i == len(pins) - 1,
+                width="stretch",
+                icon=":material/arrow_downward:",
+            )
+            right.button(
+                "Remove",
+                key=f"remove-{pin.id}",
+                on_click=_remove,
+                args=(pin.id,),
+                width="stretch",
+                icon=":material/delete:",
+            )
 
 
 def _remove(id: str) -> None:
@@ -75,7 +132,9 @@ def _remove(id: str) -> None:
 def undo() -> None:
     """Bring the last removed pin back."""
     gone = st.session_state.get("removed-pin")
-    if gone is not None and st.button(f"Bring back “{text.label(gone.caption, 40)}”", icon=":material/undo:"):
+    if gone is not None and st.button(
+        f"Bring back “{text.label(gone.caption, 40)}”", icon=":material/undo:"
+    ):
         story.restore(state.workspace(), gone)
         st.session_state["removed-pin"] = None
         st.rerun()
@@ -87,14 +146,30 @@ def downloads(pins: list[story.Pin]) -> None:
     if pins:
         made = state.attempt(html.story_html, state.workspace())
         if made:
-            left.download_button("Story as one file", made, "lightbox-story.html", "text/html", icon=":material/download:", width="stretch")
+            left.download_button(
+                "Story as one file",
+                made,
+                "lightbox-story.html",
+                "text/html",
+                icon=":material/download:",
+                width="stretch",
+            )
     job = state.run()
     if job is None or job.status != "done":
         return
     key = f"report-{job.id}-{state.workspace().data_hash(job.dataset)}"
     if key in st.session_state:
-        right.download_button("Report of the open run", st.session_state[key], f"lightbox-report-{job.id[:6]}.html", "text/html", icon=":material/download:", width="stretch")
-    elif right.button("Prepare the report of the open run", width="stretch", icon=":material/description:"):
+        right.download_button(
+            "Report of the open run",
+            st.session_state[key],
+            f"lightbox-report-{job.id[:6]}.html",
+            "text/html",
+            icon=":material/download:",
+            width="stretch",
+        )
+    elif right.button(
+        "Prepare the report of the open run", width="stretch", icon=":material/description:"
+    ):
         with st.spinner("Drawing every figure"):
             made = state.attempt(html.report_html, state.workspace(), [job.id])
         if made:

@@ -27,9 +27,15 @@ def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
 
 
 def choose(data: Dataset) -> type[Method] | None:
-    """The fitting methods by purpose, one press each; gives the chosen one. Below them, why the others do not fit."""
+    """The fitting methods by purpose, one press each; gives the chosen one. Below them, why the
+    others do not fit.
+    """
     reasons = _reasons(str(state.workspace().home), data.hash, data.name)
-    fits = [id for id, why in reasons.items() if why is None and (not methods()[id].takes.on or _cases.bases(methods()[id], data)[0])]
+    fits = [
+        id
+        for id, why in reasons.items()
+        if why is None and (not methods()[id].takes.on or _cases.bases(methods()[id], data)[0])
+    ]
     if not fits:
         st.info("No method fits this data; see below why.")
     order = sorted(fits, key=lambda id: purpose(methods()[id]))
@@ -40,13 +46,25 @@ def choose(data: Dataset) -> type[Method] | None:
         if kind.family != last:
             st.caption(PURPOSES.get(kind.family, kind.family))
             last = kind.family
-        st.button(kind.title, key=f"choose-{id}", type="primary" if id == chosen else "secondary", width="stretch",
-                  on_click=_pick, args=(id,), help=text.label(_answers(id), 200))  # fmt: skip
+        st.button(
+            kind.title,
+            key=f"choose-{id}",
+            type="primary" if id == chosen else "secondary",
+            width="stretch",
+            on_click=_pick,
+            args=(id,),
+            help=text.label(_answers(id), 200),
+        )
     others = [id for id in reasons if id not in order]
     if others:
-        with st.expander(f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"):
+        with st.expander(
+            f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"
+        ):
             for id in others:
-                why = reasons[id] or f"Builds on an earlier run that gives {' and '.join(methods()[id].takes.on)}; train one first."
+                why = (
+                    reasons[id]
+                    or f"Builds on an earlier run that gives {' and '.join(methods()[id].takes.on)}; train one first."
+                )
                 st.markdown(f"**{methods()[id].title}**  \n{text.label(why, 200)}")
     return methods().get(chosen) if chosen else None
 
@@ -66,36 +84,83 @@ def start(kind: type[Method], data: Dataset) -> None:
     about, found = card(kind.id), load(kind.id)
     if about:
         st.markdown(text.label(_answers(kind.id), 400))
-        st.caption(f":material/block: Do not use when: {text.label(about.sections.get('Do not use when', ''), 400)}")
+        st.caption(
+            ":material/block: Do not use when:"
+            f" {text.label(about.sections.get('Do not use when', ''), 400)}"
+        )
     if found and found["tables"]:
-        st.caption(f":material/straighten: Measured here: {text.label(found['tables'][0]['verdict'], 300)}")
+        st.caption(
+            f":material/straighten: Measured here: {text.label(found['tables'][0]['verdict'], 300)}"
+        )
     ws = state.workspace()
     times = {}
     presets = {name: preset(kind, name, cases(kind, data)) for name in kind.presets}
     for name, values in presets.items():
         times[name] = estimate(ws, kind, values, data)
-    level = st.segmented_control("Preset", list(presets), default=next(iter(presets)), key=f"preset-{kind.id}", required=True,
-                                  format_func=lambda p: " · ".join(filter(None, (p, text.duration(times[p].seconds)))), help="\n\n".join(f"{k}: {_expected(v)}" for k, v in times.items()))  # fmt: skip
+    level = st.segmented_control(
+        "Preset",
+        list(presets),
+        default=next(iter(presets)),
+        key=f"preset-{kind.id}",
+        required=True,
+        format_func=lambda p: " · ".join(filter(None, (p, text.duration(times[p].seconds)))),
+        help="\n\n".join(f"{k}: {_expected(v)}" for k, v in times.items()),
+    )
     with st.container(border=True):
         values = form.form(kind, presets[level], f"p-{data.hash[:6]}-{kind.id}-{level}", data)
     on = _cases.base(kind, data)
     only, chosen = _cases.cases(kind, data)
     only_normal = _cases.only_normal(kind, data, only)
     test = apply.test_data(kind, data)
-    left, middle, *right = st.columns([2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom")
+    left, middle, *right = st.columns(
+        [2, 1, 1] if gpu_here() else [3, 1], vertical_alignment="bottom"
+    )
     seed = middle.number_input("Seed", 0, 9999, 0, help="The same seed gives the same result.")
-    device = right[0].selectbox("Computed on", list(DEVICES), format_func=DEVICES.__getitem__, help="Automatic: on the graphics card if it can be used.") if right else "auto"
+    device = (
+        right[0].selectbox(
+            "Computed on",
+            list(DEVICES),
+            format_func=DEVICES.__getitem__,
+            help="Automatic: on the graphics card if it can be used.",
+        )
+        if right
+        else "auto"
+    )
     expected = estimate(ws, kind, values, data, device)
     st.caption(f"Time: {_expected(expected)}.")
     token = state.press("train")
-    if left.button(" · ".join(filter(None, ("Train", text.duration(expected.seconds)))), key=f"train-{token}", type="primary", icon=":material/play_arrow:", width="stretch"):
-        job = state.attempt(queue.train, ws, data.name, kind.id, values, on=on, seed=int(seed), device=device, only=only, chosen=chosen, token=token, only_normal=only_normal, test=test)
+    if left.button(
+        " · ".join(filter(None, ("Train", text.duration(expected.seconds)))),
+        key=f"train-{token}",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+    ):
+        job = state.attempt(
+            queue.train,
+            ws,
+            data.name,
+            kind.id,
+            values,
+            on=on,
+            seed=int(seed),
+            device=device,
+            only=only,
+            chosen=chosen,
+            token=token,
+            only_normal=only_normal,
+            test=test,
+        )
         if job is not None:
             state.pressed("train")
             st.session_state["training"] = job.id
     id = st.session_state.get("training")
     started = ws.catalogue.job(id) if id else None
-    if started is not None and started.dataset == ws.entry(data.name)["id"] and (started.method == kind.id or not started.ended):
+    if (
+        started is not None
+        and started.dataset == ws.entry(data.name)["id"]
+        and (started.method == kind.id or not started.ended)
+    ):
         _after(started.id)
 
 
@@ -103,7 +168,9 @@ def _expected(found: Estimate) -> str:
     """The time a training will take, and what that rests on."""
     if found.seconds is None:
         return "no estimate yet, since nothing of this size was trained here"
-    return f"{text.duration(found.seconds)}, from {text.counted(found.runs, 'run')} of like size here"
+    return (
+        f"{text.duration(found.seconds)}, from {text.counted(found.runs, 'run')} of like size here"
+    )
 
 
 def _after(id: str) -> None:
@@ -117,12 +184,28 @@ def _after(id: str) -> None:
             state.open_run(id)
             st.rerun()
         if (now := state.run()) is None or now.id != id:
-            st.button("Open it", key=f"open-{id}", on_click=state.open_run, args=(id,), help="Another run is open now.")
+            st.button(
+                "Open it",
+                key=f"open-{id}",
+                on_click=state.open_run,
+                args=(id,),
+                help="Another run is open now.",
+            )
             return
         given = {slug.partition("-")[0] for slug in state.workspace().slugs(id)}
         context = state.context()
-        wanted = (("results", "See what it found", True), ("latent", "See the map", "embedding" in given), ("anomalies", "Find unusual cases", context is not None and score_of(context) is not None),
-                  ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)))  # fmt: skip
-        for cell, (name, words, there) in zip(st.columns(4), sorted(wanted, key=lambda w: not w[2])):
+        wanted = (
+            ("results", "See what it found", True),
+            ("latent", "See the map", "embedding" in given),
+            (
+                "anomalies",
+                "Find unusual cases",
+                context is not None and score_of(context) is not None,
+            ),
+            ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)),
+        )
+        for cell, (name, words, there) in zip(
+            st.columns(4), sorted(wanted, key=lambda w: not w[2])
+        ):
             if there:
                 cell.page_link(navigation.page(name), label=words, icon=":material/arrow_forward:")

@@ -1,4 +1,6 @@
-"""Bringing data: files dropped, or a folder of this machine; a preview, choosing what is what; then an import that goes on when the browser is closed."""
+"""Bringing data: files dropped, or a folder of this machine; a preview, choosing what is what; then
+an import that goes on when the browser is closed.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,19 @@ from core.workspace import uploads
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST
 
-KINDS = "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, FASTA, EDF, BDF, WFDB, CSV, Excel (.xlsx), Parquet"
+KINDS = (
+    "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz,"
+    " npy, FASTA, EDF, BDF, WFDB, CSV, Excel (.xlsx), Parquet"
+)
 STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
-READ_AS = {"picture": "picture", "dicom": "DICOM", "nifti": "NIfTI", "edf": "EDF", "fasta": "FASTA", "parquet": "Parquet"}
+READ_AS = {
+    "picture": "picture",
+    "dicom": "DICOM",
+    "nifti": "NIfTI",
+    "edf": "EDF",
+    "fasta": "FASTA",
+    "parquet": "Parquet",
+}
 LOOK = "The first look"
 FROM = {"files": "Files or a zip", "folder": "A whole folder", "here": "On this machine"}
 
@@ -37,7 +49,15 @@ def upload() -> None:
         return
     _left_waiting()
     state.kept("upload-from", "files", list(FROM))
-    where = st.segmented_control("Where is it?", list(FROM), format_func=FROM.get, key="w-upload-from", on_change=state.keep, args=("upload-from",), required=True)
+    where = st.segmented_control(
+        "Where is it?",
+        list(FROM),
+        format_func=FROM.get,
+        key="w-upload-from",
+        on_change=state.keep,
+        args=("upload-from",),
+        required=True,
+    )
     if where == "here":
         chosen = _folders.choose()
         if chosen is not None:
@@ -47,14 +67,33 @@ def upload() -> None:
 
 
 def _left_waiting() -> None:
-    """Files that were copied but not imported, before the page was loaded again or closed: go on with them, or take them away."""
+    """Files that were copied but not imported, before the page was loaded again or closed: go on
+    with them, or take them away.
+    """
     uploads.sweep(state.workspace())
     for found, came in uploads.waiting(state.workspace())[:3]:
         words, more, away = st.columns([4, 1.4, 1], vertical_alignment="center")
         _, source = _called(found)
-        words.markdown(f":material/draft: **{text.label(source)}** · {text.size(found.bytes)}, copied {text.ago(came)}, not imported yet.")
-        more.button("Continue with it", key=f"continue-{found.folder.name}", type="primary", width="stretch", on_click=_continue, args=(found,))
-        away.button("Remove", key=f"away-{found.folder.name}", width="stretch", on_click=_forget, args=(found,), help="Takes the copy away; your own files stay.")
+        words.markdown(
+            f":material/draft: **{text.label(source)}** · {text.size(found.bytes)}, copied"
+            f" {text.ago(came)}, not imported yet."
+        )
+        more.button(
+            "Continue with it",
+            key=f"continue-{found.folder.name}",
+            type="primary",
+            width="stretch",
+            on_click=_continue,
+            args=(found,),
+        )
+        away.button(
+            "Remove",
+            key=f"away-{found.folder.name}",
+            width="stretch",
+            on_click=_forget,
+            args=(found,),
+            help="Takes the copy away; your own files stay.",
+        )
 
 
 def _continue(found: uploads.Upload) -> None:
@@ -63,10 +102,19 @@ def _continue(found: uploads.Upload) -> None:
 
 def _drop(folder: bool) -> None:
     round_ = st.session_state.setdefault("upload-round", 0)
-    files = st.file_uploader("Drop a folder here" if folder else "Drop files here", accept_multiple_files="directory" if folder else True, key=f"upload-{folder}-{round_}",
-                             help=f"{KINDS}; up to {limits.UPLOAD_BYTES >> 20} MB a file. Names, dates and other identifying tags of DICOM files are left out.")  # fmt: skip
+    files = st.file_uploader(
+        "Drop a folder here" if folder else "Drop files here",
+        accept_multiple_files="directory" if folder else True,
+        key=f"upload-{folder}-{round_}",
+        help=(
+            f"{KINDS}; up to {limits.UPLOAD_BYTES >> 20} MB a file. Names, dates and other"
+            " identifying tags of DICOM files are left out."
+        ),
+    )
     if not files:
-        st.caption("A zip of pictures with one folder per class is the simplest. Nothing is sent anywhere.")
+        st.caption(
+            "A zip of pictures with one folder per class is the simplest. Nothing is sent anywhere."
+        )
         limits_note.show()
         return
     with st.spinner("Copying into the workspace"):
@@ -74,7 +122,8 @@ def _drop(folder: bool) -> None:
     if kept is None:
         return
     st.session_state["upload"] = kept
-    st.session_state["upload-round"] = round_ + 1  # another widget: the server lets go of the files in its memory
+    # another widget: the server lets go of the files in its memory
+    st.session_state["upload-round"] = round_ + 1
     st.rerun()
 
 
@@ -91,7 +140,10 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     """The preview and the form; the import starts with a press."""
     if waiting is not None:
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.markdown(f":material/draft: **{text.label(source)}** · {text.size(waiting.bytes)} are in the workspace, not imported yet.")
+        left.markdown(
+            f":material/draft: **{text.label(source)}** · {text.size(waiting.bytes)} are in the"
+            " workspace, not imported yet."
+        )
         if right.button("Choose others", width="stretch", help="Take these files away again"):
             _forget(waiting)
             st.rerun()
@@ -102,13 +154,21 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     take = "auto"
     if several := seen.get("kinds"):
         st.info("Files of several kinds lie here together; one kind comes in at a time.")
-        take = st.radio("Which to take", list(several), format_func=lambda k: text.counted(several[k], READ_AS.get(k, k) + " file"), horizontal=True)
+        take = st.radio(
+            "Which to take",
+            list(several),
+            format_func=lambda k: text.counted(several[k], READ_AS.get(k, k) + " file"),
+            horizontal=True,
+        )
         seen = state.attempt(_preview, str(path), version, take, source)
         if seen is None:
             return
     if "slow" in seen:
-        st.caption(f":material/hourglass: {text.label(seen['slow'], 240)} It can be imported without it.")
-    if seen.get("kind") in ("dicom", "nifti"):  # a scan's file or folder is often called after the patient
+        st.caption(
+            f":material/hourglass: {text.label(seen['slow'], 240)} It can be imported without it."
+        )
+    # a scan's file or folder is often called after the patient
+    if seen.get("kind") in ("dicom", "nifti"):
         proposed = "scans"
     proposed = state.workspace().unused(text.plain(proposed, 60))
     columns = seen.get("columns", [])
@@ -118,26 +178,66 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         st.caption(f"Found: {found}{', ' + beside if seen.get('outlines') else ''}.")
     if "head" in seen:
         types = seen.get("types", {})
-        whole = "" if seen.get("whole", True) else f" ({seen['looked']:,} rows were looked at; the import decides on all and says where it differs)"
+        whole = (
+            ""
+            if seen.get("whole", True)
+            else (
+                f" ({seen['looked']:,} rows were looked at; the import decides on all and says"
+                " where it differs)"
+            )
+        )
         st.caption(f"The first lines, and what each column holds{whole}:")
-        st.dataframe(seen["head"], hide_index=True, column_config={c: st.column_config.Column(f"{text.plain(c, 40)} · {text.plain(types[c], 30)}") for c in columns if c in types})
+        st.dataframe(
+            seen["head"],
+            hide_index=True,
+            column_config={
+                c: st.column_config.Column(f"{text.plain(c, 40)} · {text.plain(types[c], 30)}")
+                for c in columns
+                if c in types
+            },
+        )
     for rule in seen.get("rules", []):
         st.caption(f":material/rule: {text.label(rule, 240)}")
     with st.container(border=True):
         _form(path, waiting, seen, proposed, source, take, version)
 
 
-def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], proposed: str, source: str, take: str, version: str) -> None:
-    """What to call it, what each column is, which class is normal, and the press that starts the import."""
+def _form(
+    path: Path,
+    waiting: uploads.Upload | None,
+    seen: dict[str, Any],
+    proposed: str,
+    source: str,
+    take: str,
+    version: str,
+) -> None:
+    """What to call it, what each column is, which class is normal, and the press that starts the
+    import.
+    """
     columns, guesses = seen.get("columns", []), seen.get("guesses", [])
     token = state.press("import")
     name = st.text_input("Call it", proposed, max_chars=80)
-    options: dict[str, Any] = {"source": text.plain(source, 80), "series": "auto", "stack": "auto", "take": take}
+    options: dict[str, Any] = {
+        "source": text.plain(source, 80),
+        "series": "auto",
+        "stack": "auto",
+        "take": take,
+    }
     if seen.get("series"):
-        options["series"] = st.radio("Taken as", ["auto", "no"], format_func={"auto": "a recording over time, drawn as traces", "no": "a table, each line a case"}.get, horizontal=True)
+        options["series"] = st.radio(
+            "Taken as",
+            ["auto", "no"],
+            format_func={
+                "auto": "a recording over time, drawn as traces",
+                "no": "a table, each line a case",
+            }.get,
+            horizontal=True,
+        )
     wrong = None
     if guesses and "head" in seen and not (seen.get("series") and options["series"] == "auto"):
-        options["roles"], roles = column_roles.choose(guesses, seen["head"], f"roles-{version}-{take}")
+        options["roles"], roles = column_roles.choose(
+            guesses, seen["head"], f"roles-{version}-{take}"
+        )
         options["looked"] = {g["column"]: g["role"] for g in guesses}
         wrong = column_roles.clash(roles)
         if odd := column_roles.odd_patients(roles, seen.get("classes", {})):
@@ -146,25 +246,49 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
         if label == "none":  # nobody wants another one guessed instead
             options["label"] = "none"
     else:
-        if found := [f"“{text.label(g['column'], 40)}” is the {g['role']} ({g['words']})" for g in guesses if g["role"] != "left out"]:
+        if found := [
+            f"“{text.label(g['column'], 40)}” is the {g['role']} ({g['words']})"
+            for g in guesses
+            if g["role"] != "left out"
+        ]:
             where = "In the file" if seen.get("kind") == "npz" else "In the table beside"
             st.caption(f"{where}: {', '.join(found[:8])}; change it below.")
         label, more = _asked(columns)
         options |= more
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
-    chosen = {"find it": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(label, label)
+    chosen = {"find it": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(
+        label, label
+    )
     if chosen == "folder" and (folders := seen.get("classes", {}).get("folder")):
         sizes = {c: f" ({n:,})" for c, n in seen.get("sizes", {}).items()}
         some = ", ".join(text.label(c, 30) + sizes.get(c, "") for c in folders[:12])
         st.caption(f"The folders are the classes: {some}{' …' if len(folders) > 12 else ''}.")
-    options["normal"] = column_roles.normal_class(seen.get("classes", {}).get(chosen, []), chosen, f"normal-{version}-{take}-{chosen}")
+    options["normal"] = column_roles.normal_class(
+        seen.get("classes", {}).get(chosen, []), chosen, f"normal-{version}-{take}-{chosen}"
+    )
     if seen.get("kind") == "dicom":
-        options["stack"] = st.radio("Series of slices become", list(STACKS), format_func=STACKS.get, horizontal=True,
-                                    help="Volumes need series of even spacing. Single slices can be trained on with few scans.")  # fmt: skip
+        options["stack"] = st.radio(
+            "Series of slices become",
+            list(STACKS),
+            format_func=STACKS.get,
+            horizontal=True,
+            help=(
+                "Volumes need series of even spacing. Single slices can be trained on with few"
+                " scans."
+            ),
+        )
     if wrong:
         st.warning(text.label(wrong, 240))
     if st.button("Import", type="primary", key=f"import-{token}", disabled=wrong is not None):
-        job = state.attempt(queue.bring, state.workspace(), path, name, options, waiting.folder if waiting else None, token)
+        job = state.attempt(
+            queue.bring,
+            state.workspace(),
+            path,
+            name,
+            options,
+            waiting.folder if waiting else None,
+            token,
+        )
         if job is not None:
             state.pressed("import")
             st.session_state["upload"] = None
@@ -173,19 +297,37 @@ def _form(path: Path, waiting: uploads.Upload | None, seen: dict[str, Any], prop
 
 
 def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
-    """Label, patient and site of what is no table: the label as chosen, and the options of the import."""
+    """Label, patient and site of what is no table: the label as chosen, and the options of the
+    import.
+    """
     a, b, c = st.columns(3)
-    label = a.selectbox("Label", ["find it", "none", *columns] if columns else ["find it", "folder", "none"], format_func=text.plain,
-                        help="What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the class.")  # fmt: skip
-    group = b.selectbox("Patient", ["find it", *columns], format_func=text.plain, help="All cases of one patient stay in the same part of the split.")
+    label = a.selectbox(
+        "Label",
+        ["find it", "none", *columns] if columns else ["find it", "folder", "none"],
+        format_func=text.plain,
+        help=(
+            "What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the"
+            " class."
+        ),
+    )
+    group = b.selectbox(
+        "Patient",
+        ["find it", *columns],
+        format_func=text.plain,
+        help="All cases of one patient stay in the same part of the split.",
+    )
     domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
     options = {"label": {"find it": "auto"}.get(label, label)}
-    return label, options | {k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"}
+    return label, options | {
+        k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"
+    }
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking at the first lines")
 def _preview(path: str, version: str, take: str, called: str) -> dict[str, Any]:
-    """What the first look found; {"slow": why} when it was given up for time or memory, which the import may well have."""
+    """What the first look found; {"slow": why} when it was given up for time or memory, which the
+    import may well have.
+    """
     from core import sandbox
     from core.errors import UserError
 
@@ -234,9 +376,22 @@ def _importing(job: Job) -> None:
         cells = iter(st.columns([1, 1, 2]))
         resumable = (ws.folder(job.id) / REQUEST).exists() and not queue.would_repeat(ws, job)
         if resumable:
-            next(cells).button("Go on", key=f"resume-{job.id}", type="primary", width="stretch", help="What was stored already is not read again.", on_click=_go_on,
-                               args=(job.id,))  # fmt: skip
-        next(cells).button("Dismiss", key=f"dismiss-{job.id}", width="stretch", on_click=state.attempt, args=(queue.discard, ws, job.id))
+            next(cells).button(
+                "Go on",
+                key=f"resume-{job.id}",
+                type="primary",
+                width="stretch",
+                help="What was stored already is not read again.",
+                on_click=_go_on,
+                args=(job.id,),
+            )
+        next(cells).button(
+            "Dismiss",
+            key=f"dismiss-{job.id}",
+            width="stretch",
+            on_click=state.attempt,
+            args=(queue.discard, ws, job.id),
+        )
 
 
 def _go_on(id: str) -> None:

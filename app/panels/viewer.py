@@ -1,4 +1,6 @@
-"""One case large, in the viewer: what is sent for it, its heat, the slices beside it, and what the model is given."""
+"""One case large, in the viewer: what is sent for it, its heat, the slices beside it, and what the
+model is given.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,20 @@ def fits(data: Dataset) -> bool:
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def _message(home: str, name: str, hash: str, row: int, height: int, run: str, slug: str, held: tuple[int, ...], place: int | None) -> bytes:
-    """`held`: the rows of this view's stack, so that cases kept out of the view stay out of the stack."""
+def _message(
+    home: str,
+    name: str,
+    hash: str,
+    row: int,
+    height: int,
+    run: str,
+    slug: str,
+    held: tuple[int, ...],
+    place: int | None,
+) -> bytes:
+    """`held`: the rows of this view's stack, so that cases kept out of the view stay out of the
+    stack.
+    """
     data = state.dataset()
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
@@ -33,8 +47,12 @@ def _message(home: str, name: str, hash: str, row: int, height: int, run: str, s
     return built(data, row, height, artifact if isinstance(artifact, AnomalyMaps) else None, place)
 
 
-def opening(data: Dataset, row: int, heat: np.ndarray | None, place: int | None) -> tuple[int, int] | None:
-    """(stored axis, slice) at which a volume opens: slice `place` along its stored slice axis, else the axial one where its heat [D,H,W] is hottest; None = its middle."""
+def opening(
+    data: Dataset, row: int, heat: np.ndarray | None, place: int | None
+) -> tuple[int, int] | None:
+    """(stored axis, slice) at which a volume opens: slice `place` along its stored slice axis, else
+    the axial one where its heat [D,H,W] is hottest; None = its middle.
+    """
     if place is not None:
         return 0, place
     if heat is None:
@@ -43,42 +61,100 @@ def opening(data: Dataset, row: int, heat: np.ndarray | None, place: int | None)
     return at.order[0], render.hottest(np.asarray(heat), at)
 
 
-def built(data: Dataset, row: int, height: int, artifact: AnomalyMaps | None = None, place: int | None = None) -> bytes:
-    """The component's message for row `row`, below its limit of bytes; larger stacks are sent in part, larger volumes at every second point (said).
+def built(
+    data: Dataset,
+    row: int,
+    height: int,
+    artifact: AnomalyMaps | None = None,
+    place: int | None = None,
+) -> bytes:
+    """The component's message for row `row`, below its limit of bytes; larger stacks are sent in
+    part, larger volumes at every second point (said).
 
-    A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in the middle.
+    A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in
+    the middle.
     """
     rows, word = stacks.stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
     total, part = len(rows), slice(0, 1)
-    heat = artifact.map if artifact is not None and artifact.map is not None and artifact.map.shape[1:] == raw.shape[1:] else None
+    heat = (
+        artifact.map
+        if artifact is not None
+        and artifact.map is not None
+        and artifact.map.shape[1:] == raw.shape[1:]
+        else None
+    )
     if data.modality == "image":
-        each = raw.shape[1] * raw.shape[2] * ((3 if len(raw) >= 3 else min(raw.itemsize, 2)) + (heat is not None) + (data.masks is not None))
+        each = (
+            raw.shape[1]
+            * raw.shape[2]
+            * (
+                (3 if len(raw) >= 3 else min(raw.itemsize, 2))
+                + (heat is not None)
+                + (data.masks is not None)
+            )
+        )
         part = stacks.near(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
         rows = rows[part]
     pixels = _pixels(data, rows, raw)
     mask = data.of(rows).mask() if data.masks is not None else None
-    hot, reach = (None, (0.0, 1.0)) if heat is None or artifact is None else (_heat(artifact, rows), artifact.heat_range())
+    hot, reach = (
+        (None, (0.0, 1.0))
+        if heat is None or artifact is None
+        else (_heat(artifact, rows), artifact.heat_range())
+    )
     if data.modality == "volume":
         mask, hot = None if mask is None else mask[0], None if hot is None else hot[0]
     start = opening(data, row, hot, place) if data.modality == "volume" else None
     where, note = geometry(data, row), "" if len(raw) in (1, 3) else f"channel 1 of {len(raw)}"
     levels = stored_levels(data)
-    note, unit = ", ".join(w for w in (note, levels) if w), where.unit or ("of 255" if levels else "")
-    presets = {word: windowing.window(data, word, raw if len(raw) >= 3 else raw[:1]) for word in windowing.offered(data)}
-    more: dict[str, Any] = {"presets": presets, "usual": windowing.usual(data), "id": f"{data.hash[:12]}-{row}", "height": height, "title": _title(data, row),
-                            "heat_range": reach, "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
-                            "colours": None if hot is None else render.ramp(), "word": word}  # fmt: skip
+    note, unit = (
+        ", ".join(w for w in (note, levels) if w),
+        where.unit or ("of 255" if levels else ""),
+    )
+    presets = {
+        word: windowing.window(data, word, raw if len(raw) >= 3 else raw[:1])
+        for word in windowing.offered(data)
+    }
+    more: dict[str, Any] = {
+        "presets": presets,
+        "usual": windowing.usual(data),
+        "id": f"{data.hash[:12]}-{row}",
+        "height": height,
+        "title": _title(data, row),
+        "heat_range": reach,
+        "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
+        "colours": None if hot is None else render.ramp(),
+        "word": word,
+    }
     if data.modality == "image":
-        more |= {"apart": True, "first": int(np.flatnonzero(rows == row)[0]), "before": part.start, "total": total}
+        more |= {
+            "apart": True,
+            "first": int(np.flatnonzero(rows == row)[0]),
+            "before": part.start,
+            "total": total,
+        }
     step = 1
     while True:
         cut = (..., *[slice(None, None, step)] * (3 if data.modality == "volume" else 2))
         shown = pixels[:, ::step, ::step] if data.modality == "image" else pixels[cut]
-        small = Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit)
-        said = note if step == 1 else f"every {step}. point of the stored picture{f', {levels}' if levels else ''}"
-        made = component.message(shown, geometry=small, heat=None if hot is None else hot[cut], mask=None if mask is None or not mask.any() else mask[cut],
-                                 note=said, start=None if start is None else (start[0], start[1] // step), **more)  # fmt: skip
+        small = Geometry(
+            where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit
+        )
+        said = (
+            note
+            if step == 1
+            else f"every {step}. point of the stored picture{f', {levels}' if levels else ''}"
+        )
+        made = component.message(
+            shown,
+            geometry=small,
+            heat=None if hot is None else hot[cut],
+            mask=None if mask is None or not mask.any() else mask[cut],
+            note=said,
+            start=None if start is None else (start[0], start[1] // step),
+            **more,
+        )
         if len(made) <= component.MOST_BYTES:
             return made
         step += 1
@@ -91,7 +167,9 @@ def stored_levels(data: Dataset) -> str:
 
 
 def _pixels(data: Dataset, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """Stored values of `rows` as the component takes them; colour as 8 bits over the range of the data."""
+    """Stored values of `rows` as the component takes them; colour as 8 bits over the range of the
+    data.
+    """
     if data.modality == "volume":
         return raw[0]
     stored = data.of(rows).raw()
@@ -100,7 +178,11 @@ def _pixels(data: Dataset, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
     colour = stored[:, :3].transpose(0, 2, 3, 1)
     if colour.dtype == np.uint8:
         return colour
-    return (windowing.mapped(colour, windowing.between(*data.input_range)) * 255).round().astype(np.uint8)
+    return (
+        (windowing.mapped(colour, windowing.between(*data.input_range)) * 255)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def _heat(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:
@@ -117,16 +199,34 @@ def _title(data: Dataset, row: int) -> str:
 
 
 def case(
-    data: Dataset, row: int, key: str, height: int = 430, artifact: AnomalyMaps | None = None, run: str = "", look_at: Callable[[int], None] = state.look_at,
+    data: Dataset,
+    row: int,
+    key: str,
+    height: int = 430,
+    artifact: AnomalyMaps | None = None,
+    run: str = "",
+    look_at: Callable[[int], None] = state.look_at,
     place: int | None = None,
-) -> None:  # fmt: skip
-    """The viewer of row `row`, of a volume at slice `place` (see `built`). `look_at` is called with another row when the user leafs beyond the slices that were sent."""
+) -> None:
+    """The viewer of row `row`, of a volume at slice `place` (see `built`). `look_at` is called with
+    another row when the user leafs beyond the slices that were sent.
+    """
     if not fits(data) or row not in data.rows:
         return
     ws = state.workspace()
     rows = stacks.stack(data, row)[0]
     heat = artifact is not None and artifact.map is not None and bool(np.isin(row, artifact.rows))
-    data_ = _message(str(ws.home), data.name, data.hash, row, height, run if heat else "", artifact.slug if heat and artifact else "", tuple(rows.tolist()), place)
+    data_ = _message(
+        str(ws.home),
+        data.name,
+        data.hash,
+        row,
+        height,
+        run if heat else "",
+        artifact.slug if heat and artifact else "",
+        tuple(rows.tolist()),
+        place,
+    )
 
     def act(event: dict[str, Any]) -> None:
         if "window" in event:
@@ -140,21 +240,43 @@ def case(
 
 
 def browse(data: Dataset) -> None:
-    """One case of the data after the other, large, by its place among them; before anything has been learned."""
+    """One case of the data after the other, large, by its place among them; before anything has
+    been learned.
+    """
     if not fits(data) or not len(data):
         return
     key = f"browse-{data.hash[:8]}"
     at = min(int(state.kept(key, 1)), len(data))
     st.session_state[f"w-{key}"] = at
     left, right = st.columns([1, 3], vertical_alignment="bottom")
-    at = left.number_input("Case", 1, len(data), key=f"w-{key}", on_change=state.keep, args=(key,), help=f"1 to {len(data):,}, in the order of the table below.")
+    at = left.number_input(
+        "Case",
+        1,
+        len(data),
+        key=f"w-{key}",
+        on_change=state.keep,
+        args=(key,),
+        help=f"1 to {len(data):,}, in the order of the table below.",
+    )
     row = int(data.rows[at - 1])
     right.markdown(f"**{text.label(data.of(np.array([row])).names()[0], 60)}** · row {row}")
-    case(data, row, f"viewer-{key}", 560, look_at=lambda r: state.set_value(key, int(np.flatnonzero(data.rows == r)[0]) + 1))
+    case(
+        data,
+        row,
+        f"viewer-{key}",
+        560,
+        look_at=lambda r: state.set_value(key, int(np.flatnonzero(data.rows == r)[0]) + 1),
+    )
 
 
 @st.dialog("A closer look", width="large", on_dismiss="rerun")
-def closer(data: Dataset, row: int, artifact: AnomalyMaps | None = None, run: str = "", place: int | None = None) -> None:
+def closer(
+    data: Dataset,
+    row: int,
+    artifact: AnomalyMaps | None = None,
+    run: str = "",
+    place: int | None = None,
+) -> None:
     """The case as large as the screen allows, and what the model is given beside it."""
     left, right = st.columns([3, 1])
     with left:
@@ -164,10 +286,17 @@ def closer(data: Dataset, row: int, artifact: AnomalyMaps | None = None, run: st
         st.image(given(data, row), width="stretch")
         low, high = data.input_range
         levels = stored_levels(data)
-        st.caption(f"Values from {text.number(low)} to {text.number(high)} become 0 to 1{f' ({levels})' if levels else ''}. The window on the left changes what you see, never this."
-                   + (f" The middle one of {data.shape[1]} slices." if data.modality == "volume" else ""))  # fmt: skip
-        st.caption("Wheel or arrow keys: slices. Drag: window (sideways width, up and down level). Ctrl and wheel, + and −: zoom. Shift and drag: move. "
-                   "W: next window. H: heat, hold to compare. Double click: as at first.")  # fmt: skip
+        st.caption(
+            f"Values from {text.number(low)} to {text.number(high)} become 0 to"
+            f" 1{f' ({levels})' if levels else ''}. The window on the left changes what you see,"
+            " never this."
+            + (f" The middle one of {data.shape[1]} slices." if data.modality == "volume" else "")
+        )
+        st.caption(
+            "Wheel or arrow keys: slices. Drag: window (sideways width, up and down level). Ctrl"
+            " and wheel, + and −: zoom. Shift and drag: move. W: next window. H: heat, hold to"
+            " compare. Double click: as at first."
+        )
 
 
 def given(data: Dataset, row: int) -> np.ndarray:
@@ -179,35 +308,76 @@ def given(data: Dataset, row: int) -> np.ndarray:
 
 
 def window_choice(data: Dataset) -> None:
-    """The one window for all pictures of this data, and from which side they are seen; in the sidebar."""
+    """The one window for all pictures of this data, and from which side they are seen; in the
+    sidebar.
+    """
     if not fits(data):
         return
     look, offered = state.look(), windowing.offered(data)
     word = windowing.chosen(data, look.window)
     other = ", right at right" if look.side == "neurological" else ""
-    with st.popover(f"Window: {windowing.WORDS.get(word, 'own numbers')}{other}", width="stretch", icon=":material/contrast:",
-                    help="Which stored values are drawn black and white, in every picture of this data. Never changes what a model is given."):  # fmt: skip
+    with st.popover(
+        f"Window: {windowing.WORDS.get(word, 'own numbers')}{other}",
+        width="stretch",
+        icon=":material/contrast:",
+        help=(
+            "Which stored values are drawn black and white, in every picture of this data. Never"
+            " changes what a model is given."
+        ),
+    ):
         keys = {name: f"w-window-{name}-{data.hash[:8]}" for name in ("word", "level", "width")}
         st.session_state[keys["word"]] = word if word in offered else "own"
-        st.radio("Window", [*offered, "own"], format_func=lambda w: windowing.WORDS.get(w, "Own numbers"), key=keys["word"], on_change=_picked, args=(data.name, keys),
-                 captions=[windowing.HELPS[w] for w in offered] + ["Level and width, below"])  # fmt: skip
+        st.radio(
+            "Window",
+            [*offered, "own"],
+            format_func=lambda w: windowing.WORDS.get(w, "Own numbers"),
+            key=keys["word"],
+            on_change=_picked,
+            args=(data.name, keys),
+            captions=[windowing.HELPS[w] for w in offered] + ["Level and width, below"],
+        )
         level, width = (float(v) for v in word.split(",")) if "," in word else _numbers(data, word)
         for cell, name, value in zip(st.columns(2), ("level", "width"), (level, width)):
             st.session_state[keys[name]] = value
-            cell.number_input(name.capitalize(), key=keys[name], on_change=_typed, args=(data.name, keys), min_value=1e-6 if name == "width" else None, format="%.6g")
+            cell.number_input(
+                name.capitalize(),
+                key=keys[name],
+                on_change=_typed,
+                args=(data.name, keys),
+                min_value=1e-6 if name == "width" else None,
+                format="%.6g",
+            )
         if any(orientation.usable(a, 2) or orientation.usable(a, 3) for a in _axes(data)):
             st.session_state["w-side"] = look.side
-            st.radio("Seen from", list(windowing.SIDES), key="w-side", on_change=lambda: state.set_side(st.session_state["w-side"]),
-                     captions=["the patient’s right at the left edge", "the patient’s right at the right edge"])  # fmt: skip
+            st.radio(
+                "Seen from",
+                list(windowing.SIDES),
+                key="w-side",
+                on_change=lambda: state.set_side(st.session_state["w-side"]),
+                captions=[
+                    "the patient’s right at the left edge",
+                    "the patient’s right at the right edge",
+                ],
+            )
 
 
 def _axes(data: Dataset) -> list[str]:
-    return [a for a in data.table["axes"].dropna().unique()[:20] if isinstance(a, str)] if "axes" in data.table else []
+    return (
+        [a for a in data.table["axes"].dropna().unique()[:20] if isinstance(a, str)]
+        if "axes" in data.table
+        else []
+    )
 
 
 def _numbers(data: Dataset, word: str) -> tuple[float, float]:
-    """Numbers to begin with when the user wants own ones: those of the present window, of the first case where they differ by case."""
-    at = windowing.window(data, word, data.of(data.rows[:1]).raw()[0]) if len(data) else windowing.Window(0.5, 1)
+    """Numbers to begin with when the user wants own ones: those of the present window, of the first
+    case where they differ by case.
+    """
+    at = (
+        windowing.window(data, word, data.of(data.rows[:1]).raw()[0])
+        if len(data)
+        else windowing.Window(0.5, 1)
+    )
     return float(f"{at.level:.6g}"), float(f"{at.width:.6g}")
 
 

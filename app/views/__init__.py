@@ -1,7 +1,9 @@
-"""Views: one file each, with `TITLE` and `show(artifact, context)`. The annotation of the first argument says which artifacts it draws; an optional
-`fits(artifact, data) -> bool` narrows that (an outline needs predictions with a place).
+"""Views: one file each, with `TITLE` and `show(artifact, context)`. The annotation of the first
+argument says which artifacts it draws; an optional `fits(artifact, data) -> bool` narrows that (an
+outline needs predictions with a place).
 
-The folder is walked: to add a view, add its file. Every view works for every method that gives its artifact type.
+The folder is walked: to add a view, add its file. Every view works for every method that gives its
+artifact type.
 """
 
 from __future__ import annotations
@@ -39,5 +41,11 @@ def views() -> tuple[View, ...]:
 
 
 def views_of(artifact: Artifact, data: Dataset) -> list[View]:
-    """The views that can draw this artifact of a run on `data`. What is said of single slices is drawn on the map."""
-    return [v for v in views() if artifact.place is None and isinstance(artifact, v.takes) and v.fits(artifact, data)]
+    """The views that can draw this artifact of a run on `data`. What is said of single slices is
+    drawn on the map.
+    """
+    return [
+        v
+        for v in views()
+        if artifact.place is None and isinstance(artifact, v.takes) and v.fits(artifact, data)
+    ]

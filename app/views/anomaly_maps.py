@@ -1,4 +1,6 @@
-"""Unusual cases: the score's histogram with a threshold, and the ranked gallery with heat laid over, on one scale for all."""
+"""Unusual cases: the score's histogram with a threshold, and the ranked gallery with heat laid
+over, on one scale for all.
+"""
 
 from __future__ import annotations
 
@@ -41,15 +43,21 @@ def _truth_of(home: str, name: str, hash: str, normal: str) -> Truth:
 
 
 def told(context: Context, rows: np.ndarray) -> np.ndarray:
-    """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known` is."""
+    """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known`
+    is.
+    """
     data = context.data
     found = _truth_of(str(context.ws.home), data.name, data.hash, data.normal).judged
     return found[np.searchsorted(data.rows, rows)]
 
 
 def known(context: Context) -> tuple[np.ndarray | None, str]:
-    """Which rows of the data are truly abnormal, and the rule; cached, since it reads every mask."""
-    found = _truth_of(str(context.ws.home), context.data.name, context.data.hash, context.data.normal)
+    """Which rows of the data are truly abnormal, and the rule; cached, since it reads every
+    mask.
+    """
+    found = _truth_of(
+        str(context.ws.home), context.data.name, context.data.hash, context.data.normal
+    )
     return found.abnormal, found.rule
 
 
@@ -58,11 +66,17 @@ def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     given = notes.threshold(context.ws, context.job.id)
     if given:
         return float(given["value"])
-    return float(artifact.threshold) if artifact.threshold is not None else float(np.quantile(artifact.score, 0.95))
+    return (
+        float(artifact.threshold)
+        if artifact.threshold is not None
+        else float(np.quantile(artifact.score, 0.95))
+    )
 
 
 def flagged(artifact: AnomalyMaps, context: Context) -> str:
-    """How many cases lie above the threshold, and whether a person set it or a rule did, which flags some cases in any data."""
+    """How many cases lie above the threshold, and whether a person set it or a rule did, which
+    flags some cases in any data.
+    """
     over = int((np.asarray(artifact.score) > threshold_of(artifact, context)).sum())
     count = f"{over:,} of {len(artifact.rows):,} cases"
     given = notes.threshold(context.ws, context.job.id)
@@ -70,21 +84,44 @@ def flagged(artifact: AnomalyMaps, context: Context) -> str:
         why = f" (“{text.label(given['reason'], 120)}”)" if given.get("reason") else ""
         return f"{count} lie above the threshold that was kept for this run{why}."
     if artifact.threshold is None:
-        return f"The 5 % most unusual are flagged by choice: {count}. A threshold with a reason is still to be set."
+        return (
+            f"The 5 % most unusual are flagged by choice: {count}. A threshold with a reason is"
+            " still to be set."
+        )
     normal = context.job.spec.get("only_normal")
-    whose = f" (of which only “{text.label(normal, 40)}” count, which it learned from)" if normal else ""
-    return f"Flagged by choice: {count}, by the rule “{text.label(artifact.rule, 120)}”{whose}. A threshold with a reason is still to be set."
+    whose = (
+        f" (of which only “{text.label(normal, 40)}” count, which it learned from)"
+        if normal
+        else ""
+    )
+    return (
+        f"Flagged by choice: {count}, by the rule “{text.label(artifact.rule, 120)}”{whose}. A"
+        " threshold with a reason is still to be set."
+    )
 
 
-def overlays(artifact: AnomalyMaps, context: Context, rows: np.ndarray, opacity: float, truth: bool, tile: int = 256) -> np.ndarray:
-    """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth` outlines the mask."""
+def overlays(
+    artifact: AnomalyMaps,
+    context: Context,
+    rows: np.ndarray,
+    opacity: float,
+    truth: bool,
+    tile: int = 256,
+) -> np.ndarray:
+    """Pictures uint8 [n,tile,tile,3] of `rows` with their heat, all on the run's scale; `truth`
+    outlines the mask.
+    """
 
     data = context.data
     if artifact.map is None or artifact.map.shape[1:] != data.shape[1:]:
         return thumbs(data, rows, tile)
     scale = reach(str(context.ws.home), context.job.id, artifact.slug)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
-    for i, made in enumerate(render.heated(data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth, state.look())):
+    for i, made in enumerate(
+        render.heated(
+            data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth, state.look()
+        )
+    ):
         out[i] = render.framed(made, tile, smooth=True)
     return out
 
@@ -95,7 +132,9 @@ def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict
     found = {}
     for row, i in zip(rows.tolist(), artifact.at(rows)):
         at = orientation.planes(geometry(data, row), 3)[0]
-        found[row] = f" · {render.hottest(np.asarray(artifact.map[i]), at) + 1}/{data.shape[1:][at.order[0]]}"
+        found[row] = (
+            f" · {render.hottest(np.asarray(artifact.map[i]), at) + 1}/{data.shape[1:][at.order[0]]}"
+        )
     return found
 
 
@@ -109,27 +148,49 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
     """Scores of `rows`, split by the truth where it is known, with the threshold as a line."""
     truth, _ = known(context)
     score = np.asarray(artifact.score)[artifact.at(rows)]
-    edges = np.linspace(*np.quantile(score, [0, 0.998]), 41) if len(score) > 1 and np.ptp(score) > 0 else np.linspace(score.min() - 1, score.max() + 1, 11)
+    edges = (
+        np.linspace(*np.quantile(score, [0, 0.998]), 41)
+        if len(score) > 1 and np.ptp(score) > 0
+        else np.linspace(score.min() - 1, score.max() + 1, 11)
+    )
     figure = go.Figure()
     kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
     if truth is not None:
         ill = truth[np.searchsorted(context.data.rows, rows)]
         sure = told(context, rows)
-        kinds = [("known normal", sure & ~ill, OKABE_ITO[1], ""), ("known abnormal", sure & ill, OKABE_ITO[0], "/")]
+        kinds = [
+            ("known normal", sure & ~ill, OKABE_ITO[1], ""),
+            ("known abnormal", sure & ill, OKABE_ITO[0], "/"),
+        ]
         kinds += [] if sure.all() else [("not known", ~sure, NONE, "")]
     for name, mask, colour, shape in kinds:
         count, _ = np.histogram(np.clip(score[mask], edges[0], edges[-1]), edges)
-        figure.add_bar(x=(edges[1:] + edges[:-1]) / 2, y=count, name=name, marker={"color": colour, "pattern": {"shape": shape}}, width=np.diff(edges))
+        figure.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2,
+            y=count,
+            name=name,
+            marker={"color": colour, "pattern": {"shape": shape}},
+            width=np.diff(edges),
+        )
     figure.add_vline(at, line={"color": ACCENT, "width": 3}, annotation_text="threshold")
-    figure.update_layout(barmode="stack", height=230, margin={"l": 10, "r": 10, "t": 24, "b": 10}, bargap=0.02, legend={"orientation": "h", "y": 1.2},
-                         xaxis_title="unusualness (higher = more unusual)", yaxis_title="cases")  # fmt: skip
+    figure.update_layout(
+        barmode="stack",
+        height=230,
+        margin={"l": 10, "r": 10, "t": 24, "b": 10},
+        bargap=0.02,
+        legend={"orientation": "h", "y": 1.2},
+        xaxis_title="unusualness (higher = more unusual)",
+        yaxis_title="cases",
+    )
     return figure
 
 
 def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
-    """The threshold bench: slider and histogram over validation cases, what that threshold means there, and what the kept one means on test cases.
+    """The threshold bench: slider and histogram over validation cases, what that threshold means
+    there, and what the kept one means on test cases.
 
-    Without validation cases the threshold is picked on the cases shown, `rows`, and the words say so.
+    Without validation cases the threshold is picked on the cases shown, `rows`, and the words say
+    so.
     """
     own, test = (_scored(artifact, context.data.part(part).rows) for part in ("val", "test"))
     apart = len(own) >= 5 and len(test) > 0
@@ -143,9 +204,25 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
     key = context.key("threshold")
     state.kept(key, start)
     on = f"{len(rows):,} validation cases" if apart else f"{len(rows):,} cases shown"
-    at = st.slider(f"Threshold, to be picked on the {on}", low, high, key=f"w-{key}", step=(high - low) / 400, format="%.4g", on_change=state.keep, args=(key,),
-                   help=f"Cases above it count as unusual. The method’s own rule: {text.plain(artifact.rule or 'none')}.")  # fmt: skip
-    st.plotly_chart(histogram(artifact, context, rows, at), key=context.key("histogram"), config={"displayModeBar": False})
+    at = st.slider(
+        f"Threshold, to be picked on the {on}",
+        low,
+        high,
+        key=f"w-{key}",
+        step=(high - low) / 400,
+        format="%.4g",
+        on_change=state.keep,
+        args=(key,),
+        help=(
+            "Cases above it count as unusual. The method’s own rule:"
+            f" {text.plain(artifact.rule or 'none')}."
+        ),
+    )
+    st.plotly_chart(
+        histogram(artifact, context, rows, at),
+        key=context.key("histogram"),
+        config={"displayModeBar": False},
+    )
     truth, why = known(context)
     prevalence = None if truth is None else _prevalence()
     _consequences(artifact, context, rows, at, prevalence)
@@ -153,9 +230,17 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         st.markdown(text.label(why, 200))
     else:
         _truth(artifact, context, truth, why)
-        st.caption(f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases expect less.")
+        st.caption(
+            f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases"
+            " expect less."
+        )
     left, right = st.columns([2, 1], vertical_alignment="bottom")
-    reason = left.text_input("Why this threshold", key=context.key("reason"), placeholder="e.g. agreed with Dr N., misses cost more", max_chars=120)
+    reason = left.text_input(
+        "Why this threshold",
+        key=context.key("reason"),
+        placeholder="e.g. agreed with Dr N., misses cost more",
+        max_chars=120,
+    )
     if right.button("Keep this threshold", width="stretch"):
         notes.set_threshold(context.ws, context.job.id, at, reason, on="val" if apart else "shown")
         st.toast("Threshold kept for this run.")
@@ -165,30 +250,54 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _parted(home: str, name: str, hash: str, normal: str, run: str, slug: str) -> Metric:
-    """How well a run's score parts abnormal from normal cases: its AUROC with an interval, of test cases where there are enough."""
+    """How well a run's score parts abnormal from normal cases: its AUROC with an interval, of test
+    cases where there are enough.
+    """
     ws = state.workspace()
-    return ImageAnomaly().compute(ws.dataset(name), ws.artifact(run, slug), rng=np.random.default_rng(0))[0]
+    return ImageAnomaly().compute(
+        ws.dataset(name), ws.artifact(run, slug), rng=np.random.default_rng(0)
+    )[0]
 
 
 def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str) -> None:
-    """What counts as abnormal, what the model learned from, and how well the score parts the two, whatever the threshold."""
+    """What counts as abnormal, what the model learned from, and how well the score parts the two,
+    whatever the threshold.
+    """
     data, job = context.data, context.job
-    st.caption(f"Truth: {text.label(why, 200)}." + (f" The model learned from the cases “{text.label(job.spec['only_normal'], 40)}” only." if job.spec.get("only_normal") else ""))
+    st.caption(
+        f"Truth: {text.label(why, 200)}."
+        + (
+            f" The model learned from the cases “{text.label(job.spec['only_normal'], 40)}” only."
+            if job.spec.get("only_normal")
+            else ""
+        )
+    )
     rows = _scored(artifact, data.rows)
     sure = told(context, rows)
     scored = truth[np.searchsorted(data.rows, rows[sure])]
     if not sure.all():
-        st.caption(f"Of {int((~sure).sum()):,} scored cases it is not known whether they are abnormal; they count in no figure here.")
+        st.caption(
+            f"Of {int((~sure).sum()):,} scored cases it is not known whether they are abnormal;"
+            " they count in no figure here."
+        )
     if scored.all() or not scored.any():
         kind = "abnormal" if scored.all() else "normal"
-        words = "To learn from the normal cases and score all, train on all cases with the switch “Learn from the normal cases only”."
-        st.info(f"All cases this run scored are {kind}, so nothing can be counted against them. {words}")
+        words = (
+            "To learn from the normal cases and score all, train on all cases with the switch"
+            " “Learn from the normal cases only”."
+        )
+        st.info(
+            f"All cases this run scored are {kind}, so nothing can be counted against them. {words}"
+        )
         return
     found = _parted(str(context.ws.home), data.name, data.hash, data.normal, job.id, artifact.slug)
     if found.value is not None:
         of = {"test": "test cases", "val": "validation cases"}.get(found.split, "cases")
         why_none = f" ({text.label(found.note, 120)})" if found.low is None and found.note else ""
-        st.markdown(f"**AUROC {text.measured(found, n=True)}** {of}{why_none}: how often an abnormal case scores above a normal one; 0.5 is chance.")
+        st.markdown(
+            f"**AUROC {text.measured(found, n=True)}** {of}{why_none}: how often an abnormal case"
+            " scores above a normal one; 0.5 is chance."
+        )
 
 
 def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:
@@ -196,29 +305,59 @@ def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:
     return rows[np.isin(rows, artifact.rows)]
 
 
-def _on_test(artifact: AnomalyMaps, context: Context, rows: np.ndarray, prevalence: float | None) -> None:
+def _on_test(
+    artifact: AnomalyMaps, context: Context, rows: np.ndarray, prevalence: float | None
+) -> None:
     """What the kept threshold, or the method's own, means on the test cases `rows`."""
     given, at = notes.threshold(context.ws, context.job.id), threshold_of(artifact, context)
-    whose = "the method’s own threshold" if artifact.threshold is not None else "the 95th percentile of all scores"
+    whose = (
+        "the method’s own threshold"
+        if artifact.threshold is not None
+        else "the 95th percentile of all scores"
+    )
     whose = "the kept threshold" if given else whose
     st.markdown(f"**On the {len(rows):,} test cases**, at {whose}, {text.number(at)}:")
     _consequences(artifact, context, rows, at, prevalence)
     if given and given.get("on") != "val":
         st.caption("It was kept with test cases in view, so these figures flatter it as well.")
     elif not given and artifact.threshold is None:
-        st.caption("All scores count in that percentile, those of test cases too; keep a threshold to have it checked on cases it was not picked on.")
+        st.caption(
+            "All scores count in that percentile, those of test cases too; keep a threshold to have"
+            " it checked on cases it was not picked on."
+        )
     else:
-        st.caption("No threshold was picked on these cases. That holds for the first look: a threshold changed for what is seen here is picked on them as well.")
+        st.caption(
+            "No threshold was picked on these cases. That holds for the first look: a threshold"
+            " changed for what is seen here is picked on them as well."
+        )
 
 
 def _prevalence() -> float:
     """Share of abnormal cases in the user's clinic."""
-    words = "How common the abnormality is where this would be used. Changes how often an alarm is right."
-    return st.number_input("Abnormal cases per 100 in your clinic", 0.1, 99.9, 10.0, 1.0, key="prevalence", help=words) / 100
+    words = (
+        "How common the abnormality is where this would be used. Changes how often an alarm is"
+        " right."
+    )
+    return (
+        st.number_input(
+            "Abnormal cases per 100 in your clinic",
+            0.1,
+            99.9,
+            10.0,
+            1.0,
+            key="prevalence",
+            help=words,
+        )
+        / 100
+    )
 
 
-def _consequences(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float, prevalence: float | None) -> None:
-    """How many of `rows` lie above the threshold `at`; where the truth is known, how many of the abnormal and of the normal ones, over patients."""
+def _consequences(
+    artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float, prevalence: float | None
+) -> None:
+    """How many of `rows` lie above the threshold `at`; where the truth is known, how many of the
+    abnormal and of the normal ones, over patients.
+    """
     alarm = np.asarray(artifact.score)[artifact.at(rows)] > at
     st.markdown(f"**{int(alarm.sum()):,} of {len(alarm):,} cases** lie above the threshold.")
     truth, _ = known(context)
@@ -229,21 +368,36 @@ def _consequences(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at:
     groups = context.data.groups
     found = rates(alarm, truth[place], groups[place] if groups is not None else None)
     sens, spec = found["sensitivity"], found["specificity"]
-    for cell, (name, r, help) in zip(st.columns(4), (
-        ("Found (sensitivity)", sens, "Share of the abnormal cases that raise an alarm"), ("Left in peace (specificity)", spec, "Share of the normal cases without an alarm"),
-    )):  # fmt: skip
+    for cell, (name, r, help) in zip(
+        st.columns(4),
+        (
+            ("Found (sensitivity)", sens, "Share of the abnormal cases that raise an alarm"),
+            ("Left in peace (specificity)", spec, "Share of the normal cases without an alarm"),
+        ),
+    ):
         if r.value is None:
             cell.metric(name, "–", help=help)
             cell.caption("there is no such case here")
             continue
-        cell.metric(name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}")
-        cell.caption("; ".join(w for w in (text.interval(r.value, r.low, r.high, r.n).partition(" ")[2], r.note) if w))
+        cell.metric(
+            name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}"
+        )
+        cell.caption(
+            "; ".join(
+                w
+                for w in (text.interval(r.value, r.low, r.high, r.n).partition(" ")[2], r.note)
+                if w
+            )
+        )
     if sens.value is not None and spec.value is not None:
         right, wrong = prevalence * sens.value, (1 - prevalence) * (1 - spec.value)
         missed = prevalence * (1 - sens.value)
         ppv = text.number(right / (right + wrong)) if right + wrong > 0 else "not defined"
-        st.caption(f"Of 100 cases at that prevalence: about {100 * (right + wrong):.0f} alarms, {100 * right:.1f} of them right (an alarm is right with "
-                   f"probability {ppv}), and {100 * missed:.1f} abnormal cases missed.")  # fmt: skip
+        st.caption(
+            f"Of 100 cases at that prevalence: about {100 * (right + wrong):.0f} alarms,"
+            f" {100 * right:.1f} of them right (an alarm is right with probability {ppv}), and"
+            f" {100 * missed:.1f} abnormal cases missed."
+        )
 
 
 def show(artifact: AnomalyMaps, context: Context) -> None:
@@ -251,15 +405,40 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     data = context.data
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
     top = st.columns([3, 2, 1.2, 2], vertical_alignment="bottom")
-    part = top[0].segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key("part"), required=True,
-                                    help="test: never seen in training") if splits else "all"  # fmt: skip
-    order = top[1].selectbox("First", ["most unusual", "least unusual", "near the threshold"], key=context.key("order"))
+    part = (
+        top[0].segmented_control(
+            "Cases of",
+            [*splits, "all"],
+            default=splits[0],
+            key=context.key("part"),
+            required=True,
+            help="test: never seen in training",
+        )
+        if splits
+        else "all"
+    )
+    order = top[1].selectbox(
+        "First", ["most unusual", "least unusual", "near the threshold"], key=context.key("order")
+    )
     heat = artifact.map is not None and artifact.map.shape[1:] == data.shape[1:]
-    on = top[2].toggle("Heat", True, key=context.key("heat"), help="Show where in the picture the model sees something unusual") if heat else False
-    opacity = top[3].slider("Opacity", 0.1, 1.0, 0.7, 0.05, key=context.key("opacity")) if heat else 0.0
+    on = (
+        top[2].toggle(
+            "Heat",
+            True,
+            key=context.key("heat"),
+            help="Show where in the picture the model sees something unusual",
+        )
+        if heat
+        else False
+    )
+    opacity = (
+        top[3].slider("Opacity", 0.1, 1.0, 0.7, 0.05, key=context.key("opacity")) if heat else 0.0
+    )
     rows = data.rows if part == "all" else data.part(str(part)).rows
     chosen = state.selection()
-    if len(chosen) and st.checkbox(f"Only the {len(chosen):,} selected cases", key=context.key("only")):
+    if len(chosen) and st.checkbox(
+        f"Only the {len(chosen):,} selected cases", key=context.key("only")
+    ):
         rows = np.intersect1d(rows, chosen.rows)
     rows = rows[np.isin(rows, artifact.rows)]
     if not len(rows):
@@ -267,14 +446,21 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
         return
     at = float(state.value(context.key("threshold"), threshold_of(artifact, context)))
     score = np.asarray(artifact.score)[artifact.at(rows)]
-    rank = {"most unusual": -score, "least unusual": score, "near the threshold": np.abs(score - at)}[str(order)]
+    rank = {
+        "most unusual": -score,
+        "least unusual": score,
+        "near the threshold": np.abs(score - at),
+    }[str(order)]
     ranked = rows[np.argsort(rank, kind="stable")][:480]
     if heat and on:
         low, high = reach(str(context.ws.home), context.job.id, artifact.slug)
         bar, words = st.columns([1, 2], vertical_alignment="center")
         bar.image(colour_bar(low, high, opacity), width="stretch")
-        words.caption(f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for all pictures of this run, clear below it."
-                      + (" Blue outline: the marked truth." if data.masks is not None else ""))
+        words.caption(
+            f"{text.number(low)} to {text.number(high)} {text.label(artifact.unit)}: one scale for"
+            " all pictures of this run, clear below it."
+            + (" Blue outline: the marked truth." if data.masks is not None else "")
+        )
     over = score[np.argsort(rank, kind="stable")][:480] > at
     flagged = set(ranked[over].tolist())
     by_row = dict(zip(rows.tolist(), score.tolist()))
@@ -285,12 +471,27 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     images = None
     told = slices_shown(artifact, data, shown) if heat and data.modality == "volume" else {}
     if told:
-        st.caption("Of each volume the hottest slice, its number after the score; press it to scroll through all of them.")
+        st.caption(
+            "Of each volume the hottest slice, its number after the score; press it to scroll"
+            " through all of them."
+        )
     if render.drawable(data):
         images = overlays(artifact, context, shown, opacity if on else 0.0, truth=True)
-    gallery(context, ranked, key, images=images, across=6, page_size=page_size, captions=[f"{by_row[int(r)]:.3g}{told.get(int(r), '')}" for r in ranked],
-            marked=lambda row: ":material/flag:" if row in flagged else None)  # fmt: skip
-    st.button(f"Select the {len(flagged):,} shown above the threshold", on_click=state.select, args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
-              disabled=not flagged)  # fmt: skip
+    gallery(
+        context,
+        ranked,
+        key,
+        images=images,
+        across=6,
+        page_size=page_size,
+        captions=[f"{by_row[int(r)]:.3g}{told.get(int(r), '')}" for r in ranked],
+        marked=lambda row: ":material/flag:" if row in flagged else None,
+    )
+    st.button(
+        f"Select the {len(flagged):,} shown above the threshold",
+        on_click=state.select,
+        args=(np.array(sorted(flagged), dtype=np.int64), "above the threshold"),
+        disabled=not flagged,
+    )
     with st.container(border=True):
         bench(artifact, context, rows)

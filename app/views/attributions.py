@@ -1,4 +1,6 @@
-"""What in the input moved the result: signed maps over pictures, signed bars for tables, one scale for all."""
+"""What in the input moved the result: signed maps over pictures, signed bars for tables, one scale
+for all.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,23 @@ from core.imaging.palette import OKABE_ITO
 TITLE = "Why"
 
 
-def drawn(artifact: Attributions, context: Context, at: np.ndarray, side: int = 200, reach: float | None = None) -> list[np.ndarray]:
+def drawn(
+    artifact: Attributions,
+    context: Context,
+    at: np.ndarray,
+    side: int = 200,
+    reach: float | None = None,
+) -> list[np.ndarray]:
     """Pictures with their signed maps, full colour at the 99th percentile of all shown values."""
     value = np.asarray(artifact.value[at]).sum(1)
     if value.ndim == 4:
         value = value[:, value.shape[1] // 2]
     reach = reach or artifact.full_colour()
     inputs = context.data.of(artifact.rows[at]).inputs()
-    return [render.explained(x, v, reach, context.data, side, state.look()) for x, v in zip(inputs, value)]
+    return [
+        render.explained(x, v, reach, context.data, side, state.look())
+        for x, v in zip(inputs, value)
+    ]
 
 
 def quality(artifact: Attributions) -> str:
@@ -34,8 +45,17 @@ def quality(artifact: Attributions) -> str:
     size = float(np.abs(np.asarray(artifact.value).reshape(len(artifact.rows), -1).sum(1)).mean())
     gap = float(np.mean(artifact.residual))
     share = gap / max(size, 1e-9)
-    words = "adds up" if share < 0.05 else "adds up roughly" if share < 0.2 else "does NOT add up: read it with doubt"
-    return f"The explanation {words}: the parts miss the whole by {gap:.2g} on average ({share:.0%} of it)."
+    words = (
+        "adds up"
+        if share < 0.05
+        else "adds up roughly"
+        if share < 0.2
+        else "does NOT add up: read it with doubt"
+    )
+    return (
+        f"The explanation {words}: the parts miss the whole by {gap:.2g} on average ({share:.0%} of"
+        " it)."
+    )
 
 
 def show(artifact: Attributions, context: Context) -> None:
@@ -47,7 +67,10 @@ def show(artifact: Attributions, context: Context) -> None:
     if context.data.modality == "table":
         bars(artifact, context, int(order[0]))
         return
-    st.caption(f"Orange raised it, blue lowered it; full colour at ±{artifact.full_colour():.2g}, the same for all {len(rows):,} cases.")
+    st.caption(
+        f"Orange raised it, blue lowered it; full colour at ±{artifact.full_colour():.2g}, the same"
+        f" for all {len(rows):,} cases."
+    )
     pages = -(-len(rows) // 12)
     page = st.pagination(pages, key=context.key("why-page")) - 1 if pages > 1 else 0
     part = order[page * 12 : (page + 1) * 12]
@@ -57,18 +80,51 @@ def show(artifact: Attributions, context: Context) -> None:
         for i, cell in enumerate(st.columns(6)[: len(part) - start]):
             k = start + i
             cell.image(images[k], width="stretch")
-            said = "" if artifact.output is None else f" · {text.number(float(artifact.output[part[k]]))}"
-            cell.button(text.label(Path(names[k]).stem, 14) + said, key=context.key(f"why-{rows[part[k]]}"), on_click=state.look_at, args=(int(rows[part[k]]),), type="tertiary")
+            said = (
+                ""
+                if artifact.output is None
+                else f" · {text.number(float(artifact.output[part[k]]))}"
+            )
+            cell.button(
+                text.label(Path(names[k]).stem, 14) + said,
+                key=context.key(f"why-{rows[part[k]]}"),
+                on_click=state.look_at,
+                args=(int(rows[part[k]]),),
+                type="tertiary",
+            )
 
 
 def bars(artifact: Attributions, context: Context, at: int, top: int = 15) -> None:
-    """Of one case: the columns that moved the result most. Of all: how much each matters on average."""
+    """Of one case: the columns that moved the result most. Of all: how much each matters on
+    average.
+    """
     value = np.asarray(artifact.value)
     left, right = st.columns(2)
-    for cell, title, numbers in ((left, f"Case {text.plain(context.data.of(artifact.rows[at : at + 1]).names()[0], 30)}", value[at]), (right, "All cases, on average", np.abs(value).mean(0))):
+    for cell, title, numbers in (
+        (
+            left,
+            f"Case {text.plain(context.data.of(artifact.rows[at : at + 1]).names()[0], 30)}",
+            value[at],
+        ),
+        (right, "All cases, on average", np.abs(value).mean(0)),
+    ):
         order = np.argsort(-np.abs(numbers))[:top]
         colours = [OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in numbers[order]]
-        figure = go.Figure(go.Bar(x=numbers[order], y=[text.chart(context.data.features[j], 32) for j in order], orientation="h", marker_color=colours))
-        figure.update_layout(title={"text": text.chart(title, 50), "font": {"size": 14}}, height=420, yaxis={"autorange": "reversed", "automargin": True}, margin={"t": 40, "b": 10})
-        cell.plotly_chart(figure, key=context.key(f"bars-{title}"), config={"displayModeBar": False})
+        figure = go.Figure(
+            go.Bar(
+                x=numbers[order],
+                y=[text.chart(context.data.features[j], 32) for j in order],
+                orientation="h",
+                marker_color=colours,
+            )
+        )
+        figure.update_layout(
+            title={"text": text.chart(title, 50), "font": {"size": 14}},
+            height=420,
+            yaxis={"autorange": "reversed", "automargin": True},
+            margin={"t": 40, "b": 10},
+        )
+        cell.plotly_chart(
+            figure, key=context.key(f"bars-{title}"), config={"displayModeBar": False}
+        )
     st.caption("Orange raised the result, blue lowered it; at right the sizes alone.")

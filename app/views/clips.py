@@ -1,4 +1,6 @@
-"""A film player: the outline that was followed against the truth, frame by frame and playing, and how far off it is over time."""
+"""A film player: the outline that was followed against the truth, frame by frame and playing, and
+how far off it is over time.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ MOST = 60  # clips ranked by their Dice; ranking more would read too much
 
 @dataclass(frozen=True)
 class Film:
-    """One clip: pictures uint8 [T,H,W,3], times [T], masks bool [T,H,W] by who made them ("tracked", the rivals), and the truth where it is known."""
+    """One clip: pictures uint8 [T,H,W,3], times [T], masks bool [T,H,W] by who made them
+    ("tracked", the rivals), and the truth where it is known.
+    """
 
     clip: Clip
     shown: np.ndarray
@@ -44,17 +48,25 @@ class Film:
 
 def fits(artifact: Predictions, data: Dataset) -> bool:
     """Outlines of the frames of films."""
-    return artifact.prob is not None and artifact.prob.ndim == 4 and is_film(data) and artifact.prob.shape[2:] == data.shape[1:]
+    return (
+        artifact.prob is not None
+        and artifact.prob.ndim == 4
+        and is_film(data)
+        and artifact.prob.shape[2:] == data.shape[1:]
+    )
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], dict[str, float]]:
-    """The clips that were looked at, those held out first, and the mean Dice of the held-out ones (the first MOST of them)."""
+    """The clips that were looked at, those held out first, and the mean Dice of the held-out ones
+    (the first MOST of them).
+    """
     artifact, data = state.workspace().artifact(run, slug), state.workspace().dataset(dataset)
     rows, score = set(artifact.rows.tolist()), {}
     found = [c for c in clips_of(whole(data)) if rows & set(c.rows.tolist())]
     apart = set(artifact.rows[held_out(data, artifact.rows)[1]].tolist())
-    found.sort(key=lambda c: (not apart & set(c.rows.tolist()), -len(c.rows)))  # the longest of those held out is the one to look at first
+    # the longest of those held out is the one to look at first
+    found.sort(key=lambda c: (not apart & set(c.rows.tolist()), -len(c.rows)))
     for clip in [c for c in found if apart & set(c.rows.tolist()) and c.scored.any()][:MOST]:
         at = clip.rows[clip.scored]
         score[clip.name] = float(dice(artifact.marked(at), whole(data).of(at).mask()).mean())
@@ -63,23 +75,41 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
 
 @st.cache_data(max_entries=16, show_spinner="Reading the film")
 def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
-    artifact, data = state.workspace().artifact(run, slug), whole(state.workspace().dataset(dataset))
+    artifact, data = (
+        state.workspace().artifact(run, slug),
+        whole(state.workspace().dataset(dataset)),
+    )
     clip = _clips(home, run, slug, dataset)[0][at]
     part = data.of(clip.rows)
     times = np.array([float(t) for t in part.column("time")])  # type: ignore[union-attr]
-    truth = part.mask() if data.masks is not None else np.zeros((len(clip.rows), *data.shape[1:]), bool)
+    truth = (
+        part.mask() if data.masks is not None else np.zeros((len(clip.rows), *data.shape[1:]), bool)
+    )
     shown = np.stack([render.flat(x) for x in part.inputs()])
-    return Film(clip, shown, times, {"tracked": artifact.marked(clip.rows), **rivals(data, clip)}, truth, millimetres(data, clip))
+    return Film(
+        clip,
+        shown,
+        times,
+        {"tracked": artifact.marked(clip.rows), **rivals(data, clip)},
+        truth,
+        millimetres(data, clip),
+    )
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the film")
-def _playing(home: str, run: str, slug: str, dataset: str, at: int, trail: bool, truth: bool, seconds: float) -> bytes:
+def _playing(
+    home: str, run: str, slug: str, dataset: str, at: int, trail: bool, truth: bool, seconds: float
+) -> bytes:
     film = _film(home, run, slug, dataset, at)
-    return render.gif([drawn(film, t, trail, truth, 420) for t in range(len(film.shown))], seconds, back=False)
+    return render.gif(
+        [drawn(film, t, trail, truth, 420) for t in range(len(film.shown))], seconds, back=False
+    )
 
 
 def drawn(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -> np.ndarray:
-    """Frame `t` with its outline in amber, the truth in blue where it is known, and fainter amber lines for the frames before."""
+    """Frame `t` with its outline in amber, the truth in blue where it is known, and fainter amber
+    lines for the frames before.
+    """
     made = render.enlarge(film.shown[t], side)
     width = max(1, made.shape[0] // 250)
     for k in range(max(0, t - TRAIL), t) if trail else ():
@@ -97,12 +127,22 @@ def show(artifact: Predictions, context: Context) -> None:
     where = (str(context.ws.home), context.job.id, artifact.slug, context.data.name)
     clips, score = _clips(*where)
     order, key = _order(clips, score, context), context.key(f"clip-{artifact.slug}")
-    names = {i: f"{text.plain(clips[i].name, 50)}{f' · Dice {text.number(score[clips[i].name])}' if clips[i].name in score else ''}" for i in order}
+    names = {
+        i: (
+            f"{text.plain(clips[i].name, 50)}{f' · Dice {text.number(score[clips[i].name])}' if clips[i].name in score else ''}"
+        )
+        for i in order
+    }
     state.kept(key, order[0], order)
-    at = st.selectbox("Clip", order, format_func=names.get, key=f"w-{key}", on_change=state.keep, args=(key,))
+    at = st.selectbox(
+        "Clip", order, format_func=names.get, key=f"w-{key}", on_change=state.keep, args=(key,)
+    )
     film = _film(*where, at)
     if film.clip.start < 0:
-        st.info("No frame of this clip is outlined, so there was nothing to follow and there is nothing to compare with.")
+        st.info(
+            "No frame of this clip is outlined, so there was nothing to follow and there is nothing"
+            " to compare with."
+        )
     left, right = st.columns([5, 3])
     with right:
         t, play, trail, truth, pace = _controls(film, context, f"{artifact.slug}-{at}")
@@ -111,22 +151,36 @@ def show(artifact: Predictions, context: Context) -> None:
             st.image(_playing(*where, at, trail, truth, pace), width="stretch")
         else:
             st.image(drawn(film, t, trail, truth), width="stretch")
-        st.caption("Amber: the outline followed. Blue: the truth drawn by hand." + (" Faint lines: the frames before." if trail else ""))
+        st.caption(
+            "Amber: the outline followed. Blue: the truth drawn by hand."
+            + (" Faint lines: the frames before." if trail else "")
+        )
     with right:
         if not play:
             _facts(film, t)
     if film.clip.scored.any():
-        st.plotly_chart(_curves(film, t, context), key=context.key(f"curves-{artifact.slug}"), config={"displayModeBar": False})
+        st.plotly_chart(
+            _curves(film, t, context),
+            key=context.key(f"curves-{artifact.slug}"),
+            config={"displayModeBar": False},
+        )
         with st.expander("The figures of this clip"):
             st.dataframe(_table(film), hide_index=True, width="stretch")
-            st.caption(f"Mean over the {int(film.clip.scored.sum())} frames with a truth after the given one. Both rivals learn nothing: one leaves the first outline where it was, "
-                       "the other moves it as a whole with the picture around it.")  # fmt: skip
+            st.caption(
+                f"Mean over the {int(film.clip.scored.sum())} frames with a truth after the given"
+                " one. Both rivals learn nothing: one leaves the first outline where it was, the"
+                " other moves it as a whole with the picture around it."
+            )
 
 
 def _order(clips: list[Clip], score: dict[str, float], context: Context) -> list[int]:
     """Positions of the clips in the order offered."""
     order = list(range(len(clips)))
-    if len(score) > 1 and st.toggle("Worst clip first", key=context.key("worst-clip"), help="Held-out clips by their mean Dice, the lowest first."):
+    if len(score) > 1 and st.toggle(
+        "Worst clip first",
+        key=context.key("worst-clip"),
+        help="Held-out clips by their mean Dice, the lowest first.",
+    ):
         order.sort(key=lambda i: score.get(clips[i].name, 2.0))
     return order
 
@@ -137,22 +191,54 @@ def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool,
     t = min(int(state.kept(key, max(0, film.clip.start) + 1)), many) - 1  # people count from 1
     keep = {"key": f"w-{key}", "on_change": state.keep, "args": (key,)}
     if many > 1:
-        t = -1 + st.slider("Frame", 1, many, help="With the handle in focus, the arrow keys step through the film.", **keep)
+        t = -1 + st.slider(
+            "Frame",
+            1,
+            many,
+            help="With the handle in focus, the arrow keys step through the film.",
+            **keep,
+        )
 
     def jump(place: Any, label: str, to: int, able: bool, **more: Any) -> None:
-        place.button(label, disabled=not able, on_click=state.set_value, args=(key, to + 1), key=f"{label}-{key}", width="stretch", **more)
+        place.button(
+            label,
+            disabled=not able,
+            on_click=state.set_value,
+            args=(key, to + 1),
+            key=f"{label}-{key}",
+            width="stretch",
+            **more,
+        )
 
     cells = st.columns(3)
     jump(cells[0], "Back", t - 1, t > 0, icon=":material/chevron_left:")
     jump(cells[1], "Next", t + 1, t < many - 1, icon=":material/chevron_right:")
     scored = np.flatnonzero(film.clip.scored)
-    worst = int(scored[dice(film.said["tracked"][scored], film.truth[scored]).argmin()]) if len(scored) else 0
-    jump(cells[2], "Worst", worst, len(scored) > 0, help="Jump to the frame with the lowest Dice of this clip.")
+    worst = (
+        int(scored[dice(film.said["tracked"][scored], film.truth[scored]).argmin()])
+        if len(scored)
+        else 0
+    )
+    jump(
+        cells[2],
+        "Worst",
+        worst,
+        len(scored) > 0,
+        help="Jump to the frame with the lowest Dice of this clip.",
+    )
     cells = st.columns([4, 5, 4])
     play = cells[0].toggle("Play", key=context.key("play"), disabled=many < 2)
-    trail = cells[1].toggle("Trail", True, key=context.key("trail"), help=f"The outlines of the {TRAIL} frames before.")
+    trail = cells[1].toggle(
+        "Trail", True, key=context.key("trail"), help=f"The outlines of the {TRAIL} frames before."
+    )
     truth = cells[2].toggle("Truth", True, key=context.key("truth"))
-    pace = st.select_slider("Seconds a frame", [0.05, 0.1, 0.2, 0.4, 0.8], 0.2, key=context.key("pace")) if play else 0.2
+    pace = (
+        st.select_slider(
+            "Seconds a frame", [0.05, 0.1, 0.2, 0.4, 0.8], 0.2, key=context.key("pace")
+        )
+        if play
+        else 0.2
+    )
     return t, play, trail, truth, float(pace)
 
 
@@ -162,14 +248,26 @@ def _facts(film: Film, t: int) -> None:
     if t == film.clip.start:
         st.caption("The outline of this frame was given; it does not count.")
     elif not film.said["tracked"][t].any():
-        st.caption("Before the given outline; nothing was followed backwards." if t < film.clip.start else "Nothing is outlined here.")
+        st.caption(
+            "Before the given outline; nothing was followed backwards."
+            if t < film.clip.start
+            else "Nothing is outlined here."
+        )
     if film.clip.scored[t]:
-        error = np.hypot(*(centroids(film.said["tracked"][t : t + 1]) - centroids(film.truth[t : t + 1]))[0])
+        error = np.hypot(
+            *(centroids(film.said["tracked"][t : t + 1]) - centroids(film.truth[t : t + 1]))[0]
+        )
         lines = [
-            f"- {'this outline' if who == 'tracked' else who}: **{text.number(float(dice(film.said[who][t : t + 1], film.truth[t : t + 1])[0]))}**"
+            f"- {'this outline' if who == 'tracked' else who}:"
+            f" **{text.number(float(dice(film.said[who][t : t + 1], film.truth[t : t + 1])[0]))}**"
             for who in film.said
         ]
-        st.markdown("Dice\n" + "\n".join(lines) + f"\n\nCentre off by {text.number(float(error) * (film.mm or 1), 1)} {'mm' if film.mm else 'px'}")
+        st.markdown(
+            "Dice\n"
+            + "\n".join(lines)
+            + f"\n\nCentre off by {text.number(float(error) * (film.mm or 1), 1)}"
+            f" {'mm' if film.mm else 'px'}"
+        )
     elif t != film.clip.start:
         st.caption("Nobody has outlined this frame, so there is nothing to compare with.")
 
@@ -179,23 +277,55 @@ def _curves(film: Film, t: int, context: Context) -> go.Figure:
     unit, mm = ("mm", film.mm) if film.mm else ("px", 1.0)
     figure = make_subplots(3, 1, shared_xaxes=True, vertical_spacing=0.06)
     x, at = film.times, np.flatnonzero(film.clip.scored)
-    looks: dict[str, tuple[str, str, str]] = {"tracked": (AMBER, "solid", "circle"), RIVALS[0]: (NONE, "dash", "square"), RIVALS[1]: (NONE, "dot", "diamond")}
+    looks: dict[str, tuple[str, str, str]] = {
+        "tracked": (AMBER, "solid", "circle"),
+        RIVALS[0]: (NONE, "dash", "square"),
+        RIVALS[1]: (NONE, "dot", "diamond"),
+    }
     for who, (colour, dash, symbol) in looks.items():
-        figure.add_scatter(x=x[at], y=dice(film.said[who][at], film.truth[at]), name="this outline" if who == "tracked" else who, mode="lines+markers",
-                           line={"color": colour, "dash": dash}, marker={"symbol": symbol, "size": 7}, row=1, col=1)  # fmt: skip
+        figure.add_scatter(
+            x=x[at],
+            y=dice(film.said[who][at], film.truth[at]),
+            name="this outline" if who == "tracked" else who,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            marker={"symbol": symbol, "size": 7},
+            row=1,
+            col=1,
+        )
     every, known = np.arange(len(x)), np.flatnonzero(film.known)
     begin = centroids(film.truth[known[:1]])[0] if len(known) else np.zeros(2)
-    for masks, points, colour, name, mode in ((film.said["tracked"], every, AMBER, "this outline", "lines"), (film.truth, known, ACCENT, "truth", "markers")):
-        looked = (points >= film.clip.start) | masks[points].any((1, 2))  # before the given frame nothing was looked for: no area, not none
+    for masks, points, colour, name, mode in (
+        (film.said["tracked"], every, AMBER, "this outline", "lines"),
+        (film.truth, known, ACCENT, "truth", "markers"),
+    ):
+        # before the given frame nothing was looked for: no area, not none
+        looked = (points >= film.clip.start) | masks[points].any((1, 2))
         look = {"name": name, "mode": mode, "line": {"color": colour}, "marker": {"color": colour}}
-        figure.add_scatter(x=x[points], y=np.where(looked, masks[points].sum((1, 2)) * mm**2, np.nan), showlegend=name == "truth", row=2, col=1, **look)
+        figure.add_scatter(
+            x=x[points],
+            y=np.where(looked, masks[points].sum((1, 2)) * mm**2, np.nan),
+            showlegend=name == "truth",
+            row=2,
+            col=1,
+            **look,
+        )
         way: Any = np.hypot(*(centroids(masks[points]) - begin).T) * mm
         figure.add_scatter(x=x[points], y=way, showlegend=False, row=3, col=1, **look)
     figure.add_vline(x=x[t], line={"color": ACCENT, "width": 1, "dash": "dot"})
     for row, title in enumerate(("Dice", f"area ({unit}²)", f"centre moved ({unit})"), 1):
-        figure.update_yaxes(title=title, row=row, col=1, **({"range": [0, 1.02]} if row == 1 else {"rangemode": "tozero"}))
+        figure.update_yaxes(
+            title=title,
+            row=row,
+            col=1,
+            **({"range": [0, 1.02]} if row == 1 else {"rangemode": "tozero"}),
+        )
     figure.update_xaxes(title=text.chart(context.data.roles["time"], 40), row=3, col=1)
-    figure.update_layout(height=520, margin={"t": 30, "b": 10, "l": 10, "r": 10}, legend={"orientation": "h", "y": 1.08})
+    figure.update_layout(
+        height=520,
+        margin={"t": 30, "b": 10, "l": 10, "r": 10},
+        legend={"orientation": "h", "y": 1.08},
+    )
     return figure
 
 
@@ -205,6 +335,9 @@ def _table(film: Film) -> list[dict[str, str]]:
     lines = []
     for who, masks in film.said.items():
         scores = clip_scores(masks, film.truth, film.clip, mm)
-        named = {f"{k} ({unit})" if "distance" in k or "error" in k else k: text.number(v) for k, v in scores.items()}
+        named = {
+            f"{k} ({unit})" if "distance" in k or "error" in k else k: text.number(v)
+            for k, v in scores.items()
+        }
         lines.append({"followed by": "this outline" if who == "tracked" else who, **named})
     return lines

@@ -1,4 +1,6 @@
-"""Groups found by a run: the cases nearest to each centre in latent space, sizes, agreement with labels, names."""
+"""Groups found by a run: the cases nearest to each centre in latent space, sizes, agreement with
+labels, names.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ TITLE = "Groups"
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def typical(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
-    """Row ids nearest to each group's centre in latent space, near first; in row order where the run has no embedding."""
+    """Row ids nearest to each group's centre in latent space, near first; in row order where the
+    run has no embedding.
+    """
     ws = state.workspace()
     clusters = ws.artifact(run, slug)
     assert isinstance(clusters, Clusters)
@@ -56,7 +60,9 @@ def show(artifact: Clusters, context: Context) -> None:
         _curve(artifact, context)
     if len(context.data.classes) > 1:
         _mix(artifact, context, order, called)
-    st.caption("Each line: the cases nearest to the middle of the group, in the latent space itself.")
+    st.caption(
+        "Each line: the cases nearest to the middle of the group, in the latent space itself."
+    )
     nearest = typical(str(context.ws.home), run, artifact.slug, 9)
     pages = -(-len(order) // 12)
     at = st.pagination(pages, key=context.key("groups-page")) - 1 if pages > 1 else 0
@@ -64,16 +70,35 @@ def show(artifact: Clusters, context: Context) -> None:
         _line(artifact, context, run, j, called[j], nearest.get(j, []))
 
 
-def _line(artifact: Clusters, context: Context, run: str, j: int, name: str, rows: list[int]) -> None:
+def _line(
+    artifact: Clusters, context: Context, run: str, j: int, name: str, rows: list[int]
+) -> None:
     size = int((artifact.label == j).sum())
-    known = " · known class" if j >= 0 and j < len(artifact.known) and artifact.known[j] else " · newly found" if j >= 0 and artifact.known else ""
+    known = (
+        " · known class"
+        if j >= 0 and j < len(artifact.known) and artifact.known[j]
+        else " · newly found"
+        if j >= 0 and artifact.known
+        else ""
+    )
     with st.container(border=True):
         head, body = st.columns([1, 4], vertical_alignment="center")
         with head:
-            st.markdown(f"**{text.label(name)}**  \n{size:,} cases ({size / len(artifact.rows):.0%}){known}")
-            st.button("Select", key=context.key(f"select-{artifact.slug}-{j}"), on_click=state.select, args=(artifact.rows[artifact.label == j], name), width="stretch")
+            st.markdown(
+                f"**{text.label(name)}**  \n{size:,} cases ({size / len(artifact.rows):.0%}){known}"
+            )
+            st.button(
+                "Select",
+                key=context.key(f"select-{artifact.slug}-{j}"),
+                on_click=state.select,
+                args=(artifact.rows[artifact.label == j], name),
+                width="stretch",
+            )
             if j >= 0:
-                with st.popover("Rename", width="stretch"), st.form(context.key(f"rename-{artifact.slug}-{j}"), border=False):
+                with (
+                    st.popover("Rename", width="stretch"),
+                    st.form(context.key(f"rename-{artifact.slug}-{j}"), border=False),
+                ):
                     given = st.text_input("New name", text.plain(name), max_chars=60)
                     if st.form_submit_button("Save"):
                         state.attempt(notes.name_cluster, context.ws, run, j, given)
@@ -92,18 +117,50 @@ def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[in
     data = context.data.of(artifact.rows)
     table = np.zeros((len(order), len(data.classes)), int)
     for i, j in enumerate(order):
-        table[i] = np.bincount(data.labels[(artifact.label == j) & (data.labels >= 0)], minlength=len(data.classes))
+        table[i] = np.bincount(
+            data.labels[(artifact.label == j) & (data.labels >= 0)], minlength=len(data.classes)
+        )
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
-    figure = go.Figure(go.Heatmap(z=share, x=[text.chart(c, 16) for c in data.classes], y=[text.chart(called[j], 20) for j in order], text=table, texttemplate="%{text}",
-                                  colorscale=CIVIDIS, colorbar={"title": "share of the group", "tickformat": ".0%"}))  # fmt: skip
-    figure.update_layout(height=120 + 26 * len(order), yaxis={"autorange": "reversed", "automargin": True}, xaxis_title="known label", margin={"t": 10, "b": 10})
+    figure = go.Figure(
+        go.Heatmap(
+            z=share,
+            x=[text.chart(c, 16) for c in data.classes],
+            y=[text.chart(called[j], 20) for j in order],
+            text=table,
+            texttemplate="%{text}",
+            colorscale=CIVIDIS,
+            colorbar={"title": "share of the group", "tickformat": ".0%"},
+        )
+    )
+    figure.update_layout(
+        height=120 + 26 * len(order),
+        yaxis={"autorange": "reversed", "automargin": True},
+        xaxis_title="known label",
+        margin={"t": 10, "b": 10},
+    )
     with st.expander("How the groups agree with the known labels", expanded=len(order) <= 15):
-        st.plotly_chart(figure, key=context.key(f"mix-{artifact.slug}"), config={"displayModeBar": False})
+        st.plotly_chart(
+            figure, key=context.key(f"mix-{artifact.slug}"), config={"displayModeBar": False}
+        )
 
 
 def _curve(artifact: Clusters, context: Context) -> None:
     quantity = next(k for k in artifact.curve if k != "k")
-    figure = go.Figure(go.Scatter(x=artifact.curve["k"], y=artifact.curve[quantity], mode="lines+markers", line={"color": OKABE_ITO[1]}))
-    figure.update_layout(height=180, xaxis_title="number of groups tried", yaxis_title=quantity, margin={"t": 10, "b": 10})
+    figure = go.Figure(
+        go.Scatter(
+            x=artifact.curve["k"],
+            y=artifact.curve[quantity],
+            mode="lines+markers",
+            line={"color": OKABE_ITO[1]},
+        )
+    )
+    figure.update_layout(
+        height=180,
+        xaxis_title="number of groups tried",
+        yaxis_title=quantity,
+        margin={"t": 10, "b": 10},
+    )
     with st.expander("How the number of groups was chosen"):
-        st.plotly_chart(figure, key=context.key(f"curve-{artifact.slug}"), config={"displayModeBar": False})
+        st.plotly_chart(
+            figure, key=context.key(f"curve-{artifact.slug}"), config={"displayModeBar": False}
+        )

@@ -1,4 +1,6 @@
-"""Features of a sparse embedding: how often each is on, the cases at its two ends, what they have in common, and what to do with it."""
+"""Features of a sparse embedding: how often each is on, the cases at its two ends, what they have
+in common, and what to do with it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ from core.workspace import notes
 
 TITLE = "Features"
 PAGE, TOP = 8, 6
-ORDERS = {"most telling of a class": "class", "most often on": "often", "strongest": "strong", "used from both sides": "both"}
+ORDERS = {
+    "most telling of a class": "class",
+    "most often on": "often",
+    "strongest": "strong",
+    "used from both sides": "both",
+}
 
 
 def fits(artifact: Embedding, data: Dataset) -> bool:
@@ -30,14 +37,25 @@ def fits(artifact: Embedding, data: Dataset) -> bool:
 
 @st.cache_data(max_entries=16, show_spinner="Reading the features")
 def facts(home: str, run: str, slug: str) -> dict[str, np.ndarray]:
-    """Per feature: share of cases it is on, largest strength, share of the rarer side, and how far its ends lean to a class (0..1)."""
+    """Per feature: share of cases it is on, largest strength, share of the rarer side, and how far
+    its ends lean to a class (0..1).
+    """
     ws = state.workspace()
     codes = ws.artifact(run, slug)
     assert isinstance(codes, Embedding)
     z = np.asarray(codes.z)
     plus, minus = (z > 0).sum(0), (z < 0).sum(0)
-    lean = np.array([sum(mark in name for mark in ("+ ", "− ")) for name in codes.axes]) if codes.axes else np.zeros(z.shape[1])
-    return {"often": (z != 0).mean(0), "strong": np.abs(z).max(0), "both": np.minimum(plus, minus) / np.maximum(plus + minus, 1), "class": lean + (z != 0).mean(0)}
+    lean = (
+        np.array([sum(mark in name for mark in ("+ ", "− ")) for name in codes.axes])
+        if codes.axes
+        else np.zeros(z.shape[1])
+    )
+    return {
+        "often": (z != 0).mean(0),
+        "strong": np.abs(z).max(0),
+        "both": np.minimum(plus, minus) / np.maximum(plus + minus, 1),
+        "class": lean + (z != 0).mean(0),
+    }
 
 
 def show(artifact: Embedding, context: Context) -> None:
@@ -47,13 +65,23 @@ def show(artifact: Embedding, context: Context) -> None:
         return
     known = facts(str(context.ws.home), artifact.made_by.run or context.job.id, artifact.slug)
     dead = int((known["often"] == 0).sum())
-    st.caption(f"{artifact.z.shape[1]:,} features, {dead:,} of them never on. Each case is described by a few of them. Look at the cases at both ends before you give a feature a meaning: "
-               "the class named beside it is only what its strongest cases have in common.")  # fmt: skip
+    st.caption(
+        f"{artifact.z.shape[1]:,} features, {dead:,} of them never on. Each case is described by a"
+        " few of them. Look at the cases at both ends before you give a feature a meaning: the"
+        " class named beside it is only what its strongest cases have in common."
+    )
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     how = left.selectbox("Order", list(ORDERS), key=context.key("feature-order"))
-    find_ = right.text_input("Find", key=context.key("feature-find"), placeholder="a class or a number", max_chars=40)
+    find_ = right.text_input(
+        "Find", key=context.key("feature-find"), placeholder="a class or a number", max_chars=40
+    )
     order = np.argsort(-known[ORDERS[how]], kind="stable")
-    order = [int(j) for j in order if known["often"][j] > 0 and find_.lower() in columns.feature_column(artifact, int(j)).lower()]
+    order = [
+        int(j)
+        for j in order
+        if known["often"][j] > 0
+        and find_.lower() in columns.feature_column(artifact, int(j)).lower()
+    ]
     if not order:
         st.caption("No feature matches.")
         return
@@ -70,16 +98,34 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
         head, *buttons = st.columns([4, 1, 1, 1], vertical_alignment="center")
         head.markdown(f"**{text.label(name, 60)}** · on in {often:.1%} of cases")
         on = artifact.rows[value != 0]
-        buttons[0].button("Select", key=context.key(f"f-select-{j}"), on_click=state.select, args=(on, name), width="stretch", help=f"Select the {len(on):,} cases in which it is on")
-        if buttons[1].button("Colour", key=context.key(f"f-colour-{j}"), width="stretch", help="Colour the map by it"):
+        buttons[0].button(
+            "Select",
+            key=context.key(f"f-select-{j}"),
+            on_click=state.select,
+            args=(on, name),
+            width="stretch",
+            help=f"Select the {len(on):,} cases in which it is on",
+        )
+        if buttons[1].button(
+            "Colour", key=context.key(f"f-colour-{j}"), width="stretch", help="Colour the map by it"
+        ):
             notes.colour_by_feature(context.ws, run, artifact.slug, j)
             state.set_value("colour", name)
             st.switch_page(page("latent"))
-        if _turns(context, run) and buttons[2].button("Turn", key=context.key(f"f-turn-{j}"), width="stretch", help="Turn it in a case and see what the model would change"):
+        if _turns(context, run) and buttons[2].button(
+            "Turn",
+            key=context.key(f"f-turn-{j}"),
+            width="stretch",
+            help="Turn it in a case and see what the model would change",
+        ):
             state.set_value("axis", j)
             st.switch_page(page("traversal"))
-        ends = [(sign, artifact.rows[at], value[at]) for sign in (1, -1) if len(at := _end(value, sign))]
-        for cell, (sign, rows, strength) in zip(st.columns(2) if len(ends) > 1 else [st.container()], ends):
+        ends = [
+            (sign, artifact.rows[at], value[at]) for sign in (1, -1) if len(at := _end(value, sign))
+        ]
+        for cell, (sign, rows, strength) in zip(
+            st.columns(2) if len(ends) > 1 else [st.container()], ends
+        ):
             with cell:
                 mark, colour = ("+", AMBER) if sign > 0 else ("−", ACCENT)
                 st.caption(f"**{mark} end** · {_common(context.data, rows)}")
@@ -100,7 +146,9 @@ def _end(value: np.ndarray, sign: int) -> np.ndarray:
 
 
 def _common(data: Dataset, rows: np.ndarray) -> str:
-    """What the cases have in common: the most frequent class and site among them, with counts against the whole."""
+    """What the cases have in common: the most frequent class and site among them, with counts
+    against the whole.
+    """
     part, words = data.of(rows), []
     for role in ("label", "domain"):
         name = data.roles.get(role)
@@ -111,8 +159,15 @@ def _common(data: Dataset, rows: np.ndarray) -> str:
         if there:
             best = max(set(there), key=there.count)
             whole = data.column(role)
-            share = np.mean([str(v) == best for v in whole if v is not None]) if whole is not None else 0
-            words.append(f"{there.count(best)} of {len(rows)} are {text.label(best, 24)} ({share:.0%} of all cases are)")
+            share = (
+                np.mean([str(v) == best for v in whole if v is not None])
+                if whole is not None
+                else 0
+            )
+            words.append(
+                f"{there.count(best)} of {len(rows)} are {text.label(best, 24)} ({share:.0%} of all"
+                " cases are)"
+            )
     return "; ".join(words) or f"the {len(rows)} strongest cases"
 
 
@@ -127,5 +182,12 @@ def _cases(context: Context, rows: np.ndarray, strength: np.ndarray, key: str, c
         with cell:
             if pics is not None:
                 st.image(pics[i], width="stretch")
-            st.button(f"{strength[i]:+.1f}" if pics is not None else text.label(names[i], 10), key=context.key(f"f-{key}-{i}"), on_click=state.look_at, args=(int(rows[i]),),
-                      type="tertiary", help=f"Look at {text.label(names[i])}", width="stretch")  # fmt: skip
+            st.button(
+                f"{strength[i]:+.1f}" if pics is not None else text.label(names[i], 10),
+                key=context.key(f"f-{key}-{i}"),
+                on_click=state.look_at,
+                args=(int(rows[i]),),
+                type="tertiary",
+                help=f"Look at {text.label(names[i])}",
+                width="stretch",
+            )

@@ -12,8 +12,13 @@ from core.artifacts import Images
 from core.imaging import render
 
 TITLE = "Made pictures"
-ROLES = {"reconstruction": "redrawn by the model", "sample": "invented by the model", "translated": "as the model expects it", "perturbed": "altered",
-         "preprocessed": "what the model is given to see"}  # fmt: skip
+ROLES = {
+    "reconstruction": "redrawn by the model",
+    "sample": "invented by the model",
+    "translated": "as the model expects it",
+    "perturbed": "altered",
+    "preprocessed": "what the model is given to see",
+}
 
 
 def show(artifact: Images, context: Context) -> None:
@@ -24,13 +29,36 @@ def show(artifact: Images, context: Context) -> None:
     pages = -(-len(order) // 12)
     at = st.pagination(pages, key=context.key(f"images-{artifact.slug}")) - 1 if pages > 1 else 0
     part = order[at * 12 : (at + 1) * 12]
-    st.caption(f"Above: the case. Below: {ROLES[artifact.role]}." + (" Held-out cases." if len(test) else ""))
+    st.caption(
+        f"Above: the case. Below: {ROLES[artifact.role]}."
+        + (" Held-out cases." if len(test) else "")
+    )
     names = context.data.of(artifact.rows[part]).names()
-    before = thumbs(context.data, artifact.rows[part], 192 if context.data.modality == "series" else 128)
-    box = st.container(key=context.key(f"{'drawn' if context.data.modality == 'series' else 'images'}-made-{artifact.slug}"))  # drawn: lines and letters, no pixels
+    before = thumbs(
+        context.data, artifact.rows[part], 192 if context.data.modality == "series" else 128
+    )
+    # drawn: lines and letters, no pixels
+    box = st.container(
+        key=context.key(
+            f"{'drawn' if context.data.modality == 'series' else 'images'}-made-{artifact.slug}"
+        )
+    )
     for start in range(0, len(part), 6):
         for i, cell in enumerate(box.columns(6)[: len(part) - start]):
             k = start + i
             cell.image(before[k], width="stretch")
             image = np.asarray(artifact.image[part[k]])
-            cell.image(render.like(render.flat(image), context.data, state.look()) if artifact.role == "preprocessed" else render.made(image, context.data, 192 if context.data.modality == "series" else 128, look=state.look()), width="stretch", caption=text.label(names[k], 18))
+            cell.image(
+                (
+                    render.like(render.flat(image), context.data, state.look())
+                    if artifact.role == "preprocessed"
+                    else render.made(
+                        image,
+                        context.data,
+                        192 if context.data.modality == "series" else 128,
+                        look=state.look(),
+                    )
+                ),
+                width="stretch",
+                caption=text.label(names[k], 18),
+            )

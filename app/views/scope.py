@@ -25,7 +25,9 @@ def show(artifact: Scope, context: Context) -> None:
     levels, distance = artifact.levels, np.asarray(artifact.distance, dtype=float)
     counts = np.bincount(levels, minlength=3)
     st.markdown(describe(artifact, context.data.of(artifact.rows).groups))
-    for column, icon, word, many, level in zip(st.columns(3), ICONS, Scope.LEVELS, counts, range(3)):
+    for column, icon, word, many, level in zip(
+        st.columns(3), ICONS, Scope.LEVELS, counts, range(3)
+    ):
         with column:
             st.markdown(f"{icon} **{many:,}** {word}")
             rows = artifact.rows[levels == level]
@@ -55,15 +57,17 @@ def describe(scope: Scope, groups: np.ndarray | None) -> str:
         return "There are no cases."
     rate = count_inside(scope, groups)
     inside = int((scope.levels == 0).sum())
-    share = f"{inside:,} of {n:,} cases lie where its training cases lie (95 of 100 would be usual)."
+    share = (
+        f"{inside:,} of {n:,} cases lie where its training cases lie (95 of 100 would be usual)."
+    )
     if rate.high is None:
         return f"{share} They come from too few patients to say whether that is fewer than usual."
     if rate.high >= USUAL:
         return f"{ICONS[0]} **The model knows cases like these.** {share}"
     if rate.high >= 0.8:
         return (
-            f"{ICONS[1]} **More of these cases than usual differ from those the model learned from.** "
-            f"{share} What it says of cases at the edge or beyond is less certain."
+            f"{ICONS[1]} **More of these cases than usual differ from those the model learned"
+            f" from.** {share} What it says of cases at the edge or beyond is less certain."
         )
     return (
         f"{ICONS[2]} **Much of this data is unlike what the model learned from.** {share} "
@@ -90,7 +94,10 @@ def _histogram(artifact: Scope, distance: np.ndarray, context: Context) -> None:
         barmode="stack",
         height=260,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        xaxis={"title": f"distance to the nearest training cases ({top:g} and more at the end)", "range": [0, top]},
+        xaxis={
+            "title": f"distance to the nearest training cases ({top:g} and more at the end)",
+            "range": [0, top],
+        },
         yaxis_title="cases",
         legend={"orientation": "h", "y": -0.35},
         bargap=0.02,

@@ -27,7 +27,9 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndarray, np.ndarray]:
-    """(Dice [n], NaN without truth; share of the picture outlined [n]) of all rows; reads every mask once."""
+    """(Dice [n], NaN without truth; share of the picture outlined [n]) of all rows; reads every
+    mask once.
+    """
     ws = state.workspace()
     artifact, data = ws.artifact(run, slug), ws.dataset(name)
     assert isinstance(artifact, Predictions)
@@ -42,12 +44,18 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
 
 
 def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE) -> np.ndarray:
-    """uint8 [n,tile,tile,3]: pictures with the model's outline in amber over the truth's in blue."""
+    """uint8 [n,tile,tile,3]: pictures with the model's outline in amber over the truth's in
+    blue.
+    """
 
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     made = artifact.marked(rows)
     part = data.of(rows)
-    truth = part.mask() & part.outlined[:, None, None] if data.masks is not None else np.zeros_like(made)
+    truth = (
+        part.mask() & part.outlined[:, None, None]
+        if data.masks is not None
+        else np.zeros_like(made)
+    )
     look = state.look()
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
         at, window = render.way(data, int(row), raw, look)
@@ -68,24 +76,58 @@ def show(artifact: Predictions, context: Context) -> None:
     dice, share = _dice(str(context.ws.home), context.job.id, slug, data.name, data.hash)
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
     top = st.columns([3, 3], vertical_alignment="bottom")
-    part = top[0].segmented_control("Cases of", [*splits, "all"], format_func=text.part, default=splits[0], key=context.key(f"part-{slug}"), required=True, help="test: never seen in training")
+    part = top[0].segmented_control(
+        "Cases of",
+        [*splits, "all"],
+        format_func=text.part,
+        default=splits[0],
+        key=context.key(f"part-{slug}"),
+        required=True,
+        help="test: never seen in training",
+    )
     rows = data.rows if part == "all" else data.part(str(part)).rows
     rows = rows[np.isin(rows, artifact.rows)]
     at = artifact.at(rows)
     known = np.isfinite(dice[at])
-    orders = (["worst outline", "best outline"] if known.any() else []) + ["most outlined", "least outlined"]
+    orders = (["worst outline", "best outline"] if known.any() else []) + [
+        "most outlined",
+        "least outlined",
+    ]
     order = top[1].selectbox("First", orders, key=context.key(f"order-{slug}"))
     if known.any():
         _histogram(dice[at][known], rows[known], str(part), context, slug)
-    rank = {"worst outline": np.nan_to_num(dice[at], nan=2.0), "best outline": -np.nan_to_num(dice[at], nan=-1.0), "most outlined": -share[at], "least outlined": share[at]}[str(order)]
+    rank = {
+        "worst outline": np.nan_to_num(dice[at], nan=2.0),
+        "best outline": -np.nan_to_num(dice[at], nan=-1.0),
+        "most outlined": -share[at],
+        "least outlined": share[at],
+    }[str(order)]
     rows = rows[np.argsort(rank, kind="stable")]
-    st.caption(("Amber: outlined by the model. Blue: outlined by a person. " if data.masks is not None else "Amber: outlined by the model. ")
-               + "The number is the overlap of the two (Dice, 1 = the same) or, without a person’s outline, the share of the picture outlined.")  # fmt: skip
-    by_row = {int(r): (f"Dice {d:.2f}" if np.isfinite(d) else f"{s:.1%} outlined") for r, d, s in zip(artifact.rows, dice, share)}
+    st.caption(
+        (
+            "Amber: outlined by the model. Blue: outlined by a person. "
+            if data.masks is not None
+            else "Amber: outlined by the model. "
+        )
+        + "The number is the overlap of the two (Dice, 1 = the same) or, without a person’s"
+        " outline, the share of the picture outlined."
+    )
+    by_row = {
+        int(r): f"Dice {d:.2f}" if np.isfinite(d) else f"{s:.1%} outlined"
+        for r, d, s in zip(artifact.rows, dice, share)
+    }
     key, size = context.key(f"outlines-{slug}"), 12
     pages = -(-len(rows) // size)
     now = st.session_state.get(f"{key}-page", 1) - 1 if pages > 1 else 0
-    gallery(context, rows, key, images=drawn(artifact, data, rows[now * size : (now + 1) * size]), across=6, page_size=size, captions=[by_row[int(r)] for r in rows])
+    gallery(
+        context,
+        rows,
+        key,
+        images=drawn(artifact, data, rows[now * size : (now + 1) * size]),
+        across=6,
+        page_size=size,
+        captions=[by_row[int(r)] for r in rows],
+    )
 
 
 def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, slug: str) -> None:
@@ -94,11 +136,40 @@ def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, 
     place = np.clip(np.digitize(dice, edges) - 1, 0, 9)
     count = np.bincount(place, minlength=10)
     words = [f"{edges[j]:.1f} to {edges[j + 1]:.1f}" for j in range(10)]
-    figure = go.Figure(go.Bar(x=words, y=count, marker_color=ACCENT, hovertemplate="Dice %{x}: %{y} cases<extra></extra>"))
-    figure.update_layout(height=220, margin={"t": 30, "b": 10, "l": 10, "r": 10}, yaxis_title="cases", xaxis_title="overlap with the truth (Dice)",
-                         title={"text": f"{text.part(part).capitalize()}: {len(dice):,} cases with a person’s outline, mean Dice {dice.mean():.2f}", "font": {"size": 14}})  # fmt: skip
-    event = st.plotly_chart(figure, key=context.key(f"dice-{slug}"), on_select="rerun", selection_mode="points", config={"displayModeBar": False})
+    figure = go.Figure(
+        go.Bar(
+            x=words,
+            y=count,
+            marker_color=ACCENT,
+            hovertemplate="Dice %{x}: %{y} cases<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        height=220,
+        margin={"t": 30, "b": 10, "l": 10, "r": 10},
+        yaxis_title="cases",
+        xaxis_title="overlap with the truth (Dice)",
+        title={
+            "text": (
+                f"{text.part(part).capitalize()}: {len(dice):,} cases with a person’s outline, mean"
+                f" Dice {dice.mean():.2f}"
+            ),
+            "font": {"size": 14},
+        },
+    )
+    event = st.plotly_chart(
+        figure,
+        key=context.key(f"dice-{slug}"),
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
     points = event["selection"]["points"] if event else []
     if points and points[0]["x"] in words:
         j = words.index(points[0]["x"])
-        st.button(f"Select the {count[j]:,} cases with Dice {words[j]}", on_click=state.select, args=(rows[place == j], f"Dice {words[j]}"), key=context.key(f"dice-pick-{slug}-{j}"))
+        st.button(
+            f"Select the {count[j]:,} cases with Dice {words[j]}",
+            on_click=state.select,
+            args=(rows[place == j], f"Dice {words[j]}"),
+            key=context.key(f"dice-pick-{slug}-{j}"),
+        )

@@ -1,4 +1,6 @@
-"""Turning latent knobs: the start case, the decoded picture live, the difference, and how far from anything real one has gone."""
+"""Turning latent knobs: the start case, the decoded picture live, the difference, and how far from
+anything real one has gone.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,22 @@ def drawn(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
 
 
 def gauge(percent: float) -> None:
-    """How far from anything real: the step's distance to the nearest training case, as a percentile of the training cases' own distances."""
-    words = "within what the model has seen" if percent < 95 else "at the edge of what it has seen" if percent < 99 else "beyond anything it has seen: do not trust this picture"
-    st.progress(min(100, max(0, int(percent))) / 100, text=f"How far from real cases: {percent:.0f} of 100, {words}.")
+    """How far from anything real: the step's distance to the nearest training case, as a percentile
+    of the training cases' own distances.
+    """
+    words = (
+        "within what the model has seen"
+        if percent < 95
+        else (
+            "at the edge of what it has seen"
+            if percent < 99
+            else "beyond anything it has seen: do not trust this picture"
+        )
+    )
+    st.progress(
+        min(100, max(0, int(percent))) / 100,
+        text=f"How far from real cases: {percent:.0f} of 100, {words}.",
+    )
 
 
 def strip(path: Traversal, context: Context) -> None:
@@ -67,9 +82,20 @@ def table_path(path: Traversal, context: Context, top: int = 10) -> None:
     order = np.argsort(-np.abs(change).max(0))[:top]
     figure = go.Figure()
     for i, j in enumerate(order):
-        figure.add_scatter(x=path.value, y=change[:, j], name=text.chart(context.data.features[j]), mode="lines+markers",
-                           marker={"symbol": i}, line={"color": OKABE_ITO[i % len(OKABE_ITO)]})  # fmt: skip
-    figure.update_layout(height=320, yaxis_title="change (training standard deviations)", xaxis_title=text.chart(path.axis), margin={"t": 10, "b": 10})
+        figure.add_scatter(
+            x=path.value,
+            y=change[:, j],
+            name=text.chart(context.data.features[j]),
+            mode="lines+markers",
+            marker={"symbol": i},
+            line={"color": OKABE_ITO[i % len(OKABE_ITO)]},
+        )
+    figure.update_layout(
+        height=320,
+        yaxis_title="change (training standard deviations)",
+        xaxis_title=text.chart(path.axis),
+        margin={"t": 10, "b": 10},
+    )
     st.plotly_chart(figure, key=f"path-{path.axis}")
 
 
@@ -78,11 +104,29 @@ def curves(path: Traversal, classes: list[str]) -> None:
     figure = go.Figure()
     if path.output is not None:
         for j, name in enumerate(classes[:8]):
-            figure.add_scatter(x=path.value, y=np.asarray(path.output)[:, j], name=f"predicted {text.chart(name, 20)}", mode="lines+markers", marker={"symbol": j})
+            figure.add_scatter(
+                x=path.value,
+                y=np.asarray(path.output)[:, j],
+                name=f"predicted {text.chart(name, 20)}",
+                mode="lines+markers",
+                marker={"symbol": j},
+            )
     if path.distance is not None:
-        figure.add_scatter(x=path.value, y=np.asarray(path.distance) / 100, name="distance to real cases", line={"dash": "dot", "color": "#999"})
+        figure.add_scatter(
+            x=path.value,
+            y=np.asarray(path.distance) / 100,
+            name="distance to real cases",
+            line={"dash": "dot", "color": "#999"},
+        )
         figure.add_hrect(0.99, 1.0, fillcolor="#D55E00", opacity=0.2, line_width=0)
-    figure.update_layout(height=220, margin={"t": 10, "b": 10, "l": 10, "r": 10}, yaxis={"range": [0, 1.02]}, xaxis_title=text.chart(path.axis), showlegend=True, legend={"orientation": "h", "y": 1.25})
+    figure.update_layout(
+        height=220,
+        margin={"t": 10, "b": 10, "l": 10, "r": 10},
+        yaxis={"range": [0, 1.02]},
+        xaxis_title=text.chart(path.axis),
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.25},
+    )
     st.plotly_chart(figure, key=f"curves-{path.axis}-{len(path.value)}")
 
 
@@ -90,12 +134,22 @@ def real_cases(context: Context, rows: np.ndarray) -> None:
     """The nearest real cases beside a generated picture."""
     st.caption("Nearest real cases (these may be training cases):")
     names = context.data.of(rows).names()
-    pics = thumbs(context.data, rows, 240 if context.data.modality == "series" else 96) if render.drawable(context.data) else None
+    pics = (
+        thumbs(context.data, rows, 240 if context.data.modality == "series" else 96)
+        if render.drawable(context.data)
+        else None
+    )
     for i, cell in enumerate(st.columns(max(3, len(rows)))[: len(rows)]):
         with cell:
             if pics is not None:
                 st.image(pics[i], width="stretch")
-            st.button(text.label(names[i], 12), key=f"real-{i}-{rows[i]}", on_click=state.look_at, args=(int(rows[i]),), type="tertiary")
+            st.button(
+                text.label(names[i], 12),
+                key=f"real-{i}-{rows[i]}",
+                on_click=state.look_at,
+                args=(int(rows[i]),),
+                type="tertiary",
+            )
 
 
 def show(artifact: Traversal, context: Context) -> None:

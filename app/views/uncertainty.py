@@ -1,4 +1,6 @@
-"""Where a model doubts its own answer: the most doubtful cases first, with the doubt laid over, on one scale for all."""
+"""Where a model doubts its own answer: the most doubtful cases first, with the doubt laid over, on
+one scale for all.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,17 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     data, slug = context.data, artifact.slug
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
     left, right = st.columns([3, 3], vertical_alignment="bottom")
-    part = left.segmented_control("Cases of", [*splits, "all"], default=splits[0], key=context.key(f"doubt-part-{slug}"), required=True, help="test: never seen in training")
-    order = right.selectbox("First", ["most doubtful", "least doubtful"], key=context.key(f"doubt-order-{slug}"))
+    part = left.segmented_control(
+        "Cases of",
+        [*splits, "all"],
+        default=splits[0],
+        key=context.key(f"doubt-part-{slug}"),
+        required=True,
+        help="test: never seen in training",
+    )
+    order = right.selectbox(
+        "First", ["most doubtful", "least doubtful"], key=context.key(f"doubt-order-{slug}")
+    )
     rows = data.rows if part == "all" else data.part(str(part)).rows
     rows = rows[np.isin(rows, artifact.rows)]
     if not len(rows):
@@ -42,9 +53,29 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
         low, high = reach(str(context.ws.home), context.job.id, slug)
         bar, words = st.columns([1, 2], vertical_alignment="center")
         bar.image(colour_bar(low, high, 0.7), width="stretch")
-        words.caption(f"{text.number(low)} to {text.number(high)}, {text.label(artifact.unit, 60)}: one scale for all pictures of this run.")
+        words.caption(
+            f"{text.number(low)} to {text.number(high)}, {text.label(artifact.unit, 60)}: one scale"
+            " for all pictures of this run."
+        )
         now = st.session_state.get(f"{key}-page", 1) - 1 if len(rows) > PAGE else 0
         images = overlays(artifact, context, rows[now * PAGE : (now + 1) * PAGE], 0.7, truth=True)
-    gallery(context, rows, key, images=images if render.drawable(data) else None, across=6, page_size=PAGE, captions=[f"{s:.3g}" for s in score])
-    most = rows[: max(1, len(rows) // 10)] if order == "most doubtful" else rows[-max(1, len(rows) // 10) :]
-    st.button(f"Select the most doubtful tenth ({len(most):,})", on_click=state.select, args=(most, "most doubtful"), key=context.key(f"doubt-pick-{slug}"))
+    gallery(
+        context,
+        rows,
+        key,
+        images=images if render.drawable(data) else None,
+        across=6,
+        page_size=PAGE,
+        captions=[f"{s:.3g}" for s in score],
+    )
+    most = (
+        rows[: max(1, len(rows) // 10)]
+        if order == "most doubtful"
+        else rows[-max(1, len(rows) // 10) :]
+    )
+    st.button(
+        f"Select the most doubtful tenth ({len(most):,})",
+        on_click=state.select,
+        args=(most, "most doubtful"),
+        key=context.key(f"doubt-pick-{slug}"),
+    )

@@ -1,7 +1,8 @@
 """The typed results that methods give and views take.
 
-Every artifact carries `rows`, the stable int64 ids of the dataset rows it speaks about, and `made_by`, its provenance. Arrays are saved as
-`.npy` (memory-mapped on load, never pickled), everything else as json. Scores are oriented so that higher is more abnormal.
+Every artifact carries `rows`, the stable int64 ids of the dataset rows it speaks about, and
+`made_by`, its provenance. Arrays are saved as `.npy` (memory-mapped on load, never pickled),
+everything else as json. Scores are oriented so that higher is more abnormal.
 """
 
 from core.artifacts.base import TYPES, Array, Artifact, MadeBy
@@ -11,6 +12,25 @@ from core.artifacts.model import Model
 from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
 
 __all__ = [
-    "TYPES", "AnomalyMaps", "Array", "Artifact", "Attributions", "Benchmark", "Clusters", "Embedding", "Grid", "Images", "Interval", "MadeBy", "Map", "Metric", "Metrics",
-    "Model", "Network", "Predictions", "Rationales", "Scope", "Traversal",
-]  # fmt: skip
+    "TYPES",
+    "AnomalyMaps",
+    "Array",
+    "Artifact",
+    "Attributions",
+    "Benchmark",
+    "Clusters",
+    "Embedding",
+    "Grid",
+    "Images",
+    "Interval",
+    "MadeBy",
+    "Map",
+    "Metric",
+    "Metrics",
+    "Model",
+    "Network",
+    "Predictions",
+    "Rationales",
+    "Scope",
+    "Traversal",
+]

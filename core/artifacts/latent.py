@@ -12,10 +12,12 @@ from core.artifacts.base import Array, Artifact
 
 @dataclass(kw_only=True)
 class Embedding(Artifact):
-    """Latent coordinates: `z [n,d]` float32; optional posterior `std [n,d]`; `metric` names the distance that suits `z`.
+    """Latent coordinates: `z [n,d]` float32; optional posterior `std [n,d]`; `metric` names the
+    distance that suits `z`.
 
-    `geometry` is "simplex" where the coordinates of a row are non-negative and sum to one (Dirichlet), "sparse" where most
-    coordinates of a row are 0 (codes of a sparse autoencoder; each coordinate is a feature), else "euclidean".
+    `geometry` is "simplex" where the coordinates of a row are non-negative and sum to one
+    (Dirichlet), "sparse" where most coordinates of a row are 0 (codes of a sparse autoencoder; each
+    coordinate is a feature), else "euclidean".
     """
 
     z: Array
@@ -33,7 +35,10 @@ class Embedding(Artifact):
             raise ValueError(f"Embedding.z must be [n,d], got shape {self.z.shape}")
 
     def summary(self) -> str:
-        return f"{len(self.rows)} {'cases' if self.place is None else 'slices'} in {self.z.shape[1]} latent dimensions{self.how_folded}"
+        return (
+            f"{len(self.rows)} {'cases' if self.place is None else 'slices'} in {self.z.shape[1]}"
+            f" latent dimensions{self.how_folded}"
+        )
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
@@ -45,18 +50,21 @@ class Embedding(Artifact):
 class Map(Artifact):
     """A 2-D or 3-D picture of an Embedding: `xy [n,2|3]` float32, with its faithfulness per point.
 
-    `trust [n]` (1 = no false neighbours) and `recall [n]` (share of true neighbours kept) are in [0, 1]. Statistics about clusters
-    are never computed on it: they take the Embedding. `how` is how it was drawn; `reason` says why that is not how it was asked for, "" where it is.
-    Where `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of
-    them; `added [n]` bool marks rows that were given places after it was drawn, among those that stayed. `beside [m,2|3]` float32: places of the cases
-    a model learned from, among which the rows, of other data, were placed.
+    `trust [n]` (1 = no false neighbours) and `recall [n]` (share of true neighbours kept) are in
+    [0, 1]. Statistics about clusters are never computed on it: they take the Embedding. `how` is
+    how it was drawn; `reason` says why that is not how it was asked for, "" where it is. Where
+    `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of them;
+    `added [n]` bool marks rows that were given places after it was drawn, among those that stayed.
+    `beside [m,2|3]` float32: places of the cases a model learned from, among which the rows, of
+    other data, were placed.
     """
 
     xy: Array
     how: str = "umap"
     trust: Array | None = None
     recall: Array | None = None
-    scores: dict[str, float] = field(default_factory=dict)  # trustworthiness, continuity, knn_recall
+    # trustworthiness, continuity, knn_recall
+    scores: dict[str, float] = field(default_factory=dict)
     total: int = 0  # rows of the Embedding, of which `rows` are shown
     landmarks: int = 0
     reason: str = ""
@@ -67,31 +75,51 @@ class Map(Artifact):
 
     @property
     def how_placed(self) -> str:
-        """For the end of a line: whether some rows were placed by others; "" where all were laid out together."""
+        """For the end of a line: whether some rows were placed by others; "" where all were laid
+        out together.
+        """
         many = 0 if self.added is None else int(np.asarray(self.added).sum())
         landmarks = f"; placed by {self.landmarks:,} landmarks" if self.landmarks else ""
-        return landmarks + (f"; {many:,} added later" if many else "") + (f"; {self.reason}" if self.reason else "")
+        return (
+            landmarks
+            + (f"; {many:,} added later" if many else "")
+            + (f"; {self.reason}" if self.reason else "")
+        )
 
     def summary(self) -> str:
-        return f"{self.how} of {len(self.rows)} {'cases' if self.place is None else 'slices'}, trustworthiness {self.scores.get('trustworthiness', float('nan')):.2f}{self.how_placed}"
+        return (
+            f"{self.how} of {len(self.rows)} {'cases' if self.place is None else 'slices'},"
+            " trustworthiness"
+            f" {self.scores.get('trustworthiness', float('nan')):.2f}{self.how_placed}"
+        )
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
         rng = np.random.default_rng(seed)
         unit = rng.uniform(size=(2, n)).astype("f4")
         scores = {"trustworthiness": 0.97, "continuity": 0.98, "knn_recall": 0.6}
-        return cls(rows=np.arange(n), xy=rng.normal(size=(n, 2)).astype("f4"), trust=unit[0], recall=unit[1], scores=scores, total=n)
+        return cls(
+            rows=np.arange(n),
+            xy=rng.normal(size=(n, 2)).astype("f4"),
+            trust=unit[0],
+            recall=unit[1],
+            scores=scores,
+            total=n,
+        )
 
 
 @dataclass(kw_only=True)
 class Clusters(Artifact):
-    """Group of each row: `label [n]` int64, -1 = in none; optional `prob [n,k]`; `known[j]` tells whether group j is a class known beforehand."""
+    """Group of each row: `label [n]` int64, -1 = in none; optional `prob [n,k]`; `known[j]` tells
+    whether group j is a class known beforehand.
+    """
 
     label: Array
     prob: Array | None = None
     names: list[str] = field(default_factory=list)
     known: list[bool] = field(default_factory=list)
-    curve: dict[str, list[float]] = field(default_factory=dict)  # e.g. {"k": [...], "silhouette": [...]}: how k was chosen
+    # e.g. {"k": [...], "silhouette": [...]}: how k was chosen
+    curve: dict[str, list[float]] = field(default_factory=dict)
 
     per_row = ("label", "prob")
 
@@ -100,10 +128,15 @@ class Clusters(Artifact):
         return max(len(self.names), int(self.label.max(initial=-1)) + 1)
 
     def name_of(self, j: int) -> str:
-        return "in no group" if j < 0 else self.names[j] if j < len(self.names) else f"group {j + 1}"
+        return (
+            "in no group" if j < 0 else self.names[j] if j < len(self.names) else f"group {j + 1}"
+        )
 
     def summary(self) -> str:
-        return f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)} {'cases' if self.place is None else 'slices'}{self.how_folded}"
+        return (
+            f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)}"
+            f" {'cases' if self.place is None else 'slices'}{self.how_folded}"
+        )
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
@@ -112,10 +145,12 @@ class Clusters(Artifact):
 
 @dataclass(kw_only=True)
 class Traversal(Artifact):
-    """A path through the latent space and what the decoder shows along it. `rows` holds the start case (and the end case, if any).
+    """A path through the latent space and what the decoder shows along it. `rows` holds the start
+    case (and the end case, if any).
 
-    `path [steps,d]`, `frames [steps,*input]` float32, `value [steps]` the axis value at each step; `distance [steps]` is the percentile (0-100)
-    of each step's distance to the nearest training case among the training cases' own such distances (100 = further than any of them).
+    `path [steps,d]`, `frames [steps,*input]` float32, `value [steps]` the axis value at each step;
+    `distance [steps]` is the percentile (0-100) of each step's distance to the nearest training
+    case among the training cases' own such distances (100 = further than any of them).
     """
 
     path: Array
@@ -131,7 +166,14 @@ class Traversal(Artifact):
         rng = np.random.default_rng(seed)
         frames = rng.uniform(size=(n, 1, 16, 16)).astype("f4")
         path = rng.normal(size=(n, 4)).astype("f4")
-        return cls(rows=np.array([0]), path=path, frames=frames, value=np.linspace(-2, 2, n), axis="axis 1", distance=np.linspace(5, 99, n))
+        return cls(
+            rows=np.array([0]),
+            path=path,
+            frames=frames,
+            value=np.linspace(-2, 2, n),
+            axis="axis 1",
+            distance=np.linspace(5, 99, n),
+        )
 
 
 @dataclass(kw_only=True)
@@ -170,4 +212,6 @@ class Scope(Artifact):
     def example(cls, n: int = 24, seed: int = 0) -> Self:
         distance = np.random.default_rng(seed).gamma(4.0, 0.2, n).astype("f4")
         rule = "1 = the distance within which 95 of 100 of 40 cases lie"
-        return cls(rows=np.arange(n), name="distance", distance=distance, outside=1.4, known=40, rule=rule)
+        return cls(
+            rows=np.arange(n), name="distance", distance=distance, outside=1.4, known=40, rule=rule
+        )

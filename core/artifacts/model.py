@@ -13,10 +13,13 @@ from core.artifacts.base import Artifact
 
 @dataclass(kw_only=True)
 class Model(Artifact):
-    """A trained method that later work can use: its state and what it can do. `rows` are the rows it learned from.
+    """A trained method that later work can use: its state and what it can do. `rows` are the rows
+    it learned from.
 
-    `abilities` is a subset of {"embed", "decode", "predict", "score"}; `open` gives the fitted method, whose functions of those names take and
-    give float32 tensors: embed [b,*input] -> [b,d], decode [b,d] -> [b,*input], predict [b,*input] -> [b,k] or [b,k,*spatial], score [b,*input] -> [b].
+    `abilities` is a subset of {"embed", "decode", "predict", "score"}; `open` gives the fitted
+    method, whose functions of those names take and give float32 tensors: embed [b,*input] -> [b,d],
+    decode [b,d] -> [b,*input], predict [b,*input] -> [b,k] or [b,k,*spatial], score [b,*input] ->
+    [b].
     """
 
     method: str
@@ -25,10 +28,13 @@ class Model(Artifact):
     input_shape: list[int]
     classes: list[str] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
-    receipt: dict[str, Any] = field(default_factory=dict)  # what was done to it, for those who asked: plain json values
+    # what was done to it, for those who asked: plain json values
+    receipt: dict[str, Any] = field(default_factory=dict)
     diagram: dict[str, Any] = field(default_factory=dict)
-    """How it is built, where it can be cut back: `nodes` [name, x, y, stage], `edges` [from, to, stage] by position, `stage` what the stages are
-    called (the word its figures are grouped by), `used` the stage in use, and `about`, a sentence. A cut at s keeps what has a stage up to s."""
+    """How it is built, where it can be cut back: `nodes` [name, x, y, stage], `edges` [from, to,
+    stage] by position, `stage` what the stages are called (the word its figures are grouped by),
+    `used` the stage in use, and `about`, a sentence. A cut at s keeps what has a stage up to s.
+    """
 
     def validate(self) -> None:
         super().validate()
@@ -59,4 +65,6 @@ class Model(Artifact):
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
-        return cls(rows=np.arange(n), method="pca", params={}, abilities=["embed"], input_shape=[1, 16, 16])
+        return cls(
+            rows=np.arange(n), method="pca", params={}, abilities=["embed"], input_shape=[1, 16, 16]
+        )

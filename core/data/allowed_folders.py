@@ -1,4 +1,6 @@
-"""Folders of this machine from which data may be taken in the browser: only beneath the roots that whoever started the server has allowed."""
+"""Folders of this machine from which data may be taken in the browser: only beneath the roots that
+whoever started the server has allowed.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,23 @@ from core.settings import Settings
 
 
 def roots() -> list[Path]:
-    """The allowed roots (LIGHTBOX_FOLDERS, separated as in PATH), resolved; those that are not there are left out."""
+    """The allowed roots (LIGHTBOX_FOLDERS, separated as in PATH), resolved; those that are not
+    there are left out.
+    """
     given = [Path(p).expanduser() for p in Settings().folders.split(os.pathsep) if p]
     return [p.resolve() for p in given if p.is_dir()]
 
 
 def registered(path: Path) -> Path:
-    """`path` resolved, once it is a plain file or folder beneath an allowed root and no step below the root is a link. UserError otherwise."""
+    """`path` resolved, once it is a plain file or folder beneath an allowed root and no step below
+    the root is a link. UserError otherwise.
+    """
     allowed = roots()
     if not allowed:
-        raise UserError("No folder of this machine is open to the browser; start Lightbox with LIGHTBOX_FOLDERS=/path/to/data to open one.")
+        raise UserError(
+            "No folder of this machine is open to the browser; start Lightbox with"
+            " LIGHTBOX_FOLDERS=/path/to/data to open one."
+        )
     whole = Path(os.path.abspath(path))
     root = next((r for r in allowed if whole == r or r in whole.parents), None)
     if root is None or ".." in Path(path).parts:
@@ -47,7 +56,9 @@ def registered(path: Path) -> Path:
 
 
 def entries(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the sub-folders and of the plain files in an allowed folder, each at most `limits.LISTED`, in order; hidden ones and links left out."""
+    """Names of the sub-folders and of the plain files in an allowed folder, each at most
+    `limits.LISTED`, in order; hidden ones and links left out.
+    """
     registered(folder)
     folders: list[str] = []
     files: list[str] = []

@@ -1,4 +1,6 @@
-"""What the values of a column tell by themselves, and what two columns tell of one another. For `core.data.roles`."""
+"""What the values of a column tell by themselves, and what two columns tell of one another. For
+`core.data.roles`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from core.data.compound_words import FEW, odd_form
 from core.data.role_words import tokens
 
 DATE = (
-    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}"
+    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[-"
+    r" ][A-Za-z]{3,9}[- ]\d{2,4}"
     r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
     r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z|[-+]\d{2}:?\d{2})?)?\z"
 )
@@ -51,7 +54,9 @@ class Column:
 
     @cached_property
     def dates(self) -> bool:
-        """Dates, by type or by how nine in ten words look; fewer where the others are a few different words."""
+        """Dates, by type or by how nine in ten words look; fewer where the others are a few
+        different words.
+        """
         if is_datetime64_any_dtype(self.values):
             return True
         if self.numbers or is_bool_dtype(self.values) or not len(self.there):
@@ -64,16 +69,23 @@ class Column:
 
     @cached_property
     def moments(self) -> str:
-        """What a column of numbers that are moments counts, by its range (and by its name, where that leaves a doubt);
-        "" for other numbers."""
+        """What a column of numbers that are moments counts, by its range (and by its name, where
+        that leaves a doubt); "" for other numbers.
+        """
         if not self.numbers or not len(self.there) or self.few(2):
             return ""
         low, high = float(self.there.min()), float(self.there.max())
         named = words.is_moment(self.tokens)
         for many, called in SINCE.items():
             early = 0.3e9 if named else 1e9  # 1979 and 2001
-            over = high - low > 86_400 * many  # a day; ids that count up, and small differences, are no moments
-            if over and early * many <= low and high <= 2.2e9 * many and (named or (self.whole and not self.few(FEW))):
+            # a day; ids that count up, and small differences, are no moments
+            over = high - low > 86_400 * many
+            if (
+                over
+                and early * many <= low
+                and high <= 2.2e9 * many
+                and (named or (self.whole and not self.few(FEW)))
+            ):
                 return f"holds {called} since 1970, as it seems"
         dated = words.is_date(self.tokens)
         if dated and low > 366 and not (self.whole and low >= 1850 and high <= 2150):
@@ -125,8 +137,8 @@ class Column:
 def counts_rows(column: Column, named: float) -> str | None:
     """Why a column is a row number; None when it is none.
 
-    Whole numbers, none missing, that count the rows in any order, or from the start again in each file; where the
-    name says so (`named`) they may have gaps as well.
+    Whole numbers, none missing, that count the rows in any order, or from the start again in each
+    file; where the name says so (`named`) they may have gaps as well.
     """
     if not column.whole or len(column.there) < column.n or words.is_patient(column.name):
         return None
@@ -137,7 +149,11 @@ def counts_rows(column: Column, named: float) -> str | None:
     if alone and values.max() - values.min() == column.n - 1:
         return "counts the rows"
     again = np.diff(values) != 1
-    if values[0] in (0, 1) and again.mean() <= 0.05 and bool((values[1:][again] == values[0]).all()):
+    if (
+        values[0] in (0, 1)
+        and again.mean() <= 0.05
+        and bool((values[1:][again] == values[0]).all())
+    ):
         return "counts the rows, from the start again now and then"
     if named >= 0.9 and alone:
         return "numbers the rows, with gaps"
@@ -154,7 +170,9 @@ def has_few_rows_each(column: Column) -> bool:
 
 
 def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Codes of both where both are known, and counts [different, different]; None where they cannot be compared."""
+    """Codes of both where both are known, and counts [different, different]; None where they cannot
+    be compared.
+    """
     if not one.discrete or not one.few(50) or not other.few(50):
         return None
     a, b = one.coded[0], other.coded[0]
@@ -167,7 +185,9 @@ def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _bits(counts: np.ndarray) -> float:
-    """How many tosses of a coin the second column is worth: rows times the entropy of its values."""
+    """How many tosses of a coin the second column is worth: rows times the entropy of its
+    values.
+    """
     share = counts.sum(0) / counts.sum()
     share = share[share > 0]
     return float(-(share * np.log2(share)).sum() * counts.sum())
@@ -181,11 +201,16 @@ def say_the_same(one: Column, other: Column) -> bool:
     if pairs is None:
         return False
     counts = pairs[2]
-    return bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS
+    return (
+        bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all())
+        and _bits(counts) >= BITS
+    )
 
 
 def decides(one: Column, other: Column) -> bool:
-    """Whether each value of the first (few, with several rows each) goes with one value of the second."""
+    """Whether each value of the first (few, with several rows each) goes with one value of the
+    second.
+    """
     if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
         return False
     pairs = _pairs(one, other)

@@ -1,7 +1,8 @@
-"""Columns whose cells hold more than one number: times (07:30), blood pressures (120/80), 38 w 4 d, 5'11".
+"""Columns whose cells hold more than one number: times (07:30), blood pressures (120/80), 38 w 4 d,
+5'11".
 
-What is sure becomes numbers by a rule; what only looks like two numbers stays words, and `odd_form` says why it
-cannot be learned from.
+What is sure becomes numbers by a rule; what only looks like two numbers stays words, and `odd_form`
+says why it cannot be learned from.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from core.data.number_words import GLUED, KEPT_ROWS, SPELT, Note
 MOST = 0.9  # of the cells are of one form
 FEW = 20  # different words of a column that become one category each
 N = r"(\d{1,6}(?:[.,]\d+)?)"
-CLOCK = re.compile(r"(?:[-\u2212](?=\d))?(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?\s*([AaPp])?(?:(?<=[AaPp])\.?[Mm]\.?)?")
+CLOCK = re.compile(
+    r"(?:[-\u2212](?=\d))?(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?\s*([AaPp])?(?:(?<=[AaPp])\.?[Mm]\.?)?"
+)
 PRESSURE = re.compile(rf"{N}\s*[/\\|-]\s*{N}(?:\s*mm\s?Hg)?")
 GESTATION = re.compile(r"(\d{1,2})\s*\+\s*(\d)")  # 38+4
-TOGETHER = (  # two numbers that make one: how, the second in one of the first, and what the whole is called
+# two numbers that make one: how, the second in one of the first, and what the whole is called
+TOGETHER = (
     (GESTATION, 7, "weeks"),
     (re.compile(rf"{N}\s*(?:w|wk|wks|weeks?|ssw)\s*\+?\s*{N}\s*(?:d|days?)?", re.I), 7, "weeks"),
     (re.compile(rf"{N}\s*(?:y|yr|yrs|years?)\s*{N}\s*(?:m|mo|mos|months?)", re.I), 12, "years"),
@@ -36,8 +40,12 @@ TOGETHER = (  # two numbers that make one: how, the second in one of the first, 
 AGE = re.compile(r"(\d{3})([YMWD])")
 YEAR = {"Y": 1, "M": 12, "W": 52.1775, "D": 365.2425}
 SCORE = re.compile(rf"{N}\s*(?:/|of|out of|von)\s*{N}", re.I)
-OTHER = re.compile(r"(?=.*\d)(?:\d[\d\s.,;:/()%+'-]*(?:st|nd|rd|th)?|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?|[-+]?\d+\.?\d*[dD][-+]\d+)")
-UNIT = re.compile(r"[<>≤≥=~]*\s*[-+]?\d[\d.,]*(\s*)([%‰€$£¥]|°[CF]|[A-Za-zµμ][A-Za-zµμ/²³]{0,9}\.?)")
+OTHER = re.compile(
+    r"(?=.*\d)(?:\d[\d\s.,;:/()%+'-]*(?:st|nd|rd|th)?|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?|[-+]?\d+\.?\d*[dD][-+]\d+)"
+)
+UNIT = re.compile(
+    r"[<>≤≥=~]*\s*[-+]?\d[\d.,]*(\s*)([%‰€$£¥]|°[CF]|[A-Za-zµμ][A-Za-zµμ/²³]{0,9}\.?)"
+)
 TWO = re.compile(
     rf"[-+]?{N}\s*(/|\+|-|–|—|to|bis|x|×|±|\+/-|\+-|:|;|\|)\s*[-+]?{N}\s*\S{{0,6}}"
     rf"|[-+]?{N}\s*[(\[].{{1,20}}[)\]]",
@@ -47,7 +55,9 @@ TWO = re.compile(
 
 @dataclass(frozen=True)
 class Parts:
-    """A column as columns of numbers: name -> values [n] float64, what was done, and what has to be told of it."""
+    """A column as columns of numbers: name -> values [n] float64, what was done, and what has to be
+    told of it.
+    """
 
     columns: dict[str, pd.Series]
     rule: str
@@ -55,8 +65,10 @@ class Parts:
 
 
 def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) -> Parts | None:
-    """The numbers in a column of words (codes and different words), where nine in ten cells are times, blood
-    pressures, or two numbers with their units; None for any other. `taken`: names of columns there are."""
+    """The numbers in a column of words (codes and different words), where nine in ten cells are
+    times, blood pressures, or two numbers with their units; None for any other. `taken`: names of
+    columns there are.
+    """
     different = [str(w).strip() for w in coded.dictionary.to_pylist()]
     if not different or not any(w.lstrip("-\u2212")[:1].isdigit() for w in different[:200]):
         return None
@@ -76,11 +88,24 @@ def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) ->
     return None
 
 
-def _note(kind: str, column: str, words: list[str], which: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> Note:
+def _note(
+    kind: str,
+    column: str,
+    words: list[str],
+    which: np.ndarray,
+    codes: np.ndarray,
+    counts: np.ndarray,
+) -> Note:
     at = np.flatnonzero(which)
     rows = np.flatnonzero(np.isin(codes, at))
     order = at[np.argsort(-counts[at], kind="stable")][:20]
-    return Note(kind, column, {words[j]: int(counts[j]) for j in order}, rows[:KEPT_ROWS].tolist(), len(rows))
+    return Note(
+        kind,
+        column,
+        {words[j]: int(counts[j]) for j in order},
+        rows[:KEPT_ROWS].tolist(),
+        len(rows),
+    )
 
 
 Found = tuple[list[str], np.ndarray, str, str]
@@ -104,13 +129,26 @@ def _clock(column: str, words: list[str], counts: np.ndarray, taken: Sequence[st
         if fit[4]:
             hours = hours % 12 + 12 * (fit[4].lower() == "p")
         turn = -1 if words[k][0] in "-\u2212" else 1
-        values[k] = turn * (60 * hours + int(fit[2]) + float((fit[3] or "0").replace(",", ".")) / 60)
+        values[k] = turn * (
+            60 * hours + int(fit[2]) + float((fit[3] or "0").replace(",", ".")) / 60
+        )
     short = [int(f[1]) for f in fits if f is not None and not f[3]]
-    doubt = "clock" if short and (max(short) >= 24 or len(short) < sum(f is not None for f in fits)) else ""
-    return [column], values, f"times such as {words[0]} read as minutes (hours times 60): {column}", doubt
+    doubt = (
+        "clock"
+        if short and (max(short) >= 24 or len(short) < sum(f is not None for f in fits))
+        else ""
+    )
+    return (
+        [column],
+        values,
+        f"times such as {words[0]} read as minutes (hours times 60): {column}",
+        doubt,
+    )
 
 
-def _pressure(column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]) -> Found | None:
+def _pressure(
+    column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]
+) -> Found | None:
     """120/80 as two columns: the first larger in each, both in the range of pressures."""
     fits = [PRESSURE.fullmatch(w) for w in words]
     if not _share(fits, counts):
@@ -118,17 +156,26 @@ def _pressure(column: str, words: list[str], counts: np.ndarray, taken: Sequence
     values = np.array([_pair(f) for f in fits])
     there = values[~np.isnan(values[:, 0])]
     first, second = np.median(there, axis=0)
-    usual = 80 <= first <= 260 and 30 <= second <= 150 and bool((there[:, 0] >= there[:, 1]).mean() >= 0.95)
+    usual = (
+        80 <= first <= 260
+        and 30 <= second <= 150
+        and bool((there[:, 0] >= there[:, 1]).mean() >= 0.95)
+    )
     if not usual or len(np.unique(there[:, 0])) < 2 or len(np.unique(there[:, 1])) < 2:
         return None
     names = [f"{column}_{j}" for j in (1, 2)]
     if any(name in taken for name in names):
         return None
-    rule = f"“{column}” holds two numbers a cell, such as {words[0]}: read as “{names[0]}” and “{names[1]}”"
+    rule = (
+        f"“{column}” holds two numbers a cell, such as {words[0]}: read as “{names[0]}” and"
+        f" “{names[1]}”"
+    )
     return names, values, rule, ""
 
 
-def _together(column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]) -> Found | None:
+def _together(
+    column: str, words: list[str], counts: np.ndarray, taken: Sequence[str]
+) -> Found | None:
     """38 w 4 d as 38.57 weeks, 5'11" as 5.92 feet."""
     for form, many, called in TOGETHER:
         fits = [form.fullmatch(w) for w in words]
@@ -159,11 +206,18 @@ def _score(column: str, words: list[str], counts: np.ndarray, taken: Sequence[st
     pairs = np.array([_pair(f) for f in fits])
     if not np.nanmax(pairs[:, 0]) <= np.nanmax(pairs[:, 1]) or np.nanmax(pairs[:, 1]) < 3:
         return None
-    return [column], pairs[:, :1], f"“{column}”, such as {words[0]}, read as the number in front (of {of.pop()})", ""
+    return (
+        [column],
+        pairs[:, :1],
+        f"“{column}”, such as {words[0]}, read as the number in front (of {of.pop()})",
+        "",
+    )
 
 
 def _are_weeks(pairs: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether 38+4 is an age of gestation: at most 6 days behind at most 45 weeks, mostly more than 10."""
+    """Whether 38+4 is an age of gestation: at most 6 days behind at most 45 weeks, mostly more than
+    10.
+    """
     there = ~np.isnan(pairs[:, 0])
     within = bool((pairs[there, 1] <= 6).all() and (pairs[there, 0] <= 45).all())
     return within and counts[there & (pairs[:, 0] > 10)].sum() > counts.sum() / 2
@@ -176,7 +230,9 @@ def _pair(fit: re.Match[str] | None) -> tuple[float, float]:
 
 
 def odd_form(values: pd.Series) -> str:
-    """Why words that hold numbers cannot be learned from: several units, or two numbers a cell; "" for other words."""
+    """Why words that hold numbers cannot be learned from: several units, or two numbers a cell; ""
+    for other words.
+    """
     counts = values.astype(str).str.strip().value_counts()
     words, many = list(counts.index), counts.to_numpy()
     units = [UNIT.fullmatch(w) for w in words]
@@ -188,15 +244,24 @@ def odd_form(values: pd.Series) -> str:
                 each[SPELT.get(fit[2].lower(), fit[2]).casefold()] += int(k)
         if len(each) > 1:
             said = ", ".join(f"{u} ({k:,})" for u, k in each.most_common(4))
-            return f"holds values in several units ({said}), which are no one scale: write all in one unit"
+            return (
+                f"holds values in several units ({said}), which are no one scale: write all in one"
+                " unit"
+            )
         return ""
     if words and words[0][:2].lower() == "0x":
         return ""
     if len(words) > FEW and _share([TWO.fullmatch(w) for w in words], many):
         shapes = {re.sub(r"\d", "9", w) for w in words}
         if len(shapes) > 1 or not re.search(r"[-/:;|]", words[0]):  # ids have one
-            return f"holds more than one number a cell (“{words[0]}”): write them as columns of their own"
+            return (
+                f"holds more than one number a cell (“{words[0]}”): write them as columns of"
+                " their own"
+            )
     shapes = {re.sub(r"\d", "9", w) for w in words}
     if len(words) > FEW and len(shapes) > 1 and _share([OTHER.fullmatch(w) for w in words], many):
-        return f"holds numbers in a form that is not read (“{words[0]}”): write plain numbers, one a cell"
+        return (
+            f"holds numbers in a form that is not read (“{words[0]}”): write plain numbers, one a"
+            " cell"
+        )
     return ""

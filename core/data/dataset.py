@@ -1,4 +1,6 @@
-"""A dataset: rows with stable ids, their samples, their table, their masks, and a card. Immutable once imported."""
+"""A dataset: rows with stable ids, their samples, their table, their masks, and a card. Immutable
+once imported.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,27 @@ from core.io.files import make_folder, remove, write_json, write_with
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
 SPLITS = ("train", "val", "test")
-# Columns for the machine: geometry (see `core.data.geometry`), and why a row is held back until a person has looked. No colours, no table on screen.
+# Columns for the machine: geometry (see `core.data.geometry`), and why a row is held back until a
+# person has looked. No colours, no table on screen.
 TECHNICAL = ("axes", "mm_slice", "mm_down", "mm_across", "oblique_deg", "held")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of one modality. `at` holds the positions of this view in the stored arrays; a part shares arrays with the whole.
+    """Rows of one modality. `at` holds the positions of this view in the stored arrays; a part
+    shares arrays with the whole.
 
-    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing; float32, or float64 where a column
+    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing;
+    float32, or float64 where a column
              needs it: see `core.data.scaling.precise`) · None for text and sequences
              (genomes: strings in the text column). numpy or Zarr.
-    table    pandas, one line a row, default index; `roles` says which column is file, label, group (patient), domain (site), split, text,
+    table    pandas, one line a row, default index; `roles` says which column is file, label, group
+    (patient), domain (site), split, text,
              sequence (the clip a video frame is of), time (order within it).
-    masks    uint8 [n,*spatial], non-zero = marked (1, or the label where there are several); None when there are none. A bool column `outlined` may say which rows have the truth.
-    features names of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1 in a model's input.
+    masks    uint8 [n,*spatial], non-zero = marked (1, or the label where there are several); None
+    when there are none. A bool column `outlined` may say which rows have the truth. features names
+    of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1
+    in a model's input.
     """
 
     name: str
@@ -48,12 +56,15 @@ class Dataset:
     roles: dict[str, str] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     input_range: tuple[float, float] = (0.0, 1.0)
-    card: dict[str, Any] = field(default_factory=dict)  # source, licence, notes, synthetic, spacing, ... plain json values
+    # source, licence, notes, synthetic, spacing, ... plain json values
+    card: dict[str, Any] = field(default_factory=dict)
     at: np.ndarray | None = None
     hash: str = ""
-    kept: np.ndarray | None = None  # ids of all rows in use: neither excluded nor held back (see `core.workspace.review`); None = every row
+    # ids of all rows in use: neither excluded nor held back (see `core.workspace.review`); None =
+    # every row
+    kept: np.ndarray | None = None
 
-    # -- rows and columns -----------------------------------------------------------------------------------------------------------
+    # -- rows and columns --------------------------------------------------------------------------
     @cached_property
     def rows(self) -> np.ndarray:
         """int64 ids: the position of each row in the dataset as imported."""
@@ -75,15 +86,25 @@ class Dataset:
 
     @cached_property
     def shown(self) -> pd.DataFrame:
-        """The table of this view for the screen: texts cut to 80 letters, sequences and columns without any value left out."""
-        frame = self.frame.drop(columns=[c for c in TECHNICAL if c in self.table]).dropna(axis=1, how="all")
+        """The table of this view for the screen: texts cut to 80 letters, sequences and columns
+        without any value left out.
+        """
+        frame = self.frame.drop(columns=[c for c in TECHNICAL if c in self.table]).dropna(
+            axis=1, how="all"
+        )
         name = self.roles.get("text")
         if self.modality == "sequence":
             return frame.drop(columns=[c for c in (name,) if c in frame])
-        return frame if name is None or name not in frame else frame.assign(**{name: frame[name].astype(str).str.slice(0, 80)})
+        return (
+            frame
+            if name is None or name not in frame
+            else frame.assign(**{name: frame[name].astype(str).str.slice(0, 80)})
+        )
 
     def column(self, role: str) -> np.ndarray | None:
-        """The column that plays `role`, as an object array (None = missing), or None when no column does."""
+        """The column that plays `role`, as an object array (None = missing), or None when no column
+        does.
+        """
         name = self.roles.get(role)
         if name is None:
             return None
@@ -117,7 +138,8 @@ class Dataset:
             return np.full(len(self), -1)
         code = {c: i for i, c in enumerate(self.classes)}
         at, values = pd.factorize(self._values(self.roles["label"]))
-        return np.array([*(code[_word(v)] for v in values), -1], dtype=np.int64)[at]  # -1, missing, is the last
+        # -1, missing, is the last
+        return np.array([*(code[_word(v)] for v in values), -1], dtype=np.int64)[at]
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -129,13 +151,13 @@ class Dataset:
 
     @cached_property
     def splits(self) -> np.ndarray:
-        """"train", "val" or "test" of each row; all "train" when nothing was split."""
+        """ "train", "val" or "test" of each row; all "train" when nothing was split."""
         if "split" not in self.roles:
             return np.full(len(self), "train")
         at, values = pd.factorize(self._values(self.roles["split"]))
         return np.array([*map(str, values), "None"])[at]
 
-    # -- views ----------------------------------------------------------------------------------------------------------------------
+    # -- views -------------------------------------------------------------------------------------
     def take(self, positions: np.ndarray) -> Dataset:
         """The view of these positions (of this view), in the order given."""
         return self.of(self.rows[np.asarray(positions)])
@@ -160,9 +182,11 @@ class Dataset:
         train = self.part("train")
         return train if len(train) else self
 
-    # -- values ---------------------------------------------------------------------------------------------------------------------
+    # -- values ------------------------------------------------------------------------------------
     def raw(self, positions: np.ndarray | None = None) -> np.ndarray:
-        """Samples as stored (HU, uint8, ...) at these positions of the view; all of them by default."""
+        """Samples as stored (HU, uint8, ...) at these positions of the view; all of them by
+        default.
+        """
         if self.samples is None:
             raise UserError(f"“{self.name}” holds text, which has no arrays.")
         rows = self.rows if positions is None else self.rows[positions]
@@ -170,12 +194,20 @@ class Dataset:
 
     @property
     def input_type(self) -> np.dtype:
-        """float32; float64 for a table whose card says "precise": its offsets are subtracted (`Standardise`) before it becomes float32."""
-        double = self.modality == "table" and self.samples is not None and self.card.get("precise", False)
+        """float32; float64 for a table whose card says "precise": its offsets are subtracted
+        (`Standardise`) before it becomes float32.
+        """
+        double = (
+            self.modality == "table"
+            and self.samples is not None
+            and self.card.get("precise", False)
+        )
         return np.dtype(np.float64 if double else np.float32)
 
     def inputs(self, positions: np.ndarray | None = None) -> np.ndarray:
-        """Model inputs of `input_type`: images and volumes mapped by `input_range` to [0, 1]; tables and series as they are (NaN = missing)."""
+        """Model inputs of `input_type`: images and volumes mapped by `input_range` to [0, 1];
+        tables and series as they are (NaN = missing).
+        """
         raw = self.raw(positions).astype(self.input_type)
         if self.modality in ("image", "volume"):
             low, high = self.input_range
@@ -192,7 +224,9 @@ class Dataset:
 
     @property
     def outlined(self) -> np.ndarray:
-        """bool [n]: rows whose mask is the truth. A column `outlined` (true, false) tells; without it every row of masked data counts."""
+        """bool [n]: rows whose mask is the truth. A column `outlined` (true, false) tells; without
+        it every row of masked data counts.
+        """
         if self.masks is None or "outlined" not in self.table:
             return np.full(len(self), self.masks is not None)
         return self.frame["outlined"].fillna(False).to_numpy(dtype=bool)
@@ -207,16 +241,29 @@ class Dataset:
     def names(self) -> np.ndarray:
         """What to call each row on screen: its file name, or "row 12"."""
         files = self.column("file")
-        return np.array([f"row {r}" for r in self.rows] if files is None else [str(f) for f in files], dtype=object)
+        return np.array(
+            [f"row {r}" for r in self.rows] if files is None else [str(f) for f in files],
+            dtype=object,
+        )
 
-    # -- storage --------------------------------------------------------------------------------------------------------------------
+    # -- storage -----------------------------------------------------------------------------------
     def content_hash(self) -> str:
-        """sha256 of samples, masks, table and roles; the same data gives the same hash, whatever it is called."""
-        return self._hashed(lambda key, array: (np.asarray(array[i : i + 256]) for i in range(0, array.shape[0], 256)))
+        """sha256 of samples, masks, table and roles; the same data gives the same hash, whatever it
+        is called.
+        """
+        return self._hashed(
+            lambda key, array: (
+                np.asarray(array[i : i + 256]) for i in range(0, array.shape[0], 256)
+            )
+        )
 
     def _hashed(self, blocks: Callable[[str, Any], Iterable[np.ndarray]]) -> str:
         """The content hash, over the blocks that `blocks` gives of each stored array, in order."""
-        h = hashlib.sha256(json.dumps([self.modality, self.roles, self.features, self.input_range], sort_keys=True).encode())
+        h = hashlib.sha256(
+            json.dumps(
+                [self.modality, self.roles, self.features, self.input_range], sort_keys=True
+            ).encode()
+        )
         for key, array in (("samples", self.samples), ("masks", self.masks)):
             if array is not None:
                 h.update(f"{array.shape}{array.dtype}".encode())
@@ -227,21 +274,30 @@ class Dataset:
 
     @cached_property
     def _table_digest(self) -> bytes:
-        """What of the table goes into the content hash: numbers as their bytes, words as codes and the different words."""
+        """What of the table goes into the content hash: numbers as their bytes, words as codes and
+        the different words.
+        """
         h = hashlib.sha256(repr(list(self.table.columns)).encode())
         for _, values in self.table.items():
             if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biufM":
                 h.update(f"{values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
             else:
                 at, words = pd.factorize(values)
-                h.update(at.astype(np.int64).tobytes() + json.dumps([str(w) for w in words]).encode())
+                h.update(
+                    at.astype(np.int64).tobytes() + json.dumps([str(w) for w in words]).encode()
+                )
         return h.digest()
 
-    def save(self, folder: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
-        """Write samples and masks as Zarr v3, the table as Parquet, the rest as json; gives the dataset as stored, with its hash.
+    def save(
+        self, folder: Path, report: Callable[[int, int], None] = lambda done, total: None
+    ) -> Dataset:
+        """Write samples and masks as Zarr v3, the table as Parquet, the rest as json; gives the
+        dataset as stored, with its hash.
 
-        One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are read never stand in memory whole. `report` hears
-        rows done of all and may raise. When `folder` holds the blocks of a save of the same data that was broken off, it goes on behind them.
+        One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are
+        read never stand in memory whole. `report` hears rows done of all and may raise. When
+        `folder` holds the blocks of a save of the same data that was broken off, it goes on behind
+        them.
         """
         import zarr
 
@@ -251,12 +307,22 @@ class Dataset:
 
         def written(key: str, array: Any) -> Iterator[np.ndarray]:
             nonlocal done
-            per = max(1, min(len(array), (4 << 20) // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))))
+            per = max(
+                1,
+                min(
+                    len(array),
+                    (4 << 20) // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:]))),
+                ),
+            )
             place, mark = folder / f"{key}.zarr", folder / f"{key}.blocks.json"
             same = [list(array.shape), str(array.dtype), per, self._table_digest.hex()]
             before = json.loads(mark.read_text()) if mark.exists() else {}
             kept = before.get("blocks", 0) if before.get("of") == same else 0
-            store = zarr.open_array(place, mode="r+") if kept else arrays.create(place, array.shape, array.dtype, per)
+            store = (
+                zarr.open_array(place, mode="r+")
+                if kept
+                else arrays.create(place, array.shape, array.dtype, per)
+            )
             for k, i in enumerate(range(0, len(array), per)):
                 block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
                 if k >= kept:
@@ -271,15 +337,20 @@ class Dataset:
 
         found = self._hashed(written)
         write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
-        kept = {k: getattr(self, k) for k in ("name", "modality", "roles", "features", "input_range", "card")}
+        kept = {
+            k: getattr(self, k)
+            for k in ("name", "modality", "roles", "features", "input_range", "card")
+        }
         write_json(folder / "dataset.json", kept | {"hash": found})
         checksums.write(folder)
         return Dataset.load(folder)
 
     @classmethod
     def load(cls, folder: Path, called: str = "") -> Dataset:
-        """Open what `save` wrote. Every file that the manifest lists has to be there in its size, small ones are compared with what was written; samples
-        and table are compared when they are read. UserError, which says `called` for the dataset, for any that is lost or changed."""
+        """Open what `save` wrote. Every file that the manifest lists has to be there in its size,
+        small ones are compared with what was written; samples and table are compared when they are
+        read. UserError, which says `called` for the dataset, for any that is lost or changed.
+        """
         called = called or folder.name
         lines: dict[str, checksums.Sum] = {}
         if (folder / checksums.NAME).exists():
@@ -290,14 +361,23 @@ class Dataset:
             meta = json.loads((folder / "dataset.json").read_text())
         except (OSError, ValueError):
             raise checksums.damage(called, ["dataset.json"]) from None
-        stored: dict[str, Any] = {k: arrays.StoredArray(folder, k, lines, called) if (folder / f"{k}.zarr").exists() else None for k in ("samples", "masks")}
+        stored: dict[str, Any] = {
+            k: (
+                arrays.StoredArray(folder, k, lines, called)
+                if (folder / f"{k}.zarr").exists()
+                else None
+            )
+            for k in ("samples", "masks")
+        }
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
         table: Any = Stored(folder / "table.parquet", lines.get("table.parquet"), called)
         return cls(table=table, **stored, **meta)
 
 
 def _listed(folder: Path, called: str) -> dict[str, checksums.Sum]:
-    """What the manifest of a stored dataset lists, once every file is there. UserError when one is not."""
+    """What the manifest of a stored dataset lists, once every file is there. UserError when one is
+    not.
+    """
     try:
         lines = checksums.listed(folder)
     except (OSError, ValueError):
@@ -314,15 +394,19 @@ def _listed(folder: Path, called: str) -> dict[str, checksums.Sum]:
 
 
 def has_checksums(folder: Path) -> bool:
-    """Whether a stored dataset is of the time since chunks have checksums, and with them always a manifest."""
+    """Whether a stored dataset is of the time since chunks have checksums, and with them always a
+    manifest.
+    """
     described = folder / "samples.zarr" / "zarr.json"
     return described.exists() and b'"crc32c"' in described.read_bytes()
 
 
 class Stored:
-    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction of the whole, and each is read once.
+    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction
+    of the whole, and each is read once.
 
-    `line`: what the manifest says of its file, compared when it is first read (once for each state of the file). UserError when it is another.
+    `line`: what the manifest says of its file, compared when it is first read (once for each state
+    of the file). UserError when it is another.
     """
 
     def __init__(self, path: Path, line: checksums.Sum | None = None, called: str = "") -> None:
@@ -340,7 +424,9 @@ class Stored:
         if "table" in self.__dict__:
             return self.table[name]
         if name not in self.columns:
-            self.columns[name] = self._checked(lambda: pd.read_parquet(self.path, columns=[name]))[name]
+            self.columns[name] = self._checked(lambda: pd.read_parquet(self.path, columns=[name]))[
+                name
+            ]
         return self.columns[name]
 
     def _checked(self, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -352,7 +438,8 @@ class Stored:
         try:
             return read()
         except (ValueError, OSError) as e:
-            if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):  # the machine's own refusal
+            # the machine's own refusal
+            if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):
                 raise
             raise checksums.damage(self.called, [self.path.name]) from None
 
@@ -378,21 +465,36 @@ def _read(array: Any, rows: np.ndarray) -> np.ndarray:
     if isinstance(array, (np.ndarray, Lazy)):
         return array[rows]
     low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
-    if len(rows) and len(rows) * 4 > high - low:  # orthogonal selection costs more than reading all that lies between, and indexing it
+    # orthogonal selection costs more than reading all that lies between, and indexing it
+    if len(rows) and len(rows) * 4 > high - low:
         between = np.asarray(array[low:high])
         return between if np.array_equal(rows, np.arange(low, high)) else between[rows - low]
     return array.take(rows)
 
 
 class Lazy(arrays.Entries):
-    """An array [n,*shape] whose entries are made as they are read, for imports larger than memory: it takes slices, positions and one position.
+    """An array [n,*shape] whose entries are made as they are read, for imports larger than memory:
+    it takes slices, positions and one position.
 
-    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every time. `at_once`: `make` may be called by several
-    threads at a time; without it, one entry is made after the other, so that it may keep what it has read last.
+    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every
+    time. `at_once`: `make` may be called by several threads at a time; without it, one entry is
+    made after the other, so that it may keep what it has read last.
     """
 
-    def __init__(self, n: int, shape: tuple[int, ...], dtype: Any, make: Callable[[int], np.ndarray], at_once: bool = False) -> None:
-        self.shape, self.dtype, self.make, self.at_once = (n, *shape), np.dtype(dtype), make, at_once
+    def __init__(
+        self,
+        n: int,
+        shape: tuple[int, ...],
+        dtype: Any,
+        make: Callable[[int], np.ndarray],
+        at_once: bool = False,
+    ) -> None:
+        self.shape, self.dtype, self.make, self.at_once = (
+            (n, *shape),
+            np.dtype(dtype),
+            make,
+            at_once,
+        )
 
     def __getitem__(self, at: Any) -> np.ndarray:
         positions = np.arange(len(self))[at]
@@ -403,7 +505,8 @@ class Lazy(arrays.Entries):
         def put(k: int) -> None:
             out[k] = self.make(int(positions[k]))
 
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1) if self.at_once else 1) as threads:  # decoders let other threads work meanwhile
+        # decoders let other threads work meanwhile
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1) if self.at_once else 1) as threads:
             for _ in threads.map(put, range(len(positions))):
                 pass
         return out

@@ -12,8 +12,9 @@ from core.data.dataset import Dataset
 class Truth(NamedTuple):
     """What is known of the cases of a dataset.
 
-    `abnormal`: bool [n] over `data.rows`, True = abnormal; None when the truth is not known. `judged`: bool [n], cases of which it is known;
-    the others stand as not abnormal. `rule`: how it is told, or why not, in words.
+    `abnormal`: bool [n] over `data.rows`, True = abnormal; None when the truth is not known.
+    `judged`: bool [n], cases of which it is known; the others stand as not abnormal. `rule`: how it
+    is told, or why not, in words.
     """
 
     abnormal: np.ndarray | None
@@ -24,9 +25,10 @@ class Truth(NamedTuple):
 def truth_of(data: Dataset) -> Truth:
     """What is known about which cases are abnormal. Cost: reads every mask once.
 
-    With masks a case is abnormal when any pixel is marked, and judged when its mask is the truth (`Dataset.outlined`). Otherwise every class but
-    the normal one is abnormal (see `core.data.normal`), and where no class is known as normal but the training cases all belong to one, every
-    other class; cases with a label are judged.
+    With masks a case is abnormal when any pixel is marked, and judged when its mask is the truth
+    (`Dataset.outlined`). Otherwise every class but the normal one is abnormal (see
+    `core.data.normal`), and where no class is known as normal but the training cases all belong to
+    one, every other class; cases with a label are judged.
     """
     marked = _marked(data)
     if marked is not None:
@@ -36,15 +38,30 @@ def truth_of(data: Dataset) -> Truth:
         guessed = " (a guess by its word)" if data.card.get("normal guessed") else ""
         different = labelled & (data.labels != data.classes.index(data.normal))
         if different.any() and not different.all():
-            return Truth(different, labelled, f"abnormal = any class but “{data.normal}”, the normal one{guessed}")
+            return Truth(
+                different,
+                labelled,
+                f"abnormal = any class but “{data.normal}”, the normal one{guessed}",
+            )
     trained = np.unique(data.part("train").labels)
     trained = trained[trained >= 0]
     if len(trained) == 1 and len(data.classes) > 1:
-        rule = f"abnormal = any class but “{data.classes[int(trained[0])]}”, the only one trained on"
+        rule = (
+            f"abnormal = any class but “{data.classes[int(trained[0])]}”, the only one trained on"
+        )
         return Truth((data.labels != trained[0]) & labelled, labelled, rule)
     if len(data.classes) > 1 and not data.normal:
-        return Truth(None, labelled, "It is not said which class is normal, so how often it is right cannot be counted; name it on the Data page.")
-    return Truth(None, labelled, "Nothing says which cases are truly abnormal, so how often it is right cannot be counted.")
+        return Truth(
+            None,
+            labelled,
+            "It is not said which class is normal, so how often it is right cannot be counted; name"
+            " it on the Data page.",
+        )
+    return Truth(
+        None,
+        labelled,
+        "Nothing says which cases are truly abnormal, so how often it is right cannot be counted.",
+    )
 
 
 def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
@@ -54,7 +71,9 @@ def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
 
 
 def _marked(data: Dataset) -> np.ndarray | None:
-    """bool [n]: cases whose mask marks anything; None where masks do not part the cases they are the truth of."""
+    """bool [n]: cases whose mask marks anything; None where masks do not part the cases they are
+    the truth of.
+    """
     if data.masks is None:
         return None
     parts = [np.arange(i, min(i + 512, len(data))) for i in range(0, len(data), 512)]

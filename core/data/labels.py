@@ -9,22 +9,31 @@ from core.data.dataset import Dataset
 
 
 def no_classes(data: Dataset, training: bool = True) -> str | None:
-    """Why the labels cannot serve as classes to learn or to count by, in one sentence for the user; None when they can.
+    """Why the labels cannot serve as classes to learn or to count by, in one sentence for the user;
+    None when they can.
 
-    Classes are at least two, in the training part as well (`training`), at most `limits.CLASSES`, and few beside the labelled cases: a column with a
-    different value in every third case is a measurement or a name.
+    Classes are at least two, in the training part as well (`training`), at most `limits.CLASSES`,
+    and few beside the labelled cases: a column with a different value in every third case is a
+    measurement or a name.
     """
     labels = data.every.labels
-    k = len(data.classes) if data.kept is None else len(np.unique(labels[labels >= 0]))  # excluding rows may have emptied some
+    # excluding rows may have emptied some
+    k = len(data.classes) if data.kept is None else len(np.unique(labels[labels >= 0]))
     if k < 2:
         return f"Needs at least two classes; this data has {k}."
     labelled = int((labels >= 0).sum())
     if k > limits.CLASSES or k > max(20, labelled / 3):
-        return f"The label column holds {k:,} different values in {labelled:,} cases: a measurement or a name rather than a class; choose another label."
+        return (
+            f"The label column holds {k:,} different values in {labelled:,} cases: a measurement or"
+            " a name rather than a class; choose another label."
+        )
     if training:
         seen = np.unique(data.part("train").labels)
         seen = seen[seen >= 0]
         if len(seen) < 2:
             only = f"all of “{data.classes[seen[0]]}”" if len(seen) else "without a label"
-            return f"Needs at least two classes to learn from; the cases of the training part are {only}."
+            return (
+                "Needs at least two classes to learn from; the cases of the training part are"
+                f" {only}."
+            )
     return None

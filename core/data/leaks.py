@@ -1,5 +1,6 @@
-"""Whether a column gives the outcome away: by its blanks, by values that part the classes, or as one of several columns
-that write the classes together. For `core.data.roles`."""
+"""Whether a column gives the outcome away: by its blanks, by values that part the classes, or as
+one of several columns that write the classes together. For `core.data.roles`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ ROWS = 20
 
 
 def blank_by_class(column: Column, label: Column) -> bool:
-    """Whether a column is blank in all rows of some classes and filled in all rows of the others."""
+    """Whether a column is blank in all rows of some classes and filled in all rows of the
+    others.
+    """
     blank = column.values.isna().to_numpy()
     codes = label.coded[0]
     known = codes >= 0
@@ -40,11 +43,15 @@ def parts_classes(column: Column, label: Column) -> bool:
 
 
 def written_apart(columns: Sequence[Column], label: Column) -> list[Column]:
-    """The columns of 0 and 1 that write the classes together with the outcome: named alike, one of them 1 in each row."""
+    """The columns of 0 and 1 that write the classes together with the outcome: named alike, one of
+    them 1 in each row.
+    """
     if not _is_flag(label):
         return []
     begins = bare(label.name).rpartition("_")[0]
-    alike = [c for c in columns if begins and bare(c.name).rpartition("_")[0] == begins and _is_flag(c)]
+    alike = [
+        c for c in columns if begins and bare(c.name).rpartition("_")[0] == begins and _is_flag(c)
+    ]
     if len(alike) < 2:
         return []
     total = sum(c.values.to_numpy(np.float64, na_value=np.nan) for c in [*alike, label])

@@ -1,7 +1,8 @@
-"""Words as numbers however they were written: decimal commas, marks for thousands, bounds (“<0.5”), units, signs.
+"""Words as numbers however they were written: decimal commas, marks for thousands, bounds (“<0.5”),
+units, signs.
 
-Each different word of a column is looked at once, by pyarrow's regular expressions; what is decided with doubt becomes
-a `Note`, which the dataset's rules and findings tell.
+Each different word of a column is looked at once, by pyarrow's regular expressions; what is decided
+with doubt becomes a `Note`, which the dataset's rules and findings tell.
 """
 
 from __future__ import annotations
@@ -19,25 +20,69 @@ SPACED = "[ '’\u00a0\u2007\u2009\u202f]"  # between groups of three digits
 MINUS = "[\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d]"
 GROUPS = r"\A-?[1-9]\d{0,2}"
 SUFFIX = r"(?:%|‰|€|\$|£|¥|°C|[A-Za-zµμ°][A-Za-zµμ°/^*²³0-9.%-]{0,15})"
-GLUED = ("%", "‰", "€", "$", "£", "¥", "°C", "mg", "kg", "g", "ml", "mL", "l", "cm", "mm", "mmHg", "bpm", "ms")
+GLUED = (
+    "%",
+    "‰",
+    "€",
+    "$",
+    "£",
+    "¥",
+    "°C",
+    "mg",
+    "kg",
+    "g",
+    "ml",
+    "mL",
+    "l",
+    "cm",
+    "mm",
+    "mmHg",
+    "bpm",
+    "ms",
+)
 FLAGS = r"(?:HH?|LL?|\*{1,3}|[!†‡↑↓]{1,2})"  # how laboratories mark what is high, low or noted
 SPELT = {
-    "ug": "µg", "mcg": "µg", "μg": "µg", "ul": "µl", "μl": "µl", "um": "µm", "μm": "µm",
-    "day": "days", "week": "weeks", "wk": "weeks", "wks": "weeks", "month": "months", "mo": "months",
-    "mos": "months", "year": "years", "yr": "years", "yrs": "years", "hour": "hours", "hr": "hours",
-    "hrs": "hours", "minute": "min", "minutes": "min", "mins": "min", "tag": "Tage", "monat": "Monate",
-    "jahr": "Jahre", "woche": "Wochen", "unit": "units",
-}  # fmt: skip
+    "ug": "µg",
+    "mcg": "µg",
+    "μg": "µg",
+    "ul": "µl",
+    "μl": "µl",
+    "um": "µm",
+    "μm": "µm",
+    "day": "days",
+    "week": "weeks",
+    "wk": "weeks",
+    "wks": "weeks",
+    "month": "months",
+    "mo": "months",
+    "mos": "months",
+    "year": "years",
+    "yr": "years",
+    "yrs": "years",
+    "hour": "hours",
+    "hr": "hours",
+    "hrs": "hours",
+    "minute": "min",
+    "minutes": "min",
+    "mins": "min",
+    "tag": "Tage",
+    "monat": "Monate",
+    "jahr": "Jahre",
+    "woche": "Wochen",
+    "unit": "units",
+}
 CODED = r"\A([A-Za-z]{1,3}[-. ]?\d[\d.]*|\d[\d.]*[A-Za-z])\z"
 MOST_WORDS = 0.5  # of the values: with more words among them it is no column of numbers
-SURE, SPREAD = 0.9, 12  # so large a share of numbers, or so many different ones, make words among them a fault
+# so large a share of numbers, or so many different ones, make words among them a fault
+SURE, SPREAD = 0.9, 12
 KEPT_ROWS = 1000  # rows that are listed with a note
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something about a column that was decided with doubt: `kind`, the words it is about and how often each, the
-    first rows (positions) and how many there are."""
+    """Something about a column that was decided with doubt: `kind`, the words it is about and how
+    often each, the first rows (positions) and how many there are.
+    """
 
     kind: str
     column: str
@@ -48,7 +93,9 @@ class Note:
 
 @dataclass(frozen=True)
 class Marks:
-    """Which decimal marks the columns of a file prove, and its separator: what speaks where a column alone does not."""
+    """Which decimal marks the columns of a file prove, and its separator: what speaks where a
+    column alone does not.
+    """
 
     point: bool = False
     comma: bool = False
@@ -57,7 +104,9 @@ class Marks:
 
 @dataclass(frozen=True)
 class Written:
-    """How the different words [k] of a column are written; bool [k] masks. `text`: without signs, spaces and units."""
+    """How the different words [k] of a column are written; bool [k] masks. `text`: without signs,
+    spaces and units.
+    """
 
     text: pa.Array
     bound: np.ndarray  # "<", ">" or "" of each
@@ -80,9 +129,16 @@ class Written:
     def number(self) -> np.ndarray:
         """bool [k]: numbers, however their commas are read."""
         return (
-            self.whole | self.power | self.points | self.commas | self.either_point | self.either_comma
-            | self.thousand_points | self.thousand_commas | self.infinite
-        )  # fmt: skip
+            self.whole
+            | self.power
+            | self.points
+            | self.commas
+            | self.either_point
+            | self.either_comma
+            | self.thousand_points
+            | self.thousand_commas
+            | self.infinite
+        )
 
     @property
     def proves_comma(self) -> bool:
@@ -98,7 +154,9 @@ def written(words: pa.Array) -> Written:
     text = pc.replace_substring_regex(words, r"\A'([-+\d.,].*)\z", r"\1")
     text = pc.replace_substring_regex(text, rf"\A{MINUS}\s*([\d.,])", r"-\1")
     found = pc.extract_regex(text, r"\A(?P<b><=|>=|=<|=>|<|>|≤|≥|⩽|⩾)\s*(?P<n>[-+]?[\d.,].*)\z")
-    below = pc.fill_null(pc.struct_field(found, "b"), "").to_numpy(zero_copy_only=False).astype(object)
+    below = (
+        pc.fill_null(pc.struct_field(found, "b"), "").to_numpy(zero_copy_only=False).astype(object)
+    )
     text = pc.coalesce(pc.struct_field(found, "n"), text)
     ten = r"\s*[x×*·]\s*10\s*(?:\^|\*\*)\s*\(?([-+]?\d{1,2})\)?\z"  # 1.5 x 10^3
     text = pc.replace_substring_regex(text, rf"\A([-+]?\d+){ten}", r"\1.0E\2")
@@ -108,7 +166,12 @@ def written(words: pa.Array) -> Written:
     text, about = _without_about(text)
     behind = _match(text, r"\A\d[\d.,]*\s*\+\z")
     text = pc.replace_substring_regex(text, r"\A(\d[\d.,]*)\s*\+\z", r"\1")
-    bound = np.array([w.translate({ord("≤"): "<", ord("⩽"): "<", ord("≥"): ">", ord("⩾"): ">"}).strip("=") for w in below])
+    bound = np.array(
+        [
+            w.translate({ord("≤"): "<", ord("⩽"): "<", ord("≥"): ">", ord("⩾"): ">"}).strip("=")
+            for w in below
+        ]
+    )
     bound = np.where(behind & (bound == ""), ">", bound)
     text = pc.replace_substring_regex(text, r"\A([-+])\s+(\d)", r"\1\2")
     text = pc.replace_substring_regex(text, r"\A\+([\d.,])", r"\1")
@@ -121,7 +184,9 @@ def written(words: pa.Array) -> Written:
     either_point = points & ~spaced & _match(text, rf"{GROUPS}\.\d{{3}}\z")
     either_comma = commas & ~spaced & _match(text, rf"{GROUPS},\d{{3}}\z")
     return Written(
-        text, bound, unit,
+        text,
+        bound,
+        unit,
         whole=_match(text, r"\A-?\d+\z"),
         power=_match(text, r"\A-?\d+[eE][-+]?\d+\z"),
         points=points & ~either_point,
@@ -135,31 +200,39 @@ def written(words: pa.Array) -> Written:
         turned=turned,
         flagged=flagged,
         about=about,
-    )  # fmt: skip
+    )
 
 
 def _without_about(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """~5 and ca. 5 without what says that they are rough, and which those are."""
-    found = pc.extract_regex(text, r"(?i)\A(?:~|≈|≃|ca\.?|circa|approx\.?|about|etwa)\s*(?P<n>[-+]?[\d.,]+.*)\z")
+    found = pc.extract_regex(
+        text, r"(?i)\A(?:~|≈|≃|ca\.?|circa|approx\.?|about|etwa)\s*(?P<n>[-+]?[\d.,]+.*)\z"
+    )
     bare = pc.struct_field(found, "n")
     return pc.coalesce(bare, text), np.asarray(pc.is_valid(bare))
 
 
 def _turned(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words with a minus in front where they are negative as bookkeepers write it, (1.5) or 1.5-, and which
-    those are."""
+    """The words with a minus in front where they are negative as bookkeepers write it, (1.5) or
+    1.5-, and which those are.
+    """
     number = r"[€$£¥]?\s*[\d.,][\d.,'’ \x{a0}\x{2009}\x{202f}]*%?"
-    turned = _match(text, rf"\A\(\s*{number}\s*\)\z") | _match(text, rf"\A{number}\s?(?:-|{MINUS})\z")
+    turned = _match(text, rf"\A\(\s*{number}\s*\)\z") | _match(
+        text, rf"\A{number}\s?(?:-|{MINUS})\z"
+    )
     text = pc.replace_substring_regex(text, rf"\A\(\s*({number})\s*\)\z", r"-\1")
     text = pc.replace_substring_regex(text, rf"\A({number})\s?(?:-|{MINUS})\z", r"-\1")
     return pc.replace_substring_regex(text, r"\A-([€$£¥])\s*", r"\1-"), turned
 
 
 def _without_flags(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words without a laboratory's marks (5.8 H, 2.1 L, 7*) behind them, and which had one; as they are where
-    every word has one, or a single letter that may be a unit."""
+    """The words without a laboratory's marks (5.8 H, 2.1 L, 7*) behind them, and which had one; as
+    they are where every word has one, or a single letter that may be a unit.
+    """
     found = pc.extract_regex(text, rf"\A(?P<n>[-+]?[\d.,]+)\s*(?P<f>{FLAGS})\z")
-    flags = pc.fill_null(pc.struct_field(found, "f"), "").to_numpy(zero_copy_only=False).astype(object)
+    flags = (
+        pc.fill_null(pc.struct_field(found, "f"), "").to_numpy(zero_copy_only=False).astype(object)
+    )
     flagged = flags != ""
     kinds = set(flags[flagged])
     bare = _match(text, r"\A[-+]?[\d.,]+\z")
@@ -169,11 +242,14 @@ def _without_flags(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words without the one unit (or currency, or percent sign) that stands behind or before all that have one,
-    and that unit; as they are where there are several."""
+    """The words without the one unit (or currency, or percent sign) that stands behind or before
+    all that have one, and that unit; as they are where there are several.
+    """
     none = np.full(len(text), "", dtype=object)
     number = r"[-+]?[\d.,][\d.,'’ \x{a0}\x{2009}\x{202f}]*"
-    found = pc.extract_regex(text, rf"\A(?P<n>{number}?)(?P<s>[ \x{{a0}}\x{{2009}}\x{{202f}}]*)(?P<u>{SUFFIX})\z")
+    found = pc.extract_regex(
+        text, rf"\A(?P<n>{number}?)(?P<s>[ \x{{a0}}\x{{2009}}\x{{202f}}]*)(?P<u>{SUFFIX})\z"
+    )
     money = pc.extract_regex(text, rf"\A(?P<u>[€$£¥])\s*(?P<n>{number})\z")
     unit = pc.coalesce(pc.struct_field(found, "u"), pc.struct_field(money, "u"))
     glued = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "s"), ""), False))
@@ -188,7 +264,9 @@ def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _alike(units: np.ndarray) -> np.ndarray:
-    """Units with one spelling each: the most frequent of those that differ in capitals only, µg for ug."""
+    """Units with one spelling each: the most frequent of those that differ in capitals only, µg for
+    ug.
+    """
     plain = [None if u is None else SPELT.get(u.lower(), u) for u in units]
     usual: dict[str, str] = {}
     for word, _ in Counter(u for u in plain if u).most_common():
@@ -209,11 +287,14 @@ class Read:
     comma: bool = False  # a comma was a decimal mark
     thousands: str = ""  # the marks that stood for thousands; a space for spaces and apostrophes
     unit: str = ""
-    doubts: list[str] = field(default_factory=list)  # kinds of notes; "undecided": a person has to say
+    # kinds of notes; "undecided": a person has to say
+    doubts: list[str] = field(default_factory=list)
 
 
 def numbers(w: Written, counts: np.ndarray, marks: Marks) -> Read | None:
-    """The words as numbers, or None where they are words; `counts` [k]: how often each stands in the column."""
+    """The words as numbers, or None where they are words; `counts` [k]: how often each stands in
+    the column.
+    """
     number = w.number
     if _codes(w, number) or not _mostly(w, number, counts):
         return None
@@ -242,7 +323,9 @@ def _values(text: pa.Array) -> np.ndarray:
             return pc.cast(text, pa.int64()).to_numpy()
         except pa.ArrowInvalid:
             pass
-    return pd.to_numeric(pd.Series(text.to_numpy(zero_copy_only=False), dtype=object), errors="coerce").to_numpy(float)
+    return pd.to_numeric(
+        pd.Series(text.to_numpy(zero_copy_only=False), dtype=object), errors="coerce"
+    ).to_numpy(float)
 
 
 def _codes(w: Written, number: np.ndarray) -> bool:
@@ -253,7 +336,9 @@ def _codes(w: Written, number: np.ndarray) -> bool:
 
 
 def _mostly(w: Written, number: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether this is a column of numbers: only a few words among them, and those not as various as names are."""
+    """Whether this is a column of numbers: only a few words among them, and those not as various as
+    names are.
+    """
     plain, bound = number & (w.bound == ""), number & (w.bound != "")
     n, b, rest = int(counts[plain].sum()), int(counts[bound].sum()), int(counts[~number].sum())
     if n == 0 or (b and n < b and plain.sum() < 5):
@@ -269,8 +354,9 @@ def _mostly(w: Written, number: np.ndarray, counts: np.ndarray) -> bool:
 
 
 def _thousands(w: Written, marks: Marks, doubts: list[str]) -> tuple[bool, bool]:
-    """Whether the points of 4.100 and the commas of 4,100 mark thousands. What other words of the column prove counts
-    first, then what other columns of the file prove; what is left is a doubt."""
+    """Whether the points of 4.100 and the commas of 4,100 mark thousands. What other words of the
+    column prove counts first, then what other columns of the file prove; what is left is a doubt.
+    """
     either = bool(w.either_point.any()), bool(w.either_comma.any())
     if w.proves_comma and w.proves_point:
         doubts.append("two decimal marks")
@@ -296,13 +382,21 @@ def _thousands(w: Written, marks: Marks, doubts: list[str]) -> tuple[bool, bool]
 def notes_of(
     column: str, read: Read, w: Written, words: list[str], codes: np.ndarray, counts: np.ndarray
 ) -> list[Note]:
-    """What has to be told of a column that was read as numbers. `codes` [n]: which word each row has, -1 = missing."""
+    """What has to be told of a column that was read as numbers. `codes` [n]: which word each row
+    has, -1 = missing.
+    """
 
     def note(kind: str, which: np.ndarray) -> Note:
         at = np.flatnonzero(which)
         rows = np.flatnonzero(np.isin(codes, at))
         order = at[np.argsort(-counts[at], kind="stable")][:20]
-        return Note(kind, column, {words[j]: int(counts[j]) for j in order}, rows[:KEPT_ROWS].tolist(), len(rows))
+        return Note(
+            kind,
+            column,
+            {words[j]: int(counts[j]) for j in order},
+            rows[:KEPT_ROWS].tolist(),
+            len(rows),
+        )
 
     found = []
     if (bound := (w.bound != "") & ~read.word).any():
@@ -321,4 +415,6 @@ def notes_of(
 
 def combined(written_: Collection[Written], separator: str) -> Marks:
     """Which decimal marks these columns prove together."""
-    return Marks(any(w.proves_point for w in written_), any(w.proves_comma for w in written_), separator)
+    return Marks(
+        any(w.proves_point for w in written_), any(w.proves_comma for w in written_), separator
+    )

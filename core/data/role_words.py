@@ -1,4 +1,6 @@
-"""Words in the names of columns, and what each tells of the column's role. Evidence beside the values, never alone."""
+"""Words in the names of columns, and what each tells of the column's role. Evidence beside the
+values, never alone.
+"""
 
 from __future__ import annotations
 
@@ -12,63 +14,439 @@ HINTS = {
     "domain": ("domain", "site", "hospital", "scanner", "center", "centre"),
     "split": ("split", "part", "subset", "fold_name"),
 }
-EXACT = (*HINTS["label"], "labels", "classes", "dx", "outcomes", "endpoint", "ground_truth", "groundtruth", "gt")
-ONLY_OUTCOMES = {"label", "labels", "target", "outcome", "outcomes", "endpoint", "ground_truth", "groundtruth", "gt"}
+EXACT = (
+    *HINTS["label"],
+    "labels",
+    "classes",
+    "dx",
+    "outcomes",
+    "endpoint",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+)
+ONLY_OUTCOMES = {
+    "label",
+    "labels",
+    "target",
+    "outcome",
+    "outcomes",
+    "endpoint",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+}
 STRONG = {
-    "label", "class", "diagnosis", "target", "outcome", "endpoint", "dx", "death", "died", "dead", "deceased", "mortality", "survived", "survival",
-    "survivor", "expired", "alive", "malignant", "malignancy", "readmitted", "readmission", "relapse", "relapsed", "recurrence", "recurred", "diagnosed",
-    "diagnose", "tod", "verstorben", "expire",
-}  # fmt: skip
-DISEASES = {  # the outcome in the last or first column; in between rather one more illness that is known beforehand
-    "stroke", "disease", "cancer", "tumor", "tumour", "diabetes", "diabetic", "sepsis", "covid", "infection", "infected", "fracture", "attack",
-}  # fmt: skip
+    "label",
+    "class",
+    "diagnosis",
+    "target",
+    "outcome",
+    "endpoint",
+    "dx",
+    "death",
+    "died",
+    "dead",
+    "deceased",
+    "mortality",
+    "survived",
+    "survival",
+    "survivor",
+    "expired",
+    "alive",
+    "malignant",
+    "malignancy",
+    "readmitted",
+    "readmission",
+    "relapse",
+    "relapsed",
+    "recurrence",
+    "recurred",
+    "diagnosed",
+    "diagnose",
+    "tod",
+    "verstorben",
+    "expire",
+}
+# the outcome in the last or first column; in between rather one more illness that is known
+# beforehand
+DISEASES = {
+    "stroke",
+    "disease",
+    "cancer",
+    "tumor",
+    "tumour",
+    "diabetes",
+    "diabetic",
+    "sepsis",
+    "covid",
+    "infection",
+    "infected",
+    "fracture",
+    "attack",
+}
 MEDIUM = {
-    "positive", "response", "responder", "remission", "event", "status", "condition", "prognosis", "severity", "healthy", "normal", "abnormal", "anomaly", "outlier", "num", "result",
-    "group", "type", "category", "cohort", "arm", "stage", "grade", "subtype", "phenotype", "histology", "output", "complication", "complications", "befund", "ergebnis", "health",
-}  # fmt: skip
-ALSO_INPUTS = {"diagnosis", "condition", "class", "dx", "diagnose"}  # what is known beforehand may be called so as well
+    "positive",
+    "response",
+    "responder",
+    "remission",
+    "event",
+    "status",
+    "condition",
+    "prognosis",
+    "severity",
+    "healthy",
+    "normal",
+    "abnormal",
+    "anomaly",
+    "outlier",
+    "num",
+    "result",
+    "group",
+    "type",
+    "category",
+    "cohort",
+    "arm",
+    "stage",
+    "grade",
+    "subtype",
+    "phenotype",
+    "histology",
+    "output",
+    "complication",
+    "complications",
+    "befund",
+    "ergebnis",
+    "health",
+}
+# what is known beforehand may be called so as well
+ALSO_INPUTS = {"diagnosis", "condition", "class", "dx", "diagnose"}
 INPUTS = {
-    "sex", "gender", "smoker", "smoking", "smokes", "race", "ethnicity", "ethnic", "side", "treatment", "treated", "drug", "therapy", "age", "history", "family",
-    "site", "hospital", "married", "insurance", "residence", "geschlecht", "raucher", "alcohol", "male", "female",
-}  # fmt: skip
+    "sex",
+    "gender",
+    "smoker",
+    "smoking",
+    "smokes",
+    "race",
+    "ethnicity",
+    "ethnic",
+    "side",
+    "treatment",
+    "treated",
+    "drug",
+    "therapy",
+    "age",
+    "history",
+    "family",
+    "site",
+    "hospital",
+    "married",
+    "insurance",
+    "residence",
+    "geschlecht",
+    "raucher",
+    "alcohol",
+    "male",
+    "female",
+}
 PATIENT = {
-    "patient", "patients", "patientid", "patid", "pat", "pid", "mrn", "subject", "subjects", "subjectid", "subj", "participant", "participants",
-    "participantid", "proband", "probandid", "person", "personid", "individual", "donor", "patientin", "patientennummer", "patientnummer", "patnr", "nhs",
-    "ptid", "ptnum", "eid", "rid", "fallnummer", "fallnr",
-}  # fmt: skip
+    "patient",
+    "patients",
+    "patientid",
+    "patid",
+    "pat",
+    "pid",
+    "mrn",
+    "subject",
+    "subjects",
+    "subjectid",
+    "subj",
+    "participant",
+    "participants",
+    "participantid",
+    "proband",
+    "probandid",
+    "person",
+    "personid",
+    "individual",
+    "donor",
+    "patientin",
+    "patientennummer",
+    "patientnummer",
+    "patnr",
+    "nhs",
+    "ptid",
+    "ptnum",
+    "eid",
+    "rid",
+    "fallnummer",
+    "fallnr",
+}
 GROUP = {
-    "group", "groups", "case", "caseid", "cluster", "family", "animal", "mouse", "rat", "fall", "record", "recordid", "encounter", "stay", "admission",
-    "hadm", "icustay", "specimen",
-}  # fmt: skip
-ID = {"id", "ids", "nr", "no", "num", "number", "nummer", "code", "key", "uid", "uuid", "hash", "identifier", "pseudonym", "index", "idx", "anon", "new", "name", "kennung", "nbr", "nmbr", "record"}
-IDS = {"id", "ids", "uid", "uuid", "mrn", "accession", "ssn", "identifier", "patientid", "subjectid", "pseudonym"}
-SITES = {"clinic", "klinik", "institution", "institute", "institut", "zentrum", "standort", "krankenhaus", "scanner", "manufacturer", "vendor"}
-BATCHES = {"batch", "cohort", "ward", "laboratory", "lab", "dataset", "study", "station", "source", "provider"}
+    "group",
+    "groups",
+    "case",
+    "caseid",
+    "cluster",
+    "family",
+    "animal",
+    "mouse",
+    "rat",
+    "fall",
+    "record",
+    "recordid",
+    "encounter",
+    "stay",
+    "admission",
+    "hadm",
+    "icustay",
+    "specimen",
+}
+ID = {
+    "id",
+    "ids",
+    "nr",
+    "no",
+    "num",
+    "number",
+    "nummer",
+    "code",
+    "key",
+    "uid",
+    "uuid",
+    "hash",
+    "identifier",
+    "pseudonym",
+    "index",
+    "idx",
+    "anon",
+    "new",
+    "name",
+    "kennung",
+    "nbr",
+    "nmbr",
+    "record",
+}
+IDS = {
+    "id",
+    "ids",
+    "uid",
+    "uuid",
+    "mrn",
+    "accession",
+    "ssn",
+    "identifier",
+    "patientid",
+    "subjectid",
+    "pseudonym",
+}
+SITES = {
+    "clinic",
+    "klinik",
+    "institution",
+    "institute",
+    "institut",
+    "zentrum",
+    "standort",
+    "krankenhaus",
+    "scanner",
+    "manufacturer",
+    "vendor",
+}
+BATCHES = {
+    "batch",
+    "cohort",
+    "ward",
+    "laboratory",
+    "lab",
+    "dataset",
+    "study",
+    "station",
+    "source",
+    "provider",
+}
 ROW_NUMBERS = {
-    "", "index", "idx", "row", "rows", "rownames", "row names", "row name", "row number", "row id", "rowid", "rownum", "unnamed", "sno", "s no", "sl no",
-    "serial", "serial no", "serial number", "lfd nr", "lfdnr", "obs", "level", "id", "record id", "sample id", "case id", "caseid", "lfd",
-}  # fmt: skip
-MAYBE_ROW_NUMBERS = {"x", "nr", "no", "number", "count", "column", "case", "sample", "observation", "sample number", "case number"}
-FLAG = re.compile(r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?|(?P<c>train|training|holdout)|(?P<b>train|training|test|testing|val|validation|holdout)[_ ]?set)")
-ARMS = {"treatment", "treated", "placebo", "intervention", "sham", "verum", "experimental", "drug", "active"}
+    "",
+    "index",
+    "idx",
+    "row",
+    "rows",
+    "rownames",
+    "row names",
+    "row name",
+    "row number",
+    "row id",
+    "rowid",
+    "rownum",
+    "unnamed",
+    "sno",
+    "s no",
+    "sl no",
+    "serial",
+    "serial no",
+    "serial number",
+    "lfd nr",
+    "lfdnr",
+    "obs",
+    "level",
+    "id",
+    "record id",
+    "sample id",
+    "case id",
+    "caseid",
+    "lfd",
+}
+MAYBE_ROW_NUMBERS = {
+    "x",
+    "nr",
+    "no",
+    "number",
+    "count",
+    "column",
+    "case",
+    "sample",
+    "observation",
+    "sample number",
+    "case number",
+}
+FLAG = re.compile(
+    r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_"
+    r" ]?set)?|(?P<c>train|training|holdout)|(?P<b>train|training|test|testing|val|validation|holdout)[_"
+    r" ]?set)"
+)
+ARMS = {
+    "treatment",
+    "treated",
+    "placebo",
+    "intervention",
+    "sham",
+    "verum",
+    "experimental",
+    "drug",
+    "active",
+}
 EVENTS = {
-    "event", "status", "censored", "cens", "fustat", "death", "died", "dead", "deceased", "mortality", "survival", "survived", "alive", "relapse", "recurrence",
-    "progression", "tod", "verstorben",
-}  # fmt: skip
-SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}  # overall, progression-free, ... survival
+    "event",
+    "status",
+    "censored",
+    "cens",
+    "fustat",
+    "death",
+    "died",
+    "dead",
+    "deceased",
+    "mortality",
+    "survival",
+    "survived",
+    "alive",
+    "relapse",
+    "recurrence",
+    "progression",
+    "tod",
+    "verstorben",
+}
+# overall, progression-free, ... survival
+SURVIVAL = {"os", "pfs", "dfs", "rfs", "efs", "dss", "ttp", "ttd"}
 CODES = {
-    "icd", "diag", "atc", "ops", "loinc", "snomed", "cpt", "drg", "zip", "zipcode", "plz", "postcode", "postal", "phone", "telephone", "telefon", "tel", "fax", "mobile",
-    "account", "barcode", "ssn", "iban", "insurance",
-}  # fmt: skip
+    "icd",
+    "diag",
+    "atc",
+    "ops",
+    "loinc",
+    "snomed",
+    "cpt",
+    "drg",
+    "zip",
+    "zipcode",
+    "plz",
+    "postcode",
+    "postal",
+    "phone",
+    "telephone",
+    "telefon",
+    "tel",
+    "fax",
+    "mobile",
+    "account",
+    "barcode",
+    "ssn",
+    "iban",
+    "insurance",
+}
 MOMENTS = {
-    "created", "updated", "modified", "timestamp", "timestamps", "epoch", "datetime", "date", "time", "ts", "unixtime", "unix", "recorded", "charttime", "storetime",
-    "admitted", "discharged", "measured", "collected", "datum", "zeit", "zeitpunkt", "uhrzeit", "at", "on", "when", "start", "end", "begin", "starttime", "endtime",
-}  # fmt: skip
+    "created",
+    "updated",
+    "modified",
+    "timestamp",
+    "timestamps",
+    "epoch",
+    "datetime",
+    "date",
+    "time",
+    "ts",
+    "unixtime",
+    "unix",
+    "recorded",
+    "charttime",
+    "storetime",
+    "admitted",
+    "discharged",
+    "measured",
+    "collected",
+    "datum",
+    "zeit",
+    "zeitpunkt",
+    "uhrzeit",
+    "at",
+    "on",
+    "when",
+    "start",
+    "end",
+    "begin",
+    "starttime",
+    "endtime",
+}
 TELLING = {
-    "present", "absent", "not_present", "not present", "positive", "negative", "pos", "neg", "case", "control", "sick", "well", "healthy", "normal", "abnormal",
-    "disease", "diseased", "benign", "malignant", "dead", "alive", "died", "survived", "deceased", "ill", "cancer", "no cancer", "anomaly", "outlier", "inlier",
-    "diabetic", "responder", "non-responder", "recurrence", "no recurrence", "stroke", "no stroke", "krank", "gesund",
-}  # fmt: skip
+    "present",
+    "absent",
+    "not_present",
+    "not present",
+    "positive",
+    "negative",
+    "pos",
+    "neg",
+    "case",
+    "control",
+    "sick",
+    "well",
+    "healthy",
+    "normal",
+    "abnormal",
+    "disease",
+    "diseased",
+    "benign",
+    "malignant",
+    "dead",
+    "alive",
+    "died",
+    "survived",
+    "deceased",
+    "ill",
+    "cancer",
+    "no cancer",
+    "anomaly",
+    "outlier",
+    "inlier",
+    "diabetic",
+    "responder",
+    "non-responder",
+    "recurrence",
+    "no recurrence",
+    "stroke",
+    "no stroke",
+    "krank",
+    "gesund",
+}
 
 
 def tokens(name: str) -> list[str]:
@@ -95,7 +473,20 @@ def rank(name: str) -> int:
 def outcome_name(parts: Sequence[str]) -> float:
     """How much a name speaks for an outcome: 0.8, 0.5, or 0."""
     there = set(parts)
-    if there & {"history", "family", "date", "time", "days", "size", "duration", "prior", "previous", "risk", "score", "age"}:
+    if there & {
+        "history",
+        "family",
+        "date",
+        "time",
+        "days",
+        "size",
+        "duration",
+        "prior",
+        "previous",
+        "risk",
+        "score",
+        "age",
+    }:
         return 0.0
     return 0.8 if there & STRONG else 0.5 if there & (MEDIUM | DISEASES) else 0.0
 
@@ -121,25 +512,45 @@ def is_only_disease(parts: Sequence[str]) -> bool:
 
 
 def is_afterwards(parts: Sequence[str]) -> bool:
-    """Whether a name is that of a time that is known only once the outcome is: survival_time, days to death."""
+    """Whether a name is that of a time that is known only once the outcome is: survival_time, days
+    to death.
+    """
     there = set(parts)
-    return bool(there & {"time", "days", "months", "years", "day", "month", "year"} and there & (STRONG | {"followup", "follow", "event"}))
+    return bool(
+        there & {"time", "days", "months", "years", "day", "month", "year"}
+        and there & (STRONG | {"followup", "follow", "event"})
+    )
 
 
 def is_time_to(parts: Sequence[str], outcome: Sequence[str]) -> bool:
-    """Whether a name is that of the time until an event or the end of watching, beside the outcome `outcome`:
-    time beside event, OS_MONTHS beside OS_STATUS."""
+    """Whether a name is that of the time until an event or the end of watching, beside the outcome
+    `outcome`: time beside event, OS_MONTHS beside OS_STATUS.
+    """
     there = set(parts)
     spans = bool(there & {"time", "days", "months", "years", "duration", "futime", "followup"})
     if spans and there & SURVIVAL:
         return True
-    plain = spans and there <= {"time", "days", "months", "years", "duration", "futime", "followup", "t", "in", "to"}
+    plain = spans and there <= {
+        "time",
+        "days",
+        "months",
+        "years",
+        "duration",
+        "futime",
+        "followup",
+        "t",
+        "in",
+        "to",
+    }
     return plain and bool(set(outcome) & (EVENTS | SURVIVAL))
 
 
 def is_place(parts: Sequence[str]) -> bool:
     """Whether a name is that of an address or a code of a catalogue, which many people share."""
-    return bool(set(parts) & {"zip", "zipcode", "plz", "postcode", "postal", "icd", "atc", "ops", "loinc", "snomed"})
+    return bool(
+        set(parts)
+        & {"zip", "zipcode", "plz", "postcode", "postal", "icd", "atc", "ops", "loinc", "snomed"}
+    )
 
 
 def is_input(parts: Sequence[str]) -> bool:
@@ -148,9 +559,14 @@ def is_input(parts: Sequence[str]) -> bool:
 
 
 def is_patient(name: str) -> bool:
-    """Whether a name can only mean who a row is of: patient, MRN, SubjectID, pat_nr; not patient_age."""
+    """Whether a name can only mean who a row is of: patient, MRN, SubjectID, pat_nr; not
+    patient_age.
+    """
     there = set(tokens(name))
-    return (bool(there & PATIENT) and there <= PATIENT | ID | {"study", "fall"}) or bare(name) in ("fall_nr", "fall_id")
+    return (bool(there & PATIENT) and there <= PATIENT | ID | {"study", "fall"}) or bare(name) in (
+        "fall_nr",
+        "fall_id",
+    )
 
 
 def is_group(name: str) -> bool:
@@ -170,26 +586,50 @@ def is_site(name: str) -> float:
 
 
 def row_number(name: str) -> float:
-    """How much a name (or having none: a blank one, “Unnamed: 0”) speaks for a row number: 0.95, 0.85, or 0."""
+    """How much a name (or having none: a blank one, “Unnamed: 0”) speaks for a row number: 0.95,
+    0.85, or 0.
+    """
     plain = " ".join(re.sub(r"[\W_]+", " ", name.lower()).split())
     plain = re.sub(r"^(unnamed|level|column) \d+$", r"\1", plain)
-    maybe = plain in MAYBE_ROW_NUMBERS or bool(set(tokens(name)) & {"id", "ids", "nr", "nummer", "number"})
+    maybe = plain in MAYBE_ROW_NUMBERS or bool(
+        set(tokens(name)) & {"id", "ids", "nr", "nummer", "number"}
+    )
     return 0.95 if plain in ROW_NUMBERS else 0.85 if maybe else 0.0
 
 
 def is_short_id(parts: Sequence[str]) -> bool:
     """Whether a name ends like that of an id in short: sid, pid, rid."""
-    return bool(parts) and len(parts[-1]) <= 4 and parts[-1].endswith("id") and parts[-1] not in ("acid",)
+    return (
+        bool(parts)
+        and len(parts[-1]) <= 4
+        and parts[-1].endswith("id")
+        and parts[-1] not in ("acid",)
+    )
 
 
 def is_code(parts: Sequence[str]) -> bool:
-    """Whether numbers of that name are codes, telephone or account numbers: zip, PLZ, diag_1, phone."""
+    """Whether numbers of that name are codes, telephone or account numbers: zip, PLZ, diag_1,
+    phone.
+    """
     return bool(set(parts) & CODES)
 
 
 def is_prediction(parts: Sequence[str]) -> bool:
     """Whether a name is that of a model's answer: predicted_prob, y_pred."""
-    return bool(set(parts) & {"pred", "preds", "predicted", "prediction", "predictions", "yhat", "logit", "logits", "softmax"})
+    return bool(
+        set(parts)
+        & {
+            "pred",
+            "preds",
+            "predicted",
+            "prediction",
+            "predictions",
+            "yhat",
+            "logit",
+            "logits",
+            "softmax",
+        }
+    )
 
 
 def is_moment(parts: Sequence[str]) -> bool:
@@ -199,7 +639,11 @@ def is_moment(parts: Sequence[str]) -> bool:
 
 def is_date(parts: Sequence[str]) -> bool:
     """Whether a name is that of a day: date, visit_date, Geburtsdatum."""
-    return any(p.endswith(("date", "datum", "dob", "datetime", "timestamp")) and p not in ("update", "candidate") for p in parts)
+    return any(
+        p.endswith(("date", "datum", "dob", "datetime", "timestamp"))
+        and p not in ("update", "candidate")
+        for p in parts
+    )
 
 
 def is_id(parts: Sequence[str]) -> bool:
@@ -212,4 +656,10 @@ def is_flag(name: str) -> str:
     if found is None:
         return ""
     word = found["a"] or found["b"] or found["c"]
-    return "test" if word in ("holdout", "test", "testing") else "val" if word.startswith("val") else "train"
+    return (
+        "test"
+        if word in ("holdout", "test", "testing")
+        else "val"
+        if word.startswith("val")
+        else "train"
+    )

@@ -1,7 +1,8 @@
 """What each column of a table is: outcome, patient, site, time, split, input, or left out.
 
-The values decide first, names only add to them. Every guess says why and how sure it is; one that is
-not sure becomes a finding (see `core.data.checks.roles`), so that nothing guessed with doubt is silent.
+The values decide first, names only add to them. Every guess says why and how sure it is; one that
+is not sure becomes a finding (see `core.data.checks.roles`), so that nothing guessed with doubt is
+silent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any
 import pandas as pd
 
 from core.data import role_words as words
-from core.data.column_facts import FEW, Column, counts_rows, decides, has_few_rows_each, say_the_same
+from core.data.column_facts import (
+    FEW,
+    Column,
+    counts_rows,
+    decides,
+    has_few_rows_each,
+    say_the_same,
+)
 from core.data.dataset import TECHNICAL
 from core.data.leaks import blank_by_class, parts_classes, written_apart
 from core.data.role_words import ROLES, bare
@@ -25,14 +33,21 @@ from core.errors import UserError
 DATASET_ROLE = {"outcome": "label", "patient": "group", "site": "domain", "split": "split"}
 WORD_OF = {v: k for k, v in DATASET_ROLE.items()}
 DOUBT = 0.75  # a guess below it is a finding
-PLAIN = ("a different value in every row", "names or free text", "a name or text", "holds one value", "holds no value")
+PLAIN = (
+    "a different value in every row",
+    "names or free text",
+    "a name or text",
+    "holds one value",
+    "holds no value",
+)
 MEASURED = "named like an outcome, but it holds many different values: a measurement is no class"
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The role of one column, one of `ROLES`; `sure` from 0 to 1 and why in half a sentence. `asked`: a
-    person said so, and it is no guess."""
+    """The role of one column, one of `ROLES`; `sure` from 0 to 1 and why in half a sentence.
+    `asked`: a person said so, and it is no guess.
+    """
 
     column: str
     role: str
@@ -46,7 +61,9 @@ class Guess:
 
     @property
     def tells(self) -> bool:
-        """Whether a column is left out for more than holding names, text or nothing that changes."""
+        """Whether a column is left out for more than holding names, text or nothing that
+        changes.
+        """
         return self.role == "time" or (self.role == "left out" and not self.why.startswith(PLAIN))
 
     @property
@@ -58,10 +75,14 @@ class Guess:
 
 
 class Guesser:
-    """Goes through the columns once, step by step; a column that has its role is left alone by later steps."""
+    """Goes through the columns once, step by step; a column that has its role is left alone by
+    later steps.
+    """
 
     def __init__(self, frame: pd.DataFrame, inputs: bool) -> None:
-        self.columns = {str(c): Column(str(c), frame[c]) for c in frame.columns if c not in TECHNICAL}
+        self.columns = {
+            str(c): Column(str(c), frame[c]) for c in frame.columns if c not in TECHNICAL
+        }
         self.found: dict[str, Guess] = {}
         self.n, self.inputs = len(frame), inputs
 
@@ -82,19 +103,40 @@ class Guesser:
         named.sort(key=lambda item: bare(item[0].name) not in SPLIT_NAMES)
         for column, parts in named:
             if self.of("split") is not None:
-                self.set(column, "left out", 0.7, "names parts of the data as well; another column is the split")
+                self.set(
+                    column,
+                    "left out",
+                    0.7,
+                    "names parts of the data as well; another column is the split",
+                )
                 continue
             flag = words.is_flag(column.name)
             said = ", ".join(map(str, parts.unique()))
-            self.set(column, "split", 0.7 if flag else 0.95, f"its words are the parts of the data ({said})")
+            self.set(
+                column,
+                "split",
+                0.7 if flag else 0.95,
+                f"its words are the parts of the data ({said})",
+            )
         for column in self.open:
             name = set(column.tokens)
             numbered = bare(column.name) == "cv" and column.whole and column.few(FEW)
-            if bare(column.name) in ("split", "fold_name") or name & {"fold", "folds", "kfold"} or numbered:
-                some = own_split(column.there.reset_index(drop=True), column.name) if len(column.there) else None
+            if (
+                bare(column.name) in ("split", "fold_name")
+                or name & {"fold", "folds", "kfold"}
+                or numbered
+            ):
+                some = (
+                    own_split(column.there.reset_index(drop=True), column.name)
+                    if len(column.there)
+                    else None
+                )
                 why = "numbers folds; rows are split anew"
                 if some is not None:
-                    why = f"names parts, but not in {self.n - len(column.there):,} rows; rows are split anew"
+                    why = (
+                        f"names parts, but not in {self.n - len(column.there):,} rows; rows are"
+                        " split anew"
+                    )
                 elif not name & {"fold", "folds", "kfold"} and not numbered:
                     why = "named like a split, but its values are no parts; rows are split anew"
                 self.set(column, "left out", 0.7, why)
@@ -109,10 +151,21 @@ class Guesser:
                     self.set(column, "left out", 0.99, "holds one value only")
             elif column.dates:
                 self.set(column, "time", 0.9, "holds dates, which are no numbers to learn from")
-            elif column.moments and (words.is_moment(column.tokens) or words.is_date(column.tokens)):
-                self.set(column, "time", 0.85, f"{column.moments}: a moment is no number to learn from")
-            elif column.moments and not (words.is_id(column.tokens) or words.is_code(column.tokens)):
-                self.set(column, "input", 0.6, f"{column.moments}: if it is a moment, it is nothing to learn from")
+            elif column.moments and (
+                words.is_moment(column.tokens) or words.is_date(column.tokens)
+            ):
+                self.set(
+                    column, "time", 0.85, f"{column.moments}: a moment is no number to learn from"
+                )
+            elif column.moments and not (
+                words.is_id(column.tokens) or words.is_code(column.tokens)
+            ):
+                self.set(
+                    column,
+                    "input",
+                    0.6,
+                    f"{column.moments}: if it is a moment, it is nothing to learn from",
+                )
             elif column.odd_form:
                 self.set(column, "left out", 0.6, column.odd_form)
             else:
@@ -138,7 +191,11 @@ class Guesser:
         if not fits:
             return
         best = max(fits, key=lambda f: (f[0], -words.rank(f[2].name), f[1]))
-        near = [c for s, _, c in fits if c is not best[2] and best[0] - s <= 0.05 and not say_the_same(c, best[2])]
+        near = [
+            c
+            for s, _, c in fits
+            if c is not best[2] and best[0] - s <= 0.05 and not say_the_same(c, best[2])
+        ]
         if near and best[0] < DOUBT:
             for column in [best[2], *near]:
                 self.set(column, "input", 0.6, "may be the outcome, as others may; none was chosen")
@@ -173,13 +230,22 @@ class Guesser:
             name = 0.3
         if not exact and words.are_arms([str(v) for v in column.coded[1]]):
             return 0.0
-        score = (0.95 if exact else max(name, 0.3)) + 0.1 * two + told + 0.05 * (name >= 0.5 and not column.numbers)
+        score = (
+            (0.95 if exact else max(name, 0.3))
+            + 0.1 * two
+            + told
+            + 0.05 * (name >= 0.5 and not column.numbers)
+        )
         if column is self._last and len(self.columns) > 1:
             only = not column.numbers and all(c is column or c.numbers for c in self.open)
             score += 0.3 if only else 0.2
         if name < 0.5 and not exact:
             score -= 0.4 * words.is_input(column.tokens)
-            alike = sum(c is not column and c.numbers and c.few(2) for c in self.columns.values()) if column.numbers else 0
+            alike = (
+                sum(c is not column and c.numbers and c.few(2) for c in self.columns.values())
+                if column.numbers
+                else 0
+            )
             score -= 0.2 * (alike >= 2)
             score -= 0.3 * (self.n < 20)
         return min(score, 0.97)
@@ -198,15 +264,24 @@ class Guesser:
             strong = [c for c in self.open if words.is_patient(c.name) and c.discrete]
         for column in strong:
             if self.of("patient") is not None:
-                self.set(column, "left out", 0.8, f"names patients as “{self.of('patient').name}” does")  # type: ignore[union-attr]
+                self.set(
+                    column, "left out", 0.8, f"names patients as “{self.of('patient').name}” does"
+                )  # type: ignore[union-attr]
                 continue
             same = self._same(column)
             if column.different <= 2 or same:
                 why = f"equal to the {same}" if same else f"only {column.different} different"
-                self.set(column, "patient", 0.5, f"named so, but {why}: look whether these are patients")
+                self.set(
+                    column, "patient", 0.5, f"named so, but {why}: look whether these are patients"
+                )
             else:
                 per = len(column.there) / column.different
-                self.set(column, "patient", 0.95, f"named so; {column.different:,} values, {per:.3g} rows each")
+                self.set(
+                    column,
+                    "patient",
+                    0.95,
+                    f"named so; {column.different:,} values, {per:.3g} rows each",
+                )
         for column in self.open:
             if words.is_group(column.name) and column.discrete:
                 self._weak(column)
@@ -216,7 +291,9 @@ class Guesser:
             self._by_ids()
 
     def _weak(self, column: Column) -> None:
-        """A column called group, case, id or the like: patients only where there are many, with few rows each."""
+        """A column called group, case, id or the like: patients only where there are many, with few
+        rows each.
+        """
         same = self._same(column)
         if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
             return
@@ -224,14 +301,24 @@ class Guesser:
             return
         if has_few_rows_each(column) and not same:
             per = len(column.there) / column.different
-            why = f"{column.different:,} values with {per:.3g} rows each, named like a group that belongs together"
-            self.set(column, "patient", 0.8 if "id" not in column.tokens or len(column.tokens) > 1 else 0.7, why)
+            why = (
+                f"{column.different:,} values with {per:.3g} rows each, named like a group that"
+                " belongs together"
+            )
+            self.set(
+                column,
+                "patient",
+                0.8 if "id" not in column.tokens or len(column.tokens) > 1 else 0.7,
+                why,
+            )
         elif column.different == len(column.there) and column.different > 2:
             self.set(column, "left out", 0.9, "a different value in every row: it names the rows")
         elif same:
             self.set(column, "left out", 0.7, f"says the same as the {same}: these are no patients")
         elif self.inputs:
-            said = f"{column.different} values with many rows each are no patients: taken as an input"
+            said = (
+                f"{column.different} values with many rows each are no patients: taken as an input"
+            )
             self.set(column, "input", 0.7, f"named like a group, but {said}")
 
     def _same(self, column: Column) -> str:
@@ -252,17 +339,29 @@ class Guesser:
             found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
             if all(found) and len({f[1] for f in found if f}) == 1:
                 per = len(column.there) / column.different
-                why = f"{column.different:,} numbered words with {per:.3g} rows each look like ids of patients"
+                why = (
+                    f"{column.different:,} numbered words with {per:.3g} rows each look like ids of"
+                    " patients"
+                )
                 self.set(column, "patient", 0.6, why)
                 return
 
     def _by_ids(self) -> None:
-        """An id of whatever kind (StudyID, hadm_id) with a few rows each: these rows belong together."""
-        ids = [c for c in self.open if words.is_id(c.tokens) and c.discrete and not c.few(FEW) and has_few_rows_each(c)]
+        """An id of whatever kind (StudyID, hadm_id) with a few rows each: these rows belong
+        together.
+        """
+        ids = [
+            c
+            for c in self.open
+            if words.is_id(c.tokens) and c.discrete and not c.few(FEW) and has_few_rows_each(c)
+        ]
         ids = [c for c in ids if words.is_site(c.name) < 0.8 and not words.is_place(c.tokens)]
         for column in sorted(ids, key=lambda c: c.different)[:1]:
             per = len(column.there) / column.different
-            why = f"an id by its name; {column.different:,} values with {per:.3g} rows each: rows of one id stay together"
+            why = (
+                f"an id by its name; {column.different:,} values with {per:.3g} rows each: rows of"
+                " one id stay together"
+            )
             self.set(column, "patient", 0.6, why)
 
     def sites(self) -> None:
@@ -271,57 +370,113 @@ class Guesser:
         for column in self.open:
             sure = words.is_site(column.name)
             most = min(50, max(2, self.n // 2))
-            if sure and (self.inputs or sure >= 0.9) and column.discrete and column.few(most) and column.different > 1:
+            if (
+                sure
+                and (self.inputs or sure >= 0.9)
+                and column.discrete
+                and column.few(most)
+                and column.different > 1
+            ):
                 fits.append((sure, column))
         for sure, column in sorted(fits, key=lambda f: -f[0]):
             if self.of("site") is None:
                 per = len(column.there) / column.different
-                self.set(column, "site", sure, f"named so; {column.different} values with {per:.3g} rows each")
+                self.set(
+                    column,
+                    "site",
+                    sure,
+                    f"named so; {column.different} values with {per:.3g} rows each",
+                )
 
     def twins(self) -> None:
-        """Columns that say the outcome again, and further outcomes: as inputs they would give the answer away."""
+        """Columns that say the outcome again, and further outcomes: as inputs they would give the
+        answer away.
+        """
         label = self.of("outcome")
         for column in [] if label is None else written_apart(self.open, label):
             why = f"with “{label.name}”, just one of them is 1 in each row"  # type: ignore[union-attr]
-            self.set(column, "left out", 0.6, f"{why}: classes over several columns, write them as one")
+            self.set(
+                column, "left out", 0.6, f"{why}: classes over several columns, write them as one"
+            )
         for column in self.open:
             name = words.outcome_name(column.tokens)
             exact = words.is_exact(column.name)
             if label is None:
-                if bare(column.name) in words.ONLY_OUTCOMES and not column.few(max(50, self.n // 10)):
+                if bare(column.name) in words.ONLY_OUTCOMES and not column.few(
+                    max(50, self.n // 10)
+                ):
                     self.set(column, "left out", 0.6, MEASURED)
             elif say_the_same(column, label):
                 sure = 0.9 if exact or name >= 0.5 or _named_alike(column, label) else 0.7
                 why = f"says the same as the outcome “{label.name}”, row by row"
-                known = words.is_input(column.tokens)  # sex or treatment: what is known beforehand stays
+                # sex or treatment: what is known beforehand stays
+                known = words.is_input(column.tokens)
                 self.set(column, "input" if known else "left out", 0.5 if known else sure, why)
             elif decides(column, label):
-                what = f"each of its {column.different} values has one outcome only: it may give the answer away"
+                what = (
+                    f"each of its {column.different} values has one outcome only: it may give the"
+                    " answer away"
+                )
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
             elif decides(label, column):
-                what = f"each class of “{label.name}” has one of its values only: it may give the answer away"
+                what = (
+                    f"each class of “{label.name}” has one of its values only: it may give the"
+                    " answer away"
+                )
                 self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
             elif words.is_prediction(column.tokens):
-                self.set(column, "left out", 0.6, "named like what a model predicts: it may hold the answer")
+                self.set(
+                    column,
+                    "left out",
+                    0.6,
+                    "named like what a model predicts: it may hold the answer",
+                )
             elif blank_by_class(column, label):
-                what = f"blank in all rows of some classes of “{label.name}” and in no other: it may give the answer away"
+                what = (
+                    f"blank in all rows of some classes of “{label.name}” and in no other: it may"
+                    " give the answer away"
+                )
                 self.set(column, "left out", 0.6, what)
             elif parts_classes(column, label):
-                what = f"its values alone part the classes of “{label.name}”: it may give the answer away"
+                what = (
+                    f"its values alone part the classes of “{label.name}”: it may give the answer"
+                    " away"
+                )
                 self.set(column, "input", 0.6, what)
-            elif words.is_afterwards(column.tokens) or (column.numbers and words.is_time_to(column.tokens, label.tokens)):
-                self.set(column, "input", 0.6, f"may be known only once the outcome “{label.name}” is, and give it away")
+            elif words.is_afterwards(column.tokens) or (
+                column.numbers and words.is_time_to(column.tokens, label.tokens)
+            ):
+                self.set(
+                    column,
+                    "input",
+                    0.6,
+                    f"may be known only once the outcome “{label.name}” is, and give it away",
+                )
             elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
-                never = bare(column.name) in words.ONLY_OUTCOMES or not set(column.tokens) & words.ALSO_INPUTS
-                what = f"named like an outcome as “{label.name}” is; as an input it may give the answer away"
+                never = (
+                    bare(column.name) in words.ONLY_OUTCOMES
+                    or not set(column.tokens) & words.ALSO_INPUTS
+                )
+                what = (
+                    f"named like an outcome as “{label.name}” is; as an input it may give the"
+                    " answer away"
+                )
                 if column.few(10) and self.n >= 20:
                     self.set(column, "left out" if never else "input", 0.6, what)
 
     def rest(self) -> None:
         """Inputs, and what cannot be one."""
         last = self._last
-        if self.of("outcome") is None and self.n >= 20 and last in self.open and self._may_be_outcome(last):
-            what = f"{last.different} different values in the last column: it may be the outcome; none was chosen"
+        if (
+            self.of("outcome") is None
+            and self.n >= 20
+            and last in self.open
+            and self._may_be_outcome(last)
+        ):
+            what = (
+                f"{last.different} different values in the last column: it may be the outcome; none"
+                " was chosen"
+            )
             self.set(last, "input", 0.6, what)
         for column in self.open:
             if column.few(1):
@@ -329,9 +484,16 @@ class Guesser:
             elif column.numbers:
                 many = column.whole and not column.few(FEW)
                 if many and words.is_id(column.tokens):
-                    self.set(column, "left out", 0.85, "an id by its name, with many different values")
+                    self.set(
+                        column, "left out", 0.85, "an id by its name, with many different values"
+                    )
                 elif many and column.different == self.n >= 20 and words.is_short_id(column.tokens):
-                    self.set(column, "left out", 0.7, "an id by its name, with a different value in every row")
+                    self.set(
+                        column,
+                        "left out",
+                        0.7,
+                        "an id by its name, with a different value in every row",
+                    )
                 elif not column.few(FEW) and words.is_code(column.tokens):
                     self.set(column, "left out", 0.7, "a code by its name: it is no amount")
                 else:
@@ -341,12 +503,19 @@ class Guesser:
             elif column.different == len(column.there):
                 self.set(column, "left out", 0.9, "a name or text in every row")
             else:
-                self.set(column, "left out", 0.9, f"names or free text ({column.different:,} different)")
+                self.set(
+                    column, "left out", 0.9, f"names or free text ({column.different:,} different)"
+                )
         if any(g.role == "input" for g in self.found.values()):
             return
         for guess in list(self.found.values()):  # better a row number than nothing to learn from
             if guess.role == "left out" and not guess.asked and "s the rows" in guess.why:
-                self.set(self.columns[guess.column], "input", 0.5, f"{guess.why}, but there is nothing else to learn from")
+                self.set(
+                    self.columns[guess.column],
+                    "input",
+                    0.5,
+                    f"{guess.why}, but there is nothing else to learn from",
+                )
 
 
 def guess_roles(
@@ -358,12 +527,12 @@ def guess_roles(
 ) -> list[Guess]:
     """A guess for each column of `frame`, in order.
 
-    given: roles of the Dataset (label, group, domain, split, file ...) the files themselves decide, and their
-    columns. asked: columns and the role (of `ROLES`) a person gave them. label: "none" or "folder" when no column
-    is the outcome. inputs: whether columns are what is learned from (tables); else only columns whose name leaves
-    no doubt get a role.
-    Raises UserError for an unknown column or role, for one role given to two columns, and for a split column that
-    names no parts.
+    given: roles of the Dataset (label, group, domain, split, file ...) the files themselves decide,
+    and their columns. asked: columns and the role (of `ROLES`) a person gave them. label: "none" or
+    "folder" when no column is the outcome. inputs: whether columns are what is learned from
+    (tables); else only columns whose name leaves no doubt get a role. Raises UserError for an
+    unknown column or role, for one role given to two columns, and for a split column that names no
+    parts.
     """
     guesser = Guesser(frame, inputs)
     for role, name in (given or {}).items():
@@ -371,7 +540,9 @@ def guess_roles(
             shown = WORD_OF.get(role, role)
             guesser.found[name] = Guess(name, shown, 0.99, "the files say so")
     for name, role in check_asked(frame, asked or {}).items():
-        guesser.found.pop(next((g.column for g in guesser.found.values() if g.role == role), ""), None)
+        guesser.found.pop(
+            next((g.column for g in guesser.found.values() if g.role == role), ""), None
+        )
         guesser.set(guesser.columns[name], role, 0.99, "you said so", asked=True)
     if guesser.of("split") is None:
         guesser.splits()
@@ -401,8 +572,18 @@ def check_asked(frame: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]
         if role in DATASET_ROLE and role in taken:
             raise UserError(f"“{taken[role]}” and “{name}” cannot both be the {role}; choose one.")
         if role == "split" and own_split(frame[name], "split") is None:
-            odd = next((str(v) for v in frame[name].unique() if own_split(pd.Series([v]), "split") is None), "")
-            raise UserError(f"Column “{name}” cannot be the split: it holds “{odd}” where train, val or test is needed.")
+            odd = next(
+                (
+                    str(v)
+                    for v in frame[name].unique()
+                    if own_split(pd.Series([v]), "split") is None
+                ),
+                "",
+            )
+            raise UserError(
+                f"Column “{name}” cannot be the split: it holds “{odd}” where train, val or test is"
+                " needed."
+            )
         taken[role] = name
     return dict(asked)
 
@@ -431,7 +612,8 @@ def recalled(card: Mapping[str, Any]) -> list[Guess]:
 def differs(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
     """Sentences: where the role found over the whole is not the one the first lines showed."""
     return [
-        f"“{g.column}” looked like {before[g.column]} in the first lines; over the whole it is {g.role} ({g.why})"
+        f"“{g.column}” looked like {before[g.column]} in the first lines; over the whole it is"
+        f" {g.role} ({g.why})"
         for g in guesses
         if g.column in before and before[g.column] != g.role and not g.asked
     ]

@@ -1,4 +1,6 @@
-"""Standardising inputs with the statistics of the training rows, in torch, so that it is part of the model and gradients pass through."""
+"""Standardising inputs with the statistics of the training rows, in torch, so that it is part of
+the model and gradients pass through.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ LOOKED = 10_000  # values of a column by which its spread is judged
 
 
 def precise(values: np.ndarray) -> bool:
-    """Whether a column (float64 [n], NaN = missing) has to be stored as float64: float32 would round whole numbers, or others by more than `LOST` of
-    their spread. So it is with Julian days, seconds since 1970 and genome positions: large numbers with small differences."""
+    """Whether a column (float64 [n], NaN = missing) has to be stored as float64: float32 would
+    round whole numbers, or others by more than `LOST` of their spread. So it is with Julian days,
+    seconds since 1970 and genome positions: large numbers with small differences.
+    """
     there = values[np.isfinite(values)]
     if not len(there) or np.abs(there).max() > np.finfo(np.float32).max:
         return bool(len(there))
@@ -36,11 +40,14 @@ def precise(values: np.ndarray) -> bool:
 
 
 class Standardise:
-    """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values becoming the mean (0); images, volumes and series pass unchanged, but for
-    series whose channels have different units: each channel is then standardised, or the one with the largest numbers would be all that counts.
+    """(x - mean) / scale per column for tables (scale: standard deviation or range), missing values
+    becoming the mean (0); images, volumes and series pass unchanged, but for series whose channels
+    have different units: each channel is then standardised, or the one with the largest numbers
+    would be all that counts.
 
-    Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing values come back as the mean). Of tables stored as
-    float64 the statistics are float64, which the offset is subtracted in; what comes out is float32, and `back` gives float64 again.
+    Constant columns get scale 1. float32 [b,*shape] in and out; `back` is the inverse (missing
+    values come back as the mean). Of tables stored as float64 the statistics are float64, which the
+    offset is subtracted in; what comes out is float32, and `back` gives float64 again.
     """
 
     def __init__(self, mean: torch.Tensor, sd: torch.Tensor, shape: tuple[int, ...]) -> None:
@@ -48,14 +55,20 @@ class Standardise:
 
     @classmethod
     def fit(cls, train: Dataset, by: Literal["deviation", "range"] = "deviation") -> Standardise:
-        """Statistics of `train`. `by` "range" divides by largest minus smallest value: columns that hardly vary stay small, which suits
-        clustering, where a z-score would make their noise as loud as the rest."""
+        """Statistics of `train`. `by` "range" divides by largest minus smallest value: columns that
+        hardly vary stay small, which suits clustering, where a z-score would make their noise as
+        loud as the rest.
+        """
         import torch
 
         if train.modality == "series" and len(set(train.card.get("units") or [])) > 1:
             x = train.inputs()
             sd = x.std((0, 2), dtype=np.float64)[:, None]
-            return cls(torch.from_numpy(x.mean((0, 2), dtype=np.float64)[:, None].astype("f4")), torch.from_numpy(np.where(sd < 1e-12, 1.0, sd).astype("f4")), train.shape)
+            return cls(
+                torch.from_numpy(x.mean((0, 2), dtype=np.float64)[:, None].astype("f4")),
+                torch.from_numpy(np.where(sd < 1e-12, 1.0, sd).astype("f4")),
+                train.shape,
+            )
         if train.modality != "table":
             return cls(torch.zeros(1), torch.ones(1), train.shape)
         x = train.inputs().astype(np.float64)
@@ -69,7 +82,9 @@ class Standardise:
             sd = np.sqrt((np.where(there, x - mean, 0) ** 2).sum(0) / count)
         sd[sd < 1e-12] = 1.0
         kind = train.input_type
-        return cls(torch.from_numpy(mean.astype(kind)), torch.from_numpy(sd.astype(kind)), train.shape)
+        return cls(
+            torch.from_numpy(mean.astype(kind)), torch.from_numpy(sd.astype(kind)), train.shape
+        )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return ((x - self.mean) / self.sd).float().nan_to_num(nan=0.0)

@@ -1,9 +1,12 @@
-"""Volumes as their axial slices, without a copy: the pictures a method sees that learns from volumes slice by slice.
+"""Volumes as their axial slices, without a copy: the pictures a method sees that learns from
+volumes slice by slice.
 
-A slice's row id is `volume row * depth + slice`, slices counted from 0 along the stored slice axis. Label, patient, site and split of a volume are
-those of all its slices (so a slice without a lesion in a volume called “lesion” is called so too); where no column names patients, the volume is the
-group. Slices of one value only (air above the head, padding) are not learned from; they are described, so that heat has the volume's shape, but they
-count in no mean, score or map. A volume of nothing but such slices keeps its middle one.
+A slice's row id is `volume row * depth + slice`, slices counted from 0 along the stored slice axis.
+Label, patient, site and split of a volume are those of all its slices (so a slice without a lesion
+in a volume called “lesion” is called so too); where no column names patients, the volume is the
+group. Slices of one value only (air above the head, padding) are not learned from; they are
+described, so that heat has the volume's shape, but they count in no mean, score or map. A volume of
+nothing but such slices keeps its middle one.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
 
 
 class Slices(Lazy):
-    """Array [n * depth, *rest] over stored volumes [n, ..., depth, ...] whose slice axis is `axis`: reads the volumes that are asked for.
+    """Array [n * depth, *rest] over stored volumes [n, ..., depth, ...] whose slice axis is `axis`:
+    reads the volumes that are asked for.
 
-    Volumes read from disk are kept, the latest first, up to `limits.SLICE_CACHE` bytes. Trap: slices in random order over more data than that read a
-    whole volume for each slice.
+    Volumes read from disk are kept, the latest first, up to `limits.SLICE_CACHE` bytes. Trap:
+    slices in random order over more data than that read a whole volume for each slice.
     """
 
     def __init__(self, volumes: Any, axis: int) -> None:
@@ -37,7 +41,9 @@ class Slices(Lazy):
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def __getitem__(self, which: Any) -> np.ndarray:
-        """Slices [m,*rest] at these positions, in the order asked for; one position gives one slice."""
+        """Slices [m,*rest] at these positions, in the order asked for; one position gives one
+        slice.
+        """
         asked = np.arange(len(self))[which]
         rows = np.atleast_1d(asked)
         out = np.empty((len(rows), *self.shape[1:]), self.dtype)
@@ -73,23 +79,35 @@ def ids(data: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def slices(data: Dataset) -> Dataset:
-    """The image dataset of all axial slices of a volume dataset's view, volume by volume; nothing is read. Columns `volume` and `slice` are added."""
+    """The image dataset of all axial slices of a volume dataset's view, volume by volume; nothing
+    is read. Columns `volume` and `slice` are added.
+    """
     d, n = depth(data), len(data.table)
     repeated = np.repeat(np.arange(n), d)
     table = data.table.iloc[repeated].reset_index(drop=True)
-    own = {name: name if name not in table else f"{name} of the stack" for name in ("volume", "slice")}
+    own = {
+        name: name if name not in table else f"{name} of the stack" for name in ("volume", "slice")
+    }
     table[own["volume"]] = [f"volume {v}" for v in repeated]
     table[own["slice"]] = np.tile(np.arange(d), n)
     if "axes" in table:
-        table["axes"] = table["axes"].map(lambda v: v[-2:] if isinstance(v, str) else v)  # of a slice: down and across
+        # of a slice: down and across
+        table["axes"] = table["axes"].map(lambda v: v[-2:] if isinstance(v, str) else v)
     return replace(
-        data, modality="image", table=table, samples=Slices(data.samples, 2), masks=None if data.masks is None else Slices(data.masks, 1),
-        roles={"group": own["volume"]} | data.roles, at=ids(data, data.rows),
-    )  # fmt: skip
+        data,
+        modality="image",
+        table=table,
+        samples=Slices(data.samples, 2),
+        masks=None if data.masks is None else Slices(data.masks, 1),
+        roles={"group": own["volume"]} | data.roles,
+        at=ids(data, data.rows),
+    )
 
 
 def filled(data: Dataset) -> np.ndarray:
-    """bool [n,depth] over the view's volumes: slices with more than one value (the middle one where a volume has none). Reads each volume once."""
+    """bool [n,depth] over the view's volumes: slices with more than one value (the middle one where
+    a volume has none). Reads each volume once.
+    """
     d = depth(data)
     out = np.empty((len(data), d), bool)
     for i in range(len(data)):
@@ -100,5 +118,7 @@ def filled(data: Dataset) -> np.ndarray:
 
 
 def seen(method: Method, data: Dataset) -> Dataset:
-    """The data as `method` with its parameters sees it: the slices of volumes that it takes slice by slice, else `data` itself."""
+    """The data as `method` with its parameters sees it: the slices of volumes that it takes slice
+    by slice, else `data` itself.
+    """
     return slices(data) if data.modality == "volume" and method.slicewise else data

@@ -23,26 +23,87 @@ WORDS = {
     "testing": "test",
 }
 MORE_WORDS = {  # in a column; as the name of a folder they could be a class
-    "tr": "train", "trn": "train", "trainset": "train", "trainingset": "train", "derivation": "train", "learning": "train",
-    "va": "val", "vl": "val", "validate": "val", "valset": "val", "validationset": "val", "validierung": "val", "devset": "val",
-    "eval": "val", "tuning": "val", "te": "test", "tst": "test", "ts": "test", "testset": "test", "testingset": "test",
-    "holdout": "test", "heldout": "test", "discovery": "train", "replication": "test", "evaluation": "test",
-    "publictest": "val", "privatetest": "test", "externaltest": "test", "internaltest": "test", "externalvalidation": "test", "internalvalidation": "val",
-    "traindata": "train", "trainingdata": "train", "testdata": "test", "valdata": "val", "trainingcohort": "train", "testcohort": "test",
-    "validationcohort": "val", "internaltrain": "train", "externaltestset": "test",
-}  # fmt: skip
-SPLIT_NAMES = {"split", "part", "subset", "fold_name", "set", "usage", "data_split", "dataset_split", "partition", "phase"}
-YES = {"1": True, "1.0": True, "true": True, "yes": True, "y": True, "0": False, "0.0": False, "false": False, "no": False, "n": False,
-       "ja": True, "wahr": True, "t": True, "nein": False, "falsch": False, "f": False}  # fmt: skip
+    "tr": "train",
+    "trn": "train",
+    "trainset": "train",
+    "trainingset": "train",
+    "derivation": "train",
+    "learning": "train",
+    "va": "val",
+    "vl": "val",
+    "validate": "val",
+    "valset": "val",
+    "validationset": "val",
+    "validierung": "val",
+    "devset": "val",
+    "eval": "val",
+    "tuning": "val",
+    "te": "test",
+    "tst": "test",
+    "ts": "test",
+    "testset": "test",
+    "testingset": "test",
+    "holdout": "test",
+    "heldout": "test",
+    "discovery": "train",
+    "replication": "test",
+    "evaluation": "test",
+    "publictest": "val",
+    "privatetest": "test",
+    "externaltest": "test",
+    "internaltest": "test",
+    "externalvalidation": "test",
+    "internalvalidation": "val",
+    "traindata": "train",
+    "trainingdata": "train",
+    "testdata": "test",
+    "valdata": "val",
+    "trainingcohort": "train",
+    "testcohort": "test",
+    "validationcohort": "val",
+    "internaltrain": "train",
+    "externaltestset": "test",
+}
+SPLIT_NAMES = {
+    "split",
+    "part",
+    "subset",
+    "fold_name",
+    "set",
+    "usage",
+    "data_split",
+    "dataset_split",
+    "partition",
+    "phase",
+}
+YES = {
+    "1": True,
+    "1.0": True,
+    "true": True,
+    "yes": True,
+    "y": True,
+    "0": False,
+    "0.0": False,
+    "false": False,
+    "no": False,
+    "n": False,
+    "ja": True,
+    "wahr": True,
+    "t": True,
+    "nein": False,
+    "falsch": False,
+    "f": False,
+}
 SHARES = (0.7, 0.15, 0.15)
 
 
 def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
-    """The data's own split in our words, or None when the column says anything else, or nothing in some row.
+    """The data's own split in our words, or None when the column says anything else, or nothing in
+    some row.
 
-    Words decide (train, validation, test and the like), whatever the column is called: at least two parts, one of
-    them train; in a column called split, set or the like one part is enough. A column called is_test or train_set
-    may say yes and no.
+    Words decide (train, validation, test and the like), whatever the column is called: at least two
+    parts, one of them train; in a column called split, set or the like one part is enough. A column
+    called is_test or train_set may say yes and no.
     """
     different = pd.unique(values)
     known = WORDS | MORE_WORDS
@@ -54,7 +115,8 @@ def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
         if None not in said.values() and len(set(said.values())) == 2:
             part = {v: flag if yes else other for v, yes in said.items()}
     for v in [v for v, p in part.items() if p is None and str(v).strip().lower() == "development"]:
-        part[v] = "val" if "train" in part.values() else "train"  # beside training data it is what is tuned on
+        # beside training data it is what is tuned on
+        part[v] = "val" if "train" in part.values() else "train"
     if None in part.values() or not part:
         return None
     parts = set(part.values())
@@ -66,10 +128,11 @@ def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
 def make_split(
     n: int, labels: np.ndarray | None = None, groups: np.ndarray | None = None, seed: int = 0
 ) -> tuple[np.ndarray, str]:
-    """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows all are "train".
+    """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows
+    all are "train".
 
-    Rows without a group stand for themselves. Two groups: the larger is for training, the smaller for testing; one:
-    all is training.
+    Rows without a group stand for themselves. Two groups: the larger is for training, the smaller
+    for testing; one: all is training.
     """
     if n < 10:
         return np.full(n, "train"), "fewer than 10 rows: all are used for training"
@@ -78,11 +141,17 @@ def make_split(
         at, values = pd.factorize(groups)
         alone = np.flatnonzero(at < 0)
         at[alone] = len(values) + np.arange(len(alone))
-        names, code = np.unique(np.array([*(f"group {g}" for g in values), *(f"row {i}" for i in alone)]), return_inverse=True)
+        names, code = np.unique(
+            np.array([*(f"group {g}" for g in values), *(f"row {i}" for i in alone)]),
+            return_inverse=True,
+        )
         code = code[at]
         size = np.bincount(code)
         if len(names) == 1:
-            return np.full(n, "train"), "one group only: all rows are used for training, none is left to test on"
+            return (
+                np.full(n, "train"),
+                "one group only: all rows are used for training, none is left to test on",
+            )
         if len(names) == 2:
             split = np.where(code == size.argmax(), "train", "test")
             return split, "two groups only: the larger is for training, the smaller for testing"
@@ -91,10 +160,13 @@ def make_split(
         want = {"test": SHARES[2] * n, "val": SHARES[1] * n}
         for g in order:  # each part takes the group while that brings it nearer to its share
             for part in ("test", "val"):
-                if side[g] == "train" and abs(filled[part] + size[g] - want[part]) < abs(filled[part] - want[part]):
+                if side[g] == "train" and abs(filled[part] + size[g] - want[part]) < abs(
+                    filled[part] - want[part]
+                ):
                     side[g] = part
                     filled[part] += size[g]
-        if not filled["test"]:  # groups too uneven to come near the share: the smallest is tested on
+        # groups too uneven to come near the share: the smallest is tested on
+        if not filled["test"]:
             side[size.argmin()] = "test"
         return side[code], f"70/15/15 by group: {len(names)} groups, none on two sides"
     strata = np.zeros(n, dtype=int)
@@ -109,14 +181,22 @@ def make_split(
     return split, "70/15/15 by row" + ("" if labels is None else ", the same share of each class")
 
 
-def add_split(table: pd.DataFrame, roles: dict[str, str], seed: int = 0) -> tuple[pd.DataFrame, dict[str, str], str]:
-    """The table with a split column, the roles with "split", and the rule in words; a split the data brings is kept."""
+def add_split(
+    table: pd.DataFrame, roles: dict[str, str], seed: int = 0
+) -> tuple[pd.DataFrame, dict[str, str], str]:
+    """The table with a split column, the roles with "split", and the rule in words; a split the
+    data brings is kept.
+    """
     if "split" in roles:
         own = own_split(table[roles["split"]], roles["split"])
-        own = own_split(table[roles["split"]]) if own is None else own  # a person said so, or a reader
+        # a person said so, or a reader
+        own = own_split(table[roles["split"]]) if own is None else own
         if own is not None:
             return table.assign(**{roles["split"]: own}), roles, "the data's own split"
-    values = {r: table[roles[r]].to_numpy(dtype=object) if r in roles else None for r in ("label", "group")}
+    values = {
+        r: table[roles[r]].to_numpy(dtype=object) if r in roles else None
+        for r in ("label", "group")
+    }
     split, rule = make_split(len(table), values["label"], values["group"], seed)
     name = "split" if "split" not in table else "part"
     return table.assign(**{name: split}), {**roles, "split": name}, rule

@@ -22,18 +22,27 @@ FORMS = (
 
 
 def patients_in_ids(frame: pd.DataFrame) -> tuple[str, pd.Series] | None:
-    """The column whose words, one a row, begin with who each row is of, and these beginnings [n]; None where no
-    column is like that: the endings are few, each stands once with a beginning, and beginnings repeat."""
+    """The column whose words, one a row, begin with who each row is of, and these beginnings [n];
+    None where no column is like that: the endings are few, each stands once with a beginning, and
+    beginnings repeat.
+    """
     for column in frame.columns:
         values = frame[column]
-        if is_numeric_dtype(values) or values.isna().any() or len(values) < 10 or words.is_place(words.tokens(str(column))):
+        if (
+            is_numeric_dtype(values)
+            or values.isna().any()
+            or len(values) < 10
+            or words.is_place(words.tokens(str(column)))
+        ):
             continue
         for form in FORMS:
             if not all(form.fullmatch(str(v)) for v in values.iloc[:SOME]):
                 continue
             found = [form.fullmatch(str(v)) for v in values]
             who = [f["who"] for f in found if f is not None]
-            if len(who) == len(values) and _repeat(who, [f["which"].lower() for f in found if f is not None]):
+            if len(who) == len(values) and _repeat(
+                who, [f["which"].lower() for f in found if f is not None]
+            ):
                 return str(column), pd.Series(who, index=values.index, dtype=object)
     return None
 

@@ -1,6 +1,8 @@
-"""Attributions by captum: how much each input value moved a model's result, with the completeness residual where the axiom holds.
+"""Attributions by captum: how much each input value moved a model's result, with the completeness
+residual where the axiom holds.
 
-The baseline is the mean training input (missing table values: their column's mean). Integrated gradients and feature ablation start from it.
+The baseline is the mean training input (missing table values: their column's mean). Integrated
+gradients and feature ablation start from it.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 HOW = {
-    "integrated_gradients": "Integrated gradients: adds up the slope from the average case to this one",
+    "integrated_gradients": (
+        "Integrated gradients: adds up the slope from the average case to this one"
+    ),
     "occlusion": "Occlusion: covers a patch and looks how the result changes",
     "gradient_x_input": "Gradient times input: the slope at this case",
-    "feature_ablation": "Feature ablation: sets one column to its average and looks how the result changes",
+    "feature_ablation": (
+        "Feature ablation: sets one column to its average and looks how the result changes"
+    ),
 }
 STEPS = 64  # of integrated gradients
 BATCH = 32
@@ -33,8 +39,16 @@ TOGETHER = 256  # inputs the model looks at in one call
 
 def targets(model: Any) -> list[tuple[str, str]]:
     """What can be explained: (key, title): each class, the unusualness score, each latent axis."""
-    found = [(f"class {c}", f"how likely “{c}” is") for c in model.classes] if "predict" in model.abilities else []
-    found += [("score", "how unusual it is")] if "score" in model.abilities and differentiable(model) else []
+    found = (
+        [(f"class {c}", f"how likely “{c}” is") for c in model.classes]
+        if "predict" in model.abilities
+        else []
+    )
+    found += (
+        [("score", "how unusual it is")]
+        if "score" in model.abilities and differentiable(model)
+        else []
+    )
     if "embed" in model.abilities and differentiable(model):
         found += [(f"axis {j + 1}", f"latent axis {j + 1}") for j in range(latent_size(model))]
     return found
@@ -55,7 +69,11 @@ def latent_size(model: Any) -> int:
 
 def ways(data: Dataset) -> list[str]:
     """Which ways fit this kind of data."""
-    return ["integrated_gradients", "gradient_x_input", "feature_ablation"] if data.modality == "table" else ["integrated_gradients", "occlusion", "gradient_x_input"]
+    return (
+        ["integrated_gradients", "gradient_x_input", "feature_ablation"]
+        if data.modality == "table"
+        else ["integrated_gradients", "occlusion", "gradient_x_input"]
+    )
 
 
 def _forward(model: Any, target: str) -> Callable[[Any], Any]:
@@ -63,7 +81,10 @@ def _forward(model: Any, target: str) -> Callable[[Any], Any]:
     if target.startswith("class "):
         name = target.removeprefix("class ")
         if name not in model.classes:
-            raise UserError(f"This model does not predict “{name}” (it predicts: {', '.join(model.classes) or 'nothing'}).")
+            raise UserError(
+                f"This model does not predict “{name}” (it predicts:"
+                f" {', '.join(model.classes) or 'nothing'})."
+            )
         j = model.classes.index(name)
         return lambda x: model.predict(x)[:, j]
     if target == "score":
@@ -74,12 +95,20 @@ def _forward(model: Any, target: str) -> Callable[[Any], Any]:
 
 
 def attribute(
-    model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, report: Callable[[float], None] | None = None, stop: Callable[[], bool] = lambda: False,
-) -> Attributions:  # fmt: skip
-    """Attributions of `rows`, value float32 [n,*input]. Raises UserError for a way that does not fit the data or an unknown target.
+    model: Any,
+    data: Dataset,
+    rows: np.ndarray,
+    how: str,
+    target: str,
+    report: Callable[[float], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Attributions:
+    """Attributions of `rows`, value float32 [n,*input]. Raises UserError for a way that does not
+    fit the data or an unknown target.
 
-    Cost per case: 64 gradients (integrated gradients), 1 (gradient x input), about 64 forward passes (occlusion), d (ablation). Of a model that takes
-    volumes slice by slice every slice is a case; the values are volumes again, output and residual sums over the slices.
+    Cost per case: 64 gradients (integrated gradients), 1 (gradient x input), about 64 forward
+    passes (occlusion), d (ablation). Of a model that takes volumes slice by slice every slice is a
+    case; the values are volumes again, output and residual sums over the slices.
     """
     import torch
 
@@ -87,13 +116,20 @@ def attribute(
         made = attribute(model, slices(data), ids(data, rows), how, target, report, stop)
         done = len(made.rows) // depth(data)
         part = data.of(np.asarray(rows)[:done])
-        made = replace(made, rows=made.rows[: done * depth(data)], value=made.value[: done * depth(data)], residual=_first(made.residual, done * depth(data)),
-                       output=_first(made.output, done * depth(data)))  # fmt: skip
+        made = replace(
+            made,
+            rows=made.rows[: done * depth(data)],
+            value=made.value[: done * depth(data)],
+            residual=_first(made.residual, done * depth(data)),
+            output=_first(made.output, done * depth(data)),
+        )
         (whole,) = Fold(part, np.ones((done, depth(data)), bool))([made])
         assert isinstance(whole, Attributions)
         return whole
     if how not in HOW or how not in ways(data):
-        raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}.")
+        raise UserError(
+            f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}."
+        )
     forward = _forward(model, target)
     device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
     base = torch.from_numpy(_average(data.reference))[None].to(device)
@@ -116,13 +152,19 @@ def attribute(
             report(min(1.0, (i + BATCH) / len(rows)))
     done = sum(map(len, values))
     return Attributions(
-        rows=np.asarray(rows)[:done], value=np.concatenate(values), target=target, how=how, output=np.concatenate(outputs),
+        rows=np.asarray(rows)[:done],
+        value=np.concatenate(values),
+        target=target,
+        how=how,
+        output=np.concatenate(outputs),
         residual=np.concatenate(residuals) if residuals else None,
-    )  # fmt: skip
+    )
 
 
 def _average(data: Dataset) -> np.ndarray:
-    """Mean input [*shape] in the type of inputs, missing values left out (0 where all are missing); read a block at a time."""
+    """Mean input [*shape] in the type of inputs, missing values left out (0 where all are missing);
+    read a block at a time.
+    """
     import torch
 
     total, count = np.zeros(data.shape), np.zeros(data.shape)
@@ -137,20 +179,30 @@ def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:
     return None if values is None else values[:many]
 
 
-def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset) -> Callable[[Any], Any]:
+def _explainer(
+    forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
+) -> Callable[[Any], Any]:
     from captum.attr import FeatureAblation, InputXGradient, IntegratedGradients, Occlusion
 
     if how == "integrated_gradients":
         made = IntegratedGradients(forward)
         made.gradient_func = _slopes
-        return lambda x: made.attribute(x, baselines=base.expand_as(x), n_steps=STEPS, method="gausslegendre", internal_batch_size=TOGETHER)
+        return lambda x: made.attribute(
+            x,
+            baselines=base.expand_as(x),
+            n_steps=STEPS,
+            method="gausslegendre",
+            internal_batch_size=TOGETHER,
+        )
     if how == "gradient_x_input":
         slope = InputXGradient(forward)
         slope.gradient_func = _slopes
         return lambda x: slope.attribute(x.requires_grad_())
     if how == "feature_ablation":
         ablation = FeatureAblation(forward)
-        return lambda x: ablation.attribute(x, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x)))
+        return lambda x: ablation.attribute(
+            x, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x))
+        )
     side = max(2, min(data.shape[-2:]) // 7)
     window = (*data.shape[:-2], side, side)
     stride = (*data.shape[:-2], max(1, side // 2), max(1, side // 2))
@@ -158,22 +210,37 @@ def _explainer(forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
         window, stride = (1, max(2, data.shape[-1] // 16)), (1, max(1, data.shape[-1] // 32))
     cover = Occlusion(forward)
     return lambda x: cover.attribute(
-        x, sliding_window_shapes=window, strides=stride, baselines=base.expand_as(x), perturbations_per_eval=max(1, TOGETHER // len(x))
+        x,
+        sliding_window_shapes=window,
+        strides=stride,
+        baselines=base.expand_as(x),
+        perturbations_per_eval=max(1, TOGETHER // len(x)),
     )
 
 
-def _slopes(forward_fn: Callable[[Any], Any], inputs: tuple[Any, ...], target_ind: Any = None, additional_forward_args: Any = None) -> Any:
-    """Gradients of each row's result: of their sum, since rows do not depend on one another; captum asks for each row's by itself."""
+def _slopes(
+    forward_fn: Callable[[Any], Any],
+    inputs: tuple[Any, ...],
+    target_ind: Any = None,
+    additional_forward_args: Any = None,
+) -> Any:
+    """Gradients of each row's result: of their sum, since rows do not depend on one another; captum
+    asks for each row's by itself.
+    """
     import torch
 
     with torch.enable_grad():
         return torch.autograd.grad(forward_fn(*inputs).sum(), inputs)
 
 
-def randomisation_check(model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, seed: int = 0) -> float:
-    """Rank correlation of absolute attributions with those of the same network with random weights; near 1 means the map ignores the model.
+def randomisation_check(
+    model: Any, data: Dataset, rows: np.ndarray, how: str, target: str, seed: int = 0
+) -> float:
+    """Rank correlation of absolute attributions with those of the same network with random weights;
+    near 1 means the map ignores the model.
 
-    NaN for methods without network weights (Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018).
+    NaN for methods without network weights (Adebayo et al., Sanity checks for saliency maps,
+    NeurIPS 2018).
     """
     import copy
 
@@ -189,6 +256,9 @@ def randomisation_check(model: Any, data: Dataset, rows: np.ndarray, how: str, t
             for layer in net.modules():
                 if hasattr(layer, "reset_parameters"):
                     layer.reset_parameters()
-    a, b = (np.abs(attribute(m, data, rows, how, target).value).reshape(len(rows), -1) for m in (model, other))
+    a, b = (
+        np.abs(attribute(m, data, rows, how, target).value).reshape(len(rows), -1)
+        for m in (model, other)
+    )
     found = [spearmanr(p, q).statistic for p, q in zip(a, b) if np.ptp(p) > 0 and np.ptp(q) > 0]
     return float(np.mean(found)) if found else float("nan")

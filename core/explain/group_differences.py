@@ -1,7 +1,9 @@
-"""Why this group? The columns in which selected cases differ most from the rest, with effect sizes and false-discovery control.
+"""Why this group? The columns in which selected cases differ most from the rest, with effect sizes
+and false-discovery control.
 
-Amounts: Mann-Whitney U, effect = rank-biserial correlation (-1..1). Categories: chi-squared of the 2 x k table, effect = Cramér's V (0..1) and the
-value that stands out. q-values are Benjamini and Hochberg's. Cost: one sort per amount column.
+Amounts: Mann-Whitney U, effect = rank-biserial correlation (-1..1). Categories: chi-squared of the
+2 x k table, effect = Cramér's V (0..1) and the value that stands out. q-values are Benjamini and
+Hochberg's. Cost: one sort per amount column.
 """
 
 from __future__ import annotations
@@ -24,16 +26,27 @@ class Difference:
 
 
 def differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list[Difference]:
-    """The `top` fields by effect among those with q < 0.05; `inside` is a bool array over the rows. Empty when a side has fewer than 3 rows."""
+    """The `top` fields by effect among those with q < 0.05; `inside` is a bool array over the rows.
+    Empty when a side has fewer than 3 rows.
+    """
     from scipy.stats import false_discovery_control
 
     if min(inside.sum(), (~inside).sum()) < 3:
         return []
-    found = [d for c in columns if c.source != "group" and (d := _amount(c, inside) if c.kind == "amount" else _category(c, inside))]
+    found = [
+        d
+        for c in columns
+        if c.source != "group"
+        and (d := _amount(c, inside) if c.kind == "amount" else _category(c, inside))
+    ]
     if not found:
         return []
     q = false_discovery_control([p for _, _, p, _ in found])
-    kept = [Difference(name, effect, float(qi), words) for (name, effect, _, words), qi in zip(found, q, strict=True) if qi < 0.05]
+    kept = [
+        Difference(name, effect, float(qi), words)
+        for (name, effect, _, words), qi in zip(found, q, strict=True)
+        if qi < 0.05
+    ]
     return sorted(kept, key=lambda d: -abs(d.effect))[:top]
 
 
@@ -47,7 +60,10 @@ def _amount(column: Column, inside: np.ndarray) -> tuple[str, float, float, str]
     u, p = mannwhitneyu(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
     inner, outer = in_digits(float(np.median(a)), float(np.median(b)))
-    words = f"is {'higher' if effect > 0 else 'lower'}: typically {inner} in the group, {outer} elsewhere"
+    words = (
+        f"is {'higher' if effect > 0 else 'lower'}: typically {inner} in the group, {outer}"
+        " elsewhere"
+    )
     return column.name, float(effect), float(p), words
 
 
@@ -57,12 +73,25 @@ def _category(column: Column, inside: np.ndarray) -> tuple[str, float, float, st
     code, words = column.codes()
     if len(words) < 2:
         return None
-    table = np.array([np.bincount(code[side & (code >= 0)], minlength=len(words)) for side in (inside, ~inside)])
+    table = np.array(
+        [np.bincount(code[side & (code >= 0)], minlength=len(words)) for side in (inside, ~inside)]
+    )
     table = table[:, table.sum(0) > 0]
     if table.shape[1] < 2 or (table.sum(1) == 0).any():
         return None
     p = chi2_contingency(table, correction=False)
     effect = float(np.sqrt(p.statistic / table.sum()))
-    share = np.array([np.bincount(code[side & (code >= 0)], minlength=len(words)) / max(1, (side & (code >= 0)).sum()) for side in (inside, ~inside)])
+    share = np.array(
+        [
+            np.bincount(code[side & (code >= 0)], minlength=len(words))
+            / max(1, (side & (code >= 0)).sum())
+            for side in (inside, ~inside)
+        ]
+    )
     j = int(np.argmax(np.abs(share[0] - share[1])))
-    return column.name, effect, float(p.pvalue), f"is “{words[j]}” in {share[0, j]:.0%} of the group, {share[1, j]:.0%} elsewhere"
+    return (
+        column.name,
+        effect,
+        float(p.pvalue),
+        f"is “{words[j]}” in {share[0, j]:.0%} of the group, {share[1, j]:.0%} elsewhere",
+    )

@@ -1,4 +1,6 @@
-"""How two runs see the same cases: which cases have other neighbours, and which other groups or decisions."""
+"""How two runs see the same cases: which cases have other neighbours, and which other groups or
+decisions.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from core.neighbours import neighbours
 
 
 def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
-    """(row ids both hold, share of each one's k neighbours in `a` that are none in `b`: 0 = same company, 1 = all new).
+    """(row ids both hold, share of each one's k neighbours in `a` that are none in `b`: 0 = same
+    company, 1 = all new).
 
-    Neighbours are looked for in each latent space among the shared rows; the order of rows does not matter. Cost: that of `neighbours`, twice.
+    Neighbours are looked for in each latent space among the shared rows; the order of rows does not
+    matter. Cost: that of `neighbours`, twice.
     """
     rows = np.intersect1d(a.rows, b.rows)
     k = min(k, len(rows) - 1)
@@ -23,8 +27,10 @@ def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarra
 
 
 def aligned(made: Map, onto: Map) -> Map:
-    """`made` turned, mirrored and scaled to lie over `onto` as well as its shared rows allow (orthogonal Procrustes); distances within it keep
-    their proportions. Given back as it is where fewer than three rows are shared or the dimensions differ."""
+    """`made` turned, mirrored and scaled to lie over `onto` as well as its shared rows allow
+    (orthogonal Procrustes); distances within it keep their proportions. Given back as it is where
+    fewer than three rows are shared or the dimensions differ.
+    """
     from scipy.linalg import orthogonal_procrustes
 
     _, a, b = np.intersect1d(made.rows, onto.rows, return_indices=True)

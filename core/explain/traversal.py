@@ -1,7 +1,9 @@
-"""Paths through the latent space of an opened model, what the decoder shows along them, and how far from real cases they lead.
+"""Paths through the latent space of an opened model, what the decoder shows along them, and how far
+from real cases they lead.
 
-`model` is a fitted Method with `embed` and `decode`; `embedding` its latent coordinates. On the simplex every path stays on it: setting one
-coordinate to v scales the others to sum to 1 - v. Everything here is deterministic.
+`model` is a fitted Method with `embed` and `decode`; `embedding` its latent coordinates. On the
+simplex every path stays on it: setting one coordinate to v scales the others to sum to 1 - v.
+Everything here is deterministic.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def decoded(model: Any, z: np.ndarray) -> np.ndarray:
-    """Inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale has it (see `Standardise`)."""
+    """Inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale has it
+    (see `Standardise`).
+    """
     import torch
 
     with torch.no_grad():
@@ -47,7 +51,9 @@ def place(embedding: Embedding, row: int) -> np.ndarray:
 
 
 def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.ndarray:
-    """z [d] with one coordinate set; on the simplex the others are scaled so that the sum stays 1 and value is kept within [0, 0.999]."""
+    """z [d] with one coordinate set; on the simplex the others are scaled so that the sum stays 1
+    and value is kept within [0, 0.999].
+    """
     out = z.copy()
     if embedding.geometry == "simplex":
         value = float(np.clip(value, 0.0, 0.999))
@@ -58,8 +64,10 @@ def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.n
 
 
 def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
-    """Ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0 to 0.95 on the simplex; of a sparse feature, which is off in most
-    cases, the 99th percentile of its strength where it is on, to either side if it has two poles."""
+    """Ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0 to 0.95 on
+    the simplex; of a sparse feature, which is off in most cases, the 99th percentile of its
+    strength where it is on, to either side if it has two poles.
+    """
     if embedding.geometry == "simplex":
         return 0.0, 0.95
     if embedding.geometry == "sparse":
@@ -71,7 +79,9 @@ def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def axis(model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, steps: int = 9) -> Traversal:
+def axis(
+    model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, steps: int = 9
+) -> Traversal:
     """The case with one coordinate moved over its reach, the others kept."""
     start = place(embedding, row)
     values = np.linspace(*reach(embedding, axis), steps)
@@ -80,16 +90,26 @@ def axis(model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, s
     return _made(model, data, embedding, [row], path, values, name)
 
 
-def between(model: Any, data: Dataset, embedding: Embedding, row_a: int, row_b: int, steps: int = 9) -> Traversal:
-    """The straight line between two cases; its ends decode to their reconstructions exactly. A convex mix stays on the simplex."""
+def between(
+    model: Any, data: Dataset, embedding: Embedding, row_a: int, row_b: int, steps: int = 9
+) -> Traversal:
+    """The straight line between two cases; its ends decode to their reconstructions exactly. A
+    convex mix stays on the simplex.
+    """
     a, b = place(embedding, row_a), place(embedding, row_b)
     share = np.linspace(0, 1, steps)
-    path = np.stack([a if s == 0 else b if s == 1 else (1 - s) * a + s * b for s in share]).astype(np.float32)
-    return _made(model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}")
+    path = np.stack([a if s == 0 else b if s == 1 else (1 - s) * a + s * b for s in share]).astype(
+        np.float32
+    )
+    return _made(
+        model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}"
+    )
 
 
 def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarray, float]:
-    """Unit vector [d] that parts `label` from the rest (logistic regression on standardised training coordinates) and its AUC on held-out cases."""
+    """Unit vector [d] that parts `label` from the rest (logistic regression on standardised
+    training coordinates) and its AUC on held-out cases.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
@@ -97,22 +117,38 @@ def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarr
         raise UserError(f"There is no class “{label}” (there are: {', '.join(data.classes[:20])}).")
     whole = data.of(embedding.rows)
     yes, z = whole.labels == data.classes.index(label), np.asarray(embedding.z, dtype=np.float64)
-    fit, held = (whole.splits == "train") & (whole.labels >= 0), (whole.splits != "train") & (whole.labels >= 0)
+    fit, held = (
+        (whole.splits == "train") & (whole.labels >= 0),
+        (whole.splits != "train") & (whole.labels >= 0),
+    )
     if yes[fit].all() or not yes[fit].any():
-        raise UserError(f"“{label}” cannot be told from the rest: the training part holds only one side.")
+        raise UserError(
+            f"“{label}” cannot be told from the rest: the training part holds only one side."
+        )
     mean, sd = z[fit].mean(0), np.maximum(z[fit].std(0), 1e-9)
     fitted = LogisticRegression(max_iter=1000).fit((z[fit] - mean) / sd, yes[fit])
     normal = fitted.coef_[0] / sd
-    score = roc_auc_score(yes[held], ((z[held] - mean) / sd) @ fitted.coef_[0]) if held.any() and yes[held].any() and not yes[held].all() else float("nan")
+    score = (
+        roc_auc_score(yes[held], ((z[held] - mean) / sd) @ fitted.coef_[0])
+        if held.any() and yes[held].any() and not yes[held].all()
+        else float("nan")
+    )
     return (normal / np.linalg.norm(normal)).astype(np.float32), float(score)
 
 
-def toward_label(model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int = 9) -> Traversal:
-    """From the case along the direction of a class, up to where the middle case of that class lies (at least two standard deviations).
+def toward_label(
+    model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int = 9
+) -> Traversal:
+    """From the case along the direction of a class, up to where the middle case of that class lies
+    (at least two standard deviations).
 
-    Where the model has learned the class as a symbol, only the axes move that the symbol fixes, to where it fixes them.
+    Where the model has learned the class as a symbol, only the axes move that the symbol fixes, to
+    where it fixes them.
     """
-    if label in getattr(model, "symbols", []) and (path := _toward_symbol(model, data, embedding, row, label, steps)) is not None:
+    if (
+        label in getattr(model, "symbols", [])
+        and (path := _toward_symbol(model, data, embedding, row, label, steps)) is not None
+    ):
         return path
     way, score = direction(data, embedding, label)
     start, z = place(embedding, row), np.asarray(embedding.z)
@@ -125,10 +161,20 @@ def toward_label(model: Any, data: Dataset, embedding: Embedding, row: int, labe
         path = np.clip(path, 0, None)
         path /= path.sum(1, keepdims=True)
     held = "not defined" if score != score else f"{score:.2f}"
-    return _made(model, data, embedding, [row], path.astype(np.float32), values, f"towards “{label}” (the direction parts held-out cases with AUC {held})")
+    return _made(
+        model,
+        data,
+        embedding,
+        [row],
+        path.astype(np.float32),
+        values,
+        f"towards “{label}” (the direction parts held-out cases with AUC {held})",
+    )
 
 
-def _toward_symbol(model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int) -> Traversal | None:
+def _toward_symbol(
+    model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int
+) -> Traversal | None:
     """None when the symbol fixes no axis firmer than chance does."""
     mu, _, fixed = model.imagine([label])
     if not fixed.any():
@@ -136,22 +182,46 @@ def _toward_symbol(model: Any, data: Dataset, embedding: Embedding, row: int, la
     start, share = place(embedding, row), np.linspace(0, 1, steps)
     path = start + share[:, None] * np.where(fixed, mu - start, 0)
     axes = ", ".join(str(j + 1) for j in np.flatnonzero(fixed))
-    return _made(model, data, embedding, [row], path.astype(np.float32), share, f"towards “{label}” (the axes this symbol fixes, {axes}, go where it has them; the others stay)")
+    return _made(
+        model,
+        data,
+        embedding,
+        [row],
+        path.astype(np.float32),
+        share,
+        f"towards “{label}” (the axes this symbol fixes, {axes}, go where it has them; the others"
+        " stay)",
+    )
 
 
-def _made(model: Any, data: Dataset, embedding: Embedding, rows: list[int], path: np.ndarray, values: np.ndarray, name: str) -> Traversal:
+def _made(
+    model: Any,
+    data: Dataset,
+    embedding: Embedding,
+    rows: list[int],
+    path: np.ndarray,
+    values: np.ndarray,
+    name: str,
+) -> Traversal:
     frames = decoded(model, path)
     return Traversal(
-        rows=np.array(rows), path=path.astype(np.float32), frames=frames, value=np.asarray(values, dtype=float), axis=name,
-        distance=distance_percentile(data, embedding, path), near=nearest(embedding, path, 3), output=predicted(model, frames),
-    )  # fmt: skip
+        rows=np.array(rows),
+        path=path.astype(np.float32),
+        frames=frames,
+        value=np.asarray(values, dtype=float),
+        axis=name,
+        distance=distance_percentile(data, embedding, path),
+        near=nearest(embedding, path, 3),
+        output=predicted(model, frames),
+    )
 
 
 def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
-    """Mean absolute change of the decoded input when an axis is turned from 2 sd below to 2 sd above its mean, over `anchors` cases: [d].
+    """Mean absolute change of the decoded input when an axis is turned from 2 sd below to 2 sd
+    above its mean, over `anchors` cases: [d].
 
-    On the simplex: from 0 to 0.5; a sparse feature from end to end, for the 64 most used ones (0 for the others). Constant decoders give 0. Cost: 2 d
-    anchors decodings, in one batch an axis.
+    On the simplex: from 0 to 0.5; a sparse feature from end to end, for the 64 most used ones (0
+    for the others). Constant decoders give 0. Cost: 2 d anchors decodings, in one batch an axis.
     """
     z = np.asarray(embedding.z, dtype=np.float32)
     some = z[np.linspace(0, len(z) - 1, min(anchors, len(z))).astype(int)]
@@ -159,8 +229,17 @@ def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
     out = np.zeros(z.shape[1])
     sparse = embedding.geometry == "sparse"
     for j in np.argsort(-(z != 0).mean(0), kind="stable")[:64] if sparse else range(z.shape[1]):
-        low, high = (0.0, 0.5) if embedding.geometry == "simplex" else reach(embedding, j) if sparse else (mean[j] - 2 * sd[j], mean[j] + 2 * sd[j])
-        ends = [decoded(model, np.stack([turned(embedding, a, j, v) for a in some])) for v in (low, high)]
+        low, high = (
+            (0.0, 0.5)
+            if embedding.geometry == "simplex"
+            else reach(embedding, j)
+            if sparse
+            else (mean[j] - 2 * sd[j], mean[j] + 2 * sd[j])
+        )
+        ends = [
+            decoded(model, np.stack([turned(embedding, a, j, v) for a in some]))
+            for v in (low, high)
+        ]
         out[j] = np.abs(ends[1] - ends[0]).mean()
     return out
 
@@ -173,10 +252,14 @@ def nearest(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray:
     return np.asarray(embedding.rows)[order]
 
 
-def distance_percentile(data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000) -> np.ndarray:
-    """Distance of points z [b,d] to the nearest training case, as percentile 0..100 of such distances of held-out cases (training cases' own,
-    each to its nearest other, when nothing is held out). Coordinates are divided by their training sd. At most `most` training cases are used. Where no case
-    was trained on (data a model was applied to), all stand for them."""
+def distance_percentile(
+    data: Dataset, embedding: Embedding, z: np.ndarray, most: int = 4_000
+) -> np.ndarray:
+    """Distance of points z [b,d] to the nearest training case, as percentile 0..100 of such
+    distances of held-out cases (training cases' own, each to its nearest other, when nothing is
+    held out). Coordinates are divided by their training sd. At most `most` training cases are used.
+    Where no case was trained on (data a model was applied to), all stand for them.
+    """
     from scipy.spatial import cKDTree
 
     known = data.of(embedding.rows).splits == "train"
@@ -192,7 +275,9 @@ def distance_percentile(data: Dataset, embedding: Embedding, z: np.ndarray, most
 
 
 def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
-    """Write frame_00.png ... (marked GENERATED), strip.png, traversal.gif and path.json; tables get path.json only. Gives the files."""
+    """Write frame_00.png ... (marked GENERATED), strip.png, traversal.gif and path.json; tables get
+    path.json only. Gives the files.
+    """
     from PIL import Image
 
     from core.imaging import render
@@ -206,10 +291,26 @@ def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
             files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
             write_bytes(files[-1], render.png(image))
         first, *others = [Image.fromarray(i) for i in images]
-        first.save(folder / "traversal.gif", save_all=True, append_images=[*others, *others[-2::-1]], duration=200, loop=0)
+        first.save(
+            folder / "traversal.gif",
+            save_all=True,
+            append_images=[*others, *others[-2::-1]],
+            duration=200,
+            loop=0,
+        )
         files.append(folder / "traversal.gif")
-    write_json(folder / "path.json", {
-        "axis": made.axis, "rows": made.rows, "values": made.value, "path": made.path, "distance_percentile": made.distance, "nearest_rows": made.near,
-        "output": made.output, "generated": True, **({"frames": made.frames} if made.frames.ndim == 2 else {}),
-    })  # fmt: skip
+    write_json(
+        folder / "path.json",
+        {
+            "axis": made.axis,
+            "rows": made.rows,
+            "values": made.value,
+            "path": made.path,
+            "distance_percentile": made.distance,
+            "nearest_rows": made.near,
+            "output": made.output,
+            "generated": True,
+            **({"frames": made.frames} if made.frames.ndim == 2 else {}),
+        },
+    )
     return [*files, folder / "path.json"]

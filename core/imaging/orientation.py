@@ -1,7 +1,9 @@
-"""How a stored picture or volume is hung: which plane, which way up, what stands at its edges, how long a centimetre is.
+"""How a stored picture or volume is hung: which plane, which way up, what stands at its edges, how
+long a centimetre is.
 
-Radiological: the patient's right at the left edge, the front on top (axial); the head on top (coronal, sagittal); the front at the left (sagittal).
-Neurological turns right and left. Where the axes are unknown nothing is turned.
+Radiological: the patient's right at the left edge, the front on top (axial); the head on top
+(coronal, sagittal); the front at the left (sagittal). Neurological turns right and left. Where the
+axes are unknown nothing is turned.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import numpy as np
 from core.data.geometry import OPPOSITE, Geometry
 
 _PAIR = {"R": "RL", "L": "RL", "A": "AP", "P": "AP", "H": "HF", "F": "HF"}
-# plane -> (pair across which slices lie, side toward which rows grow, side toward which columns grow) in radiological display
+# plane -> (pair across which slices lie, side toward which rows grow, side toward which columns
+# grow) in radiological display
 PLANES = {"axial": ("HF", "P", "L"), "coronal": ("AP", "F", "L"), "sagittal": ("RL", "F", "P")}
 UNKNOWN = ("as stored", "along rows", "along columns")  # planes of a volume without known axes
 
@@ -22,9 +25,10 @@ UNKNOWN = ("as stored", "along rows", "along columns")  # planes of a volume wit
 class Hang:
     """One plane of a sample on the screen.
 
-    `order`: stored axes as (slice, down, across), or (down, across) for a picture; `flip`: whether (down, across) run against their stored order.
-    `edges`: letters at "left", "right", "top", "bottom", {} = unknown. `mm`: millimetres a step along `order`, None = unknown.
-    `through`: letters of the body sides where the first and the last slice lie, "" = unknown or a picture.
+    `order`: stored axes as (slice, down, across), or (down, across) for a picture; `flip`: whether
+    (down, across) run against their stored order. `edges`: letters at "left", "right", "top",
+    "bottom", {} = unknown. `mm`: millimetres a step along `order`, None = unknown. `through`:
+    letters of the body sides where the first and the last slice lie, "" = unknown or a picture.
     """
 
     plane: str
@@ -45,11 +49,16 @@ def usable(axes: str, dims: int) -> bool:
 
 
 def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]:
-    """The planes of a sample with `dims` spatial axes (2 or 3): one of a picture; axial, coronal, sagittal of a volume, the usual first."""
+    """The planes of a sample with `dims` spatial axes (2 or 3): one of a picture; axial, coronal,
+    sagittal of a volume, the usual first.
+    """
     if not usable(where.axes, dims):
         orders = [(0, 1)] if dims == 2 else [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
         mm = where.mm if where.mm and len(where.mm) == dims else None
-        return [Hang(name, o, (False, False), {}, mm and tuple(mm[i] for i in o)) for name, o in zip(UNKNOWN, orders)]
+        return [
+            Hang(name, o, (False, False), {}, mm and tuple(mm[i] for i in o))
+            for name, o in zip(UNKNOWN, orders)
+        ]
     made = []
     for name in PLANES:
         through, down, across = PLANES[name]
@@ -58,7 +67,9 @@ def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]
             continue
         if side == "neurological" and across == "L":
             across = "R"
-        order = tuple(at.index(p) for p in ((through,) if dims == 3 else ()) + (_PAIR[down], _PAIR[across]))
+        order = tuple(
+            at.index(p) for p in ((through,) if dims == 3 else ()) + (_PAIR[down], _PAIR[across])
+        )
         flip = (where.axes[order[-2]] != down, where.axes[order[-1]] != across)
         edges = {"left": OPPOSITE[across], "right": across, "top": OPPOSITE[down], "bottom": down}
         ends = where.axes[order[0]] if dims == 3 else ""
@@ -79,7 +90,9 @@ def cut(volume: np.ndarray, at: Hang, index: int) -> np.ndarray:
 
 
 def square(picture: np.ndarray, at: Hang) -> np.ndarray:
-    """A hung uint8 picture [h,w,3] with square pixels as large as the finer of its two spacings; as it is where these are alike or unknown."""
+    """A hung uint8 picture [h,w,3] with square pixels as large as the finer of its two spacings; as
+    it is where these are alike or unknown.
+    """
     from PIL import Image
 
     if at.mm is None:
@@ -88,12 +101,19 @@ def square(picture: np.ndarray, at: Hang) -> np.ndarray:
     if abs(down / across - 1) < 0.01:
         return picture
     fine = min(down, across)
-    size = max(1, round(picture.shape[1] * across / fine)), max(1, round(picture.shape[0] * down / fine))
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BILINEAR))
+    size = (
+        max(1, round(picture.shape[1] * across / fine)),
+        max(1, round(picture.shape[0] * down / fine)),
+    )
+    return np.asarray(
+        Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BILINEAR)
+    )
 
 
 def scale_bar(mm: float, pixels: float, share: float = 0.3) -> tuple[float, str]:
-    """The longest of 1, 2, 5 x 10^k millimetres that fills at most `share` of `pixels` of `mm` each: (its millimetres, in words)."""
+    """The longest of 1, 2, 5 x 10^k millimetres that fills at most `share` of `pixels` of `mm`
+    each: (its millimetres, in words).
+    """
     most = mm * pixels * share
     ten = 10.0 ** np.floor(np.log10(most))
     long = float(ten * max(m for m in (1, 2, 5) if m * ten <= most * (1 + 1e-9)))

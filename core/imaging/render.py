@@ -1,4 +1,6 @@
-"""Pictures of rows: uint8 arrays and PNG bytes. Grey stays grey; heat is laid over it with one scale and full transparency at zero. Series are drawn as traces."""
+"""Pictures of rows: uint8 arrays and PNG bytes. Grey stays grey; heat is laid over it with one
+scale and full transparency at zero. Series are drawn as traces.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 PLAIN = Look()
-SMOOTH_FROM = 96  # pixels of the longer side; smaller pictures are enlarged by whole numbers, with sharp pixels
+# pixels of the longer side; smaller pictures are enlarged by whole numbers, with sharp pixels
+SMOOTH_FROM = 96
 HEAT = "inferno"  # perceptually even, readable in grey
 
 
@@ -27,7 +30,9 @@ def drawable(data: Dataset) -> bool:
 
 
 def flat(image: Array) -> Array:
-    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two channels show the first. Series [C,T]: a trace on its own scale."""
+    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two
+    channels show the first. Series [C,T]: a trace on its own scale.
+    """
     if image.ndim == 2:
         return signals.drawn(image, signals.look(image))
     if image.ndim == 4:
@@ -37,7 +42,9 @@ def flat(image: Array) -> Array:
 
 
 def picture(data: Dataset, row: int, side: int = 0, look: Look = PLAIN) -> Array:
-    """Row `row` as uint8 [H,W,3], windowed and hung, enlarged to at least `side` pixels without smoothing when it is small; series at that width."""
+    """Row `row` as uint8 [H,W,3], windowed and hung, enlarged to at least `side` pixels without
+    smoothing when it is small; series at that width.
+    """
     if data.modality == "series":
         return signals.drawn(data.of(np.array([row])).inputs()[0], signals.look(data), side or 240)
     return enlarge(hung(data, row, data.of(np.array([row])).raw()[0], look), side)
@@ -49,19 +56,29 @@ def middle(data: Dataset, at: Hang) -> int:
 
 
 def seen(raw: Array, window: Window) -> Array:
-    """Stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first. Not turned."""
-    shown = (windowing.mapped(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255).round().astype(np.uint8)
+    """Stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first. Not
+    turned.
+    """
+    shown = (
+        (windowing.mapped(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255)
+        .round()
+        .astype(np.uint8)
+    )
     return (shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)).transpose(1, 2, 0)
 
 
 def way(data: Dataset, row: int, raw: Array, look: Look) -> tuple[Hang, Window]:
-    """How the stored sample `raw` [C,*spatial] of row `row` is hung (volumes: axially), and through which window it is seen."""
+    """How the stored sample `raw` [C,*spatial] of row `row` is hung (volumes: axially), and through
+    which window it is seen.
+    """
     at = orientation.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
     return at, windowing.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
 
 
 def hung(data: Dataset, row: int, raw: Array, look: Look, index: int | None = None) -> Array:
-    """The stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3]. Volumes: axial slice `index`, by default the middle one."""
+    """The stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3]. Volumes:
+    axial slice `index`, by default the middle one.
+    """
     at, window = way(data, row, raw, look)
     return orientation.square(orientation.laid(_slice(data, raw, window, at, index), at), at)
 
@@ -79,12 +96,23 @@ def enlarge(image: Array, side: int) -> Array:
 
 
 def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Array:
-    """Small pictures uint8 [n,tile,tile,3] of `rows`, windowed and hung, fitted into squares on black. Cost: one read and one resize each."""
+    """Small pictures uint8 [n,tile,tile,3] of `rows`, windowed and hung, fitted into squares on
+    black. Cost: one read and one resize each.
+    """
     from PIL import Image
 
     if data.modality == "series":
         at = signals.look(data)
-        return np.stack([signals.drawn(x, at, tile, tile, axes=False) for x in data.of(np.asarray(rows)).inputs()]) if len(rows) else np.zeros((0, tile, tile, 3), np.uint8)
+        return (
+            np.stack(
+                [
+                    signals.drawn(x, at, tile, tile, axes=False)
+                    for x in data.of(np.asarray(rows)).inputs()
+                ]
+            )
+            if len(rows)
+            else np.zeros((0, tile, tile, 3), np.uint8)
+        )
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for start in range(0, len(rows), 512):
         part = np.asarray(rows[start : start + 512])
@@ -92,7 +120,10 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
             made = Image.fromarray(np.ascontiguousarray(hung(data, int(row), raw, look)))
             most = max(made.size)
             if most > tile or most >= SMOOTH_FROM:
-                made = made.resize([max(1, round(s * tile / most)) for s in made.size], Image.Resampling.BOX if most > tile else Image.Resampling.BILINEAR)
+                made = made.resize(
+                    [max(1, round(s * tile / most)) for s in made.size],
+                    Image.Resampling.BOX if most > tile else Image.Resampling.BILINEAR,
+                )
             grown = np.asarray(made)
             factor = max(1, tile // max(grown.shape[:2]))
             grown = grown.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -102,11 +133,15 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
 
 
 def framed(image: Array, tile: int, smooth: bool = False) -> Array:
-    """A picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square uint8 [tile,tile,3]; `smooth`: linear, else cubic."""
+    """A picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square uint8
+    [tile,tile,3]; `smooth`: linear, else cubic.
+    """
     from PIL import Image
 
     fitted = Image.fromarray(np.ascontiguousarray(image))
-    fitted.thumbnail((tile, tile), Image.Resampling.BILINEAR if smooth else Image.Resampling.BICUBIC)
+    fitted.thumbnail(
+        (tile, tile), Image.Resampling.BILINEAR if smooth else Image.Resampling.BICUBIC
+    )
     shown, out = np.asarray(fitted), np.zeros((tile, tile, 3), np.uint8)
     y, x = (tile - shown.shape[0]) // 2, (tile - shown.shape[1]) // 2
     out[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
@@ -114,16 +149,26 @@ def framed(image: Array, tile: int, smooth: bool = False) -> Array:
 
 
 def wall(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
-    """Tiles uint8 [n,t,t,3] as one picture, `across` in a line with a gap between; empty places stay background."""
+    """Tiles uint8 [n,t,t,3] as one picture, `across` in a line with a gap between; empty places
+    stay background.
+    """
     n, t = tiles.shape[:2]
     lines = -(-n // across)
     padded = np.full((lines * across, t + gap, t + gap, 3), grey, np.uint8)
     padded[:n, :t, :t] = tiles
-    return padded.reshape(lines, across, t + gap, t + gap, 3).transpose(0, 2, 1, 3, 4).reshape(lines * (t + gap), across * (t + gap), 3)
+    return (
+        padded.reshape(lines, across, t + gap, t + gap, 3)
+        .transpose(0, 2, 1, 3, 4)
+        .reshape(lines * (t + gap), across * (t + gap), 3)
+    )
 
 
-def overlay(image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT) -> Array:
-    """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the scale is the caller's, never per image."""
+def overlay(
+    image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT
+) -> Array:
+    """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the
+    scale is the caller's, never per image.
+    """
     share = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)[..., None]
     colour = _map(colours)((share[..., 0] * 255).astype(np.uint8))[..., :3] * 255
     alpha = opacity * np.minimum(1.0, share * 2)
@@ -131,28 +176,47 @@ def overlay(image: Array, heat: Array, low: float, high: float, opacity: float =
 
 
 def hottest(heat: Array, at: Hang) -> int:
-    """The slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of pixels is hottest: a small lesion counts more than a large brain."""
+    """The slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of pixels is
+    hottest: a small lesion counts more than a large brain.
+    """
     flat = np.moveaxis(heat, at.order[0], 0).reshape(heat.shape[at.order[0]], -1)
     k = max(1, flat.shape[1] // 100)
     return int(np.partition(flat, -k, axis=1)[:, -k:].mean(1).argmax())
 
 
 def heated(
-    data: Dataset, heat: Array, rows: Array, scale: tuple[float, float], opacity: float, side: int, truth: bool = True, look: Look = PLAIN, words: bool = False
+    data: Dataset,
+    heat: Array,
+    rows: Array,
+    scale: tuple[float, float],
+    opacity: float,
+    side: int,
+    truth: bool = True,
+    look: Look = PLAIN,
+    words: bool = False,
 ) -> list[Array]:
-    """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale, at least `side` pixels.
+    """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale,
+    at least `side` pixels.
 
-    `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and slice into the pixels.
+    `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and
+    slice into the pixels.
     """
     part = data.of(rows)
     masks = part.mask() if truth and data.masks is not None else None
     out = []
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
         at, window = way(data, int(row), raw, look)
-        mask, hot, index = None if masks is None else masks[i], np.asarray(heat[i], dtype=np.float32), None
+        mask, hot, index = (
+            None if masks is None else masks[i],
+            np.asarray(heat[i], dtype=np.float32),
+            None,
+        )
         if raw.ndim == 4:
             index = hottest(hot, at)
-            hot, mask = np.take(hot, index, at.order[0]), None if mask is None else np.take(mask, index, at.order[0])
+            hot, mask = (
+                np.take(hot, index, at.order[0]),
+                (None if mask is None else np.take(mask, index, at.order[0])),
+            )
         made = _slice(data, raw, window, at, index)
         if opacity > 0:
             made = overlay(made, hot, *scale, opacity)
@@ -161,25 +225,54 @@ def heated(
             made = outline(made, orientation.laid(mask, at), width=max(1, made.shape[0] // 100))
         grown = made.shape[0] / data.shape[1:][at.order[-2]]
         made = orientation.square(made, at)
-        out.append(printed(made, at, window, grown, look, None if index is None else (index + 1, data.shape[1:][at.order[0]])) if words else made)
+        out.append(
+            printed(
+                made,
+                at,
+                window,
+                grown,
+                look,
+                None if index is None else (index + 1, data.shape[1:][at.order[0]]),
+            )
+            if words
+            else made
+        )
     return out
 
 
 def report(data: Dataset, row: int, side: int = 240, look: Look = PLAIN) -> Array:
-    """As `picture`, with letters, window, scale bar and slice number printed into the pixels; a report shows nothing else beside it."""
+    """As `picture`, with letters, window, scale bar and slice number printed into the pixels; a
+    report shows nothing else beside it.
+    """
     if data.modality == "series":
         return picture(data, row, side)
     raw = data.of(np.array([row])).raw()[0]
     at, window = way(data, row, raw, look)
     made = enlarge(orientation.laid(_slice(data, raw, window, at, None), at), side)
     grown = made.shape[0] / data.shape[1:][at.order[-2]]
-    return printed(orientation.square(made, at), at, window, grown, look, (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None)
+    return printed(
+        orientation.square(made, at),
+        at,
+        window,
+        grown,
+        look,
+        (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None,
+    )
 
 
-def printed(image: Array, at: Hang, window: Window, grown: float, look: Look, slice: tuple[int, int] | None = None) -> Array:
-    """`image` uint8 [h,w,3] with what must travel with it written into its pixels: letters at the edges, W and L, a scale bar, slice n/N.
+def printed(
+    image: Array,
+    at: Hang,
+    window: Window,
+    grown: float,
+    look: Look,
+    slice: tuple[int, int] | None = None,
+) -> Array:
+    """`image` uint8 [h,w,3] with what must travel with it written into its pixels: letters at the
+    edges, W and L, a scale bar, slice n/N.
 
-    `grown`: picture pixels a stored pixel before pixels were made square. Unknown axes and scales print nothing here: `unknown` says so in words.
+    `grown`: picture pixels a stored pixel before pixels were made square. Unknown axes and scales
+    print nothing here: `unknown` says so in words.
     """
     from PIL import Image, ImageDraw
 
@@ -187,12 +280,23 @@ def printed(image: Array, at: Hang, window: Window, grown: float, look: Look, sl
     draw = ImageDraw.Draw(made)
     w, h = made.size
     size = max(12, min(w, h) // 13)
-    look_: dict[str, Any] = {"fill": (255, 255, 255), "font_size": size, "stroke_width": max(1, size // 8), "stroke_fill": (0, 0, 0)}
-    places = {"left": (3, h / 2, "lm"), "right": (w - 3, h / 2, "rm"), "top": (w / 2, 3, "mt"), "bottom": (w / 2, h - 3, "mb")}
+    look_: dict[str, Any] = {
+        "fill": (255, 255, 255),
+        "font_size": size,
+        "stroke_width": max(1, size // 8),
+        "stroke_fill": (0, 0, 0),
+    }
+    places = {
+        "left": (3, h / 2, "lm"),
+        "right": (w - 3, h / 2, "rm"),
+        "top": (w / 2, 3, "mt"),
+        "bottom": (w / 2, h - 3, "mb"),
+    }
     for edge, letter in at.edges.items():
         x, y, anchor = places[edge]
         draw.text((x, y), letter, anchor=anchor, **look_)
-    up = 1.3 * size if draw.textlength(window.words, font_size=size) > w / 2 - size else 0  # clear of the letter at the bottom
+    # clear of the letter at the bottom
+    up = 1.3 * size if draw.textlength(window.words, font_size=size) > w / 2 - size else 0
     draw.text((3, h - 3 - up), window.words, anchor="lb", **look_)
     if slice is not None:
         draw.text((3, 3), f"{slice[0]}/{slice[1]}", anchor="lt", **look_)
@@ -207,14 +311,18 @@ def printed(image: Array, at: Hang, window: Window, grown: float, look: Look, sl
 
 
 def hung_words(data: Dataset, row: int, look: Look) -> str:
-    """How pictures like this row are hung, in words for a report: the side of display, or what is not known."""
+    """How pictures like this row are hung, in words for a report: the side of display, or what is
+    not known.
+    """
     at = orientation.planes(geometry(data, row), len(data.shape) - 1, look.side)[0]
     side = f"{look.side} display" if at.known else "orientation unknown"
     return side + ("" if at.mm is not None else ", scale unknown")
 
 
 def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
-    """A signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full colour at ±`reach`."""
+    """A signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full colour at
+    ±`reach`.
+    """
     share = np.clip(value / max(reach, 1e-12), -1, 1)[..., None]
     colour = np.where(share > 0, np.array([230, 159, 0]), np.array([86, 180, 233]))
     alpha = opacity * np.abs(share)
@@ -233,7 +341,9 @@ def _map(name: str) -> Any:
 
 
 def table_picture(data: Dataset, rows: int = 60) -> Array:
-    """A table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each column from its 2 % to its 98 % point in cividis; missing is grey."""
+    """A table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each column
+    from its 2 % to its 98 % point in cividis; missing is grey.
+    """
     x, order = data.inputs(), np.argsort(data.labels, kind="stable")
     low, high = np.nanquantile(x, [0.02, 0.98], axis=0)
     x = x[order[np.linspace(0, len(x) - 1, min(rows, len(x))).astype(int)]]
@@ -243,8 +353,16 @@ def table_picture(data: Dataset, rows: int = 60) -> Array:
     return colour
 
 
-def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 233), width: int = 1, opacity: float = 1.0) -> Array:
-    """`image` with a line of `width` pixels in `colour` around bool `mask` [h,w], which is enlarged to the picture first; the inside stays untouched."""
+def outline(
+    image: Array,
+    mask: Array,
+    colour: tuple[int, int, int] = (86, 180, 233),
+    width: int = 1,
+    opacity: float = 1.0,
+) -> Array:
+    """`image` with a line of `width` pixels in `colour` around bool `mask` [h,w], which is enlarged
+    to the picture first; the inside stays untouched.
+    """
     from scipy.ndimage import binary_dilation
 
     factor = image.shape[0] // mask.shape[0]
@@ -256,7 +374,9 @@ def outline(image: Array, mask: Array, colour: tuple[int, int, int] = (86, 180, 
 
 
 def generated(image: Array, side: int = 240) -> Array:
-    """A made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into its pixels."""
+    """A made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into its
+    pixels.
+    """
     from PIL import Image, ImageDraw
 
     made = Image.fromarray(enlarge(image, side))
@@ -268,16 +388,26 @@ def generated(image: Array, side: int = 240) -> Array:
 
 
 def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
-    """A picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of volumes: a slice along the first axis), hung as its rows are;
-    as it is where these lie differently."""
+    """A picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of volumes: a
+    slice along the first axis), hung as its rows are; as it is where these lie differently.
+    """
     if "axes" not in data.table or data.table["axes"].nunique(dropna=False) != 1:
         return picture
-    at = next(h for h in orientation.planes(geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side) if len(h.order) == 2 or h.order[0] == 0)
+    at = next(
+        h
+        for h in orientation.planes(
+            geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side
+        )
+        if len(h.order) == 2 or h.order[0] == 0
+    )
     return orientation.laid(picture, at)
 
 
-def made(frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN) -> Array:
-    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the scale of their dataset, `before` [C,T] in grey behind.
+def made(
+    frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN
+) -> Array:
+    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the
+    scale of their dataset, `before` [C,T] in grey behind.
 
     Values as the model is given them: of `look` only the side counts.
     """
@@ -288,20 +418,28 @@ def made(frame: Array, data: Dataset, side: int = 240, before: Array | None = No
     return generated(np.concatenate([trace, room]), 0)
 
 
-def explained(x: Array, value: Array, reach: float, data: Dataset, side: int, look: Look = PLAIN) -> Array:
-    """A case with a signed map over it, [H,W] for pictures, [T] for series; full colour at ±`reach`."""
+def explained(
+    x: Array, value: Array, reach: float, data: Dataset, side: int, look: Look = PLAIN
+) -> Array:
+    """A case with a signed map over it, [H,W] for pictures, [T] for series; full colour at
+    ±`reach`.
+    """
     if data.modality == "series":
         return signals.drawn(x, signals.look(data), side, tint=value / max(reach, 1e-12))
     return enlarge(like(signed(flat(x) * 0.6, value, reach), data, look), side)
 
 
 def gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:
-    """Frames uint8 [H,W,3] of one size as an endless GIF, there and (unless `back` is False) back, `seconds` each."""
+    """Frames uint8 [H,W,3] of one size as an endless GIF, there and (unless `back` is False) back,
+    `seconds` each.
+    """
     from PIL import Image
 
     made = [Image.fromarray(f).quantize(128) for f in [*frames, *(frames[-2:0:-1] if back else [])]]
     out = io.BytesIO()
-    made[0].save(out, "GIF", save_all=True, append_images=made[1:], duration=int(seconds * 1000), loop=0)
+    made[0].save(
+        out, "GIF", save_all=True, append_images=made[1:], duration=int(seconds * 1000), loop=0
+    )
     return out.getvalue()
 
 

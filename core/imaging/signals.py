@@ -1,6 +1,8 @@
-"""Series drawn as traces: one lane a channel, time to the right, the same scale for every case of a dataset, with units where the picture is wide enough.
+"""Series drawn as traces: one lane a channel, time to the right, the same scale for every case of a
+dataset, with units where the picture is wide enough.
 
-Up to six channels have a lane each with its own ticks; more (EEG) stand closely under their names, those of one unit at one gain, with a scale bar.
+Up to six channels have a lane each with its own ticks; more (EEG) stand closely under their names,
+those of one unit at one gain, with a scale bar.
 """
 
 from __future__ import annotations
@@ -16,9 +18,18 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 GROUND, GRID, FAINT, WORDS = (17, 17, 17), (58, 58, 58), (130, 130, 130), (190, 190, 190)
-COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (240, 228, 66),
+    (204, 121, 167),
+    (213, 94, 0),
+)
 UP, DOWN = np.array([230, 159, 0]), np.array([86, 180, 233])
-LANES = 6  # channels with ticks of their own; small pictures draw no more of them, a note says so where there are more
+# channels with ticks of their own; small pictures draw no more of them, a note says so where there
+# are more
+LANES = 6
 MOST, CLOSE = 32, 15  # channels drawn at all; pixels that a lane of many has at least
 LOOKED = 8_000_000  # values looked at to find the scale
 WIDE = 200  # pixels from which axes are written
@@ -26,7 +37,9 @@ WIDE = 200  # pixels from which axes are written
 
 @dataclass(frozen=True)
 class Look:
-    """How the series of one dataset are drawn: `low` and `high` [C] end each lane; `rate` in Hz (0 = unknown), `start` in s, `units` of the channels' values."""
+    """How the series of one dataset are drawn: `low` and `high` [C] end each lane; `rate` in Hz (0
+    = unknown), `start` in s, `units` of the channels' values.
+    """
 
     low: Array
     high: Array
@@ -51,7 +64,9 @@ _looks: dict[str, Look] = {}  # by the hash of the dataset: what was stored neve
 
 
 def look(data: Dataset | Array) -> Look:
-    """Lanes that hold 99 % of all cases (at most 400, evenly taken), with rate, start, units and names from the card; or lanes of one series [C,T]."""
+    """Lanes that hold 99 % of all cases (at most 400, evenly taken), with rate, start, units and
+    names from the card; or lanes of one series [C,T].
+    """
     if isinstance(data, np.ndarray):
         return _lanes(data[None], ())
     if data.hash and data.hash in _looks:
@@ -60,8 +75,18 @@ def look(data: Dataset | Array) -> Look:
     many = max(16, min(400, LOOKED // max(1, int(np.prod(every.shape)))))
     card = data.card
     units = tuple(map(str, card.get("units") or [card.get("unit") or ""] * every.shape[0]))
-    some = _lanes(every.inputs(np.unique(np.linspace(0, len(every) - 1, min(many, len(every))).astype(int))), units)
-    found = Look(some.low, some.high, float(card.get("rate_hz") or 0), float(card.get("start_s") or 0), units, tuple(map(str, card.get("channels") or ())))
+    some = _lanes(
+        every.inputs(np.unique(np.linspace(0, len(every) - 1, min(many, len(every))).astype(int))),
+        units,
+    )
+    found = Look(
+        some.low,
+        some.high,
+        float(card.get("rate_hz") or 0),
+        float(card.get("start_s") or 0),
+        units,
+        tuple(map(str, card.get("channels") or ())),
+    )
     if data.hash:
         if len(_looks) > 64:
             _looks.clear()
@@ -73,17 +98,28 @@ def _lanes(x: Array, units: tuple[str, ...]) -> Look:
     low, high = np.quantile(x.min(2), 0.01, axis=0), np.quantile(x.max(2), 0.99, axis=0)
     room = 0.06 * np.maximum(high - low, 1e-9)
     low, high = low - room, high + room
-    if len(low) > LANES:  # one gain for all channels of a unit; one channel far louder than the others is cut off rather than flattening them
+    # one gain for all channels of a unit; one channel far louder than the others is cut off rather
+    # than flattening them
+    if len(low) > LANES:
         for u in set(units) or {""}:
             same = np.array([k == u for k in units]) if units else np.ones(len(low), bool)
             span, middle = np.quantile((high - low)[same], 0.8), (low + high) / 2
-            low, high = np.where(same, middle - span / 2, low), np.where(same, middle + span / 2, high)
+            low, high = (
+                np.where(same, middle - span / 2, low),
+                np.where(same, middle + span / 2, high),
+            )
     return Look(low, high)
 
 
 def times(at: Look, many: int) -> tuple[Array, str]:
-    """Time of each of `many` samples and its unit: seconds where the rate is known, else the sample's number."""
-    return (at.start + np.arange(many) / at.rate, "s") if at.rate > 0 else (np.arange(many, dtype=float), "samples")
+    """Time of each of `many` samples and its unit: seconds where the rate is known, else the
+    sample's number.
+    """
+    return (
+        (at.start + np.arange(many) / at.rate, "s")
+        if at.rate > 0
+        else (np.arange(many, dtype=float), "samples")
+    )
 
 
 def words(at: Look, many: int, first: int, last: int) -> str:
@@ -94,7 +130,9 @@ def words(at: Look, many: int, first: int, last: int) -> str:
 
 
 def changed(before: Array, after: Array) -> tuple[int, int, int]:
-    """(channel, first, last): the stretch around the largest difference of two series [C,T] in which it stays above half of that."""
+    """(channel, first, last): the stretch around the largest difference of two series [C,T] in
+    which it stays above half of that.
+    """
     size = np.abs(np.asarray(after) - np.asarray(before))
     channel, at = np.unravel_index(int(size.argmax()), size.shape)
     over = size[channel] >= 0.5 * size[channel, at]
@@ -106,27 +144,49 @@ def changed(before: Array, after: Array) -> tuple[int, int, int]:
     return int(channel), first, last
 
 
-def drawn(x: Array, at: Look, width: int = 96, height: int = 0, before: Array | None = None, tint: Array | None = None, axes: bool | None = None) -> Array:
+def drawn(
+    x: Array,
+    at: Look,
+    width: int = 96,
+    height: int = 0,
+    before: Array | None = None,
+    tint: Array | None = None,
+    axes: bool | None = None,
+) -> Array:
     """A series [C,T] as uint8 [height,width,3] (height 0: three quarters of the width).
 
-    `before` [C,T] is drawn in grey behind it, with the stretch that differs most shaded. `tint` [T] in -1..1 colours the ground: orange above zero, blue below. `axes`: whether names,
-    ticks and time are written (by default from 200 pixels).
+    `before` [C,T] is drawn in grey behind it, with the stretch that differs most shaded. `tint` [T]
+    in -1..1 colours the ground: orange above zero, blue below. `axes`: whether names, ticks and
+    time are written (by default from 200 pixels).
     """
     from PIL import Image, ImageDraw
 
     many, axes = x.shape[1], width >= WIDE if axes is None else axes
     if not height:
-        height = max(round(0.75 * width), min(min(len(x), MOST) * CLOSE, 2 * width) if axes and len(x) > LANES else 0)
+        height = max(
+            round(0.75 * width),
+            min(min(len(x), MOST) * CLOSE, 2 * width) if axes and len(x) > LANES else 0,
+        )
     lanes = min(len(x), LANES if not axes else max(LANES, min(MOST, height // CLOSE)))
     fine = 2  # drawn at twice the size: lines without steps
     w, h = fine * width, fine * height
     size = fine * max(9, width // 27 if lanes <= LANES else min(width // 30, 11))
-    left, right, foot = (round((3.2 if lanes <= LANES else 6.5) * size), w - (0 if lanes <= LANES else 6 * size), round(1.5 * size)) if axes else (0, w, 0)
+    left, right, foot = (
+        (
+            round((3.2 if lanes <= LANES else 6.5) * size),
+            w - (0 if lanes <= LANES else 6 * size),
+            round(1.5 * size),
+        )
+        if axes
+        else (0, w, 0)
+    )
     across = left + (np.arange(many) + 0.5) / many * (right - left)
     canvas = np.full((h, w, 3), GROUND, np.uint8)
     if tint is not None:
         share = np.interp(np.arange(left, right), across, np.clip(tint, -1, 1))[None, :, None]
-        canvas[: h - foot, left:right] = (GROUND + np.abs(share) * 0.75 * (np.where(share > 0, UP, DOWN) - GROUND)).astype(np.uint8)
+        canvas[: h - foot, left:right] = (
+            GROUND + np.abs(share) * 0.75 * (np.where(share > 0, UP, DOWN) - GROUND)
+        ).astype(np.uint8)
     if before is not None and np.abs(x - before).max() > 1e-6:
         _, first, last = changed(before, x)
         canvas[: h - foot, round(across[first]) : round(across[last]) + fine] = (58, 48, 24)
@@ -135,33 +195,62 @@ def drawn(x: Array, at: Look, width: int = 96, height: int = 0, before: Array | 
     if axes:
         _time_axis(draw, at, across, h - foot, size, w)
     each = (h - foot) / lanes
-    strip = 1.3 * size if axes and lanes <= LANES else 0.0  # for the channel's name, so that it hides nothing of the trace
+    # for the channel's name, so that it hides nothing of the trace
+    strip = 1.3 * size if axes and lanes <= LANES else 0.0
     for c in range(lanes):
         low, high = float(at.low[c]), float(at.high[c])
-        place = lambda v, c=c, low=low, high=high: each * (c + 1) - (each - strip) * np.clip((np.asarray(v) - low) / max(high - low, 1e-12), 0, 1)  # noqa: E731
+        place = lambda v, c=c, low=low, high=high: (
+            each * (c + 1)
+            - (each - strip) * np.clip((np.asarray(v) - low) / max(high - low, 1e-12), 0, 1)
+        )  # noqa: E731
         if low < 0 < high:
-            draw.line([(left, float(place(0.0))), (right, float(place(0.0)))], fill=GRID, width=fine // 2)
+            draw.line(
+                [(left, float(place(0.0))), (right, float(place(0.0)))], fill=GRID, width=fine // 2
+            )
         if before is not None:
             draw.line(_path(across, place(before[c])), fill=FAINT, width=fine, joint="curve")
-        thick = max(fine, round(fine * width / 200)) if many < w and lanes <= LANES else fine  # dense waves stay apart only in fine lines
-        draw.line(_path(across, place(x[c])), fill=COLOURS[c % len(COLOURS)], width=thick, joint="curve")
+        # dense waves stay apart only in fine lines
+        thick = max(fine, round(fine * width / 200)) if many < w and lanes <= LANES else fine
+        draw.line(
+            _path(across, place(x[c])), fill=COLOURS[c % len(COLOURS)], width=thick, joint="curve"
+        )
         if axes and lanes <= LANES:
             _lane_axis(draw, at, c, place, left, size, (each * c + strip, each * (c + 1)))
         elif axes:
-            _words(draw, (left - size // 2, each * (c + 0.5)), at.name(c), COLOURS[c % len(COLOURS)], size, "rm")
+            _words(
+                draw,
+                (left - size // 2, each * (c + 0.5)),
+                at.name(c),
+                COLOURS[c % len(COLOURS)],
+                size,
+                "rm",
+            )
     if axes and lanes > LANES:
         _scale_bars(draw, at, lanes, each, right, size)
     if axes and len(x) > lanes:
-        _words(draw, (w - size // 2, h - foot + size // 5), f"{lanes} of {len(x)} channels", WORDS, size, "ra")
+        _words(
+            draw,
+            (w - size // 2, h - foot + size // 5),
+            f"{lanes} of {len(x)} channels",
+            WORDS,
+            size,
+            "ra",
+        )
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _path(across: Array, y: Array) -> list[tuple[float, float]]:
-    """The points of a line. More than two samples a pixel: only the highest and lowest of each pixel, in their order, so that nothing is lost of a spike."""
+    """The points of a line. More than two samples a pixel: only the highest and lowest of each
+    pixel, in their order, so that nothing is lost of a spike.
+    """
     width = int(across[-1] - across[0]) + 1
     if len(y) > 4 * width:
         edges = np.linspace(0, len(y), width + 1).astype(int)[:-1]
-        ends = [(int(a + k), int(a + j)) for a, b in zip(edges, [*edges[1:], len(y)]) for k, j in [sorted((int(y[a:b].argmin()), int(y[a:b].argmax())))]]
+        ends = [
+            (int(a + k), int(a + j))
+            for a, b in zip(edges, [*edges[1:], len(y)])
+            for k, j in [sorted((int(y[a:b].argmin()), int(y[a:b].argmax())))]
+        ]
         keep = np.unique(np.array(ends).ravel())
         across, y = across[keep], y[keep]
     return list(zip(across.tolist(), y.tolist()))
@@ -170,7 +259,9 @@ def _path(across: Array, y: Array) -> list[tuple[float, float]]:
 def _step(span: float, most: int) -> float:
     """A round step (1, 2 or 5 times a power of ten) of which at most `most` fit into `span`."""
     base = 10.0 ** np.floor(np.log10(max(span, 1e-12) / most))
-    return next((float(base * k) for k in (1, 2, 5, 10) if span / (base * k) <= most), float(10 * base))
+    return next(
+        (float(base * k) for k in (1, 2, 5, 10) if span / (base * k) <= most), float(10 * base)
+    )
 
 
 @lru_cache(maxsize=16)
@@ -181,10 +272,14 @@ def _font(size: int) -> Any:
     import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size
+    )
 
 
-def _words(draw: Any, place: tuple[float, float], words: str, colour: Any, size: int, anchor: str = "la") -> None:
+def _words(
+    draw: Any, place: tuple[float, float], words: str, colour: Any, size: int, anchor: str = "la"
+) -> None:
     draw.text(place, words, fill=colour, font=_font(size), anchor=anchor)
 
 
@@ -192,7 +287,16 @@ def _time_axis(draw: Any, at: Look, across: Array, floor: int, size: int, right:
     t, unit = times(at, len(across))
     if unit == "s":
         span = t[-1] - t[0]
-        scale, unit = next((1 / k, u) for least, k, u in ((10_800, 3600, "h"), (300, 60, "min"), (0.05, 1, "s"), (0, 1e-3, "ms")) if span >= least)
+        scale, unit = next(
+            (1 / k, u)
+            for least, k, u in (
+                (10_800, 3600, "h"),
+                (300, 60, "min"),
+                (0.05, 1, "s"),
+                (0, 1e-3, "ms"),
+            )
+            if span >= least
+        )
         t = t * scale
     step = _step(float(t[-1] - t[0]), 5)
     ticks = np.arange(np.ceil(t[0] / step - 1e-6), np.floor(t[-1] / step + 1e-6) + 1) * step
@@ -201,15 +305,28 @@ def _time_axis(draw: Any, at: Look, across: Array, floor: int, size: int, right:
         draw.line([(x, 0), (x, floor)], fill=GRID, width=1)
         said = _tick(tick) + (f" {unit}" if k == len(ticks) - 1 else "")
         wide = _font(size).getlength(said)
-        _words(draw, (min(max(x - _font(size).getlength(_tick(tick)) / 2, 0), right - wide - size // 4), floor + size // 5), said, WORDS, size)
+        _words(
+            draw,
+            (
+                min(max(x - _font(size).getlength(_tick(tick)) / 2, 0), right - wide - size // 4),
+                floor + size // 5,
+            ),
+            said,
+            WORDS,
+            size,
+        )
 
 
 def _tick(value: float) -> str:
     return f"{round(float(value), 9) + 0.0:.6g}"
 
 
-def _lane_axis(draw: Any, at: Look, c: int, place: Any, left: int, size: int, lane: tuple[float, float]) -> None:
-    """Round values within the lane (beside its name there is room for theirs), and the channel's name with its unit in the lane's corner."""
+def _lane_axis(
+    draw: Any, at: Look, c: int, place: Any, left: int, size: int, lane: tuple[float, float]
+) -> None:
+    """Round values within the lane (beside its name there is room for theirs), and the channel's
+    name with its unit in the lane's corner.
+    """
     low, high = float(at.low[c]), float(at.high[c])
     shown: list[float] = []
     for most in (3, 4, 6):
@@ -233,6 +350,10 @@ def _scale_bars(draw: Any, at: Look, lanes: int, each: float, left: int, size: i
         amount = _step(span, 1) / (1 if _step(span, 1) <= span else 2)
         tall, middle = amount / span * each, each * (c + 0.5)
         if middle - tall / 2 >= free:
-            draw.line([(left + size // 2, middle - tall / 2), (left + size // 2, middle + tall / 2)], fill=WORDS, width=3)
+            draw.line(
+                [(left + size // 2, middle - tall / 2), (left + size // 2, middle + tall / 2)],
+                fill=WORDS,
+                width=3,
+            )
             _words(draw, (left + size, middle), f"{_tick(amount)} {u}".strip(), WORDS, size, "lm")
             free = middle + max(tall, size) / 2

@@ -1,4 +1,6 @@
-"""Slices kept as rows of their own, put back into the stack they come from, so that they can be leafed through."""
+"""Slices kept as rows of their own, put back into the stack they come from, so that they can be
+leafed through.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,29 @@ import numpy as np
 
 from core.data.dataset import Dataset
 
-# (what a stack is called by, its place in it, the word for one of them), the first that the table has
-KINDS = (("clip", "time", "frame"), ("volume", "slice", "slice"), ("series", "position_mm", "slice"))
+# (what a stack is called by, its place in it, the word for one of them), the first that the table
+# has
+KINDS = (
+    ("clip", "time", "frame"),
+    ("volume", "slice", "slice"),
+    ("series", "position_mm", "slice"),
+)
 
 
 def stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
-    """(row ids of this view in their order, with `row` among them; "slice" or "frame"). One row alone where nothing says what lies beside it."""
+    """(row ids of this view in their order, with `row` among them; "slice" or "frame"). One row
+    alone where nothing says what lies beside it.
+    """
     alone = np.array([row], dtype=np.int64), "slice"
     if data.modality != "image":
         return alone
     frame = data.frame
     for name, place, word in KINDS:
-        name, place = (data.roles.get("sequence", ""), data.roles.get("time", "")) if word == "frame" else (name, place)
+        name, place = (
+            (data.roles.get("sequence", ""), data.roles.get("time", ""))
+            if word == "frame"
+            else (name, place)
+        )
         if name not in frame or place not in frame or row not in frame.index:
             continue
         one = frame[frame[name] == frame.at[row, name]]
@@ -29,7 +42,9 @@ def stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
 
 
 def near(rows: np.ndarray, row: int, most: int) -> slice:
-    """The part of a stack of at most `most` that has `row` in its middle, moved inwards at the ends."""
+    """The part of a stack of at most `most` that has `row` in its middle, moved inwards at the
+    ends.
+    """
     at = int(np.flatnonzero(rows == row)[0])
     first = min(max(0, at - most // 2), max(0, len(rows) - most))
     return slice(first, min(len(rows), first + max(1, most)))

@@ -1,7 +1,9 @@
-"""Windows: which stored values are drawn black and which white. They change what is seen, never what a model is given.
+"""Windows: which stored values are drawn black and which white. They change what is seen, never
+what a model is given.
 
-A choice is a word ("lung", "auto", ...), or level and width as "-600,1500"; "" = what suits the data. A window of level L and width W draws
-L - W/2 black and L + W/2 white, linear between (DICOM's LINEAR_EXACT).
+A choice is a word ("lung", "auto", ...), or level and width as "-600,1500"; "" = what suits the
+data. A window of level L and width W draws L - W/2 black and L + W/2 white, linear between (DICOM's
+LINEAR_EXACT).
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ SIDES = ("radiological", "neurological")
 
 @dataclass(frozen=True)
 class Window:
-    """`level` is the value drawn mid grey, `width` (> 0) the span from black to white, both in stored values (HU, ...)."""
+    """`level` is the value drawn mid grey, `width` (> 0) the span from black to white, both in
+    stored values (HU, ...).
+    """
 
     level: float
     width: float
@@ -38,20 +42,38 @@ class Window:
 
 @dataclass(frozen=True)
 class Look:
-    """How the user wants pictures: the choice of `window`, and the `side` they are shown from: "radiological" (the patient's right at the left
-    edge) or "neurological" (at the right edge)."""
+    """How the user wants pictures: the choice of `window`, and the `side` they are shown from:
+    "radiological" (the patient's right at the left edge) or "neurological" (at the right edge).
+    """
 
     window: str = ""
     side: str = "radiological"
 
 
-HU = {"lung": Window(-600, 1500), "bone": Window(300, 2000), "brain": Window(40, 80), "soft": Window(40, 400)}
-WORDS = {"lung": "Lung", "bone": "Bone", "brain": "Brain", "soft": "Soft tissue", "file": "From file", "auto": "Auto", "range": "Full range"}
+HU = {
+    "lung": Window(-600, 1500),
+    "bone": Window(300, 2000),
+    "brain": Window(40, 80),
+    "soft": Window(40, 400),
+}
+WORDS = {
+    "lung": "Lung",
+    "bone": "Bone",
+    "brain": "Brain",
+    "soft": "Soft tissue",
+    "file": "From file",
+    "auto": "Auto",
+    "range": "Full range",
+}
 HELPS = {
-    "lung": "CT lung: width 1500, level -600 HU", "bone": "CT bone: width 2000, level 300 HU", "brain": "CT brain: width 80, level 40 HU",
-    "soft": "CT soft tissue: width 400, level 40 HU", "file": "The window written in the files", "auto": "From the 1st to the 99th percentile of this case",
+    "lung": "CT lung: width 1500, level -600 HU",
+    "bone": "CT bone: width 2000, level 300 HU",
+    "brain": "CT brain: width 80, level 40 HU",
+    "soft": "CT soft tissue: width 400, level 40 HU",
+    "file": "The window written in the files",
+    "auto": "From the 1st to the 99th percentile of this case",
     "range": "The range the model is given, the same for all cases",
-}  # fmt: skip
+}
 
 
 def short(value: float) -> str:
@@ -80,17 +102,29 @@ def _of_file(data: Dataset) -> Window | None:
 
 
 def may_be_ct(data: Dataset) -> bool:
-    """Whether values are Hounsfield units, or of an unnamed unit (NIfTI names none) and as low as the air around a patient in CT."""
-    return data.card.get("unit") == "HU" or (not data.card.get("unit") and data.input_range[0] <= AIR)
+    """Whether values are Hounsfield units, or of an unnamed unit (NIfTI names none) and as low as
+    the air around a patient in CT.
+    """
+    return data.card.get("unit") == "HU" or (
+        not data.card.get("unit") and data.input_range[0] <= AIR
+    )
 
 
 def offered(data: Dataset) -> list[str]:
-    """The words that mean something for this data, in the order of the buttons. CT presets where values are or may be Hounsfield units."""
-    return (["file"] if _of_file(data) else []) + (list(HU) if may_be_ct(data) else []) + ["auto", "range"]
+    """The words that mean something for this data, in the order of the buttons. CT presets where
+    values are or may be Hounsfield units.
+    """
+    return (
+        (["file"] if _of_file(data) else [])
+        + (list(HU) if may_be_ct(data) else [])
+        + ["auto", "range"]
+    )
 
 
 def usual(data: Dataset) -> str:
-    """The word for "": the file's own window, soft tissue for CT, the full range of 8-bit and colour pictures, else percentiles."""
+    """The word for "": the file's own window, soft tissue for CT, the full range of 8-bit and
+    colour pictures, else percentiles.
+    """
     if _of_file(data):
         return "file"
     if data.card.get("unit") == "HU":
@@ -124,7 +158,9 @@ def between(low: float, high: float) -> Window:
 
 
 def spread(values: np.ndarray) -> Window:
-    """From the 1st to the 99th percentile of the finite values; from the least to the largest when those are alike."""
+    """From the 1st to the 99th percentile of the finite values; from the least to the largest when
+    those are alike.
+    """
     there = np.asarray(values)
     there = there[np.isfinite(there)]
     if not there.size:

@@ -1,7 +1,9 @@
-"""Arrays [n,*shape] on disk: Zarr v3, a few entries a chunk, each chunk with its checksum. What was lost or changed is never read as numbers.
+"""Arrays [n,*shape] on disk: Zarr v3, a few entries a chunk, each chunk with its checksum. What was
+lost or changed is never read as numbers.
 
-Trap: Zarr reads a chunk whose file is gone as zeros, and Zstandard unpacks a flipped bit to another number; both without a word. So reading goes by the
-dataset's manifest (`core.io.checksums`) and by each chunk's CRC-32C; data from before checksums were kept is compared with the manifest's sha256.
+Trap: Zarr reads a chunk whose file is gone as zeros, and Zstandard unpacks a flipped bit to another
+number; both without a word. So reading goes by the dataset's manifest (`core.io.checksums`) and by
+each chunk's CRC-32C; data from before checksums were kept is compared with the manifest's sha256.
 """
 
 from __future__ import annotations
@@ -20,12 +22,22 @@ T = TypeVar("T")
 
 
 def create(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
-    """A new Zarr array at `place`, `per` entries a chunk, to be filled by assignment; what was there is replaced."""
+    """A new Zarr array at `place`, `per` entries a chunk, to be filled by assignment; what was
+    there is replaced.
+    """
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    codecs = (ZstdCodec(level=1), Crc32cCodec())  # the sum is over the packed bytes: 11 GB/s, and no flipped bit passes
-    return zarr.create_array(place, shape=shape, dtype=dtype, chunks=(per, *shape[1:]), compressors=codecs, overwrite=True)
+    # the sum is over the packed bytes: 11 GB/s, and no flipped bit passes
+    codecs = (ZstdCodec(level=1), Crc32cCodec())
+    return zarr.create_array(
+        place,
+        shape=shape,
+        dtype=dtype,
+        chunks=(per, *shape[1:]),
+        compressors=codecs,
+        overwrite=True,
+    )
 
 
 class Entries:
@@ -43,10 +55,12 @@ class Entries:
 
 
 class StoredArray(Entries):
-    """The array `key`.zarr in a dataset's `folder`, to be read by slices, positions and one position, as numpy's.
+    """The array `key`.zarr in a dataset's `folder`, to be read by slices, positions and one
+    position, as numpy's.
 
-    `lines`: what the dataset's manifest lists; {} = it has none, and only checksums are compared. Every read raises UserError, which calls the dataset
-    `called`, when a chunk is missing or not what was written.
+    `lines`: what the dataset's manifest lists; {} = it has none, and only checksums are compared.
+    Every read raises UserError, which calls the dataset `called`, when a chunk is missing or not
+    what was written.
     """
 
     def __init__(self, folder: Path, key: str, lines: dict[str, Sum], called: str) -> None:
@@ -87,14 +101,21 @@ def _opened(place: Path, key: str, lines: dict[str, Sum]) -> Any:
     import zarr
     from zarr.storage import LocalStore
 
-    sums = {name.removeprefix(f"{key}/"): line for name, line in lines.items() if name.startswith(f"{key}/")}
+    sums = {
+        name.removeprefix(f"{key}/"): line
+        for name, line in lines.items()
+        if name.startswith(f"{key}/")
+    }
     store = LocalStore(place, read_only=True)
     return zarr.open_array(_listed(store, key, sums) if sums else store, mode="r")
 
 
 def _listed(store: Any, key: str, sums: dict[str, Sum]) -> Any:
-    """`store`, in which a file that `sums` lists raises `Lost` when it is missing, or, unless it is a chunk with its own checksum, changed."""
-    from zarr.storage import WrapperStore  # imported where it is used: it takes as long as the rest of the start
+    """`store`, in which a file that `sums` lists raises `Lost` when it is missing, or, unless it is
+    a chunk with its own checksum, changed.
+    """
+    # imported where it is used: it takes as long as the rest of the start
+    from zarr.storage import WrapperStore
 
     own = b'"crc32c"' in (store.root / "zarr.json").read_bytes()
     sound: set[str] = set()

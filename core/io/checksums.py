@@ -1,6 +1,8 @@
-"""Sums of what was written: `manifest.json` beside a run's artifacts, and in a dataset's folder, lists every file with its sha256 and its size in bytes.
+"""Sums of what was written: `manifest.json` beside a run's artifacts, and in a dataset's folder,
+lists every file with its sha256 and its size in bytes.
 
-It alone says which files belong there: Zarr writes none for a chunk of zeros, and reads a chunk whose file is gone as zeros.
+It alone says which files belong there: Zarr writes none for a chunk of zeros, and reads a chunk
+whose file is gone as zeros.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def _line(path: Path) -> str:
 
 
 def listed(folder: Path) -> dict[str, Sum]:
-    """What `folder`'s manifest lists, by name. Raises OSError where there is none, ValueError where it is damaged."""
+    """What `folder`'s manifest lists, by name. Raises OSError where there is none, ValueError where
+    it is damaged.
+    """
     try:
         lines = json.loads((folder / NAME).read_text())
         parts = {str(name): line.split() for name, line in lines.items()}
@@ -57,21 +61,30 @@ def listed(folder: Path) -> dict[str, Sum]:
 
 
 def wrong(folder: Path, under: str = "", most: int | None = None) -> list[str]:
-    """Names of the files listed in `folder`'s manifest (those below `under` only) that are missing or differ from what was written; of those larger than
-    `most` bytes only the size is compared. The manifest itself is named when it cannot be read. Cost: reads each file once."""
+    """Names of the files listed in `folder`'s manifest (those below `under` only) that are missing
+    or differ from what was written; of those larger than `most` bytes only the size is compared.
+    The manifest itself is named when it cannot be read. Cost: reads each file once.
+    """
     try:
         lines = listed(folder)
     except (OSError, ValueError):
         return [NAME]
-    return [name for name, line in lines.items() if name.startswith(under) and _differs(folder / name, line, most)]
+    return [
+        name
+        for name, line in lines.items()
+        if name.startswith(under) and _differs(folder / name, line, most)
+    ]
 
 
 def misplaced(folder: Path, lines: dict[str, Sum]) -> list[str]:
-    """Names of the listed files that are missing or of another size. Cost: one look at each name, nothing is read."""
+    """Names of the listed files that are missing or of another size. Cost: one look at each name,
+    nothing is read.
+    """
     return [name for name, line in lines.items() if _differs(folder / name, line, -1)]
 
 
-_sound: set[tuple[str, int, int]] = set()  # files found to be as they were written: path, time of change, size
+# files found to be as they were written: path, time of change, size
+_sound: set[tuple[str, int, int]] = set()
 
 
 def changed(path: Path, line: Sum) -> bool:
@@ -89,16 +102,25 @@ def changed(path: Path, line: Sum) -> bool:
 
 
 def damage(called: str, names: list[str]) -> Damaged:
-    """The sentence about a dataset of which the files `names` are missing or changed; to be raised."""
-    many = f"{len(names):,} of its stored files are" if len(names) > 1 else "one of its stored files is"
+    """The sentence about a dataset of which the files `names` are missing or changed; to be
+    raised.
+    """
+    many = (
+        f"{len(names):,} of its stored files are"
+        if len(names) > 1
+        else "one of its stored files is"
+    )
     first = f"the first: {names[0]}" if len(names) > 1 else names[0]
     return Damaged(
-        f"“{called}” is damaged on the disk: {many} missing or not what was written ({first}). Remove this data and bring it again, or bring its folder back from a copy."
+        f"“{called}” is damaged on the disk: {many} missing or not what was written ({first})."
+        " Remove this data and bring it again, or bring its folder back from a copy."
     )
 
 
 def _differs(path: Path, line: Sum, most: int | None) -> bool:
-    """Whether a file is missing or differs; its contents are compared up to `most` bytes (None = always)."""
+    """Whether a file is missing or differs; its contents are compared up to `most` bytes (None =
+    always).
+    """
     try:
         size = path.stat().st_size
         if line.size is not None and size != line.size:

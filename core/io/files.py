@@ -1,6 +1,8 @@
-"""Every write of the project to disk: to a temporary name, flushed, fsynced, renamed, the folder fsynced. Nothing is ever half there.
+"""Every write of the project to disk: to a temporary name, flushed, fsynced, renamed, the folder
+fsynced. Nothing is ever half there.
 
-`before` is the one place where a test makes the disk fail: it is called ahead of each operation with its name and path, and may raise OSError.
+`before` is the one place where a test makes the disk fail: it is called ahead of each operation
+with its name and path, and may raise OSError.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ before: Callable[[str, Path], None] = lambda operation, path: None  # noqa: E731
 
 
 def write_with(path: Path, fill: Callable[[BinaryIO], None]) -> None:
-    """Let `fill` write the bytes of `path`, atomically. Raises OSError; the old file, if any, then stands unchanged."""
-    tmp = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")  # threads of one process may write one file
+    """Let `fill` write the bytes of `path`, atomically. Raises OSError; the old file, if any, then
+    stands unchanged.
+    """
+    # threads of one process may write one file
+    tmp = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
     try:
         before("write", path)
         with open(tmp, "wb") as f:
@@ -54,19 +59,30 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 class _Told:
-    """A file that numpy does not know for one. Trap: into what it knows it writes by itself, and then tells of a full disk without its cause."""
+    """A file that numpy does not know for one. Trap: into what it knows it writes by itself, and
+    then tells of a full disk without its cause.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.write = file.write
 
 
 def write_rows(path: Path, array: np.ndarray, keep: np.ndarray, chunk: int = 32 << 20) -> None:
-    """Save the entries `keep` (positions, int64) of `array` along its first axis as `.npy`, reading about `chunk` bytes of it at a time."""
+    """Save the entries `keep` (positions, int64) of `array` along its first axis as `.npy`, reading
+    about `chunk` bytes of it at a time.
+    """
     shape = (len(keep), *array.shape[1:])
     per = max(1, chunk // max(1, array.dtype.itemsize * int(np.prod(array.shape[1:]))))
 
     def fill(f: BinaryIO) -> None:
-        np.lib.format.write_array_header_2_0(f, {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_2_0(
+            f,
+            {
+                "descr": np.lib.format.dtype_to_descr(array.dtype),
+                "fortran_order": False,
+                "shape": shape,
+            },
+        )
         for i in range(0, len(keep), per):
             f.write(np.ascontiguousarray(array[keep[i : i + per]]).tobytes())
 
@@ -74,7 +90,9 @@ def write_rows(path: Path, array: np.ndarray, keep: np.ndarray, chunk: int = 32 
 
 
 def write_once(path: Path, data: bytes) -> bytes:
-    """Write a file that only its owner may read, unless it is there; gives what it holds. Of two processes at once one writes, both read the same."""
+    """Write a file that only its owner may read, unless it is there; gives what it holds. Of two
+    processes at once one writes, both read the same.
+    """
     if not path.exists():
         tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:6]}.tmp")
         before("write", path)
@@ -93,7 +111,9 @@ def write_once(path: Path, data: bytes) -> bytes:
 
 
 def append(path: Path, words: str) -> None:
-    """Add lines to a log or curve. The last line may be cut short by a crash: whoever reads skips it."""
+    """Add lines to a log or curve. The last line may be cut short by a crash: whoever reads skips
+    it.
+    """
     before("append", path)
     with open(path, "a", encoding="utf-8") as f:
         f.write(words)
@@ -103,14 +123,18 @@ _users: list[int] = []  # the umask this process was started with, once it is `k
 
 
 def keep_private() -> None:
-    """From now on only its owner reads what this process makes (700, 600): data of patients. What goes to a place of the user's is written `for_others`."""
+    """From now on only its owner reads what this process makes (700, 600): data of patients. What
+    goes to a place of the user's is written `for_others`.
+    """
     if not _users:
         _users.append(os.umask(0o077))
 
 
 @contextmanager
 def for_others() -> Iterator[None]:
-    """Write with the rights the user usually gives, as to a folder of theirs. Of the whole process: for commands, not for a server."""
+    """Write with the rights the user usually gives, as to a folder of theirs. Of the whole process:
+    for commands, not for a server.
+    """
     if not _users:
         yield
         return
@@ -122,14 +146,22 @@ def for_others() -> Iterator[None]:
 
 
 def close_to_others(folder: Path) -> None:
-    """Take from other accounts the right to look into a folder of ours, which an earlier Lightbox or another's umask left open."""
+    """Take from other accounts the right to look into a folder of ours, which an earlier Lightbox
+    or another's umask left open.
+    """
     with suppress(OSError):
-        if os.name != "nt" and folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.getuid():
+        if (
+            os.name != "nt"
+            and folder.stat().st_mode & 0o077
+            and folder.stat().st_uid == os.getuid()
+        ):
             folder.chmod(0o700)
 
 
 def has_room(folder: Path, least: int = 1 << 16) -> bool:
-    """Whether the disk of `folder` still takes `least` bytes, found by writing them: shares of users and of containers are told nowhere else."""
+    """Whether the disk of `folder` still takes `least` bytes, found by writing them: shares of
+    users and of containers are told nowhere else.
+    """
     probe = folder / f".room-{uuid.uuid4().hex[:6]}.tmp"
     try:
         before("write", probe)
@@ -157,7 +189,9 @@ def move(source: Path, target: Path) -> None:
 
 
 def publish(made: Path, target: Path) -> None:
-    """Give a finished folder its final name once all that is in it, whoever wrote it, has reached the disk."""
+    """Give a finished folder its final name once all that is in it, whoever wrote it, has reached
+    the disk.
+    """
     for folder, _, names in os.walk(made):
         for name in names:
             before("fsync", Path(folder) / name)
@@ -171,7 +205,9 @@ def publish(made: Path, target: Path) -> None:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder to a new one, without the rights of ours: the new files have those of the umask. FileExistsError where `target` is there."""
+    """Copy a folder to a new one, without the rights of ours: the new files have those of the
+    umask. FileExistsError where `target` is there.
+    """
     before("write", target)
     target.mkdir(parents=True)
     for path in sorted(source.rglob("*")):
@@ -180,7 +216,9 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def elsewhere(place: str) -> bool:
-    """Whether a place to write to is no path of this machine but an address that fsspec knows (s3://bucket/folder, sftp://host/folder, memory://x)."""
+    """Whether a place to write to is no path of this machine but an address that fsspec knows
+    (s3://bucket/folder, sftp://host/folder, memory://x).
+    """
     return "://" in place
 
 
@@ -194,11 +232,17 @@ def send(made: Path, address: str) -> None:
         if made.is_dir() and system.exists(place) and system.ls(place):
             raise UserError(f"{address} already holds files; name a new or empty folder.")
         system.makedirs(place if made.is_dir() else place.rpartition("/")[0], exist_ok=True)
-        system.put(f"{made}/" if made.is_dir() else str(made), f"{place}/" if made.is_dir() else place, recursive=made.is_dir())
+        system.put(
+            f"{made}/" if made.is_dir() else str(made),
+            f"{place}/" if made.is_dir() else place,
+            recursive=made.is_dir(),
+        )
     except (ValueError, ImportError) as e:  # an unknown kind of address, or its driver is missing
         raise UserError(f"{address} cannot be written to: {str(e).rstrip('.')}.") from None
     except OSError as e:
-        raise UserError(f"{address} cannot be written to ({e.strerror or type(e).__name__}).") from e
+        raise UserError(
+            f"{address} cannot be written to ({e.strerror or type(e).__name__})."
+        ) from e
 
 
 def remove(path: Path) -> None:

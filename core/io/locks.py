@@ -1,4 +1,6 @@
-"""Holds on a workspace that end with the process: of the one supervisor, the one server, and whoever mends the catalogue."""
+"""Holds on a workspace that end with the process: of the one supervisor, the one server, and
+whoever mends the catalogue.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from core.io import files
 
 
 def hold(path: Path, wait: float = 0.0) -> IO[bytes] | None:
-    """An exclusive hold on the lock file `path`, given up when closed; None when another process still has it after `wait` seconds.
+    """An exclusive hold on the lock file `path`, given up when closed; None when another process
+    still has it after `wait` seconds.
 
     Trap: nothing may be written into the file: on Windows nobody else could read it.
     """

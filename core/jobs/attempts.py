@@ -1,4 +1,6 @@
-"""How the attempts at a job ended that did not end well, so that nobody is sent into the same crash again: `attempts.json` in its folder."""
+"""How the attempts at a job ended that did not end well, so that nobody is sent into the same crash
+again: `attempts.json` in its folder.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,19 @@ from core.io.files import write_json
 
 FILE = "attempts.json"
 KEPT = 5  # attempts remembered
-NEAR = 5  # steps, or 2 %, within which two attempts ended at the same step: what is written of a crash is up to a tenth of a second old
-OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU")  # somebody, or the system, ended it
+# steps, or 2 %, within which two attempts ended at the same step: what is written of a crash is up
+# to a tenth of a second old
+NEAR = 5
+# somebody, or the system, ended it
+OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """`cause` names what ended it without quoting data: a signal, an exit code, or an error's type and line. `own`: it came from the work itself, so that
-    it would come again; not so a full disk, scarce memory or a kill."""
+    """`cause` names what ended it without quoting data: a signal, an exit code, or an error's type
+    and line. `own`: it came from the work itself, so that it would come again; not so a full disk,
+    scarce memory or a kill.
+    """
 
     cause: str
     phase: str
@@ -42,7 +49,9 @@ def add(folder: Path, attempt: Attempt) -> None:
 
 
 def repeated(tried: list[Attempt]) -> str:
-    """What ended the last two of these attempts at the same step in the same way, by the work's own fault; "" where one more may end otherwise."""
+    """What ended the last two of these attempts at the same step in the same way, by the work's own
+    fault; "" where one more may end otherwise.
+    """
     last = tried[-2:]
     if len(last) < 2 or not all(a.own for a in last):
         return ""
@@ -56,8 +65,14 @@ def of_error(error: Exception, phase: str, step: int) -> Attempt:
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    where = f" ({Path(at.tb_frame.f_code.co_filename).name}, line {at.tb_lineno})" if at is not None else ""
-    machine = out_of_memory(error) or (sentence(error) is not None and not isinstance(error, UserError))
+    where = (
+        f" ({Path(at.tb_frame.f_code.co_filename).name}, line {at.tb_lineno})"
+        if at is not None
+        else ""
+    )
+    machine = out_of_memory(error) or (
+        sentence(error) is not None and not isinstance(error, UserError)
+    )
     return Attempt(type(error).__name__ + where, phase, step, own=not machine)
 
 

@@ -1,7 +1,9 @@
-"""Who does a job: today a process of its own on this machine. What else may come (a cluster) has the same four abilities and needs no other change.
+"""Who does a job: today a process of its own on this machine. What else may come (a cluster) has
+the same four abilities and needs no other change.
 
-A process is known by its number and by `born`: when it started, told by what no clock change moves. The wall clock alone makes the living look dead
-(Linux counts a process's start from the boot, whose time of day jumps with the clock), and a number alone makes a stranger look like the worker.
+A process is known by its number and by `born`: when it started, told by what no clock change moves.
+The wall clock alone makes the living look dead (Linux counts a process's start from the boot, whose
+time of day jumps with the clock), and a number alone makes a stranger look like the worker.
 """
 
 from __future__ import annotations
@@ -22,22 +24,31 @@ if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-CPU = "cpu"  # the lane of trainings that use no graphics card; the others are called by the card's number
+# the lane of trainings that use no graphics card; the others are called by the card's number
+CPU = "cpu"
 
 
 class Engine(Protocol):
-    """Starts a job, tells whether it is still at it, stops it. The job itself reports to the catalogue and to its folder."""
+    """Starts a job, tells whether it is still at it, stops it. The job itself reports to the
+    catalogue and to its folder.
+    """
 
     def lanes(self) -> list[str]:
-        """Where trainings can run beside one another: "cpu", and the number of each graphics card."""
+        """Where trainings can run beside one another: "cpu", and the number of each graphics
+        card.
+        """
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
-        """Start the job; gives the values of the catalogue (`pid`, `born`, ...) by which `alive` and `stop` know it."""
+        """Start the job; gives the values of the catalogue (`pid`, `born`, ...) by which `alive`
+        and `stop` know it.
+        """
 
     def alive(self, job: Job) -> bool: ...
 
     def ending(self, job: Job) -> int | None:
-        """How a job's process ended, a negative number: by that signal; None where this process cannot know."""
+        """How a job's process ended, a negative number: by that signal; None where this process
+        cannot know.
+        """
 
     def stop(self, job: Job, hard: bool) -> None: ...
 
@@ -53,8 +64,19 @@ class Local:
         return [*cards(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
-        env = {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if lane not in ("", CPU) else {}  # the latter: sums in one order
-        child = spawn("core.jobs.worker", [str(ws.home), job.id], ws.folder(job.id) / "log.txt", free_threads(), env)
+        # the latter: sums in one order
+        env = (
+            {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+            if lane not in ("", CPU)
+            else {}
+        )
+        child = spawn(
+            "core.jobs.worker",
+            [str(ws.home), job.id],
+            ws.folder(job.id) / "log.txt",
+            free_threads(),
+            env,
+        )
         begun = born(child.pid)
         self._children[begun] = child
         return {"pid": child.pid, "born": begun}
@@ -66,13 +88,18 @@ class Local:
         if job.born:
             return born(job.pid) == job.born
         try:  # started by a Lightbox that knew the wall clock only
-            return abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2 and psutil.Process(job.pid).status() != psutil.STATUS_ZOMBIE
+            return (
+                abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2
+                and psutil.Process(job.pid).status() != psutil.STATUS_ZOMBIE
+            )
         except psutil.Error:
             return False
 
     def _fetch(self) -> None:
         """Take note of children that have ended, so that a dead worker is no zombie."""
-        ended = {key: code for key, child in self._children.items() if (code := child.poll()) is not None}
+        ended = {
+            key: code for key, child in self._children.items() if (code := child.poll()) is not None
+        }
         self._endings |= ended
         self._children = {key: child for key, child in self._children.items() if key not in ended}
 
@@ -91,9 +118,12 @@ LOCAL: Engine = Local()
 
 
 def born(pid: int) -> str:
-    """What tells the process `pid` from every other that has or had this number; "" when there is none (a zombie counts as none)."""
+    """What tells the process `pid` from every other that has or had this number; "" when there is
+    none (a zombie counts as none).
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # the name before may hold anything
+        # the name before may hold anything
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if stat[0] in "ZX" else f"{_boot()}:{stat[19]}"
     except (OSError, IndexError):
         pass
@@ -114,36 +144,60 @@ def _boot() -> str:
 
 
 def cards() -> list[str]:
-    """Numbers of the graphics cards that jobs may use; asked of the driver, since importing torch would cost a second and 200 MB."""
+    """Numbers of the graphics cards that jobs may use; asked of the driver, since importing torch
+    would cost a second and 200 MB.
+    """
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
-        return [c.strip() for c in allowed.split(",") if c.strip() and c.strip() != "-1"] if _driver() else []
+        return (
+            [c.strip() for c in allowed.split(",") if c.strip() and c.strip() != "-1"]
+            if _driver()
+            else []
+        )
     return [str(i) for i in range(len(_driver()))]
 
 
 def _driver() -> list[str]:
     try:
-        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        told = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return [line for line in told.splitlines() if line.startswith("GPU ")]
 
 
 def free_threads(look: float = 0.3) -> int:
-    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap: threads that share a busy processor wait for one
-    another by spinning, and arithmetic of a second takes minutes."""
+    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap:
+    threads that share a busy processor wait for one another by spinning, and arithmetic of a second
+    takes minutes.
+    """
     cores = psutil.cpu_count() or 1
     return max(1, round(cores * (1 - psutil.cpu_percent(look) / 100)))
 
 
-def spawn(module: str, args: list[str], log: Path, threads: int | None = None, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start our `module` with `args` in a session of its own, in the folder of `log`, to which its output is appended: it outlives whoever started it.
-    `threads` bounds those of its arithmetic, where the environment does not; `env` is added to the environment."""
+def spawn(
+    module: str,
+    args: list[str],
+    log: Path,
+    threads: int | None = None,
+    env: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start our `module` with `args` in a session of its own, in the folder of `log`, to which its
+    output is appended: it outlives whoever started it. `threads` bounds those of its arithmetic,
+    where the environment does not; `env` is added to the environment.
+    """
     every = environment(PYTHONUNBUFFERED="1", **(env or {}))
     if threads is not None:
         every = dict.fromkeys(THREADS, str(threads)) | every
     files.before("append", log)
     with open(log, "ab") as out:
         return subprocess.Popen(
-            python_command(module, *args), cwd=log.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=every
+            python_command(module, *args),
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env=every,
         )

@@ -1,7 +1,9 @@
-"""An import as a job: read what was brought, store it, look it over; all of it or nothing, in a process of its own with limits.
+"""An import as a job: read what was brought, store it, look it over; all of it or nothing, in a
+process of its own with limits.
 
-What is asked (paths among it) stands in the job's folder until the import has ended, never in the catalogue: names of files and folders may be
-names of patients. An import whose process was killed goes on when it is resumed: pictures that were stored already are not decoded again.
+What is asked (paths among it) stands in the job's folder until the import has ended, never in the
+catalogue: names of files and folders may be names of patients. An import whose process was killed
+goes on when it is resumed: pictures that were stored already are not decoded again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ SHARES = (0.4, 0.8)  # of the progress bar: reading ends, storing ends
 
 
 def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """Read, store and register the dataset that the job's request asks for. UserError when anything does not fit; nothing is kept then."""
+    """Read, store and register the dataset that the job's request asks for. UserError when anything
+    does not fit; nothing is kept then.
+    """
     import warnings
 
     import psutil
@@ -34,7 +38,8 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     from core.data.checks import findings
     from core.data.readers import read
 
-    warnings.simplefilter("ignore")  # libraries quote what they find in files, and this process writes to a log
+    # libraries quote what they find in files, and this process writes to a log
+    warnings.simplefilter("ignore")
     sandbox.offline()
     sandbox.limit(min(limits.IMPORT_MEMORY, int(0.8 * psutil.virtual_memory().available)))
     place = ws.folder(job.id) / REQUEST
@@ -42,7 +47,9 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         raise UserError("What was to be imported is no longer here; bring the files again.")
     asked = json.loads(place.read_text())
     uploaded = asked["uploaded"] and Path(asked["uploaded"])
-    options = asked["options"] | ({"masks": Path(asked["options"]["masks"])} if asked["options"].get("masks") else {})
+    options = asked["options"] | (
+        {"masks": Path(asked["options"]["masks"])} if asked["options"].get("masks") else {}
+    )
 
     def reporter(low: float, high: float) -> Any:
         def report(done: int, total: int) -> None:
@@ -55,7 +62,9 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     try:
         path = Path(asked["path"])
         tell.phase("reading the files")
-        data = read(path, name=asked["name"], **options, key=ws.key, report=reporter(0.0, SHARES[0]))
+        data = read(
+            path, name=asked["name"], **options, key=ws.key, report=reporter(0.0, SHARES[0])
+        )
         if path.is_file():
             data.card["source hash"] = f"sha256 {checksums.sum_of(path)[:16]}"
         tell.phase("storing the cases")
@@ -70,7 +79,9 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
             remove(ws.home / "datasets" / job.id)
             raise
     except MemoryError:
-        raise UserError("The import needs more memory than this machine has to spare; split it.") from None
+        raise UserError(
+            "The import needs more memory than this machine has to spare; split it."
+        ) from None
     finally:
         remove(place)  # a process that is killed does not come here, and can go on
         if uploaded:

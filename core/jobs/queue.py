@@ -1,4 +1,6 @@
-"""Asking for work: put a job into the catalogue, see that a supervisor is there to start it, wait for it, cancel it, resume it."""
+"""Asking for work: put a job into the catalogue, see that a supervisor is there to start it, wait
+for it, cancel it, resume it.
+"""
 
 from __future__ import annotations
 
@@ -31,25 +33,57 @@ from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
 STOPPED = {
-    "run": "The process stopped before it was done; resume the run to go on from its last checkpoint.",
-    "import": "The import stopped before it was done. Nothing half imported is shown anywhere; it can go on behind what was stored.",
+    "run": (
+        "The process stopped before it was done; resume the run to go on from its last checkpoint."
+    ),
+    "import": (
+        "The import stopped before it was done. Nothing half imported is shown anywhere; it can go"
+        " on behind what was stored."
+    ),
 }
 _ASKING = threading.Lock()  # two tabs at one moment: without it both find that nobody has asked yet
 STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
-ENDING = ("status", "error", "bug", "note", "finished", "seconds", "progress", "phase", "eta", "dataset")  # what a process tells of its end
+# what a process tells of its end
+ENDING = (
+    "status",
+    "error",
+    "bug",
+    "note",
+    "finished",
+    "seconds",
+    "progress",
+    "phase",
+    "eta",
+    "dataset",
+)
 
 
 def train(
-    ws: Workspace, dataset: str, method: str, params: dict[str, Any] | None = None, *, on: str = "", seed: int = 0, device: str = "auto", label: str = "",
-    only: str = "", chosen: str = "", token: str = "", only_normal: bool = False, test: str = "",
-) -> Job:  # fmt: skip
-    """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method asks for: a saved group or COLUMN=VALUE each.
-    `only_normal`: it learns from the normal cases (see `core.data.normal`) and describes all. `test` names another dataset that the model is applied to once it
-    is trained, see `apply_after`.
+    ws: Workspace,
+    dataset: str,
+    method: str,
+    params: dict[str, Any] | None = None,
+    *,
+    on: str = "",
+    seed: int = 0,
+    device: str = "auto",
+    label: str = "",
+    only: str = "",
+    chosen: str = "",
+    token: str = "",
+    only_normal: bool = False,
+    test: str = "",
+) -> Job:
+    """Queue a training run. `only` restricts it to some cases, `chosen` names the cases a method
+    asks for: a saved group or COLUMN=VALUE each. `only_normal`: it learns from the normal cases
+    (see `core.data.normal`) and describes all. `test` names another dataset that the model is
+    applied to once it is trained, see `apply_after`.
 
-    With a `token` asking twice is asking once: the run asked for with this token before is given, or one that is asked for just so and has not ended.
+    With a `token` asking twice is asking once: the run asked for with this token before is given,
+    or one that is asked for just so and has not ended.
 
-    UserError when the method is unknown, the data or the earlier run does not fit, or a parameter is out of its bounds.
+    UserError when the method is unknown, the data or the earlier run does not fit, or a parameter
+    is out of its bounds.
     """
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -57,38 +91,84 @@ def train(
     if kind is None:
         raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
     checked = check_params(kind, params or {})
-    rows = {"only": notes.named_rows(ws, dataset, only) if only else None, "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None}
+    rows = {
+        "only": notes.named_rows(ws, dataset, only) if only else None,
+        "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None,
+    }
     data = ws.dataset(dataset) if rows["only"] is None else ws.dataset(dataset).of(rows["only"])
     learned = normal_only(data) if only_normal else data
     said = why_not(kind, learned)
     if said and only_normal:
-        raise UserError(f"{kind.title} cannot learn from the normal cases of “{data.name}” alone: {said}")
+        raise UserError(
+            f"{kind.title} cannot learn from the normal cases of “{data.name}” alone: {said}"
+        )
     if said:
-        raise UserError(f"{kind.title} does not fit {f'the cases “{only}” of ' if only else ''}“{data.name}”: {said}")
+        raise UserError(
+            f"{kind.title} does not fit {f'the cases “{only}” of ' if only else ''}“{data.name}”:"
+            f" {said}"
+        )
     _check_seed(seed)
     base = _finished(ws, on, "built upon") if on else None
     said = why_not_on(kind, ws.artifacts(base.id) if base else {}, data)
     if said:
         raise UserError(said)
     if base and kind.takes.on_same_data and base.dataset != ws.entry(dataset)["id"]:
-        raise UserError(f"Run {base.id} was made on another dataset; choose a run on “{data.name}”.")
+        raise UserError(
+            f"Run {base.id} was made on another dataset; choose a run on “{data.name}”."
+        )
     if kind.takes.chosen == "needed" and not chosen:
-        raise UserError(f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP).")
+        raise UserError(
+            f"{kind.title} needs to know which cases; save them as a group first and name it (on"
+            " the command line: --chosen GROUP)."
+        )
     held_out = ws.entry(test)["id"] if test else ""
     if held_out and (said := why_not_tested_on(kind, data, ws.dataset(test))):
         raise UserError(said)
-    named_cases = {"only": only, "chosen": chosen, "only_normal": data.normal if only_normal else "", "test": held_out}
-    spec = {"params": checked.model_dump(mode="json"), **{k: v for k, v in named_cases.items() if v}}
+    named_cases = {
+        "only": only,
+        "chosen": chosen,
+        "only_normal": data.normal if only_normal else "",
+        "test": held_out,
+    }
+    spec = {
+        "params": checked.model_dump(mode="json"),
+        **{k: v for k, v in named_cases.items() if v},
+    }
     named = {k: v for k, v in rows.items() if v is not None}
-    key = key_of("train", ws.entry(dataset)["id"], data.hash, method, spec, base.id if base else "", seed, device, {k: v.tolist() for k, v in named.items()})
+    key = key_of(
+        "train",
+        ws.entry(dataset)["id"],
+        data.hash,
+        method,
+        spec,
+        base.id if base else "",
+        seed,
+        device,
+        {k: v.tolist() for k, v in named.items()},
+    )
     with _ASKING:
-        if token and (same := ws.catalogue.jobs(kind="train", key=key, status=["queued", "running"])):
+        if token and (
+            same := ws.catalogue.jobs(kind="train", key=key, status=["queued", "running"])
+        ):
             ensure_supervisor(ws)
             return same[0]
-        return _submit(ws, Job(
-            id=_new_id(), kind="train", dataset=ws.entry(dataset)["id"], method=method, on_run=base.id if base else "", seed=seed, device=device, label=label, spec=spec, key=key,
-            token=token or None,
-        ), named)  # fmt: skip
+        return _submit(
+            ws,
+            Job(
+                id=_new_id(),
+                kind="train",
+                dataset=ws.entry(dataset)["id"],
+                method=method,
+                on_run=base.id if base else "",
+                seed=seed,
+                device=device,
+                label=label,
+                spec=spec,
+                key=key,
+                token=token or None,
+            ),
+            named,
+        )
 
 
 def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
@@ -110,23 +190,46 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
         for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
             ensure_supervisor(ws)
             return job
-        return _submit(ws, Job(
-            id=_new_id(), kind="apply", dataset=entry["id"], method=base.method, on_run=base.id, seed=base.seed, device=base.device, label=base.label,
-            spec={"params": base.params}, key=key, token=token or None,
-        ))  # fmt: skip
+        return _submit(
+            ws,
+            Job(
+                id=_new_id(),
+                kind="apply",
+                dataset=entry["id"],
+                method=base.method,
+                on_run=base.id,
+                seed=base.seed,
+                device=base.device,
+                label=base.label,
+                spec={"params": base.params},
+                key=key,
+                token=token or None,
+            ),
+        )
 
 
 def apply_after(ws: Workspace, trained: Job) -> Job | None:
-    """The application of a finished run to the dataset that was held out for it by name; queued at most once. None where none was named."""
+    """The application of a finished run to the dataset that was held out for it by name; queued at
+    most once. None where none was named.
+    """
     held_out = trained.spec.get("test")
     return apply(ws, trained.id, held_out, token=f"test-{trained.id}") if held_out else None
 
 
-def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str, Any] | None = None, uploaded: Path | None = None, token: str = "") -> Job:
-    """Queue an import of a file, zip or folder; `options` are those of `core.data.readers.read`. `uploaded`: a folder of ours that goes with the job. Asking
-    twice with one `token` is asking once.
+def bring(
+    ws: Workspace,
+    path: Path,
+    name: str | None = None,
+    options: dict[str, Any] | None = None,
+    uploaded: Path | None = None,
+    token: str = "",
+) -> Job:
+    """Queue an import of a file, zip or folder; `options` are those of `core.data.readers.read`.
+    `uploaded`: a folder of ours that goes with the job. Asking twice with one `token` is asking
+    once.
 
-    UserError when there is nothing at `path` or the name is taken; what is inside is looked at by the job.
+    UserError when there is nothing at `path` or the name is taken; what is inside is looked at by
+    the job.
     """
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
@@ -145,13 +248,17 @@ def bring(ws: Workspace, path: Path, name: str | None = None, options: dict[str,
 
 
 def unfinished(ws: Workspace) -> list[Job]:
-    """Imports that are at work, or were broken off and can go on (what they were asked for is still there), in the order they were asked for."""
+    """Imports that are at work, or were broken off and can go on (what they were asked for is still
+    there), in the order they were asked for.
+    """
     found = ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted"])
     return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
 
 
 def discard(ws: Workspace, id: str) -> None:
-    """Take away an import that has ended without success, with what it left. UserError while it is at work."""
+    """Take away an import that has ended without success, with what it left. UserError while it is
+    at work.
+    """
     import json
 
     place = ws.folder(ws.job(id).id) / REQUEST
@@ -163,7 +270,9 @@ def discard(ws: Workspace, id: str) -> None:
 
 
 def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int = 0) -> Job:
-    """Queue a map, explanation or measurement of a finished run, or give the job that made (or is making) exactly this before."""
+    """Queue a map, explanation or measurement of a finished run, or give the job that made (or is
+    making) exactly this before.
+    """
     base = _finished(ws, run, "looked at")
     _check_seed(seed)
     key = derived_key(ws, base, kind, spec, seed)
@@ -171,18 +280,41 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
         for job in ws.catalogue.jobs(key=key, status=["done", "queued", "running"]):
             ensure_supervisor(ws)
             return job
-        return _submit(ws, Job(id=_new_id(), kind=kind, dataset=base.dataset, method=base.method, on_run=base.id, spec=spec, key=key, seed=seed))
+        return _submit(
+            ws,
+            Job(
+                id=_new_id(),
+                kind=kind,
+                dataset=base.dataset,
+                method=base.method,
+                on_run=base.id,
+                spec=spec,
+                key=key,
+                seed=seed,
+            ),
+        )
 
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
-    """What tells one map, explanation or measurement of a run from another. Figures are measured anew once cases are excluded or another class is the normal one; a map keeps its places."""
+    """What tells one map, explanation or measurement of a run from another. Figures are measured
+    anew once cases are excluded or another class is the normal one; a map keeps its places.
+    """
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
     told = decisions.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
-    return key_of(kind, base.id, spec, seed, *([out] if out else []), *([{"normal": told}] if told is not None else []))
+    return key_of(
+        kind,
+        base.id,
+        spec,
+        seed,
+        *([out] if out else []),
+        *([{"normal": told}] if told is not None else []),
+    )
 
 
 def _finished(ws: Workspace, run: str, use: str) -> Job:
-    """The run of this id, trained or applied. UserError when it is something made from a run, or not done."""
+    """The run of this id, trained or applied. UserError when it is something made from a run, or
+    not done.
+    """
     job = ws.job(run)
     if job.kind not in ("train", "apply"):
         raise UserError(f"{job.id} was made from run {job.on_run} ({job.kind}); name that run.")
@@ -201,8 +333,11 @@ def _new_id() -> str:
 
 
 def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) -> Job:
-    """Make the job's folder, keep the named rows there (groups may change later), and hand it to the supervisor."""
-    catalogue = ws.catalogue  # opened before there is a record: a missing catalogue is made anew from records
+    """Make the job's folder, keep the named rows there (groups may change later), and hand it to
+    the supervisor.
+    """
+    # opened before there is a record: a missing catalogue is made anew from records
+    catalogue = ws.catalogue
     folder = make_folder(ws.folder(job.id))
     try:
         for name, ids in (rows or {}).items():
@@ -221,8 +356,10 @@ def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) 
 
 
 def ensure_supervisor(ws: Workspace) -> None:
-    """Start the supervisor process of this workspace unless there is one. Costs a file lock when there is nothing to do. Where it dies as it starts, time
-    after time, the jobs that wait for it fail with the reason."""
+    """Start the supervisor process of this workspace unless there is one. Costs a file lock when
+    there is nothing to do. Where it dies as it starts, time after time, the jobs that wait for it
+    fail with the reason.
+    """
     if not ws.catalogue.jobs(status=["queued", "running"]):
         return
     said = start_supervisor(ws.home)
@@ -237,8 +374,12 @@ def _fail_queued(ws: Workspace, job: Job, error: str) -> None:
             records.write(ws.home, replace(job, **values))
 
 
-def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None) -> Job:
-    """Poll until the job has ended; `tell` gets it at each look. UserError after `timeout` seconds."""
+def wait(
+    ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, timeout: float | None = None
+) -> Job:
+    """Poll until the job has ended; `tell` gets it at each look. UserError after `timeout`
+    seconds.
+    """
     began, pause = time.monotonic(), 0.05
     while True:
         job = ws.job(id)
@@ -247,15 +388,22 @@ def wait(ws: Workspace, id: str, tell: Callable[[Job], None] | None = None, time
         if job.ended:
             return job
         if timeout is not None and time.monotonic() - began > timeout:
-            raise UserError(f"Run {id} has not ended after {timeout:.0f} seconds; it goes on, look at it with `lightbox runs show {id}`.")
-        if has_died(ws.home) or int((time.monotonic() - began) / 5) != int((time.monotonic() - began - pause) / 5):
+            raise UserError(
+                f"Run {id} has not ended after {timeout:.0f} seconds; it goes on, look at it with"
+                f" `lightbox runs show {id}`."
+            )
+        if has_died(ws.home) or int((time.monotonic() - began) / 5) != int(
+            (time.monotonic() - began - pause) / 5
+        ):
             ensure_supervisor(ws)
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
 
 
 def cancel(ws: Workspace, id: str) -> Job:
-    """Ask a job to stop; it stops within two seconds, or is killed after ten. Cancelling what has ended changes nothing."""
+    """Ask a job to stop; it stops within two seconds, or is killed after ten. Cancelling what has
+    ended changes nothing.
+    """
     job = ws.job(id)
     if ws.catalogue.set_job(job.id, only_if="queued", status="cancelled", finished=time.time()):
         job = ws.job(job.id)
@@ -267,7 +415,8 @@ def cancel(ws: Workspace, id: str) -> Job:
 
 
 def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
-    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start where it has none, or when it is to begin `anew`).
+    """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start
+    where it has none, or when it is to begin `anew`).
 
     UserError when it is done, or would end where it has ended twice.
     """
@@ -276,36 +425,59 @@ def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
     if not anew and (cause := would_repeat(ws, job)):
-        raise UserError(f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from there would end so again. "
-                        f"Begin it again with `lightbox runs resume {job.id} --anew`, or train with other parameters.")  # fmt: skip
-    again: dict[str, Any] = {"status": "queued", "resume": 1, "cancel": 0, "error": "", "bug": "", "finished": None, "pid": None, "born": "", "version": __version__}
+        raise UserError(
+            f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from"
+            f" there would end so again. Begin it again with `lightbox runs resume {job.id}"
+            " --anew`, or train with other parameters."
+        )
+    again: dict[str, Any] = {
+        "status": "queued",
+        "resume": 1,
+        "cancel": 0,
+        "error": "",
+        "bug": "",
+        "finished": None,
+        "pid": None,
+        "born": "",
+        "version": __version__,
+    }
     if anew:
         again |= {"resume": 0, "note": "", "seconds": 0.0}
     elif job.version not in ("", __version__):
-        words = f"Begun with Lightbox {job.version} and gone on with {__version__}: it may differ from a run made with one of them throughout."
+        words = (
+            f"Begun with Lightbox {job.version} and gone on with {__version__}: it may differ from"
+            " a run made with one of them throughout."
+        )
         again["note"] = "\n".join(filter(None, [job.note, words]))
     if job.ended:
-        records.write(ws.home, replace(job, **again))  # first: an old ending there must not be taken for that of the new attempt
+        # first: an old ending there must not be taken for that of the new attempt
+        records.write(ws.home, replace(job, **again))
         ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), **again)
     ensure_supervisor(ws)
     return ws.job(job.id)
 
 
 def would_repeat(ws: Workspace, job: Job) -> str:
-    """What would end a job again if it went on, or a map or explanation if it was made once more: what has ended it twice at the same step, by the
-    work's own fault. "" where it may go well."""
+    """What would end a job again if it went on, or a map or explanation if it was made once more:
+    what has ended it twice at the same step, by the work's own fault. "" where it may go well.
+    """
     if not job.ended or job.status == "done":
         return ""
-    alike = ws.catalogue.jobs(key=job.key) if job.key and job.kind not in ("train", "import") else [job]
+    alike = (
+        ws.catalogue.jobs(key=job.key) if job.key and job.kind not in ("train", "import") else [job]
+    )
     return attempts.repeated([a for j in alike for a in attempts.load(ws.folder(j.id))])
 
 
-_unseen: dict[str, float] = {}  # running jobs without a process yet -> when this process first saw them so, by a clock nobody sets
+# running jobs without a process yet -> when this process first saw them so, by a clock nobody sets
+_unseen: dict[str, float] = {}
 
 
 def reconcile(ws: Workspace) -> None:
-    """Make what is shown of running jobs true once their process is gone: as it ended by the record in its folder, else interrupted (cancelled where that
-    was asked). On a full disk what can be computed again goes first; where that does not do, all is shown as it was."""
+    """Make what is shown of running jobs true once their process is gone: as it ended by the record
+    in its folder, else interrupted (cancelled where that was asked). On a full disk what can be
+    computed again goes first; where that does not do, all is shown as it was.
+    """
     try:
         _reconcile(ws)
     except Full:
@@ -318,7 +490,10 @@ def _reconcile(ws: Workspace) -> None:
     for job in ws.catalogue.jobs(status="running"):
         if LOCAL.alive(job):
             continue
-        if job.pid is None and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE:
+        if (
+            job.pid is None
+            and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE
+        ):
             continue  # it is being started
         told = records.read(ws.folder(job.id))
         if told is not None and told.ended:
@@ -326,14 +501,25 @@ def _reconcile(ws: Workspace) -> None:
             continue
         clear(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
-            records.ended(ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error="")
+            records.ended(
+                ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
+            )
         elif not _died_of_itself(ws, job):
-            records.ended(ws.catalogue, ws.home, job, status="interrupted", finished=time.time(), error=STOPPED["import" if job.kind == "import" else "run"])
+            records.ended(
+                ws.catalogue,
+                ws.home,
+                job,
+                status="interrupted",
+                finished=time.time(),
+                error=STOPPED["import" if job.kind == "import" else "run"],
+            )
 
 
 def _died_of_itself(ws: Workspace, job: Job) -> bool:
-    """Deal with a job whose process is known to have ended by its own fault. One that died before it began is started once more; one that has ended twice
-    alike fails, in a sentence. False where a kill, or what nobody knows, ended it."""
+    """Deal with a job whose process is known to have ended by its own fault. One that died before
+    it began is started once more; one that has ended twice alike fails, in a sentence. False where
+    a kill, or what nobody knows, ended it.
+    """
     folder, code = ws.folder(job.id), LOCAL.ending(job)
     if not code:
         return False
@@ -348,10 +534,28 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
         if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
             records.write(ws.home, replace(job, **again_queued))
         return True
-    status, error = "interrupted", f"The process was brought down from within ({attempt.cause}). It may go on from its last checkpoint; where that ends so again, it is a bug."
+    status, error = (
+        "interrupted",
+        (
+            f"The process was brought down from within ({attempt.cause}). It may go on from its"
+            " last checkpoint; where that ends so again, it is a bug."
+        ),
+    )
     if again:
-        said = attempts.last_line(folder / "log.txt") if job.heartbeat is None and job.kind != "import" else ""
-        at = "as it started" if job.heartbeat is None else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
-        status, error = "failed", f"The process ended twice {at}, by {attempt.cause}." + (f" The last line of its log: {said}" if said else "")
+        said = (
+            attempts.last_line(folder / "log.txt")
+            if job.heartbeat is None and job.kind != "import"
+            else ""
+        )
+        at = (
+            "as it started"
+            if job.heartbeat is None
+            else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
+        )
+        status, error = (
+            "failed",
+            f"The process ended twice {at}, by {attempt.cause}."
+            + (f" The last line of its log: {said}" if said else ""),
+        )
     records.ended(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
     return True

@@ -1,4 +1,6 @@
-"""What a job tells while it works: its curve, what is going on, how far it is; and the wish to stop."""
+"""What a job tells while it works: its curve, what is going on, how far it is; and the wish to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ HEED = 1.0  # seconds in which a job may end by itself once it hears that it is 
 
 
 class Reporter:
-    """Progress of one job: curve points go to `scalars.jsonl`; a thread brings what is going on, percentage and time left to the catalogue and hears
-    from there whether the job is cancelled, so that the work itself never waits for the catalogue.
+    """Progress of one job: curve points go to `scalars.jsonl`; a thread brings what is going on,
+    percentage and time left to the catalogue and hears from there whether the job is cancelled, so
+    that the work itself never waits for the catalogue.
 
-    `alone`: the process is this job's own. It is ended when the work does not heed the wish to stop, in whatever call it may be: all that a job writes
-    is there as a whole or not at all. Not so an import, which has more to take back (the files brought, a dataset that is known already).
+    `alone`: the process is this job's own. It is ended when the work does not heed the wish to
+    stop, in whatever call it may be: all that a job writes is there as a whole or not at all. Not
+    so an import, which has more to take back (the files brought, a dataset that is known already).
     """
 
     def __init__(self, ws: Workspace, job: Job, alone: bool = False) -> None:
@@ -32,8 +36,10 @@ class Reporter:
         self.cancelled = threading.Event()
         self.began, self.before = time.monotonic(), job.seconds
         self._told, self._start, self._last = 0.0, (0, time.monotonic()), 0
-        self._wrote: dict[tuple[str, ...], float] = {}  # quantities that come together -> when they were written last
-        self._phase, self._progress, self._eta = "", 0.0, None  # type: tuple[str, float, float | None]
+        # quantities that come together -> when they were written last
+        self._wrote: dict[tuple[str, ...], float] = {}
+        # type: tuple[str, float, float | None]
+        self._phase, self._progress, self._eta = "", 0.0, None
         self._end = threading.Lock()
         self._curve = ws.folder(job.id) / "scalars.jsonl"
         self._over = threading.Event()
@@ -42,28 +48,50 @@ class Reporter:
     def _beat(self) -> None:
         heard = None
         while not self._over.is_set():
-            with suppress(UserError):  # a catalogue that cannot be reached now may be at the next beat
-                now = {"seconds": self.seconds, "progress": self._progress, "eta": self._eta} | ({"phase": self._phase} if self._phase else {})
-                self.ws.catalogue.set_job(self.job.id, only_if="running", heartbeat=time.time(), **now)
+            # a catalogue that cannot be reached now may be at the next beat
+            with suppress(UserError):
+                now = {"seconds": self.seconds, "progress": self._progress, "eta": self._eta} | (
+                    {"phase": self._phase} if self._phase else {}
+                )
+                self.ws.catalogue.set_job(
+                    self.job.id, only_if="running", heartbeat=time.time(), **now
+                )
                 job = self.ws.catalogue.job(self.job.id)
                 if job is None or job.cancel:
                     self.cancelled.set()
                     heard = heard or time.monotonic()
-            if self.alone and heard is not None and time.monotonic() - heard > HEED and self.last_word():
+            if (
+                self.alone
+                and heard is not None
+                and time.monotonic() - heard > HEED
+                and self.last_word()
+            ):
                 self._quit()
             self._over.wait(BEAT if heard is None else HEED / 4)
 
     def _quit(self) -> None:
         """End the process in the middle of what it does."""
-        print(f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True)  # noqa: T201
+        print(
+            f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True
+        )  # noqa: T201
         clear(self.ws, self.job)
         with suppress(UserError):
-            records.ended(self.ws.catalogue, self.ws.home, self.job, status="cancelled", finished=time.time(), seconds=self.seconds, eta=None)
+            records.ended(
+                self.ws.catalogue,
+                self.ws.home,
+                self.job,
+                status="cancelled",
+                finished=time.time(),
+                seconds=self.seconds,
+                eta=None,
+            )
         clear(self.ws, self.job)  # the work went on meanwhile
         os._exit(0)
 
     def last_word(self) -> bool:
-        """True for the one who may say how the job ended, the work or the wish to stop; False for whoever comes second."""
+        """True for the one who may say how the job ended, the work or the wish to stop; False for
+        whoever comes second.
+        """
         return self._end.acquire(blocking=False)
 
     def close(self) -> None:
@@ -101,14 +129,19 @@ class Reporter:
         self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
 
     def _cut(self, step: int) -> None:
-        """Drop the points of an interrupted attempt from `step` on: they are learned, and written, again."""
+        """Drop the points of an interrupted attempt from `step` on: they are learned, and written,
+        again.
+        """
         kept = [p for p in self.ws.scalars(self.job.id) if p["step"] < step]
         write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
 
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
-        """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written at most ten times a second, and the last one always."""
+        """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written
+        at most ten times a second, and the last one always.
+        """
         now, last = time.monotonic(), step >= total
-        back, self._last = step < self._last <= total, step  # to a checkpoint, since memory did not suffice
+        # to a checkpoint, since memory did not suffice
+        back, self._last = step < self._last <= total, step
         if self._start[0] == 0 or back:
             self._start = (step, now)
             if self.job.resume or back:
@@ -116,8 +149,17 @@ class Reporter:
         if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
             self._wrote[tuple(scalars)] = now
             values = {k: float(v) for k, v in scalars.items()}
-            append(self._curve, json.dumps({"step": step, "total": total, "seconds": round(self.seconds, 2), **values}) + "\n")
+            append(
+                self._curve,
+                json.dumps(
+                    {"step": step, "total": total, "seconds": round(self.seconds, 2), **values}
+                )
+                + "\n",
+            )
         if now - self._told > 0.5 or last:
             self._told = now
             done = step - self._start[0]
-            self._progress, self._eta = min(1.0, step / max(1, total)), (now - self._start[1]) / done * (total - step) if done else None
+            self._progress, self._eta = (
+                min(1.0, step / max(1, total)),
+                ((now - self._start[1]) / done * (total - step) if done else None),
+            )

@@ -17,7 +17,9 @@ from core.workspace.workspace import Workspace
 
 
 def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
-    """Save artifacts beside the final place, list every file with its sha256, then rename: they are all there or not at all."""
+    """Save artifacts beside the final place, list every file with its sha256, then rename: they are
+    all there or not at all.
+    """
     tmp = folder / "artifacts.tmp"
     remove(tmp)
     for artifact in artifacts:
@@ -27,8 +29,9 @@ def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
 
 
 def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
-    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or Model lends that of the run it builds upon, and a model
-    applied to other data is that of the run it was trained in.
+    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or
+    Model lends that of the run it builds upon, and a model applied to other data is that of the run
+    it was trained in.
 
     UserError when there is none.
     """
@@ -45,14 +48,21 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
 
 
 def named_rows(folder: Path, name: str) -> np.ndarray:
-    """The row ids (int64) that were named when the run was asked for. UserError when their file is lost or cut."""
+    """The row ids (int64) that were named when the run was asked for. UserError when their file is
+    lost or cut.
+    """
     try:
         return np.load(folder / f"{name}.npy", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
-        raise UserError(f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the disk; train it anew.") from None
+        raise UserError(
+            f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the"
+            " disk; train it anew."
+        ) from None
 
 
 def clear(ws: Workspace, job: Job) -> None:
-    """Take away what an attempt that did not end well has left: artifacts are of finished jobs only."""
+    """Take away what an attempt that did not end well has left: artifacts are of finished jobs
+    only.
+    """
     for name in ("artifacts.tmp", "artifacts"):
         remove(ws.folder(job.id) / name)

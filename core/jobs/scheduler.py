@@ -1,8 +1,8 @@
-"""One small process per workspace that starts workers in order: one import, one training for each graphics card and one on the processors, and beside
-them the light jobs.
+"""One small process per workspace that starts workers in order: one import, one training for each
+graphics card and one on the processors, and beside them the light jobs.
 
-`python -m core.jobs.scheduler HOME` leaves by itself when there is nothing to do. Workers live in sessions of their own: they finish even
-when it, the browser or the server is killed.
+`python -m core.jobs.scheduler HOME` leaves by itself when there is nothing to do. Workers live in
+sessions of their own: they finish even when it, the browser or the server is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def main(home: str) -> None:
             starting.mark_taken(ws.home, os.getpid())
         _serve(ws)
         held.close()
-        if not ws.catalogue.jobs(status="queued"):  # one may have come between the last look and giving up the lock
+        # one may have come between the last look and giving up the lock
+        if not ws.catalogue.jobs(status="queued"):
             return
 
 
@@ -60,13 +61,19 @@ def _serve(ws: Workspace) -> None:
         time.sleep(0.2)
 
 
-def plan(waiting: list[Job], running: list[Job], cards: list[str], light: int) -> list[tuple[Job, str]]:
-    """Which waiting jobs, in their order, start now and in which lane. A training that may use a graphics card waits for one where there is any; one
-    that was asked onto the processors does not wait for the cards. Nobody overtakes one who waits for the same."""
+def plan(
+    waiting: list[Job], running: list[Job], cards: list[str], light: int
+) -> list[tuple[Job, str]]:
+    """Which waiting jobs, in their order, start now and in which lane. A training that may use a
+    graphics card waits for one where there is any; one that was asked onto the processors does not
+    wait for the cards. Nobody overtakes one who waits for the same.
+    """
     free = {"import": 1, CPU: 1, "light": light, **dict.fromkeys(cards, 1)}
     for job in running:
         place = _place(job, cards, {})
-        free[job.lane if job.lane in free else place] = free.get(job.lane if job.lane in free else place, 0) - 1
+        free[job.lane if job.lane in free else place] = (
+            free.get(job.lane if job.lane in free else place, 0) - 1
+        )
     starts: list[tuple[Job, str]] = []
     for job in waiting:
         place = _place(job, cards, free)
@@ -77,7 +84,9 @@ def plan(waiting: list[Job], running: list[Job], cards: list[str], light: int) -
 
 
 def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
-    """What a job takes up: "import", "light", "cpu", or the number of a card, a free one if there is."""
+    """What a job takes up: "import", "light", "cpu", or the number of a card, a free one if there
+    is.
+    """
     if job.kind != "train":
         return "import" if job.kind == "import" else "light"
     if job.device == "cpu" or not cards:
@@ -86,10 +95,23 @@ def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
 
 
 def start(ws: Workspace, job: Job, lane: str) -> None:
-    """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in a sentence."""
+    """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in
+    a sentence.
+    """
     from core.errors import sentence
 
-    if not ws.catalogue.set_job(job.id, only_if="queued", status="running", started=time.time(), progress=0.0, phase="starting", pid=None, born="", heartbeat=None, lane=lane):
+    if not ws.catalogue.set_job(
+        job.id,
+        only_if="queued",
+        status="running",
+        started=time.time(),
+        progress=0.0,
+        phase="starting",
+        pid=None,
+        born="",
+        heartbeat=None,
+        lane=lane,
+    ):
         return
     try:
         ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))

@@ -1,4 +1,6 @@
-"""Starting the supervisor of a workspace, and saying so when it cannot live: one that dies as it starts would be started again for ever."""
+"""Starting the supervisor of a workspace, and saying so when it cannot live: one that dies as it
+starts would be started again for ever.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from core.jobs.engines import spawn
 SUPERVISOR = "supervisor.lock"  # held by the one at work
 TAKEN = "supervisor.json"  # the process that has held the lock last
 LOG = Path("log") / "supervisor.log"
-QUICK = 60.0  # seconds within which the death of one that was at work already counts as one at the start
+# seconds within which the death of one that was at work already counts as one at the start
+QUICK = 60.0
 STUCK = 180.0  # seconds after which one that never took the lock is ended
 TRIES = 2
 
@@ -39,8 +42,10 @@ def mark_taken(home: Path, pid: int) -> None:
 
 
 def start_supervisor(home: Path) -> str:
-    """Start the supervisor process of this workspace unless there is one, or one is starting. Gives a sentence, and starts none, when the last TRIES that
-    this process started have died as they started; the next call tries again."""
+    """Start the supervisor process of this workspace unless there is one, or one is starting. Gives
+    a sentence, and starts none, when the last TRIES that this process started have died as they
+    started; the next call tries again.
+    """
     held = hold(home / SUPERVISOR)
     if held is None:
         return ""
@@ -60,13 +65,17 @@ def start_supervisor(home: Path) -> str:
 
 
 def has_died(home: Path) -> bool:
-    """Whether the supervisor that this process started last did not end well. Costs next to nothing."""
+    """Whether the supervisor that this process started last did not end well. Costs next to
+    nothing.
+    """
     last = _LAST.get(home)
     return last is not None and last.process.poll() not in (None, 0)
 
 
 def _is_starting(home: Path, last: _Start) -> bool:
-    """Whether it lives and has not held the lock yet; one that takes too long over that is ended."""
+    """Whether it lives and has not held the lock yet; one that takes too long over that is
+    ended.
+    """
     if last.process.poll() is not None or _has_held(home, last.process.pid):
         return False
     if time.monotonic() - last.began < STUCK:
@@ -77,7 +86,9 @@ def _is_starting(home: Path, last: _Start) -> bool:
 
 
 def _count_deaths(home: Path, last: _Start | None) -> int:
-    """How many starts in a row have ended badly before they got to work, or soon after; 0 after one that lived, or left well."""
+    """How many starts in a row have ended badly before they got to work, or soon after; 0 after one
+    that lived, or left well.
+    """
     if last is None or last.process.poll() in (None, 0):
         return 0
     at_start = not _has_held(home, last.process.pid) or time.monotonic() - last.began < QUICK
@@ -94,7 +105,8 @@ def _has_held(home: Path, pid: int) -> bool:
 def _words(home: Path, code: int) -> str:
     said = last_line(home / LOG)
     return (
-        f"Nothing can be started here: the process that starts the work ended at once, {TRIES} times ({exit_words(code)}). "
+        f"Nothing can be started here: the process that starts the work ended at once, {TRIES}"
+        f" times ({exit_words(code)}). "
         + (f"The last line of its log: {said.rstrip('.')}. " if said else "It wrote nothing. ")
         + f"The log is {home / LOG}."
     )

@@ -1,4 +1,6 @@
-"""What the kinds of job do. Each leaves finished artifacts in the job's folder, all at once, or nothing."""
+"""What the kinds of job do. Each leaves finished artifacts in the job's folder, all at once, or
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -35,25 +37,45 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
         raise UserError(f"The method “{job.method}” is not installed here.")
     data, folder = ws.dataset(job.dataset), ws.folder(job.id)
     named = {name: named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
-    named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}  # some may have been excluded while the job waited
+    # some may have been excluded while the job waited
+    named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}
     if "only" in named:
         data = data.of(named["only"])
     run = Run(
-        seed=job.seed, device=job.device, folder=folder, on=ws.artifacts(job.on_run) if job.on_run else {},
-        report_to=tell.step, stop=tell.stop, resume=bool(job.resume), chosen=named.get("chosen"), cache=ws.home / "cache" / job.method,
-        checkpoint_every=Settings().checkpoint_seconds, note_to=tell.note, notes=job.note.splitlines(), spent=job.seconds,
-    )  # fmt: skip
+        seed=job.seed,
+        device=job.device,
+        folder=folder,
+        on=ws.artifacts(job.on_run) if job.on_run else {},
+        report_to=tell.step,
+        stop=tell.stop,
+        resume=bool(job.resume),
+        chosen=named.get("chosen"),
+        cache=ws.home / "cache" / job.method,
+        checkpoint_every=Settings().checkpoint_seconds,
+        note_to=tell.note,
+        notes=job.note.splitlines(),
+        spent=job.seconds,
+    )
     learned = normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
-    _, artifacts = fit_and_apply(kind, check_params(kind, job.params), learned, run, job.id, tell.phase)
+    _, artifacts = fit_and_apply(
+        kind, check_params(kind, job.params), learned, run, job.id, tell.phase
+    )
     tell.phase("measuring")
     given = {a.slug: a for a in artifacts}
-    own = [m for a in artifacts if isinstance(a, Metrics) for m in a]  # what the method measured itself stands first in the one table
-    metrics = Metrics.of([*own, *measure(data, given, None, job.seed, _lent(ws, job))], data.rows, made_by=artifacts[0].made_by)
+    # what the method measured itself stands first in the one table
+    own = [m for a in artifacts if isinstance(a, Metrics) for m in a]
+    metrics = Metrics.of(
+        [*own, *measure(data, given, None, job.seed, _lent(ws, job))],
+        data.rows,
+        made_by=artifacts[0].made_by,
+    )
     keep(ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics])
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """A 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases that map lacks."""
+    """A 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases that
+    map lacks.
+    """
     from core.maps import make as maps
     from core.maps import out_of_sample
 
@@ -63,17 +85,31 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
     if run.kind == "apply":
         learned = find(ws, run.on_run, Embedding)
-        made = out_of_sample.beside(ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell))
+        made = out_of_sample.beside(
+            ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell)
+        )
     elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
         assert isinstance(old, maps.Map)
         made = out_of_sample.with_missing(ws, run, old, embedding, _model(ws, job.on_run), job.seed)
     else:
         made = maps.make_map(
-            embedding, how, dims, job.seed, limit=job.spec.get("limit"), cache=ws.home / "cache" / "neighbours",
+            embedding,
+            how,
+            dims,
+            job.seed,
+            limit=job.spec.get("limit"),
+            cache=ws.home / "cache" / "neighbours",
             report=_fraction(tell),
-        )  # fmt: skip
-    made.made_by = made_by(job.on_run, f"map-{how}", job.spec, ws.dataset(job.dataset), Run(job.seed, "cpu"), time.monotonic() - began)
+        )
+    made.made_by = made_by(
+        job.on_run,
+        f"map-{how}",
+        job.spec,
+        ws.dataset(job.dataset),
+        Run(job.seed, "cpu"),
+        time.monotonic() - began,
+    )
     keep(ws.folder(job.id), [made])
 
 
@@ -89,11 +125,19 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
     made = attribute(
-        open_model(model, str(run.where)), data, rows, job.spec["how"], job.spec["target"], report=_fraction(tell), stop=tell.stop,
-    )  # fmt: skip
+        open_model(model, str(run.where)),
+        data,
+        rows,
+        job.spec["how"],
+        job.spec["target"],
+        report=_fraction(tell),
+        stop=tell.stop,
+    )
     if tell.stop():
         raise Cancelled
-    made.made_by = made_by(job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began)
+    made.made_by = made_by(
+        job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began
+    )
     keep(ws.folder(job.id), [made])
 
 
@@ -107,14 +151,23 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     given = ws.artifacts(job.on_run)
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
-        given |= {f"{slug}-{made.spec['how']}{made.spec['dims']}{seed}": a for slug, a in ws.artifacts(made.id).items()}
-    metrics = measure(data, given, job.spec.get("names") or None, job.seed, _lent(ws, ws.job(job.on_run)))
-    metrics.made_by = made_by(job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began)
+        given |= {
+            f"{slug}-{made.spec['how']}{made.spec['dims']}{seed}": a
+            for slug, a in ws.artifacts(made.id).items()
+        }
+    metrics = measure(
+        data, given, job.spec.get("names") or None, job.seed, _lent(ws, ws.job(job.on_run))
+    )
+    metrics.made_by = made_by(
+        job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began
+    )
     keep(ws.folder(job.id), [metrics])
 
 
 def _lent(ws: Workspace, job: Job) -> dict[str, Any]:
-    """The embeddings of the nearest run below `job` that has some, by slug; none where that run is of another dataset."""
+    """The embeddings of the nearest run below `job` that has some, by slug; none where that run is
+    of another dataset.
+    """
     while job.on_run and ws.job(job.on_run).dataset == job.dataset:
         job = ws.job(job.on_run)
         found = {slug: a for slug, a in ws.artifacts(job.id).items() if isinstance(a, Embedding)}
@@ -139,4 +192,11 @@ def _fraction(tell: Reporter) -> Callable[[float], None]:
     return report
 
 
-TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {"train": train, "map": make_map, "explain": explain, "measure": measure_run, "import": bring, "apply": apply_model}
+TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
+    "train": train,
+    "map": make_map,
+    "explain": explain,
+    "measure": measure_run,
+    "import": bring,
+    "apply": apply_model,
+}

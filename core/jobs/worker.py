@@ -1,4 +1,6 @@
-"""One job in one process: `python -m core.jobs.worker HOME JOB`. It writes its own state; nobody has to listen."""
+"""One job in one process: `python -m core.jobs.worker HOME JOB`. It writes its own state; nobody
+has to listen.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from core.workspace.workspace import Workspace
 
 
 def work(ws: Workspace, id: str, alone: bool = False) -> None:
-    """Do the job `id`, which is running, to its end, and write down how it ended; nothing where it no longer is (it was cancelled meanwhile).
+    """Do the job `id`, which is running, to its end, and write down how it ended; nothing where it
+    no longer is (it was cancelled meanwhile).
 
     `alone`: this process is the job's own, see `Reporter`.
     """
@@ -49,15 +52,38 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
             print(f"error {bug}")  # noqa: T201
             print(trace(e, words=job.kind != "import"))  # noqa: T201
             if out_of_memory(e):
-                error = "Memory, the machine's or the GPU's, did not suffice; close other programs, or try fewer rows or smaller images."
-            error, bug = (error, "") if error else (f"Something went wrong inside; the run's log has it under {bug}.", bug)
+                error = (
+                    "Memory, the machine's or the GPU's, did not suffice; close other programs, or"
+                    " try fewer rows or smaller images."
+                )
+            error, bug = (
+                (error, "")
+                if error
+                else (f"Something went wrong inside; the run's log has it under {bug}.", bug)
+            )
     while not reporter.last_word():
         time.sleep(1)  # it is being ended
     if status != "done":
         clear(ws, job)
     reporter.close()
-    values = {"status": status, "error": error, "bug": bug, "finished": time.time(), "seconds": reporter.seconds, "eta": None}
-    if records.ended(ws.catalogue, ws.home, job, **values, **({"progress": 1.0, "phase": ""} if status == "done" else {})) and status == "done":
+    values = {
+        "status": status,
+        "error": error,
+        "bug": bug,
+        "finished": time.time(),
+        "seconds": reporter.seconds,
+        "eta": None,
+    }
+    if (
+        records.ended(
+            ws.catalogue,
+            ws.home,
+            job,
+            **values,
+            **({"progress": 1.0, "phase": ""} if status == "done" else {}),
+        )
+        and status == "done"
+    ):
         Checkpoints(folder).clear()
         try:
             queue.apply_after(ws, job)

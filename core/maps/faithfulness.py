@@ -13,11 +13,16 @@ K = 15  # neighbours looked at
 CHECKED = 5_000  # rows whose faithfulness is computed; above it a seeded sample
 
 
-def faithfulness(z: np.ndarray, xy: np.ndarray, k: int = K, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Per point trust and recall in [0, 1] and the map's trustworthiness, continuity (Venna and Kaski 2001) and k-neighbour recall.
+def faithfulness(
+    z: np.ndarray, xy: np.ndarray, k: int = K, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Per point trust and recall in [0, 1] and the map's trustworthiness, continuity (Venna and
+    Kaski 2001) and k-neighbour recall.
 
-    Trust of a point: 1 minus the penalty of its map neighbours that are none in truth; its mean over points is the trustworthiness. Above 5,000
-    rows the scores are of a seeded sample and points outside it get the score of the nearest sampled point on the map. O(m^2) for m rows, all threads.
+    Trust of a point: 1 minus the penalty of its map neighbours that are none in truth; its mean
+    over points is the trustworthiness. Above 5,000 rows the scores are of a seeded sample and
+    points outside it get the score of the nearest sampled point on the map. O(m^2) for m rows, all
+    threads.
     """
     n = len(z)
     if n > CHECKED:
@@ -31,16 +36,25 @@ def faithfulness(z: np.ndarray, xy: np.ndarray, k: int = K, seed: int = 0) -> tu
         return trust[stand_in], recall[stand_in], scores | {"sampled": float(CHECKED)}
     k = max(1, min(k, (n - 1) // 2 - 1 if n > 6 else 1))
     with _one:
-        false, torn, kept = _penalties(np.ascontiguousarray(z, np.float64), np.ascontiguousarray(xy, np.float64), k)
+        false, torn, kept = _penalties(
+            np.ascontiguousarray(z, np.float64), np.ascontiguousarray(xy, np.float64), k
+        )
     penalty = 2.0 / (k * (2 * n - 3 * k - 1))
     trust, back, recall = 1 - penalty * false, 1 - penalty * torn, kept / k
-    scores = {"trustworthiness": float(trust.mean()), "continuity": float(back.mean()), "knn_recall": float(recall.mean()), "k": float(k)}
+    scores = {
+        "trustworthiness": float(trust.mean()),
+        "continuity": float(back.mean()),
+        "knn_recall": float(recall.mean()),
+        "k": float(k),
+    }
     return trust.clip(0, 1).astype(np.float32), recall.astype(np.float32), scores
 
 
 @numba.njit(parallel=True, error_model="numpy", cache=True)
 def _penalties(z: Any, xy: Any, k: int) -> Any:
-    """For each row float64: by how many ranks its k map neighbours miss being neighbours in truth, the reverse, and how many are neighbours in both."""
+    """For each row float64: by how many ranks its k map neighbours miss being neighbours in truth,
+    the reverse, and how many are neighbours in both.
+    """
     n = len(z)
     false, torn, kept = np.zeros(n), np.zeros(n), np.zeros(n)
     for i in numba.prange(n):
@@ -83,7 +97,9 @@ def _nearest(distance: Any, k: int) -> Any:
 
 @numba.njit(cache=True)
 def _rank(distance: Any, j: int) -> Any:
-    """Rank of position j among all: the smallest has 1, and of equal ones the earlier comes first."""
+    """Rank of position j among all: the smallest has 1, and of equal ones the earlier comes
+    first.
+    """
     rank = 1
     for other in range(len(distance)):
         rank += distance[other] < distance[j]

@@ -1,4 +1,6 @@
-"""Maps: an embedding drawn in two or three dimensions by UMAP, t-SNE, PCA or PaCMAP, with a faithfulness score for the map and for each point."""
+"""Maps: an embedding drawn in two or three dimensions by UMAP, t-SNE, PCA or PaCMAP, with a
+faithfulness score for the map and for each point.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +21,58 @@ if TYPE_CHECKING:
 
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pca": "principal components", "pacmap": "PaCMAP"}
 SLICES = 20_000  # shown of volumes' slices; above it a seeded sample
-WHOLE = 200_000  # rows up to which all are laid out together; above it a seeded sample of them is, the landmarks, among which the others find their places
+# rows up to which all are laid out together; above it a seeded sample of them is, the landmarks,
+# among which the others find their places
+WHOLE = 200_000
 LANDMARKS = 100_000
-FEWEST_PLACES = 5  # different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
+# different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
+FEWEST_PLACES = 5
 PACMAP_LEAST = 35  # rows: each is paired with 10 near, 5 middling and 20 far ones
 
 
 def make_map(
-    embedding: Embedding, how: str = "umap", dims: int = 2, seed: int = 0, *, limit: int | None = None, cache: Path | None = None,
+    embedding: Embedding,
+    how: str = "umap",
+    dims: int = 2,
+    seed: int = 0,
+    *,
+    limit: int | None = None,
+    cache: Path | None = None,
     report: Callable[[float], None] = lambda fraction: None,
-) -> Map:  # fmt: skip
-    """Draw `embedding`; the same seed gives the same map. With `limit`, a seeded sample of that many rows (Map.total tells of how many).
+) -> Map:
+    """Draw `embedding`; the same seed gives the same map. With `limit`, a seeded sample of that
+    many rows (Map.total tells of how many).
 
-    Above 200,000 rows, 100,000 landmarks are drawn and the others placed by their nearest landmarks (Map.landmarks; principal components need none).
-    What `how` cannot draw (see `unfit`) is drawn by principal components, and Map.reason says why.
-    Raises UserError for fewer than 5 rows, for coordinates that are no finite numbers, or an unknown way. Cost: neighbours about O(n^1.5 d) once (cached), then linear; all threads.
+    Above 200,000 rows, 100,000 landmarks are drawn and the others placed by their nearest landmarks
+    (Map.landmarks; principal components need none). What `how` cannot draw (see `unfit`) is drawn
+    by principal components, and Map.reason says why. Raises UserError for fewer than 5 rows, for
+    coordinates that are no finite numbers, or an unknown way. Cost: neighbours about O(n^1.5 d)
+    once (cached), then linear; all threads.
     """
     from core.maps.faithfulness import faithfulness
 
     if how not in HOW or dims not in (2, 3):
         raise UserError(f"A map is made by {', '.join(HOW)}, in 2 or 3 dimensions.")
-    rows, z, total, place = embedding.rows, np.asarray(embedding.z, dtype=np.float32), len(embedding.rows), embedding.place
+    rows, z, total, place = (
+        embedding.rows,
+        np.asarray(embedding.z, dtype=np.float32),
+        len(embedding.rows),
+        embedding.place,
+    )
     if limit is not None and total > limit:
         chosen = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
         rows, z, place = rows[chosen], z[chosen], None if place is None else place[chosen]
     if len(z) < 5:
-        raise UserError(f"A map needs at least 5 {'cases' if place is None else 'slices'}; this run has {len(z)}.")
+        raise UserError(
+            f"A map needs at least 5 {'cases' if place is None else 'slices'}; this run has"
+            f" {len(z)}."
+        )
     broken = int((~np.isfinite(z).all(1)).sum())
     if broken:
-        raise UserError(f"{broken:,} of {len(z):,} cases have latent coordinates that are no finite numbers, so no map can be drawn; train again, with a smaller step size where there is one.")
+        raise UserError(
+            f"{broken:,} of {len(z):,} cases have latent coordinates that are no finite numbers, so"
+            " no map can be drawn; train again, with a smaller step size where there is one."
+        )
     z, landmarks = prepared(z, embedding.metric), 0
     reason = unfit(z, how, dims)
     if reason:
@@ -69,17 +94,33 @@ def make_map(
             report(0.6 + 0.2 * i / len(other))
     report(0.8)
     trust, recall, scores = faithfulness(z, xy)
-    return Map(rows=rows, name="", xy=xy.astype(np.float32, copy=False), how=how, trust=trust, recall=recall, scores=scores, total=total, landmarks=landmarks, reason=reason,
-               place=None if place is None else np.asarray(place))  # fmt: skip
+    return Map(
+        rows=rows,
+        name="",
+        xy=xy.astype(np.float32, copy=False),
+        how=how,
+        trust=trust,
+        recall=recall,
+        scores=scores,
+        total=total,
+        landmarks=landmarks,
+        reason=reason,
+        place=None if place is None else np.asarray(place),
+    )
 
 
 def unfit(z: np.ndarray, how: str, dims: int) -> str:
-    """Why `how` cannot draw the rows `z` [n,d], finite float32, in `dims` dimensions, in words; "" where it can."""
+    """Why `how` cannot draw the rows `z` [n,d], finite float32, in `dims` dimensions, in words; ""
+    where it can.
+    """
     if how == "pca":
         return ""
     places = count_places(z)
     if places < FEWEST_PLACES:
-        return f"all cases lie at {places} place{'' if places == 1 else 's'} of the latent space, too few for {HOW[how]}"
+        return (
+            f"all cases lie at {places} place{'' if places == 1 else 's'} of the latent space, too"
+            f" few for {HOW[how]}"
+        )
     if how == "pacmap" and len(z) < PACMAP_LEAST:
         return f"PaCMAP needs at least {PACMAP_LEAST} cases, these are {len(z)}"
     if how == "pacmap" and z.shape[1] < dims:
@@ -88,16 +129,20 @@ def unfit(z: np.ndarray, how: str, dims: int) -> str:
 
 
 def count_places(z: np.ndarray) -> int:
-    """How many different rows `z` has; where an even sample of 1,000 has enough for any map, those of the sample."""
+    """How many different rows `z` has; where an even sample of 1,000 has enough for any map, those
+    of the sample.
+    """
     some = len(np.unique(z[:: -(-len(z) // 1000)], axis=0))
     return some if some >= FEWEST_PLACES else len(np.unique(z, axis=0))
 
 
 def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
-    """`made`, drawn from `old`, with the rows of `new` (coordinates in the same latent space) after its own, which stay where they are, bit for bit.
+    """`made`, drawn from `old`, with the rows of `new` (coordinates in the same latent space) after
+    its own, which stay where they are, bit for bit.
 
-    A new row's place comes from its nearest rows on the map and never from other new ones. Map.added marks the new rows, and the scores are those of
-    all rows together. Raises UserError for a map of slices, other dimensions, or when `old` lacks rows of the map.
+    A new row's place comes from its nearest rows on the map and never from other new ones.
+    Map.added marks the new rows, and the scores are those of all rows together. Raises UserError
+    for a map of slices, other dimensions, or when `old` lacks rows of the map.
     """
     from core.maps.faithfulness import faithfulness
 
@@ -105,45 +150,76 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
         raise UserError("Cases can be added to maps whose points are cases, not slices.")
     if old.z.shape[1] != new.z.shape[1] or len(at := old.at(made.rows)) != len(made.rows):
         raise UserError("The new cases were not embedded by the run of this map.")
-    z, z_new, xy = prepared(np.asarray(old.z)[at], old.metric), prepared(new.z, old.metric), np.asarray(made.xy)
+    z, z_new, xy = (
+        prepared(np.asarray(old.z)[at], old.metric),
+        prepared(new.z, old.metric),
+        np.asarray(made.xy),
+    )
     own = z if made.added is None else z[~np.asarray(made.added)]
     if made.how == "pca":
         found = _along(z_new, _axes(own, xy.shape[1], seed))
     else:
         find = Finder(z)
-        found = np.concatenate([_placed(z_new[i : i + BLOCK], find, xy, made.how, seed) for i in range(0, len(z_new), BLOCK)])
+        found = np.concatenate(
+            [
+                _placed(z_new[i : i + BLOCK], find, xy, made.how, seed)
+                for i in range(0, len(z_new), BLOCK)
+            ]
+        )
     every = np.concatenate([xy, found.astype(np.float32)])
     trust, recall, scores = faithfulness(np.concatenate([z, z_new]), every)
     new_trust, new_recall = trust[len(z) :], recall[len(z) :]
     was = np.zeros(len(z), bool) if made.added is None else np.asarray(made.added)
     return replace(
-        made, rows=np.concatenate([made.rows, new.rows]), xy=every, added=np.concatenate([was, np.ones(len(z_new), bool)]),
-        trust=new_trust if made.trust is None else np.concatenate([made.trust, new_trust]), recall=new_recall if made.recall is None else np.concatenate([made.recall, new_recall]),
-        scores=scores | {"added_trustworthiness": float(new_trust.mean())}, total=max(made.total or 0, len(every)),
-    )  # fmt: skip
+        made,
+        rows=np.concatenate([made.rows, new.rows]),
+        xy=every,
+        added=np.concatenate([was, np.ones(len(z_new), bool)]),
+        trust=new_trust if made.trust is None else np.concatenate([made.trust, new_trust]),
+        recall=new_recall if made.recall is None else np.concatenate([made.recall, new_recall]),
+        scores=scores | {"added_trustworthiness": float(new_trust.mean())},
+        total=max(made.total or 0, len(every)),
+    )
 
 
 def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
-    """What to add to a map job's spec so that it draws the slices of volumes, of this run or the one it builds upon. UserError when there are none."""
+    """What to add to a map job's spec so that it draws the slices of volumes, of this run or the
+    one it builds upon. UserError when there are none.
+    """
     if job.kind == "apply":
-        raise UserError("Other data is placed on the map of the training data case by case, not by slices.")
+        raise UserError(
+            "Other data is placed on the map of the training data case by case, not by slices."
+        )
     for slug in ws.slugs(job.id):
         if slug.startswith("embedding") and slug.endswith("slices"):
             return {"artifact": slug, "limit": SLICES}
     if job.on_run and ws.job(job.on_run).dataset == job.dataset:
         return of_slices(ws, ws.job(job.on_run))
-    raise UserError(f"Run {job.id} knows no slices; only a run that takes volumes slice by slice does.")
+    raise UserError(
+        f"Run {job.id} knows no slices; only a run that takes volumes slice by slice does."
+    )
 
 
-def _drawn(z: np.ndarray, how: str, dims: int, seed: int, cache: Path | None, report: Callable[[float], None]) -> np.ndarray:
+def _drawn(
+    z: np.ndarray,
+    how: str,
+    dims: int,
+    seed: int,
+    cache: Path | None,
+    report: Callable[[float], None],
+) -> np.ndarray:
     """Places [n,dims] of all rows `z` [n,d], laid out together."""
     near = neighbours(z, 90 if how == "tsne" else 30, cache=cache)
     report(0.2)
-    return {"umap": _umap, "tsne": _tsne, "pacmap": _pacmap}[how](z, near, dims, seed, lambda fraction: report(0.2 + 0.4 * fraction))
+    return {"umap": _umap, "tsne": _tsne, "pacmap": _pacmap}[how](
+        z, near, dims, seed, lambda fraction: report(0.2 + 0.4 * fraction)
+    )
 
 
 def _placed(z: np.ndarray, find: Finder, base: np.ndarray, how: str, seed: int) -> np.ndarray:
-    """Places [n,dims] of rows `z` [n,d] by their nearest on the map: the weighted mean of their places, and with UMAP some epochs of its layout."""
+    """Places [n,dims] of rows `z` [n,d] by their nearest on the map: the weighted mean of their
+    places, and with UMAP some epochs of its layout.
+    """
     from core.maps import layout
 
     index, square = find(z, min(layout.NEAR, len(base)))
@@ -152,38 +228,66 @@ def _placed(z: np.ndarray, find: Finder, base: np.ndarray, how: str, seed: int) 
     return layout.settle(start, base, index, weight, seed) if how == "umap" else start
 
 
-def _umap(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]) -> np.ndarray:
+def _umap(
+    z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]
+) -> np.ndarray:
     from core.maps import layout
 
     start = _along(z, _axes(z, dims, seed))
     start = 10 * start / max(float(np.ptp(start, axis=0).max()), 1e-12)
-    return layout.umap(start + np.random.default_rng(seed).normal(scale=1e-3, size=start.shape), near, seed, report)
+    return layout.umap(
+        start + np.random.default_rng(seed).normal(scale=1e-3, size=start.shape), near, seed, report
+    )
 
 
-def _tsne(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]) -> np.ndarray:
+def _tsne(
+    z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]
+) -> np.ndarray:
     start = _along(z, _axes(z, dims, seed)).astype(float)
-    start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(seed).normal(scale=1e-8, size=start.shape)
+    start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(
+        seed
+    ).normal(scale=1e-8, size=start.shape)
     if dims == 3 or len(z) < 50:  # openTSNE's fast gradient is for two dimensions
         from sklearn.manifold import TSNE
 
         if len(z) > 10_000:
-            raise UserError("t-SNE in three dimensions is too slow above 10,000 cases; choose UMAP, or two dimensions.")
-        return TSNE(dims, perplexity=min(30, (len(z) - 1) / 3), random_state=seed, init=start.astype(np.float32)).fit_transform(z)
+            raise UserError(
+                "t-SNE in three dimensions is too slow above 10,000 cases; choose UMAP, or two"
+                " dimensions."
+            )
+        return TSNE(
+            dims,
+            perplexity=min(30, (len(z) - 1) / 3),
+            random_state=seed,
+            init=start.astype(np.float32),
+        ).fit_transform(z)
     import faiss
     from openTSNE import TSNEEmbedding, affinity, nearest_neighbors
 
-
     threads = faiss.omp_get_max_threads()  # as many as this process may use
     perplexity = min(30, near[0].shape[1] // 3)
-    found = nearest_neighbors.PrecomputedNeighbors(near[0][:, : 3 * perplexity].astype(np.int64), near[1][:, : 3 * perplexity].astype(float))
+    found = nearest_neighbors.PrecomputedNeighbors(
+        near[0][:, : 3 * perplexity].astype(np.int64), near[1][:, : 3 * perplexity].astype(float)
+    )
     joint = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
-    made = TSNEEmbedding(start, joint, negative_gradient_method="fft" if len(z) > 2000 else "bh", n_jobs=threads, random_state=seed, ints_in_interval=2)
-    made = made.optimize(250, exaggeration=12, momentum=0.5).optimize(500, exaggeration=1, momentum=0.8)
+    made = TSNEEmbedding(
+        start,
+        joint,
+        negative_gradient_method="fft" if len(z) > 2000 else "bh",
+        n_jobs=threads,
+        random_state=seed,
+        ints_in_interval=2,
+    )
+    made = made.optimize(250, exaggeration=12, momentum=0.5).optimize(
+        500, exaggeration=1, momentum=0.8
+    )
     return np.asarray(made)
 
 
 def _axes(z: np.ndarray, dims: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(mean [d], principal axes [d,dims] float64, largest first, those beyond d zero). In one thread: BLAS' last digits depend on their number."""
+    """(mean [d], principal axes [d,dims] float64, largest first, those beyond d zero). In one
+    thread: BLAS' last digits depend on their number.
+    """
     from threadpoolctl import threadpool_limits
 
     mean, d = z.mean(0, dtype=np.float64), z.shape[1]
@@ -198,8 +302,14 @@ def _axes(z: np.ndarray, dims: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             from sklearn.decomposition import PCA
 
-            found = PCA(min(dims, len(z)), svd_solver="randomized", random_state=seed).fit(z).components_.T
-    axes[:, : found.shape[1]] = found * np.sign(found[np.abs(found).argmax(0), np.arange(found.shape[1])])
+            found = (
+                PCA(min(dims, len(z)), svd_solver="randomized", random_state=seed)
+                .fit(z)
+                .components_.T
+            )
+    axes[:, : found.shape[1]] = found * np.sign(
+        found[np.abs(found).argmax(0), np.arange(found.shape[1])]
+    )
     return mean, axes
 
 
@@ -208,17 +318,32 @@ def _along(z: np.ndarray, by: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
-        return np.concatenate([((z[i : i + BLOCK] - by[0]) @ by[1]).astype(np.float32) for i in range(0, len(z), BLOCK)])
+        return np.concatenate(
+            [
+                ((z[i : i + BLOCK] - by[0]) @ by[1]).astype(np.float32)
+                for i in range(0, len(z), BLOCK)
+            ]
+        )
 
 
-def _pacmap(z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]) -> np.ndarray:
+def _pacmap(
+    z: np.ndarray, near: Any, dims: int, seed: int, report: Callable[[float], None]
+) -> np.ndarray:
     import warnings
 
     from pacmap import PaCMAP
 
     k = min(10, near[0].shape[1])
-    pairs = np.stack([np.repeat(np.arange(len(z)), k), np.asarray(near[0][:, :k]).ravel()], 1).astype(np.int32)
+    pairs = np.stack(
+        [np.repeat(np.arange(len(z)), k), np.asarray(near[0][:, :k]).ravel()], 1
+    ).astype(np.int32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fit = PaCMAP(n_components=dims, n_neighbors=k, random_state=seed, pair_neighbors=pairs, save_tree=False)
+        fit = PaCMAP(
+            n_components=dims,
+            n_neighbors=k,
+            random_state=seed,
+            pair_neighbors=pairs,
+            save_tree=False,
+        )
         return fit.fit_transform(z, init="pca" if z.shape[1] > dims else "random")

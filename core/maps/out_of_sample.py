@@ -1,4 +1,6 @@
-"""Cases that came after a map was drawn: which they are, and their places on it. What is on the map stays where it is."""
+"""Cases that came after a map was drawn: which they are, and their places on it. What is on the map
+stays where it is.
+"""
 
 from __future__ import annotations
 
@@ -19,51 +21,96 @@ if TYPE_CHECKING:
     from core.workspace.catalogue import Job
     from core.workspace.workspace import Workspace
 
-AGREE = 50  # rows on which the model must give the coordinates of the run, before it is asked for those of others
+# rows on which the model must give the coordinates of the run, before it is asked for those of
+# others
+AGREE = 50
 
 
 def missing(ws: Workspace, run: Job, made: Map, embedding: Embedding) -> np.ndarray:
-    """int64 ids, sorted, of cases in use that the whole map `made` of `run` lacks: excluded when it was drawn and taken back since, or held back and
-    released since. Empty for maps of slices or of a sample."""
+    """int64 ids, sorted, of cases in use that the whole map `made` of `run` lacks: excluded when it
+    was drawn and taken back since, or held back and released since. Empty for maps of slices or of
+    a sample.
+    """
     from core.workspace import review
 
     if made.place is not None or embedding.place is not None:
         return np.zeros(0, np.int64)
-    lacks = embedding.rows[:0] if np.array_equal(embedding.rows, made.rows) else np.setdiff1d(embedding.rows, made.rows)
+    lacks = (
+        embedding.rows[:0]
+        if np.array_equal(embedding.rows, made.rows)
+        else np.setdiff1d(embedding.rows, made.rows)
+    )
     if "only" in run.spec:
         return lacks
-    released = [np.asarray(d.rows, np.int64) for d in review.decisions(ws, run.dataset) if d.what == "release"]
+    released = [
+        np.asarray(d.rows, np.int64)
+        for d in review.decisions(ws, run.dataset)
+        if d.what == "release"
+    ]
     use = ws.dataset(run.dataset).rows if released else np.zeros(0, np.int64)
-    return np.union1d(lacks, np.setdiff1d(np.intersect1d(np.concatenate([*released, lacks[:0]]), use), made.rows))
+    return np.union1d(
+        lacks, np.setdiff1d(np.intersect1d(np.concatenate([*released, lacks[:0]]), use), made.rows)
+    )
 
 
-def with_missing(ws: Workspace, run: Job, made: Map, embedding: Embedding, model: Model | None, seed: int = 0) -> Map:
-    """`made` with the cases it lacks, whose coordinates come from the run's embedding, or from its model where they were not in use when it ran.
-    UserError where none is missing, or there is no model that could embed them."""
+def with_missing(
+    ws: Workspace, run: Job, made: Map, embedding: Embedding, model: Model | None, seed: int = 0
+) -> Map:
+    """`made` with the cases it lacks, whose coordinates come from the run's embedding, or from its
+    model where they were not in use when it ran. UserError where none is missing, or there is no
+    model that could embed them.
+    """
     rows = missing(ws, run, made, embedding)
     if not len(rows):
         raise UserError("Every case in use is on this map already.")
     at = embedding.at(rows)
     z, rest = np.asarray(embedding.z)[at], np.setdiff1d(rows, embedding.rows)
     if len(rest):
-        z = np.concatenate([z, embedded(model, embedding, ws.dataset(run.dataset), ws.dataset(run.dataset).of(rest))])
-    return add(made, embedding, replace(embedding, rows=np.concatenate([embedding.rows[at], rest]), z=z, std=None), seed)
+        z = np.concatenate(
+            [
+                z,
+                embedded(
+                    model, embedding, ws.dataset(run.dataset), ws.dataset(run.dataset).of(rest)
+                ),
+            ]
+        )
+    return add(
+        made,
+        embedding,
+        replace(embedding, rows=np.concatenate([embedding.rows[at], rest]), z=z, std=None),
+        seed,
+    )
 
 
 def embedded(model: Model | None, embedding: Embedding, own: Dataset, other: Dataset) -> np.ndarray:
-    """Latent coordinates float32 [n,d] of the cases of `other` by the model that gave `embedding` of `own`. UserError where it cannot give them: no model that
-    embeds, another kind or shape of data, volumes taken by slices, or a model that does not give what the run gave."""
+    """Latent coordinates float32 [n,d] of the cases of `other` by the model that gave `embedding`
+    of `own`. UserError where it cannot give them: no model that embeds, another kind or shape of
+    data, volumes taken by slices, or a model that does not give what the run gave.
+    """
     if model is None or "embed" not in model.abilities or embedding.place is not None:
-        raise UserError("This run keeps no model that can embed other cases; train with one that does, e.g. principal components or an autoencoder.")
+        raise UserError(
+            "This run keeps no model that can embed other cases; train with one that does, e.g."
+            " principal components or an autoencoder."
+        )
     if own.modality != other.modality or list(own.shape) != list(other.shape):
-        raise UserError(f"“{other.name}” holds {other.modality} data of shape {tuple(other.shape)}; this run learned from {own.modality} data of shape {tuple(own.shape)}.")
+        raise UserError(
+            f"“{other.name}” holds {other.modality} data of shape {tuple(other.shape)}; this run"
+            f" learned from {own.modality} data of shape {tuple(own.shape)}."
+        )
     method = open_model(model)
     if getattr(method, "slicewise", False):
-        raise UserError("This model takes volumes slice by slice; other cases cannot be put on its map.")
+        raise UserError(
+            "This model takes volumes slice by slice; other cases cannot be put on its map."
+        )
     known = embedding.rows[np.isin(embedding.rows, own.rows)][:AGREE]
     z = np.asarray(embedding.z)[embedding.at(known)]
-    if not len(known) or not np.allclose(_embed(method, own.of(known)), z, rtol=1e-2, atol=1e-2 * float(np.abs(z).max())):
-        raise UserError("This run's model does not give the coordinates its map was drawn from, so other cases cannot be put on it.")
+    if not len(known) or not np.allclose(
+        _embed(method, own.of(known)), z, rtol=1e-2, atol=1e-2 * float(np.abs(z).max())
+    ):
+        raise UserError(
+            "This run's model does not give the coordinates its map was drawn from, so other cases"
+            " cannot be put on it."
+        )
     return _embed(method, other)
 
 

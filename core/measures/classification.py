@@ -1,4 +1,6 @@
-"""How good a model's own predictions are: accuracy, AUC, Brier score and calibration error on held-out cases."""
+"""How good a model's own predictions are: accuracy, AUC, Brier score and calibration error on
+held-out cases.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,17 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
 
 
 def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200) -> float:
-    """The calibration error of fully honest probabilities on as many cases: each is right as often as its `confidence` [n] says (Bröcker and Smith 2007)."""
-    return float(np.mean([calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws)]))
+    """The calibration error of fully honest probabilities on as many cases: each is right as often
+    as its `confidence` [n] says (Bröcker and Smith 2007).
+    """
+    return float(
+        np.mean(
+            [
+                calibration_error(confidence, rng.random(len(confidence)) < confidence)
+                for _ in range(draws)
+            ]
+        )
+    )
 
 
 class Classification(Measure):
@@ -34,7 +45,10 @@ class Classification(Measure):
     title = "Predicted classes"
     takes = (Predictions,)
     labels = True
-    help = "How often the predicted class is right, how well probabilities rank (AUC) and how honest they are (Brier, calibration error; lower is better)."
+    help = (
+        "How often the predicted class is right, how well probabilities rank (AUC) and how honest"
+        " they are (Brier, calibration error; lower is better)."
+    )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         (said,) = artifacts
@@ -43,7 +57,9 @@ class Classification(Measure):
             return "these are no class probabilities"
         return None
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         (said,) = artifacts
         assert isinstance(said, Predictions)
         assert said.prob is not None
@@ -60,14 +76,27 @@ class Classification(Measure):
         brier = np.square(prob - np.eye(prob.shape[1])[truth]).sum(1)
         classes = np.arange(prob.shape[1])
         rank = said.log_odds(said.rows[at][known])
-        found = [Metric("predicted class accuracy", float(right.mean()), split=part, n=n).within(mean_interval(right, groups))]
+        found = [
+            Metric("predicted class accuracy", float(right.mean()), split=part, n=n).within(
+                mean_interval(right, groups)
+            )
+        ]
         ranked = auc(truth, rank, classes)
         if ranked == ranked:
             one = Metric("predicted class AUC", ranked, split=part, n=n)
-            found.append(one.within(interval(lambda i: auc(truth[i], rank[i], classes), n, groups, (0, 1), classes=truth)))
+            found.append(
+                one.within(
+                    interval(
+                        lambda i: auc(truth[i], rank[i], classes), n, groups, (0, 1), classes=truth
+                    )
+                )
+            )
         honest = Metric("Brier score", float(brier.mean()), split=part, n=n, higher_is_better=False)
         error, alone = calibration_error(sure, right), by_chance(sure, rng)
-        note = f"no interval: it comes out too high on few cases; fully honest probabilities would show about {alone:.3f} here"
+        note = (
+            "no interval: it comes out too high on few cases; fully honest probabilities would"
+            f" show about {alone:.3f} here"
+        )
         return [
             *found,
             honest.within(mean_interval(brier, groups, (0, 2))),

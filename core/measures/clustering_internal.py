@@ -1,4 +1,6 @@
-"""Shape of groups in latent space, without labels: silhouette, Davies-Bouldin, Calinski-Harabasz. Never computed on a map."""
+"""Shape of groups in latent space, without labels: silhouette, Davies-Bouldin, Calinski-Harabasz.
+Never computed on a map.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ MOST = 4_000  # rows; above it a sample with a fixed seed, since silhouettes cos
 
 
 def silhouette_of(z: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], float]:
-    """positions -> mean silhouette of those of the points `z` [n,d] in groups `label` [n], as if the others were not there; NaN for one group.
+    """positions -> mean silhouette of those of the points `z` [n,d] in groups `label` [n], as if
+    the others were not there; NaN for one group.
 
-    Distances are found once, O(n^2); what is left out is taken off their sums, so that leaving out each patient in turn costs as much again.
+    Distances are found once, O(n^2); what is left out is taken off their sums, so that leaving out
+    each patient in turn costs as much again.
     """
     from sklearn.metrics import pairwise_distances
 
@@ -51,9 +55,14 @@ class ClusteringInternal(Measure):
     id = "clustering_internal"
     title = "Shape of the groups"
     takes = (Embedding, Clusters)
-    help = "Silhouette near 1: compact, well-parted groups; near 0: overlapping. All three favour round groups and cannot be compared across different embeddings."
+    help = (
+        "Silhouette near 1: compact, well-parted groups; near 0: overlapping. All three favour"
+        " round groups and cannot be compared across different embeddings."
+    )
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
         embedding, clusters = artifacts
@@ -64,18 +73,55 @@ class ClusteringInternal(Measure):
         note = f"{MOST:,} of {len(covered):,} cases drawn" if len(covered) > MOST else ""
         if len(covered) > MOST:
             covered = np.sort(rng.choice(covered, MOST, replace=False))
-        label, z = clusters.label[covered], prepared(np.asarray(embedding.z)[embedding.at(clusters.rows[covered])], embedding.metric)
+        label, z = (
+            clusters.label[covered],
+            prepared(
+                np.asarray(embedding.z)[embedding.at(clusters.rows[covered])], embedding.metric
+            ),
+        )
         k = len(np.unique(label))
-        share = Metric("cases in a group", float((clusters.label[at] >= 0).mean()), None, None, part, n=len(at), higher_is_better=None)
+        share = Metric(
+            "cases in a group",
+            float((clusters.label[at] >= 0).mean()),
+            None,
+            None,
+            part,
+            n=len(at),
+            higher_is_better=None,
+        )
         if not 2 <= k < len(label):
-            return [share, Metric("silhouette", None, split=part, n=len(label), note=f"{k} group{'s' * (k != 1)} among {len(label)} cases")]
+            return [
+                share,
+                Metric(
+                    "silhouette",
+                    None,
+                    split=part,
+                    n=len(label),
+                    note=f"{k} group{'s' * (k != 1)} among {len(label)} cases",
+                ),
+            ]
         value = silhouette_of(z, label)
         patients = data.of(clusters.rows[covered]).groups
-        compact = Metric("silhouette", value(np.arange(len(label))), split=part, n=len(label), note=note)
+        compact = Metric(
+            "silhouette", value(np.arange(len(label))), split=part, n=len(label), note=note
+        )
         parted = float(davies_bouldin_score(z, label))
         return [
             share,
             compact.within(interval(value, len(label), patients, (-1, 1), flatters=True)),
-            Metric("Davies-Bouldin", parted, split=part, n=len(label), higher_is_better=False, note=note),
-            Metric("Calinski-Harabasz", float(calinski_harabasz_score(z, label)), split=part, n=len(label), note=note),
+            Metric(
+                "Davies-Bouldin",
+                parted,
+                split=part,
+                n=len(label),
+                higher_is_better=False,
+                note=note,
+            ),
+            Metric(
+                "Calinski-Harabasz",
+                float(calinski_harabasz_score(z, label)),
+                split=part,
+                n=len(label),
+                note=note,
+            ),
         ]

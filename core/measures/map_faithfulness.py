@@ -1,4 +1,6 @@
-"""How far a map may be believed: trustworthiness, continuity and neighbour recall, computed when the map was made."""
+"""How far a map may be believed: trustworthiness, continuity and neighbour recall, computed when
+the map was made.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,26 @@ class MapFaithfulness(Measure):
     id = "map_faithfulness"
     title = "Faithfulness of the map"
     takes = (Map,)
-    help = "Trustworthiness: few false neighbours on the map. Continuity: few true neighbours torn apart. Recall: share of the 15 nearest kept. 1 is perfect."
+    help = (
+        "Trustworthiness: few false neighbours on the map. Continuity: few true neighbours torn"
+        " apart. Recall: share of the 15 nearest kept. 1 is perfect."
+    )
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         (made,) = artifacts
         assert isinstance(made, Map)
         found = []
         per_point = {"trustworthiness": made.trust, "knn_recall": made.recall}
         for name in ("trustworthiness", "continuity", "knn_recall"):
             points = per_point.get(name)
-            one = Metric(f"{made.how} {name.replace('_', ' ')}", made.scores[name], n=len(made.rows))
+            one = Metric(
+                f"{made.how} {name.replace('_', ' ')}", made.scores[name], n=len(made.rows)
+            )
             if points is not None:
-                one = one.within(mean_interval(np.asarray(points, float), data.of(made.rows).groups, (0, 1)))
+                one = one.within(
+                    mean_interval(np.asarray(points, float), data.of(made.rows).groups, (0, 1))
+                )
             found.append(one)
         return found

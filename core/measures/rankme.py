@@ -1,4 +1,6 @@
-"""RankMe: how many latent dimensions are really used (Garrido et al., ICML 2023). exp of the entropy of the normalised singular values."""
+"""RankMe: how many latent dimensions are really used (Garrido et al., ICML 2023). exp of the
+entropy of the normalised singular values.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,33 @@ class RankMe(Measure):
     title = "Effective dimensions (RankMe)"
     seed_number = 41
     takes = (Embedding,)
-    help = "How many of the latent dimensions are in use. Few means collapse; many alone prove nothing, since pure noise scores highest. Compare runs of one method only."
+    help = (
+        "How many of the latent dimensions are in use. Few means collapse; many alone prove"
+        " nothing, since pure noise scores highest. Compare runs of one method only."
+    )
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         (embedding,) = artifacts
         assert isinstance(embedding, Embedding)
         z = np.asarray(embedding.z)
         some = z if len(z) <= 25_600 else z[rng.choice(len(z), 25_600, replace=False)]
-        value, part = rankme(some), max(2, int(0.8 * len(some)))  # copies of rows would lower the rank: sub-samples, and no interval
-        seen = [value, *(rankme(some[rng.choice(len(some), part, replace=False)]) for _ in range(20))]
+        # copies of rows would lower the rank: sub-samples, and no interval
+        value, part = rankme(some), max(2, int(0.8 * len(some)))
+        seen = [
+            value,
+            *(rankme(some[rng.choice(len(some), part, replace=False)]) for _ in range(20)),
+        ]
         note = f"of {z.shape[1]}; range over 20 sub-samples of 80 %"
-        return [Metric("effective dimensions", value, min(seen), max(seen), n=len(some), note=note, kind="range")]
+        return [
+            Metric(
+                "effective dimensions",
+                value,
+                min(seen),
+                max(seen),
+                n=len(some),
+                note=note,
+                kind="range",
+            )
+        ]

@@ -1,4 +1,6 @@
-"""How well pictures are redrawn: squared error relative to always drawing the mean training picture, and structural similarity."""
+"""How well pictures are redrawn: squared error relative to always drawing the mean training
+picture, and structural similarity.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ class Reconstruction(Measure):
     id = "reconstruction"
     title = "Reconstruction"
     takes = (Images,)
-    help = "Error of the redrawn picture as a share of the error of always drawing the average picture (lower is better), and similarity of structure (1 is perfect)."
+    help = (
+        "Error of the redrawn picture as a share of the error of always drawing the average picture"
+        " (lower is better), and similarity of structure (1 is perfect)."
+    )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         (images,) = artifacts
@@ -30,7 +35,9 @@ class Reconstruction(Measure):
             return "these pictures are no reconstructions of the input"
         return None
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         import torch
         from kornia.metrics import ssim
 
@@ -50,10 +57,24 @@ class Reconstruction(Measure):
             return float(error[i].mean() / max(base[i].mean(), 1e-12))
 
         name = "reconstruction error (share of the mean picture's)"
-        own = Metric(name, share(np.arange(len(at))), split=part, n=len(at), higher_is_better=False, note=note)
+        own = Metric(
+            name,
+            share(np.arange(len(at))),
+            split=part,
+            n=len(at),
+            higher_is_better=False,
+            note=note,
+        )
         found = [own.within(interval(share, len(at), groups, (0, np.inf)))]
         if data.modality == "image" and min(data.shape[1:]) >= 11:
-            like = ssim(torch.from_numpy(back), torch.from_numpy(x), window_size=11).flatten(1).mean(1).numpy()
-            one = Metric("structural similarity", float(like.mean()), split=part, n=len(at), note=note)
+            like = (
+                ssim(torch.from_numpy(back), torch.from_numpy(x), window_size=11)
+                .flatten(1)
+                .mean(1)
+                .numpy()
+            )
+            one = Metric(
+                "structural similarity", float(like.mean()), split=part, n=len(at), note=note
+            )
             found.append(one.within(mean_interval(like, groups, (-1, 1))))
         return found

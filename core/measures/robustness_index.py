@@ -1,11 +1,14 @@
-"""Does an embedding keep the biology or the hospital? Among each case's nearest cases of other patients: same class from elsewhere, against another
-class from the same site.
+"""Does an embedding keep the biology or the hospital? Among each case's nearest cases of other
+patients: same class from elsewhere, against another class from the same site.
 
-RI_k = SO / (SO + OS) over the k nearest of all cases, SO = same class, other site; OS = other class, same site. In [0, 1]; what chance gives depends on
-the balance of classes and sites and is printed beside it. k is the one with the best balanced accuracy of the neighbours' vote for the class. The ratio
-of the first paper, same class over same site, stands beside it. Cost: O(n²) distances, on at most 4,000 rows.
+RI_k = SO / (SO + OS) over the k nearest of all cases, SO = same class, other site; OS = other
+class, same site. In [0, 1]; what chance gives depends on the balance of classes and sites and is
+printed beside it. k is the one with the best balanced accuracy of the neighbours' vote for the
+class. The ratio of the first paper, same class over same site, stands beside it. Cost: O(n²)
+distances, on at most 4,000 rows.
 
-Reference: de Jong, Marcus, Teuwen, Current pathology foundation models are unrobust to medical center differences, 2025; Koemen et al., PathoROB, 2025.
+Reference: de Jong, Marcus, Teuwen, Current pathology foundation models are unrobust to medical
+center differences, 2025; Koemen et al., PathoROB, 2025.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ SHOWN = (1, 3, 5, 10, 20, 30, 50)
 
 
 def neighbours(z: np.ndarray, k: int, groups: np.ndarray | None) -> np.ndarray:
-    """int64 [n,k]: the nearest other points of each point, those of its own group (patient) left out; -1 where there are fewer."""
+    """int64 [n,k]: the nearest other points of each point, those of its own group (patient) left
+    out; -1 where there are fewer.
+    """
     square = np.square(z).sum(1)
     found = np.full((len(z), k), -1)
     code = units(len(z), groups)
@@ -37,14 +42,23 @@ def neighbours(z: np.ndarray, k: int, groups: np.ndarray | None) -> np.ndarray:
         distance = square[part, None] + square[None] - 2 * z[part] @ z.T
         distance[code[part, None] == code[None]] = np.inf
         order = np.argsort(distance, axis=1, kind="stable")[:, :k]
-        found[part, : order.shape[1]] = np.where(np.isfinite(np.take_along_axis(distance, order, 1)), order, -1)
+        found[part, : order.shape[1]] = np.where(
+            np.isfinite(np.take_along_axis(distance, order, 1)), order, -1
+        )
     return found
 
 
 def counts(near: np.ndarray, y: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
-    """int64 [n,k] each: among the first 1..k neighbours, how many are SS, SO, OS, OO (class, then site: same or other)."""
+    """int64 [n,k] each: among the first 1..k neighbours, how many are SS, SO, OS, OO (class, then
+    site: same or other).
+    """
     there, same_y, same_c = near >= 0, y[near] == y[:, None], c[near] == c[:, None]
-    kinds = {"SS": same_y & same_c, "SO": same_y & ~same_c, "OS": ~same_y & same_c, "OO": ~same_y & ~same_c}
+    kinds = {
+        "SS": same_y & same_c,
+        "SO": same_y & ~same_c,
+        "OS": ~same_y & same_c,
+        "OO": ~same_y & ~same_c,
+    }
     return {name: np.cumsum(kind & there, 1) for name, kind in kinds.items()}
 
 
@@ -67,7 +81,9 @@ def chance(y: np.ndarray, c: np.ndarray) -> float:
 
 
 def best_k(near: np.ndarray, y: np.ndarray) -> int:
-    """The k at which the vote of the nearest neighbours names the class best (balanced accuracy, the case itself left out)."""
+    """The k at which the vote of the nearest neighbours names the class best (balanced accuracy,
+    the case itself left out).
+    """
     votes, best, at = np.zeros((len(y), y.max() + 1)), -1.0, 1
     for k in range(near.shape[1]):
         there = near[:, k] >= 0
@@ -86,8 +102,11 @@ class RobustnessIndex(Measure):
     seed_number = 58
     takes = (Embedding,)
     labels = True
-    help = ("Of a case's nearest cases that share either its class or its site, how many share the class and come from elsewhere. 1: the model sees the biology; 0: it sees the hospital; "
-            "the value chance gives stands beside it. Higher is better.")  # fmt: skip
+    help = (
+        "Of a case's nearest cases that share either its class or its site, how many share the"
+        " class and come from elsewhere. 1: the model sees the biology; 0: it sees the hospital;"
+        " the value chance gives stands beside it. Higher is better."
+    )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         whole = data.of(artifacts[0].rows)
@@ -98,7 +117,9 @@ class RobustnessIndex(Measure):
             return "all cases with a label are from one site"
         return "all cases with a site are of one class" if len(np.unique(y)) < 2 else None
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         from core.neighbours import prepared
 
         (embedding,) = artifacts
@@ -115,58 +136,132 @@ class RobustnessIndex(Measure):
         near = neighbours(z, min(MOST, len(at) - 1), groups)
         k, found, kinds, n = best_k(near, y), [], counts(near, y, c), len(at)
         so, os = kinds["SO"], kinds["OS"]
-        defined = np.flatnonzero((so + os).sum(0))  # tight groups of one class and site have neither kind near by: look further out
+        # tight groups of one class and site have neither kind near by: look further out
+        defined = np.flatnonzero((so + os).sum(0))
         k = max(k, int(defined[0]) + 1) if len(defined) else k
         value, by_chance = index(so[:, k - 1], os[:, k - 1]), chance(y, c)
         if value != value:
-            return [Metric("robustness index", None, n=n, note="no neighbour shares only the class or only the site: classes and sites are the same blocks")]
-        own = Metric("robustness index", value, n=n, note=f"k = {k}; chance gives {by_chance:.2f}{drawn}")
-        found.append(own.within(interval(partial(_index_at, so[:, k - 1], os[:, k - 1]), n, groups, (0, 1))))
+            return [
+                Metric(
+                    "robustness index",
+                    None,
+                    n=n,
+                    note=(
+                        "no neighbour shares only the class or only the site: classes and sites are"
+                        " the same blocks"
+                    ),
+                )
+            ]
+        own = Metric(
+            "robustness index", value, n=n, note=f"k = {k}; chance gives {by_chance:.2f}{drawn}"
+        )
+        found.append(
+            own.within(interval(partial(_index_at, so[:, k - 1], os[:, k - 1]), n, groups, (0, 1)))
+        )
         same_y, same_c = kinds["SS"] + so, kinds["SS"] + os
         ratio = lambda i: float(same_y[i, k - 1].sum() / max(same_c[i, k - 1].sum(), 1))  # noqa: E731
-        first = Metric("same class over same site among neighbours", ratio(np.arange(n)), n=n, note="the first paper's form; above 1: biology prevails")
+        first = Metric(
+            "same class over same site among neighbours",
+            ratio(np.arange(n)),
+            n=n,
+            note="the first paper's form; above 1: biology prevails",
+        )
         found.append(first.within(interval(ratio, n, groups, (0, np.inf))))
         for step in SHOWN:
             if step <= near.shape[1] and (v := index(so[:, step - 1], os[:, step - 1])) == v:
                 at_k = partial(_index_at, so[:, step - 1], os[:, step - 1])
-                found.append(Metric("robustness index by k", v, group=f"k = {step}", n=n).within(interval(at_k, n, groups, (0, 1))))
+                found.append(
+                    Metric("robustness index by k", v, group=f"k = {step}", n=n).within(
+                        interval(at_k, n, groups, (0, 1))
+                    )
+                )
         found += self._paired(z, y, c, groups, k, rng)
         return found + self._site_probe(whole, np.asarray(embedding.z), rng)
 
-    def _paired(self, z: np.ndarray, y: np.ndarray, c: np.ndarray, groups: np.ndarray | None, k: int, rng: np.random.Generator) -> list[Metric]:
-        """The mean over balanced 2 x 2 designs (two classes, two sites, equally many cases each), which takes imbalance away; at most 20 of them."""
-        cells = {(a, b): np.flatnonzero((y == a) & (c == b)) for a in np.unique(y) for b in np.unique(c)}
-        designs = [(a, b) for a in combinations(np.unique(y), 2) for b in combinations(np.unique(c), 2) if min(len(cells[i, j]) for i in a for j in b) >= 10][:20]
+    def _paired(
+        self,
+        z: np.ndarray,
+        y: np.ndarray,
+        c: np.ndarray,
+        groups: np.ndarray | None,
+        k: int,
+        rng: np.random.Generator,
+    ) -> list[Metric]:
+        """The mean over balanced 2 x 2 designs (two classes, two sites, equally many cases each),
+        which takes imbalance away; at most 20 of them.
+        """
+        cells = {
+            (a, b): np.flatnonzero((y == a) & (c == b)) for a in np.unique(y) for b in np.unique(c)
+        }
+        designs = [
+            (a, b)
+            for a in combinations(np.unique(y), 2)
+            for b in combinations(np.unique(c), 2)
+            if min(len(cells[i, j]) for i in a for j in b) >= 10
+        ][:20]
         values = []
         for classes, sites in designs:
             size = min(min(len(cells[i, j]) for i in classes for j in sites), 300)
-            at = np.concatenate([rng.choice(cells[i, j], size, replace=False) for i in classes for j in sites])
+            at = np.concatenate(
+                [rng.choice(cells[i, j], size, replace=False) for i in classes for j in sites]
+            )
             near = neighbours(z[at], min(k, len(at) - 1), None if groups is None else groups[at])
             kinds = counts(near, y[at], c[at])
             values.append(index(kinds["SO"][:, -1], kinds["OS"][:, -1]))
         good = [v for v in values if v == v]
         if not good:
             return []
-        note = f"two classes and two sites, equally many of each: mean and range of {len(good)} such pairs; chance gives 0.50"
+        note = (
+            f"two classes and two sites, equally many of each: mean and range of {len(good)} such"
+            " pairs; chance gives 0.50"
+        )
         least, most = (float(min(good)), float(max(good))) if len(good) > 1 else (None, None)
-        return [Metric("robustness index, balanced pairs", float(np.mean(good)), least, most, n=len(good), note=note, kind="range")]
+        return [
+            Metric(
+                "robustness index, balanced pairs",
+                float(np.mean(good)),
+                least,
+                most,
+                n=len(good),
+                note=note,
+                kind="range",
+            )
+        ]
 
     def _site_probe(self, whole: Dataset, z: np.ndarray, rng: np.random.Generator) -> list[Metric]:
-        """How well a straight-line reader names the site, fitted on train and counted on val and test (patients stay together in the split)."""
+        """How well a straight-line reader names the site, fitted on train and counted on val and
+        test (patients stay together in the split).
+        """
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        site = np.array(["" if d is None else str(d) for d in whole.domains]) if whole.domains is not None else np.zeros(0)
-        fit, test = (np.flatnonzero(s & (site != "")) for s in (whole.splits == "train", whole.splits != "train"))
+        site = (
+            np.array(["" if d is None else str(d) for d in whole.domains])
+            if whole.domains is not None
+            else np.zeros(0)
+        )
+        fit, test = (
+            np.flatnonzero(s & (site != ""))
+            for s in (whole.splits == "train", whole.splits != "train")
+        )
         if len(np.unique(site[fit])) < 2 or len(test) < 10:
             return []
-        reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(z[fit], site[fit])
+        reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(
+            z[fit], site[fit]
+        )
         right = reader.predict(z[test]) == site[test]
         groups = whole.groups[test] if whole.groups is not None else None
         most = float(np.unique(site[test], return_counts=True)[1].max() / len(test))
         note = f"always naming the largest site gives {most:.2f}"
-        one = Metric("site named by a linear probe: accuracy", float(right.mean()), split="val and test", n=len(test), higher_is_better=False, note=note)
+        one = Metric(
+            "site named by a linear probe: accuracy",
+            float(right.mean()),
+            split="val and test",
+            n=len(test),
+            higher_is_better=False,
+            note=note,
+        )
         return [one.within(mean_interval(np.asarray(right, bool), groups))]
 
 

@@ -1,6 +1,8 @@
-"""How well an outline is followed through films: overlap and distances after the given frame, beside copying the outline and moving it along.
+"""How well an outline is followed through films: overlap and distances after the given frame,
+beside copying the outline and moving it along.
 
-The scores are those of the TrackRAD2025 challenge (see core/data/clips.py), of held-out clips, each with a 95 % interval over patients.
+The scores are those of the TrackRAD2025 challenge (see core/data/clips.py), of held-out clips, each
+with a 95 % interval over patients.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ class Tracking(Measure):
     title = "Following through a film"
     takes = (Predictions,)
     masks = True
-    help = "Dice (higher is better) and distances (lower) of the frames after the given one; it must beat copying the first outline and moving it by phase correlation."
+    help = (
+        "Dice (higher is better) and distances (lower) of the frames after the given one; it must"
+        " beat copying the first outline and moving it by phase correlation."
+    )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         (said,) = artifacts
@@ -38,27 +43,63 @@ class Tracking(Measure):
             return "these predictions are no outlines of the masks' size"
         return None
 
-    def compute(self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator) -> list[Metric]:
+    def compute(
+        self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
+    ) -> list[Metric]:
         (said,) = artifacts
         assert isinstance(said, Predictions)
         part, at = held_out(data, said.rows)
         wanted, every = set(said.rows[at].tolist()), whole(data)
-        clips = [c for c in clips_of(every) if c.scored.any() and wanted >= set(c.rows[c.scored].tolist())]
+        clips = [
+            c
+            for c in clips_of(every)
+            if c.scored.any() and wanted >= set(c.rows[c.scored].tolist())
+        ]
         if not clips:
-            return [Metric("Dice after the given frame", None, split=part, note="no held-out clip has a second outlined frame")]
+            return [
+                Metric(
+                    "Dice after the given frame",
+                    None,
+                    split=part,
+                    note="no held-out clip has a second outlined frame",
+                )
+            ]
         scores, unit = compared(every, clips, {c.name: said.marked(c.rows) for c in clips})
         patients = every.groups
         owner = patients[[c.rows[0] for c in clips]] if patients is not None else None
         found = []
         for name, better in HIGHER.items():
-            title = f"{name} ({unit})" if "distance" in name or "error" in name else f"{name} after the given frame"
+            title = (
+                f"{name} ({unit})"
+                if "distance" in name or "error" in name
+                else f"{name} after the given frame"
+            )
             for who in ("tracked", *RIVALS):
                 values = np.array([s[who][name] for s in scores])
                 called = title if who == "tracked" else f"{title}, rival: {who}"
-                one = Metric(called, float(values.mean()), split=part, n=len(clips), higher_is_better=better)
-                found.append(one.within(mean_interval(values, owner, (0, 1) if name == "Dice" else (0, np.inf))))
+                one = Metric(
+                    called, float(values.mean()), split=part, n=len(clips), higher_is_better=better
+                )
+                found.append(
+                    one.within(
+                        mean_interval(values, owner, (0, 1) if name == "Dice" else (0, np.inf))
+                    )
+                )
         for clip, score in list(zip(clips, scores))[:MOST]:
             frames = int(clip.scored.sum())
-            for name, title in (("Dice", "Dice after the given frame"), ("centroid error", f"centroid error ({unit})")):
-                found.append(Metric(title, score["tracked"][name], split=part, group=clip.name, n=frames, higher_is_better=HIGHER[name], note="one clip"))
+            for name, title in (
+                ("Dice", "Dice after the given frame"),
+                ("centroid error", f"centroid error ({unit})"),
+            ):
+                found.append(
+                    Metric(
+                        title,
+                        score["tracked"][name],
+                        split=part,
+                        group=clip.name,
+                        n=frames,
+                        higher_is_better=HIGHER[name],
+                        note="one clip",
+                    )
+                )
         return found

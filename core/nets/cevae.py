@@ -1,4 +1,6 @@
-"""Compact context-encoding VAE: strided convolutions, PReLU, no normalisation, a latent of one pixel; trained also to fill holes."""
+"""Compact context-encoding VAE: strided convolutions, PReLU, no normalisation, a latent of one
+pixel; trained also to fill holes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from torch import Tensor, nn
 
 
 class CEVAE(nn.Module):
-    """forward(x [b,1,S,S], holed) -> (reconstruction, filled, mu [b,d], log_sd [b,d]); S divisible by 2^len(maps)."""
+    """forward(x [b,1,S,S], holed) -> (reconstruction, filled, mu [b,d], log_sd [b,d]); S divisible
+    by 2^len(maps).
+    """
 
     def __init__(self, side: int, latent: int, maps: tuple[int, ...] = (8, 32, 64)) -> None:
         super().__init__()
@@ -39,9 +43,11 @@ class CEVAE(nn.Module):
 
 
 def holes(x: Tensor, largest: float = 0.5) -> Tensor:
-    """Up to two squares of a constant grey between the batch's least and largest value put into every picture of [b,1,S,S].
+    """Up to two squares of a constant grey between the batch's least and largest value put into
+    every picture of [b,1,S,S].
 
-    Side up to `largest` of the picture. Unlike the released code all squares are kept, not only the last, and a black one counts.
+    Side up to `largest` of the picture. Unlike the released code all squares are kept, not only the
+    last, and a black one counts.
     """
     side = x.shape[-1]
     drawn = [[[0, 0, 0, 0]] * 2 for _ in range(len(x))]
@@ -51,11 +57,17 @@ def holes(x: Tensor, largest: float = 0.5) -> Tensor:
             size = int(torch.randint(2, max(3, int(largest * side)), (1,)))
             top, left = (int(torch.randint(0, side - size + 1, (1,))) for _ in range(2))
             drawn[i][j], shade[i][j] = [top, top + size, left, left + size], float(torch.rand(1))
-    boxes, greys, place = torch.tensor(drawn, device=x.device), torch.tensor(shade, device=x.device), torch.arange(side, device=x.device)
+    boxes, greys, place = (
+        torch.tensor(drawn, device=x.device),
+        torch.tensor(shade, device=x.device),
+        torch.arange(side, device=x.device),
+    )
     low, high = x.min(), x.max()
     out = x
     for box, grey in zip(boxes.unbind(1), greys.unbind(1)):
         above, below, before, behind = box[:, :, None].unbind(1)
-        inside = ((place >= above) & (place < below))[:, :, None] & ((place >= before) & (place < behind))[:, None]
+        inside = ((place >= above) & (place < below))[:, :, None] & (
+            (place >= before) & (place < behind)
+        )[:, None]
         out = torch.where(inside[:, None], (low + (high - low) * grey)[:, None, None, None], out)
     return out

@@ -11,16 +11,20 @@ Rule = Literal["abs top-k", "top-k", "relu", "variational"]
 
 
 def keep_largest(u: Tensor, k: int) -> Tensor:
-    """H_k: the k entries of each row largest in absolute value, with their sign, the others 0: the projection on k-sparse vectors."""
+    """H_k: the k entries of each row largest in absolute value, with their sign, the others 0: the
+    projection on k-sparse vectors.
+    """
     at = u.abs().topk(min(k, u.shape[1]), dim=1).indices
     return torch.zeros_like(u).scatter(1, at, u.gather(1, at))
 
 
 class SparseCoder(nn.Module):
-    """x [b,d] -> codes [b,m] -> x' [b,d]. Rows of `decoder` [m,d] have unit length; `since` counts the cases since each feature was last on.
+    """x [b,d] -> codes [b,m] -> x' [b,d]. Rows of `decoder` [m,d] have unit length; `since` counts
+    the cases since each feature was last on.
 
-    Rules: "abs top-k" k signed codes; "top-k" k non-negative ones; "relu" as many as there are; "variational" codes drawn around their mean while
-    training (spread 1 or learned), the mean afterwards, k kept.
+    Rules: "abs top-k" k signed codes; "top-k" k non-negative ones; "relu" as many as there are;
+    "variational" codes drawn around their mean while training (spread 1 or learned), the mean
+    afterwards, k kept.
     """
 
     since: Tensor
@@ -35,7 +39,9 @@ class SparseCoder(nn.Module):
             self.encoder.weight.copy_(self.decoder)
             self.encoder.bias.zero_()
         self.middle = nn.Parameter(torch.zeros(d))
-        self.log_variance = nn.Linear(d, m) if rule == "variational" and spread == "learned" else None
+        self.log_variance = (
+            nn.Linear(d, m) if rule == "variational" and spread == "learned" else None
+        )
         if self.log_variance is not None:
             nn.init.zeros_(self.log_variance.weight)
             nn.init.constant_(self.log_variance.bias, -2.0)
@@ -73,19 +79,31 @@ class SparseCoder(nn.Module):
         if self.rule != "variational":
             codes = self.keep(u)
         else:
-            logvar = self.log_variance(x - self.middle).clamp(-6, 2) if self.log_variance is not None else torch.zeros_like(u)
+            logvar = (
+                self.log_variance(x - self.middle).clamp(-6, 2)
+                if self.log_variance is not None
+                else torch.zeros_like(u)
+            )
             kl = 0.5 * (u.square() + logvar.exp() - 1 - logvar).sum(1)
-            drawn = u + (0.5 * logvar).exp() * torch.randn_like(u) if self.training and self.spread != "none" else u
+            drawn = (
+                u + (0.5 * logvar).exp() * torch.randn_like(u)
+                if self.training and self.spread != "none"
+                else u
+            )
             codes = self.keep(drawn)
         return self.decode(codes), codes, u, kl
 
     def count(self, codes: Tensor) -> None:
-        """Note which features were on in this batch; signed codes count as on when they are not 0."""
+        """Note which features were on in this batch; signed codes count as on when they are
+        not 0.
+        """
         self.since += len(codes)
         self.since[(codes != 0).any(0)] = 0
 
     def revived(self, x: Tensor, back: Tensor, u: Tensor, after: int) -> Tensor:
-        """The auxiliary loss: what the k strongest of the features off for `after` cases explain of the rest, over the rest's variance; 0 when none is dead."""
+        """The auxiliary loss: what the k strongest of the features off for `after` cases explain of
+        the rest, over the rest's variance; 0 when none is dead.
+        """
         dead = self.since > after
         if not bool(dead.any()):
             return back.sum() * 0

@@ -1,4 +1,6 @@
-"""A small convolutional encoder for pictures from 8 to 256 pixels, the stem of the self-supervised methods and of the plain classifier."""
+"""A small convolutional encoder for pictures from 8 to 256 pixels, the stem of the self-supervised
+methods and of the plain classifier.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from torch.nn import functional as F
 
 
 class ConvEncoder(nn.Module):
-    """[b,C,H,W] -> [b,4*width]: conv-BN-ReLU, halved until at most 4 pixels remain, averaged. Any size of crop may be given."""
+    """[b,C,H,W] -> [b,4*width]: conv-BN-ReLU, halved until at most 4 pixels remain, averaged. Any
+    size of crop may be given.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int = 16) -> None:
         super().__init__()
@@ -33,14 +37,24 @@ class ConvEncoder(nn.Module):
 
 
 class ClassifierNet(nn.Module):
-    """`head(encoder(x))`: [b,*shape] -> [b,k] logits; the encoder is convolutional for pictures, two hidden layers for tables, out [b,4*width]."""
+    """`head(encoder(x))`: [b,*shape] -> [b,k] logits; the encoder is convolutional for pictures,
+    two hidden layers for tables, out [b,4*width].
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int, classes: int) -> None:
         super().__init__()
         out = 4 * width
-        self.encoder: nn.Module = ConvEncoder(shape, width) if len(shape) == 3 else nn.Sequential(
-            nn.Linear(shape[0], out), nn.BatchNorm1d(out), nn.ReLU(), nn.Linear(out, out), nn.ReLU(),
-        )  # fmt: skip
+        self.encoder: nn.Module = (
+            ConvEncoder(shape, width)
+            if len(shape) == 3
+            else nn.Sequential(
+                nn.Linear(shape[0], out),
+                nn.BatchNorm1d(out),
+                nn.ReLU(),
+                nn.Linear(out, out),
+                nn.ReLU(),
+            )
+        )
         self.head = nn.Linear(out, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,13 +62,22 @@ class ClassifierNet(nn.Module):
 
 
 class SwAVNet(nn.Module):
-    """Encoder, projection head and prototypes. forward(views) -> (z [v*b,p] unit length, scores [v*b,K]); views: list of [b,C,h,w]."""
+    """Encoder, projection head and prototypes. forward(views) -> (z [v*b,p] unit length, scores
+    [v*b,K]); views: list of [b,C,h,w].
+    """
 
-    def __init__(self, shape: tuple[int, ...], width: int, projection: int, prototypes: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], width: int, projection: int, prototypes: int
+    ) -> None:
         super().__init__()
         self.encoder = ConvEncoder(shape, width)
         hidden = self.encoder.out
-        self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, projection))
+        self.head = nn.Sequential(
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, projection),
+        )
         self.prototypes = nn.Linear(projection, prototypes, bias=False)
 
     def forward(self, views: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,6 @@
-"""Batch normalisation between two sites: statistics of the source and of the batch at hand, mixed by a share that can be turned."""
+"""Batch normalisation between two sites: statistics of the source and of the batch at hand, mixed
+by a share that can be turned.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from torch.nn import functional as F
 
 
 class MixedNorm(nn.Module):
-    """A BatchNorm2d whose mean and variance are share · source + (1 - share) · batch; `share` 1 is the source's network in evaluation mode, bit for
-    bit. Scale and shift stay the layer's own parameters; buffers keep what they were, and a running mean of the target's statistics."""
+    """A BatchNorm2d whose mean and variance are share · source + (1 - share) · batch; `share` 1 is
+    the source's network in evaluation mode, bit for bit. Scale and shift stay the layer's own
+    parameters; buffers keep what they were, and a running mean of the target's statistics.
+    """
 
     source_mean: Tensor
     source_var: Tensor
@@ -25,8 +29,19 @@ class MixedNorm(nn.Module):
         super().__init__()
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        self.weight, self.bias, self.eps, self.pace, self.share = norm.weight, norm.bias, norm.eps, pace, 1.0
-        for name, value in (("mean", norm.running_mean), ("var", norm.running_var), ("scale", norm.weight), ("shift", norm.bias)):
+        self.weight, self.bias, self.eps, self.pace, self.share = (
+            norm.weight,
+            norm.bias,
+            norm.eps,
+            pace,
+            1.0,
+        )
+        for name, value in (
+            ("mean", norm.running_mean),
+            ("var", norm.running_var),
+            ("scale", norm.weight),
+            ("shift", norm.bias),
+        ):
             self.register_buffer(f"source_{name}", value.detach().clone())
         self.register_buffer("target_mean", norm.running_mean.detach().clone())
         self.register_buffer("target_var", norm.running_var.detach().clone())
@@ -34,7 +49,9 @@ class MixedNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.share == 1.0:
-            return F.batch_norm(x, self.source_mean, self.source_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                x, self.source_mean, self.source_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         var, mean = torch.var_mean(x, (0, 2, 3), unbiased=False)
         with torch.no_grad():
             pace = max(self.pace, 1 / (int(self.looks) + 1))  # the first looks are a plain mean
@@ -65,7 +82,9 @@ def mixed(net: nn.Module) -> list[MixedNorm]:
 
 
 def plain(net: nn.Module, stats: Iterator[tuple[Tensor, Tensor]]) -> None:
-    """Put ordinary BatchNorm2d layers back, in the order of `mixed`, with these (mean, variance) as their fixed statistics."""
+    """Put ordinary BatchNorm2d layers back, in the order of `mixed`, with these (mean, variance) as
+    their fixed statistics.
+    """
     for parent in list(net.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, MixedNorm):
@@ -76,13 +95,20 @@ def plain(net: nn.Module, stats: Iterator[tuple[Tensor, Tensor]]) -> None:
 
 
 def transferability(norms: list[MixedNorm]) -> list[Tensor]:
-    """alpha [C] of each layer: L·C / (1 + d) over the sum of 1 / (1 + d); their mean over all channels is 1."""
+    """alpha [C] of each layer: L·C / (1 + d) over the sum of 1 / (1 + d); their mean over all
+    channels is 1.
+    """
     close = [1 / (1 + n.shift) for n in norms]
     total, count = sum(c.sum() for c in close), sum(len(c) for c in close)
     return [count * c / total for c in close]
 
 
 def tied(norms: list[MixedNorm]) -> Tensor:
-    """Sum over channels of (1 + alpha)(|scale - source's| + |shift - source's|): channels that hardly moved must keep theirs."""
-    parts = [((1 + a) * ((n.weight - n.source_scale).abs() + (n.bias - n.source_shift).abs())) for n, a in zip(norms, transferability(norms))]
+    """Sum over channels of (1 + alpha)(|scale - source's| + |shift - source's|): channels that
+    hardly moved must keep theirs.
+    """
+    parts = [
+        ((1 + a) * ((n.weight - n.source_scale).abs() + (n.bias - n.source_shift).abs()))
+        for n, a in zip(norms, transferability(norms))
+    ]
     return torch.cat(parts).sum()

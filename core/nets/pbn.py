@@ -1,4 +1,6 @@
-"""PBN, projection-based novel class discovery: an MLP autoencoder with a linear classifier of the known classes on its unit-length latent."""
+"""PBN, projection-based novel class discovery: an MLP autoencoder with a linear classifier of the
+known classes on its unit-length latent.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from torch.nn import functional as F
 
 
 class PBN(nn.Module):
-    """forward(x [b,d]) -> (latent [b,z] unit length, reconstruction [b,d], logits [b,k]); k may be 0."""
+    """forward(x [b,d]) -> (latent [b,z] unit length, reconstruction [b,d], logits [b,k]); k may be
+    0.
+    """
 
     def __init__(self, inputs: int, latent: int, classes: int, dropout: float) -> None:
         super().__init__()

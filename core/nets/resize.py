@@ -14,10 +14,12 @@ MODES = ("linear", "bilinear", "trilinear")
 
 
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:
-    """[b,c,*spatial] -> [b,c,*size], linear along each axis, corners not aligned: `F.interpolate`, on the processor bit for bit.
+    """[b,c,*spatial] -> [b,c,*size], linear along each axis, corners not aligned: `F.interpolate`,
+    on the processor bit for bit.
 
-    On a card a product with a matrix an axis instead: torch's kernel adds gradients up in any order there, and its way in one order sorts them: a VAE of
-    128 x 128 pixels took 49 ms a step with it. The matrices are torch's own interpolation of the unit vectors.
+    On a card a product with a matrix an axis instead: torch's kernel adds gradients up in any order
+    there, and its way in one order sorts them: a VAE of 128 x 128 pixels took 49 ms a step with it.
+    The matrices are torch's own interpolation of the unit vectors.
     """
     if not x.is_cuda:
         return F.interpolate(x, size=tuple(size), mode=MODES[x.ndim - 3], align_corners=False)
@@ -29,7 +31,9 @@ def by_matrices(x: Tensor, size: Sequence[int]) -> Tensor:
     x = x.movedim(1, -1)  # no copy of what convolutions in that order give
     for axis, m in enumerate(size, 1):
         before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
-        x = (weights(n, m, x.device) @ x.reshape(math.prod(before), n, math.prod(after))).reshape(*before, m, *after)
+        x = (weights(n, m, x.device) @ x.reshape(math.prod(before), n, math.prod(after))).reshape(
+            *before, m, *after
+        )
     return x.movedim(-1, 1)
 
 
@@ -37,4 +41,8 @@ def by_matrices(x: Tensor, size: Sequence[int]) -> Tensor:
 def weights(n: int, m: int, device: torch.device) -> Tensor:
     """float32 [m,n]: what each of n places gives to each of m."""
     with torch.inference_mode(False), torch.no_grad():
-        return F.interpolate(torch.eye(n)[None], size=m, mode="linear", align_corners=False)[0].T.contiguous().to(device)
+        return (
+            F.interpolate(torch.eye(n)[None], size=m, mode="linear", align_corners=False)[0]
+            .T.contiguous()
+            .to(device)
+        )

@@ -1,4 +1,6 @@
-"""SAM 2.1 for video (Ravi and others 2024) as a tracker: from a folder of this machine, through transformers. Nothing is fetched."""
+"""SAM 2.1 for video (Ravi and others 2024) as a tracker: from a folder of this machine, through
+transformers. Nothing is fetched.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,12 @@ MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures i
 
 
 class Sam2Net(nn.Module):
-    """forward(frames [b,T,C,S,S], first [b,1,S,S] mask of frame 0) -> logits [b,T,S,S] in [-20, 20]. Entry 0 repeats the mask given.
+    """forward(frames [b,T,C,S,S], first [b,1,S,S] mask of frame 0) -> logits [b,T,S,S] in [-20,
+    20]. Entry 0 repeats the mask given.
 
-    `frames` have mean 0 and deviation 1 over the first frame; S = `side`, a quarter of the side the network works at, which is the side of the
-    masks it makes. Frames are streamed one by one, so nothing of a later frame can reach an earlier mask. `config` is its configuration as json.
+    `frames` have mean 0 and deviation 1 over the first frame; S = `side`, a quarter of the side the
+    network works at, which is the side of the masks it makes. Frames are streamed one by one, so
+    nothing of a later frame can reach an earlier mask. `config` is its configuration as json.
     """
 
     mean: Tensor
@@ -43,7 +47,9 @@ class Sam2Net(nn.Module):
 
     @classmethod
     def open(cls, folder: str) -> Sam2Net:
-        """With the weights in `folder`. UserError, in one sentence, when they are not there, of another kind, or not complete."""
+        """With the weights in `folder`. UserError, in one sentence, when they are not there, of
+        another kind, or not complete.
+        """
         from transformers import Sam2VideoModel
         from transformers.utils import logging
 
@@ -51,25 +57,48 @@ class Sam2Net(nn.Module):
 
         place = Path(folder).expanduser()
         if not folder.strip() or not place.is_dir():
-            said = f"“{place.name[-60:]}” is no folder of this machine" if folder.strip() else "no folder is given"
-            raise UserError(f"SAM 2.1 cannot be opened: {said}; name the one that holds its config.json and model.safetensors, or choose the network “small”.")
+            said = (
+                f"“{place.name[-60:]}” is no folder of this machine"
+                if folder.strip()
+                else "no folder is given"
+            )
+            raise UserError(
+                f"SAM 2.1 cannot be opened: {said}; name the one that holds its config.json and"
+                " model.safetensors, or choose the network “small”."
+            )
         folder_of(str(place.resolve()))
         kind = json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "sam2_video":
-            raise UserError(f"“{place.name[-60:]}” holds a model of type “{str(kind)[:40]}”; SAM 2.1 for video is of type “sam2_video”.")
+            raise UserError(
+                f"“{place.name[-60:]}” holds a model of type “{str(kind)[:40]}”; SAM 2.1 for video"
+                " is of type “sam2_video”."
+            )
         logging.disable_progress_bar()
         try:
-            loaded: Any = Sam2VideoModel.from_pretrained(str(place.resolve()), local_files_only=True, use_safetensors=True, output_loading_info=True)
+            loaded: Any = Sam2VideoModel.from_pretrained(
+                str(place.resolve()),
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
         except Exception as e:  # the loader raises many kinds, of several packages
-            raise UserError(f"The weights in “{place.name[-60:]}” cannot be read ({type(e).__name__}); they may be cut off or of another version.") from None
+            raise UserError(
+                f"The weights in “{place.name[-60:]}” cannot be read ({type(e).__name__}); they may"
+                " be cut off or of another version."
+            ) from None
         model, about = loaded
         missing = sorted(about["missing_keys"])
         if missing:
-            raise UserError(f"The weights in “{place.name[-60:]}” are not complete: {len(missing)} parts are missing, the first is {missing[0][:60]}.")
+            raise UserError(
+                f"The weights in “{place.name[-60:]}” are not complete: {len(missing)} parts are"
+                f" missing, the first is {missing[0][:60]}."
+            )
         return cls(model.float())
 
     def train(self, mode: bool = True) -> Sam2Net:
-        """Its dropout stays off and its memory as in use, also while it learns: the library runs films in that mode only."""
+        """Its dropout stays off and its memory as in use, also while it learns: the library runs
+        films in that mode only.
+        """
         super().train(mode)
         self.model.eval()
         return self
@@ -83,18 +112,30 @@ class Sam2Net(nn.Module):
 
         size, where, config = 4 * self.side, frames.device, self.model.config
         session: Any = Sam2VideoInferenceSession(
-            video_height=size, video_width=size, dtype=torch.float32, inference_device=where, inference_state_device=where, video_storage_device=where,
-        )  # fmt: skip
+            video_height=size,
+            video_width=size,
+            dtype=torch.float32,
+            inference_device=where,
+            inference_state_device=where,
+            video_storage_device=where,
+        )
         thing = session.obj_id_to_idx(1)
         session.obj_with_new_inputs = [1]
         session.add_mask_inputs(thing, 0, (grown(first[None].float(), size) > 0.5).float())
-        step = inspect.unwrap(type(self.model).forward)  # as published it runs without gradients, which fine-tuning needs
-        made, kept = [torch.where(first[0] > 0.5, 10.0, -10.0)], max(config.num_maskmem, config.max_object_pointers_in_encoder)
+        # as published it runs without gradients, which fine-tuning needs
+        step = inspect.unwrap(type(self.model).forward)
+        made, kept = (
+            [torch.where(first[0] > 0.5, 10.0, -10.0)],
+            max(config.num_maskmem, config.max_object_pointers_in_encoder),
+        )
         for t, frame in enumerate(frames):
-            out = step(self.model, session, frame_idx=t, frame=self.coloured(grown(frame[None], size)))
+            out = step(
+                self.model, session, frame_idx=t, frame=self.coloured(grown(frame[None], size))
+            )
             if t:
                 made.append(out.pred_masks[0, 0].float().clamp(-20, 20))
-            session.processed_frames.pop(t)  # a film of any length fits: only what it may still look back at is kept
+            # a film of any length fits: only what it may still look back at is kept
+            session.processed_frames.pop(t)
             session.output_dict_per_obj[thing]["non_cond_frame_outputs"].pop(t - kept, None)
         return torch.stack(made)
 

@@ -1,4 +1,6 @@
-"""Networks for series [b,C,T]: a convolutional variational autoencoder, and the small one over symbols that is tied to its latent space."""
+"""Networks for series [b,C,T]: a convolutional variational autoencoder, and the small one over
+symbols that is tied to its latent space.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ HALVINGS, HIDDEN = 4, 256
 
 
 class SeriesVAE(nn.Module):
-    """forward(x) -> (reconstruction, mu [b,d], logvar [b,d]): four strided convolutions, one hidden layer of 256, the decoder its mirror."""
+    """forward(x) -> (reconstruction, mu [b,d], logvar [b,d]): four strided convolutions, one hidden
+    layer of 256, the decoder its mirror.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int, latent: int) -> None:
         super().__init__()
@@ -27,9 +31,22 @@ class SeriesVAE(nn.Module):
         for a, b in pairwise(wide):
             layers += [nn.Conv1d(a, b, 5, 2, 2), nn.GELU()]
         self.last = 4 * width
-        self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(self.last * self.sizes[-1], HIDDEN), nn.GELU(), nn.Linear(HIDDEN, 2 * latent))
-        self.start = nn.Sequential(nn.Linear(latent, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, self.last * self.sizes[-1]), nn.GELU())
-        self.steps = nn.ModuleList(nn.Conv1d(a, b, 5, 1, 2) for a, b in zip(wide[:0:-1], [*wide[-2:0:-1], width]))
+        self.encoder = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(self.last * self.sizes[-1], HIDDEN),
+            nn.GELU(),
+            nn.Linear(HIDDEN, 2 * latent),
+        )
+        self.start = nn.Sequential(
+            nn.Linear(latent, HIDDEN),
+            nn.GELU(),
+            nn.Linear(HIDDEN, self.last * self.sizes[-1]),
+            nn.GELU(),
+        )
+        self.steps = nn.ModuleList(
+            nn.Conv1d(a, b, 5, 1, 2) for a, b in zip(wide[:0:-1], [*wide[-2:0:-1], width])
+        )
         self.out = nn.Conv1d(width, channels, 5, 1, 2)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,15 +65,27 @@ class SeriesVAE(nn.Module):
 
 
 class SymbolVAE(nn.Module):
-    """q(z|y) and p(y|z) for multi-hot symbols y, as `worlds` independent copies side by side (one learns the truth, the others shuffled symbols)."""
+    """q(z|y) and p(y|z) for multi-hot symbols y, as `worlds` independent copies side by side (one
+    learns the truth, the others shuffled symbols).
+    """
 
     def __init__(self, worlds: int, symbols: int, latent: int, hidden: int = 32) -> None:
         super().__init__()
 
         def layer(a: int, b: int) -> nn.ParameterList:
-            return nn.ParameterList([nn.Parameter(torch.randn(worlds, a, b) * a**-0.5), nn.Parameter(torch.zeros(worlds, 1, b))])
+            return nn.ParameterList(
+                [
+                    nn.Parameter(torch.randn(worlds, a, b) * a**-0.5),
+                    nn.Parameter(torch.zeros(worlds, 1, b)),
+                ]
+            )
 
-        self.one, self.two, self.three, self.four = layer(symbols, hidden), layer(hidden, 2 * latent), layer(latent, hidden), layer(hidden, symbols)
+        self.one, self.two, self.three, self.four = (
+            layer(symbols, hidden),
+            layer(hidden, 2 * latent),
+            layer(latent, hidden),
+            layer(hidden, symbols),
+        )
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """y [u,k] -> mu, logvar [worlds,u,d]."""
@@ -66,7 +95,10 @@ class SymbolVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z [worlds,u,d] -> logits [worlds,u,k]."""
-        return torch.matmul(torch.tanh(torch.matmul(z, self.three[0]) + self.three[1]), self.four[0]) + self.four[1]
+        return (
+            torch.matmul(torch.tanh(torch.matmul(z, self.three[0]) + self.three[1]), self.four[0])
+            + self.four[1]
+        )
 
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mu, logvar = self.encode(y)

@@ -1,4 +1,6 @@
-"""A linear layer that holds and computes its existing connections only, and their renewal by sparse evolutionary training (SET)."""
+"""A linear layer that holds and computes its existing connections only, and their renewal by sparse
+evolutionary training (SET).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ CHUNK = 1 << 22  # products held at once by the backward pass
 
 
 class SparseLinear(nn.Module):
-    """[b,n_in] -> [b,n_out] with about epsilon (n_in + n_out) random connections (Erdos-Renyi), values N(0, 0.1²); a dense bias.
+    """[b,n_in] -> [b,n_out] with about epsilon (n_in + n_out) random connections (Erdos-Renyi),
+    values N(0, 0.1²); a dense bias.
 
-    `source`, `target` int64 [connections] say what each value joins. Memory and time grow with the connections, never with n_in x n_out.
+    `source`, `target` int64 [connections] say what each value joins. Memory and time grow with the
+    connections, never with n_in x n_out.
     """
 
     source: Tensor
@@ -24,7 +28,11 @@ class SparseLinear(nn.Module):
         super().__init__()
         self.n_in, self.n_out = n_in, n_out
         wanted = min(n_in * n_out, round(epsilon * (n_in + n_out)))
-        place = np.sort(rng.choice(n_in * n_out, wanted, replace=False)) if n_in * n_out <= 1 << 26 else np.unique(rng.integers(0, n_in * n_out, wanted))
+        place = (
+            np.sort(rng.choice(n_in * n_out, wanted, replace=False))
+            if n_in * n_out <= 1 << 26
+            else np.unique(rng.integers(0, n_in * n_out, wanted))
+        )
         self.register_buffer("source", torch.from_numpy(place // n_out))
         self.register_buffer("target", torch.from_numpy(place % n_out))
         self.value = nn.Parameter(torch.from_numpy(rng.normal(0, 0.1, len(place)).astype("f4")))
@@ -39,11 +47,15 @@ class SparseLinear(nn.Module):
 
     def strength(self) -> Tensor:
         """[n_in]: sum of the absolute values of an input's connections."""
-        return torch.zeros(self.n_in, device=self.value.device).index_add_(0, self.source, self.value.detach().abs())
+        return torch.zeros(self.n_in, device=self.value.device).index_add_(
+            0, self.source, self.value.detach().abs()
+        )
 
     def renew(self, share: float, rng: np.random.Generator, momentum: Tensor | None = None) -> int:
-        """SET: the `share` of the positive and of the negative values nearest to zero are taken away and as many connections N(0, 0.1²) made at empty
-        places, their momentum 0; gives how many. The number of connections stays as it is."""
+        """SET: the `share` of the positive and of the negative values nearest to zero are taken
+        away and as many connections N(0, 0.1²) made at empty places, their momentum 0; gives how
+        many. The number of connections stays as it is.
+        """
         value = self.value.detach().cpu().numpy()
         gone = np.zeros(len(value), bool)
         for sign in (1, -1):
@@ -52,8 +64,11 @@ class SparseLinear(nn.Module):
         taken = self.source.cpu().numpy() * self.n_out + self.target.cpu().numpy()
         new: list[int] = []
         kept, wanted = set(taken[~gone].tolist()), int(gone.sum())
-        while len(new) < wanted:  # places are drawn until enough are empty; the layer is sparse, so few draws are in vain
-            for place in rng.integers(0, self.n_in * self.n_out, 2 * (wanted - len(new)) + 8).tolist():
+        # places are drawn until enough are empty; the layer is sparse, so few draws are in vain
+        while len(new) < wanted:
+            for place in rng.integers(
+                0, self.n_in * self.n_out, 2 * (wanted - len(new)) + 8
+            ).tolist():
                 if place not in kept and len(new) < wanted:
                     kept.add(place)
                     new.append(place)
@@ -71,13 +86,19 @@ class SparseLinear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """x W for a W given by its entries, in O(batch x connections), in float32: no sparse product is there in bf16; gradients for x and the entries alone."""
+    """x W for a W given by its entries, in O(batch x connections), in float32: no sparse product is
+    there in bf16; gradients for x and the entries alone.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Tensor, source: Tensor, target: Tensor, n_out: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, value: Tensor, source: Tensor, target: Tensor, n_out: int
+    ) -> Tensor:
         x = x.float()
         ctx.save_for_backward(x, value, source, target)
-        weight = torch.sparse_coo_tensor(torch.stack([target, source]), value, (n_out, x.shape[1]), check_invariants=False)
+        weight = torch.sparse_coo_tensor(
+            torch.stack([target, source]), value, (n_out, x.shape[1]), check_invariants=False
+        )
         with torch.autocast(x.device.type, enabled=False):
             return torch.sparse.mm(weight, x.T).T
 
@@ -85,10 +106,18 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         x, value, source, target = ctx.saved_tensors
-        weight = torch.sparse_coo_tensor(torch.stack([source, target]), value, (x.shape[1], grad.shape[1]), check_invariants=False)
+        weight = torch.sparse_coo_tensor(
+            torch.stack([source, target]),
+            value,
+            (x.shape[1], grad.shape[1]),
+            check_invariants=False,
+        )
         to_x = torch.sparse.mm(weight, grad.T.contiguous()).T if ctx.needs_input_grad[0] else None
         step = max(1, CHUNK // max(1, len(x)))
-        parts = [(x[:, source[i : i + step]] * grad[:, target[i : i + step]]).sum(0) for i in range(0, len(value), step)]
+        parts = [
+            (x[:, source[i : i + step]] * grad[:, target[i : i + step]]).sum(0)
+            for i in range(0, len(value), step)
+        ]
         return to_x, torch.cat(parts), None, None, None
 
 
@@ -98,7 +127,10 @@ class SparseAutoencoder(nn.Module):
     def __init__(self, p: int, hidden: int, epsilon: float, dropout: float, seed: int) -> None:
         super().__init__()
         rng = np.random.default_rng(seed)
-        self.first, self.second = SparseLinear(p, hidden, epsilon, rng), SparseLinear(hidden, p, epsilon, rng)
+        self.first, self.second = (
+            SparseLinear(p, hidden, epsilon, rng),
+            SparseLinear(hidden, p, epsilon, rng),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

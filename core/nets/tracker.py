@@ -1,4 +1,6 @@
-"""A small network that follows an outlined object through the frames of a clip by looking back at a memory of frames and their masks."""
+"""A small network that follows an outlined object through the frames of a clip by looking back at a
+memory of frames and their masks.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,26 @@ from core.nets.resize import resized
 
 
 class Unit(nn.Module):
-    """Two 3x3 convolutions with group normalisation and a way around them; `stride` halves the side."""
+    """Two 3x3 convolutions with group normalisation and a way around them; `stride` halves the
+    side.
+    """
 
     def __init__(self, a: int, b: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.GroupNorm(math.gcd(8, b), b), nn.ReLU(), nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.GroupNorm(math.gcd(8, b), b),
-        )  # fmt: skip
-        # Trap: torch 2.13's backward pass of a 1x1 convolution with a stride writes beyond its memory for few channels (channels_last, CPU).
-        self.around = nn.Sequential(nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), nn.Conv2d(a, b, 1)) if stride > 1 or a != b else nn.Identity()
+            nn.Conv2d(a, b, 3, stride, 1, bias=False),
+            nn.GroupNorm(math.gcd(8, b), b),
+            nn.ReLU(),
+            nn.Conv2d(b, b, 3, 1, 1, bias=False),
+            nn.GroupNorm(math.gcd(8, b), b),
+        )
+        # Trap: torch 2.13's backward pass of a 1x1 convolution with a stride writes beyond its
+        # memory for few channels (channels_last, CPU).
+        self.around = (
+            nn.Sequential(nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), nn.Conv2d(a, b, 1))
+            if stride > 1 or a != b
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.around(x))
@@ -31,7 +44,9 @@ def places(side: int, width: int) -> Tensor:
     at = (torch.arange(side) + 0.5) / side
     rate = torch.pi * 2.0 ** torch.arange(width // 4)
     wave = torch.cat([torch.sin(at[:, None] * rate), torch.cos(at[:, None] * rate)], 1)
-    return torch.cat([wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], 2).reshape(side * side, -1)
+    return torch.cat(
+        [wave[:, None].expand(side, side, -1), wave[None].expand(side, side, -1)], 2
+    ).reshape(side * side, -1)
 
 
 def twice(x: Tensor) -> Tensor:
@@ -40,15 +55,25 @@ def twice(x: Tensor) -> Tensor:
 
 
 class TrackNet(nn.Module):
-    """forward(frames [b,T,C,S,S], first [b,1,S,S] mask of frame 0) -> logits [b,T,S,S]; S = `side`, a multiple of 4. Entry 0 repeats the mask given.
+    """forward(frames [b,T,C,S,S], first [b,1,S,S] mask of frame 0) -> logits [b,T,S,S]; S = `side`,
+    a multiple of 4. Entry 0 repeats the mask given.
 
-    The mask of frame t is made from frame t and a memory of keys (what a place looks like) and values (what belonged to the object there): of
-    frame 0, if `anchor`, and of the last `recent` frames with the masks made for them. Nothing of a later frame can reach it.
+    The mask of frame t is made from frame t and a memory of keys (what a place looks like) and
+    values (what belonged to the object there): of frame 0, if `anchor`, and of the last `recent`
+    frames with the masks made for them. Nothing of a later frame can reach it.
     """
 
     where: Tensor
 
-    def __init__(self, channels: int, width: int = 32, recent: int = 3, anchor: bool = True, heads: int = 4, side: int = 64) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int = 32,
+        recent: int = 3,
+        anchor: bool = True,
+        heads: int = 4,
+        side: int = 64,
+    ) -> None:
         super().__init__()
         self.recent, self.anchor, self.heads, self.side = recent, anchor, heads, side
         half = width // 2
@@ -57,8 +82,11 @@ class TrackNet(nn.Module):
         self.coarse = nn.Sequential(Unit(width, width, 2), Unit(width, width))
         self.query, self.key = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         self.place = nn.Parameter(torch.ones(1))
-        self.value = nn.Sequential(nn.Conv2d(width + 16, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1))
-        self.slot = nn.Parameter(torch.zeros(recent + 1))  # how much each memory is trusted: the first frame's, then the newest, ...
+        self.value = nn.Sequential(
+            nn.Conv2d(width + 16, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
+        )
+        # how much each memory is trusted: the first frame's, then the newest, ...
+        self.slot = nn.Parameter(torch.zeros(recent + 1))
         self.join = Unit(2 * width, width)
         self.up1, self.up2 = Unit(2 * width, half), Unit(2 * half, half)
         self.out = nn.Conv2d(half, 1, 3, 1, 1)
@@ -73,17 +101,33 @@ class TrackNet(nn.Module):
     def remember(self, coarse: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value [b,cells,width] of a frame with its mask [b,1,S,S] in [0,1]."""
         value = self.value(torch.cat([coarse, F.pixel_unshuffle(mask, 4)], 1))
-        return self.key(coarse).flatten(2).transpose(1, 2) + self.place * self.where, value.flatten(2).transpose(1, 2)
+        return self.key(coarse).flatten(2).transpose(1, 2) + self.place * self.where, value.flatten(
+            2
+        ).transpose(1, 2)
 
     def recall(self, coarse: Tensor, memory: list[tuple[int, Tensor, Tensor]]) -> Tensor:
-        """What the memory (slot, key, value) says about each cell of a frame, [b,width,s,s]: one cross-attention."""
+        """What the memory (slot, key, value) says about each cell of a frame, [b,width,s,s]: one
+        cross-attention.
+        """
         b, width, s, _ = coarse.shape
         query = self.query(coarse).flatten(2).transpose(1, 2) + self.place * self.where
         trust = torch.cat([self.slot[k].expand(s * s) for k, _, _ in memory])
-        keys, values = torch.cat([k for _, k, _ in memory], 1), torch.cat([v for _, _, v in memory], 1)
-        parts = [t.reshape(b, -1, self.heads, width // self.heads).transpose(1, 2) for t in (query, keys, values)]
+        keys, values = (
+            torch.cat([k for _, k, _ in memory], 1),
+            torch.cat([v for _, _, v in memory], 1),
+        )
+        parts = [
+            t.reshape(b, -1, self.heads, width // self.heads).transpose(1, 2)
+            for t in (query, keys, values)
+        ]
         scores = parts[0] @ parts[1].transpose(2, 3) / math.sqrt(width // self.heads) + trust
-        return (scores.softmax(-1) @ parts[2]).transpose(1, 2).reshape(b, s * s, width).transpose(1, 2).reshape(b, width, s, s)
+        return (
+            (scores.softmax(-1) @ parts[2])
+            .transpose(1, 2)
+            .reshape(b, s * s, width)
+            .transpose(1, 2)
+            .reshape(b, width, s, s)
+        )
 
     def decode(self, fine: Tensor, middle: Tensor, coarse: Tensor, told: Tensor) -> Tensor:
         """Logits [b,1,S,S]."""
@@ -99,7 +143,10 @@ class TrackNet(nn.Module):
             if t:
                 recent = kept[1:] if self.anchor else kept
                 memory = [(0, *kept[0])] if self.anchor or not self.recent else []
-                memory += [(1 + k, *m) for k, m in enumerate(reversed(recent[-self.recent :] if self.recent else []))]
+                memory += [
+                    (1 + k, *m)
+                    for k, m in enumerate(reversed(recent[-self.recent :] if self.recent else []))
+                ]
                 made.append(self.decode(fine, middle, coarse, self.recall(coarse, memory)))
                 mask = made[-1].sigmoid()
             kept.append(self.remember(coarse, mask))

@@ -1,4 +1,6 @@
-"""Networks that outline: UNet++ that can be cut back to any of its depths, and a plain U-Net of as many parameters (both from MONAI)."""
+"""Networks that outline: UNet++ that can be cut back to any of its depths, and a plain U-Net of as
+many parameters (both from MONAI).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,21 @@ DEPTH = 4
 
 
 class UNetPlusPlus(BasicUNetPlusPlus):
-    """x [b,C,H,W], sides multiples of 16 -> logits [b,2,H,W] of the heads X^{0,1} .. X^{0,depth}, each from the nodes i + j <= its depth alone."""
+    """x [b,C,H,W], sides multiples of 16 -> logits [b,2,H,W] of the heads X^{0,1} .. X^{0,depth},
+    each from the nodes i + j <= its depth alone.
+    """
 
     depths = DEPTH
 
     def __init__(self, channels: int, width: int) -> None:
         w = width
-        super().__init__(spatial_dims=2, in_channels=channels, out_channels=2, features=(w, 2 * w, 4 * w, 8 * w, 16 * w, w), norm="batch")
+        super().__init__(
+            spatial_dims=2,
+            in_channels=channels,
+            out_channels=2,
+            features=(w, 2 * w, 4 * w, 8 * w, 16 * w, w),
+            norm="batch",
+        )
 
     def encode(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:
         """X^{0,0} .. X^{depth,0}: nothing deeper is computed."""
@@ -31,7 +41,9 @@ class UNetPlusPlus(BasicUNetPlusPlus):
         rows = [[node] for node in self.encode(x, depth)]
         for j in range(1, depth + 1):
             for i in range(depth - j + 1):
-                rows[i].append(getattr(self, f"upcat_{i}_{j}")(rows[i + 1][j - 1], torch.cat(rows[i], 1)))
+                rows[i].append(
+                    getattr(self, f"upcat_{i}_{j}")(rows[i + 1][j - 1], torch.cat(rows[i], 1))
+                )
         return [getattr(self, f"final_conv_0_{j}")(rows[0][j]) for j in range(1, depth + 1)]
 
     def embed(self, x: Tensor) -> Tensor:
@@ -39,28 +51,46 @@ class UNetPlusPlus(BasicUNetPlusPlus):
 
 
 def lattice(used: int) -> dict[str, Any]:
-    """The diagram of a UNet++ (see `Model.diagram`): node X^{i,j} stands in row i and column j and is needed from depth max(1, i + j) on."""
+    """The diagram of a UNet++ (see `Model.diagram`): node X^{i,j} stands in row i and column j and
+    is needed from depth max(1, i + j) on.
+    """
     at = [(i, j) for j in range(DEPTH + 1) for i in range(DEPTH - j + 1)]
     place = {node: k for k, node in enumerate(at)}
     edges = [[place[i - 1, 0], place[i, 0], i] for i in range(1, DEPTH + 1)]
     for i, j in at:
-        edges += [[place[before], place[i, j], i + j] for before in ([(i, k) for k in range(j)] + [(i + 1, j - 1)] if j else [])]
+        edges += [
+            [place[before], place[i, j], i + j]
+            for before in ([(i, k) for k in range(j)] + [(i + 1, j - 1)] if j else [])
+        ]
     return {
-        "nodes": [[f"{i},{j}", i + 2 * j, -i, max(1, i + j)] for i, j in at], "edges": edges, "stage": "depth", "used": used,
-        "about": "Left to right: the picture goes down the rows, ever coarser, and comes back up; each node sees all nodes of its row before it and the one below. "
-                 "The heads sit on the top row; cut back to a depth, all nodes beyond it are neither computed nor stored.",
-    }  # fmt: skip
+        "nodes": [[f"{i},{j}", i + 2 * j, -i, max(1, i + j)] for i, j in at],
+        "edges": edges,
+        "stage": "depth",
+        "used": used,
+        "about": (
+            "Left to right: the picture goes down the rows, ever coarser, and comes back up; each"
+            " node sees all nodes of its row before it and the one below. The heads sit on the top"
+            " row; cut back to a depth, all nodes beyond it are neither computed nor stored."
+        ),
+    }
 
 
 class PlainUNet(BasicUNet):
-    """The yardstick: one head, plain skips, the width whose number of parameters is nearest to that of a UNet++ of `width`."""
+    """The yardstick: one head, plain skips, the width whose number of parameters is nearest to that
+    of a UNet++ of `width`.
+    """
 
     depths = 1
 
     def __init__(self, channels: int, width: int) -> None:
         with torch.device("meta"):
             wanted = size(UNetPlusPlus(channels, width))
-            own = min(range(width, 2 * width + 1), key=lambda w: abs(size(BasicUNet(2, channels, 2, features(w), norm="batch")) - wanted))
+            own = min(
+                range(width, 2 * width + 1),
+                key=lambda w: abs(
+                    size(BasicUNet(2, channels, 2, features(w), norm="batch")) - wanted
+                ),
+            )
         super().__init__(2, channels, 2, features(own), norm="batch")
 
     def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:  # type: ignore[override]

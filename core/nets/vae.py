@@ -1,6 +1,8 @@
-"""Variational autoencoders for pictures of any size and for tables: one forward call gives all that a loss needs.
+"""Variational autoencoders for pictures of any size and for tables: one forward call gives all that
+a loss needs.
 
-The convolution unit follows the lung-lesion VAE (conv 3x3 without bias, GELU, batch norm); the number of halvings comes from the picture's size.
+The convolution unit follows the lung-lesion VAE (conv 3x3 without bias, GELU, batch norm); the
+number of halvings comes from the picture's size.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ def unit(a: int, b: int, stride: int = 1, dims: int = 2) -> nn.Sequential:
 
 
 def sizes(spatial: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The spatial sizes from the input's on, halved until the smallest axis (of volumes, which may be flat: the longest) is at most 4."""
+    """The spatial sizes from the input's on, halved until the smallest axis (of volumes, which may
+    be flat: the longest) is at most 4.
+    """
     found = [tuple(spatial)]
     while min(found[-1]) > 4 if len(spatial) == 2 else max(found[-1]) > 4:
         found.append(tuple(-(-n // 2) for n in found[-1]))
@@ -36,15 +40,26 @@ class Encoder(nn.Module):
         self.out = width * 16
         if len(shape) == 1:
             self.body = nn.Sequential(
-                nn.Linear(shape[0], self.out), nn.GELU(), nn.BatchNorm1d(self.out), nn.Linear(self.out, self.out), nn.GELU(), nn.BatchNorm1d(self.out),
-            )  # fmt: skip
+                nn.Linear(shape[0], self.out),
+                nn.GELU(),
+                nn.BatchNorm1d(self.out),
+                nn.Linear(self.out, self.out),
+                nn.GELU(),
+                nn.BatchNorm1d(self.out),
+            )
             return
         dims, down = len(shape) - 1, sizes(shape[1:])
         layers, c = [unit(shape[0], width, dims=dims)], width
         for _ in down[1:]:
             layers += [unit(c, min(4 * width, 2 * c), 2, dims)]
             c = min(4 * width, 2 * c)
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c * math.prod(down[-1]), self.out), nn.GELU(), nn.BatchNorm1d(self.out))
+        self.body = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(c * math.prod(down[-1]), self.out),
+            nn.GELU(),
+            nn.BatchNorm1d(self.out),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -58,14 +73,26 @@ class Decoder(nn.Module):
         self.shape, hidden = shape, width * 16
         if len(shape) == 1:
             self.body = nn.Sequential(
-                nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, shape[0]),
-            )  # fmt: skip
+                nn.Linear(latent, hidden),
+                nn.GELU(),
+                nn.BatchNorm1d(hidden),
+                nn.Linear(hidden, hidden),
+                nn.GELU(),
+                nn.BatchNorm1d(hidden),
+                nn.Linear(hidden, shape[0]),
+            )
             return
         down = sizes(shape[1:])
         self.sizes = down[::-1]
         self.first = min(4 * width, width * 2 ** (len(down) - 1))
         small = math.prod(self.sizes[0])
-        self.start = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Linear(hidden, self.first * small), nn.GELU())
+        self.start = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.GELU(),
+            nn.BatchNorm1d(hidden),
+            nn.Linear(hidden, self.first * small),
+            nn.GELU(),
+        )
         c, steps = self.first, []
         for k in range(len(self.sizes) - 1):
             following = max(width, min(4 * width, width * 2 ** (len(down) - 2 - k)))
@@ -88,14 +115,22 @@ class Classifier(nn.Module):
 
     def __init__(self, latent: int, classes: int, hidden: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(latent, hidden), nn.GELU(), nn.BatchNorm1d(hidden), nn.Dropout(dropout), nn.Linear(hidden, classes))
+        self.body = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.GELU(),
+            nn.BatchNorm1d(hidden),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return self.body(z)
 
 
 class GaussianVAE(nn.Module):
-    """forward(x) -> (reconstruction, mu [b,d], logvar [b,d], logits [b,k] or None); z = mu + sd * noise in training."""
+    """forward(x) -> (reconstruction, mu [b,d], logvar [b,d], logits [b,k] or None); z = mu + sd *
+    noise in training.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
@@ -110,11 +145,18 @@ class GaussianVAE(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         mu, logvar = self.encode(x)
         z = mu + torch.randn_like(mu) * (0.5 * logvar).exp() if self.training else mu
-        return self.decoder(z), mu, logvar, self.classifier(mu) if self.classifier is not None else None
+        return (
+            self.decoder(z),
+            mu,
+            logvar,
+            self.classifier(mu) if self.classifier is not None else None,
+        )
 
 
 class DirichletVAE(nn.Module):
-    """forward(x) -> (reconstruction, z [b,d] on the simplex, alpha [b,d], logits or None); z ~ Dir(alpha), implicit reparameterised gradients."""
+    """forward(x) -> (reconstruction, z [b,d] on the simplex, alpha [b,d], logits or None); z ~
+    Dir(alpha), implicit reparameterised gradients.
+    """
 
     def __init__(self, shape: tuple[int, ...], width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
@@ -123,13 +165,28 @@ class DirichletVAE(nn.Module):
         self.classifier = Classifier(latent, classes) if classes else None
 
     def alpha(self, x: Tensor) -> Tensor:
-        """Concentrations, softplus of the head, kept within [1e-3, 1e3]: below it the gamma gradients are NaN."""
+        """Concentrations, softplus of the head, kept within [1e-3, 1e3]: below it the gamma
+        gradients are NaN.
+        """
         return F.softplus(self.head(self.encoder(x)).float()).clamp(1e-3, 1e3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         alpha = self.alpha(x)
-        z = torch.distributions.Dirichlet(alpha).rsample() if self.training else alpha / alpha.sum(1, keepdim=True)
-        return self.decoder(z), z, alpha, self.classifier(alpha / alpha.sum(1, keepdim=True)) if self.classifier is not None else None
+        z = (
+            torch.distributions.Dirichlet(alpha).rsample()
+            if self.training
+            else alpha / alpha.sum(1, keepdim=True)
+        )
+        return (
+            self.decoder(z),
+            z,
+            alpha,
+            (
+                self.classifier(alpha / alpha.sum(1, keepdim=True))
+                if self.classifier is not None
+                else None
+            ),
+        )
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -140,5 +197,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 def dirichlet_kl(p: Tensor, t: Tensor) -> Tensor:
     """KL(Dir(p) || Dir(t)) per row [b], closed form; p [b,d], t [b,d] or [d]."""
     total_p, total_t = p.sum(-1), t.sum(-1)
-    const = torch.lgamma(total_p) - torch.lgamma(total_t) + (torch.lgamma(t) - torch.lgamma(p)).sum(-1)
+    const = (
+        torch.lgamma(total_p) - torch.lgamma(total_t) + (torch.lgamma(t) - torch.lgamma(p)).sum(-1)
+    )
     return const + ((p - t) * (torch.digamma(p) - torch.digamma(total_p)[..., None])).sum(-1)

@@ -1,4 +1,6 @@
-"""Static pictures of artifacts for stories and reports: PNG bytes, light background, large type. Drawn without any display or global state."""
+"""Static pictures of artifacts for stories and reports: PNG bytes, light background, large type.
+Drawn without any display or global state.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ def _png(figure: Any) -> bytes:
 
 
 def words(value: object, limit: int = 28) -> str:
-    """A user's string for a figure: one line, cut, and without the dollar signs that would start mathematics."""
+    """A user's string for a figure: one line, cut, and without the dollar signs that would start
+    mathematics.
+    """
     line = " ".join(str(value).split()).replace("$", "＄")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | None = None) -> bytes:
+def map_figure(
+    made: Map, data: Dataset, column: Column, selected: np.ndarray | None = None
+) -> bytes:
     """The map coloured by a column; classes differ in shape too. `selected` row ids are ringed."""
     figure = _figure(10, 6.6)
     axes = figure.add_subplot()
@@ -56,18 +62,44 @@ def map_figure(made: Map, data: Dataset, column: Column, selected: np.ndarray | 
         code, names = column.codes()
         for j, name in enumerate(names[:16]):
             part = xy[code[at] == j]
-            axes.scatter(*part.T, s=size, c=COLOURS[j % 8], marker=MARKERS[j % 8], linewidths=0, label=f"{words(name, 20)} ({len(part):,})")
+            axes.scatter(
+                *part.T,
+                s=size,
+                c=COLOURS[j % 8],
+                marker=MARKERS[j % 8],
+                linewidths=0,
+                label=f"{words(name, 20)} ({len(part):,})",
+            )
         rest = xy[(code[at] < 0) | (code[at] >= 16)]
         if len(rest):
-            axes.scatter(*rest.T, s=size, c="#bbbbbb", linewidths=0, label=f"other or missing ({len(rest):,})")
-        figure.legend(loc="outside right upper", title=words(column.name), markerscale=1.6, frameon=False)
+            axes.scatter(
+                *rest.T,
+                s=size,
+                c="#bbbbbb",
+                linewidths=0,
+                label=f"other or missing ({len(rest):,})",
+            )
+        figure.legend(
+            loc="outside right upper", title=words(column.name), markerscale=1.6, frameon=False
+        )
     if selected is not None and len(selected):
-        axes.scatter(*xy[np.isin(made.rows, selected)].T, s=size * 3, facecolors="none", edgecolors="black", linewidths=0.8)
+        axes.scatter(
+            *xy[np.isin(made.rows, selected)].T,
+            s=size * 3,
+            facecolors="none",
+            edgecolors="black",
+            linewidths=0.8,
+        )
     axes.set(xticks=[], yticks=[], aspect="equal")
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_xlabel(f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,} {'cases' if made.place is None else 'slices'}{made.how_placed} · trustworthiness {made.scores['trustworthiness']:.2f}, "
-                    f"neighbours kept {made.scores['knn_recall']:.0%} · distances between far groups mean nothing", fontsize=9)  # fmt: skip
+    axes.set_xlabel(
+        f"{made.how}, {len(made.rows):,} of {made.total or len(made.rows):,}"
+        f" {'cases' if made.place is None else 'slices'}{made.how_placed} · trustworthiness"
+        f" {made.scores['trustworthiness']:.2f}, neighbours kept {made.scores['knn_recall']:.0%} ·"
+        " distances between far groups mean nothing",
+        fontsize=9,
+    )
     return _png(figure)
 
 
@@ -78,30 +110,55 @@ def _side(data: Dataset, rows: np.ndarray, look: Look) -> str:
     return "; ".join(dict.fromkeys(render.hung_words(data, int(r), look) for r in rows))
 
 
-def _grid(images: list[np.ndarray], captions: list[str], across: int, note: str = "", bar: tuple[float, float, str, str] | None = None) -> bytes:
-    """Pictures in a grid with captions; `bar` = (low, high, colour map, unit) draws the one scale of all."""
+def _grid(
+    images: list[np.ndarray],
+    captions: list[str],
+    across: int,
+    note: str = "",
+    bar: tuple[float, float, str, str] | None = None,
+) -> bytes:
+    """Pictures in a grid with captions; `bar` = (low, high, colour map, unit) draws the one scale
+    of all.
+    """
     lines = -(-len(images) // across)
     figure = _figure(min(14.4, 2.4 * across), 2.6 * lines + (0.7 if bar else 0.3))
     grid = figure.subplots(lines, across, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, captions):
-        axes.imshow(image, interpolation="antialiased")  # "nearest" drops lines of the letters printed into the pixels
+        # "nearest" drops lines of the letters printed into the pixels
+        axes.imshow(image, interpolation="antialiased")
         axes.set_title(words(caption, 24), fontsize=9)
     if bar is not None:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
-        figure.colorbar(ScalarMappable(Normalize(bar[0], bar[1]), bar[2]), ax=grid.ravel().tolist(), orientation="horizontal", shrink=0.5, aspect=40, label=bar[3])
+        figure.colorbar(
+            ScalarMappable(Normalize(bar[0], bar[1]), bar[2]),
+            ax=grid.ravel().tolist(),
+            orientation="horizontal",
+            shrink=0.5,
+            aspect=40,
+            label=bar[3],
+        )
     if note:
         figure.supxlabel(note, fontsize=9)
     return _png(figure)
 
 
-def gallery_figure(data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6, look: Look = PLAIN) -> bytes:
-    """Cases as they are, with letters, window and scale in their pixels; tables as their most unusual columns."""
+def gallery_figure(
+    data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6, look: Look = PLAIN
+) -> bytes:
+    """Cases as they are, with letters, window and scale in their pixels; tables as their most
+    unusual columns.
+    """
     if render.drawable(data):
-        return _grid([render.report(data, int(r), SIDE, look) for r in rows], captions, across, _side(data, rows, look))
+        return _grid(
+            [render.report(data, int(r), SIDE, look) for r in rows],
+            captions,
+            across,
+            _side(data, rows, look),
+        )
     return _bars(data, rows, captions)
 
 
@@ -113,38 +170,66 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
     for axes in grid.flat[len(rows) :]:
         axes.axis("off")
     for axes, row, caption in zip(grid.flat, rows, captions):
-        score = np.nan_to_num((data.of(np.array([row])).inputs()[0] - mean) / np.where(sd > 0, sd, 1))
+        score = np.nan_to_num(
+            (data.of(np.array([row])).inputs()[0] - mean) / np.where(sd > 0, sd, 1)
+        )
         order = np.argsort(-np.abs(score))[:top][::-1]
-        axes.barh([words(data.features[j], 22) for j in order], score[order], color=[COLOURS[0] if v > 0 else COLOURS[1] for v in score[order]])
+        axes.barh(
+            [words(data.features[j], 22) for j in order],
+            score[order],
+            color=[COLOURS[0] if v > 0 else COLOURS[1] for v in score[order]],
+        )
         axes.set_title(words(caption, 30), fontsize=9)
         axes.set_xlabel("standard deviations from the mean", fontsize=8)
     return _png(figure)
 
 
-def anomaly_figure(data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7, look: Look = PLAIN) -> bytes:
+def anomaly_figure(
+    data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7, look: Look = PLAIN
+) -> bytes:
     """The given cases with their heat on one scale and the marked truth outlined in blue."""
     at = anomaly.at(rows)
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
         return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
-    images = render.heated(data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True)
-    note = "one scale for all, clear below it; " + _side(data, rows, look) + ("; blue outline: what was marked" if data.masks is not None else "")
+    images = render.heated(
+        data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True
+    )
+    note = (
+        "one scale for all, clear below it; "
+        + _side(data, rows, look)
+        + ("; blue outline: what was marked" if data.masks is not None else "")
+    )
     return _grid(images, captions, 6, note, (low, high, render.HEAT, anomaly.unit))
 
 
-def histogram_figure(anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None) -> bytes:
-    """Scores of `rows`, parted by `truth` (aligned to rows: 1 abnormal, 0 normal, NaN not known), with the threshold."""
+def histogram_figure(
+    anomaly: AnomalyMaps, rows: np.ndarray, truth: np.ndarray | None, threshold: float | None
+) -> bytes:
+    """Scores of `rows`, parted by `truth` (aligned to rows: 1 abnormal, 0 normal, NaN not known),
+    with the threshold.
+    """
     figure = _figure(9, 3.4)
     axes = figure.add_subplot()
     score = np.asarray(anomaly.score)[anomaly.at(rows)]
     edges = np.histogram_bin_edges(np.clip(score, *np.quantile(score, [0, 0.998])), 40)
     parts = [(score, "cases", COLOURS[1], "")]
     if truth is not None:
-        parts = [(score[truth == 0], "known normal", COLOURS[1], ""), (score[truth == 1], "known abnormal", COLOURS[0], "//")]
+        parts = [
+            (score[truth == 0], "known normal", COLOURS[1], ""),
+            (score[truth == 1], "known abnormal", COLOURS[0], "//"),
+        ]
         if np.isnan(truth).any():
             parts.append((score[np.isnan(truth)], "not known", COLOURS[7], ""))
-    axes.hist([np.clip(p[0], edges[0], edges[-1]) for p in parts], edges, stacked=True, color=[p[2] for p in parts], label=[p[1] for p in parts], hatch=[p[3] for p in parts])
+    axes.hist(
+        [np.clip(p[0], edges[0], edges[-1]) for p in parts],
+        edges,
+        stacked=True,
+        color=[p[2] for p in parts],
+        label=[p[1] for p in parts],
+        hatch=[p[3] for p in parts],
+    )
     if threshold is not None:
         axes.axvline(threshold, color="black", lw=2, label=f"threshold {threshold:.3g}")
     axes.set(xlabel="unusualness (higher = more unusual)", ylabel="cases")
@@ -160,18 +245,35 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         figure = _figure(10, 5)
         axes = figure.add_subplot()
         order = np.argsort(-np.abs(value).mean(0))[:15][::-1]
-        axes.barh([words(data.features[j]) for j in order], value[:, order].mean(0), color=[COLOURS[0] if v > 0 else COLOURS[1] for v in value[:, order].mean(0)])
+        axes.barh(
+            [words(data.features[j]) for j in order],
+            value[:, order].mean(0),
+            color=[COLOURS[0] if v > 0 else COLOURS[1] for v in value[:, order].mean(0)],
+        )
         axes.set_xlabel(f"mean effect on {words(found.target)} over {len(rows)} cases")
         return _png(figure)
     value = np.asarray(found.value)[at].sum(1)
     reach = found.full_colour()
-    images = [render.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)]
-    captions = [f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else "" for a in at]
-    return _grid(images, captions, 4, f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all · {found.how} · {_side(data, rows, PLAIN)}".rstrip(" ·"))
+    images = [
+        render.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)
+    ]
+    captions = [
+        f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else ""
+        for a in at
+    ]
+    return _grid(
+        images,
+        captions,
+        4,
+        f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all ·"
+        f" {found.how} · {_side(data, rows, PLAIN)}".rstrip(" ·"),
+    )
 
 
 def traversal_figure(data: Dataset, path: Traversal) -> bytes:
-    """The frames of a path, each marked GENERATED, with its value and how far from real cases it is."""
+    """The frames of a path, each marked GENERATED, with its value and how far from real cases it
+    is.
+    """
     if not render.drawable(data):
         frames = np.asarray(path.frames)
         sd = np.nanstd(data.reference.inputs(), 0)
@@ -179,27 +281,64 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         figure = _figure(10, 4.5)
         axes = figure.add_subplot()
         for i, j in enumerate(np.argsort(-np.abs(change).max(0))[:8]):
-            axes.plot(path.value, change[:, j], marker=MARKERS[i], color=COLOURS[i], label=words(data.features[j]))
-        axes.set(xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED")
+            axes.plot(
+                path.value,
+                change[:, j],
+                marker=MARKERS[i],
+                color=COLOURS[i],
+                label=words(data.features[j]),
+            )
+        axes.set(
+            xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED"
+        )
         axes.legend(frameon=False)
         return _png(figure)
     images = [render.made(np.asarray(f), data, 160) for f in path.frames]
-    far = [""] * len(images) if path.distance is None else [f"\nbeyond {d:.0f} of 100" if d < 99 else "\nbeyond all real cases" for d in path.distance]
-    return _grid(images, [f"{v:.2g}{d}" for v, d in zip(path.value, far)], len(images), f"{words(path.axis, 90)} · made by the model, no patients")
+    far = (
+        [""] * len(images)
+        if path.distance is None
+        else [
+            f"\nbeyond {d:.0f} of 100" if d < 99 else "\nbeyond all real cases"
+            for d in path.distance
+        ]
+    )
+    return _grid(
+        images,
+        [f"{v:.2g}{d}" for v, d in zip(path.value, far)],
+        len(images),
+        f"{words(path.axis, 90)} · made by the model, no patients",
+    )
 
 
-def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, names: dict[int, str], most: int = 8, look: Look = PLAIN) -> bytes:
-    """For each of the largest groups the cases nearest to its centre in latent space (tables: the centre's columns)."""
+def clusters_figure(
+    data: Dataset,
+    embedding: Embedding,
+    clusters: Clusters,
+    names: dict[int, str],
+    most: int = 8,
+    look: Look = PLAIN,
+) -> bytes:
+    """For each of the largest groups the cases nearest to its centre in latent space (tables: the
+    centre's columns).
+    """
     label = np.asarray(clusters.label)
     z = prepared(np.asarray(embedding.z)[embedding.at(clusters.rows)], embedding.metric)
-    order = sorted((j for j in np.unique(label) if j >= 0), key=lambda j: -(label == j).sum())[:most]
+    order = sorted((j for j in np.unique(label) if j >= 0), key=lambda j: -(label == j).sum())[
+        :most
+    ]
     lines = []
     for j in order:
         part = np.flatnonzero(label == j)
         near = part[np.argsort(np.square(z[part] - z[part].mean(0)).sum(1), kind="stable")[:8]]
-        lines.append((f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near]))
+        lines.append(
+            (f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near])
+        )
     if not render.drawable(data):
-        return _bars(data, np.array([rows[0] for _, rows in lines]), [f"typical of {name}" for name, _ in lines])
+        return _bars(
+            data,
+            np.array([rows[0] for _, rows in lines]),
+            [f"typical of {name}" for name, _ in lines],
+        )
     figure = _figure(12.5, 1.4 * len(lines))
     grid = figure.subplots(len(lines), 8, squeeze=False)
     for row, (name, rows) in zip(grid, lines):
@@ -214,20 +353,55 @@ def clusters_figure(data: Dataset, embedding: Embedding, clusters: Clusters, nam
 
 
 def metrics_figure(metrics: Metrics) -> bytes | None:
-    """Dots of all shares between 0 and 1 with what lies about them, hollow where there is no interval; None when there are none."""
-    shown = [m for m in metrics if m.value is not None and 0 <= m.value <= 1 and (m.low is not None or m.units) and m.varied is None][:24]
+    """Dots of all shares between 0 and 1 with what lies about them, hollow where there is no
+    interval; None when there are none.
+    """
+    shown = [
+        m
+        for m in metrics
+        if m.value is not None
+        and 0 <= m.value <= 1
+        and (m.low is not None or m.units)
+        and m.varied is None
+    ][:24]
     if not shown:
         return None
     figure = _figure(10, 0.6 + 0.34 * len(shown))
     axes = figure.add_subplot()
     for i, m in enumerate(shown):
         if m.low is not None and m.high is not None:
-            axes.plot([m.low, m.high], [i, i], color=COLOURS[4], lw=2, ls="-" if m.kind == "interval" else ":")
-        axes.plot(m.value, i, "o", color=COLOURS[0], ms=8, fillstyle="full" if m.low is not None else "none")
+            axes.plot(
+                [m.low, m.high],
+                [i, i],
+                color=COLOURS[4],
+                lw=2,
+                ls="-" if m.kind == "interval" else ":",
+            )
+        axes.plot(
+            m.value,
+            i,
+            "o",
+            color=COLOURS[0],
+            ms=8,
+            fillstyle="full" if m.low is not None else "none",
+        )
     others = sorted({KINDS[m.kind] for m in shown if m.low is not None and m.kind != "interval"})
     dotted = f"; dotted: {', '.join(others)}" if others else ""
-    axes.set(yticks=range(len(shown)), xlim=(0, 1.02), xlabel=f"value with its 95 % interval{dotted}; hollow: no interval")
-    axes.set_yticklabels([f"{words(m.name, 44)} · {m.split}" if m.group == "all" else f"{words(m.name, 36)} · {words(m.group, 24)} · {m.split}" for m in shown])
+    axes.set(
+        yticks=range(len(shown)),
+        xlim=(0, 1.02),
+        xlabel=f"value with its 95 % interval{dotted}; hollow: no interval",
+    )
+    axes.set_yticklabels(
+        [
+            (
+                f"{words(m.name, 44)} · {m.split}"
+                if m.group == "all"
+                else f"{words(m.name, 36)} · {words(m.group, 24)} · {m.split}"
+            )
+            for m in shown
+        ]
+    )
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)

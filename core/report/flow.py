@@ -1,4 +1,6 @@
-"""The flow of cases from the files to the parts a model is trained and tested on: counted, and drawn as boxes."""
+"""The flow of cases from the files to the parts a model is trained and tested on: counted, and
+drawn as boxes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MOST = 10  # reasons or classes written out; the rest is summed up
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its rows, rows by class ("no label" for those without one), and number of different patients or groups (None = not known)."""
+    """One part: its rows, rows by class ("no label" for those without one), and number of different
+    patients or groups (None = not known).
+    """
 
     name: str
     n: int
@@ -28,7 +32,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Flow:
-    """Counts of rows. `read` is what the reader told about the files, `left_out` what it left (names, or numbers with words); imported = held back + excluded + in use; in use = the sum of the parts."""
+    """Counts of rows. `read` is what the reader told about the files, `left_out` what it left
+    (names, or numbers with words); imported = held back + excluded + in use; in use = the sum of
+    the parts.
+    """
 
     read: dict[str, int]
     left_out: list[str]
@@ -40,7 +47,9 @@ class Flow:
 
 
 def flow(ws: Workspace, name: str) -> Flow:
-    """The flow of the dataset called `name` as it stands. A row both held back and excluded counts as excluded, under the first reason given."""
+    """The flow of the dataset called `name` as it stands. A row both held back and excluded counts
+    as excluded, under the first reason given.
+    """
     data = ws.dataset(name)
     groups = data.groups
     parts = []
@@ -49,18 +58,38 @@ def flow(ws: Workspace, name: str) -> Flow:
         if not len(at) and part != "train":
             continue
         labels = data.labels[at]
-        classes = {c: int(k) for c, k in zip(data.classes, np.bincount(labels[labels >= 0], minlength=len(data.classes))) if k}
+        classes = {
+            c: int(k)
+            for c, k in zip(
+                data.classes, np.bincount(labels[labels >= 0], minlength=len(data.classes))
+            )
+            if k
+        }
         if data.classes and (labels < 0).any():
             classes["no label"] = int((labels < 0).sum())
-        parts.append(Part(part, len(at), classes, None if groups is None else len({g for g in groups[at] if g is not None})))
+        parts.append(
+            Part(
+                part,
+                len(at),
+                classes,
+                None if groups is None else len({g for g in groups[at] if g is not None}),
+            )
+        )
     return Flow(
-        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()}, list(data.card.get("left out", [])), decisions.stored(ws.dataset_folder(name)),
-        dict(Counter(review.held(ws, name).values()).most_common()), dict(Counter(review.excluded(ws, name).values()).most_common()), len(data), parts,
-    )  # fmt: skip
+        {str(k): int(v) for k, v in data.card.get("cohort", {}).items()},
+        list(data.card.get("left out", [])),
+        decisions.stored(ws.dataset_folder(name)),
+        dict(Counter(review.held(ws, name).values()).most_common()),
+        dict(Counter(review.excluded(ws, name).values()).most_common()),
+        len(data),
+        parts,
+    )
 
 
 def _some(names: list[str], most: int = 4) -> list[str]:
-    return [words(n, 36) for n in names[:most]] + ([f"and {len(names) - most} more"] if len(names) > most else [])
+    return [words(n, 36) for n in names[:most]] + (
+        [f"and {len(names) - most} more"] if len(names) > most else []
+    )
 
 
 def lines_of(counts: dict[str, int], most: int = MOST) -> list[str]:
@@ -80,15 +109,36 @@ def describe(f: Flow) -> str:
 
 
 def flow_figure(f: Flow) -> bytes:
-    """The flow as PNG: boxes down the middle, what left on the right, the parts in a row at the bottom."""
+    """The flow as PNG: boxes down the middle, what left on the right, the parts in a row at the
+    bottom.
+    """
     trunk: list[tuple[str, list[str], list[tuple[str, list[str], str]]]] = []
     if f.read or f.left_out:
-        left: list[tuple[str, list[str], str]] = [("Not read", _some(f.left_out), "#5a5a5a")] if f.left_out else []
+        left: list[tuple[str, list[str], str]] = (
+            [("Not read", _some(f.left_out), "#5a5a5a")] if f.left_out else []
+        )
         trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], left))
-    out = [(f"{title}: {sum(c.values()):,}", lines_of(c), colour) for title, c, colour in (("Held back", f.held, "#B07500"), ("Excluded", f.excluded, "#5a5a5a")) if c]
+    out = [
+        (f"{title}: {sum(c.values()):,}", lines_of(c), colour)
+        for title, c, colour in (
+            ("Held back", f.held, "#B07500"),
+            ("Excluded", f.excluded, "#5a5a5a"),
+        )
+        if c
+    ]
     trunk += [(f"Imported: {f.imported:,}", [], out), (f"In use: {f.used:,}", [], [])]
-    tall = [0.42 + 0.2 * len(lines) + sum(0.6 + 0.2 * len(more) for _, more, _ in aside) for _, lines, aside in trunk]
-    said = [[f"{p.name}: {p.n:,}", *([f"{p.patients:,} patients or groups"] if p.patients is not None else []), *lines_of(p.classes)] for p in f.parts]
+    tall = [
+        0.42 + 0.2 * len(lines) + sum(0.6 + 0.2 * len(more) for _, more, _ in aside)
+        for _, lines, aside in trunk
+    ]
+    said = [
+        [
+            f"{p.name}: {p.n:,}",
+            *([f"{p.patients:,} patients or groups"] if p.patients is not None else []),
+            *lines_of(p.classes),
+        ]
+        for p in f.parts
+    ]
     foot = 0.35 + 0.2 * max(len(s) for s in said)
     height = sum(tall) + 0.34 * len(tall) + foot + 0.1
     figure = _figure(8.6, height)
@@ -116,13 +166,41 @@ def flow_figure(f: Flow) -> bytes:
     return _png(figure)
 
 
-def _box(axes: Any, x: float, y: float, wide: float, high: float, lines: list[str], colour: str) -> None:
+def _box(
+    axes: Any, x: float, y: float, wide: float, high: float, lines: list[str], colour: str
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    axes.add_patch(FancyBboxPatch((x, y), wide, high, boxstyle="round,pad=0,rounding_size=0.07", fc="white", ec=colour, lw=1.4, zorder=2))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            wide,
+            high,
+            boxstyle="round,pad=0,rounding_size=0.07",
+            fc="white",
+            ec=colour,
+            lw=1.4,
+            zorder=2,
+        )
+    )
     for i, line in enumerate(lines):
-        axes.text(x + 0.12, y + high - 0.23 - 0.2 * i, line, fontsize=11 if i == 0 else 9, fontweight="bold" if i == 0 else "normal", va="center", zorder=3, color="#1a1a1a")
+        axes.text(
+            x + 0.12,
+            y + high - 0.23 - 0.2 * i,
+            line,
+            fontsize=11 if i == 0 else 9,
+            fontweight="bold" if i == 0 else "normal",
+            va="center",
+            zorder=3,
+            color="#1a1a1a",
+        )
 
 
 def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#5a5a5a", "lw": 1.2, "shrinkA": 0, "shrinkB": 0}, zorder=1)
+    axes.annotate(
+        "",
+        end,
+        start,
+        arrowprops={"arrowstyle": "-|>", "color": "#5a5a5a", "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
+        zorder=1,
+    )

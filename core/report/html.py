@@ -1,4 +1,6 @@
-"""The clinician's report and the story as single HTML files: no server, no network, every picture inside, every user string escaped."""
+"""The clinician's report and the story as single HTML files: no server, no network, every picture
+inside, every user string escaped.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from core import __version__, evidence, limits
-from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metric, Metrics, Model
+from core.artifacts import (
+    AnomalyMaps,
+    Attributions,
+    Clusters,
+    Embedding,
+    Map,
+    Metric,
+    Metrics,
+    Model,
+)
 from core.artifacts.tables import KINDS
 from core.cards import card
 from core.columns import columns
@@ -32,8 +43,15 @@ from core.workspace.workspace import Workspace
 def _templates() -> Any:
     from jinja2 import Environment, FileSystemLoader
 
-    made = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made.filters["number"] = lambda v: "not defined" if v is None else f"{v:.2f}" if abs(v) < 1000 else f"{v:,.0f}"
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["number"] = lambda v: (
+        "not defined" if v is None else f"{v:.2f}" if abs(v) < 1000 else f"{v:,.0f}"
+    )
     return made
 
 
@@ -46,8 +64,21 @@ def story_html(ws: Workspace) -> str:
     pins = story.pins(ws)
     if not pins:
         raise UserError("Nothing is pinned yet; press “Pin this view” under a picture.")
-    slides = [{"caption": p.caption, "notes": p.notes, "stamp": p.stamp, "warning": story.OUTDATED if story.outdated(ws, p) else "", "picture": data_url(story.picture_path(ws, p.id).read_bytes())} for p in pins]
-    return _checked(_templates().get_template("story.html.j2").render(slides=slides, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"))
+    slides = [
+        {
+            "caption": p.caption,
+            "notes": p.notes,
+            "stamp": p.stamp,
+            "warning": story.OUTDATED if story.outdated(ws, p) else "",
+            "picture": data_url(story.picture_path(ws, p.id).read_bytes()),
+        }
+        for p in pins
+    ]
+    return _checked(
+        _templates()
+        .get_template("story.html.j2")
+        .render(slides=slides, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}")
+    )
 
 
 def report_html(ws: Workspace, run_ids: list[str]) -> str:
@@ -57,55 +88,117 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
         if job.status != "done":
             raise UserError(f"Run {job.id} is {job.status}; only finished runs can be reported.")
     reports = [_run(ws, job) for job in jobs]
-    beside = _beside(reports) if len(reports) > 1 and len({r["data"] for r in reports}) == 1 else None
+    beside = (
+        _beside(reports) if len(reports) > 1 and len({r["data"] for r in reports}) == 1 else None
+    )
     helps = {m.title: m.help for m in measures().values()}
-    page = _templates().get_template("report.html.j2").render(
-        reports=reports, beside=beside, helps=helps, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}",
-    )  # fmt: skip
+    page = (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            reports=reports,
+            beside=beside,
+            helps=helps,
+            version=__version__,
+            made=f"{datetime.now():%Y-%m-%d %H:%M}",
+        )
+    )
     return _checked(page)
 
 
 def _checked(page: str) -> str:
     if len(page.encode()) > limits.REPORT_BYTES:
-        raise UserError(f"The file would be {len(page.encode()) >> 20} MB, more than {limits.REPORT_BYTES >> 20}; pin or report less.")
+        raise UserError(
+            f"The file would be {len(page.encode()) >> 20} MB, more than"
+            f" {limits.REPORT_BYTES >> 20}; pin or report less."
+        )
     return page
 
 
 def _run(ws: Workspace, job: Job) -> dict[str, Any]:
     """What the template shows of one run."""
-    data, given = ws.dataset(job.dataset), {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None}
+    data, given = (
+        ws.dataset(job.dataset),
+        {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None},
+    )
     if not len(data):
-        raise UserError(f"Every case of “{data.name}” is excluded or held back; there is nothing to report.")
+        raise UserError(
+            f"Every case of “{data.name}” is excluded or held back; there is nothing to report."
+        )
     kind, about = method_class(job.method), card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
     model = next((a for a in given.values() if isinstance(a, Model)), None)
     gone = review.since(ws, job.id)
-    parts = {s: int((data.splits == s).sum()) for s in ("train", "val", "test") if (data.splits == s).any()}
+    parts = {
+        s: int((data.splits == s).sum())
+        for s in ("train", "val", "test")
+        if (data.splits == s).any()
+    }
     return {
-        "id": job.id, "title": kind.title if kind else job.method, "method": job.method, "data": data.name, "n": len(data), "card": data.card, "modality": data.modality,
-        "classes": {c: int((data.labels == i).sum()) for i, c in enumerate(data.classes)} if len(data.classes) <= 30 else {}, "parts": parts,
+        "id": job.id,
+        "title": kind.title if kind else job.method,
+        "method": job.method,
+        "data": data.name,
+        "n": len(data),
+        "card": data.card,
+        "modality": data.modality,
+        "classes": (
+            {c: int((data.labels == i).sum()) for i, c in enumerate(data.classes)}
+            if len(data.classes) <= 30
+            else {}
+        ),
+        "parts": parts,
         "patients": None if data.groups is None else len({g for g in data.groups if g is not None}),
-        "sites": None if data.domains is None else sorted({str(d) for d in data.domains if d is not None}), "about": about.sections if about else {},
-        "reference": about.reference if about else "", "summary": _summary(data, given, metrics) + ([review.since_words(gone)] if gone else []), "metrics": [_row(m) for m in metrics],
-        "can": model.abilities if model else [], "figures": list(_figures(ws, job, data, given)), "evidence": evidence.load(job.method), "made_by": first.made_by,
-        "params": job.params, "commands": _commands(ws, job), "threshold": notes.threshold(ws, job.id),
-    }  # fmt: skip
+        "sites": (
+            None
+            if data.domains is None
+            else sorted({str(d) for d in data.domains if d is not None})
+        ),
+        "about": about.sections if about else {},
+        "reference": about.reference if about else "",
+        "summary": _summary(data, given, metrics) + ([review.since_words(gone)] if gone else []),
+        "metrics": [_row(m) for m in metrics],
+        "can": model.abilities if model else [],
+        "figures": list(_figures(ws, job, data, given)),
+        "evidence": evidence.load(job.method),
+        "made_by": first.made_by,
+        "params": job.params,
+        "commands": _commands(ws, job),
+        "threshold": notes.threshold(ws, job.id),
+    }
 
 
 def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> list[str]:
-    said = [f"A model looked at {len(data):,} cases of “{data.name}”."] + (["The data is made up: no patient was scanned."] if data.card.get("synthetic") else [])
+    said = [f"A model looked at {len(data):,} cases of “{data.name}”."] + (
+        ["The data is made up: no patient was scanned."] if data.card.get("synthetic") else []
+    )
     for a in given.values():
         if isinstance(a, AnomalyMaps) and a.threshold is not None:
             over = f"{int((a.score > a.threshold).sum()):,} of {len(a.rows):,} cases"
             said.append(f"Flagged by choice, not as a finding: {over} ({a.rule}).")
         if isinstance(a, Clusters):
-            said.append(f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases.")
+            said.append(
+                f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases."
+            )
     for m in metrics:
-        if m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy") and m.split in ("test", "all") and m.value is not None:
-            spread = m.note or "no interval" if m.low is None or m.high is None else f"{KINDS[m.kind]} {m.low:.2f} to {m.high:.2f}"
-            said.append(f"{m.name[0].upper()}{m.name[1:]}: {m.value:.2f} ({spread}, {m.n:,} {m.split} cases).")
-    said.append("How it does on other patients, sites or scanners is not known unless it says so below.")
+        if (
+            m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy")
+            and m.split in ("test", "all")
+            and m.value is not None
+        ):
+            spread = (
+                m.note or "no interval"
+                if m.low is None or m.high is None
+                else f"{KINDS[m.kind]} {m.low:.2f} to {m.high:.2f}"
+            )
+            said.append(
+                f"{m.name[0].upper()}{m.name[1:]}: {m.value:.2f} ({spread}, {m.n:,} {m.split}"
+                " cases)."
+            )
+    said.append(
+        "How it does on other patients, sites or scanners is not known unless it says so below."
+    )
     return said
 
 
@@ -114,7 +207,9 @@ def _row(m: Metric) -> dict[str, Any]:
     return vars(m) | {"better": better, "spread": "" if m.kind == "interval" else KINDS[m.kind]}
 
 
-def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _figures(
+    ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]
+) -> Iterator[dict[str, str]]:
     """Pictures with title, caption and alternative text, in the order of a reading."""
     counted = flow.flow(ws, data.name)
     yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe(counted))
@@ -122,25 +217,54 @@ def _figures(ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]) -> I
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
-    maps = [a for j in derived if j.kind == "map" for a in ws.artifacts(j.id).values() if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None]
+    maps = [
+        a
+        for j in derived
+        if j.kind == "map"
+        for a in ws.artifacts(j.id).values()
+        if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None
+    ]
     if embedding is not None and len(embedding.rows) >= 5:
-        made = maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
+        made = (
+            maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
+        )
         every = columns(ws, data, job)
         column = next(iter(every.values()), None)
         if column is not None:
-            yield _shown("The map", figures.map_figure(made, data, column), f"Every point is a case, near those the model finds alike, coloured by {column.name}.")
+            yield _shown(
+                "The map",
+                figures.map_figure(made, data, column),
+                "Every point is a case, near those the model finds alike, coloured by"
+                f" {column.name}.",
+            )
     for a in given.values():
         if isinstance(a, Clusters) and embedding is not None:
-            names = {int(j): notes.cluster_names(ws, job.id).get(int(j), a.name_of(int(j))) for j in np.unique(a.label)}
-            yield _shown("The groups", figures.clusters_figure(data, embedding, a, names), "The largest groups; each line shows the cases nearest to the group's middle.")
+            names = {
+                int(j): notes.cluster_names(ws, job.id).get(int(j), a.name_of(int(j)))
+                for j in np.unique(a.label)
+            }
+            yield _shown(
+                "The groups",
+                figures.clusters_figure(data, embedding, a, names),
+                "The largest groups; each line shows the cases nearest to the group's middle.",
+            )
         if isinstance(a, AnomalyMaps) and a.shows != "doubt":
             yield from _unusual(ws, job, data, a)
         if isinstance(a, Metrics) and (png := figures.metrics_figure(a)) is not None:
-            yield _shown("The figures", png, "Measured values; a bar is the 95 % interval unless the axis says otherwise, a value without one has a reason in the table.")
+            yield _shown(
+                "The figures",
+                png,
+                "Measured values; a bar is the 95 % interval unless the axis says otherwise, a"
+                " value without one has a reason in the table.",
+            )
     for j in derived:
         for a in ws.artifacts(j.id).values() if j.kind == "explain" else ():
             if isinstance(a, Attributions):
-                yield _shown("What it looked at", figures.attribution_figure(data, a, a.rows[:8]), f"What moved “{a.target}”, by {a.how.replace('_', ' ')}.")
+                yield _shown(
+                    "What it looked at",
+                    figures.attribution_figure(data, a, a.rows[:8]),
+                    f"What moved “{a.target}”, by {a.how.replace('_', ' ')}.",
+                )
     yield from _path(ws, job, data, embedding)
 
 
@@ -155,12 +279,24 @@ def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator
     top = rows[np.argsort(-score, kind="stable")[:12]]
     truth = truth_of(data)
     place = np.searchsorted(data.rows, rows)
-    known = None if truth.abnormal is None else np.where(truth.judged, truth.abnormal, np.nan)[place]
-    yield _shown("The most unusual cases", figures.anomaly_figure(data, a, top), "Held-out cases, the most unusual first. Unusual does not mean ill.")
-    yield _shown("How unusual the cases are", figures.histogram_figure(a, rows, known, threshold), "Scores of the held-out cases and the threshold.")
+    known = (
+        None if truth.abnormal is None else np.where(truth.judged, truth.abnormal, np.nan)[place]
+    )
+    yield _shown(
+        "The most unusual cases",
+        figures.anomaly_figure(data, a, top),
+        "Held-out cases, the most unusual first. Unusual does not mean ill.",
+    )
+    yield _shown(
+        "How unusual the cases are",
+        figures.histogram_figure(a, rows, known, threshold),
+        "Scores of the held-out cases and the threshold.",
+    )
 
 
-def _path(ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None) -> Iterator[dict[str, str]]:
+def _path(
+    ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None
+) -> Iterator[dict[str, str]]:
     if embedding is None:
         return
     try:
@@ -172,7 +308,12 @@ def _path(ws: Workspace, job: Job, data: Dataset, embedding: Embedding | None) -
     best = int(np.argmax(traversal.effects(model, embedding)))
     rows = data.part("test").rows if (data.splits == "test").any() else data.rows
     made = traversal.axis(model, data, embedding, int(rows[0]), best, 7)
-    yield _shown("Along one latent axis", figures.traversal_figure(data, made), f"Row {rows[0]} with {made.axis} turned from low to high. Made by the model: these are no patients.")
+    yield _shown(
+        "Along one latent axis",
+        figures.traversal_figure(data, made),
+        f"Row {rows[0]} with {made.axis} turned from low to high. Made by the model: these are no"
+        " patients.",
+    )
 
 
 def _shown(title: str, png: bytes, caption: str) -> dict[str, str]:
@@ -181,8 +322,16 @@ def _shown(title: str, png: bytes, caption: str) -> dict[str, str]:
 
 def _beside(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Metrics of several runs in one table: rows by (name, split, group)."""
-    keys = list(dict.fromkeys((m["name"], m["split"], m["group"]) for r in reports for m in r["metrics"]))
-    cells = {k: [next((m for m in r["metrics"] if (m["name"], m["split"], m["group"]) == k), None) for r in reports] for k in keys}
+    keys = list(
+        dict.fromkeys((m["name"], m["split"], m["group"]) for r in reports for m in r["metrics"])
+    )
+    cells = {
+        k: [
+            next((m for m in r["metrics"] if (m["name"], m["split"], m["group"]) == k), None)
+            for r in reports
+        ]
+        for k in keys
+    }
     return {"titles": [f"{r['title']} ({r['id']})" for r in reports], "rows": cells}
 
 
@@ -194,6 +343,11 @@ def _commands(ws: Workspace, job: Job) -> list[str]:
     lines = _commands(ws, ws.job(job.on_run)) if job.on_run and ws.catalogue.job(job.on_run) else []
     params = " ".join(f"-p {shlex.quote(f'{k}={v}')}" for k, v in job.params.items())
     on = f" --on {job.on_run}" if job.on_run else ""
-    on += "".join(f" --{k} {shlex.quote(job.spec[k])}" for k in ("only", "chosen") if job.spec.get(k))
+    on += "".join(
+        f" --{k} {shlex.quote(job.spec[k])}" for k in ("only", "chosen") if job.spec.get(k)
+    )
     on += " --only-normal" if job.spec.get("only_normal") else ""
-    return [*lines, f"lightbox train {shlex.quote(name)} {job.method} --seed {job.seed}{on} {params}".strip()]
+    return [
+        *lines,
+        f"lightbox train {shlex.quote(name)} {job.method} --seed {job.seed}{on} {params}".strip(),
+    ]

@@ -1,4 +1,6 @@
-"""The story: views pinned in order with a caption each, frozen as pictures with the stamp of what made them."""
+"""The story: views pinned in order with a caption each, frozen as pictures with the stamp of what
+made them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from core.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Pin:
-    """One frozen view. `facts` is its stamp: data, data hash, run, method, seed, date, version and what the view adds."""
+    """One frozen view. `facts` is its stamp: data, data hash, run, method, seed, date, version and
+    what the view adds.
+    """
 
     id: str
     caption: str
@@ -36,12 +40,23 @@ def pins(ws: Workspace) -> list[Pin]:
 
 
 def outdated(ws: Workspace, pin: Pin) -> bool:
-    """Whether other cases were in use when the view was frozen: its picture may show cases that are excluded by now."""
-    name = next((e["name"] for e in ws.catalogue.datasets() if e["name"] == pin.facts.get("data")), None)
-    return name is not None and "data hash" in pin.facts and not ws.data_hash(name).startswith(pin.facts["data hash"])
+    """Whether other cases were in use when the view was frozen: its picture may show cases that are
+    excluded by now.
+    """
+    name = next(
+        (e["name"] for e in ws.catalogue.datasets() if e["name"] == pin.facts.get("data")), None
+    )
+    return (
+        name is not None
+        and "data hash" in pin.facts
+        and not ws.data_hash(name).startswith(pin.facts["data hash"])
+    )
 
 
-OUTDATED = "Pinned before cases were excluded or brought back: the picture may show excluded cases. Pin the view again."
+OUTDATED = (
+    "Pinned before cases were excluded or brought back: the picture may show excluded cases. Pin"
+    " the view again."
+)
 
 
 def _write(ws: Workspace, story: list[Pin]) -> None:
@@ -52,7 +67,12 @@ def add(ws: Workspace, png: bytes, caption: str, facts: dict[str, Any]) -> Pin:
     """Freeze a picture at the end of the story. UserError when it is no PNG."""
     if png[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError("This view gave no picture to pin.")
-    pin = Pin(uuid.uuid4().hex[:10], " ".join(caption.split())[:300] or "Untitled", "", facts | {"date": time.strftime("%Y-%m-%d %H:%M"), "version": __version__})
+    pin = Pin(
+        uuid.uuid4().hex[:10],
+        " ".join(caption.split())[:300] or "Untitled",
+        "",
+        facts | {"date": time.strftime("%Y-%m-%d %H:%M"), "version": __version__},
+    )
     write_bytes(picture_path(ws, pin.id), png)
     _write(ws, [*pins(ws), pin])
     return pin
@@ -67,7 +87,9 @@ def picture_path(ws: Workspace, id: str) -> Any:
 
 def change(ws: Workspace, id: str, caption: str | None = None, notes: str | None = None) -> None:
     """Reword a pin's caption or notes."""
-    new: dict[str, Any] = {k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None}
+    new: dict[str, Any] = {
+        k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None
+    }
     _write(ws, [replace(p, **new) if p.id == id else p for p in pins(ws)])
 
 

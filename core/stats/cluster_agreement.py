@@ -14,7 +14,9 @@ def contingency(cluster: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def accuracy(cluster: np.ndarray, truth: np.ndarray) -> float:
-    """Share of cases right under the best one-to-one matching of groups and classes; unmatched groups count as wrong."""
+    """Share of cases right under the best one-to-one matching of groups and classes; unmatched
+    groups count as wrong.
+    """
     from scipy.optimize import linear_sum_assignment
 
     table = contingency(cluster, truth)
@@ -23,6 +25,8 @@ def accuracy(cluster: np.ndarray, truth: np.ndarray) -> float:
 
 
 def purity(cluster: np.ndarray, truth: np.ndarray) -> float:
-    """Share of cases that have their group's commonest class; rises with the number of groups, so never read alone."""
+    """Share of cases that have their group's commonest class; rises with the number of groups, so
+    never read alone.
+    """
     table = contingency(cluster, truth)
     return float(table.max(1).sum() / table.sum())

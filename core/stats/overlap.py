@@ -10,11 +10,15 @@ def overlap(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
     axes = tuple(range(1, truth.ndim))
     both, one, other = (said & truth).sum(axes), said.sum(axes), truth.sum(axes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(other > 0, 2 * both / (one + other), np.nan), np.where(other > 0, both / (one + other - both), np.nan)
+        return np.where(other > 0, 2 * both / (one + other), np.nan), np.where(
+            other > 0, both / (one + other - both), np.nan
+        )
 
 
 def objects(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance transform, O(pixels)."""
+    """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance
+    transform, O(pixels).
+    """
     from scipy.ndimage import distance_transform_edt, generate_binary_structure, label
 
     parts, k = label(truth, generate_binary_structure(truth.ndim, truth.ndim))

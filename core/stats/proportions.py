@@ -11,7 +11,9 @@ from core.stats.bootstrap import Z95, mean_interval, score_bounds
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of `n` cases with its 95 % interval; None in `value` where nothing was counted, in `low` and `high` where `note` says why."""
+    """A share of `n` cases with its 95 % interval; None in `value` where nothing was counted, in
+    `low` and `high` where `note` says why.
+    """
 
     value: float | None
     low: float | None
@@ -28,14 +30,27 @@ def wilson(k: int, n: int) -> Rate:
 
 
 def share(hit: np.ndarray, groups: np.ndarray | None = None) -> Rate:
-    """The share of true values in bool `hit` [n], its interval over the patients `groups` [n] where there are some."""
+    """The share of true values in bool `hit` [n], its interval over the patients `groups` [n] where
+    there are some.
+    """
     if not len(hit):
         return Rate(None, None, None, 0)
     found = mean_interval(np.asarray(hit, bool), groups)
     return Rate(float(np.mean(hit)), found.low, found.high, len(hit), found.note)
 
 
-def rates(alarm: np.ndarray, truth: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Rate]:
-    """Sensitivity and specificity of bool alarms [n] against bool truth [n], intervals over the patients `groups` [n] where there are some."""
-    of = {True: None, False: None} if groups is None else {side: groups[truth == side] for side in (True, False)}
-    return {"sensitivity": share(alarm[truth], of[True]), "specificity": share(~alarm[~truth], of[False])}
+def rates(
+    alarm: np.ndarray, truth: np.ndarray, groups: np.ndarray | None = None
+) -> dict[str, Rate]:
+    """Sensitivity and specificity of bool alarms [n] against bool truth [n], intervals over the
+    patients `groups` [n] where there are some.
+    """
+    of = (
+        {True: None, False: None}
+        if groups is None
+        else {side: groups[truth == side] for side in (True, False)}
+    )
+    return {
+        "sensitivity": share(alarm[truth], of[True]),
+        "specificity": share(~alarm[~truth], of[False]),
+    }

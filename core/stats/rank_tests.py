@@ -1,4 +1,6 @@
-"""Comparing contestants over tasks by rank: Friedman, the Nemenyi critical difference, Wilcoxon against one of them with Holm's correction."""
+"""Comparing contestants over tasks by rank: Friedman, the Nemenyi critical difference, Wilcoxon
+against one of them with Holm's correction.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def ranks(score: np.ndarray, higher_is_better: bool = True) -> np.ndarray:
 
 
 def friedman(score: np.ndarray) -> float | None:
-    """p that all contestants are alike, over the complete tasks; None below three contestants or three tasks, where the test says nothing."""
+    """p that all contestants are alike, over the complete tasks; None below three contestants or
+    three tasks, where the test says nothing.
+    """
     from scipy.stats import friedmanchisquare
 
     part = score[:, complete(score)]
@@ -38,7 +42,9 @@ def critical_difference(contestants: int, tasks: int, alpha: float = 0.05) -> fl
 
 
 def alike(mean_rank: np.ndarray, reach: float) -> list[tuple[float, float]]:
-    """(least, largest mean rank) of each longest run of contestants that lie within `reach` of each other, runs of one left out."""
+    """(least, largest mean rank) of each longest run of contestants that lie within `reach` of each
+    other, runs of one left out.
+    """
     order = np.sort(mean_rank)
     found: list[tuple[float, float]] = []
     for i, low in enumerate(order):
@@ -49,8 +55,9 @@ def alike(mean_rank: np.ndarray, reach: float) -> list[tuple[float, float]]:
 
 
 def against(score: np.ndarray, base: int) -> list[float | None]:
-    """Wilcoxon signed-rank p of each contestant against contestant `base`, over the tasks both ran, corrected by Holm; None for `base` itself and
-    below five tasks, where no p can be small."""
+    """Wilcoxon signed-rank p of each contestant against contestant `base`, over the tasks both ran,
+    corrected by Holm; None for `base` itself and below five tasks, where no p can be small.
+    """
     from scipy.stats import wilcoxon
 
     p: dict[int, float] = {}

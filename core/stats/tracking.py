@@ -11,7 +11,13 @@ from core.stats.overlap import overlap
 if TYPE_CHECKING:
     pass
 
-HIGHER = {"Dice": True, "centroid error": False, "95 % surface distance": False, "mean surface distance": False, "relative D98": True}
+HIGHER = {
+    "Dice": True,
+    "centroid error": False,
+    "95 % surface distance": False,
+    "mean surface distance": False,
+    "relative D98": True,
+}
 
 
 def dice(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -28,7 +34,9 @@ def centroids(masks: np.ndarray) -> np.ndarray:
 
 
 def surface_distances(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(95 % surface distance, both ways, the larger; mean distance from the edge said to the true edge) in pixels of two masks [H,W], neither empty."""
+    """(95 % surface distance, both ways, the larger; mean distance from the edge said to the true
+    edge) in pixels of two masks [H,W], neither empty.
+    """
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
     one, other = said & ~binary_erosion(said), truth & ~binary_erosion(truth)
@@ -37,13 +45,16 @@ def surface_distances(said: np.ndarray, truth: np.ndarray) -> tuple[float, float
 
 
 def relative_d98(given: np.ndarray, errors: np.ndarray) -> float:
-    """Dose that reaches 98 % of the given outline when the beam is off by `errors` (y, x) [T,2] pixels, as a share of the dose without error.
+    """Dose that reaches 98 % of the given outline when the beam is off by `errors` (y, x) [T,2]
+    pixels, as a share of the dose without error.
 
     The beam covers the outline grown by 3 pixels, smoothed (sigma 4) and cut at a quarter.
     """
     from scipy.ndimage import binary_dilation, gaussian_filter, shift
 
-    beam = (gaussian_filter(binary_dilation(given, iterations=3).astype(float), 4) > 0.25).astype(float)
+    beam = (gaussian_filter(binary_dilation(given, iterations=3).astype(float), 4) > 0.25).astype(
+        float
+    )
     planned = np.percentile(beam[given], 2)
     given_dose = np.mean([shift(beam, e, order=1) for e in errors], 0)
     return float(np.percentile(given_dose[given], 2) / planned) if planned > 0 else float("nan")

@@ -1,4 +1,6 @@
-"""What a training needs to go on after anything: its last two states on disk, each checked by hash before it is used."""
+"""What a training needs to go on after anything: its last two states on disk, each checked by hash
+before it is used.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ ANEW = "start it anew, from the beginning (on the command line: lightbox runs re
 
 
 class Checkpoints:
-    """The checkpoints of one run: folders `checkpoints/<loop>-<number>`, the newest two of each training loop of the method.
+    """The checkpoints of one run: folders `checkpoints/<loop>-<number>`, the newest two of each
+    training loop of the method.
 
-    One is written under another name, its manifest (sha256 of each file) last, and then renamed: a folder of that name was once whole. What has
-    happened to it since, the hashes tell.
+    One is written under another name, its manifest (sha256 of each file) last, and then renamed: a
+    folder of that name was once whole. What has happened to it since, the hashes tell.
     """
 
     def __init__(self, run: Path) -> None:
@@ -31,7 +34,9 @@ class Checkpoints:
         return sorted(p for p in self.folder.glob("*-*") if names.fullmatch(p.name))
 
     def save(self, loop: int, state: dict[str, Any]) -> None:
-        """Keep `state` (flat; see `core.io.tensors`) as the newest of `loop`. Raises OSError; the ones before then still stand."""
+        """Keep `state` (flat; see `core.io.tensors`) as the newest of `loop`. Raises OSError; the
+        ones before then still stand.
+        """
         before = self.found(loop)
         number = int(before[-1].name[-6:]) + 1 if before else 0
         tmp = self.folder / "tmp"
@@ -43,7 +48,8 @@ class Checkpoints:
             self._drop(old)
 
     def load(self, loop: int) -> tuple[dict[str, Any] | None, int]:
-        """The newest state of `loop` that is whole, and how many newer ones were damaged (they are taken away); None when there never was one.
+        """The newest state of `loop` that is whole, and how many newer ones were damaged (they are
+        taken away); None when there never was one.
 
         UserError when there are some and none is whole.
         """
@@ -54,7 +60,9 @@ class Checkpoints:
                     self._drop(bad)
                 return load_state(one), damaged
         if standing:
-            raise UserError(f"This run cannot go on: what it had saved is damaged on the disk; {ANEW}.")
+            raise UserError(
+                f"This run cannot go on: what it had saved is damaged on the disk; {ANEW}."
+            )
         return None, 0
 
     def clear(self) -> None:
@@ -63,7 +71,9 @@ class Checkpoints:
         remove(self.folder)
 
     def _drop(self, one: Path) -> None:
-        """Take one away, at once: a kill on the way must not leave a part of it that looks like a damaged one."""
+        """Take one away, at once: a kill on the way must not leave a part of it that looks like a
+        damaged one.
+        """
         gone = self.folder / "gone"
         remove(gone)
         move(one, gone)
@@ -77,14 +87,26 @@ def whole(folder: Path) -> bool:
 
 def flat(state: Any, path: str = "") -> dict[str, Any]:
     """A nested state_dict as one level: lists and dicts opened, keys joined by `/`."""
-    items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, (list, tuple)) else None
+    items = (
+        state.items()
+        if isinstance(state, dict)
+        else enumerate(state)
+        if isinstance(state, (list, tuple))
+        else None
+    )
     if items is None:
         return {path: state}
-    return {k: v for key, value in items for k, v in flat(value, f"{path}/{key}" if path else str(key)).items()}
+    return {
+        k: v
+        for key, value in items
+        for k, v in flat(value, f"{path}/{key}" if path else str(key)).items()
+    }
 
 
 def unflat(given: dict[str, Any], like: Any) -> Any:
-    """The nested form of what `flat` gave, tensors on the devices of those in `like`; optimisers start with an empty "state", so its shape comes from the keys, types of keys from torch's habit."""
+    """The nested form of what `flat` gave, tensors on the devices of those in `like`; optimisers
+    start with an empty "state", so its shape comes from the keys, types of keys from torch's habit.
+    """
     tree: dict[Any, Any] = {}
     for path, value in given.items():
         node, keys = tree, [int(k) if k.isdigit() else k for k in path.split("/")]
@@ -98,5 +120,7 @@ def _as(tree: Any, like: Any) -> Any:
     if isinstance(like, (list, tuple)):
         return type(like)(_as(tree[i], part) for i, part in enumerate(like))
     if isinstance(like, dict):
-        return {k: _as(tree[k], like[k]) if k in like else tree[k] for k in tree} | {k: v for k, v in like.items() if k not in tree}
+        return {k: _as(tree[k], like[k]) if k in like else tree[k] for k in tree} | {
+            k: v for k, v in like.items() if k not in tree
+        }
     return tree.to(like.device) if hasattr(tree, "device") and hasattr(like, "device") else tree

@@ -1,4 +1,6 @@
-"""Early stopping: a training ends when nothing improved for a while, with the weights that were best."""
+"""Early stopping: a training ends when nothing improved for a while, with the weights that were
+best.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,10 @@ LEAST = 20  # steps between two looks: with few rows an epoch is too short to te
 
 
 class Stopping:
-    """Looks at `score` (lower is better, without gradients, `net` in evaluation mode) after every epoch of at least `LEAST` steps; `patience`: so many
-    looks in a row without a new best end the training. What it remembers is saved with the checkpoints, so that a resumed training ends alike.
+    """Looks at `score` (lower is better, without gradients, `net` in evaluation mode) after every
+    epoch of at least `LEAST` steps; `patience`: so many looks in a row without a new best end the
+    training. What it remembers is saved with the checkpoints, so that a resumed training ends
+    alike.
 
     Cost: one `score` an epoch and a copy of the weights.
     """
@@ -48,11 +52,22 @@ class Stopping:
         self.net.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best if math.isfinite(self.best) else None, "since": self.since, "looks": self.looks, "at": self.at, "weights": self.weights}
+        return {
+            "best": self.best if math.isfinite(self.best) else None,
+            "since": self.since,
+            "looks": self.looks,
+            "at": self.at,
+            "weights": self.weights,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = math.inf if state["best"] is None else state["best"]
-        self.since, self.looks, self.at, self.weights = state["since"], state["looks"], state["at"], state["weights"]
+        self.since, self.looks, self.at, self.weights = (
+            state["since"],
+            state["looks"],
+            state["at"],
+            state["weights"],
+        )
 
 
 def _copy(net: torch.nn.Module) -> dict[str, torch.Tensor]:

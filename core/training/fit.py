@@ -1,4 +1,6 @@
-"""Fit and apply one method on one dataset: the same few lines for a worker, the command line and the contract tests."""
+"""Fit and apply one method on one dataset: the same few lines for a worker, the command line and
+the contract tests.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ CHECKED_BYTES = 256 << 20  # read at a time
 
 
 def check_inputs(data: Dataset) -> None:
-    """UserError naming the first row whose values cannot be learned from: infinite, or NaN in pictures and series."""
+    """UserError naming the first row whose values cannot be learned from: infinite, or NaN in
+    pictures and series.
+    """
     if data.samples is None:
         return
     per = max(1, min(1024, CHECKED_BYTES // max(1, 4 * int(np.prod(data.shape)))))
@@ -41,8 +45,15 @@ def check_inputs(data: Dataset) -> None:
         if bad.any():
             at = np.argwhere(bad)[0]
             row = i + int(at[0])
-            where = f", column “{data.features[at[1]]}”" if data.modality == "table" and data.features else ""
-            raise UserError(f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a finite number; mend or remove it.")
+            where = (
+                f", column “{data.features[at[1]]}”"
+                if data.modality == "table" and data.features
+                else ""
+            )
+            raise UserError(
+                f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a"
+                " finite number; mend or remove it."
+            )
 
 
 def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
@@ -50,19 +61,29 @@ def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
     if kind.takes.chosen == "no":
         return None
     if run.chosen is None or not len(run.chosen):
-        return f"{kind.title} needs to know which cases; save them as a group first and name it (on the command line: --chosen GROUP)."
+        return (
+            f"{kind.title} needs to know which cases; save them as a group first and name it (on"
+            " the command line: --chosen GROUP)."
+        )
     if not np.isin(run.chosen, data.rows).all():
         return "Some of the chosen cases are not among the cases of this run."
     return None
 
 
 def fit_and_apply(
-    kind: type[Method], params: BaseModel, data: Dataset, run: Run, run_id: str = "", phase: Callable[[str], None] = lambda words: None,
-) -> tuple[Method, list[Artifact]]:  # fmt: skip
-    """Train and describe every row. UserError when the data does not fit; Cancelled when the user stopped it.
+    kind: type[Method],
+    params: BaseModel,
+    data: Dataset,
+    run: Run,
+    run_id: str = "",
+    phase: Callable[[str], None] = lambda words: None,
+) -> tuple[Method, list[Artifact]]:
+    """Train and describe every row. UserError when the data does not fit; Cancelled when the user
+    stopped it.
 
-    A volume dataset goes to a method that takes volumes slice by slice as its slices, and what is found is folded back onto the volumes. Memory is that of
-    as many pictures: every picture-like result is float32 of the size of all slices, held once.
+    A volume dataset goes to a method that takes volumes slice by slice as its slices, and what is
+    found is folded back onto the volumes. Memory is that of as many pictures: every picture-like
+    result is float32 of the size of all slices, held once.
     """
     said = why_not(kind, data)
     if said:
@@ -77,7 +98,11 @@ def fit_and_apply(
     if (pictures := seen(method, data)) is not data:
         phase("looking for empty slices")
         counts = filled(data)
-        learned, described, fold = pictures.take(np.flatnonzero(counts.ravel())), pictures, Fold(data, counts)
+        learned, described, fold = (
+            pictures.take(np.flatnonzero(counts.ravel())),
+            pictures,
+            Fold(data, counts),
+        )
         said = why_not(kind, learned)
         if said:
             raise UserError(said)
@@ -92,9 +117,19 @@ def fit_and_apply(
         try:
             artifacts = fold(list(method.apply(described, run)))
         except NotFinite as e:
-            raise UserError(f"{kind.title} broke down: what it found is no finite number for some cases ({e}). Train again, with a smaller step size where there is one.") from e
+            raise UserError(
+                f"{kind.title} broke down: what it found is no finite number for some cases ({e})."
+                " Train again, with a smaller step size where there is one."
+            ) from e
         run.check()
-    made = made_by(run_id, kind.id, method.params.model_dump(mode="json"), data, run, run.spent + time.monotonic() - began)
+    made = made_by(
+        run_id,
+        kind.id,
+        method.params.model_dump(mode="json"),
+        data,
+        run,
+        run.spent + time.monotonic() - began,
+    )
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
@@ -103,8 +138,8 @@ def fit_and_apply(
 def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
     """What a fitted method says of every row of data it has not learned from.
 
-    `data` is as the method is to see it (`core.training.other_data.as_the_model_sees`). What the method
-    measures of itself and the model are left out: both belong to the run it was fitted in.
+    `data` is as the method is to see it (`core.training.other_data.as_the_model_sees`). What the
+    method measures of itself and the model are left out: both belong to the run it was fitted in.
     """
     check_inputs(data)
     described, fold = data, _as_they_are
@@ -112,9 +147,7 @@ def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
         described, fold = pictures, Fold(data, filled(data))
     with run.seeded():
         method.to(run.where)
-        kept = [
-            a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))
-        ]
+        kept = [a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))]
         run.check()
     return fold(kept)
 
@@ -125,7 +158,9 @@ def describes_own_only(method: type[Method] | Method) -> str:
 
 
 def _fitted(method: Method, data: Dataset, run: Run) -> Method:
-    """`method` after its fit on `data`; where memory does not suffice, each batch is computed in parts."""
+    """`method` after its fit on `data`; where memory does not suffice, each batch is computed in
+    parts.
+    """
     import torch
 
     while True:
@@ -137,7 +172,9 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
         except (UserError, Cancelled):
             raise
         except Exception as e:
-            run.check_loss()  # weights that are no numbers fail in many ways before the loss is looked at: tell the cause
+            # weights that are no numbers fail in many ways before the loss is looked at: tell the
+            # cause
+            run.check_loss()
             if not out_of_memory(e):
                 raise
             if not method.divides or not run.divide():
@@ -152,8 +189,14 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
 def _too_small(method: Method, data: Dataset) -> str:
     size = min(getattr(method.params, "batch_size", 0), len(data.part("train")))
     if size and not method.divides:
-        return f"Memory does not suffice for {method.title} in batches of {size}; try {max(1, size // 2)}, or choose smaller images or a smaller network."
-    return f"Memory does not suffice for {method.title} with these cases; choose smaller images, a smaller network or fewer rows, or a machine with more memory."
+        return (
+            f"Memory does not suffice for {method.title} in batches of {size}; try"
+            f" {max(1, size // 2)}, or choose smaller images or a smaller network."
+        )
+    return (
+        f"Memory does not suffice for {method.title} with these cases; choose smaller images, a"
+        " smaller network or fewer rows, or a machine with more memory."
+    )
 
 
 def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
@@ -161,15 +204,19 @@ def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
 
 
 def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[str, float]]:
-    """A look at `method` in training: the measures that declare `along_training`, on its embedding of `most` training rows, always the same.
+    """A look at `method` in training: the measures that declare `along_training`, on its embedding
+    of `most` training rows, always the same.
 
-    Networks are in evaluation mode meanwhile and no generator is drawn from, so what is learned is the same with and without.
+    Networks are in evaluation mode meanwhile and no generator is drawn from, so what is learned is
+    the same with and without.
     """
     from core.artifacts import Embedding
     from core.registry import measures
 
     train = data.part("train")
-    some = train.take(np.sort(np.random.default_rng(0).choice(len(train), min(most, len(train)), replace=False)))
+    some = train.take(
+        np.sort(np.random.default_rng(0).choice(len(train), min(most, len(train)), replace=False))
+    )
     asked = [m for m in measures().values() if m.along_training]
     inputs: list[Any] = []
 
@@ -190,13 +237,20 @@ def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[s
         if not np.isfinite(z).all():
             return {}  # the loss will say so in a moment
         embedding = Embedding(rows=some.rows, z=z)
-        found = [m for one in asked if one.declines(some, embedding) is None for m in one.compute(some, embedding, rng=np.random.default_rng(0))]
+        found = [
+            m
+            for one in asked
+            if one.declines(some, embedding) is None
+            for m in one.compute(some, embedding, rng=np.random.default_rng(0))
+        ]
         return {m.name: m.value for m in found if m.value is not None}
 
     return look
 
 
-def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float) -> MadeBy:
+def made_by(
+    run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float
+) -> MadeBy:
     """Provenance of what `run` made."""
     packages = {}
     for name in PACKAGES:
@@ -205,10 +259,18 @@ def made_by(run_id: str, method: str, params: dict[str, Any], data: Dataset, run
         except PackageNotFoundError:
             continue
     return MadeBy(
-        run=run_id, method=method, version=__version__, params=params, data_hash=data.hash[:16], seed=run.seed, device=str(run.where),
-        created=datetime.now(UTC).isoformat(timespec="seconds"), seconds=round(seconds, 2), packages=packages,
+        run=run_id,
+        method=method,
+        version=__version__,
+        params=params,
+        data_hash=data.hash[:16],
+        seed=run.seed,
+        device=str(run.where),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 2),
+        packages=packages,
         notes=list(run.notes),
-    )  # fmt: skip
+    )
 
 
 def key_of(*parts: Any) -> str:

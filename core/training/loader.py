@@ -1,8 +1,11 @@
-"""How samples reach the device: kept there as stored where they fit, else laid out flat once and read ahead by one thread.
+"""How samples reach the device: kept there as stored where they fit, else laid out flat once and
+read ahead by one thread.
 
-Stored values (uint8, int16, ...) become model inputs on the device, bit for bit as `Dataset.inputs` makes them, so that pictures take a quarter
-of the memory: float32, or float64 for tables that are stored so. Chunks on disk are made for reading in order: a batch of rows in random order unpacks dozens of them, and a flat copy of the rows
-gives it a thousand times as fast, at the cost of one pass and of the disk space until training ends.
+Stored values (uint8, int16, ...) become model inputs on the device, bit for bit as `Dataset.inputs`
+makes them, so that pictures take a quarter of the memory: float32, or float64 for tables that are
+stored so. Chunks on disk are made for reading in order: a batch of rows in random order unpacks
+dozens of them, and a flat copy of the rows gives it a thousand times as fast, at the cost of one
+pass and of the disk space until training ends.
 """
 
 from __future__ import annotations
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 U = TypeVar("U")
-MEMORY_LIMIT = 2 << 30  # bytes of samples, as stored, kept in memory; larger data is read from disk while training
-SHARE = 4  # they may also take at most this part of what is free; on a GPU, whose memory nothing else wants, this alone bounds them
+# bytes of samples, as stored, kept in memory; larger data is read from disk while training
+MEMORY_LIMIT = 2 << 30
+# they may also take at most this part of what is free; on a GPU, whose memory nothing else wants,
+# this alone bounds them
+SHARE = 4
 BLOCK = 16 << 20  # bytes read at a time in order
 AT_ONCE = 1 << 20  # bytes of batches read ahead at a time
-ON_DEVICE = tuple(np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f2", "f4"))  # types torch turns into float32 as numpy does; others are turned before
+# types torch turns into float32 as numpy does; others are turned before
+ON_DEVICE = tuple(np.dtype(t) for t in ("u1", "i1", "i2", "i4", "f2", "f4"))
 
 
 def free_bytes(device: Any) -> int:
@@ -58,8 +65,9 @@ def row_bytes(data: Dataset) -> int:
 
 
 def ahead(read: Callable[[T], U], wanted: Iterable[T]) -> Iterator[U]:
-    """`read(w)` for each of `wanted`, in order; one thread reads the next while the last is used. What `read` raises is raised here, and the thread
-    ends with the loop, however that ends."""
+    """`read(w)` for each of `wanted`, in order; one thread reads the next while the last is used.
+    What `read` raises is raised here, and the thread ends with the loop, however that ends.
+    """
     with ThreadPoolExecutor(1, "reading ahead") as thread:
         coming = None
         for w in wanted:
@@ -71,13 +79,21 @@ def ahead(read: Callable[[T], U], wanted: Iterable[T]) -> Iterator[U]:
 
 
 class Inputs:
-    """Batches of `data` on `device`, as `Dataset.inputs` gives them. A context: what it has laid out on disk, in `folder`, goes when it ends.
+    """Batches of `data` on `device`, as `Dataset.inputs` gives them. A context: what it has laid
+    out on disk, in `folder`, goes when it ends.
 
-    Costs: samples that fit (`room`) are read once into memory (of the GPU where there is one, a block at a time); larger ones are copied once,
-    uncompressed, to disk, and a thread reads the next batch while the last one is used. `check` is called between blocks read and may raise.
+    Costs: samples that fit (`room`) are read once into memory (of the GPU where there is one, a
+    block at a time); larger ones are copied once, uncompressed, to disk, and a thread reads the
+    next batch while the last one is used. `check` is called between blocks read and may raise.
     """
 
-    def __init__(self, data: Dataset, device: torch.device, folder: Path | None = None, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        device: torch.device,
+        folder: Path | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.data, self.device, self.folder, self.check = data, device, folder, check
         self.turned = on_device(data, device)
 
@@ -110,7 +126,9 @@ class Inputs:
             self.temporary.cleanup()
 
     def batches(self, wanted: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """(positions, model inputs [b,*shape] on the device) for each array of positions in `data`."""
+        """(positions, model inputs [b,*shape] on the device) for each array of positions in
+        `data`.
+        """
         import torch
 
         if self.held is not None:
@@ -138,7 +156,9 @@ class Inputs:
         return _plain(np.take(self.array, self.rows[at], axis=0), self.data)
 
     def _grouped(self, wanted: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        """Small batches several at a time, since handing one over costs as much as reading a hundred pictures."""
+        """Small batches several at a time, since handing one over costs as much as reading a
+        hundred pictures.
+        """
         group: list[np.ndarray] = []
         for at in wanted:
             group.append(at)
@@ -162,7 +182,9 @@ class Inputs:
 
     def _read_whole(self) -> np.ndarray:
         kind = self.data.samples.dtype
-        out = np.empty((len(self.data), *self.data.shape), kind if kind in ON_DEVICE else self.data.input_type)
+        out = np.empty(
+            (len(self.data), *self.data.shape), kind if kind in ON_DEVICE else self.data.input_type
+        )
         for at, block in ahead(lambda at: (at, self.data.raw(at)), self._blocks()):
             out[at] = block
         return out
@@ -171,28 +193,45 @@ class Inputs:
         """All samples on the GPU, as inputs where there is room for these, else as stored."""
         import torch
 
-        self.ready = self.data.input_type.itemsize * len(self.data) * int(np.prod(self.data.shape)) <= room(self.device)
+        self.ready = self.data.input_type.itemsize * len(self.data) * int(
+            np.prod(self.data.shape)
+        ) <= room(self.device)
         out: torch.Tensor | None = None
-        for at, stored in ahead(lambda at: (torch.from_numpy(at), pinned(_plain(self.data.raw(at), self.data), self.device)), self._blocks()):
+        for at, stored in ahead(
+            lambda at: (
+                torch.from_numpy(at),
+                pinned(_plain(self.data.raw(at), self.data), self.device),
+            ),
+            self._blocks(),
+        ):
             block = stored.to(self.device, non_blocking=True)
             block = self.turned(block) if self.ready else block
             if out is None:
-                out = torch.empty((len(self.data), *self.data.shape), dtype=block.dtype, device=self.device)
+                out = torch.empty(
+                    (len(self.data), *self.data.shape), dtype=block.dtype, device=self.device
+                )
             out[at.to(self.device)] = block
         assert out is not None
         return out
 
     def _lay_out(self) -> None:
-        for left in self.folder.glob("inputs-*") if self.folder is not None else ():  # by an attempt that was killed
+        # by an attempt that was killed
+        for left in self.folder.glob("inputs-*") if self.folder is not None else ():
             shutil.rmtree(left, ignore_errors=True)
-        self.temporary = tempfile.TemporaryDirectory(prefix="inputs-", dir=self.folder, ignore_cleanup_errors=True)
-        path, order = Path(self.temporary.name) / "inputs.npy", np.argsort(self.data.rows, kind="stable")
+        self.temporary = tempfile.TemporaryDirectory(
+            prefix="inputs-", dir=self.folder, ignore_cleanup_errors=True
+        )
+        path, order = (
+            Path(self.temporary.name) / "inputs.npy",
+            np.argsort(self.data.rows, kind="stable"),
+        )
         try:
             write_rows(path, _Ordered(self.data, self.check), order, BLOCK)  # type: ignore[arg-type]
         except OSError as e:
             size = len(order) * row_bytes(self.data) / 1e9
             raise UserError(
-                f"The cases do not fit in memory and need {size:.1f} GB of disk space while training ({e.strerror}); free some, or take fewer cases."
+                f"The cases do not fit in memory and need {size:.1f} GB of disk space while"
+                f" training ({e.strerror}); free some, or take fewer cases."
             ) from e
         self.array = np.load(path, mmap_mode="r", allow_pickle=False)
         self.rows[order] = np.arange(len(order))
@@ -202,7 +241,12 @@ class _Ordered:
     """What `write_rows` needs of an array, read through the dataset's view."""
 
     def __init__(self, data: Dataset, check: Callable[[], None]) -> None:
-        self.data, self.check, self.shape, self.dtype = data, check, (len(data), *data.shape), data.samples.dtype
+        self.data, self.check, self.shape, self.dtype = (
+            data,
+            check,
+            (len(data), *data.shape),
+            data.samples.dtype,
+        )
 
     def __getitem__(self, at: np.ndarray) -> np.ndarray:
         self.check()
@@ -214,8 +258,10 @@ def _plain(raw: np.ndarray, data: Dataset) -> np.ndarray:
 
 
 def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
-    """`raw` as a tensor; for a GPU in memory from which it copies while it computes. Trap: torch would copy there with as many threads as there are
-    processors, which then spin (a training on a GPU took twelve times the processor time); numpy does with one."""
+    """`raw` as a tensor; for a GPU in memory from which it copies while it computes. Trap: torch
+    would copy there with as many threads as there are processors, which then spin (a training on a
+    GPU took twelve times the processor time); numpy does with one.
+    """
     import torch
 
     made = torch.from_numpy(raw)
@@ -226,7 +272,9 @@ def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function: stored values [b,*shape] on `device` -> model inputs, bit for bit those of `Dataset.inputs`."""
+    """A function: stored values [b,*shape] on `device` -> model inputs, bit for bit those of
+    `Dataset.inputs`.
+    """
     import torch
 
     if data.input_type == np.float64:
@@ -234,15 +282,21 @@ def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], t
     if data.modality not in ("image", "volume"):
         return lambda x: x.float()
     low, high = data.input_range
-    # Trap: a GPU divides by a plain number as it multiplies by its inverse, which rounds otherwise; by a tensor it divides.
+    # Trap: a GPU divides by a plain number as it multiplies by its inverse, which rounds otherwise;
+    # by a tensor it divides.
     start, span = (torch.tensor(np.float32(v), device=device) for v in (low, high - low))
     return lambda x: (x.float() - start).div_(span).clamp_(0.0, 1.0)
 
 
 def in_order(data: Dataset, device: torch.device, size: int) -> Iterator[torch.Tensor]:
-    """All rows of `data` as model inputs on `device`, `size` at a time, read once, in larger blocks and ahead."""
+    """All rows of `data` as model inputs on `device`, `size` at a time, read once, in larger blocks
+    and ahead.
+    """
     n, turned = len(data), on_device(data, device)
     per = size * max(1, BLOCK // (size * row_bytes(data)))
-    for block in ahead(lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n))), data), device), range(0, n, per)):
+    for block in ahead(
+        lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n))), data), device),
+        range(0, n, per),
+    ):
         for part in block.to(device, non_blocking=True).split(size):
             yield turned(part)

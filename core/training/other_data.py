@@ -1,4 +1,5 @@
-"""Other data as a trained model would see it: what must agree, what is brought into line, and what is only told.
+"""Other data as a trained model would see it: what must agree, what is brought into line, and what
+is only told.
 
 A model is applied to data it has not learned from. Columns are matched by name, values are
 scaled by the range the model learned with, and every row counts as a test row.
@@ -88,9 +89,9 @@ def find_shared(own: Dataset, other: Dataset) -> list[str]:
         both = {g for g in own.groups if g is not None} & {g for g in other.groups if g is not None}
         if both:
             found.append(
-                f"{len(both)} patient{'s' * (len(both) != 1)} of “{other.name}” "
-                f"{'are' if len(both) != 1 else 'is'} also in “{own.name}”, which the model learned "
-                "from: figures on them are not those of new patients."
+                f"{len(both)} patient{'s' * (len(both) != 1)} of “{other.name}”"
+                f" {'are' if len(both) != 1 else 'is'} also in “{own.name}”, which the model"
+                " learned from: figures on them are not those of new patients."
             )
     seen = _digests(own)
     if seen is None:
@@ -140,7 +141,9 @@ def _match_columns(own: Dataset, other: Dataset) -> tuple[Dataset, list[str]]:
             f"({len(lacking)} of its {len(own.features)} inputs); add it under that name."
         )
     notes += _tell_words(own, other)
-    unused = [f for f in other.features if f not in own.features and f.split("=")[0] not in own.table]
+    unused = [
+        f for f in other.features if f not in own.features and f.split("=")[0] not in own.table
+    ]
     if unused:
         notes.append(f"Not used, since the model has not seen them: {_listed(unused)}.")
     samples = np.stack(columns, 1).astype(stored.dtype)

@@ -18,7 +18,9 @@ MOST = 5  # latest runs of like size that count
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected `seconds`, None where no run of like size was made here, and how many `runs` they rest on."""
+    """Expected `seconds`, None where no run of like size was made here, and how many `runs` they
+    rest on.
+    """
 
     seconds: float | None
     runs: int = 0

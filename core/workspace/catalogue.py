@@ -1,6 +1,8 @@
-"""The catalogue: one database that lists datasets and jobs, SQLite (WAL) in the workspace unless LIGHTBOX_CATALOGUE names another.
+"""The catalogue: one database that lists datasets and jobs, SQLite (WAL) in the workspace unless
+LIGHTBOX_CATALOGUE names another.
 
-Files are in folders; this is only their index, and `core.workspace.upgrade` can make it anew from them.
+Files are in folders; this is only their index, and `core.workspace.upgrade` can make it anew from
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import JSON, Column, Connection, Float, Integer, MetaData, String, Table, create_engine, event, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
@@ -27,34 +44,79 @@ ENDED = ("done", "failed", "cancelled", "interrupted")
 REFUSED = {  # what SQLite says: what the user is told
     "disk i/o error": FAULTS[errno.EIO],
     "readonly database": FAULTS[errno.EACCES],
-    "unable to open": "The catalogue of the workspace cannot be opened; see that its folder is there and may be written.",
-    "malformed": "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from the folders. Runs and data are not touched.",
-    "not a database": "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from the folders. Runs and data are not touched.",
+    "unable to open": (
+        "The catalogue of the workspace cannot be opened; see that its folder is there and may be"
+        " written."
+    ),
+    "malformed": (
+        "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from"
+        " the folders. Runs and data are not touched."
+    ),
+    "not a database": (
+        "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from"
+        " the folders. Runs and data are not touched."
+    ),
 }
 
 _meta = MetaData()
 _datasets = Table(
-    "datasets", _meta, Column("id", String, primary_key=True), Column("name", String, unique=True, nullable=False), Column("hash", String),
-    Column("modality", String), Column("n", Integer), Column("sample", Integer, default=0), Column("created", Float),
-)  # fmt: skip
+    "datasets",
+    _meta,
+    Column("id", String, primary_key=True),
+    Column("name", String, unique=True, nullable=False),
+    Column("hash", String),
+    Column("modality", String),
+    Column("n", Integer),
+    Column("sample", Integer, default=0),
+    Column("created", Float),
+)
 _jobs = Table(
-    "jobs", _meta, Column("id", String, primary_key=True), Column("kind", String), Column("dataset", String), Column("method", String),
-    Column("on_run", String), Column("spec", JSON), Column("key", String, index=True), Column("seed", Integer), Column("device", String),
-    Column("status", String, index=True), Column("progress", Float), Column("eta", Float), Column("phase", String), Column("error", String),
-    Column("bug", String), Column("cancel", Integer), Column("resume", Integer), Column("pid", Integer), Column("pid_start", Float),
-    Column("heartbeat", Float), Column("created", Float), Column("started", Float), Column("finished", Float), Column("seconds", Float),
-    Column("label", String), Column("note", String, server_default=""), Column("token", String, index=True, unique=True),
-    Column("version", String, server_default=""), Column("born", String, server_default=""), Column("lane", String, server_default=""), Column("place", Integer),
-)  # fmt: skip
+    "jobs",
+    _meta,
+    Column("id", String, primary_key=True),
+    Column("kind", String),
+    Column("dataset", String),
+    Column("method", String),
+    Column("on_run", String),
+    Column("spec", JSON),
+    Column("key", String, index=True),
+    Column("seed", Integer),
+    Column("device", String),
+    Column("status", String, index=True),
+    Column("progress", Float),
+    Column("eta", Float),
+    Column("phase", String),
+    Column("error", String),
+    Column("bug", String),
+    Column("cancel", Integer),
+    Column("resume", Integer),
+    Column("pid", Integer),
+    Column("pid_start", Float),
+    Column("heartbeat", Float),
+    Column("created", Float),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("seconds", Float),
+    Column("label", String),
+    Column("note", String, server_default=""),
+    Column("token", String, index=True, unique=True),
+    Column("version", String, server_default=""),
+    Column("born", String, server_default=""),
+    Column("lane", String, server_default=""),
+    Column("place", Integer),
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. `kind` is import, train, apply (of the model of `on_run` to `dataset`), map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
+    """One row of the queue. `kind` is import, train, apply (of the model of `on_run` to `dataset`),
+    map, explain or measure; times are seconds since the epoch; `seconds` is compute time so far.
 
-    `born` tells the very process `pid` from a later one of that number, `lane` where it computes, `version` by which Lightbox, `place` its turn; of the
-    jobs with one `token` there is one only. `note` is a sentence to be read beside a result: what the run went without, or fell back to. `error` is a sentence for the user; `bug` is the id
-    under which the log has the traceback, empty when the user can mend it.
+    `born` tells the very process `pid` from a later one of that number, `lane` where it computes,
+    `version` by which Lightbox, `place` its turn; of the jobs with one `token` there is one only.
+    `note` is a sentence to be read beside a result: what the run went without, or fell back to.
+    `error` is a sentence for the user; `bug` is the id under which the log has the traceback, empty
+    when the user can mend it.
     """
 
     id: str
@@ -98,34 +160,51 @@ class Job:
         return self.spec.get("params", {})
 
 
-PATIENT = 3600.0  # seconds for which a process that nobody waits for goes on asking a catalogue that another process holds
+# seconds for which a process that nobody waits for goes on asking a catalogue that another process
+# holds
+PATIENT = 3600.0
 
 
 class Busy(UserError):
     """Another process holds the catalogue."""
 
     def __init__(self) -> None:
-        super().__init__("The workspace is busy: another program holds its catalogue. Nothing is lost; try again in a moment.")
+        super().__init__(
+            "The workspace is busy: another program holds its catalogue. Nothing is lost; try again"
+            " in a moment."
+        )
 
 
 class Catalogue:
     """Datasets and jobs of one workspace. Safe for several processes: short transactions, WAL.
 
-    While another process holds the database each call tries again for `patience` seconds; then UserError says that it is busy.
+    While another process holds the database each call tries again for `patience` seconds; then
+    UserError says that it is busy.
     """
 
     patience = 10.0
 
     def __init__(self, where: Path | str, full: bool = False) -> None:
-        """`where`: the path of an SQLite file, or a SQLAlchemy URL. The schema is taken as it should be; see `core.workspace.upgrade`.
+        """`where`: the path of an SQLite file, or a SQLAlchemy URL. The schema is taken as it
+        should be; see `core.workspace.upgrade`.
 
-        `full`: no byte is free, so that SQLite cannot open the file as usual (it needs 32 kB beside it). It can still be read, as long as no process
-        writes to it; to write raises `Full`.
+        `full`: no byte is free, so that SQLite cannot open the file as usual (it needs 32 kB beside
+        it). It can still be read, as long as no process writes to it; to write raises `Full`.
         """
         self.full, self.folder = full, None if isinstance(where, str) else where.parent
-        url = where if isinstance(where, str) else f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true" if full else f"sqlite:///{where}"
+        url = (
+            where
+            if isinstance(where, str)
+            else (
+                f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true"
+                if full
+                else f"sqlite:///{where}"
+            )
+        )
         lite = url.startswith("sqlite")
-        self.engine = create_engine(url, connect_args={"timeout": 1, "check_same_thread": False} if lite else {})
+        self.engine = create_engine(
+            url, connect_args={"timeout": 1, "check_same_thread": False} if lite else {}
+        )
         if lite and not full:
 
             @event.listens_for(self.engine, "connect")
@@ -156,32 +235,50 @@ class Catalogue:
                 raise
 
     def _no_room(self, said: str) -> bool:
-        """Whether what SQLite says is of a full disk. Trap: of that it also speaks as of an I/O error."""
+        """Whether what SQLite says is of a full disk. Trap: of that it also speaks as of an I/O
+        error.
+        """
         if "disk i/o error" in said and self.folder is not None:
             return not has_room(self.folder)
         return "disk is full" in said or ("readonly" in said and self.full)
 
-    # -- datasets -------------------------------------------------------------------------------------------------------------------
+    # -- datasets ----------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:
         try:
-            self._do(lambda c: c.execute(insert(_datasets).values(**({"created": time.time()} | values))))
+            self._do(
+                lambda c: c.execute(insert(_datasets).values(**({"created": time.time()} | values)))
+            )
         except IntegrityError:
-            raise UserError(f"There is already a dataset called “{values['name']}”; choose another name or remove it first.") from None
+            raise UserError(
+                f"There is already a dataset called “{values['name']}”; choose another name or"
+                " remove it first."
+            ) from None
 
     def datasets(self) -> list[dict[str, Any]]:
-        return self._do(lambda c: [dict(r._mapping) for r in c.execute(select(_datasets).order_by(_datasets.c.created))])
+        return self._do(
+            lambda c: [
+                dict(r._mapping) for r in c.execute(select(_datasets).order_by(_datasets.c.created))
+            ]
+        )
 
     def set_dataset(self, id: str, **values: Any) -> None:
-        self._do(lambda c: c.execute(update(_datasets).where(_datasets.c.id == id).values(**values)))
+        self._do(
+            lambda c: c.execute(update(_datasets).where(_datasets.c.id == id).values(**values))
+        )
 
     def remove_dataset(self, id: str) -> None:
         self._do(lambda c: c.execute(sql_delete(_datasets).where(_datasets.c.id == id)))
 
-    # -- jobs -----------------------------------------------------------------------------------------------------------------------
+    # -- jobs --------------------------------------------------------------------------------------
     def add_job(self, job: Job) -> bool:
-        """Put a job at the end of the queue; False when one with its token is there already. `created` is now unless it says so."""
+        """Put a job at the end of the queue; False when one with its token is there already.
+        `created` is now unless it says so.
+        """
         last = select(func.coalesce(func.max(_jobs.c.place), 0) + 1).scalar_subquery()
-        values = vars(job) | {"created": job.created or time.time(), "place": last if job.place is None else job.place}
+        values = vars(job) | {
+            "created": job.created or time.time(),
+            "place": last if job.place is None else job.place,
+        }
         try:
             self._do(lambda c: c.execute(insert(_jobs).values(**values)))
         except IntegrityError:
@@ -195,18 +292,26 @@ class Catalogue:
         return found[0] if found else None
 
     def jobs(self, **equal: Any) -> list[Job]:
-        """Jobs whose columns equal (or, given a list, are among) these values, in the order they were asked for, whatever the clock said."""
+        """Jobs whose columns equal (or, given a list, are among) these values, in the order they
+        were asked for, whatever the clock said.
+        """
         query = select(_jobs).order_by(_jobs.c.place, _jobs.c.created)
         for key, value in equal.items():
             column = _jobs.c[key]
-            query = query.where(column.in_(value) if isinstance(value, (list, tuple)) else column == value)
+            query = query.where(
+                column.in_(value) if isinstance(value, (list, tuple)) else column == value
+            )
         return self._do(lambda c: [Job(**r._mapping) for r in c.execute(query)])
 
     def set_job(self, id: str, only_if: str | tuple[str, ...] | None = None, **values: Any) -> bool:
-        """Change a job; with `only_if`, only while its status is (among) that. True when it was changed."""
+        """Change a job; with `only_if`, only while its status is (among) that. True when it was
+        changed.
+        """
         query = update(_jobs).where(_jobs.c.id == id)
         if only_if is not None:
-            query = query.where(_jobs.c.status.in_([only_if] if isinstance(only_if, str) else only_if))
+            query = query.where(
+                _jobs.c.status.in_([only_if] if isinstance(only_if, str) else only_if)
+            )
         return self._do(lambda c: c.execute(query.values(**values)).rowcount == 1)
 
     def remove_job(self, id: str) -> None:

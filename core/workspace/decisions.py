@@ -1,4 +1,5 @@
-"""The decisions of people about the cases of a dataset, as kept in its folder, and the view of the data that follows from them.
+"""The decisions of people about the cases of a dataset, as kept in its folder, and the view of the
+data that follows from them.
 
 One small json file a decision, in `review/` beside the dataset. The stored data never changes.
 """
@@ -18,13 +19,20 @@ if TYPE_CHECKING:
 
 What = Literal["exclude", "ignore", "release", "part", "label", "normal"]
 WORDS = {
-    "exclude": "excluded", "ignore": "ignored", "release": "released", "part": "moved to another part", "label": "relabelled", "normal": "named as the normal class",
-}  # fmt: skip
+    "exclude": "excluded",
+    "ignore": "ignored",
+    "release": "released",
+    "part": "moved to another part",
+    "label": "relabelled",
+    "normal": "named as the normal class",
+}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision of a person. `rows` are row ids; `finding` is the kind of finding it answers ("" = none); `value` is the part or label given."""
+    """One decision of a person. `rows` are row ids; `finding` is the kind of finding it answers (""
+    = none); `value` is the part or label given.
+    """
 
     id: str
     what: What
@@ -35,7 +43,7 @@ class Decision:
     when: float = 0.0
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 def load(folder: Path) -> list[Decision]:
     """The decisions kept in a dataset's `folder`, in the order they were made."""
     return [Decision(**json.loads(p.read_text())) for p in files_of(folder)]
@@ -63,22 +71,32 @@ def stored(folder: Path) -> int:
 
 
 def reasons_held(where: Path | Dataset) -> np.ndarray:
-    """Why each stored row was held back at import: object array of words, None = it was not. `where` is the dataset or its folder."""
+    """Why each stored row was held back at import: object array of words, None = it was not.
+    `where` is the dataset or its folder.
+    """
     import pandas as pd
     import pyarrow.parquet as parquet
 
     if isinstance(where, Path):
         there = "held" in parquet.read_schema(where / "table.parquet").names
-        column = pd.read_parquet(where / "table.parquet", columns=["held"])["held"] if there else None
+        column = (
+            pd.read_parquet(where / "table.parquet", columns=["held"])["held"] if there else None
+        )
         many = stored(where)
     else:
         column = where.table.get("held")
         many = len(where.table)
-    return np.full(many, None, dtype=object) if column is None else column.astype(object).where(column.notna(), None).to_numpy()
+    return (
+        np.full(many, None, dtype=object)
+        if column is None
+        else column.astype(object).where(column.notna(), None).to_numpy()
+    )
 
 
 def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
-    """bool over the stored rows, of which `reasons` says why they were held back: those excluded, or held back and not released."""
+    """bool over the stored rows, of which `reasons` says why they were held back: those excluded,
+    or held back and not released.
+    """
     out = np.array([r is not None for r in reasons], dtype=bool)
     out[rows_of(decisions, "release")] = False
     out[rows_of(decisions, "exclude")] = True
@@ -86,7 +104,9 @@ def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
 
 
 def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
-    """The stored dataset `data` as people decided: parts, labels and the normal class changed, and without hidden rows unless `whole`. Row ids stay."""
+    """The stored dataset `data` as people decided: parts, labels and the normal class changed, and
+    without hidden rows unless `whole`. Row ids stay.
+    """
     data = _with_normal(data, decisions)
     changes = [d for d in decisions if d.what in ("part", "label")]
     out = np.zeros(0, np.int64) if whole else np.flatnonzero(hidden(reasons_held(data), decisions))
@@ -104,15 +124,23 @@ def normal_told(decisions: list[Decision]) -> str | None:
 
 def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
     value = normal_told(decisions)
-    return data if value is None else replace(data, card=data.card | {"normal": value, "normal guessed": ""})
+    return (
+        data
+        if value is None
+        else replace(data, card=data.card | {"normal": value, "normal guessed": ""})
+    )
 
 
 def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
-    """The hash of a view: that of the stored data as long as no row is hidden (`out`: ids, sorted) or changed, another for every other view."""
+    """The hash of a view: that of the stored data as long as no row is hidden (`out`: ids, sorted)
+    or changed, another for every other view.
+    """
     changes = [[d.what, d.rows, d.value] for d in decisions if d.what in ("part", "label")]
     if not changes and not len(out):
         return stored
-    return hashlib.sha256(stored.encode() + out.tobytes() + json.dumps(changes).encode()).hexdigest()
+    return hashlib.sha256(
+        stored.encode() + out.tobytes() + json.dumps(changes).encode()
+    ).hexdigest()
 
 
 def _changed(data: Dataset, changes: list[Decision]) -> Any:
@@ -120,6 +148,12 @@ def _changed(data: Dataset, changes: list[Decision]) -> Any:
     for d in changes:
         column = data.roles.get({"part": "split", "label": "label"}[d.what])
         if column is not None:
-            value = d.value if d.what == "part" else next((v for v in data.table[column].dropna().unique() if str(v) == d.value), d.value)
+            value = (
+                d.value
+                if d.what == "part"
+                else next(
+                    (v for v in data.table[column].dropna().unique() if str(v) == d.value), d.value
+                )
+            )
             table.loc[d.rows, column] = value
     return table

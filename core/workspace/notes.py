@@ -1,4 +1,6 @@
-"""What people add to data and runs: named groups of cases, names of clusters, the chosen threshold. Small json files in the workspace."""
+"""What people add to data and runs: named groups of cases, names of clusters, the chosen threshold.
+Small json files in the workspace.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,28 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def groups(ws: Workspace, dataset: str) -> dict[str, np.ndarray]:
-    """Saved groups of a dataset: name -> int64 row ids without those excluded since, in the order they were made."""
+    """Saved groups of a dataset: name -> int64 row ids without those excluded since, in the order
+    they were made.
+    """
     out = ws.hidden(dataset)
-    found = {name: np.asarray(g["rows"], dtype=np.int64) for name, g in _read(ws.dataset_folder(dataset) / "groups.json").items()}
+    found = {
+        name: np.asarray(g["rows"], dtype=np.int64)
+        for name, g in _read(ws.dataset_folder(dataset) / "groups.json").items()
+    }
     return {name: rows[~np.isin(rows, out)] for name, rows in found.items()}
 
 
 def save_group(ws: Workspace, dataset: str, name: str, rows: np.ndarray) -> None:
-    """Keep `rows` under `name`, replacing a group of that name. UserError for an empty group or an unusable name."""
+    """Keep `rows` under `name`, replacing a group of that name. UserError for an empty group or an
+    unusable name.
+    """
     if not len(rows):
         raise UserError("Nothing is selected; select some cases first.")
     path = ws.dataset_folder(dataset) / "groups.json"
-    write_json(path, _read(path) | {check_name(name): {"rows": np.asarray(rows).tolist(), "made": time.time()}})
+    write_json(
+        path,
+        _read(path) | {check_name(name): {"rows": np.asarray(rows).tolist(), "made": time.time()}},
+    )
 
 
 def remove_group(ws: Workspace, dataset: str, name: str) -> None:
@@ -39,7 +51,9 @@ def remove_group(ws: Workspace, dataset: str, name: str) -> None:
 
 
 def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
-    """int64 row ids of the saved group called `words`, or of the rows where COLUMN=VALUE. UserError when there are none."""
+    """int64 row ids of the saved group called `words`, or of the rows where COLUMN=VALUE. UserError
+    when there are none.
+    """
     saved = groups(ws, dataset)
     if words in saved:
         if not len(saved[words]):
@@ -50,13 +64,24 @@ def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
     column, value = column.strip(), value.strip()
     if not equals:
         known = f"there are: {', '.join(saved)}" if saved else "none is saved yet"
-        raise UserError(f"There is no saved group “{words}” ({known}); COLUMN=VALUE names the cases by a column.")
+        raise UserError(
+            f"There is no saved group “{words}” ({known}); COLUMN=VALUE names the cases by a"
+            " column."
+        )
     if column not in data.table.columns:
-        raise UserError(f"There is no column “{column}” (there are: {', '.join(map(str, data.table.columns[:12]))}).")
-    values = data.frame[column].map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
+        raise UserError(
+            f"There is no column “{column}” (there are:"
+            f" {', '.join(map(str, data.table.columns[:12]))})."
+        )
+    values = data.frame[column].map(
+        lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+    )
     rows = data.rows[(values == value).to_numpy()]
     if not len(rows):
-        raise UserError(f"No case has “{value}” in column “{column}” (there are: {', '.join(sorted(set(values))[:12])}).")
+        raise UserError(
+            f"No case has “{value}” in column “{column}” (there are:"
+            f" {', '.join(sorted(set(values))[:12])})."
+        )
     return rows
 
 
@@ -68,26 +93,41 @@ def cluster_names(ws: Workspace, run: str) -> dict[int, str]:
 def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
     """Name one group; an empty name takes the name back."""
     names = {str(k): v for k, v in cluster_names(ws, run).items() if k != cluster}
-    write_json(ws.folder(run) / "names.json", names | ({str(cluster): check_name(name)} if name.strip() else {}))
+    write_json(
+        ws.folder(run) / "names.json",
+        names | ({str(cluster): check_name(name)} if name.strip() else {}),
+    )
 
 
 def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
-    """The threshold a person has set for a run's unusualness score: {"value", "reason", "made", "on"}; it was picked `on` validation cases ("val"), or on
-    those that were shown, test cases among them ("shown", or absent in earlier versions)."""
+    """The threshold a person has set for a run's unusualness score: {"value", "reason", "made",
+    "on"}; it was picked `on` validation cases ("val"), or on those that were shown, test cases
+    among them ("shown", or absent in earlier versions).
+    """
     return _read(ws.folder(run) / "threshold.json") or None
 
 
-def set_threshold(ws: Workspace, run: str, value: float, reason: str = "", on: str = "shown") -> None:
+def set_threshold(
+    ws: Workspace, run: str, value: float, reason: str = "", on: str = "shown"
+) -> None:
     words = " ".join(reason.split())[:200]
-    write_json(ws.folder(run) / "threshold.json", {"value": float(value), "reason": words, "made": time.time(), "on": on})
+    write_json(
+        ws.folder(run) / "threshold.json",
+        {"value": float(value), "reason": words, "made": time.time(), "on": on},
+    )
 
 
 def features(ws: Workspace, run: str) -> dict[str, list[int]]:
-    """Features of a run's sparse embeddings that the user wants as colours: slug -> axes, in the order chosen."""
+    """Features of a run's sparse embeddings that the user wants as colours: slug -> axes, in the
+    order chosen.
+    """
     return _read(ws.folder(run) / "features.json")
 
 
 def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
     """Offer one feature as a colour from now on; the last eight are kept."""
     chosen = features(ws, run)
-    write_json(ws.folder(run) / "features.json", chosen | {slug: [*(a for a in chosen.get(slug, []) if a != axis), axis][-8:]})
+    write_json(
+        ws.folder(run) / "features.json",
+        chosen | {slug: [*(a for a in chosen.get(slug, []) if a != axis), axis][-8:]},
+    )

@@ -1,7 +1,8 @@
-"""What each folder says of itself, so that the catalogue can be made anew from the folders alone: `job.json` in a run's, `entry.json` in a dataset's.
+"""What each folder says of itself, so that the catalogue can be made anew from the folders alone:
+`job.json` in a run's, `entry.json` in a dataset's.
 
-A job's record is written when it is asked for, when its process starts and, by that process, when it ends: it is the truth about a run whose process
-could not reach the catalogue any more.
+A job's record is written when it is asked for, when its process starts and, by that process, when
+it ends: it is the truth about a run whose process could not reach the catalogue any more.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ KNOWN = {f.name for f in fields(Job)}
 
 
 def write(home: Path, job: Job) -> None:
-    """Keep what the catalogue says of a job beside its results. Raises OSError. Why an import failed is left out: it names files, which may be called
-    after patients, and goes with the catalogue."""
+    """Keep what the catalogue says of a job beside its results. Raises OSError. Why an import
+    failed is left out: it names files, which may be called after patients, and goes with the
+    catalogue.
+    """
     if job.kind == "import" and job.error:
         job = replace(job, error="The import did not succeed; bring the files again.")
     write_json(home / "runs" / job.id / JOB, asdict(job))
@@ -41,8 +44,10 @@ def read(folder: Path) -> Job | None:
 
 
 def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
-    """Set the last state of a running job: first in its folder, then in the catalogue. True when the catalogue took it, False when the job was no longer
-    running there. Whatever keeps the catalogue from it, the record stands, and `queue.reconcile` goes by it."""
+    """Set the last state of a running job: first in its folder, then in the catalogue. True when
+    the catalogue took it, False when the job was no longer running there. Whatever keeps the
+    catalogue from it, the record stands, and `queue.reconcile` goes by it.
+    """
     try:
         now = catalogue.job(job.id) or job  # it may have got a note meanwhile
     except UserError:
@@ -55,7 +60,11 @@ def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
 
 def jobs(home: Path) -> list[Job]:
     """Every job that a folder tells of, in the order they were asked for."""
-    found = [job for path in sorted((home / "runs").glob(f"*/{JOB}")) if (job := read(path.parent)) is not None and job.id == path.parent.name]
+    found = [
+        job
+        for path in sorted((home / "runs").glob(f"*/{JOB}"))
+        if (job := read(path.parent)) is not None and job.id == path.parent.name
+    ]
     return sorted(found, key=lambda j: (j.created, j.id))
 
 
@@ -69,16 +78,31 @@ def entries(home: Path) -> list[dict[str, Any]]:
         try:
             stored = json.loads(path.read_text())
             kept = json.loads((folder / ENTRY).read_text()) if (folder / ENTRY).exists() else {}
-            n = decisions.stored(folder) - int(np.count_nonzero(decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))))
-            found.append({"id": folder.name, "name": stored["name"], "hash": stored["hash"], "modality": stored["modality"], "n": n,
-                          "sample": int(kept.get("sample", 0)), "created": float(kept.get("created", path.stat().st_mtime))})  # fmt: skip
+            n = decisions.stored(folder) - int(
+                np.count_nonzero(
+                    decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))
+                )
+            )
+            found.append(
+                {
+                    "id": folder.name,
+                    "name": stored["name"],
+                    "hash": stored["hash"],
+                    "modality": stored["modality"],
+                    "n": n,
+                    "sample": int(kept.get("sample", 0)),
+                    "created": float(kept.get("created", path.stat().st_mtime)),
+                }
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return sorted(found, key=lambda e: (e["created"], e["id"]))
 
 
 def fill(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -> None:
-    """Write the records of folders that have none yet, from the catalogue: those of a workspace made before there were records."""
+    """Write the records of folders that have none yet, from the catalogue: those of a workspace
+    made before there were records.
+    """
     for job in jobs:
         folder = home / "runs" / job.id
         if folder.is_dir() and not (folder / JOB).exists():

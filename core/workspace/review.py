@@ -1,6 +1,8 @@
-"""Deciding about the cases of a dataset: exclude, release from being held back, move to another part, relabel, ignore findings, and take it back.
+"""Deciding about the cases of a dataset: exclude, release from being held back, move to another
+part, relabel, ignore findings, and take it back.
 
-A decision is one small file (`core.workspace.decisions`), so that two people deciding at once lose nothing and taking one back is removing its file.
+A decision is one small file (`core.workspace.decisions`), so that two people deciding at once lose
+nothing and taking one back is removing its file.
 """
 
 from __future__ import annotations
@@ -27,20 +29,38 @@ def decisions(ws: Workspace, name: str) -> list[Decision]:
 
 
 def exclude(ws: Workspace, name: str, rows: np.ndarray, reason: str, finding: str = "") -> Decision:
-    """Leave rows out of everything from now on. UserError for unknown rows, rows already excluded, or no reason."""
+    """Leave rows out of everything from now on. UserError for unknown rows, rows already excluded,
+    or no reason.
+    """
     rows = _known(ws, name, rows)
     new = np.setdiff1d(rows, rows_of(decisions(ws, name), "exclude"))
     if not len(new):
-        raise UserError("These cases are excluded already." if len(rows) else "No case is named; choose some first.")
+        raise UserError(
+            "These cases are excluded already."
+            if len(rows)
+            else "No case is named; choose some first."
+        )
     return _add(ws, name, "exclude", new, _said(reason), finding)
 
 
-def release(ws: Workspace, name: str, rows: np.ndarray | None = None, reason: str = "looked at") -> Decision:
-    """Let held-back rows be used, all of them by default. UserError when none of `rows` is held back."""
+def release(
+    ws: Workspace, name: str, rows: np.ndarray | None = None, reason: str = "looked at"
+) -> Decision:
+    """Let held-back rows be used, all of them by default. UserError when none of `rows` is held
+    back.
+    """
     waiting = held(ws, name)
-    chosen = np.array(sorted(waiting), dtype=np.int64) if rows is None else np.intersect1d(_known(ws, name, rows), list(waiting))
+    chosen = (
+        np.array(sorted(waiting), dtype=np.int64)
+        if rows is None
+        else np.intersect1d(_known(ws, name, rows), list(waiting))
+    )
     if not len(chosen):
-        raise UserError("None of these cases is held back." if rows is not None else f"No case of “{ws.entry(name)['name']}” is held back.")
+        raise UserError(
+            "None of these cases is held back."
+            if rows is not None
+            else f"No case of “{ws.entry(name)['name']}” is held back."
+        )
     return _add(ws, name, "release", chosen, _said(reason))
 
 
@@ -49,27 +69,45 @@ def ignore(ws: Workspace, name: str, finding: str, reason: str) -> Decision:
     return _add(ws, name, "ignore", np.zeros(0, np.int64), _said(reason), finding)
 
 
-def move(ws: Workspace, name: str, rows: np.ndarray, part: str, reason: str, finding: str = "") -> Decision:
-    """Put rows into another part of the split. UserError for an unknown part or a dataset that is not split."""
+def move(
+    ws: Workspace, name: str, rows: np.ndarray, part: str, reason: str, finding: str = ""
+) -> Decision:
+    """Put rows into another part of the split. UserError for an unknown part or a dataset that is
+    not split.
+    """
     data = ws.dataset(name, whole=True)
     if part not in SPLITS or data.roles.get("split") is None:
-        raise UserError(f"“{data.name}” is not split." if part in SPLITS else f"“{part}” is not a part (there are: {', '.join(SPLITS)}).")
+        raise UserError(
+            f"“{data.name}” is not split."
+            if part in SPLITS
+            else f"“{part}” is not a part (there are: {', '.join(SPLITS)})."
+        )
     return _add(ws, name, "part", _known(ws, name, rows), _said(reason), finding, part)
 
 
-def relabel(ws: Workspace, name: str, rows: np.ndarray, label: str, reason: str, finding: str = "") -> Decision:
-    """Give rows another of the dataset's labels. UserError for an unknown label, or when a label would be left without any row.
+def relabel(
+    ws: Workspace, name: str, rows: np.ndarray, label: str, reason: str, finding: str = ""
+) -> Decision:
+    """Give rows another of the dataset's labels. UserError for an unknown label, or when a label
+    would be left without any row.
 
-    Trap: classes are numbered over the whole table, and finished runs count on those numbers, so no class may go or come.
+    Trap: classes are numbered over the whole table, and finished runs count on those numbers, so no
+    class may go or come.
     """
     data, rows = ws.dataset(name, whole=True), _known(ws, name, rows)
     if label not in data.classes:
-        raise UserError(f"“{label}” is not a label of “{data.name}” (there are: {', '.join(data.classes[:12]) or 'none'}).")
+        raise UserError(
+            f"“{label}” is not a label of “{data.name}” (there are:"
+            f" {', '.join(data.classes[:12]) or 'none'})."
+        )
     after = data.labels.copy()
     after[rows] = data.classes.index(label)
     gone = np.setdiff1d(np.arange(len(data.classes)), after)
     if len(gone):
-        raise UserError(f"No case would be left with the label “{data.classes[gone[0]]}”; exclude these cases instead.")
+        raise UserError(
+            f"No case would be left with the label “{data.classes[gone[0]]}”; exclude these cases"
+            " instead."
+        )
     return _add(ws, name, "label", rows, _said(reason), finding, label)
 
 
@@ -89,11 +127,16 @@ def mend(ws: Workspace, name: str, finding: str) -> list[Decision]:
     moves = whole_groups(ws.dataset(name))
     if not moves:
         raise UserError("Every patient is in one part already.")
-    return [move(ws, name, rows, part, "every patient in one part", finding) for part, rows in moves.items()]
+    return [
+        move(ws, name, rows, part, "every patient in one part", finding)
+        for part, rows in moves.items()
+    ]
 
 
 def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
-    """The rows of a set of copies to leave out: all but the first of the training part, or the first where none is in it."""
+    """The rows of a set of copies to leave out: all but the first of the training part, or the
+    first where none is in it.
+    """
     there = [r for r in copies if (data.rows == r).any()]
     part = dict(zip(there, data.of(np.asarray(there, dtype=np.int64)).splits))
     keep = next((r for r in there if part[r] == "train"), there[0] if there else None)
@@ -112,10 +155,16 @@ def undo(ws: Workspace, name: str, id: str) -> Decision:
 
 
 def held(ws: Workspace, name: str) -> dict[int, str]:
-    """Rows that are still held back until a person has looked, and why; excluded ones no longer count."""
+    """Rows that are still held back until a person has looked, and why; excluded ones no longer
+    count.
+    """
     made = decisions(ws, name)
     done = set(rows_of(made, "release").tolist()) | set(rows_of(made, "exclude").tolist())
-    return {i: str(r) for i, r in enumerate(reasons_held(ws.dataset_folder(name))) if r is not None and i not in done}
+    return {
+        i: str(r)
+        for i, r in enumerate(reasons_held(ws.dataset_folder(name)))
+        if r is not None and i not in done
+    }
 
 
 def excluded(ws: Workspace, name: str) -> dict[int, str]:
@@ -143,10 +192,21 @@ def since(ws: Workspace, run: str) -> int:
 def since_words(many: int) -> str:
     """The note a run made before an exclusion carries."""
     was = "case was" if many == 1 else "cases were"
-    return f"{many:,} {was} excluded after this run was trained: the model has learned from them or was measured on them. Train again for figures without them."
+    return (
+        f"{many:,} {was} excluded after this run was trained: the model has learned from them or"
+        " was measured on them. Train again for figures without them."
+    )
 
 
-def _add(ws: Workspace, name: str, what: What, rows: np.ndarray, reason: str, finding: str = "", value: str = "") -> Decision:
+def _add(
+    ws: Workspace,
+    name: str,
+    what: What,
+    rows: np.ndarray,
+    reason: str,
+    finding: str = "",
+    value: str = "",
+) -> Decision:
     now = time.time()
     decision = Decision(uuid.uuid4().hex[:10], what, rows.tolist(), reason, finding, value, now)
     folder = make_folder(ws.dataset_folder(name) / "review")
@@ -160,7 +220,10 @@ def _known(ws: Workspace, name: str, rows: Any) -> np.ndarray:
     n = stored(ws.dataset_folder(name))
     bad = rows[(rows < 0) | (rows >= n)]
     if len(bad):
-        raise UserError(f"There is no row {bad[0]} in “{ws.entry(name)['name']}” (rows are numbered 0 to {n - 1}).")
+        raise UserError(
+            f"There is no row {bad[0]} in “{ws.entry(name)['name']}” (rows are numbered 0 to"
+            f" {n - 1})."
+        )
     return rows
 
 

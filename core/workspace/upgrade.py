@@ -1,7 +1,9 @@
-"""Opening a workspace's catalogue so that it is whole and of the present version: looked over, brought up to date on a copy first, made anew if need be.
+"""Opening a workspace's catalogue so that it is whole and of the present version: looked over,
+brought up to date on a copy first, made anew if need be.
 
-Versions are Alembic's, in `migrations/versions`; migrations only add, so that workers started before go on. Looking a catalogue over (quick_check reads
-every page) takes 1 ms at 1,000 jobs and 20 ms at 20,000, once a process.
+Versions are Alembic's, in `migrations/versions`; migrations only add, so that workers started
+before go on. Looking a catalogue over (quick_check reads every page) takes 1 ms at 1,000 jobs and
+20 ms at 20,000, once a process.
 """
 
 from __future__ import annotations
@@ -28,12 +30,16 @@ from core.workspace.catalogue import Busy, Catalogue
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = sorted(p.name[:4] for p in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 NOTICE = "notice.json"
-RESERVE, RESERVED = "reserve", 256 << 10  # a file of so many bytes that is given up on a full disk, so that removing something can be written down
+# a file of so many bytes that is given up on a full disk, so that removing something can be written
+# down
+RESERVE, RESERVED = "reserve", 256 << 10
 WAIT = 60.0  # seconds for another process that mends the catalogue just now
 
 
 def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
-    """The catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk for when it is full. UserError when it was made by a newer Lightbox or cannot be opened."""
+    """The catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk for
+    when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
+    """
     if url:
         return _elsewhere(url)
     path = home / "catalogue.db"
@@ -45,7 +51,10 @@ def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
     if seen != VERSIONS[-1]:
         held = hold(home / "catalogue.lock", WAIT)
         if held is None:
-            raise UserError("The workspace is busy: another program has been mending its catalogue for a minute. Try again in a moment.")
+            raise UserError(
+                "The workspace is busy: another program has been mending its catalogue for a"
+                " minute. Try again in a moment."
+            )
         with held:
             now = _look(path)
             if now == "full":
@@ -67,7 +76,8 @@ def reserve(home: Path) -> None:
     """Keep some bytes of the disk for `free`, as far as there are any."""
     if not (home / RESERVE).exists():
         with suppress(OSError):
-            write_bytes(home / RESERVE, os.urandom(RESERVED))  # zeros would take no room where the disk packs them
+            # zeros would take no room where the disk packs them
+            write_bytes(home / RESERVE, os.urandom(RESERVED))
 
 
 def free(home: Path) -> None:
@@ -77,7 +87,7 @@ def free(home: Path) -> None:
 
 
 def _look(path: Path) -> str:
-    """"missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the version of the catalogue at `path` ("0000" = made before
+    """ "missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the version of the catalogue at `path` ("0000" = made before
     versions were kept). UserError for a newer one.
 
     Trap: on a full disk SQLite speaks of an I/O error, which is no damage.
@@ -94,34 +104,48 @@ def _look(path: Path) -> str:
         if not has_room(path.parent):
             return "full"
         if "unable to open" in str(e):
-            raise UserError(f"The catalogue of the workspace cannot be opened ({path.parent}); see that the folder may be written.") from None
+            raise UserError(
+                f"The catalogue of the workspace cannot be opened ({path.parent}); see that the"
+                " folder may be written."
+            ) from None
         return "damaged"
     except sqlite3.DatabaseError:
         return "damaged"
 
 
 def _version(path: Path, full: bool = False) -> str:
-    """"damaged", "missing" (there is nothing in it) or the version of a catalogue. Raises sqlite3.DatabaseError."""
+    """ "damaged", "missing" (there is nothing in it) or the version of a catalogue. Raises sqlite3.DatabaseError."""
     where = f"file:{quote(str(path))}?mode=ro&immutable=1" if full else str(path)
     with closing(sqlite3.connect(where, timeout=10, uri=full)) as c:
         if c.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             return "damaged"
-        tables = {name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = {
+            name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
         if not {"jobs", "datasets"} <= tables:
             return "damaged" if tables else "missing"
-        return _known([v for (v,) in c.execute("SELECT version_num FROM alembic_version")] if "alembic_version" in tables else [])
+        return _known(
+            [v for (v,) in c.execute("SELECT version_num FROM alembic_version")]
+            if "alembic_version" in tables
+            else []
+        )
 
 
 def _known(found: list[str]) -> str:
     version = found[0] if found else "0000"
     if version not in ("0000", *VERSIONS):
-        raise UserError(f"This workspace was last used by a newer Lightbox (its catalogue has version {version}, this one knows {VERSIONS[-1]}); "
-                        "update Lightbox, or set LIGHTBOX_HOME to another folder. Nothing was changed.")  # fmt: skip
+        raise UserError(
+            "This workspace was last used by a newer Lightbox (its catalogue has version"
+            f" {version}, this one knows {VERSIONS[-1]}); update Lightbox, or set LIGHTBOX_HOME to"
+            " another folder. Nothing was changed."
+        )
     return version
 
 
 def migrate(engine: Engine, unversioned: bool = False) -> None:
-    """Bring a database to the present schema in one transaction; `unversioned`: it has the tables of the time before versions were kept."""
+    """Bring a database to the present schema in one transaction; `unversioned`: it has the tables
+    of the time before versions were kept.
+    """
     from alembic import command
     from alembic.config import Config
 
@@ -136,7 +160,9 @@ def migrate(engine: Engine, unversioned: bool = False) -> None:
 
 @contextmanager
 def _transactional(path: Path) -> Iterator[Engine]:
-    """An engine on an SQLite file whose transactions take in changes of the schema. Trap: Python's sqlite3 begins none before them by itself."""
+    """An engine on an SQLite file whose transactions take in changes of the schema. Trap: Python's
+    sqlite3 begins none before them by itself.
+    """
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -154,21 +180,32 @@ def _transactional(path: Path) -> Iterator[Engine]:
 
 
 def _bring_up(home: Path, path: Path, version: str) -> None:
-    """Migrate the catalogue: on a copy first, which shows whether it can be done; the copy of the old one is kept in `backups/`."""
-    kept = make_folder(home / "backups") / f"catalogue-{version}-{time.strftime('%Y%m%d-%H%M%S')}.db"
+    """Migrate the catalogue: on a copy first, which shows whether it can be done; the copy of the
+    old one is kept in `backups/`.
+    """
+    kept = (
+        make_folder(home / "backups") / f"catalogue-{version}-{time.strftime('%Y%m%d-%H%M%S')}.db"
+    )
     trial = kept.with_suffix(".trial")
     try:
         for copy in (kept, trial):
-            with closing(sqlite3.connect(path, timeout=10)) as source, closing(sqlite3.connect(copy)) as target:
+            with (
+                closing(sqlite3.connect(path, timeout=10)) as source,
+                closing(sqlite3.connect(copy)) as target,
+            ):
                 source.backup(target)
         try:
             with _transactional(trial) as engine:
                 migrate(engine, version == "0000")
         except Exception as e:
-            raise UserError(f"This workspace comes from an older Lightbox (catalogue version {version}) and could not be brought to version {VERSIONS[-1]} "
-                            f"({type(e).__name__}); nothing was changed. Use the Lightbox it was made with.") from e  # fmt: skip
+            raise UserError(
+                f"This workspace comes from an older Lightbox (catalogue version {version}) and"
+                f" could not be brought to version {VERSIONS[-1]} ({type(e).__name__}); nothing was"
+                " changed. Use the Lightbox it was made with."
+            ) from e
         tried = Catalogue(trial)
-        records.fill(home, tried.jobs(), tried.datasets())  # before the catalogue says that it is of this version: whoever is killed here begins again
+        # before the catalogue says that it is of this version: whoever is killed here begins again
+        records.fill(home, tried.jobs(), tried.datasets())
         tried.engine.dispose()
         with _transactional(path) as engine:
             migrate(engine, version == "0000")
@@ -178,8 +215,11 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
 
 
 def _anew(home: Path, path: Path, why: str) -> None:
-    """A new catalogue, of all that the folders tell of. The user is told once if that is anything, or if there was one that was damaged."""
-    for part in home.glob("catalogue.db*"):  # what an attempt before has left, or logs without their database
+    """A new catalogue, of all that the folders tell of. The user is told once if that is anything,
+    or if there was one that was damaged.
+    """
+    # what an attempt before has left, or logs without their database
+    for part in home.glob("catalogue.db*"):
         remove(part)
     new = home / "catalogue.db.new"
     with _transactional(new) as engine:
@@ -191,7 +231,8 @@ def _anew(home: Path, path: Path, why: str) -> None:
             made.add_dataset(**entry)
             names.add(entry["name"])
     jobs = records.jobs(home)
-    for place, job in enumerate(jobs, 1):  # what stands there as running is looked at by whoever shows it
+    # what stands there as running is looked at by whoever shows it
+    for place, job in enumerate(jobs, 1):
         made.add_job(replace(job, place=place))
     made.engine.dispose()
     with closing(sqlite3.connect(new)) as c:
@@ -199,8 +240,14 @@ def _anew(home: Path, path: Path, why: str) -> None:
     os.replace(new, path)
     if why == "damaged" or jobs or names:
         runs = sum(j.kind == "train" for j in jobs)
-        was = f"was damaged (it is kept in {home / 'damaged'})" if why == "damaged" else "was missing"
-        tell(home, f"The catalogue of this workspace {was} and was made anew from the folders: {len(names)} dataset{'s' * (len(names) != 1)}, {runs} run{'s' * (runs != 1)}.")
+        was = (
+            f"was damaged (it is kept in {home / 'damaged'})" if why == "damaged" else "was missing"
+        )
+        tell(
+            home,
+            f"The catalogue of this workspace {was} and was made anew from the folders:"
+            f" {len(names)} dataset{'s' * (len(names) != 1)}, {runs} run{'s' * (runs != 1)}.",
+        )
 
 
 def _elsewhere(url: str) -> Catalogue:
@@ -211,15 +258,22 @@ def _elsewhere(url: str) -> Catalogue:
         catalogue = Catalogue(url)
         tables = set(inspect(catalogue.engine).get_table_names())
         with catalogue.engine.connect() as c:
-            found = [r[0] for r in c.exec_driver_sql("SELECT version_num FROM alembic_version")] if "alembic_version" in tables else []
+            found = (
+                [r[0] for r in c.exec_driver_sql("SELECT version_num FROM alembic_version")]
+                if "alembic_version" in tables
+                else []
+            )
         if _known(found) != VERSIONS[-1]:
             migrate(catalogue.engine, "jobs" in tables and not found)
     except (SQLAlchemyError, ModuleNotFoundError) as e:
-        raise UserError(f"The catalogue that LIGHTBOX_CATALOGUE names cannot be opened ({type(e).__name__}); see that the address is right and its driver installed.") from None
+        raise UserError(
+            f"The catalogue that LIGHTBOX_CATALOGUE names cannot be opened ({type(e).__name__});"
+            " see that the address is right and its driver installed."
+        ) from None
     return catalogue
 
 
-# -- what the user is told once --------------------------------------------------------------------------------------------------------------
+# -- what the user is told once --------------------------------------------------------------------
 def tell(home: Path, sentence: str) -> None:
     write_json(home / NOTICE, [*_told(home), sentence])
 

@@ -1,6 +1,7 @@
 """Files that came through the browser, kept under names of our own until their import has ended.
 
-Several files become one zip whose members bear the users' names, so no name of a user ever becomes a path here.
+Several files become one zip whose members bear the users' names, so no name of a user ever becomes
+a path here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ OLD = 24 * 3600.0  # seconds after which what nobody imported is taken away
 
 @dataclass(frozen=True)
 class Upload:
-    """`path` is what `core.data.readers.read` takes, alone in `folder`; `hash` is the sha256 of all content in the order of the names."""
+    """`path` is what `core.data.readers.read` takes, alone in `folder`; `hash` is the sha256 of all
+    content in the order of the names.
+    """
 
     folder: Path
     path: Path
@@ -39,29 +42,49 @@ class Upload:
 
 
 def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
-    """Copy (name, stream) pairs into a new folder of the workspace, 1 MB at a time, hashing on the way.
+    """Copy (name, stream) pairs into a new folder of the workspace, 1 MB at a time, hashing on the
+    way.
 
-    One file stays as it is when it is a zip; everything else goes into a zip of our own, unpacked. UserError for too many files, or two of one name.
+    One file stays as it is when it is a zip; everything else goes into a zip of our own, unpacked.
+    UserError for too many files, or two of one name.
     """
     if len(files) > limits.MEMBERS:
-        raise UserError(f"{len(files):,} files were chosen; at most {limits.MEMBERS:,} are taken at once.")
+        raise UserError(
+            f"{len(files):,} files were chosen; at most {limits.MEMBERS:,} are taken at once."
+        )
     names = [name.replace("\\", "/").lstrip("/") for name, _ in files]
-    double = next((n for i, n in enumerate(names) if n in names[:i]), None) if len(set(names)) < len(names) else None
+    double = (
+        next((n for i, n in enumerate(names) if n in names[:i]), None)
+        if len(set(names)) < len(names)
+        else None
+    )
     if double is not None:
-        raise UserError(f"Two of the files are called {double}; put them into folders, or rename one.")
+        raise UserError(
+            f"Two of the files are called {double}; put them into folders, or rename one."
+        )
     folder = ws.home / "uploads" / uuid.uuid4().hex[:12]
     path, h, size = folder / "upload.zip", hashlib.sha256(), 0
     try:
         first = files[0][1]
         first.seek(0)
-        zipped = len(files) == 1 and first.read(4) in (b"PK\x03\x04", b"PK\x05\x06") and not names[0].lower().endswith(".npz")
+        zipped = (
+            len(files) == 1
+            and first.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            and not names[0].lower().endswith(".npz")
+        )
 
         def fill(raw: IO[bytes]) -> None:
             nonlocal size
-            with nullcontext(raw) if zipped else zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as out:
+            with (
+                nullcontext(raw) if zipped else zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED)
+            ) as out:
                 for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
                     stream.seek(0)
-                    with nullcontext(out) if zipped else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into:  # type: ignore[union-attr, call-arg]
+                    with (
+                        nullcontext(out)
+                        if zipped
+                        else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into
+                    ):  # type: ignore[union-attr, call-arg]
                         while piece := stream.read(PIECE):
                             into.write(piece)  # type: ignore[arg-type, union-attr]
                             h.update(piece)
@@ -77,7 +100,8 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
 
 
 def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
-    """Uploads that no import was asked for yet, newest first, and when each came (seconds since the epoch).
+    """Uploads that no import was asked for yet, newest first, and when each came (seconds since the
+    epoch).
 
     A page that was closed or loaded again has lost sight of them. Those cut off while they were
     copied are not among them; `sweep` takes them away in time.
@@ -89,13 +113,17 @@ def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
         if any(folder.name in w for w in wanted) or not (folder / "upload.zip").exists():
             continue
         about = json.loads(place.read_text())
-        upload = Upload(folder, folder / "upload.zip", tuple(about["names"]), about["bytes"], about["hash"])
+        upload = Upload(
+            folder, folder / "upload.zip", tuple(about["names"]), about["bytes"], about["hash"]
+        )
         found.append((upload, place.stat().st_mtime))
     return sorted(found, key=lambda f: -f[1])
 
 
 def _wanted(ws: Workspace) -> list[str]:
-    """What imports that may still go on ask for, as written; names of their uploads' folders are in it."""
+    """What imports that may still go on ask for, as written; names of their uploads' folders are in
+    it.
+    """
     return [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
 
 

@@ -1,4 +1,6 @@
-"""The workspace: a folder with datasets, runs and a catalogue, seen alike by the browser and the command line."""
+"""The workspace: a folder with datasets, runs and a catalogue, seen alike by the browser and the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,24 @@ if TYPE_CHECKING:
 
 
 FOLDERS = ("datasets", "runs", "cache", "stories", "log")
-OURS = {*FOLDERS, "catalogue", "key", "reserve", "notice", "uploads", "backups", "damaged", "evidence", "server", "supervisor"}
+OURS = {
+    *FOLDERS,
+    "catalogue",
+    "key",
+    "reserve",
+    "notice",
+    "uploads",
+    "backups",
+    "damaged",
+    "evidence",
+    "server",
+    "supervisor",
+}
 
 
 class Workspace:
-    """`home/datasets/<id>/`, `home/runs/<id>/` (one per job), `home/cache/`, `home/stories/`, `home/log/`, `home/catalogue.db`.
+    """`home/datasets/<id>/`, `home/runs/<id>/` (one per job), `home/cache/`, `home/stories/`,
+    `home/log/`, `home/catalogue.db`.
 
     Ids are made here; names from users are labels only and never become paths.
     """
@@ -55,8 +70,12 @@ class Workspace:
                 if not (self.home / folder).is_dir():
                     make_folder(self.home / folder)
         except OSError as e:
-            raise UserError(f"The workspace folder {self.home} cannot be written ({e.strerror}); set LIGHTBOX_HOME to another folder.") from None
-        ours = all(p.name.partition(".")[0] in OURS for p in self.home.iterdir())  # a folder with other things in it stays as its owner has it
+            raise UserError(
+                f"The workspace folder {self.home} cannot be written ({e.strerror}); set"
+                " LIGHTBOX_HOME to another folder."
+            ) from None
+        # a folder with other things in it stays as its owner has it
+        ours = all(p.name.partition(".")[0] in OURS for p in self.home.iterdir())
         for place in (*([self.home] if ours else []), *(self.home / name for name in FOLDERS)):
             close_to_others(place)
         self._hidden: dict[tuple[str, str], np.ndarray] = {}
@@ -73,15 +92,24 @@ class Workspace:
 
     @cached_property
     def key(self) -> bytes:
-        """32 secret bytes of this workspace, from which patients get their new ids and dates their shifts; made at first use, never exported."""
+        """32 secret bytes of this workspace, from which patients get their new ids and dates their
+        shifts; made at first use, never exported.
+        """
         return write_once(self.home / "key", secrets.token_bytes(32))
 
-    # -- datasets -------------------------------------------------------------------------------------------------------------------
-    def add(self, data: Dataset, sample: bool = False, id: str | None = None, report: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
-        """Store a dataset under its name. UserError when the name is taken or unusable; nothing is kept then.
+    # -- datasets ----------------------------------------------------------------------------------
+    def add(
+        self,
+        data: Dataset,
+        sample: bool = False,
+        id: str | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Dataset:
+        """Store a dataset under its name. UserError when the name is taken or unusable; nothing is
+        kept then.
 
-        `id`: of the import job, whose broken-off save goes on and of which a copy of data that is here already is refused. `report` hears rows stored
-        of all.
+        `id`: of the import job, whose broken-off save goes on and of which a copy of data that is
+        here already is refused. `report` hears rows stored of all.
         """
         name = self.free(data.name)
         once = id is not None
@@ -91,17 +119,33 @@ class Workspace:
             move(final, tmp)
         try:
             stored = replace(data, name=name).save(tmp, report)
-            same = next((e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash), None)
+            same = next(
+                (e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash),
+                None,
+            )
             if same is not None:
-                raise UserError(f"The very same data is already here as “{same}”; open that, or remove it first.")
-            entry = {"id": id, "name": name, "hash": stored.hash, "modality": data.modality, "n": len(data), "sample": int(sample), "created": time.time()}
+                raise UserError(
+                    f"The very same data is already here as “{same}”; open that, or remove it"
+                    " first."
+                )
+            entry = {
+                "id": id,
+                "name": name,
+                "hash": stored.hash,
+                "modality": data.modality,
+                "n": len(data),
+                "sample": int(sample),
+                "created": time.time(),
+            }
             write_json(tmp / records.ENTRY, entry)
             checksums.add(tmp, records.ENTRY)
             publish(tmp, final)
             self.catalogue.add_dataset(**entry)
         except BaseException:
             remove(tmp)
-            with suppress(UserError):  # where even the catalogue cannot be asked, an import that is resumed takes the folder up again
+            # where even the catalogue cannot be asked, an import that is resumed takes the folder
+            # up again
+            with suppress(UserError):
                 if all(e["id"] != id for e in self.catalogue.datasets()):
                     remove(final)
             raise
@@ -112,16 +156,23 @@ class Workspace:
         """The name as it may be. UserError when it is unusable or taken."""
         name = check_name(name)
         if any(d["name"] == name for d in self.catalogue.datasets()):
-            raise UserError(f"There is already a dataset called “{name}”; choose another name or remove it first.")
+            raise UserError(
+                f"There is already a dataset called “{name}”; choose another name or remove it"
+                " first."
+            )
         return name
 
     def unused(self, name: str) -> str:
         """`name`, or with a number behind it where there is a dataset called so."""
         taken = {e["name"] for e in self.catalogue.datasets()}
-        return next(n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken)
+        return next(
+            n for n in (name, *(f"{name} {k}" for k in range(2, len(taken) + 3))) if n not in taken
+        )
 
     def entry(self, name: str) -> dict[str, Any]:
-        """Catalogue line of the dataset called (or with id) `name`. UserError when there is none."""
+        """Catalogue line of the dataset called (or with id) `name`. UserError when there is
+        none.
+        """
         entries = self.catalogue.datasets()
         for entry in entries:
             if name in (entry["name"], entry["id"]):
@@ -133,7 +184,9 @@ class Workspace:
         return self.home / "datasets" / self.entry(name)["id"]
 
     def dataset(self, name: str, whole: bool = False) -> Dataset:
-        """The dataset as people decided (see `core.workspace.review`): without excluded and held-back rows, unless `whole`; row ids stay."""
+        """The dataset as people decided (see `core.workspace.review`): without excluded and
+        held-back rows, unless `whole`; row ids stay.
+        """
         from core.data.dataset import Dataset
 
         entry = self.entry(name)
@@ -141,19 +194,26 @@ class Workspace:
         return decisions.applied(Dataset.load(folder, entry["name"]), decisions.load(folder), whole)
 
     def compare(self, name: str, most: int | None = None) -> None:
-        """UserError when a stored file of a dataset is missing or not what was written. Cost: reads everything once (1 GB/s); of datasets of more than
-        `most` bytes only names and sizes are compared."""
+        """UserError when a stored file of a dataset is missing or not what was written. Cost: reads
+        everything once (1 GB/s); of datasets of more than `most` bytes only names and sizes are
+        compared.
+        """
         entry = self.entry(name)
         folder = self.home / "datasets" / entry["id"]
         if not (folder / checksums.NAME).exists():  # `dataset` says whether there should be one
             return
-        large = most is not None and sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) > most
+        large = (
+            most is not None
+            and sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) > most
+        )
         lost = checksums.wrong(folder, most=-1 if large else None)
         if lost:
             raise checksums.damage(entry["name"], lost)
 
     def hidden(self, name: str) -> np.ndarray:
-        """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for each state of the decisions."""
+        """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for
+        each state of the decisions.
+        """
         from core.data.dataset import Dataset
 
         entry = self.entry(name)
@@ -161,19 +221,28 @@ class Workspace:
         key = (folder.name, decisions.stamp(folder))
         if key not in self._hidden:
             Dataset.load(folder, entry["name"])  # whose sentence is of use where files are lost
-            self._hidden[key] = np.flatnonzero(decisions.hidden(decisions.reasons_held(folder), decisions.load(folder)))
+            self._hidden[key] = np.flatnonzero(
+                decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))
+            )
         return self._hidden[key]
 
     def data_hash(self, name: str) -> str:
         """The hash of `dataset(name)`, without opening it."""
 
         folder = self.dataset_folder(name)
-        return decisions.view_hash(json.loads((folder / "dataset.json").read_text())["hash"], decisions.load(folder), self.hidden(name))
+        return decisions.view_hash(
+            json.loads((folder / "dataset.json").read_text())["hash"],
+            decisions.load(folder),
+            self.hidden(name),
+        )
 
     def recount(self, name: str) -> None:
         """Let the catalogue count the rows that are in use."""
 
-        self.catalogue.set_dataset(self.entry(name)["id"], n=decisions.stored(self.dataset_folder(name)) - len(self.hidden(name)))
+        self.catalogue.set_dataset(
+            self.entry(name)["id"],
+            n=decisions.stored(self.dataset_folder(name)) - len(self.hidden(name)),
+        )
 
     def remove_dataset(self, name: str) -> None:
         """Remove a dataset with all its runs. UserError while one of them is at work."""
@@ -187,14 +256,16 @@ class Workspace:
         self._tell_or_free(lambda: self.catalogue.remove_dataset(entry["id"]), folder)
         remove(folder)
 
-    # -- runs -----------------------------------------------------------------------------------------------------------------------
+    # -- runs --------------------------------------------------------------------------------------
     def folder(self, id: str) -> Path:
         if not re.fullmatch(r"[a-z0-9]{8,32}", id):
             raise UserError(f"“{id[:40]}” is not a run id; `lightbox runs list` shows them.")
         return self.home / "runs" / id
 
     def job(self, id: str) -> Job:
-        """The job with this id, or the only one whose id starts so. UserError when there is none."""
+        """The job with this id, or the only one whose id starts so. UserError when there is
+        none.
+        """
         self.folder(id.ljust(8, "0"))
         job = self.catalogue.job(id)
         if job is None:
@@ -207,17 +278,27 @@ class Workspace:
         return job
 
     def runs(self, dataset: str | None = None) -> list[Job]:
-        """Training runs and models applied to other data, newest first; on one dataset (name or id) if given."""
-        jobs = self.catalogue.jobs(kind=["train", "apply"], **({"dataset": self.entry(dataset)["id"]} if dataset else {}))
+        """Training runs and models applied to other data, newest first; on one dataset (name or id)
+        if given.
+        """
+        jobs = self.catalogue.jobs(
+            kind=["train", "apply"], **({"dataset": self.entry(dataset)["id"]} if dataset else {})
+        )
         return jobs[::-1]
 
     def slugs(self, run: str) -> list[str]:
         """Names of the artifacts of a job, sorted."""
         folder = self.folder(run) / "artifacts"
-        return sorted(p.name for p in folder.iterdir() if (p / "artifact.json").exists()) if folder.exists() else []
+        return (
+            sorted(p.name for p in folder.iterdir() if (p / "artifact.json").exists())
+            if folder.exists()
+            else []
+        )
 
     def artifact(self, run: str, slug: str) -> Artifact:
-        """One artifact, its arrays memory-mapped, without rows that are excluded by now. UserError when the run has none of that name."""
+        """One artifact, its arrays memory-mapped, without rows that are excluded by now. UserError
+        when the run has none of that name.
+        """
         folder = self.artifact_folder(run, slug)
         try:
             return _kind(folder).load(folder)
@@ -227,9 +308,14 @@ class Workspace:
             raise _damaged(run, slug, "a part of it") from e
 
     def artifact_folder(self, run: str, slug: str) -> Path:
-        """Where an artifact lies. One that speaks of rows excluded since is written anew without them, to the cache, once for each set of such rows."""
+        """Where an artifact lies. One that speaks of rows excluded since is written anew without
+        them, to the cache, once for each set of such rows.
+        """
         if slug not in self.slugs(run):
-            raise UserError(f"Run {run} has no “{slug}” (it has: {', '.join(self.slugs(run)) or 'nothing yet'}).")
+            raise UserError(
+                f"Run {run} has no “{slug}” (it has:"
+                f" {', '.join(self.slugs(run)) or 'nothing yet'})."
+            )
         folder = self.folder(run) / "artifacts" / slug
         self._verified(run, slug)
         if not (kind := _kind(folder)).aligned():
@@ -237,9 +323,20 @@ class Workspace:
         if run not in self._dataset_of:
             self._dataset_of[run] = self.job(run).dataset
         out = self.hidden(self._dataset_of[run])
-        if not len(out) or not np.isin(out, np.load(folder / "rows.npy", mmap_mode="r", allow_pickle=False)).any():
+        if (
+            not len(out)
+            or not np.isin(
+                out, np.load(folder / "rows.npy", mmap_mode="r", allow_pickle=False)
+            ).any()
+        ):
             return folder
-        thin = self.home / "cache" / "reviewed" / run / f"{slug}-{hashlib.sha256(out.tobytes()).hexdigest()[:16]}"
+        thin = (
+            self.home
+            / "cache"
+            / "reviewed"
+            / run
+            / f"{slug}-{hashlib.sha256(out.tobytes()).hexdigest()[:16]}"
+        )
         if not thin.exists():
             tmp = thin.with_name(f"{thin.name}-{uuid.uuid4().hex[:6]}.tmp")
             kind.load(folder).save(tmp, out)
@@ -252,7 +349,9 @@ class Workspace:
         return thin
 
     def _verified(self, run: str, slug: str) -> None:
-        """UserError when an artifact is no longer what was written; looked at once, files above `limits.VERIFIED` by `lightbox check --files`."""
+        """UserError when an artifact is no longer what was written; looked at once, files above
+        `limits.VERIFIED` by `lightbox check --files`.
+        """
         folder = self.folder(run) / "artifacts"
         try:
             key = (run, slug, (folder / checksums.NAME).stat().st_mtime_ns)
@@ -265,22 +364,42 @@ class Workspace:
             self._sound.add(key)
 
     def damaged(self) -> list[str]:
-        """Stored files of finished runs and of datasets that are not what was written, by their place in the workspace. Cost: reads everything once.
+        """Stored files of finished runs and of datasets that are not what was written, by their
+        place in the workspace. Cost: reads everything once.
 
-        Datasets without a list of their files are not compared, see `unlisted`."""
-        folders = [self.folder(job.id) / "artifacts" for job in self.catalogue.jobs(status="done") if job.kind != "import"]
+        Datasets without a list of their files are not compared, see `unlisted`.
+        """
+        folders = [
+            self.folder(job.id) / "artifacts"
+            for job in self.catalogue.jobs(status="done")
+            if job.kind != "import"
+        ]
         aside = self.unlisted()
-        folders += [self.home / "datasets" / e["id"] for e in self.catalogue.datasets() if e["name"] not in aside]
-        return [str((folder / name).relative_to(self.home)) for folder in folders for name in checksums.wrong(folder)]
+        folders += [
+            self.home / "datasets" / e["id"]
+            for e in self.catalogue.datasets()
+            if e["name"] not in aside
+        ]
+        return [
+            str((folder / name).relative_to(self.home))
+            for folder in folders
+            for name in checksums.wrong(folder)
+        ]
 
     def unlisted(self) -> list[str]:
-        """Names of datasets brought in before lists of files were kept: nothing says what was written."""
+        """Names of datasets brought in before lists of files were kept: nothing says what was
+        written.
+        """
         from core.data.dataset import has_checksums
 
         found = []
         for entry in self.catalogue.datasets():
             folder = self.home / "datasets" / entry["id"]
-            if folder.exists() and not (folder / checksums.NAME).exists() and not has_checksums(folder):
+            if (
+                folder.exists()
+                and not (folder / checksums.NAME).exists()
+                and not has_checksums(folder)
+            ):
                 found.append(entry["name"])
         return found
 
@@ -298,7 +417,9 @@ class Workspace:
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
 
     def remove_run(self, id: str) -> None:
-        """Remove a run and the maps, explanations and measurements made from it. UserError while it is at work."""
+        """Remove a run and the maps, explanations and measurements made from it. UserError while it
+        is at work.
+        """
         job = self.job(id)
         if not job.ended:
             raise UserError(f"Run {job.id} is still {job.status}; cancel it first.")
@@ -311,7 +432,9 @@ class Workspace:
         remove(self.home / "cache" / "reviewed" / job.id)
 
     def _tell_or_free(self, tell: Callable[[], None], folder: Path) -> None:
-        """Let the catalogue know that `folder` goes. Where the disk has no room for that, the folder goes first, and with it what can be computed again."""
+        """Let the catalogue know that `folder` goes. Where the disk has no room for that, the
+        folder goes first, and with it what can be computed again.
+        """
         try:
             tell()
         except Full:
@@ -321,12 +444,16 @@ class Workspace:
             upgrade.reserve(self.home)
 
     def make_room(self) -> None:
-        """On a full disk: give up what was reserved and what can be computed again, and open the catalogue anew, so that it can be written."""
+        """On a full disk: give up what was reserved and what can be computed again, and open the
+        catalogue anew, so that it can be written.
+        """
         upgrade.free(self.home)
         self.__dict__["catalogue"] = upgrade.opened(self.home, Settings().catalogue, keep=False)
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
-        """The points of a run's curves, in order: {"step", "total", "seconds", and what the method reported}."""
+        """The points of a run's curves, in order: {"step", "total", "seconds", and what the method
+        reported}.
+        """
         path = self.folder(run) / "scalars.jsonl"
         if path.exists():
             for line in path.read_text().splitlines():
@@ -337,7 +464,10 @@ class Workspace:
 
 
 def _damaged(run: str, slug: str, part: str) -> UserError:
-    return UserError(f"“{slug}” of run {run} is damaged on the disk ({part} is not what was written); train the run again, or bring its folder back from a copy.")
+    return UserError(
+        f"“{slug}” of run {run} is damaged on the disk ({part} is not what was written); train the"
+        " run again, or bring its folder back from a copy."
+    )
 
 
 def _kind(folder: Path) -> type[Artifact]:

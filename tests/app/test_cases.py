@@ -1,4 +1,6 @@
-"""Runs on some cases, on an earlier run, and a card's evidence: from the command line and from the training form."""
+"""Runs on some cases, on an earlier run, and a card's evidence: from the command line and from the
+training form.
+"""
 
 import numpy as np
 import pytest
@@ -88,7 +90,9 @@ def test_a_setting_that_starts_empty_stays_empty_in_the_form(home):
 def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
     found = told("benchmark", "pca", "--stored")
     assert found["method"] == "pca"
-    assert all({"title", "measure", "n", "seeds", "rows", "verdict"} <= t.keys() for t in found["tables"])
+    assert all(
+        {"title", "measure", "n", "seeds", "rows", "verdict"} <= t.keys() for t in found["tables"]
+    )
     assert lightbox("benchmark", "pca", "--stored")[0] == 0
     assert "no method" in refused("benchmark", "alchemy")
 
@@ -116,7 +120,21 @@ def test_the_plain_classifier_predicts_held_out_digits(home):
 
 def test_what_a_method_measures_itself_stands_in_the_run_beside_the_measures(home):
     base = told("train", "digits", "classifier", "-p", "epochs=2")["run"]
-    run = told("train", "digits", "label_agnostic_forgetting", "--on", base, "--chosen", "digit=3", "-p", "epochs=1", "-p", "compare=false", "-p", "model_epochs=1")["run"]
+    run = told(
+        "train",
+        "digits",
+        "label_agnostic_forgetting",
+        "--on",
+        base,
+        "--chosen",
+        "digit=3",
+        "-p",
+        "epochs=1",
+        "-p",
+        "compare=false",
+        "-p",
+        "model_epochs=1",
+    )["run"]
     found = {(m.name, m.group) for m in home.artifact(run, "metrics")}
     assert ("accuracy, cases to forget", "unlearned") in found
     assert any(name == "predicted class accuracy" for name, _ in found)

@@ -1,4 +1,6 @@
-"""Every command: its JSON shape, nothing else on stdout, exit codes, and bad input as one sentence on stderr."""
+"""Every command: its JSON shape, nothing else on stdout, exit codes, and bad input as one sentence
+on stderr.
+"""
 
 import io
 import json
@@ -20,11 +22,23 @@ from core.data.readers import read
 from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-RUN = {"run", "dataset", "method", "status", "seed", "params", "artifacts", "metrics", "seconds", "pid"}
+RUN = {
+    "run",
+    "dataset",
+    "method",
+    "status",
+    "seed",
+    "params",
+    "artifacts",
+    "metrics",
+    "seconds",
+    "pid",
+}
 METRIC = {"name", "value", "low", "high", "split", "group", "n", "higher_is_better"}
 DATASET = {"dataset", "n", "modality", "labels", "groups", "findings"}
 TABLE = "patient,site,age,pressure,note,diagnosis\n" + "".join(
-    f"P{i // 3},S{i % 2},{20 + i % 37},{100 + i % 11 * 3},words {i},{'ill' if i % 3 else 'well'}\n" for i in range(60)
+    f"P{i // 3},S{i % 2},{20 + i % 37},{100 + i % 11 * 3},words {i},{'ill' if i % 3 else 'well'}\n"
+    for i in range(60)
 )
 
 
@@ -115,11 +129,18 @@ def test_data_add_show_check_remove(home, table):
     columns = ("--label", "diagnosis", "--group", "patient", "--domain", "site")
     added = told("data", "add", table, "--name", "visits", *columns)
     assert set(added) >= DATASET
-    assert (added["dataset"], added["n"], added["modality"], added["groups"]) == ("visits", 60, "table", 20)
+    assert (added["dataset"], added["n"], added["modality"], added["groups"]) == (
+        "visits",
+        60,
+        "table",
+        20,
+    )
     assert added["labels"] == {"ill": 40, "well": 20}
     assert all({"kind", "severity", "title", "words", "rows"} <= set(f) for f in added["findings"])
     assert told("data", "show", "visits") == told("data", "check", "visits") == added
-    assert {"dataset": "visits", "n": 60, "modality": "table", "sample": False} in told("data", "list")["datasets"]
+    assert {"dataset": "visits", "n": 60, "modality": "table", "sample": False} in told(
+        "data", "list"
+    )["datasets"]
     assert "already" in refused("data", "add", table, "--name", "visits")
     assert told("data", "remove", "visits") == {"dataset": "visits", "removed": True}
     assert "visits" in refused("data", "show", "visits")
@@ -140,13 +161,20 @@ def test_names_never_become_paths(home, table):
     told("data", "remove", "../../outside")
 
 
-@pytest.mark.parametrize(("args", "said"), [
-    (["nowhere.csv"], "nowhere.csv"), (["{table}", "--label", "no"], "“no”"),
-    (["{table}", "--group", "no"], "“no”"), (["{table}", "--domain", "no"], "“no”"),
-    (["{table}", "--text", "no"], "“no”"), (["{table}", "--masks", "nowhere"], "nowhere"),
-    (["{table}", "--name", "x" * 90], "80 visible"), (["{table}", "--name", "digits"], "already"),
-    ([], "Missing argument"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nowhere.csv"], "nowhere.csv"),
+        (["{table}", "--label", "no"], "“no”"),
+        (["{table}", "--group", "no"], "“no”"),
+        (["{table}", "--domain", "no"], "“no”"),
+        (["{table}", "--text", "no"], "“no”"),
+        (["{table}", "--masks", "nowhere"], "nowhere"),
+        (["{table}", "--name", "x" * 90], "80 visible"),
+        (["{table}", "--name", "digits"], "already"),
+        ([], "Missing argument"),
+    ],
+)
 def test_data_add_refuses(home, table, args, said):
     before = told("data", "list")
     assert said in refused("data", "add", *[a.format(table=table) for a in args])
@@ -155,7 +183,10 @@ def test_data_add_refuses(home, table, args, said):
 
 def test_methods(home):
     listed = told("methods")["methods"]
-    assert all(set(m) >= {"id", "kind", "title", "family", "seed", "takes", "gives", "params"} for m in listed)
+    assert all(
+        set(m) >= {"id", "kind", "title", "family", "seed", "takes", "gives", "params"}
+        for m in listed
+    )
     assert {"method", "measure"} == {m["kind"] for m in listed}
     pca = next(m for m in listed if m["id"] == "pca")
     assert pca["params"]["dimensions"]["type"] == "integer"
@@ -167,7 +198,12 @@ def test_methods(home):
 
 def test_train_and_show_tell_the_same(run):
     assert set(run) >= RUN
-    assert (run["dataset"], run["method"], run["status"], run["seed"]) == ("digits", "pca", "done", 3)
+    assert (run["dataset"], run["method"], run["status"], run["seed"]) == (
+        "digits",
+        "pca",
+        "done",
+        3,
+    )
     assert run["params"] == {"dimensions": 8, "variance": 0.95, "volumes": "whole (3-D)"}
     assert {"Embedding", "Model", "Metrics"} <= {a["type"] for a in run["artifacts"]}
     assert all(Path(a["path"]).is_dir() for a in run["artifacts"])
@@ -188,17 +224,27 @@ def test_a_run_that_has_ended_is_not_cancelled_or_resumed(run):
     assert "nothing to resume" in refused("runs", "resume", run["run"])
 
 
-@pytest.mark.parametrize(("args", "said"), [
-    (["nothing", "pca"], "no dataset"), (["digits", "nothing"], "no method"), (["digits"], "Missing argument"),
-    (["digits", "pca", "-p", "dimensions=some"], "valid integer"),
-    (["digits", "pca", "-p", "dimensions=0"], "greater than"),
-    (["digits", "pca", "-p", "dimensions"], "KEY=VALUE"), (["digits", "pca", "-p", "depth=3"], "no"),
-    (["digits", "pca", "--seed", "some"], "--seed"), (["digits", "pca", "--seed", "-1"], "seed"),
-    (["digits", "pca", "--seed", "9" * 25], "seed"), (["digits", "pca", "--device", "tpu"], "tpu"),
-    (["digits", "tabular_ncd"], "does not fit"), (["digits", "kmeans"], "--on"),
-    (["digits", "kmeans", "--on", "nothing"], "no run"), (["digits", "kmeans", "--on", "../x"], "not a run id"),
-    (["breast-cancer", "kmeans", "--on", "{run}"], "another dataset"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing", "pca"], "no dataset"),
+        (["digits", "nothing"], "no method"),
+        (["digits"], "Missing argument"),
+        (["digits", "pca", "-p", "dimensions=some"], "valid integer"),
+        (["digits", "pca", "-p", "dimensions=0"], "greater than"),
+        (["digits", "pca", "-p", "dimensions"], "KEY=VALUE"),
+        (["digits", "pca", "-p", "depth=3"], "no"),
+        (["digits", "pca", "--seed", "some"], "--seed"),
+        (["digits", "pca", "--seed", "-1"], "seed"),
+        (["digits", "pca", "--seed", "9" * 25], "seed"),
+        (["digits", "pca", "--device", "tpu"], "tpu"),
+        (["digits", "tabular_ncd"], "does not fit"),
+        (["digits", "kmeans"], "--on"),
+        (["digits", "kmeans", "--on", "nothing"], "no run"),
+        (["digits", "kmeans", "--on", "../x"], "not a run id"),
+        (["breast-cancer", "kmeans", "--on", "{run}"], "another dataset"),
+    ],
+)
 def test_train_refuses(run, args, said):
     before = told("runs")
     assert said in refused("train", *[a.format(run=run["run"]) for a in args])
@@ -207,7 +253,19 @@ def test_train_refuses(run, args, said):
 
 def test_map(run):
     made = told("map", run["run"], "--how", "pca", "--dims", 3)
-    assert set(made) == {"run", "map", "how", "n", "shown", "trustworthiness", "continuity", "knn_recall", "landmarks", "path", "reason"}
+    assert set(made) == {
+        "run",
+        "map",
+        "how",
+        "n",
+        "shown",
+        "trustworthiness",
+        "continuity",
+        "knn_recall",
+        "landmarks",
+        "path",
+        "reason",
+    }
     assert (made["run"], made["how"], made["n"], made["shown"]) == (run["run"], "pca", 1797, 1797)
     assert 0.5 < made["trustworthiness"] <= 1
     assert np.load(Path(made["path"]) / "xy.npy").shape == (1797, 3)
@@ -222,7 +280,12 @@ def test_map(run):
 
 def test_explain(run):
     made = told("explain", run["run"], "--rows", "5,7,5", "--how", "gradient_x_input")
-    assert (made["run"], made["how"], made["n"], made["rows"]) == (run["run"], "gradient_x_input", 2, [5, 7])
+    assert (made["run"], made["how"], made["n"], made["rows"]) == (
+        run["run"],
+        "gradient_x_input",
+        2,
+        [5, 7],
+    )
     assert np.load(Path(made["path"]) / "value.npy").shape == (2, 1, 8, 8)
     assert "occlusion" in refused("explain", run["run"], "--how", "feature_ablation")
     assert "cannot be asked" in refused("explain", run["run"], "--target", "the weather")
@@ -231,22 +294,45 @@ def test_explain(run):
 
 
 def test_traverse(run, tmp_path):
-    made = told("traverse", run["run"], "--row", 4, "--axis", 2, "--steps", 3, "--to-dir", tmp_path / "axis")
+    made = told(
+        "traverse", run["run"], "--row", 4, "--axis", 2, "--steps", 3, "--to-dir", tmp_path / "axis"
+    )
     assert (made["run"], made["row"], len(made["values"])) == (run["run"], 4, 3)
     assert all(Path(f).stat().st_size for f in made["frames"])
     names = {p.name for p in (tmp_path / "axis").iterdir()}
-    assert names == {"frame_00.png", "frame_01.png", "frame_02.png", "strip.png", "traversal.gif", "path.json"}
-    between = told("traverse", run["run"], "--row", 4, "--to", 9, "--steps", 2, "--to-dir", tmp_path / "to")
+    assert names == {
+        "frame_00.png",
+        "frame_01.png",
+        "frame_02.png",
+        "strip.png",
+        "traversal.gif",
+        "path.json",
+    }
+    between = told(
+        "traverse", run["run"], "--row", 4, "--to", 9, "--steps", 2, "--to-dir", tmp_path / "to"
+    )
     assert between["values"] == [0.0, 1.0]
-    assert "7" in told("traverse", run["run"], "--row", 4, "--label", 7, "--to-dir", tmp_path / "label")["axis"]
+    assert (
+        "7"
+        in told("traverse", run["run"], "--row", 4, "--label", 7, "--to-dir", tmp_path / "label")[
+            "axis"
+        ]
+    )
 
 
-@pytest.mark.parametrize(("args", "said"), [
-    (["--row", "4", "--axis", "0"], "axes 1 to 8"), (["--row", "4", "--axis", "9"], "axes 1 to 8"),
-    (["--row", "4", "--axis", "1", "--to", "2"], "one of"), (["--row", "4", "--label", "eleven"], "no class"),
-    (["--row", "1797"], "no row"), (["--row", "4", "--to", "x"], "no row"),
-    (["--row", "4", "--steps", "1"], "--steps"), ([], "--row"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--row", "4", "--axis", "0"], "axes 1 to 8"),
+        (["--row", "4", "--axis", "9"], "axes 1 to 8"),
+        (["--row", "4", "--axis", "1", "--to", "2"], "one of"),
+        (["--row", "4", "--label", "eleven"], "no class"),
+        (["--row", "1797"], "no row"),
+        (["--row", "4", "--to", "x"], "no row"),
+        (["--row", "4", "--steps", "1"], "--steps"),
+        ([], "--row"),
+    ],
+)
 def test_traverse_refuses(run, tmp_path, args, said):
     assert said in refused("traverse", run["run"], *args, "--to-dir", tmp_path / "frames")
     assert not (tmp_path / "frames").exists()
@@ -284,7 +370,11 @@ def test_export(run, tmp_path):
 def test_report(run, tmp_path):
     made = told("report", run["run"], "--to", tmp_path / "new" / "r.html")
     page = (tmp_path / "new" / "r.html").read_text()
-    assert made == {"runs": [run["run"]], "report": str(tmp_path / "new" / "r.html"), "bytes": len(page.encode())}
+    assert made == {
+        "runs": [run["run"]],
+        "report": str(tmp_path / "new" / "r.html"),
+        "bytes": len(page.encode()),
+    }
     assert "Research use, not for diagnosis" in page
     assert run["run"] in page
     assert ".html" in refused("report", run["run"], "--to", tmp_path / "r.txt")
@@ -313,7 +403,12 @@ def test_app_serves_this_machine_on_a_free_port_only(home):
 
 
 def test_strange_commands_and_settings(home, monkeypatch):
-    for args in (["paint"], ["data", "paint"], ["samples", "--colour"], ["train", "digits", "pca", "more"]):
+    for args in (
+        ["paint"],
+        ["data", "paint"],
+        ["samples", "--colour"],
+        ["train", "digits", "pca", "more"],
+    ):
         refused(*args)
     for args in (["show"], ["cancel"], ["resume"], ["remove"]):
         assert "no run" in refused("runs", *args, "nothing")
@@ -339,7 +434,11 @@ def test_bugs_end_with_1_and_an_id_that_the_log_has(tmp_path, table):
     home, methods = tmp_path / "home", tmp_path / "methods"
     methods.mkdir()
     (methods / "broken.py").write_text(BROKEN)
-    env = os.environ | {"LIGHTBOX_HOME": str(home), "LIGHTBOX_METHODS": str(methods), "LIGHTBOX_IDLE_SECONDS": "0"}
+    env = os.environ | {
+        "LIGHTBOX_HOME": str(home),
+        "LIGHTBOX_METHODS": str(methods),
+        "LIGHTBOX_IDLE_SECONDS": "0",
+    }
 
     def bug(*args):
         command = [sys.executable, "-m", "app.cli", *args]
@@ -367,8 +466,13 @@ def test_a_dry_run_says_what_each_column_would_be_and_imports_nothing(home, tmp_
     found = told("data", "add", tmp_path / "trial.csv", "--dry-run", "--role", "age=left out")
     assert told("data", "list") == before
     assert {c["column"]: c["role"] for c in found["columns"]} == {
-        "patient": "patient", "site": "site", "age": "left out", "pressure": "input", "note": "left out", "diagnosis": "outcome",
-    }  # fmt: skip
+        "patient": "patient",
+        "site": "site",
+        "age": "left out",
+        "pressure": "input",
+        "note": "left out",
+        "diagnosis": "outcome",
+    }
     assert all(0 < c["confidence"] <= 1 and c["why"] and c["how sure"] for c in found["columns"])
     assert found["normal"] == {"class": "well", "why": "by its word “well”"}
     assert found["imported"] is False

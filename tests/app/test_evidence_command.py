@@ -1,4 +1,6 @@
-"""`lightbox benchmark` leaves the cards' figures alone: what it measures goes into the workspace."""
+"""`lightbox benchmark` leaves the cards' figures alone: what it measures goes into the
+workspace.
+"""
 
 import json
 import subprocess
@@ -8,14 +10,29 @@ from app.commands import evidence as command
 from core import evidence
 from tests.app.test_cli import lightbox
 
-TABLE = {"title": "t", "measure": "m", "data": "d", "split": "test", "n": 3, "rows": [{"name": "x", "value": 0.5, "low": None, "high": None}], "verdict": "v"}
+TABLE = {
+    "title": "t",
+    "measure": "m",
+    "data": "d",
+    "split": "test",
+    "n": 3,
+    "rows": [{"name": "x", "value": 0.5, "low": None, "high": None}],
+    "verdict": "v",
+}
 
 
 def measured(monkeypatch):
     """A benchmark that stores one table and takes no time."""
     code = f"from core import evidence; evidence.store('pca', [{TABLE!r}])"
-    monkeypatch.setattr(command, "python_command", lambda *args, **more: [sys.executable, "-c", code])
-    monkeypatch.setattr(subprocess, "call", lambda words, stdout=None, **more: subprocess.run(words, check=False, **more).returncode)  # stderr is no file here
+    monkeypatch.setattr(
+        command, "python_command", lambda *args, **more: [sys.executable, "-c", code]
+    )
+    # stderr is no file here
+    monkeypatch.setattr(
+        subprocess,
+        "call",
+        lambda words, stdout=None, **more: subprocess.run(words, check=False, **more).returncode,
+    )
 
 
 def test_what_is_measured_goes_into_the_workspace(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""The list of issues on the Data page and on the command line: what a press does, what is said, and the way back. Held-back cases."""
+"""The list of issues on the Data page and on the command line: what a press does, what is said, and
+the way back. Held-back cases.
+"""
 
 import numpy as np
 import pandas as pd
@@ -75,7 +77,9 @@ def test_ignoring_needs_a_reason_and_is_listed(ws):
     next(t for t in at.text_input if t.proto.form_id == "ignore-blank").input("a phantom")
     form_button(at, "ignore-blank").click().run()
     assert not at.exception
-    assert [(d.what, d.finding, d.reason) for d in review.decisions(ws, "films")] == [("ignore", "blank", "a phantom")]
+    assert [(d.what, d.finding, d.reason) for d in review.decisions(ws, "films")] == [
+        ("ignore", "blank", "a phantom")
+    ]
     assert not [m for m in at.markdown if "Blank cases" in m.value and "look twice" in m.value]
     assert any("a phantom" in m.value for m in at.markdown)
     pressed(at, "Undo", "undo-")
@@ -160,7 +164,9 @@ def test_the_command_line_lists_decides_and_takes_back(ws):
     assert {"duplicates", "blank"} <= {f["kind"] for f in found["issues"]}
     assert [h["row"] for h in found["held"]] == [30, 31, 32]
     assert found["decisions"] == []
-    made = told("data", "exclude", "films", "--finding", "duplicates", "--keep-one", "--reason", "a copy")
+    made = told(
+        "data", "exclude", "films", "--finding", "duplicates", "--keep-one", "--reason", "a copy"
+    )
     assert (made["rows"], made["n"]) == ([ws.copies[1]], 56)
     assert told("data", "exclude", "films", "--rows", "40,42-44", "--reason", "blurred")["n"] == 52
     assert told("data", "release", "films", "--rows", "31")["n"] == 53
@@ -174,12 +180,21 @@ def test_the_command_line_lists_decides_and_takes_back(ws):
     assert lightbox("data", "issues", "films")[0] == 0
 
 
-@pytest.mark.parametrize(("args", "words"), [
-    (("exclude", "films", "--reason", "x"), "--rows or --finding"), (("exclude", "films", "--rows", "a", "--reason", "x"), "not a row number"),
-    (("exclude", "films", "--rows", "99", "--reason", "x"), "no row 99"), (("exclude", "films", "--finding", "ghosts", "--reason", "x"), "no finding"),
-    (("exclude", "films", "--rows", "3", "--reason", " "), "Say why"), (("release", "films", "--rows", "3"), "held back"), (("undo", "films", "nothing"), "taken back"),
-    (("fix", "films", "blank"), "cannot be mended"), (("ignore", "films", "ghosts", "--reason", "x"), "no finding"), (("issues", "elsewhere"), "no dataset"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("exclude", "films", "--reason", "x"), "--rows or --finding"),
+        (("exclude", "films", "--rows", "a", "--reason", "x"), "not a row number"),
+        (("exclude", "films", "--rows", "99", "--reason", "x"), "no row 99"),
+        (("exclude", "films", "--finding", "ghosts", "--reason", "x"), "no finding"),
+        (("exclude", "films", "--rows", "3", "--reason", " "), "Say why"),
+        (("release", "films", "--rows", "3"), "held back"),
+        (("undo", "films", "nothing"), "taken back"),
+        (("fix", "films", "blank"), "cannot be mended"),
+        (("ignore", "films", "ghosts", "--reason", "x"), "no finding"),
+        (("issues", "elsewhere"), "no dataset"),
+    ],
+)
 def test_bad_wishes_are_refused_in_one_sentence(ws, args, words):
     assert words in refused("data", *args)
 
@@ -188,7 +203,9 @@ def test_lines_of_a_table_show_what_the_finding_is_about():
     from app.panels.issues import _lines
 
     columns = {c: [1.0, 2.0] for c in "abcdefghij"} | {"dx": ["ill", "well"]}
-    data = Dataset("t", "table", pd.DataFrame(columns), np.zeros((2, 10), "f4"), roles={"label": "dx"})
+    data = Dataset(
+        "t", "table", pd.DataFrame(columns), np.zeros((2, 10), "f4"), roles={"label": "dx"}
+    )
     rows = np.array([0, 1])
     missing = Finding("missing", "look", "Missing values", "In 2 rows, by column: “j” 2.", [0, 1])
     assert list(_lines(data, missing, rows).columns)[:2] == ["j", "a"]

@@ -23,7 +23,18 @@ def test_a_lasso_holds_what_lies_inside_it():
 
 
 def test_the_hole_of_a_ring_is_outside():
-    ring = [[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1], [-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]]
+    ring = [
+        [-1, -1],
+        [1, -1],
+        [1, 1],
+        [-1, 1],
+        [-1, -1],
+        [-0.5, -0.5],
+        [-0.5, 0.5],
+        [0.5, 0.5],
+        [0.5, -0.5],
+        [-0.5, -0.5],
+    ]
     assert component.inside(np.array([[0.75, 0.0], [0.0, 0.0]]), ring).tolist() == [True, False]
 
 
@@ -31,7 +42,10 @@ def test_the_map_fits_and_keeps_its_shape():
     xy = np.array([[10, 0], [30, 0], [20, 5]], float)
     unit = component.unit(xy)
     assert np.abs(unit).max() <= 0.95 + 1e-6
-    before, after = np.linalg.norm(xy[0] - xy[1]) / np.linalg.norm(xy[0] - xy[2]), np.linalg.norm(unit[0] - unit[1]) / np.linalg.norm(unit[0] - unit[2])
+    before, after = (
+        np.linalg.norm(xy[0] - xy[1]) / np.linalg.norm(xy[0] - xy[2]),
+        np.linalg.norm(unit[0] - unit[1]) / np.linalg.norm(unit[0] - unit[2]),
+    )
     assert np.isclose(before, after)
     assert np.isfinite(component.unit(np.zeros((4, 2)))).all()
 
@@ -49,7 +63,17 @@ def test_the_message_counts_classes_and_aligns_its_arrays():
     xy = np.random.default_rng(2).uniform(-1, 1, (10, 2)).astype("f4")
     code = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2], float)
     made = component.message(
-        xy, code, kind="category", names=["a", "b", "c"], palette=["#000"] * 3, selected=np.arange(10) < 4, height=300, title="t", words=None, sprite=None, stamp="s"
+        xy,
+        code,
+        kind="category",
+        names=["a", "b", "c"],
+        palette=["#000"] * 3,
+        selected=np.arange(10) < 4,
+        height=300,
+        title="t",
+        words=None,
+        sprite=None,
+        stamp="s",
     )
     head, raw = unpacked(made)
     assert head["counts"] == [3, 2, 5]
@@ -61,6 +85,18 @@ def test_the_message_counts_classes_and_aligns_its_arrays():
 def test_missing_amounts_do_not_break_the_scale():
     xy = np.zeros((4, 2), "f4")
     head, _ = unpacked(
-        component.message(xy, np.array([1.0, np.nan, 3.0, 2.0]), kind="amount", names=[], palette=[], selected=np.zeros(4, bool), height=1, title="t", words=None, sprite=None, stamp="")
+        component.message(
+            xy,
+            np.array([1.0, np.nan, 3.0, 2.0]),
+            kind="amount",
+            names=[],
+            palette=[],
+            selected=np.zeros(4, bool),
+            height=1,
+            title="t",
+            words=None,
+            sprite=None,
+            stamp="",
+        )
     )
     assert (head["low"], head["high"]) == ("1", "2.99")

@@ -18,7 +18,10 @@ PAGES = sorted(p.stem for p in (ROOT / "pages").glob("*.py"))
 def full(tmp_path_factory):
     ws = Workspace(tmp_path_factory.mktemp("full"))
     ws.add(make("digits"), sample=True)
-    assert queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120).status == "done"
+    assert (
+        queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120).status
+        == "done"
+    )
     return ws.home
 
 
@@ -54,7 +57,9 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
 
 
 @pytest.mark.parametrize("card", [True, False])
-def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_for(full, monkeypatch, card):
+def test_the_training_form_asks_only_what_this_data_and_this_machine_have_a_use_for(
+    full, monkeypatch, card
+):
     from app.panels import train_form
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
@@ -69,7 +74,16 @@ def test_two_runs_of_a_long_name_read_differently_where_they_are_chosen():
 
     def job(id):
         fields = {f: None for f in Job.__dataclass_fields__}
-        return Job(**fields | {"id": id, "method": "osuda", "created": 0.0, "label": "", "spec": {"only": "hospital=a very long name of a site"}})
+        return Job(
+            **fields
+            | {
+                "id": id,
+                "method": "osuda",
+                "created": 0.0,
+                "label": "",
+                "spec": {"only": "hospital=a very long name of a site"},
+            }
+        )
 
     a, b = (text.plain(navigation.run_title(job(id))) for id in ("aaaa1", "bbbb2"))
     assert a != b
@@ -81,7 +95,16 @@ def test_a_map_that_failed_is_told_and_drawn_again_only_on_request(full, monkeyp
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
     ws = Workspace(full)
     run, spec = ws.runs("digits")[0], {"how": "tsne", "dims": 3}
-    failed = Job(id="failedmap0", kind="map", dataset=run.dataset, on_run=run.id, spec=spec, key=queue.derived_key(ws, run, "map", spec, 0), status="failed", error="Too few.")
+    failed = Job(
+        id="failedmap0",
+        kind="map",
+        dataset=run.dataset,
+        on_run=run.id,
+        spec=spec,
+        key=queue.derived_key(ws, run, "map", spec, 0),
+        status="failed",
+        error="Too few.",
+    )
     ws.catalogue.add_job(failed)
     at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
     at.session_state["dataset"], at.session_state["run"] = "digits", run.id
@@ -102,8 +125,19 @@ def test_a_run_that_cannot_go_on_offers_to_start_anew_and_its_notes_are_read(ful
 
     run = ws.runs("digits")[0]
     ws.folder("failedrun0").mkdir()
-    ws.catalogue.add_job(Job(id="failedrun0", kind="train", dataset=run.dataset, method="pca", spec=run.spec, status="failed", error="This run cannot go on.",
-                             note="First *note*.\nSecond note.", resume=1))  # fmt: skip
+    ws.catalogue.add_job(
+        Job(
+            id="failedrun0",
+            kind="train",
+            dataset=run.dataset,
+            method="pca",
+            spec=run.spec,
+            status="failed",
+            error="This run cannot go on.",
+            note="First *note*.\nSecond note.",
+            resume=1,
+        )
+    )
     at = opened("runs")
     assert [n.value for n in at.info] == [f"{label('First *note*.')}  \n{label('Second note.')}"]
     assert "Resume" in [b.label for b in at.button]

@@ -1,4 +1,6 @@
-"""The film player on a run of the tracker: it steps, finds the worst frame, plays, and draws what was followed and the truth in their colours."""
+"""The film player on a run of the tracker: it steps, finds the worst frame, plays, and draws what
+was followed and the truth in their colours.
+"""
 
 import io
 
@@ -77,18 +79,31 @@ def a_film(factor=4):
     clip = clips_of(cine(patients=1, frames=3))[0]
     masks = np.zeros((3, 40, 40), bool)
     masks[:, 10:20, 10:20] = True
-    return clips.Film(clip, np.full((3, 40, 40, 3), 50, np.uint8), np.arange(3.0), {"tracked": np.roll(masks, 8, 2)}, masks, None)
+    return clips.Film(
+        clip,
+        np.full((3, 40, 40, 3), 50, np.uint8),
+        np.arange(3.0),
+        {"tracked": np.roll(masks, 8, 2)},
+        masks,
+        None,
+    )
 
 
 def test_amber_is_what_was_followed_and_blue_the_truth():
     film = a_film()
-    plain, both = clips.drawn(film, 1, trail=False, truth=False, side=80), clips.drawn(film, 1, trail=False, truth=True, side=80)
+    plain, both = (
+        clips.drawn(film, 1, trail=False, truth=False, side=80),
+        clips.drawn(film, 1, trail=False, truth=True, side=80),
+    )
     amber, blue = ((both == np.array(c)).all(2) for c in (clips.SAID, clips.TRUTH))
     assert amber[30, 35] or amber[30, 34:37].any()
     assert blue[30, 18:20].any()
     assert not (plain == np.array(clips.TRUTH)).all(2).any()
     trail = clips.drawn(film, 2, trail=True, truth=False, side=80)
-    assert not np.array_equal(trail, clips.drawn(film, 2, trail=False, truth=False, side=80)) or (film.said["tracked"][1] == film.said["tracked"][2]).all()
+    assert (
+        not np.array_equal(trail, clips.drawn(film, 2, trail=False, truth=False, side=80))
+        or (film.said["tracked"][1] == film.said["tracked"][2]).all()
+    )
 
 
 def test_the_film_plays_forward_only():
@@ -105,7 +120,12 @@ def test_only_outlines_of_films_are_played(run):
     said = Predictions(rows=data.rows, prob=prob, classes=["background", "marked"])
     assert "clips" in {v.id for v in views_of(said, data)}
     assert "predictions" not in {v.id for v in views_of(said, data)}
-    assert "player" not in {v.id for v in views_of(Predictions(rows=data.rows, prob=prob[:, :, 0, 0], classes=["a", "b"]), data)}
+    assert "player" not in {
+        v.id
+        for v in views_of(
+            Predictions(rows=data.rows, prob=prob[:, :, 0, 0], classes=["a", "b"]), data
+        )
+    }
     from dataclasses import replace
 
     assert "player" not in {v.id for v in views_of(said, replace(data, roles={}))}

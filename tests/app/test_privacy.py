@@ -18,7 +18,14 @@ def home(tmp_path_factory):
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("home")))
         source = tmp_path_factory.mktemp("source")
         volume = np.random.default_rng(0).integers(0, 900, (8, 16, 16))
-        stack(source, volume, "axial", PatientName="CANARY^Jane", BodyPartExamined="HEAD", StudyDate="20200102")
+        stack(
+            source,
+            volume,
+            "axial",
+            PatientName="CANARY^Jane",
+            BodyPartExamined="HEAD",
+            StudyDate="20200102",
+        )
         write(source / "us.dcm", volume[0], Modality="US", InstitutionName="CANARY")
         ws = Workspace()
         yield ws.add(read(source, key=ws.key, stack="slices"))
@@ -32,15 +39,24 @@ def _panel():
 
 
 def words(app):
-    return " ".join(e.value for e in [*app.markdown, *app.caption]) + " ".join(d.value.to_csv() for d in app.dataframe)
+    return " ".join(e.value for e in [*app.markdown, *app.caption]) + " ".join(
+        d.value.to_csv() for d in app.dataframe
+    )
 
 
 def test_the_panel_says_what_went_and_warns_of_faces_and_held_cases(home):
     app = AppTest.from_function(_panel, default_timeout=60).run()
     assert not app.exception
     said = words(app)
-    for part in ("patients have new ids", "no certified de-identification", "Heads are among these scans", "1 case was held back", "113100", "moved back by 1 to 1,825 days",
-                 "patient name,8"):  # fmt: skip
+    for part in (
+        "patients have new ids",
+        "no certified de-identification",
+        "Heads are among these scans",
+        "1 case was held back",
+        "113100",
+        "moved back by 1 to 1,825 days",
+        "patient name,8",
+    ):
         assert part in said, part
     assert "CANARY" not in said
     assert not app.expander[0].proto.expanded

@@ -1,4 +1,6 @@
-"""Excluded cases on screen and on the command line: named nowhere, counted nowhere, and the run that knew them says so."""
+"""Excluded cases on screen and on the command line: named nowhere, counted nowhere, and the run
+that knew them says so.
+"""
 
 import json
 
@@ -18,15 +20,22 @@ KNOWN = "canary"
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """A workspace whose run, groups, map, explanation and saved group knew the cases that are excluded now."""
+    """A workspace whose run, groups, map, explanation and saved group knew the cases that are
+    excluded now.
+    """
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("review")
         patch.setenv("LIGHTBOX_HOME", str(home))
         ws = Workspace()
         ws.add(named())
         run = queue.wait(ws, queue.train(ws, "films", "pca", {"dimensions": 4}).id, timeout=120).id
-        jobs = [queue.train(ws, "films", "kmeans", {"k": 2}, on=run), queue.derive(ws, "map", run, {"how": "umap", "dims": 2}),
-                queue.derive(ws, "explain", run, {"how": "occlusion", "target": "axis 1", "rows": [*GONE, 3, 5]})]  # fmt: skip
+        jobs = [
+            queue.train(ws, "films", "kmeans", {"k": 2}, on=run),
+            queue.derive(ws, "map", run, {"how": "umap", "dims": 2}),
+            queue.derive(
+                ws, "explain", run, {"how": "occlusion", "target": "axis 1", "rows": [*GONE, 3, 5]}
+            ),
+        ]
         assert {queue.wait(ws, j.id, timeout=180).status for j in jobs} == {"done"}
         notes.save_group(ws, "films", "mine", np.array([*GONE, 3, 5, 7, 9]))
         ws.run = run
@@ -87,7 +96,9 @@ def test_a_run_that_knew_them_says_so_on_every_exploring_page(full):
     decision = review.exclude(full, "films", GONE, "planted")
     try:
         for page in ("results", "latent", "anomalies"):
-            assert any("3 cases were excluded after this run" in m.value for m in opened(page).markdown), page
+            assert any(
+                "3 cases were excluded after this run" in m.value for m in opened(page).markdown
+            ), page
     finally:
         review.undo(full, "films", decision.id)
     assert not any("excluded after" in m.value for m in opened("latent").markdown)
@@ -100,7 +111,9 @@ def test_every_page_opens_with_all_cases_excluded(page, full):
         at = opened(page)
         assert not at.exception
         if page in ("train", "latent", "home"):
-            assert any("Every case of this data is excluded or held back" in m.value for m in at.markdown)
+            assert any(
+                "Every case of this data is excluded or held back" in m.value for m in at.markdown
+            )
     finally:
         review.undo(full, "films", decision.id)
 
@@ -110,8 +123,14 @@ def test_the_command_line_names_and_counts_no_excluded_case(full, tmp_path):
     try:
         assert told("data", "list")["datasets"][0]["n"] == 57
         assert told("data", "show", "films")["n"] == 57
-        for command in (("runs", "show", full.run), ("data", "show", "films"), ("explain", full.run, "--how", "occlusion", "--target", "axis 1"),
-                        ("map", full.run, "--how", "umap"), ("export", full.run, "--to", tmp_path / "out"), ("report", full.run, "--to", tmp_path / "r.html")):  # fmt: skip
+        for command in (
+            ("runs", "show", full.run),
+            ("data", "show", "films"),
+            ("explain", full.run, "--how", "occlusion", "--target", "axis 1"),
+            ("map", full.run, "--how", "umap"),
+            ("export", full.run, "--to", tmp_path / "out"),
+            ("report", full.run, "--to", tmp_path / "r.html"),
+        ):
             code, out, err = lightbox(*command, "--json")
             assert code == 0, err
             assert KNOWN not in out

@@ -1,4 +1,6 @@
-"""What each column is, on screen before the import; which class is normal; learning from normal cases."""
+"""What each column is, on screen before the import; which class is normal; learning from normal
+cases.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,40 @@ from core.workspace.workspace import Workspace
 
 
 def guess(column: str, role: str, words: str = "sure") -> dict[str, Any]:
-    return {"column": column, "role": role, "sure": 0.9, "why": "so", "asked": False, "words": words}
+    return {
+        "column": column,
+        "role": role,
+        "sure": 0.9,
+        "why": "so",
+        "asked": False,
+        "words": words,
+    }
 
 
 def test_doubtful_guesses_stand_on_top_and_inputs_last() -> None:
-    found = in_order([guess("a", "input"), guess("b", "outcome"), guess("c", "input", "a guess"), guess("d", "left out")])
+    found = in_order(
+        [
+            guess("a", "input"),
+            guess("b", "outcome"),
+            guess("c", "input", "a guess"),
+            guess("d", "left out"),
+        ]
+    )
     assert [g["column"] for g in found] == ["c", "b", "d", "a"]
 
 
 def test_roles_that_only_one_column_can_have() -> None:
     assert clash({"a": "outcome", "b": "input", "c": "input"}) is None
-    assert "“a” and “c” are both the patient" in str(clash({"a": "patient", "b": "input", "c": "patient"}))
+    assert "“a” and “c” are both the patient" in str(
+        clash({"a": "patient", "b": "input", "c": "patient"})
+    )
 
 
 def test_two_patients_are_odd_before_the_import() -> None:
     classes = {"group": ["control", "treatment"], "who": ["a", "b", "c"]}
-    assert "two values only, control and treatment" in str(odd_patients({"group": "patient"}, classes))
+    assert "two values only, control and treatment" in str(
+        odd_patients({"group": "patient"}, classes)
+    )
     assert odd_patients({"who": "patient", "group": "input"}, classes) is None
 
 
@@ -52,9 +72,21 @@ def test_sixty_columns_are_listed_and_the_normal_class_is_asked() -> None:
         from app.panels import column_roles
 
         names = [f"c{i}" for i in range(60)]
-        guesses = [{"column": c, "role": "input", "sure": 0.9, "why": "numbers", "asked": False, "words": "sure"} for c in names]
+        guesses = [
+            {
+                "column": c,
+                "role": "input",
+                "sure": 0.9,
+                "why": "numbers",
+                "asked": False,
+                "words": "sure",
+            }
+            for c in names
+        ]
         guesses[7] |= {"role": "outcome", "words": "a guess"}
-        changed, roles = column_roles.choose(guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k")
+        changed, roles = column_roles.choose(
+            guesses, pd.DataFrame({c: [1.5, 2.0] for c in names}), "k"
+        )
         st.caption(f"changed {len(changed)} of {len(roles)}")
         st.caption(f"normal {column_roles.normal_class(['healthy', 'ill'], 'dx', 'n')!r}")
 
@@ -69,14 +101,18 @@ def test_sixty_columns_are_listed_and_the_normal_class_is_asked() -> None:
 
 
 def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
-    """Through the queue: only normal cases are learned from, all are scored, and truth and AUROC follow."""
+    """Through the queue: only normal cases are learned from, all are scored, and truth and AUROC
+    follow.
+    """
     from core.jobs import tasks
     from core.measures.image_anomaly import ImageAnomaly
 
     rng = np.random.default_rng(0)
     ill = np.arange(120) % 3 == 0
     x = rng.normal(size=(120, 6)) * np.where(ill[:, None], 4, 1)
-    pd.DataFrame(x, columns=list("abcdef")).assign(dx=np.where(ill, "ill", "healthy")).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame(x, columns=list("abcdef")).assign(dx=np.where(ill, "ill", "healthy")).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     ws = Workspace(tmp_path / "home")
     ws.add(read(tmp_path / "t.csv"))
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
@@ -88,7 +124,8 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
         def __getattr__(self, name: str) -> Any:
             return lambda *a, **k: None
 
-    monkeypatch.setattr("core.evaluate.measure", lambda data, *rest: [])  # slow, and not what is asked here
+    # slow, and not what is asked here
+    monkeypatch.setattr("core.evaluate.measure", lambda data, *rest: [])
     tasks.train(ws, job, Quiet())  # type: ignore[arg-type]
     data = ws.dataset("t")
     found = ws.artifact(job.id, "anomalymaps")
@@ -103,7 +140,9 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
 
 
 def two_classes(tmp_path: Path, well: str, ill: str, n: int = 120) -> Workspace:
-    """A workspace with a table `t` of two classes in its column `dx`, every third case of the class `ill`."""
+    """A workspace with a table `t` of two classes in its column `dx`, every third case of the class
+    `ill`.
+    """
     rng = np.random.default_rng(0)
     sick = np.arange(n) % 3 == 0
     table = pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd"))
@@ -117,10 +156,17 @@ def two_classes(tmp_path: Path, well: str, ill: str, n: int = 120) -> Workspace:
     ("well", "ill", "normal", "words"),
     [
         ("healthy", "ill", "healthy", "Learns from the cases “healthy” only (a guess by its word"),
-        ("left", "right", None, "Learns from all cases, since it is not said which class is normal"),
+        (
+            "left",
+            "right",
+            None,
+            "Learns from all cases, since it is not said which class is normal",
+        ),
     ],
 )
-def test_find_unusual_cases_learns_from_normal_ones(tmp_path, monkeypatch, well, ill, normal, words):
+def test_find_unusual_cases_learns_from_normal_ones(
+    tmp_path, monkeypatch, well, ill, normal, words
+):
     def script() -> None:
         from app import state
         from app.panels import quick_start

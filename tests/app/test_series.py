@@ -60,11 +60,23 @@ def test_the_other_ways_of_traversal_work(way, home):
 
 
 def test_frames_of_a_path_are_written_marked(home, tmp_path):
-    found = told("traverse", home[1], "--row", "5", "--label", "V", "--steps", "4", "--to-dir", tmp_path / "v")
+    found = told(
+        "traverse",
+        home[1],
+        "--row",
+        "5",
+        "--label",
+        "V",
+        "--steps",
+        "4",
+        "--to-dir",
+        tmp_path / "v",
+    )
     frame = np.asarray(Image.open(next(f for f in found["frames"] if f.endswith("frame_03.png"))))
     assert frame.shape[1] == 240
     assert (tmp_path / "v" / "traversal.gif").exists()
-    assert (np.abs(frame[-20:].astype(int) - (230, 159, 0)).sum(2) < 60).sum() > 50  # the word GENERATED
+    # the word GENERATED
+    assert (np.abs(frame[-20:].astype(int) - (230, 159, 0)).sum(2) < 60).sum() > 50
 
 
 def test_every_view_of_the_run_draws_it(home):
@@ -105,11 +117,21 @@ def test_a_record_folder_comes_in_by_the_command_line(home, tmp_path):
     found = told("data", "add", tmp_path, "--name", "rec")
     assert found["modality"] == "series"
     assert found["labels"].keys() == {"A", "N"}
-    assert told("train", "rec", "beta_vae_scan", *(w for k, v in TINY.items() for w in ("-p", f"{k}={v}")))["status"] == "done"
+    assert (
+        told(
+            "train",
+            "rec",
+            "beta_vae_scan",
+            *(w for k, v in TINY.items() for w in ("-p", f"{k}={v}")),
+        )["status"]
+        == "done"
+    )
 
 
 def test_a_burst_in_a_recording_is_found_as_the_most_unusual_window(home, tmp_path):
-    """From an EDF file with one burst that only the test part holds, through the command line, to the top of the ranking and the pages."""
+    """From an EDF file with one burst that only the test part holds, through the command line, to
+    the top of the ranking and the pages.
+    """
     pytest.importorskip("edfio")
     from tests.data.make import CANARIES, edf, eeg
 

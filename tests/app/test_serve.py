@@ -44,7 +44,9 @@ def test_without_the_maps_component_it_is_refused_or_asked_for(started, monkeypa
     """A wheel that was built without it: another map is drawn only where somebody wishes so."""
     monkeypatch.setattr(latent_map, "BUNDLE", tmp_path / "nothing.js")
     for start in (lambda: serve.app(_free_port()), lambda: serve.demo(port=_free_port())):
-        with pytest.raises(UserError, match=r"browser component is missing.*make component.*--plain-map"):
+        with pytest.raises(
+            UserError, match=r"browser component is missing.*make component.*--plain-map"
+        ):
             start()
     assert not (tmp_path / "home" / "server.json").exists()
     serve.app(_free_port(), plain_map=True)

@@ -14,7 +14,11 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-NOTES = [f"Note {k}: the patient of ward {k} came with a cough that had lasted for some days; **bold** <b>x</b> " + "long story " * 100 + f"end{k}" for k in range(14)]
+NOTES = [
+    f"Note {k}: the patient of ward {k} came with a cough that had lasted for some days; **bold**"
+    " <b>x</b> " + "long story " * 100 + f"end{k}"
+    for k in range(14)
+]
 
 
 @pytest.fixture
@@ -39,7 +43,8 @@ def test_a_list_of_texts_with_their_labels(page):
     assert "Note 0: the patient of ward 0" in words
     assert "1 to 6 of 14 texts" in words
     assert "**row 1** · b" in words
-    assert "<b>x</b>" in "".join(t.value for t in page.text)  # as written, in an element that formats nothing
+    # as written, in an element that formats nothing
+    assert "<b>x</b>" in "".join(t.value for t in page.text)
     assert any("14 lines; of each text the first 80 letters" in c.value for c in page.caption)
     assert any(e.label == f"All {len(NOTES[0]):,} letters" for e in page.expander)
 
@@ -51,7 +56,11 @@ def test_words_are_found_and_the_texts_with_them_selected(page):
     assert "1 to 1 of 1 texts that hold these words, out of 14." in told(at)
     at = next(b for b in at.button if b.label == "Select the 1 text").click().run()
     assert "Selection: 1 of 14" in told(at)
-    at = next(t for t in at.text_input if t.label == "Find words in the texts").input("(not [there").run()
+    at = (
+        next(t for t in at.text_input if t.label == "Find words in the texts")
+        .input("(not [there")
+        .run()
+    )
     assert not at.exception
     assert "None of 14 texts holds these words." in told(at)
 
@@ -64,17 +73,59 @@ def test_how_many_texts_were_cut_is_told():
     assert read_whole(code[1:3], 0).note == ""
 
 
-def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(tmp_path, monkeypatch, page):
+def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(
+    tmp_path, monkeypatch, page
+):
     ws = Workspace(tmp_path / "home")
     (name,) = [d["name"] for d in ws.catalogue.datasets()]
     data = ws.dataset(name)
-    words = [[{"text": "cough", "weight": 1.0, "start": str(t).index("cough"), "end": str(t).index("cough") + 5}] for t in data.texts]
-    falls = [Metric("fall of the predicted class without its weightiest words", 0.51, 0.45, 0.57, "test", n=3),
-             Metric("fall of the predicted class without its random words", 0.06, 0.03, 0.1, "test", n=3)]  # fmt: skip
-    ws.catalogue.add_job(Job(id="0123456789", kind="train", dataset=ws.entry(name)["id"], method="sufo", status="done"))
+    words = [
+        [
+            {
+                "text": "cough",
+                "weight": 1.0,
+                "start": str(t).index("cough"),
+                "end": str(t).index("cough") + 5,
+            }
+        ]
+        for t in data.texts
+    ]
+    falls = [
+        Metric(
+            "fall of the predicted class without its weightiest words",
+            0.51,
+            0.45,
+            0.57,
+            "test",
+            n=3,
+        ),
+        Metric(
+            "fall of the predicted class without its random words", 0.06, 0.03, 0.1, "test", n=3
+        ),
+    ]
+    ws.catalogue.add_job(
+        Job(
+            id="0123456789",
+            kind="train",
+            dataset=ws.entry(name)["id"],
+            method="sufo",
+            status="done",
+        )
+    )
     ws.folder("0123456789").mkdir()
-    keep(ws.folder("0123456789"), [Rationales(rows=data.rows, items=words, kind="spans"), Metrics.of([*falls, read_whole(np.array([[1, 2], [1, 0]]), 0)], data.rows)])
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90).run().switch_page("../pages/rationales.py").run()
+    keep(
+        ws.folder("0123456789"),
+        [
+            Rationales(rows=data.rows, items=words, kind="spans"),
+            Metrics.of([*falls, read_whole(np.array([[1, 2], [1, 0]]), 0)], data.rows),
+        ],
+    )
+    at = (
+        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
+        .run()
+        .switch_page("../pages/rationales.py")
+        .run()
+    )
     assert not at.exception
     assert "weightiest 51 points (45 to 57), random 6 points (3 to 10)" in told(at)
     assert "1 of 2 texts are longer than the 2 tokens" in told(at)

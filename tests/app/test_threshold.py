@@ -21,27 +21,48 @@ def script(folder: str, split: list[str], patients: int) -> None:
 
     data = made(split, patients)
     ws = SimpleNamespace(home=Path(folder), folder=lambda run: Path(folder))
-    context = SimpleNamespace(data=data, ws=ws, job=SimpleNamespace(id="run"), key=lambda name: f"run-{name}")
+    context = SimpleNamespace(
+        data=data, ws=ws, job=SimpleNamespace(id="run"), key=lambda name: f"run-{name}"
+    )
     score = np.where(np.arange(len(data)) % 2 == 1, 2.0, 1.0) + 0.001 * np.arange(len(data))
-    maps = AnomalyMaps(rows=data.rows, score=score.astype("f4"), threshold=1.5, rule="95 % of validation cases lie below")
+    maps = AnomalyMaps(
+        rows=data.rows,
+        score=score.astype("f4"),
+        threshold=1.5,
+        rule="95 % of validation cases lie below",
+    )
     anomaly_maps.bench(maps, context, data.part("test").rows)
 
 
 def made(split: list[str], patients: int) -> Dataset:
     n = len(split)
     columns = {"patient": [f"P{i % patients}" for i in range(n)], "split": split}
-    return Dataset("made", "table", pd.DataFrame(columns), np.zeros((n, 2), "f4"), roles={"group": "patient", "split": "split"})
+    return Dataset(
+        "made",
+        "table",
+        pd.DataFrame(columns),
+        np.zeros((n, 2), "f4"),
+        roles={"group": "patient", "split": "split"},
+    )
 
 
 @pytest.fixture
 def shown(monkeypatch, tmp_path):
-    """The bench drawn for cases of these parts; every second case is abnormal, and all of those have the higher scores."""
-    monkeypatch.setattr(anomaly_maps, "known", lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"))
+    """The bench drawn for cases of these parts; every second case is abnormal, and all of those
+    have the higher scores.
+    """
+    monkeypatch.setattr(
+        anomaly_maps,
+        "known",
+        lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"),
+    )
     monkeypatch.setattr(anomaly_maps, "told", lambda context, rows: np.ones(len(rows), bool))
     monkeypatch.setattr(anomaly_maps, "_truth", lambda *given: None)
 
     def draw(split: list[str], patients: int) -> AppTest:
-        at = AppTest.from_function(script, args=(str(tmp_path), split, patients), default_timeout=60).run()
+        at = AppTest.from_function(
+            script, args=(str(tmp_path), split, patients), default_timeout=60
+        ).run()
         assert not at.exception
         return at
 

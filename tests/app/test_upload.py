@@ -16,7 +16,12 @@ def test_after_a_reload_one_goes_on_with_the_files_or_takes_them_away(tmp_path, 
     kept = uploads.keep(ws, [("chest.csv", io.BytesIO(f"a,b,label\n{rows}".encode()))])
 
     def opened():
-        return AppTest.from_file("../../app/main.py", default_timeout=60).run().switch_page("../pages/data.py").run()
+        return (
+            AppTest.from_file("../../app/main.py", default_timeout=60)
+            .run()
+            .switch_page("../pages/data.py")
+            .run()
+        )
 
     at = opened()
     assert not at.exception

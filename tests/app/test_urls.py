@@ -31,7 +31,10 @@ def test_a_link_opens_its_dataset_and_the_address_holds_its_id(home, monkeypatch
     assert at.query_params["dataset"] in (entry["id"], [entry["id"]])
     assert "Anna" not in str(dict(at.query_params))
     at.selectbox(key="w-open-dataset").select("other").run()
-    assert at.query_params["dataset"] in (Workspace(home).entry("other")["id"], [Workspace(home).entry("other")["id"]])
+    assert at.query_params["dataset"] in (
+        Workspace(home).entry("other")["id"],
+        [Workspace(home).entry("other")["id"]],
+    )
 
 
 def test_a_link_to_what_is_not_there_opens_what_there_is(home, monkeypatch):

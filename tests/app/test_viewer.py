@@ -34,17 +34,29 @@ def unpacked(message):
 
 
 def sent(pixels, **more):
-    given = {"geometry": Geometry(), "presets": {"auto": Window(0, 1)}, "usual": "auto", "title": "t", "id": "i", "height": 300}
+    given = {
+        "geometry": Geometry(),
+        "presets": {"auto": Window(0, 1)},
+        "usual": "auto",
+        "title": "t",
+        "id": "i",
+        "height": 300,
+    }
     return unpacked(component.message(pixels, **given | more))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", "u2", "i4"])
 def test_values_arrive_as_they_are_stored(dtype):
     rng = np.random.default_rng(0)
-    values = rng.normal(0, 50, (5, 6, 7)) + 100 if dtype[0] == "f" else rng.integers(0, 250, (5, 6, 7))
+    values = (
+        rng.normal(0, 50, (5, 6, 7)) + 100 if dtype[0] == "f" else rng.integers(0, 250, (5, 6, 7))
+    )
     values = values.astype(dtype)
     head, (raw,) = sent(values, geometry=Geometry("HAR"))
-    got = np.frombuffer(raw, head["kind"]).reshape(head["dims"]).astype(float) * head["slope"] + head["intercept"]
+    got = (
+        np.frombuffer(raw, head["kind"]).reshape(head["dims"]).astype(float) * head["slope"]
+        + head["intercept"]
+    )
     np.testing.assert_allclose(got, values, atol=float(np.ptp(values)) / 65535)
     assert (head["steps"] == "") == (dtype[0] != "f")
     assert [p["plane"] for p in head["planes"]["radiological"]] == ["axial", "coronal", "sagittal"]
@@ -56,19 +68,36 @@ def test_values_beyond_sixteen_bits_are_said_to_be_in_steps():
 
 def test_heat_is_clear_at_the_low_end_of_its_scale_and_full_at_the_high_one():
     heat = np.array([[0.0, 0.2], [0.6, 5.0]], np.float32)
-    _, (_, share, colours) = sent(np.zeros((2, 2), np.uint8), heat=heat, heat_range=(0.2, 1.0), colours=np.zeros((256, 3), np.uint8))
+    _, (_, share, colours) = sent(
+        np.zeros((2, 2), np.uint8),
+        heat=heat,
+        heat_range=(0.2, 1.0),
+        colours=np.zeros((256, 3), np.uint8),
+    )
     assert list(share) == [0, 0, 128, 255]
     assert len(colours) == 768
 
 
 def dataset(samples, **table):
-    return Dataset("x", "volume" if samples.ndim == 5 else "image", pd.DataFrame({"file": [f"{i}" for i in range(len(samples))], **table}), samples,
-                   roles={"file": "file"}, input_range=(0.0, 255.0))  # fmt: skip
+    return Dataset(
+        "x",
+        "volume" if samples.ndim == 5 else "image",
+        pd.DataFrame({"file": [f"{i}" for i in range(len(samples))], **table}),
+        samples,
+        roles={"file": "file"},
+        input_range=(0.0, 255.0),
+    )
 
 
 def test_a_volume_of_128_with_heat_stays_below_the_limit_of_a_message():
     rng = np.random.default_rng(0)
-    data = dataset(rng.integers(-1000, 2000, (1, 1, 128, 128, 128)).astype(np.int16), axes="HAR", mm_slice=1.0, mm_down=1.0, mm_across=1.0)
+    data = dataset(
+        rng.integers(-1000, 2000, (1, 1, 128, 128, 128)).astype(np.int16),
+        axes="HAR",
+        mm_slice=1.0,
+        mm_down=1.0,
+        mm_across=1.0,
+    )
     heat = np.maximum(0, rng.normal(0, 1, (1, 128, 128, 128)).astype(np.float32))
     artifact = AnomalyMaps(rows=np.array([0]), score=np.zeros(1, np.float32), map=heat)
     made = viewer.built(data, 0, 400, artifact)
@@ -92,7 +121,9 @@ def test_colour_stays_colour_and_two_channels_are_named():
     colour = np.random.default_rng(0).integers(0, 255, (2, 3, 5, 6), dtype=np.uint8)
     head, (raw,) = unpacked(viewer.built(dataset(colour), 1, 400))
     assert head["colour"]
-    np.testing.assert_array_equal(np.frombuffer(raw, np.uint8).reshape(5, 6, 3), colour[1].transpose(1, 2, 0))
+    np.testing.assert_array_equal(
+        np.frombuffer(raw, np.uint8).reshape(5, 6, 3), colour[1].transpose(1, 2, 0)
+    )
     assert unpacked(viewer.built(dataset(colour[:, :2]), 1, 400))[0]["note"] == "channel 1 of 2"
 
 
@@ -105,12 +136,17 @@ def test_levels_of_deep_pictures_are_told_in_the_values_of_their_files():
     assert head["unit"] == "of 255"
 
 
-# -- the pages ----------------------------------------------------------------------------------------------------------------------------
+# -- the pages -------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     ws = Workspace(tmp_path_factory.mktemp("viewer"))
     ws.add(make("head-phantom"), sample=True)
-    assert queue.wait(ws, queue.train(ws, "head-phantom", "pca", {"dimensions": 4}).id, timeout=200).status == "done"
+    assert (
+        queue.wait(
+            ws, queue.train(ws, "head-phantom", "pca", {"dimensions": 4}).id, timeout=200
+        ).status
+        == "done"
+    )
     return ws.home
 
 
@@ -184,5 +220,6 @@ def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_
     scores = AnomalyMaps(rows=data.rows, score=np.zeros(len(data), "f4"), map=heat)
     assert unpacked(viewer.built(data, 5, 400, scores))[0]["start"] == [0, 8]
     assert unpacked(viewer.built(data, 5, 400, scores, place=2))[0]["start"] == [0, 2]
-    across = replace(data, table=data.table.assign(axes="LHP"))  # stored slices are sagittal: the axial one is opened
+    # stored slices are sagittal: the axial one is opened
+    across = replace(data, table=data.table.assign(axes="LHP"))
     assert unpacked(viewer.built(across, 5, 400, scores))[0]["start"][0] == 1

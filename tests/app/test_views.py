@@ -1,4 +1,6 @@
-"""Every view draws the example of every artifact it takes, beside a real run; none looks at which method made it."""
+"""Every view draws the example of every artifact it takes, beside a real run; none looks at which
+method made it.
+"""
 
 import numpy as np
 import pytest
@@ -11,12 +13,19 @@ from core.data.readers import read
 from core.jobs import queue
 from core.workspace.workspace import Workspace
 
-PAIRS = [(v.id, name) for v in views() for name, kind in artifacts.TYPES.items() if issubclass(kind, v.takes)]
+PAIRS = [
+    (v.id, name)
+    for v in views()
+    for name, kind in artifacts.TYPES.items()
+    if issubclass(kind, v.takes)
+]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """24 pictures of 16 x 16 in three classes, the shape of the examples, and a small run on them."""
+    """24 pictures of 16 x 16 in three classes, the shape of the examples, and a small run on
+    them.
+    """
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("arrays")
     x = rng.integers(0, 255, (24, 16, 16), dtype=np.uint8)
@@ -24,7 +33,10 @@ def home(tmp_path_factory):
     data: Dataset = read(folder / "x.npz", name="noise")
     ws = Workspace(tmp_path_factory.mktemp("views"))
     ws.add(data)
-    assert queue.wait(ws, queue.train(ws, "noise", "pca", {"dimensions": 4}).id, timeout=120).status == "done"
+    assert (
+        queue.wait(ws, queue.train(ws, "noise", "pca", {"dimensions": 4}).id, timeout=120).status
+        == "done"
+    )
     return ws.home
 
 
@@ -53,4 +65,5 @@ def test_draws_the_example(view, kind, home, monkeypatch):
 
 def test_every_artifact_has_a_view():
     drawn = {name for _, name in PAIRS}
-    assert set(artifacts.TYPES) - drawn == {"Map"}  # the page of the latent map draws it, with its Embedding
+    # the page of the latent map draws it, with its Embedding
+    assert set(artifacts.TYPES) - drawn == {"Map"}

@@ -1,4 +1,6 @@
-"""A run on volumes on screen: every page, the map of volumes or of slices, the slice a click opens."""
+"""A run on volumes on screen: every page, the map of volumes or of slices, the slice a click
+opens.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,10 @@ def home(tmp_path_factory):
         job = queue.wait(ws, queue.train(ws, "stacks", "gaussian_vae", TINY).id, timeout=300)
         assert job.status == "done"
         plain = {"how": "umap", "dims": 2}
-        made = [queue.wait(ws, queue.derive(ws, "map", job.id, spec).id, timeout=300) for spec in (plain, plain | of_slices(ws, job))]
+        made = [
+            queue.wait(ws, queue.derive(ws, "map", job.id, spec).id, timeout=300)
+            for spec in (plain, plain | of_slices(ws, job))
+        ]
         assert [j.status for j in made] == ["done", "done"]
         yield ws, job, [ws.artifact(j.id, "map") for j in made]
 
@@ -86,7 +91,11 @@ def looked(event):
         from core.artifacts import Map
 
         state.adopt_url()
-        made = Map(rows=np.array([4, 4, 4, 9, 9, 9]), place=np.array([1, 2, 3, 1, 2, 3]), xy=np.zeros((6, 2), "f4"))
+        made = Map(
+            rows=np.array([4, 4, 4, 9, 9, 9]),
+            place=np.array([1, 2, 3, 1, 2, 3]),
+            xy=np.zeros((6, 2), "f4"),
+        )
         xy = np.stack([np.linspace(-0.9, 0.9, 6), np.zeros(6)], 1)
         map._act(event, made, xy, np.array([0, 0, 1, 1, 1, 1]), ["ball", "none"])
         now = state.selection()
@@ -102,7 +111,11 @@ def test_a_click_opens_that_volume_at_that_slice_and_a_lasso_selects_volumes(hom
     found, words = looked({"kind": "click", "index": 4})
     assert found == (9, 2, [])
     assert words.split(" / ")[4] == "stack09.nii, slice 3/12"
-    assert looked({"kind": "lasso", "polygon": [[-1, -1], [0.1, -1], [0.1, 1], [-1, 1]]})[0] == (None, None, [4])
+    assert looked({"kind": "lasso", "polygon": [[-1, -1], [0.1, -1], [0.1, 1], [-1, 1]]})[0] == (
+        None,
+        None,
+        [4],
+    )
     assert looked({"kind": "category", "code": 1})[0] == (None, None, [4, 9])
 
 
@@ -120,7 +133,9 @@ def test_thumbnails_on_a_map_of_slices_are_of_the_slices(home):
 
         png, tile, _, index = sprites(data, np.array([3, 3]), np.array([0, 6]))
         sheet = np.asarray(Image.open(io.BytesIO(png)))
-        st.text(f"{sheet[:tile, :tile].max()} {sheet[:tile, tile : 2 * tile].max()} {index.tolist()}")
+        st.text(
+            f"{sheet[:tile, :tile].max()} {sheet[:tile, tile : 2 * tile].max()} {index.tolist()}"
+        )
 
     at = AppTest.from_function(script, default_timeout=60).run()
     assert not at.exception
@@ -149,7 +164,11 @@ def test_a_map_of_slices_keeps_place_of_the_sample_it_shows():
     from core.maps.make import make_map
 
     z = np.random.default_rng(0).normal(size=(60, 3)).astype("f4")
-    made = make_map(Embedding(rows=np.repeat(np.arange(6), 10), place=np.tile(np.arange(10), 6), z=z), "pca", limit=20)
+    made = make_map(
+        Embedding(rows=np.repeat(np.arange(6), 10), place=np.tile(np.arange(10), 6), z=z),
+        "pca",
+        limit=20,
+    )
     assert isinstance(made, Map)
     assert (len(made.place), made.total) == (20, 60)
 

@@ -1,4 +1,6 @@
-"""All benchmarks, one after another: `python -m tests.benchmarks [NAME...]`, e.g. `pca loop`. The methods' ones rewrite assets/evidence."""
+"""All benchmarks, one after another: `python -m tests.benchmarks [NAME...]`, e.g. `pca loop`. The
+methods' ones rewrite assets/evidence.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-names = sys.argv[1:] or sorted(p.stem.removeprefix("bench_") for p in Path(__file__).parent.glob("bench_*.py"))
+names = sys.argv[1:] or sorted(
+    p.stem.removeprefix("bench_") for p in Path(__file__).parent.glob("bench_*.py")
+)
 failed = []
 for name in names:
     print(f"== {name}", flush=True)  # noqa: T201

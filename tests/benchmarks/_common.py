@@ -1,4 +1,6 @@
-"""What the benchmarks share: running a method, scoring an embedding, and the shape of an evidence table."""
+"""What the benchmarks share: running a method, scoring an embedding, and the shape of an evidence
+table.
+"""
 
 from __future__ import annotations
 
@@ -20,33 +22,64 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 
 
-def run(method: str, data: Dataset, params: dict[str, Any] | None = None, seed: int = 0, on: dict[str, Artifact] | None = None) -> tuple[Any, dict[str, Any]]:
+def run(
+    method: str,
+    data: Dataset,
+    params: dict[str, Any] | None = None,
+    seed: int = 0,
+    on: dict[str, Artifact] | None = None,
+) -> tuple[Any, dict[str, Any]]:
     """Fit and apply; the fitted method and its artifacts by slug."""
     kind = methods()[method]
-    fitted, artifacts = fit_and_apply(kind, check_params(kind, params or {}), data, Run(seed=seed, device="auto", on=on or {}))
+    fitted, artifacts = fit_and_apply(
+        kind, check_params(kind, params or {}), data, Run(seed=seed, device="auto", on=on or {})
+    )
     return fitted, {a.slug: a for a in artifacts}
 
 
-def probe(z: np.ndarray, data: Dataset, part: str, metric: str = "euclidean", reader: str = "linear", value: str = "auc", seed: int = 0) -> tuple[float, float | None, float | None]:
-    """(value, low, high) of a probe fitted on train and counted on `part`; value is auc or accuracy."""
+def probe(
+    z: np.ndarray,
+    data: Dataset,
+    part: str,
+    metric: str = "euclidean",
+    reader: str = "linear",
+    value: str = "auc",
+    seed: int = 0,
+) -> tuple[float, float | None, float | None]:
+    """(value, low, high) of a probe fitted on train and counted on `part`; value is auc or
+    accuracy.
+    """
     one = LinearProbe() if reader == "linear" else KnnProbe()
     train, test = data.splits == "train", data.splits == part
     read = one.reader(z[train], data.labels[train], metric)
     said, prob = read(z[test])
     truth, classes = data.labels[test], np.unique(data.labels[train])
-    score = (lambda i: auc(truth[i], prob[i], classes)) if value == "auc" else (lambda i: float((said[i] == truth[i]).mean()))
+    score = (
+        (lambda i: auc(truth[i], prob[i], classes))
+        if value == "auc"
+        else (lambda i: float((said[i] == truth[i]).mean()))
+    )
     groups = data.groups[test] if data.groups is not None else None
     return score(np.arange(len(truth))), *interval(score, len(truth), groups, (0, 1)).bounds
 
 
 def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20) -> Spread:
-    """Accuracy on test of the nearest of `per_class` labelled training cases a class (cosine), mean and 95 % range over draws."""
+    """Accuracy on test of the nearest of `per_class` labelled training cases a class (cosine), mean
+    and 95 % range over draws.
+    """
     z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
     train, test, scores = data.splits == "train", data.splits == "test", []
     for s in range(draws):
         rng = np.random.default_rng(s)
-        some = np.concatenate([rng.choice(np.flatnonzero(train & (data.labels == c)), per_class, replace=False) for c in range(len(data.classes))])
-        scores.append((data.labels[some][(z[test] @ z[some].T).argmax(1)] == data.labels[test]).mean())
+        some = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(train & (data.labels == c)), per_class, replace=False)
+                for c in range(len(data.classes))
+            ]
+        )
+        scores.append(
+            (data.labels[some][(z[test] @ z[some].T).argmax(1)] == data.labels[test]).mean()
+        )
     return Spread((float(np.mean(scores)), *(float(v) for v in np.percentile(scores, [2.5, 97.5]))))
 
 
@@ -55,10 +88,18 @@ class Spread(tuple[float, float, float]):
 
 
 def row(name: str, value: tuple[float, float | None, float | None]) -> dict[str, Any]:
-    """A line of an evidence table; what lies about the value is a "range" when it is a Spread, else an "interval"."""
+    """A line of an evidence table; what lies about the value is a "range" when it is a Spread, else
+    an "interval".
+    """
     low, high = (None if v is None else round(v, 4) for v in value[1:])
     kind = "range" if isinstance(value, Spread) else "interval"
-    return {"name": name, "value": round(value[0], 4), "low": low, "high": high, "kind": kind if low is not None else ""}
+    return {
+        "name": name,
+        "value": round(value[0], 4),
+        "low": low,
+        "high": high,
+        "kind": kind if low is not None else "",
+    }
 
 
 def over_seeds(values: list[float]) -> Spread:
@@ -66,12 +107,35 @@ def over_seeds(values: list[float]) -> Spread:
     return Spread((float(np.mean(values)), float(min(values)), float(max(values))))
 
 
-def table(title: str, data: str, split: str, n: int, seeds: list[int], measure: str, rows: list[dict[str, Any]], verdict: str, better: bool = True) -> dict[str, Any]:
+def table(
+    title: str,
+    data: str,
+    split: str,
+    n: int,
+    seeds: list[int],
+    measure: str,
+    rows: list[dict[str, Any]],
+    verdict: str,
+    better: bool = True,
+) -> dict[str, Any]:
     print(f"\n{title} | {measure} | {data}, {split}, n = {n}, seeds {seeds}")  # noqa: T201
     for r in rows:
-        print(f"  {r['name']:<44} {r['value']:.4f}" + (f" ({r['low']:.4f} to {r['high']:.4f})" if r["low"] is not None else ""))  # noqa: T201
+        print(
+            f"  {r['name']:<44} {r['value']:.4f}"
+            + (f" ({r['low']:.4f} to {r['high']:.4f})" if r["low"] is not None else "")
+        )  # noqa: T201
     print(f"  {verdict}", flush=True)  # noqa: T201
-    return {"title": title, "data": data, "split": split, "n": n, "seeds": seeds, "measure": measure, "higher_is_better": better, "rows": rows, "verdict": verdict}
+    return {
+        "title": title,
+        "data": data,
+        "split": split,
+        "n": n,
+        "seeds": seeds,
+        "measure": measure,
+        "higher_is_better": better,
+        "rows": rows,
+        "verdict": verdict,
+    }
 
 
 def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
@@ -79,11 +143,20 @@ def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
     own, rivals = rows[0], rows[1:]
     best = (max if better else min)(rivals, key=lambda r: r["value"])
     won = own["value"] > best["value"] if better else own["value"] < best["value"]
-    overlap = own["low"] is not None and best["low"] is not None and own["low"] <= best["high"] and best["low"] <= own["high"]
+    overlap = (
+        own["low"] is not None
+        and best["low"] is not None
+        and own["low"] <= best["high"]
+        and best["low"] <= own["high"]
+    )
     gap = f"{own['value']:.3f} against {best['value']:.3f}"
     if won:
-        return f"{own['name']} is ahead of the best rival, {best['name']} ({gap})" + (", but the intervals overlap." if overlap else ".")
-    return f"The rival {best['name']} is as good or better ({gap})" + (", the intervals overlap." if overlap else ".")
+        return f"{own['name']} is ahead of the best rival, {best['name']} ({gap})" + (
+            ", but the intervals overlap." if overlap else "."
+        )
+    return f"The rival {best['name']} is as good or better ({gap})" + (
+        ", the intervals overlap." if overlap else "."
+    )
 
 
 def latent(given: dict[str, Any]) -> Embedding:
@@ -92,11 +165,18 @@ def latent(given: dict[str, Any]) -> Embedding:
 
 def enlarged(data: Dataset, times: int) -> Dataset:
     """Pictures whose every pixel has become a square of `times` x `times`."""
-    return replace(data, samples=np.kron(data.raw(), np.ones((1, 1, times, times), data.samples.dtype)), table=data.frame.reset_index(drop=True), at=None)
+    return replace(
+        data,
+        samples=np.kron(data.raw(), np.ones((1, 1, times, times), data.samples.dtype)),
+        table=data.frame.reset_index(drop=True),
+        at=None,
+    )
 
 
 def heart() -> Dataset:
-    """The four heart-disease tables as one dataset, label num, domain = hospital; -9 and a cholesterol of 0 are missing values, as their description says."""
+    """The four heart-disease tables as one dataset, label num, domain = hospital; -9 and a
+    cholesterol of 0 are missing values, as their description says.
+    """
     import shutil
     import tempfile
 

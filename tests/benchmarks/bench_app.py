@@ -1,7 +1,8 @@
 """Seconds a user waits, in a real Chromium at 10,000 rows: `python -m tests.benchmarks.bench_app`.
 
-First page: from opening the address to the sidebar drawn, server warm. Page switch: from the click to the new page's script finished and its title
-shown. Lasso: from releasing the mouse to the gallery of the selection drawn.
+First page: from opening the address to the sidebar drawn, server warm. Page switch: from the click
+to the new page's script finished and its title shown. Lasso: from releasing the mouse to the
+gallery of the selection drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ ROWS = 10_000
 
 
 def prepared(home: Path) -> str:
-    """A workspace with 10,000 digits (real ones with a little noise), a PCA run and its map; gives the run's id."""
+    """A workspace with 10,000 digits (real ones with a little noise), a PCA run and its map; gives
+    the run's id.
+    """
     from sklearn.datasets import load_digits
 
     from core.data.readers import read
@@ -29,7 +32,9 @@ def prepared(home: Path) -> str:
 
     rng, digits = np.random.default_rng(0), load_digits()
     at = rng.integers(0, len(digits.images), ROWS)
-    images = np.clip(digits.images[at] * 15.9 + rng.normal(0, 8, (ROWS, 8, 8)), 0, 255).astype(np.uint8)
+    images = np.clip(digits.images[at] * 15.9 + rng.normal(0, 8, (ROWS, 8, 8)), 0, 255).astype(
+        np.uint8
+    )
     np.savez(home / "many.npz", images=images, labels=digits.target[at])
     ws = Workspace(home / "ws")
     ws.add(read(home / "many.npz", name="many"))
@@ -48,8 +53,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         run = prepared(home)
-        with serving({"LIGHTBOX_HOME": str(home / "ws")}, home / "app.log") as url, sync_playwright() as p:
-            page = p.chromium.launch(executable_path=chromium(), args=FLAGS).new_page(viewport={"width": 1440, "height": 900})
+        with (
+            serving({"LIGHTBOX_HOME": str(home / "ws")}, home / "app.log") as url,
+            sync_playwright() as p,
+        ):
+            page = p.chromium.launch(executable_path=chromium(), args=FLAGS).new_page(
+                viewport={"width": 1440, "height": 900}
+            )
             page.context.add_cookies([url.cookie])
             page.set_default_timeout(60_000)
             page.goto(url)
@@ -62,7 +72,10 @@ def main() -> None:
             switch(page, "Latent map")
             page.locator(".lm-stage canvas").first.wait_for()
             page.wait_for_timeout(3000)
-            print(f"lasso to gallery: {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s")  # noqa: T201
+            print(
+                "lasso to gallery:"
+                f" {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s"
+            )  # noqa: T201
 
 
 def first_page(page: Any, url: str) -> float:
@@ -96,7 +109,8 @@ def lasso(page: Any, share: float) -> float:
     began = time.perf_counter()
     page.mouse.up()
     page.wait_for_function(
-        "b => { const e = [...document.querySelectorAll('[data-testid=stSidebar] strong')].find(s => s.innerText.startsWith('Selection')); return e && !b.startsWith(e.innerText); }",
+        "b => { const e = [...document.querySelectorAll('[data-testid=stSidebar] strong')].find(s"
+        " => s.innerText.startsWith('Selection')); return e && !b.startsWith(e.innerText); }",
         arg=before,
     )
     page.get_by_role("tab", name="Pictures").wait_for()

@@ -1,4 +1,6 @@
-"""Batch predictive inference against plain conformal sets and Bonferroni, on classifiers of real data: `python -m tests.benchmarks.bench_batch_pi`."""
+"""Batch predictive inference against plain conformal sets and Bonferroni, on classifiers of real
+data: `python -m tests.benchmarks.bench_batch_pi`.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,11 @@ def ways(score: np.ndarray) -> dict[str, float]:
     s, n = np.sort(score), len(score)
     all_hold = _ranks.share_of(1 - (1 - CERTAINTY) / M, n + 1)
     return {
-        "batch sets": _ranks.quantile_bound(score, M, Z, 1 - CERTAINTY), "plain conformal sets, one by one": _ranks.plain_bound(score, SHARE),
+        "batch sets": _ranks.quantile_bound(score, M, Z, 1 - CERTAINTY),
+        "plain conformal sets, one by one": _ranks.plain_bound(score, SHARE),
         "Bonferroni over the batch": float(s[all_hold - 1]) if all_hold <= n else float("inf"),
         "sets of the 90 % likeliest classes, uncalibrated": float("nan"),
-    }  # fmt: skip
+    }
 
 
 def sets(prob: np.ndarray, threshold: float) -> np.ndarray:
@@ -41,11 +44,16 @@ def sets(prob: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def compare(name: str, data: Dataset, epochs: int) -> list[dict[str, Any]]:
-    """The model learns from train; val and test are drawn anew into calibration and batches 400 times, since one division says little."""
+    """The model learns from train; val and test are drawn anew into calibration and batches 400
+    times, since one division says little.
+    """
     given = run("classifier", data, {"epochs": epochs, "width": 8})[1]["predictions"]
     held = np.flatnonzero(data.splits != "train")
     place = {c: i for i, c in enumerate(given.classes)}
-    prob, y = np.asarray(given.prob[held], float), np.array([place.get(data.classes[c], -1) for c in data.labels[held]])
+    prob, y = (
+        np.asarray(given.prob[held], float),
+        np.array([place.get(data.classes[c], -1) for c in data.labels[held]]),
+    )
     prob, y = prob[y >= 0], y[y >= 0]
     rng, kept, size = np.random.default_rng(0), {}, {}
     for _ in range(DRAWS):
@@ -56,34 +64,92 @@ def compare(name: str, data: Dataset, epochs: int) -> list[dict[str, Any]]:
             kept.setdefault(way, []).append(own[np.arange(M), y[new]].sum() >= Z)
             size.setdefault(way, []).append(own.sum(1).mean())
     spread = lambda p: 1.96 * np.sqrt(p * (1 - p) / DRAWS)  # noqa: E731
-    rows = [row(w, (float(np.mean(v)), float(np.mean(v) - spread(np.mean(v))), float(np.mean(v) + spread(np.mean(v))))) for w, v in kept.items()]
-    words = f"Promised: {CERTAINTY:.0%} of batches. Batch sets keep it in {rows[0]['value']:.0%}, plain conformal sets in {rows[1]['value']:.0%}, uncalibrated ones in {rows[3]['value']:.0%}."
-    found = [table(f"Batches of {M} in which 90 % of the sets hold the truth: {name}", name, "val and test, drawn anew", len(y), [0], f"share of {DRAWS} batches (promised {CERTAINTY})", rows, words)]
-    rows = [row(w, Spread((float(np.mean(v)), *(float(p) for p in np.percentile(v, [2.5, 97.5]))))) for w, v in size.items()]
-    said = (f"Batch sets hold {rows[0]['value']:.2f} classes; Bonferroni's, which keep the promise as well, {rows[2]['value']:.2f}. "
-            f"Plain sets hold {rows[1]['value']:.2f} and promise nothing of batches.")  # fmt: skip
-    found.append(table(f"Classes in a set: {name}", name, "val and test, drawn anew", len(y), [0], "mean number of classes", rows, said, False))
+    rows = [
+        row(
+            w,
+            (
+                float(np.mean(v)),
+                float(np.mean(v) - spread(np.mean(v))),
+                float(np.mean(v) + spread(np.mean(v))),
+            ),
+        )
+        for w, v in kept.items()
+    ]
+    words = (
+        f"Promised: {CERTAINTY:.0%} of batches. Batch sets keep it in {rows[0]['value']:.0%}, plain"
+        f" conformal sets in {rows[1]['value']:.0%}, uncalibrated ones in {rows[3]['value']:.0%}."
+    )
+    found = [
+        table(
+            f"Batches of {M} in which 90 % of the sets hold the truth: {name}",
+            name,
+            "val and test, drawn anew",
+            len(y),
+            [0],
+            f"share of {DRAWS} batches (promised {CERTAINTY})",
+            rows,
+            words,
+        )
+    ]
+    rows = [
+        row(w, Spread((float(np.mean(v)), *(float(p) for p in np.percentile(v, [2.5, 97.5])))))
+        for w, v in size.items()
+    ]
+    said = (
+        f"Batch sets hold {rows[0]['value']:.2f} classes; Bonferroni's, which keep the promise as"
+        f" well, {rows[2]['value']:.2f}. Plain sets hold {rows[1]['value']:.2f} and promise nothing"
+        " of batches."
+    )
+    found.append(
+        table(
+            f"Classes in a set: {name}",
+            name,
+            "val and test, drawn anew",
+            len(y),
+            [0],
+            "mean number of classes",
+            rows,
+            said,
+            False,
+        )
+    )
     return found
 
 
 def one_site(name: str, split: str, draw: Any, sites: list[str], draws: int) -> dict[str, Any]:
-    """Batches of one site: how many keep the promise by the site's own calibration and by that of all sites. `draw(rng, site)` gives (calibration
-    scores of all sites, of the site itself, [M] new ones); a score is 1 - p(true class)."""
+    """Batches of one site: how many keep the promise by the site's own calibration and by that of
+    all sites. `draw(rng, site)` gives (calibration scores of all sites, of the site itself, [M] new
+    ones); a score is 1 - p(true class).
+    """
     rng, rows, n = np.random.default_rng(0), [], draws
     for site in sites:
         kept: dict[str, list[bool]] = {"its own calibration": [], "calibration of all sites": []}
         for _ in range(draws):
             every, own, new = draw(rng, site)
             for way, scores in zip(kept, (own, every)):
-                kept[way].append((new <= _ranks.quantile_bound(scores, M, Z, 1 - CERTAINTY)).sum() >= Z)
+                kept[way].append(
+                    (new <= _ranks.quantile_bound(scores, M, Z, 1 - CERTAINTY)).sum() >= Z
+                )
         for way, held in kept.items():
             p = float(np.mean(held))
             spread = 1.96 * np.sqrt(p * (1 - p) / n)
             rows.append(row(f"{site}: {way}", (p, p - spread, p + spread)))
     low, high = (f([r["value"] for r in rows[1::2]]) for f in (min, max))
-    words = (f"Promised: {CERTAINTY:.0%} of batches of one site. By the site's own calibration it is kept in {min(r['value'] for r in rows[::2]):.0%} or more, "
-             f"by that of all sites in {low:.0%} to {high:.0%}.")  # fmt: skip
-    return table(f"Batches of {M} cases of one site: {name}", name, split, draws, [0], f"share of {draws} batches (promised {CERTAINTY})", rows, words)
+    words = (
+        f"Promised: {CERTAINTY:.0%} of batches of one site. By the site's own calibration it is"
+        f" kept in {min(r['value'] for r in rows[::2]):.0%} or more, by that of all sites in"
+        f" {low:.0%} to {high:.0%}."
+    )
+    return table(
+        f"Batches of {M} cases of one site: {name}",
+        name,
+        split,
+        draws,
+        [0],
+        f"share of {draws} batches (promised {CERTAINTY})",
+        rows,
+        words,
+    )
 
 
 def simulated() -> dict[str, Any]:
@@ -98,11 +164,18 @@ def simulated() -> dict[str, Any]:
 
 
 def hospitals(data: Dataset) -> dict[str, Any]:
-    """The classifier learns from train; val and test cases of a hospital are drawn anew into calibration and a batch."""
+    """The classifier learns from train; val and test cases of a hospital are drawn anew into
+    calibration and a batch.
+    """
     given = run("classifier", data, {"epochs": 15, "width": 8})[1]["predictions"]
     held = np.flatnonzero((data.splits != "train") & (data.labels >= 0))
     place = {c: i for i, c in enumerate(given.classes)}
-    score = 1 - np.asarray(given.prob[held], float)[np.arange(len(held)), [place[data.classes[c]] for c in data.labels[held]]]
+    score = (
+        1
+        - np.asarray(given.prob[held], float)[
+            np.arange(len(held)), [place[data.classes[c]] for c in data.labels[held]]
+        ]
+    )
     site = data.frame[data.roles["domain"]].astype(str).to_numpy()[held]
 
     def draw(rng: np.random.Generator, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,8 +183,11 @@ def hospitals(data: Dataset) -> dict[str, Any]:
         rest = np.setdiff1d(np.arange(len(score)), new)
         return score[rest], score[rest[site[rest] == name]], score[new]
 
-    enough = [s for s in sorted(set(site)) if (site == s).sum() >= M + 22]  # 22 calibration cases are the fewest that can promise this
-    return one_site("heart disease, four sites (UCI)", "val and test, drawn anew", draw, enough, 2000)
+    # 22 calibration cases are the fewest that can promise this
+    enough = [s for s in sorted(set(site)) if (site == s).sum() >= M + 22]
+    return one_site(
+        "heart disease, four sites (UCI)", "val and test, drawn anew", draw, enough, 2000
+    )
 
 
 def tables() -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
-"""What the check costs and how well it finds wrong labels: `python -m tests.benchmarks.bench_checks`.
+"""What the check costs and how well it finds wrong labels: `python -m
+tests.benchmarks.bench_checks`.
 
-Prints seconds and peak memory for 10,000 generated pictures of 224 x 224 and a generated table of 1,000,000 x 50 (with planted copies and swapped
-labels), the seconds it takes to have the stored findings again and after an exclusion, and precision and recall for swapped labels of digits.
+Prints seconds and peak memory for 10,000 generated pictures of 224 x 224 and a generated table of
+1,000,000 x 50 (with planted copies and swapped labels), the seconds it takes to have the stored
+findings again and after an exclusion, and precision and recall for swapped labels of digits.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from core.workspace.workspace import Workspace
 
 
 def pictures(n: int = 10_000) -> Dataset:
-    """Smooth random pictures of two classes (one has a bright square); 40 exact copies and 20 nearly exact ones over the split."""
+    """Smooth random pictures of two classes (one has a bright square); 40 exact copies and 20
+    nearly exact ones over the split.
+    """
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 160, (n, 1, 14, 14), dtype=np.uint8)
     y = rng.integers(0, 2, n)
@@ -32,8 +36,15 @@ def pictures(n: int = 10_000) -> Dataset:
     x = coarse.repeat(16, 2).repeat(16, 3)
     x[n - 40 :] = x[:40]
     x[n - 60 : n - 40] = x[40:60] + 1
-    table = pd.DataFrame({"dx": np.array(["ill", "well"])[y], "part": np.repeat(["train", "test"], [n - n // 5, n // 5])})
-    return Dataset("pictures", "image", table, x, roles={"label": "dx", "split": "part"}, input_range=(0, 255))
+    table = pd.DataFrame(
+        {
+            "dx": np.array(["ill", "well"])[y],
+            "part": np.repeat(["train", "test"], [n - n // 5, n // 5]),
+        }
+    )
+    return Dataset(
+        "pictures", "image", table, x, roles={"label": "dx", "split": "part"}, input_range=(0, 255)
+    )
 
 
 def columns(n: int = 1_000_000, d: int = 50) -> Dataset:
@@ -45,8 +56,17 @@ def columns(n: int = 1_000_000, d: int = 50) -> Dataset:
     x[n - 100 :] = x[:100]
     bad = rng.choice(n, n // 50, replace=False)
     y[bad] = (y[bad] + rng.integers(1, 3, len(bad))) % 3
-    frame = pd.DataFrame(x, columns=[f"c{j}" for j in range(d)]).assign(dx=np.array(["a", "b", "c"])[y], part=np.where(np.arange(n) % 5, "train", "test"))
-    return Dataset("columns", "table", frame, x, roles={"label": "dx", "split": "part"}, features=tuple(f"c{j}" for j in range(d)))
+    frame = pd.DataFrame(x, columns=[f"c{j}" for j in range(d)]).assign(
+        dx=np.array(["a", "b", "c"])[y], part=np.where(np.arange(n) % 5, "train", "test")
+    )
+    return Dataset(
+        "columns",
+        "table",
+        frame,
+        x,
+        roles={"label": "dx", "split": "part"},
+        features=tuple(f"c{j}" for j in range(d)),
+    )
 
 
 def timed(data: Dataset) -> None:
@@ -65,7 +85,11 @@ def timed(data: Dataset) -> None:
         review.exclude(ws, name, np.arange(10), "bench")
         began = time.perf_counter()
         findings(ws, name)
-        print(f"{name}: {first:.1f} s at first ({worked:.1f} s of processor time), {again:.2f} s from what is kept, {time.perf_counter() - began:.1f} s after an exclusion; peak memory of the process {peak:.1f} GB")  # noqa: T201
+        print(
+            f"{name}: {first:.1f} s at first ({worked:.1f} s of processor time), {again:.2f} s from"
+            f" what is kept, {time.perf_counter() - began:.1f} s after an exclusion; peak memory of"
+            f" the process {peak:.1f} GB"
+        )  # noqa: T201
         for f in found:
             print(f"    [{f.severity}] {f.title}: {f.words}")  # noqa: T201
 
@@ -80,11 +104,18 @@ def labels() -> None:
             bad = rng.choice(len(y), int(share * len(y)), replace=False)
             mixed = y.copy()
             mixed[bad] = (y[bad] + rng.integers(1, k, len(bad))) % k
-            doubts = examine(replace(data, table=data.table.assign(digit=np.array(data.classes)[mixed]))).doubts
+            doubts = examine(
+                replace(data, table=data.table.assign(digit=np.array(data.classes)[mixed]))
+            ).doubts
             hit = np.isin(doubts["rows"], bad)
-            rows.append((hit.mean(), hit.sum() / len(bad), doubts["found"], doubts["low"], doubts["high"]))
+            rows.append(
+                (hit.mean(), hit.sum() / len(bad), doubts["found"], doubts["low"], doubts["high"])
+            )
         p, r, found, low, high = np.mean(rows, axis=0)
-        print(f"digits, {share:.0%} of the labels swapped, 5 seeds: precision {p:.2f}, recall {r:.2f}; its own trial said recall {found:.2f}, precision {low:.2f} to {high:.2f}")  # noqa: T201
+        print(
+            f"digits, {share:.0%} of the labels swapped, 5 seeds: precision {p:.2f}, recall"
+            f" {r:.2f}; its own trial said recall {found:.2f}, precision {low:.2f} to {high:.2f}"
+        )  # noqa: T201
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""The tracker on heart films, each patient tracked by a network that learned from the others: `python -m tests.benchmarks.bench_cine_tracker`.
+"""The tracker on heart films, each patient tracked by a network that learned from the others:
+`python -m tests.benchmarks.bench_cine_tracker`.
 
-Rivals: the first outline copied, the first outline moved by phase correlation, and an untrained copy of the network. On generated films, where every frame is outlined,
-the same with larger motion.
+Rivals: the first outline copied, the first outline moved by phase correlation, and an untrained
+copy of the network. On generated films, where every frame is outlined, the same with larger motion.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ def heart() -> Dataset:
     return read(folder / "sunnybrook_cine_mri", name="heart films")
 
 
-def figures(title: str, name: str, split: str, data: Dataset, made: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """One table a score: every tracker of `made` (masks by clip), the method first, and both rivals, over the clips with a frame to count."""
+def figures(
+    title: str, name: str, split: str, data: Dataset, made: dict[str, dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """One table a score: every tracker of `made` (masks by clip), the method first, and both
+    rivals, over the clips with a frame to count.
+    """
     held = set().union(*(m.keys() for m in made.values()))
     clips = [c for c in clips_of(whole(data)) if c.name in held and c.scored.any()]
     patients = np.array([str(whole(data).groups[c.rows[0]]) for c in clips])  # type: ignore[index]
@@ -53,13 +58,29 @@ def figures(title: str, name: str, split: str, data: Dataset, made: dict[str, di
     first, unit = next(iter(scores.values()))
     found = []
     for what, better in SHOWN.items():
-        values = {who: np.array([s["tracked"][what] for s in each]) for who, (each, _) in scores.items()}
+        values = {
+            who: np.array([s["tracked"][what] for s in each]) for who, (each, _) in scores.items()
+        }
         values |= {who: np.array([s[who][what] for s in first]) for who in RIVALS}
-        rows = [row(who, (float(v.mean()), *mean_interval(v, patients, (0, np.inf)).bounds)) for who, v in values.items()]
+        rows = [
+            row(who, (float(v.mean()), *mean_interval(v, patients, (0, np.inf)).bounds))
+            for who, v in values.items()
+        ]
         frames = sum(int(c.scored.sum()) for c in clips)
         measure = what if what == "Dice" else f"{what}, {unit}"
-        found.append(table(f"{title}: {what}", name, f"{split}; {len(set(patients))} patients, {frames} frames counted", len(clips), [0],
-                           f"{measure}; mean of clips, 95 % interval over patients", rows, verdict(rows, better), better))  # fmt: skip
+        found.append(
+            table(
+                f"{title}: {what}",
+                name,
+                f"{split}; {len(set(patients))} patients, {frames} frames counted",
+                len(clips),
+                [0],
+                f"{measure}; mean of clips, 95 % interval over patients",
+                rows,
+                verdict(rows, better),
+                better,
+            )
+        )
     return found
 
 
@@ -75,11 +96,31 @@ def hearts() -> list[dict[str, Any]]:
         learned |= masks(given["predictions-tracked"], test)
         times += [m.value for m in given["metrics-speed"] if m.name == "seconds per frame"]
         bare |= masks(run("cine_tracker", part, BARE)[1]["predictions-tracked"], test)
-    found = figures("Following the left ventricle", "Sunnybrook cardiac cine-MRI (CC0), 4 patients", "every patient by a tracker of the others", data,
-                    {"tracker": learned, "untrained tracker": bare})  # fmt: skip
-    rows = [row("tracker", (float(np.mean(times)), min(times), max(times))), row("the most that the challenge allows", (1.0, None, None))]
+    found = figures(
+        "Following the left ventricle",
+        "Sunnybrook cardiac cine-MRI (CC0), 4 patients",
+        "every patient by a tracker of the others",
+        data,
+        {"tracker": learned, "untrained tracker": bare},
+    )
+    rows = [
+        row("tracker", (float(np.mean(times)), min(times), max(times))),
+        row("the most that the challenge allows", (1.0, None, None)),
+    ]
     said = f"One frame takes {np.mean(times):.3f} s; the challenge allows 1 s."
-    found.append(table("Time for one frame", "the same", "all frames", len(data), [0], "seconds, mean and range over patients", rows, said, False))
+    found.append(
+        table(
+            "Time for one frame",
+            "the same",
+            "all frames",
+            len(data),
+            [0],
+            "seconds, mean and range over patients",
+            rows,
+            said,
+            False,
+        )
+    )
     return found
 
 
@@ -88,8 +129,13 @@ def discs() -> list[dict[str, Any]]:
     _, given = run("cine_tracker", data, DISCS)
     _, bare = run("cine_tracker", data, DISCS | BARE)
     test = data.part("test")
-    made = {"tracker": masks(given["predictions-tracked"], test), "untrained tracker": masks(bare["predictions-tracked"], test)}
-    return figures("Made-up chambers that move up to 7 pixels", "cine (generated)", "test", data, made)
+    made = {
+        "tracker": masks(given["predictions-tracked"], test),
+        "untrained tracker": masks(bare["predictions-tracked"], test),
+    }
+    return figures(
+        "Made-up chambers that move up to 7 pixels", "cine (generated)", "test", data, made
+    )
 
 
 def tables() -> list[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""The two variational autoencoders against PCA of equal dimensions, an untrained copy and raw pixels: `python -m tests.benchmarks.bench_gaussian_vae`."""
+"""The two variational autoencoders against PCA of equal dimensions, an untrained copy and raw
+pixels: `python -m tests.benchmarks.bench_gaussian_vae`.
+"""
 
 from __future__ import annotations
 
@@ -33,28 +35,80 @@ def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
 
 def tables(method: str) -> list[dict[str, Any]]:
     found = []
-    sets: list[tuple[str, Dataset, str, dict[str, Any]]] = [("digits (scikit-learn)", make("digits"), "test", {"epochs": 30})]
+    sets: list[tuple[str, Dataset, str, dict[str, Any]]] = [
+        ("digits (scikit-learn)", make("digits"), "test", {"epochs": 30})
+    ]
     if shared() is not None:
-        sets.append(("pneumoniamnist, balanced", read(shared() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz"), "val", {"epochs": 15}))
+        sets.append(
+            (
+                "pneumoniamnist, balanced",
+                read(shared() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz"),
+                "val",
+                {"epochs": 15},
+            )
+        )
     for name, data, part, params in sets:
         n, value = int((data.splits == part).sum()), "auc" if len(data.classes) == 2 else "accuracy"
         rows = []
-        for title, more in (("with the joint classifier", {}), ("without labels", {"classifier": False})):
+        for title, more in (
+            ("with the joint classifier", {}),
+            ("without labels", {"classifier": False}),
+        ):
             _, given = run(method, data, params | more)
-            rows.append(row(f"{method} 16-d, {title}", probe(latent(given).z, data, part, value=value)))
+            rows.append(
+                row(f"{method} 16-d, {title}", probe(latent(given).z, data, part, value=value))
+            )
             if more:
                 back = given["images-reconstruction"].image
         _, base = run("pca", data, {"dimensions": 16})
         rows.append(row("PCA 16-d", probe(latent(base).z, data, part, value=value)))
-        rows.append(row("untrained copy 16-d", probe(untrained(method, data, params), data, part, value=value)))
+        rows.append(
+            row(
+                "untrained copy 16-d",
+                probe(untrained(method, data, params), data, part, value=value),
+            )
+        )
         flat = data.inputs().reshape(len(data), -1)
         rows.append(row(f"raw pixels {flat.shape[1]}-d", probe(flat, data, part, value=value)))
         label = "linear-probe AUC" if value == "auc" else "linear-probe accuracy"
-        found.append(table(f"Telling classes apart from 16 latent dimensions: {name}", name, part, n, [0], label, rows, verdict(rows)))
-        x, at, mean = data.inputs(), data.splits == part, data.inputs()[data.splits == "train"].mean(0)
-        error = {f"{method} 16-d, without labels": back, "PCA 16-d": base["images-reconstruction"].image, "mean picture": np.broadcast_to(mean, x.shape)}
-        rows = [row(k, (float(np.square(x[at] - v[at]).mean()), None, None)) for k, v in error.items()]
-        found.append(table(f"Redrawing held-out pictures: {name}", name, part, n, [0], "mean squared error", rows, verdict(rows, False), False))
+        found.append(
+            table(
+                f"Telling classes apart from 16 latent dimensions: {name}",
+                name,
+                part,
+                n,
+                [0],
+                label,
+                rows,
+                verdict(rows),
+            )
+        )
+        x, at, mean = (
+            data.inputs(),
+            data.splits == part,
+            data.inputs()[data.splits == "train"].mean(0),
+        )
+        error = {
+            f"{method} 16-d, without labels": back,
+            "PCA 16-d": base["images-reconstruction"].image,
+            "mean picture": np.broadcast_to(mean, x.shape),
+        }
+        rows = [
+            row(k, (float(np.square(x[at] - v[at]).mean()), None, None)) for k, v in error.items()
+        ]
+        found.append(
+            table(
+                f"Redrawing held-out pictures: {name}",
+                name,
+                part,
+                n,
+                [0],
+                "mean squared error",
+                rows,
+                verdict(rows, False),
+                False,
+            )
+        )
     return found
 
 

@@ -1,8 +1,11 @@
-"""What a trained model gives, in samples per second, against bare torch calls of the same network: `python -m tests.benchmarks harvest`.
+"""What a trained model gives, in samples per second, against bare torch calls of the same network:
+`python -m tests.benchmarks harvest`.
 
-Embedding, redrawn pictures and heat of every case by `apply`, and integrated gradients by `attribute`, each from a stored dataset. The bare calls have
-all inputs in memory as float32 and call the network once a batch. In alternating rounds of one process; the ratio of each one's best round,
-on the clock and in processor time, which other work hardly touches. With a GPU the digits have 128 x 128 pixels.
+Embedding, redrawn pictures and heat of every case by `apply`, and integrated gradients by
+`attribute`, each from a stored dataset. The bare calls have all inputs in memory as float32 and
+call the network once a batch. In alternating rounds of one process; the ratio of each one's best
+round, on the clock and in processor time, which other work hardly touches. With a GPU the digits
+have 128 x 128 pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ ROUNDS = 4
 
 
 def compare(what: str, n: int, *calls: Callable[[], Any]) -> None:
-    """Print the rates of our call and the bare one in their best of alternating rounds; the first warms up."""
+    """Print the rates of our call and the bare one in their best of alternating rounds; the first
+    warms up.
+    """
     found: list[list[np.ndarray]] = [[], []]
     for k in range(ROUNDS + 1):
         for call, seconds in zip(calls, found):
@@ -38,7 +43,11 @@ def compare(what: str, n: int, *calls: Callable[[], Any]) -> None:
                 seconds.append(now() - began)
     ours, bare = (np.min(seconds, 0) for seconds in found)
     ratio = bare / ours
-    print(f"{what}: {n / ours[0]:.0f} samples/s, bare calls {n / bare[0]:.0f}; ratio {ratio[0]:.2f}, in processor time {ratio[1]:.2f}", flush=True)  # noqa: T201
+    print(
+        f"{what}: {n / ours[0]:.0f} samples/s, bare calls {n / bare[0]:.0f}; ratio {ratio[0]:.2f},"
+        f" in processor time {ratio[1]:.2f}",
+        flush=True,
+    )  # noqa: T201
 
 
 def fitted(kind: Any, data: Any, **params: Any) -> Any:
@@ -53,7 +62,9 @@ def main() -> None:
     torch.set_num_threads(free_threads())
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         digits = make("digits")
-        digits = (enlarged(digits, 16) if DEVICE.type == "cuda" else digits).save(Path(folder) / "digits")
+        digits = (enlarged(digits, 16) if DEVICE.type == "cuda" else digits).save(
+            Path(folder) / "digits"
+        )
         with torch.enable_grad():
             vae = fitted(GaussianVAE, digits, epochs=1)
         x = torch.from_numpy(digits.inputs()).to(DEVICE)
@@ -63,13 +74,28 @@ def main() -> None:
                 mu, logvar = vae.net.encode(part)
                 back = vae.net.decoder(mu)
                 heat, score = (back - part).abs().mean(1), (back - part).square().flatten(1).mean(1)
-                for made in (mu, (0.5 * logvar).exp(), back, heat, score, vae.net.classifier(mu).softmax(1)):
+                for made in (
+                    mu,
+                    (0.5 * logvar).exp(),
+                    back,
+                    heat,
+                    score,
+                    vae.net.classifier(mu).softmax(1),
+                ):
                     made.cpu().numpy()
 
-        compare("gaussian_vae on digits, embedding, pictures and heat", len(digits), lambda: list(vae.apply(digits, Run())), once)
+        compare(
+            "gaussian_vae on digits, embedding, pictures and heat",
+            len(digits),
+            lambda: list(vae.apply(digits, Run())),
+            once,
+        )
         rows = digits.rows[:256]
         base = x[torch.from_numpy(digits.splits == "train")].mean(0)
-        nodes, weights = ((torch.from_numpy(v).float().to(DEVICE) + shift) * 0.5 for v, shift in zip(np.polynomial.legendre.leggauss(STEPS), (1.0, 0.0)))
+        nodes, weights = (
+            (torch.from_numpy(v).float().to(DEVICE) + shift) * 0.5
+            for v, shift in zip(np.polynomial.legendre.leggauss(STEPS), (1.0, 0.0))
+        )
 
         def slopes() -> None:
             for part in x[: len(rows)].split(TOGETHER // STEPS):
@@ -77,12 +103,27 @@ def main() -> None:
                 points = along.flatten(0, 1).requires_grad_()
                 with torch.enable_grad():
                     (slope,) = torch.autograd.grad(vae.embed(points)[:, 0].sum(), points)
-                ((slope.view(along.shape) * weights[:, None, None, None, None]).sum(0) * (part - base)).cpu().numpy()
+                (
+                    (slope.view(along.shape) * weights[:, None, None, None, None]).sum(0)
+                    * (part - base)
+                ).cpu().numpy()
 
-        compare("integrated gradients of a latent axis", len(rows), lambda: attribute(vae, digits, rows, "integrated_gradients", "axis 1"), slopes)
+        compare(
+            "integrated gradients of a latent axis",
+            len(rows),
+            lambda: attribute(vae, digits, rows, "integrated_gradients", "axis 1"),
+            slopes,
+        )
 
         heads = make("head-phantom")
-        heads = heads.take(np.concatenate([np.flatnonzero(heads.splits == part)[:n] for part, n in (("train", 120), ("val", 40))])).save(Path(folder) / "heads")
+        heads = heads.take(
+            np.concatenate(
+                [
+                    np.flatnonzero(heads.splits == part)[:n]
+                    for part, n in (("train", 120), ("val", 40))
+                ]
+            )
+        ).save(Path(folder) / "heads")
         with torch.enable_grad():
             strega = fitted(StRegA, heads, epochs=1)
         inputs = heads.inputs()
@@ -93,7 +134,12 @@ def main() -> None:
             heat = strega._heat(seen - strega.net.decode(z)[:, 0].cpu().numpy(), brain)
             strega.case_score(heat)
 
-        compare("strega on head-phantom, embedding, pictures and heat", len(heads), lambda: list(strega.apply(heads, Run())), residuals)
+        compare(
+            "strega on head-phantom, embedding, pictures and heat",
+            len(heads),
+            lambda: list(strega.apply(heads, Run())),
+            residuals,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals [PATIENTS...]`.
+"""How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals
+[PATIENTS...]`.
 
-Made-up patients of one to nine cases each, alike within a patient; what the number would be over endlessly many patients is known, or counted once
-over very many. Each simulation draws new patients and asks whether the interval holds that. Beside it, percentiles of the bootstrap over patients.
+Made-up patients of one to nine cases each, alike within a patient; what the number would be over
+endlessly many patients is known, or counted once over very many. Each simulation draws new patients
+and asks whether the interval holds that. Beside it, percentiles of the bootstrap over patients.
 """
 
 from __future__ import annotations
@@ -45,11 +47,20 @@ def patients(k: int, rng: np.random.Generator, most: int = 9) -> np.ndarray:
 
 
 def of_mean(values: np.ndarray, who: np.ndarray, within: tuple[float, float]) -> Drawn:
-    return Drawn(lambda i: float(values[i].mean()), len(who), who, lambda: mean_interval(values, who.astype(object), within))
+    return Drawn(
+        lambda i: float(values[i].mean()),
+        len(who),
+        who,
+        lambda: mean_interval(values, who.astype(object), within),
+    )
 
 
-def of_any(value: Callable[[np.ndarray], float], who: np.ndarray, within: tuple[float, float], **more: Any) -> Drawn:
-    return Drawn(value, len(who), who, lambda: interval(value, len(who), who.astype(object), within, **more))
+def of_any(
+    value: Callable[[np.ndarray], float], who: np.ndarray, within: tuple[float, float], **more: Any
+) -> Drawn:
+    return Drawn(
+        value, len(who), who, lambda: interval(value, len(who), who.astype(object), within, **more)
+    )
 
 
 def right(share: float, k: int, rng: np.random.Generator) -> Drawn:
@@ -78,7 +89,11 @@ def listed(k: int, rng: np.random.Generator) -> Drawn:
     def value(i: np.ndarray) -> float:
         """Average precision of untied scores."""
         hit = ill[i][np.argsort(-score[i])]
-        return float((np.cumsum(hit) / np.arange(1, len(hit) + 1))[hit].mean()) if hit.any() else float("nan")
+        return (
+            float((np.cumsum(hit) / np.arange(1, len(hit) + 1))[hit].mean())
+            if hit.any()
+            else float("nan")
+        )
 
     return of_any(value, who, (0, 1), classes=ill)
 
@@ -103,10 +118,18 @@ def redrawn(k: int, rng: np.random.Generator) -> Drawn:
     return of_any(lambda i: float(error[i].mean() / base[i].mean()), who, (0, np.inf))
 
 
-def groups(score: Callable[[np.ndarray, np.ndarray], float], within: tuple[float, float], flatters: bool, k: int, rng: np.random.Generator) -> Drawn:
+def groups(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    within: tuple[float, float],
+    flatters: bool,
+    k: int,
+    rng: np.random.Generator,
+) -> Drawn:
     who = patients(k, rng)
     truth = rng.integers(0, 3, len(who))
-    found = np.where(rng.random(len(who)) < rng.beta(1, 3, k)[who], rng.integers(0, 4, len(who)), truth)
+    found = np.where(
+        rng.random(len(who)) < rng.beta(1, 3, k)[who], rng.integers(0, 4, len(who)), truth
+    )
     return of_any(lambda i: float(score(truth[i], found[i])), who, within, flatters=flatters)
 
 
@@ -114,7 +137,11 @@ def silhouette(by_patient: bool, k: int, rng: np.random.Generator) -> Drawn:
     who = patients(min(k, 600), rng)
     k = who.max() + 1
     kind = (np.arange(k) % 3)[who] if by_patient else rng.integers(0, 3, len(who))
-    z = 1.5 * np.eye(3)[kind] + 0.5 * rng.normal(size=(k, 3))[who] + 0.5 * rng.normal(size=(len(who), 3))
+    z = (
+        1.5 * np.eye(3)[kind]
+        + 0.5 * rng.normal(size=(k, 3))[who]
+        + 0.5 * rng.normal(size=(len(who), 3))
+    )
     return of_any(silhouette_of(z, z.argmax(1)), who, (-1, 1), flatters=True)
 
 
@@ -126,7 +153,11 @@ def pixels(what: str, k: int, rng: np.random.Generator) -> Drawn:
     for i in np.flatnonzero((rng.random(n) < 0.4) | first):
         y, x = rng.integers(0, 7, 2)
         truth[i, y : y + rng.integers(2, 5), x : x + rng.integers(2, 5)] = True
-    heat = rng.normal(size=truth.shape) + truth * rng.normal(1.5, 0.7, k)[who][:, None, None] + 0.4 * rng.normal(size=k)[who][:, None, None]
+    heat = (
+        rng.normal(size=truth.shape)
+        + truth * rng.normal(1.5, 0.7, k)[who][:, None, None]
+        + 0.4 * rng.normal(size=k)[who][:, None, None]
+    )
     counts = _binned(heat, truth)
     if what == "AUPRO":
         return of_any(partial(_aupro_fast, heat, truth), who, (0, 1), blocks=20)
@@ -142,7 +173,10 @@ def kinds() -> dict[str, tuple[Callable[[int, np.random.Generator], Drawn], floa
     """Name -> (simulation, the truth or None to count it, how many simulations)."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    swapped = {name: (lambda t, f, one=one: one(f, t)) for name, one in (("accuracy", accuracy), ("purity", purity))}
+    swapped = {
+        name: lambda t, f, one=one: one(f, t)
+        for name, one in (("accuracy", accuracy), ("purity", purity))
+    }
     area = {gap: float(norm.cdf(gap / np.sqrt(2 * 0.98))) for gap in (1.2, 2.0)}
     return {
         "accuracy 0.8": (partial(right, 0.8), 0.8, 2000),
@@ -175,8 +209,17 @@ def truth_of(draw: Callable[[int, np.random.Generator], Drawn], rng: np.random.G
     return float(np.mean([one.value(np.arange(one.n)) for one in many]))
 
 
-def covered(draw: Callable[[int, np.random.Generator], Drawn], k: int, truth: float, times: int, rng: np.random.Generator, usual: bool = False) -> tuple[int, int]:
-    """(how many intervals hold the `truth`, how many there were); `usual`: percentiles of 200 bootstrap draws instead."""
+def covered(
+    draw: Callable[[int, np.random.Generator], Drawn],
+    k: int,
+    truth: float,
+    times: int,
+    rng: np.random.Generator,
+    usual: bool = False,
+) -> tuple[int, int]:
+    """(how many intervals hold the `truth`, how many there were); `usual`: percentiles of 200
+    bootstrap draws instead.
+    """
     held = there = 0
     for _ in range(times):
         one = draw(k, rng)
@@ -199,10 +242,22 @@ def row(name: str, held: int, there: int) -> dict[str, Any]:
     assert share.value is not None
     assert share.low is not None
     assert share.high is not None
-    return {"name": name, "value": round(share.value, 4), "low": round(share.low, 4), "high": round(share.high, 4), "kind": "interval"}
+    return {
+        "name": name,
+        "value": round(share.value, 4),
+        "low": round(share.low, 4),
+        "high": round(share.high, 4),
+        "kind": "interval",
+    }
 
 
-USUAL = ("accuracy 0.8", "accuracy 0.95", "AUC 0.92, class by patient", "Brier score", "Dice, mean of cases")
+USUAL = (
+    "accuracy 0.8",
+    "accuracy 0.95",
+    "AUC 0.92, class by patient",
+    "Brier score",
+    "Dice, mean of cases",
+)
 
 
 def simulated(job: tuple[str, int, bool]) -> dict[str, Any]:
@@ -212,7 +267,9 @@ def simulated(job: tuple[str, int, bool]) -> dict[str, Any]:
     truth = truth if truth is not None else truth_of(draw, np.random.default_rng(1))
     if times < 1000:  # each patient is left out in turn, which takes k times as long
         times = times * 10 // k
-    held, there = covered(draw, k, truth, 4000 // k if usual else times, np.random.default_rng(k), usual)
+    held, there = covered(
+        draw, k, truth, 4000 // k if usual else times, np.random.default_rng(k), usual
+    )
     return row(f"{name}, percentiles" if usual else name, held, there)
 
 
@@ -222,14 +279,29 @@ def tables(k: int) -> list[dict[str, Any]]:
         rows = list(pool.map(simulated, [(name, k, False) for name in kinds()]))
         usual = list(pool.map(simulated, [(name, k, True) for name in USUAL]))
     least, most = (f(rows, key=lambda r: r["value"]) for f in (min, max))
-    words = f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to {most['value']:.1%} ({most['name']}) of the simulations; 95 % is aimed at."
-    told_usual = f"Percentiles of the bootstrap over {k} patients hold it in {min(r['value'] for r in usual):.1%} to {max(r['value'] for r in usual):.1%}."
+    words = (
+        f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to"
+        f" {most['value']:.1%} ({most['name']}) of the simulations; 95 % is aimed at."
+    )
+    told_usual = (
+        f"Percentiles of the bootstrap over {k} patients hold it in"
+        f" {min(r['value'] for r in usual):.1%} to {max(r['value'] for r in usual):.1%}."
+    )
     title = f"The usual way: percentiles of the bootstrap over {k} patients"
     return [told(f"Intervals over {k} patients", k, rows, words), told(title, k, usual, told_usual)]
 
 
 def told(title: str, k: int, rows: list[dict[str, Any]], words: str) -> dict[str, Any]:
-    return table(title, "made up: patients of one to nine cases", "simulated", k, [k], "share of 95 % intervals that hold the truth", rows, words)
+    return table(
+        title,
+        "made up: patients of one to nine cases",
+        "simulated",
+        k,
+        [k],
+        "share of 95 % intervals that hold the truth",
+        rows,
+        words,
+    )
 
 
 if __name__ == "__main__":

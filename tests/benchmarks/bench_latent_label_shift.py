@@ -1,4 +1,6 @@
-"""Latent label shift against k-means, an oracle and shuffled sites: `python -m tests.benchmarks.bench_latent_label_shift`."""
+"""Latent label shift against k-means, an oracle and shuffled sites: `python -m
+tests.benchmarks.bench_latent_label_shift`.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,21 @@ SEEDS = [0, 1, 2]
 def flat(data: Dataset) -> np.ndarray:
     import torch
 
-    return Standardise.fit(data.part("train"))(torch.from_numpy(data.inputs())).numpy().reshape(len(data), -1)
+    return (
+        Standardise.fit(data.part("train"))(torch.from_numpy(data.inputs()))
+        .numpy()
+        .reshape(len(data), -1)
+    )
 
 
 def shuffled(data: Dataset, seed: int) -> Dataset:
     column = data.roles["domain"]
-    return replace(data, table=data.table.assign(**{column: np.random.default_rng(seed).permutation(data.table[column])}))
+    return replace(
+        data,
+        table=data.table.assign(
+            **{column: np.random.default_rng(seed).permutation(data.table[column])}
+        ),
+    )
 
 
 def compare(title: str, name: str, made: list[Dataset], k: int) -> list[dict[str, Any]]:
@@ -41,16 +52,57 @@ def compare(title: str, name: str, made: list[Dataset], k: int) -> list[dict[str
         x = flat(data)
         own.append(accuracy(given["clusters-classes"].label[test], data.labels[test]))
         mixed.append(accuracy(shuffle["clusters-classes"].label[test], data.labels[test]))
-        blind.append(accuracy(KMeans(k, n_init=10, random_state=seed).fit(x[train]).predict(x[test]), data.labels[test]))
-        known.append(float(LogisticRegression(max_iter=1000).fit(x[train], data.labels[train]).score(x[test], data.labels[test])))
+        blind.append(
+            accuracy(
+                KMeans(k, n_init=10, random_state=seed).fit(x[train]).predict(x[test]),
+                data.labels[test],
+            )
+        )
+        known.append(
+            float(
+                LogisticRegression(max_iter=1000)
+                .fit(x[train], data.labels[train])
+                .score(x[test], data.labels[test])
+            )
+        )
         away.append(distance(fitted.prior, shares(data, fitted.sites)))
         away_mixed.append(distance(other.prior, shares(data, other.sites)))
     n = int(np.mean([(d.splits == "test").sum() for d in made]))
-    rows = [row("latent label shift", over_seeds(own)), row("k-means on the inputs, blind to sites", over_seeds(blind)), row("sites shuffled", over_seeds(mixed)),
-            row("logistic regression with all labels (bound)", over_seeds(known))]  # fmt: skip
-    found = [table(title, name, "test", n, SEEDS, "accuracy after matching, mean and range over seeds", rows, verdict(rows[:3]))]
-    rows = [row("latent label shift", over_seeds(away)), row("sites shuffled", over_seeds(away_mixed))]
-    found.append(table(f"Shares of each class: {title.partition(':')[2].strip()}", name, "train", n, SEEDS, "L1 distance per site (0 to 2)", rows, verdict(rows, False), False))
+    rows = [
+        row("latent label shift", over_seeds(own)),
+        row("k-means on the inputs, blind to sites", over_seeds(blind)),
+        row("sites shuffled", over_seeds(mixed)),
+        row("logistic regression with all labels (bound)", over_seeds(known)),
+    ]
+    found = [
+        table(
+            title,
+            name,
+            "test",
+            n,
+            SEEDS,
+            "accuracy after matching, mean and range over seeds",
+            rows,
+            verdict(rows[:3]),
+        )
+    ]
+    rows = [
+        row("latent label shift", over_seeds(away)),
+        row("sites shuffled", over_seeds(away_mixed)),
+    ]
+    found.append(
+        table(
+            f"Shares of each class: {title.partition(':')[2].strip()}",
+            name,
+            "train",
+            n,
+            SEEDS,
+            "L1 distance per site (0 to 2)",
+            rows,
+            verdict(rows, False),
+            False,
+        )
+    )
     return found
 
 
@@ -58,9 +110,19 @@ def tables() -> list[dict[str, Any]]:
     found = []
     for classes, sites in (((3, 8, 9), 5), ((0, 1, 2, 3, 4), 8)):
         words = f"digits {', '.join(map(str, classes))} over {sites} sites"
-        found += compare(f"Finding classes without labels: {words}", "digits (scikit-learn), shares drawn", [shifted_sites(classes, sites, s) for s in SEEDS], len(classes))
+        found += compare(
+            f"Finding classes without labels: {words}",
+            "digits (scikit-learn), shares drawn",
+            [shifted_sites(classes, sites, s) for s in SEEDS],
+            len(classes),
+        )
     if shared():
-        found += compare("Finding the ill without labels: heart disease, four hospitals", "heart disease, four sites (UCI)", [heart()] * 3, 2)
+        found += compare(
+            "Finding the ill without labels: heart disease, four hospitals",
+            "heart disease, four sites (UCI)",
+            [heart()] * 3,
+            2,
+        )
     return found
 
 

@@ -1,10 +1,14 @@
-"""Steps per second through `Run` against a bare torch loop, data in memory and read from disk: `python -m tests.benchmarks loop`.
+"""Steps per second through `Run` against a bare torch loop, data in memory and read from disk:
+`python -m tests.benchmarks loop`.
 
-Both train the same network from the same weights on the same batches with the same loss, schedule and clipping, in alternating rounds of one process,
-timed from the end of the first step to the end of the last. The bare loop has all data on the device, in float32; `Run` has it so as well, or reads
-it from a stored dataset that it takes for larger than memory. Printed: the ratio of each one's best round, since other work on the machine only slows
-(1 = no overhead; asked for: at least 0.95), and the same in processor time, which other work hardly touches. Threads: as many as a run would be given.
-With a GPU the digits have 128 x 128 pixels and more epochs, and its share of the time at work is printed; LIGHTBOX_COMPILE compiles `Run`'s side.
+Both train the same network from the same weights on the same batches with the same loss, schedule
+and clipping, in alternating rounds of one process, timed from the end of the first step to the end
+of the last. The bare loop has all data on the device, in float32; `Run` has it so as well, or reads
+it from a stored dataset that it takes for larger than memory. Printed: the ratio of each one's best
+round, since other work on the machine only slows (1 = no overhead; asked for: at least 0.95), and
+the same in processor time, which other work hardly touches. Threads: as many as a run would be
+given. With a GPU the digits have 128 x 128 pixels and more epochs, and its share of the time at
+work is printed; LIGHTBOX_COMPILE compiles `Run`'s side.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ from tests.benchmarks._time import DEVICE, now
 
 GPU = DEVICE.type == "cuda"
 ROUNDS = 2 if GPU else 7
-MORE = 3 if GPU else 1  # times as many epochs: on a GPU a step takes a few milliseconds, whatever the pictures
+# times as many epochs: on a GPU a step takes a few milliseconds, whatever the pictures
+MORE = 3 if GPU else 1
 Step = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -66,18 +71,31 @@ def strega(method: Any, net: Any) -> Step:
     def loss(x: torch.Tensor) -> torch.Tensor:
         back, filled, mu, log_sd = net(x, holes(x))
         kl = (-0.5 * (1 + 2 * log_sd - mu.square() - (2 * log_sd).exp())).mean()
-        return (1 - p.holes) * ((back - x).abs().mean() + p.beta * kl) + p.holes * (filled - x).abs().mean()
+        return (1 - p.holes) * ((back - x).abs().mean() + p.beta * kl) + p.holes * (
+            filled - x
+        ).abs().mean()
 
     return loss
 
 
-def bare(method: Any, loss_of: Callable[[Any, Any], Step], x: torch.Tensor, clip: float | None, cosine: bool, drop_last: bool) -> np.ndarray:
-    """Steps per second, of the clock and of processor time, of the same training written by hand on inputs `x`."""
+def bare(
+    method: Any,
+    loss_of: Callable[[Any, Any], Step],
+    x: torch.Tensor,
+    clip: float | None,
+    cosine: bool,
+    drop_last: bool,
+) -> np.ndarray:
+    """Steps per second, of the clock and of processor time, of the same training written by hand on
+    inputs `x`.
+    """
     p = method.params
     torch.manual_seed(0)
     net = method.make(0) if isinstance(method, GaussianVAE) else method.make()
     net = net.to(DEVICE, memory_format=torch.channels_last)
-    optimiser = (torch.optim.AdamW if cosine else torch.optim.Adam)(net.parameters(), p.learning_rate)
+    optimiser = (torch.optim.AdamW if cosine else torch.optim.Adam)(
+        net.parameters(), p.learning_rate
+    )
     loss_of_batch = loss_of(method, net)
     n, size, done = len(x), p.batch_size, 0
     per_epoch = n // size if drop_last else -(-n // size)
@@ -87,7 +105,11 @@ def bare(method: Any, loss_of: Callable[[Any, Any], Step], x: torch.Tensor, clip
             order = torch.from_numpy(np.random.default_rng((0, epoch)).permutation(n)).to(DEVICE)
             for k in range(per_epoch):
                 if cosine:
-                    optimiser.param_groups[0]["lr"] = 0.5 * p.learning_rate * (1 + math.cos(math.pi * done / (per_epoch * p.epochs)))
+                    optimiser.param_groups[0]["lr"] = (
+                        0.5
+                        * p.learning_rate
+                        * (1 + math.cos(math.pi * done / (per_epoch * p.epochs)))
+                    )
                 loss = loss_of_batch(x[order[k * size : (k + 1) * size]])
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -121,11 +143,21 @@ def through_run(kind: type[Method], params: Any, data: Dataset) -> np.ndarray:
 
 def utilisation() -> int:
     """Per cent of the last moments in which the first GPU was at work, as its driver says."""
-    said = subprocess.check_output(["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"], text=True)
+    said = subprocess.check_output(
+        ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"], text=True
+    )
     return int(said.split()[0])
 
 
-def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Dataset, x: torch.Tensor, **how: Any) -> None:
+def compare(
+    name: str,
+    kind: type[Method],
+    params: Any,
+    loss_of: Any,
+    data: Dataset,
+    x: torch.Tensor,
+    **how: Any,
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stored, room = data.save(Path(folder)), loader.room
         rates: dict[str, list[np.ndarray]] = {"memory": [], "disk": [], "bare": []}
@@ -133,7 +165,10 @@ def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Data
         for k in range(ROUNDS + 1):
             method: Any = kind(params)
             method.shape, method.class_names = tuple(data.shape), []
-            one = {"bare": bare(method, loss_of, x, **how), "memory": through_run(kind, params, data)}
+            one = {
+                "bare": bare(method, loss_of, x, **how),
+                "memory": through_run(kind, params, data),
+            }
             if GPU:
                 busy.append(utilisation())
             loader.room = lambda device: 0
@@ -146,15 +181,27 @@ def compare(name: str, kind: type[Method], params: Any, loss_of: Any, data: Data
     ratio = {where: best[where] / best["bare"] for where in ("memory", "disk")}
     many = {where: f"{params.batch_size * rate[0]:.0f}" for where, rate in best.items()}
     print(  # noqa: T201
-        f"{kind.id} on {name}: {many['memory']} samples/s from memory, {many['disk']} from disk, bare loop {many['bare']}; "
-        f"ratio {ratio['memory'][0]:.3f} and {ratio['disk'][0]:.3f}, in processor time {ratio['memory'][1]:.3f} and {ratio['disk'][1]:.3f}{used}", flush=True,
-    )  # fmt: skip
+        f"{kind.id} on {name}: {many['memory']} samples/s from memory, {many['disk']} from disk,"
+        f" bare loop {many['bare']}; ratio {ratio['memory'][0]:.3f} and {ratio['disk'][0]:.3f}, in"
+        f" processor time {ratio['memory'][1]:.3f} and {ratio['disk'][1]:.3f}{used}",
+        flush=True,
+    )
 
 
 def main() -> None:
     torch.set_num_threads(free_threads())
     digits, heads = make("digits"), make("head-phantom")
-    digits, heads = (data.take(np.concatenate([np.flatnonzero(data.splits == part)[:n] for part, n in (("train", 640), ("val", 16))])) for data in (digits, heads))
+    digits, heads = (
+        data.take(
+            np.concatenate(
+                [
+                    np.flatnonzero(data.splits == part)[:n]
+                    for part, n in (("train", 640), ("val", 16))
+                ]
+            )
+        )
+        for data in (digits, heads)
+    )
     params: Any = GaussianVAE.Params(epochs=10 * MORE, classifier=False)
     many: Any = SwAV.Params(epochs=3 * MORE, frozen_steps=0)
     if GPU:
@@ -167,7 +214,17 @@ def main() -> None:
     train = train.take(method.healthy_rows(train))
     method.centres = np.array([-0.6, 0.1, 1.6])
     x = torch.from_numpy(method.prepare(train.inputs())[0])[:, None].to(DEVICE)
-    compare("head-phantom", StRegA, method.params, strega, heads, x, clip=5.0, cosine=False, drop_last=False)
+    compare(
+        "head-phantom",
+        StRegA,
+        method.params,
+        strega,
+        heads,
+        x,
+        clip=5.0,
+        cosine=False,
+        drop_last=False,
+    )
 
 
 if __name__ == "__main__":

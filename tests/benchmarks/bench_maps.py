@@ -1,8 +1,10 @@
-"""Seconds and trustworthiness of maps against umap-learn's default call and scikit-learn's t-SNE: `python -m tests.benchmarks.bench_maps`.
+"""Seconds and trustworthiness of maps against umap-learn's default call and scikit-learn's t-SNE:
+`python -m tests.benchmarks.bench_maps`.
 
-Both sides are warm (compiled) and run one after another in this process with all cores. Ours is `make_map` from latents to finished map: neighbours,
-layout and the faithfulness that the rival does not compute. Trustworthiness is of the same seeded 5,000 rows by the same function.
-Asked for: at least 3 times as fast, trustworthiness lower by at most 0.005.
+Both sides are warm (compiled) and run one after another in this process with all cores. Ours is
+`make_map` from latents to finished map: neighbours, layout and the faithfulness that the rival does
+not compute. Trustworthiness is of the same seeded 5,000 rows by the same function. Asked for: at
+least 3 times as fast, trustworthiness lower by at most 0.005.
 """
 
 from __future__ import annotations
@@ -20,13 +22,19 @@ from core.maps.make import make_map
 
 
 def mixture(n: int, d: int = 64, k: int = 20, seed: int = 0) -> np.ndarray:
-    """float32 [n,d]: k groups of unequal size, each a flat of 3 to 8 dimensions with noise around it."""
+    """float32 [n,d]: k groups of unequal size, each a flat of 3 to 8 dimensions with noise around
+    it.
+    """
     rng = np.random.default_rng(seed)
     of, middle = rng.choice(k, n, p=rng.dirichlet(np.full(k, 3.0))), 1.5 * rng.normal(size=(k, d))
     z = np.empty((n, d), np.float32)
     for j in range(k):
         at, flat = np.flatnonzero(of == j), int(rng.integers(3, 9))
-        z[at] = middle[j] + rng.normal(size=(len(at), flat)) @ rng.normal(size=(flat, d)) * rng.uniform(0.3, 0.8) + 0.1 * rng.normal(size=(len(at), d))
+        z[at] = (
+            middle[j]
+            + rng.normal(size=(len(at), flat)) @ rng.normal(size=(flat, d)) * rng.uniform(0.3, 0.8)
+            + 0.1 * rng.normal(size=(len(at), d))
+        )
     return z
 
 
@@ -55,15 +63,24 @@ def scikit_learn(z: np.ndarray) -> np.ndarray:
     return TSNE(n_jobs=-1).fit_transform(z)
 
 
-def against(name: str, z: np.ndarray, own: Callable[[np.ndarray], np.ndarray], rival: Callable[[np.ndarray], np.ndarray], called: str) -> None:
+def against(
+    name: str,
+    z: np.ndarray,
+    own: Callable[[np.ndarray], np.ndarray],
+    rival: Callable[[np.ndarray], np.ndarray],
+    called: str,
+) -> None:
     seconds, trust = [], []
     for draw in (own, rival):
         began = time.perf_counter()
         xy = draw(z)
         seconds.append(time.perf_counter() - began)
         trust.append(faithfulness(z, xy)[2]["trustworthiness"])
-    print(f"{name}: {seconds[0]:.1f} s, trustworthiness {trust[0]:.4f}; {called} {seconds[1]:.1f} s, {trust[1]:.4f}; "  # noqa: T201
-          f"{seconds[1] / seconds[0]:.1f} times as fast, trustworthiness {trust[0] - trust[1]:+.4f}", flush=True)  # fmt: skip
+    print(
+        f"{name}: {seconds[0]:.1f} s, trustworthiness {trust[0]:.4f}; {called} {seconds[1]:.1f} s, {trust[1]:.4f}; "  # noqa: T201
+        f"{seconds[1] / seconds[0]:.1f} times as fast, trustworthiness {trust[0] - trust[1]:+.4f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -73,7 +90,13 @@ def main() -> None:
     for name, z in latents():
         against(name, z, lambda z: ours(z, "umap"), umap_learn, "umap-learn")
     for n in (10_000, 20_000):
-        against(f"t-SNE, mixture {n:,} x 64", mixture(n), lambda z: ours(z, "tsne"), scikit_learn, "scikit-learn")
+        against(
+            f"t-SNE, mixture {n:,} x 64",
+            mixture(n),
+            lambda z: ours(z, "tsne"),
+            scikit_learn,
+            "scikit-learn",
+        )
 
 
 if __name__ == "__main__":

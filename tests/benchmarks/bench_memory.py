@@ -1,6 +1,8 @@
-"""Most memory and seconds for 1,000,000 x 64 latents, each step after the other in a fresh process: `python -m tests.benchmarks.bench_memory`.
+"""Most memory and seconds for 1,000,000 x 64 latents, each step after the other in a fresh process:
+`python -m tests.benchmarks.bench_memory`.
 
-A UMAP (by landmarks), the measures of an embedding and a map, what the page sends to the browser, and the neighbours of every row. Asked for: below 2 GB.
+A UMAP (by landmarks), the measures of an embedding and a map, what the page sends to the browser,
+and the neighbours of every row. Asked for: below 2 GB.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ def generate(folder: Path) -> None:
     middle = 1.5 * rng.normal(size=(20, D)).astype(np.float32)
     z = np.empty((N, D), np.float32)
     for i in range(0, N, 50_000):
-        z[i : i + 50_000] = middle[rng.integers(0, 20, 50_000)] + 0.5 * rng.normal(size=(50_000, 8)).astype(np.float32) @ rng.normal(size=(8, D)).astype(np.float32)
+        z[i : i + 50_000] = middle[rng.integers(0, 20, 50_000)] + 0.5 * rng.normal(
+            size=(50_000, 8)
+        ).astype(np.float32) @ rng.normal(size=(8, D)).astype(np.float32)
     Embedding(rows=np.arange(N), z=z).save(folder / "embedding")
 
 
@@ -42,7 +46,9 @@ def steps(folder: Path) -> None:
     made: dict[str, Any] = {}
     embedding = Embedding.load(folder / "embedding")
     data: Any = Dataset.__new__(Dataset)
-    object.__setattr__(data, "of", lambda rows: type("Bare", (), {"labels": np.full(len(rows), -1)})())
+    object.__setattr__(
+        data, "of", lambda rows: type("Bare", (), {"labels": np.full(len(rows), -1)})()
+    )
 
     def measured() -> None:
         RankMe().compute(data, embedding, rng=np.random.default_rng(0))
@@ -57,20 +63,58 @@ def steps(folder: Path) -> None:
         from app.components import latent_map as component
 
         xy = component.unit(np.asarray(made["map"].xy))
-        component.message(xy, np.zeros(N), kind="category", names=["all"], palette=["#000000"], selected=np.zeros(N, bool), height=500, title="", words=None, sprite=None, stamp="")
+        component.message(
+            xy,
+            np.zeros(N),
+            kind="category",
+            names=["all"],
+            palette=["#000000"],
+            selected=np.zeros(N, bool),
+            height=500,
+            title="",
+            words=None,
+            sprite=None,
+            stamp="",
+        )
 
-    for name, step in (("UMAP", drawn), ("measures", measured), ("page", opened),
-                       ("neighbours (30)", lambda: neighbours(np.asarray(embedding.z), 30, cache=folder / "cache"))):  # fmt: skip
+    for name, step in (
+        ("UMAP", drawn),
+        ("measures", measured),
+        ("page", opened),
+        (
+            "neighbours (30)",
+            lambda: neighbours(np.asarray(embedding.z), 30, cache=folder / "cache"),
+        ),
+    ):
         began = time.perf_counter()
         step()
-        print(f"{name}: {time.perf_counter() - began:.0f} s, {highest() / 1e9:.2f} GB at most so far", flush=True)  # noqa: T201
-    print(f"trustworthiness {made['map'].scores['trustworthiness']:.3f}, {made['map'].how_placed.lstrip('; ')}", flush=True)  # noqa: T201
+        print(
+            f"{name}: {time.perf_counter() - began:.0f} s, {highest() / 1e9:.2f} GB at most so far",
+            flush=True,
+        )  # noqa: T201
+    print(
+        f"trustworthiness {made['map'].scores['trustworthiness']:.3f},"
+        f" {made['map'].how_placed.lstrip('; ')}",
+        flush=True,
+    )  # noqa: T201
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for part in ("generate", "steps"):
-            subprocess.run([sys.executable, "-W", "ignore", "-c", f"from pathlib import Path; from tests.benchmarks.bench_memory import {part}; {part}(Path({folder!r}))"], check=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-W",
+                    "ignore",
+                    "-c",
+                    (
+                        "from pathlib import Path; from tests.benchmarks.bench_memory import"
+                        f" {part}; {part}(Path({folder!r}))"
+                    ),
+                ],
+                check=True,
+            )
 
 
 if __name__ == "__main__":

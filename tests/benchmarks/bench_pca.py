@@ -19,12 +19,29 @@ def tables() -> list[dict[str, Any]]:
         x = data.inputs().reshape(len(data), -1)
         z = latent(run("pca", data, {"dimensions": d})[1]).z
         rng = np.random.default_rng(0)
-        scaled = (x - x[data.splits == "train"].mean(0)) / np.maximum(x[data.splits == "train"].std(0), 1e-6)
+        scaled = (x - x[data.splits == "train"].mean(0)) / np.maximum(
+            x[data.splits == "train"].std(0), 1e-6
+        )
         rows = [
-            row(f"PCA {d}-d", probe(z, data, "test", value="accuracy")), row(f"random projection {d}-d", probe(scaled @ rng.normal(size=(x.shape[1], d)), data, "test", value="accuracy")),
+            row(f"PCA {d}-d", probe(z, data, "test", value="accuracy")),
+            row(
+                f"random projection {d}-d",
+                probe(scaled @ rng.normal(size=(x.shape[1], d)), data, "test", value="accuracy"),
+            ),
             row(f"all {x.shape[1]} columns", probe(x, data, "test", value="accuracy")),
-        ]  # fmt: skip
-        found.append(table(f"Telling classes apart: {name}", f"{name} (scikit-learn)", "test", int((data.splits == "test").sum()), [0], "linear-probe accuracy", rows, verdict(rows)))
+        ]
+        found.append(
+            table(
+                f"Telling classes apart: {name}",
+                f"{name} (scikit-learn)",
+                "test",
+                int((data.splits == "test").sum()),
+                [0],
+                "linear-probe accuracy",
+                rows,
+                verdict(rows),
+            )
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""QuickSelection against variance, the Laplacian score, random and all columns: `python -m tests.benchmarks.bench_quick_selection`."""
+"""QuickSelection against variance, the Laplacian score, random and all columns: `python -m
+tests.benchmarks.bench_quick_selection`.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +23,65 @@ SEEDS = [0, 1, 2]
 
 
 def gut(name: str) -> Dataset:
-    """One of the gut-flora tables: taxa by samples, turned so that a row is a person; square roots of the shares."""
+    """One of the gut-flora tables: taxa by samples, turned so that a row is a person; square roots
+    of the shares.
+    """
     folder = shared()
     assert folder is not None
-    x = pd.read_csv(folder / "gut_microbiome_popphy" / name / "abundance.tsv", sep="\t", header=None, index_col=0).T.to_numpy("f4")
-    names = pd.read_csv(folder / "gut_microbiome_popphy" / name / "abundance.tsv", sep="\t", header=None, usecols=[0])[0].astype(str)
+    x = pd.read_csv(
+        folder / "gut_microbiome_popphy" / name / "abundance.tsv",
+        sep="\t",
+        header=None,
+        index_col=0,
+    ).T.to_numpy("f4")
+    names = pd.read_csv(
+        folder / "gut_microbiome_popphy" / name / "abundance.tsv",
+        sep="\t",
+        header=None,
+        usecols=[0],
+    )[0].astype(str)
     labels = (folder / "gut_microbiome_popphy" / name / "labels.txt").read_text().split("\n")
-    lines, roles, _ = add_split(pd.DataFrame({"label": [v.strip() for v in labels if v.strip()]}), {"label": "label"})
-    return Dataset(name, "table", lines, np.sqrt(np.maximum(x, 0)), roles=roles, features=tuple(n.split("|")[-1] for n in names))
+    lines, roles, _ = add_split(
+        pd.DataFrame({"label": [v.strip() for v in labels if v.strip()]}), {"label": "label"}
+    )
+    return Dataset(
+        name,
+        "table",
+        lines,
+        np.sqrt(np.maximum(x, 0)),
+        roles=roles,
+        features=tuple(n.split("|")[-1] for n in names),
+    )
 
 
 def outliers(name: str) -> Dataset:
     folder = shared()
     assert folder is not None
     file = np.load(folder / "adbench_classical" / f"{name}.npz", allow_pickle=False)
-    lines, roles, _ = add_split(pd.DataFrame({"label": file["y"].astype(int).astype(str)}), {"label": "label"})
-    return Dataset(name, "table", lines, file["X"].astype("f4"), roles=roles, features=tuple(f"column {i + 1}" for i in range(file["X"].shape[1])))
+    lines, roles, _ = add_split(
+        pd.DataFrame({"label": file["y"].astype(int).astype(str)}), {"label": "label"}
+    )
+    return Dataset(
+        name,
+        "table",
+        lines,
+        file["X"].astype("f4"),
+        roles=roles,
+        features=tuple(f"column {i + 1}" for i in range(file["X"].shape[1])),
+    )
 
 
 def laplacian_score(x: np.ndarray) -> np.ndarray:
-    """Laplacian score of each column (small = keeps neighbours together), 5 neighbours; He, Cai, Niyogi 2005."""
+    """Laplacian score of each column (small = keeps neighbours together), 5 neighbours; He, Cai,
+    Niyogi 2005.
+    """
     w = kneighbors_graph(x, 5, mode="connectivity")
     w = w.maximum(w.T)
     d, graph = np.asarray(w.sum(1)).ravel(), laplacian(w)
     centred = x - (d @ x) / d.sum()
-    return np.einsum("ij,ij->j", centred, graph @ centred) / np.maximum(np.einsum("ij,i,ij->j", centred, d, centred), 1e-12)
+    return np.einsum("ij,ij->j", centred, graph @ centred) / np.maximum(
+        np.einsum("ij,i,ij->j", centred, d, centred), 1e-12
+    )
 
 
 def scores(data: Dataset, keep: int) -> dict[str, list[float]]:
@@ -58,41 +94,74 @@ def scores(data: Dataset, keep: int) -> dict[str, list[float]]:
         raw = data.inputs().reshape(len(data), -1)
         spread = (raw[train] - raw[train].min(0)) / np.maximum(np.ptp(raw[train], axis=0), 1e-12)
         ways = {
-            "QuickSelection": fitted.chosen, "largest variance (columns scaled to 0-1)": np.argsort(-spread.var(0), kind="stable")[:keep],
-            "Laplacian score": np.argsort(np.where(spread.var(0) > 0, laplacian_score(x[train]), np.inf), kind="stable")[:keep],
-            "random": np.random.default_rng(seed).choice(x.shape[1], keep, replace=False), "all columns": np.arange(x.shape[1]),
-        }  # fmt: skip
+            "QuickSelection": fitted.chosen,
+            "largest variance (columns scaled to 0-1)": np.argsort(-spread.var(0), kind="stable")[
+                :keep
+            ],
+            "Laplacian score": np.argsort(
+                np.where(spread.var(0) > 0, laplacian_score(x[train]), np.inf), kind="stable"
+            )[:keep],
+            "random": np.random.default_rng(seed).choice(x.shape[1], keep, replace=False),
+            "all columns": np.arange(x.shape[1]),
+        }
         for name, columns in ways.items():
-            said = ExtraTreesClassifier(50, class_weight="balanced", random_state=seed).fit(x[train][:, columns], data.labels[train]).predict(x[test][:, columns])
+            said = (
+                ExtraTreesClassifier(50, class_weight="balanced", random_state=seed)
+                .fit(x[train][:, columns], data.labels[train])
+                .predict(x[test][:, columns])
+            )
             truth = data.labels[test]
-            got.setdefault(name, []).append(float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)])))
+            got.setdefault(name, []).append(
+                float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+            )
     return got
 
 
 def tables() -> list[dict[str, Any]]:
-    sets = [("digits (scikit-learn)", make("digits"), 20), ("breast-cancer (scikit-learn)", make("breast-cancer"), 6)]
+    sets = [
+        ("digits (scikit-learn)", make("digits"), 20),
+        ("breast-cancer (scikit-learn)", make("breast-cancer"), 6),
+    ]
     if shared():
         sets += [(f"gut flora, {n} (PopPhy)", gut(n), 40) for n in ("Cirrhosis", "T2D")]
-        sets += [(f"{n} (ADBench)", outliers(n), 8) for n in ("7_Cardiotocography", "18_Ionosphere", "24_mnist")]
+        sets += [
+            (f"{n} (ADBench)", outliers(n), 8)
+            for n in ("7_Cardiotocography", "18_Ionosphere", "24_mnist")
+        ]
     found = []
     for name, data, keep in sets:
         got = scores(data, keep)
         n, p = int((data.splits == "test").sum()), int(np.prod(data.shape))
         rows = [row(k, over_seeds(v)) for k, v in got.items()]
-        found.append(table(f"Telling classes apart from {keep} of {p} columns: {name}", name, "test", n, SEEDS, "balanced accuracy of 50 trees, mean and range over seeds", rows, verdict(rows[:4])))
+        found.append(
+            table(
+                f"Telling classes apart from {keep} of {p} columns: {name}",
+                name,
+                "test",
+                n,
+                SEEDS,
+                "balanced accuracy of 50 trees, mean and range over seeds",
+                rows,
+                verdict(rows[:4]),
+            )
+        )
     found.append(cost(sets[2][1] if len(sets) > 2 else sets[0][1]))
     return found
 
 
 def cost(data: Dataset) -> dict[str, Any]:
-    """Memory, multiplications and time of one step of the sparse network and of a dense one of the same size."""
+    """Memory, multiplications and time of one step of the sparse network and of a dense one of the
+    same size.
+    """
     import torch
 
     from core.nets.sparse import SparseAutoencoder
 
     p, hidden = int(np.prod(data.shape)), 1000
     sparse = SparseAutoencoder(p, hidden, 13.0, 0.2, 0)
-    dense = torch.nn.Sequential(torch.nn.Linear(p, hidden), torch.nn.Sigmoid(), torch.nn.Linear(hidden, p))
+    dense = torch.nn.Sequential(
+        torch.nn.Linear(p, hidden), torch.nn.Sigmoid(), torch.nn.Linear(hidden, p)
+    )
     entries, x = len(sparse.first.value) + len(sparse.second.value), torch.randn(100, p)
     times = {}
     for name, net in (("sparse", sparse), ("dense", dense)):
@@ -102,12 +171,29 @@ def cost(data: Dataset) -> dict[str, Any]:
             net(x).square().mean().backward()
         times[name] = (time.perf_counter() - began) * 100
     rows = [
-        row("sparse: million multiplications a row", (entries / 1e6, None, None)), row("dense: million multiplications a row", (2 * p * hidden / 1e6, None, None)),
-        row("sparse: weights and their places, MB", (entries * 20 / 1e6, None, None)), row("dense: weights, MB", (2 * p * hidden * 4 / 1e6, None, None)),
-        row("sparse: ms a step of 100 rows", (times["sparse"], None, None)), row("dense: ms a step of 100 rows", (times["dense"], None, None)),
-    ]  # fmt: skip
-    words = f"The sparse network does {entries / (2 * p * hidden):.0%} of the multiplications; a step takes {times['sparse'] / times['dense']:.1f} times as long as the dense one's, whose arithmetic libraries do better."
-    return table(f"What it costs, {p} columns and 1,000 hidden units (the paper's size)", data.name, "train", 100, [0], "see each line", rows, words, False)
+        row("sparse: million multiplications a row", (entries / 1e6, None, None)),
+        row("dense: million multiplications a row", (2 * p * hidden / 1e6, None, None)),
+        row("sparse: weights and their places, MB", (entries * 20 / 1e6, None, None)),
+        row("dense: weights, MB", (2 * p * hidden * 4 / 1e6, None, None)),
+        row("sparse: ms a step of 100 rows", (times["sparse"], None, None)),
+        row("dense: ms a step of 100 rows", (times["dense"], None, None)),
+    ]
+    words = (
+        f"The sparse network does {entries / (2 * p * hidden):.0%} of the multiplications; a step"
+        f" takes {times['sparse'] / times['dense']:.1f} times as long as the dense one's, whose"
+        " arithmetic libraries do better."
+    )
+    return table(
+        f"What it costs, {p} columns and 1,000 hidden units (the paper's size)",
+        data.name,
+        "train",
+        100,
+        [0],
+        "see each line",
+        rows,
+        words,
+        False,
+    )
 
 
 if __name__ == "__main__":

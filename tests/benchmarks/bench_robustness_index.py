@@ -1,4 +1,6 @@
-"""The robustness index of real embeddings, before and after taking the site away: `python -m tests.benchmarks.bench_robustness_index`."""
+"""The robustness index of real embeddings, before and after taking the site away: `python -m
+tests.benchmarks.bench_robustness_index`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from tests.benchmarks._common import heart, latent, row, run, table
 
 
 def figures(data: Dataset, z: np.ndarray) -> dict[str, Any]:
-    found = RobustnessIndex().compute(data, Embedding(rows=data.rows, z=z.astype("f4")), rng=np.random.default_rng(0))
+    found = RobustnessIndex().compute(
+        data, Embedding(rows=data.rows, z=z.astype("f4")), rng=np.random.default_rng(0)
+    )
     return {m.name: m for m in found if m.group == "all"}
 
 
@@ -29,32 +33,94 @@ def centred(data: Dataset, z: np.ndarray) -> np.ndarray:
     return out
 
 
-def compare(name: str, data: Dataset, methods: dict[str, tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    spaces = {words: np.asarray(latent(run(id, data, params)[1]).z, float) for words, (id, params) in methods.items()}
+def compare(
+    name: str, data: Dataset, methods: dict[str, tuple[str, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    spaces = {
+        words: np.asarray(latent(run(id, data, params)[1]).z, float)
+        for words, (id, params) in methods.items()
+    }
     first = next(iter(spaces))
     spaces |= {f"{first}, each site centred": centred(data, spaces[first])}
     rng = np.random.default_rng(0)
-    spaces |= {"noise (control)": rng.normal(size=(len(data), 8)), "class alone (control)": np.eye(len(data.classes))[data.labels] + 0.05 * rng.normal(size=(len(data), len(data.classes)))}
+    spaces |= {
+        "noise (control)": rng.normal(size=(len(data), 8)),
+        "class alone (control)": (
+            np.eye(len(data.classes))[data.labels]
+            + 0.05 * rng.normal(size=(len(data), len(data.classes)))
+        ),
+    }
     sites = np.unique(data.domains.astype(str), return_inverse=True)[1]
-    spaces["site alone (control)"] = np.eye(sites.max() + 1)[sites] + 0.05 * rng.normal(size=(len(data), sites.max() + 1))
+    spaces["site alone (control)"] = np.eye(sites.max() + 1)[sites] + 0.05 * rng.normal(
+        size=(len(data), sites.max() + 1)
+    )
     index, probe = [], []
     for words, z in spaces.items():
         got = figures(data, z)
         m, p = got["robustness index"], got["site named by a linear probe: accuracy"]
         index.append(row(words, (m.value, m.low, m.high)))
         probe.append(row(words, (p.value, p.low, p.high)))
-    chance = figures(data, spaces["noise (control)"])["robustness index"].note.partition("chance gives ")[2][:4]
-    words = f"Chance gives {chance}; {first} has {index[0]['value']:.2f}, with each site centred {index[len(methods)]['value']:.2f}. A probe names the site in {probe[0]['value']:.0%} of held-out cases."
-    return [table(f"Biology or hospital: {name}", name, "all", len(data), [0], "robustness index (1 = biology, 0 = site)", index, words),
-            table(f"Naming the site: {name}", name, "val and test", int((data.splits != "train").sum()), [0], "accuracy of a linear probe", probe, words, False)]  # fmt: skip
+    chance = figures(data, spaces["noise (control)"])["robustness index"].note.partition(
+        "chance gives "
+    )[2][:4]
+    words = (
+        f"Chance gives {chance}; {first} has {index[0]['value']:.2f}, with each site centred"
+        f" {index[len(methods)]['value']:.2f}. A probe names the site in {probe[0]['value']:.0%} of"
+        " held-out cases."
+    )
+    return [
+        table(
+            f"Biology or hospital: {name}",
+            name,
+            "all",
+            len(data),
+            [0],
+            "robustness index (1 = biology, 0 = site)",
+            index,
+            words,
+        ),
+        table(
+            f"Naming the site: {name}",
+            name,
+            "val and test",
+            int((data.splits != "train").sum()),
+            [0],
+            "accuracy of a linear probe",
+            probe,
+            words,
+            False,
+        ),
+    ]
 
 
 def tables() -> list[dict[str, Any]]:
-    found = compare("digits of two made-up scanners", make("two-sites"), {"PCA 16-d": ("pca", {"dimensions": 16}), "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}), "SwAV": ("swav", {"epochs": 10})})
-    found += compare("head phantom of two made-up scanners, lesion or none", make("head-phantom"), {"PCA 16-d": ("pca", {"dimensions": 16}), "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False})})
+    found = compare(
+        "digits of two made-up scanners",
+        make("two-sites"),
+        {
+            "PCA 16-d": ("pca", {"dimensions": 16}),
+            "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}),
+            "SwAV": ("swav", {"epochs": 10}),
+        },
+    )
+    found += compare(
+        "head phantom of two made-up scanners, lesion or none",
+        make("head-phantom"),
+        {
+            "PCA 16-d": ("pca", {"dimensions": 16}),
+            "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}),
+        },
+    )
     if shared():
-        found += compare("heart disease, four sites (UCI)", heart(), {"PCA 8-d": ("pca", {"dimensions": 8}), "autoencoder": ("gaussian_vae", {"epochs": 30, "latent": 8, "classifier": False}),
-                                                                     "classifier": ("classifier", {"epochs": 20})})  # fmt: skip
+        found += compare(
+            "heart disease, four sites (UCI)",
+            heart(),
+            {
+                "PCA 8-d": ("pca", {"dimensions": 8}),
+                "autoencoder": ("gaussian_vae", {"epochs": 30, "latent": 8, "classifier": False}),
+                "classifier": ("classifier", {"epochs": 20}),
+            },
+        )
     return found
 
 

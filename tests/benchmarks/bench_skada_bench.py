@@ -1,4 +1,6 @@
-"""Adaptations against each other, and against doing nothing, on four hospitals and on known shifts: `python -m tests.benchmarks.bench_skada_bench`."""
+"""Adaptations against each other, and against doing nothing, on four hospitals and on known shifts:
+`python -m tests.benchmarks.bench_skada_bench`.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,21 @@ def on_hospitals(data: Dataset) -> list[dict[str, Any]]:
     scorer, found_tables = method.params.scorer, []
     by_scorer = {s: _tables.chosen(method.cells, s, "accuracy")[1] for s in (*BLIND, ORACLE)}
     rows = [row(f"chosen among all by {scorer}", over_tasks(by_scorer[scorer]))] + [
-        row(n, over_tasks(s)) for n, s in zip(b.contestants, np.asarray(b.score, float)) if n != TARGET
+        row(n, over_tasks(s))
+        for n, s in zip(b.contestants, np.asarray(b.score, float))
+        if n != TARGET
     ]
     said = verdict(rows)
-    rows.append(row(f"{TARGET} (upper bound)", over_tasks(np.asarray(b.score[b.contestants.index(TARGET)], float))))
-    title = f"Carrying a model from one hospital to another: {len(b.tasks)} ordered pairs of four hospitals"
+    rows.append(
+        row(
+            f"{TARGET} (upper bound)",
+            over_tasks(np.asarray(b.score[b.contestants.index(TARGET)], float)),
+        )
+    )
+    title = (
+        f"Carrying a model from one hospital to another: {len(b.tasks)} ordered pairs of four"
+        " hospitals"
+    )
     found_tables.append(
         table(
             title,
@@ -51,7 +63,9 @@ def on_hospitals(data: Dataset) -> list[dict[str, Any]]:
     )
     rows = [row(f"choosing with {s}", over_tasks(by_scorer[s])) for s in BLIND]
     rows += [
-        row(f"always {SOURCE}", over_tasks(np.asarray(b.score[b.contestants.index(SOURCE)], float))),
+        row(
+            f"always {SOURCE}", over_tasks(np.asarray(b.score[b.contestants.index(SOURCE)], float))
+        ),
         row("choosing with the target's labels", over_tasks(by_scorer[ORACLE])),
     ]
     found_tables.append(
@@ -67,7 +81,11 @@ def on_hospitals(data: Dataset) -> list[dict[str, Any]]:
         )
     )
     test = {m.name: m for m in found["metrics"] if m.split == "test"}
-    rows = [row(name, (m.value, m.low, m.high)) for name, m in test.items() if name.startswith("accuracy")]
+    rows = [
+        row(name, (m.value, m.low, m.high))
+        for name, m in test.items()
+        if name.startswith("accuracy")
+    ]
     found_tables.append(
         table(
             "A new hospital read by a model of the three others",
@@ -91,9 +109,13 @@ def on_known(kind: str, title: str) -> dict[str, Any]:
         method, found = run("skada_bench", data, PLAN, seed)
         b: Benchmark = found["benchmark-chosen-without-labels"]
         j = b.tasks.index("west → east" if kind == "device" else "old → new")
-        score.setdefault(f"chosen among all by {method.params.scorer}", []).append(float(_tables.chosen(method.cells, method.params.scorer, "accuracy")[1][j]))
+        score.setdefault(f"chosen among all by {method.params.scorer}", []).append(
+            float(_tables.chosen(method.cells, method.params.scorer, "accuracy")[1][j])
+        )
         for name, line in zip(b.contestants, b.score):
-            score.setdefault(f"{name} (upper bound)" if name == TARGET else name, []).append(float(line[j]))
+            score.setdefault(f"{name} (upper bound)" if name == TARGET else name, []).append(
+                float(line[j])
+            )
     rows = [row(name, over_seeds(values)) for name, values in score.items()]
     return table(
         title,
@@ -111,7 +133,9 @@ def tables() -> list[dict[str, Any]]:
     found = on_hospitals(heart()) if shared() else []
     found.append(on_known("device", "The other clinic's device scales and mixes the markers"))
     found.append(on_known("covariate", "The other clinic sees other patients (covariate shift)"))
-    found.append(on_known("subspace", "A tell-tale that deceives at the other clinic (subspace shift)"))
+    found.append(
+        on_known("subspace", "A tell-tale that deceives at the other clinic (subspace shift)")
+    )
     found.append(on_known("target", "The other clinic has fewer ill patients (target shift)"))
     return found
 

@@ -1,4 +1,6 @@
-"""Sparse autoencoders against TopK, ReLU and PCA on three embeddings: `python -m tests.benchmarks.bench_sparse_autoencoders [ID]`."""
+"""Sparse autoencoders against TopK, ReLU and PCA on three embeddings: `python -m
+tests.benchmarks.bench_sparse_autoencoders [ID]`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,12 @@ from tests.benchmarks._common import latent, over_seeds, row, run, table, verdic
 IDS = ("abs_topk_sae", "variational_sae")
 SEEDS, K = [0, 1, 2], 8
 WAYS = {
-    "AbsTopK": ("abs_topk_sae", {}), "TopK": ("abs_topk_sae", {"rule": "top-k"}), "ReLU with L1": ("abs_topk_sae", {"rule": "relu"}),
-    "variational, learned spread": ("variational_sae", {}), "variational, spread 1": ("variational_sae", {"spread": "one"}),
-}  # fmt: skip
+    "AbsTopK": ("abs_topk_sae", {}),
+    "TopK": ("abs_topk_sae", {"rule": "top-k"}),
+    "ReLU with L1": ("abs_topk_sae", {"rule": "relu"}),
+    "variational, learned spread": ("variational_sae", {}),
+    "variational, spread 1": ("variational_sae", {"spread": "one"}),
+}
 
 
 def minilm(data: Dataset) -> Embedding:
@@ -33,11 +38,19 @@ def spaces() -> list[tuple[str, Dataset, Embedding]]:
     found = [("SwAV on digits", digits, latent(run("swav", digits, {"epochs": 15})[1]))]
     if shared():
         chest = read(shared() / "pneumoniamnist_balanced")
-        found.append(("autoencoder on PneumoniaMNIST", chest, latent(run("gaussian_vae", chest, {"epochs": 8})[1])))
+        found.append(
+            (
+                "autoencoder on PneumoniaMNIST",
+                chest,
+                latent(run("gaussian_vae", chest, {"epochs": 8})[1]),
+            )
+        )
         from core.registry import methods
 
         if "sentence_encoder" in methods():
-            words = read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
+            words = read(
+                shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label"
+            )
             found.append(("MiniLM on medical abstracts", words, minilm(words)))
     return found
 
@@ -49,11 +62,19 @@ def figures(given: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def sparse_enough(data: Dataset, on: dict[str, Any], seed: int) -> dict[str, Any]:
-    """ReLU's weight of the absolute values at which as many features are on as K, by bisection on the whole (its own training, no test figure)."""
+    """ReLU's weight of the absolute values at which as many features are on as K, by bisection on
+    the whole (its own training, no test figure).
+    """
     low, high, made = 1e-3, 30.0, {}
     for _ in range(7):
         weight = float(np.sqrt(low * high))
-        made = run("abs_topk_sae", data, {"k": K, "rule": "relu", "sparsity": weight, "epochs": 60}, seed, on)[1]
+        made = run(
+            "abs_topk_sae",
+            data,
+            {"k": K, "rule": "relu", "sparsity": weight, "epochs": 60},
+            seed,
+            on,
+        )[1]
         low, high = (weight, high) if figures(made)[1] > K else (low, weight)
     return made
 
@@ -64,22 +85,70 @@ def tables() -> dict[str, list[dict[str, Any]]]:
         on, got = {"embedding-latent": embedding}, {}
         for words, (id, params) in WAYS.items():
             for seed in SEEDS:
-                made = sparse_enough(data, on, seed) if params.get("rule") == "relu" else run(id, data, {"k": K, "epochs": 60, **params}, seed, on)[1]
+                made = (
+                    sparse_enough(data, on, seed)
+                    if params.get("rule") == "relu"
+                    else run(id, data, {"k": K, "epochs": 60, **params}, seed, on)[1]
+                )
                 got.setdefault(words, []).append(figures(made))
-        z, train, test = np.asarray(embedding.z, float), data.splits == "train", data.splits == "test"
+        z, train, test = (
+            np.asarray(embedding.z, float),
+            data.splits == "train",
+            data.splits == "test",
+        )
         if not test.any():
             test = data.splits == "val"
         if embedding.metric == "cosine":
             z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
         pca = PCA(min(K, z.shape[1])).fit(z[train])
-        floor = 1 - np.square(z[test] - pca.inverse_transform(pca.transform(z[test]))).sum() / np.square(z[test] - z[test].mean(0)).sum()
+        floor = (
+            1
+            - np.square(z[test] - pca.inverse_transform(pca.transform(z[test]))).sum()
+            / np.square(z[test] - z[test].mean(0)).sum()
+        )
         n = int(test.sum())
-        for id, first in (("abs_topk_sae", "AbsTopK"), ("variational_sae", "variational, learned spread")):
+        for id, first in (
+            ("abs_topk_sae", "AbsTopK"),
+            ("variational_sae", "variational, learned spread"),
+        ):
             order = [first, *(w for w in WAYS if w != first)]
-            rows = [row(f"{w} ({np.mean([g[1] for g in got[w]]):.1f} on)", over_seeds([g[0] for g in got[w]])) for w in order] + [row(f"PCA, the same {min(K, z.shape[1])} for every case", (float(floor), None, None))]
-            found[id].append(table(f"Latent space explained by {K} features a case: {name}", name, "test" if (data.splits == "test").any() else "val", n, SEEDS, "share of variance, mean and range over seeds", rows, verdict(rows)))
+            rows = [
+                row(
+                    f"{w} ({np.mean([g[1] for g in got[w]]):.1f} on)",
+                    over_seeds([g[0] for g in got[w]]),
+                )
+                for w in order
+            ] + [
+                row(
+                    f"PCA, the same {min(K, z.shape[1])} for every case", (float(floor), None, None)
+                )
+            ]
+            found[id].append(
+                table(
+                    f"Latent space explained by {K} features a case: {name}",
+                    name,
+                    "test" if (data.splits == "test").any() else "val",
+                    n,
+                    SEEDS,
+                    "share of variance, mean and range over seeds",
+                    rows,
+                    verdict(rows),
+                )
+            )
             rows = [row(w, over_seeds([g[2] for g in got[w]])) for w in order]
-            found[id].append(table(f"Features that are never on: {name}", name, "train", int(train.sum()), SEEDS, "share of features", rows, verdict(rows, False), False))
+            found[id].append(
+                table(
+                    f"Features that are never on: {name}",
+                    name,
+                    "train",
+                    int(train.sum()),
+                    SEEDS,
+                    "share of features",
+                    rows,
+                    verdict(rows, False),
+                    False,
+                )
+            )
     return found
 
 

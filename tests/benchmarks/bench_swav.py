@@ -1,4 +1,6 @@
-"""SwAV against the same encoder untrained, raw pixels and PCA; and the control without Sinkhorn: `python -m tests.benchmarks.bench_swav`."""
+"""SwAV against the same encoder untrained, raw pixels and PCA; and the control without Sinkhorn:
+`python -m tests.benchmarks.bench_swav`.
+"""
 
 from __future__ import annotations
 
@@ -31,26 +33,76 @@ def used(given: dict[str, Any]) -> int:
 def tables() -> list[dict[str, Any]]:
     data, seeds = make("digits"), [0, 1, 2]
     runs = [run("swav", data, {"epochs": 30}, s)[1] for s in seeds]
-    flat, base = data.inputs().reshape(len(data), -1), latent(run("pca", data, {"dimensions": 32})[1]).z
+    flat, base = (
+        data.inputs().reshape(len(data), -1),
+        latent(run("pca", data, {"dimensions": 32})[1]).z,
+    )
     n = int((data.splits == "test").sum())
     rows = [
-        row("SwAV", over_seeds([few_labels(latent(g).z, data)[0] for g in runs])), row("untrained encoder", over_seeds([few_labels(untrained(data, s), data)[0] for s in seeds])),
-        row("raw pixels", few_labels(flat, data)), row("PCA 32-d", few_labels(base, data)),
-    ]  # fmt: skip
-    found = [table("Nearest labelled case, three labels a class: digits", "digits (scikit-learn)", "test", n, seeds, "kNN accuracy (k = 1, cosine)", rows, verdict(rows))]
+        row("SwAV", over_seeds([few_labels(latent(g).z, data)[0] for g in runs])),
+        row(
+            "untrained encoder",
+            over_seeds([few_labels(untrained(data, s), data)[0] for s in seeds]),
+        ),
+        row("raw pixels", few_labels(flat, data)),
+        row("PCA 32-d", few_labels(base, data)),
+    ]
+    found = [
+        table(
+            "Nearest labelled case, three labels a class: digits",
+            "digits (scikit-learn)",
+            "test",
+            n,
+            seeds,
+            "kNN accuracy (k = 1, cosine)",
+            rows,
+            verdict(rows),
+        )
+    ]
     rows = [
-        row("SwAV", probe(latent(runs[0]).z, data, "test", "cosine", "knn", "accuracy")), row("untrained encoder", probe(untrained(data, 0), data, "test", "cosine", "knn", "accuracy")),
+        row("SwAV", probe(latent(runs[0]).z, data, "test", "cosine", "knn", "accuracy")),
+        row(
+            "untrained encoder",
+            probe(untrained(data, 0), data, "test", "cosine", "knn", "accuracy"),
+        ),
         row("raw pixels", probe(flat, data, "test", "cosine", "knn", "accuracy")),
-    ]  # fmt: skip
-    found.append(table("Nearest cases with all training labels: digits", "digits (scikit-learn)", "test", n, [0], "kNN accuracy (k = 20, cosine)", rows, verdict(rows)))
+    ]
+    found.append(
+        table(
+            "Nearest cases with all training labels: digits",
+            "digits (scikit-learn)",
+            "test",
+            n,
+            [0],
+            "kNN accuracy (k = 20, cosine)",
+            rows,
+            verdict(rows),
+        )
+    )
     whole = sinkhorn.sinkhorn
     try:
-        sinkhorn.sinkhorn = lambda scores, epsilon=0.05, iterations=3: (scores.detach().float() / epsilon).softmax(1)
+        sinkhorn.sinkhorn = lambda scores, epsilon=0.05, iterations=3: (
+            scores.detach().float() / epsilon
+        ).softmax(1)
         control = used(run("swav", data, {"epochs": 30})[1])
     finally:
         sinkhorn.sinkhorn = whole
-    rows = [row("SwAV", (float(used(runs[0])), None, None)), row("plain softmax in place of Sinkhorn", (float(control), None, None))]
-    found.append(table("Prototypes in use of 30: digits", "digits (scikit-learn)", "all", len(data), [0], "prototypes", rows, verdict(rows)))
+    rows = [
+        row("SwAV", (float(used(runs[0])), None, None)),
+        row("plain softmax in place of Sinkhorn", (float(control), None, None)),
+    ]
+    found.append(
+        table(
+            "Prototypes in use of 30: digits",
+            "digits (scikit-learn)",
+            "all",
+            len(data),
+            [0],
+            "prototypes",
+            rows,
+            verdict(rows),
+        )
+    )
     return found
 
 

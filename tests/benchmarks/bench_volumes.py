@@ -1,8 +1,11 @@
-"""Whole made-up heads, half of the test ones with a small lesion: `python -m tests.benchmarks.bench_volumes [patients] [draws]`.
+"""Whole made-up heads, half of the test ones with a small lesion: `python -m
+tests.benchmarks.bench_volumes [patients] [draws]`.
 
-Contestants: StRegA and the variational autoencoder slice by slice, the variational autoencoder whole (3-D), and two rivals: the residual of
-principal components of whole volumes, and plain brightness (mean of the brightest hundredth of each volume). AUROC of cases with the spread over draws of
-the data; how often the hottest point lies in the lesion; and the AUROC by the share of slices that makes the volume's score.
+Contestants: StRegA and the variational autoencoder slice by slice, the variational autoencoder
+whole (3-D), and two rivals: the residual of principal components of whole volumes, and plain
+brightness (mean of the brightest hundredth of each volume). AUROC of cases with the spread over
+draws of the data; how often the hottest point lies in the lesion; and the AUROC by the share of
+slices that makes the volume's score.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ CONTESTANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def one(name: str, data: Any, truth: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """AUROC, share of lesions that hold the hottest point, seconds, and AUROC by share of slices."""
+    """AUROC, share of lesions that hold the hottest point, seconds, and AUROC by share of
+    slices.
+    """
     id, more = CONTESTANTS[name]
     kind, began = methods()[id], time.monotonic()
     params = check_params(kind, preset(kind, "quick look", cases(kind, data)) | more)
@@ -39,11 +44,18 @@ def one(name: str, data: Any, truth: np.ndarray, test: np.ndarray) -> dict[str, 
     maps, each = by["anomalymaps"], by.get("anomalymaps-slices")
     heat, mask = np.asarray(maps.map)[test], data.mask(test)  # type: ignore[attr-defined]
     hit = float(np.mean([mask[i].ravel()[heat[i].argmax()] for i in np.flatnonzero(truth)]))
-    found: dict[str, Any] = {"auc": roc_auc_score(truth, maps.score[test]), "hit": hit, "seconds": time.monotonic() - began, "shares": {}}  # type: ignore[attr-defined]
+    found: dict[str, Any] = {
+        "auc": roc_auc_score(truth, maps.score[test]),
+        "hit": hit,
+        "seconds": time.monotonic() - began,
+        "shares": {},
+    }  # type: ignore[attr-defined]
     if each is not None:
         score = np.full((len(data), data.shape[1]), -np.inf)
         score[each.rows, each.place] = each.score  # type: ignore[attr-defined]
-        found["shares"] = {s: roc_auc_score(truth, top(score, np.isfinite(score), s)[test]) for s in SHARES}
+        found["shares"] = {
+            s: roc_auc_score(truth, top(score, np.isfinite(score), s)[test]) for s in SHARES
+        }
     return found
 
 
@@ -55,16 +67,30 @@ def main(patients: int = 100, draws: int = 3) -> None:
         truth = data.mask(test).reshape(len(test), -1).any(1)
         flat = np.sort(data.inputs(test).reshape(len(test), -1), axis=1)
         bright = flat[:, -flat.shape[1] // 100 :].mean(1)
-        got.setdefault("brightness (rival)", []).append({"auc": roc_auc_score(truth, bright), "hit": float("nan"), "seconds": 0.0, "shares": {}})
+        got.setdefault("brightness (rival)", []).append(
+            {"auc": roc_auc_score(truth, bright), "hit": float("nan"), "seconds": 0.0, "shares": {}}
+        )
         for name in CONTESTANTS:
             got.setdefault(name, []).append(one(name, data, truth, test))
             last = got[name][-1]
-            print(f"draw {draw}  {name:<28} AUROC {last['auc']:.3f}  hottest point in the lesion {last['hit']:.2f}  {last['seconds']:.0f} s", flush=True)  # noqa: T201
+            print(
+                f"draw {draw}  {name:<28} AUROC {last['auc']:.3f}  hottest point in the lesion"
+                f" {last['hit']:.2f}  {last['seconds']:.0f} s",
+                flush=True,
+            )  # noqa: T201
     print(f"\n{patients} heads, {draws} draws; test heads half with a lesion")  # noqa: T201
     for name, each in got.items():
         auc = np.array([e["auc"] for e in each])
-        line = "  ".join(f"{s:g}: {np.mean([e['shares'][s] for e in each]):.3f}" for s in SHARES) if each[0]["shares"] else ""
-        print(f"{name:<28} AUROC {auc.mean():.3f} ± {auc.std():.3f}  hit {np.mean([e['hit'] for e in each]):.2f}  {np.mean([e['seconds'] for e in each]):.0f} s   {line}")  # noqa: T201
+        line = (
+            "  ".join(f"{s:g}: {np.mean([e['shares'][s] for e in each]):.3f}" for s in SHARES)
+            if each[0]["shares"]
+            else ""
+        )
+        print(
+            f"{name:<28} AUROC {auc.mean():.3f} ± {auc.std():.3f}  hit"
+            f" {np.mean([e['hit'] for e in each]):.2f}  {np.mean([e['seconds'] for e in each]):.0f}"
+            f" s   {line}"
+        )  # noqa: T201
 
 
 if __name__ == "__main__":

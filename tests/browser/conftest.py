@@ -17,11 +17,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]
 
 
 def chromium() -> str | None:
-    return next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+    return next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))),
+        None,
+    )
 
 
 def _free_port() -> int:
@@ -35,19 +43,25 @@ def _host(url: str) -> str:
 
 
 def settled(page: Any) -> None:
-    """Wait until the server has answered all that was sent and the script has finished, and see that no exception is on screen."""
+    """Wait until the server has answered all that was sent and the script has finished, and see
+    that no exception is on screen.
+    """
     page.wait_for_selector("[data-testid=stSidebar]")
     page.wait_for_timeout(400)
     until = time.monotonic() + 20
     while time.monotonic() < until and _unanswered(page):
         page.wait_for_timeout(50)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000)
+    page.wait_for_selector(
+        "[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000
+    )
     shown = page.locator("[data-testid=stException]")
     assert shown.count() == 0, shown.first.inner_text()
 
 
 def note_frames(page: Any) -> None:
-    """Note from now on when the page last sent something to its server, and when it last heard from it (seconds)."""
+    """Note from now on when the page last sent something to its server, and when it last heard from
+    it (seconds).
+    """
     page.last = {"sent": 0.0, "heard": 0.0}
 
     def opened(socket: Any) -> None:
@@ -58,7 +72,9 @@ def note_frames(page: Any) -> None:
 
 
 def _unanswered(page: Any) -> bool:
-    """Whether the page still says "not running" of a click because the busy server has not begun with it."""
+    """Whether the page still says "not running" of a click because the busy server has not begun
+    with it.
+    """
     last = getattr(page, "last", None)
     return bool(last) and last["sent"] > last["heard"]
 
@@ -71,9 +87,15 @@ def go(page: Any, name: str) -> None:
 
 
 def loop_around(page: Any, share: float = 0.42) -> None:
-    """Draw a circle with the lasso over the middle of the map; `share` of its smaller side is the radius."""
+    """Draw a circle with the lasso over the middle of the map; `share` of its smaller side is the
+    radius.
+    """
     box = page.locator(".lm-stage canvas").first.bounding_box()
-    x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, min(box["width"], box["height"]) * share
+    x, y, r = (
+        box["x"] + box["width"] / 2,
+        box["y"] + box["height"] / 2,
+        min(box["width"], box["height"]) * share,
+    )
     page.mouse.move(x + r, y)
     page.mouse.down()
     for a in np.linspace(0, 2 * np.pi, 24)[1:]:
@@ -93,7 +115,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(home: Path) -> Iterator[Address]:
     """Address of an app whose workspace is empty at first."""
     if chromium() is None:
-        pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
+        pytest.skip(
+            "No Chromium here: install it (Debian: apt-get install chromium) to run the browser"
+            " tests."
+        )
     with serving({"LIGHTBOX_HOME": str(home)}, home / "app.log") as url:
         yield url
 
@@ -111,14 +136,19 @@ class Address(str):
 
 @contextmanager
 def serving(env: dict[str, str], log: Path, *flags: str) -> Iterator[Address]:
-    """An app of its own on a free port, with `env` beside this process's environment: its address, once it answers."""
+    """An app of its own on a free port, with `env` beside this process's environment: its address,
+    once it answers.
+    """
     port = _free_port()
     url = Address(f"http://127.0.0.1:{port}")
     with open(log, "w") as out:
         app = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "app", "--port", str(port), *flags], env=os.environ | env, stdout=out, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "app.cli", "app", "--port", str(port), *flags],
+            env=os.environ | env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             for _ in range(480):
                 try:
@@ -137,7 +167,9 @@ def serving(env: dict[str, str], log: Path, *flags: str) -> Iterator[Address]:
 
 @pytest.fixture
 def page(served: Address) -> Iterator[Any]:
-    """A page at 1440 x 900; `page.hosts` are the hosts it asked for anything (what the content policy stopped never left)."""
+    """A page at 1440 x 900; `page.hosts` are the hosts it asked for anything (what the content
+    policy stopped never left).
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
@@ -149,7 +181,10 @@ def page(served: Address) -> Iterator[Any]:
         page.hosts = set()
         page.errors = []
         page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))
-        page.on("requestfailed", lambda r: page.hosts.add(_host(r.url)) if "csp" not in (r.failure or "") else None)
+        page.on(
+            "requestfailed",
+            lambda r: page.hosts.add(_host(r.url)) if "csp" not in (r.failure or "") else None,
+        )
         page.on("pageerror", lambda e: page.errors.append(str(e)))
         yield page
         if folder := os.environ.get("LIGHTBOX_SHOTS"):

@@ -1,4 +1,6 @@
-"""A first look with no labels in a real browser: three clicks from a folder of pictures to a map with its faithfulness and a list of issues, which is worked off."""
+"""A first look with no labels in a real browser: three clicks from a folder of pictures to a map
+with its faithfulness and a list of issues, which is worked off.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 digits as PNG files in one folder, without labels; the last three are copies of the first three, the one before is blank."""
-    images = [np.kron(image * 15.9, np.ones((3, 3))).astype(np.uint8) for image in load_digits().images[:196]]
+    """200 digits as PNG files in one folder, without labels; the last three are copies of the first
+    three, the one before is blank.
+    """
+    images = [
+        np.kron(image * 15.9, np.ones((3, 3))).astype(np.uint8)
+        for image in load_digits().images[:196]
+    ]
     images += [np.zeros_like(images[0]), *images[:3]]
     path = tmp_path_factory.mktemp("upload") / "first look.zip"
     with zipfile.ZipFile(path, "w") as z:
@@ -32,7 +39,9 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_three_clicks_to_a_map_and_the_issues(page: Any, served: str, unlabelled: Path, shot: Any) -> None:
+def test_three_clicks_to_a_map_and_the_issues(
+    page: Any, served: str, unlabelled: Path, shot: Any
+) -> None:
     page.goto(f"{served}/data")
     settled(page)
     if page.get_by_role("tab", name="Add data").count():
@@ -96,14 +105,18 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
 
 
 def test_the_whole_address_opens_the_page_and_the_bare_one_does_not(page: Any, served: Any) -> None:
-    """As typed or clicked in a terminal, and by a link of another site, whose first visit brings no strict cookie."""
+    """As typed or clicked in a terminal, and by a link of another site, whose first visit brings no
+    strict cookie.
+    """
     for start in ("about:blank", f"http://localhost:{served.rpartition(':')[2]}/_stcore/health"):
         other = page.context.browser.new_context().new_page()
         other.set_default_timeout(180_000)
         other.goto(served)
         assert "whole address" in other.inner_text("body")
         other.goto(start)
-        other.evaluate("address => { location.href = address; }", f"{served}/data?token={served.token}")
+        other.evaluate(
+            "address => { location.href = address; }", f"{served}/data?token={served.token}"
+        )
         other.wait_for_selector("[data-testid=stSidebar]")
         settled(other)
         assert "token" not in other.url

@@ -1,4 +1,6 @@
-"""The training form at its fullest, by clicks: a classifier, a lassoed group, and a model that forgets that group and hands out its receipt."""
+"""The training form at its fullest, by clicks: a classifier, a lassoed group, and a model that
+forgets that group and hands out its receipt.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,17 @@ def trained(page: Any, title: str, epochs: int) -> None:
 
 def chosen(page: Any, label: str) -> str:
     """What a selectbox shows; its words are the value of an input, not text."""
-    return str(page.get_by_test_id("stSelectbox").filter(has=page.locator("label", has_text=label)).locator("input").first.input_value())
+    return str(
+        page.get_by_test_id("stSelectbox")
+        .filter(has=page.locator("label", has_text=label))
+        .locator("input")
+        .first.input_value()
+    )
 
 
-def test_a_classifier_forgets_a_saved_group(page: Any, served: str, home: Path, tmp_path: Path, shot: Any) -> None:
+def test_a_classifier_forgets_a_saved_group(
+    page: Any, served: str, home: Path, tmp_path: Path, shot: Any
+) -> None:
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make("digits"), sample=True)

@@ -1,4 +1,6 @@
-"""The main job in a real browser: a zip of images becomes a map, a selection, heatmaps, rationales, a traversal and a report."""
+"""The main job in a real browser: a zip of images becomes a map, a selection, heatmaps, rationales,
+a traversal and a report.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for c in range(3):
             for i, image in enumerate(digits.images[digits.target == c][:100]):
                 out = io.BytesIO()
-                Image.fromarray(np.kron(image * 15.9, np.ones((2, 2))).astype(np.uint8)).save(out, "PNG")
+                Image.fromarray(np.kron(image * 15.9, np.ones((2, 2))).astype(np.uint8)).save(
+                    out, "PNG"
+                )
                 z.writestr(f"{('zero', 'one', 'two')[c]}/scan {i:03}.png", out.getvalue())
     return path
 
 
-def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path, shot: Any, tmp_path: Path) -> None:
+def test_from_a_zip_of_images_to_a_report(
+    page: Any, served: str, pictures: Path, shot: Any, tmp_path: Path
+) -> None:
     page.goto(served)
     settled(page)
     shot("00-empty")
@@ -67,7 +73,9 @@ def test_from_a_zip_of_images_to_a_report(page: Any, served: str, pictures: Path
     shot("05-map")
     loop_around(page)
     shot("06-lasso")
-    chosen = int(re.search(r"Selection: ([\d,]+) of 300", page.get_by_test_id("stSidebar").inner_text())[1])
+    chosen = int(
+        re.search(r"Selection: ([\d,]+) of 300", page.get_by_test_id("stSidebar").inner_text())[1]
+    )
     assert 30 < chosen <= 300
 
     go(page, "Anomalies")

@@ -1,4 +1,6 @@
-"""Further journeys on the digits: an island gets a name and leaves as CSV, a path between two cases, a presentation, a closed tab."""
+"""Further journeys on the digits: an island gets a name and leaves as CSV, a path between two
+cases, a presentation, a closed tab.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,17 @@ def pinned(page: Any, caption: str) -> None:
     page.keyboard.press("Escape")
 
 
-def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(page: Any, digits: str, tmp_path: Path, shot: Any) -> None:
+def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(
+    page: Any, digits: str, tmp_path: Path, shot: Any
+) -> None:
     lines, sent = [], []
-    page.on("websocket", lambda line: (lines.append(line), line.on("framesent", lambda data: sent.append(len(data)))))
+    page.on(
+        "websocket",
+        lambda line: (
+            lines.append(line),
+            line.on("framesent", lambda data: sent.append(len(data))),
+        ),
+    )
     page.goto(digits)
     settled(page)
     go(page, "Latent map")
@@ -63,7 +73,11 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(page: Any, digi
         page.get_by_role("button", name=re.compile("Export as CSV")).click()
     got.value.save_as(str(tmp_path / "out.csv"))
     frame = pd.read_csv(tmp_path / "out.csv")
-    chosen = int(re.search(r"Selection: ([\d,]+) of", page.get_by_test_id("stSidebar").inner_text())[1].replace(",", ""))
+    chosen = int(
+        re.search(r"Selection: ([\d,]+) of", page.get_by_test_id("stSidebar").inner_text())[
+            1
+        ].replace(",", "")
+    )
     assert len(frame) == chosen > 0
     assert "row" in frame
     page.get_by_test_id("stSidebar").get_by_role("combobox", name="Colour by").click()
@@ -73,14 +87,20 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(page: Any, digi
     shot("21-coloured-by-group")
     page.locator(".lm").get_by_text(re.compile(rf"in the group \({chosen}\)")).wait_for()
     assert len(lines) == 1, "the line to the server was never broken"
-    assert 0 < max(sent) < 100_000, "a selection is sent as the line that was drawn, whatever it holds"
+    assert 0 < max(sent) < 100_000, (
+        "a selection is sent as the line that was drawn, whatever it holds"
+    )
 
 
-def test_a_path_between_two_cases_is_drawn_and_taken_as_gif(page: Any, digits: str, tmp_path: Path, shot: Any) -> None:
+def test_a_path_between_two_cases_is_drawn_and_taken_as_gif(
+    page: Any, digits: str, tmp_path: Path, shot: Any
+) -> None:
     page.goto(digits)
     settled(page)
     go(page, "Traversal")
-    page.get_by_role("radio", name="Between two cases").or_(page.get_by_text("Between two cases", exact=True)).first.click()
+    page.get_by_role("radio", name="Between two cases").or_(
+        page.get_by_text("Between two cases", exact=True)
+    ).first.click()
     settled(page)
     shot("22-between")
     with page.expect_download() as got:
@@ -89,7 +109,9 @@ def test_a_path_between_two_cases_is_drawn_and_taken_as_gif(page: Any, digits: s
     assert (tmp_path / "path.gif").read_bytes()[:6] == b"GIF89a"
 
 
-def test_pinned_views_are_ordered_presented_and_taken_away(page: Any, digits: str, tmp_path: Path, shot: Any) -> None:
+def test_pinned_views_are_ordered_presented_and_taken_away(
+    page: Any, digits: str, tmp_path: Path, shot: Any
+) -> None:
     page.goto(digits)
     settled(page)
     go(page, "Latent map")
@@ -106,7 +128,8 @@ def test_pinned_views_are_ordered_presented_and_taken_away(page: Any, digits: st
     assert page.get_by_label("Caption").last.input_value() == "Ten islands"
     shot("23-order")
     page.get_by_role("button", name=re.compile("^.*Present$")).last.click()
-    page.get_by_text(re.compile(r"\b1 of \d+")).first.wait_for()  # the stage has no sidebar, for which `settled` waits
+    # the stage has no sidebar, for which `settled` waits
+    page.get_by_text(re.compile(r"\b1 of \d+")).first.wait_for()
     shot("24-presenting")
     many = int(re.search(r"1 of (\d+)", page.inner_text("[data-testid=stMain]"))[1])
     page.keyboard.press("ArrowRight")
@@ -123,7 +146,9 @@ def test_pinned_views_are_ordered_presented_and_taken_away(page: Any, digits: st
     made.screenshot(path=str(tmp_path / "story.png"))
 
 
-def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(page: Any, digits: str, shot: Any) -> None:
+def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(
+    page: Any, digits: str, shot: Any
+) -> None:
     page.goto(digits)
     settled(page)
     go(page, "Train")

@@ -1,4 +1,6 @@
-"""A known volume in a real browser: letters, slices by wheel and keys, the lung window and its way through a reload."""
+"""A known volume in a real browser: letters, slices by wheel and keys, the lung window and its way
+through a reload.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,32 @@ N = 64
 
 @pytest.fixture(scope="module")
 def scans(served: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two volumes in LAS order, read by our own reader, with a bright block at the patient's right, front and head. NIfTI names no unit: HU is set here."""
+    """Two volumes in LAS order, read by our own reader, with a bright block at the patient's right,
+    front and head. NIfTI names no unit: HU is set here.
+    """
     folder = tmp_path_factory.mktemp("phantom")
     for k in range(2):
         x = np.full((N, N, N), -900, np.int16)  # axis 0 runs to the patient's left in the file
         x[-16:, -16:, -16:] = 100 + k
         x = x[::-1]
-        nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(x), np.diag([-2.0, 2.0, 2.0, 1.0])), folder / f"head {k}.nii.gz")
+        nibabel.save(
+            nibabel.Nifti1Image(np.ascontiguousarray(x), np.diag([-2.0, 2.0, 2.0, 1.0])),
+            folder / f"head {k}.nii.gz",
+        )
     made = read(folder, name="phantom")
-    Workspace(home).add(Dataset("phantom", "volume", made.table, made.samples, None, made.roles, (), made.input_range, made.card | {"unit": "HU"}))
+    Workspace(home).add(
+        Dataset(
+            "phantom",
+            "volume",
+            made.table,
+            made.samples,
+            None,
+            made.roles,
+            (),
+            made.input_range,
+            made.card | {"unit": "HU"},
+        )
+    )
     return f"{served}/data?dataset=phantom"
 
 
@@ -43,9 +62,16 @@ def grey(page: Any, x: float, y: float) -> int:
     return int(page.get_by_test_id("viewer-stage").first.evaluate(code, [x, y]))
 
 
-def test_a_known_volume_hangs_right_scrolls_and_keeps_its_window(page: Any, scans: str, shot: Any) -> None:
+def test_a_known_volume_hangs_right_scrolls_and_keeps_its_window(
+    page: Any, scans: str, shot: Any
+) -> None:
     sent: list[int] = [0]
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sent.__setitem__(0, sent[0] + len(frame))))
+    page.on(
+        "websocket",
+        lambda socket: socket.on(
+            "framereceived", lambda frame: sent.__setitem__(0, sent[0] + len(frame))
+        ),
+    )
     page.goto(scans)
     settled(page)
     stage = page.get_by_test_id("viewer-stage").first
@@ -72,7 +98,8 @@ def test_a_known_volume_hangs_right_scrolls_and_keeps_its_window(page: Any, scan
     if box["width"] < box["height"]:
         left, right = 0.1, 0.9
     top = 0.5 - 0.4 * min(1.0, box["width"] / box["height"])
-    assert grey(page, left, top) > 100  # the block: the patient's right and front, in the last slice toward the head
+    # the block: the patient's right and front, in the last slice toward the head
+    assert grey(page, left, top) > 100
     assert grey(page, right, top) < 50
     assert grey(page, left, 1 - top) < 50
 

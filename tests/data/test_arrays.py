@@ -21,7 +21,9 @@ def saved(path, **arrays):
 
 def medmnist(*shape, n=(20, 6, 8)):
     parts = dict(zip(("train", "val", "test"), n))
-    arrays = {f"{p}_images": RNG.integers(0, 255, (k, *shape), dtype=np.uint8) for p, k in parts.items()}
+    arrays = {
+        f"{p}_images": RNG.integers(0, 255, (k, *shape), dtype=np.uint8) for p, k in parts.items()
+    }
     return arrays | {f"{p}_labels": (np.arange(k) % 3)[:, None] for p, k in parts.items()}
 
 
@@ -41,12 +43,15 @@ def test_medmnist_keeps_its_parts(tmp_path, shape, kept, modality):
     assert data.card["split rule"] == "the data's own split"
     first = data.raw(np.array([20]))[0]  # the first validation picture
     assert np.array_equal(
-        first[0], arrays["val_images"][0][..., 0] if shape == (28, 28, 3) else arrays["val_images"][0]
+        first[0],
+        arrays["val_images"][0][..., 0] if shape == (28, 28, 3) else arrays["val_images"][0],
     )
 
 
 def test_several_labels_a_row_come_in_without_labels_only(tmp_path):
-    arrays = medmnist(8, 8) | {f"{p}_labels": np.zeros((k, 14)) for p, k in (("train", 20), ("val", 6), ("test", 8))}
+    arrays = medmnist(8, 8) | {
+        f"{p}_labels": np.zeros((k, 14)) for p, k in (("train", 20), ("val", 6), ("test", 8))
+    }
     path = saved(tmp_path / "m.npz", **arrays)
     with pytest.raises(UserError, match="several values a row"):
         read(path)
@@ -68,22 +73,32 @@ def test_npy_and_npz_shapes(tmp_path):
         extra=np.ones((30, 3)),
     )
     data = read(path)
-    assert (data.shape, data.classes, data.roles["group"]) == ((2, 9, 8), ["ill", "well"], "patient")
+    assert (data.shape, data.classes, data.roles["group"]) == (
+        (2, 9, 8),
+        ["ill", "well"],
+        "patient",
+    )
     assert data.mask().all()
     assert data.card["left out"] == ["extra (array)"]
 
 
-@pytest.mark.parametrize(("name", "shape", "kept", "modality"), [
-    ("x", (64, 64, 2), (2, 64, 64), "image"), ("x", (28, 28, 4), (4, 28, 28), "image"),
-    ("arr", (2, 64, 64), (2, 64, 64), "image"), ("images", (4, 20, 30), (4, 20, 30), "image"),
-    ("imgs", (20, 30, 1), (1, 20, 30), "image"),
-    ("samples", (24, 20, 22), (1, 24, 20, 22), "volume"),
-    ("volumes", (12, 10, 11, 2), (2, 12, 10, 11), "volume"),
-    ("v", (2, 12, 10, 11), (2, 12, 10, 11), "volume"),
-    ("x", (3, 5, 5), (3, 5, 5), "image"), ("x", (4, 4, 3), (3, 4, 4), "image"),
-    ("images_nchw", (13, 20, 20), (13, 20, 20), "image"),
-    ("images_nhwc", (20, 20, 13), (13, 20, 20), "image"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shape", "kept", "modality"),
+    [
+        ("x", (64, 64, 2), (2, 64, 64), "image"),
+        ("x", (28, 28, 4), (4, 28, 28), "image"),
+        ("arr", (2, 64, 64), (2, 64, 64), "image"),
+        ("images", (4, 20, 30), (4, 20, 30), "image"),
+        ("imgs", (20, 30, 1), (1, 20, 30), "image"),
+        ("samples", (24, 20, 22), (1, 24, 20, 22), "volume"),
+        ("volumes", (12, 10, 11, 2), (2, 12, 10, 11), "volume"),
+        ("v", (2, 12, 10, 11), (2, 12, 10, 11), "volume"),
+        ("x", (3, 5, 5), (3, 5, 5), "image"),
+        ("x", (4, 4, 3), (3, 4, 4), "image"),
+        ("images_nchw", (13, 20, 20), (13, 20, 20), "image"),
+        ("images_nhwc", (20, 20, 13), (13, 20, 20), "image"),
+    ],
+)
 def test_channels_are_found_at_either_end(tmp_path, name, shape, kept, modality):
     values = RNG.random((6, *shape)).astype("f4")
     data = read(saved(tmp_path / "a.npz", **{name: values, "y": np.arange(6) % 2}))
@@ -121,15 +136,23 @@ def test_missing_values_stay_in_tables_and_are_refused_in_pictures(tmp_path):
     pictures[11, 0, :2] = np.nan
     data = read(saved(tmp_path / "p.npz", x=pictures))
     assert data.samples[11, 0, 0, 0] == pytest.approx(np.nanmin(pictures))
-    assert any("2 values without a number (NaN) in 1 samples are background" in r for r in data.card["rules"])
+    assert any(
+        "2 values without a number (NaN) in 1 samples are background" in r
+        for r in data.card["rules"]
+    )
     pictures[4] = np.nan
     with pytest.raises(UserError, match=r"sample 4 holds no number .* fix or remove it"):
         read(saved(tmp_path / "p.npz", x=pictures))
 
 
-NAMES = ["x_train y_train x_test y_test", "X_train y_train X_test y_test", "train_x train_y test_x test_y",
-         "trainX trainY testX testY", "train_data train_labels test_data test_labels",
-         "images_train labels_train images_val labels_val"]  # fmt: skip
+NAMES = [
+    "x_train y_train x_test y_test",
+    "X_train y_train X_test y_test",
+    "train_x train_y test_x test_y",
+    "trainX trainY testX testY",
+    "train_data train_labels test_data test_labels",
+    "images_train labels_train images_val labels_val",
+]
 
 
 @pytest.mark.parametrize("names", NAMES)
@@ -139,7 +162,11 @@ def test_arrays_by_part_are_one_dataset_with_its_own_split(tmp_path, names, shap
     arrays = dict(zip(names.split(), (x, np.arange(30) % 3, z, np.arange(12) % 3)))
     data = read(saved(tmp_path / "a.npz", **arrays))
     other = "val" if "val" in names else "test"
-    assert (len(data), data.classes, data.card["split rule"]) == (42, ["0", "1", "2"], "the data's own split")
+    assert (len(data), data.classes, data.card["split rule"]) == (
+        42,
+        ["0", "1", "2"],
+        "the data's own split",
+    )
     assert (data.splits == "train").tolist() == [True] * 30 + [False] * 12
     assert set(data.splits[30:]) == {other}
     assert np.allclose(np.asarray(data.samples).reshape(42, -1)[30:], z.reshape(12, -1), atol=1e-6)
@@ -164,12 +191,24 @@ def test_labels_of_one_part_only(tmp_path):
         ({"x": np.zeros((0, 4))}, r"shape \(0, 4\)"),
         ({"x": np.ones((1, 4))}, "1 row|one value only"),
         ({"x": np.ones((9, 4))}, "nothing to learn"),
-        ({"x": np.arange(40.0).reshape(10, 4), "y": np.zeros(9)}, "“y” has 9 entries for 10 samples"),
+        (
+            {"x": np.arange(40.0).reshape(10, 4), "y": np.zeros(9)},
+            "“y” has 9 entries for 10 samples",
+        ),
         ({"x": np.zeros((9, 8, 7)), "mask": np.zeros((9, 7, 8))}, r"masks have shape \(7, 8\)"),
-        ({"train_images": np.zeros((9, 8, 7)), "train_masks": np.zeros((0, 8, 7))}, "0 masks for 9 pictures"),
+        (
+            {"train_images": np.zeros((9, 8, 7)), "train_masks": np.zeros((0, 8, 7))},
+            "0 masks for 9 pictures",
+        ),
         ({"a": np.zeros(3)}, "no array of samples"),
-        ({"train_images": np.zeros((4, 8, 8)), "val_images": np.zeros((4, 9, 9))}, "differ in shape"),
-        ({"train_images": np.zeros((4, 8, 8)), "train_labels": np.zeros(3)}, "“train_labels” has 3 entries for 4"),
+        (
+            {"train_images": np.zeros((4, 8, 8)), "val_images": np.zeros((4, 9, 9))},
+            "differ in shape",
+        ),
+        (
+            {"train_images": np.zeros((4, 8, 8)), "train_labels": np.zeros(3)},
+            "“train_labels” has 3 entries for 4",
+        ),
     ],
 )
 def test_what_is_refused_is_named(tmp_path, arrays, said):
@@ -181,7 +220,10 @@ def test_what_is_refused_is_named(tmp_path, arrays, said):
 
 @pytest.mark.parametrize("cut", [10, 300, 0.7])
 def test_cut_off_files_end_in_a_sentence(tmp_path, cut):
-    for path, suffix in ((saved(tmp_path / "a.npz", x=RNG.random((30, 9))), "npz"), (tmp_path / "a.npy", "npy")):
+    for path, suffix in (
+        (saved(tmp_path / "a.npz", x=RNG.random((30, 9))), "npz"),
+        (tmp_path / "a.npy", "npy"),
+    ):
         np.save(tmp_path / "a.npy", RNG.random((30, 9)))
         data = path.read_bytes()
         (tmp_path / f"cut.{suffix}").write_bytes(data[: int(cut * len(data)) if cut < 1 else cut])
@@ -191,7 +233,9 @@ def test_cut_off_files_end_in_a_sentence(tmp_path, cut):
 
 def member(array, pad=0, shape=None):
     out = io.BytesIO()
-    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape or array.shape})
+    np.lib.format.write_array_header_1_0(
+        out, {"descr": "|u1", "fortran_order": False, "shape": shape or array.shape}
+    )
     return out.getvalue() + array.tobytes() + b"\0" * pad
 
 
@@ -202,7 +246,9 @@ def packed(path, **members):
     return path
 
 
-def test_masks_pack_tighter_than_the_ratio_when_the_header_accounts_for_every_byte(tmp_path, monkeypatch):
+def test_masks_pack_tighter_than_the_ratio_when_the_header_accounts_for_every_byte(
+    tmp_path, monkeypatch
+):
     masks = np.zeros((60, 200, 200), np.uint8)
     masks[3, 4, 5] = 1
     pictures = member(RNG.integers(0, 255, masks.shape, dtype=np.uint8))
@@ -213,7 +259,9 @@ def test_masks_pack_tighter_than_the_ratio_when_the_header_accounts_for_every_by
     padded = packed(tmp_path / "padded.npz", images=pictures, masks=member(masks, pad=9_000_000))
     with pytest.raises(UserError, match="“masks” unpacks to more than 200 times"):
         read(padded)
-    claimed = packed(tmp_path / "claimed.npz", images=pictures, masks=member(masks, shape=(60, 200, 300)))
+    claimed = packed(
+        tmp_path / "claimed.npz", images=pictures, masks=member(masks, shape=(60, 200, 300))
+    )
     with pytest.raises(UserError, match="200 times"):
         read(claimed)
     monkeypatch.setattr(limits, "VALUES", 4_000_000)

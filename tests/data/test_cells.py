@@ -1,4 +1,6 @@
-"""Cells that hold more than a plain number: times, blood pressures, units, brackets, marks. Never lost without a word."""
+"""Cells that hold more than a plain number: times, blood pressures, units, brackets, marks. Never
+lost without a word.
+"""
 
 import numpy as np
 import pytest
@@ -33,28 +35,76 @@ def test_blood_pressures_become_two_columns(tmp_path, form):
 
 
 NUMBERS = {
-    "brackets": ([f"({v})" if k % 3 else f"{v}" for k, v in enumerate(VALUE)], [-v if k % 3 else v for k, v in enumerate(VALUE)]),
-    "a minus behind": ([f"{v}-" if k % 3 == 0 else f"{v}" for k, v in enumerate(VALUE)], [v if k % 3 else -v for k, v in enumerate(VALUE)]),
-    "money in brackets": ([f"(${v})" if k % 3 else f"${v}" for k, v in enumerate(VALUE)], [-v if k % 3 else v for k, v in enumerate(VALUE)]),
+    "brackets": (
+        [f"({v})" if k % 3 else f"{v}" for k, v in enumerate(VALUE)],
+        [-v if k % 3 else v for k, v in enumerate(VALUE)],
+    ),
+    "a minus behind": (
+        [f"{v}-" if k % 3 == 0 else f"{v}" for k, v in enumerate(VALUE)],
+        [v if k % 3 else -v for k, v in enumerate(VALUE)],
+    ),
+    "money in brackets": (
+        [f"(${v})" if k % 3 else f"${v}" for k, v in enumerate(VALUE)],
+        [-v if k % 3 else v for k, v in enumerate(VALUE)],
+    ),
     "flags": ([f"{v} {'HL'[k % 2]}" if k % 4 < 2 else f"{v}" for k, v in enumerate(VALUE)], VALUE),
     "stars": ([f"{v}*" if k % 4 == 0 else f"{v}" for k, v in enumerate(VALUE)], VALUE),
     "one unit": ([f"{v} mg" for v in VALUE], VALUE),
-    "one unit, two spellings": ([f"{v} {'ml' if k % 2 else 'mL'}" for k, v in enumerate(VALUE)], VALUE),
+    "one unit, two spellings": (
+        [f"{v} {'ml' if k % 2 else 'mL'}" for k, v in enumerate(VALUE)],
+        VALUE,
+    ),
     "ug and µg": ([f"{v} {'ug' if k % 2 else 'µg'}" for k, v in enumerate(VALUE)], VALUE),
-    "times of day": ([f"{k % 24:02}:{k * 7 % 60:02}" for k in range(N)], [60 * (k % 24) + k * 7 % 60 for k in range(N)]),
-    "times before zero": ([f"-{k % 5}:30" if k % 4 == 0 else f"{k % 5}:15" for k in range(N)], [-(60 * (k % 5) + 30) if k % 4 == 0 else 60 * (k % 5) + 15 for k in range(N)]),
-    "day and days": ([f"{k * 7 % 30 + 1} day{'s' if k % 30 else ''}" for k in range(N)], [k * 7 % 30 + 1 for k in range(N)]),
-    "years and yrs": ([f"{k * 7 % 41} {'yrs' if k % 4 else 'years'}" for k in range(N)], [k * 7 % 41 for k in range(N)]),
-    "am and pm": ([f"{k % 12 or 12}:30 {'ap'[k % 2]}m" for k in range(N)], [60 * (k % 12 + 12 * (k % 2)) + 30 for k in range(N)]),
-    "durations": ([f"{k % 40}:{k * 7 % 60:02}:30" for k in range(N)], [60 * (k % 40) + k * 7 % 60 + 0.5 for k in range(N)]),
-    "weeks and days": ([f"{30 + k % 11}+{k % 7}" for k in range(N)], [30 + k % 11 + k % 7 / 7 for k in range(N)]),
-    "weeks and days in words": ([f"{30 + k % 11} w {k % 7} d" for k in range(N)], [30 + k % 11 + k % 7 / 7 for k in range(N)]),
-    "years and months": ([f"{2 + k % 11}y {k % 12}m" for k in range(N)], [2 + k % 11 + k % 12 / 12 for k in range(N)]),
-    "ages of headers": ([f"{30 + k:03}Y" if k % 5 else f"{k % 12:03}M" for k in range(N)], [30 + k if k % 5 else k % 12 / 12 for k in range(N)]),
+    "times of day": (
+        [f"{k % 24:02}:{k * 7 % 60:02}" for k in range(N)],
+        [60 * (k % 24) + k * 7 % 60 for k in range(N)],
+    ),
+    "times before zero": (
+        [f"-{k % 5}:30" if k % 4 == 0 else f"{k % 5}:15" for k in range(N)],
+        [-(60 * (k % 5) + 30) if k % 4 == 0 else 60 * (k % 5) + 15 for k in range(N)],
+    ),
+    "day and days": (
+        [f"{k * 7 % 30 + 1} day{'s' if k % 30 else ''}" for k in range(N)],
+        [k * 7 % 30 + 1 for k in range(N)],
+    ),
+    "years and yrs": (
+        [f"{k * 7 % 41} {'yrs' if k % 4 else 'years'}" for k in range(N)],
+        [k * 7 % 41 for k in range(N)],
+    ),
+    "am and pm": (
+        [f"{k % 12 or 12}:30 {'ap'[k % 2]}m" for k in range(N)],
+        [60 * (k % 12 + 12 * (k % 2)) + 30 for k in range(N)],
+    ),
+    "durations": (
+        [f"{k % 40}:{k * 7 % 60:02}:30" for k in range(N)],
+        [60 * (k % 40) + k * 7 % 60 + 0.5 for k in range(N)],
+    ),
+    "weeks and days": (
+        [f"{30 + k % 11}+{k % 7}" for k in range(N)],
+        [30 + k % 11 + k % 7 / 7 for k in range(N)],
+    ),
+    "weeks and days in words": (
+        [f"{30 + k % 11} w {k % 7} d" for k in range(N)],
+        [30 + k % 11 + k % 7 / 7 for k in range(N)],
+    ),
+    "years and months": (
+        [f"{2 + k % 11}y {k % 12}m" for k in range(N)],
+        [2 + k % 11 + k % 12 / 12 for k in range(N)],
+    ),
+    "ages of headers": (
+        [f"{30 + k:03}Y" if k % 5 else f"{k % 12:03}M" for k in range(N)],
+        [30 + k if k % 5 else k % 12 / 12 for k in range(N)],
+    ),
     "scores": ([f"{10 + k % 21}/30" for k in range(N)], [10 + k % 21 for k in range(N)]),
-    "scores in words": ([f"{20 + k % 11} of 30" for k in range(N)], [20 + k % 11 for k in range(N)]),
-    "feet and inches": ([f"{5 + k % 2}'{k % 12}" for k in range(N)], [5 + k % 2 + k % 12 / 12 for k in range(N)]),
-}  # fmt: skip
+    "scores in words": (
+        [f"{20 + k % 11} of 30" for k in range(N)],
+        [20 + k % 11 for k in range(N)],
+    ),
+    "feet and inches": (
+        [f"{5 + k % 2}'{k % 12}" for k in range(N)],
+        [5 + k % 2 + k % 12 / 12 for k in range(N)],
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
@@ -67,17 +117,29 @@ def test_read_as_numbers_by_a_rule(tmp_path, kind):
 
 
 LEFT_OUT = {
-    "units of one kind": ([f"{v} mg" if k % 3 else f"{v / 1000:.4f} g" for k, v in enumerate(VALUE)], "several units (mg (40), g (20))"),
-    "few different, two units": (["170 cm" if k % 3 else "1.7 m" for k in range(N)], "several units (cm (40), m (20))"),
-    "ages": ([f"{k + 2} y" if k % 4 else f"{k % 11 + 1} m" for k in range(N)], "several units (y (45), m (15))"),
+    "units of one kind": (
+        [f"{v} mg" if k % 3 else f"{v / 1000:.4f} g" for k, v in enumerate(VALUE)],
+        "several units (mg (40), g (20))",
+    ),
+    "few different, two units": (
+        ["170 cm" if k % 3 else "1.7 m" for k in range(N)],
+        "several units (cm (40), m (20))",
+    ),
+    "ages": (
+        [f"{k + 2} y" if k % 4 else f"{k % 11 + 1} m" for k in range(N)],
+        "several units (y (45), m (15))",
+    ),
     "plus or minus": ([f"{v} ± 0.3" for v in VALUE], "more than one number a cell"),
     "ranges": ([f"{k}-{k + 5}" for k in range(N)], "more than one number a cell"),
-    "mean and spread": ([f"{v} (0.{k % 9 + 1})" for k, v in enumerate(VALUE)], "more than one number a cell"),
+    "mean and spread": (
+        [f"{v} (0.{k % 9 + 1})" for k, v in enumerate(VALUE)],
+        "more than one number a cell",
+    ),
     "lists": ([f'"{k},{k + 1},{k + 2}"' for k in range(N)], "in a form that is not read"),
     "ordinals": ([f"{k + 4}th" for k in range(N)], "in a form that is not read"),
     "durations of ISO": ([f"PT{k % 5}H{k}M" for k in range(N)], "in a form that is not read"),
     "sizes": ([f"{k + 3} x {k % 7 + 2} mm" for k in range(N)], "more than one number a cell"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", LEFT_OUT)

@@ -1,4 +1,5 @@
-"""Each finding on data made to have it, with its rows, and none of them on clean data. Splits by group.
+"""Each finding on data made to have it, with its rows, and none of them on clean data. Splits by
+group.
 
 Pictures in folders.
 """
@@ -32,7 +33,13 @@ def made(n=90, modality="image", samples=None, table=None, **roles):
     )
     x = rng.integers(0, 255, (n, 1, 20, 20), dtype=np.uint8) if samples is None else samples
     return Dataset(
-        "made", modality, frame, x, None, {"label": "dx", "group": "who", "split": "part"} | roles, input_range=(0, 255)
+        "made",
+        modality,
+        frame,
+        x,
+        None,
+        {"label": "dx", "group": "who", "split": "part"} | roles,
+        input_range=(0, 255),
     )
 
 
@@ -44,8 +51,17 @@ def finding(data, kind):
 
 def test_clean_data_has_nothing_to_look_at():
     found = check(made())
-    assert {f.kind: f.severity for f in found if f.severity != "ok"} == {"labels doubted": "note"}  # noise tells no labels
-    assert {f.kind for f in found} == {"size", "balance", "groups", "values", "near", "outliers", "labels doubted"}
+    # noise tells no labels
+    assert {f.kind: f.severity for f in found if f.severity != "ok"} == {"labels doubted": "note"}
+    assert {f.kind for f in found} == {
+        "size",
+        "balance",
+        "groups",
+        "values",
+        "near",
+        "outliers",
+        "labels doubted",
+    }
     assert "30 train, 30 val, 30 test" in finding(made(), "size").words
 
 
@@ -107,8 +123,12 @@ def test_classes():
     assert (f.severity, f.rows) == ("look", [88, 89])
     assert "has 2 cases" in f.words
     assert "“ill”" in finding(made(table={"dx": "ill"}), "one class").words
-    assert finding(made(table={"dx": [str(k) for k in range(90)]}), "balance").title == "Very many classes"
-    assert finding(made().of(np.arange(0, 90, 2)), "one class") is not None  # only ill cases in this view
+    assert (
+        finding(made(table={"dx": [str(k) for k in range(90)]}), "balance").title
+        == "Very many classes"
+    )
+    # only ill cases in this view
+    assert finding(made().of(np.arange(0, 90, 2)), "one class") is not None
 
 
 def test_patients_on_two_sides():
@@ -117,7 +137,9 @@ def test_patients_on_two_sides():
     assert f.rows == [*range(28, 35), *range(56, 63)]
     assert check(made(table={"who": [f"P{k // 7}" for k in range(90)]}))[0].kind == "leak"
     assert finding(made(table={"who": "P1", "part": "train"}), "groups").title == "One patient only"
-    assert finding(made(table={"who": [None] + [f"P{k // 3}" for k in range(3, 92)]}), "groups missing").rows == [0]
+    assert finding(
+        made(table={"who": [None] + [f"P{k // 3}" for k in range(3, 92)]}), "groups missing"
+    ).rows == [0]
 
 
 def test_columns_that_are_not_what_they_seem():
@@ -184,7 +206,9 @@ def test_wrong_labels_are_found_and_the_trial_says_how_well(share):
     said = [f.notes[str(r)] == right.classes[right.labels[r]] for r in np.array(named)[hit]]
     assert np.mean(said) > 0.9
     relabelled = replace(data, table=data.table.assign(digit=make("digits").table["digit"]))
-    assert len({f.kind: f for f in check(relabelled, facts)}["labels doubted"].rows) < 0.2 * len(named)
+    assert len({f.kind: f for f in check(relabelled, facts)}["labels doubted"].rows) < 0.2 * len(
+        named
+    )
 
 
 def test_labels_that_looks_cannot_tell_are_not_doubted():
@@ -205,7 +229,12 @@ def test_cases_far_from_all_others_come_first():
 def test_classes_that_go_with_a_site_and_patients_that_outweigh():
     f = finding(made(table={"site": ["north", "south"] * 45}, domain="site"), "sites")
     assert f.severity == "look"
-    assert finding(made(table={"site": ["north"] * 45 + ["south"] * 45}, domain="site"), "sites").severity == "ok"
+    assert (
+        finding(
+            made(table={"site": ["north"] * 45 + ["south"] * 45}, domain="site"), "sites"
+        ).severity
+        == "ok"
+    )
     who = ["P0"] * 30 + [f"P{k}" for k in range(60)]
     assert finding(made(table={"who": who, "part": "train"}), "group size").total == 31
 
@@ -218,7 +247,9 @@ def test_near_copies_of_other_kinds(modality):
         notes[70] = notes[4] + " indeed"
         data = replace(made(modality="text", table={"note": notes}, text="note"), samples=None)
     else:
-        x = rng.normal(size=(90, 1, 18, 18, 18) if modality == "volume" else (90, 2, 200)).astype(np.float32)
+        x = rng.normal(size=(90, 1, 18, 18, 18) if modality == "volume" else (90, 2, 200)).astype(
+            np.float32
+        )
         x[70] = x[4] + rng.normal(size=x[4].shape) * 0.02
         data = made(modality=modality, samples=x)
     assert finding(data, "near").sets == [[70, 4]]
@@ -267,7 +298,9 @@ def test_split_by_group_never_parts_a_group():
 
 def png(value, size=(20, 24), kind="L"):
     out = io.BytesIO()
-    Image.fromarray(np.full(size, value, np.uint16 if kind == "I;16" else np.uint8)).save(out, "PNG")
+    Image.fromarray(np.full(size, value, np.uint16 if kind == "I;16" else np.uint8)).save(
+        out, "PNG"
+    )
     return out.getvalue()
 
 
@@ -296,12 +329,18 @@ def test_masks_of_equal_names_go_to_their_own_folder(tmp_path):
 
 def test_sixteen_bits_and_mixed_sizes(tmp_path):
     data = read(
-        folder(tmp_path / "a", {"1.png": png(4000, kind="I;16"), "2.png": png(1000, kind="I;16"), "3.png": png(7)})
+        folder(
+            tmp_path / "a",
+            {"1.png": png(4000, kind="I;16"), "2.png": png(1000, kind="I;16"), "3.png": png(7)},
+        )
     )
     assert data.samples[:, 0, 0, 0].tolist() == [255, 64, 7]
     assert any("largest (4000)" in r for r in data.card["rules"])
     data = read(
-        folder(tmp_path / "b", {"1.png": png(9, (10, 30)), "2.png": png(9, (40, 40)), "3.png": png(9, (60, 20))})
+        folder(
+            tmp_path / "b",
+            {"1.png": png(9, (10, 30)), "2.png": png(9, (40, 40)), "3.png": png(9, (60, 20))},
+        )
     )
     assert data.shape == (1, 40, 40)
     assert any("40 by 40" in r and "aspect kept" in r for r in data.card["rules"])
@@ -325,7 +364,9 @@ def test_what_was_left_out_and_missing_labels_are_not_called_in_order():
     assert found["left out"] == found["labels"] == found["groups"] == "note"
 
 
-@pytest.mark.parametrize(("shape", "told"), [((1, 12, 400), True), ((1, 400, 12), True), ((1, 20, 60), False)])
+@pytest.mark.parametrize(
+    ("shape", "told"), [((1, 12, 400), True), ((1, 400, 12), True), ((1, 20, 60), False)]
+)
 def test_pictures_that_may_be_recordings_are_told(shape, told):
     samples = np.random.default_rng(0).integers(0, 255, (90, *shape), dtype=np.uint8)
     f = finding(made(samples=samples), "long pictures")

@@ -1,4 +1,6 @@
-"""Columns that mix what should stand apart: each is a finding; and forms of tables that other programs write."""
+"""Columns that mix what should stand apart: each is a finding; and forms of tables that other
+programs write.
+"""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +34,9 @@ FEVER = np.where(np.arange(N) % 4 == 0, 97 + 3 * RNG.random(N), 36 + 2 * RNG.ran
 def test_two_units_in_one_column(tmp_path, values, few):
     found = kinds(brought(tmp_path, x=values, outcome=Y))["two scales"]
     assert found.total == few
-    assert found.rows[:3] == np.flatnonzero(np.arange(N) % (9 if few == 14 else 4) == 0)[:3].tolist()
+    assert (
+        found.rows[:3] == np.flatnonzero(np.arange(N) % (9 if few == 14 else 4) == 0)[:3].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,10 @@ def test_one_scale_is_left_alone(values):
 
 LABELS = {
     "class not known": ([9 if k % 17 == 0 else 1 + k % 2 for k in range(N)], 8),
-    "class not known ": (["unknown" if k % 11 == 0 else ["neg", "pos"][y] for k, y in enumerate(Y)], 11),
+    "class not known ": (
+        ["unknown" if k % 11 == 0 else ["neg", "pos"][y] for k, y in enumerate(Y)],
+        11,
+    ),
     "class not known  ": ([-9 if k % 11 == 0 else y for k, y in enumerate(Y)], 11),
     "several labels": ([["A", "A|B", "B|C", "C", "B"][k % 5] for k in range(N)], 48),
 }
@@ -69,24 +76,38 @@ def test_ten_digits_are_ten_classes(tmp_path):
 
 
 def test_a_line_a_measurement(tmp_path):
-    data = brought(tmp_path, subject=np.arange(N) // 6, parameter=["crp", "sbp", "bmi"] * 40, value=RNG.random(N).round(2))
+    data = brought(
+        tmp_path,
+        subject=np.arange(N) // 6,
+        parameter=["crp", "sbp", "bmi"] * 40,
+        value=RNG.random(N).round(2),
+    )
     assert "Turn the table" in kinds(data)["long form"].words
 
 
 def test_words_that_a_spreadsheet_made_dates_of(tmp_path):
-    data = brought(tmp_path, gene=[["SEPT2", "2-Sep", "MARCH1", "TP53"][k % 4] for k in range(N)], outcome=Y)
+    data = brought(
+        tmp_path, gene=[["SEPT2", "2-Sep", "MARCH1", "TP53"][k % 4] for k in range(N)], outcome=Y
+    )
     assert kinds(data)["made dates"].total == N // 4
 
 
 def test_dates_beside_a_few_words_are_dates(tmp_path):
-    data = brought(tmp_path, onset=[f"2020-01-{1 + k % 14:02}" if k % 2 else "unknown" for k in range(N)], outcome=Y)
+    data = brought(
+        tmp_path,
+        onset=[f"2020-01-{1 + k % 14:02}" if k % 2 else "unknown" for k in range(N)],
+        outcome=Y,
+    )
     assert data.features == ("age", "crp")
 
 
 ROWS = [f"{a},{c},{y}" for a, c, y in zip(AGE, CRP, Y)]
 FORMS = {
     "row names of R": "age,crp,outcome\n" + "".join(f'"{k + 1}",{r}\n' for k, r in enumerate(ROWS)),
-    "row names of R, spaces": "age crp outcome\n" + "".join(f'"{k + 1}" {r.replace(",", " ")}\n' for k, r in enumerate(ROWS)),
+    "row names of R, spaces": (
+        "age crp outcome\n"
+        + "".join(f'"{k + 1}" {r.replace(",", " ")}\n' for k, r in enumerate(ROWS))
+    ),
     "notes": "# study X, of 2020, by me\n# mg/l, years\nage,crp,outcome\n" + "\n".join(ROWS) + "\n",
     "sep=": "sep=;\nage;crp;outcome\n" + "\n".join(r.replace(",", ";") for r in ROWS) + "\n",
 }

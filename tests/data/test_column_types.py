@@ -1,4 +1,6 @@
-"""What words in a table mean: numbers however they are written, marks of missing values, bounds, ids, dates, classes."""
+"""What words in a table mean: numbers however they are written, marks of missing values, bounds,
+ids, dates, classes.
+"""
 
 from decimal import Decimal
 
@@ -27,8 +29,16 @@ def frame_of(folder, columns, separator=",", name="t.csv"):
 
 
 NUMBERS = {  # words, separator, the values
-    "decimal commas and points for thousands": (["1.100,50", "2.000,00", "950,25"], ";", [1100.5, 2000, 950.25]),
-    "decimal points and commas for thousands": (["1,100.50", "2,000", "950.25"], ",", [1100.5, 2000, 950.25]),
+    "decimal commas and points for thousands": (
+        ["1.100,50", "2.000,00", "950,25"],
+        ";",
+        [1100.5, 2000, 950.25],
+    ),
+    "decimal points and commas for thousands": (
+        ["1,100.50", "2,000", "950.25"],
+        ",",
+        [1100.5, 2000, 950.25],
+    ),
     "millions": (["1.234.567", "2.000", "950"], ";", [1234567, 2000, 950]),
     "millions, English": (["1,234,567", "2,000", "950"], ",", [1234567, 2000, 950]),
     "hundreds beside thousands": (["1,100", "950", "2,000"], ",", [1100, 950, 2000]),
@@ -84,7 +94,27 @@ def test_neighbours_in_other_files_count_as_well(tmp_path):
     assert read(tmp_path).inputs()[:, 0].tolist() == [1100, 1200, 1300, 1400]
 
 
-MARKS = [".", "#N/A", "n/a", "<NA>", "-", "--", "NaN", "NULL", "missing", "?", "None", "Unknown", "n.d.", "#DIV/0!", "–", "k.A.", ".A", "\\N", ""]
+MARKS = [
+    ".",
+    "#N/A",
+    "n/a",
+    "<NA>",
+    "-",
+    "--",
+    "NaN",
+    "NULL",
+    "missing",
+    "?",
+    "None",
+    "Unknown",
+    "n.d.",
+    "#DIV/0!",
+    "–",
+    "k.A.",
+    ".A",
+    "\\N",
+    "",
+]
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -102,11 +132,18 @@ def test_values_below_a_limit_are_the_limit_and_told(tmp_path):
     x = ["<0.5" if k % 9 == 4 else "≥ 100" if k == 7 else round(k * 0.1 + 1, 2) for k in range(100)]
     frame_of(tmp_path, {"x": x, "k": range(100), "label": ["a", "b"] * 50})
     data = read(tmp_path / "t.csv")
-    assert (data.inputs()[4, 0], data.inputs()[7, 0], data.card.get("missing values")) == (0.5, 100, {})
+    assert (data.inputs()[4, 0], data.inputs()[7, 0], data.card.get("missing values")) == (
+        0.5,
+        100,
+        {},
+    )
     finding = next(f for f in check(data) if f.kind == "read: bounds")
     assert (finding.severity, finding.total, finding.rows[:3]) == ("look", 12, [4, 7, 13])
     assert "“x”: “<0.5” (11), “≥ 100” (1)" in finding.words
-    assert "values below or above a limit in “x” are taken as the limit: “<0.5” (11), “≥ 100” (1)" in data.card["rules"]
+    assert (
+        "values below or above a limit in “x” are taken as the limit: “<0.5” (11), “≥ 100” (1)"
+        in data.card["rules"]
+    )
     bands = frame_of(tmp_path, {"age": ["<18", "18-65", ">65"] * 10, "k": range(30)})
     assert bands.frame["age"].tolist() == ["<18", "18-65", ">65"] * 10
 
@@ -126,15 +163,21 @@ def test_words_among_numbers_are_told(tmp_path):
 def test_codes_among_numbers_stay_codes(tmp_path):
     icd = [["250.83", "401", "V57", "E11", "428", "786.5"][k % 6] for k in range(60)]
     grade = [["1", "2", "3a", "3b", "4"][k % 5] for k in range(60)]
-    found = frame_of(tmp_path, {"diag_1": icd, "severity": grade, "x": [k * 7 % 31 for k in range(60)]})
+    found = frame_of(
+        tmp_path, {"diag_1": icd, "severity": grade, "x": [k * 7 % 31 for k in range(60)]}
+    )
     assert found.frame["diag_1"].tolist() == icd
     assert found.frame["severity"].tolist() == grade
     data = read(tmp_path / "t.csv")
-    assert any("“diag_1” holds numbers, but 20 of 60" in f.words for f in check(data) if f.kind == "words")
+    assert any(
+        "“diag_1” holds numbers, but 20 of 60" in f.words for f in check(data) if f.kind == "words"
+    )
 
 
 IDS = {
-    "17 digits and a blank": [("" if k == 7 else str(90071992547409930 + k // 2)) for k in range(60)],
+    "17 digits and a blank": [
+        ("" if k == 7 else str(90071992547409930 + k // 2)) for k in range(60)
+    ],
     "23 digits": [str(12345678901234567890123 + k // 2) for k in range(60)],
     "19 digits": [str(9223372036854775000 + k // 2) for k in range(60)],
     "20 digits": [str(10000000000000000000 + k // 2) for k in range(60)],
@@ -207,16 +250,25 @@ def test_labels_in_two_spellings_are_told(tmp_path):
 
 def test_whole_numbers_that_are_days_are_dates(tmp_path):
     days = pd.date_range("2020-01-28", periods=60).strftime("%Y%m%d").tolist()
-    found = frame_of(tmp_path, {"visit": days, "count": [int(d) + 1000 for d in days], "label": ["a", "b"] * 30})
-    assert found.frame["visit"].tolist() == pd.date_range("2020-01-28", periods=60).strftime("%Y-%m-%d").tolist()
+    found = frame_of(
+        tmp_path, {"visit": days, "count": [int(d) + 1000 for d in days], "label": ["a", "b"] * 30}
+    )
+    assert (
+        found.frame["visit"].tolist()
+        == pd.date_range("2020-01-28", periods=60).strftime("%Y-%m-%d").tolist()
+    )
     assert "whole numbers taken as dates: visit" in found.rules
     assert pd.api.types.is_numeric_dtype(found.frame["count"])  # most of them are no days
     data = read(tmp_path / "t.csv")
     assert data.card["types"]["visit"] == "dates"
     assert data.features == ("count",)
-    ends = frame_of(tmp_path, {"end": [d if k % 9 else "99991231" for k, d in enumerate(days)], "k": range(60)})
+    ends = frame_of(
+        tmp_path, {"end": [d if k % 9 else "99991231" for k, d in enumerate(days)], "k": range(60)}
+    )
     assert ends.frame["end"][:2].tolist() == ["9999-12-31", "2020-01-29"]
-    blanks = frame_of(tmp_path, {"visit": [d if k % 9 else "" for k, d in enumerate(days)], "k": range(60)})
+    blanks = frame_of(
+        tmp_path, {"visit": [d if k % 9 else "" for k, d in enumerate(days)], "k": range(60)}
+    )
     assert blanks.frame["visit"].isna().sum() == 7
     assert blanks.frame["visit"][1] == "2020-01-29"
     stamps = frame_of(tmp_path, {"at": [d + "123005" for d in days], "k": range(60)})
@@ -247,7 +299,10 @@ def test_codes_for_missing_values(case, kind):
 
 
 def test_codes_are_a_finding_with_their_rows(tmp_path):
-    rows = ["glucose,bmi,label"] + [f"{999 if k % 9 == 4 else 80 + k % 40},{999.9 if k % 9 == 4 else 20 + k % 13},{'ab'[k % 2]}" for k in range(100)]
+    rows = ["glucose,bmi,label"] + [
+        f"{999 if k % 9 == 4 else 80 + k % 40},{999.9 if k % 9 == 4 else 20 + k % 13},{'ab'[k % 2]}"
+        for k in range(100)
+    ]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
     finding = next(f for f in check(read(tmp_path / "a.csv")) if f.kind == "codes")
     assert finding.rows == [k for k in range(100) if k % 9 == 4]
@@ -256,22 +311,33 @@ def test_codes_are_a_finding_with_their_rows(tmp_path):
 
 def test_parquet_of_databases(tmp_path):
     n = 40
-    table = pa.table({
-        "creatinine": pa.array([Decimal(f"{k % 9}.{k % 10}5") if k else None for k in range(n)], pa.decimal128(8, 2)),
-        "wide": pa.array([Decimal(k) / 8 for k in range(n)], pa.decimal256(60, 3)),
-        "counted": pa.array([Decimal(k * 7 % 31) for k in range(n)], pa.decimal128(20, 0)),
-        "patient_id": pa.array([Decimal(12345678901234567890123 + k // 2) for k in range(n)], pa.decimal128(38, 0)),
-        "stay": pa.array([k * 7 % 31 * 3_600_000 for k in range(n)], pa.duration("ms")),
-        "grade": pa.array(["I", "II", "II", "I"] * (n // 4)).dictionary_encode(),
-        "dose": pa.array([1, 2, 5, 7] * (n // 4)).dictionary_encode(),
-        "long": pa.array([f"{k / 4}" if k else "n/a" for k in range(n)], pa.large_string()),
-        "ok": pa.array([None, True, False, True] * (n // 4)),
-        "day": pa.array([18262 + k for k in range(n)], pa.date32()),
-        "at": pa.array([k * 60_000_000 for k in range(n)], pa.time64("us")),
-        "visit": pa.array([int(d) for d in pd.date_range("2020-01-20", periods=n).strftime("%Y%m%d")]),
-        "key": pa.array([None if k == 3 else 90071992547409930 + k for k in range(n)], pa.int64()),
-        "label": ["a", "b"] * (n // 2),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "creatinine": pa.array(
+                [Decimal(f"{k % 9}.{k % 10}5") if k else None for k in range(n)],
+                pa.decimal128(8, 2),
+            ),
+            "wide": pa.array([Decimal(k) / 8 for k in range(n)], pa.decimal256(60, 3)),
+            "counted": pa.array([Decimal(k * 7 % 31) for k in range(n)], pa.decimal128(20, 0)),
+            "patient_id": pa.array(
+                [Decimal(12345678901234567890123 + k // 2) for k in range(n)], pa.decimal128(38, 0)
+            ),
+            "stay": pa.array([k * 7 % 31 * 3_600_000 for k in range(n)], pa.duration("ms")),
+            "grade": pa.array(["I", "II", "II", "I"] * (n // 4)).dictionary_encode(),
+            "dose": pa.array([1, 2, 5, 7] * (n // 4)).dictionary_encode(),
+            "long": pa.array([f"{k / 4}" if k else "n/a" for k in range(n)], pa.large_string()),
+            "ok": pa.array([None, True, False, True] * (n // 4)),
+            "day": pa.array([18262 + k for k in range(n)], pa.date32()),
+            "at": pa.array([k * 60_000_000 for k in range(n)], pa.time64("us")),
+            "visit": pa.array(
+                [int(d) for d in pd.date_range("2020-01-20", periods=n).strftime("%Y%m%d")]
+            ),
+            "key": pa.array(
+                [None if k == 3 else 90071992547409930 + k for k in range(n)], pa.int64()
+            ),
+            "label": ["a", "b"] * (n // 2),
+        }
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     data = read(tmp_path / "t.parquet")
     at = {f: data.inputs()[:, j] for j, f in enumerate(data.features)}
@@ -286,7 +352,11 @@ def test_parquet_of_databases(tmp_path):
     assert (np.isnan(at["ok"][0]), at["ok"][1], at["ok"][2]) == (True, 1, 0)
     assert {"grade=I", "grade=II"} <= set(at)
     assert len(set(data.groups)) == n // 2
-    assert (data.table["day"][0], data.table["at"][1], data.table["visit"][0]) == ("2020-01-01", "00:01:00.000000", "2020-01-20")
+    assert (data.table["day"][0], data.table["at"][1], data.table["visit"][0]) == (
+        "2020-01-01",
+        "00:01:00.000000",
+        "2020-01-20",
+    )
     assert data.table["key"].dropna().nunique() == n - 1
     assert any(r.startswith("durations in seconds: stay") for r in data.card["rules"])
     assert preview(tmp_path / "t.parquet")["types"]["creatinine"] == "numbers"
@@ -299,12 +369,20 @@ def test_whole_numbers_and_answers_with_missing_ones_are_columns_of_the_screen(t
     from core.columns import table_columns
 
     n = 40
-    pq.write_table(pa.table({
-        "key": pa.array([None if k == 3 else 90071992547409930 + k * 7 % 31 for k in range(n)], pa.int64()),
-        "ok": pa.array([None, True, False, True] * (n // 4)),
-        "x": pa.array([k * 7 % 31 / 2 for k in range(n)]),
-        "label": ["a", "b"] * (n // 2),
-    }), tmp_path / "t.parquet")  # fmt: skip
+    pq.write_table(
+        pa.table(
+            {
+                "key": pa.array(
+                    [None if k == 3 else 90071992547409930 + k * 7 % 31 for k in range(n)],
+                    pa.int64(),
+                ),
+                "ok": pa.array([None, True, False, True] * (n // 4)),
+                "x": pa.array([k * 7 % 31 / 2 for k in range(n)]),
+                "label": ["a", "b"] * (n // 2),
+            }
+        ),
+        tmp_path / "t.parquet",
+    )
     data = read(tmp_path / "t.parquet").save(tmp_path / "stored")
     columns = {c.name: c for c in table_columns(data)}
     assert np.isnan(columns["key"].values[3])
@@ -313,7 +391,11 @@ def test_whole_numbers_and_answers_with_missing_ones_are_columns_of_the_screen(t
 
 
 def test_nested_parquet_is_refused_with_what_it_is(tmp_path):
-    for values, what in (([[1]] * 3, "lists"), ([{"a": 1}] * 3, "records"), ([b"\x01"] * 3, "bytes")):
+    for values, what in (
+        ([[1]] * 3, "lists"),
+        ([{"a": 1}] * 3, "records"),
+        ([b"\x01"] * 3, "bytes"),
+    ):
         pq.write_table(pa.table({"x": values, "y": [1, 2, 3]}), tmp_path / "t.parquet")
         with pytest.raises(UserError, match=f"column “x” holds {what}"):
             read(tmp_path / "t.parquet")

@@ -1,4 +1,6 @@
-"""Outlines drawn by hand, and films: frames of one place at several times, with masks where somebody drew."""
+"""Outlines drawn by hand, and films: frames of one place at several times, with masks where
+somebody drew.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,31 @@ DISC = np.array([(8 + 5 * np.cos(a), 6 + 5 * np.sin(a)) for a in np.linspace(0, 
 
 def frame(patient, number, place, time, series, frames=1):
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ExplicitVRLittleEndian, MRImageStorage, generate_uid()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        ExplicitVRLittleEndian,
+        MRImageStorage,
+        generate_uid(),
+    )
     made = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
-    made.PatientID, made.SeriesInstanceUID, made.Modality, made.InstanceNumber = patient, series, "MR", number
-    made.Rows, made.Columns, made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 24, 16, 16, 15, 0
-    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelSpacing = 1, "MONOCHROME2", [1.5, 1.5]
+    made.PatientID, made.SeriesInstanceUID, made.Modality, made.InstanceNumber = (
+        patient,
+        series,
+        "MR",
+        number,
+    )
+    (
+        made.Rows,
+        made.Columns,
+        made.BitsAllocated,
+        made.BitsStored,
+        made.HighBit,
+        made.PixelRepresentation,
+    ) = (16, 24, 16, 16, 15, 0)
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PixelSpacing = (
+        1,
+        "MONOCHROME2",
+        [1.5, 1.5],
+    )
     made.ImagePositionPatient, made.ImageOrientationPatient = [0, 0, place], [1, 0, 0, 0, 1, 0]
     if time is not None:
         made.TriggerTime = time
@@ -36,7 +58,9 @@ def frame(patient, number, place, time, series, frames=1):
 
 
 def films(folder, times=(10, 30, 20)):
-    """Two patients, two places each, three frames a place, stored out of order; one inner and one outer outline each."""
+    """Two patients, two places each, three frames a place, stored out of order; one inner and one
+    outer outline each.
+    """
     for p in ("A7", "B9"):
         series = generate_uid()
         (folder / "dicoms" / p).mkdir(parents=True)
@@ -45,12 +69,20 @@ def films(folder, times=(10, 30, 20)):
         for place in (0, 8):
             for k, time in enumerate(times):
                 number = 1 + k + (3 if place else 0)
-                (folder / "dicoms" / p / f"{number}.dcm").write_bytes(frame(p, number, place, time, series))
+                (folder / "dicoms" / p / f"{number}.dcm").write_bytes(
+                    frame(p, number, place, time, series)
+                )
         for kind, grown in (("i", 0), ("o", 2)):
             middle = np.array([8.0, 6.0])
             points = middle + (DISC - middle) * (1 + grown / 5)
             text = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
-            (folder / "contours" / p / f"{kind}-contours" / f"IM-0001-0005-{kind}contour-manual.txt").write_text(text)
+            (
+                folder
+                / "contours"
+                / p
+                / f"{kind}-contours"
+                / f"IM-0001-0005-{kind}contour-manual.txt"
+            ).write_text(text)
     return folder
 
 
@@ -75,10 +107,13 @@ def test_frames_of_one_place_become_a_clip_in_the_order_of_time_with_masks_where
     assert drawn["position_mm"].tolist() == [8, 8]
     assert drawn["patient"].nunique() == 2
     assert np.array_equal(data.mask().any((1, 2)), data.frame["outlined"])
-    assert np.array_equal(data.mask(drawn.index.to_numpy())[0], filled(DISC, (16, 24)))  # the inner one
+    # the inner one
+    assert np.array_equal(data.mask(drawn.index.to_numpy())[0], filled(DISC, (16, 24)))
     assert set(data.frame["pixel_mm"]) == {1.5}
     assert data.card["left out"] == ["2 outlines"]
-    assert not any("A7" in words or "B9" in words for words in (data.table.to_csv(), str(data.card)))
+    assert not any(
+        "A7" in words or "B9" in words for words in (data.table.to_csv(), str(data.card))
+    )
 
 
 def test_a_zip_gives_the_same_as_the_folder(tmp_path):
@@ -114,7 +149,11 @@ def test_an_outline_that_could_belong_to_two_scans_is_refused(tmp_path):
 @pytest.mark.skipif(shared() is None, reason="the open data are not here")
 def test_the_sunnybrook_hearts_come_in_whole():
     data = read(shared() / "sunnybrook_cine_mri")
-    assert (len(data), data.frame["clip"].nunique(), int(data.frame["outlined"].sum())) == (146, 37, 74)
+    assert (len(data), data.frame["clip"].nunique(), int(data.frame["outlined"].sum())) == (
+        146,
+        37,
+        74,
+    )
     assert data.frame.groupby("clip")["outlined"].sum().tolist() == [2] * 37
     area = data.mask().sum((1, 2)) * data.frame["pixel_mm"].to_numpy() ** 2
     assert area[area > 0].min() > 100  # mm²: a heart's chamber

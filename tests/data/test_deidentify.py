@@ -1,4 +1,6 @@
-"""The gate: nothing of a header, a file's or a folder's name gets through but what is on the list (faults 29 and 30); ids and dates stay true to a patient."""
+"""The gate: nothing of a header, a file's or a folder's name gets through but what is on the list
+(faults 29 and 30); ids and dates stay true to a patient.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,39 @@ from core.workspace.workspace import Workspace
 from tests.data._dicom import item, made, stack, write
 
 CANARY = "CANARY"
-TEXT = {"AE": 16, "AS": 4, "CS": 16, "DS": 16, "IS": 12, "LO": 60, "LT": 60, "PN": 60, "SH": 16, "ST": 60, "UC": 60, "UR": 60, "UT": 60, "UI": 60, "DA": 8, "DT": 20, "TM": 14}
-NEEDED = {"TransferSyntaxUID", "MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "PhotometricInterpretation", "SpecificCharacterSet"}
+TEXT = {
+    "AE": 16,
+    "AS": 4,
+    "CS": 16,
+    "DS": 16,
+    "IS": 12,
+    "LO": 60,
+    "LT": 60,
+    "PN": 60,
+    "SH": 16,
+    "ST": 60,
+    "UC": 60,
+    "UR": 60,
+    "UT": 60,
+    "UI": 60,
+    "DA": 8,
+    "DT": 20,
+    "TM": 14,
+}
+NEEDED = {
+    "TransferSyntaxUID",
+    "MediaStorageSOPClassUID",
+    "MediaStorageSOPInstanceUID",
+    "PhotometricInterpretation",
+    "SpecificCharacterSet",
+}
 PIXELS = np.arange(48).reshape(6, 8) * 10
 
 
 def seeded(pixels, place, numbers=False):
-    """A file with a canary in every text element of the dictionary, in private elements, an overlay, a curve and a nested sequence."""
+    """A file with a canary in every text element of the dictionary, in private elements, an
+    overlay, a curve and a nested sequence.
+    """
     with deidentify.quiet():
         d = made(pixels, ImagePositionPatient=[0, 0, place])
         for tag, (kind, _, _, _, keyword) in DicomDictionary.items():
@@ -39,16 +67,28 @@ def seeded(pixels, place, numbers=False):
                 continue
             if kind in ("DS", "IS", "AS", "DA", "DT", "TM", "UI") and not numbers:
                 continue
-            if kind in ("DS", "IS") and keyword in ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept", "NumberOfFrames"):
+            if kind in ("DS", "IS") and keyword in (
+                "ImagePositionPatient",
+                "RescaleSlope",
+                "RescaleIntercept",
+                "NumberOfFrames",
+            ):
                 continue
-            element = pydicom.DataElement(tag, "LO" if kind in ("DS", "IS") else kind, f"{CANARY}{keyword}"[: TEXT[kind]], validation_mode=0)
+            element = pydicom.DataElement(
+                tag,
+                "LO" if kind in ("DS", "IS") else kind,
+                f"{CANARY}{keyword}"[: TEXT[kind]],
+                validation_mode=0,
+            )
             element.VR = kind if kind not in ("DS", "IS") else "LO"
             d[tag] = element
         d.add_new(0x00090010, "LO", f"{CANARY} CREATOR")
         d.add_new(0x00091001, "LT", f"{CANARY} private note")
         d.add_new(0x60000022, "LO", f"{CANARY} overlay")
         d.add_new(0x60003000, "OW", f"{CANARY}overlay bits ".encode())
-        d.ReferencedPatientSequence = item(PatientName=f"{CANARY}^NESTED", OtherPatientIDsSequence=item(PatientID=f"{CANARY}deep"))
+        d.ReferencedPatientSequence = item(
+            PatientName=f"{CANARY}^NESTED", OtherPatientIDsSequence=item(PatientID=f"{CANARY}deep")
+        )
         d.add_new(0x0040A730, "SQ", item(TextValue=f"{CANARY} structured", ValueType="TEXT"))
     return d
 
@@ -71,11 +111,18 @@ def everything(folder):
                 yield path, "\n".join(base.iterdump()).encode()
     for path in folder.rglob("dataset.json"):
         data = Dataset.load(path.parent)
-        yield path, json.dumps(data.card, default=str).encode() + data.frame.to_csv().encode() + b"".join(str(n).encode() for n in data.names())
+        yield (
+            path,
+            json.dumps(data.card, default=str).encode()
+            + data.frame.to_csv().encode()
+            + b"".join(str(n).encode() for n in data.names()),
+        )
 
 
 def found(folder):
-    return {str(p.name) for p, data in everything(folder) if CANARY.lower().encode() in data.lower()}
+    return {
+        str(p.name) for p, data in everything(folder) if CANARY.lower().encode() in data.lower()
+    }
 
 
 @pytest.mark.parametrize("numbers", [False, True])
@@ -85,11 +132,18 @@ def test_canaries_in_tags_and_names_appear_nowhere(tmp_path, numbers, capfd, cap
     (source / f"{CANARY} study").mkdir(parents=True)
     for k in range(4):
         with deidentify.quiet():
-            seeded(PIXELS + k, 5.0 * k, numbers).save_as(source / f"{CANARY} study" / f"{CANARY}-{k}.dcm", enforce_file_format=True)
+            seeded(PIXELS + k, 5.0 * k, numbers).save_as(
+                source / f"{CANARY} study" / f"{CANARY}-{k}.dcm", enforce_file_format=True
+            )
     (source / f"{CANARY}.txt").write_text("a note")
-    (source / f"{CANARY}.csv").write_text("file,finding\n" + "".join(f"{CANARY}-{k}.dcm,{'ill' if k % 2 else 'well'}\n" for k in range(4)))
+    (source / f"{CANARY}.csv").write_text(
+        "file,finding\n"
+        + "".join(f"{CANARY}-{k}.dcm,{'ill' if k % 2 else 'well'}\n" for k in range(4))
+    )
     assert found(source)  # the search itself finds them
-    assert (source / f"{CANARY} study" / f"{CANARY}-0.dcm").read_bytes().count(CANARY.encode()) > 1000
+    assert (source / f"{CANARY} study" / f"{CANARY}-0.dcm").read_bytes().count(
+        CANARY.encode()
+    ) > 1000
     capfd.readouterr()
     caplog.clear()
     ws = Workspace(tmp_path / "home")
@@ -97,7 +151,8 @@ def test_canaries_in_tags_and_names_appear_nowhere(tmp_path, numbers, capfd, cap
         warnings.simplefilter("always")
         stored = ws.add(read(source, key=ws.key))
     assert len(stored) == 4
-    assert stored.table["finding"].tolist() == ["well", "ill", "well", "ill"]  # the table beside the scans was joined by the old names
+    # the table beside the scans was joined by the old names
+    assert stored.table["finding"].tolist() == ["well", "ill", "well", "ill"]
     out, err = capfd.readouterr()
     assert CANARY not in out + err + caplog.text + "".join(str(w.message) for w in heard)
     with zipfile.ZipFile(tmp_path / f"{CANARY}.zip", "w") as z:
@@ -121,7 +176,11 @@ def test_canaries_do_not_come_back_in_errors(tmp_path):
     with deidentify.quiet():
         seeded(PIXELS, 0).save_as(source / f"{CANARY}1.dcm", enforce_file_format=True)
     good = (source / f"{CANARY}1.dcm").read_bytes()
-    for broken in (good[: len(good) - 40], good.replace(b"MONOCHROME2 ", b"CANARYCOLOUR"), good.replace(b"1.2.840.10008.1.2.1\0", b"CANARY.1.2.3.4.5.6.7")):
+    for broken in (
+        good[: len(good) - 40],
+        good.replace(b"MONOCHROME2 ", b"CANARYCOLOUR"),
+        good.replace(b"1.2.840.10008.1.2.1\0", b"CANARY.1.2.3.4.5.6.7"),
+    ):
         (source / f"{CANARY}2.dcm").write_bytes(broken)
         with pytest.raises(UserError) as e:
             read(source)
@@ -139,7 +198,14 @@ def test_a_patient_keeps_one_id_and_true_intervals_within_a_workspace_only(tmp_p
     days = {"Jane": ("20200105", "20200210"), "John": ("20200105", "20210301")}
     for who, when in days.items():
         for k, day in enumerate(when):
-            write(tmp_path / f"{who}{k}.dcm", PIXELS, PatientID=who, StudyDate=day, ImagePositionPatient=[0, 0, k], SeriesInstanceUID=f"1.{k + 1}")
+            write(
+                tmp_path / f"{who}{k}.dcm",
+                PIXELS,
+                PatientID=who,
+                StudyDate=day,
+                ImagePositionPatient=[0, 0, k],
+                SeriesInstanceUID=f"1.{k + 1}",
+            )
     here, again, elsewhere = (read(tmp_path, key=k).table for k in (b"a", b"a", b"b"))
     assert here["patient"].tolist() == again["patient"].tolist()
     assert not set(here["patient"]) & set(elsewhere["patient"])
@@ -158,9 +224,30 @@ def test_a_patient_keeps_one_id_and_true_intervals_within_a_workspace_only(tmp_p
 
 @pytest.mark.filterwarnings("ignore")
 def test_characteristics_are_kept_as_known_words_and_capped_years(tmp_path):
-    write(tmp_path / "a.dcm", PIXELS, PatientSex="F", PatientAge="045Y", BodyPartExamined="CHEST", Manufacturer="SIEMENS Healthineers")
-    write(tmp_path / "b.dcm", PIXELS, PatientSex="Jane", PatientAge="101Y", BodyPartExamined="Jane Doe", Manufacturer="GE MEDICAL SYSTEMS", ImagePositionPatient=[0, 0, 1])
-    write(tmp_path / "c.dcm", PIXELS, PatientBirthDate="19800303", StudyDate="20200302", ImagePositionPatient=[0, 0, 2])
+    write(
+        tmp_path / "a.dcm",
+        PIXELS,
+        PatientSex="F",
+        PatientAge="045Y",
+        BodyPartExamined="CHEST",
+        Manufacturer="SIEMENS Healthineers",
+    )
+    write(
+        tmp_path / "b.dcm",
+        PIXELS,
+        PatientSex="Jane",
+        PatientAge="101Y",
+        BodyPartExamined="Jane Doe",
+        Manufacturer="GE MEDICAL SYSTEMS",
+        ImagePositionPatient=[0, 0, 1],
+    )
+    write(
+        tmp_path / "c.dcm",
+        PIXELS,
+        PatientBirthDate="19800303",
+        StudyDate="20200302",
+        ImagePositionPatient=[0, 0, 2],
+    )
     data = read(tmp_path)
     assert data.table["sex"].fillna("").tolist() == ["F", "", ""]
     assert data.table["age"].tolist() == [45, 90, 39]
@@ -185,7 +272,11 @@ def test_characteristics_are_kept_as_known_words_and_capped_years(tmp_path):
 def test_pictures_that_may_carry_names_are_held(tmp_path, tags, why):
     """Fault 30: by rules on the header, row by row."""
     write(tmp_path / "a.dcm", PIXELS)
-    write(tmp_path / "b.dcm", PIXELS, **({"ImagePositionPatient": [0, 0, 5], "InstanceNumber": 2} | tags))
+    write(
+        tmp_path / "b.dcm",
+        PIXELS,
+        **({"ImagePositionPatient": [0, 0, 5], "InstanceNumber": 2} | tags),
+    )
     data = read(tmp_path)
     held = data.table["held"].dropna().tolist() if "held" in data.table else []
     assert len(held) == (why is not None)
@@ -197,10 +288,17 @@ def test_pictures_that_may_carry_names_are_held(tmp_path, tags, why):
 
 @pytest.mark.parametrize(
     ("tags", "faces"),
-    [({"BodyPartExamined": "HEAD"}, True), ({"StudyDescription": "MRT Schädel nativ"}, True), ({"BodyPartExamined": "CHEST"}, False), ({"BodyPartExamined": "HEAD", "Modality": "CR"}, False)],
+    [
+        ({"BodyPartExamined": "HEAD"}, True),
+        ({"StudyDescription": "MRT Schädel nativ"}, True),
+        ({"BodyPartExamined": "CHEST"}, False),
+        ({"BodyPartExamined": "HEAD", "Modality": "CR"}, False),
+    ],
 )
 def test_scans_of_heads_carry_a_warning(tmp_path, tags, faces):
-    stack(tmp_path, np.stack([PIXELS] * 3), "axial", **({"SpecificCharacterSet": "ISO_IR 192"} | tags))
+    stack(
+        tmp_path, np.stack([PIXELS] * 3), "axial", **({"SpecificCharacterSet": "ISO_IR 192"} | tags)
+    )
     assert read(tmp_path).card["deidentified"]["faces"] is faces
 
 

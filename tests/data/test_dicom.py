@@ -1,4 +1,6 @@
-"""DICOM: the right side of the body, millimetres, units, gaps, multi-frame files, packed pixels, stacks as volumes. All files are made here."""
+"""DICOM: the right side of the body, millimetres, units, gaps, multi-frame files, packed pixels,
+stacks as volumes. All files are made here.
+"""
 
 from __future__ import annotations
 
@@ -63,19 +65,33 @@ def test_millimetres_follow_when_pictures_are_shrunk_and_padded(tmp_path):
     big = np.zeros((512, 256), int)
     big[100:400, 60:200] = 1000
     write(tmp_path / "a.dcm", big, PixelSpacing=[0.5, 0.5])
-    write(tmp_path / "b.dcm", np.ones((40, 60), int) * 7, PixelSpacing=[2, 3], ImagePositionPatient=[0, 0, 9])
+    write(
+        tmp_path / "b.dcm",
+        np.ones((40, 60), int) * 7,
+        PixelSpacing=[2, 3],
+        ImagePositionPatient=[0, 0, 9],
+    )
     data = read(tmp_path)
     side = data.shape[1]
     inside = data.samples[0, 0] > 500
     down, across = geometry(data, 0).mm
     assert inside.any(1).sum() * down == pytest.approx(150, abs=2 * down)  # 300 pixels of 0.5 mm
     assert inside.any(0).sum() * across == pytest.approx(70, abs=2 * across)
-    assert geometry(data, 1).mm == pytest.approx((2 * 40 / round(40 * side / 60), 3 * 60 / side), abs=1e-3)
+    assert geometry(data, 1).mm == pytest.approx(
+        (2 * 40 / round(40 * side / 60), 3 * 60 / side), abs=1e-3
+    )
 
 
 def test_what_the_header_does_not_say_is_not_guessed(tmp_path):
     for k in range(2):
-        write(tmp_path / f"{k}.dcm", some(1)[0], ImageOrientationPatient=None, ImagePositionPatient=None, PixelSpacing=None, InstanceNumber=k)
+        write(
+            tmp_path / f"{k}.dcm",
+            some(1)[0],
+            ImageOrientationPatient=None,
+            ImagePositionPatient=None,
+            PixelSpacing=None,
+            InstanceNumber=k,
+        )
     seen = geometry(read(tmp_path), 0)
     assert (seen.axes, seen.mm, seen.edges) == ("", None, {})
 
@@ -95,11 +111,17 @@ INSIDE = (np.mgrid[:20, :24][1] - 12) ** 2 + (np.mgrid[:20, :24][0] - 10) ** 2 <
 RAMP = np.mgrid[:20, :24][1] * 10
 
 
-@pytest.mark.parametrize(("stored", "mark", "tags"), [
-    ("<i2", 32767, {}), ("<i2", -32768, {}), ("<i2", -2000, {"written": 63536}),
-    ("<u2", 65535, {"Modality": "DX"}), ("<u2", 0, {"PhotometricInterpretation": "MONOCHROME1"}),
-    ("<u2", 4090, {"PixelPaddingRangeLimit": 4095}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "mark", "tags"),
+    [
+        ("<i2", 32767, {}),
+        ("<i2", -32768, {}),
+        ("<i2", -2000, {"written": 63536}),
+        ("<u2", 65535, {"Modality": "DX"}),
+        ("<u2", 0, {"PhotometricInterpretation": "MONOCHROME1"}),
+        ("<u2", 4090, {"PixelPaddingRangeLimit": 4095}),
+    ],
+)
 def test_padding_is_background_and_counts_for_no_range(tmp_path, stored, mark, tags):
     tags = {"Modality": "MR", "RescaleSlope": None, "RescaleIntercept": None, **tags}
     written = tags.pop("written", mark)
@@ -129,7 +151,9 @@ def test_padding_is_background_and_counts_for_no_range(tmp_path, stored, mark, t
 def test_padding_of_ct_is_as_dark_as_its_air_and_a_picture_of_nothing_else_too(tmp_path):
     for k, where in enumerate((INSIDE, INSIDE, np.zeros_like(INSIDE))):
         pixels = np.where(where, RAMP + 24, -2000).astype("<i2")
-        path = write(tmp_path / f"{k}.dcm", pixels, RescaleIntercept=-1024, ImagePositionPatient=[0, 0, k])
+        path = write(
+            tmp_path / f"{k}.dcm", pixels, RescaleIntercept=-1024, ImagePositionPatient=[0, 0, k]
+        )
         d = pydicom.dcmread(path)
         d.add_new(0x00280120, "SS", -2000)
         d.save_as(path)
@@ -145,7 +169,11 @@ def dose(path, gray, scale, **tags):
     d.Modality, d.DoseUnits, d.DoseGridScaling, d.NumberOfFrames = "RTDOSE", "GY", scale, len(gray)
     d.BitsAllocated, d.BitsStored, d.HighBit = 32, 32, 31
     d.PixelData = np.round(gray / scale).astype("<u4").tobytes()
-    d.ImagePositionPatient, d.PixelSpacing, d.FrameIncrementPointer = [0, 0, 10], [2.5, 2.5], 0x3004000C
+    d.ImagePositionPatient, d.PixelSpacing, d.FrameIncrementPointer = (
+        [0, 0, 10],
+        [2.5, 2.5],
+        0x3004000C,
+    )
     d.GridFrameOffsetVector = [3.0 * k for k in range(len(gray))]
     for keyword, value in tags.items():
         setattr(d, keyword, value)
@@ -155,8 +183,20 @@ def dose(path, gray, scale, **tags):
 def test_doses_are_in_gray_whatever_their_scaling_and_lie_where_their_frames_lie(tmp_path):
     gray = np.stack([(RAMP + k) / 10.0 for k in range(5)])
     dose(tmp_path / "1.dcm", gray, 1e-3, SeriesInstanceUID="1.1")
-    dose(tmp_path / "2.dcm", gray, 2e-5, SeriesInstanceUID="1.2", GridFrameOffsetVector=[10, 13, 16, 19, 22])
-    dose(tmp_path / "3.dcm", gray, 1e-3, SeriesInstanceUID="1.3", GridFrameOffsetVector=[7, 10, 13, 16, 19])
+    dose(
+        tmp_path / "2.dcm",
+        gray,
+        2e-5,
+        SeriesInstanceUID="1.2",
+        GridFrameOffsetVector=[10, 13, 16, 19, 22],
+    )
+    dose(
+        tmp_path / "3.dcm",
+        gray,
+        1e-3,
+        SeriesInstanceUID="1.3",
+        GridFrameOffsetVector=[7, 10, 13, 16, 19],
+    )
     data = read(tmp_path)
     assert data.card["unit"] == "Gy"
     assert data.samples[:, 0] == pytest.approx(np.concatenate([gray] * 3), abs=1e-3)
@@ -173,14 +213,31 @@ def test_doses_are_in_gray_whatever_their_scaling_and_lie_where_their_frames_lie
 
 def test_ct_values_of_another_meaning_are_no_hounsfield_units(tmp_path):
     for k in range(2):
-        write(tmp_path / f"{k}.dcm", some(1)[0], RescaleType="Z_EFF", ImagePositionPatient=[0, 0, k])
+        write(
+            tmp_path / f"{k}.dcm", some(1)[0], RescaleType="Z_EFF", ImagePositionPatient=[0, 0, k]
+        )
     assert read(tmp_path).card["unit"] == ""
 
 
 def test_radiographs_have_letters_from_their_words_and_the_size_at_the_detector_said(tmp_path):
-    plain = {"ImageOrientationPatient": None, "ImagePositionPatient": None, "PixelSpacing": None, "RescaleIntercept": None, "RescaleSlope": None}
+    plain = {
+        "ImageOrientationPatient": None,
+        "ImagePositionPatient": None,
+        "PixelSpacing": None,
+        "RescaleIntercept": None,
+        "RescaleSlope": None,
+    }
     for k in range(2):
-        write(tmp_path / f"{k}.dcm", some(1)[0], **plain, Modality="DX", PatientOrientation=["L", "F"], ImagerPixelSpacing=[0.2, 0.2], ImageLaterality="R", InstanceNumber=k)
+        write(
+            tmp_path / f"{k}.dcm",
+            some(1)[0],
+            **plain,
+            Modality="DX",
+            PatientOrientation=["L", "F"],
+            ImagerPixelSpacing=[0.2, 0.2],
+            ImageLaterality="R",
+            InstanceNumber=k,
+        )
     data = read(tmp_path)
     assert geometry(data, 0).axes == "FL"
     assert geometry(data, 0).mm == (0.2, 0.2)
@@ -191,13 +248,18 @@ def test_radiographs_have_letters_from_their_words_and_the_size_at_the_detector_
 def test_missing_double_and_uneven_slices_are_said(tmp_path):
     volume = some(10)
     stack(tmp_path, volume, "axial")
-    files = sorted(tmp_path.iterdir(), key=lambda p: float(pydicom.dcmread(p).ImagePositionPatient[2]))
+    files = sorted(
+        tmp_path.iterdir(), key=lambda p: float(pydicom.dcmread(p).ImagePositionPatient[2])
+    )
     files[4].unlink()
     files[5].unlink()
     write(tmp_path / "again.dcm", volume[8], ImagePositionPatient=[0, 0, 10 + 24])
     data = read(tmp_path)
     said = data.table["stack"]
-    assert said[said != "in order"].tolist() == ["2 slices missing before this one", "same place as the slice before"]
+    assert said[said != "in order"].tolist() == [
+        "2 slices missing before this one",
+        "same place as the slice before",
+    ]
     assert data.table["position_mm"][said != "in order"].tolist() == [28, 34]
     rules = " ".join(data.card["rules"])
     assert "missing at 1 place" in rules
@@ -207,7 +269,9 @@ def test_missing_double_and_uneven_slices_are_said(tmp_path):
 def test_two_spacings_in_one_series_are_no_gap(tmp_path):
     stack(tmp_path, some(6), "axial", step=5.0)
     for k in range(6):
-        write(tmp_path / f"thin{k}.dcm", some(1)[0], ImagePositionPatient=[0, 0, 35 + 2.5 * (k + 1)])
+        write(
+            tmp_path / f"thin{k}.dcm", some(1)[0], ImagePositionPatient=[0, 0, 35 + 2.5 * (k + 1)]
+        )
     data = read(tmp_path)
     assert any("spacing between slices changes" in r for r in data.card["rules"])
     assert not any("missing" in r for r in data.card["rules"])
@@ -216,20 +280,37 @@ def test_two_spacings_in_one_series_are_no_gap(tmp_path):
 def test_signed_values_and_fractional_slopes(tmp_path):
     stored = np.array([[-2000, -1], [0, 31000]])
     for k in range(2):
-        write(tmp_path / f"{k}.dcm", stored, RescaleSlope=0.5, RescaleIntercept=-10.25, ImagePositionPatient=[0, 0, k])
+        write(
+            tmp_path / f"{k}.dcm",
+            stored,
+            RescaleSlope=0.5,
+            RescaleIntercept=-10.25,
+            ImagePositionPatient=[0, 0, k],
+        )
     assert np.allclose(read(tmp_path).samples[0, 0], stored * 0.5 - 10.25)
 
 
 def test_the_window_of_the_files_is_kept_when_all_agree(tmp_path):
     stack(tmp_path, some(3), "axial", WindowCenter=[40, 300], WindowWidth=[400, 1500])
     assert read(tmp_path).card["window"] == [40, 400]
-    write(tmp_path / "other.dcm", some(1)[0], WindowCenter=50, WindowWidth=100, ImagePositionPatient=[0, 0, 99])
+    write(
+        tmp_path / "other.dcm",
+        some(1)[0],
+        WindowCenter=50,
+        WindowWidth=100,
+        ImagePositionPatient=[0, 0, 99],
+    )
     assert "window" not in read(tmp_path).card
 
 
 def test_colours_of_ybr_files_are_red_green_blue(tmp_path):
     ybr = np.tile(np.array([76, 85, 255], np.uint8), (4, 4, 1))  # pure red
-    tags = {"PhotometricInterpretation": "YBR_FULL", "Modality": "XC", "RescaleSlope": None, "RescaleIntercept": None}
+    tags = {
+        "PhotometricInterpretation": "YBR_FULL",
+        "Modality": "XC",
+        "RescaleSlope": None,
+        "RescaleIntercept": None,
+    }
     for k in range(2):
         write(tmp_path / f"{k}.dcm", ybr, **tags, InstanceNumber=k)
     data = read(tmp_path)
@@ -243,16 +324,34 @@ def multiframe(volume, **tags):
         place = item(PlanePositionSequence=item(ImagePositionPatient=[0, 0, 50 - 4.0 * k]))[0]
         place.PixelValueTransformationSequence = item(RescaleSlope=k + 1, RescaleIntercept=-k)
         groups.append(place)
-    shared = item(PlaneOrientationSequence=item(ImageOrientationPatient=DIRECTIONS["axial"]), PixelMeasuresSequence=item(PixelSpacing=[0.7, 0.9], SliceThickness=4))
-    plain = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"))
-    return {"NumberOfFrames": len(volume), "SharedFunctionalGroupsSequence": shared, "PerFrameFunctionalGroupsSequence": groups, **plain, **tags}
+    shared = item(
+        PlaneOrientationSequence=item(ImageOrientationPatient=DIRECTIONS["axial"]),
+        PixelMeasuresSequence=item(PixelSpacing=[0.7, 0.9], SliceThickness=4),
+    )
+    plain = dict.fromkeys(
+        (
+            "ImagePositionPatient",
+            "ImageOrientationPatient",
+            "PixelSpacing",
+            "RescaleSlope",
+            "RescaleIntercept",
+        )
+    )
+    return {
+        "NumberOfFrames": len(volume),
+        "SharedFunctionalGroupsSequence": shared,
+        "PerFrameFunctionalGroupsSequence": groups,
+        **plain,
+        **tags,
+    }
 
 
 def test_frames_of_an_enhanced_file_have_places_and_rescaling_of_their_own(tmp_path):
     volume = some(5)
     write(tmp_path / "e.dcm", volume, **multiframe(volume))
     data = read(tmp_path)
-    assert data.table["frame"].tolist() == [4, 3, 2, 1, 0]  # by position: the last frame lies lowest
+    # by position: the last frame lies lowest
+    assert data.table["frame"].tolist() == [4, 3, 2, 1, 0]
     assert data.table["position_mm"].tolist() == [34, 38, 42, 46, 50]
     assert all(np.allclose(data.samples[4 - k, 0], volume[k] * (k + 1) - k) for k in range(5))
     assert geometry(data, 0).axes == "PL"
@@ -274,7 +373,12 @@ def test_packed_frames_give_the_stored_values(tmp_path, syntax):
 def test_the_packages_own_jpeg_files_agree_with_pydicom(tmp_path):
     folder = next(p for p, _ in package_files() if p.name == "MR_small.dcm").parent
     plain = pydicom.dcmread(folder / "MR_small.dcm").pixel_array
-    for name in ("MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_implicit.dcm", "MR_small_padded.dcm"):
+    for name in (
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_padded.dcm",
+    ):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     data = read(tmp_path)
     assert len(data) == 4
@@ -292,10 +396,15 @@ def packed(path, pixels, syntax, frame, **tags):
 LOSSLESS = {"lossless": True, "level": 100}
 
 
-@pytest.mark.parametrize(("syntax", "how"), [
-    (JPEGExtended12Bit, {"level": 99, "bitspersample": 12}), (JPEGLosslessSV1, LOSSLESS | {"predictor": 1}),
-    (JPEGLossless, LOSSLESS | {"predictor": 4}), (JPEGLSLossless, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("syntax", "how"),
+    [
+        (JPEGExtended12Bit, {"level": 99, "bitspersample": 12}),
+        (JPEGLosslessSV1, LOSSLESS | {"predictor": 1}),
+        (JPEGLossless, LOSSLESS | {"predictor": 4}),
+        (JPEGLSLossless, {}),
+    ],
+)
 def test_twelve_bit_lossless_and_ls_frames_give_the_stored_values(tmp_path, syntax, how):
     pixels = np.add.outer(np.arange(32) * 40, np.arange(48) * 50).astype("<u2")
     encode = imagecodecs.jpegls_encode if syntax == JPEGLSLossless else imagecodecs.jpeg8_encode
@@ -307,10 +416,18 @@ def test_twelve_bit_lossless_and_ls_frames_give_the_stored_values(tmp_path, synt
     assert np.abs(data.samples[:, 0] - pixels).max() <= most
 
 
-@pytest.mark.parametrize("name", [
-    "JPGExtended.dcm", "JPEG-lossy.dcm", "SC_rgb_jpeg_gdcm.dcm", "JPEGLSNearLossless_16.dcm",
-    "SC_rgb_jls_lossy_line.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_app14_dcmd.dcm",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "JPGExtended.dcm",
+        "JPEG-lossy.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
+        "JPEGLSNearLossless_16.dcm",
+        "SC_rgb_jls_lossy_line.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_jpeg_app14_dcmd.dcm",
+    ],
+)
 def test_real_packed_files_are_unpacked(tmp_path, name):
     folder = next(p for p, _ in package_files() if p.name == "MR_small.dcm").parent
     for k in range(2):
@@ -346,10 +463,23 @@ def test_films_packed_as_mpeg_are_declined_by_name(tmp_path):
 
 
 PET = {
-    "Modality": "PT", "Units": "BQML", "CorrectedImage": ["ATTN", "DECY"], "DecayCorrection": "START", "PatientWeight": 70, "SeriesDate": "20200101",
-    "SeriesTime": "100000", "AcquisitionDate": "20200101", "AcquisitionTime": "100500", "RescaleIntercept": 0, "RescaleSlope": 2,
-    "RadiopharmaceuticalInformationSequence": item(RadionuclideTotalDose=3.7e8, RadionuclideHalfLife=6586.2, RadiopharmaceuticalStartTime="090000"),
-}  # fmt: skip
+    "Modality": "PT",
+    "Units": "BQML",
+    "CorrectedImage": ["ATTN", "DECY"],
+    "DecayCorrection": "START",
+    "PatientWeight": 70,
+    "SeriesDate": "20200101",
+    "SeriesTime": "100000",
+    "AcquisitionDate": "20200101",
+    "AcquisitionTime": "100500",
+    "RescaleIntercept": 0,
+    "RescaleSlope": 2,
+    "RadiopharmaceuticalInformationSequence": item(
+        RadionuclideTotalDose=3.7e8,
+        RadionuclideHalfLife=6586.2,
+        RadiopharmaceuticalStartTime="090000",
+    ),
+}
 
 
 def test_pet_becomes_suv_by_the_formula(tmp_path):
@@ -385,9 +515,20 @@ def test_stacks_become_volumes_with_a_known_voxel_on_its_side(tmp_path, directio
     """A bright voxel in the left back of the head, from a stack in each direction."""
     body = np.full((6, 8, 10), 100)  # feet to head, back to front, left to right
     body[5, 0, 0] = 3000
-    turned = {"axial": body[:, ::-1, ::-1], "coronal": body[::-1, :, ::-1].transpose(1, 0, 2)[::-1], "sagittal": body[::-1, ::-1].transpose(2, 0, 1)}[directions]
+    turned = {
+        "axial": body[:, ::-1, ::-1],
+        "coronal": body[::-1, :, ::-1].transpose(1, 0, 2)[::-1],
+        "sagittal": body[::-1, ::-1].transpose(2, 0, 1),
+    }[directions]
     for k in range(3):
-        stack(tmp_path, turned, directions, series=f"1.2.{k + 1}", prefix=f"s{k}-", PixelSpacing=[2, 2])
+        stack(
+            tmp_path,
+            turned,
+            directions,
+            series=f"1.2.{k + 1}",
+            prefix=f"s{k}-",
+            PixelSpacing=[2, 2],
+        )
     data = read(tmp_path)
     assert (data.modality, data.shape, len(data)) == ("volume", (1, 6, 8, 10), 3)
     assert np.argwhere(data.samples[0, 0] == 3000).tolist() == [[5, 0, 0]]
@@ -403,7 +544,10 @@ def test_slices_or_volumes_can_be_chosen(tmp_path):
     assert (read(tmp_path).modality, read(tmp_path, stack="slices").modality) == ("volume", "image")
     for p in tmp_path.glob("s2*"):
         p.unlink()
-    assert (read(tmp_path).modality, read(tmp_path, stack="volumes").modality) == ("image", "volume")
+    assert (read(tmp_path).modality, read(tmp_path, stack="volumes").modality) == (
+        "image",
+        "volume",
+    )
     for p in tmp_path.glob("s1*"):
         p.unlink()
     with pytest.raises(UserError, match="1 of 1 series"):

@@ -1,4 +1,6 @@
-"""FASTA with tables beside it: names, joins, letters, gzip; and files that are not what they seem."""
+"""FASTA with tables beside it: names, joins, letters, gzip; and files that are not what they
+seem.
+"""
 
 import gzip
 
@@ -14,7 +16,9 @@ SHEET = "strain\tregion\tdate\na\teast\t2020\nb\twest\t2021\nc\teast\t2022\nz\tw
 
 def folder(tmp_path, **files):
     for name, content in files.items():
-        (tmp_path / name.replace("__", ".")).write_bytes(content if isinstance(content, bytes) else content.encode())
+        (tmp_path / name.replace("__", ".")).write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
     return tmp_path
 
 
@@ -37,22 +41,38 @@ def test_gzip_is_the_same(tmp_path):
     plain = read(folder(tmp_path, seqs__fasta=THREE))
     packed = tmp_path / "packed"
     packed.mkdir()
-    assert read(folder(packed, seqs__fasta__gz=gzip.compress(THREE.encode()))).content_hash() == plain.content_hash()
+    assert (
+        read(folder(packed, seqs__fasta__gz=gzip.compress(THREE.encode()))).content_hash()
+        == plain.content_hash()
+    )
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_descriptions_may_hold_anything(tmp_path, end):
-    words = "".join(f">s{i} Müller's variant c.{100 + i}A>G >x{end}ACGT{end}ACGT{end}" for i in range(12))
+    words = "".join(
+        f">s{i} Müller's variant c.{100 + i}A>G >x{end}ACGT{end}ACGT{end}" for i in range(12)
+    )
     data = read(folder(tmp_path, a__fasta=words.encode()))
     assert data.names().tolist() == [f"s{i}" for i in range(12)]
     assert set(data.texts) == {"ACGTACGT"}
-    assert read(folder(tmp_path, a__fasta=b"\xef\xbb\xbf\n" + words.encode("latin-1"))).content_hash() == data.content_hash()
+    assert (
+        read(folder(tmp_path, a__fasta=b"\xef\xbb\xbf\n" + words.encode("latin-1"))).content_hash()
+        == data.content_hash()
+    )
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (">a\nMKVLAAGL\n>b\nACGT\n", "only nucleotides"), (">a\n\n>b\nACGT\n", "empty"), (">\nACGT\n>b\nACGT\n", "no name"),
-    (">a\nACGT\n>a\nACGA\n", "two different sequences"), (">a\nACGT\n", "1 row"), (">a\nAC>GT\n>b\nACGT\n", "holds “>” at letter 3"), ("", "empty"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (">a\nMKVLAAGL\n>b\nACGT\n", "only nucleotides"),
+        (">a\n\n>b\nACGT\n", "empty"),
+        (">\nACGT\n>b\nACGT\n", "no name"),
+        (">a\nACGT\n>a\nACGA\n", "two different sequences"),
+        (">a\nACGT\n", "1 row"),
+        (">a\nAC>GT\n>b\nACGT\n", "holds “>” at letter 3"),
+        ("", "empty"),
+    ],
+)
 def test_what_is_wrong_is_said(tmp_path, words, said):
     with pytest.raises(UserError, match=said):
         read(folder(tmp_path, seqs__fasta=words))

@@ -29,13 +29,21 @@ def rising(row):
     return bool((np.diff(row.astype(int)) > 0).all())
 
 
-@pytest.mark.parametrize(("kind", "scale", "low", "high"), [
-    ("<i2", lambda x: x * 50 - 1000, -1000, 959), (">i2", lambda x: x * 50 - 1000, -1000, 959),
-    ("<i4", lambda x: x * 50 - 1000, -1000, 959), ("i1", lambda x: x * 6 - 120, -120, 123), ("<u4",
-    lambda x: x * 10_000, 0, 390_009), ("<u2", lambda x: x * 100, 0, 3909), ("<u2", lambda x: x * 50
-    + 32768, 32768, 34727), ("<f4", lambda x: x / 40 - 0.5, -0.5, 9.475), ("<f8", lambda x: x *
-    1e-3, 0, 9.039), ("<f2", lambda x: x / 8.0, 0, 13.875),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "scale", "low", "high"),
+    [
+        ("<i2", lambda x: x * 50 - 1000, -1000, 959),
+        (">i2", lambda x: x * 50 - 1000, -1000, 959),
+        ("<i4", lambda x: x * 50 - 1000, -1000, 959),
+        ("i1", lambda x: x * 6 - 120, -120, 123),
+        ("<u4", lambda x: x * 10_000, 0, 390_009),
+        ("<u2", lambda x: x * 100, 0, 3909),
+        ("<u2", lambda x: x * 50 + 32768, 32768, 34727),
+        ("<f4", lambda x: x / 40 - 0.5, -0.5, 9.475),
+        ("<f8", lambda x: x * 1e-3, 0, 9.039),
+        ("<f2", lambda x: x / 8.0, 0, 13.875),
+    ],
+)
 def test_values_keep_their_order_and_range(tmp_path, kind, scale, low, high):
     data = folder(
         tmp_path, [(scale(X) + i).astype(kind) for i in range(10)], photometric="minisblack"
@@ -82,8 +90,9 @@ def png(values, bits):
     out = b"\x89PNG\r\n\x1a\n"
     for name, data in (
         (b"IHDR", struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"".join(b"\0" + line for line in packed))), (b"IEND", b""),
-    ):  # fmt: skip
+        (b"IDAT", zlib.compress(b"".join(b"\0" + line for line in packed))),
+        (b"IEND", b""),
+    ):
         out += (
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )

@@ -1,4 +1,6 @@
-"""Imports as jobs: all or nothing, cancel, killed and gone on, the same data twice; uploads under names of our own."""
+"""Imports as jobs: all or nothing, cancel, killed and gone on, the same data twice; uploads under
+names of our own.
+"""
 
 import io
 import json
@@ -25,7 +27,9 @@ from core.workspace.workspace import Workspace
 
 def picture(i, side=24):
     out = io.BytesIO()
-    Image.fromarray(np.random.default_rng(i).integers(0, 255, (side, side), dtype=np.uint8)).save(out, "PNG")
+    Image.fromarray(np.random.default_rng(i).integers(0, 255, (side, side), dtype=np.uint8)).save(
+        out, "PNG"
+    )
     return out.getvalue()
 
 
@@ -81,7 +85,9 @@ def test_a_pile_larger_than_memory_is_decoded_as_it_is_written(pile, tmp_path, m
     assert isinstance(large.samples, Lazy)
     assert large.samples.nbytes == small.samples.nbytes
     np.testing.assert_array_equal(large.samples[:], small.samples)
-    np.testing.assert_array_equal(large.of(np.array([5, 3])).raw(), small.of(np.array([5, 3])).raw())
+    np.testing.assert_array_equal(
+        large.of(np.array([5, 3])).raw(), small.of(np.array([5, 3])).raw()
+    )
     seen = []
     stored = large.save(tmp_path / "stored", lambda done, total: seen.append((done, total)))
     assert stored.hash == small.content_hash()
@@ -99,7 +105,9 @@ def test_an_entry_that_keeps_what_it_read_last_is_never_made_beside_another():
         return np.full(3, i)
 
     np.testing.assert_array_equal(Lazy(40, (3,), np.int64, make)[:][:, 0], np.arange(40))
-    np.testing.assert_array_equal(Lazy(40, (3,), np.int64, lambda i: np.full(3, i), at_once=True)[5:][:, 0], np.arange(5, 40))
+    np.testing.assert_array_equal(
+        Lazy(40, (3,), np.int64, lambda i: np.full(3, i), at_once=True)[5:][:, 0], np.arange(5, 40)
+    )
 
 
 def test_a_save_that_was_broken_off_goes_on_behind_what_is_there(tmp_path):
@@ -110,7 +118,16 @@ def test_a_save_that_was_broken_off_goes_on_behind_what_is_there(tmp_path):
         return np.full((1, 256, 256), i % 251, np.uint8)
 
     table = read_table(1500)
-    data = Dataset("x", "image", table, Lazy(1500, (1, 256, 256), np.uint8, make), None, {"file": "file"}, (), (0.0, 255.0))
+    data = Dataset(
+        "x",
+        "image",
+        table,
+        Lazy(1500, (1, 256, 256), np.uint8, make),
+        None,
+        {"file": "file"},
+        (),
+        (0.0, 255.0),
+    )
 
     class Off(Exception):
         pass
@@ -136,12 +153,17 @@ def read_table(n):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
-def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_nothing(ws, tmp_path):
+def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_nothing(
+    ws, tmp_path
+):
     rng = np.random.default_rng(0)
-    with zipfile.ZipFile(tmp_path / "many.zip", "w") as z:  # 1,500 pictures of 256 x 256: stored in blocks while they are decoded
+    # 1,500 pictures of 256 x 256: stored in blocks while they are decoded
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as z:
         for i in range(1500):
             out = io.BytesIO()
-            Image.fromarray(np.kron(rng.integers(0, 255, (16, 16), dtype=np.uint8), np.ones((20, 20), np.uint8))).save(out, "PNG")
+            Image.fromarray(
+                np.kron(rng.integers(0, 255, (16, 16), dtype=np.uint8), np.ones((20, 20), np.uint8))
+            ).save(out, "PNG")
             z.writestr(f"{i}.png", out.getvalue())
     options = {"label": "none"}
     job = queue.bring(ws, tmp_path / "many.zip", "many", options)
@@ -174,7 +196,10 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
 
 
 def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
-    files = [("scan/../../evil.png", io.BytesIO(picture(1))), ("scan/ü (1).png", io.BytesIO(picture(2)))]
+    files = [
+        ("scan/../../evil.png", io.BytesIO(picture(1))),
+        ("scan/ü (1).png", io.BytesIO(picture(2))),
+    ]
     kept = uploads.keep(ws, files)
     assert sorted(p.name for p in kept.folder.iterdir()) == ["upload.json", "upload.zip"]
     assert kept.bytes == len(picture(1)) + len(picture(2))
@@ -188,10 +213,14 @@ def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
 
 
 def test_old_uploads_are_swept_but_those_of_an_import_that_can_go_on_stay(ws):
-    old, wanted, new = (uploads.keep(ws, [(f"{n}.csv", io.BytesIO(b"a,b\n1,2\n"))]).folder for n in "abc")
+    old, wanted, new = (
+        uploads.keep(ws, [(f"{n}.csv", io.BytesIO(b"a,b\n1,2\n"))]).folder for n in "abc"
+    )
     folder = ws.home / "runs" / "0123456789"
     folder.mkdir()
-    (folder / REQUEST).write_text(json.dumps({"path": str(wanted / "upload.zip"), "uploaded": str(wanted)}))
+    (folder / REQUEST).write_text(
+        json.dumps({"path": str(wanted / "upload.zip"), "uploaded": str(wanted)})
+    )
     for place in (old, wanted):
         os.utime(place, (time.time() - 2 * uploads.OLD,) * 2)
     uploads.sweep(ws)
@@ -245,8 +274,13 @@ def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, m
     broken_off(ws, job.id)
     code, out, _ = lightbox("data", "list")
     assert code == 0
-    assert f"import {job.id} (mine): broken off. `lightbox runs resume {job.id}` goes on with it" in out
-    assert {"import": job.id, "name": "mine", "status": "interrupted"} in json.loads(lightbox("data", "list", "--json")[1])["imports"]
+    assert (
+        f"import {job.id} (mine): broken off. `lightbox runs resume {job.id}` goes on with it"
+        in out
+    )
+    assert {"import": job.id, "name": "mine", "status": "interrupted"} in json.loads(
+        lightbox("data", "list", "--json")[1]
+    )["imports"]
     for id in (job.id, other):
         assert lightbox("runs", "remove", id)[0] == 0
     assert "imports" not in json.loads(lightbox("data", "list", "--json")[1])

@@ -1,4 +1,6 @@
-"""Columns whose values are large and differ little: nothing of them is lost on the way from the file to the model and back to the screen."""
+"""Columns whose values are large and differ little: nothing of them is lost on the way from the
+file to the model and back to the screen.
+"""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +34,9 @@ def table(folder, offset, step, n=200):
     late = np.arange(n) % 2
     x = offset + step * (2 * late - 1) + rng.normal(size=n) * step / 10
     x = x.round(6) if step < 1 else x.round()
-    pd.DataFrame({"when": x, "crp": rng.random(n).round(3), "label": np.where(late, "late", "early")}).to_csv(folder / "a.csv", index=False)
+    pd.DataFrame(
+        {"when": x, "crp": rng.random(n).round(3), "label": np.where(late, "late", "early")}
+    ).to_csv(folder / "a.csv", index=False)
     return x
 
 
@@ -40,7 +44,11 @@ def table(folder, offset, step, n=200):
 def test_the_offset_goes_before_float32(tmp_path, kind):
     x = table(tmp_path, *KINDS[kind])
     data = read(tmp_path / "a.csv").save(tmp_path / "stored")
-    assert (data.samples.dtype, data.inputs().dtype, data.hash) == (np.float64, np.float64, data.content_hash())
+    assert (data.samples.dtype, data.inputs().dtype, data.hash) == (
+        np.float64,
+        np.float64,
+        data.content_hash(),
+    )
     assert np.array_equal(data.inputs()[:, 0], x)
     scale = Standardise.fit(data.part("train"))
     z = scale(torch.from_numpy(data.inputs()))
@@ -50,7 +58,9 @@ def test_the_offset_goes_before_float32(tmp_path, kind):
     again = Standardise.restore(scale.state())
     assert torch.equal(again(torch.from_numpy(data.inputs())), z)
     for stored in (data, read(tmp_path / "a.csv")):  # from disk, and from memory
-        assert np.array_equal(np.concatenate([b.numpy() for b in in_order(stored, torch.device("cpu"), 64)])[:, 0], x)
+        assert np.array_equal(
+            np.concatenate([b.numpy() for b in in_order(stored, torch.device("cpu"), 64)])[:, 0], x
+        )
         with Inputs(stored, torch.device("cpu"), tmp_path) as inputs:
             at = np.array([5, 2, 9])
             assert np.array_equal(next(inputs.batches([at]))[1][:, 0].numpy(), x[at])
@@ -76,7 +86,9 @@ def test_reasons_of_a_model_are_in_the_column_that_tells(tmp_path):
     table(tmp_path, *KINDS["Julian days"])
     data = read(tmp_path / "a.csv")
     kind = methods()["classifier"]
-    method, _ = fit_and_apply(kind, check_params(kind, kind.tiny | {"epochs": 20}), data, Run(device="cpu", seed=0))
+    method, _ = fit_and_apply(
+        kind, check_params(kind, kind.tiny | {"epochs": 20}), data, Run(device="cpu", seed=0)
+    )
     rows = data.rows[:20]
     for how in ways(data):
         found = attribute(method, data, rows, how, "class late")
@@ -94,12 +106,22 @@ def test_another_dataset_is_scaled_by_the_offset_of_the_training_data(tmp_path):
     one, other = read(tmp_path / "a"), read(tmp_path / "b")
     scale = Standardise.fit(one)
     z = scale(torch.from_numpy(other.inputs()))[:, 0].numpy()
-    assert np.allclose(z, (x - 2_459_000.0 - (one.inputs()[:, 0] - 2_459_000.0).mean()) / one.inputs()[:, 0].std(), atol=1e-3)
+    assert np.allclose(
+        z,
+        (x - 2_459_000.0 - (one.inputs()[:, 0] - 2_459_000.0).mean()) / one.inputs()[:, 0].std(),
+        atol=1e-3,
+    )
 
 
 def test_plain_tables_stay_float32(tmp_path):
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"bp": rng.normal(120, 12, 300).round(1), "age": rng.integers(20, 90, 300), "x": rng.normal(size=300)})
+    frame = pd.DataFrame(
+        {
+            "bp": rng.normal(120, 12, 300).round(1),
+            "age": rng.integers(20, 90, 300),
+            "x": rng.normal(size=300),
+        }
+    )
     frame.to_csv(tmp_path / "a.csv", index=False)
     data = read(tmp_path / "a.csv")
     assert (data.samples.dtype, data.inputs().dtype) == (np.float32, np.float32)

@@ -1,4 +1,6 @@
-"""Columns that give the outcome away, own splits of many kinds, ids of visits, codes: what each column becomes."""
+"""Columns that give the outcome away, own splits of many kinds, ids of visits, codes: what each
+column becomes.
+"""
 
 import numpy as np
 import pandas as pd
@@ -32,8 +34,16 @@ def where(tells, other):
 LEAKS = {
     "blank by class": ("biopsy_size", where(CRP + 1, ""), "blank in all rows of some classes"),
     "days to death": ("days_to_death", where(AGE * 7, ""), "blank in all rows of some classes"),
-    "cause of death": ("cause_of_death", where(["sepsis", "cancer", "mi"] * 40, ""), "blank in all rows"),
-    "prediction": ("predicted_prob", (Y * 0.6 + RNG.random(N) * 0.4).round(3), "what a model predicts"),
+    "cause of death": (
+        "cause_of_death",
+        where(["sepsis", "cancer", "mi"] * 40, ""),
+        "blank in all rows",
+    ),
+    "prediction": (
+        "predicted_prob",
+        (Y * 0.6 + RNG.random(N) * 0.4).round(3),
+        "what a model predicts",
+    ),
     "codes of diagnoses": ("diag_1", RNG.integers(100, 999, N) + 0.1, "a code by its name"),
     "postcodes": ("PLZ", RNG.integers(10000, 99999, N), "a code by its name"),
     "telephone": ("phone", RNG.integers(10**9, 2 * 10**9, N), "a code by its name"),
@@ -94,9 +104,17 @@ def test_ids_of_visits_tell_patients(tmp_path, name):
     each = 2 if name == "eye_id" else 3
     assert (data.roles["group"], data.features) == ("patient", ("age", "crp"))
     assert pd.Series(data.groups).nunique() == N // each
-    assert pd.DataFrame({"who": data.groups, "part": data.splits}).groupby("who")["part"].nunique().max() == 1
+    assert (
+        pd.DataFrame({"who": data.groups, "part": data.splits})
+        .groupby("who")["part"]
+        .nunique()
+        .max()
+        == 1
+    )
     assert "the beginnings of the ids" in looks(data)
-    assert [g["role"] for g in preview(tmp_path / "a.csv")["guesses"] if g["column"] == "patient"] == ["patient"]
+    assert [
+        g["role"] for g in preview(tmp_path / "a.csv")["guesses"] if g["column"] == "patient"
+    ] == ["patient"]
 
 
 def test_made_patients_can_be_refused(tmp_path):
@@ -129,7 +147,9 @@ def test_words_that_mean_the_same_are_told(tmp_path, words):
     assert "words that mean the same count as different" in looks(data)
 
 
-@pytest.mark.parametrize("cells", [["2019-05", "2020-11", "2018-01"], ["01/28/2020 1:30 PM", "02/03/2020 11:05 AM"]])
+@pytest.mark.parametrize(
+    "cells", [["2019-05", "2020-11", "2018-01"], ["01/28/2020 1:30 PM", "02/03/2020 11:05 AM"]]
+)
 def test_months_and_hours_are_times(tmp_path, cells):
     data = brought(tmp_path, seen=(cells * N)[:N])
     assert data.features == ("age", "crp")

@@ -1,4 +1,6 @@
-"""NIfTI: known voxels on their sides, millimetres, unknown orientation, and headers that cannot be (fault 31)."""
+"""NIfTI: known voxels on their sides, millimetres, unknown orientation, and headers that cannot be
+(fault 31).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SIZE = (4, 5, 6)
 
 
 def body(kind=np.int16):
-    """[left to right, back to front, feet to head]; a bright voxel at the patient's right, front, top; a second one at the left, back, bottom."""
+    """[left to right, back to front, feet to head]; a bright voxel at the patient's right, front,
+    top; a second one at the left, back, bottom.
+    """
     array = np.full(SIZE, 100, kind)
     array[3, 4, 5], array[0, 0, 0] = 120, 110
     return array
@@ -37,10 +41,14 @@ def saved(path, array, affine, code=1, **fields):
 
 @pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PIR", "ASL", "SRP"])
 def test_volumes_are_turned_to_one_order_whatever_way_they_are_stored(tmp_path, codes):
-    """The same body stored in several orders: always the same voxels, the right voxel at the right end."""
+    """The same body stored in several orders: always the same voxels, the right voxel at the right
+    end.
+    """
     for k in range(2):
         image = nibabel.Nifti1Image(body(), np.diag([2.0, 3.0, 4.0, 1.0]))
-        turn = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(codes))
+        turn = nibabel.orientations.ornt_transform(
+            nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(codes)
+        )
         image = image.as_reoriented(turn)
         saved(tmp_path / f"{k}.nii.gz", np.asarray(image.dataobj), image.affine)
     data = read(tmp_path)
@@ -56,7 +64,8 @@ def test_slices_of_one_volume_hang_as_radiologists_hang_them(tmp_path):
     array = np.random.default_rng(0).integers(1, 99, SIZE).astype(np.int16)
     array[3, 4, 5] = 500  # right, front, top
     data = read(saved(tmp_path / "a.nii", array, np.diag([2.0, 3.0, 4.0, 1.0])))
-    assert np.argwhere(data.samples == 500).tolist() == [[5, 0, 0, 0]]  # the last slice, its upper left corner
+    # the last slice, its upper left corner
+    assert np.argwhere(data.samples == 500).tolist() == [[5, 0, 0, 0]]
     seen = geometry(data, 5)
     assert seen.edges == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
     assert seen.mm == (3, 2)
@@ -66,7 +75,9 @@ def test_slices_of_one_volume_hang_as_radiologists_hang_them(tmp_path):
 def test_an_oblique_scan_says_by_how_much(tmp_path):
     a = np.radians(15)
     affine = np.eye(4)
-    affine[:3, :3] = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]]) * 2
+    affine[:3, :3] = (
+        np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]]) * 2
+    )
     for k in range(2):
         saved(tmp_path / f"{k}.nii", body(), affine)
     seen = geometry(read(tmp_path), 0)
@@ -75,18 +86,29 @@ def test_an_oblique_scan_says_by_how_much(tmp_path):
 
 def test_an_orientation_nobody_wrote_down_stays_unknown_and_the_voxels_as_stored(tmp_path):
     for k in range(2):
-        saved(tmp_path / f"{k}.nii", body(), np.diag([-2.0, 2, 2, 1]), code=0, pixdim=[1, 2, 3, 4, 1, 1, 1, 1])
+        saved(
+            tmp_path / f"{k}.nii",
+            body(),
+            np.diag([-2.0, 2, 2, 1]),
+            code=0,
+            pixdim=[1, 2, 3, 4, 1, 1, 1, 1],
+        )
     data = read(tmp_path)
     assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
     seen = geometry(data, 0)
     assert (seen.axes, seen.mm, seen.edges) == ("", (4, 3, 2), {})
     assert any("orientation is unknown" in r for r in data.card["rules"])
-    assert geometry(read(tmp_path / "0.nii"), 0).axes == ""  # a single volume, as slices (two are not of one value)
+    # a single volume, as slices (two are not of one value)
+    assert geometry(read(tmp_path / "0.nii"), 0).axes == ""
 
 
 def test_millimetres_follow_when_large_volumes_are_shrunk(tmp_path):
     for k in range(2):
-        saved(tmp_path / f"{k}.nii.gz", np.zeros((256, 100, 20), np.uint8) + np.arange(20, dtype=np.uint8), np.diag([0.5, 1, 3, 1]))
+        saved(
+            tmp_path / f"{k}.nii.gz",
+            np.zeros((256, 100, 20), np.uint8) + np.arange(20, dtype=np.uint8),
+            np.diag([0.5, 1, 3, 1]),
+        )
     data = read(tmp_path)
     assert data.shape == (1, 20, 100, 128)
     assert geometry(data, 0).mm == (3, 1, 1)
@@ -100,7 +122,9 @@ def test_time_points_are_rows_of_one_group(tmp_path):
     assert data.roles["group"] == "scan"
 
 
-@pytest.mark.parametrize(("slope", "factor", "added"), [(0, 1, 0), (np.nan, 1, 0), (np.inf, 1, 0), (2.5, 2.5, 7)])
+@pytest.mark.parametrize(
+    ("slope", "factor", "added"), [(0, 1, 0), (np.nan, 1, 0), (np.inf, 1, 0), (2.5, 2.5, 7)]
+)
 def test_scaling_is_applied_and_none_is_none(tmp_path, slope, factor, added):
     for k in range(2):
         path = saved(tmp_path / f"{k}.nii", body(), np.eye(4))
@@ -113,7 +137,9 @@ def test_scaling_is_applied_and_none_is_none(tmp_path, slope, factor, added):
 @pytest.mark.parametrize("kind", [np.int64, np.uint16, np.float64, ">i2"])
 def test_number_types(tmp_path, kind):
     for k in range(2):
-        nibabel.Nifti1Image(body(np.dtype(kind)), np.eye(4), dtype=np.dtype(kind)).to_filename(tmp_path / f"{k}.nii")
+        nibabel.Nifti1Image(body(np.dtype(kind)), np.eye(4), dtype=np.dtype(kind)).to_filename(
+            tmp_path / f"{k}.nii"
+        )
     assert np.array_equal(read(tmp_path).samples[0, 0], body().transpose(2, 1, 0))
 
 
@@ -147,7 +173,9 @@ def patched(path, form, at, *values):
         ("<ff", 112, (1e38, 1e38), "infinite|x.nii"),
     ],
 )
-def test_headers_that_cannot_be_end_in_a_sentence_in_little_memory(tmp_path, form, at, values, words):
+def test_headers_that_cannot_be_end_in_a_sentence_in_little_memory(
+    tmp_path, form, at, values, words
+):
     path = patched(tmp_path / "x.nii", form, at, *values)
     with pytest.raises(UserError, match=words) as e:
         read(path)
@@ -185,7 +213,9 @@ def test_pairs_of_header_and_picture_are_read_as_one(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("kind", [nibabel.AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.Spm2AnalyzeImage])
+@pytest.mark.parametrize(
+    "kind", [nibabel.AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.Spm2AnalyzeImage]
+)
 def test_analyze_pairs_are_read_and_their_place_is_unknown(tmp_path, kind):
     for k in range(2):
         kind(body(), None).to_filename(tmp_path / f"a{k}.img")
@@ -198,8 +228,10 @@ def test_analyze_pairs_are_read_and_their_place_is_unknown(tmp_path, kind):
 
 @pytest.mark.parametrize("name", ["{}.mgz", "{}.mgh"])
 def test_scans_of_freesurfer(tmp_path, name):
-    turned = np.array([[-1.0, 0, 0, 9], [0, 0, 2, -7], [0, -3, 0, 5], [0, 0, 0, 1]])  # LIA, as FreeSurfer conforms
-    array = np.ascontiguousarray(body()[::-1].transpose(0, 2, 1)[:, ::-1])  # right to left, head to feet, back to front
+    # LIA, as FreeSurfer conforms
+    turned = np.array([[-1.0, 0, 0, 9], [0, 0, 2, -7], [0, -3, 0, 5], [0, 0, 0, 1]])
+    # right to left, head to feet, back to front
+    array = np.ascontiguousarray(body()[::-1].transpose(0, 2, 1)[:, ::-1])
     for k in range(2):
         nibabel.MGHImage(array, turned).to_filename(tmp_path / name.format(k))
     data = read(tmp_path)
@@ -238,9 +270,12 @@ def test_voxels_that_are_no_number_are_background(tmp_path):
     assert (data.samples[:, 0, :, -1] == low).all()  # the patient's left is at the right
     assert any("30 voxels without a number (NaN) are background" in r for r in data.card["rules"])
     around = np.where(np.isnan(array), np.nan, array - 100)
-    assert (read(saved(tmp_path / "map.nii", around, np.eye(4))).samples[:, 0, :, -1] == 0).all()  # a map around 0
+    # a map around 0
+    assert (read(saved(tmp_path / "map.nii", around, np.eye(4))).samples[:, 0, :, -1] == 0).all()
     hounsfield = np.where(np.isnan(array), np.nan, array * 20 - 3000).astype(np.float32)
-    assert read(saved(tmp_path / "ct.nii", hounsfield, np.eye(4))).samples[0, 0, 0, -1] == np.nanmin(hounsfield)
+    assert read(saved(tmp_path / "ct.nii", hounsfield, np.eye(4))).samples[
+        0, 0, 0, -1
+    ] == np.nanmin(hounsfield)
     with pytest.raises(UserError, match="no number"):
         read(saved(tmp_path / "none.nii", np.full(SIZE, np.nan, np.float32), np.eye(4)))
 
@@ -254,10 +289,16 @@ def test_two_dimensions_and_one_slice_are_pictures_with_masks(tmp_path, third):
         inside[1, 2 + k] = 1
         shown.append((picture, inside))
         for name, array in ((f"case{k}", picture), (f"case{k}_gt", inside)):
-            nibabel.save(nibabel.Nifti1Image(array.T.reshape(7, 5, *third), np.diag([-0.3, -0.3, 1, 1])), tmp_path / f"{name}.nii.gz")
+            nibabel.save(
+                nibabel.Nifti1Image(array.T.reshape(7, 5, *third), np.diag([-0.3, -0.3, 1, 1])),
+                tmp_path / f"{name}.nii.gz",
+            )
     data = read(tmp_path)
     assert (data.modality, data.shape, len(data)) == ("image", (1, 5, 7), 4)
-    assert all(np.array_equal(data.samples[k, 0], p) and np.array_equal(data.masks[k], m) for k, (p, m) in enumerate(shown))
+    assert all(
+        np.array_equal(data.samples[k, 0], p) and np.array_equal(data.masks[k], m)
+        for k, (p, m) in enumerate(shown)
+    )
     assert geometry(data, 0).mm == (0.3, 0.3)
     assert geometry(data, 0).axes == "PL"
 
@@ -280,15 +321,28 @@ def test_single_sagittal_and_coronal_slices_hang_with_the_head_on_top(tmp_path, 
 def test_free_text_of_headers_is_counted_and_dropped(tmp_path):
     for k in range(2):
         image = nibabel.Nifti1Image(body(), np.eye(4))
-        image.header["descrip"], image.header["db_name"], image.header["aux_file"] = b"CANARY Doe", b"CANARY", b"CANARY.txt"
-        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"CANARY extension"))
+        image.header["descrip"], image.header["db_name"], image.header["aux_file"] = (
+            b"CANARY Doe",
+            b"CANARY",
+            b"CANARY.txt",
+        )
+        image.header.extensions.append(
+            nibabel.nifti1.Nifti1Extension("comment", b"CANARY extension")
+        )
         image.to_filename(tmp_path / f"brain{k}.nii")
     data = read(tmp_path)
-    assert data.card["deidentified"]["removed"] == {"descrip": 2, "aux_file": 2, "db_name": 2, "header extension": 2}
+    assert data.card["deidentified"]["removed"] == {
+        "descrip": 2,
+        "aux_file": 2,
+        "db_name": 2,
+        "header extension": 2,
+    }
     assert data.card["deidentified"]["faces"] is True
     assert "CANARY" not in str(data.card) + data.table.to_csv()
     data.save(tmp_path / "store")
-    assert not any(b"CANARY" in p.read_bytes() for p in (tmp_path / "store").rglob("*") if p.is_file())
+    assert not any(
+        b"CANARY" in p.read_bytes() for p in (tmp_path / "store").rglob("*") if p.is_file()
+    )
 
 
 def test_two_places_in_one_header_are_said(tmp_path):

@@ -13,9 +13,20 @@ MEAN = f"Mean,{sum(AGES) / 60:.2f},{sum(CRP) / 60:.3f},\n"
 ODD = {
     "units": HEAD + ",years,mg/l,\n" + "".join(CASES),
     "units in brackets": HEAD + "[-],[a],[mg/l],[y/n]\n" + "".join(CASES),
-    "names, then what was asked": HEAD + "Number of the case,How old are you?,C-reactive protein,Did it happen?\n" + "".join(CASES),
+    "names, then what was asked": (
+        HEAD
+        + "Number of the case,How old are you?,C-reactive protein,Did it happen?\n"
+        + "".join(CASES)
+    ),
     "header again": HEAD + "".join(CASES[:30]) + HEAD + "".join(CASES[30:]),
-    "header and units again": HEAD + ",years,mg/l,\n" + "".join(CASES[:30]) + HEAD + ",years,mg/l,\n" + "".join(CASES[30:]),
+    "header and units again": (
+        HEAD
+        + ",years,mg/l,\n"
+        + "".join(CASES[:30])
+        + HEAD
+        + ",years,mg/l,\n"
+        + "".join(CASES[30:])
+    ),
     "total": HEAD + "".join(CASES) + f"Total,{sum(AGES)},{sum(CRP):.1f},\n",
     "mean": HEAD + "".join(CASES) + MEAN,
     "mean and smallest": HEAD + "".join(CASES) + MEAN + f"Min,{min(AGES)},{min(CRP)},\n",

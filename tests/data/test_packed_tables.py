@@ -1,4 +1,6 @@
-"""Excel workbooks and gzipped text; and what a file is that is neither, in one sentence that says what to do."""
+"""Excel workbooks and gzipped text; and what a file is that is neither, in one sentence that says
+what to do.
+"""
 
 import gzip
 import io
@@ -35,7 +37,10 @@ def test_a_workbook_is_read_by_its_first_sheet_and_the_others_are_named(tmp_path
     data = read(path)
     assert (len(data), data.features, data.classes) == (60, ("age", "crp"), ["a", "b"])
     assert data.inputs().tolist() == [r[:2] for r in ROWS]
-    assert "study.xlsx: the sheet “data” is read; left out: “codes”; empty: “cover”" in data.card["rules"]
+    assert (
+        "study.xlsx: the sheet “data” is read; left out: “codes”; empty: “cover”"
+        in data.card["rules"]
+    )
     seen = preview(path)
     assert (seen["kind"], seen["columns"], seen["whole"]) == ("table", HEAD, True)
     assert read(workbook(tmp_path / "one.xlsx", data=[HEAD, *ROWS])).card["rules"][0] != ""
@@ -45,8 +50,19 @@ def test_titles_marks_and_types_of_cells(tmp_path):
     rows = [["Study ABC"], [], ["visit", "at", "stay", "dose", "id", "smoker", "wbc", "n", "note"]]
     for k in range(30):
         dose = "#N/A" if k % 9 == 4 else "<0.5" if k == 3 else k * 7 % 11 / 4
-        rows.append([datetime(2020, 1, 1 + k % 28), datetime(2020, 1, 1, 12, k), timedelta(hours=k * 7 % 11), dose, f"00{k}", k % 3 == 0,
-                     "1.100,50" if k % 2 else "950,00", 1_000_000 + k * 7 % 31, "two\nlines"])  # fmt: skip
+        rows.append(
+            [
+                datetime(2020, 1, 1 + k % 28),
+                datetime(2020, 1, 1, 12, k),
+                timedelta(hours=k * 7 % 11),
+                dose,
+                f"00{k}",
+                k % 3 == 0,
+                "1.100,50" if k % 2 else "950,00",
+                1_000_000 + k * 7 % 31,
+                "two\nlines",
+            ]
+        )
     rows += [[], ["Source: the ward of 2020"]]
     found = read(workbook(tmp_path / "a.xlsx", data=rows))
     frame = found.table
@@ -59,18 +75,28 @@ def test_titles_marks_and_types_of_cells(tmp_path):
     assert frame["id"][7] == "007"
     assert frame["wbc"][:2].tolist() == [950, 1100.5]
     assert frame["note"][0] == "two lines"
-    assert any("the line above the header is left out: “Study ABC”" in r for r in found.card["rules"])
+    assert any(
+        "the line above the header is left out: “Study ABC”" in r for r in found.card["rules"]
+    )
     assert any("below the table" in r for r in found.card["rules"])
 
 
 def test_cells_that_are_numbers_are_never_thousands(tmp_path):
-    rows = [["x", "z"], *([v, w] for v, w in zip([4.125, 5.625, 7.375] * 5, ["1,5", "3,75", "2,25"] * 5))]
-    assert read(workbook(tmp_path / "a.xlsx", data=rows)).inputs()[:2].tolist() == [[4.125, 1.5], [5.625, 3.75]]
+    rows = [
+        ["x", "z"],
+        *([v, w] for v, w in zip([4.125, 5.625, 7.375] * 5, ["1,5", "3,75", "2,25"] * 5)),
+    ]
+    assert read(workbook(tmp_path / "a.xlsx", data=rows)).inputs()[:2].tolist() == [
+        [4.125, 1.5],
+        [5.625, 3.75],
+    ]
 
 
 def test_rows_are_told_as_the_spreadsheet_counts_them(tmp_path):
     rows = [["Study"], [], ["a", "b"], [1, 2], [], [3, "inf"], [5, 6]]
-    with pytest.raises(UserError, match=r"a\.xlsx, line 6, column “b”: “inf” is not a finite number"):
+    with pytest.raises(
+        UserError, match=r"a\.xlsx, line 6, column “b”: “inf” is not a finite number"
+    ):
         read(workbook(tmp_path / "a.xlsx", data=rows))
 
 
@@ -91,7 +117,10 @@ def test_a_sheet_beside_pictures(tmp_path):
 
     for k in range(6):
         Image.fromarray(np.full((16, 16), 20 * k + 5, np.uint8)).save(tmp_path / f"{k}.png")
-    workbook(tmp_path / "labels.xlsx", data=[["file", "label"], *([f"{k}.png", "ab"[k % 2]] for k in range(6))])
+    workbook(
+        tmp_path / "labels.xlsx",
+        data=[["file", "label"], *([f"{k}.png", "ab"[k % 2]] for k in range(6))],
+    )
     data = read(tmp_path)
     assert (data.modality, data.classes, len(data)) == ("image", ["a", "b"], 6)
 
@@ -99,7 +128,9 @@ def test_a_sheet_beside_pictures(tmp_path):
 def test_what_is_no_whole_workbook_is_one_sentence(tmp_path):
     whole = workbook(tmp_path / "a.xlsx", data=[HEAD, *ROWS]).read_bytes()
     (tmp_path / "cut.xlsx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"cut\.xlsx cannot be read as an Excel workbook; it may be damaged"):
+    with pytest.raises(
+        UserError, match=r"cut\.xlsx cannot be read as an Excel workbook; it may be damaged"
+    ):
         read(tmp_path / "cut.xlsx")
     for missing in ("xl/workbook.xml", "xl/worksheets/sheet1.xml"):
         packed = io.BytesIO()
@@ -108,7 +139,9 @@ def test_what_is_no_whole_workbook_is_one_sentence(tmp_path):
                 if info.filename != missing:
                     new.writestr(info.filename, old.read(info))
         (tmp_path / "part.xlsx").write_bytes(packed.getvalue())
-        with pytest.raises(UserError, match=r"part\.xlsx (is no Excel workbook|cannot be read|holds no table)"):
+        with pytest.raises(
+            UserError, match=r"part\.xlsx (is no Excel workbook|cannot be read|holds no table)"
+        ):
             read(tmp_path / "part.xlsx")
     empty = workbook(tmp_path / "empty.xlsx", one=[], two=[])
     with pytest.raises(UserError, match=r"empty\.xlsx holds no table: its sheets are empty"):
@@ -118,7 +151,10 @@ def test_what_is_no_whole_workbook_is_one_sentence(tmp_path):
 def test_bombs_are_refused(tmp_path):
     def changed(name, content):
         packed = io.BytesIO()
-        with zipfile.ZipFile(tmp_path / "a.xlsx") as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        with (
+            zipfile.ZipFile(tmp_path / "a.xlsx") as old,
+            zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
+        ):
             for info in old.infolist():
                 new.writestr(info.filename, content if info.filename == name else old.read(info))
         (tmp_path / "bomb.xlsx").write_bytes(packed.getvalue())
@@ -128,8 +164,13 @@ def test_bombs_are_refused(tmp_path):
         return str(e.value)
 
     workbook(tmp_path / "a.xlsx", data=[HEAD, *ROWS])
-    assert "unpacks to more than 200 times its size" in changed("xl/worksheets/sheet1.xml", b" " * (30 << 20))
-    entity = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><worksheet>&b;</worksheet>'
+    assert "unpacks to more than 200 times its size" in changed(
+        "xl/worksheets/sheet1.xml", b" " * (30 << 20)
+    )
+    entity = (
+        b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b'
+        b' "&a;&a;">]><worksheet>&b;</worksheet>'
+    )
     assert "XML entities" in changed("xl/worksheets/sheet1.xml", entity)
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 20_000_000, 9))
     with pytest.raises(UserError, match=r"bomb\.csv\.gz unpacks to more than 200 times its size"):
@@ -139,9 +180,14 @@ def test_bombs_are_refused(tmp_path):
 def test_a_sheet_that_says_it_is_a_million_rows_wide(tmp_path):
     workbook(tmp_path / "a.xlsx", data=[HEAD, *ROWS])
     packed = io.BytesIO()
-    with zipfile.ZipFile(tmp_path / "a.xlsx") as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(tmp_path / "a.xlsx") as old,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for info in old.infolist():
-            new.writestr(info.filename, old.read(info).replace(b'ref="A1:C61"', b'ref="A1:XFD1048576"'))
+            new.writestr(
+                info.filename, old.read(info).replace(b'ref="A1:C61"', b'ref="A1:XFD1048576"')
+            )
     (tmp_path / "b.xlsx").write_bytes(packed.getvalue())
     assert read(tmp_path / "b.xlsx").inputs().tolist() == [r[:2] for r in ROWS]
 
@@ -150,20 +196,26 @@ def test_gzipped_text(tmp_path):
     frame = pd.DataFrame(ROWS, columns=HEAD)
     frame.to_csv(tmp_path / "t.tsv.gz", index=False, sep="\t")
     assert read(tmp_path / "t.tsv.gz").inputs().tolist() == [r[:2] for r in ROWS]
-    large = pd.DataFrame({"x": np.random.default_rng(0).random(200_000), "y": 1}).assign(y=lambda f: f["x"] * 2)
+    large = pd.DataFrame({"x": np.random.default_rng(0).random(200_000), "y": 1}).assign(
+        y=lambda f: f["x"] * 2
+    )
     large.to_csv(tmp_path / "large.csv.gz", index=False)
     seen = preview(tmp_path / "large.csv.gz")
     assert (seen["columns"], seen["whole"]) == (["x", "y"], False)
     whole = (tmp_path / "t.tsv.gz").read_bytes()
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-30])
-    with pytest.raises(UserError, match=r"cut\.csv\.gz cannot be unpacked; it may be damaged or cut off"):
+    with pytest.raises(
+        UserError, match=r"cut\.csv\.gz cannot be unpacked; it may be damaged or cut off"
+    ):
         read(tmp_path / "cut.csv.gz")
 
 
 def test_text_that_is_called_xls_is_a_table(tmp_path):
     pd.DataFrame(ROWS, columns=HEAD).to_csv(tmp_path / "t.xls", index=False, sep="\t")
     assert read(tmp_path / "t.xls").features == ("age", "crp")
-    (tmp_path / "a.xlsx").write_bytes(workbook(tmp_path / "b.xlsx", data=[HEAD, *ROWS]).read_bytes())
+    (tmp_path / "a.xlsx").write_bytes(
+        workbook(tmp_path / "b.xlsx", data=[HEAD, *ROWS]).read_bytes()
+    )
     (tmp_path / "named.xls").write_bytes((tmp_path / "a.xlsx").read_bytes())
     assert read(tmp_path / "named.xls").features == ("age", "crp")
 
@@ -181,8 +233,16 @@ STRANGERS = {
     "t.ods": (opendocument(), "OpenDocument spreadsheet", "CSV"),
     "t.sav": (b"$FL2@(#) SPSS DATA FILE" + b"\0" * 100, "SPSS file", "CSV"),
     "t.por": (b"ASCII SPSS PORT FILE" * 4, "SPSS portable", "CSV"),
-    "t.sas7bdat": (b"\0" * 12 + bytes.fromhex("c2ea8160b31411cfbd92080009c7318c181f1011") + b"\0" * 100, "SAS data set", "CSV"),
-    "t.xpt": (b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!" + b"0" * 60, "SAS transport", "CSV"),
+    "t.sas7bdat": (
+        b"\0" * 12 + bytes.fromhex("c2ea8160b31411cfbd92080009c7318c181f1011") + b"\0" * 100,
+        "SAS data set",
+        "CSV",
+    ),
+    "t.xpt": (
+        b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!" + b"0" * 60,
+        "SAS transport",
+        "CSV",
+    ),
     "new.dta": (b"<stata_dta><header><release>118" + b"\0" * 60, "Stata file", "CSV"),
     "old.dta": (b"\x72\x02\x01\x00" + b"\0" * 60, "Stata file", "CSV"),
     "t.rds": (gzip.compress(b"X\n\0\0\0\3" + b"\0" * 60), "R object", "CSV"),
@@ -190,8 +250,19 @@ STRANGERS = {
     "t.feather": (b"ARROW1\0\0" + b"\0" * 60, "Feather", "Parquet|CSV"),
     "t.arrow": (b"ARROW1\0\0" + b"\0" * 60, "Arrow or Feather", "Parquet"),
     "t.dbf": (b"\x03\x7a\x01\x01" + b"\0" * 60, "dBase", "CSV"),
-    "page.xls": (b"<html><body><table><tr><td>1</td></tr></table></body></html>", "web page", "CSV"),
-    "xml.xls": (b'<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet"></Workbook>', "Excel 2003", "CSV"),
+    "page.xls": (
+        b"<html><body><table><tr><td>1</td></tr></table></body></html>",
+        "web page",
+        "CSV",
+    ),
+    "xml.xls": (
+        (
+            b'<?xml version="1.0"?><Workbook'
+            b' xmlns="urn:schemas-microsoft-com:office:spreadsheet"></Workbook>'
+        ),
+        "Excel 2003",
+        "CSV",
+    ),
 }
 
 
@@ -207,7 +278,10 @@ def test_files_of_other_programs_are_named_and_what_to_do_is_said(tmp_path, name
 
 
 def test_times_of_day_in_cells(tmp_path):
-    rows = [["t", "day", "x"], *([time(k % 24, 30), date(2020, 1, 1 + k % 28), k * 7 % 11] for k in range(20))]
+    rows = [
+        ["t", "day", "x"],
+        *([time(k % 24, 30), date(2020, 1, 1 + k % 28), k * 7 % 11] for k in range(20)),
+    ]
     found = read(workbook(tmp_path / "a.xlsx", data=rows))
     assert (found.table["t"][3], found.table["day"][3]) == (210, "2020-01-04")
     assert found.features == ("t", "x")
@@ -216,7 +290,9 @@ def test_times_of_day_in_cells(tmp_path):
 
 def test_formulas_without_saved_results_are_refused(tmp_path):
     rows = [["x", "y", "z"], *([k, k * 3 % 7, f"=A{k + 2}*2"] for k in range(20))]
-    with pytest.raises(UserError, match=r"20 cells hold formulas without a saved result \(first C2\); open it"):
+    with pytest.raises(
+        UserError, match=r"20 cells hold formulas without a saved result \(first C2\); open it"
+    ):
         read(workbook(tmp_path / "a.xlsx", data=rows))
 
 

@@ -13,7 +13,9 @@ from core.errors import UserError
 
 def png(seed=0, size=(20, 24)):
     out = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)).save(out, "PNG")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, size, dtype=np.uint8)).save(
+        out, "PNG"
+    )
     return out.getvalue()
 
 
@@ -25,8 +27,16 @@ def zipped(path, files):
 
 
 def test_zip_of_folders_gives_classes_and_masks(tmp_path):
-    files = {f"{c}/{i}.png": png(i) for c in ("ill", "well") for i in range(10 if c == "ill" else 0, 10 if c == "ill" else 20)}
-    files = {f"ill/{i}.png": png(i) for i in range(10)} | {f"well/{i}.png": png(i) for i in range(10, 20)} | {"masks/3.png": png(3)}
+    files = {
+        f"{c}/{i}.png": png(i)
+        for c in ("ill", "well")
+        for i in range(10 if c == "ill" else 0, 10 if c == "ill" else 20)
+    }
+    files = (
+        {f"ill/{i}.png": png(i) for i in range(10)}
+        | {f"well/{i}.png": png(i) for i in range(10, 20)}
+        | {"masks/3.png": png(3)}
+    )
     data = read(zipped(tmp_path / "a.zip", files))
     assert data.modality == "image"
     assert data.shape == (1, 20, 24)
@@ -35,7 +45,9 @@ def test_zip_of_folders_gives_classes_and_masks(tmp_path):
 
 
 def test_groups_never_stand_on_two_sides(tmp_path):
-    lines = ["patient,age,diagnosis"] + [f"P{i // 4},{i % 37},{'a' if i % 3 else 'b'}" for i in range(80)]
+    lines = ["patient,age,diagnosis"] + [
+        f"P{i // 4},{i % 37},{'a' if i % 3 else 'b'}" for i in range(80)
+    ]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     data = read(tmp_path / "t.csv", group="patient", label="diagnosis")
     sides = {}
@@ -45,10 +57,18 @@ def test_groups_never_stand_on_two_sides(tmp_path):
     assert set(data.splits) == {"train", "val", "test"}
 
 
-@pytest.mark.parametrize(("name", "content", "said"), [
-    ("x.png", b"this is text, not a picture", "no picture"), ("x.csv", b"a,b\n1,2\n3\n", "line 3"), ("x.csv", b"a,b\n1,2\n", "at least 2"), ("x.csv", b"", "empty"),
-    ("x.csv", b"a,b\n1,inf\n2,3\n", "not a finite number"), ("x.dcm", b"\0" * 128 + b"DICM\x02\x00", "DICOM"), ("x.png", png()[:200], "cut off"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.png", b"this is text, not a picture", "no picture"),
+        ("x.csv", b"a,b\n1,2\n3\n", "line 3"),
+        ("x.csv", b"a,b\n1,2\n", "at least 2"),
+        ("x.csv", b"", "empty"),
+        ("x.csv", b"a,b\n1,inf\n2,3\n", "not a finite number"),
+        ("x.dcm", b"\0" * 128 + b"DICM\x02\x00", "DICOM"),
+        ("x.png", png()[:200], "cut off"),
+    ],
+)
 def test_bad_files_end_in_a_sentence(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=said):
@@ -80,7 +100,9 @@ def test_of_files_of_several_kinds_the_one_named_comes_in_and_the_others_are_nam
     for i in range(4):
         Image.fromarray(np.full((8, 8), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
     np.savez(tmp_path / "same.npz", x=np.zeros((5, 8, 8), np.uint8))
-    (tmp_path / "about.csv").write_text("file,age\n" + "".join(f"{i}.png,{50 + i}\n" for i in range(4)))
+    (tmp_path / "about.csv").write_text(
+        "file,age\n" + "".join(f"{i}.png,{50 + i}\n" for i in range(4))
+    )
     assert preview(tmp_path)["kinds"] == {"picture": 4, "npz": 1}
     with pytest.raises(UserError, match="or say which kind to take"):
         read(tmp_path)

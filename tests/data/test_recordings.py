@@ -1,4 +1,6 @@
-"""Recordings as windows: EDF, EDF+ and BDF, unmarked WFDB records, tables with a time column, and folders of equal files of numbers."""
+"""Recordings as windows: EDF, EDF+ and BDF, unmarked WFDB records, tables with a time column, and
+folders of equal files of numbers.
+"""
 
 import json
 import re
@@ -25,7 +27,10 @@ def put(path, data):
 
 def everything(data):
     """All that is kept of a dataset, as one text."""
-    return json.dumps([data.name, data.card, data.roles], default=str, ensure_ascii=False) + data.table.to_csv()
+    return (
+        json.dumps([data.name, data.card, data.roles], default=str, ensure_ascii=False)
+        + data.table.to_csv()
+    )
 
 
 def outcome(path):
@@ -36,11 +41,16 @@ def outcome(path):
         return str(e)
 
 
-# -- EDF ------------------------------------------------------------------------------------------------------------------------------
+# -- EDF -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("bdf", [False, True])
 def test_a_recording_is_cut_into_windows_in_its_units(tmp_path, bdf):
     x = eeg()
-    data = read(put(tmp_path / ("a.bdf" if bdf else "a.edf"), edf(x, labels=["Fp1", "Fp2", "ECG", "C4"], units=["uV", "uV", "mV", "uV"], bdf=bdf)))
+    data = read(
+        put(
+            tmp_path / ("a.bdf" if bdf else "a.edf"),
+            edf(x, labels=["Fp1", "Fp2", "ECG", "C4"], units=["uV", "uV", "mV", "uV"], bdf=bdf),
+        )
+    )
     assert (data.modality, data.shape) == ("series", (4, 1280))
     assert data.card["units"] == ["µV", "µV", "mV", "µV"]
     assert data.card["channels"] == ["Fp1", "Fp2", "ECG", "C4"]
@@ -50,18 +60,31 @@ def test_a_recording_is_cut_into_windows_in_its_units(tmp_path, bdf):
         np.testing.assert_allclose(row, true - np.median(true, 1, keepdims=True), atol=0.01)
     assert set(data.splits) == {"train", "val", "test"}
     times, part = data.frame["time"].to_numpy(), data.splits
-    assert all(np.diff(times)[k] >= 20 for k in np.flatnonzero(part[1:] != part[:-1]))  # a window left out at every border
+    # a window left out at every border
+    assert all(np.diff(times)[k] >= 20 for k in np.flatnonzero(part[1:] != part[:-1]))
     assert next(f for f in check(data) if f.kind == "groups").title == "Split in time"
 
 
 def test_nothing_of_the_header_is_kept(tmp_path):
-    marks = [(10, 0, "eyes open"), (30, 0, f"{CANARIES['name']} moved"), (50, 0, "moved from bed 12 at 21:47 by her son"), (60, 0, "born 02.05.51")]
+    marks = [
+        (10, 0, "eyes open"),
+        (30, 0, f"{CANARIES['name']} moved"),
+        (50, 0, "moved from bed 12 at 21:47 by her son"),
+        (60, 0, "born 02.05.51"),
+    ]
     folder = tmp_path / "in"
     for k in range(2):
-        put(folder / f"{CANARIES['name']}_{k}.edf", edf(eeg(seed=k), marks=marks, labels=["EEG C1", "EEG C2", CANARIES["name"], "EEG C4"]))
+        put(
+            folder / f"{CANARIES['name']}_{k}.edf",
+            edf(eeg(seed=k), marks=marks, labels=["EEG C1", "EEG C2", CANARIES["name"], "EEG C4"]),
+        )
     data = read(folder)
     stored = data.save(tmp_path / "out")
-    kept = everything(data) + everything(stored) + "".join(f.read_text(errors="ignore") for f in (tmp_path / "out").rglob("*.json"))
+    kept = (
+        everything(data)
+        + everything(stored)
+        + "".join(f.read_text(errors="ignore") for f in (tmp_path / "out").rglob("*.json"))
+    )
     kept = re.sub(r"[0-9a-f]{16,}", "", kept)  # a checksum may hold any four digits
     for word in [*CANARIES.values(), "MRN77", "1951", "1994", "Machine7", "bed 12", "02.05"]:
         assert word.lower() not in kept.lower()
@@ -74,7 +97,10 @@ def test_nothing_of_the_header_is_kept(tmp_path):
 def test_one_patient_stays_in_one_part_and_keeps_the_number(tmp_path):
     for p in range(4):
         for k in range(2):
-            put(tmp_path / f"s{p}{k}.edf", edf(eeg(60, seed=p), patient=f"P00{p} M 01-JAN-1960 Name{p}"))
+            put(
+                tmp_path / f"s{p}{k}.edf",
+                edf(eeg(60, seed=p), patient=f"P00{p} M 01-JAN-1960 Name{p}"),
+            )
     put(tmp_path / "unknown.edf", edf(eeg(60), patient="X X X X"))
     one, two = read(tmp_path, key=b"k" * 32), read(tmp_path, key=b"k" * 32)
     other = read(tmp_path, key=b"o" * 32)
@@ -91,7 +117,9 @@ def test_marks_that_cover_windows_are_the_label(tmp_path):
     stages = ["Sleep stage W", "Sleep stage 2", "Sleep stage R"]
     marks = [(30 * k, 30, stages[k // 4 % 3]) for k in range(24)] + [(45, 0, "Lights off")]
     data = read(put(tmp_path / "night.edf", edf(eeg(720, rate=64), rate=64, marks=marks)))
-    assert data.card["rules"][-2].startswith("the label is the mark") or "the label is the mark" in " ".join(data.card["rules"])
+    assert data.card["rules"][-2].startswith(
+        "the label is the mark"
+    ) or "the label is the mark" in " ".join(data.card["rules"])
     assert data.shape == (4, 30 * 64)  # windows are as long as the marks
     assert data.classes == sorted(stages)
     assert all(data.frame["label"] == [stages[int(t // 30) // 4 % 3] for t in data.frame["time"]])
@@ -111,7 +139,15 @@ def test_an_interrupted_recording_has_no_window_across_its_gap(tmp_path):
 
 def test_rates_channels_and_units_are_brought_together(tmp_path):
     put(tmp_path / "a.edf", edf(eeg(200, rate=256), rate=256, labels=["C3", "C4", "EOG", "EMG"]))
-    put(tmp_path / "b.edf", edf(eeg(200, rate=256)[:3] / 1000, rate=256, labels=["c4", "C3", "EOG"], units=["mV", "mV", "mV"]))
+    put(
+        tmp_path / "b.edf",
+        edf(
+            eeg(200, rate=256)[:3] / 1000,
+            rate=256,
+            labels=["c4", "C3", "EOG"],
+            units=["mV", "mV", "mV"],
+        ),
+    )
     put(tmp_path / "c.edf", edf(eeg(200, rate=512), rate=512, labels=["C3", "C4", "EOG", "EMG"]))
     data = read(tmp_path)
     assert data.card["channels"] == ["C3", "C4", "EOG"]
@@ -125,18 +161,25 @@ def test_rates_channels_and_units_are_brought_together(tmp_path):
 
 def test_short_recordings_of_one_length_are_a_case_each_and_folders_are_classes(tmp_path):
     for k in range(12):
-        put(tmp_path / ("normal" if k % 2 else "ill") / f"e{k}.edf", edf(eeg(10, seed=k), patient="X X X X"))
+        put(
+            tmp_path / ("normal" if k % 2 else "ill") / f"e{k}.edf",
+            edf(eeg(10, seed=k), patient="X X X X"),
+        )
     data = read(tmp_path)
     assert len(data) == 12
     assert data.shape == (4, 1280)
     assert data.classes == ["ill", "normal"]
-    sheet = pd.DataFrame({"file": [f"e{k}.edf" for k in range(12)], "diagnosis": ["a", "b", "c"] * 4})
+    sheet = pd.DataFrame(
+        {"file": [f"e{k}.edf" for k in range(12)], "diagnosis": ["a", "b", "c"] * 4}
+    )
     for k in range(12):
         put(tmp_path / "flat" / f"e{k}.edf", edf(eeg(10, seed=k), patient="X X X X"))
     sheet.to_csv(tmp_path / "flat" / "sheet.csv", index=False)
     joined = read(tmp_path / "flat")
     assert joined.classes == ["a", "b", "c"]
-    assert list(joined.frame["diagnosis"]) == [sheet.set_index("file")["diagnosis"][f] for f in joined.frame["file"]]
+    assert list(joined.frame["diagnosis"]) == [
+        sheet.set_index("file")["diagnosis"][f] for f in joined.frame["file"]
+    ]
 
 
 WRONG = {
@@ -155,7 +198,7 @@ WRONG = {
     "NUL in a number": ({"records": b"2\x000"}, "no number"),
     "letters in a number": ({"count": "é4".encode("latin-1")}, "no number"),
     "fast beyond sense": ({"duration": b"1e-30"}, "samples a second"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -202,17 +245,27 @@ STAGES = [(30 * k, 30, f"Sleep stage {'W' if k % 2 else '2'}") for k in range(20
 def test_marks_in_a_file_of_their_own_are_joined_by_name_and_time(tmp_path, late):
     """As in Sleep-EDF: SC4001E0-PSG and SC4001EC-Hypnogram; that of another night stays aside."""
     for k, begin in ((1, b"21.00.00"), (2, b"22.00.00")):
-        put(tmp_path / f"SC400{k}E0-PSG.edf", edf(eeg(600, rate=64), rate=64, patient="X X X X", time=begin))
-    put(tmp_path / "SC4001EC-Hypnogram.edf", marks_alone(STAGES, time=b"21.00.00" if not late else b"21.01.00"))
+        put(
+            tmp_path / f"SC400{k}E0-PSG.edf",
+            edf(eeg(600, rate=64), rate=64, patient="X X X X", time=begin),
+        )
+    put(
+        tmp_path / "SC4001EC-Hypnogram.edf",
+        marks_alone(STAGES, time=b"21.00.00" if not late else b"21.01.00"),
+    )
     put(tmp_path / "SC4002EC-Hypnogram.edf", marks_alone(STAGES, time=b"04.00.00"))
     data = read(tmp_path)
     assert data.shape == (4, 30 * 64)
     one = data.frame[data.frame["file"] == "SC4001E0-PSG.edf"]
     said = one["label" if not late else "event"]  # late ones cover less than half of all windows
-    assert all(word == STAGES[round(t - late) // 30][2] for t, word in zip(one["time"], said) if t >= late)
+    assert all(
+        word == STAGES[round(t - late) // 30][2] for t, word in zip(one["time"], said) if t >= late
+    )
     assert set(said[one["time"] < late]) <= {"none"}
     assert any("SC4001EC-Hypnogram.edf to SC4001E0-PSG.edf" in rule for rule in data.card["rules"])
-    assert any(left.startswith("SC4002EC-Hypnogram.edf (marks alone") for left in data.card["left out"])
+    assert any(
+        left.startswith("SC4002EC-Hypnogram.edf (marks alone") for left in data.card["left out"]
+    )
 
 
 def test_marks_that_may_be_of_two_recordings_are_left_aside(tmp_path):
@@ -231,25 +284,35 @@ def test_random_damage_gives_data_or_a_sentence(tmp_path):
     for _ in range(150):
         bad = bytearray(good)
         for _ in range(int(rng.integers(1, 5))):
-            bad[int(rng.integers(0, 1400 if rng.random() < 0.8 else len(bad)))] = int(rng.integers(0, 256))
+            bad[int(rng.integers(0, 1400 if rng.random() < 0.8 else len(bad)))] = int(
+                rng.integers(0, 256)
+            )
         said = outcome(put(tmp_path / "f.edf", bytes(bad)))
         assert said == "series" or "\n" not in said
 
 
-# -- text files -----------------------------------------------------------------------------------------------------------------------
+# -- text files ------------------------------------------------------------------------------------
 def timed(path, n=6400, rate=128.0, column="time", factor=1.0, **more):
     x = eeg(n / rate, rate, 2)
-    frame = pd.DataFrame({column: np.arange(n) / rate * factor, "C3 (uV)": x[0, :n], "C4 (uV)": x[1, :n], **more})
+    frame = pd.DataFrame(
+        {column: np.arange(n) / rate * factor, "C3 (uV)": x[0, :n], "C4 (uV)": x[1, :n], **more}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.round(6).to_csv(path, index=False)
     return path
 
 
-@pytest.mark.parametrize(("column", "factor"), [("time", 1), ("t (ms)", 1e3), ("Time_s", 1), ("seconds", 1)])
+@pytest.mark.parametrize(
+    ("column", "factor"), [("time", 1), ("t (ms)", 1e3), ("Time_s", 1), ("seconds", 1)]
+)
 def test_a_table_with_even_times_is_a_recording_unless_asked_otherwise(tmp_path, column, factor):
     path = timed(tmp_path / "a.csv", column=column, factor=factor)
     data = read(path)
-    assert (data.modality, data.card["channels"], data.card["units"]) == ("series", ["C3", "C4"], ["µV", "µV"])
+    assert (data.modality, data.card["channels"], data.card["units"]) == (
+        "series",
+        ["C3", "C4"],
+        ["µV", "µV"],
+    )
     assert data.card["rate_hz"] == pytest.approx(128, rel=1e-3)
     assert preview(path)["series"]
     table = read(path, series="no")
@@ -258,7 +321,12 @@ def test_a_table_with_even_times_is_a_recording_unless_asked_otherwise(tmp_path,
 
 
 def test_dates_are_read_as_time_and_not_kept(tmp_path):
-    frame = pd.DataFrame({"timestamp": pd.date_range("1994-03-17 21:47:33", periods=4000, freq="20ms"), "hr": np.sin(np.arange(4000) / 50)})
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.date_range("1994-03-17 21:47:33", periods=4000, freq="20ms"),
+            "hr": np.sin(np.arange(4000) / 50),
+        }
+    )
     frame.to_csv(tmp_path / "a.csv", index=False)
     data = read(tmp_path / "a.csv")
     assert data.card["rate_hz"] == pytest.approx(50)
@@ -271,7 +339,11 @@ def test_tables_stay_tables(tmp_path):
     frames = {
         "uneven": {"time": np.sort(rng.uniform(0, 100, n)), "x": rng.normal(size=n)},
         "few": {"time": np.arange(100), "x": rng.normal(size=100)},
-        "words": {"time": np.arange(n), "x": rng.normal(size=n), "name": [f"n{i}" for i in range(n)]},
+        "words": {
+            "time": np.arange(n),
+            "x": rng.normal(size=n),
+            "name": [f"n{i}" for i in range(n)],
+        },
         "labelled": {"time": np.arange(n), "x": rng.normal(size=n), "label": rng.integers(0, 2, n)},
         "other name": {"age": np.arange(n), "x": rng.normal(size=n)},
         "unsorted": {"time": rng.permutation(n), "x": rng.normal(size=n)},
@@ -286,10 +358,15 @@ def test_tables_stay_tables(tmp_path):
 
 
 def test_labels_beside_the_times_become_those_of_windows_when_asked_for(tmp_path):
-    path = timed(tmp_path / "a.csv", n=128 * 300, label=np.repeat(["rest", "walk", "rest"], 128 * 100))
+    path = timed(
+        tmp_path / "a.csv", n=128 * 300, label=np.repeat(["rest", "walk", "rest"], 128 * 100)
+    )
     data = read(path, series="yes")
     assert data.classes == ["rest", "walk"]
-    assert all(("walk" if 100 <= t < 200 else "rest") == v for t, v in zip(data.frame["time"], data.frame["label"]))
+    assert all(
+        ("walk" if 100 <= t < 200 else "rest") == v
+        for t, v in zip(data.frame["time"], data.frame["label"])
+    )
 
 
 def test_several_tables_are_several_recordings_and_missing_samples_cost_their_window(tmp_path):
@@ -325,11 +402,16 @@ def test_equal_files_of_numbers_are_a_series_each(tmp_path):
     assert read(tmp_path).modality == "table"
 
 
-# -- real records ---------------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("place", "channels", "unit", "least"), [
-    ("a103l.*", ["II", "V", "PLETH"], "mV", 28), ("03700181.*", ["MCL1", "ABP", "RESP"], "mV", 50),
-    ("multi-segment/fixed1/*", ["II", "V", "PLETH", "RESP"], "mV", 80), ("multi-segment/041s/*", ["III", "I", "V", "ABP", "PAP", "PLETH", "RESP"], "mV", 10),
-])  # fmt: skip
+# -- real records ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("place", "channels", "unit", "least"),
+    [
+        ("a103l.*", ["II", "V", "PLETH"], "mV", 28),
+        ("03700181.*", ["MCL1", "ABP", "RESP"], "mV", 50),
+        ("multi-segment/fixed1/*", ["II", "V", "PLETH", "RESP"], "mV", 80),
+        ("multi-segment/041s/*", ["III", "I", "V", "ABP", "PAP", "PLETH", "RESP"], "mV", 10),
+    ],
+)
 def test_records_without_marks_come_in_as_windows(tmp_path, place, channels, unit, least):
     pytest.importorskip("wfdb")
     if shared() is None:

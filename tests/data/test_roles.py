@@ -20,7 +20,9 @@ RNG = np.random.default_rng(0)
 
 def table(**more: object) -> pd.DataFrame:
     rng = np.random.default_rng(1)
-    return pd.DataFrame({"age": rng.integers(20, 90, N), "crp": rng.normal(5, 2, N).round(3), **more})
+    return pd.DataFrame(
+        {"age": rng.integers(20, 90, N), "crp": rng.normal(5, 2, N).round(3), **more}
+    )
 
 
 def random(*words: object, seed: int = 5) -> list[object]:
@@ -52,7 +54,11 @@ CASES = {
     # two groups, classes, parts
     "arms": ({"group": random("control", "treatment")}, "group", "input"),
     "three arms": ({"group": random("a", "b", "c")}, "group", "input"),
-    "group equals class": ({"group": ["g1" if c == "ill" else "g2" for c in CLASSES]}, "group", "left out"),
+    "group equals class": (
+        {"group": ["g1" if c == "ill" else "g2" for c in CLASSES]},
+        "group",
+        "left out",
+    ),
     # parts
     "set": ({"set": random("train", "test")}, "set", "split"),
     "usage": ({"usage": random("Training", "Validation", "Test")}, "usage", "split"),
@@ -83,7 +89,7 @@ CASES = {
     "hospital": ({"hospital": random("north", "south", "east")}, "hospital", "site"),
     "Center": ({"Center": random(1, 2, 3)}, "Center", "site"),
     "site per row": ({"site": [f"s{i}" for i in range(N)]}, "site", "left out"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -93,16 +99,37 @@ def test_the_role_of_a_column(case: str) -> None:
 
 
 OUTCOMES = {
-    "DEATH_EVENT": (0, 1), "outcome": (0, 1), "Outcome": (0, 1), "target": (0, 1), "diagnosis": ("M", "B"), "survived": (0, 1), "HeartDisease": (0, 1),
-    "status": ("dead", "alive"), "stroke": (0, 1), "num": ("present", "not_present"), "class": ("a", "b", "c"), "y": (0, 1), "condition": (0, 1),
-    "malignant": (True, False), "readmitted": ("yes", "no"), "in_hospital_mortality": (0, 1), "label": (0, 1, 2), "hd": ("present", "absent"), "event": (0, 1),
-}  # fmt: skip
+    "DEATH_EVENT": (0, 1),
+    "outcome": (0, 1),
+    "Outcome": (0, 1),
+    "target": (0, 1),
+    "diagnosis": ("M", "B"),
+    "survived": (0, 1),
+    "HeartDisease": (0, 1),
+    "status": ("dead", "alive"),
+    "stroke": (0, 1),
+    "num": ("present", "not_present"),
+    "class": ("a", "b", "c"),
+    "y": (0, 1),
+    "condition": (0, 1),
+    "malignant": (True, False),
+    "readmitted": ("yes", "no"),
+    "in_hospital_mortality": (0, 1),
+    "label": (0, 1, 2),
+    "hd": ("present", "absent"),
+    "event": (0, 1),
+}
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_the_outcome_of_a_clinical_table(name: str) -> None:
     """14 columns, two of them yes or no; the last is the outcome."""
-    frame = table(**{f"lab{k}": RNG.normal(size=N) for k in range(8)}, sex=random("m", "f"), smoker=random(0, 1, seed=9), anaemia=random(0, 1, seed=8))
+    frame = table(
+        **{f"lab{k}": RNG.normal(size=N) for k in range(8)},
+        sex=random("m", "f"),
+        smoker=random(0, 1, seed=9),
+        anaemia=random(0, 1, seed=8),
+    )
     frame[name] = random(*OUTCOMES[name], seed=3)
     found = roles_of(frame)
     assert found[name] == "outcome"
@@ -164,31 +191,45 @@ def test_words_of_parts_with_a_gap_are_no_split() -> None:
     assert "split" in doubts(frame)
 
 
-# -- asked ------------------------------------------------------------------------------------------------------------------------------
+# -- asked -----------------------------------------------------------------------------------------
 def test_a_person_s_word_counts_more() -> None:
     frame = table(group=random("control", "treatment"), index=range(N), label=CLASSES)
-    found = roles_of(frame, asked={"group": "outcome", "label": "left out", "index": "input", "age": "patient"})
-    assert found == {"age": "patient", "crp": "input", "group": "outcome", "index": "input", "label": "left out"}
+    found = roles_of(
+        frame, asked={"group": "outcome", "label": "left out", "index": "input", "age": "patient"}
+    )
+    assert found == {
+        "age": "patient",
+        "crp": "input",
+        "group": "outcome",
+        "index": "input",
+        "label": "left out",
+    }
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({"nope": "input"}, "no column “nope”"), ({"age": "king"}, "no role"), ({"age": "outcome", "crp": "outcome"}, "both be the outcome"),
-     ({"label": "split"}, "cannot be the split: it holds “")],
-)  # fmt: skip
+    [
+        ({"nope": "input"}, "no column “nope”"),
+        ({"age": "king"}, "no role"),
+        ({"age": "outcome", "crp": "outcome"}, "both be the outcome"),
+        ({"label": "split"}, "cannot be the split: it holds “"),
+    ],
+)
 def test_roles_that_cannot_be(asked: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         guess_roles(table(label=CLASSES), asked=asked)
 
 
-# -- through the reader -----------------------------------------------------------------------------------------------------------------
+# -- through the reader ----------------------------------------------------------------------------
 def brought(tmp_path, frame: pd.DataFrame, index: bool = False, **how: object):
     frame.to_csv(tmp_path / "t.csv", index=index)
     return read(tmp_path / "t.csv", **how)  # type: ignore[arg-type]
 
 
 def test_a_group_that_is_an_arm_is_an_input(tmp_path) -> None:
-    data = brought(tmp_path, table(group=random("control", "treatment"), outcome=random(0, 1, seed=4)))
+    data = brought(
+        tmp_path, table(group=random("control", "treatment"), outcome=random(0, 1, seed=4))
+    )
     assert "group" not in data.roles
     assert {"group=control", "group=treatment"} <= set(data.features)
     assert all(len(set(data.part(p).frame["group"])) == 2 for p in ("train", "val", "test"))
@@ -197,8 +238,14 @@ def test_a_group_that_is_an_arm_is_an_input(tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", ["two", "classes", "parts"])
 def test_groups_that_are_no_patients_are_a_stop(tmp_path, kind: str) -> None:
-    values = {"two": random("a", "b"), "classes": [f"g {c}" for c in random("x", "y", "z")], "parts": [f"g {c}" for c in random("train", "val", "test", seed=7)]}
-    frame = table(group=values[kind], label=random("x", "y", "z"), set=random("train", "val", "test", seed=7))
+    values = {
+        "two": random("a", "b"),
+        "classes": [f"g {c}" for c in random("x", "y", "z")],
+        "parts": [f"g {c}" for c in random("train", "val", "test", seed=7)],
+    }
+    frame = table(
+        group=values[kind], label=random("x", "y", "z"), set=random("train", "val", "test", seed=7)
+    )
     data = brought(tmp_path, frame, group="group")
     assert data.roles["group"] == "group"
     assert [f.severity for f in table_findings(data) if f.kind == f"groups {kind}"] == ["stop"]
@@ -225,16 +272,28 @@ def test_a_forced_input_that_cannot_be_one_is_a_sentence(tmp_path) -> None:
 
 def test_where_the_whole_differs_from_the_first_lines(tmp_path) -> None:
     data = brought(tmp_path, table(label=CLASSES), looked={"age": "patient", "crp": "input"})
-    assert [r for r in data.card["rules"] if "first lines" in r] == ["“age” looked like patient in the first lines; over the whole it is input (numbers)"]
+    assert [r for r in data.card["rules"] if "first lines" in r] == [
+        "“age” looked like patient in the first lines; over the whole it is input (numbers)"
+    ]
 
 
-# -- the normal class -------------------------------------------------------------------------------------------------------------------
+# -- the normal class ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("classes", "label", "normal"),
-    [(["normal", "pneumonia"], "", "normal"), (["AD", "CN", "MCI"], "", "CN"), (["0", "1"], "outcome", "0"), ([str(k) for k in range(10)], "digit", None),
-     (["0", "1"], "survived", "1"), (["benign", "malignant"], "", "benign"), (["not_present", "present"], "num", "not_present"), (["a", "b"], "", None),
-     (["NO FINDING", "edema"], "", "NO FINDING"), (["Healthy Control", "PD"], "", "Healthy Control"), (["no", "yes"], "stroke", "no")],
-)  # fmt: skip
+    [
+        (["normal", "pneumonia"], "", "normal"),
+        (["AD", "CN", "MCI"], "", "CN"),
+        (["0", "1"], "outcome", "0"),
+        ([str(k) for k in range(10)], "digit", None),
+        (["0", "1"], "survived", "1"),
+        (["benign", "malignant"], "", "benign"),
+        (["not_present", "present"], "num", "not_present"),
+        (["a", "b"], "", None),
+        (["NO FINDING", "edema"], "", "NO FINDING"),
+        (["Healthy Control", "PD"], "", "Healthy Control"),
+        (["no", "yes"], "stroke", "no"),
+    ],
+)
 def test_the_normal_class_by_its_word(classes: list[str], label: str, normal: str | None) -> None:
     found = guess_normal(classes, label)
     assert (found and found[0]) == normal
@@ -246,7 +305,9 @@ def test_training_on_normal_cases_keeps_all_cases(tmp_path) -> None:
     assert data.card["normal guessed"] == ""
     kept = normal_only(data)
     assert len(kept) == N
-    assert set(kept.part("train").frame["label"]) == set(kept.part("val").frame["label"]) == {"well"}
+    assert (
+        set(kept.part("train").frame["label"]) == set(kept.part("val").frame["label"]) == {"well"}
+    )
     assert (kept.part("test").rows == data.part("test").rows).all()
     assert (kept.splits == ASIDE).any()
     assert not (data.splits == ASIDE).any()
@@ -254,11 +315,19 @@ def test_training_on_normal_cases_keeps_all_cases(tmp_path) -> None:
         brought(tmp_path, table(label=CLASSES), normal="unwell")
 
 
-# -- the first look ---------------------------------------------------------------------------------------------------------------------
+# -- the first look --------------------------------------------------------------------------------
 def test_the_first_look_shows_the_guess_of_each_column(tmp_path) -> None:
-    table(MRN=REPEATED, set=random("train", "test", seed=3), label=CLASSES).to_csv(tmp_path / "t.csv", index=False)
+    table(MRN=REPEATED, set=random("train", "test", seed=3), label=CLASSES).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     found = preview(tmp_path / "t.csv", said={"roles": {"crp": "left out"}})
-    assert {g["column"]: g["role"] for g in found["guesses"]} == {"age": "input", "crp": "left out", "MRN": "patient", "set": "split", "label": "outcome"}
+    assert {g["column"]: g["role"] for g in found["guesses"]} == {
+        "age": "input",
+        "crp": "left out",
+        "MRN": "patient",
+        "set": "split",
+        "label": "outcome",
+    }
     assert found["classes"]["label"] == ["ill", "well"]
 
 
@@ -277,11 +346,22 @@ def test_the_first_look_shows_the_table_beside_pictures(tmp_path) -> None:
 
     for i in range(12):
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"im{i}.png")
-    sheet = pd.DataFrame({"file": [f"im{i}.png" for i in range(12)], "MRN": [i // 3 for i in range(12)], "usage": ["train", "train", "test"] * 4})
+    sheet = pd.DataFrame(
+        {
+            "file": [f"im{i}.png" for i in range(12)],
+            "MRN": [i // 3 for i in range(12)],
+            "usage": ["train", "train", "test"] * 4,
+        }
+    )
     sheet.assign(DEATH_EVENT=[0, 1] * 6).to_csv(tmp_path / "cases.csv", index=False)
     found = {g["column"]: g["role"] for g in preview(tmp_path)["guesses"]}
     assert found == {"MRN": "patient", "usage": "split", "DEATH_EVENT": "outcome"}
-    assert read(tmp_path).roles == {"file": "file", "group": "MRN", "split": "usage", "label": "DEATH_EVENT"}
+    assert read(tmp_path).roles == {
+        "file": "file",
+        "group": "MRN",
+        "split": "usage",
+        "label": "DEATH_EVENT",
+    }
 
 
 @pytest.mark.parametrize("name", ["StudyID", "visit_id", "uid"])
@@ -290,12 +370,17 @@ def test_rows_of_one_id_stay_together_and_that_is_a_doubt(name: str) -> None:
     frame.insert(0, name, [i // 2 + 1 for i in range(N)])
     assert roles_of(frame)[name] == "patient"
     assert name in doubts(frame)
-    assert roles_of(table(scanner_id=[i // 2 + 1 for i in range(N)], label=CLASSES))["scanner_id"] != "patient"
+    assert (
+        roles_of(table(scanner_id=[i // 2 + 1 for i in range(N)], label=CLASSES))["scanner_id"]
+        != "patient"
+    )
     places = [f"{10000 + i // 2}" for i in range(N)]
     assert roles_of(table(zip=pd.Series(places, dtype=object), label=CLASSES))["zip"] != "patient"
 
 
-@pytest.mark.parametrize(("time", "event"), [("time", "event"), ("OS_MONTHS", "OS_STATUS"), ("futime", "status")])
+@pytest.mark.parametrize(
+    ("time", "event"), [("time", "event"), ("OS_MONTHS", "OS_STATUS"), ("futime", "status")]
+)
 def test_the_time_to_an_event_is_an_input_with_doubt(time: str, event: str) -> None:
     frame = table(**{time: np.random.default_rng(2).integers(10, 2000, N), event: random(0, 1)})
     assert roles_of(frame)[event] == "outcome"
@@ -311,7 +396,9 @@ def test_the_only_words_at_the_end_are_the_outcome() -> None:
 
 
 def test_a_last_column_among_others_like_it_is_said() -> None:
-    frame = table(a=random(0, 1), b=random(0, 1, seed=2), c=random(0, 1, seed=3), icu=random(0, 1, seed=4))
+    frame = table(
+        a=random(0, 1), b=random(0, 1, seed=2), c=random(0, 1, seed=3), icu=random(0, 1, seed=4)
+    )
     assert roles_of(frame)["icu"] == "input"
     assert doubts(frame) == {"icu"}
 

@@ -36,18 +36,46 @@ def test_a_folder_a_class(tmp_path):
     ("names", "role", "values"),
     [
         ([f"{c}/{k}.nii" for c in ("ill", "well") for k in range(5)], "label", ["ill", "well"]),
-        ([f"grade{c}/{k}.nii" for c in range(1, 5) for k in range(9)], "label", ["grade1", "grade2", "grade3", "grade4"]),
-        ([f"set/images/{c}/scan{k}.nii" for c in ("a", "b", "c") for k in range(4)], "label", ["a", "b", "c"]),
-        ([f"patient{p:02}/{k}.nii" for p in range(4) for k in ("FLAIR", "T2")], "group", [f"patient{p:02}" for p in range(4)]),
-        ([f"BraTS_{p:03}/BraTS_{p:03}_{k}.nii" for p in range(3) for k in ("t1", "t2", "flair")], "group", [f"BraTS_{p:03}" for p in range(3)]),
-        ([f"{p}/{k}.nii" for p in ("Ab", "Cd", "Ef") for k in ("first", "second")], "group", ["Ab", "Cd", "Ef"]),
+        (
+            [f"grade{c}/{k}.nii" for c in range(1, 5) for k in range(9)],
+            "label",
+            ["grade1", "grade2", "grade3", "grade4"],
+        ),
+        (
+            [f"set/images/{c}/scan{k}.nii" for c in ("a", "b", "c") for k in range(4)],
+            "label",
+            ["a", "b", "c"],
+        ),
+        (
+            [f"patient{p:02}/{k}.nii" for p in range(4) for k in ("FLAIR", "T2")],
+            "group",
+            [f"patient{p:02}" for p in range(4)],
+        ),
+        (
+            [f"BraTS_{p:03}/BraTS_{p:03}_{k}.nii" for p in range(3) for k in ("t1", "t2", "flair")],
+            "group",
+            [f"BraTS_{p:03}" for p in range(3)],
+        ),
+        (
+            [f"{p}/{k}.nii" for p in ("Ab", "Cd", "Ef") for k in ("first", "second")],
+            "group",
+            ["Ab", "Cd", "Ef"],
+        ),
         ([f"site{s}/{k}.nii" for s in "AB" for k in range(5)], "domain", ["siteA", "siteB"]),
-        ([f"IXI{p:03}-{k}.nii" for p in range(3) for k in ("T1", "T2")], "group", [f"IXI{p:03}" for p in range(3)]),
-        ([f"images{s}/{k}.nii" for s, n in (("Tr", 6), ("Ts", 3)) for k in range(n)], "split", ["test", "train"]),
+        (
+            [f"IXI{p:03}-{k}.nii" for p in range(3) for k in ("T1", "T2")],
+            "group",
+            [f"IXI{p:03}" for p in range(3)],
+        ),
+        (
+            [f"images{s}/{k}.nii" for s, n in (("Tr", 6), ("Ts", 3)) for k in range(n)],
+            "split",
+            ["test", "train"],
+        ),
         ([f"p{k}.nii" for k in range(6)], "", []),
         ([f"labels/x{k}.nii" for k in range(6)], "", []),
     ],
-)  # fmt: skip
+)
 def test_what_folders_and_names_say(names, role, values):
     said = told(names, Asked())
     assert list(said.roles) == ([role] if role else [])
@@ -96,7 +124,9 @@ def test_tables_of_sessions_and_of_scans_are_joined_and_times_of_scans_left_out(
         for k, p in enumerate("ab", 1)
     }
     tables |= {
-        f"sub-{p}__ses-{s}__sub-{p}_ses-{s}_scans_tsv": f"filename\tacq_time\tquality\nanat/sub-{p}_ses-{s}_T1w.nii.gz\t1999-01-01\tgood{s}\n"
+        f"sub-{p}__ses-{s}__sub-{p}_ses-{s}_scans_tsv": (
+            f"filename\tacq_time\tquality\nanat/sub-{p}_ses-{s}_T1w.nii.gz\t1999-01-01\tgood{s}\n"
+        )
         for p in "ab"
         for s in (1, 2)
     }

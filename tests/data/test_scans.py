@@ -1,5 +1,6 @@
-"""NIfTI and DICOM: orientation, rescaling, order, masks, side files, and what is damaged, on made files and the
-packages' own."""
+"""NIfTI and DICOM: orientation, rescaling, order, masks, side files, and what is damaged, on made
+files and the packages' own.
+"""
 
 import gzip
 import shutil
@@ -20,15 +21,25 @@ from core.evidence import shared
 RNG = np.random.default_rng(0)
 
 
-def dicom(path, pixels, z=0.0, number=1, series="1.2.3", patient="Jane", slope=1, intercept=0, **tags):
+def dicom(
+    path, pixels, z=0.0, number=1, series="1.2.3", patient="Jane", slope=1, intercept=0, **tags
+):
     """A small uncompressed DICOM file of unsigned 16-bit values."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     d = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID, series
+    d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID = (
+        CTImageStorage,
+        meta.MediaStorageSOPInstanceUID,
+        series,
+    )
     d.PatientID, d.PatientName, d.Modality, d.InstanceNumber = patient, patient, "CT", number
-    d.Rows, d.Columns, d.SamplesPerPixel, d.PhotometricInterpretation = *pixels.shape[-2:], 1, "MONOCHROME2"
+    d.Rows, d.Columns, d.SamplesPerPixel, d.PhotometricInterpretation = (
+        *pixels.shape[-2:],
+        1,
+        "MONOCHROME2",
+    )
     d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16, 12, 11, 0
     d.ImagePositionPatient, d.ImageOrientationPatient = [0, 0, z], [1, 0, 0, 0, 1, 0]
     d.RescaleSlope, d.RescaleIntercept = slope, intercept
@@ -39,7 +50,9 @@ def dicom(path, pixels, z=0.0, number=1, series="1.2.3", patient="Jane", slope=1
 
 
 def nifti(path, array, affine=None):
-    nibabel.Nifti1Image(array, np.diag([2.0, 2, 3, 1]) if affine is None else affine).to_filename(path)
+    nibabel.Nifti1Image(array, np.diag([2.0, 2, 3, 1]) if affine is None else affine).to_filename(
+        path
+    )
 
 
 def package(name):
@@ -48,8 +61,11 @@ def package(name):
 
 def test_ct_series_is_hounsfield_units_and_sorted_by_position(tmp_path):
     pixels = RNG.integers(0, 4000, (4, 6, 5))
-    for name, k in (("a", 2), ("b", 0), ("c", 3), ("d", 1)):  # neither names nor instance numbers follow the position
-        dicom(tmp_path / f"{name}.dcm", pixels[k], z=5.0 * k, number=9 - k, slope=2, intercept=-1024)
+    # neither names nor instance numbers follow the position
+    for name, k in (("a", 2), ("b", 0), ("c", 3), ("d", 1)):
+        dicom(
+            tmp_path / f"{name}.dcm", pixels[k], z=5.0 * k, number=9 - k, slope=2, intercept=-1024
+        )
     data = read(tmp_path)
     assert [f.rpartition("/")[2] for f in data.table["file"]] == ["0001", "0002", "0003", "0004"]
     assert list(data.table["position_mm"]) == [0, 5, 10, 15]
@@ -60,7 +76,10 @@ def test_ct_series_is_hounsfield_units_and_sorted_by_position(tmp_path):
 
 def test_sagittal_series_is_sorted_along_its_own_normal_and_a_cine_by_number(tmp_path):
     for k, name in enumerate("cab"):
-        side = {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1], "ImagePositionPatient": [-4.0 * k, 0, 7]}
+        side = {
+            "ImageOrientationPatient": [0, 1, 0, 0, 0, -1],
+            "ImagePositionPatient": [-4.0 * k, 0, 7],
+        }
         dicom(tmp_path / f"{name}.dcm", np.full((4, 4), k) + np.eye(4), **side)
     data = read(tmp_path)
     assert data.samples[:, 0, 0, 1].tolist() == [0, 1, 2]
@@ -76,18 +95,27 @@ def test_monochrome1_is_turned_alike_in_a_whole_series(tmp_path):
     dicom(tmp_path / "a.dcm", np.array([[0, 10], [20, 30]]), **film)
     dicom(tmp_path / "b.dcm", np.array([[5, 10], [20, 4095]]), z=1, **film)
     data = read(tmp_path)
-    assert np.array_equal(data.samples[:, 0], 4095 - np.array([[[0, 10], [20, 30]], [[5, 10], [20, 4095]]]))
+    assert np.array_equal(
+        data.samples[:, 0], 4095 - np.array([[[0, 10], [20, 30]], [[5, 10], [20, 4095]]])
+    )
     assert any("2 files" in r and "MONOCHROME1" in r for r in data.card["rules"])
 
 
 def test_names_are_left_out_and_the_same_files_give_the_same_data(tmp_path):
     for k in range(12):
         pixels = RNG.integers(0, 99, (4, 4))
-        dicom(tmp_path / f"{k:02}.dcm", pixels, number=k, patient=f"Doe{k // 3}", series=f"1.2.{k // 3 + 1}")
+        dicom(
+            tmp_path / f"{k:02}.dcm",
+            pixels,
+            number=k,
+            patient=f"Doe{k // 3}",
+            series=f"1.2.{k // 3 + 1}",
+        )
     data, again, elsewhere = (read(tmp_path, key=k) for k in (b"one", b"one", b"two"))
     assert "Doe" not in data.table.to_csv() + str(data.card)
     assert not set(data.table["patient"]) & set(elsewhere.table["patient"])
-    assert data.table["split"].tolist() == elsewhere.table["split"].tolist()  # new names do not change who is tested on
+    # new names do not change who is tested on
+    assert data.table["split"].tolist() == elsewhere.table["split"].tolist()
     assert data.table["patient"].nunique() == 4
     assert data.content_hash() == again.content_hash()
     assert data.table.groupby("patient")["split"].nunique().max() == 1
@@ -111,7 +139,8 @@ def test_side_files_and_reports_are_left_out_by_name(tmp_path):
     (tmp_path / "notes.json").write_text("{}")
     data = read(tmp_path)
     assert len(data) == 2
-    assert data.card["left out"] == ["2 other files (tables, texts)", "1 report (SR)"]  # counted: their names may be those of people
+    # counted: their names may be those of people
+    assert data.card["left out"] == ["2 other files (tables, texts)", "1 report (SR)"]
     assert any(f.kind == "left out" and "2 other files" in f.words for f in check(data))
     (tmp_path / "x.bin").write_bytes(b"\0\1\2")
     with pytest.raises(UserError, match=r"File 6 of 6 .* is of no kind"):
@@ -181,7 +210,8 @@ def test_one_volume_is_read_as_its_slices_with_its_mask(tmp_path):
     data = read(tmp_path)
     assert (data.modality, data.shape, len(data)) == ("image", (1, 5, 4), 7)
     assert set(data.groups) == {"ct"}
-    assert np.argwhere(data.masks).tolist() == [[2, 0, 0]]  # anterior on top, the patient's right on the left
+    # anterior on top, the patient's right on the left
+    assert np.argwhere(data.masks).tolist() == [[2, 0, 0]]
     assert data.samples[2, 0, 0, 0] == array[3, 4, 2]
     rules = " ".join(data.card["rules"])
     assert "axial slice" in rules
@@ -195,10 +225,16 @@ def test_masks_go_to_the_volumes_of_their_name(tmp_path):
     for k in range(3):
         nifti(tmp_path / f"p{k}.nii.gz", RNG.normal(size=(4, 4, 4)).astype(np.float32))
         nifti(tmp_path / f"p{k}_seg.nii.gz", np.full((4, 4, 4), k % 2, np.uint8))
-    nifti(tmp_path / "p10.nii.gz", RNG.integers(0, 200, (4, 4, 4)).astype(np.uint8))  # no mask, although whole numbers
+    # no mask, although whole numbers
+    nifti(tmp_path / "p10.nii.gz", RNG.integers(0, 200, (4, 4, 4)).astype(np.uint8))
     data = read(tmp_path)
     marked = dict(zip(data.table["file"], data.mask().reshape(len(data), -1).all(1)))
-    assert marked == {"p0.nii.gz": False, "p1.nii.gz": True, "p10.nii.gz": False, "p2.nii.gz": False}
+    assert marked == {
+        "p0.nii.gz": False,
+        "p1.nii.gz": True,
+        "p10.nii.gz": False,
+        "p2.nii.gz": False,
+    }
 
 
 def test_tightly_packed_masks_are_read_but_not_padding_beyond_the_header(tmp_path):

@@ -1,4 +1,6 @@
-"""WFDB records as beats: where the windows lie, how the parts are cut, what is left aside; and traces as their pictures."""
+"""WFDB records as beats: where the windows lie, how the parts are cut, what is left aside; and
+traces as their pictures.
+"""
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,12 @@ wfdb = pytest.importorskip("wfdb")
 RATE = 360
 
 
-def record(folder, name="r1", minutes=6.0, seed=0, units=("mV", "mV"), marks=True, leads=("MLII", "V5")):
-    """A made-up record: a spike of 1 mV (lead 2: 0.5 mV) at every mark on a slow swing; every ninth beat is premature (A). Gives the marked samples."""
+def record(
+    folder, name="r1", minutes=6.0, seed=0, units=("mV", "mV"), marks=True, leads=("MLII", "V5")
+):
+    """A made-up record: a spike of 1 mV (lead 2: 0.5 mV) at every mark on a slow swing; every ninth
+    beat is premature (A). Gives the marked samples.
+    """
     rng = np.random.default_rng(seed)
     n = int(minutes * 60 * RATE)
     steps = rng.uniform(0.75, 0.9, int(minutes * 80))
@@ -29,7 +35,9 @@ def record(folder, name="r1", minutes=6.0, seed=0, units=("mV", "mV"), marks=Tru
     t = np.arange(-40, 41) / RATE
     for a in at:
         if a > 40:
-            signal[a - 40 : a + 41] += np.exp(-0.5 * (t / 0.015) ** 2)[:, None] / (1 + np.arange(len(units)))
+            signal[a - 40 : a + 41] += np.exp(-0.5 * (t / 0.015) ** 2)[:, None] / (
+                1 + np.arange(len(units))
+            )
     signal += 0.5 * np.sin(2 * np.pi * 0.1 * np.arange(n) / RATE)[:, None]
     wfdb.wrsamp(
         name,
@@ -70,7 +78,11 @@ def test_it_is_the_shape_of_the_built_in_beats(tmp_path):
     data, made = read(tmp_path), beats()
     assert data.shape == made.shape
     for key in ("rate_hz", "unit", "start_s"):
-        assert data.card[key] == pytest.approx(made.card[key]) if key != "unit" else data.card[key] == made.card[key]
+        assert (
+            data.card[key] == pytest.approx(made.card[key])
+            if key != "unit"
+            else data.card[key] == made.card[key]
+        )
     assert {"label": "beat", "time": "time"}.items() <= data.roles.items()
 
 
@@ -117,7 +129,9 @@ def test_records_without_marks_and_strangers_are_left_aside_and_named(tmp_path):
     data = read(tmp_path)
     assert set(data.frame["record"]) == {"r1"}
     left = " ".join(data.card["left out"])
-    assert all(name in left for name in ("silent.dat", "silent.hea", "RECORDS", "other.hea (other leads"))
+    assert all(
+        name in left for name in ("silent.dat", "silent.hea", "RECORDS", "other.hea (other leads")
+    )
 
 
 def test_missing_samples_leave_their_beats_out(tmp_path):
@@ -125,7 +139,15 @@ def test_missing_samples_leave_their_beats_out(tmp_path):
     signal, fields = wfdb.rdsamp(str(tmp_path / "r1"))
     hole = at[20]
     signal[hole - 10 : hole + 10, 1] = np.nan
-    wfdb.wrsamp("r1", fs=RATE, units=fields["units"], sig_name=fields["sig_name"], p_signal=signal, fmt=["16", "16"], write_dir=str(tmp_path))
+    wfdb.wrsamp(
+        "r1",
+        fs=RATE,
+        units=fields["units"],
+        sig_name=fields["sig_name"],
+        p_signal=signal,
+        fmt=["16", "16"],
+        write_dir=str(tmp_path),
+    )
     data = read(tmp_path)
     assert np.isfinite(data.inputs()).all()
     assert np.abs(data.frame["time"].to_numpy() - hole / RATE).min() > 0.1
@@ -178,7 +200,7 @@ def test_record_100_comes_in():
     assert 0.8 < mean[0].max() < 2.0
 
 
-# -- traces ---------------------------------------------------------------------------------------------------------------------------
+# -- traces ----------------------------------------------------------------------------------------
 def bright(image, colour):
     """Pixels close to a colour."""
     return (np.abs(image.astype(int) - np.array(colour)).sum(2) < 90).sum()
@@ -201,7 +223,19 @@ def test_a_taller_beat_is_drawn_taller_on_the_same_scale():
     data = beats()
     look = signals.look(data)
     x = data.inputs()[0]
-    tops = [int(np.flatnonzero((np.abs(signals.drawn(k * x, look, 128, 128)[:64].astype(int) - signals.COLOURS[0]).sum(2) < 120).any(1))[0]) for k in (0.5, 1.0)]
+    tops = [
+        int(
+            np.flatnonzero(
+                (
+                    np.abs(
+                        signals.drawn(k * x, look, 128, 128)[:64].astype(int) - signals.COLOURS[0]
+                    ).sum(2)
+                    < 120
+                ).any(1)
+            )[0]
+        )
+        for k in (0.5, 1.0)
+    ]
     assert tops[0] > tops[1] + 5
 
 
@@ -220,7 +254,9 @@ def test_the_stretch_that_changes_is_found_and_shaded():
     after[1, 80:90] += 1
     assert signals.changed(before, after) == (1, 80, 89)
     assert signals.words(signals.look(data), 128, 80, 89) == "144 to 194 ms"
-    shaded, plain = (signals.drawn(after, signals.look(data), 256, 128, before=b) for b in (before, None))
+    shaded, plain = (
+        signals.drawn(after, signals.look(data), 256, 128, before=b) for b in (before, None)
+    )
     columns = np.flatnonzero((np.abs(shaded.astype(int) - plain).sum(2) > 20).mean(0) > 0.4)
     assert 0.55 < columns.min() / 256 < 0.75
     assert columns.max() / 256 < 0.8
@@ -231,7 +267,9 @@ def test_series_without_card_and_with_many_channels_are_drawn():
     assert render.flat(x).shape == (72, 96, 3)
     assert signals.words(signals.look(x), 40, 3, 7) == "3 to 7 samples"
     assert signals.drawn(x, signals.look(x), 240).shape == (180, 240, 3)
-    assert signals.drawn(np.zeros((1, 16), "f4"), signals.look(np.zeros((1, 16), "f4")), 240).shape == (180, 240, 3)
+    assert signals.drawn(
+        np.zeros((1, 16), "f4"), signals.look(np.zeros((1, 16), "f4")), 240
+    ).shape == (180, 240, 3)
 
 
 def test_many_channels_stand_under_their_names_at_one_gain_with_a_scale_bar():
@@ -247,7 +285,9 @@ def test_many_channels_stand_under_their_names_at_one_gain_with_a_scale_bar():
     large = render.picture(data, 0, 480)
     assert large.shape[0] >= 19 * signals.CLOSE
     lanes = np.array_split(large[:-17, 100:380], 19)
-    assert all(bright(lane, signals.COLOURS[c % len(signals.COLOURS)]) > 20 for c, lane in enumerate(lanes))
+    assert all(
+        bright(lane, signals.COLOURS[c % len(signals.COLOURS)]) > 20 for c, lane in enumerate(lanes)
+    )
     assert bright(large[:30, 420:], signals.WORDS) > 5  # the bar and its words
 
 
@@ -261,5 +301,8 @@ def test_a_spike_of_one_sample_is_not_lost_in_a_long_series():
 def test_time_is_written_in_the_unit_that_fits():
     assert [signals._tick(v) for v in (0.1 + 0.2, 1000.0, -0.0)] == ["0.3", "1000", "0"]
     x = np.zeros((1, 50), "f4")
-    drawn = [signals.drawn(x, signals.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:] for rate in (50, 5000, 0.01, 0)]
+    drawn = [
+        signals.drawn(x, signals.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:]
+        for rate in (50, 5000, 0.01, 0)
+    ]
     assert len({d.tobytes() for d in drawn}) == 4  # seconds, milliseconds, hours, samples

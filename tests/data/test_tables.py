@@ -1,6 +1,6 @@
-"""Tables: types, separators, headers, missing values, several files, Parquet, text; and one sentence for what is
-wrong."""
-
+"""Tables: types, separators, headers, missing values, several files, Parquet, text; and one
+sentence for what is wrong.
+"""
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,9 @@ def test_types_are_inferred_and_names_left_out(tmp_path):
 
 
 def test_group_and_domain_asked_for_are_not_inputs(tmp_path):
-    rows(40, ward=np.arange(40) // 4, scanner_no=np.arange(40) % 3).to_csv(tmp_path / "t.csv", index=False)
+    rows(40, ward=np.arange(40) // 4, scanner_no=np.arange(40) % 3).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     data = read(tmp_path / "t.csv", group="ward", domain="scanner_no")
     assert data.features == ("age", "crp")
     assert data.table.groupby("ward")["split"].nunique().max() == 1
@@ -89,7 +91,8 @@ def test_a_file_without_a_header_keeps_its_first_row(tmp_path):
     assert data.inputs()[:, :2].tolist() == [[0.5, 1], [1.5, 2], [2.5, 9]]
     assert data.features == ("column 1", "column 2", "column 3")
     assert any("first line" in r for r in data.card["rules"])
-    counted = read(written(tmp_path / "c.csv", "0,1\n5,6\n7,9\n"))  # as pandas writes names it makes up
+    # as pandas writes names it makes up
+    counted = read(written(tmp_path / "c.csv", "0,1\n5,6\n7,9\n"))
     assert (len(counted), counted.features) == (2, ("0", "1"))
 
 
@@ -137,7 +140,10 @@ def test_what_is_wrong_is_said_with_line_and_column(tmp_path, content, said):
 
 
 def test_text_columns(tmp_path):
-    words = [f"The patient of bed {k} came with a cough that had lasted for {k + 2} days." for k in range(20)]
+    words = [
+        f"The patient of bed {k} came with a cough that had lasted for {k + 2} days."
+        for k in range(20)
+    ]
     frame = pd.DataFrame({"note": words, "age": range(30, 50), "label": ["a", "b"] * 10})
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = read(tmp_path / "t.csv")
@@ -145,7 +151,8 @@ def test_text_columns(tmp_path):
     assert read(tmp_path / "t.csv", text="none").modality == "table"
     frame.loc[4, "note"] = ""
     frame.to_csv(tmp_path / "t.csv", index=False)
-    assert read(tmp_path / "t.csv").modality == "table"  # not every row has words, so it is no text by itself
+    # not every row has words, so it is no text by itself
+    assert read(tmp_path / "t.csv").modality == "table"
     with pytest.raises(UserError, match=r"t\.csv, line 6, column “note” is empty"):
         read(tmp_path / "t.csv", text="note")
     with pytest.raises(UserError, match="no column “story”"):
@@ -153,7 +160,12 @@ def test_text_columns(tmp_path):
 
 
 def test_parquet(tmp_path):
-    frame = rows(40, smoker=[True, False] * 20, stage=pd.Categorical(["I", "II"] * 20), label=["a", "a", "b", "b"] * 10)
+    frame = rows(
+        40,
+        smoker=[True, False] * 20,
+        stage=pd.Categorical(["I", "II"] * 20),
+        label=["a", "a", "b", "b"] * 10,
+    )
     frame["hb"] = pd.array([None, 3] * 19 + [4, 5], dtype="Int64")
     frame.to_parquet(tmp_path / "t.parquet")
     data = read(tmp_path / "t.parquet")
@@ -189,7 +201,9 @@ def test_several_tables_of_the_same_columns_are_one(tmp_path):
     with pytest.raises(UserError, match=r"ulm\.csv, line 3, column “crp”"):
         read(tmp_path)
     (tmp_path / "ulm.csv").write_text("age,hb\n30,1\n40,1\n")
-    with pytest.raises(UserError, match=r"ulm\.csv has other columns than bern\.csv \(it lacks crp and adds hb\)"):
+    with pytest.raises(
+        UserError, match=r"ulm\.csv has other columns than bern\.csv \(it lacks crp and adds hb\)"
+    ):
         read(tmp_path)
 
 
@@ -198,7 +212,10 @@ def test_real_tables():
     folder = shared() / "heart_disease_4sites"
     data = read(folder)
     assert data.roles["label"] == "num"
-    assert data.card["left out"] == ["original/processed.switzerland.data", "original/reprocessed.hungarian.data"]
+    assert data.card["left out"] == [
+        "original/processed.switzerland.data",
+        "original/reprocessed.hungarian.data",
+    ]
     assert (len(data), data.shape, data.classes) == (920, (13,), ["not_present", "present"])
     sites, n = np.unique(data.domains.astype(str), return_counts=True)
     assert dict(zip(sites, n.tolist())) == {
@@ -207,7 +224,8 @@ def test_real_tables():
         "processed.va": 200,
         "reprocessed.hungarian": 294,
     }
-    assert next(f for f in check(data) if f.kind == "codes").rows[0] >= 626  # only the Hungarian file writes -9
+    # only the Hungarian file writes -9
+    assert next(f for f in check(data) if f.kind == "codes").rows[0] >= 626
     text = read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
     assert (text.modality, len(text), text.classes) == ("text", 2311, ["1", "2", "3", "4", "5"])
 
@@ -228,14 +246,18 @@ def test_other_tables_without_names_are_refused(tmp_path):
     body = "".join(f"{k},{k * 7 % 11},{k % 2}\n" for k in range(30))
     (tmp_path / "a.csv").write_text("age,crp,outcome\n" + body)
     (tmp_path / "b.csv").write_text(body)
-    with pytest.raises(UserError, match=r"b\.csv begins with numbers where a\.csv begins with names"):
+    with pytest.raises(
+        UserError, match=r"b\.csv begins with numbers where a\.csv begins with names"
+    ):
         read(tmp_path)
 
 
 def test_long_lists_of_columns_are_cut(tmp_path):
     for name in "ab":
         names = [f"{name}_{'x' * 60}_{j}" for j in range(2000)]
-        (tmp_path / f"{name}.csv").write_text(",".join(names) + "\n" + (",".join("1" * 2000) + "\n") * 3)
+        (tmp_path / f"{name}.csv").write_text(
+            ",".join(names) + "\n" + (",".join("1" * 2000) + "\n") * 3
+        )
     with pytest.raises(UserError, match="and 1,994 more") as e:
         read(tmp_path)
     assert len(str(e.value)) < 800

@@ -34,7 +34,9 @@ def test_the_header_below_a_title_is_found(tmp_path, title, separator):
 
 
 def test_key_and_value_above_a_wide_table(tmp_path):
-    lines = "Patient:,all,,\nWard:,north,,\nage,bp,crp,label\n" + "".join(f"{k % 7},{k % 5},{k % 3},{'ab'[k % 2]}\n" for k in range(40))
+    lines = "Patient:,all,,\nWard:,north,,\nage,bp,crp,label\n" + "".join(
+        f"{k % 7},{k % 5},{k % 3},{'ab'[k % 2]}\n" for k in range(40)
+    )
     (tmp_path / "a.csv").write_text(lines)
     assert read(tmp_path / "a.csv").features == ("age", "bp", "crp")
 
@@ -43,7 +45,9 @@ def test_both_ways_to_cut_up_see_the_same(tmp_path, monkeypatch):
     from core.data.readers import csv_text
     from core.data.readers.files import collect
 
-    (tmp_path / "a.csv").write_text("Study\n\nby hand\nage,bp,label\n" + ROWS + "\nSource: the ward\n")
+    (tmp_path / "a.csv").write_text(
+        "Study\n\nby hand\nage,bp,label\n" + ROWS + "\nSource: the ward\n"
+    )
     (member,) = collect(tmp_path / "a.csv")
     quick = csv_text.split_up(member)
     monkeypatch.setattr(csv_text, "_quick", lambda *_: None)
@@ -70,7 +74,8 @@ def test_notes_below_the_table_are_left_out_and_told(tmp_path, note):
 
 def test_a_row_of_totals_is_a_finding(tmp_path):
     rows = "".join(f"P{k},{k % 7},{k % 5},{'ab'[k % 2]}\n" for k in range(40))
-    (tmp_path / "a.csv").write_text("name,x,y,label\n" + rows + "Total,217,180,\n")  # not what the rows above say
+    # not what the rows above say
+    (tmp_path / "a.csv").write_text("name,x,y,label\n" + rows + "Total,217,180,\n")
     data = read(tmp_path / "a.csv")
     finding = next(f for f in check(data) if f.kind == "read: total")
     assert (finding.rows, len(data)) == ([40], 41)

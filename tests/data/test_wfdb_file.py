@@ -1,4 +1,6 @@
-"""WFDB records written byte by byte: pauses, channels that come and go, missing samples within a frame, units of segments, and marks around a pause."""
+"""WFDB records written byte by byte: pauses, channels that come and go, missing samples within a
+frame, units of segments, and marks around a pause.
+"""
 
 import numpy as np
 import pytest
@@ -16,15 +18,23 @@ def wave(seconds, rate, hz=1.2, phase=0.0):
 
 
 def segment(folder, name, signals, rate=100, per=(), gain=200, units=(), names=("I", "II", "III")):
-    """A record of 16-bit samples `signals` (a list of float arrays, NaN = missing), `per` samples a frame of each."""
+    """A record of 16-bit samples `signals` (a list of float arrays, NaN = missing), `per` samples a
+    frame of each.
+    """
     per = per or [1] * len(signals)
-    numbers = [np.where(np.isfinite(s), np.round(np.nan_to_num(s) * gain), -32768).astype("<i2") for s in signals]
+    numbers = [
+        np.where(np.isfinite(s), np.round(np.nan_to_num(s) * gain), -32768).astype("<i2")
+        for s in signals
+    ]
     frames = len(numbers[0]) // per[0]
     packed = np.concatenate([x.reshape(frames, k) for x, k in zip(numbers, per)], 1)
     (folder / f"{name}.dat").write_bytes(packed.tobytes())
     lines = [f"{name} {len(signals)} {rate} {frames}"]
     for i, (x, k) in enumerate(zip(numbers, per)):
-        lines.append(f"{name}.dat 16{f'x{k}' if k > 1 else ''} {gain}(0)/{units[i] if units else 'mV'} 16 0 {x[0]} 0 0 {names[i]}")
+        lines.append(
+            f"{name}.dat 16{f'x{k}' if k > 1 else ''} {gain}(0)/{units[i] if units else 'mV'} 16 0"
+            f" {x[0]} 0 0 {names[i]}"
+        )
     (folder / f"{name}.hea").write_text("\n".join(lines) + "\n")
     return frames
 
@@ -34,9 +44,12 @@ def record(path):
     return read_record(next(m for m in members if m.name.endswith("r.hea")), members)
 
 
-# -- pauses ---------------------------------------------------------------------------------------------------------------------------------
+# -- pauses ----------------------------------------------------------------------------------------
 def test_a_pause_counts_and_no_window_reaches_across_it(tmp_path):
-    a, b = (segment(tmp_path, f"p{k}", [wave(120, 100, phase=k)], gain=g) for k, g in ((1, 1000), (2, 500)))
+    a, b = (
+        segment(tmp_path, f"p{k}", [wave(120, 100, phase=k)], gain=g)
+        for k, g in ((1, 1000), (2, 500))
+    )
     (tmp_path / "r.hea").write_text(f"r/3 1 100 {a + b + 1000}\np1 {a}\n~ 1000\np2 {b}\n")
     data = read(tmp_path)
     assert data.shape == (1, 1000)
@@ -44,7 +57,11 @@ def test_a_pause_counts_and_no_window_reaches_across_it(tmp_path):
     assert not ((times > 110) & (times < 130)).any()
     assert {100.0, 130.0} <= {*times, 100.0}
     for at, x in zip(times, data.raw()[:, 0]):
-        true = wave(120, 100, phase=1)[round(at * 100) :][:1000] if at < 120 else wave(120, 100, phase=2)[round((at - 130) * 100) :][:1000]
+        true = (
+            wave(120, 100, phase=1)[round(at * 100) :][:1000]
+            if at < 120
+            else wave(120, 100, phase=2)[round((at - 130) * 100) :][:1000]
+        )
         np.testing.assert_allclose(x, true - np.median(true), atol=0.003)
     assert any("1 pause within" in rule for rule in data.card["rules"])
 
@@ -92,27 +109,44 @@ def test_beats_around_a_pause(tmp_path):
     assert set(data.inputs().argmax(2).ravel().tolist()) <= {53, 54, 55}
     late = data.frame[data.frame["time"] > 70]
     assert len(late) > 20
-    assert data.frame["rr_before_s"].dropna().between(0.99, 1.01).all(), "the first beat behind a pause has none before it"
+    assert data.frame["rr_before_s"].dropna().between(0.99, 1.01).all(), (
+        "the first beat behind a pause has none before it"
+    )
 
 
-# -- channels that come and go ------------------------------------------------------------------------------------------------------------------
+# -- channels that come and go ---------------------------------------------------------------------
 def bed(folder, seconds, total=300):
     """Lead II throughout, PLETH in the first `seconds` only."""
-    (folder / "l.hea").write_text("l 2 125 0\n~ 0 200(0)/mV 16 0 0 0 0 II\n~ 0 200(0)/NU 16 0 0 0 0 PLETH\n")
-    a = segment(folder, "s1", [wave(seconds, 125), wave(seconds, 125)], 125, units=("mV", "NU"), names=("II", "PLETH"))
+    (folder / "l.hea").write_text(
+        "l 2 125 0\n~ 0 200(0)/mV 16 0 0 0 0 II\n~ 0 200(0)/NU 16 0 0 0 0 PLETH\n"
+    )
+    a = segment(
+        folder,
+        "s1",
+        [wave(seconds, 125), wave(seconds, 125)],
+        125,
+        units=("mV", "NU"),
+        names=("II", "PLETH"),
+    )
     b = segment(folder, "s2", [wave(total - seconds, 125)], 125, names=("II",))
     (folder / "r.hea").write_text(f"r/3 2 125 {a + b}\nl 0\ns1 {a}\ns2 {b}\n")
 
 
-@pytest.mark.parametrize(("seconds", "channels", "many"), [(20, ["II"], 30), (5, ["II"], 30), (240, ["II", "PLETH"], 24)])
-def test_a_channel_stays_as_long_as_it_keeps_more_samples_than_it_costs(tmp_path, seconds, channels, many):
+@pytest.mark.parametrize(
+    ("seconds", "channels", "many"), [(20, ["II"], 30), (5, ["II"], 30), (240, ["II", "PLETH"], 24)]
+)
+def test_a_channel_stays_as_long_as_it_keeps_more_samples_than_it_costs(
+    tmp_path, seconds, channels, many
+):
     bed(tmp_path, seconds)
     data = read(tmp_path)
     assert data.card["channels"] == channels
     assert many - 3 <= len(data) <= many  # some are left out between the parts
     rules = " ".join(data.card["rules"])
     if len(channels) == 1:
-        assert f"channel PLETH left out: it is missing in {30 - seconds // 10} of 30 windows" in rules
+        assert (
+            f"channel PLETH left out: it is missing in {30 - seconds // 10} of 30 windows" in rules
+        )
     else:
         assert "6 windows left out in which samples are missing" in rules
         assert "PLETH 6" in rules
@@ -125,12 +159,14 @@ def test_a_flat_channel_is_left_out_by_name(tmp_path):
     assert any("II, flat in every window" in rule for rule in data.card["rules"])
 
 
-# -- missing samples, units ------------------------------------------------------------------------------------------------------------------
+# -- missing samples, units ------------------------------------------------------------------------
 def test_missing_samples_within_a_frame_are_no_voltages(tmp_path):
     x = wave(300, 400)
     holes = np.arange(4000, 120000, 8000)
     x[holes] = np.nan
-    segment(tmp_path, "r", [x, wave(300, 100)], per=(4, 1), units=("mV", "NU"), names=("II", "RESP"))
+    segment(
+        tmp_path, "r", [x, wave(300, 100)], per=(4, 1), units=("mV", "NU"), names=("II", "RESP")
+    )
     found = record(tmp_path)
     assert [s.rate for s in found.signals] == [400, 100]
     assert np.array_equal(np.flatnonzero(np.isnan(found.signals[0].values)), holes)
@@ -141,7 +177,14 @@ def test_missing_samples_within_a_frame_are_no_voltages(tmp_path):
 
 
 def test_leads_in_other_voltages_are_brought_to_mv(tmp_path):
-    segment(tmp_path, "r", [wave(300, 100), 1000 * wave(300, 100, phase=1), wave(300, 100)], gain=20, units=("mV", "uV", "mmHg"), names=("I", "II", "ABP"))
+    segment(
+        tmp_path,
+        "r",
+        [wave(300, 100), 1000 * wave(300, 100, phase=1), wave(300, 100)],
+        gain=20,
+        units=("mV", "uV", "mmHg"),
+        names=("I", "II", "ABP"),
+    )
     data = read(tmp_path)
     assert data.card["units"] == ["mV", "mV", "mmHg"]
     assert data.raw()[:, 1].max() == pytest.approx(1, abs=0.06)
@@ -173,7 +216,7 @@ def test_segments_of_other_units(tmp_path):
         read(tmp_path)
 
 
-# -- rates --------------------------------------------------------------------------------------------------------------------------------------
+# -- rates -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("slow", [36, 16])
 def test_recordings_of_very_different_rates(tmp_path, slow):
     """The slower one is left aside by name: at a tenth of the samples it holds no such signal."""
@@ -181,11 +224,21 @@ def test_recordings_of_very_different_rates(tmp_path, slow):
     segment(tmp_path, "slow", [wave(300, slow)], slow)
     data = read(tmp_path)
     assert set(data.frame["file"]) == {"fast.hea"}
-    assert any(f"slow.hea (at {slow} Hz, much slower than the others at 360 Hz" in left for left in data.card["left out"])
+    assert any(
+        f"slow.hea (at {slow} Hz, much slower than the others at 360 Hz" in left
+        for left in data.card["left out"]
+    )
 
 
 def test_channels_of_very_different_rates(tmp_path):
-    segment(tmp_path, "r", [wave(300, 256), wave(300, 16, 0.2), wave(300, 16, 0.2)], 16, per=(16, 1, 1), names=("ECG", "RESP", "TEMP"))
+    segment(
+        tmp_path,
+        "r",
+        [wave(300, 256), wave(300, 16, 0.2), wave(300, 16, 0.2)],
+        16,
+        per=(16, 1, 1),
+        names=("ECG", "RESP", "TEMP"),
+    )
     data = read(tmp_path)
     assert data.card["channels"] == ["ECG"]
     assert sum("much slower than the others" in left for left in data.card["left out"]) == 2
@@ -198,11 +251,16 @@ def test_rates_that_cannot_be_brought_together_are_a_sentence(tmp_path):
         read(tmp_path)
 
 
-# -- what is wrong ----------------------------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("lines", "said"), [
-    ("r/2 1 100 200\np1 100\np9 100\n", "segment p9, which is not beside it"), ("r/2 1 100 200\np1 100\n../p1 100\n", "outside its folder"),
-    ("r/2 1 250 200\np1 100\np1 100\n", "100 frames a second, the record 250"), ("r/1 1 100 100\n~ 100\n", "cannot be read as a WFDB record"),
-])  # fmt: skip
+# -- what is wrong ---------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("r/2 1 100 200\np1 100\np9 100\n", "segment p9, which is not beside it"),
+        ("r/2 1 100 200\np1 100\n../p1 100\n", "outside its folder"),
+        ("r/2 1 250 200\np1 100\np1 100\n", "100 frames a second, the record 250"),
+        ("r/1 1 100 100\n~ 100\n", "cannot be read as a WFDB record"),
+    ],
+)
 def test_what_is_wrong_is_said_without_a_librarys_words(tmp_path, lines, said):
     segment(tmp_path, "p1", [wave(60, 100)])
     (tmp_path / "r.hea").write_text(lines)

@@ -1,7 +1,9 @@
-"""Mutated copies of small valid files, read one after another in a child with limits: `python -m tests.hostile._fuzz SEED FIRST COUNT REPORT`.
+"""Mutated copies of small valid files, read one after another in a child with limits: `python -m
+tests.hostile._fuzz SEED FIRST COUNT REPORT`.
 
-A copy may be read or refused with a UserError. Anything else is written to REPORT, a line each: another exception, more than SECONDS of processor time,
-more than MEMORY resident. A child that dies or hangs leaves the number of its copy in REPORT.at; `hunt` notes it and goes on behind it.
+A copy may be read or refused with a UserError. Anything else is written to REPORT, a line each:
+another exception, more than SECONDS of processor time, more than MEMORY resident. A child that dies
+or hangs leaves the number of its copy in REPORT.at; `hunt` notes it and goes on behind it.
 """
 
 import dataclasses
@@ -35,7 +37,9 @@ Files = dict[str, bytes]
 
 @dataclasses.dataclass(frozen=True)
 class Seed:
-    """A small valid file. `inner` are its parts, `outer` packs them (checksums and packing made anew), so that damage gets past the checksums as well."""
+    """A small valid file. `inner` are its parts, `outer` packs them (checksums and packing made
+    anew), so that damage gets past the checksums as well.
+    """
 
     reader: str  # the module of core.data.readers it reaches
     inner: Callable[[], Files]
@@ -49,16 +53,26 @@ def one(name: str, data: Callable[[], bytes]) -> Callable[[], Files]:
 
 def _png(files: Files) -> Files:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
-    body = b"".join(chunk(k.encode(), zlib.compress(v) if k == "IDAT" else v) for k, v in files.items())
+    body = b"".join(
+        chunk(k.encode(), zlib.compress(v) if k == "IDAT" else v) for k, v in files.items()
+    )
     return {"ok.png": make.png(5), "x.png": b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")}
 
 
 def _png_parts() -> Files:
     rows = make.rng().integers(0, 255, (9, 8), dtype="uint8").tobytes()
-    return {"IHDR": struct.pack(">IIBBBBB", 8, 9, 8, 3, 0, 0, 0), "PLTE": bytes(range(96)) * 8, "tRNS": b"\0\x80\xff", "tEXt": b"a\0b",
-            "eXIf": b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0", "IDAT": b"".join(b"\0" + rows[i * 8 : i * 8 + 8] for i in range(9))}  # fmt: skip
+    return {
+        "IHDR": struct.pack(">IIBBBBB", 8, 9, 8, 3, 0, 0, 0),
+        "PLTE": bytes(range(96)) * 8,
+        "tRNS": b"\0\x80\xff",
+        "tEXt": b"a\0b",
+        "eXIf": b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+        "IDAT": b"".join(b"\0" + rows[i * 8 : i * 8 + 8] for i in range(9)),
+    }
 
 
 def _beside(files: Files) -> Files:
@@ -74,7 +88,9 @@ def _signals() -> np.ndarray:
 
 
 def _timed() -> bytes:
-    return b"time (s),Fz [uV],Cz [uV]\n" + b"".join(b"%.2f,%d,%d\n" % (i / 100, i * 37 % 91, i * 53 % 83) for i in range(240))
+    return b"time (s),Fz [uV],Cz [uV]\n" + b"".join(
+        b"%.2f,%d,%d\n" % (i / 100, i * 37 % 91, i * 53 % 83) for i in range(240)
+    )
 
 
 def _tables() -> Files:
@@ -82,24 +98,56 @@ def _tables() -> Files:
 
 
 def _pictures() -> Files:
-    return {"a/0.png": make.png(0), "a/1.png": make.png(1, kind="TIFF"), "b/2.png": make.png(2), "masks/0.png": make.png(3), "t.csv": b"file,age\n0.png,1\n1.png,2\n2.png,3\n"}
+    return {
+        "a/0.png": make.png(0),
+        "a/1.png": make.png(1, kind="TIFF"),
+        "b/2.png": make.png(2),
+        "masks/0.png": make.png(3),
+        "t.csv": b"file,age\n0.png,1\n1.png,2\n2.png,3\n",
+    }
 
 
 SEEDS = {
     "npy": Seed("npz", one("x.npy", lambda: make.npy(make.rng().integers(0, 99, (6, 5, 4))))),
-    "npz": Seed("npz", lambda: {"train_images.npy": make.npy(make.rng().integers(0, 9, (5, 4, 4))), "train_labels.npy": make.npy(make.rng().integers(0, 2, (5, 1))),
-                                   "train_masks.npy": make.npy(make.rng().integers(0, 2, (5, 4, 4)))}, _zip("x.npz")),
+    "npz": Seed(
+        "npz",
+        lambda: {
+            "train_images.npy": make.npy(make.rng().integers(0, 9, (5, 4, 4))),
+            "train_labels.npy": make.npy(make.rng().integers(0, 2, (5, 1))),
+            "train_masks.npy": make.npy(make.rng().integers(0, 2, (5, 4, 4))),
+        },
+        _zip("x.npz"),
+    ),
     "png": Seed("images", _png_parts, _png),
     "jpeg": Seed("images", one("x.jpg", lambda: make.png(kind="JPEG", size=(16, 24, 3))), _beside),
-    "tiff": Seed("images", one("x.tif", lambda: make.png(kind="TIFF", compression="tiff_lzw")), _beside),
-    "tiff cmyk": Seed("images", one("x.tif", lambda: make.png(kind="TIFF", mode="CMYK")), _beside, 0.5),
+    "tiff": Seed(
+        "images", one("x.tif", lambda: make.png(kind="TIFF", compression="tiff_lzw")), _beside
+    ),
+    "tiff cmyk": Seed(
+        "images", one("x.tif", lambda: make.png(kind="TIFF", mode="CMYK")), _beside, 0.5
+    ),
     "bmp": Seed("images", one("x.bmp", lambda: make.png(kind="BMP")), _beside),
     "zip of pictures": Seed("images", _pictures, _zip("x.zip")),
     "dicom": Seed("dicom", one("x.dcm", make.dicom)),
-    "outlines": Seed("contours", lambda: {"IM-0001-0001.dcm": make.dicom(1), "IM-0001-0001-icontour-manual.txt": b"1.0 1.0\n4.0 1.0\n4.0 4.0\n1.0 4.5\n", "IM-0001-0002.dcm": make.dicom(1)}, share=0.5),
+    "outlines": Seed(
+        "contours",
+        lambda: {
+            "IM-0001-0001.dcm": make.dicom(1),
+            "IM-0001-0001-icontour-manual.txt": b"1.0 1.0\n4.0 1.0\n4.0 4.0\n1.0 4.5\n",
+            "IM-0001-0002.dcm": make.dicom(1),
+        },
+        share=0.5,
+    ),
     "nifti": Seed("nifti", one("x.nii", make.nifti)),
-    "nifti packed": Seed("nifti", one("x.nii.gz", make.nifti), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),
-    "nifti with mask": Seed("nifti", lambda: {"c.nii": make.nifti(), "c_seg.nii": make.nifti()}, share=0.5),
+    "nifti packed": Seed(
+        "nifti",
+        one("x.nii.gz", make.nifti),
+        lambda files: {k: make.gz(v) for k, v in files.items()},
+        0.5,
+    ),
+    "nifti with mask": Seed(
+        "nifti", lambda: {"c.nii": make.nifti(), "c_seg.nii": make.nifti()}, share=0.5
+    ),
     "mgh": Seed("nifti", one("x.mgh", make.mgh), share=0.5),
     "analyze": Seed("nifti", lambda: dict(zip(("x.hdr", "x.img"), make.analyze())), share=0.5),
     "segmentation": Seed("dicom", lambda: {"a.dcm": make.dicom(), "b.dcm": make.seg()}, share=0.5),
@@ -108,24 +156,73 @@ SEEDS = {
     "timed csv": Seed("time_tables", one("x.csv", _timed)),
     "parquet": Seed("tables", one("x.parquet", make.parquet)),
     "fasta": Seed("fasta", one("x.fasta", make.fasta)),
-    "fasta packed": Seed("fasta", one("x.fasta.gz", make.fasta), lambda files: {k: make.gz(v) for k, v in files.items()}, 0.5),
+    "fasta packed": Seed(
+        "fasta",
+        one("x.fasta.gz", make.fasta),
+        lambda files: {k: make.gz(v) for k, v in files.items()},
+        0.5,
+    ),
     "wfdb": Seed("wfdb", make.wfdb),
-    "edf": Seed("edf", one("x.edf", lambda: edf(_signals(), 16, marks=[(1.0, 0.0, "eyes"), (4.0, 2.0, "burst")]))),
+    "edf": Seed(
+        "edf",
+        one("x.edf", lambda: edf(_signals(), 16, marks=[(1.0, 0.0, "eyes"), (4.0, 2.0, "burst")])),
+    ),
     "bdf": Seed("edf", one("x.bdf", lambda: edf(_signals(), 16, bdf=True)), share=0.25),
-}  # fmt: skip
+}
 
-ODD = [0, 1, 2, 3, 7, 8, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, (1 << 24) - 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1]
-WORDS = [b"99999999999999999999", b"-1", b"1e400", b"nan", b"0", b"\0", b"\n", b"\r\n", b",", b'"', b"\xff\xfe", b"../x", b"A" * 300, b"\xe2\x80\xae", b"(" * 200]
+ODD = [
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    16,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    32768,
+    65535,
+    65536,
+    (1 << 24) - 1,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    (1 << 63) - 1,
+    (1 << 64) - 1,
+]
+WORDS = [
+    b"99999999999999999999",
+    b"-1",
+    b"1e400",
+    b"nan",
+    b"0",
+    b"\0",
+    b"\n",
+    b"\r\n",
+    b",",
+    b'"',
+    b"\xff\xfe",
+    b"../x",
+    b"A" * 300,
+    b"\xe2\x80\xae",
+    b"(" * 200,
+]
 
 
 def mutated(data: bytes, dice: random.Random) -> bytes:
-    """One to four small damages: flipped bytes, lengths, cuts, moved or doubled blocks, odd words, other numbers."""
+    """One to four small damages: flipped bytes, lengths, cuts, moved or doubled blocks, odd words,
+    other numbers.
+    """
     out = bytearray(data)
     for _ in range(dice.choice((1, 1, 1, 2, 2, 3, 4))):
         n = len(out)
         if not n:
             break
-        at = dice.randrange(n) if dice.random() < 0.6 else dice.randrange(min(n, 128))  # headers are at the front
+        # headers are at the front
+        at = dice.randrange(n) if dice.random() < 0.6 else dice.randrange(min(n, 128))
         what = dice.randrange(9)
         if what <= 1:
             for _ in range(dice.choice((1, 1, 2, 8))):
@@ -178,7 +275,9 @@ def _inner(name: str) -> Files:
 
 
 def laid(files: Files, folder: Path) -> Path:
-    """Write the files into an empty folder; the path to read: the file, or the folder of several."""
+    """Write the files into an empty folder; the path to read: the file, or the folder of
+    several.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -201,8 +300,13 @@ def child(name: str, first: int, count: int, report: Path) -> None:
     def ring(signum, frame):
         raise TooLong
 
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place, open(report, "a") as out, open(f"{report}.at", "w") as now:
-        read(laid(SEEDS[name].outer(_inner(name)), Path(place) / "x"))  # imports what it needs; a seed must be good
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place,
+        open(report, "a") as out,
+        open(f"{report}.at", "w") as now,
+    ):
+        # imports what it needs; a seed must be good
+        read(laid(SEEDS[name].outer(_inner(name)), Path(place) / "x"))
         sandbox.limit(2 * MEMORY)
         signal.signal(signal.SIGPROF, ring)
         began, said = time.process_time(), 0
@@ -222,9 +326,15 @@ def child(name: str, first: int, count: int, report: Path) -> None:
                 if "\n" in str(e) or len(str(e)) > 1000:
                     found = f"a sentence of {len(str(e))} letters: {str(e)[:80]!r}"
             except TooLong:
-                found = f"longer than {SECONDS} s: {''.join(traceback.format_tb(sys.exc_info()[2])[-3:])}"
+                found = (
+                    f"longer than {SECONDS} s:"
+                    f" {''.join(traceback.format_tb(sys.exc_info()[2])[-3:])}"
+                )
             except Exception as e:
-                found = f"{type(e).__name__}: {str(e)[:200]} at {''.join(traceback.format_tb(e.__traceback__)[-2:])}"
+                found = (
+                    f"{type(e).__name__}: {str(e)[:200]} at"
+                    f" {''.join(traceback.format_tb(e.__traceback__)[-2:])}"
+                )
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
             peak = highest()
@@ -235,24 +345,54 @@ def child(name: str, first: int, count: int, report: Path) -> None:
                 out.flush()
             if peak > MEMORY:
                 break  # the peak stays: a fresh child goes on
-        out.write(json.dumps({"end": number + 1, "seconds": time.process_time() - began, "refused": said}) + "\n")
+        out.write(
+            json.dumps({"end": number + 1, "seconds": time.process_time() - began, "refused": said})
+            + "\n"
+        )
 
 
 def hunt(name: str, count: int, first: int = 0) -> dict:
-    """All copies of one seed: {"found": [{"copy", "found"}], "refused", "seconds" of processor time}."""
-    env = os.environ | {"PYTHONPATH": str(make.ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    """All copies of one seed: {"found": [{"copy", "found"}], "refused", "seconds" of processor
+    time}.
+    """
+    env = os.environ | {
+        "PYTHONPATH": str(make.ROOT),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
     found, refused, seconds, at = [], 0, 0.0, first
     count = max(1, round(count * SEEDS[name].share))
     with tempfile.TemporaryDirectory() as place:
         while at < first + count and len(found) < 40:
             report = Path(place) / f"{at}.jsonl"
-            asked = [sys.executable, "-m", "tests.hostile._fuzz", name, str(at), str(first + count - at), str(report)]
+            asked = [
+                sys.executable,
+                "-m",
+                "tests.hostile._fuzz",
+                name,
+                str(at),
+                str(first + count - at),
+                str(report),
+            ]
             try:
-                done = subprocess.run(asked, cwd=CWD, env=env, capture_output=True, text=True, check=False, timeout=600)
+                done = subprocess.run(
+                    asked,
+                    cwd=CWD,
+                    env=env,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=600,
+                )
                 died = f"the reader died with {done.returncode}: {done.stderr[-600:]}"
             except subprocess.TimeoutExpired:
                 died = "the reader hung for 600 s"
-            lines = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+            lines = (
+                [json.loads(line) for line in report.read_text().splitlines()]
+                if report.exists()
+                else []
+            )
             found += [line for line in lines if "found" in line]
             end = next((line for line in lines if "end" in line), None)
             if end is None:
@@ -271,6 +411,10 @@ if __name__ == "__main__":
     else:  # by hand: figures of every seed
         for seed in SEEDS if len(sys.argv) < 3 else [sys.argv[2]]:
             r = hunt(seed, int(sys.argv[1]))
-            print(f"{seed:<16} {r['copies']:>6} copies {r['refused']:>6} refused {r['copies'] / max(r['seconds'], 1e-9):>7.0f} copies/s {len(r['found'])} found", flush=True)  # noqa: T201
+            print(
+                f"{seed:<16} {r['copies']:>6} copies {r['refused']:>6} refused"
+                f" {r['copies'] / max(r['seconds'], 1e-9):>7.0f} copies/s {len(r['found'])} found",
+                flush=True,
+            )  # noqa: T201
             for line in {f["found"][-300:]: f for f in r["found"]}.values():
                 print("   ", line["copy"], line["found"].replace("\n", "\n        "), flush=True)  # noqa: T201

@@ -44,7 +44,9 @@ def npy(array, **how):
 
 def npy_header(shape, descr="|u1", order=False):
     out = io.BytesIO()
-    np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": order, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        out, {"descr": descr, "fortran_order": order, "shape": shape}
+    )
     return out.getvalue()
 
 
@@ -56,7 +58,9 @@ def npz(**arrays):
 
 @functools.cache
 def dicom(frames=2, side=6, sop="1.2.840.10008.5.1.4.1.1.2", index=False):
-    """A small CT file of several frames; with `index`, a DICOMDIR that points outside its folder."""
+    """A small CT file of several frames; with `index`, a DICOMDIR that points outside its
+    folder.
+    """
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -71,13 +75,31 @@ def dicom(frames=2, side=6, sop="1.2.840.10008.5.1.4.1.1.2", index=False):
         record.ReferencedFileID = ["..", "..", "etc", "passwd"]
         made.DirectoryRecordSequence = [record]
     else:
-        made.SOPClassUID, made.Modality, made.PatientID, made.SeriesInstanceUID = sop, "CT", "p", "1.2.3"
+        made.SOPClassUID, made.Modality, made.PatientID, made.SeriesInstanceUID = (
+            sop,
+            "CT",
+            "p",
+            "1.2.3",
+        )
         made.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
         made.Rows = made.Columns = side
-        made.NumberOfFrames, made.SamplesPerPixel, made.PhotometricInterpretation = frames, 1, "MONOCHROME2"
+        made.NumberOfFrames, made.SamplesPerPixel, made.PhotometricInterpretation = (
+            frames,
+            1,
+            "MONOCHROME2",
+        )
         made.BitsAllocated = made.BitsStored = 16
-        made.HighBit, made.PixelRepresentation, made.RescaleSlope, made.RescaleIntercept = 15, 0, 1, -1024
-        made.PixelSpacing, made.ImagePositionPatient, made.ImageOrientationPatient = [1, 1], [0, 0, 0], [1, 0, 0, 0, 1, 0]
+        made.HighBit, made.PixelRepresentation, made.RescaleSlope, made.RescaleIntercept = (
+            15,
+            0,
+            1,
+            -1024,
+        )
+        made.PixelSpacing, made.ImagePositionPatient, made.ImageOrientationPatient = (
+            [1, 1],
+            [0, 0, 0],
+            [1, 0, 0, 0, 1, 0],
+        )
         made.PixelData = rng().integers(0, 2000, (frames, side, side), dtype=np.uint16).tobytes()
     out = io.BytesIO()
     made.save_as(out, enforce_file_format=True)
@@ -115,11 +137,16 @@ def seg():
     made.Modality, made.SeriesInstanceUID, made.SegmentationType = "SEG", "7.7", "BINARY"
     made.BitsAllocated = made.BitsStored = 1
     made.HighBit = 0
-    made.PixelData = np.packbits(rng().integers(0, 2, 72, dtype=np.uint8), bitorder="little").tobytes() + b"\0"
+    made.PixelData = (
+        np.packbits(rng().integers(0, 2, 72, dtype=np.uint8), bitorder="little").tobytes() + b"\0"
+    )
     groups = []
     for number in (1, 2):
         source, derived, segment, group = Dataset(), Dataset(), Dataset(), Dataset()
-        source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber = str(made.SOPInstanceUID), number
+        source.ReferencedSOPInstanceUID, source.ReferencedFrameNumber = (
+            str(made.SOPInstanceUID),
+            number,
+        )
         derived.SourceImageSequence, segment.ReferencedSegmentNumber = [source], number
         group.DerivationImageSequence, group.SegmentIdentificationSequence = [derived], [segment]
         groups.append(group)
@@ -130,19 +157,28 @@ def seg():
 
 
 def csv():
-    return ("name;age;site;diagnosis\n" + "".join(f"case {i};{20 + i},5;{'ab'[i % 2]};{'ill' if i % 3 else 'well'}\n" for i in range(8))).encode()
+    return (
+        "name;age;site;diagnosis\n"
+        + "".join(
+            f"case {i};{20 + i},5;{'ab'[i % 2]};{'ill' if i % 3 else 'well'}\n" for i in range(8)
+        )
+    ).encode()
 
 
 def parquet():
     import pandas as pd
 
     out = io.BytesIO()
-    pd.DataFrame({"a": range(6), "b": np.arange(6) / 3, "c": list("xyzxyz")}).to_parquet(out, index=False)
+    pd.DataFrame({"a": range(6), "b": np.arange(6) / 3, "c": list("xyzxyz")}).to_parquet(
+        out, index=False
+    )
     return out.getvalue()
 
 
 def fasta():
-    return "".join(f">s{i} made\n{''.join(rng().choice(list('ACGT'), 60))}\n" for i in range(3)).encode()
+    return "".join(
+        f">s{i} made\n{''.join(rng().choice(list('ACGT'), 60))}\n" for i in range(3)
+    ).encode()
 
 
 def wfdb(beats=12):
@@ -151,7 +187,10 @@ def wfdb(beats=12):
     wave = (200 * np.sin(np.arange(n) / 9)).astype(int)
     a, b = wave & 0xFFF, (wave // 2) & 0xFFF
     dat = np.stack([a & 255, (a >> 8) | ((b >> 8) << 4), b & 255], 1).astype(np.uint8).tobytes()
-    head = f"r 2 {rate} {n}\nr.dat 212 200 12 0 {wave[0]} 0 0 I\nr.dat 212 200 12 0 {wave[0] // 2} 0 0 II\n".encode()
+    head = (
+        f"r 2 {rate} {n}\nr.dat 212 200 12 0 {wave[0]} 0 0 I\nr.dat 212 200 12 0 {wave[0] // 2} 0 0"
+        " II\n".encode()
+    )
     words = b"".join(struct.pack("<H", (1 << 10) | 80) for _ in range(beats)) + b"\0\0"
     return {"r.hea": head, "r.dat": dat, "r.atr": words}
 
@@ -161,16 +200,24 @@ def gz(data):
 
 
 def peak(code, *args, most=None):
-    """Peak memory (bytes) that `code` adds in a fresh interpreter, past what the imports need, and what it prints. `code` may use `read` and UserError."""
+    """Peak memory (bytes) that `code` adds in a fresh interpreter, past what the imports need, and
+    what it prints. `code` may use `read` and UserError.
+    """
     start = (
-        "import sys\nimport core.data.readers\nfrom core.data.readers import read\nfrom core.errors import UserError\nimport numpy, PIL.Image, pandas\n"
-        "from pathlib import Path\n"
-        "from tests.hostile._peak import highest\n"
-        "before = highest()\n"
+        "import sys\nimport core.data.readers\nfrom core.data.readers import read\nfrom core.errors"
+        " import UserError\nimport numpy, PIL.Image, pandas\nfrom pathlib import Path\nfrom"
+        " tests.hostile._peak import highest\nbefore = highest()\n"
     )
     end = "\nprint('GREW', highest() - before)\n"
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", start + code + end, *map(str, args)], capture_output=True, text=True, env=env, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", start + code + end, *map(str, args)],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     said, _, grew = done.stdout.rpartition("GREW")
     return int(grew), said

@@ -1,14 +1,20 @@
-"""A served app on a workspace of its own, with every connection that it or a worker tries noted from inside Python."""
+"""A served app on a workspace of its own, with every connection that it or a worker tries noted
+from inside Python.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import page, serving, shot  # noqa: F401 - fixtures; they open what `served` below serves
+from tests.browser.conftest import (
+    page,
+    serving,
+    shot,
+)  # noqa: F401 - fixtures; they open what `served` below serves
 from tests.hostile._make import ROOT
 
-GUARD = '''
+GUARD = """
 import os, sys
 
 def _noted(event, args):
@@ -22,15 +28,21 @@ def _noted(event, args):
 sys.addaudithook(_noted)
 with open(os.environ["LIGHTBOX_SOCKET_LOG"] + ".pids", "a") as f:
     f.write(f"{os.getpid()} {' '.join(sys.orig_argv)}".replace(chr(10), ' ') + chr(10))
-'''
+"""
 
 
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory):
-    """Environment in which every Python process notes connections to other hosts in `guard["LIGHTBOX_SOCKET_LOG"]`."""
+    """Environment in which every Python process notes connections to other hosts in
+    `guard["LIGHTBOX_SOCKET_LOG"]`.
+    """
     place = tmp_path_factory.mktemp("guard")
     (place / "sitecustomize.py").write_text(GUARD)
-    return {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]), "LIGHTBOX_SOCKET_LOG": str(place / "sockets.txt"), "LIGHTBOX_HOME": str(place / "home")}
+    return {
+        "PYTHONPATH": os.pathsep.join([str(place), str(ROOT)]),
+        "LIGHTBOX_SOCKET_LOG": str(place / "sockets.txt"),
+        "LIGHTBOX_HOME": str(place / "home"),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
-"""Nothing that lies in the folder somebody stands in is run or read: every command, from a folder full of traps that leave a mark."""
+"""Nothing that lies in the folder somebody stands in is run or read: every command, from a folder
+full of traps that leave a mark.
+"""
 
 import os
 import signal
@@ -29,7 +31,10 @@ MODULES = """
     numpy json sitecustomize usercustomize app pages assets torch typer click streamlit zarr pandas scipy sklearn matplotlib numba PIL pydicom nibabel
     pydantic sqlalchemy alembic psutil secrets hmac uuid dataclasses subprocess tempfile logging multiprocessing yaml tomllib marking_backend
     """.split()  # noqa: SIM905
-MARK = "import os\nopen(os.environ['MARK_OF_TRAPS'], 'a').write(__file__ + '\\n')\nraise SystemExit(7)\n"
+MARK = (
+    "import os\nopen(os.environ['MARK_OF_TRAPS'], 'a').write(__file__ + '\\n')\nraise"
+    " SystemExit(7)\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +44,16 @@ def folder(tmp_path_factory):
     rng = np.random.default_rng(0)
     for i in range(30):
         (place / "pictures" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(place / "pictures" / "ab"[i % 2] / f"{i}.png")
+        Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(
+            place / "pictures" / "ab"[i % 2] / f"{i}.png"
+        )
     for name in MODULES:
         (place / f"{name}.py").write_text(MARK)
     (place / "core").mkdir()
     (place / "core" / "__init__.py").write_text(MARK)
-    (place / "matplotlibrc").write_text("backend: module://marking_backend\nfigure.facecolor: red\n")
+    (place / "matplotlibrc").write_text(
+        "backend: module://marking_backend\nfigure.facecolor: red\n"
+    )
     (place / ".numba_config.yaml").write_text("threading_layer: omp\ndisable_jit: 1\n")
     (place / ".streamlit").mkdir()
     (place / ".streamlit" / "config.toml").write_text("[server]\nbaseUrlPath = 'trap'\n")
@@ -54,12 +63,19 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A workspace with digits, a finished run, and everything that `lightbox demo` would train marked as done."""
+    """A workspace with digits, a finished run, and everything that `lightbox demo` would train
+    marked as done.
+    """
     ws = Workspace(tmp_path_factory.mktemp("home"))
     for name in SAMPLES:
         ws.add(make(name), sample=True)
     data = make("digits")
-    few = replace(data, name="few", samples=np.asarray(data.samples[:60]), table=data.table.iloc[:60].reset_index(drop=True))
+    few = replace(
+        data,
+        name="few",
+        samples=np.asarray(data.samples[:60]),
+        table=data.table.iloc[:60].reset_index(drop=True),
+    )
     for name in ("few", "gone", "more"):
         ws.add(replace(few, name=name))
     with pytest.MonkeyPatch.context() as patch:
@@ -69,20 +85,52 @@ def home(tmp_path_factory):
     ws.catalogue.set_job(gone.id, status="cancelled")
     ws.catalogue.set_job(failed.id, status="interrupted")
     for i, (dataset, method, _, _) in enumerate(DEMO):
-        ws.catalogue.add_job(Job(id=f"demo{i:06}", kind="train", dataset=ws.entry(dataset)["id"], method=method, status="done"))
+        ws.catalogue.add_job(
+            Job(
+                id=f"demo{i:06}",
+                kind="train",
+                dataset=ws.entry(dataset)["id"],
+                method=method,
+                status="done",
+            )
+        )
     return {"home": ws.home, "run": run.id, "gone": gone.id, "failed": failed.id}
 
 
 def arguments(home, folder):
-    """What each command is called with; {RUN} and such are filled in. A command that is not here is called without, and refuses."""
+    """What each command is called with; {RUN} and such are filled in. A command that is not here is
+    called without, and refuses.
+    """
     out = folder.parent / "out"
     return {
-        "samples": [], "demo": ["--no-serve"], "check": [], "methods": [], "app": ["--port", str(_free_port())], "train": ["few", "pca", "-p", "dimensions=3"],
-        "measure": ["RUN"], "apply": ["RUN", "more"], "data normal": ["few", "0"], "export": ["RUN", "--to", str(out / "export")], "map": ["RUN", "--how", "pca"], "explain": ["RUN", "--rows", "1,2"],
-        "traverse": ["RUN", "--row", "1", "--to-dir", str(out / "frames")], "report": ["RUN", "--to", str(out / "page.html")], "benchmark": ["pca", "--stored"],
-        "data add": ["pictures", "--name", "mine"], "data list": [], "data show": ["few"], "data check": ["few"], "data remove": ["gone"], "data issues": ["few"],
-        "runs": [], "runs list": [], "runs show": ["RUN"], "runs cancel": ["RUN"], "runs resume": ["FAILED"], "runs remove": ["GONE"],
-    }  # fmt: skip
+        "samples": [],
+        "demo": ["--no-serve"],
+        "check": [],
+        "methods": [],
+        "app": ["--port", str(_free_port())],
+        "train": ["few", "pca", "-p", "dimensions=3"],
+        "measure": ["RUN"],
+        "apply": ["RUN", "more"],
+        "data normal": ["few", "0"],
+        "export": ["RUN", "--to", str(out / "export")],
+        "map": ["RUN", "--how", "pca"],
+        "explain": ["RUN", "--rows", "1,2"],
+        "traverse": ["RUN", "--row", "1", "--to-dir", str(out / "frames")],
+        "report": ["RUN", "--to", str(out / "page.html")],
+        "benchmark": ["pca", "--stored"],
+        "data add": ["pictures", "--name", "mine"],
+        "data list": [],
+        "data show": ["few"],
+        "data check": ["few"],
+        "data remove": ["gone"],
+        "data issues": ["few"],
+        "runs": [],
+        "runs list": [],
+        "runs show": ["RUN"],
+        "runs cancel": ["RUN"],
+        "runs resume": ["FAILED"],
+        "runs remove": ["GONE"],
+    }
 
 
 def commands():
@@ -107,22 +155,40 @@ def answered(port):
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         with suppress(OSError):
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).read() == b"ok"
+            return (
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).read()
+                == b"ok"
+            )
         time.sleep(0.3)
     return False
 
 
 @pytest.fixture(scope="module")
 def call(folder, home):
-    """Calls a command from the folder as its console script does; gives exit code (of a server, whether it answered) and words."""
+    """Calls a command from the folder as its console script does; gives exit code (of a server,
+    whether it answered) and words.
+    """
     script = folder.parent / "bin" / "lightbox"
     script.parent.mkdir()
     script.write_text("from app.cli import main\nmain()\n")
-    env = os.environ | {"LIGHTBOX_HOME": str(home["home"]), "MARK_OF_TRAPS": str(folder.parent / "marks"), "LIGHTBOX_IDLE_SECONDS": "0", "PYTHONPATH": str(ROOT)}
+    env = os.environ | {
+        "LIGHTBOX_HOME": str(home["home"]),
+        "MARK_OF_TRAPS": str(folder.parent / "marks"),
+        "LIGHTBOX_IDLE_SECONDS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
 
     def one(*args, within=LIMIT):
-        with subprocess.Popen([sys.executable, str(script), *args], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
+        with subprocess.Popen(
+            [sys.executable, str(script), *args],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
             try:
                 if args[0] == "app":
                     code = 0 if answered(int(args[2])) else 1
@@ -160,19 +226,36 @@ def test_no_command_runs_what_lies_in_the_folder_or_hangs(command, called, folde
 
 
 def test_settings_of_libraries_in_the_folder_are_not_read(folder, tmp_path):
-    """matplotlib's and numba's, by a command; Streamlit's, as the app above answers at its own address."""
-    code = "from app import cli\nfrom core.children import import_from_elsewhere as i\ni()\nimport matplotlib, numba, os\nprint(matplotlib.rcParams['figure.facecolor'], numba.config.DISABLE_JIT, os.getcwd())"
+    """matplotlib's and numba's, by a command; Streamlit's, as the app above answers at its own
+    address.
+    """
+    code = (
+        "from app import cli\nfrom core.children import import_from_elsewhere as i\ni()\nimport"
+        " matplotlib, numba, os\nprint(matplotlib.rcParams['figure.facecolor'],"
+        " numba.config.DISABLE_JIT, os.getcwd())"
+    )
     script = tmp_path / "script.py"
     script.write_text(code)
-    done = subprocess.run([sys.executable, str(script)], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["white", "0", str(folder.resolve())]
 
 
 def test_a_child_has_no_path_that_means_the_current_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
-    for name, value in {"PYTHONPATH": os.pathsep.join(["", ".", str(tmp_path), "own", "/else"]), "LIGHTBOX_HOME": "mine", "LIGHTBOX_FOLDERS": os.pathsep.join(["a", "/b"]),
-                        "LIGHTBOX_CATALOGUE": "sqlite:///index.db"}.items():  # fmt: skip
+    for name, value in {
+        "PYTHONPATH": os.pathsep.join(["", ".", str(tmp_path), "own", "/else"]),
+        "LIGHTBOX_HOME": "mine",
+        "LIGHTBOX_FOLDERS": os.pathsep.join(["a", "/b"]),
+        "LIGHTBOX_CATALOGUE": "sqlite:///index.db",
+    }.items():
         monkeypatch.setenv(name, value)
     env = children.environment(MORE="x")
     assert env["PYTHONPATH"].split(os.pathsep) == [str(ROOT), str(tmp_path / "own"), "/else"]
@@ -181,13 +264,29 @@ def test_a_child_has_no_path_that_means_the_current_folder(monkeypatch, tmp_path
     assert env["LIGHTBOX_FOLDERS"] == os.pathsep.join([str(tmp_path / "a"), "/b"])
     assert env["LIGHTBOX_CATALOGUE"] == f"sqlite:///{tmp_path / 'index.db'}"
     said = "import sys; print([p for p in sys.path if p in ('', '.') or p == sys.argv[1]])"
-    assert subprocess.check_output([sys.executable, "-c", said, str(tmp_path)], env=env, text=True).strip() == "[]"
+    assert (
+        subprocess.check_output(
+            [sys.executable, "-c", said, str(tmp_path)], env=env, text=True
+        ).strip()
+        == "[]"
+    )
 
 
 def test_every_child_is_started_in_one_place():
-    """`-m` and `-c` put the current folder first on the path: only `core.children` names the interpreter."""
-    named = [p for top in ("app", "core", "pages") for p in (ROOT / top).rglob("*.py") if "sys.executable" in p.read_text()]
-    assert {str(p.relative_to(ROOT)) for p in named} == {"core/children.py", "app/commands/serve.py", "app/components/latent_map/build.py"}
+    """`-m` and `-c` put the current folder first on the path: only `core.children` names the
+    interpreter.
+    """
+    named = [
+        p
+        for top in ("app", "core", "pages")
+        for p in (ROOT / top).rglob("*.py")
+        if "sys.executable" in p.read_text()
+    ]
+    assert {str(p.relative_to(ROOT)) for p in named} == {
+        "core/children.py",
+        "app/commands/serve.py",
+        "app/components/latent_map/build.py",
+    }
 
 
 def test_another_core_before_ours_is_refused_in_a_sentence(tmp_path):
@@ -196,7 +295,14 @@ def test_another_core_before_ours_is_refused_in_a_sentence(tmp_path):
     script = tmp_path / "lightbox"
     script.write_text("from app.cli import main\nmain()\n")
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "other"), str(ROOT)])}
-    done = subprocess.run([sys.executable, str(script), "methods"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), "methods"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert f"another of that name ({tmp_path / 'other' / 'core'})" in done.stderr

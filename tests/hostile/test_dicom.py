@@ -1,4 +1,6 @@
-"""DICOM files that are damaged, odd or made to hurt (faults 27 and 28): the right picture, or one sentence in little time and memory."""
+"""DICOM files that are damaged, odd or made to hurt (faults 27 and 28): the right picture, or one
+sentence in little time and memory.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+)
 
 from core import limits
 from core.data.deidentify import quiet
@@ -80,16 +87,26 @@ def test_zeros_behind_the_end_are_not_walked_through(tmp_path):
     assert len(prepared(out.getvalue() + b"\0" * 1_000_000, "x")[1].tags) < 40
 
 
-@pytest.mark.parametrize("change", ["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel"])
+@pytest.mark.parametrize(
+    "change", ["Rows", "Columns", "NumberOfFrames", "BitsAllocated", "SamplesPerPixel"]
+)
 @pytest.mark.parametrize("value", [0, 65535])
 def test_sizes_that_cannot_be_end_in_a_sentence(tmp_path, change, value):
-    refused(tmp_path, raw(**{change: value}), r"File 2 of 2 .*(usable size|million pixels|cut off or damaged)")
+    refused(
+        tmp_path,
+        raw(**{change: value}),
+        r"File 2 of 2 .*(usable size|million pixels|cut off or damaged)",
+    )
 
 
 def test_negative_rows_end_in_a_sentence(tmp_path):
     data = raw()
     at = data.index(struct.pack("<HH2s", 0x28, 0x10, b"US"))
-    refused(tmp_path, data[: at + 4] + b"SS" + data[at + 6 : at + 8] + struct.pack("<h", -6) + data[at + 10 :], "no usable size")
+    refused(
+        tmp_path,
+        data[: at + 4] + b"SS" + data[at + 6 : at + 8] + struct.pack("<h", -6) + data[at + 10 :],
+        "no usable size",
+    )
 
 
 def test_missing_pixels_and_missing_brightness_are_told_apart(tmp_path):
@@ -103,7 +120,15 @@ def test_missing_pixels_and_missing_brightness_are_told_apart(tmp_path):
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.98])
 def test_cut_off_files_end_in_a_sentence(tmp_path, keep):
     data = raw()
-    refused(tmp_path, data[: int(keep * len(data))], "cut off or damaged|no picture|no usable size|does not say") if keep > 0.9 else None
+    (
+        refused(
+            tmp_path,
+            data[: int(keep * len(data))],
+            "cut off or damaged|no picture|no usable size|does not say",
+        )
+        if keep > 0.9
+        else None
+    )
     if keep < 0.9:
         with pytest.raises(UserError):
             read(write_bytes(tmp_path, data[: int(keep * len(data))]))
@@ -118,17 +143,32 @@ def test_a_wrong_length_of_an_element_ends_in_a_sentence(tmp_path):
     data = raw()
     at = data.index(struct.pack("<HH2s", 0x7FE0, 0x10, b"OW")) + 8
     refused(tmp_path, data[:at] + struct.pack("<I", 40) + data[at + 4 :], "cut off or damaged")
-    assert np.array_equal(twice(tmp_path, data[:at] + struct.pack("<I", 2**31) + data[at + 4 :]).samples[1, 0], PIXELS)  # all that is there suffices
+    # all that is there suffices
+    assert np.array_equal(
+        twice(tmp_path, data[:at] + struct.pack("<I", 2**31) + data[at + 4 :]).samples[1, 0], PIXELS
+    )
 
 
 def test_a_million_elements_are_refused_before_they_are_read(tmp_path):
     element = struct.pack("<HH2sH", 0x9, 0x1001, b"LO", 2) + b"ab"
-    assert refused(tmp_path, head() + element * 1_000_000 + bare(raw()), f"more than {limits.ELEMENTS:,} header elements") < 5
+    assert (
+        refused(
+            tmp_path,
+            head() + element * 1_000_000 + bare(raw()),
+            f"more than {limits.ELEMENTS:,} header elements",
+        )
+        < 5
+    )
 
 
 def test_sequences_a_thousand_deep_are_refused(tmp_path):
-    deep = (struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * 1000
-    assert refused(tmp_path, head() + deep + bare(raw()), f"nested more than {limits.DEPTH} deep") < 2
+    deep = (
+        struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    ) * 1000
+    assert (
+        refused(tmp_path, head() + deep + bare(raw()), f"nested more than {limits.DEPTH} deep") < 2
+    )
     inner = b""
     for _ in range(1000):  # with lengths: skipped as one element, whatever is inside
         inner = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
@@ -139,7 +179,11 @@ def test_sequences_a_thousand_deep_are_refused(tmp_path):
 def test_a_deflated_bomb_is_refused_before_it_is_unpacked(tmp_path):
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     element = struct.pack("<HH2sHI", 0x9, 0x1001, b"OB", 0, 1 << 28)
-    body = packer.compress(element) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    body = (
+        packer.compress(element)
+        + b"".join(packer.compress(bytes(1 << 20)) for _ in range(256))
+        + packer.flush()
+    )
     (tmp_path / "x.dcm").write_bytes(head(str(DeflatedExplicitVRLittleEndian)) + body)
     grew, words = peak(REFUSE, tmp_path / "x.dcm")
     assert "200 times" in words
@@ -149,11 +193,18 @@ def test_a_deflated_bomb_is_refused_before_it_is_unpacked(tmp_path):
 def test_an_honest_deflated_file_is_read(tmp_path):
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = packer.compress(bare(raw())) + packer.flush()
-    assert np.array_equal(twice(tmp_path, head(str(DeflatedExplicitVRLittleEndian)) + body).samples[1, 0], PIXELS)
+    assert np.array_equal(
+        twice(tmp_path, head(str(DeflatedExplicitVRLittleEndian)) + body).samples[1, 0], PIXELS
+    )
 
 
 def test_private_creators_of_junk_do_not_matter(tmp_path):
-    junk = struct.pack("<HH2sH", 0x9, 0x10, b"LO", 6) + b"\xff\xfe\0\x80ab" + struct.pack("<HH2sHI", 0x9, 0x1001, b"UN", 0, 10) + bytes(range(10))
+    junk = (
+        struct.pack("<HH2sH", 0x9, 0x10, b"LO", 6)
+        + b"\xff\xfe\0\x80ab"
+        + struct.pack("<HH2sHI", 0x9, 0x1001, b"UN", 0, 10)
+        + bytes(range(10))
+    )
     data = raw()
     at = data.index(struct.pack("<HH", 0x10, 0x20))
     read_in = twice(tmp_path, data[:at] + junk + data[at:])
@@ -185,7 +236,9 @@ def test_a_packed_picture_of_another_size_than_its_header_is_not_decoded(tmp_pat
     d.Rows = 32
     out = io.BytesIO()
     d.save_as(out)
-    refused(tmp_path, out.getvalue(), "says it has 64 x 32 pixels, but its packed picture has 64 x 64")
+    refused(
+        tmp_path, out.getvalue(), "says it has 64 x 32 pixels, but its packed picture has 64 x 64"
+    )
     bomb = b"\xff\xd8\xff\xc0\0\x0b\x08" + struct.pack(">HH", 65000, 65000) + b"\1\1\x11\0\xff\xd9"
     assert packed_size(bomb) == (65000, 65000)
     d = made(PIXELS)
@@ -203,18 +256,31 @@ def test_rescaling_to_nothing_is_refused(tmp_path, slope, words):
 
 
 def test_numbers_that_are_none_count_as_not_said(tmp_path):
-    d = raw(WindowCenter="12345678", TriggerTime="87654321").replace(b"12345678", b"CANARYCA").replace(b"87654321", b"NARYCANA")
+    d = (
+        raw(WindowCenter="12345678", TriggerTime="87654321")
+        .replace(b"12345678", b"CANARYCA")
+        .replace(b"87654321", b"NARYCANA")
+    )
     data = twice(tmp_path, d)
     assert "window" not in data.card
     assert "CANARY" not in str(data.card) + data.table.to_csv()
 
 
 def test_a_dicomdir_with_paths_outside_is_left_out(tmp_path):
-    d = pydicom.dataset.FileDataset(None, {}, file_meta=pydicom.dataset.FileMetaDataset(), preamble=b"\0" * 128)
-    d.file_meta.MediaStorageSOPClassUID, d.file_meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.3.10", "1.2.9"
+    d = pydicom.dataset.FileDataset(
+        None, {}, file_meta=pydicom.dataset.FileMetaDataset(), preamble=b"\0" * 128
+    )
+    d.file_meta.MediaStorageSOPClassUID, d.file_meta.MediaStorageSOPInstanceUID = (
+        "1.2.840.10008.1.3.10",
+        "1.2.9",
+    )
     d.file_meta.TransferSyntaxUID = EXPLICIT
     with quiet():
-        d.DirectoryRecordSequence = item(ReferencedFileID=["..", "..", "ETC", "PASSWD"], DirectoryRecordType="IMAGE", PatientName="CANARY^X")
+        d.DirectoryRecordSequence = item(
+            ReferencedFileID=["..", "..", "ETC", "PASSWD"],
+            DirectoryRecordType="IMAGE",
+            PatientName="CANARY^X",
+        )
     out = io.BytesIO()
     d.save_as(out, enforce_file_format=True)
     write(tmp_path / "a.dcm", PIXELS, ImagePositionPatient=[0, 0, 5])

@@ -18,16 +18,32 @@ from core.workspace import notes
 from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-EVIL = ['=HYPERLINK("http://x.example","y")', "+SUM(1)", "-2+3", "@A1", "\t=1", "\r=1", "\n=1", "＝1+1"]
+EVIL = [
+    '=HYPERLINK("http://x.example","y")',
+    "+SUM(1)",
+    "-2+3",
+    "@A1",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1+1",
+]
 KEPT = ["-2.5", "+4", "-1,5", "-.5", "-1e-5", "a=b", "", "1-2", "'x"]
 
 
 def table(n=40):
     names = [f"{EVIL[k % len(EVIL)]}" for k in range(n)]
-    return pd.DataFrame({
-        "=cmd": names, "kind": pd.Categorical([EVIL[k % 2] for k in range(n)]), "x": np.linspace(-2.5, 2.5, n), "text": [KEPT[k % len(KEPT)] for k in range(n)],
-        "row": range(n), "name": [f"@{k}" for k in range(n)], "split": np.resize(["train"] * 7 + ["val", "test", "test"], n),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "=cmd": names,
+            "kind": pd.Categorical([EVIL[k % 2] for k in range(n)]),
+            "x": np.linspace(-2.5, 2.5, n),
+            "text": [KEPT[k % len(KEPT)] for k in range(n)],
+            "row": range(n),
+            "name": [f"@{k}" for k in range(n)],
+            "split": np.resize(["train"] * 7 + ["val", "test", "test"], n),
+        }
+    )
 
 
 def dangerous(content):
@@ -35,7 +51,12 @@ def dangerous(content):
     rows = list(plain_csv.reader(io.StringIO(content, newline="")))
     assert len(rows) > 1
     number = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.I)
-    return [c for row in rows for c in row if c[:1] in "=+-@\t\r\n＝＋－＠" and c and not number.fullmatch(c)]
+    return [
+        c
+        for row in rows
+        for c in row
+        if c[:1] in "=+-@\t\r\n＝＋－＠" and c and not number.fullmatch(c)
+    ]
 
 
 @pytest.mark.parametrize("word", EVIL)
@@ -63,7 +84,16 @@ def test_cells_headings_categories_and_index_words():
 def ws(tmp_path_factory):
     made = Workspace(tmp_path_factory.mktemp("home"))
     x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    made.add(Dataset("evil", "table", table(), x, roles={"label": "kind", "split": "split"}, features=("=a", "@b", "-c")))
+    made.add(
+        Dataset(
+            "evil",
+            "table",
+            table(),
+            x,
+            roles={"label": "kind", "split": "split"},
+            features=("=a", "@b", "-c"),
+        )
+    )
     return made
 
 
@@ -94,12 +124,17 @@ def test_metrics_with_names_of_classes():
 
 
 def test_no_other_path_leads_out():
-    """CSV is written by `core.export.csv` alone, and the screen's own table download is switched off."""
+    """CSV is written by `core.export.csv` alone, and the screen's own table download is switched
+    off.
+    """
     for folder in ("app", "core", "pages"):
         for path in (ROOT / folder).rglob("*.py"):
             inward = path.parent.name == "readers"  # text in memory, for the reader of tables
             if path != ROOT / "core" / "export.py" and not inward:
-                assert not re.search(r"\bto_csv\(|csv\.writer\(|\.DictWriter\(|write_csv\(|to_excel\(", path.read_text()), path
+                assert not re.search(
+                    r"\bto_csv\(|csv\.writer\(|\.DictWriter\(|write_csv\(|to_excel\(",
+                    path.read_text(),
+                ), path
     config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
     assert config["client"]["disableDataExport"] is True
 

@@ -1,4 +1,6 @@
-"""Folders of this machine that may be chosen in the browser: only beneath the opened roots, only plain files, never through a link."""
+"""Folders of this machine that may be chosen in the browser: only beneath the opened roots, only
+plain files, never through a link.
+"""
 
 import os
 import socket
@@ -41,7 +43,14 @@ def test_what_lies_beneath_a_root_is_taken(root):
 def test_what_lies_elsewhere_is_not(root):
     """Fault 36: other folders, `..`, the file system's root, a name that begins like the root's."""
     (root.parent / "opened too").mkdir()
-    for path in (root.parent, root.parent / "secret", root / ".." / "secret", root / "a" / ".." / ".." / "secret" / "x.csv", root / "..", root.parent / "opened too"):
+    for path in (
+        root.parent,
+        root.parent / "secret",
+        root / ".." / "secret",
+        root / "a" / ".." / ".." / "secret" / "x.csv",
+        root / "..",
+        root.parent / "opened too",
+    ):
         refused(path, "outside the folders")
     for path in ("/", "/etc/passwd", "/proc/self/environ", "relative", ""):
         with pytest.raises(UserError, match="outside the folders"):
@@ -56,7 +65,9 @@ def test_nothing_is_open_by_default(monkeypatch, tmp_path):
 
 
 def test_links_are_not_followed(root):
-    """Fault 36: a link to /, to a file elsewhere, and a link on the way; a folder with links in it comes in without them."""
+    """Fault 36: a link to /, to a file elsewhere, and a link on the way; a folder with links in it
+    comes in without them.
+    """
     (root / "all").symlink_to("/")
     (root / "secret").symlink_to(root.parent / "secret")
     (root / "file").symlink_to(root.parent / "secret" / "x.csv")
@@ -71,7 +82,9 @@ def test_links_are_not_followed(root):
 
 @pytest.mark.timeout(20)
 def test_pipes_sockets_and_devices_are_left_out(root, monkeypatch):
-    """Fault 36: a pipe never blocks the reader; it is refused by itself and left out in a folder."""
+    """Fault 36: a pipe never blocks the reader; it is refused by itself and left out in a
+    folder.
+    """
     os.mkfifo(root / "a" / "pipe.png")
     (root / "d").mkdir()
     with socket.socket(socket.AF_UNIX) as s:
@@ -130,7 +143,13 @@ def test_a_huge_sparse_file_is_refused_by_its_size(root):
     """Fault 36: 3 TB that take no room on disk are refused without reading them."""
     for name in ("huge.csv", "huge.npy", "huge.png"):
         with open(root / name, "wb") as f:
-            f.write({"huge.csv": b"a,b\n", "huge.npy": b"\x93NUMPY\x01\x00", "huge.png": b"\x89PNG\r\n\x1a\n"}[name])
+            f.write(
+                {
+                    "huge.csv": b"a,b\n",
+                    "huge.npy": b"\x93NUMPY\x01\x00",
+                    "huge.png": b"\x89PNG\r\n\x1a\n",
+                }[name]
+            )
             f.truncate(3 << 40)
         grew, words = peak(REFUSE, root / name)
         assert "larger than 2 GB" in words
@@ -138,7 +157,9 @@ def test_a_huge_sparse_file_is_refused_by_its_size(root):
 
 
 def test_a_million_files_are_not_even_listed(root, monkeypatch):
-    """Fault 36: a folder with more files than are taken is refused before its list is built (the limit is lowered here)."""
+    """Fault 36: a folder with more files than are taken is refused before its list is built (the
+    limit is lowered here).
+    """
     for i in range(300):
         (root / "a" / f"x{i}.csv").write_text("a\n1\n")
     monkeypatch.setattr(limits, "MEMBERS", 100)
@@ -148,7 +169,9 @@ def test_a_million_files_are_not_even_listed(root, monkeypatch):
     assert len(allowed_folders.entries(root / "a")[1]) == 20
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 5000, "\ud800", "CON", "../" * 500, "%2e%2e/secret"])
+@pytest.mark.parametrize(
+    "name", ["a\0b", "a\nb", "x" * 5000, "\ud800", "CON", "../" * 500, "%2e%2e/secret"]
+)
 def test_odd_names_end_in_a_sentence(root, name):
     """Fault 36: names that no system call takes."""
     with pytest.raises(UserError):
@@ -156,7 +179,9 @@ def test_odd_names_end_in_a_sentence(root, name):
 
 
 def test_names_that_are_no_letters(tmp_path):
-    """Fault 36: a file whose name is not valid in the system's encoding is read under a name that can be stored."""
+    """Fault 36: a file whose name is not valid in the system's encoding is read under a name that
+    can be stored.
+    """
     for i in range(2):
         with open(os.fsencode(tmp_path) + b"/\xff%d.png" % i, "wb") as f:
             f.write(png(i))

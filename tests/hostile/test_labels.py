@@ -1,4 +1,6 @@
-"""Labels that are no classes: every method that needs classes says why it declines, every measure that cannot count says so (fault 37)."""
+"""Labels that are no classes: every method that needs classes says why it declines, every measure
+that cannot count says so (fault 37).
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,36 +16,88 @@ from core.registry import measures, methods
 N = 400
 PARTS = np.resize(["train"] * 7 + ["val", "test", "test"], N)
 
-LABELS = {  # what is odd about the labels -> the labels, and what is said to whoever needs classes (None: nothing, they will do)
+# what is odd about the labels -> the labels, and what is said to whoever needs classes (None:
+# nothing, they will do)
+LABELS = {
     "one class only": (["ill"] * N, "at least two classes; this data has 1"),
     "all missing": ([None] * N, "at least two classes; this data has 0"),
-    "one class in the training part": (np.where(PARTS == "train", "ill", "well").tolist(), "the cases of the training part are all of “ill”"),
-    "labels outside the training part only": ([None if p == "train" else "ab"[k % 2] for k, p in enumerate(PARTS)], "the cases of the training part are without a label"),
-    "a class of one case, in the test part": (["ill"] * (N - 1) + ["well"], "the cases of the training part are all of “ill”"),
-    "ten thousand classes": ([f"c{k}" for k in range(10_000)], "10,000 different values in 10,000 cases"),
-    "measurements": (np.random.default_rng(0).normal(size=N).tolist(), "400 different values in 400 cases"),
-    "a class of one case, in the training part": (["well", *("ab"[k % 2] for k in range(N - 1))], None),
-    "a class that training never sees": (["new" if p == "test" and k % 3 == 0 else "ab"[k % 2] for k, p in enumerate(PARTS)], None),
+    "one class in the training part": (
+        np.where(PARTS == "train", "ill", "well").tolist(),
+        "the cases of the training part are all of “ill”",
+    ),
+    "labels outside the training part only": (
+        [None if p == "train" else "ab"[k % 2] for k, p in enumerate(PARTS)],
+        "the cases of the training part are without a label",
+    ),
+    "a class of one case, in the test part": (
+        ["ill"] * (N - 1) + ["well"],
+        "the cases of the training part are all of “ill”",
+    ),
+    "ten thousand classes": (
+        [f"c{k}" for k in range(10_000)],
+        "10,000 different values in 10,000 cases",
+    ),
+    "measurements": (
+        np.random.default_rng(0).normal(size=N).tolist(),
+        "400 different values in 400 cases",
+    ),
+    "a class of one case, in the training part": (
+        ["well", *("ab"[k % 2] for k in range(N - 1))],
+        None,
+    ),
+    "a class that training never sees": (
+        ["new" if p == "test" and k % 3 == 0 else "ab"[k % 2] for k, p in enumerate(PARTS)],
+        None,
+    ),
     "numbers with a point": ([float(k % 3) for k in range(N)], None),
     "some missing": ([None if k % 5 == 0 else "ab"[k % 2] for k in range(N)], None),
 }
 
 
 def made(labels, modality):
-    """Random cases of a modality, with every other role filled, so that only the labels can be at fault."""
+    """Random cases of a modality, with every other role filled, so that only the labels can be at
+    fault.
+    """
     n, rng = len(labels), np.random.default_rng(1)
-    table = pd.DataFrame({
-        "label": pd.Series(labels, dtype=object), "split": np.resize(PARTS, n), "domain": np.resize(["bern", "ulm"], n), "text": [f"note {k}" for k in range(n)],
-        "group": [f"p{k}" for k in range(n)],
-    })  # fmt: skip
-    shape = {"image": (1, 16, 16), "volume": (1, 16, 16, 16), "table": (4,), "series": (1, 32)}.get(modality)
+    table = pd.DataFrame(
+        {
+            "label": pd.Series(labels, dtype=object),
+            "split": np.resize(PARTS, n),
+            "domain": np.resize(["bern", "ulm"], n),
+            "text": [f"note {k}" for k in range(n)],
+            "group": [f"p{k}" for k in range(n)],
+        }
+    )
+    shape = {"image": (1, 16, 16), "volume": (1, 16, 16, 16), "table": (4,), "series": (1, 32)}.get(
+        modality
+    )
     few = min(n, 40) if modality == "volume" else n
-    samples = None if shape is None else np.broadcast_to(rng.normal(size=(few, *shape)).astype(np.float32)[np.arange(n) % few], (n, *shape))
-    roles = {r: r for r in ("label", "split", "domain", "group")} | ({} if shape else {"text": "text"})
-    return Dataset("odd", modality, table, samples, roles=roles, features=tuple("wxyz") if modality == "table" else ())
+    samples = (
+        None
+        if shape is None
+        else np.broadcast_to(
+            rng.normal(size=(few, *shape)).astype(np.float32)[np.arange(n) % few], (n, *shape)
+        )
+    )
+    roles = {r: r for r in ("label", "split", "domain", "group")} | (
+        {} if shape else {"text": "text"}
+    )
+    return Dataset(
+        "odd",
+        modality,
+        table,
+        samples,
+        roles=roles,
+        features=tuple("wxyz") if modality == "table" else (),
+    )
 
 
-NEEDY = [(id, m) for id, kind in methods().items() if kind.takes.labels == "needed" for m in kind.takes.modalities]
+NEEDY = [
+    (id, m)
+    for id, kind in methods().items()
+    if kind.takes.labels == "needed"
+    for m in kind.takes.modalities
+]
 
 
 @pytest.mark.parametrize("odd", LABELS)
@@ -74,7 +128,9 @@ def test_a_joint_classifier_is_left_out_where_there_are_no_classes(odd):
 
     data = made(LABELS[odd][0], "table").take(np.arange(N))
     kind = methods()["gaussian_vae"]
-    fitted, found = fit_and_apply(kind, check_params(kind, {"epochs": 1, "classifier": True}), data, Run(seed=0, device="cpu"))
+    fitted, found = fit_and_apply(
+        kind, check_params(kind, {"epochs": 1, "classifier": True}), data, Run(seed=0, device="cpu")
+    )
     assert fitted.classes == []
     assert not any(isinstance(a, Predictions) for a in found)
 
@@ -84,7 +140,9 @@ LABELLED = [id for id, one in measures().items() if one.labels]
 
 @pytest.mark.parametrize("odd", LABELS)
 def test_measures_are_defined_or_say_why_not(odd):
-    """No measure of classes fails or invents a number; asked by name, it says in words why there is none."""
+    """No measure of classes fails or invents a number; asked by name, it says in words why there is
+    none.
+    """
     labels, said = LABELS[odd]
     data = made(labels, "table")
     rng, n = np.random.default_rng(2), len(labels)
@@ -94,7 +152,11 @@ def test_measures_are_defined_or_say_why_not(odd):
         "p": Predictions(rows=data.rows, prob=prob, classes=["a", "b"]),
         "c": Clusters(rows=data.rows, label=rng.integers(0, 3, n)),
     }
-    usable = [m for m in LABELLED if all(any(isinstance(a, t) for a in given.values()) for t in measures()[m].takes)]
+    usable = [
+        m
+        for m in LABELLED
+        if all(any(isinstance(a, t) for a in given.values()) for t in measures()[m].takes)
+    ]
     assert len(usable) >= 4
     found = list(measure(data, given, usable))
     for m in found:
@@ -112,6 +174,9 @@ def test_a_class_never_seen_in_training_is_counted_as_wrong_not_dropped():
     data = made(labels, "table")
     z = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
     z[:, 0] = [5 if c == "a" else -5 for c in labels]  # a and b are told apart without fault
-    found = {(m.name, m.split): m for m in measure(data, {"z": Embedding(rows=data.rows, z=z)}, ["linear_probe"])}
+    found = {
+        (m.name, m.split): m
+        for m in measure(data, {"z": Embedding(rows=data.rows, z=z)}, ["linear_probe"])
+    }
     new = np.array(labels)[PARTS == "test"] == "new"
     assert found["linear probe accuracy", "test"].value == pytest.approx(1 - new.mean())

@@ -84,8 +84,21 @@ def _outlines(monkeypatch, tmp_path):
     from core.data.dataset import Dataset
     from core.registry import method_class
 
-    data = Dataset("x", "image", pd.DataFrame({"a": range(40)}), np.zeros((40, 1, 64, 64), np.uint8), np.ones((40, 64, 64), np.uint8))
-    film = Dataset("x", "image", pd.DataFrame({"clip": ["a"] * 40, "time": range(40)}), data.samples, data.masks, {"sequence": "clip", "time": "time"})
+    data = Dataset(
+        "x",
+        "image",
+        pd.DataFrame({"a": range(40)}),
+        np.zeros((40, 1, 64, 64), np.uint8),
+        np.ones((40, 64, 64), np.uint8),
+    )
+    film = Dataset(
+        "x",
+        "image",
+        pd.DataFrame({"clip": ["a"] * 40, "time": range(40)}),
+        data.samples,
+        data.masks,
+        {"sequence": "clip", "time": "time"},
+    )
     for method, on in (("unet_plus_plus", data), ("cine_tracker", film)):
         assert "would need more than" in method_class(method)().declines(on)
 
@@ -102,7 +115,9 @@ def _glanced(monkeypatch, tmp_path):
 def _classes(monkeypatch, tmp_path):
     from core.data.labels import no_classes
 
-    (tmp_path / "a.csv").write_text("x,label\n" + "\n".join(f"{i},{'abcd'[i % 4]}" for i in range(40)))
+    (tmp_path / "a.csv").write_text(
+        "x,label\n" + "\n".join(f"{i},{'abcd'[i % 4]}" for i in range(40))
+    )
     assert "4 different values in 40 cases" in no_classes(read(tmp_path / "a.csv"))
 
 
@@ -117,7 +132,9 @@ def _listed(monkeypatch, tmp_path):
 
 
 def _import_memory(monkeypatch, tmp_path):
-    """The import's process bounds itself, and gives its network away, before it looks at anything."""
+    """The import's process bounds itself, and gives its network away, before it looks at
+    anything.
+    """
     from core import sandbox
     from core.jobs import import_dataset
     from core.workspace.catalogue import Job
@@ -139,7 +156,9 @@ def _previewed(monkeypatch, tmp_path):
 
     asked = []
     real = files._reader
-    monkeypatch.setattr(files, "_reader", lambda path: lambda most: (asked.append(most), real(path)(most))[1])
+    monkeypatch.setattr(
+        files, "_reader", lambda path: lambda most: (asked.append(most), real(path)(most))[1]
+    )
     (tmp_path / "a.csv").write_bytes(b"a,b\n" + b"1,2\n" * 99_999)
     assert len(preview(tmp_path / "a.csv")["head"]) == 5
     assert max(asked) <= 4096
@@ -177,15 +196,30 @@ TRIED = {  # limit -> (a low value, what must then be refused)
     "FILE_BYTES": (2000, _member_alone),
     "MEMBERS": (3, _folder),
     "UNPACKED": (300, _bring("z.zip", zipped(PICTURES), "unpacks to more than")),
-    "RATIO": (2, _bring("z.zip", zipped({"a.csv": b"a,b\n" + b"1,2\n" * 9999}), "more than 2 times its size")),
+    "RATIO": (
+        2,
+        _bring(
+            "z.zip", zipped({"a.csv": b"a,b\n" + b"1,2\n" * 9999}), "more than 2 times its size"
+        ),
+    ),
     "TIGHT": (9999, _bring("a.npz", npz(x=np.zeros((99, 99, 99), np.uint8)), "200 times its size")),
     "PIXELS": (100, _bring("z.zip", zipped(PICTURES), "12 pixels; at most")),
     "COLUMNS": (2, _bring("a.csv", b"a,b,c\n1,2,3\n2,3,4\n", "3 columns; at most 2")),
     "ROWS": (5, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9, "9 rows; at most 5")),
     "CLASSES": (3, _classes),
-    "CELL": (50, _bring("a.csv", b"a,b\n" + b"1,2\n" * 9 + b"x" * 51 + b",2\n", "line 11 holds a value of more than 50 letters; at most that many")),
+    "CELL": (
+        50,
+        _bring(
+            "a.csv",
+            b"a,b\n" + b"1,2\n" * 9 + b"x" * 51 + b",2\n",
+            "line 11 holds a value of more than 50 letters; at most that many",
+        ),
+    ),
     "PREVIEW": (100, _glanced),
-    "CHANNELS": (1, _bring("a.edf", lambda: edf(rng().normal(size=(2, 640)), 16), "2 signals; at most 1")),
+    "CHANNELS": (
+        1,
+        _bring("a.edf", lambda: edf(rng().normal(size=(2, 640)), 16), "2 signals; at most 1"),
+    ),
     "ELEMENTS": (10, _bring("a.dcm", dicom, "more than 10 header elements")),
     "DEPTH": (3, _bring("a.dcm", nested_dicom, "nested more than 3 deep")),
     "VALUES": (100, _bring("a.nii", lambda: nifti(), "MB of samples; at most")),
@@ -211,7 +245,12 @@ def test_each_limit_is_enforced(monkeypatch, tmp_path, name):
 
 def test_what_is_refused_above_was_good_below(tmp_path):
     """The files that pass a lowered limit are otherwise read."""
-    for name, data in (("z.zip", zipped(PICTURES)), ("a.csv", b"a,b,c\n1,2,3\n2,3,4\n"), ("a.nii", nifti()), ("a.fasta", fasta())):
+    for name, data in (
+        ("z.zip", zipped(PICTURES)),
+        ("a.csv", b"a,b,c\n1,2,3\n2,3,4\n"),
+        ("a.nii", nifti()),
+        ("a.fasta", fasta()),
+    ):
         (tmp_path / name).write_bytes(data)
         assert len(read(tmp_path / name)) >= 2
     (tmp_path / "t.npz").write_bytes(npz(x=rng().normal(size=(9, 3))))

@@ -1,4 +1,6 @@
-"""Logs hold no word of the data: imports that fail on files full of canaries, and errors nobody foresaw."""
+"""Logs hold no word of the data: imports that fail on files full of canaries, and errors nobody
+foresaw.
+"""
 
 import io
 import os
@@ -31,12 +33,24 @@ def phi_dicom():
 
 
 FILES = {
-    "good.dcm": phi_dicom, "cut.dcm": lambda: phi_dicom()[:-40], "odd.dcm": lambda: phi_dicom().replace(b"0\\0\\0 ", f"{CANARY[:6]}".encode()),
-    "words.csv": lambda: f"name,x\n{CANARY},1\n{CANARY},inf\n".encode(), "ragged.csv": lambda: f"name,x\n{CANARY},1\n{CANARY}\n".encode(),
-    "cut.png": lambda: png()[:60], "text.png": lambda: CANARY.encode() * 9, "cut.nii": lambda: nifti()[:400], "x.edf": lambda: edf(
-        rng().normal(size=(2, 640)), 16, patient=f"{CANARY} F 01-JAN-1950 {CANARY}", samples=b"nought"),
-    "x.npz": lambda: CANARY.encode(), "x.parquet": lambda: b"PAR1" + CANARY.encode(), "x.fasta": lambda: f">{CANARY}\nACGT!{CANARY}\n".encode(),
-}  # fmt: skip
+    "good.dcm": phi_dicom,
+    "cut.dcm": lambda: phi_dicom()[:-40],
+    "odd.dcm": lambda: phi_dicom().replace(b"0\\0\\0 ", f"{CANARY[:6]}".encode()),
+    "words.csv": lambda: f"name,x\n{CANARY},1\n{CANARY},inf\n".encode(),
+    "ragged.csv": lambda: f"name,x\n{CANARY},1\n{CANARY}\n".encode(),
+    "cut.png": lambda: png()[:60],
+    "text.png": lambda: CANARY.encode() * 9,
+    "cut.nii": lambda: nifti()[:400],
+    "x.edf": lambda: edf(
+        rng().normal(size=(2, 640)),
+        16,
+        patient=f"{CANARY} F 01-JAN-1950 {CANARY}",
+        samples=b"nought",
+    ),
+    "x.npz": lambda: CANARY.encode(),
+    "x.parquet": lambda: b"PAR1" + CANARY.encode(),
+    "x.fasta": lambda: f">{CANARY}\nACGT!{CANARY}\n".encode(),
+}
 
 
 def logs(home):
@@ -47,12 +61,22 @@ def logs(home):
 
 @pytest.mark.timeout(600)
 def test_imports_that_fail_leave_no_canary_in_any_log(tmp_path):
-    """Fault 29 in logs: names in files, of files and of folders: the logs of the import, of the supervisor and of errors hold none of them."""
+    """Fault 29 in logs: names in files, of files and of folders: the logs of the import, of the
+    supervisor and of errors hold none of them.
+    """
     ws = Workspace(tmp_path / "home")
     ended = []
     for name, made in FILES.items():
-        came = uploads.keep(ws, [(f"{CANARY} ward/{CANARY} {name}", io.BytesIO(made())), ("note.txt", io.BytesIO(b"x"))])
-        ended.append(queue.bring(ws, came.path, "data " + name.replace(".", " "), {}, came.folder).id)
+        came = uploads.keep(
+            ws,
+            [
+                (f"{CANARY} ward/{CANARY} {name}", io.BytesIO(made())),
+                ("note.txt", io.BytesIO(b"x")),
+            ],
+        )
+        ended.append(
+            queue.bring(ws, came.path, "data " + name.replace(".", " "), {}, came.folder).id
+        )
     for id in ended:
         queue.wait(ws, id, timeout=500)
     jobs = [ws.job(i) for i in ended]
@@ -66,24 +90,36 @@ def test_imports_that_fail_leave_no_canary_in_any_log(tmp_path):
 
 
 def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
-    """An unforeseen error in a reader whose message quotes the file: the log has type and place, not the message."""
+    """An unforeseen error in a reader whose message quotes the file: the log has type and place,
+    not the message.
+    """
     place = tmp_path / "plant"
     place.mkdir()
     (place / "sitecustomize.py").write_text(
-        "import core.data.readers.csv_text as w\n"
-        "def broken(*a, **k):\n    raise KeyError(f'no such patient: {a}')\n"
-        "w.split_up = broken\nimport core.data.readers.tables as t\n[setattr(t, n, broken) for n in ('split_up', '_raw') if hasattr(t, n)]\n"
+        "import core.data.readers.csv_text as w\ndef broken(*a, **k):\n    raise KeyError(f'no such"
+        " patient: {a}')\nw.split_up = broken\nimport core.data.readers.tables as t\n[setattr(t, n,"
+        " broken) for n in ('split_up', '_raw') if hasattr(t, n)]\n"
     )
     home, source = tmp_path / "home", tmp_path / "a.csv"
     source.write_text(f"name,x\n{CANARY},1\n{CANARY},2\n")
     root = os.environ.get("PYTHONPATH", "")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
-        "job = queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id, timeout=500)\nprint(job.status, bool(job.bug), job.error)\n"
+        "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom"
+        " core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\njob ="
+        " queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id,"
+        " timeout=500)\nprint(job.status, bool(job.bug), job.error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(home), str(source)], env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(place), root]))},
-                          capture_output=True, text=True, check=False, timeout=200)  # fmt: skip
-    assert done.stdout.startswith("failed True Something went wrong inside"), done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home), str(source)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(place), root]))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.stdout.startswith("failed True Something went wrong inside"), (
+        done.stdout + done.stderr
+    )
     words = "".join(logs(home).values())
     assert "KeyError" in words
     assert "sitecustomize.py" in words
@@ -98,7 +134,7 @@ def test_a_trace_tells_where_and_not_what():
         try:
             {}[CANARY]
         except KeyError as e:
-            raise ValueError(f"cannot use “{CANARY}” with \"{CANARY}\" of shape (3, 4)") from e
+            raise ValueError(f'cannot use “{CANARY}” with "{CANARY}" of shape (3, 4)') from e
 
     try:
         fails()
@@ -106,9 +142,13 @@ def test_a_trace_tells_where_and_not_what():
         words, bare = trace(e), trace(e, words=False)
     assert CANARY not in words + bare
     assert "shape (3, 4)" in words
-    assert "shape" not in bare.replace("of shape (3, 4)\")", "")
+    assert "shape" not in bare.replace('of shape (3, 4)")', "")
     for told in (words, bare):
-        assert told.index("KeyError") < told.index("which led to") < told.index("ValueError: cannot" if told is words else "ValueError (what")
+        assert (
+            told.index("KeyError")
+            < told.index("which led to")
+            < told.index("ValueError: cannot" if told is words else "ValueError (what")
+        )
         assert "in fails" in told
 
 
@@ -122,4 +162,6 @@ def test_a_zip_of_canaries_is_named_nowhere_else(tmp_path):
     job = queue.wait(ws, queue.bring(ws, came.path, "x", {}, came.folder).id, timeout=500)
     assert job.status == "failed"
     assert not [p for p in ws.home.rglob("*") if CANARY in p.name]
-    assert not [p for p in ws.folder(job.id).rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()]
+    assert not [
+        p for p in ws.folder(job.id).rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()
+    ]

@@ -9,7 +9,24 @@ from core.data.samples.catalogue import make
 from core.errors import UserError
 from core.workspace.workspace import Workspace
 
-KEPT = ["../../x", "CON", "nul.txt", "/etc/passwd", "C:\\x", "a:b|c?d*", "..", "~", "$HOME", "%2e%2e%2f", "Größe 日本 🩻", "-rf", "' OR 1=1; --", "x" * 80, "<script>", "![](http://h.example/x.png)"]
+KEPT = [
+    "../../x",
+    "CON",
+    "nul.txt",
+    "/etc/passwd",
+    "C:\\x",
+    "a:b|c?d*",
+    "..",
+    "~",
+    "$HOME",
+    "%2e%2e%2f",
+    "Größe 日本 🩻",
+    "-rf",
+    "' OR 1=1; --",
+    "x" * 80,
+    "<script>",
+    "![](http://h.example/x.png)",
+]
 REFUSED = ["", " ", "\n", "x" * 300, "a\0b", "a\x1bb", "a\u202eb", "a\u200bb", "\ud800", "a\x07"]
 
 
@@ -25,12 +42,18 @@ def renamed(name):
 
 
 def tree(ws):
-    return {os.path.relpath(os.path.join(folder, n), ws.home) for folder, folders, names in os.walk(ws.home) for n in [*folders, *names]}
+    return {
+        os.path.relpath(os.path.join(folder, n), ws.home)
+        for folder, folders, names in os.walk(ws.home)
+        for n in [*folders, *names]
+    }
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_the_label_is_kept_and_the_id_is_used(ws, tmp_path, name):
-    """Fault 35: names that look like paths, devices or commands: kept as they are, and no file is called so."""
+    """Fault 35: names that look like paths, devices or commands: kept as they are, and no file is
+    called so.
+    """
     outside = set(tmp_path.iterdir())
     ws.add(renamed(name))
     assert ws.dataset(name).name == name
@@ -52,7 +75,9 @@ def test_lines_become_spaces(ws):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_names_that_cannot_be_seen_or_are_too_long_are_refused(ws, name):
-    """Fault 35: empty, 300 letters, NUL, escape, bidirectional and zero-width characters: a sentence, and nothing is kept."""
+    """Fault 35: empty, 300 letters, NUL, escape, bidirectional and zero-width characters: a
+    sentence, and nothing is kept.
+    """
     with pytest.raises(UserError, match="1 to 80 visible"):
         ws.add(renamed(name))
     assert ws.catalogue.datasets() == []
@@ -60,7 +85,9 @@ def test_names_that_cannot_be_seen_or_are_too_long_are_refused(ws, name):
 
 
 def test_the_same_name_in_other_case_is_another_dataset(ws):
-    """Fault 35: ids, not names, are folders, so a file system that ignores case cannot mix them up."""
+    """Fault 35: ids, not names, are folders, so a file system that ignores case cannot mix
+    them up.
+    """
     ws.add(renamed("Liver"))
     ws.add(renamed("liver"))
     ids = {ws.entry("Liver")["id"], ws.entry("liver")["id"]}
@@ -69,7 +96,9 @@ def test_the_same_name_in_other_case_is_another_dataset(ws):
         ws.add(renamed("Liver"))
 
 
-@pytest.mark.parametrize("id", ["../x", "..", "a/b", "ABCDEFGH", "a" * 33, "short", "abcdefg\n", "abcdefgh\0", ""])
+@pytest.mark.parametrize(
+    "id", ["../x", "..", "a/b", "ABCDEFGH", "a" * 33, "short", "abcdefg\n", "abcdefgh\0", ""]
+)
 def test_run_ids_are_not_paths(ws, id):
     """Fault 35: what is asked for as a run (in the address line too) is an id or nothing."""
     with pytest.raises(UserError, match="is not a run id"):

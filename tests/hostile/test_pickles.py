@@ -31,7 +31,9 @@ CASES = {
     "raw.npy": lambda c: pickle.dumps(Touch(c)),
     "raw.npz": lambda c: pickle.dumps(Touch(c)),
     "member.npz": lambda c: zipped({"x.pkl": pickle.dumps(Touch(c))}),
-    "model.pt": lambda c: zipped({"model/data.pkl": pickle.dumps(Touch(c)), "model/data/0": b"\0" * 8, "model/version": b"3"}),
+    "model.pt": lambda c: zipped(
+        {"model/data.pkl": pickle.dumps(Touch(c)), "model/data/0": b"\0" * 8, "model/version": b"3"}
+    ),
     "old.pt": lambda c: pickle.dumps(0x1950A86A20F9469CFC6C) + pickle.dumps(Touch(c)),
     "model.ckpt": lambda c: pickle.dumps(Touch(c), protocol=0),
     "picture.png": lambda c: pickle.dumps(Touch(c)),
@@ -50,12 +52,16 @@ def test_the_payload_works(tmp_path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_pickle_is_refused_and_never_opened(tmp_path, name):
-    """Fault 23: a pickle in .npy, .npz, .pt, a renamed .png and elsewhere is refused with the file's name; its payload never runs."""
+    """Fault 23: a pickle in .npy, .npz, .pt, a renamed .png and elsewhere is refused with the
+    file's name; its payload never runs.
+    """
     canary = tmp_path / "canary"
     (tmp_path / name).write_bytes(CASES[name](canary))
     with pytest.raises(UserError) as e:
         read(tmp_path / name)
-    assert {"model.pt": "data.pkl", "pictures.zip": "a/1.png", "scan.dcm": "The file"}.get(name, name) in str(e.value)
+    assert {"model.pt": "data.pkl", "pictures.zip": "a/1.png", "scan.dcm": "The file"}.get(
+        name, name
+    ) in str(e.value)
     try:
         seen = preview(tmp_path / name)
     except UserError:
@@ -64,7 +70,15 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path, name):
     assert not canary.exists()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("old.pt", "Python pickle"), ("model.ckpt", "Python pickle"), ("picture.png", "Python pickle"), ("array.npy", "Python objects")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("old.pt", "Python pickle"),
+        ("model.ckpt", "Python pickle"),
+        ("picture.png", "Python pickle"),
+        ("array.npy", "Python objects"),
+    ],
+)
 def test_it_is_called_what_it_is(tmp_path, name, kind):
     """Fault 23: the sentence says that it is a pickle."""
     (tmp_path / name).write_bytes(CASES[name](tmp_path / "canary"))

@@ -33,7 +33,9 @@ def huge(side):
 
 @pytest.mark.parametrize("side", [20_000, 10_000])
 def test_huge_pictures_are_refused_by_their_size(tmp_path, side):
-    """Fault 26: PNG of 20,000^2 and 10,000^2 pixels: refused by the limit, in words, without decoding."""
+    """Fault 26: PNG of 20,000^2 and 10,000^2 pixels: refused by the limit, in words, without
+    decoding.
+    """
     (tmp_path / "x.png").write_bytes(huge(side))
     grew, words = peak(REFUSE, tmp_path / "x.png")
     assert "at most 25 million are taken" in words
@@ -43,7 +45,9 @@ def test_huge_pictures_are_refused_by_their_size(tmp_path, side):
 def test_a_picture_that_claims_a_size_is_bounded_too(tmp_path):
     """Fault 26: a few bytes that claim 2^31 pixels a side end in a sentence."""
     head = struct.pack(">IIBBBBB", (1 << 31) - 1, (1 << 31) - 1, 8, 2, 0, 0, 0)
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"x") + chunk(b"IEND", b""))
+    (tmp_path / "x.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+    )
     with pytest.raises(UserError, match=r"x\.png"):
         read(tmp_path / "x.png")
 
@@ -61,7 +65,9 @@ def test_cut_pictures_are_refused(tmp_path, kind, share):
 
 
 def test_modes_come_out_as_they_look():
-    """Fault 26: CMYK, 16-bit, palette, alpha, 1-bit and grey-with-alpha pictures give the values they show."""
+    """Fault 26: CMYK, 16-bit, palette, alpha, 1-bit and grey-with-alpha pictures give the values
+    they show.
+    """
     from PIL import Image
 
     def saved(image, kind, **how):
@@ -82,7 +88,12 @@ def test_modes_come_out_as_they_look():
     assert decode(saved(palette, "PNG", transparency=1))[0, 0].tolist() == [0, 0, 0]
     half = Image.new("RGBA", (4, 4), (200, 100, 50, 128))
     assert np.abs(decode(saved(half, "PNG"))[0, 0].astype(int) - [100, 50, 25]).max() <= 1
-    assert np.abs(decode(saved(Image.new("LA", (4, 4), (200, 128)), "PNG"))[0, 0].astype(int) - 100).max() <= 1
+    assert (
+        np.abs(
+            decode(saved(Image.new("LA", (4, 4), (200, 128)), "PNG"))[0, 0].astype(int) - 100
+        ).max()
+        <= 1
+    )
     assert decode(saved(Image.new("1", (4, 4), 1), "PNG"))[0, 0] == 255
     fractions = decode(saved(Image.new("F", (4, 4), 0.5), "TIFF"))
     assert fractions.dtype == np.float32
@@ -97,9 +108,15 @@ def test_the_rotation_a_camera_noted_is_applied(tmp_path, orientation):
     upright = np.zeros((16, 24), np.uint8)
     upright[:8, :12] = 255
     stored = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T, 6: np.rot90(upright), 7: np.rot90(upright.T, 2),
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: np.rot90(upright.T, 2),
         8: np.rot90(upright, -1),
-    }[orientation]  # fmt: skip
+    }[orientation]
     (tmp_path / "d").mkdir()
     for i in range(2):
         exif = Image.Exif()
@@ -111,7 +128,9 @@ def test_the_rotation_a_camera_noted_is_applied(tmp_path, orientation):
 
 
 def test_the_first_frame_of_several_is_taken_and_said(tmp_path):
-    """Fault 26: animated PNG and TIFF of several pages give their first frame, with a rule that says so."""
+    """Fault 26: animated PNG and TIFF of several pages give their first frame, with a rule that
+    says so.
+    """
     from PIL import Image
 
     frames = [Image.fromarray(np.full((8, 9), v, np.uint8)) for v in (10, 200, 90)]
@@ -124,7 +143,10 @@ def test_the_first_frame_of_several_is_taken_and_said(tmp_path):
 
 
 STRANGERS = {
-    "drawing.svg": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"></svg>', "SVG"),
+    "drawing.svg": (
+        b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"></svg>',
+        "SVG",
+    ),
     "photo.heic": (b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(40), "HEIC"),
     "photo.avif": (b"\0\0\0\x18ftypavif\0\0\0\0" + bytes(40), "AVIF"),
     "sky.fits": (b"SIMPLE  =                    T".ljust(2880), "FITS"),
@@ -154,7 +176,9 @@ STRANGERS = {
 
 @pytest.mark.parametrize("name", STRANGERS)
 def test_kinds_that_are_not_read_are_named(tmp_path, name):
-    """Fault 26: SVG, HEIC, FITS, PSD, EPS and others are called what they are, alone and beside pictures, and whatever their suffix says."""
+    """Fault 26: SVG, HEIC, FITS, PSD, EPS and others are called what they are, alone and beside
+    pictures, and whatever their suffix says.
+    """
     data, kind = STRANGERS[name]
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=kind):
@@ -179,14 +203,20 @@ def test_no_decoder_outside_the_list_is_tried(monkeypatch):
     Image.new("L", (4, 4)).save(out, "GIF")
     tried = []
     real = Image.open
-    monkeypatch.setattr(Image, "open", lambda f, mode="r", formats=None: (tried.append(formats), real(f, mode, formats))[1])
+    monkeypatch.setattr(
+        Image,
+        "open",
+        lambda f, mode="r", formats=None: (tried.append(formats), real(f, mode, formats))[1],
+    )
     with pytest.raises(UserError, match="cannot be read as a picture"):
         decode(member(out.getvalue()))
     assert tried == [["PNG", "JPEG", "TIFF", "BMP"]]
 
 
 def test_a_dicomdir_is_refused_and_its_paths_are_not_followed(tmp_path, monkeypatch):
-    """Fault 28: a DICOMDIR with ids of files outside its folder: alone it is refused, under any name; beside the files it is left out by name."""
+    """Fault 28: a DICOMDIR with ids of files outside its folder: alone it is refused, under any
+    name; beside the files it is left out by name.
+    """
     index = dicom(index=True)
     for name in ("DICOMDIR", "innocent.dcm"):
         (tmp_path / name).write_bytes(index)
@@ -199,7 +229,9 @@ def test_a_dicomdir_is_refused_and_its_paths_are_not_followed(tmp_path, monkeypa
     import builtins
 
     real = builtins.open
-    monkeypatch.setattr(builtins, "open", lambda f, *a, **k: (opened.append(str(f)), real(f, *a, **k))[1])
+    monkeypatch.setattr(
+        builtins, "open", lambda f, *a, **k: (opened.append(str(f)), real(f, *a, **k))[1]
+    )
     data = read(tmp_path / "d")
     assert data.card["left out"] == ["DICOMDIR"]
     assert len(data) == 2

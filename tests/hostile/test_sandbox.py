@@ -1,4 +1,6 @@
-"""A reader in a process of its own: results come back, death and hunger become a sentence, the network is gone."""
+"""A reader in a process of its own: results come back, death and hunger become a sentence, the
+network is gone.
+"""
 
 import os
 import signal
@@ -20,7 +22,13 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such lim
 
 
 def gives(path, frame):
-    return {"path": path, "frame": frame, "array": np.arange(3.0), "bytes": b"\0x", "words": ["ä", None, 1.5]}
+    return {
+        "path": path,
+        "frame": frame,
+        "array": np.arange(3.0),
+        "bytes": b"\0x",
+        "words": ["ä", None, 1.5],
+    }
 
 
 def complains():
@@ -100,10 +108,15 @@ def test_a_sentence_is_a_sentence_and_a_bug_is_a_bug():
         call("breaks")
 
 
-@pytest.mark.parametrize(("name", "args", "how", "said"), [
-    ("sleeps", (), {"seconds": 4}, "a.csv took longer than 4 seconds"), ("spins", (), {"seconds": 4}, "a.csv took"),
-    ("eats", (3 << 30,), {}, "more memory"), ("dies", (), {}, "a.csv brought the reader down"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "args", "how", "said"),
+    [
+        ("sleeps", (), {"seconds": 4}, "a.csv took longer than 4 seconds"),
+        ("spins", (), {"seconds": 4}, "a.csv took"),
+        ("eats", (3 << 30,), {}, "more memory"),
+        ("dies", (), {}, "a.csv brought the reader down"),
+    ],
+)
 def test_hunger_and_death_are_sentences(name, args, how, said):
     with pytest.raises(UserError, match=said):
         call(name, *args, what="a.csv", **how)
@@ -129,7 +142,9 @@ def test_no_network_and_no_programs():
 
 
 def _namespaces() -> bool:
-    """Whether this system lets a process leave its network behind; asked in a process that may be lost."""
+    """Whether this system lets a process leave its network behind; asked in a process that may be
+    lost.
+    """
     import subprocess
     import sys
 

@@ -63,9 +63,22 @@ def test_an_upload_that_is_broken_off_leaves_nothing(ws):
     assert ws.catalogue.jobs(kind="import") == []
 
 
-@pytest.mark.parametrize("name", ["../../x.png", "/etc/passwd", "..\\..\\x.png", "C:\\x.png", "a\0b.png", "x" * 300 + ".png", ".."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../x.png",
+        "/etc/passwd",
+        "..\\..\\x.png",
+        "C:\\x.png",
+        "a\0b.png",
+        "x" * 300 + ".png",
+        "..",
+    ],
+)
 def test_names_of_uploads_are_never_paths(ws, tmp_path, name):
-    """Fault 48: whatever a file is called, what is written is called by us, and reading it is refused or gives the cases."""
+    """Fault 48: whatever a file is called, what is written is called by us, and reading it is
+    refused or gives the cases.
+    """
     before = set(tmp_path.iterdir())
     with contextlib.suppress(UserError):
         came = uploads.keep(ws, [(name, io.BytesIO(png(0))), ("ok.png", io.BytesIO(png(1)))])

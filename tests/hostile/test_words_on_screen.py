@@ -1,4 +1,6 @@
-"""Hostile words as columns, classes, files, names of data, runs and groups, in a real browser: shown as they are, and nothing more."""
+"""Hostile words as columns, classes, files, names of data, runs and groups, in a real browser:
+shown as they are, and nothing more.
+"""
 
 import io
 import re
@@ -29,10 +31,24 @@ HOSTILE = {
     "zero width": "in\u200bvisi\u200dble",
     "emoji": "🧠🏥👩\u200d⚕️",
     "svg": "<svg onload=window.pwned=1>",
-    "formula": "=HYPERLINK(\"http://hostile.example\")",
+    "formula": '=HYPERLINK("http://hostile.example")',
     "long": "w" * 10_000,
 }
-PAGES = ["Home", "Data", "Train", "Runs", "Results", "Latent map", "Clusters", "Anomalies", "Rationales", "Traversal", "Compare", "Present", "Library"]
+PAGES = [
+    "Home",
+    "Data",
+    "Train",
+    "Runs",
+    "Results",
+    "Latent map",
+    "Clusters",
+    "Anomalies",
+    "Rationales",
+    "Traversal",
+    "Compare",
+    "Present",
+    "Library",
+]
 
 
 def table():
@@ -42,7 +58,15 @@ def table():
     dice = np.random.default_rng(0)
     lines = [",".join([*quoted, "diagnosis", "site"])]
     for i in range(60):
-        lines.append(",".join([*(f"{v:.3f}" for v in dice.normal(size=len(words)) + (i % 4)), quoted[i % 4], quoted[4 + i % 3]]))
+        lines.append(
+            ",".join(
+                [
+                    *(f"{v:.3f}" for v in dice.normal(size=len(words)) + (i % 4)),
+                    quoted[i % 4],
+                    quoted[4 + i % 3],
+                ]
+            )
+        )
     return "\n".join(lines).encode()
 
 
@@ -61,15 +85,22 @@ NAME = HOSTILE["markdown"] + HOSTILE["script"]  # of the picture set
 
 @pytest.fixture(scope="module")
 def prepared(served, guard, tmp_path_factory):
-    """The workspace of the served app with a hostile picture set: trained, mapped, clustered, with a hostile group, run label and note."""
+    """The workspace of the served app with a hostile picture set: trained, mapped, clustered, with
+    a hostile group, run label and note.
+    """
     ws = Workspace(guard["LIGHTBOX_HOME"])
     place = tmp_path_factory.mktemp("source")
     (place / "p.zip").write_bytes(pictures())
     name = NAME
     ws.add(read(place / "p.zip", name=name))
-    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 4}, label=HOSTILE["image"]).id, timeout=500)
+    base = queue.wait(
+        ws, queue.train(ws, name, "pca", {"dimensions": 4}, label=HOSTILE["image"]).id, timeout=500
+    )
     assert base.status == "done", base.error
-    for job in (queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}), queue.train(ws, name, "kmeans", {}, on=base.id, label=HOSTILE["colour"])):
+    for job in (
+        queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}),
+        queue.train(ws, name, "kmeans", {}, on=base.id, label=HOSTILE["colour"]),
+    ):
         assert queue.wait(ws, job.id, timeout=500).status == "done"
     for word in ("markdown", "script", "math"):
         notes.save_group(ws, name, HOSTILE[word][:60], np.arange(5))
@@ -77,7 +108,9 @@ def prepared(served, guard, tmp_path_factory):
 
 
 def watched(page):
-    """Everything the page ever tries to fetch, allowed or not, and what its scripts complain about."""
+    """Everything the page ever tries to fetch, allowed or not, and what its scripts complain
+    about.
+    """
     page.set_default_timeout(180_000)
     tried = set()
     page.on("request", lambda r: tried.add(_host(r.url)))
@@ -89,8 +122,15 @@ def watched(page):
 def checked(page, tried, served, where):
     settled(page)
     assert page.evaluate("window.pwned") is None, where
-    assert page.locator("img[src*='hostile.example'], a[href^='javascript'], svg[onload], [onerror]").count() == 0, where
-    assert page.locator("[aria-label*='rocket'], [data-testid=stMarkdownColoredText]").count() == 0, where
+    assert (
+        page.locator(
+            "img[src*='hostile.example'], a[href^='javascript'], svg[onload], [onerror]"
+        ).count()
+        == 0
+    ), where
+    assert (
+        page.locator("[aria-label*='rocket'], [data-testid=stMarkdownColoredText]").count() == 0
+    ), where
     assert "🚀" not in page.locator("body").inner_text(), where
     assert page.locator("a[href*='hostile.example']").count() == 0, where
     assert tried <= {_host(served), "data", "blob"}, where
@@ -98,8 +138,10 @@ def checked(page, tried, served, where):
 
 
 def test_hostile_words_are_words_on_every_page(page, served, prepared, shot):
-    """Fault 34: markdown, HTML, scripts, links, 10,000 letters, bidirectional and zero-width characters, math, colours and emoji: shown literally and cut;
-    no other host is asked, no script runs, no page fails."""
+    """Fault 34: markdown, HTML, scripts, links, 10,000 letters, bidirectional and zero-width
+    characters, math, colours and emoji: shown literally and cut; no other host is asked, no script
+    runs, no page fails.
+    """
     tried = watched(page)
     page.goto(f"{served}/?dataset={prepared.entry(NAME)['id']}")
     checked(page, tried, served, "start")
@@ -108,21 +150,30 @@ def test_hostile_words_are_words_on_every_page(page, served, prepared, shot):
         page.wait_for_timeout(1500)
         checked(page, tried, served, name)
         shot(f"hostile-{name.lower().replace(' ', '-')}")
-        shown = page.locator("[data-testid=stMain]").inner_text() + page.locator("[data-testid=stSidebar]").inner_text()
+        shown = (
+            page.locator("[data-testid=stMain]").inner_text()
+            + page.locator("[data-testid=stSidebar]").inner_text()
+        )
         assert "w" * 200 not in shown, name
         assert "\u202e" not in shown, name
         assert "\u200b" not in shown, name
     side = page.get_by_test_id("stSidebar")
-    assert "![x](http://hostile.example/md.png)<script>" in side.inner_html().replace("&lt;", "<").replace("&gt;", ">")
+    assert "![x](http://hostile.example/md.png)<script>" in side.inner_html().replace(
+        "&lt;", "<"
+    ).replace("&gt;", ">")
     side.get_by_role("button", name="Groups").click()
     page.get_by_text("![x](http://").first.wait_for()
     checked(page, tried, served, "groups")
 
 
 def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, shot, tmp_path):
-    """Fault 34: a table whose file, columns and classes are hostile words: previewed, imported, trained upon, looked at."""
+    """Fault 34: a table whose file, columns and classes are hostile words: previewed, imported,
+    trained upon, looked at.
+    """
     tried = watched(page)
-    path = tmp_path / "![f](http:⁄⁄hostile.example⁄f.png) <img src=x onerror=window.pwned=1> $x$.csv"
+    path = (
+        tmp_path / "![f](http:⁄⁄hostile.example⁄f.png) <img src=x onerror=window.pwned=1> $x$.csv"
+    )
     path.write_bytes(table())
     page.goto(served)
     settled(page)
@@ -146,7 +197,9 @@ def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, sh
     data = ws.dataset(name)
     assert HOSTILE["script"] in data.table.columns
     assert set(data.classes) == set(list(HOSTILE.values())[:4])
-    base = queue.wait(ws, queue.train(ws, name, "pca", {"dimensions": 3}, label=HOSTILE["svg"]).id, timeout=500)
+    base = queue.wait(
+        ws, queue.train(ws, name, "pca", {"dimensions": 3}, label=HOSTILE["svg"]).id, timeout=500
+    )
     queue.wait(ws, queue.derive(ws, "map", base.id, {"how": "pca", "dims": 2}).id, timeout=500)
     page.goto(f"{served}/?run={base.id}")
     for at in PAGES:
@@ -157,7 +210,9 @@ def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, sh
 
 
 def test_a_session_asks_this_host_only_and_the_sidebar_says_so(page, served, prepared, guard):
-    """What the sidebar says of the network is what is so: no request of the browser and none of the server goes elsewhere."""
+    """What the sidebar says of the network is what is so: no request of the browser and none of the
+    server goes elsewhere.
+    """
     tried = watched(page)
     page.goto(served)
     settled(page)

@@ -1,4 +1,6 @@
-"""H0 deaths against single linkage, the score's behaviour on groups of known separation, and along a training."""
+"""H0 deaths against single linkage, the score's behaviour on groups of known separation, and along
+a training.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def test_all_cases_alike_and_too_few_are_handled():
     data = sample("digits")
     same = Embedding(rows=data.rows, z=np.ones((len(data), 3), "f4"))
     assert ClassSeparability().compute(data, same, rng=np.random.default_rng(0))[0].value == 0
-    assert ClassSeparability().declines(data, Embedding(rows=data.rows[:5], z=np.ones((5, 3), "f4")))
+    assert ClassSeparability().declines(
+        data, Embedding(rows=data.rows[:5], z=np.ones((5, 3), "f4"))
+    )
 
 
 def trained(id: str, watched: bool, **params):
@@ -86,7 +90,13 @@ def trained(id: str, watched: bool, **params):
     old = kind.watched
     kind.watched = watched
     try:
-        run = Run(seed=0, device="cpu", report_to=lambda step, total, scalars: seen.append({k: float(v) for k, v in scalars.items()}))
+        run = Run(
+            seed=0,
+            device="cpu",
+            report_to=lambda step, total, scalars: seen.append(
+                {k: float(v) for k, v in scalars.items()}
+            ),
+        )
         method, _ = fit_and_apply(kind, check_params(kind, params), sample("digits"), run)
     finally:
         kind.watched = old
@@ -102,7 +112,12 @@ def test_watching_a_training_changes_nothing_and_follows_fishers_ratio():
     looks = [s for s in seen if name in s]
     assert 10 <= len(looks) <= 12
     assert not [s for s in other if name in s]
-    assert spearmanr([s[name] for s in looks], [s["Fisher ratio (with labels)"] for s in looks]).statistic > 0.6
+    assert (
+        spearmanr(
+            [s[name] for s in looks], [s["Fisher ratio (with labels)"] for s in looks]
+        ).statistic
+        > 0.6
+    )
 
 
 def test_variational_and_self_supervised_trainings_are_watched_too():

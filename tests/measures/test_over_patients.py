@@ -1,4 +1,6 @@
-"""What measures say of patients: intervals over them, none where they are few, and what drawing nothing scores."""
+"""What measures say of patients: intervals over them, none where they are few, and what drawing
+nothing scores.
+"""
 
 import numpy as np
 import pandas as pd
@@ -12,27 +14,58 @@ from core.registry import measures
 from core.stats.proportions import wilson
 
 
-def table(n: int, patients: list[str | None], label: np.ndarray, split: list[str] | None = None, masks: np.ndarray | None = None) -> Dataset:
+def table(
+    n: int,
+    patients: list[str | None],
+    label: np.ndarray,
+    split: list[str] | None = None,
+    masks: np.ndarray | None = None,
+) -> Dataset:
     """`n` cases of one number each."""
-    columns = {"patient": patients, "label": [f"c{v}" for v in label], "split": split or ["test"] * n}
+    columns = {
+        "patient": patients,
+        "label": [f"c{v}" for v in label],
+        "split": split or ["test"] * n,
+    }
     roles = {"group": "patient", "label": "label", "split": "split"}
-    samples = np.random.default_rng(0).normal(size=(n, 2) if masks is None else (n, 1, *masks.shape[1:])).astype("f4")
-    return Dataset("made", "table" if masks is None else "image", pd.DataFrame(columns), samples, masks=masks, roles=roles)
+    samples = (
+        np.random.default_rng(0)
+        .normal(size=(n, 2) if masks is None else (n, 1, *masks.shape[1:]))
+        .astype("f4")
+    )
+    return Dataset(
+        "made",
+        "table" if masks is None else "image",
+        pd.DataFrame(columns),
+        samples,
+        masks=masks,
+        roles=roles,
+    )
 
 
 def of(name: str, data: Dataset, *artifacts):
-    return {m.name: m for m in measures()[name].compute(data, *artifacts, rng=np.random.default_rng(0))}
+    return {
+        m.name: m for m in measures()[name].compute(data, *artifacts, rng=np.random.default_rng(0))
+    }
 
 
 def said(logit: np.ndarray) -> Predictions:
     score = np.stack([np.zeros(len(logit)), logit], 1)
     prob = np.exp(score - score.max(1, keepdims=True))
-    return Predictions(rows=np.arange(len(logit)), prob=(prob / prob.sum(1, keepdims=True)).astype("f4"), classes=["c0", "c1"])
+    return Predictions(
+        rows=np.arange(len(logit)),
+        prob=(prob / prob.sum(1, keepdims=True)).astype("f4"),
+        classes=["c0", "c1"],
+    )
 
 
 def test_one_patient_gets_no_interval_and_is_told_why():
     y = np.arange(40) % 2
-    got = of("classification", table(40, ["P3"] * 40, y), said(np.where(y == 1, 1.0, -1.0) * np.where(np.arange(40) < 21, 1, -1)))
+    got = of(
+        "classification",
+        table(40, ["P3"] * 40, y),
+        said(np.where(y == 1, 1.0, -1.0) * np.where(np.arange(40) < 21, 1, -1)),
+    )
     for name in ("predicted class accuracy", "predicted class AUC", "Brier score"):
         assert (got[name].low, got[name].high) == (None, None)
         assert "too few for an interval (1 patient)" in got[name].note
@@ -41,10 +74,16 @@ def test_one_patient_gets_no_interval_and_is_told_why():
 
 def test_twelve_of_twelve_right_is_wilsons():
     y = np.arange(12) % 2
-    got = of("classification", table(12, [f"P{i}" for i in range(12)], y), said(np.where(y == 1, 3.0, -3.0)))
+    got = of(
+        "classification",
+        table(12, [f"P{i}" for i in range(12)], y),
+        said(np.where(y == 1, 3.0, -3.0)),
+    )
     one = got["predicted class accuracy"]
     assert (one.value, one.low, one.high) == pytest.approx((1.0, wilson(12, 12).low, 1.0))
-    assert got["predicted class AUC"].low == pytest.approx(wilson(6, 6).low), "six of each class bound it"
+    assert got["predicted class AUC"].low == pytest.approx(wilson(6, 6).low), (
+        "six of each class bound it"
+    )
 
 
 def test_cases_without_an_id_are_no_patient_of_that_name():
@@ -52,7 +91,10 @@ def test_cases_without_an_id_are_no_patient_of_that_name():
     logit = np.random.default_rng(1).normal(size=60) + y
     lone, none = table(60, [None] * 60, y), table(60, [f"P{i}" for i in range(60)], y)
     for name in ("predicted class accuracy", "predicted class AUC", "Brier score"):
-        a, b = of("classification", lone, said(logit))[name], of("classification", none, said(logit))[name]
+        a, b = (
+            of("classification", lone, said(logit))[name],
+            of("classification", none, said(logit))[name],
+        )
         assert (a.low, a.high) == pytest.approx((b.low, b.high))
         assert a.units == 60
 
@@ -62,7 +104,10 @@ def test_cases_are_ranked_where_probabilities_are_all_one():
     logit = np.where(y == 1, 25.0, 20.0) + np.random.default_rng(2).normal(size=300)
     answers = said(logit)
     assert (np.asarray(answers.prob)[:, 1] == 1).all(), "float32 tells none of them apart"
-    assert of("classification", table(300, [None] * 300, y), answers)["predicted class AUC"].value > 0.99
+    assert (
+        of("classification", table(300, [None] * 300, y), answers)["predicted class AUC"].value
+        > 0.99
+    )
 
 
 def test_the_calibration_error_stands_beside_what_honest_probabilities_show():
@@ -82,7 +127,13 @@ def test_ranges_are_not_called_intervals():
     z = np.random.default_rng(0).normal(size=(400, 6)).astype("f4")
     data = table(400, [None] * 400, np.arange(400) % 2)
     embedding = Embedding(rows=data.rows, name="latent", z=z)
-    kinds = {name: of(id, data, embedding)[name].kind for id, name in (("rankme", "effective dimensions"), ("class_separability", "separability without labels"))}
+    kinds = {
+        name: of(id, data, embedding)[name].kind
+        for id, name in (
+            ("rankme", "effective dimensions"),
+            ("class_separability", "separability without labels"),
+        )
+    }
     assert kinds == dict.fromkeys(kinds, "range")
 
 
@@ -90,7 +141,11 @@ def grouped() -> tuple[Dataset, Clusters, Embedding]:
     y = np.arange(120) % 3
     data = table(120, [f"P{i // 10}" for i in range(120)], y)
     z = (3 * np.eye(3)[y] + np.random.default_rng(0).normal(size=(120, 3))).astype("f4")
-    return data, Clusters(rows=data.rows, name="groups", label=y.astype(np.int64), names=["a", "b", "c"]), Embedding(rows=data.rows, name="latent", z=z)
+    return (
+        data,
+        Clusters(rows=data.rows, name="groups", label=y.astype(np.int64), names=["a", "b", "c"]),
+        Embedding(rows=data.rows, name="latent", z=z),
+    )
 
 
 def test_groups_are_measured_in_the_space_of_the_run_below():
@@ -99,11 +154,19 @@ def test_groups_are_measured_in_the_space_of_the_run_below():
     data, clusters, embedding = grouped()
     alone = {m.name: m for m in measure(data, {"groups": clusters}, ["clustering_internal"])}
     assert "gives no Embedding" in alone["clustering_internal"].note
-    got = {m.name: m for m in measure(data, {"groups": clusters}, None, below={"latent": embedding})}
-    assert got["silhouette"].value == pytest.approx(silhouette_score(embedding.z, clusters.label), abs=1e-6)
-    assert got["Davies-Bouldin"].value == pytest.approx(davies_bouldin_score(embedding.z, clusters.label), abs=1e-6)
+    got = {
+        m.name: m for m in measure(data, {"groups": clusters}, None, below={"latent": embedding})
+    }
+    assert got["silhouette"].value == pytest.approx(
+        silhouette_score(embedding.z, clusters.label), abs=1e-6
+    )
+    assert got["Davies-Bouldin"].value == pytest.approx(
+        davies_bouldin_score(embedding.z, clusters.label), abs=1e-6
+    )
     assert got["silhouette"].units == 12
-    assert not [name for name in got if "effective dimensions" in name], "what is of the run below alone is not measured again"
+    assert not [name for name in got if "effective dimensions" in name], (
+        "what is of the run below alone is not measured again"
+    )
 
 
 def test_a_reconstruction_of_many_is_measured_on_a_drawn_sample_of_all():
@@ -111,10 +174,14 @@ def test_a_reconstruction_of_many_is_measured_on_a_drawn_sample_of_all():
     data = table(n, [None] * n, np.arange(n) % 2, split=["train"] * 100 + ["test"] * (n - 100))
     back = np.array(data.samples)
     back[2200:] += 1.0  # the last cases are redrawn badly: the first 2,000 alone would not show it
-    got = of("reconstruction", data, Images(rows=data.rows, image=back, role="reconstruction"))["reconstruction error (share of the mean picture's)"]
+    got = of("reconstruction", data, Images(rows=data.rows, image=back, role="reconstruction"))[
+        "reconstruction error (share of the mean picture's)"
+    ]
     assert "2,000 of 2,500 cases drawn" in got.note
     x, mean = data.inputs()[100:], data.inputs()[:100].mean(0)
-    assert got.value == pytest.approx(float(np.square(back[100:] - x).mean() / np.square(x - mean).mean()), rel=0.15)
+    assert got.value == pytest.approx(
+        float(np.square(back[100:] - x).mean() / np.square(x - mean).mean()), rel=0.15
+    )
 
 
 def marked(n: int = 40) -> tuple[Dataset, np.ndarray]:
@@ -125,7 +192,12 @@ def marked(n: int = 40) -> tuple[Dataset, np.ndarray]:
 
 def test_drawing_nothing_scores_no_dice_and_its_share_stands_beside():
     data, masks = marked()
-    empty = AnomalyMaps(rows=data.rows, score=np.zeros(40, "f4"), map=np.random.default_rng(0).uniform(size=masks.shape).astype("f4"), pixel_threshold=2.0)
+    empty = AnomalyMaps(
+        rows=data.rows,
+        score=np.zeros(40, "f4"),
+        map=np.random.default_rng(0).uniform(size=masks.shape).astype("f4"),
+        pixel_threshold=2.0,
+    )
     got = of("pixel_anomaly", data, empty)
     rule = "(threshold from validation)"
     assert got[f"Dice, mean of marked cases {rule}"].value == 0
@@ -138,7 +210,16 @@ def test_drawing_nothing_scores_no_dice_and_its_share_stands_beside():
 
 def test_dice_of_a_perfect_map_is_one_in_marked_cases():
     data, masks = marked()
-    got = of("pixel_anomaly", data, AnomalyMaps(rows=data.rows, score=masks.any((1, 2)).astype("f4"), map=masks.astype("f4"), pixel_threshold=0.5))
+    got = of(
+        "pixel_anomaly",
+        data,
+        AnomalyMaps(
+            rows=data.rows,
+            score=masks.any((1, 2)).astype("f4"),
+            map=masks.astype("f4"),
+            pixel_threshold=0.5,
+        ),
+    )
     own = got["Dice, mean of marked cases (threshold from validation)"]
     assert (own.value, own.low) == pytest.approx((1.0, wilson(20, 20).low))
     wrong = got["unmarked cases with something drawn (threshold from validation)"]

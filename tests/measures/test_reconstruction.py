@@ -10,16 +10,26 @@ from core.registry import measures
 
 
 def found(data, drawn):
-    made = measures()["reconstruction"].compute(data, Images(rows=data.rows, image=drawn.astype("f4"), role="reconstruction"), rng=np.random.default_rng(0))
+    made = measures()["reconstruction"].compute(
+        data,
+        Images(rows=data.rows, image=drawn.astype("f4"), role="reconstruction"),
+        rng=np.random.default_rng(0),
+    )
     return {m.name: m for m in made}
 
 
 def similarity(a, b):
-    """Wang et al. 2004: Gaussian windows of 11 pixels and sd 1.5, mean over all pixels, for pictures [n,h,w] in [0,1]."""
+    """Wang et al. 2004: Gaussian windows of 11 pixels and sd 1.5, mean over all pixels, for
+    pictures [n,h,w] in [0,1].
+    """
     e = lambda v: gaussian_filter(v.astype(float), (0, 1.5, 1.5), truncate=5 / 1.5, mode="mirror")  # noqa: E731
     m, n = e(a), e(b)
     va, vb, c = e(a * a) - m * m, e(b * b) - n * n, e(a * b) - m * n
-    return ((2 * m * n + 0.01**2) * (2 * c + 0.03**2) / ((m * m + n * n + 0.01**2) * (va + vb + 0.03**2))).mean((1, 2))
+    return (
+        (2 * m * n + 0.01**2)
+        * (2 * c + 0.03**2)
+        / ((m * m + n * n + 0.01**2) * (va + vb + 0.03**2))
+    ).mean((1, 2))
 
 
 def test_similarity_and_error_are_those_computed_by_hand():
@@ -33,7 +43,9 @@ def test_similarity_and_error_are_those_computed_by_hand():
     assert got["structural similarity"].low <= wanted <= got["structural similarity"].high
     mean = data.part("train").inputs().mean(0)
     error = got["reconstruction error (share of the mean picture's)"].value
-    assert error == pytest.approx(float(np.square(x - noisy)[at].mean() / np.square(x - mean)[at].mean()), rel=1e-4)
+    assert error == pytest.approx(
+        float(np.square(x - noisy)[at].mean() / np.square(x - mean)[at].mean()), rel=1e-4
+    )
 
 
 def test_a_perfect_picture_is_perfect():

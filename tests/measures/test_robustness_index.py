@@ -20,9 +20,17 @@ N = 160
 
 def data(classes: int = 2, sites: int = 2, groups: bool = False) -> Dataset:
     i = np.arange(N)
-    table = pd.DataFrame({"kind": [f"k{v}" for v in i % classes], "site": [f"s{v}" for v in i // classes % sites], "patient": [f"p{v}" for v in i // 8]})
+    table = pd.DataFrame(
+        {
+            "kind": [f"k{v}" for v in i % classes],
+            "site": [f"s{v}" for v in i // classes % sites],
+            "patient": [f"p{v}" for v in i // 8],
+        }
+    )
     table["split"] = np.where(i % 5 < 3, "train", "test")
-    roles = {"label": "kind", "domain": "site", "split": "split"} | ({"group": "patient"} if groups else {})
+    roles = {"label": "kind", "domain": "site", "split": "split"} | (
+        {"group": "patient"} if groups else {}
+    )
     return Dataset("made", "table", table, np.zeros((N, 1), "f4"), roles=roles, features=("x",))
 
 
@@ -32,7 +40,9 @@ def one_hot(v: np.ndarray) -> np.ndarray:
 
 def figures(d: Dataset, z: np.ndarray) -> dict[str, Metric]:
     """The measure's metrics by name (those of all cases)."""
-    found = RobustnessIndex().compute(d, Embedding(rows=d.rows, z=z.astype("f4")), rng=np.random.default_rng(0))
+    found = RobustnessIndex().compute(
+        d, Embedding(rows=d.rows, z=z.astype("f4")), rng=np.random.default_rng(0)
+    )
     return {m.name: m for m in found if m.group == "all"}
 
 
@@ -56,13 +66,22 @@ def test_only_the_class_gives_one_and_only_the_site_gives_nought():
 def test_noise_gives_what_chance_gives(classes, sites):
     d = data(classes, sites)
     expected = (sites - 1) / (sites + classes - 2)
-    assert chance(d.labels, np.unique(d.domains.astype(str), return_inverse=True)[1]) == pytest.approx(expected, abs=1e-6)
+    assert chance(
+        d.labels, np.unique(d.domains.astype(str), return_inverse=True)[1]
+    ) == pytest.approx(expected, abs=1e-6)
     assert ri(d, np.random.default_rng(1).normal(size=(N, 8))) == pytest.approx(expected, abs=0.1)
 
 
 def test_it_falls_as_the_site_grows_louder():
     d = data()
-    values = [ri(d, noisy(np.concatenate([one_hot(d.labels), loud * one_hot(d.domains.astype(str))], 1), 2) + 0.1 * np.random.default_rng(3).normal(size=(N, 4))) for loud in (0.3, 1, 3)]
+    values = [
+        ri(
+            d,
+            noisy(np.concatenate([one_hot(d.labels), loud * one_hot(d.domains.astype(str))], 1), 2)
+            + 0.1 * np.random.default_rng(3).normal(size=(N, 4)),
+        )
+        for loud in (0.3, 1, 3)
+    ]
     assert values[0] > 0.9
     assert values[-1] < 0.1
     assert (np.diff(values) <= 0.02).all()
@@ -79,7 +98,9 @@ def test_centring_each_site_raises_it():
 
 def test_turning_and_scaling_change_nothing():
     d = data()
-    z = np.random.default_rng(0).normal(size=(N, 6)) + np.concatenate([one_hot(d.labels), np.zeros((N, 4))], 1)
+    z = np.random.default_rng(0).normal(size=(N, 6)) + np.concatenate(
+        [one_hot(d.labels), np.zeros((N, 4))], 1
+    )
     assert ri(d, 3.0 * z @ ortho_group.rvs(6, random_state=0)) == pytest.approx(ri(d, z), abs=1e-3)
 
 
@@ -110,10 +131,14 @@ def test_a_site_probe_and_a_sweep_over_k_stand_beside_it():
     d = sample("two-sites")
     flat = Embedding(rows=d.rows, z=d.inputs().reshape(len(d), -1))
     found = RobustnessIndex().compute(d, flat, rng=np.random.default_rng(0))
-    assert next(m for m in found if m.name.startswith("site named")).value > 0.95  # the scanners differ in contrast: the pixels tell
+    # the scanners differ in contrast: the pixels tell
+    assert next(m for m in found if m.name.startswith("site named")).value > 0.95
     sweep = [m for m in found if m.name == "robustness index by k"]
     assert [m.group for m in sweep][:3] == ["k = 1", "k = 3", "k = 5"]
     z = np.asarray(flat.z).copy()
     for s in ("A", "B"):
         z[d.domains == s] -= z[d.domains == s].mean(0)
-    assert figures(d, z)["robustness index, balanced pairs"].value > next(m for m in found if m.name == "robustness index, balanced pairs").value + 0.05
+    assert (
+        figures(d, z)["robustness index, balanced pairs"].value
+        > next(m for m in found if m.name == "robustness index, balanced pairs").value + 0.05
+    )

@@ -14,10 +14,14 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 
 
-def fit(id: str, data: Dataset, seed: int = 0, on: dict[str, Artifact] | None = None, **params: Any) -> tuple[Any, dict[str, Any]]:
+def fit(
+    id: str, data: Dataset, seed: int = 0, on: dict[str, Artifact] | None = None, **params: Any
+) -> tuple[Any, dict[str, Any]]:
     """The fitted method and its artifacts by slug."""
     kind = methods()[id]
-    method, found = fit_and_apply(kind, check_params(kind, params), data, Run(seed=seed, device="cpu", on=on or {}))
+    method, found = fit_and_apply(
+        kind, check_params(kind, params), data, Run(seed=seed, device="cpu", on=on or {})
+    )
     return method, {a.slug: a for a in found}
 
 

@@ -1,4 +1,6 @@
-"""Batch predictive inference: its laws against brute force and simulation, coverage within binomial bounds, and where plain conformal fails."""
+"""Batch predictive inference: its laws against brute force and simulation, coverage within binomial
+bounds, and where plain conformal fails.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_the_dynamic_programme_equals_brute_force():
 
 
 def test_known_quantiles_and_their_coverage_by_simulation():
-    """n = 60, m = 20, z = 18: ranks 59, 58, 57 for alpha 0.05, 0.1, 0.2, with coverage .9537, .9033, .8384."""
+    """n = 60, m = 20, z = 18: ranks 59, 58, 57 for alpha 0.05, 0.1, 0.2, with coverage .9537,
+    .9033, .8384.
+    """
     rng, draws = np.random.default_rng(0), 4000
     old, new = np.sort(rng.normal(size=(draws, 60)), 1), np.sort(rng.normal(size=(draws, 20)), 1)
     for alpha, rank, exact in ((0.05, 59, 0.9537), (0.1, 58, 0.9033), (0.2, 57, 0.8384)):
@@ -74,7 +78,11 @@ def test_rank_sums_of_the_exact_law_not_of_ranks_drawn_with_replacement():
 @pytest.mark.parametrize("law", ["uniform", "skewed"])
 def test_bounds_of_a_mean_hold_and_say_something(bound, law):
     rng, alpha, n, m = np.random.default_rng(1), 0.2, 40, 10
-    draw = (lambda size: rng.uniform(size=size)) if law == "uniform" else (lambda size: rng.beta(0.3, 3, size=size))
+    draw = (
+        (lambda size: rng.uniform(size=size))
+        if law == "uniform"
+        else (lambda size: rng.beta(0.3, 3, size=size))
+    )
     hits, bounds = 0, []
     for _ in range(300):
         b = bound(draw(n), m, alpha, 1.0)
@@ -114,16 +122,32 @@ def test_one_by_one_sets_need_as_many_calibration_cases_as_their_share_asks_for(
 def says(monkeypatch):
     """A model of the method "says" gives what its one column holds."""
     told = SimpleNamespace(predict=lambda x: torch.cat([1 - x, x], 1))
-    monkeypatch.setattr(batch_pi, "open_model", lambda model, device: told if model.method == "says" else open_model(model, device))
+    monkeypatch.setattr(
+        batch_pi,
+        "open_model",
+        lambda model, device: told if model.method == "says" else open_model(model, device),
+    )
 
 
-def classifier_of(sites: dict[str, tuple[int, int, float]], seed: int = 0) -> tuple[Dataset, dict[str, Model]]:
-    """A table whose one column is p(b) and a model that says it. sites: name -> (val cases, test cases, how often the label is drawn against p)."""
+def classifier_of(
+    sites: dict[str, tuple[int, int, float]], seed: int = 0
+) -> tuple[Dataset, dict[str, Model]]:
+    """A table whose one column is p(b) and a model that says it. sites: name -> (val cases, test
+    cases, how often the label is drawn against p).
+    """
     rng, frames, x = np.random.default_rng(seed), [], []
     for site, (val, test, wrong) in sites.items():
         p = rng.uniform(size=val + test)
         y = (rng.uniform(size=len(p)) < p) ^ (rng.uniform(size=len(p)) < wrong)
-        frames.append(pd.DataFrame({"label": np.where(y, "b", "a"), "site": site, "split": ["val"] * val + ["test"] * test}))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "label": np.where(y, "b", "a"),
+                    "site": site,
+                    "split": ["val"] * val + ["test"] * test,
+                }
+            )
+        )
         x.append(p)
     table = pd.concat(frames, ignore_index=True)
     p = np.concatenate(x)[:, None].astype("f4")
@@ -132,7 +156,14 @@ def classifier_of(sites: dict[str, tuple[int, int, float]], seed: int = 0) -> tu
     roles = {"label": "label", "split": "split", "domain": "site"}
     data = Dataset("sites", "table", table, p, roles=roles, features=("p",))
 
-    model = Model(rows=data.rows, method="says", params={}, abilities=["predict"], input_shape=[1], classes=["a", "b"])
+    model = Model(
+        rows=data.rows,
+        method="says",
+        params={},
+        abilities=["predict"],
+        input_shape=[1],
+        classes=["a", "b"],
+    )
     return data, {"model": model}
 
 
@@ -143,8 +174,10 @@ def test_too_few_calibration_cases_for_single_sets_give_every_class_and_say_so()
     assert len(single) == 3
     assert all("12 calibration cases are too few for single sets at 95%" in m.note for m in single)
     assert {m.name.partition(": ")[2]: m.value for m in single} == {
-        "share that hold the truth": 1.0, "classes in a set": 2.0, "batches with the promised share": 1.0,
-    }  # fmt: skip
+        "share that hold the truth": 1.0,
+        "classes in a set": 2.0,
+        "batches with the promised share": 1.0,
+    }
 
 
 def test_each_site_keeps_its_own_promise_where_pooled_calibration_breaks_it():
@@ -186,7 +219,12 @@ def test_sites_survive_being_stored():
     method, _ = fit("batch_pi", data, on=on)
     again = type(method)(method.params)
     again.restore(method.state())
-    assert (again.own, again.threshold, again.naive, again.z) == (method.own, method.threshold, method.naive, method.z)
+    assert (again.own, again.threshold, again.naive, again.z) == (
+        method.own,
+        method.threshold,
+        method.naive,
+        method.z,
+    )
 
 
 @cache

@@ -1,4 +1,6 @@
-"""The beta-VAE on generated beats of known shape, and SCAN on it: what a stub, an untrained network or shuffled symbols could not show."""
+"""The beta-VAE on generated beats of known shape, and SCAN on it: what a stub, an untrained network
+or shuffled symbols could not show.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,19 @@ def redrawn(method, x):
 
 @pytest.mark.parametrize("noise", [0.1, 0.2])
 def test_noise_is_taken_off_better_than_by_a_moving_average_and_not_by_an_untrained_net(noise):
-    """(i) Templates are means of one kind and one record of the held-out records, the noise is known."""
+    """(i) Templates are means of one kind and one record of the held-out records, the noise is
+    known.
+    """
     data, method = sample("beats"), trained()[0]
     x, held = data.inputs(), data.splits != "train"
     record, kind = data.column("group"), data.column("label")
-    clean = np.stack([x[held & (record == r) & (kind == k)].mean(0) for r in sorted(set(record[held])) for k in KINDS]).repeat(10, 0)
+    clean = np.stack(
+        [
+            x[held & (record == r) & (kind == k)].mean(0)
+            for r in sorted(set(record[held]))
+            for k in KINDS
+        ]
+    ).repeat(10, 0)
     noisy = clean + np.random.default_rng(0).normal(0, noise, clean.shape).astype("f4")
     error = lambda made: float(np.square(made - clean).mean())  # noqa: E731
     ours = error(redrawn(method, noisy))
@@ -63,7 +73,9 @@ def test_noise_is_taken_off_better_than_by_a_moving_average_and_not_by_an_untrai
 
 
 def test_a_planted_symbol_fixes_its_own_axis_and_shuffled_ones_fix_none():
-    """(ii) The symbol is a threshold on one latent axis; the most specified axis must be that one."""
+    """(ii) The symbol is a threshold on one latent axis; the most specified axis must be that
+    one.
+    """
     mu, sd = latent()
     k = int(np.argmax(trained()[0].used * mu.std(0)))
     right, false = 0, 0
@@ -94,7 +106,9 @@ def test_symbols_are_recognised_as_well_as_by_a_logistic_probe_and_shuffled_ones
 
 
 def test_the_direction_of_the_tie_matters():
-    """(iv) Bearers of one symbol lie in two blobs along axis 1 and share axis 0: forward, the symbol covers both; reversed, it does not."""
+    """(iv) Bearers of one symbol lie in two blobs along axis 1 and share axis 0: forward, the
+    symbol covers both; reversed, it does not.
+    """
     rng = np.random.default_rng(0)
     mu = rng.normal(0, 0.1, (400, 2))
     mu[:, 1] += np.where(rng.random(400) < 0.5, 1.5, -1.5)
@@ -103,7 +117,9 @@ def test_the_direction_of_the_tie_matters():
     spread = {}
     for reverse in (False, True):
         torch.manual_seed(0)
-        spread[reverse] = _scan.symbols(_scan.learn(mu, np.full_like(mu, 0.2), made, 0, 0, reverse=reverse), made)[1][0]
+        spread[reverse] = _scan.symbols(
+            _scan.learn(mu, np.full_like(mu, 0.2), made, 0, 0, reverse=reverse), made
+        )[1][0]
     assert (spread[False][:, 1] > 1.0).all()  # as wide as its bearers
     assert (spread[False][:, 0] < 0.4).all()  # narrow where they agree
     assert (spread[True][:, 1] < 0.5 * spread[False][:, 1]).all()
@@ -121,7 +137,9 @@ def test_another_label_leaves_the_latent_space_as_it_was():
 
 
 def test_symbols_become_beats_and_these_beats_their_symbols():
-    """Both ways: what a symbol imagines is recognised as that symbol, and looks as the truth says (V is wide)."""
+    """Both ways: what a symbol imagines is recognised as that symbol, and looks as the truth says
+    (V is wide).
+    """
     method = trained()[0]
     made = np.concatenate([decoded(method, method.imagine([k])[0]) for k in KINDS])
     with torch.no_grad():
@@ -133,7 +151,11 @@ def test_symbols_become_beats_and_these_beats_their_symbols():
 def test_symbols_of_two_columns_combine():
     method = trained()[0]
     assert method.symbols == [*KINDS, "height low", "height high"]
-    peak = {(k, h): float(decoded(method, method.imagine([k, f"height {h}"])[0])[0, 0].max()) for k in ("N", "V") for h in ("low", "high")}
+    peak = {
+        (k, h): float(decoded(method, method.imagine([k, f"height {h}"])[0])[0, 0].max())
+        for k in ("N", "V")
+        for h in ("low", "high")
+    }
     assert peak["N", "high"] > peak["N", "low"] + 0.1
     assert peak["V", "high"] > peak["V", "low"] + 0.1
 
@@ -150,7 +172,9 @@ def test_walking_towards_a_symbol_moves_only_its_axes_and_widens_the_beat():
     wide = width(path.frames)
     assert spearmanr(path.value, wide).statistic > 0.85
     assert wide[-1] > 2 * wide[0]
-    assert path.output[-1, method.classes.index("V")] > 0.5 > path.output[0, method.classes.index("V")]
+    assert (
+        path.output[-1, method.classes.index("V")] > 0.5 > path.output[0, method.classes.index("V")]
+    )
 
 
 def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
@@ -159,7 +183,9 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
     mu = rng.normal(0, 1, (1000, 4))
     mu[:6, 2] = rng.normal(3, 0.1, 6)
     made = _scan.patterns((np.arange(1000) < 6).astype(int)[:, None], [2], 5)
-    centre, spread, nats = (v[0] for v in _scan.symbols(_scan.learn(mu, np.full_like(mu, 0.1), made, 0, 0), made))
+    centre, spread, nats = (
+        v[0] for v in _scan.symbols(_scan.learn(mu, np.full_like(mu, 0.1), made, 0, 0), made)
+    )
     assert abs(centre[1, 2] - 3) < 0.6
     assert nats[1].argmax() == 2
     assert spread[1, 2] < 0.6
@@ -167,7 +193,8 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
 
 def test_axes_in_words_name_the_place_they_change_and_raise_the_signal_there():
     method, found = trained()
-    z = np.asarray(found["embedding-latent"].z)[sample("beats").splits == "train"]  # the rows that named the axes: two places may change nearly as much
+    # the rows that named the axes: two places may change nearly as much
+    z = np.asarray(found["embedding-latent"].z)[sample("beats").splits == "train"]
     for j in np.flatnonzero(method.used):
         ends = np.repeat(z.mean(0)[None], 2, 0)
         ends[:, j] += np.array([-2, 2]) * z[:, j].std()
@@ -176,7 +203,9 @@ def test_axes_in_words_name_the_place_they_change_and_raise_the_signal_there():
         assert high[at] > low[at]
         assert f"lead {at[0] + 1}" in method.axes[j]
     items = found["rationales"].items
-    assert all(i[0]["text"].startswith("pattern like “") and i[0]["weight"] >= -1e-6 for i in items[:50])
+    assert all(
+        i[0]["text"].startswith("pattern like “") and i[0]["weight"] >= -1e-6 for i in items[:50]
+    )
 
 
 def test_without_labels_there_is_a_latent_space_and_no_symbols():
@@ -194,7 +223,14 @@ def test_rare_classes_are_named_and_columns_that_are_not_there_refused():
     data = sample("beats")
     kinds = data.table["beat"].to_numpy(dtype=object).copy()
     kinds[np.flatnonzero(data.splits == "train")[:2]] = "odd"
-    _, found = fit("beta_vae_scan", replace(data, table=data.table.assign(beat=kinds)), epochs=1, latent=3, shuffles=0, symbol_steps=10)
+    _, found = fit(
+        "beta_vae_scan",
+        replace(data, table=data.table.assign(beat=kinds)),
+        epochs=1,
+        latent=3,
+        shuffles=0,
+        symbol_steps=10,
+    )
     assert "odd (2)" in next(m.note for m in found["metrics"] if m.name == "symbols left out")
     with pytest.raises(UserError, match="no such column"):
         fit("beta_vae_scan", data, epochs=1, also="nowhere")

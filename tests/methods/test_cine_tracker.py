@@ -1,4 +1,6 @@
-"""The film tracker: it beats copying and shifting, looks back only, follows what was asked for, uses both memories, and SAM 2.1 stands behind the same door."""
+"""The film tracker: it beats copying and shifting, looks back only, follows what was asked for,
+uses both memories, and SAM 2.1 stands behind the same door.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,18 @@ from tests.methods._fit import fit
 SMALL = {"width": 16, "side": 32}
 
 
-# -- made-up films ------------------------------------------------------------------------------------------------------------------------
-def carousel(n: int = 20, frames: int = 10, speed: tuple[float, float] = (0, 15), seed: int = 0, hidden: range = range(0), test: bool = False) -> Dataset:
-    """Three discs that look alike on a turning ring, one of them outlined: only memory can tell which. Frames `hidden` show nothing."""
+# -- made-up films ---------------------------------------------------------------------------------
+def carousel(
+    n: int = 20,
+    frames: int = 10,
+    speed: tuple[float, float] = (0, 15),
+    seed: int = 0,
+    hidden: range = range(0),
+    test: bool = False,
+) -> Dataset:
+    """Three discs that look alike on a turning ring, one of them outlined: only memory can tell
+    which. Frames `hidden` show nothing.
+    """
     rng, side = np.random.default_rng(seed), 48
     y, x = np.mgrid[:side, :side]
     images, masks, lines = [], [], []
@@ -39,14 +50,36 @@ def carousel(n: int = 20, frames: int = 10, speed: tuple[float, float] = (0, 15)
         turn, pace = rng.uniform(0, 6.28), np.deg2rad(rng.uniform(*speed)) * rng.choice([-1, 1])
         ring, middle = rng.uniform(12, 15), side / 2 + rng.uniform(-2, 2, 2)
         for k in range(frames):
-            discs = [np.hypot(y - middle[0] - ring * np.sin(a), x - middle[1] - ring * np.cos(a)) < 5 for a in turn + pace * k + 2.0944 * np.arange(3)]
-            image = np.full((side, side), 0.35) if k in hidden else gaussian_filter(0.3 + texture + 0.4 * np.any(discs, 0), 0.8)
+            discs = [
+                np.hypot(y - middle[0] - ring * np.sin(a), x - middle[1] - ring * np.cos(a)) < 5
+                for a in turn + pace * k + 2.0944 * np.arange(3)
+            ]
+            image = (
+                np.full((side, side), 0.35)
+                if k in hidden
+                else gaussian_filter(0.3 + texture + 0.4 * np.any(discs, 0), 0.8)
+            )
             images.append(np.clip(image + rng.normal(0, 0.04, image.shape), 0, 1))
             masks.append(discs)
-            lines.append({"clip": f"C{c:02d}", "frame": k, "part": "test" if test or c >= 0.8 * n else "train"})
+            lines.append(
+                {
+                    "clip": f"C{c:02d}",
+                    "frame": k,
+                    "part": "test" if test or c >= 0.8 * n else "train",
+                }
+            )
     samples, masks = (np.stack(images)[:, None] * 255).round().astype(np.uint8), np.stack(masks)
     roles = {"group": "clip", "sequence": "clip", "time": "frame", "split": "part"}
-    return Dataset("carousel", "image", pd.DataFrame(lines), samples, masks[:, 0].astype(np.uint8), roles, input_range=(0, 255), card={"discs": masks})
+    return Dataset(
+        "carousel",
+        "image",
+        pd.DataFrame(lines),
+        samples,
+        masks[:, 0].astype(np.uint8),
+        roles,
+        input_range=(0, 255),
+        card={"discs": masks},
+    )
 
 
 @cache
@@ -67,18 +100,33 @@ def tracked(method, data, clip):
 
 def mean_dice(method, data, frames=slice(1, None)):
     """Mean Dice over all clips of `data`, of these frames."""
-    return float(np.mean([dice(tracked(method, data, c), data.of(c.rows).mask())[frames].mean() for c in clips_of(data)]))
+    return float(
+        np.mean(
+            [
+                dice(tracked(method, data, c), data.of(c.rows).mask())[frames].mean()
+                for c in clips_of(data)
+            ]
+        )
+    )
 
 
-# -- (a) better than copying and shifting -------------------------------------------------------------------------------------------------
+# -- (a) better than copying and shifting ----------------------------------------------------------
 def test_it_beats_the_copied_outline_and_the_shifted_one_on_held_out_chambers():
     data, _, found = on_chambers()
     said, part = found["predictions-tracked"], data.part("test")
     clips = clips_of(part)
-    way = [np.ptp([np.argwhere(m).mean(0) for m in part.of(c.rows).mask()], axis=0).max() for c in clips]
+    way = [
+        np.ptp([np.argwhere(m).mean(0) for m in part.of(c.rows).mask()], axis=0).max()
+        for c in clips
+    ]
     assert max(way) >= 6
-    scores, unit = compared(data, clips, {c.name: said.prob[said.at(c.rows)].argmax(1) > 0 for c in clips})
-    mean = {who: {k: np.mean([s[who][k] for s in scores]) for k in ("Dice", "centroid error")} for who in ("tracked", *RIVALS)}
+    scores, unit = compared(
+        data, clips, {c.name: said.prob[said.at(c.rows)].argmax(1) > 0 for c in clips}
+    )
+    mean = {
+        who: {k: np.mean([s[who][k] for s in scores]) for k in ("Dice", "centroid error")}
+        for who in ("tracked", *RIVALS)
+    }
     assert unit == "mm"
     for rival in RIVALS:
         assert mean["tracked"]["Dice"] >= mean[rival]["Dice"] + 0.10
@@ -95,7 +143,7 @@ def test_untrained_it_is_far_behind():
     assert mean_dice(method, data.part("test")) > mean_dice(bare, data.part("test")) + 0.3
 
 
-# -- (b) causal ---------------------------------------------------------------------------------------------------------------------------
+# -- (b) causal ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("t", [1, 4, 8])
 def test_frames_after_t_change_no_bit_of_the_masks_up_to_t(t):
     data, method, _ = on_chambers()
@@ -123,7 +171,7 @@ def test_frames_before_the_given_one_stay_empty_unless_asked_for():
     np.testing.assert_allclose(both[5:], method.follow(data, late)[5:], atol=1e-4)
 
 
-# -- (c) what was asked for ---------------------------------------------------------------------------------------------------------------
+# -- (c) what was asked for ------------------------------------------------------------------------
 def test_it_follows_the_disc_it_was_given_and_not_its_twins():
     method, data = on_carousel(), carousel(6, 6, (4, 8), seed=21, test=True)
     own, twin = [], []
@@ -137,7 +185,7 @@ def test_it_follows_the_disc_it_was_given_and_not_its_twins():
     assert np.mean(twin) < 0.2
 
 
-# -- (d) both memories --------------------------------------------------------------------------------------------------------------------
+# -- (d) both memories -----------------------------------------------------------------------------
 def test_without_the_first_frame_in_memory_a_hidden_disc_is_lost():
     method, data = on_carousel(), carousel(8, 20, (0, 0), seed=8, hidden=range(4, 14), test=True)
     full = mean_dice(method, data, slice(14, None))
@@ -162,11 +210,15 @@ def test_without_the_last_frames_in_memory_a_disc_that_moves_on_is_lost():
     assert without < full / 2
 
 
-# -- (e) fine-tuning ----------------------------------------------------------------------------------------------------------------------
+# -- (e) fine-tuning -------------------------------------------------------------------------------
 def test_fine_tuned_on_five_films_of_a_new_contrast_it_learns_that_and_keeps_the_old():
     data, method, _ = on_chambers()
     other = cine(patients=9, seed=31)
-    other = replace(other, samples=255 - other.samples, table=other.table.assign(split=np.where(other.groups < "P05", "train", "test")))
+    other = replace(
+        other,
+        samples=255 - other.samples,
+        table=other.table.assign(split=np.where(other.groups < "P05", "train", "test")),
+    )
     before, old = mean_dice(method, other.part("test")), mean_dice(method, data.part("test"))
     tuned = CineTracker(CineTracker.Params(epochs=4, learning_rate=2e-4, **SMALL))
     tuned.restore(method.state())
@@ -178,7 +230,7 @@ def test_fine_tuned_on_five_films_of_a_new_contrast_it_learns_that_and_keeps_the
     assert mean_dice(tuned, data.part("test")) >= 0.95 * old
 
 
-# -- (f), (g) figures ---------------------------------------------------------------------------------------------------------------------
+# -- (f), (g) figures ------------------------------------------------------------------------------
 def test_the_time_of_a_frame_and_the_films_without_an_outline_are_told():
     data, _, found = on_chambers()
     said = {m.name: m for m in found["metrics-speed"]}
@@ -196,7 +248,13 @@ def test_scores_are_those_worked_out_by_hand():
     truth = np.stack([disc(20, 20)] * 4)
     clip = Clip("c", np.arange(4), np.ones(4, bool))
     same = clip_scores(truth, truth, clip)
-    assert same == {"Dice": 1.0, "centroid error": 0.0, "95 % surface distance": 0.0, "mean surface distance": 0.0, "relative D98": pytest.approx(1.0)}
+    assert same == {
+        "Dice": 1.0,
+        "centroid error": 0.0,
+        "95 % surface distance": 0.0,
+        "mean surface distance": 0.0,
+        "relative D98": pytest.approx(1.0),
+    }
     aside = clip_scores(np.stack([moved(m, 0, 3) for m in truth]), truth, clip, mm=2.0)
     assert aside["centroid error"] == pytest.approx(6.0)  # 3 pixels of 2 mm
     square = np.zeros((1, 10, 10), bool)
@@ -204,9 +262,17 @@ def test_scores_are_those_worked_out_by_hand():
     assert dice(np.roll(square, 2, 2), square)[0] == 0.5
     assert surface_distances(np.roll(square, 3, 2)[0], square[0])[0] == 3.0
     none = clip_scores(np.zeros_like(truth), truth, clip)
-    assert (none["Dice"], none["centroid error"], none["95 % surface distance"]) == (0.0, 48.0, 48.0)
+    assert (none["Dice"], none["centroid error"], none["95 % surface distance"]) == (
+        0.0,
+        48.0,
+        48.0,
+    )
     assert none["relative D98"] == pytest.approx(0.0)
-    assert relative_d98(truth[0], np.array([[0.0, 6.0]] * 3)) < relative_d98(truth[0], np.array([[0.0, 2.0]] * 3)) <= 1.0
+    assert (
+        relative_d98(truth[0], np.array([[0.0, 6.0]] * 3))
+        < relative_d98(truth[0], np.array([[0.0, 2.0]] * 3))
+        <= 1.0
+    )
 
 
 def test_the_given_frame_and_frames_with_nothing_outlined_do_not_count():
@@ -215,14 +281,21 @@ def test_the_given_frame_and_frames_with_nothing_outlined_do_not_count():
     wrong_there = truth.copy()
     wrong_there[0], wrong_there[2] = False, True
     assert clip_scores(wrong_there, truth, clip) == clip_scores(truth, truth, clip)
-    assert clip_scores(wrong_there, truth, Clip("c", np.arange(4), np.array([True, False, False, False]))) == {}
+    assert (
+        clip_scores(
+            wrong_there, truth, Clip("c", np.arange(4), np.array([True, False, False, False]))
+        )
+        == {}
+    )
 
 
 def test_the_rivals_copy_and_shift():
     rng, given = np.random.default_rng(0), disc(22, 22)
     picture = gaussian_filter(rng.normal(0, 1, (48, 48)), 1.5)
     frames = np.stack([np.roll(picture, (k, 2 * k), (0, 1))[None] for k in range(4)]).astype("f4")
-    assert np.array_equal(shifted(given, frames, 0), np.stack([moved(given, k, 2 * k) for k in range(4)]))
+    assert np.array_equal(
+        shifted(given, frames, 0), np.stack([moved(given, k, 2 * k) for k in range(4)])
+    )
     assert np.array_equal(copied(given, frames), np.stack([given] * 4))
 
 
@@ -230,7 +303,10 @@ def test_the_measure_tells_tracker_and_rivals_and_no_interval_of_two_patients():
     data, _, found = on_chambers()
     told = Tracking().compute(data, found["predictions-tracked"], rng=np.random.default_rng(0))
     by = {(m.name, m.group): m for m in told}
-    own, copy = by["Dice after the given frame", "all"], by[f"Dice after the given frame, rival: {RIVALS[0]}", "all"]
+    own, copy = (
+        by["Dice after the given frame", "all"],
+        by[f"Dice after the given frame, rival: {RIVALS[0]}", "all"],
+    )
     assert own.low is None
     assert "too few for an interval" in own.note  # two patients
     assert own.split == "test"
@@ -239,19 +315,31 @@ def test_the_measure_tells_tracker_and_rivals_and_no_interval_of_two_patients():
     each = [m.value for m in told if m.name == own.name and m.group != "all"]
     assert np.mean(each) == pytest.approx(own.value)
     truth = np.stack([~data.mask(), data.mask()], 1).astype("f4")
-    perfect = Tracking().compute(data, Predictions(rows=data.rows, prob=truth, classes=["background", "marked"]), rng=np.random.default_rng(0))
-    assert {m.value for m in perfect if m.name in ("Dice after the given frame", "centroid error (mm)")} == {1.0, 0.0}
+    perfect = Tracking().compute(
+        data,
+        Predictions(rows=data.rows, prob=truth, classes=["background", "marked"]),
+        rng=np.random.default_rng(0),
+    )
+    assert {
+        m.value for m in perfect if m.name in ("Dice after the given frame", "centroid error (mm)")
+    } == {1.0, 0.0}
     assert "no films" in Tracking().declines(replace(data, roles={}), found["predictions-tracked"])
 
 
-# -- what it declines ---------------------------------------------------------------------------------------------------------------------
+# -- what it declines ------------------------------------------------------------------------------
 DECLINED = {
     "Needs a film": lambda d: replace(d, roles={k: v for k, v in d.roles.items() if k != "time"}),
     "Needs masks": lambda d: replace(d, masks=None),
     "one or three channels": lambda d: replace(d, samples=np.repeat(d.samples, 2, 1)),
-    "must hold numbers": lambda d: replace(d, table=d.table.assign(frame=[f"t{k}" for k in d.table["frame"]])),
-    "lack the name of their clip or their time": lambda d: replace(d, table=d.table.assign(frame=d.table["frame"].where(d.table["frame"] != 3))),
-    "two sides of the split": lambda d: replace(d, table=d.table.assign(split=np.where(d.table["frame"] < 9, "train", "test"))),
+    "must hold numbers": lambda d: replace(
+        d, table=d.table.assign(frame=[f"t{k}" for k in d.table["frame"]])
+    ),
+    "lack the name of their clip or their time": lambda d: replace(
+        d, table=d.table.assign(frame=d.table["frame"].where(d.table["frame"] != 3))
+    ),
+    "two sides of the split": lambda d: replace(
+        d, table=d.table.assign(split=np.where(d.table["frame"] < 9, "train", "test"))
+    ),
 }
 
 
@@ -267,14 +355,21 @@ def test_a_film_without_any_outline_in_training_is_refused():
         fit("cine_tracker", replace(data, masks=np.zeros_like(data.masks)), epochs=1, **SMALL)
 
 
-# -- SAM 2.1 ------------------------------------------------------------------------------------------------------------------------------
+# -- SAM 2.1 ---------------------------------------------------------------------------------------
 def tiny_sam2() -> dict:
     """A configuration of SAM 2.1's own class, as small as it goes."""
     wide = {"hidden_size": 128}
     hiera = {
-        "model_type": "sam2_hiera_det_model", "hidden_size": 8, "image_size": [64, 64], "window_positional_embedding_background_size": [4, 4], "blocks_per_stage": [1, 1, 1, 1],
-        "embed_dim_per_stage": [8, 16, 24, 32], "num_attention_heads_per_stage": [1, 1, 2, 2], "window_size_per_stage": [4, 4, 4, 2], "global_attention_blocks": [],
-    }  # fmt: skip
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 8,
+        "image_size": [64, 64],
+        "window_positional_embedding_background_size": [4, 4],
+        "blocks_per_stage": [1, 1, 1, 1],
+        "embed_dim_per_stage": [8, 16, 24, 32],
+        "num_attention_heads_per_stage": [1, 1, 2, 2],
+        "window_size_per_stage": [4, 4, 4, 2],
+        "global_attention_blocks": [],
+    }
     sizes = [[16, 16], [8, 8], [4, 4]]
     vision = {
         "model_type": "sam2_vision_model",
@@ -284,11 +379,22 @@ def tiny_sam2() -> dict:
         "fpn_hidden_size": 128,
     }
     return {
-        "vision_config": vision, "prompt_encoder_config": {**wide, "image_size": 64, "mask_input_channels": 4}, "mask_decoder_config": {**wide, "mlp_dim": 32, "num_attention_heads": 2},
-        "image_size": 64, "memory_attention_hidden_size": 128, "memory_attention_num_layers": 1, "memory_attention_feed_forward_hidden_size": 32,
-        "memory_attention_rope_feat_sizes": [4, 4], "memory_encoder_hidden_size": 128, "mask_downsampler_embed_dim": 128, "memory_fuser_num_layers": 1, "memory_fuser_embed_dim": 128,
-        "memory_fuser_intermediate_dim": 32, "num_maskmem": 4, "max_object_pointers_in_encoder": 4,
-    }  # fmt: skip
+        "vision_config": vision,
+        "prompt_encoder_config": {**wide, "image_size": 64, "mask_input_channels": 4},
+        "mask_decoder_config": {**wide, "mlp_dim": 32, "num_attention_heads": 2},
+        "image_size": 64,
+        "memory_attention_hidden_size": 128,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [4, 4],
+        "memory_encoder_hidden_size": 128,
+        "mask_downsampler_embed_dim": 128,
+        "memory_fuser_num_layers": 1,
+        "memory_fuser_embed_dim": 128,
+        "memory_fuser_intermediate_dim": 32,
+        "num_maskmem": 4,
+        "max_object_pointers_in_encoder": 4,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +407,8 @@ def sam2_folder(tmp_path_factory):
         torch.manual_seed(0)
         model = Sam2VideoModel(Sam2VideoConfig(**tiny_sam2()))
     with torch.no_grad():
-        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)  # by chance it might see the object nowhere, and masks are empty then
+        # by chance it might see the object nowhere, and masks are empty then
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)
     model.save_pretrained(folder)
     return folder
 
@@ -361,11 +468,19 @@ def test_sam2_learns_also_in_its_memory(sam2_folder):
     frames = frames * 0.2 + 2 * first[:, None]
     optimiser, losses = torch.optim.AdamW(net.parameters(), 2e-3), []
     for _ in range(40):
-        loss, _ = overlap_loss(net(frames, first)[:, 1:], first.expand(-1, 2, -1, -1), torch.ones(1, 2, dtype=torch.bool))
+        loss, _ = overlap_loss(
+            net(frames, first)[:, 1:],
+            first.expand(-1, 2, -1, -1),
+            torch.ones(1, 2, dtype=torch.bool),
+        )
         optimiser.zero_grad()
         loss.backward()
         if not losses:
-            moved = {name.split(".")[1] for name, p in net.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+            moved = {
+                name.split(".")[1]
+                for name, p in net.named_parameters()
+                if p.grad is not None and p.grad.abs().sum() > 0
+            }
         optimiser.step()
         losses.append(float(loss.detach()))
     assert {"vision_encoder", "mask_decoder", "memory_attention", "memory_encoder"} <= moved
@@ -374,7 +489,9 @@ def test_sam2_learns_also_in_its_memory(sam2_folder):
 
 def test_the_method_runs_saves_and_opens_sam2_from_a_folder(sam2_folder):
     data = cine(patients=6, frames=4)
-    method, found = fit("cine_tracker", data, network="sam2", sam2_folder=str(sam2_folder), epochs=0)
+    method, found = fit(
+        "cine_tracker", data, network="sam2", sam2_folder=str(sam2_folder), epochs=0
+    )
     said = found["predictions-tracked"]
     assert said.prob.shape == (len(data), 2, 48, 48)
     back = open_model(found["model"])  # without the folder's weights: they are in the model
@@ -400,7 +517,11 @@ def without_memory(folder):
     from safetensors.torch import load_file, save_file
 
     held = load_file(folder / "model.safetensors")
-    save_file({k: v for k, v in held.items() if not k.startswith("memory_encoder")}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: v for k, v in held.items() if not k.startswith("memory_encoder")},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
 
 
 BROKEN = {
@@ -424,4 +545,6 @@ def test_a_folder_that_holds_no_sam2_is_told_in_one_sentence(words, sam2_folder,
 def test_no_folder_is_told_too(folder):
     pytest.importorskip("transformers")
     with pytest.raises(UserError, match=r"SAM 2\.1 cannot be opened"):
-        fit("cine_tracker", cine(patients=6, frames=4), network="sam2", sam2_folder=folder, epochs=0)
+        fit(
+            "cine_tracker", cine(patients=6, frames=4), network="sam2", sam2_folder=folder, epochs=0
+        )

@@ -27,7 +27,14 @@ from tests.methods._fit import fit, on_digits, sample
 def blobs(centres: int, n: int = 400, spread: float = 0.6, seed: int = 3):
     x, y = make_blobs(n, 6, centers=centres, cluster_std=spread, random_state=seed)
     table, roles, _ = add_split(pd.DataFrame({"label": y.astype(str)}), {"label": "label"}, 0)
-    data = Dataset("blobs", "table", table, x.astype("f4"), roles=roles, features=tuple(f"x{i}" for i in range(6)))
+    data = Dataset(
+        "blobs",
+        "table",
+        table,
+        x.astype("f4"),
+        roles=roles,
+        features=tuple(f"x{i}" for i in range(6)),
+    )
     return data, y, {"embedding-latent": Embedding(rows=data.rows, name="latent", z=x.astype("f4"))}
 
 
@@ -42,14 +49,26 @@ def test_pca_is_scikit_learns_up_to_sign():
 
 def test_pca_keeps_more_with_more_directions():
     x = sample("digits").inputs()
-    errors = [float(np.square(x - on_digits("pca", dimensions=d)[1]["images-reconstruction"].image).mean()) for d in (2, 8, 32)]
+    errors = [
+        float(
+            np.square(x - on_digits("pca", dimensions=d)[1]["images-reconstruction"].image).mean()
+        )
+        for d in (2, 8, 32)
+    ]
     assert errors[0] > 1.3 * errors[1] > 1.3 * 1.3 * errors[2]
 
 
 def columns(x: np.ndarray, name: str = "columns") -> Dataset:
     """A table [n,d] without labels, its rows parted by chance."""
     table, roles, _ = add_split(pd.DataFrame(index=range(len(x))), {}, 0)
-    return Dataset(name, "table", table, x.astype("f4"), roles=roles, features=tuple(f"x{i}" for i in range(x.shape[1])))
+    return Dataset(
+        name,
+        "table",
+        table,
+        x.astype("f4"),
+        roles=roles,
+        features=tuple(f"x{i}" for i in range(x.shape[1])),
+    )
 
 
 def going_together(n: int = 300, d: int = 6) -> np.ndarray:
@@ -90,7 +109,10 @@ def test_columns_with_nothing_in_common_are_all_kept_and_give_no_score():
 
 
 def test_directions_up_to_the_share_of_variance_are_kept():
-    x = np.random.default_rng(0).normal(size=(2000, 8)) @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    x = (
+        np.random.default_rng(0).normal(size=(2000, 8))
+        @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    )
     x[:, 4:] = x[:, :4] + 0.3 * x[:, 4:]
     for share in (0.5, 0.8, 0.95, 0.99):
         fitted, _ = fit("pca", columns(x), variance=share)
@@ -183,5 +205,8 @@ def test_results_that_are_no_numbers_are_a_sentence():
         def embed(self, x):
             return super().embed(x) * float("nan")
 
-    with pytest.raises(UserError, match=r"broke down: what it found is no finite number for some cases .*300 of 300 rows"):
+    with pytest.raises(
+        UserError,
+        match=r"broke down: what it found is no finite number for some cases .*300 of 300 rows",
+    ):
         fit_and_apply(Broken, Broken.Params(), columns(going_together()), Run(device="cpu"))

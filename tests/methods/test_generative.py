@@ -1,4 +1,6 @@
-"""The two variational autoencoders on the digits: what a stub, an untrained or a collapsed network could not show."""
+"""The two variational autoencoders on the digits: what a stub, an untrained or a collapsed network
+could not show.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def test_the_latent_tells_digits_apart_and_shuffled_labels_do_not(id):
     data, (_, given) = sample("digits"), trained(id)
     z, train, test = given["embedding-latent"].z, data.splits == "train", data.splits == "test"
     shuffled = np.random.default_rng(0).permutation(data.labels[train])
-    scores = [LogisticRegression(max_iter=2000).fit(z[train], y).score(z[test], data.labels[test]) for y in (data.labels[train], shuffled)]
+    scores = [
+        LogisticRegression(max_iter=2000).fit(z[train], y).score(z[test], data.labels[test])
+        for y in (data.labels[train], shuffled)
+    ]
     assert scores[0] - scores[1] > 0.4
 
 
@@ -44,7 +49,9 @@ def test_walking_towards_a_class_raises_its_probability_steadily(id):
     embedding = given["embedding-latent"]
     said = []
     for label in ("0", "6"):
-        row = int(data.rows[(data.splits == "test") & (data.labels != data.classes.index(label))][0])
+        row = int(
+            data.rows[(data.splits == "test") & (data.labels != data.classes.index(label))][0]
+        )
         path = traversal.toward_label(method, data, embedding, row, label, 9)
         said.append(spearmanr(path.value, path.output[:, method.classes.index(label)]).statistic)
     assert np.mean(said) > 0.9
@@ -57,7 +64,9 @@ def test_dirichlet_latents_are_mixtures():
 
 
 def test_dirichlet_gradient_is_the_one_of_the_mean():
-    """d E[z_k] / d alpha_k from reparameterised samples against the closed form (a0 - a_k) / a0^2."""
+    """d E[z_k] / d alpha_k from reparameterised samples against the closed form (a0 - a_k) /
+    a0^2.
+    """
     torch.manual_seed(0)
     alpha = torch.tensor([0.7, 1.5, 3.0], requires_grad=True)
     z = torch.distributions.Dirichlet(alpha.expand(200_000, 3)).rsample()

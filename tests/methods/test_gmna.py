@@ -1,4 +1,6 @@
-"""GMNA on a tree of known shape: rows of the network, communities, distances, twins; and what must fail on shuffled places."""
+"""GMNA on a tree of known shape: rows of the network, communities, distances, twins; and what must
+fail on shuffled places.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,33 @@ from tests.methods._fit import fit, sample
 
 @cache
 def tree(seed: int = 0) -> Dataset:
-    """Eight groups on two continents, 40 genomes of 1,000 letters each; every group is 0.006 from its continent, continents 0.03 apart."""
+    """Eight groups on two continents, 40 genomes of 1,000 letters each; every group is 0.006 from
+    its continent, continents 0.03 apart.
+    """
     rng, letters, lines = np.random.default_rng(seed), np.array(list("ACGT")), []
 
     def changed(code, rate):
-        return np.where(rng.random(len(code)) < rate, (code + rng.integers(1, 4, len(code))) % 4, code)
+        return np.where(
+            rng.random(len(code)) < rate, (code + rng.integers(1, 4, len(code))) % 4, code
+        )
 
     root = rng.integers(0, 4, 1000)
     for c in range(2):
         continent = changed(root, 0.03)
         for g in range(4):
             base = changed(continent, 0.006)
-            lines += [{"file": f"{c}{g}{i}", "sequence": "".join(letters[changed(base, 0.003)]), "place": f"g{c}{g}", "continent": f"c{c}"} for i in range(40)]
-    table, roles, _ = add_split(pd.DataFrame(lines), {"file": "file", "text": "sequence", "label": "place"})
+            lines += [
+                {
+                    "file": f"{c}{g}{i}",
+                    "sequence": "".join(letters[changed(base, 0.003)]),
+                    "place": f"g{c}{g}",
+                    "continent": f"c{c}",
+                }
+                for i in range(40)
+            ]
+    table, roles, _ = add_split(
+        pd.DataFrame(lines), {"file": "file", "text": "sequence", "label": "place"}
+    )
     return Dataset("tree", "sequence", table, roles=roles)
 
 
@@ -53,7 +69,8 @@ def on_tree(k: int = 6):
 def test_kmers_of_a_string_are_as_many_as_its_windows():
     texts = ["ACGTACGTAC", "AAAA", "ACGNNACGTT", "AC"]
     x = _kmers.counts(texts, 4)
-    assert x.sum(1).ravel().tolist()[0] == [7, 1, 2, 0]  # windows with an unknown letter are no k-mers
+    # windows with an unknown letter are no k-mers
+    assert x.sum(1).ravel().tolist()[0] == [7, 1, 2, 0]
     assert _kmers.word(int(x[1].indices[0]), 4) == "AAAA"
     naive: dict[str, int] = {}
     for i in range(7):
@@ -71,7 +88,12 @@ def test_left_one_out_rows_sum_to_one_and_no_case_leads_home():
 
 def test_a_motif_of_one_group_alone_never_brings_its_members_home():
     data = tree()
-    marked = data.table.assign(sequence=[s + "ACGTTGCAAC" * 5 if p == "g00" else s for s, p in zip(data.table["sequence"], data.table["place"])])
+    marked = data.table.assign(
+        sequence=[
+            s + "ACGTTGCAAC" * 5 if p == "g00" else s
+            for s, p in zip(data.table["sequence"], data.table["place"])
+        ]
+    )
     _, found = fit("gmna", replace(data, table=marked), k=6)
     net = network(found)
     assert (net.target[net.source == net.names.index("g00")] != net.names.index("g00")).all()
@@ -81,7 +103,12 @@ def test_a_motif_of_one_group_alone_never_brings_its_members_home():
 def test_errors_follow_the_tree():
     data, found = tree(), on_tree()[1]
     net, grid = network(found), found["grid-indistinguishable"]
-    base = np.array([[c for c in data.table["sequence"][data.table["place"] == name].iloc[0]] for name in net.names])
+    base = np.array(
+        [
+            [c for c in data.table["sequence"][data.table["place"] == name].iloc[0]]
+            for name in net.names
+        ]
+    )
     distance = (base[:, None] != base[None]).mean(2)
     weight = _network.rates(net.source, net.target, 8)
     upper = np.triu_indices(8, 1)
@@ -92,11 +119,18 @@ def test_errors_follow_the_tree():
 
 
 def test_with_shuffled_places_nothing_is_found():
-    """The continent goes with the name of the place: a continent of the genomes' own would be found again in groups that happen to hold more of it."""
+    """The continent goes with the name of the place: a continent of the genomes' own would be found
+    again in groups that happen to hold more of it.
+    """
     data, z = tree(), []
     for seed in range(3):
         place = np.random.default_rng(seed).permutation(data.table["place"])
-        _, found = fit("gmna", replace(data, table=data.table.assign(place=place, continent=[p[:2] for p in place])), k=6, within="continent")
+        _, found = fit(
+            "gmna",
+            replace(data, table=data.table.assign(place=place, continent=[p[:2] for p in place])),
+            k=6,
+            within="continent",
+        )
         assert figure(found, "accuracy") < 0.3
         z.append(figure(found, "errors that stay within one continent: z") or 0.0)
     assert abs(np.mean(z)) < 2.0

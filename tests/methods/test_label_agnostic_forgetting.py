@@ -1,4 +1,6 @@
-"""Label-agnostic forgetting: it goes where training anew goes, keeps the rest, reads no labels, and says what it did."""
+"""Label-agnostic forgetting: it goes where training anew goes, keeps the rest, reads no labels, and
+says what it did.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ KIND = methods()["label_agnostic_forgetting"]
 
 def forget(data, chosen, base=None, **params):
     base = base or on_digits("classifier", epochs=20)[1]
-    method, made = fit_and_apply(KIND, check_params(KIND, params), data, Run(device="cpu", on=base, chosen=chosen))
+    method, made = fit_and_apply(
+        KIND, check_params(KIND, params), data, Run(device="cpu", on=base, chosen=chosen)
+    )
     return method, {a.slug: a for a in made}
 
 
@@ -47,14 +51,22 @@ def test_a_class_is_gone_and_the_others_stay_as_in_the_model_trained_anew():
     assert figure(found, "accuracy, cases to forget", "trained anew without them") == 0
     assert figure(found, "accuracy, cases retained", "unlearned") > 0.97
     assert figure(found, "accuracy, cases retained", "trained anew without them") > 0.97
-    assert abs(figure(found, "accuracy, test cases", "unlearned") - figure(found, "accuracy, test cases", "trained anew without them")) < 0.05
+    assert (
+        abs(
+            figure(found, "accuracy, test cases", "unlearned")
+            - figure(found, "accuracy, test cases", "trained anew without them")
+        )
+        < 0.05
+    )
 
 
 def test_labels_change_no_weight():
     data = sample("digits")
     label = data.roles["label"]
     labels = data.table[label].to_numpy(dtype=object).copy()
-    shuffled = replace(data, table=data.table.assign(**{label: np.random.default_rng(0).permutation(labels)}))
+    shuffled = replace(
+        data, table=data.table.assign(**{label: np.random.default_rng(0).permutation(labels)})
+    )
     a = forget(data, threes()[:20], epochs=2, compare=False)[1]["predictions"].prob
     b = forget(shuffled, threes()[:20], epochs=2, compare=False)[1]["predictions"].prob
     np.testing.assert_allclose(a, b, atol=1e-6)
@@ -117,5 +129,3 @@ def test_an_attack_tells_members_only_where_there_is_something_to_tell():
     gone = np.arange(650) >= 600
     assert _forget.attacked(prob, members, (np.arange(650) >= 300) & ~gone, gone, 0).mean() > 0.9
     assert _forget.attacked(prob, members, np.zeros(650, bool), gone, 0) is None
-
-

@@ -1,4 +1,6 @@
-"""Latent label shift on digits whose shares differ between sites: classes and shares come back, and not when the sites are shuffled."""
+"""Latent label shift on digits whose shares differ between sites: classes and shares come back, and
+not when the sites are shuffled.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from tests.methods._fit import fit
 
 def shares(data: Dataset, sites: list[str]) -> np.ndarray:
     """The true p(y|d) [k,r]."""
-    return np.stack([np.bincount(data.labels[data.domains == s], minlength=len(data.classes)) / (data.domains == s).sum() for s in sites], 1)
+    return np.stack(
+        [
+            np.bincount(data.labels[data.domains == s], minlength=len(data.classes))
+            / (data.domains == s).sum()
+            for s in sites
+        ],
+        1,
+    )
 
 
 def distance(found: np.ndarray, true: np.ndarray) -> float:
@@ -45,17 +54,28 @@ def test_classes_and_their_shares_come_back_without_a_label():
 
 def test_with_sites_shuffled_nothing_comes_back():
     data, _, found = trained()
-    mixed = replace(data, table=data.table.assign(site=np.random.default_rng(0).permutation(data.table["site"])))
+    mixed = replace(
+        data, table=data.table.assign(site=np.random.default_rng(0).permutation(data.table["site"]))
+    )
     _, other = fit("latent_label_shift", mixed, k=5)
     assert accuracy(other["clusters-classes"].label, data.labels) < 0.5
-    assert accuracy(other["clusters-classes"].label, data.labels) < accuracy(found["clusters-classes"].label, data.labels) - 0.2
+    assert (
+        accuracy(other["clusters-classes"].label, data.labels)
+        < accuracy(found["clusters-classes"].label, data.labels) - 0.2
+    )
 
 
 def test_labels_are_never_read():
     data, _, found = trained()
-    blind = replace(data, table=data.table.assign(digit="?"), roles={k: v for k, v in data.roles.items() if k != "label"})
+    blind = replace(
+        data,
+        table=data.table.assign(digit="?"),
+        roles={k: v for k, v in data.roles.items() if k != "label"},
+    )
     _, other = fit("latent_label_shift", blind, k=5)
-    np.testing.assert_allclose(other["clusters-classes"].prob, found["clusters-classes"].prob, atol=1e-5)
+    np.testing.assert_allclose(
+        other["clusters-classes"].prob, found["clusters-classes"].prob, atol=1e-5
+    )
 
 
 def test_a_table_of_known_factors_is_factorised():
@@ -75,7 +95,9 @@ def test_posteriors_of_a_perfect_discriminator_are_exact():
     site_prob = (truth @ by_class)[None]
     np.testing.assert_allclose(lls.posterior(site_prob, prior, np.array([-1]))[0], truth, atol=1e-4)
     in_first = truth * by_class[:, 0]
-    np.testing.assert_allclose(lls.posterior(site_prob, prior, np.array([0]))[0], in_first / in_first.sum(), atol=1e-4)
+    np.testing.assert_allclose(
+        lls.posterior(site_prob, prior, np.array([0]))[0], in_first / in_first.sum(), atol=1e-4
+    )
 
 
 def test_more_classes_than_sites_and_one_site_are_refused():

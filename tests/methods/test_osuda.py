@@ -1,4 +1,6 @@
-"""OSUDA: mixing at both ends, the channels' weights, what it gains on a made-up scanner, the guard against collapse, and that no source row is read."""
+"""OSUDA: mixing at both ends, the channels' weights, what it gains on a made-up scanner, the guard
+against collapse, and that no source row is read.
+"""
 
 from dataclasses import replace
 
@@ -65,7 +67,9 @@ def test_with_none_of_it_it_is_the_batch_s_own_statistics():
     mix.share = 0.5
     mean = 0.5 * x.mean((0, 2, 3))  # the source's is 0
     var = 0.5 + 0.5 * x.var((0, 2, 3), unbiased=False)
-    wanted = (x - mean[:, None, None]) / (var + norm.eps).sqrt()[:, None, None] * norm.weight[:, None, None] + norm.bias[:, None, None]
+    wanted = (x - mean[:, None, None]) / (var + norm.eps).sqrt()[:, None, None] * norm.weight[
+        :, None, None
+    ] + norm.bias[:, None, None]
     torch.testing.assert_close(mix(x), wanted, atol=1e-5, rtol=1e-5)
 
 
@@ -90,7 +94,8 @@ def test_the_tie_is_zero_at_the_source_and_by_hand_elsewhere():
     with torch.no_grad():
         mix.weight += torch.tensor([0.5, 0.0])
         mix.bias += torch.tensor([0.0, -1.0])
-    assert tied([mix]).item() == pytest.approx(2 * 0.5 + 2 * 1.0)  # alpha = 1 for both: nothing was seen of the target
+    # alpha = 1 for both: nothing was seen of the target
+    assert tied([mix]).item() == pytest.approx(2 * 0.5 + 2 * 1.0)
 
 
 def test_put_back_it_is_an_ordinary_network_with_the_same_answers():
@@ -133,10 +138,23 @@ def test_neither_source_rows_nor_masks_are_read(monkeypatch):
     moved(), base()  # learned before anybody looks at what is read
     whole = sample("lesions")
     target = np.flatnonzero(whole.domains == "B")
-    spoilt = replace(whole, samples=np.where((whole.domains == "A")[:, None, None, None], 255, whole.samples).astype(np.uint8), masks=None)
+    spoilt = replace(
+        whole,
+        samples=np.where((whole.domains == "A")[:, None, None, None], 255, whole.samples).astype(
+            np.uint8
+        ),
+        masks=None,
+    )
     seen = []
     read = Dataset.raw
-    monkeypatch.setattr(Dataset, "raw", lambda self, positions=None: seen.extend(self.rows if positions is None else self.rows[positions]) or read(self, positions))
+    monkeypatch.setattr(
+        Dataset,
+        "raw",
+        lambda self, positions=None: (
+            seen.extend(self.rows if positions is None else self.rows[positions])
+            or read(self, positions)
+        ),
+    )
     _, made = fit("osuda", spoilt.take(target), on=base())
     np.testing.assert_array_equal(made["predictions"].prob, moved()[1]["predictions"].prob)
     assert set(seen) <= set(target)
@@ -155,15 +173,21 @@ def test_the_moved_model_is_a_model_like_any_other():
     model = next(a for a in made.values() if isinstance(a, Model))
     x = torch.from_numpy(site("B").inputs(np.arange(4)))
     with torch.no_grad():
-        np.testing.assert_allclose(open_model(model).predict(x).numpy(), made["predictions"].prob[:4], atol=1e-5)
+        np.testing.assert_allclose(
+            open_model(model).predict(x).numpy(), made["predictions"].prob[:4], atol=1e-5
+        )
     _, again = fit("osuda", site("A"), on=made, epochs=2)
     assert "predictions-before" in again
 
 
 def test_models_that_cannot_be_moved_are_declined():
     kind, data = methods()["osuda"], site("B")
-    assert "outlines nothing" in why_not_on(kind, on_digits("pca", dimensions=4)[1], sample("digits"))
-    assert "whole pictures" in why_not_on(kind, on_digits("classifier", epochs=1)[1], sample("digits"))
+    assert "outlines nothing" in why_not_on(
+        kind, on_digits("pca", dimensions=4)[1], sample("digits")
+    )
+    assert "whole pictures" in why_not_on(
+        kind, on_digits("classifier", epochs=1)[1], sample("digits")
+    )
     assert "channels" in why_not_on(kind, base(), sample("nuclei"))
     texts = Model(rows=np.arange(3), method="any", params={}, abilities=["embed"], input_shape=[])
     assert "no channels" in why_not_on(kind, {"model": texts}, data)

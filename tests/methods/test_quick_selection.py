@@ -1,4 +1,6 @@
-"""QuickSelection: the sparse layer does what a dense one with zeros would, SET keeps its size, and real columns are told from noise."""
+"""QuickSelection: the sparse layer does what a dense one with zeros would, SET keeps its size, and
+real columns are told from noise.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,12 @@ def digits_and_noise() -> Dataset:
     data, rng = sample("digits"), np.random.default_rng(0)
     pixels = data.inputs().reshape(len(data), -1)
     names = tuple([f"pixel {i}" for i in range(64)] + [f"noise {i}" for i in range(64)])
-    return replace(data, modality="table", samples=np.concatenate([pixels, rng.normal(size=pixels.shape)], 1).astype("f4"), features=names)
+    return replace(
+        data,
+        modality="table",
+        samples=np.concatenate([pixels, rng.normal(size=pixels.shape)], 1).astype("f4"),
+        features=names,
+    )
 
 
 @cache
@@ -65,7 +72,11 @@ def test_renewal_keeps_the_number_takes_the_weakest_and_forgets_their_momentum()
     assert len(layer.value) == size
     places = (layer.source * 30 + layer.target).tolist()
     assert len(set(places)) == size
-    assert int((momentum == 0).sum()) == wanted == int(0.2 * (before > 0).sum()) + int(0.2 * (before < 0).sum())
+    assert (
+        int((momentum == 0).sum())
+        == wanted
+        == int(0.2 * (before > 0).sum()) + int(0.2 * (before < 0).sum())
+    )
     stayed = (dense(layer) == before) & (before != 0)
     for sign in (1, -1):
         gone = before[(sign * before > 0) & ~stayed].abs()
@@ -92,7 +103,9 @@ def test_real_columns_come_before_noise_and_constant_ones_are_weak():
 
 def test_strength_is_the_column_sum_of_the_stored_matrix():
     method, found = trained()
-    np.testing.assert_allclose(method.history[-1], dense(method.net.first).abs().sum(1).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        method.history[-1], dense(method.net.first).abs().sum(1).numpy(), rtol=1e-5
+    )
     grid = found["grid-strength"]
     assert grid.y[0] == f"{method.names[method.chosen[0]]} ✓"
     assert sum(y.endswith("✓") for y in grid.y) == min(len(method.chosen), len(grid.y))
@@ -102,8 +115,14 @@ def test_strength_is_the_column_sum_of_the_stored_matrix():
 def test_selected_columns_beat_random_ones_and_come_near_all():
     data, (method, _) = digits_and_noise(), trained()
     train, test, x = data.splits == "train", data.splits == "test", data.inputs()
-    score = lambda columns: ExtraTreesClassifier(50, random_state=0).fit(x[train][:, columns], data.labels[train]).score(x[test][:, columns], data.labels[test])  # noqa: E731
-    chance = np.mean([score(np.random.default_rng(s).choice(128, 30, replace=False)) for s in range(5)])
+    score = lambda columns: (
+        ExtraTreesClassifier(50, random_state=0)
+        .fit(x[train][:, columns], data.labels[train])
+        .score(x[test][:, columns], data.labels[test])
+    )  # noqa: E731
+    chance = np.mean(
+        [score(np.random.default_rng(s).choice(128, 30, replace=False)) for s in range(5)]
+    )
     own = score(method.chosen)
     assert own > chance + 0.1
     assert own > score(np.arange(128)) - 0.06

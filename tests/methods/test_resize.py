@@ -7,7 +7,16 @@ from torch.nn import functional as F
 from core.nets.resize import MODES, by_matrices, resized
 
 
-@pytest.mark.parametrize(("old", "new"), [((5,), (9,)), ((8, 8), (16, 16)), ((7, 4), (13, 8)), ((6, 9), (3, 9)), ((3, 4, 5), (6, 7, 10))])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ((5,), (9,)),
+        ((8, 8), (16, 16)),
+        ((7, 4), (13, 8)),
+        ((6, 9), (3, 9)),
+        ((3, 4, 5), (6, 7, 10)),
+    ],
+)
 def test_values_and_gradients_are_those_of_torch(old, new):
     x = torch.randn(2, 3, *old, dtype=torch.float32, requires_grad=True)
     there = x.detach().clone().requires_grad_()

@@ -1,4 +1,6 @@
-"""SKADA-Bench: known shifts give their known winners, hidden labels stay hidden, and what was computed once is not computed again."""
+"""SKADA-Bench: known shifts give their known winners, hidden labels stay hidden, and what was
+computed once is not computed again.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,14 @@ from tests.methods._fit import fit, sample
 
 
 def shifted(kind: str, seed: int = 0, n: int = 300) -> Dataset:
-    """Two sites "old" and "new" of n/2 rows, eight columns, two classes, with a shift whose remedy is known.
+    """Two sites "old" and "new" of n/2 rows, eight columns, two classes, with a shift whose remedy
+    is known.
 
-    covariate  the rule is x2 > 0 where x1 > 0, else x3 > 0; the new site has mostly x1 > 0: weights that favour such rows help
-    target     the same classes in other shares (half ill, then one in seven): nothing about the cases changed, so maps only do harm
-    subspace   a faint tell-tale says the opposite at the new site; it lies outside the directions of large variance
-    concept    the rule is turned round at the new site: nothing can help without its labels
+    covariate  the rule is x2 > 0 where x1 > 0, else x3 > 0; the new site has mostly x1 > 0: weights
+    that favour such rows help target     the same classes in other shares (half ill, then one in
+    seven): nothing about the cases changed, so maps only do harm subspace   a faint tell-tale says
+    the opposite at the new site; it lies outside the directions of large variance concept    the
+    rule is turned round at the new site: nothing can help without its labels
     """
     rng, d = np.random.default_rng(seed), 8
     new = np.arange(n) % 2 == 1
@@ -51,12 +55,23 @@ def shifted(kind: str, seed: int = 0, n: int = 300) -> Dataset:
         y = (x[:, 0] + 0.3 * rng.normal(size=n) > 0) ^ new
     table = pd.DataFrame({"state": np.where(y, "ill", "well"), "site": np.where(new, "new", "old")})
     table, roles, _ = add_split(table, {"label": "state", "domain": "site"})
-    return Dataset(kind, "table", table, x.astype(np.float32), roles=roles, features=tuple(f"x{j + 1}" for j in range(d)))
+    return Dataset(
+        kind,
+        "table",
+        table,
+        x.astype(np.float32),
+        roles=roles,
+        features=tuple(f"x{j + 1}" for j in range(d)),
+    )
 
 
-def run_on(data: Dataset, cache: Path | None = None, seed: int = 0, **params: Any) -> tuple[Any, dict[str, Any]]:
+def run_on(
+    data: Dataset, cache: Path | None = None, seed: int = 0, **params: Any
+) -> tuple[Any, dict[str, Any]]:
     kind = methods()["skada_bench"]
-    method, found = fit_and_apply(kind, check_params(kind, params), data, Run(seed=seed, device="cpu", cache=cache))
+    method, found = fit_and_apply(
+        kind, check_params(kind, params), data, Run(seed=seed, device="cpu", cache=cache)
+    )
     return method, {a.slug: a for a in found}
 
 
@@ -66,19 +81,25 @@ def on_shift(kind: str, contestants: str) -> dict[str, Any]:
     return run_on(data, splits=2, inner=1, contestants=contestants)[1]
 
 
-def gain(found: dict[str, Any], name: str, task: str = "old → new", by: str = "benchmark-chosen-without-labels") -> float:
+def gain(
+    found: dict[str, Any],
+    name: str,
+    task: str = "old → new",
+    by: str = "benchmark-chosen-without-labels",
+) -> float:
     b: Benchmark = found[by]
     row, j = b.contestants.index, b.tasks.index(task)
     return float(b.score[row(name), j] - b.score[row(SOURCE), j])
 
 
-# -- known winners --------------------------------------------------------------------------------------------------------------------
+# -- known winners ---------------------------------------------------------------------------------
 def test_linear_transport_undoes_another_device_and_weights_do_not():
     found = on_shift("device", "linear OT, kernel mean matching")
     for task in ("west → east", "east → west"):
         assert gain(found, "linear OT", task) > 0.05
         assert gain(found, "kernel mean matching", task) < gain(found, "linear OT", task) - 0.05
-        assert gain(found, "linear OT", task) > gain(found, TARGET, task) - 0.1  # as good as with labels
+        # as good as with labels
+        assert gain(found, "linear OT", task) > gain(found, TARGET, task) - 0.1
 
 
 def test_weights_help_under_covariate_shift_and_maps_do_not():
@@ -110,15 +131,21 @@ def test_nothing_helps_where_the_rule_is_turned_round():
 
 
 def test_choosing_with_the_targets_labels_is_best_on_average():
-    choices = [c for kind, names in (("device", "linear OT, kernel mean matching"), ("subspace", "subspace alignment, kernel mean matching"))
-               for c in on_shift(kind, names)["benchmark-chosen-without-labels"].choices]  # fmt: skip
+    choices = [
+        c
+        for kind, names in (
+            ("device", "linear OT, kernel mean matching"),
+            ("subspace", "subspace alignment, kernel mean matching"),
+        )
+        for c in on_shift(kind, names)["benchmark-chosen-without-labels"].choices
+    ]
     assert {c["scorer"] for c in choices} == set(BLIND)
     for scorer in BLIND:
         mine = [c for c in choices if c["scorer"] == scorer]
         assert np.mean([c["oracle_score"] for c in mine]) >= np.mean([c["score"] for c in mine])
 
 
-# -- hidden labels --------------------------------------------------------------------------------------------------------------------
+# -- hidden labels ---------------------------------------------------------------------------------
 def test_labels_of_the_new_site_reach_nothing_but_the_oracle_the_bound_and_the_count():
     data = shifted("covariate", n=160)
     new = data.domains == "new"
@@ -128,7 +155,8 @@ def test_labels_of_the_new_site_reach_nothing_but_the_oracle_the_bound_and_the_c
     names = {"splits": 1, "inner": 2, "contestants": "CORAL, density reweighting"}
     (one, first), (other, second) = run_on(data, **names), run_on(changed, **names)
     assert np.array_equal(first["predictions"].prob[new], second["predictions"].prob[new])
-    assert not np.array_equal(first["predictions"].prob[~new], second["predictions"].prob[~new])  # there they are the source's labels
+    # there they are the source's labels
+    assert not np.array_equal(first["predictions"].prob[~new], second["predictions"].prob[~new])
     differs = set()
     for a, b in zip(one.cells, other.cells):
         if a["task"] == "old → new" and a["contestant"] != TARGET:
@@ -142,12 +170,24 @@ def test_the_held_out_rows_reach_no_scorer_not_even_the_oracle():
     from core.methods.protocols.skada_bench import _shift
 
     data = shifted("covariate", n=160)
-    made = _shift(data.inputs().astype(np.float64), data.labels, data.domains.astype(str), None, ["old"], "new", 0, 2, 0)
+    made = _shift(
+        data.inputs().astype(np.float64),
+        data.labels,
+        data.domains.astype(str),
+        None,
+        ["old"],
+        "new",
+        0,
+        2,
+        0,
+    )
     assert made is not None
     shift, y = made[0], made[0].y.copy()
     y[shift.test] = 1 - y[shift.test]
     reader = {"C": 1.0, "curve": 0.0}
-    one, other = (_contest.cell("CORAL", {"centred": False}, reader, s) for s in (shift, replace(shift, y=y)))
+    one, other = (
+        _contest.cell("CORAL", {"centred": False}, reader, s) for s in (shift, replace(shift, y=y))
+    )
     assert one["scores"] == other["scores"]
     assert all(v is not None for v in one["scores"].values())
     assert one["accuracy"] == pytest.approx(1 - other["accuracy"])
@@ -157,8 +197,13 @@ def test_a_patient_is_never_on_two_sides():
     from core.methods.protocols.skada_bench import _shift
 
     rng, n = np.random.default_rng(0), 200
-    site, patient = np.array(["a", "b"])[rng.integers(0, 2, n)], np.array([f"p{i}" for i in rng.integers(0, 60, n)])
-    made = _shift(rng.normal(size=(n, 3)), rng.integers(0, 2, n), site, patient, ["a"], "b", 0, 3, 0)
+    site, patient = (
+        np.array(["a", "b"])[rng.integers(0, 2, n)],
+        np.array([f"p{i}" for i in rng.integers(0, 60, n)]),
+    )
+    made = _shift(
+        rng.normal(size=(n, 3)), rng.integers(0, 2, n), site, patient, ["a"], "b", 0, 3, 0
+    )
     assert made is not None
     shift = made[0]
     who = patient  # both sites are kept whole, so positions are those of the data
@@ -170,21 +215,28 @@ def test_a_patient_is_never_on_two_sides():
         assert set(fit_at) | set(check) <= set(shift.train)
 
 
-# -- the cache ------------------------------------------------------------------------------------------------------------------------
+# -- the cache -------------------------------------------------------------------------------------
 def test_a_further_contestant_costs_only_its_own_cells(tmp_path, monkeypatch):
     from core.methods.protocols import _contest
 
     data, computed, whole = shifted("covariate", n=160), [], _contest.cell
-    monkeypatch.setattr(_contest, "cell", lambda name, *rest: (computed.append(name), whole(name, *rest))[1])
+    monkeypatch.setattr(
+        _contest, "cell", lambda name, *rest: (computed.append(name), whole(name, *rest))[1]
+    )
     names = {"splits": 1, "inner": 1, "cache": tmp_path}
     _, first = run_on(data, contestants="CORAL", **names)
     assert set(computed) == {SOURCE, "CORAL", TARGET}
     computed.clear()
     _, again = run_on(data, contestants="CORAL", **names)
     assert computed == []
-    np.testing.assert_array_equal(first["benchmark-chosen-without-labels"].score, again["benchmark-chosen-without-labels"].score)
+    np.testing.assert_array_equal(
+        first["benchmark-chosen-without-labels"].score,
+        again["benchmark-chosen-without-labels"].score,
+    )
     np.testing.assert_array_equal(first["predictions"].prob, again["predictions"].prob)
-    _contest.CONTESTANTS["own idea"] = _contest.Contestant(lambda s, d, seed: _contest.CORALAdapter(reg=0.5))
+    _contest.CONTESTANTS["own idea"] = _contest.Contestant(
+        lambda s, d, seed: _contest.CORALAdapter(reg=0.5)
+    )
     try:
         _, more = run_on(data, contestants="CORAL, own idea", **names)
     finally:
@@ -197,10 +249,12 @@ def test_a_further_contestant_costs_only_its_own_cells(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".json"]
 
 
-# -- scorers by hand ------------------------------------------------------------------------------------------------------------------
+# -- scorers by hand -------------------------------------------------------------------------------
 @cache
 def four_points() -> tuple[Any, Any, np.ndarray, np.ndarray]:
-    """A straight reader with known weights, two source and four target points in the plane, and the target's probabilities by hand."""
+    """A straight reader with known weights, two source and four target points in the plane, and the
+    target's probabilities by hand.
+    """
     from core.methods.protocols import _contest
 
     x = np.array([[-1.0, 0.0], [1.0, 0.5], [-0.5, 1.0], [0.3, -1.0], [2.0, 0.0], [-2.0, 0.2]])
@@ -219,7 +273,11 @@ def value_of(scorer: str) -> float:
 
     made, x, side, _ = four_points()
     with _contest.routing():
-        return float(_contest.scorers(0)[scorer](made, x, np.array([0, 1, -1, -1, -1, -1]), sample_domain=side))
+        return float(
+            _contest.scorers(0)[scorer](
+                made, x, np.array([0, 1, -1, -1, -1, -1]), sample_domain=side
+            )
+        )
 
 
 def test_entropy_and_neighbourhood_density_equal_a_calculation_by_hand():
@@ -230,7 +288,9 @@ def test_entropy_and_neighbourhood_density_equal_a_calculation_by_hand():
     np.fill_diagonal(like, -np.diag(like))
     share = np.exp(like - like.max(1, keepdims=True))
     share /= share.sum(1, keepdims=True)
-    assert value_of("soft neighbourhood density") == pytest.approx(-(share * np.log(share)).sum(1).mean())
+    assert value_of("soft neighbourhood density") == pytest.approx(
+        -(share * np.log(share)).sum(1).mean()
+    )
 
 
 def test_importance_weighting_equals_a_calculation_by_hand():
@@ -249,16 +309,29 @@ def test_deep_embedded_validation_equals_a_calculation_by_hand():
 
     made = four_points()[0]
     rng = np.random.default_rng(1)
-    source, target, y = rng.normal(size=(8, 2)), rng.normal(1, 1, size=(4, 2)), np.array([0, 1, 1, 0, 1, 0, 0, 1])
+    source, target, y = (
+        rng.normal(size=(8, 2)),
+        rng.normal(1, 1, size=(4, 2)),
+        np.array([0, 1, 1, 0, 1, 0, 0, 1]),
+    )
     learn, check = train_test_split(np.arange(8), test_size=0.33, random_state=0)
-    sites = LogisticRegression().fit(np.concatenate([source[learn], target]), np.r_[np.ones(len(learn)), np.zeros(4)]).predict_proba(source[check])
+    sites = (
+        LogisticRegression()
+        .fit(np.concatenate([source[learn], target]), np.r_[np.ones(len(learn)), np.zeros(4)])
+        .predict_proba(source[check])
+    )
     weight = len(learn) / 4 * sites[:, 0] / sites[:, 1]
     right = 1 / (1 + np.exp(-(source[check] @ np.array([1.5, -0.5]) + 0.2)))
     loss = weight * -np.log(np.where(y[check] == 1, right, 1 - right))
     eta = -np.cov(loss, weight)[0, 1] / weight.var(ddof=1)
     with _contest.routing():
         scorer = _contest.scorers(0)["deep embedded validation"]
-        found = scorer(made, np.concatenate([source, target]), np.r_[y, -np.ones(4, int)], sample_domain=np.r_[np.ones(8, int), -2 * np.ones(4, int)])
+        found = scorer(
+            made,
+            np.concatenate([source, target]),
+            np.r_[y, -np.ones(4, int)],
+            sample_domain=np.r_[np.ones(8, int), -2 * np.ones(4, int)],
+        )
     assert found == pytest.approx(-(loss.mean() + eta * weight.mean() - eta))
 
 
@@ -274,20 +347,29 @@ def test_a_fitted_pipeline_and_its_arrays_say_the_same():
     new = np.flatnonzero(shift.side < 0)
     for name, one in _contest.CONTESTANTS.items():
         with _contest.routing():
-            pipe = _contest.fitted(name, one.small[-1], {"C": 1.0, "curve": 0.5}, shift, shift.train)
+            pipe = _contest.fitted(
+                name, one.small[-1], {"C": 1.0, "curve": 0.5}, shift, shift.train
+            )
             wanted = pipe.predict_proba(shift.x[new], sample_domain=shift.side[new])
         model = _contest.head(pipe, shift.x.shape[1]) | {"codes": codes, "mean": mean, "sd": sd}
-        np.testing.assert_allclose(_read(model, x[data.domains == "new"], 2), wanted, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            _read(model, x[data.domains == "new"], 2), wanted, atol=1e-6, err_msg=name
+        )
 
 
-# -- ranks ----------------------------------------------------------------------------------------------------------------------------
+# -- ranks -----------------------------------------------------------------------------------------
 def test_ranks_and_the_critical_difference_are_the_tables():
     score = np.array([[0.9, 0.8, 0.7], [0.8, 0.8, 0.6], [0.1, 0.2, 0.9]])
     np.testing.assert_allclose(rank_tests.ranks(score), [[1, 1.5, 2], [2, 1.5, 3], [3, 3, 1]])
-    # Demšar 2006, table 5 (q at 0.05 for 5 classifiers is 2.728) and his equation for the difference
-    assert rank_tests.critical_difference(5, 30) == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=2e-3)
+    # Demšar 2006, table 5 (q at 0.05 for 5 classifiers is 2.728) and his equation for the
+    # difference
+    assert rank_tests.critical_difference(5, 30) == pytest.approx(
+        2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=2e-3
+    )
     assert rank_tests.alike(np.array([1.0, 1.5, 3.0, 3.4]), 0.6) == [(1.0, 1.5), (3.0, 3.4)]
-    steady = np.tile(np.linspace(0.5, 0.9, 4)[:, None], 12) + 0.01 * np.random.default_rng(0).normal(size=(4, 12))
+    steady = np.tile(np.linspace(0.5, 0.9, 4)[:, None], 12) + 0.01 * np.random.default_rng(
+        0
+    ).normal(size=(4, 12))
     assert rank_tests.friedman(steady) < 1e-4
     assert rank_tests.friedman(np.random.default_rng(0).normal(size=(4, 12))) > 0.05
     p = rank_tests.against(steady, 0)
@@ -295,17 +377,25 @@ def test_ranks_and_the_critical_difference_are_the_tables():
     assert max(p[1:]) < 0.01
 
 
-# -- refusals -------------------------------------------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------------------
 def test_what_cannot_be_compared_is_refused_in_words():
     kind, data = methods()["skada_bench"], sample("two-clinics")
     assert "domain column" in why_not(kind, sample("breast-cancer"))
-    assert "at least two sites" in why_not(kind, replace(data, table=data.table.assign(clinic="only")))
+    assert "at least two sites" in why_not(
+        kind, replace(data, table=data.table.assign(clinic="only"))
+    )
     assert "two classes" in why_not(kind, replace(data, table=data.table.assign(state="ill")))
     with pytest.raises(UserError, match="no “alchemy”"):
         fit("skada_bench", data, contestants="alchemy")
-    few = data.take(np.concatenate([np.flatnonzero(data.domains == "west"), np.flatnonzero(data.domains == "east")[:10]]))
+    few = data.take(
+        np.concatenate(
+            [np.flatnonzero(data.domains == "west"), np.flatnonzero(data.domains == "east")[:10]]
+        )
+    )
     with pytest.raises(UserError, match="two sites with at least"):
         fit("skada_bench", few)
-    one_class_each = replace(data, table=data.table.assign(state=np.where(data.domains == "east", "ill", "well")))
+    one_class_each = replace(
+        data, table=data.table.assign(state=np.where(data.domains == "east", "ill", "well"))
+    )
     with pytest.raises(UserError, match="nothing to carry over"):
         fit("skada_bench", one_class_each)

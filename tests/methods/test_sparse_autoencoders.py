@@ -1,4 +1,6 @@
-"""Sparse autoencoders: the rule is the exact projection, a planted signed dictionary comes back, and the variational one's known weakness shows."""
+"""Sparse autoencoders: the rule is the exact projection, a planted signed dictionary comes back,
+and the variational one's known weakness shows.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.methods._fit import fit, sample
 
 @cache
 def planted(seed: int = 0) -> tuple[Dataset, dict, np.ndarray]:
-    """2,000 points x = D z in 20 dimensions: 24 unit directions, three on with random sign and size."""
+    """2,000 points x = D z in 20 dimensions: 24 unit directions, three on with random sign and
+    size.
+    """
     rng = np.random.default_rng(seed)
     atoms = rng.normal(size=(24, 20))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
@@ -27,8 +31,12 @@ def planted(seed: int = 0) -> tuple[Dataset, dict, np.ndarray]:
     for row in codes:
         row[rng.choice(24, 3, replace=False)] = rng.uniform(0.5, 1.5, 3) * rng.choice([-1, 1], 3)
     z = (codes @ atoms).astype("f4")
-    table, roles, _ = add_split(pd.DataFrame({"side": np.where(codes[:, 0] > 0, "a", "b")}), {"label": "side"})
-    data = Dataset("planted", "table", table, z, roles=roles, features=tuple(f"z{i}" for i in range(20)))
+    table, roles, _ = add_split(
+        pd.DataFrame({"side": np.where(codes[:, 0] > 0, "a", "b")}), {"label": "side"}
+    )
+    data = Dataset(
+        "planted", "table", table, z, roles=roles, features=tuple(f"z{i}" for i in range(20))
+    )
     return data, {"embedding-latent": Embedding(rows=data.rows, name="latent", z=z)}, atoms
 
 
@@ -67,14 +75,25 @@ def test_exactly_k_codes_and_unit_directions():
     codes = np.asarray(found["embedding-codes"].z)
     assert ((codes != 0).sum(1) == 4).all()
     assert (codes < 0).any()
-    torch.testing.assert_close(method.net.decoder.norm(dim=1), torch.ones(method.size), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        method.net.decoder.norm(dim=1), torch.ones(method.size), atol=1e-4, rtol=0
+    )
 
 
 def test_a_planted_signed_dictionary_comes_back_and_plain_top_k_needs_twice_the_features():
     data, on, atoms = planted()
     got = {}
-    for words, params in (("signed", {}), ("plain", {"rule": "top-k"}), ("plain, twice", {"rule": "top-k", "features": 48})):
-        method, found = fit("abs_topk_sae", data, on=on, **{"k": 3, "features": 24, "epochs": 150, "learning_rate": 3e-3} | params)
+    for words, params in (
+        ("signed", {}),
+        ("plain", {"rule": "top-k"}),
+        ("plain, twice", {"rule": "top-k", "features": 48}),
+    ):
+        method, found = fit(
+            "abs_topk_sae",
+            data,
+            on=on,
+            **{"k": 3, "features": 24, "epochs": 150, "learning_rate": 3e-3} | params,
+        )
         got[words] = recovered(method.net.decoder.detach().numpy(), atoms), explained(found)
     assert got["signed"][0] > 0.9
     assert got["signed"][0] > got["plain"][0] + 0.04
@@ -106,18 +125,26 @@ def test_without_sampling_and_kl_it_is_top_k():
 
 def test_reconstruction_falls_with_the_weight_of_the_kl_and_stays_below_top_k():
     top = explained(on_digits("abs_topk_sae", rule="top-k")[1])
-    values = [explained(on_digits("variational_sae", kl_weight=c, spread="one")[1]) for c in (0.0, 0.1, 1.0)]
+    values = [
+        explained(on_digits("variational_sae", kl_weight=c, spread="one")[1])
+        for c in (0.0, 0.1, 1.0)
+    ]
     assert top > values[0] + 0.05
     assert values[0] > values[1] > values[2]
 
 
 def test_features_lean_to_classes_and_to_none_with_labels_shuffled():
-    named = [a for a in on_digits("abs_topk_sae")[1]["embedding-codes"].axes if "(+" in a or "−" in a]
+    named = [
+        a for a in on_digits("abs_topk_sae")[1]["embedding-codes"].axes if "(+" in a or "−" in a
+    ]
     assert len(named) >= 5
     from dataclasses import replace
 
     data = sample("digits")
-    mixed = replace(data, table=data.table.assign(digit=np.random.default_rng(0).permutation(data.table["digit"])))
+    mixed = replace(
+        data,
+        table=data.table.assign(digit=np.random.default_rng(0).permutation(data.table["digit"])),
+    )
     _, found = fit("abs_topk_sae", mixed, on=base()[1], k=4)
     assert sum("(+" in a or "−" in a for a in found["embedding-codes"].axes) < len(named) / 3
 
@@ -139,7 +166,9 @@ def test_a_feature_walks_back_to_pictures_through_the_earlier_model():
 
 
 def test_steering_both_ways_moves_a_probe_both_ways():
-    """+a and -a along a feature that leans to a class move a linear probe for that class in opposite directions."""
+    """+a and -a along a feature that leans to a class move a linear probe for that class in
+    opposite directions.
+    """
     from sklearn.linear_model import LogisticRegression
 
     method, found = on_digits("abs_topk_sae")
@@ -150,7 +179,10 @@ def test_steering_both_ways_moves_a_probe_both_ways():
     probe = LogisticRegression(max_iter=1000).fit(z, data.labels == label)
     way = method.net.decoder[j].detach().numpy() * method.scale
     a = float(np.quantile(np.abs(codes[:, j][codes[:, j] != 0]), 0.9))
-    up, down = (probe.decision_function(z + s * a * way).mean() - probe.decision_function(z).mean() for s in (1, -1))
+    up, down = (
+        probe.decision_function(z + s * a * way).mean() - probe.decision_function(z).mean()
+        for s in (1, -1)
+    )
     assert up > 0 > down
 
 

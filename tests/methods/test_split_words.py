@@ -19,7 +19,10 @@ def with_parts(*parts: str):
     return data.take(np.flatnonzero(np.isin(data.splits, parts)))
 
 
-@pytest.mark.parametrize(("parts", "held", "words"), [(("train", "val"), "val", "validation"), (("train", "val", "test"), "test", "test")])
+@pytest.mark.parametrize(
+    ("parts", "held", "words"),
+    [(("train", "val"), "val", "validation"), (("train", "val", "test"), "test", "test")],
+)
 def test_forgetting_counts_validation_cases_as_such_where_none_test(parts, held, words):
     data = with_parts(*parts)
     method = methods()["label_agnostic_forgetting"]()
@@ -50,4 +53,9 @@ def test_classes_from_sites_are_found_on_train_and_val():
 
 def test_the_worst_stretch_tells_the_part_it_was_looked_for_in():
     x = np.random.default_rng(0).normal(size=(30, 1, 64)).astype("f4")
-    assert worst_stretch(x, x * 0.5, signals.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train").split == "train"
+    assert (
+        worst_stretch(
+            x, x * 0.5, signals.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train"
+        ).split
+        == "train"
+    )

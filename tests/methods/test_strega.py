@@ -21,7 +21,9 @@ from tests.methods._fit import fit, sample
 @cache
 def trained():
     data = sample("head-phantom")
-    some = np.concatenate([np.flatnonzero(data.splits == s)[:n] for s, n in (("train", 300), ("val", 60))])
+    some = np.concatenate(
+        [np.flatnonzero(data.splits == s)[:n] for s, n in (("train", 300), ("val", 60))]
+    )
     test = np.flatnonzero(data.splits == "test")
     some = np.sort(np.concatenate([some, test[::3]]))
     data = data.take(some)
@@ -64,12 +66,15 @@ def test_spots_smaller_than_asked_are_not_marked():
     heat = np.zeros((2, 32, 32), np.float32)
     heat[0, 4, 4] = heat[0, 10:16, 10:16] = 2
     heat[1, 4, 4:8] = 2  # touches no spot of the picture before
-    maps = AnomalyMaps(rows=np.arange(2), score=heat.max((1, 2)), map=heat, pixel_threshold=1.0, smallest=9)
+    maps = AnomalyMaps(
+        rows=np.arange(2), score=heat.max((1, 2)), map=heat, pixel_threshold=1.0, smallest=9
+    )
     kept = maps.marked(heat)
     assert kept.sum() == 36
     assert kept[0, 10:16, 10:16].all()
     volumes = maps.marked(heat[None])
-    np.testing.assert_array_equal(volumes[0], kept)  # slice by slice, also where they stand as a volume
+    # slice by slice, also where they stand as a volume
+    np.testing.assert_array_equal(volumes[0], kept)
     assert replace(maps, smallest=1).marked(heat).sum() == 41
     with pytest.raises(ValueError, match="no pixel threshold"):
         replace(maps, pixel_threshold=None).marked(heat)
@@ -85,8 +90,12 @@ def test_the_smallest_spot_reaches_the_maps_and_the_dice_counted_on_them():
         for one in (found, replace(found, smallest=1))
     )
     rule = "(threshold from validation)"
-    wrong, dice = f"unmarked cases with something drawn {rule}", f"Dice, mean of marked cases {rule}"
-    assert opened[wrong] < 0.85 * plain[wrong]  # what it is for: spots of noise on slices without a lesion
+    wrong, dice = (
+        f"unmarked cases with something drawn {rule}",
+        f"Dice, mean of marked cases {rule}",
+    )
+    # what it is for: spots of noise on slices without a lesion
+    assert opened[wrong] < 0.85 * plain[wrong]
     assert opened[dice] > plain[dice] - 0.02
 
 

@@ -1,4 +1,6 @@
-"""SUFO: known limits of its measurements, what fine-tuning does to a small model, planted label errors, and the deletion test of its reasons."""
+"""SUFO: known limits of its measurements, what fine-tuning does to a small model, planted label
+errors, and the deletion test of its reasons.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,19 @@ def test_taking_all_components_away_leaves_the_mean():
     z = np.random.default_rng(0).normal(size=(50, 6)) + 2
     mean, v, share = _sufo.components(z)
     np.testing.assert_allclose(_sufo.without(z, mean, v, 0), z)
-    np.testing.assert_allclose(_sufo.without(z, mean, v, 6), np.broadcast_to(mean, z.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        _sufo.without(z, mean, v, 6), np.broadcast_to(mean, z.shape), atol=1e-9
+    )
     assert share.sum() == pytest.approx(1)
 
 
 def test_fine_tuning_learns_gathers_the_space_and_parts_the_classes():
     found = trained()[1]
     assert figure(found, "macro-F1") > 0.9
-    assert figure(found, "variance in five components, after training") > figure(found, "variance in five components, before training") + 0.1
+    assert (
+        figure(found, "variance in five components, after training")
+        > figure(found, "variance in five components, before training") + 0.1
+    )
     parted = found["grid-disambiguation"].value
     assert parted[-1, -1] > parted[-1, 0] + 0.3
     similar = found["grid-similarity"].value
@@ -58,7 +65,10 @@ def test_fine_tuning_learns_gathers_the_space_and_parts_the_classes():
 
 def test_without_the_first_components_it_falls_to_guessing():
     found = trained()[1]
-    whole, none = (figure(found, "macro-F1 without the first components", f"components taken away = {k}") for k in (0, 32))
+    whole, none = (
+        figure(found, "macro-F1 without the first components", f"components taken away = {k}")
+        for k in (0, 32)
+    )
     assert whole == pytest.approx(figure(found, "macro-F1"))
     assert none < 0.45
 
@@ -66,7 +76,13 @@ def test_without_the_first_components_it_falls_to_guessing():
 def test_an_untouched_model_shows_none_of_it():
     _, found = fit("sufo", sample("notes"), learning_rate=1e-9, epochs=1)
     assert np.nanmin(found["grid-similarity"].value) > 0.99
-    assert abs(figure(found, "variance in five components, after training") - figure(found, "variance in five components, before training")) < 0.02
+    assert (
+        abs(
+            figure(found, "variance in five components, after training")
+            - figure(found, "variance in five components, before training")
+        )
+        < 0.02
+    )
     assert figure(found, "macro-F1") < 0.6
 
 
@@ -83,10 +99,15 @@ def test_planted_label_errors_lead_the_list_of_outliers():
 
 def test_leaving_out_the_reasons_hurts_more_than_leaving_out_as_many_other_words():
     found = trained()[1]
-    own, other = (figure(found, f"fall of the predicted class without its {w}") for w in ("weightiest words", "random words"))
+    own, other = (
+        figure(found, f"fall of the predicted class without its {w}")
+        for w in ("weightiest words", "random words")
+    )
     assert own > other + 0.05
     data, spans = sample("notes"), found["rationales"].items
-    assert all(data.texts[i][s["start"] : s["end"]] == s["text"] for i in range(20) for s in spans[i])
+    assert all(
+        data.texts[i][s["start"] : s["end"]] == s["text"] for i in range(20) for s in spans[i]
+    )
 
 
 def test_pieces_are_the_same_for_the_same_texts_and_read_every_letter():
@@ -98,7 +119,9 @@ def test_pieces_are_the_same_for_the_same_texts_and_read_every_letter():
 
 def small_folder(path):
     """A folder as transformers writes it: config, safetensors, tokenizer."""
-    tokenizer, net = language.tiny_bert(list(sample("notes").texts[:50]), 0, hidden=32, layers=2, vocabulary=300, longest=64)
+    tokenizer, net = language.tiny_bert(
+        list(sample("notes").texts[:50]), 0, hidden=32, layers=2, vocabulary=300, longest=64
+    )
     net.save_pretrained(path, safe_serialization=True)
     tokenizer.save_pretrained(path)
     return path
@@ -119,7 +142,9 @@ def test_folders_that_could_do_harm_or_hold_nothing_are_refused(tmp_path, spoil)
         next(folder.glob("*.safetensors")).rename(folder / "pytorch_model.bin")
     elif spoil == "code":
         config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
+        (folder / "config.json").write_text(
+            json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}})
+        )
     elif spoil == "json":
         (folder / "config.json").write_text("{")
     else:

@@ -1,4 +1,6 @@
-"""SwAV on the digits: prototypes stay in use, neighbours mean something, and without Sinkhorn it collapses."""
+"""SwAV on the digits: prototypes stay in use, neighbours mean something, and without Sinkhorn it
+collapses.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,26 @@ def perplexity(prob: np.ndarray) -> float:
 
 
 def few_labels(z: np.ndarray, per_class: int = 3) -> float:
-    """1-nearest-neighbour accuracy on test from three labelled training cases a class, mean of five draws, cosine."""
+    """1-nearest-neighbour accuracy on test from three labelled training cases a class, mean of five
+    draws, cosine.
+    """
     data, scores = sample("digits"), []
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        some = np.concatenate([rng.choice(np.flatnonzero((data.splits == "train") & (data.labels == c)), per_class, False) for c in range(10)])
+        some = np.concatenate(
+            [
+                rng.choice(
+                    np.flatnonzero((data.splits == "train") & (data.labels == c)), per_class, False
+                )
+                for c in range(10)
+            ]
+        )
         test = data.splits == "test"
-        scores.append(KNeighborsClassifier(1, metric="cosine").fit(z[some], data.labels[some]).score(z[test], data.labels[test]))
+        scores.append(
+            KNeighborsClassifier(1, metric="cosine")
+            .fit(z[some], data.labels[some])
+            .score(z[test], data.labels[test])
+        )
     return float(np.mean(scores))
 
 
@@ -34,7 +49,11 @@ def trained():
 
 
 def test_most_prototypes_are_used_and_hold_one_kind_of_digit():
-    found = trained()[1]["clusters-prototypes"] if "clusters-prototypes" in trained()[1] else next(a for a in trained()[1].values() if type(a).__name__ == "Clusters")
+    found = (
+        trained()[1]["clusters-prototypes"]
+        if "clusters-prototypes" in trained()[1]
+        else next(a for a in trained()[1].values() if type(a).__name__ == "Clusters")
+    )
     k = found.prob.shape[1]
     assert len(np.unique(found.label)) > 0.8 * k
     assert perplexity(found.prob) > 0.5 * k
@@ -59,7 +78,10 @@ def test_prototypes_have_unit_length():
 
 
 def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
-    with patch("core.nets.sinkhorn.sinkhorn", lambda scores, epsilon=0.05, iterations=3: (scores / epsilon).softmax(1)):
+    with patch(
+        "core.nets.sinkhorn.sinkhorn",
+        lambda scores, epsilon=0.05, iterations=3: (scores / epsilon).softmax(1),
+    ):
         _, given = fit("swav", sample("digits"), epochs=8)
     found = next(a for a in given.values() if type(a).__name__ == "Clusters")
     assert perplexity(found.prob) < 0.35 * found.prob.shape[1]

@@ -28,7 +28,10 @@ def hidden(data):
 def test_hidden_digits_are_found_about_as_well_as_by_k_means_that_is_told_their_number():
     data, (_, given) = found()
     test = hidden(data) & (data.splits == "test")
-    assert accuracy(given["clusters-groups"].label[test], data.labels[test]) > kmeans(data.inputs() / 16, data, hidden(data)) - 0.1
+    assert (
+        accuracy(given["clusters-groups"].label[test], data.labels[test])
+        > kmeans(data.inputs() / 16, data, hidden(data)) - 0.1
+    )
 
 
 def test_their_number_is_estimated_within_one():
@@ -39,7 +42,15 @@ def test_their_number_is_estimated_within_one():
 def test_known_digits_keep_their_class_and_are_named_right_when_unseen():
     data, (_, given) = found()
     said, held = given["predictions-known"], ~hidden(data) & (data.splits == "test")
-    assert np.mean([said.classes[j] == data.classes[c] for j, c in zip(said.prob[held].argmax(1), data.labels[held])]) > 0.9
+    assert (
+        np.mean(
+            [
+                said.classes[j] == data.classes[c]
+                for j, c in zip(said.prob[held].argmax(1), data.labels[held])
+            ]
+        )
+        > 0.9
+    )
     groups = given["clusters-groups"]
     assert (groups.label[~hidden(data)] < len(said.classes)).all()
 
@@ -51,7 +62,9 @@ def test_labels_of_novel_classes_are_never_used():
     table = data.table.copy()
     label = data.roles["label"]
     rows = np.flatnonzero(hidden(data))
-    table.loc[table.index[rows], label] = np.random.default_rng(0).permutation(table.loc[table.index[rows], label].to_numpy())
+    table.loc[table.index[rows], label] = np.random.default_rng(0).permutation(
+        table.loc[table.index[rows], label].to_numpy()
+    )
     _, again = fit("tabular_ncd", replace(data, table=table), novel=NOVEL, tune=False, epochs=120)
     np.testing.assert_allclose(again["embedding-latent"].z, given["embedding-latent"].z, atol=1e-5)
 

@@ -36,7 +36,10 @@ def dice(made):
 
 
 def of_small_objects(made):
-    found = {m.name: m.value for m in Segmentation().compute(small(), made["predictions"], rng=np.random.default_rng(0))}
+    found = {
+        m.name: m.value
+        for m in Segmentation().compute(small(), made["predictions"], rng=np.random.default_rng(0))
+    }
     return found["Dice of small objects"]
 
 
@@ -45,8 +48,13 @@ def test_every_node_takes_all_nodes_before_it_and_the_one_below():
     nodes = [(i, j) for j in range(1, 5) for i in range(5 - j)]
     assert len(nodes) == 10
     for i, j in nodes:
-        first = next(m for m in getattr(net, f"upcat_{i}_{j}").convs.modules() if isinstance(m, torch.nn.Conv2d))
-        assert first.in_channels == j * f[i] + (f[i] if i else f[1])  # the network of MONAI does not halve the channels that come up into the first row
+        first = next(
+            m
+            for m in getattr(net, f"upcat_{i}_{j}").convs.modules()
+            if isinstance(m, torch.nn.Conv2d)
+        )
+        # the network of MONAI does not halve the channels that come up into the first row
+        assert first.in_channels == j * f[i] + (f[i] if i else f[1])
         assert first.out_channels == f[i]
 
 
@@ -56,22 +64,35 @@ def test_the_diagram_holds_at_each_depth_exactly_what_that_depth_computes():
     net, seen = UNetPlusPlus(1, 2), []
     for name, block in net.named_modules():
         if name.startswith(("conv_", "upcat_")) and "." not in name:
-            block.register_forward_hook(lambda *_, name=name: seen.append(tuple(map(int, name.split("_")[1:]))))
+            block.register_forward_hook(
+                lambda *_, name=name: seen.append(tuple(map(int, name.split("_")[1:])))
+            )
     for depth in (1, 2, 3, 4):
         seen.clear()
         net(torch.randn(2, 1, 32, 32), depth)
         assert set(seen) == {n for n, node in zip(names, drawing["nodes"]) if node[3] <= depth}
-    into = {(i, j): {names[a] for a, b, _ in drawing["edges"] if names[b] == (i, j)} for i, j in names}
+    into = {
+        (i, j): {names[a] for a, b, _ in drawing["edges"] if names[b] == (i, j)} for i, j in names
+    }
     assert into[0, 0] == set()
-    assert all(into[i, j] == ({(i, k) for k in range(j)} | {(i + 1, j - 1)} if j else {(i - 1, 0)}) for i, j in names if (i, j) != (0, 0))
+    assert all(
+        into[i, j] == ({(i, k) for k in range(j)} | {(i + 1, j - 1)} if j else {(i - 1, 0)})
+        for i, j in names
+        if (i, j) != (0, 0)
+    )
 
 
 def test_the_deepest_head_teaches_every_node_and_every_skip():
     net = UNetPlusPlus(1, 2)
     net(torch.randn(2, 1, 32, 32))[-1].square().sum().backward()
-    still = [name for name, q in net.named_parameters() if q.grad is None or not q.grad.abs().sum() > 0]
-    biases = [name for name in still if name.endswith("conv.bias")]  # a shift before batch normalisation has no effect
-    assert set(still) - set(biases) == {f"final_conv_0_{j}.{part}" for j in (1, 2, 3) for part in ("weight", "bias")}
+    still = [
+        name for name, q in net.named_parameters() if q.grad is None or not q.grad.abs().sum() > 0
+    ]
+    # a shift before batch normalisation has no effect
+    biases = [name for name in still if name.endswith("conv.bias")]
+    assert set(still) - set(biases) == {
+        f"final_conv_0_{j}.{part}" for j in (1, 2, 3) for part in ("weight", "bias")
+    }
 
 
 def test_cut_back_it_gives_what_the_whole_network_gives_and_costs_less():
@@ -107,7 +128,9 @@ def test_small_objects_no_worse_than_a_plain_network_of_as_many_parameters():
 
 def test_it_learns_from_the_masks():
     data = small()
-    shuffled = replace(data, masks=np.asarray(data.masks)[np.random.default_rng(0).permutation(len(data))])
+    shuffled = replace(
+        data, masks=np.asarray(data.masks)[np.random.default_rng(0).permutation(len(data))]
+    )
     _, made = fit("unet_plus_plus", shuffled, epochs=20, width=4, crop=0)
     wrong = overlap(made["predictions"].prob.argmax(1) > 0, data.mask())[0]
     assert np.nanmean(wrong) < 0.6 < dice(fitted()[1])[4]
@@ -160,7 +183,11 @@ def test_nothing_marked_no_masks_and_too_much_are_declined():
     with pytest.raises(UserError, match="nothing to learn"):
         fit("unet_plus_plus", replace(data, masks=np.zeros_like(data.masks)), epochs=1)
     assert "masks" in why_not(methods()["unet_plus_plus"], sample("digits"))
-    big = replace(data, samples=np.broadcast_to(np.uint8(0), (len(data), 1, 4000, 4000)), masks=np.broadcast_to(np.uint8(0), (len(data), 4000, 4000)))
+    big = replace(
+        data,
+        samples=np.broadcast_to(np.uint8(0), (len(data), 1, 4000, 4000)),
+        masks=np.broadcast_to(np.uint8(0), (len(data), 4000, 4000)),
+    )
     assert "GB" in why_not(methods()["unet_plus_plus"], big)
 
 
@@ -169,11 +196,14 @@ def test_only_outlined_rows_teach():
     table = data.table.assign(outlined=np.arange(len(data)) % 2 == 0)
     half = replace(data, table=table)
     spoilt = replace(half, masks=np.where(half.outlined[:, None, None], half.masks, 1))
-    a, b = (fit("unet_plus_plus", d, epochs=1, width=2, crop=0)[1]["predictions"].prob for d in (half, spoilt))
+    a, b = (
+        fit("unet_plus_plus", d, epochs=1, width=2, crop=0)[1]["predictions"].prob
+        for d in (half, spoilt)
+    )
     np.testing.assert_array_equal(a, b)
 
 
-# -- the measure ----------------------------------------------------------------------------------------------------------------------
+# -- the measure -----------------------------------------------------------------------------------
 def test_overlap_by_hand():
     truth = np.zeros((3, 4, 4), bool)
     truth[0, :2], truth[1, 0] = True, True
@@ -200,8 +230,14 @@ def test_the_measure_tells_good_from_bad_and_counts_false_alarms():
     data = small()
     mask = data.mask()
     empty = replace(data, masks=np.where((data.rows % 4 == 0)[:, None, None], 0, data.masks))
-    perfect = Predictions(rows=data.rows, prob=np.stack([~mask, mask], 1).astype("f4"), classes=["background", "marked"])
-    found = {m.name: m for m in Segmentation().compute(empty, perfect, rng=np.random.default_rng(0))}
+    perfect = Predictions(
+        rows=data.rows,
+        prob=np.stack([~mask, mask], 1).astype("f4"),
+        classes=["background", "marked"],
+    )
+    found = {
+        m.name: m for m in Segmentation().compute(empty, perfect, rng=np.random.default_rng(0))
+    }
     assert found["Dice"].value == found["IoU"].value == 1.0
     assert found["unmarked cases with an outline"].value == 1.0
     shifted = Predictions(rows=data.rows, prob=np.roll(perfect.prob, 3, 3), classes=perfect.classes)

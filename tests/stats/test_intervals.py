@@ -14,7 +14,9 @@ def test_a_row_without_an_id_stands_for_itself():
     given = np.array(["a", None, "b", "a", float("nan"), "", "None"], dtype=object)
     code = units(7, given)
     assert code[0] == code[3]
-    assert len(set(code.tolist())) == 6, "two of patient a; None, NaN and nothing are one each; the patient called None is a patient"
+    assert len(set(code.tolist())) == 6, (
+        "two of patient a; None, NaN and nothing are one each; the patient called None is a patient"
+    )
     assert units(3).tolist() == [0, 1, 2]
     assert units(2, np.array([None, None], dtype=object)).tolist() == [0, 1]
 
@@ -22,7 +24,8 @@ def test_a_row_without_an_id_stands_for_itself():
 def test_wilson_is_the_textbooks():
     rate = wilson(12, 12)
     assert (rate.low, rate.high) == pytest.approx((0.7575, 1.0), abs=1e-3)
-    expected = stats.binomtest(81, 263).proportion_ci(method="wilson")  # Newcombe 1998, table I: 0.2553 to 0.3662
+    # Newcombe 1998, table I: 0.2553 to 0.3662
+    expected = stats.binomtest(81, 263).proportion_ci(method="wilson")
     rate = wilson(81, 263)
     assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert (rate.low, rate.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
@@ -34,17 +37,26 @@ def test_right_answers_of_single_cases_get_wilsons_interval(n):
     found, rate = mean_interval(np.ones(n, bool)), wilson(n, n)
     assert (found.low, found.high, found.kind) == (rate.low, rate.high, "interval")
     each = np.array([f"P{i}" for i in range(n)], dtype=object)
-    assert mean_interval(np.ones(n, bool), each).bounds == found.bounds, "one case a patient is the same"
+    assert mean_interval(np.ones(n, bool), each).bounds == found.bounds, (
+        "one case a patient is the same"
+    )
 
 
 def test_few_patients_get_no_interval_and_the_note_says_so():
     one = np.array(["P3"] * 40, dtype=object)
     right = np.arange(40) % 2 == 0
-    for found in (mean_interval(right, one), interval(lambda i: float(right[i].mean()), 40, one, (0, 1))):
+    for found in (
+        mean_interval(right, one),
+        interval(lambda i: float(right[i].mean()), 40, one, (0, 1)),
+    ):
         assert found.bounds == (None, None)
         assert found.note == "too few for an interval (1 patient)"
     made = Metric("accuracy", 0.5, n=40, note="of 40").within(found)
-    assert (made.low, made.kind, made.note) == (None, "", "of 40; too few for an interval (1 patient)")
+    assert (made.low, made.kind, made.note) == (
+        None,
+        "",
+        "of 40; too few for an interval (1 patient)",
+    )
     three = np.repeat(np.array(["a", "b", "c"], dtype=object), 20)
     assert mean_interval(np.ones(60, bool), three).note == "too few for an interval (3 patients)"
     assert interval(lambda i: float(i.mean()), 9).note == "too few for an interval (9 cases)"
@@ -98,7 +110,9 @@ def test_whole_patients_are_drawn_again():
 
 
 def clustered(rng: np.random.Generator, patients: int) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers (share 0.8, alike within a patient) and their patients, one to nine cases each."""
+    """Right answers (share 0.8, alike within a patient) and their patients, one to nine cases
+    each.
+    """
     size = rng.integers(1, 10, patients)
     who = np.repeat(np.arange(patients), size)
     return rng.random(len(who)) < rng.beta(3.2, 0.8, patients)[who], who.astype(object)
@@ -122,7 +136,13 @@ def test_intervals_of_an_auc_hold_the_truth_in_95_of_100():
         ill = (np.arange(12) % 2)[who]
         score = 1.2 * ill + 0.7 * rng.normal(size=12)[who] + 0.7 * rng.normal(size=len(who))
         both = np.stack([-score, score], 1)
-        found = interval(lambda i, y=ill, s=both: auc(y[i], s[i], np.arange(2)), len(who), who.astype(object), (0, 1), classes=ill)
+        found = interval(
+            lambda i, y=ill, s=both: auc(y[i], s[i], np.arange(2)),
+            len(who),
+            who.astype(object),
+            (0, 1),
+            classes=ill,
+        )
         hit += found.low <= stats.norm.cdf(1.2 / np.sqrt(2 * 0.98)) <= found.high
     assert 0.91 <= hit / draws <= 0.99
 
@@ -131,7 +151,9 @@ def test_rates_are_over_patients():
     truth, alarm = np.array([True] * 40 + [False] * 40), np.array([True] * 30 + [False] * 50)
     found = rates(alarm, truth)
     assert found["sensitivity"].value == 0.75
-    assert (found["sensitivity"].low, found["sensitivity"].high) == pytest.approx((wilson(30, 40).low, wilson(30, 40).high))
+    assert (found["sensitivity"].low, found["sensitivity"].high) == pytest.approx(
+        (wilson(30, 40).low, wilson(30, 40).high)
+    )
     one = np.array(["a"] * 40 + ["b"] * 40, dtype=object)
     assert rates(alarm, truth, one)["sensitivity"].note == "too few for an interval (1 patient)"
 
@@ -144,7 +166,9 @@ def test_log_odds_rank_where_probabilities_are_one():
     assert (prob[:, 1] == 1).sum() > 250
     from core.artifacts import Predictions
 
-    said = Predictions(rows=np.arange(300), prob=prob, classes=["a", "b", "c"]).log_odds(np.arange(300))
+    said = Predictions(rows=np.arange(300), prob=prob, classes=["a", "b", "c"]).log_odds(
+        np.arange(300)
+    )
     assert (np.diff(said[:, 1]) > 0).all(), "no ties"
     np.testing.assert_allclose(said[:, 1], log_odds(score)[:, 1], rtol=1e-5)
     wide = np.random.default_rng(0).normal(size=(20, 4))
@@ -153,7 +177,17 @@ def test_log_odds_rank_where_probabilities_are_one():
 
 
 def test_tables_of_earlier_versions_do_not_claim_a_kind():
-    old = {"name": "effective dimensions", "value": 4.0, "low": 3.0, "high": 5.0, "split": "all", "group": "all", "n": 9, "higher_is_better": True, "note": ""}
+    old = {
+        "name": "effective dimensions",
+        "value": 4.0,
+        "low": 3.0,
+        "high": 5.0,
+        "split": "all",
+        "group": "all",
+        "n": 9,
+        "higher_is_better": True,
+        "note": "",
+    }
     assert next(iter(Metrics(rows=np.arange(9), table=[old]))).kind == ""
     assert Metric("a", 1.0, 0.5, 1.5).kind == "interval"
     assert Metric("a", 1.0).kind == ""

@@ -1,4 +1,6 @@
-"""Stored samples, masks and tables are what was written, or a sentence: files that are lost, cut, or changed in one bit, of new data and of old."""
+"""Stored samples, masks and tables are what was written, or a sentence: files that are lost, cut,
+or changed in one bit, of new data and of old.
+"""
 
 import json
 import shutil
@@ -22,11 +24,15 @@ N = 200
 
 
 def some():
-    """Pictures in two chunks, masks of which the first chunk is all zero, so that Zarr writes no file for it, and a table."""
+    """Pictures in two chunks, masks of which the first chunk is all zero, so that Zarr writes no
+    file for it, and a table.
+    """
     x = np.random.default_rng(0).normal(0, 1, (N, 1, 96, 96)).astype(np.float32)
     masks = np.zeros((N * 4, 96, 96), np.uint8)[:N]
     masks[150:] = 1
-    return Dataset("two", "image", pd.DataFrame({"label": np.arange(N) % 2}), x, masks, {"label": "label"})
+    return Dataset(
+        "two", "image", pd.DataFrame({"label": np.arange(N) % 2}), x, masks, {"label": "label"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +50,19 @@ def old(new, tmp_path_factory):
     for key in ("samples", "masks"):
         values = zarr.open_array(folder / f"{key}.zarr", mode="r")[:]
         shutil.rmtree(folder / f"{key}.zarr")
-        made = zarr.create_array(folder / f"{key}.zarr", shape=values.shape, dtype=values.dtype, chunks=(100, *values.shape[1:]), compressors=zarr.codecs.ZstdCodec(level=1))
+        made = zarr.create_array(
+            folder / f"{key}.zarr",
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=(100, *values.shape[1:]),
+            compressors=zarr.codecs.ZstdCodec(level=1),
+        )
         made[:] = values
     checksums.write(folder)
     lines = json.loads((folder / checksums.NAME).read_text())
-    (folder / checksums.NAME).write_text(json.dumps({name: line.split()[0] for name, line in lines.items()}))
+    (folder / checksums.NAME).write_text(
+        json.dumps({name: line.split()[0] for name, line in lines.items()})
+    )
     return folder
 
 
@@ -84,7 +98,9 @@ def test_what_was_written_comes_back(folder):
 @pytest.mark.parametrize("key", ["samples", "masks"])
 def test_a_lost_chunk_is_told_at_opening(folder, key):
     chunks(folder, key)[-1].unlink()
-    with pytest.raises(UserError, match=rf"“few” is damaged on the disk: one .*{key}\.zarr/c/\d.*bring it again"):
+    with pytest.raises(
+        UserError, match=rf"“few” is damaged on the disk: one .*{key}\.zarr/c/\d.*bring it again"
+    ):
         Dataset.load(folder, "few")
 
 
@@ -96,7 +112,9 @@ def test_a_chunk_lost_while_the_data_is_open_is_told_when_it_is_read(folder, key
         data.raw() if key == "samples" else data.mask()
 
 
-@pytest.mark.parametrize("at", [4, 5, None, -1], ids=["header of the frame", "behind it", "middle", "end"])
+@pytest.mark.parametrize(
+    "at", [4, 5, None, -1], ids=["header of the frame", "behind it", "middle", "end"]
+)
 @pytest.mark.parametrize("key", ["samples", "masks"])
 def test_a_flipped_bit_is_told_when_it_is_read(folder, key, at):
     flip(chunks(folder, key)[-1], at)
@@ -132,7 +150,9 @@ def test_every_other_file(folder, name, how):
 
 
 def test_a_lost_or_cut_list_of_files(folder):
-    """New data always has one; without it nobody would know of a lost chunk. Data from before there were lists opens."""
+    """New data always has one; without it nobody would know of a lost chunk. Data from before there
+    were lists opens.
+    """
     (folder / "manifest.json").write_text('{"table.par')
     with pytest.raises(UserError, match=r"manifest\.json"):
         Dataset.load(folder)
@@ -162,14 +182,18 @@ def test_words_and_sequences_have_no_arrays(tmp_path):
 
 def test_tables_of_numbers(tmp_path):
     x = np.random.default_rng(1).normal(size=(50, 3))
-    Dataset("t", "table", pd.DataFrame({"y": np.arange(50)}), x, features=("a", "b", "c")).save(tmp_path / "t")
+    Dataset("t", "table", pd.DataFrame({"y": np.arange(50)}), x, features=("a", "b", "c")).save(
+        tmp_path / "t"
+    )
     flip(chunks(tmp_path / "t", "samples")[0])
     with pytest.raises(UserError, match=r"samples\.zarr"):
         Dataset.load(tmp_path / "t").inputs()
 
 
 def test_a_save_that_was_cut_off_goes_on_with_checksums(tmp_path):
-    """The blocks of the first attempt are read again, with their sums, and the hash is that of the data."""
+    """The blocks of the first attempt are read again, with their sums, and the hash is that of the
+    data.
+    """
     folder = tmp_path / "two"
 
     class Stop(Exception):
@@ -179,14 +203,19 @@ def test_a_save_that_was_cut_off_goes_on_with_checksums(tmp_path):
         if (tmp_path / "two" / "samples.blocks.json").exists():
             raise Stop
 
-    many = replace(some(), samples=np.repeat(some().samples, 6, axis=0), masks=None, table=pd.DataFrame({"label": np.arange(6 * N) % 2}))
+    many = replace(
+        some(),
+        samples=np.repeat(some().samples, 6, axis=0),
+        masks=None,
+        table=pd.DataFrame({"label": np.arange(6 * N) % 2}),
+    )
     with pytest.raises(Stop):
         many.save(folder, stop)
     assert many.save(folder).hash == many.content_hash()
     assert checksums.wrong(folder) == []
 
 
-# -- in a workspace ----------------------------------------------------------------------------------------------------------------------------
+# -- in a workspace --------------------------------------------------------------------------------
 @pytest.fixture
 def ws(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
@@ -198,7 +227,12 @@ def ws(tmp_path, monkeypatch):
 def test_commands_say_one_sentence_and_the_data_can_be_removed(ws):
     """What lists and removes works on; what reads says what to do."""
     chunks(ws.dataset_folder("few"), "samples")[-1].unlink()
-    for command in (("data", "show", "few"), ("data", "check", "few"), ("train", "few", "pca"), ("methods", "--for", "few")):
+    for command in (
+        ("data", "show", "few"),
+        ("data", "check", "few"),
+        ("train", "few", "pca"),
+        ("methods", "--for", "few"),
+    ):
         code, out, err = lightbox(*command)
         assert (code, out) == (2, ""), command
         assert err.count("\n") == 1
@@ -219,9 +253,22 @@ def test_a_changed_chunk_is_found_by_show_and_check_although_nothing_reads_it(ws
         assert "samples.zarr/c/1/0/0/0" in err
 
 
-@pytest.mark.parametrize(("page", "how"), [("home", "lost"), ("data", "lost"), ("train", "table"), ("home", "flipped"), ("data", "flipped")])
+@pytest.mark.parametrize(
+    ("page", "how"),
+    [
+        ("home", "lost"),
+        ("data", "lost"),
+        ("train", "table"),
+        ("home", "flipped"),
+        ("data", "flipped"),
+    ],
+)
 def test_pages_say_so_and_offer_to_remove_it(ws, page, how):
-    path = ws.dataset_folder("few") / "table.parquet" if how == "table" else chunks(ws.dataset_folder("few"), "samples")[0]
+    path = (
+        ws.dataset_folder("few") / "table.parquet"
+        if how == "table"
+        else chunks(ws.dataset_folder("few"), "samples")[0]
+    )
     flip(path) if how == "flipped" else path.unlink()
     root = Path(__file__).parents[2]
     at = AppTest.from_file(str(root / "app" / "main.py"), default_timeout=60).run()

@@ -1,4 +1,6 @@
-"""Results are written to addresses other than paths: an export and a report, whole, and nothing over what is there."""
+"""Results are written to addresses other than paths: an export and a report, whole, and nothing
+over what is there.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Decisions about cases: what is excluded or held back is in no view, count, artifact, export or report, and comes back when taken back."""
+"""Decisions about cases: what is excluded or held back is in no view, count, artifact, export or
+report, and comes back when taken back.
+"""
 
 import json
 
@@ -21,16 +23,27 @@ GONE = (4, 17, 18)  # rows whose names begin with "canary"
 
 
 def named(n=60, held=(), **more):
-    """Pictures of two classes with file names of their own, those of GONE marked by a word that is nowhere else."""
+    """Pictures of two classes with file names of their own, those of GONE marked by a word that is
+    nowhere else.
+    """
     rng = np.random.default_rng(5)
     x = rng.integers(0, 120, (n, 1, 12, 12), dtype=np.uint8)
     x[::2, :, 2:9, 2:9] += 120
     names = [f"{'canary' if i in GONE else 'film'}-{i:03d}.png" for i in range(n)]
-    table = pd.DataFrame({"file": names, "dx": ["ill", "well"] * (n // 2), "who": [f"P{i // 2}" for i in range(n)], **more})
+    table = pd.DataFrame(
+        {
+            "file": names,
+            "dx": ["ill", "well"] * (n // 2),
+            "who": [f"P{i // 2}" for i in range(n)],
+            **more,
+        }
+    )
     if held:
         table["held"] = [f"writing burned in at row {i}" if i in held else None for i in range(n)]
     table, roles, rule = add_split(table, {"file": "file", "label": "dx", "group": "who"})
-    return Dataset("films", "image", table, x, roles=roles, input_range=(0, 255), card={"split rule": rule})
+    return Dataset(
+        "films", "image", table, x, roles=roles, input_range=(0, 255), card={"split rule": rule}
+    )
 
 
 @pytest.fixture
@@ -42,12 +55,18 @@ def ws(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A workspace with a run, groups found in it, and a map, all made before anything was excluded."""
+    """A workspace with a run, groups found in it, and a map, all made before anything was
+    excluded.
+    """
     made = Workspace(tmp_path_factory.mktemp("trained"))
     made.add(named())
     run = queue.wait(made, queue.train(made, "films", "pca", {"dimensions": 4}).id, timeout=120)
-    groups = queue.wait(made, queue.train(made, "films", "kmeans", {"k": 2}, on=run.id).id, timeout=120)
-    drawn = queue.wait(made, queue.derive(made, "map", run.id, {"how": "pca", "dims": 2}).id, timeout=120)
+    groups = queue.wait(
+        made, queue.train(made, "films", "kmeans", {"k": 2}, on=run.id).id, timeout=120
+    )
+    drawn = queue.wait(
+        made, queue.derive(made, "map", run.id, {"how": "pca", "dims": 2}).id, timeout=120
+    )
     assert {run.status, groups.status, drawn.status} == {"done"}
     made.run, made.groups_run, made.map_run = run.id, groups.id, drawn.id
     return made
@@ -86,7 +105,15 @@ def test_excluded_rows_leave_the_view_and_come_back_as_they_were(ws):
         review.undo(ws, "films", decision.id)
 
 
-@pytest.mark.parametrize(("rows", "reason", "said"), [([60], "x", "no row 60"), ([-1], "x", "no row -1"), ([], "x", "No case is named"), ([3], " ", "Say why")])
+@pytest.mark.parametrize(
+    ("rows", "reason", "said"),
+    [
+        ([60], "x", "no row 60"),
+        ([-1], "x", "no row -1"),
+        ([], "x", "No case is named"),
+        ([3], " ", "Say why"),
+    ],
+)
 def test_what_cannot_be_excluded_is_refused_in_words(ws, rows, reason, said):
     with pytest.raises(UserError, match=said):
         review.exclude(ws, "films", rows, reason)
@@ -182,11 +209,19 @@ def test_lists_with_an_entry_a_row_are_cut_alike(tmp_path):
 
 
 def test_slices_of_an_excluded_volume_go_with_their_places(tmp_path):
-    made = Embedding(rows=np.array([0, 0, 1, 1, 1, 2]), place=np.array([0, 1, 0, 1, 2, 0]), z=np.arange(12, dtype="f4").reshape(6, 2))
+    made = Embedding(
+        rows=np.array([0, 0, 1, 1, 1, 2]),
+        place=np.array([0, 1, 0, 1, 2, 0]),
+        z=np.arange(12, dtype="f4").reshape(6, 2),
+    )
     made.save(tmp_path / "a", np.array([0, 9]))
     thin = Embedding.load(tmp_path / "a")
     thin.validate()
-    assert (thin.rows.tolist(), thin.place.tolist(), thin.z[:, 0].tolist()) == ([1, 1, 1, 2], [0, 1, 2, 0], [4, 6, 8, 10])
+    assert (thin.rows.tolist(), thin.place.tolist(), thin.z[:, 0].tolist()) == (
+        [1, 1, 1, 2],
+        [0, 1, 2, 0],
+        [4, 6, 8, 10],
+    )
 
 
 def test_a_large_array_is_written_without_rows_piece_by_piece(tmp_path):
@@ -212,11 +247,16 @@ def test_groups_and_named_cases_leave_excluded_rows_out(ws):
 
 
 def test_a_run_trained_afterwards_has_never_seen_them(thinned):
-    job = queue.wait(thinned, queue.train(thinned, "films", "pca", {"dimensions": 3}).id, timeout=120)
+    job = queue.wait(
+        thinned, queue.train(thinned, "films", "pca", {"dimensions": 3}).id, timeout=120
+    )
     for artifact in thinned.artifacts(job.id).values():
         assert not np.isin(GONE, artifact.rows).any()
     assert review.since(thinned, job.id) == 0
-    assert thinned.artifact(job.id, "embedding-latent").made_by.data_hash == thinned.dataset("films").hash[:16]
+    assert (
+        thinned.artifact(job.id, "embedding-latent").made_by.data_hash
+        == thinned.dataset("films").hash[:16]
+    )
 
 
 def test_nothing_taken_out_names_an_excluded_case(thinned, tmp_path):
@@ -243,7 +283,9 @@ def test_figures_are_measured_anew_and_the_map_keeps_its_places(trained):
     assert again.id != first.id
     assert queue.wait(trained, again.id, timeout=60).status == "done"
     assert len(trained.artifact(again.id, "metrics").rows) == 57
-    assert queue.derive(trained, "map", trained.run, {"how": "pca", "dims": 2}).id == trained.map_run
+    assert (
+        queue.derive(trained, "map", trained.run, {"how": "pca", "dims": 2}).id == trained.map_run
+    )
     review.undo(trained, "films", decision.id)
     assert queue.derive(trained, "measure", trained.run, {"names": ["rankme"]}).id == first.id
 
@@ -252,7 +294,8 @@ def test_a_class_without_cases_left_is_no_class_to_learn(ws):
     review.exclude(ws, "films", np.arange(0, 60, 2), "one class only")
     with pytest.raises(UserError, match="at least two classes"):
         queue.train(ws, "films", "classifier")
-    assert ws.dataset("films").classes == ["ill", "well"]  # numbers of classes never change under finished runs
+    # numbers of classes never change under finished runs
+    assert ws.dataset("films").classes == ["ill", "well"]
 
 
 def test_all_excluded_is_said_in_words(ws):
@@ -266,7 +309,9 @@ def test_a_pin_made_before_says_that_it_may_show_excluded_cases(ws):
     from core.report.html import story_html
 
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
-    pin = story.add(ws, png, "A view", {"data": "films", "data hash": ws.dataset("films").hash[:10]})
+    pin = story.add(
+        ws, png, "A view", {"data": "films", "data hash": ws.dataset("films").hash[:10]}
+    )
     assert not story.outdated(ws, pin)
     assert story.OUTDATED not in story_html(ws)
     review.exclude(ws, "films", [4], "x")
@@ -287,9 +332,17 @@ def test_a_run_taken_up_again_after_an_exclusion_starts_anew(ws, tmp_path):
     method = kind(kind.Params(epochs=8, batch_size=16))
     with pytest.raises(Cancelled):
         method.fit(ws.dataset("films"), run)
+
     def taken_up():
         first = []
-        again = Run(seed=0, device="cpu", folder=tmp_path, resume=True, report_to=lambda step, total, values: first.append(step), stop=lambda: bool(first))
+        again = Run(
+            seed=0,
+            device="cpu",
+            folder=tmp_path,
+            resume=True,
+            report_to=lambda step, total, values: first.append(step),
+            stop=lambda: bool(first),
+        )
         with pytest.raises(Cancelled):
             kind(method.params).fit(ws.dataset("films"), again)
         return first[0], again.notes

@@ -16,11 +16,17 @@ from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
-ERRORS = {errno.ENOSPC: "disk is full", errno.EIO: "input/output error", errno.EACCES: "permission denied"}
+ERRORS = {
+    errno.ENOSPC: "disk is full",
+    errno.EIO: "input/output error",
+    errno.EACCES: "permission denied",
+}
 
 
 class Failing:
-    """`files.before` of a disk whose k-th operation fails, or (`forever`) every one from then on."""
+    """`files.before` of a disk whose k-th operation fails, or (`forever`) every one from then
+    on.
+    """
 
     def __init__(self, k: int, error: int, forever: bool) -> None:
         self.k, self.error, self.forever, self.count = k, error, forever, 0
@@ -35,7 +41,12 @@ def small(n: int = 40, name: str = "few"):
     """A few rows of the digits."""
     data = make("digits")
     some = np.arange(n)
-    return replace(data, name=name, samples=np.asarray(data.samples[some]), table=data.table.iloc[some].reset_index(drop=True))
+    return replace(
+        data,
+        name=name,
+        samples=np.asarray(data.samples[some]),
+        table=data.table.iloc[some].reset_index(drop=True),
+    )
 
 
 def workspace(home: Path) -> Workspace:
@@ -45,7 +56,15 @@ def workspace(home: Path) -> Workspace:
     return ws
 
 
-def ask(ws: Workspace, monkeypatch, method: str = "pca", data: str = "few", seed: int = 0, token: str = "", **params) -> Job:
+def ask(
+    ws: Workspace,
+    monkeypatch,
+    method: str = "pca",
+    data: str = "few",
+    seed: int = 0,
+    token: str = "",
+    **params,
+) -> Job:
     """Queue a training that nobody starts."""
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
     return queue.train(ws, data, method, params or {"dimensions": 4}, seed=seed, token=token)

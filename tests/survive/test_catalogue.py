@@ -38,7 +38,11 @@ sys.stdin.read()
 @contextmanager
 def held(ws):
     """The catalogue's write lock in the hands of another process."""
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(ws.home / "catalogue.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(ws.home / "catalogue.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         try:
             yield
@@ -70,11 +74,26 @@ def ws(kept, tmp_path):
 
 def seen(ws):
     """What the catalogue says, but for counts of time."""
-    jobs = [(j.id, j.kind, j.dataset, j.method, j.spec, j.key, j.seed, j.status, j.error, j.label, j.created) for j in ws.catalogue.jobs()]
+    jobs = [
+        (
+            j.id,
+            j.kind,
+            j.dataset,
+            j.method,
+            j.spec,
+            j.key,
+            j.seed,
+            j.status,
+            j.error,
+            j.label,
+            j.created,
+        )
+        for j in ws.catalogue.jobs()
+    ]
     return ws.catalogue.datasets(), jobs
 
 
-# -- row 8 -----------------------------------------------------------------------------------------------------------------------------------
+# -- row 8 -----------------------------------------------------------------------------------------
 def test_a_held_catalogue_is_read_and_says_that_it_is_busy(ws, monkeypatch):
     job = ws.runs()[-1]
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
@@ -82,7 +101,11 @@ def test_a_held_catalogue_is_read_and_says_that_it_is_busy(ws, monkeypatch):
     ws.catalogue.patience = 0.5
     with held(ws):
         assert len(ws.runs()) == 3, "reading needs no lock"
-        for act in (lambda: queue.cancel(ws, job.id), lambda: queue.train(ws, "few", "pca"), lambda: ws.add(_make.small(4, "more"))):
+        for act in (
+            lambda: queue.cancel(ws, job.id),
+            lambda: queue.train(ws, "few", "pca"),
+            lambda: ws.add(_make.small(4, "more")),
+        ):
             with pytest.raises(UserError, match="busy"):
                 act()
         Workspace(ws.home).catalogue.jobs()
@@ -93,11 +116,18 @@ def test_a_held_catalogue_is_read_and_says_that_it_is_busy(ws, monkeypatch):
 
 
 def test_a_run_that_ends_while_the_catalogue_is_held_is_not_lost(ws):
-    """Longer than others wait: its worker goes on trying, and its folder tells the end meanwhile."""
+    """Longer than others wait: its worker goes on trying, and its folder tells the end
+    meanwhile.
+    """
     job = ws.runs()[0]
     assert ws.catalogue.set_job(job.id, only_if="queued", status="running")
-    code = "import sys; from core.jobs import worker; from core.workspace.catalogue import Catalogue; Catalogue.patience = 0.5; worker.main(sys.argv[1], sys.argv[2])"
-    with subprocess.Popen([sys.executable, "-c", code, str(ws.home), job.id], cwd=Path(__file__).parents[2]) as process:
+    code = (
+        "import sys; from core.jobs import worker; from core.workspace.catalogue import Catalogue;"
+        " Catalogue.patience = 0.5; worker.main(sys.argv[1], sys.argv[2])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(ws.home), job.id], cwd=Path(__file__).parents[2]
+    ) as process:
         end = time.monotonic() + 60
         while ws.job(job.id).pid is None:
             assert time.monotonic() < end
@@ -119,13 +149,24 @@ def test_the_record_in_the_folder_is_the_truth_about_a_process_that_is_gone(ws):
     ws.catalogue.set_job(job.id, status="running", pid=2**22 + 5, born="before")
     keep(ws.folder(job.id), [Embedding.example()])
     now = ws.job(job.id)
-    records.write(ws.home, Job(**vars(now) | {"status": "done", "finished": 5.0, "note": "Said at the end.", "progress": 1.0}))
+    records.write(
+        ws.home,
+        Job(
+            **vars(now)
+            | {
+                "status": "done",
+                "finished": 5.0,
+                "note": "Said at the end.",
+                "progress": 1.0,
+            }
+        ),
+    )
     queue.reconcile(ws)
     found = ws.job(job.id)
     assert (found.status, found.finished, found.note) == ("done", 5.0, "Said at the end.")
 
 
-# -- row 9 -----------------------------------------------------------------------------------------------------------------------------------
+# -- row 9 -----------------------------------------------------------------------------------------
 def overwrite(path):
     """Noise over a page in the middle."""
     data = bytearray(path.read_bytes())
@@ -134,9 +175,12 @@ def overwrite(path):
 
 
 DAMAGES = {
-    "noise": overwrite, "no database": lambda p: p.write_bytes(b"nothing of the kind" * 500), "cut": lambda p: p.write_bytes(p.read_bytes()[:10000]),
-    "gone": lambda p: p.unlink(), "empty": lambda p: p.write_bytes(b""),
-}  # fmt: skip
+    "noise": overwrite,
+    "no database": lambda p: p.write_bytes(b"nothing of the kind" * 500),
+    "cut": lambda p: p.write_bytes(p.read_bytes()[:10000]),
+    "gone": lambda p: p.unlink(),
+    "empty": lambda p: p.write_bytes(b""),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -186,7 +230,7 @@ def test_half_written_folders_do_not_count(ws):
     assert seen(Workspace(ws.home)) == before
 
 
-# -- row 22 ----------------------------------------------------------------------------------------------------------------------------------
+# -- row 22 ----------------------------------------------------------------------------------------
 def old(home, release):
     """A workspace as that release left it: its catalogue as text, the folders made anew."""
     home.mkdir()
@@ -205,7 +249,11 @@ def old(home, release):
 def test_a_workspace_of_every_release_opens(release, tmp_path):
     home = old(tmp_path / "home", release)
     ws = Workspace(home)
-    assert [(j.id, j.status, j.seed) for j in ws.catalogue.jobs()] == [("bbbbbbbb01", "done", 0), ("bbbbbbbb02", "failed", 3), ("bbbbbbbb03", "interrupted", 0)]
+    assert [(j.id, j.status, j.seed) for j in ws.catalogue.jobs()] == [
+        ("bbbbbbbb01", "done", 0),
+        ("bbbbbbbb02", "failed", 3),
+        ("bbbbbbbb03", "interrupted", 0),
+    ]
     assert [j.place for j in ws.catalogue.jobs()] == [1, 2, 3]
     assert ws.job("bbbbbbbb01").note == ""
     assert len(ws.dataset("few")) == 40
@@ -215,7 +263,9 @@ def test_a_workspace_of_every_release_opens(release, tmp_path):
         assert c.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
         assert "note" not in {row[1] for row in c.execute("PRAGMA table_info(jobs)")}
     assert not list((home / "backups").glob("*.trial*"))
-    assert records.read(ws.folder("bbbbbbbb01")).status == "done", "from now on the folders can tell"
+    assert records.read(ws.folder("bbbbbbbb01")).status == "done", (
+        "from now on the folders can tell"
+    )
     assert Workspace(home).catalogue.jobs() == ws.catalogue.jobs()
     assert len(list((home / "backups").glob("*.db"))) == 1, "once"
 
@@ -276,7 +326,15 @@ Workspace(Path(sys.argv[1])).catalogue
 
 def test_killed_in_the_middle_of_a_migration_it_is_begun_again(tmp_path):
     home = old(tmp_path / "home", RELEASES[0])
-    assert subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False, timeout=60, cwd=Path(__file__).parents[2]).returncode == 9
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", KILLED, str(home)],
+            check=False,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+        ).returncode
+        == 9
+    )
     ws = Workspace(home)
     assert len(ws.catalogue.jobs()) == 3
     assert records.read(ws.folder("bbbbbbbb01")).status == "done"
@@ -296,22 +354,30 @@ def test_a_newer_workspace_is_refused(ws):
 
 
 def test_a_worker_of_the_version_before_goes_on(tmp_path):
-    """Row 21: what a process started before the update writes is still understood: migrations only add."""
+    """Row 21: what a process started before the update writes is still understood: migrations only
+    add.
+    """
     home = old(tmp_path / "home", RELEASES[0])
     worker = sqlite3.connect(home / "catalogue.db")
     worker.execute("UPDATE jobs SET status = 'running', progress = 0.5 WHERE id = 'bbbbbbbb03'")
     worker.commit()
     ws = Workspace(home)
     assert ws.job("bbbbbbbb03").status == "running"
-    worker.execute("UPDATE jobs SET status = 'done', progress = 1.0, phase = '', error = '', bug = '', finished = 9.0, seconds = 3.0, eta = NULL WHERE id = 'bbbbbbbb03'")
-    worker.execute("INSERT INTO jobs (id, kind, dataset, status, spec, created) VALUES ('bbbbbbbb04', 'train', 'aaaaaaaaaaaa', 'queued', '{}', 5.0)")
+    worker.execute(
+        "UPDATE jobs SET status = 'done', progress = 1.0, phase = '', error = '', bug = '',"
+        " finished = 9.0, seconds = 3.0, eta = NULL WHERE id = 'bbbbbbbb03'"
+    )
+    worker.execute(
+        "INSERT INTO jobs (id, kind, dataset, status, spec, created) VALUES ('bbbbbbbb04', 'train',"
+        " 'aaaaaaaaaaaa', 'queued', '{}', 5.0)"
+    )
     worker.commit()
     worker.close()
     assert ws.job("bbbbbbbb03").finished == 9.0
     assert ws.job("bbbbbbbb04").token is None
 
 
-# -- another database --------------------------------------------------------------------------------------------------------------------------
+# -- another database ------------------------------------------------------------------------------
 def test_the_catalogue_may_be_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_CATALOGUE", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     ws = _make.workspace(tmp_path / "home")
@@ -334,7 +400,9 @@ def test_a_run_done_again_under_its_id_replaces_its_folder(ws):
     second = json.loads((ws.folder(run) / "artifacts" / "manifest.json").read_text())
     same = [name for name in first if name.endswith(".npy")]
     assert same
-    assert [first[n] for n in same] == [second[n] for n in same], "the same seed on the same machine gives the same bytes"
+    assert [first[n] for n in same] == [second[n] for n in same], (
+        "the same seed on the same machine gives the same bytes"
+    )
     _make.whole(ws)
 
 
@@ -343,6 +411,20 @@ def test_looking_a_catalogue_over_is_cheap(tmp_path):
     made = Catalogue(tmp_path / "x.db")
     upgrade.migrate(made.engine)
     with made.engine.begin() as c:
-        c.execute(catalogue._jobs.insert(), [vars(Job(id=f"{i:010d}", kind="train", dataset="x", spec={"params": {"a": i}}, place=i)) for i in range(2000)])
+        c.execute(
+            catalogue._jobs.insert(),
+            [
+                vars(
+                    Job(
+                        id=f"{i:010d}",
+                        kind="train",
+                        dataset="x",
+                        spec={"params": {"a": i}},
+                        place=i,
+                    )
+                )
+                for i in range(2000)
+            ],
+        )
     assert len(made.jobs()) == 2000
     assert upgrade._look(tmp_path / "x.db") == upgrade.VERSIONS[-1]

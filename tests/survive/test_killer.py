@@ -1,4 +1,6 @@
-"""Real workers killed at any moment: what is shown is true, what is saved is whole, and what they come to in the end is what one in one go comes to."""
+"""Real workers killed at any moment: what is shown is true, what is saved is whole, and what they
+come to in the end is what one in one go comes to.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ from core.training.checkpoints import Checkpoints, whole
 from core.workspace.workspace import Workspace
 from tests.survive import _make
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are made ready once and forked, which this system cannot")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="processes are made ready once and forked, which this system cannot",
+)
 HERE = Path(__file__).parent
 KILLS = 30
 
@@ -72,12 +77,21 @@ class Workers:
         self.context.set_forkserver_preload(["tests.survive._warm"])
 
     def start(self, id: str, hook: str = "") -> Any:
-        assert self.ws.catalogue.set_job(id, only_if="queued", status="running", started=time.time(), pid=None, born="")
-        process = self.context.Process(target=at_work, args=(str(self.ws.home), id, hook), daemon=False)
-        with pytest.MonkeyPatch.context() as patch:  # a page tried in this process before may have left itself as its main module, which would be run again
+        assert self.ws.catalogue.set_job(
+            id, only_if="queued", status="running", started=time.time(), pid=None, born=""
+        )
+        process = self.context.Process(
+            target=at_work, args=(str(self.ws.home), id, hook), daemon=False
+        )
+        # a page tried in this process before may have left itself as its main module, which would
+        # be run again
+        with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             process.start()
-        until(lambda: self.ws.job(id).pid == process.pid or not process.is_alive(), "the worker to begin")
+        until(
+            lambda: self.ws.job(id).pid == process.pid or not process.is_alive(),
+            "the worker to begin",
+        )
         return process
 
 
@@ -85,9 +99,24 @@ class Workers:
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     ws = Workspace(tmp_path_factory.mktemp("killer"))
     digits = make("digits")
-    some = np.sort(np.concatenate([np.flatnonzero(digits.splits == s)[:n] for s, n in (("train", 64), ("val", 16), ("test", 16))]))
-    roles = {k: v for k, v in digits.roles.items() if k != "label"}  # little is measured without labels
-    ws.add(replace(digits, samples=np.asarray(digits.samples[some]), table=digits.table.iloc[some].reset_index(drop=True), roles=roles))
+    some = np.sort(
+        np.concatenate(
+            [
+                np.flatnonzero(digits.splits == s)[:n]
+                for s, n in (("train", 64), ("val", 16), ("test", 16))
+            ]
+        )
+    )
+    # little is measured without labels
+    roles = {k: v for k, v in digits.roles.items() if k != "label"}
+    ws.add(
+        replace(
+            digits,
+            samples=np.asarray(digits.samples[some]),
+            table=digits.table.iloc[some].reset_index(drop=True),
+            roles=roles,
+        )
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queue, "ensure_supervisor", lambda ws: None)
         patch.setenv("LIGHTBOX_METHODS", str(HERE / "methods"))
@@ -116,8 +145,14 @@ def result(ws: Workspace, id: str) -> np.ndarray:
     return np.array(found.z)
 
 
-def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(workers: Workers) -> None:
-    ws, rng, params = workers.ws, np.random.default_rng(11), {"epochs": 15, "more": 15, "batch_size": 16, "pause": 0.002}
+def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(
+    workers: Workers,
+) -> None:
+    ws, rng, params = (
+        workers.ws,
+        np.random.default_rng(11),
+        {"epochs": 15, "more": 15, "batch_size": 16, "pause": 0.002},
+    )
     ended(workers, submit(ws, epochs=1, more=1))  # all is imported
     whole_run = submit(ws, **params)
     began = time.monotonic()
@@ -151,14 +186,21 @@ def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(w
         said = log.read_text().splitlines() if log.exists() else []
         hit.add(said[-1][9:] if said else "starting")
         queue.resume(ws, id)
-    print(f"{kills} kills in {time.monotonic() - began:.0f} s, {finished} runs finished; last words: {sorted(hit)}")  # noqa: T201
+    print(
+        f"{kills} kills in {time.monotonic() - began:.0f} s, {finished} runs finished; last words:"
+        f" {sorted(hit)}"
+    )  # noqa: T201
     assert kills == KILLS
     assert finished
     assert len(hit) > 1, "kills came at different moments"
-    assert not Checkpoints(ws.folder(whole_run)).folder.exists(), "a finished run needs no checkpoint"
+    assert not Checkpoints(ws.folder(whole_run)).folder.exists(), (
+        "a finished run needs no checkpoint"
+    )
 
 
-def test_killed_between_writing_a_checkpoint_and_naming_it_the_one_before_is_used(workers: Workers) -> None:
+def test_killed_between_writing_a_checkpoint_and_naming_it_the_one_before_is_used(
+    workers: Workers,
+) -> None:
     ws, params = workers.ws, {"epochs": 12, "more": 1, "batch_size": 16, "pause": 0.01}
     id, straight = submit(ws, **params), submit(ws, **params)
     assert ended(workers, id, "dies_before_naming").status == "interrupted"
@@ -196,11 +238,15 @@ def test_a_batch_in_parts_is_told_and_kept_for_when_the_run_is_resumed(workers: 
     queue.resume(ws, id)
     job = ended(workers, id)
     assert job.status == "done", job.error
-    assert [job.note.count(w) for w in ("in 2 parts", "resumed from its last checkpoint", "began again")] == [1, 1, 0]
+    assert [
+        job.note.count(w) for w in ("in 2 parts", "resumed from its last checkpoint", "began again")
+    ] == [1, 1, 0]
     assert ws.artifacts(id)["metrics"].made_by.notes == job.note.splitlines()
 
 
-def test_a_curve_that_goes_back_to_a_checkpoint_has_each_step_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_curve_that_goes_back_to_a_checkpoint_has_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ws = _make.workspace(tmp_path / "home")
     job = _make.ask(ws, monkeypatch)
     reporter = Reporter(ws, job)
@@ -211,7 +257,9 @@ def test_a_curve_that_goes_back_to_a_checkpoint_has_each_step_once(tmp_path: Pat
     assert [p["step"] for p in ws.scalars(job.id)] == [1, 2, 3, 4, 5]
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(workers: Workers) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(
+    workers: Workers,
+) -> None:
     ws = workers.ws
     id = submit(ws, epochs=200, pause=0.01)
     process = workers.start(id)
@@ -229,9 +277,17 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(work
     assert (job.status, job.note) == ("done", "")
 
 
-@pytest.mark.parametrize(("where", "params"), [
-    ("in a batch", {"epochs": 10_000, "pause": 0.01}), ("in a call that heeds nothing", {"epochs": 1, "deaf": 300.0}), ("in one long step", {"pause": 60.0})])  # fmt: skip
-def test_cancelled_it_is_gone_in_seconds(workers: Workers, where: str, params: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("where", "params"),
+    [
+        ("in a batch", {"epochs": 10_000, "pause": 0.01}),
+        ("in a call that heeds nothing", {"epochs": 1, "deaf": 300.0}),
+        ("in one long step", {"pause": 60.0}),
+    ],
+)
+def test_cancelled_it_is_gone_in_seconds(
+    workers: Workers, where: str, params: dict[str, Any]
+) -> None:
     ws = workers.ws
     id = submit(ws, **params)
     process = workers.start(id)
@@ -239,7 +295,8 @@ def test_cancelled_it_is_gone_in_seconds(workers: Workers, where: str, params: d
     time.sleep(0.3)
     began = time.monotonic()
     assert queue.cancel(ws, id).status == queue.cancel(ws, id).status == "running"
-    until(lambda: ws.job(id).status == "cancelled", "the end", 9)  # not by the supervisor, which is not there
+    # not by the supervisor, which is not there
+    until(lambda: ws.job(id).status == "cancelled", "the end", 9)
     print(f"{where}: cancelled within {time.monotonic() - began:.1f} s")  # noqa: T201
     process.join(20)
     assert not process.is_alive()
@@ -288,7 +345,8 @@ def test_cancelled_while_it_saves_or_reads_nothing_is_left(workers: Workers, hoo
 def test_asking_twice_is_asking_once(workers: Workers) -> None:
     ws = workers.ws
     id = submit(ws, epochs=1, more=1)
-    assert queue.cancel(ws, id).status == queue.cancel(ws, id).status == "cancelled"  # before it began
+    # before it began
+    assert queue.cancel(ws, id).status == queue.cancel(ws, id).status == "cancelled"
     first, second = queue.resume(ws, id), queue.resume(ws, id)
     assert (first.status, second.status, len(ws.catalogue.jobs(id=id))) == ("queued", "queued", 1)
     job = ended(workers, id)

@@ -1,4 +1,6 @@
-"""Rows 39 to 41, 45 and 46, where nothing else tries them: data that would deceive, what does not fit, the same words everywhere, memory over hours, a selection that stays."""
+"""Rows 39 to 41, 45 and 46, where nothing else tries them: data that would deceive, what does not
+fit, the same words everywhere, memory over hours, a selection that stays.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,18 @@ def ws(tmp_path_factory):
 
 
 def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_path):
-    """Row 39: a patient in two parts and test rows that are training rows are named; mended, no patient is in two."""
+    """Row 39: a patient in two parts and test rows that are training rows are named; mended, no
+    patient is in two.
+    """
     data = _make.small(60, "deceiving")
     rng = np.random.default_rng(0)
     samples = np.asarray(data.samples).copy()
     parts = np.array(["train"] * 40 + ["test"] * 20)
     samples[40:43] = samples[:3]
     digit = data.table["digit"].astype(int) % 2
-    table = data.table.assign(split=parts, digit=digit, patient=[f"p{i}" for i in rng.integers(0, 12, 60)])
+    table = data.table.assign(
+        split=parts, digit=digit, patient=[f"p{i}" for i in rng.integers(0, 12, 60)]
+    )
     ws = _make.workspace(tmp_path / "home")
     ws.add(replace(data, samples=samples, table=table, roles=data.roles | {"group": "patient"}))
     found = {f.kind: f for f in findings(ws, "deceiving")}
@@ -56,17 +62,23 @@ def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_pat
 def test_what_does_not_fit_is_told_with_what_would(id):
     """Row 40: the wrong kind of data is declined by naming the kinds that do."""
     kind = methods()[id]
-    for modality in {"image", "volume", "table", "text", "sequence", "series"} - set(kind.takes.modalities):
+    for modality in {"image", "volume", "table", "text", "sequence", "series"} - set(
+        kind.takes.modalities
+    ):
         data = replace(_make.small(4), modality=modality)
         if modality == "volume" and kind().slicewise:
             continue
         said = why_not(kind, data)
         assert said
-        assert said.startswith("Not installed") or (all(m in said for m in kind.takes.modalities) and modality in said), said
+        assert said.startswith("Not installed") or (
+            all(m in said for m in kind.takes.modalities) and modality in said
+        ), said
 
 
 def test_a_parameter_out_of_bounds_is_told_in_the_same_words_everywhere(ws, monkeypatch):
-    """Row 41: checked once, for the command line, the form and whoever asks from Python; the form's own bounds are those of the method."""
+    """Row 41: checked once, for the command line, the form and whoever asks from Python; the form's
+    own bounds are those of the method.
+    """
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
     for given in ({"dimensions": 0}, {"dimensions": "many"}, {"depth": 3}):
         with pytest.raises(UserError) as told:
@@ -74,11 +86,25 @@ def test_a_parameter_out_of_bounds_is_told_in_the_same_words_everywhere(ws, monk
         with pytest.raises(UserError) as checked:
             check_params(methods()["pca"], given)
         pair = next(f"{k}={v}" for k, v in given.items())
-        assert refused("train", "few", "pca", "-p", pair).strip() == str(told.value) == str(checked.value)
+        assert (
+            refused("train", "few", "pca", "-p", pair).strip()
+            == str(told.value)
+            == str(checked.value)
+        )
         assert next(iter(given)) in str(told.value)
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run().switch_page("../pages/train.py").run()
+    at = (
+        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        .run()
+        .switch_page("../pages/train.py")
+        .run()
+    )
     box = next(n for n in at.number_input if n.label == "dimensions")
-    bounds = [getattr(m, side) for m in methods()["pca"].Params.model_fields["dimensions"].metadata for side in ("ge", "le") if hasattr(m, side)]
+    bounds = [
+        getattr(m, side)
+        for m in methods()["pca"].Params.model_fields["dimensions"].metadata
+        for side in ("ge", "le")
+        if hasattr(m, side)
+    ]
     assert bounds == [b for b in (box.min, box.max) if b is not None]
 
 
@@ -114,10 +140,20 @@ print(json.dumps({"reruns": sizes[16:]}))
 
 @pytest.mark.parametrize("code", [APPLIES, RERUNS], ids=["applies", "reruns"])
 def test_memory_does_not_grow_with_use(ws, code, monkeypatch):
-    """Row 45: the least taken over the last third is at most 12 MB above the least of the first, in a process of its own."""
+    """Row 45: the least taken over the last third is at most 12 MB above the least of the first, in
+    a process of its own.
+    """
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")  # a script's threads each get a heap of their own otherwise, which is no growth by use
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    # a script's threads each get a heap of their own otherwise, which is no growth by use
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
     for name, sizes in json.loads(done.stdout.splitlines()[-1]).items():
         third = len(sizes) // 3
         assert min(sizes[-third:]) - min(sizes[:third]) < 12 << 20, (name, sizes)
@@ -125,7 +161,9 @@ def test_memory_does_not_grow_with_use(ws, code, monkeypatch):
 
 @pytest.mark.parametrize("many", [0, 7, 40])
 def test_a_selection_stays_through_pages_and_colours(ws, monkeypatch, many):
-    """Row 46: none, some or all of the cases, on other pages and in other colours; the session holds the ids, the link does not."""
+    """Row 46: none, some or all of the cases, on other pages and in other colours; the session
+    holds the ids, the link does not.
+    """
     from app import state
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))

@@ -1,5 +1,6 @@
-"""Rows 8, 9, 18, 19, 20 and 47 in a real browser: a catalogue that is held, a double click, two tabs, a broken line, clicks faster than the page, a link to a
-run that is gone."""
+"""Rows 8, 9, 18, 19, 20 and 47 in a real browser: a catalogue that is held, a double click, two
+tabs, a broken line, clicks faster than the page, a link to a run that is gone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ import time
 import pytest
 
 from core.workspace import upgrade
-from tests.browser.conftest import chromium, page, serving, settled, shot  # noqa: F401 - fixtures; they open what `served` below serves
+from tests.browser.conftest import (
+    chromium,
+    page,
+    serving,
+    settled,
+    shot,
+)  # noqa: F401 - fixtures; they open what `served` below serves
 from tests.survive import _make
 from tests.survive.test_catalogue import held
 
@@ -25,7 +32,10 @@ def ws(tmp_path_factory):
 @pytest.fixture(scope="module")
 def served(ws):
     if chromium() is None:
-        pytest.skip("No Chromium here: install it (Debian: apt-get install chromium) to run the browser tests.")
+        pytest.skip(
+            "No Chromium here: install it (Debian: apt-get install chromium) to run the browser"
+            " tests."
+        )
     with serving({"LIGHTBOX_HOME": str(ws.home)}, ws.home / "app.log") as url:
         yield url
 
@@ -39,7 +49,9 @@ def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served): 
         page.get_by_role("button", name=names[i % 4], exact=True).click(no_wait_after=True)
     page.get_by_role("heading", name=names[9 % 4], exact=True).wait_for(timeout=60_000)
     settled(page)
-    assert page.get_by_role("heading", name=names[9 % 4], exact=True).count() == 1, "and it stays there"
+    assert page.get_by_role("heading", name=names[9 % 4], exact=True).count() == 1, (
+        "and it stays there"
+    )
     assert not page.errors
 
 
@@ -60,12 +72,16 @@ def test_a_double_click_is_one_run(page, served, ws):  # noqa: F811
 
 def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):  # noqa: F811
     gone = "0123456789"
-    upgrade.tell(ws.home, "The catalogue of this workspace was damaged and was made anew from the folders.")
+    upgrade.tell(
+        ws.home, "The catalogue of this workspace was damaged and was made anew from the folders."
+    )
     for where in ("latent", "results"):
         page.goto(f"{served}/{where}?dataset=few&run={gone}")
         settled(page)
         assert gone not in page.url
-        assert page.get_by_text("was made anew from the folders").count() == (where == "latent"), "told once"
+        assert page.get_by_text("was made anew from the folders").count() == (where == "latent"), (
+            "told once"
+        )
     page.goto(f"{served}/latent?dataset=nothing&run={gone}")
     settled(page)
     assert not page.errors
@@ -101,7 +117,9 @@ def long_one(page, served):  # noqa: F811
 
 
 def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noqa: F811
-    """Rows 18 and 19: the same ask from two tabs is one run; a broken line and a frozen tab (a laptop that sleeps) change nothing, and the page catches up."""
+    """Rows 18 and 19: the same ask from two tabs is one run; a broken line and a frozen tab (a
+    laptop that sleeps) change nothing, and the page catches up.
+    """
     before, lines = {j.id for j in ws.runs()}, []
 
     def through(line):
@@ -132,6 +150,8 @@ def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noq
     assert ws.job(run).status == "running"
     shot("after-sleep")
     page.get_by_role("button", name="Cancel").first.click()
-    page.get_by_text(re.compile("cancelled", re.I)).first.wait_for(timeout=180_000, state="attached")
+    page.get_by_text(re.compile("cancelled", re.I)).first.wait_for(
+        timeout=180_000, state="attached"
+    )
     assert ws.job(run).status == "cancelled"
     assert not page.errors

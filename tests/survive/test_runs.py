@@ -1,4 +1,6 @@
-"""A training goes on after damage, memory that does not suffice and losses that are no numbers, and says so."""
+"""A training goes on after damage, memory that does not suffice and losses that are no numbers, and
+says so.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,16 @@ from tests.survive.methods.fragile import Fragile
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     digits = make("digits")
-    return digits.take(np.sort(np.concatenate([np.flatnonzero(digits.splits == s)[:n] for s, n in (("train", 60), ("val", 10), ("test", 10))])))
+    return digits.take(
+        np.sort(
+            np.concatenate(
+                [
+                    np.flatnonzero(digits.splits == s)[:n]
+                    for s, n in (("train", 60), ("val", 10), ("test", 10))
+                ]
+            )
+        )
+    )
 
 
 class Killed(Exception):
@@ -53,24 +64,42 @@ def stopped(data: Dataset, run: Run, **params: Any) -> None:
 
 
 @pytest.mark.parametrize("kill", [1, 2, 3, 4, 5, 6, 7])  # two steps an epoch, two epochs, two loops
-def test_stopped_in_either_loop_it_ends_as_if_nothing_had_happened(data: Dataset, tmp_path: Any, kill: int) -> None:
+def test_stopped_in_either_loop_it_ends_as_if_nothing_had_happened(
+    data: Dataset, tmp_path: Any, kill: int
+) -> None:
     stopped(data, run_in(tmp_path, kill))
     again = run_in(tmp_path, resume=True)
     np.testing.assert_array_equal(trained(data, again), trained(data, Run(device="cpu")))
     assert ("began again" if kill == 1 else "resumed") in again.notes[0]
 
 
-def test_what_was_learned_in_the_first_loop_is_not_learned_again(data: Dataset, tmp_path: Any) -> None:
+def test_what_was_learned_in_the_first_loop_is_not_learned_again(
+    data: Dataset, tmp_path: Any
+) -> None:
     stopped(data, run_in(tmp_path, 6))
     steps: list[int] = []
-    trained(data, Run(device="cpu", folder=tmp_path, resume=True, report_to=lambda step, total, scalars: steps.append(step)))
+    trained(
+        data,
+        Run(
+            device="cpu",
+            folder=tmp_path,
+            resume=True,
+            report_to=lambda step, total, scalars: steps.append(step),
+        ),
+    )
     assert steps == [6, 7, 8], "the second loop's steps come behind the four of the first"
 
 
-def test_two_of_each_loop_are_kept_and_what_is_no_checkpoint_is_let_be(data: Dataset, tmp_path: Any) -> None:
+def test_two_of_each_loop_are_kept_and_what_is_no_checkpoint_is_let_be(
+    data: Dataset, tmp_path: Any
+) -> None:
     trained(data, run_in(tmp_path))
     names = [p.name for p in Checkpoints(tmp_path).found()]
-    assert len([n for n in names if n.startswith("000-")]) == len([n for n in names if n.startswith("001-")]) == 2
+    assert (
+        len([n for n in names if n.startswith("000-")])
+        == len([n for n in names if n.startswith("001-")])
+        == 2
+    )
     assert all(whole(p) for p in Checkpoints(tmp_path).found())
     assert sorted(p.name for p in Checkpoints(tmp_path).folder.iterdir()) == names
     for path in Checkpoints(tmp_path).folder.rglob("*"):
@@ -82,13 +111,28 @@ def test_what_is_put_back_lies_where_it_lay() -> None:
 
     from core.training.checkpoints import flat, unflat
 
-    here = {"state": {0: {"step": torch.zeros(())}}, "groups": [{"lr": 0.1}], "queue": torch.ones(2), "best": None}
-    there = {"state": {}, "groups": [{"lr": 0.5}], "queue": torch.empty(2, device="meta"), "best": 3.0}
+    here = {
+        "state": {0: {"step": torch.zeros(())}},
+        "groups": [{"lr": 0.1}],
+        "queue": torch.ones(2),
+        "best": None,
+    }
+    there = {
+        "state": {},
+        "groups": [{"lr": 0.5}],
+        "queue": torch.empty(2, device="meta"),
+        "best": 3.0,
+    }
     back = unflat(flat(here), there)
-    assert (back["queue"].device.type, back["groups"], back["best"], list(back["state"])) == ("meta", [{"lr": 0.1}], None, [0])
+    assert (back["queue"].device.type, back["groups"], back["best"], list(back["state"])) == (
+        "meta",
+        [{"lr": 0.1}],
+        None,
+        [0],
+    )
 
 
-# -- damage ---------------------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 def flipped(path: Any, k: int) -> None:
     raw = bytearray(path.read_bytes())
     raw[k % len(raw)] ^= 0x40
@@ -96,11 +140,16 @@ def flipped(path: Any, k: int) -> None:
 
 
 def damages() -> list[tuple[str, str, int]]:
-    """(file, what is done to it, where): sampled bytes flipped, files cut short, emptied and gone."""
+    """(file, what is done to it, where): sampled bytes flipped, files cut short, emptied and
+    gone.
+    """
     rng = np.random.default_rng(7)
     files = ("tensors.safetensors", "plain.json", "manifest.json")
-    return [(f, "flip", int(k)) for f in files for k in (0, *rng.integers(1, 1 << 20, 4), -1)] + [(f, "cut", int(k)) for f in files for k in (0, 1, rng.integers(2, 60))] + [
-        (f, "gone", 0) for f in files]  # fmt: skip
+    return (
+        [(f, "flip", int(k)) for f in files for k in (0, *rng.integers(1, 1 << 20, 4), -1)]
+        + [(f, "cut", int(k)) for f in files for k in (0, 1, rng.integers(2, 60))]
+        + [(f, "gone", 0) for f in files]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +161,22 @@ def halfway(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize(("file", "how", "k"), damages())
-def test_a_damaged_checkpoint_is_never_used(halfway: Any, tmp_path: Any, file: str, how: str, k: int) -> None:
+def test_a_damaged_checkpoint_is_never_used(
+    halfway: Any, tmp_path: Any, file: str, how: str, k: int
+) -> None:
     import shutil
 
     kept = Checkpoints(tmp_path)
     shutil.copytree(halfway / "checkpoints", kept.folder)
     before, newest = kept.found()
     path = newest / file
-    flipped(path, k) if how == "flip" else path.unlink() if how == "gone" else path.write_bytes(path.read_bytes()[:k])
+    (
+        flipped(path, k)
+        if how == "flip"
+        else path.unlink()
+        if how == "gone"
+        else path.write_bytes(path.read_bytes()[:k])
+    )
     assert not whole(newest)
     state, damaged = kept.load(0)
     assert state is not None
@@ -131,7 +188,9 @@ def test_a_damaged_checkpoint_is_never_used(halfway: Any, tmp_path: Any, file: s
     assert kept.found() == [before], "what is damaged is not taken for nothing"
 
 
-def test_a_run_goes_on_from_the_one_before_and_says_so(data: Dataset, halfway: Any, tmp_path: Any) -> None:
+def test_a_run_goes_on_from_the_one_before_and_says_so(
+    data: Dataset, halfway: Any, tmp_path: Any
+) -> None:
     import shutil
 
     shutil.copytree(halfway, tmp_path, dirs_exist_ok=True)
@@ -149,7 +208,9 @@ def test_a_run_goes_on_from_the_one_before_and_says_so(data: Dataset, halfway: A
     assert all(whole(p) for p in Checkpoints(tmp_path).found())
 
 
-def test_a_kill_between_writing_and_naming_a_checkpoint_leaves_the_one_before(data: Dataset, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_writing_and_naming_a_checkpoint_leaves_the_one_before(
+    data: Dataset, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from core.training import checkpoints
 
     real, named = checkpoints.publish, []
@@ -167,10 +228,14 @@ def test_a_kill_between_writing_and_naming_a_checkpoint_leaves_the_one_before(da
     state, damaged = Checkpoints(tmp_path).load(0)
     assert state is not None
     assert (state["done"], damaged) == (2, 0)
-    np.testing.assert_array_equal(trained(data, run_in(tmp_path, resume=True)), trained(data, Run(device="cpu")))
+    np.testing.assert_array_equal(
+        trained(data, run_in(tmp_path, resume=True)), trained(data, Run(device="cpu"))
+    )
 
 
-def test_other_batches_or_another_network_cannot_be_gone_on_with(data: Dataset, halfway: Any, tmp_path: Any) -> None:
+def test_other_batches_or_another_network_cannot_be_gone_on_with(
+    data: Dataset, halfway: Any, tmp_path: Any
+) -> None:
     import shutil
 
     shutil.copytree(halfway, tmp_path, dirs_exist_ok=True)
@@ -183,21 +248,33 @@ def test_other_batches_or_another_network_cannot_be_gone_on_with(data: Dataset, 
             self.net.append(self.second[0])
 
     with pytest.raises(UserError, match=r"another version.*start it anew"):
-        fit_and_apply(Wider, Fragile.Params(), data, Run(device="cpu", folder=tmp_path, resume=True))
+        fit_and_apply(
+            Wider, Fragile.Params(), data, Run(device="cpu", folder=tmp_path, resume=True)
+        )
 
 
-def test_going_on_on_another_device_or_precision_is_told(data: Dataset, halfway: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_on_on_another_device_or_precision_is_told(
+    data: Dataset, halfway: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     shutil.copytree(halfway, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(Run, "_place", lambda self: "the GPU (bf16-mixed)")
     run = Run(device="cpu", folder=tmp_path, resume=True)
     trained(data, run)
-    assert any(n.startswith("It began on the processor (32-true) and went on on the GPU (bf16-mixed)") for n in run.notes)
+    assert any(
+        n.startswith("It began on the processor (32-true) and went on on the GPU (bf16-mixed)")
+        for n in run.notes
+    )
 
 
-@pytest.mark.parametrize(("there", "seen", "told"), [(True, None, True), (True, "0", True), (True, "", False), (False, None, False)])
-def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, there: bool, seen: str | None, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("there", "seen", "told"),
+    [(True, None, True), (True, "0", True), (True, "", False), (False, None, False)],
+)
+def test_a_gpu_that_cannot_be_used_is_told(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, there: bool, seen: str | None, told: bool
+) -> None:
     import torch
 
     from core.training import run as module
@@ -217,14 +294,21 @@ def test_a_gpu_that_cannot_be_used_is_told(tmp_path: Any, monkeypatch: pytest.Mo
         _ = Run(device="cuda").where
 
 
-# -- losses that are no numbers -------------------------------------------------------------------------------------------------------
-def test_a_poisoned_case_is_named_with_its_step_and_no_checkpoint_holds_what_it_did(data: Dataset, tmp_path: Any) -> None:
+# -- losses that are no numbers --------------------------------------------------------------------
+def test_a_poisoned_case_is_named_with_its_step_and_no_checkpoint_holds_what_it_did(
+    data: Dataset, tmp_path: Any
+) -> None:
     import torch
 
     train = data.part("train")
     order = np.random.default_rng((0, 0)).permutation(len(train))
     bad, reports = int(train.rows[order[3 * 8 + 2]]), []  # in the fourth batch of eight
-    run = Run(device="cpu", folder=tmp_path, checkpoint_every=-1.0, report_to=lambda step, total, scalars: reports.append(step))
+    run = Run(
+        device="cpu",
+        folder=tmp_path,
+        checkpoint_every=-1.0,
+        report_to=lambda step, total, scalars: reports.append(step),
+    )
     with pytest.raises(UserError, match=r"at step 4, in a batch of 8 cases: row \d+") as said:
         trained(data, run, batch_size=8, poison=bad)
     named = {int(r) for r in re.findall(r"row (\d+)", str(said.value))}
@@ -233,7 +317,11 @@ def test_a_poisoned_case_is_named_with_its_step_and_no_checkpoint_holds_what_it_
     state, _ = Checkpoints(tmp_path).load(0)
     assert state is not None
     assert state["done"] == 3
-    assert all(bool(v.isfinite().all()) for v in state.values() if isinstance(v, torch.Tensor) and v.is_floating_point())
+    assert all(
+        bool(v.isfinite().all())
+        for v in state.values()
+        if isinstance(v, torch.Tensor) and v.is_floating_point()
+    )
 
 
 def test_the_cases_with_the_most_extreme_values_are_named_first(data: Dataset) -> None:
@@ -276,9 +364,11 @@ def test_weights_that_are_no_numbers_are_never_saved(data: Dataset, tmp_path: An
     assert state["done"] == 1
 
 
-# -- memory ---------------------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 def test_parts_of_a_batch_add_up_to_it(data: Dataset) -> None:
-    """Of a loss that is a mean over cases, whatever the parts' sizes; the gradient is cut, and the weights moved, once a batch."""
+    """Of a loss that is a mean over cases, whatever the parts' sizes; the gradient is cut, and the
+    weights moved, once a batch.
+    """
     import torch
 
     def learned(parts: int) -> tuple[Any, list[int], list[tuple[int, int]]]:
@@ -305,14 +395,24 @@ def test_parts_of_a_batch_add_up_to_it(data: Dataset) -> None:
             assert seen[:3] == [(0, 9), (0, 9), (0, 8)]
 
 
-def test_memory_that_does_not_suffice_is_answered_by_parts_of_a_batch(data: Dataset, tmp_path: Any) -> None:
-    method, found = fit_and_apply(Fragile, Fragile.Params(batch_size=32, fits=10), data, Run(device="cpu", folder=tmp_path))
+def test_memory_that_does_not_suffice_is_answered_by_parts_of_a_batch(
+    data: Dataset, tmp_path: Any
+) -> None:
+    method, found = fit_and_apply(
+        Fragile, Fragile.Params(batch_size=32, fits=10), data, Run(device="cpu", folder=tmp_path)
+    )
     assert found[0].made_by.params["batch_size"] == method.params.batch_size == 32
-    assert [n.split(" so ")[1][:47] for n in found[0].made_by.notes] == [f"each batch of 32 was computed in {k} parts and th" for k in (2, 4)]
-    np.testing.assert_array_equal(found[0].z, trained(data, Run(device="cpu", parts=4), batch_size=32))
+    assert [n.split(" so ")[1][:47] for n in found[0].made_by.notes] == [
+        f"each batch of 32 was computed in {k} parts and th" for k in (2, 4)
+    ]
+    np.testing.assert_array_equal(
+        found[0].z, trained(data, Run(device="cpu", parts=4), batch_size=32)
+    )
 
 
-def test_where_no_part_is_small_enough_a_sentence_says_so(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_part_is_small_enough_a_sentence_says_so(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError, match="not suffice for Fragile with these cases; choose smaller"):
         trained(data, Run(device="cpu"), fits=1)
     monkeypatch.setattr(Fragile, "divides", False)
@@ -320,7 +420,9 @@ def test_where_no_part_is_small_enough_a_sentence_says_so(data: Dataset, monkeyp
         trained(data, Run(device="cpu"), batch_size=32, fits=16)
 
 
-def test_memory_outside_a_loop_is_no_reason_to_learn_again(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_outside_a_loop_is_no_reason_to_learn_again(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried: list[int] = []
 
     def full(*_: Any) -> None:
@@ -333,7 +435,9 @@ def test_memory_outside_a_loop_is_no_reason_to_learn_again(data: Dataset, monkey
     assert tried == [1]
 
 
-def test_memory_that_sufficed_before_goes_on_in_parts_from_the_last_checkpoint(data: Dataset, tmp_path: Any) -> None:
+def test_memory_that_sufficed_before_goes_on_in_parts_from_the_last_checkpoint(
+    data: Dataset, tmp_path: Any
+) -> None:
     """What other programs take may change at any time. Killed after that, it goes on in parts."""
     stopped(data, run_in(tmp_path, 3))
     begun: list[int] = []
@@ -348,7 +452,14 @@ def test_memory_that_sufficed_before_goes_on_in_parts_from_the_last_checkpoint(d
     assert again.parts == run.parts
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), OSError(12, "Cannot allocate memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
 def test_describing_goes_on_in_smaller_parts(error: Exception) -> None:
     import torch
 
@@ -387,7 +498,12 @@ def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
 
     def switches() -> tuple[Any, ...]:
         cudnn = torch.backends.cudnn
-        return torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory, cudnn.deterministic, cudnn.allow_tf32
+        return (
+            torch.get_deterministic_debug_mode(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            cudnn.deterministic,
+            cudnn.allow_tf32,
+        )
 
     before = switches()
     with _one_order():

@@ -1,4 +1,6 @@
-"""Rows 6, 7, 10, 11, 17 and 19: servers that come and go, clocks that jump, numbers that are used again, many asks at once, one ask twice."""
+"""Rows 6, 7, 10, 11, 17 and 19: servers that come and go, clocks that jump, numbers that are used
+again, many asks at once, one ask twice.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +47,11 @@ def running(ws, monkeypatch, **values):
     return ws.job(job.id)
 
 
-# -- row 10: the clock ------------------------------------------------------------------------------------------------------------------------
+# -- row 10: the clock -----------------------------------------------------------------------------
 def test_a_clock_that_jumps_makes_no_run_dead(ws, monkeypatch, sleeper):
-    """An hour back or forth in whatever tells the time of day: the process is the same, the run goes on, and the queue keeps its order."""
+    """An hour back or forth in whatever tells the time of day: the process is the same, the run
+    goes on, and the queue keeps its order.
+    """
     job = running(ws, monkeypatch, pid=sleeper.pid, born=engines.born(sleeper.pid))
     first = _make.ask(ws, monkeypatch, seed=1)
     now, booted = time.time(), psutil.boot_time()
@@ -66,25 +70,35 @@ def test_a_clock_that_jumps_makes_no_run_dead(ws, monkeypatch, sleeper):
 def test_a_run_that_is_being_started_is_left_alone_whatever_the_clock_says(ws, monkeypatch):
     job = running(ws, monkeypatch, started=time.time() - 3600, pid=None)
     queue.reconcile(ws)
-    assert ws.job(job.id).status == "running", "an hour ago by the clock of the day, just now by one that nobody sets"
+    assert ws.job(job.id).status == "running", (
+        "an hour ago by the clock of the day, just now by one that nobody sets"
+    )
     monkeypatch.setitem(queue._unseen, job.id, time.monotonic() - queue.STALE - 1)
     queue.reconcile(ws)
     assert ws.job(job.id).status == "interrupted"
 
 
-# -- row 11: a number used again -----------------------------------------------------------------------------------------------------------------
+# -- row 11: a number used again -------------------------------------------------------------------
 def test_a_stranger_with_the_number_of_a_worker_is_no_worker(ws, monkeypatch, sleeper):
-    time.sleep(0.05)  # starts are told apart by hundredths of a second; a number is not used again within one
+    # starts are told apart by hundredths of a second; a number is not used again within one
+    time.sleep(0.05)
     with subprocess.Popen(SLEEP) as gone:
         was = engines.born(gone.pid)
         gone.kill()
-    for born, start in ((was, None), ("", time.time() - 9999)):  # as it is kept now, and as it was before
+    # as it is kept now, and as it was before
+    for born, start in ((was, None), ("", time.time() - 9999)):
         job = running(ws, monkeypatch, pid=sleeper.pid, born=born, pid_start=start)
         assert not engines.LOCAL.alive(job)
         queue.reconcile(ws)
         assert ws.job(job.id).status == "interrupted"
     assert sleeper.poll() is None
-    job = running(ws, monkeypatch, pid=sleeper.pid, born="", pid_start=psutil.Process(sleeper.pid).create_time())
+    job = running(
+        ws,
+        monkeypatch,
+        pid=sleeper.pid,
+        born="",
+        pid_start=psutil.Process(sleeper.pid).create_time(),
+    )
     assert engines.LOCAL.alive(job), "one started by a Lightbox before this goes on"
 
 
@@ -100,9 +114,11 @@ def test_a_dead_process_nobody_has_fetched_is_dead():
     child.wait()
 
 
-# -- row 17: many at once ------------------------------------------------------------------------------------------------------------------------
+# -- row 17: many at once --------------------------------------------------------------------------
 def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
-    """Asked for by several threads at a time; the supervisor starts one after the other in their order, and each is done."""
+    """Asked for by several threads at a time; the supervisor starts one after the other in their
+    order, and each is done.
+    """
 
     class Instant:
         """Does a job at its next look, in this process: what is tried here is the queue."""
@@ -134,7 +150,14 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_IDLE_SECONDS", "0")
     monkeypatch.setattr(scheduler.time, "sleep", lambda s: None)
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
-    threads = [threading.Thread(target=lambda k=k: [queue.train(ws, "few", "pca", {"dimensions": 4}, seed=5 * k + i) for i in range(5)]) for k in range(4)]
+    threads = [
+        threading.Thread(
+            target=lambda k=k: [
+                queue.train(ws, "few", "pca", {"dimensions": 4}, seed=5 * k + i) for i in range(5)
+            ]
+        )
+        for k in range(4)
+    ]
     for t in threads:
         t.start()
     for t in threads:
@@ -143,7 +166,9 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
     assert len(asked) == 20
     assert [j.place for j in ws.catalogue.jobs()] == list(range(1, 21))
     for k in range(4):
-        assert [s for s in (j.seed for j in ws.catalogue.jobs()) if s // 5 == k] == list(range(5 * k, 5 * k + 5)), "each one's asks in their order"
+        assert [s for s in (j.seed for j in ws.catalogue.jobs()) if s // 5 == k] == list(
+            range(5 * k, 5 * k + 5)
+        ), "each one's asks in their order"
     scheduler.main(str(ws.home))
     assert engine.order == asked
     assert engine.most == 1
@@ -151,34 +176,92 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
 
 
 def jobs(*asked):
-    return [Job(id=f"{i}", kind=kind, dataset="x", device=device, lane=lane) for i, (kind, device, lane) in enumerate(asked)]
+    return [
+        Job(id=f"{i}", kind=kind, dataset="x", device=device, lane=lane)
+        for i, (kind, device, lane) in enumerate(asked)
+    ]
 
 
-@pytest.mark.parametrize(("cards", "running", "waiting", "starts"), [
-    ([], (), (("train", "auto", ""), ("train", "cpu", ""), ("map", "auto", ""), ("import", "auto", "")), [("0", "cpu"), ("2", ""), ("3", "")]),
-    (["0"], (), (("train", "auto", ""), ("train", "cuda", ""), ("train", "cpu", ""), ("train", "cpu", "")), [("0", "0"), ("2", "cpu")]),
-    (["0", "1"], (("train", "auto", "0"),), (("train", "auto", ""), ("train", "auto", "")), [("0", "1")]),
-    (["0"], (("train", "cpu", "cpu"), ("train", "auto", "0")), (("train", "auto", ""), ("train", "cpu", "")), []),
-    ([], (("train", "auto", "cpu"), ("measure", "auto", "")), (("map", "auto", ""), ("train", "auto", "")), []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cards", "running", "waiting", "starts"),
+    [
+        (
+            [],
+            (),
+            (
+                ("train", "auto", ""),
+                ("train", "cpu", ""),
+                ("map", "auto", ""),
+                ("import", "auto", ""),
+            ),
+            [("0", "cpu"), ("2", ""), ("3", "")],
+        ),
+        (
+            ["0"],
+            (),
+            (
+                ("train", "auto", ""),
+                ("train", "cuda", ""),
+                ("train", "cpu", ""),
+                ("train", "cpu", ""),
+            ),
+            [("0", "0"), ("2", "cpu")],
+        ),
+        (
+            ["0", "1"],
+            (("train", "auto", "0"),),
+            (("train", "auto", ""), ("train", "auto", "")),
+            [("0", "1")],
+        ),
+        (
+            ["0"],
+            (("train", "cpu", "cpu"), ("train", "auto", "0")),
+            (("train", "auto", ""), ("train", "cpu", "")),
+            [],
+        ),
+        (
+            [],
+            (("train", "auto", "cpu"), ("measure", "auto", "")),
+            (("map", "auto", ""), ("train", "auto", "")),
+            [],
+        ),
+    ],
+)
 def test_who_starts_next(cards, running, waiting, starts):
-    """One training a graphics card and one on the processors; nobody who waits for the same is overtaken."""
-    assert [(j.id, lane) for j, lane in scheduler.plan(jobs(*waiting), jobs(*running), cards, 1)] == starts
+    """One training a graphics card and one on the processors; nobody who waits for the same is
+    overtaken.
+    """
+    assert [
+        (j.id, lane) for j, lane in scheduler.plan(jobs(*waiting), jobs(*running), cards, 1)
+    ] == starts
 
 
-# -- row 6: the server dies -------------------------------------------------------------------------------------------------------------------------
+# -- row 6: the server dies ------------------------------------------------------------------------
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_run_outlives_whoever_asked_for_it(ws):
-    """Server and supervisor are killed while a run goes on: it ends, and whoever comes then sees it done; the next in the queue is started anew."""
+    """Server and supervisor are killed while a run goes on: it ends, and whoever comes then sees it
+    done; the next in the queue is started anew.
+    """
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\n"
-        "for seed in (0, 1):\n    print(queue.train(ws, 'few', 'pca', {'dimensions': 4}, seed=seed).id, flush=True)\ntime.sleep(60)\n"
+        "import sys, time\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom"
+        " core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\nfor seed in"
+        " (0, 1):\n    print(queue.train(ws, 'few', 'pca', {'dimensions': 4}, seed=seed).id,"
+        " flush=True)\ntime.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(ws.home)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as server:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(ws.home)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as server:
         ids = [server.stdout.readline().strip() for _ in range(2)]
         until(lambda: ws.job(ids[0]).pid is not None)
         worker = ws.job(ids[0]).pid
-        above = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == ["core.jobs.scheduler", str(ws.home)]]
+        above = [
+            p
+            for p in psutil.process_iter(["cmdline"])
+            if (p.info["cmdline"] or [])[-2:] == ["core.jobs.scheduler", str(ws.home)]
+        ]
         server.send_signal(signal.SIGKILL)
         for process in above:
             process.kill()
@@ -199,17 +282,23 @@ def until(true, seconds=400.0):
         time.sleep(0.05)
 
 
-# -- row 7: two servers ------------------------------------------------------------------------------------------------------------------------------
+# -- row 7: two servers ----------------------------------------------------------------------------
 @pytest.mark.skipif(os.name == "nt", reason="the process is replaced on POSIX only")
 def test_a_second_server_is_refused_and_told_of_the_first(tmp_path, monkeypatch):
     """The first holds its place through becoming another program, and gives it up by dying."""
     ws = Workspace(tmp_path)
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom app.commands.serve import _alone\nfrom core.workspace.workspace import Workspace\n"
-        "held = _alone(Workspace(Path(sys.argv[1])), 'http://127.0.0.1:8555')\nos.set_inheritable(held.fileno(), True)\n"
-        "os.execv(sys.executable, [sys.executable, '-c', 'print(1, flush=True); import time; time.sleep(100)'])\n"
+        "import os, sys\nfrom pathlib import Path\nfrom app.commands.serve import _alone\nfrom"
+        " core.workspace.workspace import Workspace\nheld = _alone(Workspace(Path(sys.argv[1])),"
+        " 'http://127.0.0.1:8555')\nos.set_inheritable(held.fileno(),"
+        " True)\nos.execv(sys.executable, [sys.executable, '-c', 'print(1, flush=True); import"
+        " time; time.sleep(100)'])\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(ws.home)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as first:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(ws.home)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as first:
         assert first.stdout.readline() == b"1\n"
         with pytest.raises(UserError, match=rf"process {first.pid} at http://127\.0\.0\.1:8555"):
             serve._alone(ws, "http://127.0.0.1:8556")
@@ -226,15 +315,24 @@ def test_a_hold_is_one_processs_and_ends_with_it(tmp_path):
     two.close()
 
 
-# -- row 19: asked twice ---------------------------------------------------------------------------------------------------------------------------
+# -- row 19: asked twice ---------------------------------------------------------------------------
 def test_one_token_is_one_run(ws, monkeypatch):
-    """The same press twice, one after the other and at once, also from two tabs that ask for the very same."""
+    """The same press twice, one after the other and at once, also from two tabs that ask for the
+    very same.
+    """
     first = _make.ask(ws, monkeypatch, token="press one")
     assert _make.ask(ws, monkeypatch, token="press one").id == first.id
-    assert _make.ask(ws, monkeypatch, token="another tab").id == first.id, "the very same and not ended"
+    assert _make.ask(ws, monkeypatch, token="another tab").id == first.id, (
+        "the very same and not ended"
+    )
     assert _make.ask(ws, monkeypatch, token="another tab", seed=1).id != first.id
     got = []
-    threads = [threading.Thread(target=lambda: got.append(_make.ask(ws, monkeypatch, token="at once", seed=2).id)) for _ in range(6)]
+    threads = [
+        threading.Thread(
+            target=lambda: got.append(_make.ask(ws, monkeypatch, token="at once", seed=2).id)
+        )
+        for _ in range(6)
+    ]
     for t in threads:
         t.start()
     for t in threads:
@@ -244,8 +342,12 @@ def test_one_token_is_one_run(ws, monkeypatch):
     assert len(list((ws.home / "runs").iterdir())) == 3
     ws.catalogue.set_job(first.id, status="done")
     assert _make.ask(ws, monkeypatch, token="press one").id == first.id, "a press that comes late"
-    assert _make.ask(ws, monkeypatch, token="press two").id != first.id, "asked for anew once it is done"
-    assert _make.ask(ws, monkeypatch).id != _make.ask(ws, monkeypatch).id, "without a token each ask is one"
+    assert _make.ask(ws, monkeypatch, token="press two").id != first.id, (
+        "asked for anew once it is done"
+    )
+    assert _make.ask(ws, monkeypatch).id != _make.ask(ws, monkeypatch).id, (
+        "without a token each ask is one"
+    )
 
 
 def test_one_press_is_one_import(ws, monkeypatch, tmp_path):

@@ -1,4 +1,6 @@
-"""Rows 4 and 5: the k-th operation on the disk fails, for every k, once or from then on; and a disk that is really full."""
+"""Rows 4 and 5: the k-th operation on the disk fails, for every k, once or from then on; and a disk
+that is really full.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ def told(error, words):
 
 
 def every_fault(monkeypatch, attempt):
-    """`attempt(words)` with each operation failing in turn, until none fails any more; every second one also for good. `words` must be in what the user
-    is told. Gives how many there were."""
+    """`attempt(words)` with each operation failing in turn, until none fails any more; every second
+    one also for good. `words` must be in what the user is told. Gives how many there were.
+    """
     kinds = list(_make.ERRORS)
     for k in count(1):
         came = False
@@ -63,7 +66,9 @@ def every_fault(monkeypatch, attempt):
 
 
 def test_saving_a_run(ws, monkeypatch):
-    """From asking for a map to its last state: whatever fails, it is done and whole or failed with the cause, and can be taken away."""
+    """From asking for a map to its last state: whatever fails, it is done and whole or failed with
+    the cause, and can be taken away.
+    """
     base = ws.runs()[0].id
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
     seeds, ends = count(), []
@@ -74,7 +79,9 @@ def test_saving_a_run(ws, monkeypatch):
             job = queue.derive(ws, "map", base, {"how": "pca", "dims": 2}, seed=next(seeds))
         except OSError as e:
             told(e, words)
-            assert {j.id for j in ws.catalogue.jobs()} == before, "what could not be asked for is not there"
+            assert {j.id for j in ws.catalogue.jobs()} == before, (
+                "what could not be asked for is not there"
+            )
             return
         ended = _make.do(ws, job.id)
         ends.append(ended.status)
@@ -105,7 +112,12 @@ def test_saving_data(ws, monkeypatch):
         except OSError as e:
             told(e, words)
             patch.undo()
-            left.append(([d["name"] for d in ws.catalogue.datasets()], sorted(p.name for p in (ws.home / "datasets").iterdir())))
+            left.append(
+                (
+                    [d["name"] for d in ws.catalogue.datasets()],
+                    sorted(p.name for p in (ws.home / "datasets").iterdir()),
+                )
+            )
         else:
             patch.undo()
             _make.whole(ws)
@@ -133,14 +145,18 @@ def upload(ws, i):
 
 
 SEEN = {
-    decide: lambda ws: [d.id for d in review.decisions(ws, "few")], group: lambda ws: list(notes.groups(ws, "few")), pin: lambda ws: [p.id for p in story.pins(ws)],
+    decide: lambda ws: [d.id for d in review.decisions(ws, "few")],
+    group: lambda ws: list(notes.groups(ws, "few")),
+    pin: lambda ws: [p.id for p in story.pins(ws)],
     upload: lambda ws: sorted(p.parent.name for p in (ws.home / "uploads").glob("*/upload.zip")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("act", SEEN, ids=lambda f: f.__name__)
 def test_what_people_do_is_kept_or_not_done(ws, monkeypatch, act):
-    """A decision, a group, a pin, an upload: as before with a sentence, or there; never in between, and the next one works."""
+    """A decision, a group, a pin, an upload: as before with a sentence, or there; never in between,
+    and the next one works.
+    """
     numbers = count()
 
     def attempt(words, patch):
@@ -151,7 +167,9 @@ def test_what_people_do_is_kept_or_not_done(ws, monkeypatch, act):
             told(e, words)
             patch.undo()
             after = SEEN[act](ws)
-            assert after == before or len(after) == len(before) + 1, "as before, or (only its folder was not flushed) there in whole"
+            assert after == before or len(after) == len(before) + 1, (
+                "as before, or (only its folder was not flushed) there in whole"
+            )
         else:
             patch.undo()
             assert len(SEEN[act](ws)) == len(before) + 1
@@ -164,7 +182,9 @@ def test_what_people_do_is_kept_or_not_done(ws, monkeypatch, act):
 
 
 def test_what_changed_on_the_disk_is_not_shown(ws, monkeypatch):
-    """A flipped bit in a result is a sentence when it is opened, and found by the check of all files."""
+    """A flipped bit in a result is a sentence when it is opened, and found by the check of all
+    files.
+    """
     run = ws.runs()[0].id
     path = ws.folder(run) / "artifacts" / "embedding-latent" / "z.npy"
     good = path.read_bytes()
@@ -189,7 +209,9 @@ def test_what_changed_on_the_disk_is_not_shown(ws, monkeypatch):
 
 
 def test_data_without_a_list_of_files_is_named_and_can_get_one(tmp_path, monkeypatch):
-    """Data from before lists were kept is not passed over in silence; data whose list is lost is damaged."""
+    """Data from before lists were kept is not passed over in silence; data whose list is lost is
+    damaged.
+    """
     ws = _make.workspace(tmp_path)
     folder = ws.dataset_folder("few")
     kept = folder / "manifest.json"
@@ -208,7 +230,9 @@ def test_data_without_a_list_of_files_is_named_and_can_get_one(tmp_path, monkeyp
 
 
 def test_a_result_that_is_lost_or_cut_is_a_sentence(ws, monkeypatch):
-    """Also in a process that had it open before, and where it is too large for its contents to be compared."""
+    """Also in a process that had it open before, and where it is too large for its contents to be
+    compared.
+    """
     run = ws.runs()[0].id
     path = ws.folder(run) / "artifacts" / "embedding-latent" / "z.npy"
     good = path.read_bytes()
@@ -235,14 +259,22 @@ worker.main(sys.argv[1], sys.argv[2])
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 def test_a_worker_that_may_write_no_large_file(tmp_path, monkeypatch):
-    """A real refusal of the system in the worker's own process: a sentence that names it, and the catalogue goes on."""
+    """A real refusal of the system in the worker's own process: a sentence that names it, and the
+    catalogue goes on.
+    """
     ws = _make.workspace(tmp_path)
     few = _make.small()
-    large = np.asarray(few.samples).repeat(16, axis=1).repeat(16, axis=2)  # what is unusual about each then takes 2.6 MB
+    # what is unusual about each then takes 2.6 MB
+    large = np.asarray(few.samples).repeat(16, axis=1).repeat(16, axis=2)
     ws.add(replace(few, name="large", samples=large))
     job = _make.ask(ws, monkeypatch, data="large")
     ws.catalogue.set_job(job.id, status="running")
-    subprocess.run([sys.executable, "-c", FULL, str(ws.home), job.id, str(2 << 20)], check=True, timeout=100, cwd=Path(__file__).parents[2])
+    subprocess.run(
+        [sys.executable, "-c", FULL, str(ws.home), job.id, str(2 << 20)],
+        check=True,
+        timeout=100,
+        cwd=Path(__file__).parents[2],
+    )
     ended = ws.job(job.id)
     assert (ended.status, ended.bug) == ("failed", "")
     assert "larger than this system allows" in ended.error
@@ -256,14 +288,24 @@ def tiny(tmp_path, request):
     size = getattr(request, "param", "3m")
     place = tmp_path / "tiny"
     place.mkdir()
-    if sys.platform != "linux" or os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True).returncode:
+    if (
+        sys.platform != "linux"
+        or os.getuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)],
+            check=False,
+            capture_output=True,
+        ).returncode
+    ):
         pytest.skip("A small disk can be mounted by root on Linux only.")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_full_disk(tiny, monkeypatch):
-    """A run on a disk that fills up fails in a sentence; once there is room again everything works."""
+    """A run on a disk that fills up fails in a sentence; once there is room again everything
+    works.
+    """
     ws = _make.workspace(tiny / "home")
     job = _make.ask(ws, monkeypatch)
     ballast = tiny / "ballast"
@@ -291,15 +333,26 @@ def test_the_causes_are_told_and_bugs_are_not_hidden():
 
 def test_the_seam_is_where_the_disk_is_touched():
     """Files are written through core/io/files.py alone, so that these tests mean what they say."""
-    allowed = {"core/io/files.py", "core/io/locks.py", "core/workspace/upgrade.py", "core/sandbox.py", "core/data/readers/wfdb_file.py", "core/jobs/engines.py"}
-    calls = re.compile(r"""\.write_(text|bytes)\(|\.mkdir\(|os\.(replace|rename)\(|np\.save\(|copytree\(|open\([^)]*"[wxa]b?"[^)]*\)""")
+    allowed = {
+        "core/io/files.py",
+        "core/io/locks.py",
+        "core/workspace/upgrade.py",
+        "core/sandbox.py",
+        "core/data/readers/wfdb_file.py",
+        "core/jobs/engines.py",
+    }
+    calls = re.compile(
+        r"""\.write_(text|bytes)\(|\.mkdir\(|os\.(replace|rename)\(|np\.save\(|copytree\(|open\([^)]*"[wxa]b?"[^)]*\)"""
+    )
     root = Path(files.__file__).parents[2]
     for path in [*(root / "core").rglob("*.py"), *(root / "app").rglob("*.py")]:
         found = [line for line in path.read_text().splitlines() if calls.search(line)]
-        assert path.relative_to(root).as_posix() in allowed or not [f for f in found if "zipfile" not in f], (path, found)
+        assert path.relative_to(root).as_posix() in allowed or not [
+            f for f in found if "zipfile" not in f
+        ], (path, found)
 
 
-# -- not one byte free ---------------------------------------------------------------------------------------------------------------------------
+# -- not one byte free -----------------------------------------------------------------------------
 def fill(tiny):
     """Take every byte that is free."""
     for k in range(3):
@@ -311,7 +364,9 @@ def fill(tiny):
 
 @pytest.mark.parametrize("tiny", ["16m"], indirect=True)  # the workspace of the other tests fits in
 def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
-    """Lists are shown, what needs room is refused in a sentence, and runs and data can be removed. Nothing of the catalogue is taken for damaged."""
+    """Lists are shown, what needs room is refused in a sentence, and runs and data can be removed.
+    Nothing of the catalogue is taken for damaged.
+    """
     ws.catalogue.engine.dispose()  # no process holds it open
     shutil.copytree(ws.home, tiny / "home")
     ws = Workspace(tiny / "home")
@@ -323,13 +378,20 @@ def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
     ws.catalogue.engine.dispose()
     fill(tiny)
     assert not files.has_room(ws.home, 1)
-    for command, words in ((("data", "list"), "few"), (("runs", "list"), run), (("data", "show", "few"), "40 rows"), (("runs", "show", run), "done")):
+    for command, words in (
+        (("data", "list"), "few"),
+        (("runs", "list"), run),
+        (("data", "show", "few"), "40 rows"),
+        (("runs", "show", run), "done"),
+    ):
         code, out, err = lightbox(*command)
         assert (code, err) == (0, "")
         assert words in out
     code, _, err = lightbox("train", "few", "pca")
     assert (code, err) == (2, f"{FAULTS[errno.ENOSPC]}\n")
-    at = AppTest.from_file(str(Path(files.__file__).parents[2] / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(
+        str(Path(files.__file__).parents[2] / "app" / "main.py"), default_timeout=60
+    ).run()
     assert not at.exception
     assert lightbox("runs", "remove", run)[0] == 0
     assert not ws.folder(run).exists()
@@ -346,17 +408,24 @@ def test_a_bug_that_no_log_can_take_is_told_by_its_last_line(tiny, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tiny / "home"))
     files.make_folder(tiny / "home" / "log")
     fill(tiny)
-    assert noted(KeyError("Jane Doe")).startswith("Something went wrong inside, and the log cannot be written (No space left on device): KeyError")
+    assert noted(KeyError("Jane Doe")).startswith(
+        "Something went wrong inside, and the log cannot be written (No space left on device):"
+        " KeyError"
+    )
     assert "Jane" not in noted(KeyError("Jane Doe"))
     for ballast in tiny.glob("ballast*"):
         ballast.unlink()
     said = noted(ZeroDivisionError("float division by zero"))
-    assert re.fullmatch(r"Something went wrong inside \(id [0-9a-f]{8}\); .*errors\.log has the details\.", said)
+    assert re.fullmatch(
+        r"Something went wrong inside \(id [0-9a-f]{8}\); .*errors\.log has the details\.", said
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 def test_other_accounts_read_nothing(tmp_path, monkeypatch):
-    """700 and 600, whatever the user's umask; what is exported to a folder of the user's has the rights they usually give."""
+    """700 and 600, whatever the user's umask; what is exported to a folder of the user's has the
+    rights they usually give.
+    """
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(files, "_users", [])
     before = os.umask(0o022)
@@ -368,7 +437,9 @@ def test_other_accounts_read_nothing(tmp_path, monkeypatch):
         modes = {p.stat().st_mode & 0o777 for p in [made.home, *made.home.rglob("*")]}
         assert modes == {0o700, 0o600}
         assert lightbox("export", run, "--to", tmp_path / "mine")[0] == 0
-        assert {p.stat().st_mode & 0o777 for p in [tmp_path / "mine", *(tmp_path / "mine").rglob("*")]} == {0o755, 0o644}
+        assert {
+            p.stat().st_mode & 0o777 for p in [tmp_path / "mine", *(tmp_path / "mine").rglob("*")]
+        } == {0o755, 0o644}
     finally:
         os.umask(before)
 

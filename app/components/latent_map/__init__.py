@@ -1,7 +1,8 @@
-"""The latent map as a Streamlit component: typed arrays go to the browser, a polygon or one row comes back.
+"""The latent map as a Streamlit component: typed arrays go to the browser, a polygon or one row
+comes back.
 
-Nothing else is sent: the server turns the polygon into rows (`inside`). The bundle is built by `build.py`; without it `available()` is False
-and the page falls back to Plotly, with a note.
+Nothing else is sent: the server turns the polygon into rows (`inside`). The bundle is built by
+`build.py`; without it `available()` is False and the page falls back to Plotly, with a note.
 """
 
 from __future__ import annotations
@@ -32,22 +33,30 @@ def _component() -> Any:
     import streamlit as st
 
     return st.components.v2.component(
-        "lightbox_latent_map", html="<div></div>", css=(HERE / "latent_map.css").read_text(), js=BUNDLE.read_text(), isolate_styles=True,
-    )  # fmt: skip
+        "lightbox_latent_map",
+        html="<div></div>",
+        css=(HERE / "latent_map.css").read_text(),
+        js=BUNDLE.read_text(),
+        isolate_styles=True,
+    )
 
 
 _registered: Any = None
 
 
 def unit(xy: np.ndarray) -> np.ndarray:
-    """xy [n,2] moved and scaled, aspect kept, into [-0.95, 0.95]: the space the component draws and lassos in."""
+    """xy [n,2] moved and scaled, aspect kept, into [-0.95, 0.95]: the space the component draws and
+    lassos in.
+    """
     xy = np.asarray(xy, dtype=np.float32)[:, :2]
     low, high = xy.min(0), xy.max(0)
     return (xy - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-9) * np.float32(0.95)
 
 
 def inside(xy: np.ndarray, polygon: list[list[float]]) -> np.ndarray:
-    """bool [n]: which points lie in the polygon (even-odd rule), both in the component's space. O(n) within the polygon's box."""
+    """bool [n]: which points lie in the polygon (even-odd rule), both in the component's space.
+    O(n) within the polygon's box.
+    """
     from matplotlib.path import Path as Outline
 
     corners = np.asarray(polygon, dtype=float)
@@ -58,7 +67,9 @@ def inside(xy: np.ndarray, polygon: list[list[float]]) -> np.ndarray:
 
 
 def draw_backdrop(xy: np.ndarray, side: int = 1024) -> bytes:
-    """Points xy [m,2] in the component's space as soft grey dots: a PNG [side,side] over [-1, 1] that is laid under the map."""
+    """Points xy [m,2] in the component's space as soft grey dots: a PNG [side,side] over [-1, 1]
+    that is laid under the map.
+    """
     from PIL import Image
 
     shown = np.clip(((np.asarray(xy) * [1, -1] + 1) / 2 * side).astype(int), 2, side - 3)
@@ -67,7 +78,14 @@ def draw_backdrop(xy: np.ndarray, side: int = 1024) -> bytes:
     for dx in range(-reach, reach + 1):
         for dy in range(-reach, reach + 1):
             if dx * dx + dy * dy <= reach * reach:
-                np.add.at(counts, (np.clip(shown[:, 1] + dy, 0, side - 1), np.clip(shown[:, 0] + dx, 0, side - 1)), 1)
+                np.add.at(
+                    counts,
+                    (
+                        np.clip(shown[:, 1] + dy, 0, side - 1),
+                        np.clip(shown[:, 0] + dx, 0, side - 1),
+                    ),
+                    1,
+                )
     strength = np.where(counts > 0, 0.5 + 0.3 * np.minimum(1, np.log1p(counts) / 3), 0)
     picture = np.empty((side, side, 4), np.uint8)
     picture[..., :3], picture[..., 3] = 150, (255 * strength).astype(np.uint8)
@@ -86,12 +104,18 @@ def sprite_sheet(thumbs: np.ndarray) -> tuple[bytes, int]:
     sheet = np.zeros((lines * columns, t, t, 3), np.uint8)
     sheet[:m] = thumbs
     out = io.BytesIO()
-    Image.fromarray(sheet.reshape(lines, columns, t, t, 3).transpose(0, 2, 1, 3, 4).reshape(lines * t, columns * t, 3)).save(out, "PNG")
+    Image.fromarray(
+        sheet.reshape(lines, columns, t, t, 3)
+        .transpose(0, 2, 1, 3, 4)
+        .reshape(lines * t, columns * t, 3)
+    ).save(out, "PNG")
     return out.getvalue(), columns
 
 
 def pack(head: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
-    """One message: length of the json head (uint32), the head, then the arrays, each starting at a multiple of 8 bytes."""
+    """One message: length of the json head (uint32), the head, then the arrays, each starting at a
+    multiple of 8 bytes.
+    """
     text = json.dumps(head, separators=(",", ":")).encode()
     out = bytearray(len(text).to_bytes(4, "little") + text)
     for array in arrays:
@@ -101,27 +125,63 @@ def pack(head: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
 
 
 def message(
-    xy: np.ndarray, code: np.ndarray, *, kind: str, names: list[str], palette: list[str], selected: np.ndarray, height: int, title: str,
-    words: list[str] | None, sprite: tuple[bytes, int, int, np.ndarray] | None, stamp: str, backdrop: bytes | None = None,
-) -> bytes:  # fmt: skip
-    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the lowest); `backdrop`: a picture to lay under
-    the points (`draw_backdrop`)."""
+    xy: np.ndarray,
+    code: np.ndarray,
+    *,
+    kind: str,
+    names: list[str],
+    palette: list[str],
+    selected: np.ndarray,
+    height: int,
+    title: str,
+    words: list[str] | None,
+    sprite: tuple[bytes, int, int, np.ndarray] | None,
+    stamp: str,
+    backdrop: bytes | None = None,
+) -> bytes:
+    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN
+    shown as the lowest); `backdrop`: a picture to lay under the points (`draw_backdrop`).
+    """
     n = len(xy)
-    head: dict[str, Any] = {"n": n, "kind": kind, "height": height, "title": title, "labels": [], "stamp": stamp, "alt": f"Map of {n} cases coloured by {title}"}
+    head: dict[str, Any] = {
+        "n": n,
+        "kind": kind,
+        "height": height,
+        "title": title,
+        "labels": [],
+        "stamp": stamp,
+        "alt": f"Map of {n} cases coloured by {title}",
+    }
     if kind == "amount":
         there = code[np.isfinite(code)]
-        low, high = (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
+        low, high = (
+            (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
+        )
         shown = np.nan_to_num(np.clip((code - low) / max(high - low, 1e-12), 0, 1))
         least, most = in_digits(float(low), float(high))
         head |= {"scale": CIVIDIS, "low": least, "high": most, "names": []}
     else:
         shown = code
         counts = np.bincount(code.astype(int), minlength=len(names))
-        middles = [np.median(xy[code == j], axis=0) for j in range(min(len(names), 12)) if counts[j]]
+        middles = [
+            np.median(xy[code == j], axis=0) for j in range(min(len(names), 12)) if counts[j]
+        ]
         shown_names = [names[j] for j in range(min(len(names), 12)) if counts[j]]
-        head |= {"palette": palette, "names": names, "counts": counts.tolist(),
-                 "labels": [{"text": t, "x": float(m[0]), "y": float(m[1])} for t, m in zip(shown_names, middles)]}  # fmt: skip
-    arrays = [xy[:, 0].astype("<f4"), xy[:, 1].astype("<f4"), shown.astype("<f4"), selected.astype(np.uint8)]
+        head |= {
+            "palette": palette,
+            "names": names,
+            "counts": counts.tolist(),
+            "labels": [
+                {"text": t, "x": float(m[0]), "y": float(m[1])}
+                for t, m in zip(shown_names, middles)
+            ],
+        }
+    arrays = [
+        xy[:, 0].astype("<f4"),
+        xy[:, 1].astype("<f4"),
+        shown.astype("<f4"),
+        selected.astype(np.uint8),
+    ]
     if words is not None and n <= WORDS_MOST:
         head["words"] = words
     if sprite is not None:
@@ -135,8 +195,10 @@ def message(
 
 
 def latent_map(data: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]) -> None:
-    """Draw the map. `act` is called before the page is drawn again with what the user did: {"kind": "lasso", "polygon", "mode"},
-    {"kind": "click", "index"}, {"kind": "category", "code"} or {"kind": "clear"}."""
+    """Draw the map. `act` is called before the page is drawn again with what the user did: {"kind":
+    "lasso", "polygon", "mode"}, {"kind": "click", "index"}, {"kind": "category", "code"} or
+    {"kind": "clear"}.
+    """
     import streamlit as st
 
     global _registered

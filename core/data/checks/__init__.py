@@ -1,7 +1,9 @@
-"""Looking a dataset over before use: findings in words, with the rows they are about and what can be done.
+"""Looking a dataset over before use: findings in words, with the rows they are about and what can
+be done.
 
-What needs the samples (`examine`) is computed once over all stored rows and kept beside the dataset; which findings follow (`check`) depends on the
-rows in use, so that excluding some changes the list at once.
+What needs the samples (`examine`) is computed once over all stored rows and kept beside the
+dataset; which findings follow (`check`) depends on the rows in use, so that excluding some changes
+the list at once.
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ __all__ = ["Facts", "Finding", "check", "examine", "findings"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What the samples of a dataset tell. `copies` sets of row ids, `blank` row ids, `near` pairs [held-out row, training row], `far` rows and how many
-    times the usual distance, `doubts` see `likeness.Doubts`."""
+    """What the samples of a dataset tell. `copies` sets of row ids, `blank` row ids, `near` pairs
+    [held-out row, training row], `far` rows and how many times the usual distance, `doubts` see
+    `likeness.Doubts`.
+    """
 
     copies: list[list[int]] = field(default_factory=list)
     blank: list[int] = field(default_factory=list)
@@ -46,10 +50,12 @@ class Facts:
 
 
 def examine(data: Dataset, report: Callable[[float], None] = lambda fraction: None) -> Facts:
-    """Read all samples once and search neighbours among small vectors of them; `report` is told the fraction done and may raise to stop.
+    """Read all samples once and search neighbours among small vectors of them; `report` is told the
+    fraction done and may raise to stop.
 
-    Cost: the reading (about 2 s for 10,000 pictures of 224 x 224 from a warm disk), and the searches: about ten seconds of one core for 100,000 rows of
-    50 columns. Copies are sought among all rows, neighbours among at most `limits.LOOKED` evenly spread ones, and the findings say so.
+    Cost: the reading (about 2 s for 10,000 pictures of 224 x 224 from a warm disk), and the
+    searches: about ten seconds of one core for 100,000 rows of 50 columns. Copies are sought among
+    all rows, neighbours among at most `limits.LOOKED` evenly spread ones, and the findings say so.
     """
     seen = survey(data, lambda fraction: report(0.6 * fraction))
     looked, x = 0, seen.x
@@ -59,29 +65,65 @@ def examine(data: Dataset, report: Callable[[float], None] = lambda fraction: No
     near = likeness.near_copies(data, x, seen.unit, seen.copies)
     report(0.75)
     if len(data) <= likeness.K or (x.shape[1] < 2 and data.samples is None):
-        return Facts(seen.copies, seen.blank, near, doubts=asdict(likeness.Doubts(why="there are too few cases")))
+        return Facts(
+            seen.copies,
+            seen.blank,
+            near,
+            doubts=asdict(likeness.Doubts(why="there are too few cases")),
+        )
     at, distance = likeness.around(x)
     report(0.95)
     far, times = likeness.far_off(data, distance)
-    return Facts(seen.copies, seen.blank, near, far, times, asdict(likeness.doubtful_labels(data, at)), looked)
+    return Facts(
+        seen.copies,
+        seen.blank,
+        near,
+        far,
+        times,
+        asdict(likeness.doubtful_labels(data, at)),
+        looked,
+    )
 
 
 def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
-    """All findings about the rows of this view, the worst first. Without `facts` of the whole dataset they are taken of this view (see `examine`)."""
+    """All findings about the rows of this view, the worst first. Without `facts` of the whole
+    dataset they are taken of this view (see `examine`).
+    """
     facts = examine(data) if facts is None else facts
     found = [*table_findings(data), *mask_findings(data)] if len(data) else []
-    place = {int(r): i for i, r in enumerate(data.rows)} if len(facts.copies) + len(facts.blank) + len(facts.near) + len(facts.far) else {}
-    found += [*_copies(data, facts, place), *_near(data, facts, place), *_labels(data, facts), *_far(facts, place, data)] if len(data) else []
+    place = (
+        {int(r): i for i, r in enumerate(data.rows)}
+        if len(facts.copies) + len(facts.blank) + len(facts.near) + len(facts.far)
+        else {}
+    )
+    found += (
+        [
+            *_copies(data, facts, place),
+            *_near(data, facts, place),
+            *_labels(data, facts),
+            *_far(facts, place, data),
+        ]
+        if len(data)
+        else []
+    )
     return sorted(found, key=lambda f: ("stop", "look", "note", "ok").index(f.severity))
 
 
-def findings(ws: Workspace, name: str, report: Callable[[float], None] = lambda fraction: None) -> list[Finding]:
-    """The findings about the rows in use of a dataset of the workspace; what costs time is computed once for its contents and kept beside it.
+def findings(
+    ws: Workspace, name: str, report: Callable[[float], None] = lambda fraction: None
+) -> list[Finding]:
+    """The findings about the rows in use of a dataset of the workspace; what costs time is computed
+    once for its contents and kept beside it.
 
-    Kept are `checks.json` (of the stored samples) and `findings.json` (of the rows in use); both are made again when their hash or `VERSION` is another.
+    Kept are `checks.json` (of the stored samples) and `findings.json` (of the rows in use); both
+    are made again when their hash or `VERSION` is another.
     """
     folder = ws.dataset_folder(name)
-    now = {"version": VERSION, "hash": ws.data_hash(name), "normal": ws.dataset(name).card.get("normal")}
+    now = {
+        "version": VERSION,
+        "hash": ws.data_hash(name),
+        "normal": ws.dataset(name).card.get("normal"),
+    }
     if (kept := _kept(folder / "findings.json", now)) is not None:
         return [Finding(**f) for f in kept]
     stored = {"version": VERSION, "hash": json.loads((folder / "dataset.json").read_text())["hash"]}
@@ -111,7 +153,7 @@ def _kept(path: Any, like: dict[str, Any]) -> Any:
     return stored["kept"] if all(stored.get(k) == v for k, v in like.items()) else None
 
 
-# -- from facts to findings ---------------------------------------------------------------------------------------------------------------
+# -- from facts to findings ------------------------------------------------------------------------
 def _coarse(data: Dataset) -> bool:
     """Whether several values of the files share one stored level (16-bit pictures): what looks the
     same need not be a copy."""
@@ -128,12 +170,17 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
     if copies:
         parts = [len({data.splits[place[r]] for r in rows}) for rows in copies]
         unlike = sum(len({int(data.labels[place[r]]) for r in rows} - {-1}) > 1 for rows in copies)
-        copies = [copies[i] for i in np.argsort([p < 2 for p in parts], kind="stable")]  # those on two sides first
+        # those on two sides first
+        copies = [copies[i] for i in np.argsort([p < 2 for p in parts], kind="stable")]
         total, across = sum(map(len, copies)), sum(p > 1 for p in parts)
         coarse = _coarse(data)
         alike = "the same once brought to 256 levels" if coarse else "exact copies of one another"
         words = f"{total:,} cases are {alike} ({len(copies):,} set{'s' * (len(copies) != 1)})"
-        words += f"; {across:,} of them on two sides of the split, so the test is not clean." if across else ", all within one part."
+        words += (
+            f"; {across:,} of them on two sides of the split, so the test is not clean."
+            if across
+            else ", all within one part."
+        )
         words += f" In {unlike:,} set{'s' * (unlike != 1)} the labels differ." if unlike else ""
         sets = _cut(copies)
         title = "Alike in their levels" if coarse else "Exact copies"
@@ -141,42 +188,94 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
         rows = [r for s in sets for r in s]
         found.append(Finding("duplicates", severity, title, words, rows, total, sets))
     if blank:
-        words = f"{len(blank):,} case{'s hold' if len(blank) > 1 else ' holds'} one value only or none."
-        found.append(Finding("blank", "look", "Blank cases", words, blank[:FINDING_ROWS], len(blank)))
+        words = (
+            f"{len(blank):,} case{'s hold' if len(blank) > 1 else ' holds'} one value only or none."
+        )
+        found.append(
+            Finding("blank", "look", "Blank cases", words, blank[:FINDING_ROWS], len(blank))
+        )
     if not found:
         found.append(Finding("values", "ok", "Values", "No exact copies and no blank cases."))
     return found
 
 
 def _near(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
-    if data.modality == "table" or len(set(data.splits)) < 2 or (data.modality in ("image", "volume") and min(data.shape[1:]) < 16):
+    if (
+        data.modality == "table"
+        or len(set(data.splits)) < 2
+        or (data.modality in ("image", "volume") and min(data.shape[1:]) < 16)
+    ):
         return []
-    pairs = [p for p in facts.near if all(r in place for r in p) and len({data.splits[place[r]] for r in p}) > 1]
+    pairs = [
+        p
+        for p in facts.near
+        if all(r in place for r in p) and len({data.splits[place[r]] for r in p}) > 1
+    ]
     if not pairs:
-        return [Finding("near", "ok", "Near copies", f"No test or validation case is nearly the same as a training case{_among(facts, data)}.")]
-    words = f"{len(pairs):,} test or validation case{'s are' if len(pairs) > 1 else ' is'} nearly the same as a training case{_among(facts, data)}; "
+        return [
+            Finding(
+                "near",
+                "ok",
+                "Near copies",
+                "No test or validation case is nearly the same as a training"
+                f" case{_among(facts, data)}.",
+            )
+        ]
+    words = (
+        f"{len(pairs):,} test or validation case{'s are' if len(pairs) > 1 else ' is'} nearly the"
+        f" same as a training case{_among(facts, data)}; "
+    )
     words += "look whether they are the same patient."
     sets = _cut(pairs)
-    return [Finding("near", "look", "Near copies", words, [r for s in sets for r in s], 2 * len(pairs), sets)]
+    return [
+        Finding(
+            "near", "look", "Near copies", words, [r for s in sets for r in s], 2 * len(pairs), sets
+        )
+    ]
 
 
 def _labels(data: Dataset, facts: Facts) -> list[Finding]:
     doubts = likeness.Doubts(**facts.doubts) if facts.doubts else likeness.Doubts()
     if not doubts.swapped:
         return []
-    trial = f"In a trial{_among(facts, data)} with {doubts.swapped:,} labels swapped on purpose the same rule found {doubts.found:.0%} of them"
+    trial = (
+        f"In a trial{_among(facts, data)} with {doubts.swapped:,} labels swapped on purpose the"
+        f" same rule found {doubts.found:.0%} of them"
+    )
     if doubts.found < 0.3:
         words = f"Wrong labels cannot be told here by what cases look like at a glance. {trial}."
         return [Finding("labels doubted", "note", "Labels not checked", words)]
     label = dict(zip(data.rows.tolist(), data.labels.tolist()))
-    named = [(r, s, v) for r, s, v in zip(doubts.rows, doubts.said, doubts.share) if label.get(r, s) != s]
+    named = [
+        (r, s, v) for r, s, v in zip(doubts.rows, doubts.said, doubts.share) if label.get(r, s) != s
+    ]
     if not named:
-        return [Finding("labels doubted", "ok", "Labels", f"No label is contradicted by most cases that look alike. {trial}.")]
+        return [
+            Finding(
+                "labels doubted",
+                "ok",
+                "Labels",
+                f"No label is contradicted by most cases that look alike. {trial}.",
+            )
+        ]
     notes = {str(r): data.classes[s] for r, s, _ in named[:FINDING_ROWS]}
     has = "case has a label" if len(named) == 1 else "cases have labels"
-    words = f"{len(named):,} {has} that most cases looking alike do not have; some will be wrong, some just unusual. {trial}; "
+    words = (
+        f"{len(named):,} {has} that most cases looking alike do not have; some will be wrong, some"
+        f" just unusual. {trial}; "
+    )
     words += f"roughly {doubts.low:.0%} to {doubts.high:.0%} of what it names is truly wrong."
-    return [Finding("labels doubted", "look", "Labels to look at", words, [r for r, _, _ in named[:FINDING_ROWS]], len(named), notes=notes)]
+    return [
+        Finding(
+            "labels doubted",
+            "look",
+            "Labels to look at",
+            words,
+            [r for r, _, _ in named[:FINDING_ROWS]],
+            len(named),
+            notes=notes,
+        )
+    ]
 
 
 def _among(facts: Facts, data: Dataset) -> str:
@@ -186,11 +285,36 @@ def _among(facts: Facts, data: Dataset) -> str:
 def _far(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
     far = [(r, t) for r, t in zip(facts.far, facts.times) if r in place]
     if not far:
-        return [Finding("outliers", "ok", "Unlike the rest", f"No case lies far from all others{_among(facts, data)}.")] if len(data) >= likeness.FEWEST else []
-    words = f"{len(far):,} case{'s lie' if len(far) > 1 else ' lies'} far from all others{_among(facts, data)}: up to {max(t for _, t in far):.1f} times as far from the tenth "
+        return (
+            [
+                Finding(
+                    "outliers",
+                    "ok",
+                    "Unlike the rest",
+                    f"No case lies far from all others{_among(facts, data)}.",
+                )
+            ]
+            if len(data) >= likeness.FEWEST
+            else []
+        )
+    words = (
+        f"{len(far):,} case{'s lie' if len(far) > 1 else ' lies'} far from all"
+        f" others{_among(facts, data)}: up to {max(t for _, t in far):.1f} times as far from the"
+        " tenth "
+    )
     words += "most alike case as is usual. Another kind of picture, a broken file, or a rare case?"
     rows = [r for r, _ in far][:FINDING_ROWS]
-    return [Finding("outliers", "look", "Unlike the rest", words, rows, len(far), notes={str(r): f"{t:.1f} times as far" for r, t in far[:FINDING_ROWS]})]
+    return [
+        Finding(
+            "outliers",
+            "look",
+            "Unlike the rest",
+            words,
+            rows,
+            len(far),
+            notes={str(r): f"{t:.1f} times as far" for r, t in far[:FINDING_ROWS]},
+        )
+    ]
 
 
 def _cut(sets: list[list[int]]) -> list[list[int]]:

@@ -8,11 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """`severity`: ok (looked at and in order), note (to know: nothing is wrong, and something is not there or was not looked at), look (look twice) or
-    stop (fix this first).
+    """`severity`: ok (looked at and in order), note (to know: nothing is wrong, and something is
+    not there or was not looked at), look (look twice) or stop (fix this first).
 
-    `rows` are row ids, at most `limits.FINDING_ROWS` of the `total`, the most telling first. `sets` part them where they belong together (copies of
-    one another). `fix` names what the tool can do about it by itself, "" = nothing; `notes` says something of single rows, such as the label suggested.
+    `rows` are row ids, at most `limits.FINDING_ROWS` of the `total`, the most telling first. `sets`
+    part them where they belong together (copies of one another). `fix` names what the tool can do
+    about it by itself, "" = nothing; `notes` says something of single rows, such as the label
+    suggested.
     """
 
     kind: str

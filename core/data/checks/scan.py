@@ -1,7 +1,9 @@
-"""One pass over all samples: which are copies, which are blank, and a small vector of each from which likeness is judged.
+"""One pass over all samples: which are copies, which are blank, and a small vector of each from
+which likeness is judged.
 
-The vectors need no training: thumbnails of pictures, block means of volumes and series, standardised columns, hashed words; above 64 numbers a
-PCA fitted on at most 5,000 evenly taken rows keeps 32. They see what cases look like at a glance, not what a trained model knows.
+The vectors need no training: thumbnails of pictures, block means of volumes and series,
+standardised columns, hashed words; above 64 numbers a PCA fitted on at most 5,000 evenly taken rows
+keeps 32. They see what cases look like at a glance, not what a trained model knows.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ KEPT = 32
 
 @dataclass(frozen=True)
 class Survey:
-    """Over the rows of the dataset looked at: `x` [n,d] float32, `copies` sets of row ids with equal contents, `blank` row ids; `unit` whether rows
-    of `x` have length one (so that squared distance is 2 - 2 times correlation)."""
+    """Over the rows of the dataset looked at: `x` [n,d] float32, `copies` sets of row ids with
+    equal contents, `blank` row ids; `unit` whether rows of `x` have length one (so that squared
+    distance is 2 - 2 times correlation).
+    """
 
     x: np.ndarray
     copies: list[list[int]]
@@ -32,7 +36,9 @@ class Survey:
 
 
 def survey(data: Dataset, report: Callable[[float], None] = lambda fraction: None) -> Survey:
-    """Read every sample once. Memory: one chunk, and the vectors. `report` is told the fraction done; it may raise to stop."""
+    """Read every sample once. Memory: one chunk, and the vectors. `report` is told the fraction
+    done; it may raise to stop.
+    """
     if data.samples is None:
         return _texts(data)
     seen: dict[bytes, list[int]] = defaultdict(list)
@@ -48,7 +54,9 @@ def survey(data: Dataset, report: Callable[[float], None] = lambda fraction: Non
         parts.append(vector(block))
         report((int(at[-1]) + 1) / len(data))
     x = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
-    return Survey(x, [rows for rows in seen.values() if len(rows) > 1], blank, data.modality != "table")
+    return Survey(
+        x, [rows for rows in seen.values() if len(rows) > 1], blank, data.modality != "table"
+    )
 
 
 def _chunks(data: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -64,14 +72,24 @@ def _one_value(flat: np.ndarray) -> np.ndarray:
     if flat.dtype.kind != "f":
         return flat.max(1) == flat.min(1)
     none = np.isnan(flat)
-    return (np.where(none, -np.inf, flat).max(1) <= np.where(none, np.inf, flat).min(1)) & ((~none).sum(1) != 1)
+    return (np.where(none, -np.inf, flat).max(1) <= np.where(none, np.inf, flat).min(1)) & (
+        (~none).sum(1) != 1
+    )
 
 
 def _vectors(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
     """A function from raw samples [b,*shape] to vectors [b,d]."""
-    some = data.raw(np.unique(np.linspace(0, len(data) - 1, min(len(data), FITTED)).astype(int))) if len(data) else np.zeros((0, *data.shape))
+    some = (
+        data.raw(np.unique(np.linspace(0, len(data) - 1, min(len(data), FITTED)).astype(int)))
+        if len(data)
+        else np.zeros((0, *data.shape))
+    )
     plain = _standardised(some) if data.modality == "table" else lambda raw: unit(blocks(raw))
-    first = np.concatenate([plain(some[i : i + 256]) for i in range(0, len(some), 256)]) if len(some) else np.zeros((0, 1), np.float32)
+    first = (
+        np.concatenate([plain(some[i : i + 256]) for i in range(0, len(some), 256)])
+        if len(some)
+        else np.zeros((0, 1), np.float32)
+    )
     if first.shape[1] <= 64 or len(first) <= KEPT:
         return plain
     middle = first.mean(0)
@@ -83,21 +101,28 @@ def _standardised(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Columns in robust units (median 0, spread 1, cut at 8); missing = the median."""
     with np.errstate(all="ignore"):
         middle = np.nan_to_num(np.nanmedian(some, axis=0)) if len(some) else np.zeros(some.shape[1])
-        low, high = (np.nan_to_num(np.nanquantile(some, q, axis=0)) for q in (0.25, 0.75)) if len(some) else (middle, middle)
+        low, high = (
+            (np.nan_to_num(np.nanquantile(some, q, axis=0)) for q in (0.25, 0.75))
+            if len(some)
+            else (middle, middle)
+        )
         spread = (high - low) / 1.349
         deviation = np.nan_to_num(np.nanstd(some, axis=0)) if len(some) else middle
     spread = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
 
     def make(raw: np.ndarray) -> np.ndarray:
-        z = (raw - middle.astype(raw.dtype)) / spread.astype(raw.dtype)  # offsets go before float32: a Julian day has none of its hours there
+        # offsets go before float32: a Julian day has none of its hours there
+        z = (raw - middle.astype(raw.dtype)) / spread.astype(raw.dtype)
         return np.clip(np.nan_to_num(z, nan=0.0, posinf=8, neginf=-8), -8, 8).astype(np.float32)
 
     return make
 
 
 def blocks(raw: np.ndarray) -> np.ndarray:
-    """[b,C,*spatial] -> [b,d] float32, block means: of pictures 16x16 of the mean channel, of volumes 8x8x8, of series 64 stretches of each of at
-    most 8 channels. Smaller ones stay as they are."""
+    """[b,C,*spatial] -> [b,d] float32, block means: of pictures 16x16 of the mean channel, of
+    volumes 8x8x8, of series 64 stretches of each of at most 8 channels. Smaller ones stay as they
+    are.
+    """
     x = raw[:, :8] if raw.ndim == 3 else raw.mean(1, dtype=np.float32)[:, None]
     most = {3: 64, 4: 16, 5: 8}[raw.ndim]
     for axis in range(2, x.ndim):
@@ -105,7 +130,9 @@ def blocks(raw: np.ndarray) -> np.ndarray:
         if size > most:
             edges = np.linspace(0, size, most, endpoint=False).astype(int)
             counts = np.diff(np.append(edges, size)).astype(np.float32)
-            x = np.add.reduceat(x, edges, axis=axis, dtype=np.float32) / counts.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+            x = np.add.reduceat(x, edges, axis=axis, dtype=np.float32) / counts.reshape(
+                [-1 if a == axis else 1 for a in range(x.ndim)]
+            )
     return np.nan_to_num(np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32))
 
 
@@ -124,12 +151,18 @@ def _texts(data: Dataset) -> Survey:
     for row, text in zip(data.rows.tolist(), words):
         seen[hashlib.blake2b(text.encode(), digest_size=16).digest()].append(row)
     blank = [row for row, text in zip(data.rows.tolist(), words) if len(set(text)) < 2]
-    how = {"analyzer": "char", "ngram_range": (4, 4)} if data.modality == "sequence" else {"analyzer": "word"}
+    how = (
+        {"analyzer": "char", "ngram_range": (4, 4)}
+        if data.modality == "sequence"
+        else {"analyzer": "word"}
+    )
     hashed = HashingVectorizer(n_features=1 << 13, alternate_sign=False, norm="l2", **how)
     counts = hashed.transform([w[:20_000] for w in words])
     x = np.zeros((len(words), 1), np.float32)
     if len(words) > KEPT + 1:
-        some = counts[np.unique(np.linspace(0, len(words) - 1, min(len(words), FITTED)).astype(int))]
+        some = counts[
+            np.unique(np.linspace(0, len(words) - 1, min(len(words), FITTED)).astype(int))
+        ]
         x = TruncatedSVD(KEPT, random_state=0).fit(some).transform(counts).astype(np.float32)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
     return Survey(x, [rows for rows in seen.values() if len(rows) > 1], blank, True)

@@ -1,4 +1,6 @@
-"""What the table alone tells: size, classes, patients and sites over the parts, missing values, columns that are not what they seem."""
+"""What the table alone tells: size, classes, patients and sites over the parts, missing values,
+columns that are not what they seem.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,31 @@ LONG = 8  # times as long as high: no picture of a patient is
 def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
     about_columns = [*role_findings(data), *normal_findings(data)]
-    return [_size(data), *_classes(data), *_groups(data), *_sites(data), *_long(data), *about_columns, *_missing(data), *column_findings(data), *scale_findings(data), *_aside(data)]
+    return [
+        _size(data),
+        *_classes(data),
+        *_groups(data),
+        *_sites(data),
+        *_long(data),
+        *about_columns,
+        *_missing(data),
+        *column_findings(data),
+        *scale_findings(data),
+        *_aside(data),
+    ]
 
 
 def _size(data: Dataset) -> Finding:
     n = len(data)
-    parts = ", ".join(f"{int((data.splits == s).sum())} {s}" for s in SPLITS if (data.splits == s).any())
+    parts = ", ".join(
+        f"{int((data.splits == s).sum())} {s}" for s in SPLITS if (data.splits == s).any()
+    )
     if n < 50:
         return Finding(
-            "size", "look", "Few cases", f"{n} cases ({parts}): too few to trust any figure measured on them."
+            "size",
+            "look",
+            "Few cases",
+            f"{n} cases ({parts}): too few to trust any figure measured on them.",
         )
     return Finding("size", "ok", "Size", f"{n:,} cases ({parts}).")
 
@@ -44,7 +62,11 @@ def _classes(data: Dataset) -> list[Finding]:
     found = []
     if len(none):
         words = f"{cases_have(len(none))} no label."
-        found.append(Finding("labels missing", "look", "Missing labels", words, none[:SHOWN].tolist(), len(none)))
+        found.append(
+            Finding(
+                "labels missing", "look", "Missing labels", words, none[:SHOWN].tolist(), len(none)
+            )
+        )
     there = np.flatnonzero(counts)
     if len(there) < 2:
         words = (
@@ -54,14 +76,24 @@ def _classes(data: Dataset) -> list[Finding]:
         )
         return [*found, Finding("one class", "look", "One class only", words)]
     if len(there) > max(20, len(data) / 3):
-        words = f"{len(there):,} different labels for {len(data):,} cases: a measurement or a name rather than a class?"
+        words = (
+            f"{len(there):,} different labels for {len(data):,} cases: a measurement or a name"
+            " rather than a class?"
+        )
         return [*found, Finding("balance", "look", "Very many classes", words)]
-    words = ", ".join(f"{data.classes[i]}: {counts[i]:,}" for i in there[:12]) + (" …" if len(there) > 12 else "")
+    words = ", ".join(f"{data.classes[i]}: {counts[i]:,}" for i in there[:12]) + (
+        " …" if len(there) > 12 else ""
+    )
     rarest = there[counts[there].argmin()]
     if counts[rarest] < 5 or counts.max() > 10 * counts[rarest]:
         rows = data.rows[data.labels == rarest]
-        words += f". The rarest, “{data.classes[rarest]}”, has {counts[rarest]:,} case{'s' * int(counts[rarest] != 1)}."
-        found.append(Finding("balance", "look", "Uneven classes", words, rows[:SHOWN].tolist(), len(rows)))
+        words += (
+            f". The rarest, “{data.classes[rarest]}”, has {counts[rarest]:,}"
+            f" case{'s' * int(counts[rarest] != 1)}."
+        )
+        found.append(
+            Finding("balance", "look", "Uneven classes", words, rows[:SHOWN].tolist(), len(rows))
+        )
     else:
         found.append(Finding("balance", "ok", "Classes", f"{words}."))
     return found
@@ -70,10 +102,16 @@ def _classes(data: Dataset) -> list[Finding]:
 def _groups(data: Dataset) -> list[Finding]:
     groups = data.groups
     if groups is None and data.card.get("split in time"):
-        words = "The parts are stretches of the same records, with gaps between them: nothing measured here tells how it does on another patient."
+        words = (
+            "The parts are stretches of the same records, with gaps between them: nothing measured"
+            " here tells how it does on another patient."
+        )
         return [Finding("groups", "look", "Split in time", words)]
     if groups is None:
-        words = "Cases are split one by one. If a patient has several, name the column that tells which."
+        words = (
+            "Cases are split one by one. If a patient has several, name the column that tells"
+            " which."
+        )
         return [Finding("groups", "note", "No patient column", words)]
     wrong = no_patients(data)
     found, sides = [wrong] if wrong else [], defaultdict(set)
@@ -82,27 +120,70 @@ def _groups(data: Dataset) -> list[Finding]:
     none = data.rows[[g is None for g in groups]]
     sides.pop(None, None)
     if len(none):
-        words = f"{cases_have(len(none))} no patient (or group); each counts as a patient of its own."
-        found.append(Finding("groups missing", "look", "Patients not known", words, none[:SHOWN].tolist(), len(none)))
+        words = (
+            f"{cases_have(len(none))} no patient (or group); each counts as a patient of its own."
+        )
+        found.append(
+            Finding(
+                "groups missing",
+                "look",
+                "Patients not known",
+                words,
+                none[:SHOWN].tolist(),
+                len(none),
+            )
+        )
     torn = {g for g, s in sides.items() if len(s) > 1}
     if torn:
         rows = data.rows[[g in torn for g in groups]]
         words = (
-            f"{len(torn)} of {len(sides)} patients are in more than one part; results would look better than they are."
+            f"{len(torn)} of {len(sides)} patients are in more than one part; results would look"
+            " better than they are."
         )
-        return [*found, Finding("leak", "stop", "Patients on two sides", words, rows[:SHOWN].tolist(), len(rows), fix="Move each into one part")]
+        return [
+            *found,
+            Finding(
+                "leak",
+                "stop",
+                "Patients on two sides",
+                words,
+                rows[:SHOWN].tolist(),
+                len(rows),
+                fix="Move each into one part",
+            ),
+        ]
     sizes = pd.Series(groups).value_counts()
     if len(sizes) > 1 and sizes.iloc[0] > max(0.1 * len(data), 10 * sizes.median()):
         rows = data.rows[groups == sizes.index[0]]
-        words = f"One patient (or group) has {sizes.iloc[0]:,} of {len(data):,} cases; most have about {sizes.median():.0f}. Figures lean on that one."
-        found.append(Finding("group size", "look", "One patient outweighs the others", words, rows[:SHOWN].tolist(), len(rows)))
+        words = (
+            f"One patient (or group) has {sizes.iloc[0]:,} of {len(data):,} cases; most have about"
+            f" {sizes.median():.0f}. Figures lean on that one."
+        )
+        found.append(
+            Finding(
+                "group size",
+                "look",
+                "One patient outweighs the others",
+                words,
+                rows[:SHOWN].tolist(),
+                len(rows),
+            )
+        )
     if len(sides) == 1 and not len(none):
-        words = "All cases are of one patient (or group): nothing measured here tells how it does on another."
+        words = (
+            "All cases are of one patient (or group): nothing measured here tells how it does on"
+            " another."
+        )
         return [Finding("groups", "look", "One patient only", words)]
     found += _few_to_test(groups, data.splits)
     if wrong is not None or found:
         return found
-    return [*found, Finding("groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts.")]
+    return [
+        *found,
+        Finding(
+            "groups", "ok", "Patients", f"{len(sides):,} patients (or groups), none in two parts."
+        ),
+    ]
 
 
 def _long(data: Dataset) -> list[Finding]:
@@ -125,14 +206,19 @@ def _few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
         many = len({g for g in groups[at] if g is not None}) + sum(g is None for g in groups[at])
         if at.any() and many < FEW_PATIENTS:
             who = "one patient (or group)" if many == 1 else f"{many} patients (or groups)"
-            words = f"The {name} part holds {who}: figures measured on it tell little of others, and get no interval."
+            words = (
+                f"The {name} part holds {who}: figures measured on it tell little of others, and"
+                " get no interval."
+            )
             severity: Literal["look", "note"] = "look" if many == 1 else "note"
             return [Finding("few to test on", severity, "Few patients to test on", words)]
     return []
 
 
 def _sites(data: Dataset) -> list[Finding]:
-    """Whether the classes are spread unevenly over hospitals or scanners, so that telling the site is telling the class."""
+    """Whether the classes are spread unevenly over hospitals or scanners, so that telling the site
+    is telling the class.
+    """
     sites = data.domains
     known = data.labels >= 0
     if sites is None or not known.any():
@@ -144,23 +230,45 @@ def _sites(data: Dataset) -> list[Finding]:
     if len(names) < 2 or counts.shape[1] < 2 or len(names) > 50:
         return []
     expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / counts.sum()
-    v = float(np.sqrt(((counts - expected) ** 2 / expected).sum() / counts.sum() / (min(counts.shape) - 1)))
+    v = float(
+        np.sqrt(
+            ((counts - expected) ** 2 / expected).sum() / counts.sum() / (min(counts.shape) - 1)
+        )
+    )
     if v < 0.5:
-        return [Finding("sites", "ok", "Sites", f"{len(names)} sites or scanners; the classes are spread over them (Cramér’s V {v:.2f}).")]
-    words = f"Most classes come from a site or scanner of their own (Cramér’s V {v:.2f}): a model may learn the site instead of the class."
+        return [
+            Finding(
+                "sites",
+                "ok",
+                "Sites",
+                f"{len(names)} sites or scanners; the classes are spread over them (Cramér’s V"
+                f" {v:.2f}).",
+            )
+        ]
+    words = (
+        f"Most classes come from a site or scanner of their own (Cramér’s V {v:.2f}): a model may"
+        " learn the site instead of the class."
+    )
     return [Finding("sites", "look", "Class goes with the site", words)]
 
 
 def _missing(data: Dataset) -> list[Finding]:
     counts = data.frame.isna().sum()
-    counts = counts[(counts > 0) & ~counts.index.isin([data.roles.get("label"), data.roles.get("group"), *TECHNICAL])]
+    counts = counts[
+        (counts > 0)
+        & ~counts.index.isin([data.roles.get("label"), data.roles.get("group"), *TECHNICAL])
+    ]
     if not len(counts):
         return []
     rows = data.rows[data.frame[list(counts.index)].isna().any(axis=1).to_numpy()]
     words = ", ".join(
-        f"“{c}” {int(k):,}" for c, k in counts.sort_values(ascending=False, kind="stable").head(6).items()
+        f"“{c}” {int(k):,}"
+        for c, k in counts.sort_values(ascending=False, kind="stable").head(6).items()
     )
-    words = f"In {len(rows):,} row{'s' * (len(rows) != 1)}, by column: {words}{' …' if len(counts) > 6 else ''}."
+    words = (
+        f"In {len(rows):,} row{'s' * (len(rows) != 1)}, by column:"
+        f" {words}{' …' if len(counts) > 6 else ''}."
+    )
     return [Finding("missing", "look", "Missing values", words, rows[:SHOWN].tolist(), len(rows))]
 
 
@@ -168,5 +276,9 @@ def _aside(data: Dataset) -> list[Finding]:
     left = data.card.get("left out", [])
     if not left:
         return []
-    words = f"Not read: {', '.join(map(str, left[:5]))}" + (f" and {len(left) - 5} more" if len(left) > 5 else "") + "."
+    words = (
+        f"Not read: {', '.join(map(str, left[:5]))}"
+        + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        + "."
+    )
     return [Finding("left out", "note", "Files left out", words)]

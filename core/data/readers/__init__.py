@@ -1,4 +1,5 @@
-"""Reading what people bring: one call sniffs the content, picks the reader, adds a split and fills the card.
+"""Reading what people bring: one call sniffs the content, picks the reader, adds a split and fills
+the card.
 
 All of it comes in, or nothing.
 """
@@ -48,34 +49,82 @@ from core.data.splits import add_split
 from core.errors import UserError
 
 READERS = {
-    "npz": npz.read, "npy": npz.read, "parquet": tables.read, "dicom": dicom.read,
-    "nifti": nifti.read, "edf": edf.read, "fasta": fasta.read, "picture": images.read, "table": tables.read,
-}  # fmt: skip
+    "npz": npz.read,
+    "npy": npz.read,
+    "parquet": tables.read,
+    "dicom": dicom.read,
+    "nifti": nifti.read,
+    "edf": edf.read,
+    "fasta": fasta.read,
+    "picture": images.read,
+    "table": tables.read,
+}
 WORDS = {
-    "npz": "an npz file", "npy": "an npy file", "parquet": "Parquet tables", "dicom": "DICOM files",
-    "nifti": "NIfTI files", "edf": "EDF recordings", "fasta": "FASTA files", "picture": "pictures", "table": "tables",
-}  # fmt: skip
-SIDE = (".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".rst", ".log", ".pdf", ".bval", ".bvec", ".cfg", ".ini")
-SIDE_NAMES = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I)
+    "npz": "an npz file",
+    "npy": "an npy file",
+    "parquet": "Parquet tables",
+    "dicom": "DICOM files",
+    "nifti": "NIfTI files",
+    "edf": "EDF recordings",
+    "fasta": "FASTA files",
+    "picture": "pictures",
+    "table": "tables",
+}
+SIDE = (
+    ".txt",
+    ".md",
+    ".json",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".rst",
+    ".log",
+    ".pdf",
+    ".bval",
+    ".bvec",
+    ".cfg",
+    ".ini",
+)
+SIDE_NAMES = re.compile(
+    r"(readme|licen[cs]e|copying|notice|authors|citation|changelog|changes|dicomdir)\b", re.I
+)
 
 
 def read(
-    path: Path, *, name: str | None = None, label: str = "auto", group: str | None = None, domain: str | None = None,
-    text: str | None = None, masks: Path | None = None, seed: int = 0, key: bytes | None = None,
-    source: str | None = None, series: str = "auto", stack: Literal["auto", "slices", "volumes"] = "auto", report: Callable[[int, int], None] | None = None, take: str = "auto",
-    roles: dict[str, str] | None = None, looked: dict[str, str] | None = None, normal: str = "",
-) -> Dataset:  # fmt: skip
+    path: Path,
+    *,
+    name: str | None = None,
+    label: str = "auto",
+    group: str | None = None,
+    domain: str | None = None,
+    text: str | None = None,
+    masks: Path | None = None,
+    seed: int = 0,
+    key: bytes | None = None,
+    source: str | None = None,
+    series: str = "auto",
+    stack: Literal["auto", "slices", "volumes"] = "auto",
+    report: Callable[[int, int], None] | None = None,
+    take: str = "auto",
+    roles: dict[str, str] | None = None,
+    looked: dict[str, str] | None = None,
+    normal: str = "",
+) -> Dataset:
     """Read a file, zip or folder into a Dataset (not stored yet).
 
-    label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns, found when None;
-    text "none" keeps a table a table. masks: a file or folder of masks with the names of the pictures or scans. key: of the
-    workspace, for new patient ids. series: whether text tables are recordings: "auto" looks, "yes" or "no" says so. stack: what series of DICOM
-    slices become (auto: volumes from three even stacks on). take: where files of several kinds lie together, the kind (a key of READERS) to take; the others
-    are left out and named. source: what the card calls the place it came from (the path's name by default). report:
-    hears how many files of how many are read. roles: columns and the role (see `core.data.roles`) a person gave each; looked: those the first lines
-    showed, so that the card says where the whole differs. normal: the label of the cases that are normal (guessed when ""). Names of DICOM files and of what lies around them appear nowhere, errors among it: they may be names of
-    people.
-    Raises UserError, one sentence naming file, row or column, for anything that cannot come in whole.
+    label: a column, "folder" (sub-folder = class), "none", or "auto". group, domain, text: columns,
+    found when None; text "none" keeps a table a table. masks: a file or folder of masks with the
+    names of the pictures or scans. key: of the workspace, for new patient ids. series: whether text
+    tables are recordings: "auto" looks, "yes" or "no" says so. stack: what series of DICOM slices
+    become (auto: volumes from three even stacks on). take: where files of several kinds lie
+    together, the kind (a key of READERS) to take; the others are left out and named. source: what
+    the card calls the place it came from (the path's name by default). report: hears how many files
+    of how many are read. roles: columns and the role (see `core.data.roles`) a person gave each;
+    looked: those the first lines showed, so that the card says where the whole differs. normal: the
+    label of the cases that are normal (guessed when ""). Names of DICOM files and of what lies
+    around them appear nowhere, errors among it: they may be names of people. Raises UserError, one
+    sentence naming file, row or column, for anything that cannot come in whole.
     """
     path = Path(path)
     if not path.exists():
@@ -89,29 +138,43 @@ def read(
     members, others = _of_kind(members, take, path.name)
     members, joined = label_files.joined(members)
     label, group, domain, told = one_asked(label, group, domain, roles or {})
-    asked = Asked(label, group, domain, text, masks if masks is None else Path(masks), stack, roles=told, looked=looked or {}, **more)
+    asked = Asked(
+        label,
+        group,
+        domain,
+        text,
+        masks if masks is None else Path(masks),
+        stack,
+        roles=told,
+        looked=looked or {},
+        **more,
+    )
     called = "What you brought" if any(dicom.is_dicom(m) for m in members) else path.name
     reader, used, aside = _chosen(members, called, asked, series)
     aside += others
     if masks is not None and reader is tables.read:
         raise UserError("Masks are for pictures and scans; a table has none.")
     if text not in (None, "none") and reader is not tables.read:
-        raise UserError(f"A text column can be chosen for tables only; {called} holds something else.")
+        raise UserError(
+            f"A text column can be chosen for tables only; {called} holds something else."
+        )
     try:
         draft = reader(used, asked)
     except MemoryError:
         raise UserError(f"{called} is too large for this machine's memory; split it.") from None
     if len(draft.table) < 2:
         raise UserError(
-            f"{called} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are needed to "
-            "learn anything."
+            f"{called} holds {len(draft.table)} row{'s' * (len(draft.table) != 1)}; at least 2 are"
+            " needed to learn anything."
         )
     if len(draft.table) > limits.ROWS:
-        raise UserError(f"{called} holds {len(draft.table):,} rows; at most {limits.ROWS:,} are taken.")
+        raise UserError(
+            f"{called} holds {len(draft.table):,} rows; at most {limits.ROWS:,} are taken."
+        )
     if draft.samples is not None and draft.samples.nbytes > limits.VALUES:
         raise UserError(
-            f"{called} makes {draft.samples.nbytes >> 20:,} MB of samples; at most {limits.VALUES >> 20:,} "
-            "MB are taken."
+            f"{called} makes {draft.samples.nbytes >> 20:,} MB of samples; at most"
+            f" {limits.VALUES >> 20:,} MB are taken."
         )
     guesses, found = None, draft.roles
     if "roles" not in draft.card:
@@ -132,12 +195,24 @@ def read(
     table = deidentify.renamed(table, card.pop("names", {}))
     aside += card.pop("left out", [])
     if aside:
-        card["left out"] = aside[:100] + ([f"and {len(aside) - 100} more"] if len(aside) > 100 else [])
-    card["missing values"] = {str(c): int(k) for c, k in table.isna().sum().items() if k and c not in TECHNICAL}
+        card["left out"] = aside[:100] + (
+            [f"and {len(aside) - 100} more"] if len(aside) > 100 else []
+        )
+    card["missing values"] = {
+        str(c): int(k) for c, k in table.isna().sum().items() if k and c not in TECHNICAL
+    }
     name = name or card.get("name") or path.name.split(".")[0]
     card.pop("name", None)
     data = Dataset(
-        name, draft.modality, table, draft.samples, draft.masks, found, draft.features, draft.input_range, card
+        name,
+        draft.modality,
+        table,
+        draft.samples,
+        draft.masks,
+        found,
+        draft.features,
+        draft.input_range,
+        card,
     )
     card |= normal_entries(data, normal)
     return data
@@ -146,11 +221,14 @@ def read(
 def _chosen(
     members: list[Member], called: str, asked: Asked, series: str
 ) -> tuple[Callable[[list[Member], Asked], Dataset], list[Member], list[str]]:
-    """The reader for what the members are, by their first bytes; the members it takes; the names of those left aside.
+    """The reader for what the members are, by their first bytes; the members it takes; the names of
+    those left aside.
 
-    Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError names other strangers.
+    Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError
+    names other strangers.
     """
-    if any(wfdb.is_header(m) for m in members):  # its signal and mark files have no mark of their own
+    # its signal and mark files have no mark of their own
+    if any(wfdb.is_header(m) for m in members):
         return wfdb.read, members, []
     secret = any(dicom.is_dicom(m) for m in members)
     kinds = _kinds(members)
@@ -159,26 +237,44 @@ def _chosen(
     if main is None:
         first = dicom_rows.where(0, len(members)) if secret else members[0].name
         _name(members[0], first)
-        raise UserError(f"{first} is of a kind Lightbox does not read "
-                        "(it reads PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV, Excel's .xlsx and Parquet).")  # fmt: skip
+        raise UserError(
+            f"{first} is of a kind Lightbox does not read (it reads PNG, JPEG, TIFF, BMP, DICOM,"
+            " NIfTI, npz, npy, EDF, BDF, WFDB, FASTA, CSV, Excel's .xlsx and Parquet)."
+        )
     drawn = contours.among(members) if main == "dicom" else []
     aside = [m for m in members if kinds[m.name] != main and _side(m) and m not in drawn]
     if main == "table":
         aside += [m for m in members if kinds[m.name] == main and SIDE_NAMES.match(m.parts[-1])]
-        plain = [m for m in members if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")]
+        plain = [
+            m
+            for m in members
+            if kinds[m.name] == main and m not in aside and m.name.lower().endswith(".txt")
+        ]
         aside += plain if len(plain) + len(aside) < len(members) else []
-    sheets = [m for m in members if kinds[m.name] == "table" and m not in [*aside, *drawn] and main in ("dicom", "nifti", "edf")]
+    sheets = [
+        m
+        for m in members
+        if kinds[m.name] == "table"
+        and m not in [*aside, *drawn]
+        and main in ("dicom", "nifti", "edf")
+    ]
     laid = [m for m in members if kinds[m.name] == "nifti"] if main == "dicom" else []
     used = [m for m in members if m not in [*aside, *sheets, *drawn, *laid]]
     if not used:
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
     odd = [m for m in used if kinds[m.name] not in both]
-    one = "" if not odd else dicom_rows.where(members.index(odd[0]), len(members)) if secret else odd[0].name
+    one = (
+        ""
+        if not odd
+        else dicom_rows.where(members.index(odd[0]), len(members))
+        if secret
+        else odd[0].name
+    )
     if odd and kinds[odd[0].name] in READERS:
         raise UserError(
-            f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind "
-            "at a time, or say which kind to take."
+            f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind"
+            " at a time, or say which kind to take."
         )
     if odd:
         _name(odd[0], one)
@@ -195,13 +291,21 @@ def _chosen(
     reader = partial(dicom.read, drawn=drawn, laid=laid) if drawn or laid else READERS[main]
     if series == "yes" and main not in ("table", "edf"):
         raise UserError(f"{called} holds {WORDS[main]}, which are no table to read as series.")
-    if main == "table" and (series == "yes" or (series == "auto" and time_tables.found_in(used, asked))):
+    if main == "table" and (
+        series == "yes" or (series == "auto" and time_tables.found_in(used, asked))
+    ):
         reader = time_tables.read
-    return (partial(_with_sheets, reader, sheets) if sheets else reader), used, dicom_rows.counted(aside) if secret else [m.name for m in aside]
+    return (
+        (partial(_with_sheets, reader, sheets) if sheets else reader),
+        used,
+        dicom_rows.counted(aside) if secret else [m.name for m in aside],
+    )
 
 
 def kinds_of(members: list[Member]) -> Counter[str]:
-    """How many files there are of each kind that cannot come in together: tables go beside anything, and side files are no kind."""
+    """How many files there are of each kind that cannot come in together: tables go beside
+    anything, and side files are no kind.
+    """
     found = _there(members)
     if found["dicom"] and found["nifti"]:
         laid = [m for m in members if nifti_file.is_nifti(m)]
@@ -215,34 +319,58 @@ def _there(members: list[Member]) -> Counter[str]:
     if any(wfdb.is_header(m) for m in members):
         return Counter()
     kinds = _kinds(members)
-    return Counter(k for m in members if (k := kinds[m.name]) in READERS and k != "table" and not _side(m))
+    return Counter(
+        k for m in members if (k := kinds[m.name]) in READERS and k != "table" and not _side(m)
+    )
 
 
 def _of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
-    """The members without those of other kinds than `take`, and what was left out. UserError when there are none of it."""
+    """The members without those of other kinds than `take`, and what was left out. UserError when
+    there are none of it.
+    """
     if take == "auto":
         return members, []
     there = _there(members)
     if take not in there:
-        raise UserError(f"{called} holds no files of the kind “{take}” (there are: {', '.join(there) or 'none to choose among'}).")
+        raise UserError(
+            f"{called} holds no files of the kind “{take}” (there are:"
+            f" {', '.join(there) or 'none to choose among'})."
+        )
     kinds = _kinds(members)
     alone = ("table",) if take in ("npz", "npy") else ()  # nothing goes beside them
     with_masks = ("nifti",) if take == "dicom" else ()  # may be segmentations of the slices
-    left = {m.name: kinds[m.name] for m in members if not _side(m) and kinds[m.name] != take and kinds[m.name] in (*there, *alone) and kinds[m.name] not in with_masks}
-    return [m for m in members if m.name not in left], [f"{n} {k} file{'s' * (n != 1)}" for k, n in Counter(left.values()).items()]
+    left = {
+        m.name: kinds[m.name]
+        for m in members
+        if not _side(m)
+        and kinds[m.name] != take
+        and kinds[m.name] in (*there, *alone)
+        and kinds[m.name] not in with_masks
+    }
+    return [m for m in members if m.name not in left], [
+        f"{n} {k} file{'s' * (n != 1)}" for k, n in Counter(left.values()).items()
+    ]
 
 
 def _name(member: Member, one: str) -> None:
-    """UserError that says what the file called `one` is and what to do about it, where that is known."""
+    """UserError that says what the file called `one` is and what to do about it, where that is
+    known.
+    """
     if found := unsupported.called(member):
-        raise UserError(f"{one} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out.")
+        raise UserError(
+            f"{one} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out."
+        )
 
 
 def _with_sheets(
-    reader: Callable[[list[Member], Asked], Dataset], sheets: list[Member], members: list[Member], asked: Asked
+    reader: Callable[[list[Member], Asked], Dataset],
+    sheets: list[Member],
+    members: list[Member],
+    asked: Asked,
 ) -> Dataset:
-    """What the reader reads, with the columns of tables beside the scans; a table that does not name every scan is
-    left out."""
+    """What the reader reads, with the columns of tables beside the scans; a table that does not
+    name every scan is left out.
+    """
     draft = reader(members, asked)
     secret = "names" in draft.card
     table = draft.table
@@ -255,17 +383,26 @@ def _with_sheets(
             joined = tables.beside(table, sheet)
         except UserError:
             if secret:
-                raise UserError(f"Table {i + 1} of {len(sheets)} beside the scans is damaged or names a scan twice; mend or remove it.") from None
+                raise UserError(
+                    f"Table {i + 1} of {len(sheets)} beside the scans is damaged or names a scan"
+                    " twice; mend or remove it."
+                ) from None
             raise
         left += [sheet] if joined is None else []
         table = table if joined is None else joined
     aside = dicom_rows.counted(left) if secret else [s.name for s in left]
     more = {"rules": [*draft.card.get("rules", []), *rules]} if rules else {}
-    return replace(draft, table=table, card={**draft.card, **more, "left out": [*draft.card.get("left out", []), *aside]})
+    return replace(
+        draft,
+        table=table,
+        card={**draft.card, **more, "left out": [*draft.card.get("left out", []), *aside]},
+    )
 
 
 def _kinds(members: list[Member]) -> dict[str, str]:
-    """The kind of each file by its name; UserError, without names among DICOM files, for one that is not what it says."""
+    """The kind of each file by its name; UserError, without names among DICOM files, for one that
+    is not what it says.
+    """
     secret = any(dicom.is_dicom(m) for m in members)
     return {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
 
@@ -275,11 +412,17 @@ def _kind(member: Member, at: int, n: int) -> str:
     try:
         return kind(member)
     except UserError:
-        raise UserError(f"{dicom_rows.where(at, n)} is not what its name says; mend or remove it.") from None
+        raise UserError(
+            f"{dicom_rows.where(at, n)} is not what its name says; mend or remove it."
+        ) from None
 
 
 def _side(member: Member) -> bool:
-    return bool(SIDE_NAMES.match(member.parts[-1])) or unsupported.is_index(member) or member.name.lower().endswith(SIDE)
+    return (
+        bool(SIDE_NAMES.match(member.parts[-1]))
+        or unsupported.is_index(member)
+        or member.name.lower().endswith(SIDE)
+    )
 
 
 def kind(member: Member) -> str:
@@ -291,8 +434,18 @@ def kind(member: Member) -> str:
         return "dicom"
     if edf.is_edf(member):
         return "edf"
-    bitmap = head[:2] == b"BM" and len(head) > 26 and head[6:10] == b"\0\0\0\0" and head[15:18] == b"\0\0\0"
-    if head[:8] == b"\x89PNG\r\n\x1a\n" or head[:3] == b"\xff\xd8\xff" or head[:4] in deep.TIFF or bitmap:
+    bitmap = (
+        head[:2] == b"BM"
+        and len(head) > 26
+        and head[6:10] == b"\0\0\0\0"
+        and head[15:18] == b"\0\0\0"
+    )
+    if (
+        head[:8] == b"\x89PNG\r\n\x1a\n"
+        or head[:3] == b"\xff\xd8\xff"
+        or head[:4] in deep.TIFF
+        or bitmap
+    ):
         return "picture"
     if head[:4] == b"PAR1":
         return "parquet"
@@ -309,14 +462,24 @@ def kind(member: Member) -> str:
     if lower.endswith((".npz", ".npy", ".parquet", ".zip")):
         _name(member, member.name)
         raise UserError(
-            f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or something else."
+            f"{member.name} is no whole {lower.rpartition('.')[2]} file; it may be cut off or"
+            " something else."
         )
     if lower.endswith(image_decoding.SUFFIXES):
         found = unsupported.called(member)
         if found:
-            raise UserError(f"{member.name} is no picture of the kind its name says, it is {found[0]}; {found[1]}, or leave it out.")
-        raise UserError(f"{member.name} is no picture although its name says so; its content is something else.")
-    if lower.endswith(packed_tables.SUFFIXES) and b"\0" not in head and unsupported.called(member) is None:
+            raise UserError(
+                f"{member.name} is no picture of the kind its name says, it is {found[0]};"
+                f" {found[1]}, or leave it out."
+            )
+        raise UserError(
+            f"{member.name} is no picture although its name says so; its content is something else."
+        )
+    if (
+        lower.endswith(packed_tables.SUFFIXES)
+        and b"\0" not in head
+        and unsupported.called(member) is None
+    ):
         return "table"  # unpacked already; or text that is called .xls
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (
         lower.endswith(tables.SUFFIXES) and (b"\0" not in head or lower.endswith((".csv", ".tsv")))
@@ -325,15 +488,20 @@ def kind(member: Member) -> str:
     return "unknown"
 
 
-def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are several of which one is to be chosen by `take`, and for
-    tables, and sequences with tables beside them, more. `said`: label, group, domain and roles, as for `read`.
+def preview(
+    path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are
+    several of which one is to be chosen by `take`, and for tables, and sequences with tables beside
+    them, more. `said`: label, group, domain and roles, as for `read`.
 
-    files: how many files are read; outlines: how many files of outlines lie beside DICOM.
-    columns, head (5 lines), "series" when the tables are recordings, and for tables types (column: "numbers", "words (5 different)", "dates", "text" …),
-    looked (rows these are by), whole (whether that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
-    guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words", how sure that is; classes: for columns of few values,
-    and for pictures in folders ("folder"), the words there are; sizes: of pictures in folders, how many lie in each.
+    files: how many files are read; outlines: how many files of outlines lie beside DICOM. columns,
+    head (5 lines), "series" when the tables are recordings, and for tables types (column:
+    "numbers", "words (5 different)", "dates", "text" …), looked (rows these are by), whole (whether
+    that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
+    guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words",
+    how sure that is; classes: for columns of few values, and for pictures in folders ("folder"),
+    the words there are; sizes: of pictures in folders, how many lie in each.
     """
     called = called or Path(path).name
     said = said or {}
@@ -344,15 +512,26 @@ def preview(path: Path, take: str = "auto", called: str = "", said: dict[str, An
         return found
     members, _ = _of_kind(members, take, called)
     members, _ = label_files.joined(members)
-    label, group, domain, told = one_asked(said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {}))
+    label, group, domain, told = one_asked(
+        said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {})
+    )
     asked = Asked(label, group, domain, said.get("text"), roles=told)
-    reader, used, _ = _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])
+    reader, used, _ = (
+        _chosen(members, called, asked, said.get("series", "auto")) if members else (None, [], [])
+    )
     found |= {"kind": kind(used[0]), "files": len(used)} if used else {}
     if reader in (tables.read, time_tables.read):
-        return found | tables.glance(used, asked) | ({"series": True} if reader is time_tables.read else {})
+        return (
+            found
+            | tables.glance(used, asked)
+            | ({"series": True} if reader is time_tables.read else {})
+        )
     if reader is fasta.read:
         table = fasta.read(used, Asked()).table
-        return found | {"columns": [str(c) for c in table.columns if c not in ("file", "sequence")], "head": table.drop(columns=["sequence"]).head(5)}
+        return found | {
+            "columns": [str(c) for c in table.columns if c not in ("file", "sequence")],
+            "head": table.drop(columns=["sequence"]).head(5),
+        }
     if reader is images.read:
         return found | images.glance(used, asked)
     if found.get("kind") == "npz":

@@ -12,7 +12,10 @@ from core.data.readers.units import volts
 if TYPE_CHECKING:
     from core.data.readers.recording import Channel, Recording
 
-LEAD = re.compile(r"(ecg|ekg|lead)?[ _-]*(m?l?i{1,3}|av[rlf]|m?v[1-9]?|mcl[ _]?\d?|[xyz]|\d{1,2})?", re.IGNORECASE)  # II, aVF, MLII, V5, ECG 2
+# II, aVF, MLII, V5, ECG 2
+LEAD = re.compile(
+    r"(ecg|ekg|lead)?[ _-]*(m?l?i{1,3}|av[rlf]|m?v[1-9]?|mcl[ _]?\d?|[xyz]|\d{1,2})?", re.IGNORECASE
+)
 
 
 def told_apart(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
@@ -21,7 +24,9 @@ def told_apart(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
     out = []
     for c in channels:
         seen[key(c.name)] += 1
-        out.append(replace(c, name=f"{c.name} ({seen[key(c.name)]})") if seen[key(c.name)] > 1 else c)
+        out.append(
+            replace(c, name=f"{c.name} ({seen[key(c.name)]})") if seen[key(c.name)] > 1 else c
+        )
     return tuple(out)
 
 
@@ -42,15 +47,29 @@ def shared(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], li
     keep = []
     for r in found:
         units = {key(c.name): c.unit for c in r.channels}
-        odd = next((c.name for k, c in first.items() if units[k] != c.unit and None in (volts(units[k]), volts(c.unit))), None)
+        odd = next(
+            (
+                c.name
+                for k, c in first.items()
+                if units[k] != c.unit and None in (volts(units[k]), volts(c.unit))
+            ),
+            None,
+        )
         left += [f"{r.file} (channel {odd} in another unit)"] if odd else []
         keep += [] if odd else [r]
     sometimes = sorted({c.name for r in keep for c in r.channels if key(c.name) not in shared})
-    return keep, tuple(c.name for c in first.values()), left + [f"channel {n} (not in every recording)" for n in sometimes[:20]]
+    return (
+        keep,
+        tuple(c.name for c in first.values()),
+        left + [f"channel {n} (not in every recording)" for n in sometimes[:20]],
+    )
 
 
-def of_one_pace(found: list[Recording], names: tuple[str, ...], slow: float) -> tuple[list[Recording], list[str]]:
-    """The recordings without those whose channels are all much slower (below the share `slow`) than the usual rate, and who was left out and why.
+def of_one_pace(
+    found: list[Recording], names: tuple[str, ...], slow: float
+) -> tuple[list[Recording], list[str]]:
+    """The recordings without those whose channels are all much slower (below the share `slow`) than
+    the usual rate, and who was left out and why.
 
     The usual rate is that of most recordings' fastest channels; of two as common the higher one.
     """
@@ -61,17 +80,27 @@ def of_one_pace(found: list[Recording], names: tuple[str, ...], slow: float) -> 
     count = Counter(fastest)
     usual = max(count, key=lambda rate: (count[rate], rate))
     keep = [r for r, rate in zip(found, fastest) if rate >= slow * usual]
-    left = [f"{r.file} (at {rate:.6g} Hz, much slower than the others at {usual:.6g} Hz; bring it by itself)" for r, rate in zip(found, fastest) if rate < slow * usual]
+    left = [
+        f"{r.file} (at {rate:.6g} Hz, much slower than the others at {usual:.6g} Hz; bring it by"
+        " itself)"
+        for r, rate in zip(found, fastest)
+        if rate < slow * usual
+    ]
     return keep, left
 
 
 def one_unit(found: list[Recording], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The unit of each channel, and in words what is brought to it: the first recording's, and for leads of an electrocardiogram that are in different
-    voltages mV."""
+    """The unit of each channel, and in words what is brought to it: the first recording's, and for
+    leads of an electrocardiogram that are in different voltages mV.
+    """
     of = [{key(c.name): c for c in r.channels} for r in found]
     units = {n: of[0][key(n)].unit for n in names}
     leads = [n for n in names if LEAD.fullmatch(n) and volts(units[n]) is not None]
     if len({units[n] for n in leads}) > 1:
         units |= dict.fromkeys(leads, "mV")
-    other = [f"{n} from {' and '.join(was)}" for n in names if (was := sorted({o[key(n)].unit for o in of} - {units[n]}))]
+    other = [
+        f"{n} from {' and '.join(was)}"
+        for n in names
+        if (was := sorted({o[key(n)].unit for o in of} - {units[n]}))
+    ]
     return units, [f"brought to one unit of voltage: {', '.join(other[:8])}"] if other else []

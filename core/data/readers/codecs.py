@@ -2,7 +2,8 @@
 
 One decoder each, whatever else is installed beside it, so that the same file gives the same pixels
 everywhere: 8-bit JPEG by Pillow, 12-bit and lossless JPEG and JPEG-LS by imagecodecs (which holds
-libjpeg-turbo and CharLS), JPEG 2000 by pylibjpeg-openjpeg, RLE by pydicom itself. All under permissive licences.
+libjpeg-turbo and CharLS), JPEG 2000 by pylibjpeg-openjpeg, RLE by pydicom itself. All under
+permissive licences.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
 JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 JPEG_2000 = (
-    uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K,
-)  # fmt: skip
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+    uid.HTJ2KLossless,
+    uid.HTJ2KLosslessRPCL,
+    uid.HTJ2K,
+)
 OURS = (*JPEG, *LOSSLESS, *JPEG_LS)
 SIZED = (*OURS, *JPEG_2000)  # whose streams say how large they are
 END = b"\xff\xd9"  # of a JPEG or JPEG-LS stream

@@ -1,8 +1,10 @@
-"""Words of a column as what they mean: numbers, dates, or words; and what to call each kind of column on screen.
+"""Words of a column as what they mean: numbers, dates, or words; and what to call each kind of
+column on screen.
 
-Columns are looked at first, each by itself (`looked_at`), then understood (`meaning`), since what 4.100 means may be told by
-the columns beside it. The quick way casts whole columns by pyarrow; where that fails each different word is looked at
-once (`number_words`). Names of patients and labels stay as they were written unless every one of them is a number.
+Columns are looked at first, each by itself (`looked_at`), then understood (`meaning`), since what
+4.100 means may be told by the columns beside it. The quick way casts whole columns by pyarrow;
+where that fails each different word is looked at once (`number_words`). Names of patients and
+labels stay as they were written unless every one of them is a number.
 """
 
 from __future__ import annotations
@@ -37,17 +39,96 @@ SOME = 1000  # different words that tell a column of words before all are looked
 LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
 FEW = 20  # different words that are classes rather than names
-# Marks of missing values: always; those that may be a class of their own among words; those only among numbers.
-ALWAYS = ["", "?", ".", "..", "...", "NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "N.A.", "n.a.", "n.a", "#NULL!", "#DIV/0!",
-          "#VALUE!", "#REF!", "#NAME?", "#NUM!", "\\N", "(null)", "(blank)", "1.#QNAN", "-1.#IND", "-nan", "k.A.", "k. A.", "k.a."]  # fmt: skip
-PERHAPS = ["NA", "N/A", "n/a", "na", "nan", "NAN", "null", "NULL", "Null", "None", "NONE", "-", "--", "---", "–", "—"]
+# Marks of missing values: always; those that may be a class of their own among words; those only
+# among numbers.
+ALWAYS = [
+    "",
+    "?",
+    ".",
+    "..",
+    "...",
+    "NaN",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "<NA>",
+    "N.A.",
+    "n.a.",
+    "n.a",
+    "#NULL!",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#NUM!",
+    "\\N",
+    "(null)",
+    "(blank)",
+    "1.#QNAN",
+    "-1.#IND",
+    "-nan",
+    "k.A.",
+    "k. A.",
+    "k.a.",
+]
+PERHAPS = [
+    "NA",
+    "N/A",
+    "n/a",
+    "na",
+    "nan",
+    "NAN",
+    "null",
+    "NULL",
+    "Null",
+    "None",
+    "NONE",
+    "-",
+    "--",
+    "---",
+    "–",
+    "—",
+]
 AMONG_NUMBERS = [
     w
-    for plain in ("none", "nil", "missing", "unknown", "not available", "not known", "not done", "not measured", "nd",
-                  "n.d.", "n/d", "unk", "blank", "empty", "unbekannt", "fehlt", "fehlend", "keine angabe", "manquant")
+    for plain in (
+        "none",
+        "nil",
+        "missing",
+        "unknown",
+        "not available",
+        "not known",
+        "not done",
+        "not measured",
+        "nd",
+        "n.d.",
+        "n/d",
+        "unk",
+        "blank",
+        "empty",
+        "unbekannt",
+        "fehlt",
+        "fehlend",
+        "keine angabe",
+        "manquant",
+    )
     for w in (plain, plain.capitalize(), plain.title(), plain.upper())
-] + [f".{letter}" for letter in "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"]  # fmt: skip  # those with a letter are of SAS
-CALLED = {"code", "icd", "zip", "zipcode", "plz", "postcode", "phone", "plate", "well", "barcode", "guid", "pid"}  # digits that are names
+] + [f".{letter}" for letter in "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"]  # those with a letter are of SAS
+# digits that are names
+CALLED = {
+    "code",
+    "icd",
+    "zip",
+    "zipcode",
+    "plz",
+    "postcode",
+    "phone",
+    "plate",
+    "well",
+    "barcode",
+    "guid",
+    "pid",
+}
 CODED = r"\A\d{1,4}[eE]\d{1,3}\z"  # 1E1, as plates and samples are called
 DAY = re.compile(r"date|datum|day|visit|birth|dob|admi|discharge|time|tag\b", re.I)
 Where = Callable[[int], str]  # "file, line 12" of a row, for messages
@@ -55,8 +136,9 @@ Where = Callable[[int], str]  # "file, line 12" of a row, for messages
 
 @dataclass(frozen=True)
 class Meaning:
-    """A column's values; the words that were taken as missing and how often each (blank cells not counted); how numbers
-    were written; and what has to be told of it."""
+    """A column's values; the words that were taken as missing and how often each (blank cells not
+    counted); how numbers were written; and what has to be told of it.
+    """
 
     values: pd.Series
     missing: Counter[str] = field(default_factory=Counter)
@@ -69,8 +151,10 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Looked:
-    """A column of words on its way: `words` without spaces around, `bare` without marks of missing values, its numbers
-    where pyarrow could cast them, else how its different words are written (None: words)."""
+    """A column of words on its way: `words` without spaces around, `bare` without marks of missing
+    values, its numbers where pyarrow could cast them, else how its different words are written
+    (None: words).
+    """
 
     column: str
     strict: bool  # names and labels: numbers only where each value is one
@@ -83,7 +167,7 @@ class Looked:
 
 
 def named(column: str) -> str:
-    """"name" for a column that is called like ids or codes, "label" like a label, "" for any other."""
+    """ "name" for a column that is called like ids or codes, "label" like a label, "" for any other."""
     parts = tokens(column)
     if is_exact(column) or (parts and parts[-1] in HINTS["label"]):
         return "label"
@@ -92,11 +176,15 @@ def named(column: str) -> str:
 
 
 def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Looked:
-    """What a column of words may mean. `as_words`: it names patients, sites or classes, whatever it is called."""
+    """What a column of words may mean. `as_words`: it names patients, sites or classes, whatever it
+    is called.
+    """
     role = named(column)
     words = stripped(words)
     marked = pc.is_in(words, value_set=pa.array([*ALWAYS, *PERHAPS, *AMONG_NUMBERS]))
-    bare = pc.if_else(marked, pa.scalar(None, pa.string()), words) if pc.any(marked).as_py() else words
+    bare = (
+        pc.if_else(marked, pa.scalar(None, pa.string()), words) if pc.any(marked).as_py() else words
+    )
     seen = Looked(column, as_words or bool(role), words, bare, marked)
     if bare.null_count == len(bare):
         return seen
@@ -117,8 +205,8 @@ def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Lo
 def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
     """What the words of a column mean.
 
-    Numbers are int64, or float64 with NaN; codes with leading zeros stay words. UserError names line and column of
-    values that are not finite.
+    Numbers are int64, or float64 with NaN; codes with leading zeros stay words. UserError names
+    line and column of values that are not finite.
     """
     found = _understood(seen, marks)
     if found is None:
@@ -126,19 +214,24 @@ def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
     asked = next((note for note in found.notes if note.kind == "undecided"), None)
     if asked is not None:
         raise UserError(
-            f"{where(asked.rows[0])}, column “{seen.column}”: “{next(iter(asked.words))}” may have a decimal comma or "
-            "a mark for thousands; write numbers with a point and without marks."
+            f"{where(asked.rows[0])}, column “{seen.column}”: “{next(iter(asked.words))}” may have"
+            " a decimal comma or a mark for thousands; write numbers with a point and without"
+            " marks."
         )
     beyond = _beyond(found.values)
     if beyond is not None:
         said = seen.bare[beyond].as_py()
-        raise UserError(f"{where(beyond)}, column “{seen.column}”: “{said}” is not a finite number{BLANK}.")
+        raise UserError(
+            f"{where(beyond)}, column “{seen.column}”: “{said}” is not a finite number{BLANK}."
+        )
     missing = _counts(seen.words.filter(seen.marked))
     missing.pop("", None)
     days = None if seen.strict else dates(found.values, seen.column)
     if days is not None:
         return Meaning(days, missing, dates=True)
-    return Meaning(found.values, missing, found.comma, found.thousands, found.unit, False, found.notes)
+    return Meaning(
+        found.values, missing, found.comma, found.thousands, found.unit, False, found.notes
+    )
 
 
 def _understood(seen: Looked, marks: Marks) -> Meaning | None:
@@ -161,12 +254,16 @@ def _understood(seen: Looked, marks: Marks) -> Meaning | None:
     none = (codes < 0).any()
     values = np.append(read.values.astype(float), np.nan)[codes] if none else read.values[codes]
     notes = notes_of(seen.column, read, how, coded.dictionary.to_pylist(), codes, counts)
-    return Meaning(pd.Series(values), Counter(), read.comma, read.thousands, read.unit, False, notes)
+    return Meaning(
+        pd.Series(values), Counter(), read.comma, read.thousands, read.unit, False, notes
+    )
 
 
 def _points_split(seen: Looked, marks: Marks) -> bool:
-    """Whether the points of a column that pyarrow took for decimals may mark thousands: all of them stand before three
-    digits, and other columns have decimal commas (or the separator makes that likely)."""
+    """Whether the points of a column that pyarrow took for decimals may mark thousands: all of them
+    stand before three digits, and other columns have decimal commas (or the separator makes that
+    likely).
+    """
     assert seen.cast is not None
     if not pa.types.is_floating(seen.cast.type) or seen.strict:
         return False
@@ -176,9 +273,16 @@ def _points_split(seen: Looked, marks: Marks) -> bool:
 
 
 def _asks(seen: Looked, marks: Marks) -> Note | None:
-    """A doubt about points before three digits in a tab- or bar-separated file, where nothing else tells."""
+    """A doubt about points before three digits in a tab- or bar-separated file, where nothing else
+    tells.
+    """
     assert seen.cast is not None
-    if not pa.types.is_floating(seen.cast.type) or marks.point or marks.comma or marks.separator not in ("\t", "|"):
+    if (
+        not pa.types.is_floating(seen.cast.type)
+        or marks.point
+        or marks.comma
+        or marks.separator not in ("\t", "|")
+    ):
         return None
     if seen.strict or not in_threes(seen):
         return None
@@ -188,16 +292,22 @@ def _asks(seen: Looked, marks: Marks) -> Note | None:
 
 
 def in_threes(seen: Looked) -> bool:
-    """Whether each number is a whole one or one with a point before its last three digits (4.100)."""
+    """Whether each number is a whole one or one with a point before its last three digits
+    (4.100).
+    """
     return all(_three(part) for part in (seen.bare.slice(0, SOME), seen.bare))
 
 
 def _three(words: pa.ChunkedArray) -> bool:
-    return bool(pc.all(pc.match_substring_regex(words, r"\A[-+]?([1-9]\d{0,2}\.\d{3}|\d+)\z")).as_py())
+    return bool(
+        pc.all(pc.match_substring_regex(words, r"\A[-+]?([1-9]\d{0,2}\.\d{3}|\d+)\z")).as_py()
+    )
 
 
 def _words(seen: Looked) -> Meaning:
-    """The column as words. A mark of missing values that is as frequent as the classes it stands among is one of them."""
+    """The column as words. A mark of missing values that is as frequent as the classes it stands
+    among is one of them.
+    """
     plain, none, kept = seen.words, Counter[str](), Counter[str]()
     if pc.any(seen.marked).as_py():
         found = _counts(plain.filter(seen.marked))
@@ -207,7 +317,9 @@ def _words(seen: Looked) -> Meaning:
             classes = Counter({w: k for w, k in _counts(plain).items() if w not in marks})
         none = Counter({w: k for w, k in found.items() if w in ALWAYS or w in PERHAPS})
         many = len(plain) - none.get("", 0)
-        kept = Counter({w: k for w, k in none.items() if w in PERHAPS and _is_class(w, k, classes, many)})
+        kept = Counter(
+            {w: k for w, k in none.items() if w in PERHAPS and _is_class(w, k, classes, many)}
+        )
         none -= kept
     words = plain
     if none:
@@ -216,14 +328,20 @@ def _words(seen: Looked) -> Meaning:
     words = _unquoted(words) if words.null_count < len(words) else words
     notes = []
     if kept:
-        rows = np.flatnonzero(np.asarray(pc.is_in(words, value_set=pa.array(list(kept), pa.string()))))
-        notes.append(Note("class marks", seen.column, dict(kept), rows[:KEPT_ROWS].tolist(), len(rows)))
+        rows = np.flatnonzero(
+            np.asarray(pc.is_in(words, value_set=pa.array(list(kept), pa.string())))
+        )
+        notes.append(
+            Note("class marks", seen.column, dict(kept), rows[:KEPT_ROWS].tolist(), len(rows))
+        )
     return Meaning(_plain(words), Counter({w: k for w, k in none.items() if w}), notes=notes)
 
 
 def _is_class(mark: str, count: int, classes: dict[str, int], rows: int) -> bool:
-    """Whether a mark such as None, NA or - is a class: it stands among few classes and is half as frequent as the rarest
-    of them (“None”: a twentieth of the rows will do); beside one class alone, in a fifth of the rows."""
+    """Whether a mark such as None, NA or - is a class: it stands among few classes and is half as
+    frequent as the rarest of them (“None”: a twentieth of the rows will do); beside one class
+    alone, in a fifth of the rows.
+    """
     if not classes or len(classes) > FEW:
         return False
     if len(classes) == 1:
@@ -232,27 +350,39 @@ def _is_class(mark: str, count: int, classes: dict[str, int], rows: int) -> bool
 
 
 def _counts(words: pa.ChunkedArray) -> Counter[str]:
-    return Counter({v["values"]: v["counts"] for v in pc.value_counts(words).to_pylist()}) if len(words) else Counter()
+    return (
+        Counter({v["values"]: v["counts"] for v in pc.value_counts(words).to_pylist()})
+        if len(words)
+        else Counter()
+    )
 
 
 def dates(values: pd.Series, column: str) -> pd.Series | None:
-    """Whole numbers such as 20200131 (or 202001311230, 20200131123000) as ISO dates, when each of them is one; else None.
-    Three different ones are asked for, fewer where the column is called like a day."""
+    """Whole numbers such as 20200131 (or 202001311230, 20200131123000) as ISO dates, when each of
+    them is one; else None. Three different ones are asked for, fewer where the column is called
+    like a day.
+    """
     if not is_numeric_dtype(values) or is_bool_dtype(values):
         return None
     there = values.dropna()
     if not len(there) or there.max() < 19000101:
         return None
-    real = there[~there.isin([99991231, 999912310000, 99991231000000])]  # “for ever”, as some registers write it
+    # “for ever”, as some registers write it
+    real = there[~there.isin([99991231, 999912310000, 99991231000000])]
     low, high = (float(real.min()), float(real.max())) if len(real) else (0.0, 0.0)
-    digits = next((d for d in (8, 12, 14) if 1900 * 10 ** (d - 4) <= low and high < 2101 * 10 ** (d - 4)), None)
+    digits = next(
+        (d for d in (8, 12, 14) if 1900 * 10 ** (d - 4) <= low and high < 2101 * 10 ** (d - 4)),
+        None,
+    )
     if digits is None or not bool((there == there.round()).all()):
         return None
     different = pd.unique(real)
     if len(different) < 3 and not DAY.search(column):
         return None
     form = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}[digits]
-    found = pd.to_datetime(pd.Series([f"{int(v)}" for v in different]), format=form, errors="coerce")
+    found = pd.to_datetime(
+        pd.Series([f"{int(v)}" for v in different]), format=form, errors="coerce"
+    )
     if found.isna().any():
         return None
     said = found.dt.strftime("%Y-%m-%d" if digits == 8 else "%Y-%m-%dT%H:%M:%S")
@@ -264,13 +394,18 @@ def settled(column: str, values: pd.Series, where: Where) -> Meaning:
     """A column that came with a type (of Parquet); whole numbers may be dates."""
     beyond = _beyond(values) if pd.api.types.is_float_dtype(values) else None
     if beyond is not None:
-        raise UserError(f"{where(beyond)}, column “{column}”: “{values.iloc[beyond]}” is not a finite number{BLANK}.")
+        raise UserError(
+            f"{where(beyond)}, column “{column}”: “{values.iloc[beyond]}” is not a finite"
+            f" number{BLANK}."
+        )
     days = dates(values, column) if not named(column) and is_numeric_dtype(values) else None
     return Meaning(values) if days is None else Meaning(days, dates=True)
 
 
 def kind(values: pd.Series) -> str:
-    """What to call a column on screen: numbers, yes/no, dates, text, words (5 different), or empty."""
+    """What to call a column on screen: numbers, yes/no, dates, text, words (5 different), or
+    empty.
+    """
     if values.isna().all():
         return "empty"
     if is_bool_dtype(values):
@@ -314,17 +449,22 @@ def _any(words: pa.ChunkedArray, pattern: str) -> bool:
 
 
 def _perhaps(different: pa.Array) -> bool:
-    """Whether some of these different words begin and end as numbers do: a tenth of them at least."""
+    """Whether some of these different words begin and end as numbers do: a tenth of them at
+    least.
+    """
     short = different.filter(pc.less_equal(pc.utf8_length(different), LONG))
     if not len(short):
         return False
-    like = pc.match_substring_regex(short, r"\A[^\pL]{0,4}\d[^\pL]*[^\pL\d]?\s*\S{0,16}(\s*10\s*(\^|\*\*).{1,6})?\z")
+    like = pc.match_substring_regex(
+        short, r"\A[^\pL]{0,4}\d[^\pL]*[^\pL\d]?\s*\S{0,16}(\s*10\s*(\^|\*\*).{1,6})?\z"
+    )
     return pc.sum(like).as_py() * 10 >= len(different)
 
 
 def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
-    """As numbers, or None when a word is none (or is one that pyarrow reads otherwise, such as +5), or when they are
-    codes: 007, 0x1F, 1E1. `name`: ids, which different words must not make one."""
+    """As numbers, or None when a word is none (or is one that pyarrow reads otherwise, such as +5),
+    or when they are codes: 007, 0x1F, 1E1. `name`: ids, which different words must not make one.
+    """
     for to in (pa.int64(), pa.uint64(), pa.float64()):
         try:
             found = pc.cast(words, to)
@@ -334,7 +474,9 @@ def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
             return None
         if to == pa.float64() and not _is_amount(words, found, name):
             return None
-        too_large = to != pa.float64() and words.null_count and pc.max(pc.abs(found)).as_py() > EXACT
+        too_large = (
+            to != pa.float64() and words.null_count and pc.max(pc.abs(found)).as_py() > EXACT
+        )
         return None if too_large and name else found
     return None
 
@@ -344,14 +486,22 @@ def _is_amount(words: pa.ChunkedArray, found: pa.ChunkedArray, name: bool) -> bo
         return False
     if pc.max(pc.abs(found)).as_py() > 1e19 and _any(words, r"\A-?\d{20,}\z"):
         return False
-    if name and (_any(words, "[eE]") or pc.count_distinct(words).as_py() != pc.count_distinct(found).as_py()):
+    if name and (
+        _any(words, "[eE]") or pc.count_distinct(words).as_py() != pc.count_distinct(found).as_py()
+    ):
         return False
-    return not all(pc.all(pc.match_substring_regex(w, CODED)).as_py() for w in (words.slice(0, SOME), words))
+    return not all(
+        pc.all(pc.match_substring_regex(w, CODED)).as_py() for w in (words.slice(0, SOME), words)
+    )
 
 
 def _exact(found: pa.ChunkedArray) -> pd.Series:
     """As pandas' numbers; whole ones that a float cannot hold stay whole where some are missing."""
-    if found.null_count and pa.types.is_integer(found.type) and pc.max(pc.abs(found)).as_py() > EXACT:
+    if (
+        found.null_count
+        and pa.types.is_integer(found.type)
+        and pc.max(pc.abs(found)).as_py() > EXACT
+    ):
         whole = pd.Int64Dtype() if found.type == pa.int64() else pd.UInt64Dtype()
         return found.to_pandas(types_mapper=lambda _: whole)
     return found.to_pandas()

@@ -1,4 +1,6 @@
-"""Outlines drawn by hand on scans: text files of `x y` lines, whose number is the number of the scan's file, as masks of those scans."""
+"""Outlines drawn by hand on scans: text files of `x y` lines, whose number is the number of the
+scan's file, as masks of those scans.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,14 @@ _NUMBER = re.compile(r"\d+")
 
 
 def among(members: list[Member]) -> list[Member]:
-    """The outlines among the files: text files, called contour, outline or polygon or lying in a folder so called, that begin with numbers."""
-    return [m for m in members if m.name.lower().endswith(".txt") and _CALLED.search(m.name) and _begins_with_numbers(m)]
+    """The outlines among the files: text files, called contour, outline or polygon or lying in a
+    folder so called, that begin with numbers.
+    """
+    return [
+        m
+        for m in members
+        if m.name.lower().endswith(".txt") and _CALLED.search(m.name) and _begins_with_numbers(m)
+    ]
 
 
 def _begins_with_numbers(member: Member) -> bool:
@@ -31,7 +39,9 @@ def _begins_with_numbers(member: Member) -> bool:
 
 
 def polygon(member: Member, called: str) -> np.ndarray:
-    """float64 [k,2] of x and y in pixels, the middle of the first pixel at 0. UserError naming the file as `called`, and line, for anything else."""
+    """float64 [k,2] of x and y in pixels, the middle of the first pixel at 0. UserError naming the
+    file as `called`, and line, for anything else.
+    """
     points = []
     for number, line in enumerate(member.load().decode("ascii", "replace").splitlines(), 1):
         words = [w for w in re.split(r"[\s,;]+", line.strip()) if w]
@@ -42,7 +52,10 @@ def polygon(member: Member, called: str) -> np.ndarray:
         except ValueError:
             x = y = float("nan")
         if not np.isfinite([x, y]).all():
-            raise UserError(f"{called}, line {number}, is no pair of numbers x y; mend the outline or remove it.")
+            raise UserError(
+                f"{called}, line {number}, is no pair of numbers x y; mend the outline or"
+                " remove it."
+            )
         points.append((x, y))
     if len(points) < 3:
         raise UserError(f"{called} holds {len(points)} points; an outline has at least 3.")
@@ -50,7 +63,9 @@ def polygon(member: Member, called: str) -> np.ndarray:
 
 
 def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """bool [H,W]: pixels whose middle lies inside the closed polygon [k,2] of x, y (even-odd rule). O(k) per pixel of its bounding box."""
+    """bool [H,W]: pixels whose middle lies inside the closed polygon [k,2] of x, y (even-odd rule).
+    O(k) per pixel of its bounding box.
+    """
     mask = np.zeros(size, bool)
     low = np.clip(np.ceil(points.min(0)).astype(int), 0, [size[1] - 1, size[0] - 1])
     high = np.clip(np.floor(points.max(0)).astype(int), 0, [size[1] - 1, size[0] - 1])
@@ -65,13 +80,19 @@ def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def masks_for(
-    scans: list[str], sizes: list[tuple[int, int]], size: tuple[int, int], drawn: list[Member], which: str = "inner"
-) -> tuple[np.ndarray, np.ndarray, list[str], str]:  # fmt: skip
-    """Masks uint8 [n,*size] of the scans named `scans`, whose own sizes were `sizes`; `outlined` bool [n], False where nobody drew.
+    scans: list[str],
+    sizes: list[tuple[int, int]],
+    size: tuple[int, int],
+    drawn: list[Member],
+    which: str = "inner",
+) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """Masks uint8 [n,*size] of the scans named `scans`, whose own sizes were `sizes`; `outlined`
+    bool [n], False where nobody drew.
 
-    Where there are inner and outer outlines (i-contours, o-contours), `which` is taken. Also the names of the files left out, and the
-    rule in words. An outline belongs to the scan with its number as file name, that shares most folders with it when several have that
-    number. UserError when that leaves more than one.
+    Where there are inner and outer outlines (i-contours, o-contours), `which` is taken. Also the
+    names of the files left out, and the rule in words. An outline belongs to the scan with its
+    number as file name, that shares most folders with it when several have that number. UserError
+    when that leaves more than one.
     """
     kinds = {m.name: "outer" if _OUTER.search(m.name) else "inner" for m in drawn}
     wanted = which if which in kinds.values() else "outer"
@@ -84,7 +105,8 @@ def masks_for(
             numbered[int(found[-1])].append(i)
     masks, outlined = np.zeros((len(scans), *size), np.uint8), np.zeros(len(scans), bool)
     for i, m in enumerate(used):
-        called = f"Outline {i + 1} of {len(used)} (in the order of their names)"  # names may be those of people, and errors are stored
+        # names may be those of people, and errors are stored
+        called = f"Outline {i + 1} of {len(used)} (in the order of their names)"
         at = _scan_of(m, numbered, scans, called)
         if at is None:
             left.append(m.name)
@@ -92,16 +114,26 @@ def masks_for(
         mask = filled(polygon(m, called), sizes[at]).astype(np.uint8)
         masks[at] |= mask if sizes[at] == size else resize(mask * 255, size, nearest=True) > 127
         outlined[at] = True
-    rule = f"{int(outlined.sum())} of {len(scans)} frames are outlined by hand ({wanted} outline); the others have no truth (column “outlined”)"
+    rule = (
+        f"{int(outlined.sum())} of {len(scans)} frames are outlined by hand ({wanted} outline); the"
+        " others have no truth (column “outlined”)"
+    )
     return masks, outlined, left, rule
 
 
-def _scan_of(member: Member, numbered: dict[int, list[int]], scans: list[str], called: str) -> int | None:
+def _scan_of(
+    member: Member, numbered: dict[int, list[int]], scans: list[str], called: str
+) -> int | None:
     numbers = _NUMBER.findall(member.stem)
     found = numbered.get(int(numbers[-1]), []) if numbers else []
     if len(found) > 1:
-        shared = [len(set(PurePosixPath(scans[i]).parts[:-1]) & set(member.parts[:-1])) for i in found]
+        shared = [
+            len(set(PurePosixPath(scans[i]).parts[:-1]) & set(member.parts[:-1])) for i in found
+        ]
         found = [i for i, k in zip(found, shared) if k == max(shared)]
         if len(found) > 1:
-            raise UserError(f"{called} could belong to {len(found)} scans of that number; keep the outlines in folders named as the scans' folders.")
+            raise UserError(
+                f"{called} could belong to {len(found)} scans of that number; keep the outlines in"
+                " folders named as the scans' folders."
+            )
     return found[0] if found else None

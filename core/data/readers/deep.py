@@ -114,7 +114,7 @@ def _tiff(data: bytes, name: str, at: int) -> Deep | None:
     if page.dtype is None or page.dtype.kind not in "iufb" or page.imagedepth > 1:
         raise UserError(
             f"{name} holds pixels of an unusual kind (complex or packed numbers, or a TIFF "
-            f"volume); save it with 8, 16 or 32 bits."
+            "volume); save it with 8, 16 or 32 bits."
         )
     if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
         raise UserError(

@@ -1,4 +1,6 @@
-"""DICOM files and series, as slices or as volumes. Only technical facts pass the gate (`core.data.deidentify`); patients, series and files get new names."""
+"""DICOM files and series, as slices or as volumes. Only technical facts pass the gate
+(`core.data.deidentify`); patients, series and files get new names.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,19 @@ from core.data.readers import (
 )
 from core.data.readers.dicom_file import NoPicture
 from core.data.readers.dicom_header import File, facts
-from core.data.readers.dicom_rows import OTHERS, Found, _clips, _dataset, _decoded, _line, _named, _of_folders, _unit, pictures, where
+from core.data.readers.dicom_rows import (
+    OTHERS,
+    Found,
+    _clips,
+    _dataset,
+    _decoded,
+    _line,
+    _named,
+    _of_folders,
+    _unit,
+    pictures,
+    where,
+)
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import in_bytes, padded
 from core.data.readers.image_decoding import common_side
@@ -36,31 +50,47 @@ from core.errors import UserError
 AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
 
-def read(members: list[Member], asked: Asked, drawn: list[Member] | None = None, laid: list[Member] | None = None) -> Dataset:
-    """DICOM files as an image dataset, one row a frame, ordered by series, position along the slices' normal, and time; or, where at least three series are
-    even stacks of slices (or `asked.stack` says so), as a volume dataset, one row a series.
+def read(
+    members: list[Member],
+    asked: Asked,
+    drawn: list[Member] | None = None,
+    laid: list[Member] | None = None,
+) -> Dataset:
+    """DICOM files as an image dataset, one row a frame, ordered by series, position along the
+    slices' normal, and time; or, where at least three series are even stacks of slices (or
+    `asked.stack` says so), as a volume dataset, one row a series.
 
-    CT values are Hounsfield units, PET values standardised uptake where the header allows. Files without pixels are left out and counted. Frames of one place
-    at several times become clips (roles `sequence` and `time`). `drawn` are outlines in text files: they become masks, and the column `outlined` says of
-    which frames. `laid` are NIfTI files beside them, whose segmentations become masks too (see `dicom_masks`). Headers are read first and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names, for the caller to
-    put in once tables beside the scans were joined by the old ones.
+    CT values are Hounsfield units, PET values standardised uptake where the header allows. Files
+    without pixels are left out and counted. Frames of one place at several times become clips
+    (roles `sequence` and `time`). `drawn` are outlines in text files: they become masks, and the
+    column `outlined` says of which frames. `laid` are NIfTI files beside them, whose segmentations
+    become masks too (see `dicom_masks`). Headers are read first and dropped, then each file is
+    decoded, fitted and let go. The card's "names" are the new names, for the caller to put in once
+    tables beside the scans were joined by the old ones.
     """
     found = _looked(members, asked)
     found.laid = [*(laid or []), *_given(asked)]
     if drawn and found.laid:
-        raise UserError("There are outlines in text files and segmentations in NIfTI files; bring one of the two.")
+        raise UserError(
+            "There are outlines in text files and segmentations in NIfTI files; bring one of the"
+            " two."
+        )
     groups = [[found.frames[k] for k in g] for g in slice_order.stacks(found.frames)]
     whole = [g for g in groups if slice_order.is_volume(g)]
     if asked.stack == "volumes" and len(whole) < 2:
         are = f"{len(whole)} of {len(groups)} series are whole, evenly spaced stacks of slices"
         raise UserError(f"{are}; at least 2 are needed for volumes: import them as slices.")
-    if asked.stack == "volumes" or (asked.stack == "auto" and not drawn and len(whole) == len(groups) >= AUTO):
+    if asked.stack == "volumes" or (
+        asked.stack == "auto" and not drawn and len(whole) == len(groups) >= AUTO
+    ):
         return _volumes(found, whole, len(groups) - len(whole), asked)
     return _slices(found, asked, drawn)
 
 
 def is_dicom(member: Member) -> bool:
-    """By its mark; by its first element, where it has no mark, as old files have none; by its name only when its bytes are of no other kind."""
+    """By its mark; by its first element, where it has no mark, as old files have none; by its name
+    only when its bytes are of no other kind.
+    """
     head = member.head
     if head[128:132] == b"DICM" or _bare(head):
         return True
@@ -68,7 +98,9 @@ def is_dicom(member: Member) -> bool:
 
 
 def _bare(head: bytes) -> bool:
-    """A data set from its first byte on: an element of group 2 or 8 with a low number, and then a type in letters or a short length; or so in big-endian."""
+    """A data set from its first byte on: an element of group 2 or 8 with a low number, and then a
+    type in letters or a short length; or so in big-endian.
+    """
     if len(head) < 8:
         return False
     little = head[0] in (2, 8) and head[1] == 0 and head[2] < 0x20 and head[3] == 0
@@ -102,25 +134,44 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
         tags.update(set(layout.tags))
         if drawn:
             continue
-        patient, series = (numbers[k].setdefault(v, len(numbers[k])) for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}")))
+        patient, series = (
+            numbers[k].setdefault(v, len(numbers[k]))
+            for k, v in (("patient", file.person), ("series", f"{file.person}\0{file.series}"))
+        )
         for k, place in enumerate(file.places):
             turn = turns.setdefault((series, place.facing), len(turns))
             frames.append(Frame(at, k, patient, series, file, turn))
         if len(frames) > limits.ROWS:
-            raise UserError(f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time.")
+            raise UserError(
+                f"The files hold more than {limits.ROWS:,} frames; bring fewer at a time."
+            )
         asked.report(at + 1, 2 * len(members))
     slices = [f for f in frames if not f.file.scout]
     if len(slices) > 1:
         scouts = {f.at for f in frames if f.file.scout}
-        without += [(at, "localizer (a view on which slices were planned)") for at in sorted(scouts)]
+        without += [
+            (at, "localizer (a view on which slices were planned)") for at in sorted(scouts)
+        ]
         frames = slices
     if not frames and segs:
         return _looked(members, asked, alone=True)
     if not frames:
         kind = f": a {without[0][1]}" if without[0][1] else ""
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
-        raise UserError(f"{where(without[0][0], len(members))} holds no picture (a DICOM file without pixel data{kind}){more}.")
-    return Found(members, files, slice_order.ordered(frames), tags, [k for _, k in without], uids, segs, alone)
+        raise UserError(
+            f"{where(without[0][0], len(members))} holds no picture (a DICOM file without pixel"
+            f" data{kind}){more}."
+        )
+    return Found(
+        members,
+        files,
+        slice_order.ordered(frames),
+        tags,
+        [k for _, k in without],
+        uids,
+        segs,
+        alone,
+    )
 
 
 def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
@@ -137,17 +188,34 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     for f, step, note in zip(frames, steps, notes):
         word, lean = f.place.axes
         mm = sizes_after(f.place.mm, f.file.size, size)
-        line = _line(f) | {"position_mm": f.place.known, "frame": f.index} | columns(word or f.file.axes_word, (step, *mm), lean)
-        lines.append(line | {"time_ms": None if f.time is None else round(f.time, 2), "pixel_mm": round(mm[0], 4), "stack": note})
+        line = (
+            _line(f)
+            | {"position_mm": f.place.known, "frame": f.index}
+            | columns(word or f.file.axes_word, (step, *mm), lean)
+        )
+        lines.append(
+            line
+            | {
+                "time_ms": None if f.time is None else round(f.time, 2),
+                "pixel_mm": round(mm[0], 4),
+                "stack": note,
+            }
+        )
     table = pd.DataFrame(lines)
     table["time_ms"] = table["time_ms"].astype(float)
-    table = table.drop(columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()])
+    table = table.drop(
+        columns=[c for c in ("stack", "held", "pixel_mm") if c in table and table[c].isna().all()]
+    )
     if "stack" in table:
         table["stack"] = table["stack"].fillna("in order")
-    table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
+    table, roles = foldered(
+        _named(table, found), {"file": "file", "group": "patient"}, asked, auto=False
+    )
     table, film = _clips(table)
     if film:
-        rules.append(f"{table['clip'].nunique()} clips: the frames of one place in the order of their times")
+        rules.append(
+            f"{table['clip'].nunique()} clips: the frames of one place in the order of their times"
+        )
     rules += _of_folders(table, roles, asked)
     masks, left, said = None, [], {}
     if found.segs or found.laid:
@@ -155,23 +223,51 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         rules, left, said = [*rules, *marks.rules], marks.left, marks.card
         masks, table = marks.fitted(size, table)
     if drawn:
-        masks, table["outlined"], unused, more = contours.masks_for(list(table["file"]), sizes, size, drawn)
+        masks, table["outlined"], unused, more = contours.masks_for(
+            list(table["file"]), sizes, size, drawn
+        )
         rules.append(more)
         left += [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
-    rules = [padded(rule), "ordered by series, position along the slices' normal, instance number", *odd, *rules]
-    return _dataset("image", table, samples, masks, {**roles, **film}, scale, unit, rules, left, found, asked, said)
+    rules = [
+        padded(rule),
+        "ordered by series, position along the slices' normal, instance number",
+        *odd,
+        *rules,
+    ]
+    return _dataset(
+        "image",
+        table,
+        samples,
+        masks,
+        {**roles, **film},
+        scale,
+        unit,
+        rules,
+        left,
+        found,
+        asked,
+        said,
+    )
 
 
 def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) -> Dataset:
-    """One row a series, each stack turned to feet-head, back-front, left-right and fitted into the one size."""
-    turned = [(g, t) for g in whole if (t := slice_order.solid(g, float(np.median(np.diff([f.place.along for f in g]))))) is not None]
+    """One row a series, each stack turned to feet-head, back-front, left-right and fitted into the
+    one size.
+    """
+    turned = [
+        (g, t)
+        for g in whole
+        if (t := slice_order.solid(g, float(np.median(np.diff([f.place.along for f in g])))))
+        is not None
+    ]
     size, rule = volume_resizing.common_size([t.shape for _, t in turned])
     samples, lines, done = volume_resizing.room(len(turned), size), [], 0
     for row, (group, turn) in enumerate(turned):
         back = [0, 0, 0]
         for to, source in enumerate(turn.order):
             back[source] = size[to]
-        slab = np.empty((len(group), back[1], back[2]), np.float32)  # each slice fitted as it comes: linear fitting goes axis by axis
+        # each slice fitted as it comes: linear fitting goes axis by axis
+        slab = np.empty((len(group), back[1], back[2]), np.float32)
         at: dict[int, list[tuple[int, int]]] = {}
         for k, f in enumerate(group):
             at.setdefault(f.at, []).append((f.index, k))
@@ -182,25 +278,58 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
             done += 1
             asked.report(len(found.members) + done, 2 * len(found.members))
         volume = volume_resizing.fit(slab, (back[0], back[1], back[2])).transpose(turn.order)
-        samples[row, 0] = volume[tuple(slice(None, None, -1 if flip else 1) for flip in turn.flipped)]
-        line = _line(group[0]) | {"slices": len(group)} | columns("HAR", volume_resizing.sizes_after(turn.mm, turn.shape, size), turn.oblique)
+        samples[row, 0] = volume[
+            tuple(slice(None, None, -1 if flip else 1) for flip in turn.flipped)
+        ]
+        line = (
+            _line(group[0])
+            | {"slices": len(group)}
+            | columns("HAR", volume_resizing.sizes_after(turn.mm, turn.shape, size), turn.oblique)
+        )
         reasons = [f.file.held for f in group if f.file.held]
         lines.append(line | ({"held": reasons[0]} if reasons else {}))
     masks, marks = None, _marks(found, asked)
     table = pd.DataFrame(lines)
     if marks.known:
         at_of = {id(f): k for k, f in enumerate(found.frames)}
-        masks = np.stack([marks.volume([at_of[id(f)] for f in g], turn, size) for g, turn in turned])
+        masks = np.stack(
+            [marks.volume([at_of[id(f)] for f in g], turn, size) for g, turn in turned]
+        )
         known = [at_of[id(g[0])] in marks.known for g, _ in turned]
         table = table if all(known) else table.assign(outlined=known)
     used = {f.at: f.file for g in whole for f in g}
     unit, scale, more = _unit(used, samples, False, found.inside)
-    rules = [f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows from back to front, columns from left to right", *more]
+    rules = [
+        (
+            f"{len(turned)} series as volumes, turned so that slices go from feet to head, rows"
+            " from back to front, columns from left to right"
+        ),
+        *more,
+    ]
     rules += [*marks.rules, *([rule] if rule else [])]
-    table, roles = foldered(_named(table, found), {"file": "file", "group": "patient"}, asked, auto=False)
+    table, roles = foldered(
+        _named(table, found), {"file": "file", "group": "patient"}, asked, auto=False
+    )
     rules += _of_folders(table, roles, asked)
-    out = [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"] if left else []
-    return _dataset("volume", table, samples, masks, roles, scale, unit, rules, [*out, *marks.left], found, asked, marks.card)
+    out = (
+        [f"{left} series that {'are' if left != 1 else 'is'} no even stack of slices"]
+        if left
+        else []
+    )
+    return _dataset(
+        "volume",
+        table,
+        samples,
+        masks,
+        roles,
+        scale,
+        unit,
+        rules,
+        [*out, *marks.left],
+        found,
+        asked,
+        marks.card,
+    )
 
 
 def _given(asked: Asked) -> list[Member]:
@@ -209,17 +338,25 @@ def _given(asked: Asked) -> list[Member]:
         return []
     given = nifti_file.paired(collect(asked.masks))
     if not all(nifti_file.is_nifti(m) for m in given):
-        raise UserError("Masks of DICOM files are read from NIfTI files, or from segmentation objects (SEG) beside the slices; leave others out.")
+        raise UserError(
+            "Masks of DICOM files are read from NIfTI files, or from segmentation objects (SEG)"
+            " beside the slices; leave others out."
+        )
     return given
 
 
 def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
-    """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations. UserError where masks given apart fit no slices."""
+    """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations. UserError
+    where masks given apart fit no slices.
+    """
     marks = dicom_seg.marks(found.frames, found.uids, found.segs, found.members, found.where)
     if not found.laid:
         return marks
     if marks.known:
-        marks.left.append(f"{len(found.laid)} NIfTI file{'s' * (len(found.laid) != 1)} beside segmentation objects (SEG), which count")
+        marks.left.append(
+            f"{len(found.laid)} NIfTI file{'s' * (len(found.laid) != 1)} beside segmentation"
+            " objects (SEG), which count"
+        )
         return marks
     laid = dicom_masks.marks(found.frames, found.laid, lambda at: found.members[at].name)
     if asked.masks is not None and not laid.known:
@@ -229,16 +366,23 @@ def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
 
 
 def package_files() -> Iterator[tuple[Path, str]]:
-    """The small scans inside the installed packages pydicom and nibabel: path and kind in words. Nothing is fetched."""
+    """The small scans inside the installed packages pydicom and nibabel: path and kind in words.
+    Nothing is fetched.
+    """
     import nibabel
     import pydicom
 
     inside = {
-        Path(pydicom.__file__).parent / "data" / "test_files": {"CT_small.dcm": "CT", "MR_small.dcm": "MR"},
-        Path(nibabel.__file__).parent / "tests" / "data": {
-            "anatomical.nii": "MR", "functional.nii": "fMRI", "example4d.nii.gz": "MR",
+        Path(pydicom.__file__).parent / "data" / "test_files": {
+            "CT_small.dcm": "CT",
+            "MR_small.dcm": "MR",
         },
-    }  # fmt: skip
+        Path(nibabel.__file__).parent / "tests" / "data": {
+            "anatomical.nii": "MR",
+            "functional.nii": "fMRI",
+            "example4d.nii.gz": "MR",
+        },
+    }
     for folder, names in inside.items():
         for name, kind in names.items():
             if (folder / name).exists():
@@ -246,13 +390,18 @@ def package_files() -> Iterator[tuple[Path, str]]:
 
 
 def read_scan(path: Path) -> list[np.ndarray]:
-    """Axial float32 slices [H,W] of one scan: every slice of a volume, the frames of a DICOM file."""
+    """Axial float32 slices [H,W] of one scan: every slice of a volume, the frames of a DICOM
+    file.
+    """
     member = collect(path)[0]
     if path.suffix == ".dcm":
         header, _ = dicom_file.header(member, path.name)
         with dicom_file.sentences(path.name):
             file = facts(header, path.name)
-        return [f if f.ndim == 2 else f.mean(2) for f in pictures(member.load(), file, path.name, list(range(len(file.places))))]
+        return [
+            f if f.ndim == 2 else f.mean(2)
+            for f in pictures(member.load(), file, path.name, list(range(len(file.places))))
+        ]
     from core.data.readers.nifti import axial
     from core.data.readers.nifti_file import look, volumes
 

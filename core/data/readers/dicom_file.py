@@ -1,4 +1,6 @@
-"""One DICOM file: its bytes looked over before a library parses them, its technical facts, its frames as numbers. No value of a tag leaves but by the gate."""
+"""One DICOM file: its bytes looked over before a library parses them, its technical facts, its
+frames as numbers. No value of a tag leaves but by the gate.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,15 @@ from core.data.readers.files import Member
 from core.errors import UserError
 
 PREFIX = 1 << 17  # bytes read at first: enough for nearly every header
-DEFLATED, IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+DEFLATED, IMPLICIT, EXPLICIT, BIG = (
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.2",
+)
+LONG = frozenset(
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)
 PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 UNDEFINED = 0xFFFFFFFF
 
@@ -30,7 +39,9 @@ class NoPicture(UserError):
 
 
 class Layout:
-    """How a file is laid out: `tags` of the top level before the pixels, where the pixels begin (None = there are none), bytes that count (`end`)."""
+    """How a file is laid out: `tags` of the top level before the pixels, where the pixels begin
+    (None = there are none), bytes that count (`end`).
+    """
 
     def __init__(self) -> None:
         self.tags: list[int] = []
@@ -42,7 +53,9 @@ class Layout:
 
 @contextmanager
 def sentences(where: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence about the file at `where`, without a word of what it holds."""
+    """Whatever goes wrong inside becomes one sentence about the file at `where`, without a word of
+    what it holds.
+    """
     try:
         with deidentify.quiet():
             yield
@@ -51,15 +64,18 @@ def sentences(where: str) -> Iterator[None]:
     except MemoryError:
         raise UserError(f"{where} does not fit into this machine's memory; leave it out.") from None
     except RecursionError:
-        raise UserError(f"{where} cannot be read as DICOM (its sequences are nested too deep); leave it out.") from None
+        raise UserError(
+            f"{where} cannot be read as DICOM (its sequences are nested too deep); leave it out."
+        ) from None
     except Exception as e:
         why = f"{type(e).__name__}: it may be cut off or damaged"
         raise UserError(f"{where} cannot be read as DICOM ({why}); mend or remove it.") from None
 
 
 def header(member: Member, where: str) -> tuple[Any, Layout]:
-    """The allowed and the identifying elements before the pixels, as a pydicom data set that must not outlive its look; and the layout. NoPicture when
-    there are no pixels."""
+    """The allowed and the identifying elements before the pixels, as a pydicom data set that must
+    not outlive its look; and the layout. NoPicture when there are no pixels.
+    """
     with sentences(where):
         data = member.open(PREFIX)
         whole = len(data) < PREFIX
@@ -93,13 +109,17 @@ def _parsed(data: bytes, tags: tuple[str, ...]) -> Any:
     made = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(tags))
     if not made.file_meta.get("TransferSyntaxUID"):
         implicit, little = made.original_encoding
-        made.file_meta.TransferSyntaxUID = pydicom.uid.UID(IMPLICIT if implicit else EXPLICIT if little else BIG)
+        made.file_meta.TransferSyntaxUID = pydicom.uid.UID(
+            IMPLICIT if implicit else EXPLICIT if little else BIG
+        )
     return made
 
 
 def prepared(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Layout]:
-    """The bytes as a library may have them: inflated within bounds, cut at zeros that pad them; and their layout. UserError for what would take a
-    library for ever: too many elements, sequences too deep, a packed bomb. `complete`: these are all bytes of the file."""
+    """The bytes as a library may have them: inflated within bounds, cut at zeros that pad them; and
+    their layout. UserError for what would take a library for ever: too many elements, sequences too
+    deep, a packed bomb. `complete`: these are all bytes of the file.
+    """
     start, syntax = _meta(data, where)
     if syntax == DEFLATED:
         if not complete:
@@ -108,7 +128,10 @@ def prepared(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Lay
         inflater = zlib.decompressobj(-15)
         body = inflater.decompress(data[start:], most)
         if inflater.unconsumed_tail or len(body) >= most:
-            raise UserError(f"{where} unpacks to more than {limits.RATIO} times its size; such files are refused.")
+            raise UserError(
+                f"{where} unpacks to more than {limits.RATIO} times its size; such files are"
+                " refused."
+            )
         value = EXPLICIT.encode() + b"\0" * (len(EXPLICIT) % 2)
         head = b"\0" * 128 + b"DICM" + struct.pack("<HH2sH", 2, 0x10, b"UI", len(value)) + value
         data, start, syntax = head + body, len(head), EXPLICIT
@@ -118,7 +141,9 @@ def prepared(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Lay
 
 
 def _meta(data: bytes, where: str) -> tuple[int, str]:
-    """Where the data set begins behind preamble and file meta information, and the transfer syntax ("" = not said)."""
+    """Where the data set begins behind preamble and file meta information, and the transfer syntax
+    ("" = not said).
+    """
     at, syntax = (132, "") if data[128:132] == b"DICM" else (0, "")
     for _ in range(1000):
         if data[at : at + 2] != b"\2\0" or len(data) < at + 8:
@@ -135,24 +160,38 @@ def _meta(data: bytes, where: str) -> tuple[int, str]:
         if data[at + 2 : at + 4] == b"\x10\0":
             syntax = data[at + skip : at + skip + size].rstrip(b"\0 ").decode("ascii", "replace")
         at += skip + size
-    raise UserError(f"{where} cannot be read as DICOM (its file meta information has no end); leave it out.")
+    raise UserError(
+        f"{where} cannot be read as DICOM (its file meta information has no end); leave it out."
+    )
 
 
 def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
-    """Steps from element to element without reading one; stops quietly where the steps make no sense, since libraries know more dialects."""
+    """Steps from element to element without reading one; stops quietly where the steps make no
+    sense, since libraries know more dialects.
+    """
     layout, count, end = Layout(), 0, len(data)
-    big = syntax == BIG or (not syntax and len(data) > at + 2 and data[at] == 0 and data[at + 1] == 8)
+    big = syntax == BIG or (
+        not syntax and len(data) > at + 2 and data[at] == 0 and data[at + 1] == 8
+    )
     order = ">" if big else "<"
-    tag_at, short_at, long_at = struct.Struct(f"{order}HH"), struct.Struct(f"{order}H"), struct.Struct(f"{order}I")
+    tag_at, short_at, long_at = (
+        struct.Struct(f"{order}HH"),
+        struct.Struct(f"{order}H"),
+        struct.Struct(f"{order}I"),
+    )
     explicit = data[at + 4 : at + 6].isalpha() if not syntax else syntax != IMPLICIT
-    if explicit and not data[at + 4 : at + 6].isalpha():  # says explicit, is implicit: such files are about
+    # says explicit, is implicit: such files are about
+    if explicit and not data[at + 4 : at + 6].isalpha():
         explicit = False
-    open_: list[tuple[bool, bool]] = []  # sequences of undefined length: (pieces of packed pixels, explicit before it)
+    # sequences of undefined length: (pieces of packed pixels, explicit before it)
+    open_: list[tuple[bool, bool]] = []
     layout.end = end
     while at + 8 <= end:
         count += 1
         if count > limits.ELEMENTS:
-            raise UserError(f"{where} has more than {limits.ELEMENTS:,} header elements; leave it out.")
+            raise UserError(
+                f"{where} has more than {limits.ELEMENTS:,} header elements; leave it out."
+            )
         group, element = tag_at.unpack_from(data, at)
         if group == 0xFFFE:
             size = long_at.unpack_from(data, at + 4)[0]
@@ -189,13 +228,23 @@ def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
         if explicit and kind == b"UN":
             explicit = False
         if len(open_) > limits.DEPTH:
-            raise UserError(f"{where} has sequences nested more than {limits.DEPTH} deep; leave it out.")
+            raise UserError(
+                f"{where} has sequences nested more than {limits.DEPTH} deep; leave it out."
+            )
     return layout
 
 
-def _after_pixels(data: bytes, at: int, explicit: bool, short_at: struct.Struct, long_at: struct.Struct) -> int:
-    """Where the bytes end that count: what follows the pixels is dropped unread (zeros, signatures, private elements)."""
-    size, skip = (long_at.unpack_from(data, at + 8)[0], 12) if explicit and len(data) >= at + 12 else (long_at.unpack_from(data, at + 4)[0], 8)
+def _after_pixels(
+    data: bytes, at: int, explicit: bool, short_at: struct.Struct, long_at: struct.Struct
+) -> int:
+    """Where the bytes end that count: what follows the pixels is dropped unread (zeros, signatures,
+    private elements).
+    """
+    size, skip = (
+        (long_at.unpack_from(data, at + 8)[0], 12)
+        if explicit and len(data) >= at + 12
+        else (long_at.unpack_from(data, at + 4)[0], 8)
+    )
     if size != UNDEFINED:
         return min(len(data), at + skip + size)
     at += skip
@@ -205,7 +254,9 @@ def _after_pixels(data: bytes, at: int, explicit: bool, short_at: struct.Struct,
 
 
 def enough(member: Member, count: int, size: tuple[int, int], where: str) -> None:
-    """UserError when a file says that it has more frames than its bytes can hold: each frame is made room for before it is decoded."""
+    """UserError when a file says that it has more frames than its bytes can hold: each frame is
+    made room for before it is decoded.
+    """
     data, layout = prepared(member.load(), where)
     at = layout.pixels or 0
     if b"\xfe\xff\x00\xe0" not in data[at + 8 : at + 20]:  # as they are: at least a bit a pixel
@@ -215,11 +266,16 @@ def enough(member: Member, count: int, size: tuple[int, int], where: str) -> Non
         while at + 8 <= layout.end and data[at : at + 4] == b"\xfe\xff\x00\xe0" and there < count:
             there, at = there + 1, at + 8 + struct.unpack_from("<I", data, at + 4)[0]
     if there < count:
-        raise UserError(f"{where} says it holds {count:,} frames but has bytes for {max(0, there):,} at most; it is cut off or damaged.")
+        raise UserError(
+            f"{where} says it holds {count:,} frames but has bytes for {max(0, there):,} at most;"
+            " it is cut off or damaged."
+        )
 
 
 def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
-    """The frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError names the decoder that lacks."""
+    """The frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError names
+    the decoder that lacks.
+    """
     from pydicom.pixels import apply_color_lut, get_decoder
 
     from core.data.readers import codecs
@@ -230,7 +286,10 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
         decoder = get_decoder(uid)
     except NotImplementedError:
         kind = uid.name if uid.is_transfer_syntax else "an unknown transfer syntax"
-        raise UserError(f"{where} is compressed as {kind}, which is not read here; save it as JPEG 2000 or uncompressed.") from None
+        raise UserError(
+            f"{where} is compressed as {kind}, which is not read here; save it as JPEG 2000 or"
+            " uncompressed."
+        ) from None
     plugin = codecs.decoder_for(uid, _claims(dataset, where)) if uid.is_encapsulated else ""
     if plugin not in ("", *decoder.available_plugins):
         needed = codecs.PACKAGES.get(plugin, plugin)
@@ -247,19 +306,27 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
                 array = array >> spare
             if palette:
                 colours = apply_color_lut(array, dataset)[..., :3]
-                array = np.round(colours / 257).astype(np.uint8) if colours.dtype.itemsize > 1 and colours.max() > 255 else colours
+                array = (
+                    np.round(colours / 257).astype(np.uint8)
+                    if colours.dtype.itemsize > 1 and colours.max() > 255
+                    else colours
+                )
             yield array
     except (UserError, MemoryError):
         raise
     except Exception as e:
         if uid.is_encapsulated:
-            raise UserError(f"{where}: its {uid.name} pixels cannot be decoded ({type(e).__name__}); it may be cut off or damaged.") from None
+            raise UserError(
+                f"{where}: its {uid.name} pixels cannot be decoded ({type(e).__name__}); it may be"
+                " cut off or damaged."
+            ) from None
         raise
 
 
 def _spare_bits(dataset: Any) -> int:
-    """Bits below the lowest one of a value (HighBit above BitsStored - 1, as old files have it): the
-    data set is told to keep them, and the caller takes them off."""
+    """Bits below the lowest one of a value (HighBit above BitsStored - 1, as old files have it):
+    the data set is told to keep them, and the caller takes them off.
+    """
     stored, high = int(dataset.get("BitsStored") or 0), int(dataset.get("HighBit") or 0)
     if not 0 < stored <= high < int(dataset.get("BitsAllocated") or 0):
         return 0
@@ -275,12 +342,17 @@ def _claims(dataset: Any, where: str) -> bytes:
     from core.data.readers import codecs
 
     size, first = (int(dataset.Rows), int(dataset.Columns)), b""
-    for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
+    for frame in generate_frames(
+        dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)
+    ):
         found, first = packed_size(frame), first or frame
         if found is None and dataset.file_meta.TransferSyntaxUID in codecs.SIZED:
             raise UserError(f"{where}: a packed picture does not say its size; it is damaged.")
         if found is not None and found != size:
-            raise UserError(f"{where} says it has {size[1]} x {size[0]} pixels, but its packed picture has {found[1]} x {found[0]}; mend or remove it.")
+            raise UserError(
+                f"{where} says it has {size[1]} x {size[0]} pixels, but its packed picture has"
+                f" {found[1]} x {found[0]}; mend or remove it."
+            )
     return first
 
 
@@ -304,16 +376,59 @@ def packed_size(frame: bytes) -> tuple[int, int] | None:
 
 
 DECODED = (
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "ModalityLUTSequence", "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
-    "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData", "PixelData",
-    "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
-)  # fmt: skip
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "ModalityLUTSequence",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+)
 LOOKED_AT = (
-    *(k for k in deidentify.KEPT if not k.endswith("Data")), "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID",
-    "SeriesInstanceUID", "SOPClassUID", "StudyDate", "Manufacturer", "StudyDescription", "SeriesDescription", "ProtocolName", "CorrectedImage", "PatientWeight",
-    "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "SUVType", "RadiopharmaceuticalInformationSequence",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameIncrementPointer",
-    "SOPInstanceUID", "FrameOfReferenceUID", "SegmentationType", "MaximumFractionalValue",
-)  # fmt: skip
+    *(k for k in deidentify.KEPT if not k.endswith("Data")),
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPClassUID",
+    "StudyDate",
+    "Manufacturer",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "CorrectedImage",
+    "PatientWeight",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "SUVType",
+    "RadiopharmaceuticalInformationSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "FrameIncrementPointer",
+    "SOPInstanceUID",
+    "FrameOfReferenceUID",
+    "SegmentationType",
+    "MaximumFractionalValue",
+)

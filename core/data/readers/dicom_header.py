@@ -1,4 +1,6 @@
-"""What is taken from the header of a DICOM file: numbers, known words, and, in memory only, what patients and series are keyed by."""
+"""What is taken from the header of a DICOM file: numbers, known words, and, in memory only, what
+patients and series are keyed by.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,17 @@ from core.errors import UserError
 NAN = float("nan")
 NO_HU = ("OD", "MGML", "Z_EFF", "ED", "EDW", "PCT")  # RescaleType of CT values of another meaning
 TIMES = {0x00181063, 0x00181065}  # FrameTime and FrameTimeVector: frames follow each other in time
-DETECTOR = "the pixel size of {} is that at the detector (ImagerPixelSpacing): what lies before it is smaller in truth"
+DETECTOR = (
+    "the pixel size of {} is that at the detector (ImagerPixelSpacing): what lies before it is"
+    " smaller in truth"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Of one frame. `across` and `down`: directions in which columns and rows grow, DICOM's coordinates (left, back, head); None = not said."""
+    """Of one frame. `across` and `down`: directions in which columns and rows grow, DICOM's
+    coordinates (left, back, head); None = not said.
+    """
 
     position: np.ndarray | None
     across: np.ndarray | None
@@ -41,19 +48,26 @@ class Place:
 
     @cached_property
     def normal(self) -> np.ndarray:
-        return np.array([0.0, 0.0, 1.0]) if self.across is None or self.down is None else np.cross(self.across, self.down)
+        return (
+            np.array([0.0, 0.0, 1.0])
+            if self.across is None or self.down is None
+            else np.cross(self.across, self.down)
+        )
 
     @cached_property
     def facing(self) -> tuple[float, ...]:
         """The directions, rounded, to tell orientations apart."""
-        return () if self.across is None or self.down is None else tuple(round(float(v), 2) + 0.0 for v in (*self.across, *self.down))
+        return (
+            ()
+            if self.across is None or self.down is None
+            else tuple(round(float(v), 2) + 0.0 for v in (*self.across, *self.down))
+        )
 
     @cached_property
     def along(self) -> float:
         """Millimetres along the normal of the slices, by which they are ordered; 0 where the header
         does not say, so that the instance number decides."""
         return 0.0 if self.position is None else float(self.normal @ self.position)
-
 
     @property
     def known(self) -> float:
@@ -64,7 +78,9 @@ class Place:
 
 @dataclass(frozen=True)
 class File:
-    """Technical facts of one file, `person` and `series` only to key them. `columns` go into the table as they are."""
+    """Technical facts of one file, `person` and `series` only to key them. `columns` go into the
+    table as they are.
+    """
 
     person: str
     series: str
@@ -91,15 +107,25 @@ class File:
 
 
 def facts(header: Any, where: str) -> File:
-    """UserError, naming the element but no value, for sizes that cannot be and for brightness that nobody can know."""
-    rows, columns, count = (_whole(header, k, d) for k, d in (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1)))
+    """UserError, naming the element but no value, for sizes that cannot be and for brightness that
+    nobody can know.
+    """
+    rows, columns, count = (
+        _whole(header, k, d) for k, d in (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
+    )
     if not (0 < rows <= 65535 and 0 < columns <= 65535 and 0 < count <= limits.ROWS):
-        raise UserError(f"{where} has no usable size (Rows, Columns or NumberOfFrames is not a positive number); mend or remove it.")
+        raise UserError(
+            f"{where} has no usable size (Rows, Columns or NumberOfFrames is not a positive"
+            " number); mend or remove it."
+        )
     if rows * columns > limits.PIXELS:
         raise UserError(f"{where} has more than {limits.PIXELS // 10**6} million pixels.")
     meaning = _text(header, "PhotometricInterpretation").upper()
     if not meaning:
-        raise UserError(f"{where} does not say whether small values are dark or bright (PhotometricInterpretation is missing); mend or remove it.")
+        raise UserError(
+            f"{where} does not say whether small values are dark or bright"
+            " (PhotometricInterpretation is missing); mend or remove it."
+        )
     modality = deidentify.known(_text(header, "Modality"), deidentify.MODALITIES) or "other"
     places = _places(header, count, modality, where)
     plain_axes = places[0].across is None
@@ -108,23 +134,54 @@ def facts(header: Any, where: str) -> File:
     turned = meaning == "MONOCHROME1" and unit == ""
     uid, kinds = _text(header, "SOPClassUID"), _texts(header, "ImageType")
     part = deidentify.known(_text(header, "BodyPartExamined"), deidentify.PARTS)
-    words = " ".join(_text(header, k) for k in ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName"))
+    words = " ".join(
+        _text(header, k)
+        for k in ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName")
+    )
     told = {
-        "sex": {"M": "M", "F": "F", "O": "O"}.get(_text(header, "PatientSex").upper()), "age": _age(header), "body part": part and part.lower(),
+        "sex": {"M": "M", "F": "F", "O": "O"}.get(_text(header, "PatientSex").upper()),
+        "age": _age(header),
+        "body part": part and part.lower(),
         "maker": deidentify.maker(_text(header, "Manufacturer")),
-        "laterality": deidentify.SIDES.get((_text(header, "ImageLaterality") or _text(header, "Laterality")).upper()),
-    }  # fmt: skip
+        "laterality": deidentify.SIDES.get(
+            (_text(header, "ImageLaterality") or _text(header, "Laterality")).upper()
+        ),
+    }
     no_spacing = "PixelSpacing" not in header and "ImagerPixelSpacing" in header
     return File(
-        person=_person(header, where), series=_text(header, "SeriesInstanceUID") or where, size=(rows, columns), places=places,
-        colour=meaning not in ("MONOCHROME1", "MONOCHROME2"), modality=modality, number=_whole(header, "InstanceNumber", 0), turned=turned, detector=no_spacing,
-        unit=unit, unit_note=note, factor=factor, window=_window(header, turned, places[0], factor), axes_word=_lay(header) if plain_axes else "",
-        apart=_number(header, "FrameTime", 0.0), phase=tuple(_text(header, k) for k in ("EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber")),
-        face=modality in ("CT", "MR", "PT") and (part in deidentify.HEAD_PARTS or bool(deidentify.HEAD.search(words))),
-        held=deidentify.held(modality, kinds, _text(header, "BurnedInAnnotation"), uid, places[0].position is not None), day=_day(header, "StudyDate"),
-        padding=padding(header), scout="LOCALIZER" in (k.upper() for k in kinds),
+        person=_person(header, where),
+        series=_text(header, "SeriesInstanceUID") or where,
+        size=(rows, columns),
+        places=places,
+        colour=meaning not in ("MONOCHROME1", "MONOCHROME2"),
+        modality=modality,
+        number=_whole(header, "InstanceNumber", 0),
+        turned=turned,
+        detector=no_spacing,
+        unit=unit,
+        unit_note=note,
+        factor=factor,
+        window=_window(header, turned, places[0], factor),
+        axes_word=_lay(header) if plain_axes else "",
+        apart=_number(header, "FrameTime", 0.0),
+        phase=tuple(
+            _text(header, k)
+            for k in ("EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber")
+        ),
+        face=modality in ("CT", "MR", "PT")
+        and (part in deidentify.HEAD_PARTS or bool(deidentify.HEAD.search(words))),
+        held=deidentify.held(
+            modality,
+            kinds,
+            _text(header, "BurnedInAnnotation"),
+            uid,
+            places[0].position is not None,
+        ),
+        day=_day(header, "StudyDate"),
+        padding=padding(header),
+        scout="LOCALIZER" in (k.upper() for k in kinds),
         columns={k: v for k, v in told.items() if v is not None},
-    )  # fmt: skip
+    )
 
 
 def _meaning(header: Any, modality: str, rescaled: bool) -> tuple[str, str, float]:
@@ -143,10 +200,12 @@ def _meaning(header: Any, modality: str, rescaled: bool) -> tuple[str, str, floa
 
 
 def suv(header: Any) -> tuple[str, str, float]:
-    """("SUV", "", factor) where values times factor are standardised uptake by body weight, else ("", why not, 1).
+    """("SUV", "", factor) where values times factor are standardised uptake by body weight, else
+    ("", why not, 1).
 
-    SUVbw = activity [Bq/ml] x weight [g] / dose at the start of the scan [Bq], dose = injected dose x 2^(-t / half life), t from injection to the start
-    of the series, where values are corrected for decay to that start (DICOM PS3.3 C.8.9.1; QIBA's vendor-neutral SUVbw pseudo-code).
+    SUVbw = activity [Bq/ml] x weight [g] / dose at the start of the scan [Bq], dose = injected dose
+    x 2^(-t / half life), t from injection to the start of the series, where values are corrected
+    for decay to that start (DICOM PS3.3 C.8.9.1; QIBA's vendor-neutral SUVbw pseudo-code).
     """
     units = _text(header, "Units").upper()
     if units == "GML" and _text(header, "SUVType").upper() in ("", "BW"):
@@ -159,23 +218,47 @@ def suv(header: Any) -> tuple[str, str, float]:
     inner = _inner(header, "RadiopharmaceuticalInformationSequence")
     if inner is None:
         return "", "Bq/ml, no SUV because the header does not tell the injection", 1.0
-    weight, dose, half = _number(header, "PatientWeight", 0.0), _number(inner, "RadionuclideTotalDose", 0.0), _number(inner, "RadionuclideHalfLife", 0.0)
-    lacking = [w for w, v in (("the patient's weight", weight), ("the injected dose", dose), ("the half life", half)) if not v > 0]
+    weight, dose, half = (
+        _number(header, "PatientWeight", 0.0),
+        _number(inner, "RadionuclideTotalDose", 0.0),
+        _number(inner, "RadionuclideHalfLife", 0.0),
+    )
+    lacking = [
+        w
+        for w, v in (
+            ("the patient's weight", weight),
+            ("the injected dose", dose),
+            ("the half life", half),
+        )
+        if not v > 0
+    ]
     if lacking:
         return "", f"Bq/ml, no SUV because {' and '.join(lacking)} is missing", 1.0
     to = _text(header, "DecayCorrection").upper()
     if to == "ADMIN":
         return "SUV", "", 1000.0 * weight / dose
     if to != "START":
-        return "", "Bq/ml, no SUV because the header does not say to which time decay is corrected", 1.0
-    scan, taken = _moment(header, "SeriesDate", "SeriesTime"), _moment(header, "AcquisitionDate", "AcquisitionTime")
+        return (
+            "",
+            "Bq/ml, no SUV because the header does not say to which time decay is corrected",
+            1.0,
+        )
+    scan, taken = (
+        _moment(header, "SeriesDate", "SeriesTime"),
+        _moment(header, "AcquisitionDate", "AcquisitionTime"),
+    )
     given = _moment(inner, "", "RadiopharmaceuticalStartDateTime") or (
-        scan and _moment(inner, "", "RadiopharmaceuticalStartTime", scan.date())  # times alone: on the day of the scan
+        # times alone: on the day of the scan
+        scan and _moment(inner, "", "RadiopharmaceuticalStartTime", scan.date())
     )
     if scan is None or given is None:
         return "", "Bq/ml, no SUV because the time of the injection or of the scan is missing", 1.0
     if taken is not None and scan > taken:
-        return "", "Bq/ml, no SUV because the series is dated after the scan (it was made anew later)", 1.0
+        return (
+            "",
+            "Bq/ml, no SUV because the series is dated after the scan (it was made anew later)",
+            1.0,
+        )
     passed = (scan - given).total_seconds()
     if not 0 <= passed <= 10 * half + 86400:
         return "", "Bq/ml, no SUV because the times of injection and scan do not fit together", 1.0
@@ -183,7 +266,10 @@ def suv(header: Any) -> tuple[str, str, float]:
 
 
 def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
-    shared, per = _inner(header, "SharedFunctionalGroupsSequence"), header.get("PerFrameFunctionalGroupsSequence") or []
+    shared, per = (
+        _inner(header, "SharedFunctionalGroupsSequence"),
+        header.get("PerFrameFunctionalGroupsSequence") or [],
+    )
     if shared is None and not per:
         place = _place(header, [header], modality, where)
         if modality == "RTDOSE":
@@ -192,7 +278,9 @@ def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
         still = count == 1 or bool(pointer & TIMES) or _number(header, "FrameTime", 0.0) > 0
         return [place if still else replace(place, position=None)] * count
     each = [per[k] if k < len(per) else None for k in range(count)]
-    return [_place(header, [g for g in (own, shared) if g is not None], modality, where) for own in each]
+    return [
+        _place(header, [g for g in (own, shared) if g is not None], modality, where) for own in each
+    ]
 
 
 def _pointer(header: Any) -> list[int]:
@@ -222,10 +310,14 @@ def _dose_places(header: Any, first: Place, count: int) -> list[Place]:
 
 
 def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
-    """From functional groups (the frame's own before the shared ones) where there are such, else from the top level."""
+    """From functional groups (the frame's own before the shared ones) where there are such, else
+    from the top level.
+    """
 
     def found(sequence: str, keyword: str, size: int) -> np.ndarray | None:
-        for source in [inner for g in groups if (inner := _inner(g, sequence)) is not None] + [header]:
+        for source in [inner for g in groups if (inner := _inner(g, sequence)) is not None] + [
+            header
+        ]:
             numbers = _numbers(source, keyword)
             if len(numbers) == size:
                 return numbers
@@ -241,27 +333,40 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
         spacing = found("PixelMeasuresSequence", "NominalScannedPixelSpacing", 2)
     thick = found("PixelMeasuresSequence", "SpacingBetweenSlices", 1)
     thick = thick if thick is not None else found("PixelMeasuresSequence", "SliceThickness", 1)
-    slope, intercept = (found("PixelValueTransformationSequence", k, 1) for k in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (
+        found("PixelValueTransformationSequence", k, 1)
+        for k in ("RescaleSlope", "RescaleIntercept")
+    )
     if modality == "RTDOSE" and (grid := _numbers(header, "DoseGridScaling")).size == 1:
         slope, intercept = grid, None
     scale = 1.0 if slope is None else float(slope[0])
     if scale == 0:
-        raise UserError(f"{where} has a rescale slope of zero, which leaves one value only; mend or remove it.")
+        raise UserError(
+            f"{where} has a rescale slope of zero, which leaves one value only; mend or remove it."
+        )
     time = found("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", 1)
     time = time if time is not None else found("CardiacSynchronizationSequence", "TriggerTime", 1)
     good = spacing is not None and bool((spacing > 0).all())
     return Place(
-        found("PlanePositionSequence", "ImagePositionPatient", 3), None if axes is None else axes[:3] / np.linalg.norm(axes[:3]),
-        None if axes is None else axes[3:] / np.linalg.norm(axes[3:]), (float(spacing[0]), float(spacing[1])) if good and spacing is not None else (NAN, NAN),
-        abs(float(thick[0])) if thick is not None and thick[0] else NAN, scale, 0.0 if intercept is None else float(intercept[0]),
+        found("PlanePositionSequence", "ImagePositionPatient", 3),
+        None if axes is None else axes[:3] / np.linalg.norm(axes[:3]),
+        None if axes is None else axes[3:] / np.linalg.norm(axes[3:]),
+        (float(spacing[0]), float(spacing[1])) if good and spacing is not None else (NAN, NAN),
+        abs(float(thick[0])) if thick is not None and thick[0] else NAN,
+        scale,
+        0.0 if intercept is None else float(intercept[0]),
         None if time is None else float(time[0]),
-    )  # fmt: skip
+    )
 
 
 def _window(header: Any, turned: bool, place: Place, factor: float) -> tuple[float, float] | None:
     """[centre, width] in the values as kept; None where the header does not say."""
     shared = _inner(header, "SharedFunctionalGroupsSequence")
-    source = header if "WindowCenter" in header or shared is None else _inner(shared, "FrameVOILUTSequence") or header
+    source = (
+        header
+        if "WindowCenter" in header or shared is None
+        else _inner(shared, "FrameVOILUTSequence") or header
+    )
     centre, width = _numbers(source, "WindowCenter"), _numbers(source, "WindowWidth")
     if not len(centre) or not len(width) or not width[0] > 0:
         return None
@@ -273,16 +378,24 @@ def _window(header: Any, turned: bool, place: Place, factor: float) -> tuple[flo
 
 
 def _lay(header: Any) -> str:
-    """Letters down, across from PatientOrientation, as plain radiographs have it; "" for anything else."""
+    """Letters down, across from PatientOrientation, as plain radiographs have it; "" for anything
+    else.
+    """
     words = [w.strip().upper()[:1] for w in _texts(header, "PatientOrientation")]
     opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
-    if len(words) != 2 or not set(words) <= set(opposite) or words[1] in (words[0], opposite[words[0]]):
+    if (
+        len(words) != 2
+        or not set(words) <= set(opposite)
+        or words[1] in (words[0], opposite[words[0]])
+    ):
         return ""
     return words[1] + words[0]
 
 
 def _person(header: Any, where: str) -> str:
-    """What a patient is known by: the id, with who gave it; else name and birth date; else the study."""
+    """What a patient is known by: the id, with who gave it; else name and birth date; else the
+    study.
+    """
     if _text(header, "PatientID"):
         return f"id\0{_text(header, 'PatientID')}\0{_text(header, 'IssuerOfPatientID')}"
     if _text(header, "PatientName"):
@@ -295,7 +408,10 @@ def _age(header: Any) -> int | None:
     born, seen = _day(header, "PatientBirthDate"), _day(header, "StudyDate")
     if said is not None or born is None or seen is None or seen < born:
         return said
-    return min(deidentify.AGE_CAP, seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day)))
+    return min(
+        deidentify.AGE_CAP,
+        seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day)),
+    )
 
 
 def _day(header: Any, keyword: str) -> date | None:
@@ -307,11 +423,17 @@ def _day(header: Any, keyword: str) -> date | None:
 
 
 def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetime | None:
-    """A date and a time in elements of their own, a time `on` a known day, or both in one element (`day` "")."""
+    """A date and a time in elements of their own, a time `on` a known day, or both in one element
+    (`day` "").
+    """
     words = _text(header, time)
     stamp = (_text(header, day) if day else "" if on is None else on.strftime("%Y%m%d")) + words
     try:
-        return datetime.strptime(stamp.partition(".")[0].partition("+")[0][:14], "%Y%m%d%H%M%S") if words else None
+        return (
+            datetime.strptime(stamp.partition(".")[0].partition("+")[0][:14], "%Y%m%d%H%M%S")
+            if words
+            else None
+        )
     except ValueError:
         return None
 
@@ -329,7 +451,8 @@ def _texts(header: Any, keyword: str) -> list[str]:
         return []
     if value is None:
         return []
-    return [str(v) for v in value] if isinstance(value, MutableSequence) else [str(value).strip()]  # a person's name is iterable too
+    # a person's name is iterable too
+    return [str(v) for v in value] if isinstance(value, MutableSequence) else [str(value).strip()]
 
 
 def _text(header: Any, keyword: str) -> str:

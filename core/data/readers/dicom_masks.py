@@ -126,8 +126,9 @@ def _reach(block: Block, mine: list[Frame]) -> bool | None:
 
 
 def _shared(mask: Member, files: set[str]) -> int:
-    """How well a mask's folders and name fit those of the files of a series: 2 for each word that is
-    one of theirs, 1 for each that stands within one."""
+    """How well a mask's folders and name fit those of the files of a series: 2 for each word that
+    is one of theirs, 1 for each that stands within one.
+    """
     words = {*scan_masks.inner(mask), scan_masks.key(mask)} - {""}
     theirs: set[str] = set()
     for file in files:
@@ -168,7 +169,8 @@ def _draw(
         out.labels = coding.labels
     n = len(found)
     out.rules.append(
-        f"{n} NIfTI segmentation{'s' * (n != 1)} as masks of DICOM slices: {len(out.masks)} of {len(frames)} frames are marked; {said}"
+        f"{n} NIfTI segmentation{'s' * (n != 1)} as masks of DICOM slices: {len(out.masks)} of"
+        f" {len(frames)} frames are marked; {said}"
     )
     if not all(one.exact for one in found):
         out.rules.append(

@@ -26,7 +26,10 @@ from core.data.readers.padding import Inside, filled, outside
 from core.data.readers.slice_order import Frame
 from core.errors import UserError
 
-RANGES = {"HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"), "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1")}
+RANGES = {
+    "HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"),
+    "SUV": (0.0, 10.0, "standardised uptake values (SUV) 0 to 10 become 0 to 1"),
+}
 OTHERS = (b"\x89PNG", b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"PK\x03\x04", b"PAR1", b"\x93NUM")
 PADDED = (
     "{} a value for pixels outside the picture (PixelPaddingValue): they are background, as dark "
@@ -43,7 +46,8 @@ class Found:
     frames: list[Frame]  # ordered
     tags: Counter[int]
     without: list[str]  # what files without a picture are ("" = not known)
-    uids: dict[int, tuple[str, str]]  # SOP instance and frame of reference of each file, in memory only
+    # SOP instance and frame of reference of each file, in memory only
+    uids: dict[int, tuple[str, str]]
     segs: list[dicom_seg.Segmentation]
     alone: bool  # all of them are segmentation objects
     inside: Inside = field(default_factory=Inside)  # values that are no padding
@@ -53,7 +57,9 @@ class Found:
         return where(at, len(self.members))
 
     def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
-        """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in their unit, larger = brighter."""
+        """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in
+        their unit, larger = brighter.
+        """
         data, called = loaded(self.members[at], self.where(at)), self.where(at)
         padded = any(f.padding for f in self.files.values())
         yield from pictures(data, self.files[at], called, wanted, self.inside if padded else None)
@@ -63,7 +69,9 @@ def counted(aside: list[Member]) -> list[str]:
     """Files left out, without their names."""
     index = [m for m in aside if m.parts[-1].upper() == "DICOMDIR"]
     n = len(aside) - len(index)
-    return ["DICOMDIR"] * len(index) + ([f"{n} other file{'s' * (n != 1)} (tables, texts)"] if n else [])
+    return ["DICOMDIR"] * len(index) + (
+        [f"{n} other file{'s' * (n != 1)} (tables, texts)"] if n else []
+    )
 
 
 def where(at: int, n: int) -> str:
@@ -75,12 +83,16 @@ def loaded(member: Member, called: str) -> bytes:
     try:
         return member.load()
     except UserError:
-        raise UserError(f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; mend or remove it.") from None
+        raise UserError(
+            f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; mend or"
+            " remove it."
+        ) from None
 
 
 def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) -> tuple[Any, bool]:
-    """Samples float32 [n,C,*size], in memory up to a limit, else made as they are read; and whether all values are whole ones from 0 to 255 (False when
-    nobody has looked)."""
+    """Samples float32 [n,C,*size], in memory up to a limit, else made as they are read; and whether
+    all values are whole ones from 0 to 255 (False when nobody has looked).
+    """
     of: dict[int, list[tuple[int, int]]] = {}
     for k, f in enumerate(found.frames):
         of.setdefault(f.at, []).append((f.index, k))
@@ -91,7 +103,12 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
         f = found.frames[k]
         if f.at not in held:
             held.clear()
-            held[f.at] = {i: fitted(p, size, colour) for (i, _), p in zip(sorted(of[f.at]), found.pictures(f.at, [i for i, _ in sorted(of[f.at])]))}
+            held[f.at] = {
+                i: fitted(p, size, colour)
+                for (i, _), p in zip(
+                    sorted(of[f.at]), found.pictures(f.at, [i for i, _ in sorted(of[f.at])])
+                )
+            }
         return held[f.at][f.index]
 
     samples = Lazy(n, shape, np.float32, make)
@@ -101,7 +118,9 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
     for i, (at, wanted) in enumerate(sorted(of.items())):
         wanted = sorted(wanted)
         for (_, k), picture in zip(wanted, found.pictures(at, [j for j, _ in wanted])):
-            whole = whole and bool(picture.min() >= 0 and picture.max() <= 255 and (picture == np.round(picture)).all())
+            whole = whole and bool(
+                picture.min() >= 0 and picture.max() <= 255 and (picture == np.round(picture)).all()
+            )
             out[k] = fitted(picture, size, colour)
         asked.report(done + i + 1, 2 * done)
     return out, whole
@@ -110,19 +129,27 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
 def _unit(
     files: dict[int, File], samples: Any, whole: bool, inside: Inside
 ) -> tuple[str, tuple[float, float, str], list[str]]:
-    """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said of brightness and sizes."""
-    seen = {at: f for at, f in files.items() if not f.held} or files  # a screenshot among CT slices does not take their unit away
+    """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said
+    of brightness and sizes.
+    """
+    # a screenshot among CT slices does not take their unit away
+    seen = {at: f for at, f in files.items() if not f.held} or files
     units, rules = {f.unit for f in seen.values()}, []
     unit = units.pop() if len(units) == 1 else ""
     if units:
         several = ", ".join(sorted({f.unit or "without a unit" for f in seen.values()}))
-        rules.append(f"values of several units stand side by side ({several}): better a dataset each")
+        rules.append(
+            f"values of several units stand side by side ({several}): better a dataset each"
+        )
     for note, n in Counter(f.unit_note for f in files.values() if f.unit_note).items():
         kind = "dose" if "Gy" in note else "PET"
         rules.append(f"{kind}, {n} file{'s' * (n != 1)}: {note}")
     turned, flat = sum(f.turned for f in files.values()), sum(f.detector for f in files.values())
     if turned:
-        rules.append(f"{turned} file{'s' * (turned != 1)} stored with black as the largest value (MONOCHROME1) turned so that larger is brighter")
+        rules.append(
+            f"{turned} file{'s' * (turned != 1)} stored with black as the largest value"
+            " (MONOCHROME1) turned so that larger is brighter"
+        )
     if flat:
         rules.append(DETECTOR.format(f"{flat} file{'s' * (flat != 1)}"))
     padded = sum(f.padding is not None for f in files.values())
@@ -142,7 +169,9 @@ def _unit(
 
 
 def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> list[str]:
-    """A word where folders hold several patients each, who lie in no other: they may be classes. Their names may be names, and are not taken unasked."""
+    """A word where folders hold several patients each, who lie in no other: they may be classes.
+    Their names may be names, and are not taken unasked.
+    """
     if "label" in roles or asked.label != "auto":
         return []
     folder = table["file"].map(lambda name: str(PurePosixPath(name).parent))
@@ -150,83 +179,145 @@ def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> lis
     once = table.assign(folder=folder).groupby("patient")["folder"].nunique().max() == 1
     if len(people) < 2 or people.min() < 2 or not once:
         return []
-    return [f"the files lie in {len(people)} folders of several patients each: if these are classes, take the class from the folder (label “folder”)"]
+    return [
+        f"the files lie in {len(people)} folders of several patients each: if these are classes,"
+        " take the class from the folder (label “folder”)"
+    ]
 
 
 def _line(f: Frame) -> dict[str, Any]:
     """The columns of a row that say whose and what it is; `at` is the file, for its name."""
-    line = {"at": f.at, "patient": f"patient {f.patient + 1}", "series": f"series {f.series + 1}", "scan type": f.file.modality}
-    return line | f.file.columns | ({} if f.file.day is None else {"day": f.file.day}) | {"held": f.file.held}
+    line = {
+        "at": f.at,
+        "patient": f"patient {f.patient + 1}",
+        "series": f"series {f.series + 1}",
+        "scan type": f.file.modality,
+    }
+    return (
+        line
+        | f.file.columns
+        | ({} if f.file.day is None else {"day": f.file.day})
+        | {"held": f.file.held}
+    )
 
 
 def _named(table: pd.DataFrame, found: Found) -> pd.DataFrame:
-    """With the files' own names, by which tables and outlines are joined; makers only where there are several."""
+    """With the files' own names, by which tables and outlines are joined; makers only where there
+    are several.
+    """
     table.insert(0, "file", [found.members[at].name for at in table["at"]])
     table = table.drop(columns=[c for c in ("held",) if c in table and table[c].isna().all()])
     if "maker" in table:
-        table = table.drop(columns="maker") if table["maker"].nunique() < 2 else table.rename(columns={"maker": "scanner"})
+        table = (
+            table.drop(columns="maker")
+            if table["maker"].nunique() < 2
+            else table.rename(columns={"maker": "scanner"})
+        )
     return table
 
 
 def _dataset(
-    modality: Any, table: pd.DataFrame, samples: Any, masks: Any, roles: dict[str, str], scale: tuple[float, float, str], unit: str, rules: list[str],
-    left: list[str], found: Found, asked: Asked, said: dict[str, Any],
-) -> Dataset:  # fmt: skip
+    modality: Any,
+    table: pd.DataFrame,
+    samples: Any,
+    masks: Any,
+    roles: dict[str, str],
+    scale: tuple[float, float, str],
+    unit: str,
+    rules: list[str],
+    left: list[str],
+    found: Found,
+    asked: Asked,
+    said: dict[str, Any],
+) -> Dataset:
     files = [found.files[at] for at in dict.fromkeys(table["at"])]
     if "day" in table:
-        moved = [None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d) for a, d in zip(table["at"], table["day"])]
+        moved = [
+            None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d)
+            for a, d in zip(table["at"], table["day"])
+        ]
         table = table.drop(columns="day")
         table["study date (shifted)"] = moved
     windows = {f.window for f in files if not f.held} or {f.window for f in files}
-    faces, held = any(f.face for f in files), int(table["held"].notna().sum()) if "held" in table else 0
+    faces, held = (
+        any(f.face for f in files),
+        (int(table["held"].notna().sum()) if "held" in table else 0),
+    )
     kinds = Counter(f.modality for f in files)
     token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
     left += dicom_seg.counted(found.without)
     card: dict[str, Any] = {
-        "source": "DICOM files", "name": f"{kinds.most_common(1)[0][0]} scans {token}", "names": _names(table, found, asked), "unit": unit,
-        "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"], "left out": left,
-        "cohort": {"files seen": len(found.members), "frames used" if modality == "image" else "volumes": len(table)},
-        "deidentified": deidentify.of_files(found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table),
+        "source": "DICOM files",
+        "name": f"{kinds.most_common(1)[0][0]} scans {token}",
+        "names": _names(table, found, asked),
+        "unit": unit,
+        "rules": [*rules, scale[2], "names, dates and all other identifying tags were left out"],
+        "left out": left,
+        "cohort": {
+            "files seen": len(found.members),
+            "frames used" if modality == "image" else "volumes": len(table),
+        },
+        "deidentified": deidentify.of_files(
+            found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table
+        ),
         **said,
-    }  # fmt: skip
+    }
     if found.alone:
         card["rules"].append("segmentation objects (SEG) without the scan they were drawn on")
         card["like segmentations"] = sorted(set(card["names"]["file"].values()))
     window = windows.pop() if len(windows) == 1 else None
     if window is not None:
         card["window"] = [window[0], window[1]]
-    return Dataset("", modality, table.drop(columns="at"), samples, masks, roles, (), scale[:2], card)
+    return Dataset(
+        "", modality, table.drop(columns="at"), samples, masks, roles, (), scale[:2], card
+    )
 
 
 def _names(table: pd.DataFrame, found: Found, asked: Asked) -> dict[str, dict[str, str]]:
-    """Column -> old name -> new name; a file is called after its patient and series, and numbered among their files in the order of the rows."""
+    """Column -> old name -> new name; a file is called after its patient and series, and numbered
+    among their files in the order of the rows.
+    """
     new: dict[str, dict[str, str]] = {"patient": {}, "series": {}, "file": {}}
     number: Counter[str] = Counter()
-    for at, patient, series, file in zip(table["at"], table["patient"], table["series"], table["file"]):
+    for at, patient, series, file in zip(
+        table["at"], table["patient"], table["series"], table["file"]
+    ):
         f = found.files[at]
         new["patient"][patient] = "patient " + deidentify.keyed(asked.key, "patient", f.person, 8)
-        new["series"][series] = "series " + deidentify.keyed(asked.key, "series", f"{f.person}\0{f.series}", 6)
+        new["series"][series] = "series " + deidentify.keyed(
+            asked.key, "series", f"{f.person}\0{f.series}", 6
+        )
         if file not in new["file"]:
             place = f"{new['patient'][patient]}/{new['series'][series]}"
             number[place] += 1
             new["file"][file] = f"{place}/{number[place]:04}"
     if "clip" in table:
         new["clip"] = {
-            clip: clip.replace(patient, new["patient"][patient], 1).replace(series, new["series"][series], 1)
+            clip: (
+                clip.replace(patient, new["patient"][patient], 1).replace(
+                    series, new["series"][series], 1
+                )
+            )
             for clip, patient, series in zip(table["clip"], table["patient"], table["series"])
         }
     return new
 
 
 def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """With a column `clip` (patient, series where there are several, slice) and its roles, where frames of one place
-    differ in time; else as it is, without the times."""
+    """With a column `clip` (patient, series where there are several, slice) and its roles, where
+    frames of one place differ in time; else as it is, without the times.
+    """
     if table["time_ms"].isna().any():
         return table.drop(columns=["time_ms"]), {}
     position = table["position_mm"].fillna(0.0)
     place = position.groupby(table["series"]).rank(method="dense").astype(int)
     several = table.groupby("patient")["series"].nunique().max() > 1
-    names = table["patient"] + (", " + table["series"] if several else "") + ", slice " + place.astype(str).str.zfill(len(str(place.max())))
+    names = (
+        table["patient"]
+        + (", " + table["series"] if several else "")
+        + ", slice "
+        + place.astype(str).str.zfill(len(str(place.max())))
+    )
     if table.duplicated(["series", "position_mm", "time_ms"]).any() or not names.duplicated().any():
         return table.drop(columns=["time_ms"]), {}
     table.insert(3, "clip", names)
@@ -260,11 +351,15 @@ def pictures(
             place = file.places[k]
             if (place.slope, place.intercept) != (1.0, 0.0) and array.ndim == 2:
                 array = array.astype(np.float64) * place.slope + place.intercept
-            picture = np.asarray(array * file.factor if file.factor != 1.0 else array, dtype=np.float32)
+            picture = np.asarray(
+                array * file.factor if file.factor != 1.0 else array, dtype=np.float32
+            )
             if away is not None:
                 picture = filled(picture, away, file.unit)
             if inside is not None:
                 inside.add(picture, away)
         if not np.isfinite(picture).all():
-            raise UserError(f"{called} holds values that are not finite after its rescaling; mend or remove it.")
+            raise UserError(
+                f"{called} holds values that are not finite after its rescaling; mend or remove it."
+            )
         yield picture

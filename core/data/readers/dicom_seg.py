@@ -228,7 +228,9 @@ def marks(
         with dicom_file.sentences(called):
             dataset = dicom_file.whole(members[seg.at].load(), called)
             wanted = [d for d in seg.drawn if rows[d.index]]
-            for d, values in zip(wanted, dicom_file.frames(dataset, called, [d.index for d in wanted])):
+            for d, values in zip(
+                wanted, dicom_file.frames(dataset, called, [d.index for d in wanted])
+            ):
                 codes = _codes(values, d, seg, base)
                 top = max(top, int(codes.max()))
                 for k in rows[d.index]:

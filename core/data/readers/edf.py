@@ -1,8 +1,10 @@
 """EDF, EDF+ and BDF files (EEG, sleep, ECG) read by `edfio`, as windows of their signals.
 
-The header says who was recorded, when and by whom; nothing of it is kept. The patient field is turned into a keyed hash, so that recordings of one
-patient stay in one part. Marks (EDF+ annotations) are kept when they are short words; free notes are not, and none that repeats the header. Files of
-marks alone (a hypnogram beside its night) are joined to their recording by name and time (`edf_marks`).
+The header says who was recorded, when and by whom; nothing of it is kept. The patient field is
+turned into a keyed hash, so that recordings of one patient stay in one part. Marks (EDF+
+annotations) are kept when they are short words; free notes are not, and none that repeats the
+header. Files of marks alone (a hypnogram beside its night) are joined to their recording by name
+and time (`edf_marks`).
 """
 
 from __future__ import annotations
@@ -29,18 +31,37 @@ from core.errors import UserError
 
 SUFFIXES = (".edf", ".bdf")
 BIOSEMI = b"\xffBIOSEMI"
-FIELDS = {"label": 16, "transducer": 80, "unit": 8, "low": 8, "high": 8, "digital low": 8, "digital high": 8, "filter": 80, "samples": 8, "reserved": 32}
+FIELDS = {
+    "label": 16,
+    "transducer": 80,
+    "unit": 8,
+    "low": 8,
+    "high": 8,
+    "digital low": 8,
+    "digital high": 8,
+    "filter": 80,
+    "samples": 8,
+    "reserved": 32,
+}
 WORDS = 4  # words of a mark; longer ones are free notes
 
 
 def is_edf(member: Member) -> bool:
-    """Whether this is an EDF or BDF file: by its first bytes, or by its name when those are damaged (the reader then says how)."""
+    """Whether this is an EDF or BDF file: by its first bytes, or by its name when those are damaged
+    (the reader then says how).
+    """
     head = member.head
-    return head[:8] == BIOSEMI or (head[:8] == b"0       " and head[184:192].strip().isdigit()) or member.name.lower().endswith(SUFFIXES)
+    return (
+        head[:8] == BIOSEMI
+        or (head[:8] == b"0       " and head[184:192].strip().isdigit())
+        or member.name.lower().endswith(SUFFIXES)
+    )
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A series dataset of windows of the signals that all files share. UserError names the first file that is not whole."""
+    """A series dataset of windows of the signals that all files share. UserError names the first
+    file that is not whole.
+    """
     found, alone = [], []
     for i, m in enumerate(members):
         data = m.load()
@@ -51,16 +72,27 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             found.append(_recording(m, data, head, asked))
         asked.report(i + 1, 2 * len(members))
     if not found:
-        raise UserError(f"{members[0].name} cannot be read as a recording: it holds marks but no signal; bring it together with the recording it is of.")
+        raise UserError(
+            f"{members[0].name} cannot be read as a recording: it holds marks but no signal; bring"
+            " it together with the recording it is of."
+        )
     found, joined, left = edf_marks.join(found, [_sheet(*a) for a in alone])
     found, hidden = _unnamed(found)
-    rules = ["name, patient and recording number, birth date, start date and time in the headers are not kept"]
+    rules = [
+        "name, patient and recording number, birth date, start date and time in the headers are not"
+        " kept"
+    ]
     if hidden:
-        rules.append(f"{hidden} file name{'s' * (hidden > 1)} replaced, since the header's words for the patient or the recording stand in {'them' if hidden > 1 else 'it'}")
+        rules.append(
+            f"{hidden} file name{'s' * (hidden > 1)} replaced, since the header's words for the"
+            f" patient or the recording stand in {'them' if hidden > 1 else 'it'}"
+        )
     rules += joined
     notes = sum(f.notes for f in found)
     if notes:
-        rules.append(f"{notes} mark{'s' * (notes > 1)} turned into “note”: free text, or words of the header")
+        rules.append(
+            f"{notes} mark{'s' * (notes > 1)} turned into “note”: free text, or words of the header"
+        )
     return windows([f.recording for f in found], asked, rules, left)
 
 
@@ -85,11 +117,17 @@ class Header:
 
     @property
     def marks(self) -> list[int]:
-        return [i for i, label in enumerate(self.fields["label"]) if label in ("EDF Annotations", "BDF Annotations")]
+        return [
+            i
+            for i, label in enumerate(self.fields["label"])
+            if label in ("EDF Annotations", "BDF Annotations")
+        ]
 
 
 def header(data: bytes, name: str) -> Header:
-    """The header of a file, every claim of it checked against its bytes before anything is read. UserError in one sentence."""
+    """The header of a file, every claim of it checked against its bytes before anything is read.
+    UserError in one sentence.
+    """
 
     def wrong(why: str) -> UserError:
         return UserError(f"{name} cannot be read as EDF: {why}.")
@@ -107,22 +145,36 @@ def header(data: bytes, name: str) -> Header:
         raise wrong(f"it has {len(data)} bytes where a header has at least 256; it is cut off")
     if data[:8] != BIOSEMI and data[:8].strip() != b"0":
         raise wrong("its first bytes are not those of an EDF or BDF file")
-    signals, size = number(data[252:256], "number of signals"), number(data[184:192], "header's size")
-    records, seconds = number(data[236:244], "number of records"), number(data[244:252], "length of a record", float)
+    signals, size = (
+        number(data[252:256], "number of signals"),
+        number(data[184:192], "header's size"),
+    )
+    records, seconds = (
+        number(data[236:244], "number of records"),
+        number(data[244:252], "length of a record", float),
+    )
     if signals <= 0:
         raise wrong(f"its header names {signals} signals")
     if signals > limits.CHANNELS:
         raise wrong(f"its header names {signals:,} signals; at most {limits.CHANNELS} are taken")
     if size != 256 * (signals + 1):
-        raise wrong(f"its header says it is {size:,} bytes long where {signals} signals need {256 * (signals + 1):,}")
+        raise wrong(
+            f"its header says it is {size:,} bytes long where {signals} signals need"
+            f" {256 * (signals + 1):,}"
+        )
     if len(data) < size:
         raise wrong(f"it ends within its header ({len(data):,} of {size:,} bytes); it is cut off")
     fields, at = {}, 256
     for key, width in FIELDS.items():
         raw = [data[at + i * width : at + (i + 1) * width] for i in range(signals)]
-        fields[key] = ["".join(c for c in r.decode("latin-1") if c.isprintable()).strip() for r in raw]
+        fields[key] = [
+            "".join(c for c in r.decode("latin-1") if c.isprintable()).strip() for r in raw
+        ]
         at += width * signals
-    samples = [number(w.encode("latin-1"), f"samples of signal {i + 1}") for i, w in enumerate(fields["samples"])]
+    samples = [
+        number(w.encode("latin-1"), f"samples of signal {i + 1}")
+        for i, w in enumerate(fields["samples"])
+    ]
     if min(samples) <= 0:
         raise wrong(f"signal {int(np.argmin(samples)) + 1} has {min(samples)} samples a record")
     width = 3 if data[:8] == BIOSEMI else 2
@@ -131,11 +183,25 @@ def header(data: bytes, name: str) -> Header:
         raise wrong(f"its header says it holds {records} records")
     there = (len(data) - size) // record
     if records > there or there == 0:
-        raise wrong(f"its header says {max(records, 1):,} records of {record:,} bytes but {len(data) - size:,} bytes follow; it is cut off or damaged")
+        raise wrong(
+            f"its header says {max(records, 1):,} records of {record:,} bytes but"
+            f" {len(data) - size:,} bytes follow; it is cut off or damaged"
+        )
     if len(data) - size >= (records + 1) * record and records > 0:
         raise wrong(f"{there:,} records follow where its header says {records:,}; it is damaged")
     who, what = (data[a : a + 80].decode("latin-1") for a in (8, 88))
-    mixed = Header(signals, size, there, seconds, fields, samples, width, who.strip(), frozenset(_words(who) | _words(what)), _begin(data[168:184]))
+    mixed = Header(
+        signals,
+        size,
+        there,
+        seconds,
+        fields,
+        samples,
+        width,
+        who.strip(),
+        frozenset(_words(who) | _words(what)),
+        _begin(data[168:184]),
+    )
     if mixed.only_marks:
         return mixed
     if not seconds > 0:
@@ -143,27 +209,43 @@ def header(data: bytes, name: str) -> Header:
     for i in sorted(set(range(signals)) - set(mixed.marks)):
         if not 1e-5 <= samples[i] / seconds <= 1e7:
             raise wrong(f"signal {i + 1} has {samples[i] / seconds:g} samples a second")
-        ends = [number(fields[k][i].encode("latin-1"), f"{k} end of signal {i + 1}", float) for k in ("low", "high", "digital low", "digital high")]
+        ends = [
+            number(fields[k][i].encode("latin-1"), f"{k} end of signal {i + 1}", float)
+            for k in ("low", "high", "digital low", "digital high")
+        ]
         if ends[0] == ends[1] or ends[2] >= ends[3]:
-            raise wrong(f"signal {i + 1} has no range (from {ends[0]:g} to {ends[1]:g}, stored as {ends[2]:g} to {ends[3]:g})")
+            raise wrong(
+                f"signal {i + 1} has no range (from {ends[0]:g} to {ends[1]:g}, stored as"
+                f" {ends[2]:g} to {ends[3]:g})"
+            )
     return mixed
 
 
 def _begin(raw: bytes) -> float | None:
-    """The start of a recording, from the header's date and time (dd.mm.yy and hh.mm.ss, from 1985 to 2084); never kept, only compared."""
+    """The start of a recording, from the header's date and time (dd.mm.yy and hh.mm.ss, from 1985
+    to 2084); never kept, only compared.
+    """
     found = re.fullmatch(rb"(\d\d)\.(\d\d)\.(\d\d)(\d\d)\.(\d\d)\.(\d\d)", raw)
     if not found:
         return None
     day, month, year, hour, minute, second = map(int, found.groups())
     try:
-        return datetime(1900 + year + 100 * (year < 85), month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        return datetime(
+            1900 + year + 100 * (year < 85), month, day, hour, minute, second, tzinfo=UTC
+        ).timestamp()
     except ValueError:
         return None
 
 
 def _words(text: str) -> set[str]:
-    """The words of a header field that may tell who it is of; the field's own fixed words left out."""
-    return {w for w in re.split(r"[\W_]+", text.lower()) if len(w) >= 3 and w not in ("startdate", "eeg", "ecg", "ekg", "emg", "eog", "psg", "sleep")}
+    """The words of a header field that may tell who it is of; the field's own fixed words
+    left out.
+    """
+    return {
+        w
+        for w in re.split(r"[\W_]+", text.lower())
+        if len(w) >= 3 and w not in ("startdate", "eeg", "ecg", "ekg", "emg", "eog", "psg", "sleep")
+    }
 
 
 def _opened(data: bytes, head: Header, name: str) -> Any:
@@ -171,19 +253,27 @@ def _opened(data: bytes, head: Header, name: str) -> Any:
     try:
         from edfio import read_bdf, read_edf
     except ImportError:
-        raise UserError("Reading EDF files needs the package edfio: pip install lightbox[series].") from None
+        raise UserError(
+            "Reading EDF files needs the package edfio: pip install lightbox[series]."
+        ) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             whole = memoryview(data)[: head.size + head.records * head.width * sum(head.samples)]
-            return read_bdf(whole, header_encoding="latin-1") if head.width == 3 else read_edf(whole, header_encoding="latin-1")
+            return (
+                read_bdf(whole, header_encoding="latin-1")
+                if head.width == 3
+                else read_edf(whole, header_encoding="latin-1")
+            )
     except Exception:  # whatever a damaged file makes the library do
         raise UserError(f"{name} cannot be read as EDF; it may be damaged.") from None
 
 
 def _called(member: Member, head: Header) -> str:
     """The file's name; "" where a part of it is a word of the header."""
-    telling = any(_words(part) & head.telling for part in PurePosixPath(member.name).with_suffix("").parts)
+    telling = any(
+        _words(part) & head.telling for part in PurePosixPath(member.name).with_suffix("").parts
+    )
     return "" if telling else member.name
 
 
@@ -200,10 +290,14 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
         raise UserError(f"{member.name} holds no signal besides its status channel.")
     labels = [head.fields["label"][i] for i in taken]
     channels = tuple(
-        Channel(label if label and not _words(label) & _words(head.patient) else f"channel {k + 1}", unit(head.fields["unit"][i]), head.samples[i] / head.seconds,
-                head.samples[i] * head.records)
+        Channel(
+            label if label and not _words(label) & _words(head.patient) else f"channel {k + 1}",
+            unit(head.fields["unit"][i]),
+            head.samples[i] / head.seconds,
+            head.samples[i] * head.records,
+        )
         for k, (i, label) in enumerate(zip(taken, labels))
-    )  # fmt: skip
+    )
     events: tuple[Event, ...] = ()
     pieces: tuple[tuple[float, float, float], ...] = ()
     notes = 0
@@ -217,15 +311,32 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
             yield np.asarray(opened.signals[signals.index(taken[p])].data)
 
     code = head.patient.split(" ")[0]
-    known = code if code and code.upper() != "X" else "" if set(head.patient.upper()) <= set("X ") else head.patient
+    known = (
+        code
+        if code and code.upper() != "X"
+        else ""
+        if set(head.patient.upper()) <= set("X ")
+        else head.patient
+    )
     number = keyed(asked.key, "edf patient", known, 8) if known else ""
-    recording = Recording(_called(member, head), channels, load, events, f"patient {number}" if number else "", pieces)
+    recording = Recording(
+        _called(member, head), channels, load, events, f"patient {number}" if number else "", pieces
+    )
     return edf_marks.Found(recording, member.name, head.begin, notes)
 
 
 def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:
-    """Recordings whose file's name told of the header called by their number, and how many that were."""
-    out = [f if f.recording.file else replace(f, recording=replace(f.recording, file=f"recording {i + 1}")) for i, f in enumerate(found)]
+    """Recordings whose file's name told of the header called by their number, and how many that
+    were.
+    """
+    out = [
+        (
+            f
+            if f.recording.file
+            else replace(f, recording=replace(f.recording, file=f"recording {i + 1}"))
+        )
+        for i, f in enumerate(found)
+    ]
     return out, sum(not f.recording.file for f in found)
 
 
@@ -234,13 +345,20 @@ def _events(opened: Any, head: Header, name: str) -> tuple[tuple[Event, ...], in
     try:
         marks = opened.annotations
     except Exception:
-        raise UserError(f"The marks (annotations) of {name} cannot be read; it may be damaged.") from None
+        raise UserError(
+            f"The marks (annotations) of {name} cannot be read; it may be damaged."
+        ) from None
     out, notes = [], 0
     for m in marks:
         words = "".join(c for c in m.text.split("@@")[0] if c.isprintable()).strip()
         if not words:
             continue
-        free = len(words.split()) > WORDS or len(words) > 40 or bool(re.search(r"\d{3}|\d[./-]\d", words)) or bool(_words(words) & head.telling)
+        free = (
+            len(words.split()) > WORDS
+            or len(words) > 40
+            or bool(re.search(r"\d{3}|\d[./-]\d", words))
+            or bool(_words(words) & head.telling)
+        )
         notes += free
         out.append(Event(float(m.onset), float(m.duration or 0), "note" if free else words))
     if len(out) > limits.ROWS:
@@ -249,7 +367,9 @@ def _events(opened: Any, head: Header, name: str) -> tuple[tuple[Event, ...], in
 
 
 def _pieces(data: bytes, head: Header, name: str) -> tuple[tuple[float, float, float], ...]:
-    """Stretches without a gap of an interrupted recording (EDF+D), from the time that each record begins with; () when it is continuous."""
+    """Stretches without a gap of an interrupted recording (EDF+D), from the time that each record
+    begins with; () when it is continuous.
+    """
     if not data[192:197].strip().endswith(b"+D"):
         return ()
     record, skip = head.width * sum(head.samples), head.width * sum(head.samples[: head.marks[0]])
@@ -258,8 +378,21 @@ def _pieces(data: bytes, head: Header, name: str) -> tuple[tuple[float, float, f
         at = head.size + k * record + skip
         found = re.match(rb"([+-]\d{1,12}(?:\.\d{1,12})?)[\x14\x15]", data[at : at + 32])
         if not found:
-            raise UserError(f"{name} is an interrupted recording whose record {k + 1} does not say when it begins; it may be damaged.")
+            raise UserError(
+                f"{name} is an interrupted recording whose record {k + 1} does not say when it"
+                " begins; it may be damaged."
+            )
         begins.append(float(found[1]))
-    starts = [0, *(k for k in range(1, len(begins)) if abs(begins[k] - begins[k - 1] - head.seconds) > 1e-3)]
+    starts = [
+        0,
+        *(k for k in range(1, len(begins)) if abs(begins[k] - begins[k - 1] - head.seconds) > 1e-3),
+    ]
     ends = [*starts[1:], len(begins)]
-    return tuple((begins[a] - begins[0], a / head.records, b / head.records) for a, b in zip(starts, ends)) if len(starts) > 1 else ()
+    return (
+        tuple(
+            (begins[a] - begins[0], a / head.records, b / head.records)
+            for a, b in zip(starts, ends)
+        )
+        if len(starts) > 1
+        else ()
+    )

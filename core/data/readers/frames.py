@@ -8,16 +8,25 @@ from core.data.readers.image_decoding import common_side, resize
 
 
 def fitted(frame: np.ndarray, size: tuple[int, int], colour: bool) -> np.ndarray:
-    """[H,W] or [H,W,3] as float32 [C,*size], aspect kept, padded with the frame's lowest value; C = 3 with `colour`."""
+    """[H,W] or [H,W,3] as float32 [C,*size], aspect kept, padded with the frame's lowest value; C =
+    3 with `colour`.
+    """
     layers = frame.transpose(2, 0, 1) if frame.ndim == 3 else frame[None]
     if layers.shape[1:] != size:
         low = np.float32(layers.min())
-        layers = np.stack([resize(np.ascontiguousarray(layer - low, dtype=np.float32), size) + low for layer in layers])
+        layers = np.stack(
+            [
+                resize(np.ascontiguousarray(layer - low, dtype=np.float32), size) + low
+                for layer in layers
+            ]
+        )
     return np.repeat(layers, 3, 0) if colour and len(layers) == 1 else layers
 
 
 def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
-    """Frames of one size [n,C,H,W] float32 (uint8 where the frames hold bytes), and the rule in words."""
+    """Frames of one size [n,C,H,W] float32 (uint8 where the frames hold bytes), and the rule in
+    words.
+    """
     size, rule = common_side([f.shape[:2] for f in frames])
     colour = any(f.ndim == 3 for f in frames)
     stacked = np.stack([fitted(f, size, colour) for f in frames])
@@ -26,8 +35,14 @@ def stack(frames: list[np.ndarray]) -> tuple[np.ndarray, str]:
 
 
 def in_bytes(samples: np.ndarray, whole: bool) -> np.ndarray:
-    """float32 samples as uint8 where they were `whole` numbers from 0 to 255 before they were fitted, and lose nothing that can be seen by it."""
-    return samples.round().astype(np.uint8) if whole and (samples.max() > 15 or bool((samples == samples.round()).all())) else samples
+    """float32 samples as uint8 where they were `whole` numbers from 0 to 255 before they were
+    fitted, and lose nothing that can be seen by it.
+    """
+    return (
+        samples.round().astype(np.uint8)
+        if whole and (samples.max() > 15 or bool((samples == samples.round()).all()))
+        else samples
+    )
 
 
 def padded(rule: str) -> str:

@@ -82,7 +82,7 @@ class GreyRange:
         if self.missing:
             rules.append(
                 f"{self.missing} picture{'s hold' if self.missing != 1 else ' holds'} pixels "
-                f"without a value; they become black"
+                "without a value; they become black"
             )
         return rules
 

@@ -16,7 +16,8 @@ from core.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PLAIN = {"images", "image", "imgs", "img"}
-ORIENTED = (b"eXIf", b"exif", b"xmp", b"XMP")  # one of these stands in a PNG that says how it is turned
+# one of these stands in a PNG that says how it is turned
+ORIENTED = (b"eXIf", b"exif", b"xmp", b"XMP")
 CAP = 256  # pixels of the longer side kept
 
 
@@ -56,30 +57,50 @@ def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.
         if (picture := deep.opened(data, member.name, member.page)) is not None:
             return deeply(picture)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and says so
+            # our own limit is lower, and says so
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
                 deep.bounded(opened.size[1], opened.size[0], 1, 1, member.name)
                 return use(opened)
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise UserError(f"{member.name} has too many pixels; at most {limits.PIXELS // 10**6} million are taken.") from None
+        raise UserError(
+            f"{member.name} has too many pixels; at most {limits.PIXELS // 10**6} million are"
+            " taken."
+        ) from None
     except Exception as e:
         why = f"{type(e).__name__}: it may be cut off or damaged"
-        raise UserError(f"{member.name} cannot be read as a picture ({why}); mend or remove it.") from None
+        raise UserError(
+            f"{member.name} cannot be read as a picture ({why}); mend or remove it."
+        ) from None
 
 
 def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
     """The one size all pictures get, and the rule in words."""
     if len(set(shapes)) == 1 and max(shapes[0]) <= CAP:
-        return shapes[0], f"all pictures are {shapes[0][1]} by {shapes[0][0]} pixels, kept as they are"
+        return (
+            shapes[0],
+            f"all pictures are {shapes[0][1]} by {shapes[0][0]} pixels, kept as they are",
+        )
     if len(set(shapes)) == 1:
         f = CAP / max(shapes[0])
         size = (max(1, round(shapes[0][0] * f)), max(1, round(shapes[0][1] * f)))
-        return size, f"all pictures shrunk from {shapes[0][1]} by {shapes[0][0]} to {size[1]} by {size[0]} pixels"
+        return (
+            size,
+            (
+                f"all pictures shrunk from {shapes[0][1]} by {shapes[0][0]} to {size[1]} by"
+                f" {size[0]} pixels"
+            ),
+        )
     side = min(CAP, int(np.median([max(s) for s in shapes])))
-    return (side, side), (f"pictures of differing sizes brought to {side} by {side} pixels (the median of their longer "
-                          f"sides, at most {CAP}), aspect kept, black padding")  # fmt: skip
+    return (
+        (side, side),
+        (
+            f"pictures of differing sizes brought to {side} by {side} pixels (the median of their"
+            f" longer sides, at most {CAP}), aspect kept, black padding"
+        ),
+    )
 
 
 def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> np.ndarray:
@@ -93,7 +114,13 @@ def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> n
         return np.stack([resize(layer, size, nearest) for layer in layers], -1)
     f = min(size[0] / image.shape[0], size[1] / image.shape[1])
     inner = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BOX if f < 1 else Image.Resampling.BILINEAR
+    how = (
+        Image.Resampling.NEAREST
+        if nearest
+        else Image.Resampling.BOX
+        if f < 1
+        else Image.Resampling.BILINEAR
+    )
     made = np.asarray(Image.fromarray(image).resize(inner, how))
     out = np.zeros((*size, *image.shape[2:]), image.dtype)
     y, x = (size[0] - made.shape[0]) // 2, (size[1] - made.shape[1]) // 2

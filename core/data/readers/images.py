@@ -1,6 +1,6 @@
-"""Pictures: PNG, JPEG, TIFF, BMP, in folders (sub-folder = class), with masks of the same name in a `masks` folder,
-or a
-table beside them."""
+"""Pictures: PNG, JPEG, TIFF, BMP, in folders (sub-folder = class), with masks of the same name in a
+`masks` folder, or a table beside them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from core import limits
 from core.data.dataset import Dataset, Lazy
 from core.data.readers import deep, grey, tables
 from core.data.readers.files import Asked, Member, collect
-from core.data.readers.image_decoding import CAP, ORIENTED, PLAIN, common_side, decode, opened_by, resize
+from core.data.readers.image_decoding import (
+    CAP,
+    ORIENTED,
+    PLAIN,
+    common_side,
+    decode,
+    opened_by,
+    resize,
+)
 from core.data.splits import WORDS
 from core.errors import UserError
 
@@ -31,7 +39,9 @@ LOOKED = 40  # pictures of a large set that are read to see whether some look li
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """An image dataset from pictures, read twice: for their sizes, then one by one into the common size."""
+    """An image dataset from pictures, read twice: for their sizes, then one by one into the common
+    size.
+    """
     from core.data.readers import picture_masks
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
@@ -55,7 +65,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         rules.append(f"one file of {len(files)} pages: each page is a picture")
     if several:
         rules.append(
-            f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the first is used"
+            f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the"
+            " first is used"
         )
     if values.pictures:
         rules += values.rule()
@@ -86,10 +97,13 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         joined = next((j for j in (tables.beside(table, s) for s in sheets) if j is not None), None)
         if joined is None:
             raise UserError(
-                f"{sheets[0].name} has no column that names every picture; one column must hold the file names."
+                f"{sheets[0].name} has no column that names every picture; one column must hold the"
+                " file names."
             )
         table = joined
-    masks, table, more, said = picture_masks.join(files, inside, shapes, side, table, roles.get("label"), [look.turn for look in looked])
+    masks, table, more, said = picture_masks.join(
+        files, inside, shapes, side, table, roles.get("label"), [look.turn for look in looked]
+    )
     card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
     if values.pictures:
         card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files
@@ -100,7 +114,9 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 
 def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
-    """Before import, by names only: `classes` the folders make ("folder"), and the columns of a table beside the pictures."""
+    """Before import, by names only: `classes` the folders make ("folder"), and the columns of a
+    table beside the pictures.
+    """
     from core.data.readers import picture_masks
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
@@ -112,7 +128,11 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
         found |= {"classes": {"folder": sorted(sizes)}, "sizes": dict(sizes)}
     if sheets:
         seen = tables.glance(sheets[:1], asked, inputs=False)
-        found |= {"columns": seen["columns"], "guesses": seen["guesses"], "classes": found.get("classes", {}) | seen["classes"]}
+        found |= {
+            "columns": seen["columns"],
+            "guesses": seen["guesses"],
+            "classes": found.get("classes", {}) | seen["classes"],
+        }
     return found
 
 
@@ -135,9 +155,11 @@ def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
 
     def seen(image: Any) -> tuple[tuple[int, int], bool, bool, int, bool]:
         data = image.fp.getvalue() if image.format == "PNG" else b""
-        plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)  # asking a PNG for its EXIF decodes it
+        # asking a PNG for its EXIF decodes it
+        plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)
         turn = 1 if plain else int(image.getexif().get(0x0112, 1) or 1)
-        size = image.size if 4 < turn < 9 else image.size[::-1]  # those that lay the picture on its side
+        # those that lay the picture on its side
+        size = image.size if 4 < turn < 9 else image.size[::-1]
         usual = image.mode in ("L", "1") or (coloured and not image.mode.startswith(("I", "F")))
         clear = image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema()[0] < 255
         return size, getattr(image, "n_frames", 1) > 1, usual, turn, clear
@@ -165,12 +187,14 @@ def _doubts(looked: list[Look]) -> list[str]:
     if clear:
         one = "picture is" if clear == 1 else "pictures are"
         rules.append(
-            f"{clear} {one} transparent in parts (alpha): laid on black, what is transparent is lost"
+            f"{clear} {one} transparent in parts (alpha): laid on black, what is transparent is"
+            " lost"
         )
     if 0 < deeper < len(looked):
         rules.append(
-            f"{len(looked) - deeper} pictures of 8 bits stand beside {deeper} deeper ones, which are "
-            "brought to 256 levels by a factor of their own: their brightness is not comparable"
+            f"{len(looked) - deeper} pictures of 8 bits stand beside {deeper} deeper ones, which"
+            " are brought to 256 levels by a factor of their own: their brightness is not"
+            " comparable"
         )
     return rules
 
@@ -196,7 +220,9 @@ def _pages(files: list[Member]) -> tuple[list[Member], bool]:
     if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
         return files, False
     one, data = files[0], files[0].load()
-    count = opened_by(one, lambda plain: getattr(plain, "n_frames", 1), lambda picture: picture.frames)
+    count = opened_by(
+        one, lambda plain: getattr(plain, "n_frames", 1), lambda picture: picture.frames
+    )
     if count < 2 or not deep.one_size(data):
         return files, False
     if count > limits.MEMBERS:
@@ -210,9 +236,7 @@ def _large(looked: list[Look], n: int) -> bool:
     return n * min(CAP, max(looked[0].size)) ** 2 > limits.IN_MEMORY
 
 
-def _by_folder(
-    files: list[Member], asked: Asked
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+def _by_folder(files: list[Member], asked: Asked) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The table of pictures with what their folders say (see `foldered`), its roles, and rules in
     words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no classes,
     unless they are asked for and lie in no other: pictures in one are of one patient."""
@@ -236,16 +260,25 @@ def foldered(
     auto: bool,
     people: set[str] | frozenset[str] = frozenset(),
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """With the class from the innermost sub-folder of "file" (with `auto`, also where nobody asked), the split
-    from folders so called."""
+    """With the class from the innermost sub-folder of "file" (with `auto`, also where nobody
+    asked), the split from folders so called.
+    """
     roles = dict(roles)
     folders = [[p for p in f.split("/")[:-1] if p.lower() not in PLAIN] for f in table["file"]]
     splits = [next((WORDS[p.lower()] for p in f if p.lower() in WORDS), None) for f in folders]
     if all(splits):
         table, roles["split"] = table.assign(split=pd.Series(splits)), "split"
-    names = [next((p for p in reversed(f) if p.lower() not in WORDS and p not in people), None) for f in folders]
-    if all(names) and (asked.label == "folder" or (auto and asked.label == "auto" and len(set(names)) > 1)):
+    names = [
+        next((p for p in reversed(f) if p.lower() not in WORDS and p not in people), None)
+        for f in folders
+    ]
+    if all(names) and (
+        asked.label == "folder" or (auto and asked.label == "auto" and len(set(names)) > 1)
+    ):
         table, roles["label"] = table.assign(label=pd.Series(names)), "label"
     elif asked.label == "folder":
-        raise UserError("There are no sub-folders to take the class from; put each class into a folder of its own.")
+        raise UserError(
+            "There are no sub-folders to take the class from; put each class into a folder of its"
+            " own."
+        )
     return table, roles

@@ -1,4 +1,5 @@
-"""Text files of labels beside the data: a label a line for the rows (or columns) of a table, or a file's name and its label a line.
+"""Text files of labels beside the data: a label a line for the rows (or columns) of a table, or a
+file's name and its label a line.
 
 They are joined before anything is read: what the readers get is a table with a column `label`.
 """
@@ -19,7 +20,9 @@ MOST = 1 << 24  # bytes of a file of labels
 
 
 def joined(members: list[Member]) -> tuple[list[Member], list[str]]:
-    """The members with a file of labels made part of the data, and what was done in words; as they were where it does not fit."""
+    """The members with a file of labels made part of the data, and what was done in words; as they
+    were where it does not fit.
+    """
     found = [m for m in members if NAMES.fullmatch(m.parts[-1])]
     others = [m for m in members if m not in found and not SIDE.match(m.parts[-1])]
     if len(found) != 1 or not others:
@@ -31,7 +34,9 @@ def joined(members: list[Member]) -> tuple[list[Member], list[str]]:
     named = _by_name(lines, others)
     if named is not None:
         sheet = _table(f"{label.stem}.csv", [["file", "label"], *named])
-        return [sheet if m is label else m for m in members], [f"{label.parts[-1]}: the label of each file by its name"]
+        return [sheet if m is label else m for m in members], [
+            f"{label.parts[-1]}: the label of each file by its name"
+        ]
     if len(others) == 1 and others[0].name.lower().endswith(TABLES):
         made = _beside(others[0], lines)
         if made is not None:
@@ -53,12 +58,18 @@ def _by_name(lines: list[str], others: list[Member]) -> list[list[str]] | None:
 
 
 def _beside(member: Member, labels: list[str]) -> tuple[Member, str] | None:
-    """The table with a column of labels and what was done: a row a label, or, turned, a column a label; None where the numbers do not fit."""
+    """The table with a column of labels and what was done: a row a label, or, turned, a column a
+    label; None where the numbers do not fit.
+    """
     text = _text(member.load())
     first = text.lstrip().partition("\n")[0]
     separator = next((mark for mark in "\t,;" if mark in first), " ")
     try:
-        rows = [[v.strip() for v in record] for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(record)]
+        rows = [
+            [v.strip() for v in record]
+            for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+            if any(record)
+        ]
     except csv.Error:
         return None  # the reader says what is wrong with it
     if len(rows) < 2 or len({len(r) for r in rows}) != 1:
@@ -67,7 +78,10 @@ def _beside(member: Member, labels: list[str]) -> tuple[Member, str] | None:
     if n == len(rows) or (n == len(rows) - 1 and not any(map(_number, rows[0]))):
         body = rows[len(rows) - n :]
         names = [f"column {j + 1}" for j in range(width)] if n == len(rows) else rows[0]
-        return _labelled(member, names, body, labels), "its lines are the labels of the rows, in order"
+        return (
+            _labelled(member, names, body, labels),
+            "its lines are the labels of the rows, in order",
+        )
     if n not in (width, width - 1) or len(rows) > limits.COLUMNS:
         return None
     start = width - n
@@ -77,7 +91,10 @@ def _beside(member: Member, labels: list[str]) -> tuple[Member, str] | None:
     turned = [list(column) for column in zip(*(r[start:] for r in body))]
     if above:
         names, turned = ["sample", *names], [[above[start + i], *r] for i, r in enumerate(turned)]
-    words = "it has as many labels as the table has columns, so the table was turned: each column is a case"
+    words = (
+        "it has as many labels as the table has columns, so the table was turned: each column is a"
+        " case"
+    )
     return _labelled(member, names, turned, labels), words
 
 
@@ -98,7 +115,9 @@ def _number(word: str) -> bool:
 
 def _labelled(member: Member, names: list[str], rows: list[list[str]], labels: list[str]) -> Member:
     column = "label" if "label" not in names else "label (from the text file)"
-    return _table(f"{member.stem}.csv", [[*names, column], *([*r, v] for r, v in zip(rows, labels))])
+    return _table(
+        f"{member.stem}.csv", [[*names, column], *([*r, v] for r, v in zip(rows, labels))]
+    )
 
 
 def _apart(names: list[str]) -> list[str]:

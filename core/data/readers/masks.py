@@ -142,7 +142,9 @@ class Tally:
             else ""
         )
         word = "index" if self.palette else "value"
-        border = f"; border pixels ({word} {VOID}{guess}) are not marked" if void is not None else ""
+        border = (
+            f"; border pixels ({word} {VOID}{guess}) are not marked" if void is not None else ""
+        )
         if len(levels) <= 1:
             value = levels[0] if levels else 1
             return Coding(

@@ -94,9 +94,11 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     aside += [f"{name} ({why})" for name, why in twice.items()]
     aside += [f"{m} (mask of {name}, left out)" for name in twice for m in found.of.get(name, [])]
     rules = [
-        "axes turned to right-anterior-superior order"
-        if any(s.axes for s in scans)
-        else "axes as stored"
+        (
+            "axes turned to right-anterior-superior order"
+            if any(s.axes for s in scans)
+            else "axes as stored"
+        )
     ]
     unknown = sum(not s.axes for s in scans)
     if unknown:
@@ -111,8 +113,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         )
     if found.layers:
         rules.append(
-            f"{found.layers} masks hold a volume for each label: each voxel takes the largest (where "
-            "all add up to 1 the first is background)"
+            f"{found.layers} masks hold a volume for each label: each voxel takes the largest"
+            " (where all add up to 1 the first is background)"
         )
     card: dict[str, Any] = {
         "rules": rules,

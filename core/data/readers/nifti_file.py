@@ -381,7 +381,11 @@ def is_nifti(member: Member) -> bool:
     """By its mark, or its name: NIfTI, packed or not, or FreeSurfer's MGH."""
     head, lower = member.head, member.name.lower()
     marked = head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
-    return marked or lower.endswith((".nii", ".nii.gz", *MGH)) or (lower.endswith(".hdr") and is_header(member))
+    return (
+        marked
+        or lower.endswith((".nii", ".nii.gz", *MGH))
+        or (lower.endswith(".hdr") and is_header(member))
+    )
 
 
 def is_header(member: Member) -> bool:
@@ -414,9 +418,11 @@ def _one(header: Member, image: Member) -> Member:
         order = "<" if head[:1] == b"\x5c" else ">"
         skipped = max(
             0,
-            int(abs(struct.unpack_from(order + "f", head, 108)[0]) + 0.5)
-            if head[108:112] != b"\0\0\0\0"
-            else 0,
+            (
+                int(abs(struct.unpack_from(order + "f", head, 108)[0]) + 0.5)
+                if head[108:112] != b"\0\0\0\0"
+                else 0
+            ),
         )
         if head[344:347] != b"ni1":
             for start, end in ((56, 70), (74, 76), (120, 124), (148, 348)):

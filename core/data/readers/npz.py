@@ -1,4 +1,5 @@
-"""Arrays: MedMNIST-style `.npz` (train_images, train_labels, ...), plain `.npz` (x or X, y) and `.npy`.
+"""Arrays: MedMNIST-style `.npz` (train_images, train_labels, ...), plain `.npz` (x or X, y) and
+`.npy`.
 
 Headers are checked before loading.
 """
@@ -24,9 +25,23 @@ from core.data.readers.tables import encoded, precise_entry
 from core.errors import UserError
 
 X_NAMES = (
-    "x", "images", "image", "imgs", "img", "data", "pixels", "samples", "inputs", "volumes",
-    "volume", "scans", "features", "arr", "array", "arr_0",
-)  # fmt: skip
+    "x",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "data",
+    "pixels",
+    "samples",
+    "inputs",
+    "volumes",
+    "volume",
+    "scans",
+    "features",
+    "arr",
+    "array",
+    "arr_0",
+)
 CHANNELS = (1, 2, 3, 4)  # sizes of an axis that may be that of the channels
 FIRST = ("nchw", "chw", "channels_first", "ncdhw")  # how a name says where they are
 LAST = ("nhwc", "hwc", "channels_last", "ndhwc")
@@ -35,7 +50,8 @@ MASK_NAMES = ("mask", "masks", "lesion_mask", "segmentation")
 PARTS = ("train", "val", "test")
 WORD = r"train|training|tr|val|valid|validation|dev|test"
 PART = re.compile(rf"(?P<a>[a-z]+[_\-. ]?|)(?P<part>{WORD})(?P<b>[_\-. ]?[a-z]*)")
-Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]  # samples, masks, columns, left out
+# samples, masks, columns, left out
+Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
@@ -43,7 +59,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     or [n,D,H,W,C], or tables [n,d]; other one-per-row arrays become columns."""
     if asked.masks is not None:
         raise UserError(
-            "Masks of arrays are read from the same npz (an array called “masks”); leave the masks out or put them in."
+            "Masks of arrays are read from the same npz (an array called “masks”); leave the masks"
+            " out or put them in."
         )
     name = members[0].name
     arrays = _load(members[0])
@@ -62,16 +79,27 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 
 def _name_parts(found: dict[str, str]) -> bool:
-    """Whether arrays are named by part and kind (x_train, y_test, X_val, train_data); `found` then has them under
-    MedMNIST's names as well (train_images, test_labels)."""
-    kinds = {**dict.fromkeys(X_NAMES, "images"), **dict.fromkeys(Y_NAMES, "labels"), **dict.fromkeys(MASK_NAMES, "masks")}
+    """Whether arrays are named by part and kind (x_train, y_test, X_val, train_data); `found` then
+    has them under MedMNIST's names as well (train_images, test_labels).
+    """
+    kinds = {
+        **dict.fromkeys(X_NAMES, "images"),
+        **dict.fromkeys(Y_NAMES, "labels"),
+        **dict.fromkeys(MASK_NAMES, "masks"),
+    }
     more: dict[str, str] = {}
     for name, key in found.items():
         fit = PART.fullmatch(name)
         word = "" if fit is None else (fit["a"] or fit["b"]).strip("_-. ")
         if fit is None or word not in kinds:
             continue
-        part = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "dev": "val"}.get(fit["part"], fit["part"])
+        part = {
+            "tr": "train",
+            "training": "train",
+            "valid": "val",
+            "validation": "val",
+            "dev": "val",
+        }.get(fit["part"], fit["part"])
         more[f"{part}_{kinds[word]}"] = key
     if "train_images" not in more or not {"val_images", "test_images"} & set(more):
         return False
@@ -79,7 +107,9 @@ def _name_parts(found: dict[str, str]) -> bool:
     return True
 
 
-def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str) -> Parts:
+def _in_parts(
+    arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str
+) -> Parts:
     """MedMNIST's way: train_images, train_labels, val_images, ..."""
     parts = [s for s in PARTS if f"{s}_images" in found]
 
@@ -87,24 +117,36 @@ def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked
         pieces = [arrays[found[f"{s}_{kind}"]] for s in parts]
         if len({(p.shape[1:], p.dtype.kind) for p in pieces}) > 1:
             raise UserError(
-                f"{name}: the parts' {kind} differ in shape or type ({', '.join(str(p.shape) for p in pieces)})."
+                f"{name}: the parts' {kind} differ in shape or type"
+                f" ({', '.join(str(p.shape) for p in pieces)})."
             )
         return np.concatenate(pieces)
 
     for s in parts:
-        if arrays[found[f"{s}_images"]].ndim < (3 if found[f"{s}_images"].lower() == f"{s}_images" else 2):
+        if arrays[found[f"{s}_images"]].ndim < (
+            3 if found[f"{s}_images"].lower() == f"{s}_images" else 2
+        ):
             raise UserError(
-                f"{name}: “{s}_images” has shape {arrays[found[f'{s}_images']].shape}; pictures are needed."
+                f"{name}: “{s}_images” has shape {arrays[found[f'{s}_images']].shape}; pictures are"
+                " needed."
             )
         labels = arrays.get(found.get(f"{s}_labels", ""))
         if labels is not None and labels.shape[:1] != arrays[found[f"{s}_images"]].shape[:1]:
-            raise UserError(f"{name}: “{s}_labels” has {labels.shape[0] if labels.ndim else 'no'} entries for "
-                            f"{len(arrays[found[f'{s}_images']])} pictures.")  # fmt: skip
-    columns = {"split": np.concatenate([np.full(len(arrays[found[f"{s}_images"]]), s) for s in parts])}
+            raise UserError(
+                f"{name}: “{s}_labels” has {labels.shape[0] if labels.ndim else 'no'} entries for "
+                f"{len(arrays[found[f'{s}_images']])} pictures."
+            )
+    columns = {
+        "split": np.concatenate([np.full(len(arrays[found[f"{s}_images"]]), s) for s in parts])
+    }
     used = {found[f"{s}_images"] for s in parts}
     labelled = [s for s in parts if f"{s}_labels" in found]
     if labelled and asked.label != "none":
-        columns["label"] = _flat(joined("labels"), name) if labelled == parts else _some(arrays, found, parts, name)
+        columns["label"] = (
+            _flat(joined("labels"), name)
+            if labelled == parts
+            else _some(arrays, found, parts, name)
+        )
         used |= {found[f"{s}_labels"] for s in labelled}
     mask = None
     if all(f"{s}_masks" in found for s in parts):
@@ -113,7 +155,9 @@ def _in_parts(arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked
     return joined("images"), mask, columns, [f"{k} (array)" for k in arrays if k not in used]
 
 
-def _some(arrays: dict[str, np.ndarray], found: dict[str, str], parts: list[str], name: str) -> np.ndarray:
+def _some(
+    arrays: dict[str, np.ndarray], found: dict[str, str], parts: list[str], name: str
+) -> np.ndarray:
     """Labels where some parts have none: those are not known."""
     pieces = []
     for s in parts:
@@ -128,7 +172,9 @@ def _key(arrays: dict[str, np.ndarray], found: dict[str, str], name: str) -> str
     """The name of the array of samples: a usual one, else that of the largest array."""
     key = next((found[k] for k in X_NAMES if k in found), None)
     if key is None:
-        key = max((k for k in arrays if arrays[k].ndim >= 2), key=lambda k: arrays[k].size, default=None)
+        key = max(
+            (k for k in arrays if arrays[k].ndim >= 2), key=lambda k: arrays[k].size, default=None
+        )
     if key is None:
         raise UserError(
             f"{name} holds no array of samples (looked for: {', '.join(X_NAMES)}; it has: "
@@ -145,7 +191,9 @@ def _plain(
     mask_key = next((found[k] for k in MASK_NAMES if k in found and found[k] in arrays), None)
     mask = arrays.pop(mask_key) if mask_key else None
     columns, left = {}, []
-    for k, values in [*arrays.items()] + ([(mask_key, mask)] if mask_key and mask is not None else []):
+    for k, values in [*arrays.items()] + (
+        [(mask_key, mask)] if mask_key and mask is not None else []
+    ):
         if values.shape[:1] != x.shape[:1]:
             raise UserError(
                 f"{name}: “{k}” has {values.shape[0] if values.ndim else 'no'} entries for "
@@ -210,7 +258,9 @@ def _dataset(
     x: np.ndarray, mask: np.ndarray | None, columns: dict[str, np.ndarray], name: str, key: str
 ) -> Dataset:
     if x.ndim < 2 or 0 in x.shape:
-        raise UserError(f"{name}: samples have shape {x.shape}; rows of values or pictures are needed.")
+        raise UserError(
+            f"{name}: samples have shape {x.shape}; rows of values or pictures are needed."
+        )
     if x.ndim > 5:
         raise UserError(f"{name}: samples of shape {x.shape[1:]} are neither pictures nor volumes.")
     if x.dtype.kind not in "biuf":
@@ -225,7 +275,8 @@ def _dataset(
     x, opaque = _without_opacity(x)
     modality: Modality = "image" if x.ndim == 4 else "volume"
     if x.dtype.kind == "f":
-        x = x.astype(np.float32) if x.dtype.itemsize < 4 else x  # in float16 LARGEST itself would be infinite
+        # in float16 LARGEST itself would be infinite
+        x = x.astype(np.float32) if x.dtype.itemsize < 4 else x
         x, filled = _filled(x, name)
         rules += filled
     more: list[str] = []
@@ -233,7 +284,9 @@ def _dataset(
     if mask is not None:
         space = x.shape[2:]
         if mask.shape[1:] not in (space, (1, *space), (*space, 1)):
-            raise UserError(f"{name}: the masks have shape {mask.shape[1:]} where the pictures have {space}.")
+            raise UserError(
+                f"{name}: the masks have shape {mask.shape[1:]} where the pictures have {space}."
+            )
         if len(mask) != len(x):
             raise UserError(f"{name}: there are {len(mask):,} masks for {len(x):,} pictures.")
         if mask.dtype.kind not in "biuf":
@@ -246,26 +299,34 @@ def _dataset(
 
 
 def _filled(x: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
-    """Pictures or volumes float32 [n,C,*spatial] with the smallest value of all where there was NaN, as outside a field
-    of view, and the rule. UserError for infinite values, and for samples without any number."""
+    """Pictures or volumes float32 [n,C,*spatial] with the smallest value of all where there was
+    NaN, as outside a field of view, and the rule. UserError for infinite values, and for samples
+    without any number.
+    """
     none = np.isnan(x)
     per = none.reshape(len(x), -1)
     beyond = ~(np.abs(np.where(none, 0, x)) <= LARGEST).reshape(len(x), -1).all(1)
     for bad, what in ((beyond, "infinite values"), (per.all(1), "no number (all of it is NaN)")):
         if bad.any():
             others = f" ({int(bad.sum())} samples do)" if bad.sum() > 1 else ""
-            raise UserError(f"{name}: sample {int(bad.argmax())} holds {what}{others}; fix or remove it.")
+            raise UserError(
+                f"{name}: sample {int(bad.argmax())} holds {what}{others}; fix or remove it."
+            )
     if not none.any():
         return x.astype(np.float32), []
     low = float(np.nanmin(x))
     x = np.where(none, low, x).astype(np.float32)
     many = int(per.any(1).sum())
-    return x, [f"{int(none.sum()):,} values without a number (NaN) in {many:,} samples are background, set to {low:g}"]
+    return x, [
+        f"{int(none.sum()):,} values without a number (NaN) in {many:,} samples are background, set"
+        f" to {low:g}"
+    ]
 
 
 def glance(member: Member, asked: Asked) -> dict[str, Any]:
-    """Before import: the columns that come with the samples, their guessed roles and classes, as for tables; nothing
-    where that cannot be told without reading all."""
+    """Before import: the columns that come with the samples, their guessed roles and classes, as
+    for tables; nothing where that cannot be told without reading all.
+    """
     from core.data.readers.tables import few_words
 
     if member.head[:6] == b"\x93NUMPY":
@@ -290,7 +351,9 @@ def glance(member: Member, asked: Asked) -> dict[str, Any]:
 
 
 def _outlines(member: Member) -> dict[str, np.ndarray]:
-    """The arrays of one value a row as they are, of all others the shape only (with a last axis of 0)."""
+    """The arrays of one value a row as they are, of all others the shape only (with a last axis of
+    0).
+    """
     out: dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(member.load())) as archive:
@@ -301,33 +364,58 @@ def _outlines(member: Member) -> dict[str, np.ndarray]:
                 key = info.filename.removesuffix(".npy")
                 if small and info.file_size <= limits.PREVIEW * 8:
                     with archive.open(info) as f:
-                        out[key] = _array(unpacked(f, info.compress_size, member.name, info.file_size), member.name)
+                        out[key] = _array(
+                            unpacked(f, info.compress_size, member.name, info.file_size),
+                            member.name,
+                        )
                 else:
-                    out[key] = np.empty((*shape[:-1], 0), dtype if dtype.kind in "biufUS" else np.uint8)
+                    out[key] = np.empty(
+                        (*shape[:-1], 0), dtype if dtype.kind in "biufUS" else np.uint8
+                    )
     except UserError:
         raise
     except Exception:  # as in `_load`
-        raise UserError(f"{member.name} is not a whole npz file; it may have been cut off.") from None
+        raise UserError(
+            f"{member.name} is not a whole npz file; it may have been cut off."
+        ) from None
     return out
 
 
 def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:
-    """A table of the values [n,d], columns x1 ... xd, those that never change left out of the samples."""
+    """A table of the values [n,d], columns x1 ... xd, those that never change left out of the
+    samples.
+    """
     if "label" in table:
-        whole = table["label"].map(lambda v: isinstance(v, (float, np.floating)) and float(v).is_integer())
+        whole = table["label"].map(
+            lambda v: isinstance(v, (float, np.floating)) and float(v).is_integer()
+        )
         table["label"] = [str(int(v)) if w else v for v, w in zip(table["label"], whole)]
     beyond = np.argwhere(np.abs(x.astype(np.float64)) > LARGEST)
     if len(beyond):
-        raise UserError(f"{name}: row {int(beyond[0][0])}, column x{int(beyond[0][1]) + 1} is not a finite number; write NaN if the value is not known, or a number below 3.4e38.")
+        raise UserError(
+            f"{name}: row {int(beyond[0][0])}, column x{int(beyond[0][1]) + 1} is not a finite"
+            " number; write NaN if the value is not known, or a number below 3.4e38."
+        )
     frame = pd.DataFrame(x, columns=[f"x{j + 1}" for j in range(x.shape[1])])
     table = table.rename(columns={c: f"{c} (array)" for c in table if c in frame})
     values, features = encoded(frame, {})
     if not features:
-        raise UserError(f"{name}: every column holds one value only; there is nothing to learn from.")
+        raise UserError(
+            f"{name}: every column holds one value only; there is nothing to learn from."
+        )
     left, rules = [str(c) for c in frame if c not in features], [f"{len(features)} input columns"]
     if left:
         rules.append(f"left out (constants): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
-    return Dataset("", "table", pd.concat([table, frame], axis=1), values, None, roles, features, card={"rules": rules, **precise_entry(values)})
+    return Dataset(
+        "",
+        "table",
+        pd.concat([table, frame], axis=1),
+        values,
+        None,
+        roles,
+        features,
+        card={"rules": rules, **precise_entry(values)},
+    )
 
 
 def input_range(x: np.ndarray) -> tuple[float, float, str]:
@@ -338,21 +426,27 @@ def input_range(x: np.ndarray) -> tuple[float, float, str]:
         return 0.0, 255.0, "values 0 to 255 become 0 to 1"
     some = x[:: max(1, len(x) // 500)]
     low, high = (float(v) for v in np.percentile(some, [0.5, 99.5]))
-    return low, max(high, low + 1e-6), f"values from {low:.4g} (0.5th percentile) to {high:.4g} (99.5th) become 0 to 1"
+    return (
+        low,
+        max(high, low + 1e-6),
+        f"values from {low:.4g} (0.5th percentile) to {high:.4g} (99.5th) become 0 to 1",
+    )
 
 
 def _flat(values: np.ndarray, name: str) -> np.ndarray:
     if values.ndim > 1 and values.shape[1:] != (1,):
         raise UserError(
-            f"{name}: labels of shape {values.shape} give several values a row, one is needed; or bring it with "
-            "label “none”."
+            f"{name}: labels of shape {values.shape} give several values a row, one is needed; or"
+            " bring it with label “none”."
         )
     values = values.reshape(len(values))
     return np.char.decode(values, "latin-1") if values.dtype.kind == "S" else values
 
 
 def _load(member: Member) -> dict[str, np.ndarray]:
-    """All arrays, each header checked first: plain numbers or text, and not larger than the file's own bytes allow."""
+    """All arrays, each header checked first: plain numbers or text, and not larger than the file's
+    own bytes allow.
+    """
     data = member.load()
     if data[:6] == b"\x93NUMPY":
         return {"x": _array(data, member.name)}
@@ -366,21 +460,27 @@ def _load(member: Member) -> dict[str, np.ndarray]:
                     raise UserError(f"{member.name} holds {info.filename[:60]}, which is no array.")
                 total += info.file_size
                 if total > limits.VALUES:
-                    raise UserError(f"{member.name} unpacks to more than {limits.VALUES >> 20} MB; split it.")
+                    raise UserError(
+                        f"{member.name} unpacks to more than {limits.VALUES >> 20} MB; split it."
+                    )
                 with archive.open(info) as f:
                     raw = unpacked(f, info.compress_size, f"{member.name}: “{key}”", info.file_size)
                 out[key] = _array(raw, f"{member.name}, “{key}”")
     except UserError:
         raise
     except Exception:  # zipfile, zlib and struct each have errors of their own for damaged bytes
-        raise UserError(f"{member.name} is not a whole npz file; it may have been cut off.") from None
+        raise UserError(
+            f"{member.name} is not a whole npz file; it may have been cut off."
+        ) from None
     return out
 
 
 def _header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """The shape and number type that a .npy file says; many errors where it is damaged."""
     first = np.lib.format.read_magic(f) == (1, 0)
-    read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    read_header = (
+        np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = read_header(f)
     return shape, dtype
 
@@ -393,15 +493,18 @@ def _array(raw: bytes, name: str) -> np.ndarray:
         raise UserError(f"{name} is not a whole numpy array.") from None
     if dtype.kind not in "biufUS":
         raise UserError(
-            f"{name} holds {'Python objects' if dtype.kind == 'O' else dtype}; only plain numbers and text are read."
+            f"{name} holds {'Python objects' if dtype.kind == 'O' else dtype}; only plain numbers"
+            " and text are read."
         )
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if wanted > len(raw) - f.tell():
         raise UserError(
-            f"{name} says it holds {wanted:,} bytes but has {len(raw) - f.tell():,}; it is cut off or damaged."
+            f"{name} says it holds {wanted:,} bytes but has {len(raw) - f.tell():,}; it is cut off"
+            " or damaged."
         )
     try:
         array = np.load(io.BytesIO(raw), allow_pickle=False)
     except (ValueError, OverflowError):
         raise UserError(f"{name} is not a whole numpy array.") from None
-    return array.astype(array.dtype.newbyteorder("="), copy=False)  # big-endian numbers become this machine's
+    # big-endian numbers become this machine's
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

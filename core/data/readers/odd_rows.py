@@ -1,4 +1,6 @@
-"""Lines of a text table that are no cases: units or words below the header, the header again, sums and means at the end."""
+"""Lines of a text table that are no cases: units or words below the header, the header again, sums
+and means at the end.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,34 @@ import pyarrow.compute as pc
 UNDER = 3  # lines that may stand between the header and the first case
 ENDING = 8  # rows at the end that may sum up
 NUMBER = re.compile(r"[-+(<>≤≥~]?\s*[€$£¥]?\s*[.,]?\d")
-NO_VALUE = re.compile(r"(?i)[?.\-–—]*|#?n/?a[nt]?|n\.\s?[adk]\.?|k\.\s?a\.?|null|none|nil|missing|unknown|not \w+|nd|unk|blank|empty|<na>|neg\w*|pos\w*|tbd|fehl\w*")
-UNIT = re.compile(r"(?i)[\[(].*[\])]|[%‰°].*|[a-zµμ²³/0-9^*.-]{1,8}/[a-zµμ²³/0-9^*.-]{1,10}|years?|yrs?|[kcmµ]?[mgl]|mm\s?hg|bpm|k?pa|units?|jahre?|days?|hours?")
+NO_VALUE = re.compile(
+    r"(?i)[?.\-–—]*|#?n/?a[nt]?|n\.\s?[adk]\.?|k\.\s?a\.?|null|none|nil|missing|unknown|not"
+    r" \w+|nd|unk|blank|empty|<na>|neg\w*|pos\w*|tbd|fehl\w*"
+)
+UNIT = re.compile(
+    r"(?i)[\[(].*[\])]|[%‰°].*|[a-zµμ²³/0-9^*.-]{1,8}/[a-zµμ²³/0-9^*.-]{1,10}|years?|yrs?|[kcmµ]?[mgl]|mm\s?hg|bpm|k?pa|units?|jahre?|days?|hours?"
+)
 SUMMARY = re.compile(
-    r"(?i)(?:(?:grand |sub)?totals?|sums?|summe|gesamt|insgesamt|overall|all|mean|average|avg|mittelwert|mw|median|sd|std\.?(?: ?dev\.?)?|stdev|stddev|"
-    r"standard deviation|standardabweichung|min(?:imum)?|max(?:imum)?|n|count|anzahl|var(?:iance)?|sem?|n\s*=\s*\d+)\s*:?"
-)  # fmt: skip
+    r"(?i)(?:(?:grand"
+    r" |sub)?totals?|sums?|summe|gesamt|insgesamt|overall|all|mean|average|avg|mittelwert|mw|median|sd|std\.?(?:"
+    r" ?dev\.?)?|stdev|stddev|"
+    r"standard"
+    r" deviation|standardabweichung|min(?:imum)?|max(?:imum)?|n|count|anzahl|var(?:iance)?|sem?|n\s*=\s*\d+)\s*:?"
+)
 
 
 def below_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """How many of the first rows explain the columns (units, longer names) rather than being cases: they have words
-    where all rows below have numbers. `rows`: the first ones below the header, as cut up."""
+    """How many of the first rows explain the columns (units, longer names) rather than being cases:
+    they have words where all rows below have numbers. `rows`: the first ones below the header, as
+    cut up.
+    """
     width = len(header)
     rows = [r for r in rows if len(r) == width]
     for many in range(min(UNDER, len(rows) - 3), 0, -1):
         heads = [list(header), *map(list, rows[:many])]
-        rest = [r for r in rows[many:] if [w.strip() for w in r] not in heads and list(r) not in heads]
+        rest = [
+            r for r in rows[many:] if [w.strip() for w in r] not in heads and list(r) not in heads
+        ]
         if all(_explains(rows[k], rest) for k in range(many)):
             return many
     return 0
@@ -39,14 +53,20 @@ def _explains(row: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     for word, column in zip(row, zip(*rest)):
         word = word.strip()
         there = [w.strip() for w in column if not NO_VALUE.fullmatch(w.strip())]
-        if there and sum(bool(NUMBER.match(w)) for w in there) >= 0.9 * len(there) and len(there) >= 3:
+        if (
+            there
+            and sum(bool(NUMBER.match(w)) for w in there) >= 0.9 * len(there)
+            and len(there) >= 3
+        ):
             numbers += 1
             if not word:
                 continue
             if NUMBER.match(word) or NO_VALUE.fullmatch(word) or word in there:
                 return False
             said += 1
-        elif word and (word in there or (re.search(r"\d", word) and _shape(word) in {_shape(w) for w in there})):
+        elif word and (
+            word in there or (re.search(r"\d", word) and _shape(word) in {_shape(w) for w in there})
+        ):
             return False  # as the cases below have it
     units = all(not w.strip() or UNIT.fullmatch(w.strip()) for w in row)
     return said > 0 and said >= numbers / 2 and (said > 1 or units)
@@ -57,7 +77,9 @@ def _shape(word: str) -> str:
 
 
 def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
-    """bool [n]: rows that are one of these lines once more (the header, units), as where files were put together."""
+    """bool [n]: rows that are one of these lines once more (the header, units), as where files were
+    put together.
+    """
     found = np.zeros(len(table), bool)
     for line in lines:
         same: pa.ChunkedArray | None = None
@@ -73,7 +95,9 @@ def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
 
 
 def sums_up(table: pa.Table) -> np.ndarray:
-    """bool [n]: rows at the end that are called a sum, mean or the like, and whose numbers are that of the rows above."""
+    """bool [n]: rows at the end that are called a sum, mean or the like, and whose numbers are that
+    of the rows above.
+    """
     gone = np.zeros(len(table), bool)
     if table.num_columns < 2 or len(table) < 4:
         return gone
@@ -85,14 +109,22 @@ def sums_up(table: pa.Table) -> np.ndarray:
     if not called:
         return gone
     above = table.slice(0, len(table) - called)
-    columns = [pd.to_numeric(pd.Series(c.to_pylist(), dtype=object).str.strip().str.replace(",", "."), errors="coerce") for c in above.columns]
+    columns = [
+        pd.to_numeric(
+            pd.Series(c.to_pylist(), dtype=object).str.strip().str.replace(",", "."),
+            errors="coerce",
+        )
+        for c in above.columns
+    ]
     for k in range(1, called + 1):
         gone[len(table) - k] = _is_sum(words[-k], columns)
     return gone
 
 
 def _is_sum(row: list[str], columns: list[pd.Series]) -> bool:
-    """Whether half of a row's numbers are the sum, mean, spread, smallest or largest of their columns, or it has none."""
+    """Whether half of a row's numbers are the sum, mean, spread, smallest or largest of their
+    columns, or it has none.
+    """
     right, there = 0, 0
     for word, values in zip(row, columns):
         if not word or SUMMARY.fullmatch(word):
@@ -106,7 +138,17 @@ def _is_sum(row: list[str], columns: list[pd.Series]) -> bool:
         if not len(known):
             continue
         digits = len(word.replace(",", ".").partition(".")[2])
-        facts = [known.sum(), known.mean(), known.median(), known.min(), known.max(), len(known), known.std(), known.std(ddof=0), known.var()]
+        facts = [
+            known.sum(),
+            known.mean(),
+            known.median(),
+            known.min(),
+            known.max(),
+            len(known),
+            known.std(),
+            known.std(ddof=0),
+            known.var(),
+        ]
         off = np.abs(np.array(facts, float) - value)
         right += bool(np.nanmin(off) <= 0.51 * 10.0**-digits + 1e-9 * abs(value))
     return right >= max(1, there / 2) or not there

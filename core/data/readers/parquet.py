@@ -22,28 +22,37 @@ Column: TypeAlias = pa.ChunkedArray | pd.Series
 
 
 def opened(member: Member, few: bool) -> tuple[pa.Table, bool]:
-    """The table (its first thousand rows: `few`) and whether that is all of it. UserError for what is no whole Parquet file, and for too many rows."""
+    """The table (its first thousand rows: `few`) and whether that is all of it. UserError for what
+    is no whole Parquet file, and for too many rows.
+    """
     try:
         source = pq.ParquetFile(pa.BufferReader(member.load()))
         rows, width = source.metadata.num_rows, source.metadata.num_columns
         if rows > limits.ROWS:
-            raise UserError(f"{member.name} holds {rows:,} rows; at most {limits.ROWS:,} are taken.")
+            raise UserError(
+                f"{member.name} holds {rows:,} rows; at most {limits.ROWS:,} are taken."
+            )
         if width > limits.COLUMNS:
-            raise UserError(f"{member.name} has {width:,} columns; at most {limits.COLUMNS:,} are taken.")
+            raise UserError(
+                f"{member.name} has {width:,} columns; at most {limits.COLUMNS:,} are taken."
+            )
         if few and rows > FEW:
             return pa.Table.from_batches([next(source.iter_batches(FEW))]), False
         return source.read(), True
     except UserError:
         raise
     except Exception as e:
-        raise UserError(f"{member.name} cannot be read as Parquet ({type(e).__name__}); it may be cut off.") from None
+        raise UserError(
+            f"{member.name} cannot be read as Parquet ({type(e).__name__}); it may be cut off."
+        ) from None
 
 
 def columns(table: pa.Table, name: str) -> tuple[dict[str, Column], list[str]]:
-    """Each column by its name: words for columns of words, else values; and what was decided, in words.
+    """Each column by its name: words for columns of words, else values; and what was decided, in
+    words.
 
-    Decimals become numbers, durations seconds, days and times of day words. UserError for two columns of one name, and
-    for lists, records and bytes.
+    Decimals become numbers, durations seconds, days and times of day words. UserError for two
+    columns of one name, and for lists, records and bytes.
     """
     double = next((c for c, k in Counter(table.column_names).items() if k > 1), None)
     if double is not None:
@@ -67,7 +76,9 @@ def _order(table: pa.Table) -> list[str]:
 
 
 def _index_columns(notes: bytes) -> list[Any]:
-    """What pandas noted of its index; nothing where the note is damaged, since the values do not depend on it."""
+    """What pandas noted of its index; nothing where the note is damaged, since the values do not
+    depend on it.
+    """
     try:
         found = json.loads(notes)
     except ValueError:  # no JSON, or no text at all
@@ -97,15 +108,37 @@ def _read(values: pa.ChunkedArray, column: str, name: str) -> Column:
     if pa.types.is_date(kind) or pa.types.is_time(kind):
         return pc.cast(values, pa.string()).to_pandas()
     if pa.types.is_boolean(kind):
-        return values.to_pandas() if not values.null_count else values.to_pandas(types_mapper=lambda _: pd.BooleanDtype())
+        return (
+            values.to_pandas()
+            if not values.null_count
+            else values.to_pandas(types_mapper=lambda _: pd.BooleanDtype())
+        )
     if pa.types.is_integer(kind) and values.null_count and _largest(values) > EXACT:
         whole = pd.UInt64Dtype() if kind == pa.uint64() else pd.Int64Dtype()
         return values.to_pandas(types_mapper=lambda _: whole)
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_null(kind):
+    if (
+        pa.types.is_floating(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_null(kind)
+    ):
         return values.to_pandas()
-    what = "lists" if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind) else None
-    what = what or ("records" if pa.types.is_struct(kind) or pa.types.is_map(kind) else "bytes or something else")
-    raise UserError(f"{name}, column “{column}” holds {what}; only numbers and words are read. Leave the column out, or write each of its values as a column.")
+    what = (
+        "lists"
+        if pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        else None
+    )
+    what = what or (
+        "records"
+        if pa.types.is_struct(kind) or pa.types.is_map(kind)
+        else "bytes or something else"
+    )
+    raise UserError(
+        f"{name}, column “{column}” holds {what}; only numbers and words are read. Leave the column"
+        " out, or write each of its values as a column."
+    )
 
 
 def _largest(values: pa.ChunkedArray) -> int:
@@ -114,7 +147,9 @@ def _largest(values: pa.ChunkedArray) -> int:
 
 
 def _decimal(values: pa.ChunkedArray) -> Column:
-    """Decimals as floats; whole ones as whole numbers, or as words where those could not hold them (long ids)."""
+    """Decimals as floats; whole ones as whole numbers, or as words where those could not hold them
+    (long ids).
+    """
     if values.type.scale > 0 or values.null_count == len(values):
         return pc.cast(values, pa.float64()).to_pandas()
     if _largest(values) > EXACT:

@@ -107,8 +107,10 @@ def _few(member: Member) -> bool:
 
 
 def looks_like_mask(image: np.ndarray, member: Member) -> bool:
-    """Whether a picture [H,W] or [H,W,C] of a file looks like a mask: up to four values; or areas of one value each, with the commonest as their background; or, of
-    those saved with loss, black and white with little between."""
+    """Whether a picture [H,W] or [H,W,C] of a file looks like a mask: up to four values; or areas
+    of one value each, with the commonest as their background; or, of those saved with loss, black
+    and white with little between.
+    """
     if member.page or (image.ndim == 3 and image.shape[2] != 3):
         return False
     step = max(1, max(image.shape[:2]) // 512)  # large areas stay areas
@@ -134,8 +136,10 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
 @dataclass(frozen=True)
 class _Read:
     """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours.
-    `palette`: the numbers are places in one. `turned`: where 0 is stored for white (a palette of greys
-    from white to black, TIFF's WhiteIsZero as ImageJ's inverted masks have), the share of white."""
+    `palette`: the numbers are places in one. `turned`: where 0 is stored for white (a palette of
+    greys from white to black, TIFF's WhiteIsZero as ImageJ's inverted masks have), the share of
+    white.
+    """
 
     values: np.ndarray
     lossy: bool
@@ -174,7 +178,8 @@ def _read(member: Member, by_place: bool = True) -> _Read:
             or image.mode == "F"
         ):
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
-            if opened.format == "TIFF" and opened.tag_v2.get(262) == 0:  # stored 0 is shown as white
+            # stored 0 is shown as white
+            if opened.format == "TIFF" and opened.tag_v2.get(262) == 0:
                 stored = values.dtype.type(255) - values if values.dtype == np.uint8 else values
                 return _Read(stored if by_place else values, lossy, False, (stored == 0).mean())
             return _Read(values, lossy, False)
@@ -250,8 +255,9 @@ def join(
     label: str | None,
     turns: list[int],
 ) -> tuple[Any, pd.DataFrame, list[str], dict[str, Any]]:
-    """Masks uint8 [n,*size] of the pictures `files` (rows and columns: `shapes`; how EXIF turns them: `turns`), the table (with a column `outlined` where the
-    truth of some is not known), rules in words, and the card's entry `masks`.
+    """Masks uint8 [n,*size] of the pictures `files` (rows and columns: `shapes`; how EXIF turns
+    them: `turns`), the table (with a column `outlined` where the truth of some is not known), rules
+    in words, and the card's entry `masks`.
 
     A picture whose class has no mask at all has nothing to mark. UserError for a mask that belongs
     to no picture or to several, or whose sides are in another proportion than its picture's.
@@ -319,14 +325,14 @@ def join(
     guessed = sum(turns[i] > 1 and (turns[i] <= 4 or len(set(shapes[i])) == 1) for i in taken)
     if guessed:
         rules.append(
-            f"{guessed} pictures with masks are turned by what EXIF says, their masks are taken to be "
-            "drawn on the turned pictures (a guess)"
+            f"{guessed} pictures with masks are turned by what EXIF says, their masks are taken to"
+            " be drawn on the turned pictures (a guess)"
         )
     if turned:
         rules.append(
-            f"{turned} masks are stored with 0 for white (a grey palette from white to black, or "
-            f"WhiteIsZero): which is background is a guess, {'white' if by_place else 'black'}, the "
-            "commoner one"
+            f"{turned} masks are stored with 0 for white (a grey palette from white to black, or"
+            f" WhiteIsZero): which is background is a guess, {'white' if by_place else 'black'},"
+            " the commoner one"
         )
     if several:
         rules.append(
@@ -352,9 +358,7 @@ def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
     return turn > 4 and abs(ratio - 1) > 0.02 and abs(mask[0] / mask[1] / ratio - 1) < 0.02
 
 
-def _lies_on(
-    mask: tuple[int, ...], picture: tuple[int, int], one: Member, other: Member
-) -> bool:
+def _lies_on(mask: tuple[int, ...], picture: tuple[int, int], one: Member, other: Member) -> bool:
     """Whether a mask (rows, columns) is of another size than its picture. UserError where their
     sides are in another proportion, by more than rounding: it would lie beside what it marks."""
     ratio = picture[1] / mask[1]
@@ -373,9 +377,10 @@ def _outlined(
     has = np.zeros(len(table), bool)
     has[list(taken)] = True
     if label is None:
-        return table.assign(
-            outlined=has
-        ), "of pictures without a mask the truth is not known (column “outlined”)"
+        return (
+            table.assign(outlined=has),
+            "of pictures without a mask the truth is not known (column “outlined”)",
+        )
     classes = table[label].astype(str)
     free = sorted(set(classes) - set(classes[has]))
     known = has | classes.isin(free).to_numpy()

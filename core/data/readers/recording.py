@@ -31,9 +31,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Recording:
-    """One file's signals. `load(positions)` gives the samples of those channels one after the other, float [many] in their units, NaN = missing.
+    """One file's signals. `load(positions)` gives the samples of those channels one after the
+    other, float [many] in their units, NaN = missing.
 
-    `pieces`: (start in s, first sample's share, last's) of stretches without a gap, in shares of the samples; () = one stretch from 0.
+    `pieces`: (start in s, first sample's share, last's) of stretches without a gap, in shares of
+    the samples; () = one stretch from 0.
     """
 
     file: str

@@ -17,8 +17,9 @@ from core.errors import UserError
 KIND = re.compile(
     r"(images?|imgs?|scans?|niftis?|nii|volumes?|data|raw|rawdata|source(data)?|bids|anat|func|"
     r"dwi|perf|pet|fmap|mri|orig)"
-    r"[-_ ]?(tr|ts|va)?|ses[-_].*", re.I,
-)  # fmt: skip
+    r"[-_ ]?(tr|ts|va)?|ses[-_].*",
+    re.I,
+)
 PERSON = re.compile(r"^(sub|subj|subject|patient|pat|pt|case|id|participant|p|s)[-_ ]*\d\w*$", re.I)
 GRADE = re.compile(
     r"(grade|stage|class|type|bi-?rads|kl|label|level|phase|score|group|arm|category)[-_ ]*\d*$",
@@ -75,7 +76,7 @@ def told(files: list[str], asked: Asked) -> Told:
     if "group" not in out.roles and (cases := _cases(files)):
         out.columns["case"], out.roles["group"] = cases, "case"
         out.rules.append(
-            f"scans whose names differ in the kind of scan only are of one case "
+            "scans whose names differ in the kind of scan only are of one case "
             f"({len(set(cases))} cases)"
         )
     _classes(paths, asked, out)
@@ -273,9 +274,10 @@ def _by_patient(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame 
             if words and not IDS.search(column):
                 continue
             if enough and not values[values.isin(keys)].duplicated().any():
-                return _joined(
-                    table, keys, frame.assign(**{column: values}), column
-                ), f"“{column}”{words}"
+                return (
+                    _joined(table, keys, frame.assign(**{column: values}), column),
+                    f"“{column}”{words}",
+                )
     return None, ""
 
 

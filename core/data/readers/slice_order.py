@@ -1,4 +1,6 @@
-"""Series of slices: their order, what is missing or double among them, and which of them are whole volumes."""
+"""Series of slices: their order, what is missing or double among them, and which of them are whole
+volumes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LEAST = 3  # slices of a volume
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of one file: `at` is the file's position among those brought, `series` and `patient` number them in the order of the files."""
+    """One frame of one file: `at` is the file's position among those brought, `series` and
+    `patient` number them in the order of the files.
+    """
 
     at: int
     index: int
@@ -33,12 +37,27 @@ class Frame:
     def time(self) -> float | None:
         if self.place.time is not None:
             return self.place.time + self.index * self.file.apart
-        return self.index * self.file.apart if self.file.apart and len(self.file.places) > 1 else None
+        return (
+            self.index * self.file.apart if self.file.apart and len(self.file.places) > 1 else None
+        )
 
 
 def ordered(frames: list[Frame]) -> list[Frame]:
-    """By series, orientation, position along the slices' normal, time, instance number, file, frame."""
-    return sorted(frames, key=lambda f: (f.series, f.turn, round(f.place.along / SAME), f.time or 0.0, f.file.number, f.at, f.index))
+    """By series, orientation, position along the slices' normal, time, instance number, file,
+    frame.
+    """
+    return sorted(
+        frames,
+        key=lambda f: (
+            f.series,
+            f.turn,
+            round(f.place.along / SAME),
+            f.time or 0.0,
+            f.file.number,
+            f.at,
+            f.index,
+        ),
+    )
 
 
 def stacks(frames: list[Frame]) -> list[list[int]]:
@@ -53,7 +72,9 @@ def stacks(frames: list[Frame]) -> list[list[int]]:
 
 
 def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.ndarray]:
-    """Of `ordered` frames: what is odd about a frame's place in words (None = nothing), the rules in words, millimetres to the next slice (nan = unknown)."""
+    """Of `ordered` frames: what is odd about a frame's place in words (None = nothing), the rules
+    in words, millimetres to the next slice (nan = unknown).
+    """
     notes: list[str | None] = [None] * len(frames)
     steps = np.array([f.place.thick for f in frames])
     gaps = double = uneven = mixed = again = 0
@@ -66,8 +87,15 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
             mixed += 1
         along = np.array([f.place.along for f in mine])
         for a, b in zip(range(len(mine)), range(1, len(mine))):
-            alike = abs(along[b] - along[a]) < SAME and np.abs(mine[a].place.position - mine[b].place.position).max() < SAME  # type: ignore[operator]
-            if alike and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase) and len(mine[a].file.places) == len(mine[b].file.places) == 1:
+            alike = (
+                abs(along[b] - along[a]) < SAME
+                and np.abs(mine[a].place.position - mine[b].place.position).max() < SAME
+            )  # type: ignore[operator]
+            if (
+                alike
+                and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase)
+                and len(mine[a].file.places) == len(mine[b].file.places) == 1
+            ):
                 notes[stack[b]], double = "same place as the slice before", double + 1
         places = along[np.r_[True, np.diff(along) > SAME]]
         timed = all(f.time is not None for f in mine)  # they become clips
@@ -80,36 +108,63 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
         step = float(np.median(between))
         steps[stack] = step
         odd = np.flatnonzero(np.abs(between - step) > max(EVEN * step, SAME))
-        several = [v for v, n in zip(*np.unique(np.round(between, 1), return_counts=True)) if n >= max(2, 0.15 * len(between))]
+        several = [
+            v
+            for v, n in zip(*np.unique(np.round(between, 1), return_counts=True))
+            if n >= max(2, 0.15 * len(between))
+        ]
         for i in odd:
             k = stack[int(np.flatnonzero(along > places[i + 1] - SAME / 2)[0])]
             times = between[i] / step
             if len(several) < 2 and times > 1.5:
                 missing = round(times) - 1
                 whole = abs(times - round(times)) < 0.1
-                notes[k], gaps = f"{missing} slice{'s' * (missing != 1)} missing before this one" if whole else "a gap before this slice", gaps + 1
+                notes[k], gaps = (
+                    (
+                        f"{missing} slice{'s' * (missing != 1)} missing before this one"
+                        if whole
+                        else "a gap before this slice"
+                    ),
+                    gaps + 1,
+                )
             else:
-                notes[k], uneven = f"{between[i]:.2f} mm from the slice before, most are {step:.2f} mm", uneven + 1
+                notes[k], uneven = (
+                    f"{between[i]:.2f} mm from the slice before, most are {step:.2f} mm",
+                    uneven + 1,
+                )
     rules = []
     if gaps:
         rules.append(f"slices are missing at {gaps} place{'s' * (gaps != 1)} (column “stack”)")
     if double:
-        rules.append(f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of the series (column “stack”)")
+        rules.append(
+            f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of"
+            " the series (column “stack”)"
+        )
     if again > 0:
         rules.append(
-            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the series "
-            "(of another echo, phase or time): each is a row of its own"
+            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the"
+            " series (of another echo, phase or time): each is a row of its own"
         )
     if uneven:
-        rules.append(f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column “stack”)")
+        rules.append(
+            f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column"
+            " “stack”)"
+        )
     if mixed:
-        rules.append(f"{mixed} series {'hold' if mixed > 1 else 'holds'} slices of differing sizes or pixel sizes")
+        rules.append(
+            f"{mixed} series {'hold' if mixed > 1 else 'holds'} slices of differing sizes or pixel"
+            " sizes"
+        )
     return notes, rules, steps
 
 
 def is_volume(stack: list[Frame]) -> bool:
-    """At least three slices of one size, one at each place, evenly spaced, straight above one another."""
-    if len(stack) < LEAST or any(f.place.position is None or f.place.across is None or f.file.colour for f in stack):
+    """At least three slices of one size, one at each place, evenly spaced, straight above one
+    another.
+    """
+    if len(stack) < LEAST or any(
+        f.place.position is None or f.place.across is None or f.file.colour for f in stack
+    ):
         return False
     if len({(f.file.size, tuple(np.round(f.place.mm, 4))) for f in stack}) > 1:
         return False
@@ -124,7 +179,9 @@ def is_volume(stack: list[Frame]) -> bool:
 
 @dataclass(frozen=True)
 class Solid:
-    """How a stack [slice, down, across] is turned into [feet to head, back to front, left to right]: `order` of its axes, which of them are `flipped`."""
+    """How a stack [slice, down, across] is turned into [feet to head, back to front, left to
+    right]: `order` of its axes, which of them are `flipped`.
+    """
 
     order: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
@@ -142,6 +199,9 @@ def solid(stack: list[Frame], step: float) -> Solid | None:
     order = tuple(next(i for i, w in enumerate(word) if w in pair) for pair in ("HF", "AP", "RL"))
     mm, shape = (step, *first.mm), (len(stack), *stack[0].file.size)
     return Solid(
-        (order[0], order[1], order[2]), (word[order[0]] != "H", word[order[1]] != "A", word[order[2]] != "R"), tuple(mm[i] for i in order), lean,
+        (order[0], order[1], order[2]),
+        (word[order[0]] != "H", word[order[1]] != "A", word[order[2]] != "R"),
+        tuple(mm[i] for i in order),
+        lean,
         tuple(shape[i] for i in order),
-    )  # fmt: skip
+    )

@@ -1,4 +1,5 @@
-"""Tables: CSV (any usual separator and encoding) and Parquet, types inferred and reported; with a text column they become a text dataset.
+"""Tables: CSV (any usual separator and encoding) and Parquet, types inferred and reported; with a
+text column they become a text dataset.
 
 Several files of the same columns are one table.
 """
@@ -59,7 +60,10 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         raise UserError(f"{name} holds 1 row; at least 2 are needed to learn anything.")
     text = None if asked.text == "none" and "none" not in frame else asked.text
     if text is not None and text not in frame:
-        raise UserError(f"{name} has no column “{text}” (it has: {', '.join(str(c)[:40] for c in frame.columns[:12])}{' …' if len(frame.columns) > 12 else ''}).")
+        raise UserError(
+            f"{name} has no column “{text}” (it has:"
+            f" {', '.join(str(c)[:40] for c in frame.columns[:12])}{' …' if len(frame.columns) > 12 else ''})."
+        )
     given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
@@ -68,7 +72,9 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if column is not None:
         empty = np.flatnonzero(frame[column].isna())
         if len(empty):
-            raise UserError(f"{where(int(empty[0]))}, column “{column}” is empty; every row needs its text.")
+            raise UserError(
+                f"{where(int(empty[0]))}, column “{column}” is empty; every row needs its text."
+            )
         rules.append(f"text taken from column “{column}”")
         kept = [g for g in guesses if g.role not in ("input", "left out") and g.column != column]
         card = {**_card(found), "roles": stored(kept)}
@@ -78,23 +84,32 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         raise UserError(f"{name} has no column of numbers or categories to learn from.")
     used = {f.split("=")[0] for f in features} | set(features)
     left = [str(c) for c in frame.columns if c not in roles.values() and str(c) not in used]
-    refused = next((g.column for g in guesses if g.asked and g.role == "input" and g.column in left), None)
+    refused = next(
+        (g.column for g in guesses if g.asked and g.role == "input" and g.column in left), None
+    )
     if refused is not None:
         many = frame[refused].nunique()
-        raise UserError(f"Column “{refused}” cannot be an input: it holds {many:,} different words; at most {CATEGORIES} can be categories.")
+        raise UserError(
+            f"Column “{refused}” cannot be an input: it holds {many:,} different words; at most"
+            f" {CATEGORIES} can be categories."
+        )
     rules.append(f"{len(features)} input column{'s' * (len(features) != 1)}")
     told = [g for g in guesses if g.column in left and g.tells]
     left = [c for c in left if c not in {g.column for g in told}]
     rules += [f"“{g.column}” is left out: {g.why}" for g in told[:12]]
     if left:
-        rules.append(f"left out (names, constants or free text): {', '.join(left[:8])}{' …' if len(left) > 8 else ''}")
+        rules.append(
+            "left out (names, constants or free text):"
+            f" {', '.join(left[:8])}{' …' if len(left) > 8 else ''}"
+        )
     card = {**_card(found), "roles": stored(guesses), **precise_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 
 def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> list[Guess]:
-    """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2), `frame` gets a column
-    “patient” of their beginnings."""
+    """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2),
+    `frame` gets a column “patient” of their beginnings.
+    """
     made = patients_in_ids(frame) if WHO not in frame and not asked.group else None
     if made is not None and WHO in asked.roles:
         frame[WHO] = made[1]
@@ -103,21 +118,30 @@ def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> 
         return guesses
     column, frame[WHO] = made
     many = frame[WHO].nunique()
-    why = f"the beginnings of the ids in “{column}”: {many:,} values, {len(frame) / many:.3g} rows each"
+    why = (
+        f"the beginnings of the ids in “{column}”: {many:,} values, {len(frame) / many:.3g} rows"
+        " each"
+    )
     guesses = find_roles(frame, {**given, "group": WHO}, asked, inputs=True)
     return [replace(g, sure=0.7, why=why) if g.column == WHO else g for g in guesses]
 
 
 def named_in(asked: Asked) -> set[str]:
-    """Columns that a person said name patients, sites, classes or parts: never read as numbers but where each value is one."""
-    given = {c for c, role in asked.roles.items() if role in ("outcome", "patient", "site", "split")}
+    """Columns that a person said name patients, sites, classes or parts: never read as numbers but
+    where each value is one.
+    """
+    given = {
+        c for c, role in asked.roles.items() if role in ("outcome", "patient", "site", "split")
+    }
     return given | {c for c in (asked.label, asked.group, asked.domain) if c}
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A file's columns as they stand in it: words (of text files, and of columns of words in Parquet) or values, how they
-    were cut up, how many rows there are, and the line (Parquet: row) of a row."""
+    """A file's columns as they stand in it: words (of text files, and of columns of words in
+    Parquet) or values, how they were cut up, how many rows there are, and the line (Parquet: row)
+    of a row.
+    """
 
     name: str
     columns: dict[str, pa.ChunkedArray | pd.Series]
@@ -131,8 +155,9 @@ class Raw:
 
 @dataclass(frozen=True)
 class Whole:
-    """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in words; what has to be
-    told of columns; and whether the first line was a row (`bare`)."""
+    """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in
+    words; what has to be told of columns; and whether the first line was a row (`bare`).
+    """
 
     frame: pd.DataFrame
     where: Callable[[int], str]
@@ -147,9 +172,10 @@ def whole(
     as_words: Collection[str] = (),
     clocks: bool = True,
 ) -> Whole:
-    """All files as one typed table. Several files must have the same columns (in any order); a last column says which
-    file a row is from. `as_words`: columns that name patients, sites or classes: numbers only where every value is one.
-    `clocks`: whether times (07:30), blood pressures (120/80) and the like become numbers.
+    """All files as one typed table. Several files must have the same columns (in any order); a last
+    column says which file a row is from. `as_words`: columns that name patients, sites or classes:
+    numbers only where every value is one. `clocks`: whether times (07:30), blood pressures (120/80)
+    and the like become numbers.
     """
     read = []
     for k, m in enumerate(members):
@@ -157,20 +183,29 @@ def whole(
         report(k + 1, len(members) + 1)
     found = _joined(read, as_words, clocks)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
-    rules += [f"{r.name}: the first line holds values and no names, so it is a row; columns are named column 1, column 2, …"
-              for r in read if r.how == "no header"]  # fmt: skip
+    rules += [
+        f"{r.name}: the first line holds values and no names, so it is a row; columns are named"
+        " column 1, column 2, …"
+        for r in read
+        if r.how == "no header"
+    ]
     if len(members) > 1:
         column = "domain" if "domain" not in frame else "from file"
         stems = [m.stem for m in members]
         words = stems if len(set(stems)) == len(stems) else [m.name for m in members]
         frame[column] = np.repeat(np.array(words, dtype=object), [r.rows for r in read])
-        rules.append(f"{len(members)} tables of the same columns read as one; “{column}” says which file a row is from")
+        rules.append(
+            f"{len(members)} tables of the same columns read as one; “{column}” says which file a"
+            " row is from"
+        )
     report(len(members) + 1, len(members) + 1)
     return replace(found, rules=rules + found.rules)
 
 
 def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:
-    """What `read` holds as one typed table, "file, line" of a row, and in words how values were read."""
+    """What `read` holds as one typed table, "file, line" of a row, and in words how values were
+    read.
+    """
     like = _alike(read)
     n = sum(r.rows for r in read)
     if n > limits.ROWS:
@@ -180,7 +215,10 @@ def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True
     def where(i: int) -> str:
         k = int(np.searchsorted(ends, i, side="right"))
         r = read[k]
-        return f"{r.name}, {'row' if r.how == 'parquet' else 'line'} {r.line(i - int(ends[k]) + r.rows)}"
+        return (
+            f"{r.name}, {'row' if r.how == 'parquet' else 'line'}"
+            f" {r.line(i - int(ends[k]) + r.rows)}"
+        )
 
     seen: dict[str, Looked | pd.Series] = {}
     for column in like.columns:
@@ -191,7 +229,9 @@ def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True
             words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
             seen[column] = looked_at(column, words, column in as_words)
     separator = ";" if any(r.how == ";" for r in read) else like.how
-    proved = combined([s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator)
+    proved = combined(
+        [s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator
+    )
     marks = Marks(proved.point or any(map(_decimal, seen.values())), proved.comma, separator)
     out: dict[str, Meaning] = {}
     more: list[str] = []
@@ -203,20 +243,34 @@ def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True
             next(iter(out[name] for name in parts.columns)).notes.extend(parts.notes)
             more.append(parts.rule)
             continue
-        out[column] = meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
+        out[column] = (
+            meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
+        )
     begins = [int(end) - r.rows for end, r in zip(ends, read)]
-    told = [replace(note, rows=[i + begin for i in note.rows]) for begin, r in zip(begins, read) for note in r.notes]
+    told = [
+        replace(note, rows=[i + begin for i in note.rows])
+        for begin, r in zip(begins, read)
+        for note in r.notes
+    ]
     notes = [*told, *(note for m in out.values() for note in m.notes)]
     frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
-    return Whole(frame, where, [*_rules(out), *more, *map(_rule, notes)], notes, like.how == "no header")
+    return Whole(
+        frame, where, [*_rules(out), *more, *map(_rule, notes)], notes, like.how == "no header"
+    )
 
 
 def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
-    """Text tables with names of columns, and those without that lie in another folder or are called as one of the
-    others (the same data before it was given names): these are left aside. All are kept where none or all have names."""
+    """Text tables with names of columns, and those without that lie in another folder or are called
+    as one of the others (the same data before it was given names): these are left aside. All are
+    kept where none or all have names.
+    """
     if len(members) > FILES:
         return members, []
-    bare = [m for m in members if m.head[:4] != b"PAR1" and split_up(m, limits.PREVIEW).how == "no header"]
+    bare = [
+        m
+        for m in members
+        if m.head[:4] != b"PAR1" and split_up(m, limits.PREVIEW).how == "no header"
+    ]
     named = [m for m in members if m not in bare]
     places, called = {m.parts[:-1] for m in named}, {m.parts[-1] for m in named}
     apart = all(m.parts[:-1] not in places or m.parts[-1] in called for m in bare)
@@ -224,8 +278,14 @@ def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
 
 
 def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
-    """The numbers in a column whose cells hold times or several numbers (see `compound_words.parted`)."""
-    if seen.strict or seen.cast is not None or (seen.written is not None and seen.written.number.mean() > 0.5):
+    """The numbers in a column whose cells hold times or several numbers (see
+    `compound_words.parted`).
+    """
+    if (
+        seen.strict
+        or seen.cast is not None
+        or (seen.written is not None and seen.written.number.mean() > 0.5)
+    ):
         return None
     coded = seen.coded
     if coded is None:
@@ -243,18 +303,24 @@ def _alike(read: list[Raw]) -> Raw:
     for r in read:
         if r.how == "no header" != like.how:
             raise UserError(
-                f"{r.name} begins with numbers where {like.name} begins with names of columns; put those on top "
-                "or leave it out."
+                f"{r.name} begins with numbers where {like.name} begins with names of columns; put"
+                " those on top or leave it out."
             )
-        lacks, more = ([c for c in a if c not in b] for a, b in ((like.columns, r.columns), (r.columns, like.columns)))
+        lacks, more = (
+            [c for c in a if c not in b]
+            for a, b in ((like.columns, r.columns), (r.columns, like.columns))
+        )
         if lacks or more:
             parts = [
-                f"{words} {', '.join(n[:40] for n in c[:6])}{f' and {len(c) - 6:,} more' if len(c) > 6 else ''}"
+                f"{words}"
+                f" {', '.join(n[:40] for n in c[:6])}{f' and {len(c) - 6:,} more' if len(c) > 6 else ''}"
                 for words, c in (("lacks", lacks), ("adds", more))
                 if c
             ]
-            raise UserError(f"{r.name} has other columns than {like.name} (it {' and '.join(parts)}); "
-                            "only tables of the same columns are read together.")  # fmt: skip
+            raise UserError(
+                f"{r.name} has other columns than {like.name} (it {' and '.join(parts)}); "
+                "only tables of the same columns are read together."
+            )
     return like
 
 
@@ -265,7 +331,9 @@ def _values(pieces: list[pa.ChunkedArray | pd.Series]) -> pd.Series:
 
 
 def _decimal(seen: Looked | pd.Series) -> bool:
-    """Whether a column that was cast at once proves that points are decimal marks: it has others than 4.100."""
+    """Whether a column that was cast at once proves that points are decimal marks: it has others
+    than 4.100.
+    """
     if isinstance(seen, pd.Series) or seen.cast is None or not pa.types.is_floating(seen.cast.type):
         return False
     return not in_threes(seen)
@@ -276,12 +344,19 @@ def _rules(read: dict[str, Meaning]) -> list[str]:
     none: Counter[str] = Counter()
     for m in read.values():
         none += m.missing
-    rules = [f"taken as missing: {', '.join(f'“{w}” ({k:,})' for w, k in none.most_common())}"] if none else []
+    rules = (
+        [f"taken as missing: {', '.join(f'“{w}” ({k:,})' for w, k in none.most_common())}"]
+        if none
+        else []
+    )
     for said, which in (
         ("a comma is a decimal point in", [c for c, m in read.items() if m.comma]),
         ("points mark thousands in", [c for c, m in read.items() if "." in m.thousands]),
         ("commas mark thousands in", [c for c, m in read.items() if "," in m.thousands]),
-        ("spaces and apostrophes mark thousands in", [c for c, m in read.items() if " " in m.thousands]),
+        (
+            "spaces and apostrophes mark thousands in",
+            [c for c, m in read.items() if " " in m.thousands],
+        ),
         ("units taken off", [f"{c} ({m.unit})" for c, m in read.items() if m.unit]),
         ("whole numbers taken as dates", [c for c, m in read.items() if m.dates]),
     ):
@@ -294,13 +369,21 @@ NOTED = {
     "bounds": "values below or above a limit in “{c}” are taken as the limit: {w}",
     "words": "words among the numbers of “{c}” are taken as missing: {w}",
     "class marks": "{w} in “{c}” is kept as a class of its own, not taken as missing",
-    "decimal or thousands": "whether marks in “{c}” are decimal or for thousands could not be told ({w}): look whether they are right",
+    "decimal or thousands": (
+        "whether marks in “{c}” are decimal or for thousands could not be told ({w}): look whether"
+        " they are right"
+    ),
     "two decimal marks": "“{c}” has decimal points and decimal commas; both are read as decimal",
     "units": "some values of “{c}” have a unit and some have none ({w}); all are read as the same",
-    "negatives": "values in brackets or with a minus behind them in “{c}” are read as negative: {w}",
+    "negatives": (
+        "values in brackets or with a minus behind them in “{c}” are read as negative: {w}"
+    ),
     "flags": "marks behind some values of “{c}” are taken off: {w}",
     "about": "rough values in “{c}” are taken as they stand: {w}",
-    "clock": "times of two parts in “{c}” ({w}) are read as hours and minutes; if they are minutes and seconds, the numbers are seconds",
+    "clock": (
+        "times of two parts in “{c}” ({w}) are read as hours and minutes; if they are minutes and"
+        " seconds, the numbers are seconds"
+    ),
     "total": "the last row begins with {w}, as a row of totals does; it is read as a case",
 }
 
@@ -311,13 +394,21 @@ def _rule(note: Note) -> str:
 
 
 def _card(found: Whole) -> dict[str, Any]:
-    return {"rules": found.rules, "types": _types(found.frame), **({"notes": [asdict(n) for n in found.notes]} if found.notes else {})}
+    return {
+        "rules": found.rules,
+        "types": _types(found.frame),
+        **({"notes": [asdict(n) for n in found.notes]} if found.notes else {}),
+    }
 
 
-def glance(members: list[Member], asked: Asked | None = None, inputs: bool = True) -> dict[str, Any]:
-    """First lines before import, from the first file's first bytes only: `columns`, `head` (5 rows), `types` (what each column seems to be, by the rows
-    looked at), `looked` (how many rows that were) and `whole` (whether these are all there are); `guesses` and `classes` as in `preview`.
-    `inputs`: whether the columns are what is learned from."""
+def glance(
+    members: list[Member], asked: Asked | None = None, inputs: bool = True
+) -> dict[str, Any]:
+    """First lines before import, from the first file's first bytes only: `columns`, `head` (5
+    rows), `types` (what each column seems to be, by the rows looked at), `looked` (how many rows
+    that were) and `whole` (whether these are all there are); `guesses` and `classes` as in
+    `preview`. `inputs`: whether the columns are what is learned from.
+    """
     raw = _raw(members[0], limits.PREVIEW)
     found = _joined([raw], named_in(asked or Asked()))
     frame = found.frame
@@ -325,36 +416,61 @@ def glance(members: list[Member], asked: Asked | None = None, inputs: bool = Tru
     if len(members) > 1:
         frame["domain" if "domain" not in frame else "from file"] = members[0].stem
         given = {"domain": str(frame.columns[-1])}
-    guesses = _with_patients(frame, given, asked or Asked()) if inputs else find_roles(frame, given, asked or Asked())
+    guesses = (
+        _with_patients(frame, given, asked or Asked())
+        if inputs
+        else find_roles(frame, given, asked or Asked())
+    )
     return {
-        "guesses": [asdict(g) | {"words": g.in_words} for g in guesses], "classes": few_words(frame),
-        "columns": [str(c) for c in frame.columns], "head": frame.head(5), "types": {str(c): kind(frame[c]) for c in frame.columns}, "looked": len(frame),
-        "whole": raw.whole and len(members) == 1, "rules": [*raw.rules, *found.rules],
-    }  # fmt: skip
+        "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
+        "classes": few_words(frame),
+        "columns": [str(c) for c in frame.columns],
+        "head": frame.head(5),
+        "types": {str(c): kind(frame[c]) for c in frame.columns},
+        "looked": len(frame),
+        "whole": raw.whole and len(members) == 1,
+        "rules": [*raw.rules, *found.rules],
+    }
 
 
 def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The different words of each column that has two to twenty, as classes are called."""
     found = {}
     for column in frame.columns:
-        if 2 <= frame[column].iloc[:1000].nunique() <= CATEGORIES and 2 <= frame[column].nunique() <= CATEGORIES:
+        if (
+            2 <= frame[column].iloc[:1000].nunique() <= CATEGORIES
+            and 2 <= frame[column].nunique() <= CATEGORIES
+        ):
             few = pd.DataFrame({"label": frame[column].drop_duplicates()})
             found[str(column)] = Dataset("", "table", few, roles={"label": "label"}).classes
     return found
 
 
 def frame_of(member: Member) -> pd.DataFrame:
-    """The table in a CSV or Parquet file, columns typed. UserError naming the line or column that is wrong."""
+    """The table in a CSV or Parquet file, columns typed. UserError naming the line or column that
+    is wrong.
+    """
     return whole([member]).frame
 
 
 def _raw(member: Member, most: int | None = None) -> Raw:
-    """A file as it stands; of a text file only the first `most` bytes, of Parquet only the first rows, if asked."""
+    """A file as it stands; of a text file only the first `most` bytes, of Parquet only the first
+    rows, if asked.
+    """
     if member.head[:4] != b"PAR1":
         words = split_up(member, most)
         columns = dict(zip(words.table.column_names, words.table.columns))
         rules = [*member.told(), *words.rules]
-        return Raw(member.name, columns, words.how, len(words.table), words.line, rules, words.whole, _totals(columns))
+        return Raw(
+            member.name,
+            columns,
+            words.how,
+            len(words.table),
+            words.line,
+            rules,
+            words.whole,
+            _totals(columns),
+        )
     table, all_there = parquet.opened(member, most is not None)
     columns, rules = parquet.columns(table, member.name)
     return Raw(member.name, columns, "parquet", len(table), lambda i: i, rules, all_there)
@@ -372,12 +488,13 @@ def _totals(columns: dict[str, pa.ChunkedArray]) -> list[Note]:
 def encoded(
     frame: pd.DataFrame, roles: dict[str, str], left_out: Collection[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles, constants, names and the
-    columns named in `left_out` left out.
+    """Inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles,
+    constants, names and the columns named in `left_out` left out.
 
     float32, or float64 when a column of numbers needs it (see `core.data.scaling.precise`).
     """
-    parts: list[tuple[str, Callable[[], np.ndarray]]] = []  # names, and what makes each: all columns never stand beside one another twice
+    # names, and what makes each: all columns never stand beside one another twice
+    parts: list[tuple[str, Callable[[], np.ndarray]]] = []
     of: list[str] = []  # the column each is of, "" for categories
     for column in frame.columns:
         if column in roles.values() or column in left_out:
@@ -394,7 +511,9 @@ def encoded(
 
 
 def precise_entry(values: np.ndarray) -> dict[str, bool]:
-    """What a table's card says of inputs that `encoded` keeps as float64: that models subtract their offset first."""
+    """What a table's card says of inputs that `encoded` keeps as float64: that models subtract
+    their offset first.
+    """
     return {"precise": True} if values.dtype == np.float64 else {}
 
 
@@ -403,8 +522,15 @@ def _numbers(column: str, series: pd.Series) -> list[tuple[str, Callable[[], np.
     there = values[~np.isnan(values)]
     if not len(there) or there.min() == there.max():
         return []
-    named = str(column).lower() in ("id", "index", "row", "number") or str(column).lower().endswith("_id")
-    if named and len(there) == len(values) > 20 and bool((values == values.round()).all()) and series.nunique() == len(values):
+    named = str(column).lower() in ("id", "index", "row", "number") or str(column).lower().endswith(
+        "_id"
+    )
+    if (
+        named
+        and len(there) == len(values) > 20
+        and bool((values == values.round()).all())
+        and series.nunique() == len(values)
+    ):
         return []
     return [(str(column), lambda: series.to_numpy(np.float64, na_value=np.nan))]
 
@@ -421,8 +547,9 @@ def _categories(column: str, series: pd.Series) -> list[tuple[str, Callable[[], 
 
 
 def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
-    """`table` with the columns of a sheet, joined on the sheet's column that names every file; None when there is
-    no such column."""
+    """`table` with the columns of a sheet, joined on the sheet's column that names every file; None
+    when there is no such column.
+    """
     frame = frame_of(sheet)
     names = [PurePosixPath(f).name for f in table["file"]]
     stems = [n[:-7] if n.lower().endswith(".nii.gz") else PurePosixPath(n).stem for n in names]
@@ -432,18 +559,24 @@ def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
         if use is not None:
             double = keys[keys.duplicated() & keys.isin(use)]
             if len(double):
-                raise UserError(f"{sheet.name}, column “{column}”: {double.iloc[0]} is there twice.")
+                raise UserError(
+                    f"{sheet.name}, column “{column}”: {double.iloc[0]} is there twice."
+                )
             more = frame.set_index(keys).loc[use].drop(columns=[column]).reset_index(drop=True)
             return pd.concat([table, more[[c for c in more.columns if c not in table]]], axis=1)
     return None
 
 
 def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
-    """A full column of sentences (on average over 40 characters and 5 words, mostly different), where there is one."""
+    """A full column of sentences (on average over 40 characters and 5 words, mostly different),
+    where there is one.
+    """
     for column in frame.columns:
         series = frame[column]
         plain = column in roles.values() or is_numeric_dtype(series) or not series.notna().all()
-        if not plain and sentences(pa.chunked_array([pa.array(series.astype(str), pa.large_string())])):
+        if not plain and sentences(
+            pa.chunked_array([pa.array(series.astype(str), pa.large_string())])
+        ):
             return str(column)
     return None
 

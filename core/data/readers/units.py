@@ -4,9 +4,23 @@ from __future__ import annotations
 
 VOLTS = {"V": 1e6, "mV": 1e3, "µV": 1.0, "nV": 1e-3}  # in µV
 SPELT = {
-    "uv": "µV", "µv": "µV", "microv": "µV", "uvolt": "µV", "microvolt": "µV", "microvolts": "µV", "mv": "mV", "mvolt": "mV", "millivolt": "mV", "millivolts": "mV",
-    "v": "V", "volt": "V", "volts": "V", "nv": "nV", "nanovolt": "nV", "nanovolts": "nV",
-}  # fmt: skip
+    "uv": "µV",
+    "µv": "µV",
+    "microv": "µV",
+    "uvolt": "µV",
+    "microvolt": "µV",
+    "microvolts": "µV",
+    "mv": "mV",
+    "mvolt": "mV",
+    "millivolt": "mV",
+    "millivolts": "mV",
+    "v": "V",
+    "volt": "V",
+    "volts": "V",
+    "nv": "nV",
+    "nanovolt": "nV",
+    "nanovolts": "nV",
+}
 NONE = ("nu", "adu", "n/a", "none", "a.u.", "au")
 
 

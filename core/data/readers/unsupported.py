@@ -1,4 +1,6 @@
-"""What a file is that Lightbox does not read: named in the sentence that refuses it. Nothing here opens or decodes anything, it looks at first bytes."""
+"""What a file is that Lightbox does not read: named in the sentence that refuses it. Nothing here
+opens or decodes anything, it looks at first bytes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what 
     (b"\0\0\0\x0cJXL ", 0, "a JPEG XL picture", PICTURE),
     (b"\xff\x0a", 0, "a JPEG XL picture", PICTURE),
     (b"II\xbc", 0, "a JPEG XR picture", PICTURE),
-    *((b"P%d%s" % (k, end), 0, "a PNM picture (PBM, PGM, PPM)", PICTURE) for k in range(1, 7) for end in (b"\n", b" ", b"\r")),
+    *(
+        (b"P%d%s" % (k, end), 0, "a PNM picture (PBM, PGM, PPM)", PICTURE)
+        for k in range(1, 7)
+        for end in (b"\n", b" ", b"\r")
+    ),
     (b"v/1\x01", 0, "an OpenEXR picture", PICTURE),
     (b"ZISRAWFILE", 0, "a Zeiss microscope file (CZI)", MICROSCOPE),
     (b"\xda\xce\xbe\x0a", 0, "a Nikon microscope file (ND2)", MICROSCOPE),
@@ -36,13 +42,38 @@ STARTS: list[tuple[bytes, int, str, str]] = [  # bytes, where, what it is, what 
     (b"%PDF", 0, "a PDF", "take its pictures or tables out"),
     (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (also MATLAB's newer .mat)", "save its arrays as npz"),
     (b"MATLAB 5.0", 0, "a MATLAB file", "save its arrays as npz"),
-    (b"\xd0\xcf\x11\xe0", 0, "an old Office file (.xls, .doc), or an Office file with a password", "save the table as .xlsx without a password, or as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        0,
+        "an old Office file (.xls, .doc), or an Office file with a password",
+        "save the table as .xlsx without a password, or as CSV",
+    ),
     (b"\x09\x08\x10\0\0\x06", 0, "an old Excel workbook (.xls)", "save the table as .xlsx or CSV"),
-    (b"$FL2", 0, "an SPSS file (.sav)", "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)"),
-    (b"$FL3", 0, "a packed SPSS file (.zsav)", "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)"),
+    (
+        b"$FL2",
+        0,
+        "an SPSS file (.sav)",
+        "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)",
+    ),
+    (
+        b"$FL3",
+        0,
+        "a packed SPSS file (.zsav)",
+        "save it as CSV (in SPSS: Save as; in R: haven; in Python: pyreadstat)",
+    ),
     (b"<stata_dta>", 0, "a Stata file (.dta)", "save it as CSV (in Stata: export delimited)"),
-    (b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf\xbd\x92\x08\0\x09\xc7\x31\x8c", 0, "a SAS data set (.sas7bdat)", "save it as CSV (in SAS: proc export)"),
-    (b"HEADER RECORD*******LIB", 0, "a SAS transport file (.xpt)", "save it as CSV (in SAS: proc export; in Python: pandas.read_sas)"),
+    (
+        b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf\xbd\x92\x08\0\x09\xc7\x31\x8c",
+        0,
+        "a SAS data set (.sas7bdat)",
+        "save it as CSV (in SAS: proc export)",
+    ),
+    (
+        b"HEADER RECORD*******LIB",
+        0,
+        "a SAS transport file (.xpt)",
+        "save it as CSV (in SAS: proc export; in Python: pandas.read_sas)",
+    ),
     (b"RDX2\n", 0, "an R workspace (.RData)", "save its table as CSV (write.csv)"),
     (b"RDX3\n", 0, "an R workspace (.RData)", "save its table as CSV (write.csv)"),
     (b"ARROW1", 0, "an Arrow or Feather file", "save the table as Parquet"),
@@ -66,7 +97,9 @@ PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
 
 
 def called(member: Member) -> tuple[str, str] | None:
-    """What the file is and what to do about it, by its first bytes (and, for pickles, its name); None when it is not known."""
+    """What the file is and what to do about it, by its first bytes (and, for pickles, its name);
+    None when it is not known.
+    """
     head, name = member.head, member.name.lower()
     if name.endswith(".mnc"):
         return "a MINC file", "turn it into NIfTI (mnc2nii)"
@@ -75,7 +108,10 @@ def called(member: Member) -> tuple[str, str] | None:
     if name.endswith((".par", ".rec")):
         return "a Philips PAR/REC pair", "turn it into NIfTI (parrec2nii)"
     if is_index(member):
-        return "a DICOMDIR (a list of files whose paths are not followed)", "bring the folder with the DICOM files themselves"
+        return (
+            "a DICOMDIR (a list of files whose paths are not followed)",
+            "bring the folder with the DICOM files themselves",
+        )
     if name.endswith(".img.gz"):
         return "half of a packed pair (.hdr.gz and .img.gz)", "unpack both"
     found = _table(member)
@@ -86,12 +122,18 @@ def called(member: Member) -> tuple[str, str] | None:
             return what, todo
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        return ("a HEIC or AVIF picture", PICTURE) if brand[:2] in (b"he", b"mi", b"ms", b"av") else ("a film (MP4)", "save its frames as PNG")
+        return (
+            ("a HEIC or AVIF picture", PICTURE)
+            if brand[:2] in (b"he", b"mi", b"ms", b"av")
+            else ("a film (MP4)", "save its frames as PNG")
+        )
     if SVG.search(head):
         return "an SVG drawing", PICTURE
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "a zip within", "unpack it, and bring the folder or make one zip of all"
-    if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2) or member.name.lower().endswith(PICKLED):
+    if (
+        head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2
+    ) or member.name.lower().endswith(PICKLED):
         return PICKLE, "save its arrays as npz"
     if name.endswith(".img"):
         return "a picture without its header", "bring its .hdr file beside it"
@@ -102,26 +144,53 @@ def _table(member: Member) -> tuple[str, str] | None:
     """Tables and documents of other programs, by their name and first bytes."""
     head, name = member.head, member.name.lower()
     zipped = head[:4] == b"PK\x03\x04"
-    if zipped and (name.endswith(".ods") or head[38:85].startswith(b"application/vnd.oasis.opendocument.spreadsheet")):
+    if zipped and (
+        name.endswith(".ods")
+        or head[38:85].startswith(b"application/vnd.oasis.opendocument.spreadsheet")
+    ):
         return "an OpenDocument spreadsheet (.ods)", "save the table as .xlsx or CSV"
-    for suffixes, what in (((".docx", ".odt"), "a text document"), ((".pptx",), "a PowerPoint file"), ((".xlsb",), "a binary Excel workbook (.xlsb)"),
-                           ((".numbers",), "an Apple Numbers document")):  # fmt: skip
+    for suffixes, what in (
+        ((".docx", ".odt"), "a text document"),
+        ((".pptx",), "a PowerPoint file"),
+        ((".xlsb",), "a binary Excel workbook (.xlsb)"),
+        ((".numbers",), "an Apple Numbers document"),
+    ):
         if zipped and name.endswith(suffixes):
             return what, "save its table as .xlsx or CSV"
-    if zipped and head[30:].startswith((b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/.rels")):
-        return "an Office document without its ending", "name it .xlsx if it is an Excel workbook, or save its table as CSV"
-    for suffix, what in ((".dta", "a Stata file (.dta)"), (".por", "an SPSS portable file (.por)"), (".rds", "an R object (.rds)"), (".rdata", "an R workspace (.RData)"),
-                         (".feather", "a Feather file"), (".dbf", "a dBase table (.dbf)"), (".mdb", "an Access database"), (".accdb", "an Access database")):  # fmt: skip
+    if zipped and head[30:].startswith(
+        (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/.rels")
+    ):
+        return (
+            "an Office document without its ending",
+            "name it .xlsx if it is an Excel workbook, or save its table as CSV",
+        )
+    for suffix, what in (
+        (".dta", "a Stata file (.dta)"),
+        (".por", "an SPSS portable file (.por)"),
+        (".rds", "an R object (.rds)"),
+        (".rdata", "an R workspace (.RData)"),
+        (".feather", "a Feather file"),
+        (".dbf", "a dBase table (.dbf)"),
+        (".mdb", "an Access database"),
+        (".accdb", "an Access database"),
+    ):
         if name.endswith(suffix):
             return what, "save its table as CSV"
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:200].lower()
-    if b"urn:schemas-microsoft-com:office:spreadsheet" in head or (start.startswith(b"<?xml") and name.endswith(".xls")):
+    if b"urn:schemas-microsoft-com:office:spreadsheet" in head or (
+        start.startswith(b"<?xml") and name.endswith(".xls")
+    ):
         return "an Excel 2003 workbook in XML", "save the table as .xlsx or CSV"
     if start.startswith((b"<html", b"<!doctype html", b"<table", b"<meta")):
-        return "a web page (HTML), whatever its name says", "open it in a spreadsheet and save the table as CSV"
+        return (
+            "a web page (HTML), whatever its name says",
+            "open it in a spreadsheet and save the table as CSV",
+        )
     return None
 
 
 def is_index(member: Member) -> bool:
-    """A DICOMDIR: a list of DICOM files by their paths, whatever it is called. Its paths are never followed."""
+    """A DICOMDIR: a list of DICOM files by their paths, whatever it is called. Its paths are never
+    followed.
+    """
     return member.head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10" in member.head

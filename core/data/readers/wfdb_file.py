@@ -1,7 +1,8 @@
 """One WFDB record (PhysioNet: .hea, .dat) as its signals, read by `wfdb` segment by segment.
 
-Traps of the library (4.3.1): by default it averages the samples of a frame, and with them the mark for "missing"; it cannot join segments around a pause
-(`~`); and it joins segments of other units as they stand. So every segment is read by itself, each sample kept, and the joining is done here.
+Traps of the library (4.3.1): by default it averages the samples of a frame, and with them the mark
+for "missing"; it cannot join segments around a pause (`~`); and it joins segments of other units as
+they stand. So every segment is read by itself, each sample kept, and the joining is done here.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Signal:
 
 @dataclass(frozen=True)
 class Marks:
-    """Samples (int64 [m], counted at `rate` Hz from the record's start) and letters of a record's annotations."""
+    """Samples (int64 [m], counted at `rate` Hz from the record's start) and letters of a record's
+    annotations.
+    """
 
     sample: Array
     letter: Array
@@ -51,7 +54,8 @@ class Marks:
 class Record:
     """All signals of a record, one after the other without its pauses.
 
-    `rate`: frames a second. `pieces`: (start in s, first frame's share, last's) of the stretches between pauses; () = one from 0. `files`: their names.
+    `rate`: frames a second. `pieces`: (start in s, first frame's share, last's) of the stretches
+    between pauses; () = one from 0. `files`: their names.
     """
 
     rate: float
@@ -64,7 +68,9 @@ class Record:
 
 @dataclass
 class _Lane:
-    """One signal over all segments while they are joined: `parts` of (frames, values or None where it is missing)."""
+    """One signal over all segments while they are joined: `parts` of (frames, values or None where
+    it is missing).
+    """
 
     name: str
     unit: str
@@ -81,18 +87,27 @@ def segments(head: Member) -> list[str]:
     lines = _lines(head)
     if not lines or "/" not in lines[0][0]:
         return []
-    return [str(PurePosixPath(head.name).with_name(f"{line[0]}.hea")) for line in lines[1:] if SEGMENT.fullmatch(line[0])]
+    return [
+        str(PurePosixPath(head.name).with_name(f"{line[0]}.hea"))
+        for line in lines[1:]
+        if SEGMENT.fullmatch(line[0])
+    ]
 
 
 def read_record(head: Member, beside: Iterable[Member], marked: bool = False) -> Record:
-    """The record of a header; `beside` are the files in its folder, of which only its own are unpacked. `marked`: with the beats of its .atr file.
+    """The record of a header; `beside` are the files in its folder, of which only its own are
+    unpacked. `marked`: with the beats of its .atr file.
 
-    What the headers claim is checked against the files first. UserError in one sentence for what is damaged, absent or not read.
+    What the headers claim is checked against the files first. UserError in one sentence for what is
+    damaged, absent or not read.
     """
     there = {m.parts[-1]: m for m in beside}
     heads = [head.parts[-1], *(PurePosixPath(s).name for s in segments(head))]
     if lost := next((n for n in heads if n not in there), None):
-        raise UserError(f"{head.name} names the segment {lost.removesuffix('.hea')[:60]}, which is not beside it; bring all of the record's files together.")
+        raise UserError(
+            f"{head.name} names the segment {lost.removesuffix('.hea')[:60]}, which is not beside"
+            " it; bring all of the record's files together."
+        )
     files = set(heads)
     for name in heads:
         for line in _lines(there[name]):
@@ -108,7 +123,11 @@ def read_record(head: Member, beside: Iterable[Member], marked: bool = False) ->
 
 
 def _lines(head: Member) -> list[list[str]]:
-    return [line.split() for line in head.load()[: 1 << 20].decode("latin-1").splitlines() if is_record_line(line)]
+    return [
+        line.split()
+        for line in head.load()[: 1 << 20].decode("latin-1").splitlines()
+        if is_record_line(line)
+    ]
 
 
 def library() -> Any:
@@ -116,11 +135,15 @@ def library() -> Any:
     try:
         import wfdb
     except ImportError:
-        raise UserError("Reading WFDB records needs the package wfdb: pip install lightbox[series].") from None
+        raise UserError(
+            "Reading WFDB records needs the package wfdb: pip install lightbox[series]."
+        ) from None
     return wfdb
 
 
-def damaged(name: str, what: str = "it is cut off, damaged, or written in a way that is not read") -> UserError:
+def damaged(
+    name: str, what: str = "it is cut off, damaged, or written in a way that is not read"
+) -> UserError:
     """The sentence about a record that the library cannot read, which fails in many ways."""
     return UserError(f"{name} cannot be read as a WFDB record: {what}.")
 
@@ -143,7 +166,8 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
     named = list(zip(master.seg_name, master.seg_len)) if several else [(head.stem, master.sig_len)]
     layout = several and master.layout == "variable"
     lanes: dict[Any, _Lane] = {}
-    stretches: list[tuple[int, int, int]] = []  # between pauses: frame of the record, first and last frame held
+    # between pauses: frame of the record, first and last frame held
+    stretches: list[tuple[int, int, int]] = []
     at = held = 0
     budget = min(PACKED * sum(f.stat().st_size for f in place.iterdir()), limits.VALUES // 8)
     for name, length in named[1:] if layout else named:
@@ -161,25 +185,47 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
     if not held or not lanes:
         raise damaged(head.name, "it holds no samples")
     pieces = tuple((start / rate, a / held, b / held) for start, a, b in stretches)
-    signals = tuple(Signal(lane.name, lane.unit, rate * lane.many, _whole(lane)) for lane in lanes.values())
-    return Record(rate, held, signals, () if pieces == ((0.0, 0.0, 1.0),) else pieces, files, _marks(place, head, rate) if marked else None)
+    signals = tuple(
+        Signal(lane.name, lane.unit, rate * lane.many, _whole(lane)) for lane in lanes.values()
+    )
+    return Record(
+        rate,
+        held,
+        signals,
+        () if pieces == ((0.0, 0.0, 1.0),) else pieces,
+        files,
+        _marks(place, head, rate) if marked else None,
+    )
 
 
-def _segment(place: Path, head: Member, name: str, rate: float, length: int | None, budget: int) -> tuple[list[tuple[Any, Signal, int]], int]:
+def _segment(
+    place: Path, head: Member, name: str, rate: float, length: int | None, budget: int
+) -> tuple[list[tuple[Any, Signal, int]], int]:
     """The signals of one segment as (key, signal, samples a frame), and its frames."""
     claims = _header(place / name, head.name)
     if hasattr(claims, "seg_name"):
         raise damaged(head.name, f"its segment {name[:60]} has segments of its own")
     if abs(float(claims.fs or 0) - rate) > 1e-6 * rate:
-        raise damaged(head.name, f"its segment {name[:60]} has {float(claims.fs or 0):g} frames a second, the record {rate:g}")
+        raise damaged(
+            head.name,
+            f"its segment {name[:60]} has {float(claims.fs or 0):g} frames a second, the record"
+            f" {rate:g}",
+        )
     files = getattr(claims, "file_name", None) or []
     absent = next((n for n in files if n != PAUSE and not (place / n).exists()), None)
     if absent is not None:
-        raise UserError(f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that holds header and signal.")
-    per = [int(k or 1) for k in (claims.samps_per_frame or [])]
+        raise UserError(
+            f"{head.name} has no signal beside it ({absent[:60]}); bring the folder or zip that"
+            " holds header and signal."
+        )
+    per = [int(k or 1) for k in claims.samps_per_frame or []]
     values = sum(per) * int(claims.sig_len or 0)
     if values > budget:
-        raise damaged(head.name, f"it says it holds {values:,} samples, more than its files can; it is cut off or damaged")
+        raise damaged(
+            head.name,
+            f"it says it holds {values:,} samples, more than its files can; it is cut off or"
+            " damaged",
+        )
     if not per:
         return [], int(length or claims.sig_len or 0)
     try:
@@ -191,27 +237,52 @@ def _segment(place: Path, head: Member, name: str, rate: float, length: int | No
     seen: Counter[str] = Counter()
     out = []
     for i, (v, k) in enumerate(zip(columns, per)):
-        title = "".join(c for c in str(record.sig_name[i] or f"channel {i + 1}") if c.isprintable())[:40]
+        title = "".join(
+            c for c in str(record.sig_name[i] or f"channel {i + 1}") if c.isprintable()
+        )[:40]
         seen[title] += 1
         fitted = np.full(frames * k, np.nan)
         fitted[: len(v)] = v[: frames * k]
-        out.append(((title, seen[title]), Signal(title, unit(str(record.units[i] or "")), rate * k, fitted), k))
+        out.append(
+            (
+                (title, seen[title]),
+                Signal(title, unit(str(record.units[i] or "")), rate * k, fitted),
+                k,
+            )
+        )
     return out, frames
 
 
-def _append(lanes: dict[Any, _Lane], read: list[tuple[Any, Signal, int]], frames: int, held: int, called: str, by_name: bool) -> None:
-    """Add a segment to the lanes; a signal it lacks is missing there, one that is new was missing so far."""
+def _append(
+    lanes: dict[Any, _Lane],
+    read: list[tuple[Any, Signal, int]],
+    frames: int,
+    held: int,
+    called: str,
+    by_name: bool,
+) -> None:
+    """Add a segment to the lanes; a signal it lacks is missing there, one that is new was missing
+    so far.
+    """
     given = {key if by_name else i: (signal, k) for i, (key, signal, k) in enumerate(read)}
     for key, (signal, k) in given.items():
-        lane = lanes.setdefault(key, _Lane(signal.name, signal.unit, k, [(held, None)] if held else []))
+        lane = lanes.setdefault(
+            key, _Lane(signal.name, signal.unit, k, [(held, None)] if held else [])
+        )
         values = signal.values
         if signal.unit != lane.unit:
             both = volts(signal.unit), volts(lane.unit)
             if both[0] is None or both[1] is None:
-                raise UserError(f"{called}: the signal {lane.name} is in {lane.unit or 'no unit'} in one segment and in {signal.unit or 'no unit'} in another; bring them one by one.")
+                raise UserError(
+                    f"{called}: the signal {lane.name} is in {lane.unit or 'no unit'} in one"
+                    f" segment and in {signal.unit or 'no unit'} in another; bring them one by one."
+                )
             values = values * (both[0] / both[1])
         if k != lane.many:
-            raise UserError(f"{called}: the signal {lane.name} has {lane.many} samples a frame in one segment and {k} in another; bring them one by one.")
+            raise UserError(
+                f"{called}: the signal {lane.name} has {lane.many} samples a frame in one segment"
+                f" and {k} in another; bring them one by one."
+            )
         lane.parts.append((frames, values))
     for key, lane in lanes.items():
         if key not in given:
@@ -219,13 +290,17 @@ def _append(lanes: dict[Any, _Lane], read: list[tuple[Any, Signal, int]], frames
 
 
 def _whole(lane: _Lane) -> Array:
-    return np.concatenate([np.full(frames * lane.many, np.nan) if v is None else v for frames, v in lane.parts])
+    return np.concatenate(
+        [np.full(frames * lane.many, np.nan) if v is None else v for frames, v in lane.parts]
+    )
 
 
 def _marks(place: Path, head: Member, rate: float) -> Marks:
     try:
         found = library().rdann(str(place / head.stem), "atr")
         own = float(found.fs or rate)
-        return Marks(np.asarray(found.sample, np.int64), np.array(found.symbol), own if own > 0 else rate)
+        return Marks(
+            np.asarray(found.sample, np.int64), np.array(found.symbol), own if own > 0 else rate
+        )
     except Exception:
         raise damaged(f"{head.stem}.atr", "its marks are cut off or damaged") from None

@@ -1,4 +1,6 @@
-"""The built-in samples: real small data that packages ship, and generated head slices with known truth. Nothing is downloaded."""
+"""The built-in samples: real small data that packages ship, and generated head slices with known
+truth. Nothing is downloaded.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,30 @@ def digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    table, roles, rule = add_split(pd.DataFrame({"digit": bunch.target.astype(str)}), {"label": "digit"})
+    table, roles, rule = add_split(
+        pd.DataFrame({"digit": bunch.target.astype(str)}), {"label": "digit"}
+    )
     card = {
-        "source": "UCI optical recognition of handwritten digits, test part, as shipped with scikit-learn", "licence": "CC BY 4.0", "synthetic": False,
-        "about": "Handwritten digits by 13 writers, 8 by 8 pixels. Small and quick: good for a first look.", "split rule": rule,
-    }  # fmt: skip
-    return Dataset("digits", "image", table, bunch.images[:, None].astype(np.uint8), roles=roles, input_range=(0, 16), card=card)
+        "source": (
+            "UCI optical recognition of handwritten digits, test part, as shipped with scikit-learn"
+        ),
+        "licence": "CC BY 4.0",
+        "synthetic": False,
+        "about": (
+            "Handwritten digits by 13 writers, 8 by 8 pixels. Small and quick: good for a first"
+            " look."
+        ),
+        "split rule": rule,
+    }
+    return Dataset(
+        "digits",
+        "image",
+        table,
+        bunch.images[:, None].astype(np.uint8),
+        roles=roles,
+        input_range=(0, 16),
+        card=card,
+    )
 
 
 def breast_cancer() -> Dataset:
@@ -36,15 +56,28 @@ def breast_cancer() -> Dataset:
     table.insert(0, "diagnosis", np.array(bunch.target_names)[bunch.target])
     table, roles, rule = add_split(table, {"label": "diagnosis"})
     card = {
-        "source": "Breast Cancer Wisconsin (Diagnostic), UCI, as shipped with scikit-learn", "licence": "CC BY 4.0", "synthetic": False,
-        "about": "Measurements of cell nuclei in fine-needle aspirates of a breast mass.", "split rule": rule,
-    }  # fmt: skip
+        "source": "Breast Cancer Wisconsin (Diagnostic), UCI, as shipped with scikit-learn",
+        "licence": "CC BY 4.0",
+        "synthetic": False,
+        "about": "Measurements of cell nuclei in fine-needle aspirates of a breast mass.",
+        "split rule": rule,
+    }
     names = tuple(bunch.feature_names)
-    return Dataset("breast-cancer", "table", table, bunch.data.astype(np.float32), roles=roles, features=names, card=card)
+    return Dataset(
+        "breast-cancer",
+        "table",
+        table,
+        bunch.data.astype(np.float32),
+        roles=roles,
+        features=names,
+        card=card,
+    )
 
 
 def tiny_scans() -> Dataset:
-    """The slices of the small CT, MR and NIfTI files that pydicom and nibabel carry, read by our own readers, resized to 64x64."""
+    """The slices of the small CT, MR and NIfTI files that pydicom and nibabel carry, read by our
+    own readers, resized to 64x64.
+    """
     from core.data.readers.dicom import package_files, read_scan
     from core.data.readers.image_decoding import fit_square
 
@@ -58,23 +91,45 @@ def tiny_scans() -> Dataset:
             pictures.append((fit_square(scaled, 64) * 255).astype(np.uint8)[None])
             lines.append({"file": path.name, "slice": k, "kind": kind})
     if not pictures:
-        raise UserError("The packages pydicom and nibabel carry no scans here; reinstall them to get this sample.")
+        raise UserError(
+            "The packages pydicom and nibabel carry no scans here; reinstall them to get this"
+            " sample."
+        )
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "label": "kind"})
     card = {
-        "source": "test files inside the packages pydicom and nibabel", "licence": "MIT", "synthetic": False, "split rule": rule,
+        "source": "test files inside the packages pydicom and nibabel",
+        "licence": "MIT",
+        "synthetic": False,
+        "split rule": rule,
         "about": "A handful of real slices, to see how scans look here. Too few to learn from.",
-        "rules": ["each slice scaled from its 0.5th to its 99.5th percentile", "resized to 64 by 64, aspect kept, black padding"],
-    }  # fmt: skip
-    return Dataset("tiny-scans", "image", table, np.stack(pictures), roles=roles, input_range=(0, 255), card=card)
+        "rules": [
+            "each slice scaled from its 0.5th to its 99.5th percentile",
+            "resized to 64 by 64, aspect kept, black padding",
+        ],
+    }
+    return Dataset(
+        "tiny-scans",
+        "image",
+        table,
+        np.stack(pictures),
+        roles=roles,
+        input_range=(0, 255),
+        card=card,
+    )
 
 
 SAMPLES: dict[str, Callable[[], Dataset]] = {
-    "digits": digits, "breast-cancer": breast_cancer, "head-phantom": head_phantom, "tiny-scans": tiny_scans,
-}  # fmt: skip
+    "digits": digits,
+    "breast-cancer": breast_cancer,
+    "head-phantom": head_phantom,
+    "tiny-scans": tiny_scans,
+}
 
 
 def make(name: str) -> Dataset:
-    """The built-in sample `name`, one of SAMPLES or of the generated ones of every kind. UserError when there is none of that name."""
+    """The built-in sample `name`, one of SAMPLES or of the generated ones of every kind. UserError
+    when there is none of that name.
+    """
     from core.data.samples.generated import GENERATED
 
     known = SAMPLES | GENERATED

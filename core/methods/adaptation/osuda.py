@@ -1,18 +1,24 @@
-"""OSUDA: moves an outlining model to another site or scanner from unlabelled pictures alone, without the data it learned from.
+"""OSUDA: moves an outlining model to another site or scanner from unlabelled pictures alone,
+without the data it learned from.
 
 Objective
-    Batch normalisation mixes statistics, eta_k · source + (1 - eta_k) · batch with eta_k = eta_0 · exp(-k / tau). Trained are scales and shifts only:
-    L = sum (1 + alpha)(|scale - source's| + |shift - source's|) + lambda · entropy of the pixels' probabilities, lambda falling linearly from 10 to 0.
+    Batch normalisation mixes statistics, eta_k · source + (1 - eta_k) · batch with eta_k = eta_0 ·
+    exp(-k / tau). Trained are scales and shifts only: L = sum (1 + alpha)(|scale - source's| +
+    |shift - source's|) + lambda · entropy of the pixels' probabilities, lambda falling linearly
+    from 10 to 0.
 
 Cost
-    One forward and backward pass per picture (or square of it, `crop`) and epoch, no more memory than training; about 20 s for 80 pictures of 96 x 96 pixels on two cores.
+    One forward and backward pass per picture (or square of it, `crop`) and epoch, no more memory
+    than training; about 20 s for 80 pictures of 96 x 96 pixels on two cores.
 
 Differences from the paper
-    No official code was found; tau is in steps and set by us. At the end the mixed statistics are fixed, so that what is kept is an ordinary
-    model. The entropy is small beside the tie of scales and shifts, so most of what happens is the change of statistics.
+    No official code was found; tau is in steps and set by us. At the end the mixed statistics are
+    fixed, so that what is kept is an ordinary model. The entropy is small beside the tie of scales
+    and shifts, so most of what happens is the change of statistics.
 
 Reference
-    Liu, Xing, Yang, El Fakhri, Woo, Adapting off-the-shelf source segmenter for target medical image segmentation, MICCAI 2021.
+    Liu, Xing, Yang, El Fakhri, Woo, Adapting off-the-shelf source segmenter for target medical
+    image segmentation, MICCAI 2021.
 """
 
 from __future__ import annotations
@@ -23,7 +29,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import AnomalyMaps, Artifact, Embedding, Grid, Metric, Metrics, Model, Predictions
+from core.artifacts import (
+    AnomalyMaps,
+    Artifact,
+    Embedding,
+    Grid,
+    Metric,
+    Metrics,
+    Model,
+    Predictions,
+)
 from core.evaluate import held_out
 from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
@@ -42,36 +57,92 @@ class OSUDA(Method):
     id = "osuda"
     title = "Move an outlining model to another site (OSUDA)"
     seed_number = 27
-    takes = Takes(("image",), on=("Model",), on_same_data=False, min_rows=8, min_size=16, seconds_per_value=8e-7)
+    takes = Takes(
+        ("image",),
+        on=("Model",),
+        on_same_data=False,
+        min_rows=8,
+        min_size=16,
+        seconds_per_value=8e-7,
+    )
     gives = (Model, Embedding, Predictions, AnomalyMaps, Grid, Metrics)
     tiny_on = "unet_plus_plus"
     tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
-    presets = {"quick look": {"epochs": 20, "crop": 160}, "good": {"epochs": 60}, "thorough": {"epochs": 100}}
+    presets = {
+        "quick look": {"epochs": 20, "crop": 160},
+        "good": {"epochs": 60},
+        "thorough": {"epochs": 100},
+    }
     least_steps = 100
 
     class Params(BaseParams):
         epochs: int = param(20, "Passes over the training pictures of the new site.", ge=1, le=5000)
-        batch_size: int = param(16, "Pictures per step; fewer than 8 make statistics unsteady.", ge=8, le=512)
-        learning_rate: float = param(3e-3, "Step size of Adam on scales and shifts.", gt=0, le=0.1, advanced=True)
-        crop: int = param(0, "Side of the crops looked at in each step; 0 = whole pictures.", unit="pixels", ge=0, le=4096)
-        start: float = param(1.0, "Share of the old site's statistics at the first step (eta 0).", ge=0, le=1, advanced=True)
-        tau: float = param(20.0, "Steps after which that share has fallen to 37 %.", gt=0, le=1e6, advanced=True)
-        entropy: float = param(10.0, "Weight of the pixels' entropy at the first step (lambda); it falls to 0.", ge=0, le=1000)
-        tie: float = param(1.0, "How strongly scales and shifts are held where the sites agree; 0 lets the outlines collapse.", ge=0, le=1000, advanced=True)
-        fading: bool = param(True, "Let the weight of the entropy fall; without it the outlines may collapse.", advanced=True)
+        batch_size: int = param(
+            16, "Pictures per step; fewer than 8 make statistics unsteady.", ge=8, le=512
+        )
+        learning_rate: float = param(
+            3e-3, "Step size of Adam on scales and shifts.", gt=0, le=0.1, advanced=True
+        )
+        crop: int = param(
+            0,
+            "Side of the crops looked at in each step; 0 = whole pictures.",
+            unit="pixels",
+            ge=0,
+            le=4096,
+        )
+        start: float = param(
+            1.0,
+            "Share of the old site's statistics at the first step (eta 0).",
+            ge=0,
+            le=1,
+            advanced=True,
+        )
+        tau: float = param(
+            20.0, "Steps after which that share has fallen to 37 %.", gt=0, le=1e6, advanced=True
+        )
+        entropy: float = param(
+            10.0,
+            "Weight of the pixels' entropy at the first step (lambda); it falls to 0.",
+            ge=0,
+            le=1000,
+        )
+        tie: float = param(
+            1.0,
+            "How strongly scales and shifts are held where the sites agree; 0 lets the outlines"
+            " collapse.",
+            ge=0,
+            le=1000,
+            advanced=True,
+        )
+        fading: bool = param(
+            True,
+            "Let the weight of the entropy fall; without it the outlines may collapse.",
+            advanced=True,
+        )
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
         base = next(a for a in on.values() if isinstance(a, Model))
-        said = [a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None]
+        said = [
+            a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None
+        ]
         if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
-            return f"That run’s model ({base.method}) outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
+            return (
+                f"That run’s model ({base.method}) outlines nothing; choose a run of a method that"
+                " outlines, such as unet_plus_plus."
+            )
         if not {4, 5} & set(said):  # of pictures, or of volumes outlined slice by slice
-            return f"That run’s model ({base.method}) judges whole pictures and outlines nothing; choose a run of a method that outlines, such as unet_plus_plus."
+            return (
+                f"That run’s model ({base.method}) judges whole pictures and outlines nothing;"
+                " choose a run of a method that outlines, such as unet_plus_plus."
+            )
         if not any(key.endswith("running_mean") for key in base.state):
-            return f"That run’s model ({base.method}) has no batch normalisation, and its statistics are what this method moves."
+            return (
+                f"That run’s model ({base.method}) has no batch normalisation, and its statistics"
+                " are what this method moves."
+            )
         return None
 
-    # -- adapting -------------------------------------------------------------------------------------------------------------------
+    # -- adapting ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
@@ -102,10 +173,23 @@ class OSUDA(Method):
             unsure = entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
-            run.report(batch.step, loss=held.detach() + unsure.detach(), entropy=unsure, held=held, **{"share of the old statistics": share})
-        self._statistics(self.inner, norms, train, min(last, 1 - 1e-9), run)  # at a share of 1 nothing would be looked at
+            run.report(
+                batch.step,
+                loss=held.detach() + unsure.detach(),
+                entropy=unsure,
+                held=held,
+                **{"share of the old statistics": share},
+            )
+        # at a share of 1 nothing would be looked at
+        self._statistics(self.inner, norms, train, min(last, 1 - 1e-9), run)
         self.shifts = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
-        fixed = [(last * n.source_mean + (1 - last) * n.target_mean, last * n.source_var + (1 - last) * n.target_var) for n in norms]
+        fixed = [
+            (
+                last * n.source_mean + (1 - last) * n.target_mean,
+                last * n.source_var + (1 - last) * n.target_var,
+            )
+            for n in norms
+        ]
         self.replaced = open_model(self.base, str(run.where))
         (other,) = self.replaced.nets()
         swapped = mixed(other)
@@ -113,14 +197,18 @@ class OSUDA(Method):
         plain(other, iter([(n.target_mean, n.target_var) for n in swapped]))
         plain(net, iter(fixed))
 
-    def _statistics(self, method: Any, norms: list[Any], train: Dataset, share: float, run: Run) -> None:
-        """Mean over batches of the statistics each layer meets when all mix with `share`; batches in a fixed order."""
+    def _statistics(
+        self, method: Any, norms: list[Any], train: Dataset, share: float, run: Run
+    ) -> None:
+        """Mean over batches of the statistics each layer meets when all mix with `share`; batches
+        in a fixed order.
+        """
         for n in norms:
             n.share, n.pace = share, 0.0
             n.looks.zero_()
         run.map(lambda x: method.predict(x).mean((1, 2, 3)), train, size=self.params.batch_size)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
         before = open_model(self.base, str(run.where))
@@ -133,40 +221,89 @@ class OSUDA(Method):
         prob, unsure, score, old = run.map(described, data, size=16)
         yield self.model(data)
         if "embed" in self.base.abilities:
-            yield Embedding(rows=data.rows, name="latent", z=run.map(self.embed, data, size=16), layer="the model’s own, after moving")
+            yield Embedding(
+                rows=data.rows,
+                name="latent",
+                z=run.map(self.embed, data, size=16),
+                layer="the model’s own, after moving",
+            )
         said = Predictions(rows=data.rows, prob=prob, classes=self.classes)
         yield said
         untouched = Predictions(rows=data.rows, name="before", prob=old, classes=self.classes)
         yield untouched
-        yield AnomalyMaps(rows=data.rows, name="unsure", score=score, map=unsure, unit="entropy of the pixels’ probabilities", shows="doubt")
+        yield AnomalyMaps(
+            rows=data.rows,
+            name="unsure",
+            score=score,
+            map=unsure,
+            unit="entropy of the pixels’ probabilities",
+            shows="doubt",
+        )
         widest = max(len(s) for s in self.shifts)
         value = np.full((len(self.shifts), widest), np.nan, np.float32)
         for i, s in enumerate(self.shifts):
             value[i, : len(s)] = np.sort(s)[::-1]
-        yield Grid(rows=data.rows, name="shift", value=value, x=[str(j + 1) for j in range(widest)], y=[f"layer {i + 1}" for i in range(len(self.shifts))], x_title="channels, the most shifted first", y_title="layer",
-                   unit="shift between the sites, in standard deviations")  # fmt: skip
-        replaced = Predictions(rows=data.rows, prob=run.map(self.replaced.predict, data, size=16), classes=self.classes)
-        yield Metrics.of(self.figures(data, {"untouched": untouched, "statistics replaced only": replaced, "moved": said}, run), data.rows)
+        yield Grid(
+            rows=data.rows,
+            name="shift",
+            value=value,
+            x=[str(j + 1) for j in range(widest)],
+            y=[f"layer {i + 1}" for i in range(len(self.shifts))],
+            x_title="channels, the most shifted first",
+            y_title="layer",
+            unit="shift between the sites, in standard deviations",
+        )
+        replaced = Predictions(
+            rows=data.rows, prob=run.map(self.replaced.predict, data, size=16), classes=self.classes
+        )
+        yield Metrics.of(
+            self.figures(
+                data,
+                {"untouched": untouched, "statistics replaced only": replaced, "moved": said},
+                run,
+            ),
+            data.rows,
+        )
 
     def figures(self, data: Dataset, said: dict[str, Predictions], run: Run) -> list[Metric]:
-        """Dice on held-out outlined pictures of the new site, and how much of a picture is outlined, for each model."""
-        known = data.take(np.flatnonzero(data.outlined)) if data.masks is not None else data.take(np.arange(0))
-        found = [Metric("share of the picture outlined", float(np.mean(np.concatenate([s.marked(r).mean((1, 2)) for r in chunks(data.rows)]))), group=name, n=len(data), higher_is_better=None)
-                 for name, s in said.items()]  # fmt: skip
+        """Dice on held-out outlined pictures of the new site, and how much of a picture is
+        outlined, for each model.
+        """
+        known = (
+            data.take(np.flatnonzero(data.outlined))
+            if data.masks is not None
+            else data.take(np.arange(0))
+        )
+        found = [
+            Metric(
+                "share of the picture outlined",
+                float(
+                    np.mean(np.concatenate([s.marked(r).mean((1, 2)) for r in chunks(data.rows)]))
+                ),
+                group=name,
+                n=len(data),
+                higher_is_better=None,
+            )
+            for name, s in said.items()
+        ]
         if not len(known):
             return found
         part, at = held_out(known, known.rows)
         shown = known.take(at)
         for name, s in said.items():
-            dice = np.concatenate([overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)])
+            dice = np.concatenate(
+                [overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)]
+            )
             there = np.isfinite(dice)
             if there.any():
                 groups = shown.groups[there] if shown.groups is not None else None
-                one = Metric("Dice", float(dice[there].mean()), split=part, group=name, n=int(there.sum()))
+                one = Metric(
+                    "Dice", float(dice[there].mean()), split=part, group=name, n=int(there.sum())
+                )
                 found.append(one.within(mean_interval(dice[there], groups, (0, 1))))
         return found
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     @property
     def classes(self) -> list[str]:
         return list(self.base.classes) if hasattr(self, "base") else []
@@ -188,19 +325,37 @@ class OSUDA(Method):
         self.replaced.to(device)
 
     def state(self) -> dict[str, Any]:
-        about = {f: getattr(self.base, f) for f in ("method", "params", "abilities", "input_shape", "classes")}
+        about = {
+            f: getattr(self.base, f)
+            for f in ("method", "params", "abilities", "input_shape", "classes")
+        }
         shifts = {f"shift.{i}": s for i, s in enumerate(self.shifts)}
-        return {"base": about, **nested("old", self.base.state), **nested("inner", self.inner.state()), **nested("replaced", self.replaced.state()), **shifts}
+        return {
+            "base": about,
+            **nested("old", self.base.state),
+            **nested("inner", self.inner.state()),
+            **nested("replaced", self.replaced.state()),
+            **shifts,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.base = Model(rows=np.zeros(0), **state["base"], state=taken("old", state))
-        self.inner = open_model(Model(rows=np.zeros(0), **state["base"], state=taken("inner", state)))
-        self.replaced = open_model(Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state)))
-        self.shifts = [np.asarray(state[f"shift.{i}"]) for i in range(sum(key.startswith("shift.") for key in state))]
+        self.inner = open_model(
+            Model(rows=np.zeros(0), **state["base"], state=taken("inner", state))
+        )
+        self.replaced = open_model(
+            Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state))
+        )
+        self.shifts = [
+            np.asarray(state[f"shift.{i}"])
+            for i in range(sum(key.startswith("shift.") for key in state))
+        ]
 
 
 def cropped(x: torch.Tensor, side: int) -> torch.Tensor:
-    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It draws from torch's global generator."""
+    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It
+    draws from torch's global generator.
+    """
     import torch
 
     if not side:

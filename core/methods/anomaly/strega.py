@@ -1,20 +1,25 @@
 """StRegA: learns how healthy brain slices are built, and shows where a slice departs from that.
 
 Objective
-    On tissue pictures x (three classes after removing uneven brightness): (1 - c) (|x' - x| + beta KL) + c |x'_holed - x|, both terms means over
-    elements; x'_holed is redrawn from a copy with squares covered. A pixel's unusualness is the residual in standard deviations of healthy ones.
+    On tissue pictures x (three classes after removing uneven brightness): (1 - c) (|x' - x| + beta
+    KL) + c |x'_holed - x|, both terms means over elements; x'_holed is redrawn from a copy with
+    squares covered. A pixel's unusualness is the residual in standard deviations of healthy ones.
 
 Cost
-    About 1 ms a slice for the tissue picture and 0.1 s a step of 32 slices of 64x64; quick look about half a minute for 864 slices on two cores.
+    About 1 ms a slice for the tissue picture and 0.1 s a step of 32 slices of 64x64; quick look
+    about half a minute for 864 slices on two cores.
 
 Differences from the paper
-    FSL's FAST is replaced by bias division and ordered class centres per slice; the tissue picture may be soft (default). Residuals are divided by
-    the mean and spread of validation residuals at that place and smoothed: our choice, chosen on lesions pasted into validation slices. Otsu's
-    threshold, which always finds something, is replaced by a quantile of healthy validation pixels; area opening is in pixels of the working size.
+    FSL's FAST is replaced by bias division and ordered class centres per slice; the tissue picture
+    may be soft (default). Residuals are divided by the mean and spread of validation residuals at
+    that place and smoothed: our choice, chosen on lesions pasted into validation slices. Otsu's
+    threshold, which always finds something, is replaced by a quantile of healthy validation pixels;
+    area opening is in pixels of the working size.
 
 Reference
-    Chatterjee, Sciarra, Duennwald, ..., Nuernberger, Speck, StRegA: unsupervised anomaly detection in brain MRIs using a compact
-    context-encoding variational autoencoder, Computers in Biology and Medicine 2022.
+    Chatterjee, Sciarra, Duennwald, ..., Nuernberger, Speck, StRegA: unsupervised anomaly detection
+    in brain MRIs using a compact context-encoding variational autoencoder, Computers in Biology and
+    Medicine 2022.
 """
 
 from __future__ import annotations
@@ -43,7 +48,14 @@ class StRegA(Method):
     title = "Unusual tissue in brain slices (StRegA)"
     seed_number = 20
     net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
-    takes = Takes(("image",), labels="optional", masks="optional", min_rows=8, min_size=16, seconds_per_value=7e-7)
+    takes = Takes(
+        ("image",),
+        labels="optional",
+        masks="optional",
+        min_rows=8,
+        min_size=16,
+        seconds_per_value=7e-7,
+    )
     gives = (Model, Embedding, AnomalyMaps, Images)
     other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
@@ -55,30 +67,58 @@ class StRegA(Method):
         epochs: int = param(25, "Passes over the healthy training slices.", ge=1, le=5000)
         latent: int = param(64, "Number of latent axes.", ge=2, le=1024)
         side: Literal[32, 64, 128] = param(64, "Slices are brought to this many pixels a side.")
-        channel: int = param(0, "Which channel of the picture to look at.", ge=0, le=63, advanced=True)
-        input: Literal["soft tissue", "tissue labels", "raw"] = param("soft tissue", "What the network sees: tissue picture or raw brightness.", advanced=True)
-        sign: Literal["both", "brighter", "darker"] = param("both", "Which departures count: tissue brighter than expected, darker, or both.")
-        holes: float = param(0.5, "Share of the hole-filling task, c in the paper.", ge=0, le=1, advanced=True)
+        channel: int = param(
+            0, "Which channel of the picture to look at.", ge=0, le=63, advanced=True
+        )
+        input: Literal["soft tissue", "tissue labels", "raw"] = param(
+            "soft tissue", "What the network sees: tissue picture or raw brightness.", advanced=True
+        )
+        sign: Literal["both", "brighter", "darker"] = param(
+            "both", "Which departures count: tissue brighter than expected, darker, or both."
+        )
+        holes: float = param(
+            0.5, "Share of the hole-filling task, c in the paper.", ge=0, le=1, advanced=True
+        )
         beta: float = param(0.01, "Weight of the KL term.", ge=0, le=10, advanced=True)
         learning_rate: float = param(1e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
         batch_size: int = param(32, "Slices per step.", ge=4, le=1024, advanced=True)
-        smooth: float = param(0.8, "Blur of the residual.", unit="pixels", ge=0, le=10, advanced=True)
-        healthy: float = param(0.995, "Share of healthy validation pixels that must lie below the pixel threshold.", ge=0.9, le=0.99999, advanced=True)
-        smallest: int = param(6, "Smallest spot that is marked, at the size the network sees; smaller ones count for noise.", unit="pixels", ge=1, le=10000, advanced=True)
+        smooth: float = param(
+            0.8, "Blur of the residual.", unit="pixels", ge=0, le=10, advanced=True
+        )
+        healthy: float = param(
+            0.995,
+            "Share of healthy validation pixels that must lie below the pixel threshold.",
+            ge=0.9,
+            le=0.99999,
+            advanced=True,
+        )
+        smallest: int = param(
+            6,
+            "Smallest spot that is marked, at the size the network sees; smaller ones count for"
+            " noise.",
+            unit="pixels",
+            ge=1,
+            le=10000,
+            advanced=True,
+        )
 
     def declines(self, data: Dataset) -> str | None:
         if self.params.channel >= data.shape[0]:
-            return f"There is no channel {self.params.channel}; these pictures have {data.shape[0]}."
+            return (
+                f"There is no channel {self.params.channel}; these pictures have {data.shape[0]}."
+            )
         return None
 
-    # -- preprocessing --------------------------------------------------------------------------------------------------------------
+    # -- preprocessing -----------------------------------------------------------------------------
     def resized(self, x: np.ndarray, side: tuple[int, int]) -> np.ndarray:
         """[n,H,W] -> [n,*side] bilinear."""
         import torch
 
         if x.shape[1:] == side:
             return x
-        return torch.nn.functional.interpolate(torch.from_numpy(x)[:, None], side, mode="bilinear", antialias=True)[:, 0].numpy()
+        return torch.nn.functional.interpolate(
+            torch.from_numpy(x)[:, None], side, mode="bilinear", antialias=True
+        )[:, 0].numpy()
 
     def prepare(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs [n,C,H,W] -> what the network sees float32 [n,S,S] and the brain bool [n,S,S]."""
@@ -88,22 +128,40 @@ class StRegA(Method):
         small = self.resized(x[:, self.params.channel], (side, side))
         if self.params.input == "raw":
             masks = np.stack([tissue.brain_mask(i) for i in small])
-            top = np.array([max(np.percentile(i[m], 99), 1e-6) if m.any() else 1.0 for i, m in zip(small, masks)])
+            top = np.array(
+                [
+                    max(np.percentile(i[m], 99), 1e-6) if m.any() else 1.0
+                    for i, m in zip(small, masks)
+                ]
+            )
             return (np.clip(small / top[:, None, None], 0, 1.2) * masks).astype(np.float32), masks
-        made = [tissue.tissue(i, self.centres, side / 4, self.params.input == "soft tissue") for i in small]
+        made = [
+            tissue.tissue(i, self.centres, side / 4, self.params.input == "soft tissue")
+            for i in small
+        ]
         return np.stack([m[0] for m in made]), np.stack([m[1] for m in made])
 
     def healthy_rows(self, part: Dataset) -> np.ndarray:
-        """Positions of rows to learn from: where the masks of some are the truth, those with nothing marked and those of the normal class; else the
-        commonest class of the part. Rows of which nothing is known count for healthy only where nothing is known of any."""
+        """Positions of rows to learn from: where the masks of some are the truth, those with
+        nothing marked and those of the normal class; else the commonest class of the part. Rows of
+        which nothing is known count for healthy only where nothing is known of any.
+        """
         if part.outlined.any():
             healthy = part.outlined & ~part.mask().any((1, 2))
-            return np.flatnonzero(healthy | (~part.outlined & is_normal(part) if part.normal else False))
+            return np.flatnonzero(
+                healthy | (~part.outlined & is_normal(part) if part.normal else False)
+            )
         known = part.labels[part.labels >= 0]
-        return np.flatnonzero(part.labels == np.bincount(known).argmax()) if len(known) else np.arange(len(part))
+        return (
+            np.flatnonzero(part.labels == np.bincount(known).argmax())
+            if len(known)
+            else np.arange(len(part))
+        )
 
     def pictures(self, data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]:
-        """Inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled between them."""
+        """Inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled between
+        them.
+        """
         import torch
 
         for i, x in enumerate(in_order(data, torch.device("cpu"), many)):
@@ -111,7 +169,7 @@ class StRegA(Method):
                 run.check()
             yield x.numpy()
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def make(self) -> torch.nn.Module:
         from core.nets.cevae import CEVAE
 
@@ -126,13 +184,29 @@ class StRegA(Method):
         from core.nets.cevae import holes
 
         p, side = self.params, int(self.params.side)
-        train, val = (part.take(self.healthy_rows(part)) for part in (data.part("train"), data.part("val")))
+        train, val = (
+            part.take(self.healthy_rows(part)) for part in (data.part("train"), data.part("val"))
+        )
         if len(train) < 8:
-            raise UserError(f"StRegA learns from healthy slices; the training part has {len(train)}, at least 8 are needed.")
-        some = self.resized(train.inputs(np.arange(0, len(train), max(1, len(train) // 100)))[:, p.channel], (side, side))
+            raise UserError(
+                f"StRegA learns from healthy slices; the training part has {len(train)}, at least 8"
+                " are needed."
+            )
+        some = self.resized(
+            train.inputs(np.arange(0, len(train), max(1, len(train) // 100)))[:, p.channel],
+            (side, side),
+        )
         self.centres = tissue.learned_centres(some, side / 4)
         seen = np.concatenate([self.prepare(x)[0] for x in self.pictures(train, run)])
-        ready = replace(train, samples=seen[:, None], input_range=(0.0, 1.0), masks=None, table=train.frame.reset_index(drop=True), at=None, modality="series")
+        ready = replace(
+            train,
+            samples=seen[:, None],
+            input_range=(0.0, 1.0),
+            masks=None,
+            table=train.frame.reset_index(drop=True),
+            at=None,
+            modality="series",
+        )
         self.net = self.make()
         net = run.setup(self.net, torch.optim.Adam(self.net.parameters(), p.learning_rate))
         for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
@@ -148,17 +222,26 @@ class StRegA(Method):
         self._calibrate(val if len(val) >= 8 else train, run)
 
     def _calibrate(self, healthy: Dataset, run: Run) -> None:
-        """Mean and spread of healthy residuals at each place, and the pixel threshold, from healthy validation slices (training ones if too few)."""
+        """Mean and spread of healthy residuals at each place, and the pixel threshold, from healthy
+        validation slices (training ones if too few).
+        """
         from scipy.ndimage import gaussian_filter
 
-        residual, brain = (np.concatenate(found) for found in zip(*(self._residual(x, run.where) for x in self.pictures(healthy, run))))
+        residual, brain = (
+            np.concatenate(found)
+            for found in zip(*(self._residual(x, run.where) for x in self.pictures(healthy, run)))
+        )
         self.mean = gaussian_filter(residual.mean(0), 1.5).astype(np.float32)
         spread = np.sqrt(gaussian_filter(np.square(residual - self.mean).mean(0), 1.5))
         usual = brain.mean(0) > 0.5
         floor = 0.25 * float(np.median(spread[usual if usual.any() else ...])) + 1e-4
         self.spread = np.maximum(spread, floor).astype(np.float32)
         heat = self._heat(residual, brain)
-        self.pixel_threshold = float(np.quantile(heat[brain], self.params.healthy)) if brain.any() else float(heat.max())
+        self.pixel_threshold = (
+            float(np.quantile(heat[brain], self.params.healthy))
+            if brain.any()
+            else float(heat.max())
+        )
         self.threshold = float(np.quantile(self.case_score(heat), 0.95))
 
     def _residual(self, x: np.ndarray, where: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -167,18 +250,31 @@ class StRegA(Method):
 
         seen, brain = self.prepare(x)
         with torch.no_grad():
-            z = [self.net.encode(torch.from_numpy(seen[i : i + 256])[:, None].to(where))[0] for i in range(0, len(seen), 256)]
+            z = [
+                self.net.encode(torch.from_numpy(seen[i : i + 256])[:, None].to(where))[0]
+                for i in range(0, len(seen), 256)
+            ]
             back = torch.cat([self.net.decode(part)[:, 0] for part in z]).float().cpu().numpy()
         return seen - back, brain
 
     def _heat(self, residual: np.ndarray, brain: np.ndarray) -> np.ndarray:
-        """Unusualness [n,S,S]: standardised residual of the wanted sign, blurred; 0 outside the brain."""
+        """Unusualness [n,S,S]: standardised residual of the wanted sign, blurred; 0 outside the
+        brain.
+        """
         from scipy.ndimage import gaussian_filter
 
-        signs: dict[str, Callable[[np.ndarray], np.ndarray]] = {"both": np.abs, "brighter": lambda r: np.maximum(r, 0), "darker": lambda r: np.maximum(-r, 0)}
+        signs: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "both": np.abs,
+            "brighter": lambda r: np.maximum(r, 0),
+            "darker": lambda r: np.maximum(-r, 0),
+        }
         sign = signs[self.params.sign]
         score = (residual - self.mean) / self.spread
-        blurred = gaussian_filter(score, (0, self.params.smooth, self.params.smooth)) if self.params.smooth else score
+        blurred = (
+            gaussian_filter(score, (0, self.params.smooth, self.params.smooth))
+            if self.params.smooth
+            else score
+        )
         return (sign(blurred) * brain).astype(np.float32)
 
     @staticmethod
@@ -188,10 +284,12 @@ class StRegA(Method):
         return flat[:, -max(1, flat.shape[1] // 100) :].mean(1)
 
     def smallest_spot(self, size: tuple[int, int]) -> int:
-        """`smallest`, which is in pixels of the working size, in pixels of a picture of `size` (height, width)."""
+        """`smallest`, which is in pixels of the working size, in pixels of a picture of `size`
+        (height, width).
+        """
         return max(1, round(self.params.smallest * size[0] * size[1] / int(self.params.side) ** 2))
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         import torch
 
@@ -212,14 +310,29 @@ class StRegA(Method):
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=np.concatenate(zs))
         yield AnomalyMaps(
-            rows=data.rows, score=self.case_score(heat).astype(np.float32), map=self.resized(heat, size), threshold=self.threshold, pixel_threshold=self.pixel_threshold,
+            rows=data.rows,
+            score=self.case_score(heat).astype(np.float32),
+            map=self.resized(heat, size),
+            threshold=self.threshold,
+            pixel_threshold=self.pixel_threshold,
             smallest=self.smallest_spot(size),
-            rule="95 % of healthy validation slices lie below", unit="standard deviations of healthy residuals",
-        )  # fmt: skip
-        yield Images(rows=data.rows, name="tissue", role="preprocessed", image=self.resized(np.concatenate(seen), size)[:, None])
-        yield Images(rows=data.rows, name="redrawn-tissue", role="translated", image=self.resized(np.concatenate(backs), size)[:, None])
+            rule="95 % of healthy validation slices lie below",
+            unit="standard deviations of healthy residuals",
+        )
+        yield Images(
+            rows=data.rows,
+            name="tissue",
+            role="preprocessed",
+            image=self.resized(np.concatenate(seen), size)[:, None],
+        )
+        yield Images(
+            rows=data.rows,
+            name="redrawn-tissue",
+            role="translated",
+            image=self.resized(np.concatenate(backs), size)[:, None],
+        )
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
@@ -230,13 +343,17 @@ class StRegA(Method):
         """The tissue picture, at the input's size, repeated over its channels."""
         import torch
 
-        back = torch.nn.functional.interpolate(self.net.decode(z).clamp(0, 1), self.shape[1:], mode="bilinear")
+        back = torch.nn.functional.interpolate(
+            self.net.decode(z).clamp(0, 1), self.shape[1:], mode="bilinear"
+        )
         return back.expand(-1, self.shape[0], -1, -1)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return torch.from_numpy(self.case_score(self._heat(*self._residual(x.detach().cpu().numpy(), x.device)))).to(x.device)
+        return torch.from_numpy(
+            self.case_score(self._heat(*self._residual(x.detach().cpu().numpy(), x.device)))
+        ).to(x.device)
 
     def model(self, data: Dataset, name: str = "") -> Model:
         self.shape = tuple(data.shape)
@@ -244,13 +361,24 @@ class StRegA(Method):
 
     def state(self) -> dict[str, Any]:
         return {
-            **nested("net", self.net.state_dict()), "centres": self.centres, "mean": self.mean, "spread": self.spread, "threshold": self.threshold,
-            "pixel_threshold": self.pixel_threshold, "shape": list(getattr(self, "shape", ())),
-        }  # fmt: skip
+            **nested("net", self.net.state_dict()),
+            "centres": self.centres,
+            "mean": self.mean,
+            "spread": self.spread,
+            "threshold": self.threshold,
+            "pixel_threshold": self.pixel_threshold,
+            "shape": list(getattr(self, "shape", ())),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.centres, self.mean, self.spread = (np.asarray(state[k]) for k in ("centres", "mean", "spread"))
-        self.threshold, self.pixel_threshold, self.shape = state["threshold"], state["pixel_threshold"], tuple(state["shape"])
+        self.centres, self.mean, self.spread = (
+            np.asarray(state[k]) for k in ("centres", "mean", "spread")
+        )
+        self.threshold, self.pixel_threshold, self.shape = (
+            state["threshold"],
+            state["pixel_threshold"],
+            tuple(state["shape"]),
+        )
         self.net = self.make()
         self.net.load_state_dict(taken("net", state))
         self.net.eval()

@@ -1,4 +1,6 @@
-"""What the clustering methods share: they work on the latent coordinates of an earlier run, fit on its training rows, and name no one's class."""
+"""What the clustering methods share: they work on the latent coordinates of an earlier run, fit on
+its training rows, and name no one's class.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-TAKES = Takes(("image", "volume", "table", "text", "series"), on=("Embedding",), min_rows=5, trains=False)
+TAKES = Takes(
+    ("image", "volume", "table", "text", "series"), on=("Embedding",), min_rows=5, trains=False
+)
 
 
 class OnEmbedding(Method):
-    """Base: `learn(z)` on the training rows' coordinates [n,d], `assign(z)` gives (label [m] int64, prob [m,k] or None)."""
+    """Base: `learn(z)` on the training rows' coordinates [n,d], `assign(z)` gives (label [m] int64,
+    prob [m,k] or None).
+    """
 
     takes = TAKES
     gives = (Clusters,)
@@ -30,7 +36,9 @@ class OnEmbedding(Method):
         raise NotImplementedError
 
     def coordinates(self, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """(row ids, float64 coordinates) of the rows of `data` that the earlier run holds; unit length where its metric is cosine."""
+        """(row ids, float64 coordinates) of the rows of `data` that the earlier run holds; unit
+        length where its metric is cosine.
+        """
         embedding = next(a for a in run.on.values() if isinstance(a, Embedding))
         at = embedding.at(data.rows)
         z = np.asarray(embedding.z, dtype=np.float64)[at]
@@ -46,11 +54,21 @@ class OnEmbedding(Method):
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         rows, z = self.coordinates(data, run)
         label, prob = self.assign(z)
-        yield Clusters(rows=rows, name="groups", label=label.astype(np.int64), prob=None if prob is None else prob.astype(np.float32), curve=self.curve)
+        yield Clusters(
+            rows=rows,
+            name="groups",
+            label=label.astype(np.int64),
+            prob=None if prob is None else prob.astype(np.float32),
+            curve=self.curve,
+        )
 
 
-def best_k(z: np.ndarray, fit: Any, most: int, rng: np.random.Generator, check: Any) -> tuple[int, dict[str, list[float]]]:
-    """The number of groups with the best mean silhouette over 2..most on at most 2,000 rows, and the curve."""
+def best_k(
+    z: np.ndarray, fit: Any, most: int, rng: np.random.Generator, check: Any
+) -> tuple[int, dict[str, list[float]]]:
+    """The number of groups with the best mean silhouette over 2..most on at most 2,000 rows, and
+    the curve.
+    """
     from sklearn.metrics import silhouette_score
 
     some = z if len(z) <= 2000 else z[rng.choice(len(z), 2000, replace=False)]

@@ -1,8 +1,9 @@
-"""Gaussian mixture: groups as overlapping clouds, so that each case gets a probability for every group.
+"""Gaussian mixture: groups as overlapping clouds, so that each case gets a probability for every
+group.
 
 Objective
-    Maximise the likelihood of sum_j w_j N(z; m_j, S_j) by expectation maximisation; k is given, or the one with the lowest BIC among 1..12, so that
-    “one group, no structure” can win.
+    Maximise the likelihood of sum_j w_j N(z; m_j, S_j) by expectation maximisation; k is given, or
+    the one with the lowest BIC among 1..12, so that “one group, no structure” can win.
 
 Cost
     O(n k d^2) a pass with full covariances; above 32 latent dimensions diagonal ones are used.
@@ -11,7 +12,8 @@ Differences from the paper
     None; scikit-learn computes it.
 
 Reference
-    Dempster, Laird, Rubin, Maximum likelihood from incomplete data via the EM algorithm, JRSS B 1977; Schwarz, Annals of Statistics 1978.
+    Dempster, Laird, Rubin, Maximum likelihood from incomplete data via the EM algorithm, JRSS B
+    1977; Schwarz, Annals of Statistics 1978.
 """
 
 from __future__ import annotations
@@ -34,7 +36,13 @@ class GaussianMixture(OnEmbedding):
     presets = {"quick look": {"k": 0}, "good": {"k": 0}, "thorough": {"k": 0}}
 
     class Params(BaseParams):
-        k: int = param(0, "Number of groups; 0 lets the Bayesian information criterion choose, one group included.", ge=0, le=200)
+        k: int = param(
+            0,
+            "Number of groups; 0 lets the Bayesian information criterion choose, one group"
+            " included.",
+            ge=0,
+            le=200,
+        )
 
     def learn(self, z: np.ndarray, run: Run) -> None:
         from sklearn.mixture import GaussianMixture as Mixture
@@ -44,7 +52,15 @@ class GaussianMixture(OnEmbedding):
         fits = []
         for k in ks:
             run.check()
-            fits.append(Mixture(min(k, len(z)), covariance_type=kind, reg_covar=1e-5, random_state=run.seed, n_init=1).fit(z))
+            fits.append(
+                Mixture(
+                    min(k, len(z)),
+                    covariance_type=kind,
+                    reg_covar=1e-5,
+                    random_state=run.seed,
+                    n_init=1,
+                ).fit(z)
+            )
         scores = [f.bic(z) for f in fits]
         if len(fits) > 1:
             self.curve = {"k": [float(k) for k in ks], "BIC": [float(s) for s in scores]}
@@ -56,13 +72,23 @@ class GaussianMixture(OnEmbedding):
 
     def state(self) -> dict[str, Any]:
         m = self.mixture
-        return {"weights": m.weights_, "means": m.means_, "covariances": m.covariances_, "precisions": m.precisions_cholesky_, "kind": m.covariance_type,
-                "curve": self.curve}  # fmt: skip
+        return {
+            "weights": m.weights_,
+            "means": m.means_,
+            "covariances": m.covariances_,
+            "precisions": m.precisions_cholesky_,
+            "kind": m.covariance_type,
+            "curve": self.curve,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         from sklearn.mixture import GaussianMixture as Mixture
 
         self.curve = state["curve"]
         self.mixture = Mixture(len(state["weights"]), covariance_type=state["kind"])
-        self.mixture.weights_, self.mixture.means_, self.mixture.covariances_ = state["weights"], state["means"], state["covariances"]
+        self.mixture.weights_, self.mixture.means_, self.mixture.covariances_ = (
+            state["weights"],
+            state["means"],
+            state["covariances"],
+        )
         self.mixture.precisions_cholesky_ = state["precisions"]

@@ -1,5 +1,6 @@
-"""What the sparse autoencoders share: they learn on the latent coordinates of an earlier run, name their features, and walk back to pictures where
-the earlier model decodes."""
+"""What the sparse autoencoders share: they learn on the latent coordinates of an earlier run, name
+their features, and walk back to pictures where the earlier model decodes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-TAKES = Takes(("image", "volume", "table", "text", "series", "sequence"), on=("Embedding",), min_rows=30, seconds_per_value=1e-7)
+TAKES = Takes(
+    ("image", "volume", "table", "text", "series", "sequence"),
+    on=("Embedding",),
+    min_rows=30,
+    seconds_per_value=1e-7,
+)
 REASONS = 5  # features named per case
 
 
@@ -28,11 +34,19 @@ class SAEParams(BaseParams):
     """Parameters of both."""
 
     k: int = param(8, "Features that may be on in one case.", ge=1, le=1000)
-    features: int = param(0, "Features to learn; 0 takes eight times the latent dimensions.", ge=0, le=65_536)
+    features: int = param(
+        0, "Features to learn; 0 takes eight times the latent dimensions.", ge=0, le=65_536
+    )
     epochs: int = param(100, "Passes over the training cases.", ge=1, le=10_000)
     batch_size: int = param(128, "Cases per step.", ge=8, le=8192, advanced=True)
     learning_rate: float = param(1e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
-    revive: float = param(1 / 32, "Weight of the loss that brings features back that are never on.", ge=0, le=10, advanced=True)
+    revive: float = param(
+        1 / 32,
+        "Weight of the loss that brings features back that are never on.",
+        ge=0,
+        le=10,
+        advanced=True,
+    )
 
 
 class SAE(Method):
@@ -52,9 +66,11 @@ class SAE(Method):
         """What the rule adds to the loss; `share` is how far training has come, 0..1."""
         raise NotImplementedError
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def coordinates(self, data: Dataset, on: dict[str, Artifact]) -> tuple[np.ndarray, np.ndarray]:
-        """(row ids, float32 coordinates) of the rows of `data` that the earlier run holds; unit length where its metric is cosine."""
+        """(row ids, float32 coordinates) of the rows of `data` that the earlier run holds; unit
+        length where its metric is cosine.
+        """
         embedding = next(a for a in on.values() if isinstance(a, Embedding))
         at = embedding.at(data.rows)
         z = np.asarray(embedding.z, dtype=np.float32)[at]
@@ -69,25 +85,50 @@ class SAE(Method):
         embedding = next(a for a in run.on.values() if isinstance(a, Embedding))
         self.cosine = embedding.metric == "cosine"
         rows, z = self.coordinates(train, run.on)
-        self.mean, self.scale = z.mean(0), float(max(np.sqrt(np.square(z - z.mean(0)).sum(1).mean() / z.shape[1]), 1e-8))
+        self.mean, self.scale = (
+            z.mean(0),
+            float(max(np.sqrt(np.square(z - z.mean(0)).sum(1).mean() / z.shape[1]), 1e-8)),
+        )
         self.d = z.shape[1]
         self.size = p.features or 8 * self.d
         self.net = self.make()
         optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
         net = run.setup(self.net, optimiser)
-        ready = replace(train.of(rows), modality="table", samples=self.scaled(z), masks=None, table=train.of(rows).frame.reset_index(drop=True), roles={}, at=None)
+        ready = replace(
+            train.of(rows),
+            modality="table",
+            samples=self.scaled(z),
+            masks=None,
+            table=train.of(rows).frame.reset_index(drop=True),
+            roles={},
+            at=None,
+        )
         steps = p.epochs * max(1, len(rows) // min(p.batch_size, len(rows)))
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train.of(rows)):
             self.net.unit()
-            for group in optimiser.param_groups:  # warm-up over a fiftieth, falling to a tenth over the last fifth
+            # warm-up over a fiftieth, falling to a tenth over the last fifth
+            for group in optimiser.param_groups:
                 share = batch.step / max(1, steps)
-                group["lr"] = p.learning_rate * min(1.0, (share + 1e-3) * 50) * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
+                group["lr"] = (
+                    p.learning_rate
+                    * min(1.0, (share + 1e-3) * 50)
+                    * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
+                )
             back, codes, u, kl = net(batch.x)
             self.net.count(codes.detach())
             error = (back - batch.x).square().mean()
-            loss = error + self.extra(codes, kl, share) / self.d + p.revive * self.net.revived(batch.x, back, u, 2 * len(rows))
+            loss = (
+                error
+                + self.extra(codes, kl, share) / self.d
+                + p.revive * self.net.revived(batch.x, back, u, 2 * len(rows))
+            )
             run.step(loss, clip=1.0)
-            run.report(batch.step, loss=loss, error=error, **{"features on per case": (codes != 0).float().sum(1).mean()})
+            run.report(
+                batch.step,
+                loss=loss,
+                error=error,
+                **{"features on per case": (codes != 0).float().sum(1).mean()},
+            )
         self.net.unit()
         self.net.eval()
         self._sign(z, run)
@@ -95,18 +136,26 @@ class SAE(Method):
         self.on = (codes != 0).mean(0)
         self.axes = names(codes, train.of(rows), self.on)
         base = next((a for a in run.on.values() if isinstance(a, Model)), None)
-        usable = base is not None and {"embed", "decode"} <= set(base.abilities) and embedding.name in ("latent", "")
+        usable = (
+            base is not None
+            and {"embed", "decode"} <= set(base.abilities)
+            and embedding.name in ("latent", "")
+        )
         self.base = base if usable else None
         self.opened = None
 
     def _sign(self, z: np.ndarray, run: Run) -> None:
-        """Turn features round whose codes are mostly negative: the sign is arbitrary, so the more frequent pole is called +."""
+        """Turn features round whose codes are mostly negative: the sign is arbitrary, so the more
+        frequent pole is called +.
+        """
         import torch
 
         if self.net.rule != "abs top-k":
             return
         codes = self.encode_numpy(z)
-        turn = torch.from_numpy(np.where((codes > 0).sum(0) < (codes < 0).sum(0), -1.0, 1.0).astype("f4")).to(self.net.decoder.device)
+        turn = torch.from_numpy(
+            np.where((codes > 0).sum(0) < (codes < 0).sum(0), -1.0, 1.0).astype("f4")
+        ).to(self.net.decoder.device)
         with torch.no_grad():
             self.net.encoder.weight.mul_(turn[:, None])
             self.net.encoder.bias.mul_(turn)
@@ -120,19 +169,36 @@ class SAE(Method):
         import torch
 
         with torch.no_grad():
-            parts = [self.net.codes(torch.from_numpy(self.scaled(z[i : i + 4096])).to(self.net.decoder.device)).cpu().numpy() for i in range(0, len(z), 4096)]
+            parts = [
+                self.net.codes(
+                    torch.from_numpy(self.scaled(z[i : i + 4096])).to(self.net.decoder.device)
+                )
+                .cpu()
+                .numpy()
+                for i in range(0, len(z), 4096)
+            ]
         return np.concatenate(parts) if parts else np.zeros((0, self.size), np.float32)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
         rows, z = self.coordinates(data, run.on)
         run.check()
         codes = self.encode_numpy(z)
         yield self.model(data)
-        yield Embedding(rows=rows, name="codes", z=codes, layer="sparse codes", geometry="sparse", axes=list(self.axes))
+        yield Embedding(
+            rows=rows,
+            name="codes",
+            z=codes,
+            layer="sparse codes",
+            geometry="sparse",
+            axes=list(self.axes),
+        )
         strongest = np.argsort(-np.abs(codes), axis=1, kind="stable")[:, :REASONS]
-        items = [[{"text": self.axes[j], "weight": float(codes[i, j])} for j in at if codes[i, j] != 0] for i, at in enumerate(strongest)]
+        items = [
+            [{"text": self.axes[j], "weight": float(codes[i, j])} for j in at if codes[i, j] != 0]
+            for i, at in enumerate(strongest)
+        ]
         yield Rationales(rows=rows, items=items, kind="concepts")
         yield Metrics.of(self.figures(data.of(rows), z, codes, run), rows)
 
@@ -146,19 +212,46 @@ class SAE(Method):
         at = np.flatnonzero(data.splits == part)
         x = self.scaled(z)
         with torch.no_grad():
-            back = self.net.decode(torch.from_numpy(codes).to(self.net.decoder.device)).cpu().numpy()
+            back = (
+                self.net.decode(torch.from_numpy(codes).to(self.net.decoder.device)).cpu().numpy()
+            )
         wrong, whole = np.square(x - back).sum(1), np.square(x - x[at].mean(0)).sum(1)
         explained = lambda i: float(1 - wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
         groups = data.groups[at] if data.groups is not None else None
         dead = float((self.on == 0).mean())
         return [
-            Metric("variance of the latent space explained", explained(np.arange(len(at))), split=part, n=len(at)).within(interval(explained, len(at), groups)),
-            Metric("features on per case", float((codes[at] != 0).sum(1).mean()), split=part, n=len(at), higher_is_better=None),
-            Metric("features that are never on", dead, split="train", n=self.size, higher_is_better=False, note=f"{round(dead * self.size)} of {self.size}"),
-            Metric("features used from both sides", float(both_sides(codes).mean()), split="all", n=self.size, higher_is_better=None, note="at least a tenth of the cases on each side"),
+            Metric(
+                "variance of the latent space explained",
+                explained(np.arange(len(at))),
+                split=part,
+                n=len(at),
+            ).within(interval(explained, len(at), groups)),
+            Metric(
+                "features on per case",
+                float((codes[at] != 0).sum(1).mean()),
+                split=part,
+                n=len(at),
+                higher_is_better=None,
+            ),
+            Metric(
+                "features that are never on",
+                dead,
+                split="train",
+                n=self.size,
+                higher_is_better=False,
+                note=f"{round(dead * self.size)} of {self.size}",
+            ),
+            Metric(
+                "features used from both sides",
+                float(both_sides(codes).mean()),
+                split="all",
+                n=self.size,
+                higher_is_better=None,
+                note="at least a tenth of the cases on each side",
+            ),
         ]
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
         return self.base is not None if ability in ("embed", "decode") else True
 
@@ -199,40 +292,89 @@ class SAE(Method):
         return [self.net] if hasattr(self, "net") else []
 
     def state(self) -> dict[str, Any]:
-        base = {} if self.base is None else {"base": {f: getattr(self.base, f) for f in ("method", "params", "abilities", "input_shape", "classes")}, **nested("under", self.base.state)}
+        base = (
+            {}
+            if self.base is None
+            else {
+                "base": {
+                    f: getattr(self.base, f)
+                    for f in ("method", "params", "abilities", "input_shape", "classes")
+                },
+                **nested("under", self.base.state),
+            }
+        )
         return {
-            **nested("net", self.net.state_dict()), "mean": self.mean, "scale": self.scale, "d": self.d, "size": self.size, "on": self.on, "axes": self.axes,
-            "cosine": self.cosine, **base,
-        }  # fmt: skip
+            **nested("net", self.net.state_dict()),
+            "mean": self.mean,
+            "scale": self.scale,
+            "d": self.d,
+            "size": self.size,
+            "on": self.on,
+            "axes": self.axes,
+            "cosine": self.cosine,
+            **base,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.mean, self.scale, self.d, self.size = np.asarray(state["mean"]), float(state["scale"]), int(state["d"]), int(state["size"])
-        self.on, self.axes, self.cosine, self.opened = np.asarray(state["on"]), list(state["axes"]), bool(state["cosine"]), None
+        self.mean, self.scale, self.d, self.size = (
+            np.asarray(state["mean"]),
+            float(state["scale"]),
+            int(state["d"]),
+            int(state["size"]),
+        )
+        self.on, self.axes, self.cosine, self.opened = (
+            np.asarray(state["on"]),
+            list(state["axes"]),
+            bool(state["cosine"]),
+            None,
+        )
         self.net = self.make()
         self.net.load_state_dict(taken("net", state))
         self.net.eval()
-        self.base = Model(rows=np.zeros(0), **state["base"], state=taken("under", state)) if "base" in state else None
+        self.base = (
+            Model(rows=np.zeros(0), **state["base"], state=taken("under", state))
+            if "base" in state
+            else None
+        )
 
 
 def both_sides(codes: np.ndarray) -> np.ndarray:
-    """bool [m]: features whose codes are positive and negative, each in at least a tenth of the cases where they are on."""
+    """bool [m]: features whose codes are positive and negative, each in at least a tenth of the
+    cases where they are on.
+    """
     plus, minus = (codes > 0).sum(0), (codes < 0).sum(0)
     return (np.minimum(plus, minus) >= 0.1 * np.maximum(plus + minus, 1)) & (plus + minus >= 10)
 
 
 def names(codes: np.ndarray, data: Dataset, on: np.ndarray) -> list[str]:
-    """A name for each feature: its number, and the class its poles lean to where a class is twice as frequent among the 20 strongest cases as overall."""
+    """A name for each feature: its number, and the class its poles lean to where a class is twice
+    as frequent among the 20 strongest cases as overall.
+    """
     found, known = [], np.flatnonzero(data.labels >= 0)
-    share = np.bincount(data.labels[known], minlength=len(data.classes)) / max(len(known), 1) if len(data.classes) else np.zeros(0)
+    share = (
+        np.bincount(data.labels[known], minlength=len(data.classes)) / max(len(known), 1)
+        if len(data.classes)
+        else np.zeros(0)
+    )
     for j in range(codes.shape[1]):
         words = []
         for sign, mark in ((1, "+"), (-1, "−")):
             strength = sign * codes[known, j] if len(known) else np.zeros(0)
-            top = known[np.argsort(-strength, kind="stable")[:20]][np.sort(-strength, kind="stable")[:20] < 0] if len(known) else known
+            top = (
+                known[np.argsort(-strength, kind="stable")[:20]][
+                    np.sort(-strength, kind="stable")[:20] < 0
+                ]
+                if len(known)
+                else known
+            )
             if len(top) >= 5 and len(data.classes) > 1:
                 own = np.bincount(data.labels[top], minlength=len(data.classes)) / len(top)
                 best = int(own.argmax())
                 if own[best] >= min(0.9, 2 * share[best]) and own[best] > 0.5:
                     words.append(f"{mark} {data.classes[best]}")
-        found.append(f"feature {j + 1}" + (f" ({', '.join(words)})" if words else "") + (" (never on)" if on[j] == 0 else ""))
+        found.append(
+            f"feature {j + 1}"
+            + (f" ({', '.join(words)})" if words else "")
+            + (" (never on)" if on[j] == 0 else "")
+        )
     return found

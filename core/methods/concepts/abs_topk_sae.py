@@ -1,18 +1,22 @@
-"""AbsTopK sparse autoencoder: takes the latent space of an earlier run apart into features, each with two opposite poles.
+"""AbsTopK sparse autoencoder: takes the latent space of an earlier run apart into features, each
+with two opposite poles.
 
 Objective
-    u = W_e (x - b) + b_e; the k entries largest in |u| keep their sign, the others are 0 (the projection on k-sparse vectors); x' = W_d code + b with unit
-    directions. Loss: squared error, and an auxiliary one by which features that are never on explain what is left.
+    u = W_e (x - b) + b_e; the k entries largest in |u| keep their sign, the others are 0 (the
+    projection on k-sparse vectors); x' = W_d code + b with unit directions. Loss: squared error,
+    and an auxiliary one by which features that are never on explain what is left.
 
 Cost
     O(n d m) an epoch on latent coordinates, seconds for thousands of cases.
 
 Differences from the paper
-    Measured on the embeddings of small medical models instead of language models. At least 1,500 steps on small data. The pole that is on more often is
-    called +. TopK and ReLU with an L1 penalty can be chosen for comparison.
+    Measured on the embeddings of small medical models instead of language models. At least 1,500
+    steps on small data. The pole that is on more often is called +. TopK and ReLU with an L1
+    penalty can be chosen for comparison.
 
 Reference
-    AbsTopK: rethinking sparse autoencoders for bidirectional features, 2025; Gao et al., Scaling and evaluating sparse autoencoders, 2024 (auxiliary loss).
+    AbsTopK: rethinking sparse autoencoders for bidirectional features, 2025; Gao et al., Scaling
+    and evaluating sparse autoencoders, 2024 (auxiliary loss).
 """
 
 from __future__ import annotations
@@ -33,8 +37,17 @@ class AbsTopKSAE(SAE):
     presets = {"quick look": {"epochs": 100}, "good": {"epochs": 300}, "thorough": {"epochs": 1000}}
 
     class Params(SAEParams):
-        rule: Literal["abs top-k", "top-k", "relu"] = param("abs top-k", "Which codes stay: the k largest of either sign, the k largest, or all positive ones.")
-        sparsity: float = param(0.1, "Weight of the absolute values in the loss (relu only).", ge=0, le=100, advanced=True)
+        rule: Literal["abs top-k", "top-k", "relu"] = param(
+            "abs top-k",
+            "Which codes stay: the k largest of either sign, the k largest, or all positive ones.",
+        )
+        sparsity: float = param(
+            0.1,
+            "Weight of the absolute values in the loss (relu only).",
+            ge=0,
+            le=100,
+            advanced=True,
+        )
 
     def make(self) -> torch.nn.Module:
         from core.nets.coder import SparseCoder
@@ -42,4 +55,8 @@ class AbsTopKSAE(SAE):
         return SparseCoder(self.d, self.size, min(self.params.k, self.size), self.params.rule)
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:
-        return self.params.sparsity * codes.abs().sum(1).mean() if self.params.rule == "relu" else codes.sum() * 0
+        return (
+            self.params.sparsity * codes.abs().sum(1).mean()
+            if self.params.rule == "relu"
+            else codes.sum() * 0
+        )

@@ -1,18 +1,23 @@
-"""Variational sparse autoencoder: sparse features whose codes are drawn around their mean while training.
+"""Variational sparse autoencoder: sparse features whose codes are drawn around their mean while
+training.
 
 Objective
-    mu = ReLU(W_e (x - b) + b_e); z = mu + sigma eps while training, mu afterwards; the k entries largest in |z| stay. Loss: squared error + c KL with
-    KL(N(mu, sigma²) || N(0, 1)) summed over all features, warmed up over a tenth of the steps, + the auxiliary loss for features that are never on.
+    mu = ReLU(W_e (x - b) + b_e); z = mu + sigma eps while training, mu afterwards; the k entries
+    largest in |z| stay. Loss: squared error + c KL with KL(N(mu, sigma²) || N(0, 1)) summed over
+    all features, warmed up over a tenth of the steps, + the auxiliary loss for features that are
+    never on.
 
 Cost
     As the plain one: O(n d m) an epoch on latent coordinates.
 
 Differences from the paper
-    The authors' fixed-variance code draws nothing, so that its KL is a plain penalty on the codes; here sampling with spread 1 is one choice, a learned
-    spread (the default) and no sampling are the others. Small embeddings instead of a language model's.
+    The authors' fixed-variance code draws nothing, so that its KL is a plain penalty on the codes;
+    here sampling with spread 1 is one choice, a learned spread (the default) and no sampling are
+    the others. Small embeddings instead of a language model's.
 
 Reference
-    Analysis of variational sparse autoencoders, 2025. Its finding, and ours: reconstruction is worse than with TopK.
+    Analysis of variational sparse autoencoders, 2025. Its finding, and ours: reconstruction is
+    worse than with TopK.
 """
 
 from __future__ import annotations
@@ -34,12 +39,16 @@ class VariationalSAE(SAE):
 
     class Params(SAEParams):
         kl_weight: float = param(0.01, "Weight of the KL term, c in the paper.", ge=0, le=1000)
-        spread: Literal["learned", "one", "none"] = param("learned", "How wide codes are drawn while training; none: not at all.", advanced=True)
+        spread: Literal["learned", "one", "none"] = param(
+            "learned", "How wide codes are drawn while training; none: not at all.", advanced=True
+        )
 
     def make(self) -> torch.nn.Module:
         from core.nets.coder import SparseCoder
 
-        return SparseCoder(self.d, self.size, min(self.params.k, self.size), "variational", self.params.spread)
+        return SparseCoder(
+            self.d, self.size, min(self.params.k, self.size), "variational", self.params.spread
+        )
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:
         return self.params.kl_weight * min(1.0, 10 * share) * kl.mean()

@@ -1,7 +1,9 @@
-"""The law of the ranks of m new scores among n calibration scores, exactly: what batch predictive inference rests on.
+"""The law of the ranks of m new scores among n calibration scores, exactly: what batch predictive
+inference rests on.
 
-With R_z the rank (1..n+1) of the z-th smallest of m new scores among n old ones, (R_1..R_m) is uniform over non-decreasing tuples when all scores are
-exchangeable and differ (Lee, Tchetgen Tchetgen, Dobriban, Batch predictive inference, 2024).
+With R_z the rank (1..n+1) of the z-th smallest of m new scores among n old ones, (R_1..R_m) is
+uniform over non-decreasing tuples when all scores are exchangeable and differ (Lee, Tchetgen
+Tchetgen, Dobriban, Batch predictive inference, 2024).
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ import numpy as np
 
 
 def share_of(share: float, n: int) -> int:
-    """The smallest whole number that is at least `share` of `n`, `share` taken as the decimal it is written as: 0.55 of 100 is 55 (floats say 56)."""
+    """The smallest whole number that is at least `share` of `n`, `share` taken as the decimal it is
+    written as: 0.55 of 100 is 55 (floats say 56).
+    """
     return ceil(Fraction(str(share)) * n)
 
 
 def plain_bound(scores: np.ndarray, share: float) -> float:
-    """Split conformal's threshold for one new case: the ceil(share (n + 1))-th smallest of `scores` [n]; inf where that is none of them."""
+    """Split conformal's threshold for one new case: the ceil(share (n + 1))-th smallest of `scores`
+    [n]; inf where that is none of them.
+    """
     k = share_of(share, len(scores) + 1)
     return float(np.sort(scores)[k - 1]) if k <= len(scores) else float("inf")
 
@@ -27,7 +33,9 @@ def plain_bound(scores: np.ndarray, share: float) -> float:
 def pmf_of_one(n: int, m: int, z: int) -> np.ndarray:
     """float64 [n+1]: P(R_z = k), k = 1..n+1: C(k+z-2, z-1) C(n+m-k-z+1, m-z) / C(n+m, m)."""
     total = comb(n + m, m)
-    return np.array([comb(k + z - 2, z - 1) * comb(n + m - k - z + 1, m - z) / total for k in range(1, n + 2)])
+    return np.array(
+        [comb(k + z - 2, z - 1) * comb(n + m - k - z + 1, m - z) / total for k in range(1, n + 2)]
+    )
 
 
 def quantile_of_one(n: int, m: int, z: int, alpha: float) -> int:
@@ -38,7 +46,8 @@ def quantile_of_one(n: int, m: int, z: int, alpha: float) -> int:
 
 @lru_cache(maxsize=64)
 def pmf_of_sum(n: int, m: int) -> np.ndarray:
-    """float64 [m n + 1]: P(sum of R_i - 1 = s), s = 0..m n: coefficients of the Gaussian binomial (n+m choose m), which is the law of Mann-Whitney's U.
+    """float64 [m n + 1]: P(sum of R_i - 1 = s), s = 0..m n: coefficients of the Gaussian binomial
+    (n+m choose m), which is the law of Mann-Whitney's U.
 
     Whole numbers throughout, so exact; O(m² n) additions.
     """
@@ -59,7 +68,8 @@ def quantile_of_sum(n: int, m: int, alpha: float) -> int:
 
 
 def largest_sum(scores: np.ndarray, m: int, q: int) -> float:
-    """The largest sum of m of the sorted `scores` [n+1] (the last being the known upper bound) whose ranks (1..n+1, repeats allowed) sum to at most q.
+    """The largest sum of m of the sorted `scores` [n+1] (the last being the known upper bound)
+    whose ranks (1..n+1, repeats allowed) sum to at most q.
 
     T[i][j] = max over r of T[i-1][j-r] + S_(r); O(m q n), vectorised over j.
     """
@@ -81,20 +91,32 @@ def mean_bound(scores: np.ndarray, m: int, alpha: float, highest: float) -> floa
 
 
 def quantile_bound(scores: np.ndarray, m: int, z: int, alpha: float) -> float:
-    """B with P(z-th smallest of m new scores <= B) >= 1 - alpha; inf where the calibration scores are too few for any."""
+    """B with P(z-th smallest of m new scores <= B) >= 1 - alpha; inf where the calibration scores
+    are too few for any.
+    """
     k = quantile_of_one(len(scores), m, z, alpha)
     return float(np.sort(scores)[k - 1]) if k <= len(scores) else float("inf")
 
 
-def stair_bound(scores: np.ndarray, m: int, alpha: float, highest: float, levels: tuple[float, ...] = (0.5, 0.8, 0.95)) -> float:
-    """As `mean_bound`, from how many new scores may lie above a few fixed ranks of the calibration scores: far tighter where most scores are near zero
-    and few are large. P(R_z <= k) gives, for each level, the most scores above S_(k) with probability 1 - alpha / levels; steps are then filled from the
-    top. Levels are fixed beforehand, so the guarantee stands."""
+def stair_bound(
+    scores: np.ndarray,
+    m: int,
+    alpha: float,
+    highest: float,
+    levels: tuple[float, ...] = (0.5, 0.8, 0.95),
+) -> float:
+    """As `mean_bound`, from how many new scores may lie above a few fixed ranks of the calibration
+    scores: far tighter where most scores are near zero and few are large. P(R_z <= k) gives, for
+    each level, the most scores above S_(k) with probability 1 - alpha / levels; steps are then
+    filled from the top. Levels are fixed beforehand, so the guarantee stands.
+    """
     s, n = np.sort(scores), len(scores)
     bound, above_before, total = highest, 0, 0.0
     for level in sorted(levels, reverse=True):
         k = max(1, share_of(level, n))
-        above = next((z for z in range(m + 1) if _at_most_above(n, m, k, z) >= 1 - alpha / len(levels)), m)
+        above = next(
+            (z for z in range(m + 1) if _at_most_above(n, m, k, z) >= 1 - alpha / len(levels)), m
+        )
         above = max(above, above_before)
         total += (above - above_before) * bound
         bound, above_before = float(s[k - 1]), above

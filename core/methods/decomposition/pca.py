@@ -1,18 +1,22 @@
 """Principal component analysis: the straight lines along which the cases differ most.
 
 Objective
-    Maximise the variance of the projection: z = (x - mean) V, V the top right singular vectors of the centred training inputs; decode is z V' + mean.
-    Tables are standardised first (missing values become the training mean), images are not.
+    Maximise the variance of the projection: z = (x - mean) V, V the top right singular vectors of
+    the centred training inputs; decode is z V' + mean. Tables are standardised first (missing
+    values become the training mean), images are not.
 
 Cost
-    One SVD, O(n p min(n, p)) time and O(n p) memory for n training rows of p values; randomised (O(n p d)) above 500 values.
+    One SVD, O(n p min(n, p)) time and O(n p) memory for n training rows of p values; randomised
+    (O(n p d)) above 500 values.
 
 Differences from the paper
-    None in the directions; scikit-learn's PCA computes them. How many are kept is ours: of a table as many as explain `variance` of the training
-    cases' variance. Where that takes all of them nothing is left over to score a case by, so no score is given.
+    None in the directions; scikit-learn's PCA computes them. How many are kept is ours: of a table
+    as many as explain `variance` of the training cases' variance. Where that takes all of them
+    nothing is left over to score a case by, so no score is given.
 
 Reference
-    Pearson, On lines and planes of closest fit, 1901; Halko, Martinsson, Tropp, Finding structure with randomness, SIAM Review 2011.
+    Pearson, On lines and planes of closest fit, 1901; Halko, Martinsson, Tropp, Finding structure
+    with randomness, SIAM Review 2011.
 """
 
 from __future__ import annotations
@@ -33,25 +37,52 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a case's own size: a residual below it is no more than float32's rounding
-NO_DIRECTION = {"f4": 1e-6, "f8": 1e-11}  # variance, relative to the first direction's, below which a direction is rounding
+# of a case's own size: a residual below it is no more than float32's rounding
+ROUNDING = 32 * float(np.finfo(np.float32).eps)
+# variance, relative to the first direction's, below which a direction is rounding
+NO_DIRECTION = {"f4": 1e-6, "f8": 1e-11}
 
 
 class PCA(Method):
     id = "pca"
     title = "Principal components"
-    takes = Takes(("image", "volume", "table", "series"), min_rows=3, trains=False, deterministic=True, seconds_per_value=5e-8)
+    takes = Takes(
+        ("image", "volume", "table", "series"),
+        min_rows=3,
+        trains=False,
+        deterministic=True,
+        seconds_per_value=5e-8,
+    )
     gives = (Model, Embedding, Images, AnomalyMaps)
     other_data = True
     tiny = {"dimensions": 4}
-    presets = {"quick look": {"dimensions": 8}, "good": {"dimensions": 16}, "thorough": {"dimensions": 64}}
+    presets = {
+        "quick look": {"dimensions": 8},
+        "good": {"dimensions": 16},
+        "thorough": {"dimensions": 64},
+    }
 
     class Params(BaseParams):
-        dimensions: int = param(16, "How many directions to keep. Fewer than asked are kept when the data has fewer.", ge=1, le=1024)
+        dimensions: int = param(
+            16,
+            "How many directions to keep. Fewer than asked are kept when the data has fewer.",
+            ge=1,
+            le=1024,
+        )
         variance: float = param(
-            0.95, "No more directions are kept than explain this share of the training cases' variance, so that something is left over to score a case "
-            "by. Where the columns have nothing in common all are kept, and there is no score. 1 keeps as many as asked.", ge=0.1, le=1, only="table")  # fmt: skip
-        volumes: Literal["slice by slice", "whole (3-D)"] = param("whole (3-D)", "How volumes are taken. Slice by slice there is something to learn from few of them.", only="volume")
+            0.95,
+            "No more directions are kept than explain this share of the training cases' variance,"
+            " so that something is left over to score a case by. Where the columns have nothing in"
+            " common all are kept, and there is no score. 1 keeps as many as asked.",
+            ge=0.1,
+            le=1,
+            only="table",
+        )
+        volumes: Literal["slice by slice", "whole (3-D)"] = param(
+            "whole (3-D)",
+            "How volumes are taken. Slice by slice there is something to learn from few of them.",
+            only="volume",
+        )
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -63,8 +94,12 @@ class PCA(Method):
         flat = flat.astype(np.float64) if data.modality == "table" else flat
         self.varying = int((np.ptp(flat, axis=0) > 0).sum())
         if not self.varying:
-            raise UserError("All training cases are the same, so there is no direction in which they differ.")
-        fitted = Decomposition(min(self.params.dimensions, *flat.shape), random_state=run.seed).fit(flat)
+            raise UserError(
+                "All training cases are the same, so there is no direction in which they differ."
+            )
+        fitted = Decomposition(min(self.params.dimensions, *flat.shape), random_state=run.seed).fit(
+            flat
+        )
         keep = self._kept(fitted, flat.dtype.str[1:], data.modality == "table")
         self.mean = torch.from_numpy(fitted.mean_.astype("f4"))
         self.components = torch.from_numpy(fitted.components_[:keep].astype("f4"))
@@ -72,43 +107,68 @@ class PCA(Method):
         run.report(0, explained=float(fitted.explained_variance_ratio_[:keep].sum()))
 
     def _kept(self, fitted: Any, precision: str, table: bool) -> int:
-        """How many of the directions of `fitted` (scikit-learn's PCA, largest first) are kept, at least one."""
+        """How many of the directions of `fitted` (scikit-learn's PCA, largest first) are kept, at
+        least one.
+        """
         variance = fitted.explained_variance_
         real = int((variance > NO_DIRECTION[precision] * variance[0]).sum())
         if not table or self.params.variance >= 1:
             return max(1, real)
-        enough = int(np.searchsorted(np.cumsum(fitted.explained_variance_ratio_), self.params.variance)) + 1
+        enough = (
+            int(np.searchsorted(np.cumsum(fitted.explained_variance_ratio_), self.params.variance))
+            + 1
+        )
         return max(1, min(enough, real))
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
-        z, back, score = run.map(lambda x: (z := self.embed(x), self.decode(z), self.score(x)), data)
+        z, back, score = run.map(
+            lambda x: (z := self.embed(x), self.decode(z), self.score(x)), data
+        )
         yield self.model(data)
-        yield Embedding(rows=data.rows, name="latent", z=z, axes=[f"component {j + 1}" for j in range(z.shape[1])])
+        yield Embedding(
+            rows=data.rows,
+            name="latent",
+            z=z,
+            axes=[f"component {j + 1}" for j in range(z.shape[1])],
+        )
         if data.modality != "table":
             yield Images(rows=data.rows, name="reconstruction", image=back)
         if self.redraws_all:
             run.note(self._no_score())
             return
-        maps = np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
+        maps = (
+            np.abs(data.inputs() - back).mean(1) if data.modality in ("image", "volume") else None
+        )
         if maps is not None:
             maps[score == 0] = 0
         val = score[data.splits == "val"]
         threshold = float(np.quantile(val, 0.95)) if len(val) else None
-        rule = "every validation case scores 0" if len(val) and not val.any() else "95 % of validation cases lie below"
-        yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule=rule, unit="residual")
+        rule = (
+            "every validation case scores 0"
+            if len(val) and not val.any()
+            else "95 % of validation cases lie below"
+        )
+        yield AnomalyMaps(
+            rows=data.rows, score=score, map=maps, threshold=threshold, rule=rule, unit="residual"
+        )
 
     @property
     def redraws_all(self) -> bool:
-        """Whether the kept directions can redraw every case, so that what is left over says nothing."""
+        """Whether the kept directions can redraw every case, so that what is left over says
+        nothing.
+        """
         return len(self.components) >= self.varying
 
     def _no_score(self) -> str:
         kept, of = len(self.components), self.varying
         values = "one value that varies" if of == 1 else f"{of} values that vary"
         directions = "direction" if kept == 1 else "directions"
-        return (f"No unusualness score: {kept} {directions} of {values} redraw every case, so nothing is left over to score it by"
-                + ("." if of == 1 else "; keep fewer directions for one."))  # fmt: skip
+        return (
+            f"No unusualness score: {kept} {directions} of {values} redraw every case, so nothing"
+            " is left over to score it by"
+            + ("." if of == 1 else "; keep fewer directions for one.")
+        )
 
     def able(self, ability: str) -> bool:
         return ability != "score" or not self.redraws_all
@@ -120,7 +180,9 @@ class PCA(Method):
         return self.scale.back((z @ self.components + self.mean).unflatten(1, self.scale.shape))
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean squared residual of the standardised input, per row; 0 where it is no more than rounding."""
+        """Mean squared residual of the standardised input, per row; 0 where it is no more than
+        rounding.
+        """
         scaled = self.scale(x).flatten(1)
         flat = scaled - self.mean
         left = (flat - (flat @ self.components.T) @ self.components).square().mean(1)
@@ -135,9 +197,19 @@ class PCA(Method):
         self.scale.to(device)
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "components": self.components, "spread": self.spread, "varying": self.varying, **self.scale.state()}
+        return {
+            "mean": self.mean,
+            "components": self.components,
+            "spread": self.spread,
+            "varying": self.varying,
+            **self.scale.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.mean, self.components, self.spread = state["mean"], state["components"], state["spread"]
+        self.mean, self.components, self.spread = (
+            state["mean"],
+            state["components"],
+            state["spread"],
+        )
         self.varying = int(state.get("varying", self.components.shape[1]))
         self.scale = Standardise.restore(state)

@@ -1,21 +1,26 @@
-"""Novel class discovery in tables: given rows of known classes and rows of none, finds how many new groups the latter form and which row is in which.
+"""Novel class discovery in tables: given rows of known classes and rows of none, finds how many new
+groups the latter form and which row is in which.
 
 Objective
-    w CE(known rows) + (1 - w) |x - x'|^2 (sum over columns, mean over all rows) on a unit-length latent; then k-means on the novel rows' latents,
-    k by the best mean silhouette over 2..most.
+    w CE(known rows) + (1 - w) |x - x'|^2 (sum over columns, mean over all rows) on a unit-length
+    latent; then k-means on the novel rows' latents, k by the best mean silhouette over 2..most.
 
 Cost
-    Seconds for thousands of rows; tuning w trains once for every weight and every hidden fold of known classes.
+    Seconds for thousands of rows; tuning w trains once for every weight and every hidden fold of
+    known classes.
 
 Differences from the paper
-    w alone is tuned, on a grid of five, by hiding random halves of the known classes and clustering them; latent size and dropout are parameters.
-    Columns are scaled by their range. k is estimated on the scaled columns: on development splits of digits the latent space, which the paper
-    uses, split classes into sub-kinds (6, 9, 8, 2 groups for 5; the columns gave 5, 5, 8, 5). Clustering uses
-    the same unit-length latents as training (the released prediction code does not). With one known class there is nothing to classify and nothing to
-    hide: w is then 0 and the method is an autoencoder with k-means, and says so in its log.
+    w alone is tuned, on a grid of five, by hiding random halves of the known classes and clustering
+    them; latent size and dropout are parameters. Columns are scaled by their range. k is estimated
+    on the scaled columns: on development splits of digits the latent space, which the paper uses,
+    split classes into sub-kinds (6, 9, 8, 2 groups for 5; the columns gave 5, 5, 8, 5). Clustering
+    uses the same unit-length latents as training (the released prediction code does not). With one
+    known class there is nothing to classify and nothing to hide: w is then 0 and the method is an
+    autoencoder with k-means, and says so in its log.
 
 Reference
-    Troisemaine, Reiffers-Masson, Gosselin, Lemaire, Vaton, A practical approach to novel class discovery in tabular data, DMKD 2024.
+    Troisemaine, Reiffers-Masson, Gosselin, Lemaire, Vaton, A practical approach to novel class
+    discovery in tabular data, DMKD 2024.
 """
 
 from __future__ import annotations
@@ -49,26 +54,49 @@ class TabularNCD(Method):
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
-    presets = {"quick look": {"epochs": 60, "tune": False}, "good": {"epochs": 100, "tune": True}, "thorough": {"epochs": 200, "tune": True}}
+    presets = {
+        "quick look": {"epochs": 60, "tune": False},
+        "good": {"epochs": 100, "tune": True},
+        "thorough": {"epochs": 200, "tune": True},
+    }
 
     class Params(BaseParams):
-        novel: str = param("", "Classes whose labels are hidden, separated by commas; rows without a label are novel as well. Empty: the rarest class is hidden.")
+        novel: str = param(
+            "",
+            "Classes whose labels are hidden, separated by commas; rows without a label are novel"
+            " as well. Empty: the rarest class is hidden.",
+        )
         epochs: int = param(100, "Passes over all rows.", ge=1, le=5000)
         groups: int = param(0, "Number of novel groups; 0 estimates it.", ge=0, le=200)
-        most: int = param(15, "Largest number of novel groups considered.", ge=2, le=100, advanced=True)
+        most: int = param(
+            15, "Largest number of novel groups considered.", ge=2, le=100, advanced=True
+        )
         tune: bool = param(True, "Choose the classifier's weight by hiding known classes in turn.")
-        weight: float = param(0.2, "Weight of the classifier when it is not tuned, w in the paper.", ge=0, le=1, advanced=True)
+        weight: float = param(
+            0.2,
+            "Weight of the classifier when it is not tuned, w in the paper.",
+            ge=0,
+            le=1,
+            advanced=True,
+        )
         latent: int = param(16, "Latent dimensions.", ge=2, le=512)
-        dropout: float = param(0.1, "Share of units left out while training.", ge=0, le=0.9, advanced=True)
+        dropout: float = param(
+            0.1, "Share of units left out while training.", ge=0, le=0.9, advanced=True
+        )
         learning_rate: float = param(3e-3, "Step size of AdamW.", gt=0, le=0.1, advanced=True)
         batch_size: int = param(128, "Rows per step.", ge=8, le=4096, advanced=True)
 
     def hidden(self, data: Dataset) -> np.ndarray:
-        """Class codes whose labels are not used. UserError for a name that is no class, or when nothing known is left."""
+        """Class codes whose labels are not used. UserError for a name that is no class, or when
+        nothing known is left.
+        """
         names = [n.strip() for n in self.params.novel.split(",") if n.strip()]
         wrong = [n for n in names if n not in data.classes]
         if wrong:
-            raise UserError(f"“novel” = {wrong[0]}: there is no such class (there are: {', '.join(data.classes[:20])}).")
+            raise UserError(
+                f"“novel” = {wrong[0]}: there is no such class (there are:"
+                f" {', '.join(data.classes[:20])})."
+            )
         unlabelled = bool((data.part("train").labels < 0).any())
         if not names and not unlabelled:
             count = np.bincount(data.part("train").labels, minlength=len(data.classes))
@@ -78,7 +106,7 @@ class TabularNCD(Method):
             raise UserError("“novel” names every class; at least one must stay known.")
         return codes
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         from dataclasses import replace
 
@@ -93,7 +121,10 @@ class TabularNCD(Method):
         code[self.known] = np.arange(len(self.known))
         label = code[train.labels]
         if (label < 0).sum() < 4:
-            raise UserError("There are fewer than 4 rows to discover anything in; leave some rows unlabelled or name classes in “novel”.")
+            raise UserError(
+                "There are fewer than 4 rows to discover anything in; leave some rows unlabelled or"
+                " name classes in “novel”."
+            )
         x = self.scale(torch.from_numpy(train.inputs())).numpy()
         self.weight = p.weight if len(self.known) > 1 else 0.0
         self.validation: list[dict[str, float]] = []
@@ -119,10 +150,16 @@ class TabularNCD(Method):
     def _net(self, classes: int) -> Any:
         from core.nets.pbn import PBN
 
-        return PBN(self.features, self.params.latent, classes if classes > 1 else 0, self.params.dropout)
+        return PBN(
+            self.features, self.params.latent, classes if classes > 1 else 0, self.params.dropout
+        )
 
-    def _tuned(self, x: np.ndarray, label: np.ndarray, run: Run) -> tuple[float, list[dict[str, float]]]:
-        """The weight with the best mean clustering accuracy of known classes hidden in turn; labels of novel classes are never seen."""
+    def _tuned(
+        self, x: np.ndarray, label: np.ndarray, run: Run
+    ) -> tuple[float, list[dict[str, float]]]:
+        """The weight with the best mean clustering accuracy of known classes hidden in turn; labels
+        of novel classes are never seen.
+        """
         from core.stats.cluster_agreement import accuracy
 
         known = np.unique(label[label >= 0])
@@ -139,7 +176,10 @@ class TabularNCD(Method):
                 centres = _kmeans(z[held], max(2, len(fold)), run.seed)
                 scores.append(accuracy(_nearest(z[held], centres), label[rows][held]))
             table.append({"weight": w, "accuracy on hidden known classes": float(np.mean(scores))})
-        return float(max(table, key=lambda t: t["accuracy on hidden known classes"])["weight"]), table
+        return (
+            float(max(table, key=lambda t: t["accuracy on hidden known classes"])["weight"]),
+            table,
+        )
 
     def _quick(self, x: np.ndarray, label: np.ndarray, weight: float, run: Run) -> np.ndarray:
         """Latents of a network trained for half the epochs on these rows (label -1 = hidden)."""
@@ -163,21 +203,35 @@ class TabularNCD(Method):
         with torch.no_grad():
             return net.embed(data).numpy()
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
         z = run.map(self.embed, data)
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine")
-        code = {data.classes.index(c): j for j, c in enumerate(self.class_names) if c in data.classes}
+        code = {
+            data.classes.index(c): j for j, c in enumerate(self.class_names) if c in data.classes
+        }
         novel = np.array([c not in code for c in data.labels])
         label = np.array([code.get(int(c), 0) for c in data.labels])
         label[novel] = len(self.class_names) + _nearest(z[novel], self.centres)
         names = [*self.class_names, *(f"novel group {j + 1}" for j in range(len(self.centres)))]
         known = [True] * len(self.class_names) + [False] * len(self.centres)
-        yield Clusters(rows=data.rows, name="groups", label=label.astype(np.int64), names=names, known=known, curve=self.curve)
+        yield Clusters(
+            rows=data.rows,
+            name="groups",
+            label=label.astype(np.int64),
+            names=names,
+            known=known,
+            curve=self.curve,
+        )
         if self.able("predict"):
-            yield Predictions(rows=data.rows, name="known", prob=run.map(self.predict, data), classes=list(self.class_names))
+            yield Predictions(
+                rows=data.rows,
+                name="known",
+                prob=run.map(self.predict, data),
+                classes=list(self.class_names),
+            )
 
     def able(self, ability: str) -> bool:
         return ability != "predict" or len(self.class_names) > 1
@@ -195,20 +249,36 @@ class TabularNCD(Method):
 
     def state(self) -> dict[str, Any]:
         return {
-            **nested("net", self.net.state_dict()), **self.scale.state(), "class_names": self.class_names, "features": self.features, "centres": self.centres,
-            "curve": self.curve, "weight": self.weight, "validation": self.validation,
-        }  # fmt: skip
+            **nested("net", self.net.state_dict()),
+            **self.scale.state(),
+            "class_names": self.class_names,
+            "features": self.features,
+            "centres": self.centres,
+            "curve": self.curve,
+            "weight": self.weight,
+            "validation": self.validation,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.class_names, self.features, self.centres = list(state["class_names"]), state["features"], np.asarray(state["centres"])
-        self.curve, self.weight, self.validation = state["curve"], state["weight"], state["validation"]
+        self.class_names, self.features, self.centres = (
+            list(state["class_names"]),
+            state["features"],
+            np.asarray(state["centres"]),
+        )
+        self.curve, self.weight, self.validation = (
+            state["curve"],
+            state["weight"],
+            state["validation"],
+        )
         self.scale = Standardise.restore(state)
         self.net = self._net(len(self.class_names))
         self.net.load_state_dict(taken("net", state))
         self.net.eval()
 
 
-def _loss(out: Any, x: torch.Tensor, y: torch.Tensor, weight: float) -> tuple[torch.Tensor, dict[str, Any]]:
+def _loss(
+    out: Any, x: torch.Tensor, y: torch.Tensor, weight: float
+) -> tuple[torch.Tensor, dict[str, Any]]:
     from torch.nn import functional as F
 
     reconstruction = (out[1] - x).square().sum(1).mean()
@@ -222,7 +292,11 @@ def _loss(out: Any, x: torch.Tensor, y: torch.Tensor, weight: float) -> tuple[to
 def _kmeans(z: np.ndarray, k: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    return KMeans(min(k, len(z)), n_init=10, random_state=seed).fit(z).cluster_centers_.astype(np.float32)
+    return (
+        KMeans(min(k, len(z)), n_init=10, random_state=seed)
+        .fit(z)
+        .cluster_centers_.astype(np.float32)
+    )
 
 
 def _nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -230,7 +304,9 @@ def _nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def estimated_k(x: np.ndarray, most: int, run: Run) -> tuple[int, dict[str, list[float]]]:
-    """The k in 2..most with the best mean silhouette of k-means over five draws of 80 % of at most 2,000 rows, and the curve."""
+    """The k in 2..most with the best mean silhouette of k-means over five draws of 80 % of at most
+    2,000 rows, and the curve.
+    """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 

@@ -1,17 +1,21 @@
-"""Latent label shift: finds classes without labels from several sites in which the same classes are of different frequency (DDFA).
+"""Latent label shift: finds classes without labels from several sites in which the same classes are
+of different frequency (DDFA).
 
 Objective
-    A network learns p(d|x), which site a case is from. Cases are put into m cells by k-means on p(d|x); the cell-by-site table Q = p(c|d) is factorised
-    (non-negative, rank k): Q ~ p(c|y) p(y|d). Posterior p(y|x) = p(d|y)^+ p(d|x), and with the site p(y|x,d) ~ p(y|x) p(d|y).
+    A network learns p(d|x), which site a case is from. Cases are put into m cells by k-means on
+    p(d|x); the cell-by-site table Q = p(c|d) is factorised (non-negative, rank k): Q ~ p(c|y)
+    p(y|d). Posterior p(y|x) = p(d|y)^+ p(d|x), and with the site p(y|x,d) ~ p(y|x) p(d|y).
 
 Cost
-    One pass over the training cases per epoch; factorising a 30 x r table takes no time. About 20 s for 1,259 digits on two cores.
+    One pass over the training cases per epoch; factorising a 30 x r table takes no time. About 20 s
+    for 1,259 digits on two cores.
 
 Differences from the paper
-    The discriminator's probabilities are tempered on validation cases; sites of unequal size are weighted to equal ones while it learns, not
-    on the validation cases that choose its best state and its temperature; the pseudo-inverse is replaced by
-    non-negative least squares, whose answers need no clipping. The network is a small one of our own (convolutional above 1,024 values); its kind, dropout and epochs were chosen on other draws
-    of the digits than those it is measured on.
+    The discriminator's probabilities are tempered on validation cases; sites of unequal size are
+    weighted to equal ones while it learns, not on the validation cases that choose its best state
+    and its temperature; the pseudo-inverse is replaced by non-negative least squares, whose answers
+    need no clipping. The network is a small one of our own (convolutional above 1,024 values); its
+    kind, dropout and epochs were chosen on other draws of the digits than those it is measured on.
 
 Reference
     Roberts, Mani, Garg, Lipton, Unsupervised learning under latent label shift, NeurIPS 2022.
@@ -38,7 +42,8 @@ if TYPE_CHECKING:
     from core.training.run import Run
 
 DRAWS = 50  # of patients, for the range of a frequency
-SMALL = 1024  # values of a case; smaller ones are read by a plain network, which keeps where a stroke is
+# values of a case; smaller ones are read by a plain network, which keeps where a stroke is
+SMALL = 1024
 
 
 class LatentLabelShift(Method):
@@ -46,27 +51,60 @@ class LatentLabelShift(Method):
     title = "Classes from sites of unequal mixtures"
     seed_number = 8
     net: Any
-    takes = Takes(("image", "table"), domains="needed", volumes="no", min_rows=40, min_size=8, seconds_per_value=5e-7)
+    takes = Takes(
+        ("image", "table"),
+        domains="needed",
+        volumes="no",
+        min_rows=40,
+        min_size=8,
+        seconds_per_value=5e-7,
+    )
     gives = (Model, Embedding, Clusters, Grid, Metrics)
     tiny = {"epochs": 3, "k": 2, "batch_size": 32, "width": 4, "cells": 6}
-    presets = {"quick look": {"epochs": 100}, "good": {"epochs": 200}, "thorough": {"epochs": 300, "width": 32}}
+    presets = {
+        "quick look": {"epochs": 100},
+        "good": {"epochs": 200},
+        "thorough": {"epochs": 300, "width": 32},
+    }
     least_steps = 600
 
     class Params(BaseParams):
         k: int = param(2, "How many classes to look for; at most the number of sites.", ge=2, le=50)
         epochs: int = param(100, "Passes over the training cases.", ge=1, le=5000)
-        cells: int = param(30, "Cells the cases are put into before the factorisation; at least k.", ge=2, le=1000)
+        cells: int = param(
+            30, "Cells the cases are put into before the factorisation; at least k.", ge=2, le=1000
+        )
         batch_size: int = param(32, "Cases per step.", ge=8, le=4096, advanced=True)
-        learning_rate: float = param(1e-3, "Step size of Adam at the start; it falls by 3 % an epoch.", gt=0, le=0.1, advanced=True)
-        dropout: float = param(0.5, "Share of units left out while training.", ge=0, le=0.9, advanced=True)
-        width: int = param(16, "Channels of the first layer; the embedding has four times as many dimensions.", ge=2, le=256, advanced=True)
-        restarts: int = param(10, "Starts of the factorisation; the one with the least error is kept.", ge=1, le=200, advanced=True)
+        learning_rate: float = param(
+            1e-3,
+            "Step size of Adam at the start; it falls by 3 % an epoch.",
+            gt=0,
+            le=0.1,
+            advanced=True,
+        )
+        dropout: float = param(
+            0.5, "Share of units left out while training.", ge=0, le=0.9, advanced=True
+        )
+        width: int = param(
+            16,
+            "Channels of the first layer; the embedding has four times as many dimensions.",
+            ge=2,
+            le=256,
+            advanced=True,
+        )
+        restarts: int = param(
+            10,
+            "Starts of the factorisation; the one with the least error is kept.",
+            ge=1,
+            le=200,
+            advanced=True,
+        )
 
     def declines(self, data: Dataset) -> str | None:
         sites = {d for d in (data.domains if data.domains is not None else []) if d is not None}
         return None if len(sites) >= 2 else f"Needs at least two sites; this data has {len(sites)}."
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def make(self) -> torch.nn.Module:
         from torch import nn
 
@@ -76,14 +114,27 @@ class LatentLabelShift(Method):
         net = ClassifierNet(self.shape, p.width, len(self.sites))
         if values <= SMALL:
             out = 4 * p.width
-            net.encoder = nn.Sequential(nn.Flatten(), nn.Linear(values, out), nn.ReLU(), nn.Dropout(p.dropout), nn.Linear(out, out), nn.ReLU())
+            net.encoder = nn.Sequential(
+                nn.Flatten(),
+                nn.Linear(values, out),
+                nn.ReLU(),
+                nn.Dropout(p.dropout),
+                nn.Linear(out, out),
+                nn.ReLU(),
+            )
         net.head = nn.Sequential(nn.Dropout(p.dropout), net.head)  # type: ignore[assignment]
         return net
 
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the site of each row among `sites`, -1 = unknown or new."""
         place = {s: i for i, s in enumerate(self.sites)}
-        return np.array([-1 if d is None else place.get(str(d), -1) for d in data.domains], dtype=np.int64) if data.domains is not None else np.full(len(data), -1)
+        return (
+            np.array(
+                [-1 if d is None else place.get(str(d), -1) for d in data.domains], dtype=np.int64
+            )
+            if data.domains is not None
+            else np.full(len(data), -1)
+        )
 
     def fit(self, data: Dataset, run: Run) -> None:
 
@@ -92,10 +143,15 @@ class LatentLabelShift(Method):
 
         p, train = self.params, data.part("train")
         self.shape = tuple(data.shape)
-        known = [str(d) for d in train.domains if d is not None] if train.domains is not None else []
+        known = (
+            [str(d) for d in train.domains if d is not None] if train.domains is not None else []
+        )
         self.sites = sorted(set(known))
         if len(self.sites) < p.k:
-            raise UserError(f"{p.k} classes cannot be told from {len(self.sites)} sites: there must be at least as many sites as classes (lower “k”).")
+            raise UserError(
+                f"{p.k} classes cannot be told from {len(self.sites)} sites: there must be at least"
+                " as many sites as classes (lower “k”)."
+            )
         if p.cells < p.k:
             raise UserError("“cells” must be at least “k”.")
         train = train.take(np.flatnonzero(self.codes(train) >= 0))
@@ -107,12 +163,25 @@ class LatentLabelShift(Method):
         net = run.setup(self.net, optimiser, best=best)
         self.scale.to(run.where)
         size = np.bincount(d, minlength=len(self.sites))
-        weight = torch.from_numpy((size.sum() / (len(size) * np.maximum(size, 1))).astype("f4")).to(run.where)  # as if all sites were of one size
+        # as if all sites were of one size
+        weight = torch.from_numpy((size.sum() / (len(size) * np.maximum(size, 1))).astype("f4")).to(
+            run.where
+        )
         table = train.frame.reset_index(drop=True).assign(**{"site code": [f"{c:06d}" for c in d]})
-        ready = replace(train, samples=train.raw(), masks=None, table=table, roles={"label": "site code"}, at=None)
+        ready = replace(
+            train,
+            samples=train.raw(),
+            masks=None,
+            table=table,
+            roles={"label": "site code"},
+            at=None,
+        )
         val = data.part("val")
         val = val.take(np.flatnonzero(self.codes(val) >= 0))
-        held, at = self.scale(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None, torch.from_numpy(self.codes(val)).to(run.where)
+        held, at = (
+            (self.scale(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None),
+            torch.from_numpy(self.codes(val)).to(run.where),
+        )
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
             if batch.turn and held is not None:
                 best.look(held, at)
@@ -126,11 +195,22 @@ class LatentLabelShift(Method):
             best.put_back()
         self.to(run.where)
         logits = self._logits(train, run)
-        both, sites = (np.concatenate([logits, self._logits(val, run)]), np.concatenate([d, self.codes(val)])) if len(val) else (logits, d)
+        both, sites = (
+            (np.concatenate([logits, self._logits(val, run)]), np.concatenate([d, self.codes(val)]))
+            if len(val)
+            else (logits, d)
+        )
         self.temperature = tempered(both[len(d) :], sites[len(d) :]) if len(val) >= 20 else 1.0
         prob = _softmax(both / self.temperature)
         self.cells, cell = cells(prob, p.cells, run.seed)
-        q = np.stack([np.bincount(cell[sites == j], minlength=len(self.cells)) / max((sites == j).sum(), 1) for j in range(len(self.sites))], 1)
+        q = np.stack(
+            [
+                np.bincount(cell[sites == j], minlength=len(self.cells))
+                / max((sites == j).sum(), 1)
+                for j in range(len(self.sites))
+            ],
+            1,
+        )
         self.prior, self.error = factorised(q, p.k, p.restarts, run.seed)
         groups = data.of(np.concatenate([train.rows, val.rows])).groups
         self.bound = resampled(q, sites, cell, self.prior, groups, run)
@@ -140,7 +220,7 @@ class LatentLabelShift(Method):
             return np.zeros((0, len(self.sites)))
         return np.asarray(run.map(lambda x: self.net(self.scale(x)), data), dtype=np.float64)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
         z, logits = run.map(lambda x: (z := self.embed(x), self.net.head(z)), data)
@@ -150,31 +230,98 @@ class LatentLabelShift(Method):
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="site discriminator")
         names = [f"class {j + 1}" for j in range(self.prior.shape[0])]
-        yield Clusters(rows=data.rows, name="classes", label=prob.argmax(1).astype(np.int64), prob=prob.astype(np.float32), names=names)
-        yield Grid(rows=data.rows, name="frequency", value=self.prior.astype(np.float32), x=self.sites, y=names, x_title="site", y_title="class found",
-                   unit="share of the site's cases", low=0.0, high=1.0)  # fmt: skip
+        yield Clusters(
+            rows=data.rows,
+            name="classes",
+            label=prob.argmax(1).astype(np.int64),
+            prob=prob.astype(np.float32),
+            names=names,
+        )
+        yield Grid(
+            rows=data.rows,
+            name="frequency",
+            value=self.prior.astype(np.float32),
+            x=self.sites,
+            y=names,
+            x_title="site",
+            y_title="class found",
+            unit="share of the site's cases",
+            low=0.0,
+            high=1.0,
+        )
         yield Metrics.of(self.figures(data, site_prob, sites), data.rows)
 
     def figures(self, data: Dataset, site_prob: np.ndarray, sites: np.ndarray) -> list[Metric]:
-        """How well sites are told apart, how far their frequencies differ, and each frequency with its interval."""
+        """How well sites are told apart, how far their frequencies differ, and each frequency with
+        its interval.
+        """
         from core.stats.bootstrap import mean_interval
 
         held = np.flatnonzero((data.splits != "train") & (sites >= 0))
         condition = float(np.linalg.cond(self.prior))
-        said = "the sites differ too little in how often classes occur: do not believe the classes" if condition > 10 else ""
+        said = (
+            "the sites differ too little in how often classes occur: do not believe the classes"
+            if condition > 10
+            else ""
+        )
         learned = int((np.isin(data.splits, ["train", "val"]) & (sites >= 0)).sum())
-        found = [Metric("condition number of the frequencies", condition, split="train and val", n=learned, higher_is_better=False, note=said)]
-        found.append(Metric("factorisation error", self.error, split="train and val", n=learned, higher_is_better=False))
+        found = [
+            Metric(
+                "condition number of the frequencies",
+                condition,
+                split="train and val",
+                n=learned,
+                higher_is_better=False,
+                note=said,
+            )
+        ]
+        found.append(
+            Metric(
+                "factorisation error",
+                self.error,
+                split="train and val",
+                n=learned,
+                higher_is_better=False,
+            )
+        )
         if len(held) >= 5:
             each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
             note = f"guessing gives {np.log(len(self.sites)):.2f}"
-            one = Metric("site discriminator: cross-entropy", float(each.mean()), split="val and test", n=len(held), higher_is_better=None, note=note)
-            found.append(one.within(mean_interval(each, data.groups[held] if data.groups is not None else None, (0, np.inf))))
+            one = Metric(
+                "site discriminator: cross-entropy",
+                float(each.mean()),
+                split="val and test",
+                n=len(held),
+                higher_is_better=None,
+                note=note,
+            )
+            found.append(
+                one.within(
+                    mean_interval(
+                        each, data.groups[held] if data.groups is not None else None, (0, np.inf)
+                    )
+                )
+            )
         for j in range(self.prior.shape[0]):
             for s, site in enumerate(self.sites):
                 low, high = (float(v) if np.isfinite(v) else None for v in self.bound[:, j, s])
-                note = "too few cases of this site for a range" if low is None else f"range: the middle 95 % of {DRAWS} times drawing the site's patients again"
-                one = Metric(f"share of class {j + 1}", float(self.prior[j, s]), low, high, "train and val", group=site, n=learned, higher_is_better=None)
+                note = (
+                    "too few cases of this site for a range"
+                    if low is None
+                    else (
+                        f"range: the middle 95 % of {DRAWS} times drawing the site's patients again"
+                    )
+                )
+                one = Metric(
+                    f"share of class {j + 1}",
+                    float(self.prior[j, s]),
+                    low,
+                    high,
+                    "train and val",
+                    group=site,
+                    n=learned,
+                    higher_is_better=None,
+                )
                 found.append(replace(one, note=note, kind="range"))
         return found
 
@@ -187,13 +334,22 @@ class LatentLabelShift(Method):
 
     def state(self) -> dict[str, Any]:
         return {
-            **nested("net", self.net.state_dict()), **self.scale.state(), "shape": list(self.shape), "sites": self.sites, "cells": self.cells, "prior": self.prior,
-            "bound": self.bound, "error": self.error, "temperature": self.temperature,
-        }  # fmt: skip
+            **nested("net", self.net.state_dict()),
+            **self.scale.state(),
+            "shape": list(self.shape),
+            "sites": self.sites,
+            "cells": self.cells,
+            "prior": self.prior,
+            "bound": self.bound,
+            "error": self.error,
+            "temperature": self.temperature,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.shape, self.sites = tuple(state["shape"]), list(state["sites"])
-        self.cells, self.prior, self.bound = (np.asarray(state[k]) for k in ("cells", "prior", "bound"))
+        self.cells, self.prior, self.bound = (
+            np.asarray(state[k]) for k in ("cells", "prior", "bound")
+        )
         self.error, self.temperature = state["error"], state["temperature"]
         self.scale = Standardise.restore(state)
         self.net = self.make()
@@ -202,10 +358,16 @@ class LatentLabelShift(Method):
 
 
 class Best:
-    """The weights with the least loss on the validation cases so far: a discriminator that has learned its training cases by heart says nothing."""
+    """The weights with the least loss on the validation cases so far: a discriminator that has
+    learned its training cases by heart says nothing.
+    """
 
     def __init__(self, net: torch.nn.Module) -> None:
-        self.net, self.loss, self.kept = net, float("inf"), {k: v.clone() for k, v in net.state_dict().items()}
+        self.net, self.loss, self.kept = (
+            net,
+            float("inf"),
+            {k: v.clone() for k, v in net.state_dict().items()},
+        )
 
     def look(self, x: torch.Tensor, sites: torch.Tensor) -> None:
         """Keep the present weights when they are the best; the network is left as it was."""
@@ -241,20 +403,30 @@ def tempered(logits: np.ndarray, sites: np.ndarray) -> float:
     """The temperature in [0.2, 20] with the least cross-entropy on these cases."""
     from scipy.optimize import minimize_scalar
 
-    loss = lambda t: -np.log(np.maximum(_softmax(logits / np.exp(t))[np.arange(len(sites)), sites], 1e-12)).mean()  # noqa: E731
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(20)), method="bounded").x))
+    loss = lambda t: (
+        -np.log(
+            np.maximum(_softmax(logits / np.exp(t))[np.arange(len(sites)), sites], 1e-12)
+        ).mean()
+    )  # noqa: E731
+    return float(
+        np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(20)), method="bounded").x)
+    )
 
 
 def cells(prob: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(centres [m,r], cell of each row) by k-means on p(d|x), 5 starts of 100 rounds."""
     from sklearn.cluster import KMeans
 
-    made = KMeans(min(m, len(np.unique(prob, axis=0))), n_init=5, max_iter=100, random_state=seed).fit(prob)
+    made = KMeans(
+        min(m, len(np.unique(prob, axis=0))), n_init=5, max_iter=100, random_state=seed
+    ).fit(prob)
     return made.cluster_centers_, made.labels_
 
 
 def factorised(q: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.ndarray, float]:
-    """Q = p(c|d) [m,r] ~ C W with C = p(c|y) [m,k], W = p(y|d) [k,r], columns summing to 1: (W, relative error), the best of `restarts`."""
+    """Q = p(c|d) [m,r] ~ C W with C = p(c|y) [m,k], W = p(y|d) [k,r], columns summing to 1: (W,
+    relative error), the best of `restarts`.
+    """
     import warnings
 
     from sklearn.decomposition import NMF
@@ -262,7 +434,12 @@ def factorised(q: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.ndar
 
     best, least = None, np.inf
     for i in range(restarts):
-        nmf = NMF(k, init="nndsvda" if i == 0 and k <= min(q.shape) else "random", max_iter=2000, random_state=seed + i)
+        nmf = NMF(
+            k,
+            init="nndsvda" if i == 0 and k <= min(q.shape) else "random",
+            max_iter=2000,
+            random_state=seed + i,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             c = nmf.fit_transform(q)
@@ -275,9 +452,18 @@ def factorised(q: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.ndar
     return w / w.sum(0), least / max(float(np.linalg.norm(q)), 1e-12)
 
 
-def resampled(q: np.ndarray, sites: np.ndarray, cell: np.ndarray, prior: np.ndarray, groups: np.ndarray | None, run: Run) -> np.ndarray:
-    """float [2,k,r]: the middle 95 % of p(y|d) when each site's patients `groups` are drawn again, DRAWS times; classes matched to `prior` by least
-    difference. NaN for sites of too few patients to draw from."""
+def resampled(
+    q: np.ndarray,
+    sites: np.ndarray,
+    cell: np.ndarray,
+    prior: np.ndarray,
+    groups: np.ndarray | None,
+    run: Run,
+) -> np.ndarray:
+    """float [2,k,r]: the middle 95 % of p(y|d) when each site's patients `groups` are drawn again,
+    DRAWS times; classes matched to `prior` by least difference. NaN for sites of too few patients
+    to draw from.
+    """
     from scipy.optimize import linear_sum_assignment
 
     from core.stats.bootstrap import FEWEST, drawn_again, units
@@ -289,7 +475,9 @@ def resampled(q: np.ndarray, sites: np.ndarray, cell: np.ndarray, prior: np.ndar
         for j in range(q.shape[1]):
             own = cell[sites == j]
             again = own[drawn_again(unit[sites == j], run.rng)] if len(own) else own
-            parts.append(np.bincount(again, minlength=q.shape[0]) / len(again) if len(again) else q[:, j])
+            parts.append(
+                np.bincount(again, minlength=q.shape[0]) / len(again) if len(again) else q[:, j]
+            )
         w, _ = factorised(np.stack(parts, 1), prior.shape[0], 2, i)
         order = linear_sum_assignment(np.abs(prior[:, None] - w[None]).sum(2))[1]
         got.append(w[order])
@@ -302,12 +490,17 @@ def resampled(q: np.ndarray, sites: np.ndarray, cell: np.ndarray, prior: np.ndar
 def posterior(site_prob: np.ndarray, prior: np.ndarray, sites: np.ndarray) -> np.ndarray:
     """p(y|x,d) [n,k] from p(d|x) [n,r], p(y|d) [k,r] and the sites (-1 = unknown: p(y|x)).
 
-    p(d|y) is p(y|d) with sites of one size; p(y|x) >= 0 solves p(d|x) = p(d|y) p(y|x) by least squares.
+    p(d|y) is p(y|d) with sites of one size; p(y|x) >= 0 solves p(d|x) = p(d|y) p(y|x) by least
+    squares.
     """
     from scipy.optimize import nnls
 
     by_class = prior / prior.sum(1, keepdims=True)  # [k,r] = p(d|y)
-    found = np.stack([nnls(by_class.T, row)[0] for row in site_prob]) if len(site_prob) else np.zeros((0, len(prior)))
+    found = (
+        np.stack([nnls(by_class.T, row)[0] for row in site_prob])
+        if len(site_prob)
+        else np.zeros((0, len(prior)))
+    )
     found = (found + 1e-9) / (found + 1e-9).sum(1, keepdims=True)
     known = sites >= 0
     found[known] *= by_class[:, sites[known]].T

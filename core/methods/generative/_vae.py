@@ -1,4 +1,6 @@
-"""What the two variational autoencoders share: the training in two phases, the abilities and the artifacts. Only their latent differs."""
+"""What the two variational autoencoders share: the training in two phases, the abilities and the
+artifacts. Only their latent differs.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +22,59 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-TAKES = Takes(("image", "volume", "table"), labels="optional", min_rows=16, min_size=8, seconds_per_value=1.6e-6)
+TAKES = Takes(
+    ("image", "volume", "table"),
+    labels="optional",
+    min_rows=16,
+    min_size=8,
+    seconds_per_value=1.6e-6,
+)
 WHOLE = 64  # points a side of a volume taken whole
-PRESETS: dict[str, dict[str, Any]] = {"quick look": {"epochs": 15}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "width": 24}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick look": {"epochs": 15},
+    "good": {"epochs": 60},
+    "thorough": {"epochs": 200, "width": 24},
+}
 
 
 class VAEParams(BaseParams):
     """Parameters of both."""
 
-    latent: int = param(16, "Number of latent axes: how many knobs the model may use.", ge=2, le=256)
+    latent: int = param(
+        16, "Number of latent axes: how many knobs the model may use.", ge=2, le=256
+    )
     epochs: int = param(30, "Passes over the training cases.", ge=1, le=2000)
     batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
     learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
-    patience: int = param(0, "Stop, with the best weights, when nothing improved on the validation cases for this many epochs; 0 = never.", ge=0, le=1000, advanced=True)
-    width: int = param(12, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
+    patience: int = param(
+        0,
+        "Stop, with the best weights, when nothing improved on the validation cases for this many"
+        " epochs; 0 = never.",
+        ge=0,
+        le=1000,
+        advanced=True,
+    )
+    width: int = param(
+        12,
+        "Channels of the first layer; later ones have up to four times as many.",
+        ge=2,
+        le=128,
+        advanced=True,
+    )
     volumes: Literal["slice by slice", "whole (3-D)"] = param(
-        "slice by slice", "How volumes are taken. Whole: 3-D convolutions, for volumes of at most 64 points a side; there are far "
-        "fewer cases to learn from, so it wants many volumes and more epochs.", only="volume")  # fmt: skip
-    classifier: bool = param(True, "Where there are labels, train a classifier on the latent together with the autoencoder for the last third of the epochs.")
-    classifier_weight: float = param(1.0, "Weight of the classifier's loss.", ge=0, le=100, advanced=True)
+        "slice by slice",
+        "How volumes are taken. Whole: 3-D convolutions, for volumes of at most 64 points a side;"
+        " there are far fewer cases to learn from, so it wants many volumes and more epochs.",
+        only="volume",
+    )
+    classifier: bool = param(
+        True,
+        "Where there are labels, train a classifier on the latent together with the autoencoder for"
+        " the last third of the epochs.",
+    )
+    classifier_weight: float = param(
+        1.0, "Weight of the classifier's loss.", ge=0, le=100, advanced=True
+    )
 
 
 class VAE(Method):
@@ -57,27 +93,37 @@ class VAE(Method):
         """The KL term [b]."""
         raise NotImplementedError
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
         from torch.nn import functional as F
 
         p, train = self.params, data.part("train")
         if data.modality == "volume" and max(data.shape[1:]) > WHOLE:
-            raise UserError(f"Whole volumes are taken up to {WHOLE} points a side; these are {' x '.join(map(str, data.shape[1:]))}. Take them slice by slice.")
+            raise UserError(
+                f"Whole volumes are taken up to {WHOLE} points a side; these are"
+                f" {' x '.join(map(str, data.shape[1:]))}. Take them slice by slice."
+            )
         self.shape, self.scale = tuple(data.shape), Standardise.fit(train)
         known = len(np.unique(train.labels[train.labels >= 0]))
-        self.class_names = data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
+        self.class_names = (
+            data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
+        )
         self.net = self.make(len(self.class_names))
         optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
         net = run.setup(self.net, optimiser)
         self.scale.to(run.where)
         joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names else p.epochs
         val = data.part("val")
-        run.stop_early(p.patience if len(val) else 0, lambda: self._loss_on(val, run), after=joint_from if self.class_names else 0)
+        run.stop_early(
+            p.patience if len(val) else 0,
+            lambda: self._loss_on(val, run),
+            after=joint_from if self.class_names else 0,
+        )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             joint = batch.epoch >= joint_from
-            run.cosine(p.learning_rate, after=2 / 3)  # so the joint phase has half the rate on average, as the paper's has
+            # so the joint phase has half the rate on average, as the paper's has
+            run.cosine(p.learning_rate, after=2 / 3)
             x = self.scale(batch.x)
             out = net(x)
             reconstruction = self.reconstruction(out[0], x)
@@ -85,8 +131,11 @@ class VAE(Method):
             loss = reconstruction + p.beta * kl
             scalars = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
             if out[3] is not None:
-                labelled = (batch.y >= 0).sum().clamp(min=1)  # a GPU is not waited for, as it would be to look whether there are any
-                wrong = F.cross_entropy(out[3], batch.y, ignore_index=-1, reduction="sum") / labelled
+                # a GPU is not waited for, as it would be to look whether there are any
+                labelled = (batch.y >= 0).sum().clamp(min=1)
+                wrong = (
+                    F.cross_entropy(out[3], batch.y, ignore_index=-1, reduction="sum") / labelled
+                )
                 loss = loss + (p.classifier_weight * wrong if joint else 0.0 * wrong)
                 scalars |= {"classifier": wrong} if joint else {}
             run.step(loss, clip=5.0)
@@ -100,7 +149,9 @@ class VAE(Method):
         def losses(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             x = self.scale(x)
             out = self.net(x)
-            each = (out[0] - x).square().flatten(1).sum(1) * self._weight(x) + self.params.beta * self.loss_of(out)
+            each = (out[0] - x).square().flatten(1).sum(1) * self._weight(
+                x
+            ) + self.params.beta * self.loss_of(out)
             return (each,) if out[3] is None else (each, out[3])
 
         found = run.map(losses, data)
@@ -108,7 +159,11 @@ class VAE(Method):
             return float(found.mean())
         each, logits = found
         known = data.labels >= 0
-        wrong = F.cross_entropy(torch.from_numpy(logits[known]), torch.from_numpy(data.labels[known])) if known.any() else 0.0
+        wrong = (
+            F.cross_entropy(torch.from_numpy(logits[known]), torch.from_numpy(data.labels[known]))
+            if known.any()
+            else 0.0
+        )
         return float(each.mean() + self.params.classifier_weight * wrong)
 
     @staticmethod
@@ -117,15 +172,19 @@ class VAE(Method):
         return 0.5 / (0.01 if x.ndim > 2 else 1.0)
 
     def reconstruction(self, back: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Squared error summed over a case, halved and divided by the noise variance 0.01 of pictures (1 for standardised tables); mean over cases."""
+        """Squared error summed over a case, halved and divided by the noise variance 0.01 of
+        pictures (1 for standardised tables); mean over cases.
+        """
         return (back - x).square().flatten(1).sum(1).mean() * self._weight(x)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:
         raise NotImplementedError
 
     def latent(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean latent and its second quantity (sd or concentration) of inputs in the dataset's scale."""
+        """Mean latent and its second quantity (sd or concentration) of inputs in the dataset's
+        scale.
+        """
         raise NotImplementedError
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
@@ -137,7 +196,14 @@ class VAE(Method):
             score = (back - self.scale(x)).square().flatten(1).mean(1)
             back = self.scale.back(back)
             heat = ((back - x).abs().mean(1),) if x.ndim > 2 else ()
-            return z, spread, back, score, *heat, *((self.net.classifier(z).softmax(1),) if self.class_names else ())
+            return (
+                z,
+                spread,
+                back,
+                score,
+                *heat,
+                *((self.net.classifier(z).softmax(1),) if self.class_names else ()),
+            )
 
         z, spread, back, score, *more = run.map(described, data)
         yield self.model(data)
@@ -147,11 +213,18 @@ class VAE(Method):
         maps = more.pop(0) if data.modality in ("image", "volume") else None
         val = score[data.splits == "val"]
         threshold = float(np.quantile(val, 0.95)) if len(val) else None
-        yield AnomalyMaps(rows=data.rows, score=score, map=maps, threshold=threshold, rule="95 % of validation cases lie below", unit="reconstruction error")
+        yield AnomalyMaps(
+            rows=data.rows,
+            score=score,
+            map=maps,
+            threshold=threshold,
+            rule="95 % of validation cases lie below",
+            unit="reconstruction error",
+        )
         if self.class_names:
             yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names))
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
         return ability != "predict" or bool(self.class_names)
 
@@ -173,7 +246,12 @@ class VAE(Method):
         self.scale.to(device)
 
     def state(self) -> dict[str, Any]:
-        return {**nested("net", self.net.state_dict()), **self.scale.state(), "shape": list(self.shape), "class_names": list(self.class_names)}
+        return {
+            **nested("net", self.net.state_dict()),
+            **self.scale.state(),
+            "shape": list(self.shape),
+            "class_names": list(self.class_names),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])

@@ -1,19 +1,22 @@
-"""Dirichlet variational autoencoder: every case is a mixture of a few shared ingredients, which can be turned one at a time.
+"""Dirichlet variational autoencoder: every case is a mixture of a few shared ingredients, which can
+be turned one at a time.
 
 Objective
-    R(x, x') + beta * KL(Dir(alpha) || Dir(a0)), alpha = softplus(head), the exact closed form, in the direction of the evidence bound; the joint
-    classifier works on the mean alpha / sum(alpha).
+    R(x, x') + beta * KL(Dir(alpha) || Dir(a0)), alpha = softplus(head), the exact closed form, in
+    the direction of the evidence bound; the joint classifier works on the mean alpha / sum(alpha).
 
 Cost
     As the Gaussian one; sampling from gamma distributions adds about a fifth.
 
 Differences from the paper
-    As for the Gaussian one. The released code computes the divergence in the reverse direction, KL(Dir(a0) || Dir(alpha)); here that is the
-    option “reverse”, and the bound's own direction the default. The classifier reads the mean of the mixture, not the raw logits.
+    As for the Gaussian one. The released code computes the divergence in the reverse direction,
+    KL(Dir(a0) || Dir(alpha)); here that is the option “reverse”, and the bound's own direction the
+    default. The classifier reads the mean of the mixture, not the raw logits.
 
 Reference
-    Keel, Quyn, Jayne, Relton, Variational autoencoders for feature exploration and malignancy prediction of lung lesions, BMVC 2023;
-    Joo, Lee, Park, Moon, Dirichlet variational autoencoder, Pattern Recognition 2020.
+    Keel, Quyn, Jayne, Relton, Variational autoencoders for feature exploration and malignancy
+    prediction of lung lesions, BMVC 2023; Joo, Lee, Park, Moon, Dirichlet variational autoencoder,
+    Pattern Recognition 2020.
 """
 
 from __future__ import annotations
@@ -42,8 +45,17 @@ class DirichletVAE(VAE):
 
     class Params(VAEParams):
         beta: float = param(1.0, "Weight of the prior over mixtures.", ge=0, le=100)
-        prior: float = param(0.9, "Concentration of the prior; below 1 prefers few ingredients per case.", gt=0.01, le=10)
-        divergence: Literal["forward", "reverse"] = param("forward", "forward: the evidence bound's; reverse: as in the released code.", advanced=True)
+        prior: float = param(
+            0.9,
+            "Concentration of the prior; below 1 prefers few ingredients per case.",
+            gt=0.01,
+            le=10,
+        )
+        divergence: Literal["forward", "reverse"] = param(
+            "forward",
+            "forward: the evidence bound's; reverse: as in the released code.",
+            advanced=True,
+        )
 
     def make(self, classes: int) -> torch.nn.Module:
         from core.nets import vae
@@ -57,7 +69,11 @@ class DirichletVAE(VAE):
 
         alpha = out[2].float()
         prior = torch.full_like(alpha, self.params.prior)
-        return dirichlet_kl(alpha, prior) if self.params.divergence == "forward" else dirichlet_kl(prior, alpha)
+        return (
+            dirichlet_kl(alpha, prior)
+            if self.params.divergence == "forward"
+            else dirichlet_kl(prior, alpha)
+        )
 
     def latent(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         alpha = self.net.alpha(self.scale(x))
@@ -67,4 +83,6 @@ class DirichletVAE(VAE):
 
     def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:
         names = [f"ingredient {j + 1}" for j in range(z.shape[1])]
-        return Embedding(rows=data.rows, name="latent", z=z, std=spread, geometry="simplex", axes=names)
+        return Embedding(
+            rows=data.rows, name="latent", z=z, std=spread, geometry="simplex", axes=names
+        )

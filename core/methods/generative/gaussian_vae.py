@@ -1,19 +1,25 @@
-"""Gaussian variational autoencoder: a smooth latent space from which every case can be redrawn, with a classifier on it where there are labels.
+"""Gaussian variational autoencoder: a smooth latent space from which every case can be redrawn,
+with a classifier on it where there are labels.
 
 Objective
-    R(x, x') + beta * KL(N(mu, sd^2) || N(0, 1)), R the Gaussian log-likelihood with variance 0.01 for pictures; for the last third of the
-    epochs, where there are labels, cross-entropy of a classifier on mu is added, while the step size falls to 0, half of it on average (the paper’s joint variant).
+    R(x, x') + beta * KL(N(mu, sd^2) || N(0, 1)), R the Gaussian log-likelihood with variance 0.01
+    for pictures; for the last third of the epochs, where there are labels, cross-entropy of a
+    classifier on mu is added, while the step size falls to 0, half of it on average (the paper’s
+    joint variant).
 
 Cost
-    O(epochs n w^2 pixels) time; memory one batch. About one minute for 2,400 pictures of 28x28 on two processor cores.
+    O(epochs n w^2 pixels) time; memory one batch. About one minute for 2,400 pictures of 28x28 on
+    two processor cores.
 
 Differences from the paper
-    Fewer channels, the number of halvings follows the picture's size; squared error in place of L1 and SSIM; no capacity annealing; one optimiser
-    holds autoencoder and classifier; Gaussian noise variance fixed rather than tuned.
+    Fewer channels, the number of halvings follows the picture's size; squared error in place of L1
+    and SSIM; no capacity annealing; one optimiser holds autoencoder and classifier; Gaussian noise
+    variance fixed rather than tuned.
 
 Reference
-    Keel, Quyn, Jayne, Relton, Variational autoencoders for feature exploration and malignancy prediction of lung lesions, BMVC 2023;
-    Kingma, Welling, Auto-encoding variational Bayes, ICLR 2014.
+    Keel, Quyn, Jayne, Relton, Variational autoencoders for feature exploration and malignancy
+    prediction of lung lesions, BMVC 2023; Kingma, Welling, Auto-encoding variational Bayes, ICLR
+    2014.
 """
 
 from __future__ import annotations
@@ -41,7 +47,12 @@ class GaussianVAE(VAE):
     least_steps = 500
 
     class Params(VAEParams):
-        beta: float = param(1.0, "Weight of keeping the latent space tidy; larger: smoother, blurrier.", ge=0, le=100)
+        beta: float = param(
+            1.0,
+            "Weight of keeping the latent space tidy; larger: smoother, blurrier.",
+            ge=0,
+            le=100,
+        )
 
     def make(self, classes: int) -> torch.nn.Module:
         from core.nets import vae

@@ -1,17 +1,23 @@
-"""UNet++: outlines what is marked, with nested skips, a head at each depth, and the depth that suffices chosen afterwards.
+"""UNet++: outlines what is marked, with nested skips, a head at each depth, and the depth that
+suffices chosen afterwards.
 
 Objective
-    Cross-entropy + (1 - soft Dice of the marked pixels) at each of the four heads, summed with equal weights (deep supervision).
+    Cross-entropy + (1 - soft Dice of the marked pixels) at each of the four heads, summed with
+    equal weights (deep supervision).
 
 Cost
-    About twice the multiplications of a U-Net of the same width; 80 s for 400 steps of eight 96 x 96 crops on two cores at width 8.
+    About twice the multiplications of a U-Net of the same width; 80 s for 400 steps of eight 96 x
+    96 crops on two cores at width 8.
 
 Differences from the paper
-    MONAI's network, batch normalisation, transposed convolutions; width 8 to 128 instead of 32 to 512; AdamW with a cosine schedule, crops that
-    are turned and mirrored, every third around a marked pixel. The head used is the shallowest whose Dice on validation is within `slack` of the best.
+    MONAI's network, batch normalisation, transposed convolutions; width 8 to 128 instead of 32 to
+    512; AdamW with a cosine schedule, crops that are turned and mirrored, every third around a
+    marked pixel. The head used is the shallowest whose Dice on validation is within `slack` of the
+    best.
 
 Reference
-    Zhou, Siddiquee, Tajbakhsh, Liang, UNet++: redesigning skip connections to exploit multiscale features in image segmentation, IEEE TMI 2020.
+    Zhou, Siddiquee, Tajbakhsh, Liang, UNet++: redesigning skip connections to exploit multiscale
+    features in image segmentation, IEEE TMI 2020.
 """
 
 from __future__ import annotations
@@ -48,35 +54,73 @@ class UNetPlusPlusMethod(Method):
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
     other_data = True
     tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
-    presets = {"quick look": {"epochs": 30}, "good": {"epochs": 120, "width": 16}, "thorough": {"epochs": 400, "width": 32, "crop": 0}}
+    presets = {
+        "quick look": {"epochs": 30},
+        "good": {"epochs": 120, "width": 16},
+        "thorough": {"epochs": 400, "width": 32, "crop": 0},
+    }
     least_steps = 400
 
     class Params(BaseParams):
         epochs: int = param(30, "Passes over the outlined training pictures.", ge=1, le=20000)
         batch_size: int = param(8, "Crops per step.", ge=2, le=512)
         learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
-        width: int = param(8, "Channels of the first row; each row below has twice as many.", ge=2, le=128)
-        crop: int = param(96, "Side of the crops learned from; 0 = whole pictures.", unit="pixels", ge=0, le=4096)
-        level: int = param(0, "Depth of the head used, 1 (fast) to 4; 0 = the shallowest that suffices on validation.", ge=0, le=4)
-        deep_supervision: bool = param(True, "Teach every head; without it only the deepest can be used.", advanced=True)
-        slack: float = param(0.005, "How much Dice on validation may be given up for a shallower head.", ge=0, le=0.5, advanced=True)
-        network: Literal["nested", "plain"] = param("nested", "“plain” is an ordinary U-Net of as many parameters, for comparison.", advanced=True)
+        width: int = param(
+            8, "Channels of the first row; each row below has twice as many.", ge=2, le=128
+        )
+        crop: int = param(
+            96, "Side of the crops learned from; 0 = whole pictures.", unit="pixels", ge=0, le=4096
+        )
+        level: int = param(
+            0,
+            "Depth of the head used, 1 (fast) to 4; 0 = the shallowest that suffices on"
+            " validation.",
+            ge=0,
+            le=4,
+        )
+        deep_supervision: bool = param(
+            True, "Teach every head; without it only the deepest can be used.", advanced=True
+        )
+        slack: float = param(
+            0.005,
+            "How much Dice on validation may be given up for a shallower head.",
+            ge=0,
+            le=0.5,
+            advanced=True,
+        )
+        network: Literal["nested", "plain"] = param(
+            "nested",
+            "“plain” is an ordinary U-Net of as many parameters, for comparison.",
+            advanced=True,
+        )
 
     def declines(self, data: Dataset) -> str | None:
         if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
-            return f"The outlines of {len(data):,} pictures of this size would need more than {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
+            return (
+                f"The outlines of {len(data):,} pictures of this size would need more than"
+                f" {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
+            )
         train = data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
-        if not any(train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)):  # ends at the first mark
-            return "In no training picture anything is marked, so there is nothing to learn from; check the masks, or which cases are for training."
+        # ends at the first mark
+        if not any(
+            train.mask(np.arange(i, min(i + 256, len(train)))).any()
+            for i in range(0, len(train), 256)
+        ):
+            return (
+                "In no training picture anything is marked, so there is nothing to learn from;"
+                " check the masks, or which cases are for training."
+            )
         return None
 
     def make(self) -> torch.nn.Module:
         from core.nets.unetpp import PlainUNet, UNetPlusPlus
 
-        return (UNetPlusPlus if self.params.network == "nested" else PlainUNet)(self.channels, self.params.width)
+        return (UNetPlusPlus if self.params.network == "nested" else PlainUNet)(
+            self.channels, self.params.width
+        )
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
         from monai.losses import DiceCELoss
@@ -98,7 +142,9 @@ class UNetPlusPlusMethod(Method):
             heads = net(padded(x))
             taught = heads if p.deep_supervision else heads[-1:]
             y = y[:, None].float()
-            losses = torch.stack([loss_of(h[..., : x.shape[2], : x.shape[3]].float(), y) for h in taught])
+            losses = torch.stack(
+                [loss_of(h[..., : x.shape[2], : x.shape[3]].float(), y) for h in taught]
+            )
             run.step(losses.sum(), clip=5.0)
             run.report(batch.step, loss=losses.mean(), **{"loss of the deepest head": losses[-1]})
         self.net.eval()
@@ -106,12 +152,18 @@ class UNetPlusPlusMethod(Method):
         self.level = min(self.level, self.net.depths)
 
     def _enough(self, data: Dataset, run: Run) -> int:
-        """The shallowest head whose mean Dice on outlined validation pictures is within `slack` of the best; the deepest where there are none."""
+        """The shallowest head whose mean Dice on outlined validation pictures is within `slack` of
+        the best; the deepest where there are none.
+        """
         val = data.part("val")
         val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
         if not len(val) or not self.params.deep_supervision or self.net.depths == 1:
             return int(self.net.depths)
-        dice = np.nan_to_num(np.array([np.nanmean(d) if np.isfinite(d).any() else np.nan for d in self._dice(val, run).T]))
+        dice = np.nan_to_num(
+            np.array(
+                [np.nanmean(d) if np.isfinite(d).any() else np.nan for d in self._dice(val, run).T]
+            )
+        )
         return int(np.flatnonzero(dice >= dice.max() - self.params.slack)[0]) + 1
 
     def _dice(self, data: Dataset, run: Run) -> np.ndarray:
@@ -124,10 +176,12 @@ class UNetPlusPlusMethod(Method):
                 run.check()
                 part = data.take(np.arange(i, min(i + FEW, len(data))))
                 prob, truth = self.heads(torch.from_numpy(part.inputs()).to(run.where)), part.mask()
-                found.append(np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1))
+                found.append(
+                    np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1)
+                )
         return np.concatenate(found)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
 
@@ -143,16 +197,32 @@ class UNetPlusPlusMethod(Method):
 
             made.diagram = lattice(self.level)
         yield made
-        yield Embedding(rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture")
+        yield Embedding(
+            rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture"
+        )
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
         if self.net.depths > 1 and self.params.deep_supervision:
-            yield AnomalyMaps(rows=data.rows, name="disagreement", score=score, map=doubt, unit="spread of the four heads’ probabilities", shows="doubt")
+            yield AnomalyMaps(
+                rows=data.rows,
+                name="disagreement",
+                score=score,
+                map=doubt,
+                unit="spread of the four heads’ probabilities",
+                shows="doubt",
+            )
         yield Metrics.of(self.figures(data, run), data.rows)
 
     def figures(self, data: Dataset, run: Run) -> list[Metric]:
         """Dice of held-out outlined cases, cost and time of one picture at every depth."""
         known = data.take(np.flatnonzero(data.outlined))
-        found = [Metric("depth used", float(self.level), higher_is_better=None, note="1 is the fastest, 4 the deepest")]
+        found = [
+            Metric(
+                "depth used",
+                float(self.level),
+                higher_is_better=None,
+                note="1 is the fastest, 4 the deepest",
+            )
+        ]
         if not len(known):
             return found
         part, at = held_out(known, known.rows)
@@ -162,15 +232,38 @@ class UNetPlusPlusMethod(Method):
         groups = shown.groups[marked] if shown.groups is not None else None
         for j, one in enumerate(dice[marked].T):
             if len(one):
-                own = Metric("Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one))
+                own = Metric(
+                    "Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one)
+                )
                 found.append(own.within(mean_interval(one, groups, (0, 1))))
         for depth, (cost, seconds) in enumerate(self.costs(shown, run), 1):
-            found.append(Metric("million multiplications a picture", cost / 1e6, split=part, group=f"depth = {depth}", n=1, higher_is_better=False))
-            found.append(Metric("milliseconds a picture", 1000 * seconds, split=part, group=f"depth = {depth}", n=1, higher_is_better=False, note=f"on {run.where}"))
+            found.append(
+                Metric(
+                    "million multiplications a picture",
+                    cost / 1e6,
+                    split=part,
+                    group=f"depth = {depth}",
+                    n=1,
+                    higher_is_better=False,
+                )
+            )
+            found.append(
+                Metric(
+                    "milliseconds a picture",
+                    1000 * seconds,
+                    split=part,
+                    group=f"depth = {depth}",
+                    n=1,
+                    higher_is_better=False,
+                    note=f"on {run.where}",
+                )
+            )
         return found
 
     def costs(self, data: Dataset, run: Run, repeats: int = 3) -> list[tuple[float, float]]:
-        """(multiplications, least seconds of `repeats`) of the network cut back to each depth, for one picture."""
+        """(multiplications, least seconds of `repeats`) of the network cut back to each depth, for
+        one picture.
+        """
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
@@ -187,7 +280,7 @@ class UNetPlusPlusMethod(Method):
                 found.append((counter.get_total_flops() / 2, min(taken_)))
         return found
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     class_names = ("background", "marked")
 
     def heads(self, x: torch.Tensor, depth: int = 4) -> torch.Tensor:
@@ -204,7 +297,11 @@ class UNetPlusPlusMethod(Method):
         return self.heads(x, self.level)[-1]
 
     def state(self) -> dict[str, Any]:
-        return {**nested("net", self.net.state_dict()), "channels": self.channels, "level": self.level}
+        return {
+            **nested("net", self.net.state_dict()),
+            "channels": self.channels,
+            "level": self.level,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.channels, self.level = int(state["channels"]), int(state["level"])
@@ -214,7 +311,9 @@ class UNetPlusPlusMethod(Method):
 
 
 def padded(x: torch.Tensor) -> torch.Tensor:
-    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of 16 (and at least 32)."""
+    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of
+    16 (and at least 32).
+    """
     from torch.nn import functional as F
 
     down, right = (max(32, -(-s // 16) * 16) - s for s in x.shape[2:])

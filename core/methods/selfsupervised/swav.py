@@ -1,19 +1,25 @@
-"""SwAV: learns from unlabelled pictures by asking that two altered views of one picture fall into the same group.
+"""SwAV: learns from unlabelled pictures by asking that two altered views of one picture fall into
+the same group.
 
 Objective
-    Codes q by Sinkhorn-Knopp of one view's prototype scores (eps 0.05, 3 rounds); loss: cross-entropy of the other views' softmax (tau 0.1) with
-    those codes, averaged over the two coding views and the others.
+    Codes q by Sinkhorn-Knopp of one view's prototype scores (eps 0.05, 3 rounds); loss:
+    cross-entropy of the other views' softmax (tau 0.1) with those codes, averaged over the two
+    coding views and the others.
 
 Cost
-    Two views, and small crops from 28 pixels on, of every picture per epoch; about 40 s for 1,259 digits on two cores (30 epochs).
+    Two views, and small crops from 28 pixels on, of every picture per epoch; about 40 s for 1,259
+    digits on two cores (30 epochs).
 
 Differences from the paper
-    A small convolutional encoder in place of ResNet-50, AdamW with a cosine schedule in place of LARC; no flips and no hue for medical pictures;
-    small crops only from 28 pixels, since crops of smaller pictures were seen to stop the learning; the embedding is the encoder's output. The queue,
-    where one is asked for, is used from the step on at which it is full, in any epoch (the paper's begins at a set one, epoch 15 in its recipes).
+    A small convolutional encoder in place of ResNet-50, AdamW with a cosine schedule in place of
+    LARC; no flips and no hue for medical pictures; small crops only from 28 pixels, since crops of
+    smaller pictures were seen to stop the learning; the embedding is the encoder's output. The
+    queue, where one is asked for, is used from the step on at which it is full, in any epoch (the
+    paper's begins at a set one, epoch 15 in its recipes).
 
 Reference
-    Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised learning of visual features by contrasting cluster assignments, NeurIPS 2020.
+    Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised learning of visual features by
+    contrasting cluster assignments, NeurIPS 2020.
 """
 
 from __future__ import annotations
@@ -43,26 +49,69 @@ class SwAV(Method):
     gives = (Model, Embedding, Clusters)
     other_data = True
     tiny = {"epochs": 2, "prototypes": 8, "batch_size": 32, "width": 4}
-    presets = {"quick look": {"epochs": 30}, "good": {"epochs": 100}, "thorough": {"epochs": 300, "width": 32}}
+    presets = {
+        "quick look": {"epochs": 30},
+        "good": {"epochs": 100},
+        "thorough": {"epochs": 300, "width": 32},
+    }
     watched = True
     least_steps = 600
 
     class Params(BaseParams):
         epochs: int = param(30, "Passes over the training pictures.", ge=1, le=5000)
-        prototypes: int = param(30, "Number of groups the pictures are spread over; well below batch size plus queue.", ge=2, le=3000)
+        prototypes: int = param(
+            30,
+            "Number of groups the pictures are spread over; well below batch size plus queue.",
+            ge=2,
+            le=3000,
+        )
         batch_size: int = param(64, "Pictures per step.", ge=8, le=4096)
         learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
         temperature: float = param(0.1, "Softness of the prediction.", gt=0, le=1, advanced=True)
-        epsilon: float = param(0.05, "Softness of the codes; larger for uneven data such as rare diseases.", gt=0.005, le=1, advanced=True)
-        queue: int = param(0, "Past pictures that help to spread the codes, for small batches; 0 = none.", ge=0, le=20000, advanced=True)
-        small_crops: int = param(2, "Small crops per picture (from 28 pixels on).", ge=0, le=8, advanced=True)
-        frozen_steps: int = param(30, "Steps at the start in which the prototypes stand still.", ge=0, le=10000, advanced=True)
-        strength: float = param(1.0, "How strongly the views are altered.", ge=0.1, le=2, advanced=True)
-        flip: bool = param(False, "Also mirror left and right; off, since sides matter in medicine.", advanced=True)
-        width: int = param(16, "Channels of the first layer; the embedding has four times as many dimensions.", ge=2, le=256, advanced=True)
+        epsilon: float = param(
+            0.05,
+            "Softness of the codes; larger for uneven data such as rare diseases.",
+            gt=0.005,
+            le=1,
+            advanced=True,
+        )
+        queue: int = param(
+            0,
+            "Past pictures that help to spread the codes, for small batches; 0 = none.",
+            ge=0,
+            le=20000,
+            advanced=True,
+        )
+        small_crops: int = param(
+            2, "Small crops per picture (from 28 pixels on).", ge=0, le=8, advanced=True
+        )
+        frozen_steps: int = param(
+            30,
+            "Steps at the start in which the prototypes stand still.",
+            ge=0,
+            le=10000,
+            advanced=True,
+        )
+        strength: float = param(
+            1.0, "How strongly the views are altered.", ge=0.1, le=2, advanced=True
+        )
+        flip: bool = param(
+            False, "Also mirror left and right; off, since sides matter in medicine.", advanced=True
+        )
+        width: int = param(
+            16,
+            "Channels of the first layer; the embedding has four times as many dimensions.",
+            ge=2,
+            le=256,
+            advanced=True,
+        )
 
     def declines(self, data: Dataset) -> str | None:
-        return None if data.shape[0] in (1, 3) else f"Works on pictures with one or three channels; these have {data.shape[0]}."
+        return (
+            None
+            if data.shape[0] in (1, 3)
+            else f"Works on pictures with one or three channels; these have {data.shape[0]}."
+        )
 
     def make(self) -> torch.nn.Module:
         from core.nets.encoders import SwAVNet
@@ -83,13 +132,21 @@ class SwAV(Method):
         queue.to(run.where)
         large = views(self.shape, p.strength, p.flip)
         side = min(self.shape[1:])
-        small = views(self.shape, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35)) if side >= 28 and p.small_crops else None
+        small = (
+            views(self.shape, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35))
+            if side >= 28 and p.small_crops
+            else None
+        )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
             self.net.normalise()
-            seen = [large(batch.x), large(batch.x)] + ([small(batch.x) for _ in range(p.small_crops)] if small else [])
+            seen = [large(batch.x), large(batch.x)] + (
+                [small(batch.x) for _ in range(p.small_crops)] if small else []
+            )
             z, scores = net(seen)
-            loss, codes = swapped(z, scores, len(batch.x), self.net.prototypes.weight, queue, p.epsilon, p.temperature)
+            loss, codes = swapped(
+                z, scores, len(batch.x), self.net.prototypes.weight, queue, p.epsilon, p.temperature
+            )
             if batch.step < p.frozen_steps:
                 loss = loss + 0 * self.net.prototypes.weight.sum()
                 before = self.net.prototypes.weight.detach().clone()
@@ -98,16 +155,28 @@ class SwAV(Method):
                 with torch.no_grad():
                     self.net.prototypes.weight.copy_(before)
             share = codes.mean(0)
-            run.report(batch.step, loss=loss, **{"prototypes in use": (share > 0.1 / p.prototypes).float().sum()})
+            run.report(
+                batch.step,
+                loss=loss,
+                **{"prototypes in use": (share > 0.1 / p.prototypes).float().sum()},
+            )
         self.net.normalise()
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
-        z, prob = run.map(lambda x: (self.embed(x), (self.net([x])[1] / self.params.temperature).softmax(1)), data)
+        z, prob = run.map(
+            lambda x: (self.embed(x), (self.net([x])[1] / self.params.temperature).softmax(1)), data
+        )
         yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine", layer="encoder")
         names = [f"prototype {j + 1}" for j in range(prob.shape[1])]
-        yield Clusters(rows=data.rows, name="prototypes", label=prob.argmax(1).astype(np.int64), prob=prob, names=names)
+        yield Clusters(
+            rows=data.rows,
+            name="prototypes",
+            label=prob.argmax(1).astype(np.int64),
+            prob=prob,
+            names=names,
+        )
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.net.encoder(x)
@@ -123,7 +192,9 @@ class SwAV(Method):
 
 
 class Queue:
-    """The last `size` projected pictures of each of the two coding views; used only once it is full, since zeros would poison the codes."""
+    """The last `size` projected pictures of each of the two coding views; used only once it is
+    full, since zeros would poison the codes.
+    """
 
     def __init__(self, size: int, width: int) -> None:
         import torch
@@ -150,13 +221,22 @@ class Queue:
         return {"kept": self.kept, "filled": self.filled}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.kept, self.filled = state["kept"], state["filled"].expand(2).clone()  # one count for both in checkpoints of before
+        # one count for both in checkpoints of before
+        self.kept, self.filled = state["kept"], state["filled"].expand(2).clone()
 
 
 def swapped(
-    z: torch.Tensor, scores: torch.Tensor, b: int, prototypes: torch.Tensor, queue: Queue, epsilon: float, temperature: float,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """The swapped-prediction loss over views stacked as [v*b, ...], and the codes [b,K] of the first view."""
+    z: torch.Tensor,
+    scores: torch.Tensor,
+    b: int,
+    prototypes: torch.Tensor,
+    queue: Queue,
+    epsilon: float,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The swapped-prediction loss over views stacked as [v*b, ...], and the codes [b,K] of the
+    first view.
+    """
     import torch
 
     from core.nets.sinkhorn import sinkhorn

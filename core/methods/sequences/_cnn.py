@@ -29,17 +29,30 @@ def one_hot(texts: Any, length: int) -> torch.Tensor:
 
 
 def network(classes: int) -> torch.nn.Module:
-    """[b,4,L] -> [b,classes]: two strided convolutions, the largest response in each of 16 stretches, one linear layer."""
+    """[b,4,L] -> [b,classes]: two strided convolutions, the largest response in each of 16
+    stretches, one linear layer.
+    """
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv1d(4, 24, 12, stride=4), nn.ReLU(), nn.Conv1d(24, 32, 6, stride=3), nn.BatchNorm1d(32), nn.ReLU(), nn.AdaptiveMaxPool1d(BINS), nn.Flatten(),
-        nn.Dropout(0.3), nn.Linear(32 * BINS, classes),
-    )  # fmt: skip
+        nn.Conv1d(4, 24, 12, stride=4),
+        nn.ReLU(),
+        nn.Conv1d(24, 32, 6, stride=3),
+        nn.BatchNorm1d(32),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool1d(BINS),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(32 * BINS, classes),
+    )
 
 
-def trained(texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run) -> torch.nn.Module:
-    """The network after `epochs` passes, classes balanced by weight. Cancel is heeded between steps. UserError when the loss is no number."""
+def trained(
+    texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run
+) -> torch.nn.Module:
+    """The network after `epochs` passes, classes balanced by weight. Cancel is heeded between
+    steps. UserError when the loss is no number.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -48,7 +61,9 @@ def trained(texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, r
     net = network(classes).to(run.where)
     optimiser = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-3)
     count = np.bincount(y, minlength=classes)
-    weight = torch.from_numpy(np.where(count, len(y) / np.maximum(count * (count > 0).sum(), 1), 0).astype("f4")).to(run.where)
+    weight = torch.from_numpy(
+        np.where(count, len(y) / np.maximum(count * (count > 0).sum(), 1), 0).astype("f4")
+    ).to(run.where)
     x, rng, step = one_hot(texts, length), np.random.default_rng(run.seed), 0
     net.train()
     for _ in range(epochs):
@@ -58,9 +73,14 @@ def trained(texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, r
             at = order[i : i + BATCH]
             if len(at) < 2:
                 continue
-            loss = F.cross_entropy(net(x[at].to(run.where)), torch.from_numpy(y[at]).to(run.where), weight)
+            loss = F.cross_entropy(
+                net(x[at].to(run.where)), torch.from_numpy(y[at]).to(run.where), weight
+            )
             if not bool(loss.isfinite()):
-                raise UserError(f"The loss stopped being a number by step {step + 1}; try a smaller learning rate.")
+                raise UserError(
+                    f"The loss stopped being a number by step {step + 1}; try a smaller learning"
+                    " rate."
+                )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -75,7 +95,10 @@ def logits(net: Any, texts: Any, length: int) -> np.ndarray:
 
     where = next(net.parameters()).device
     with torch.no_grad():
-        parts = [net(one_hot(texts[i : i + BATCH], length).to(where)).cpu().double().numpy() for i in range(0, len(texts), BATCH)]
+        parts = [
+            net(one_hot(texts[i : i + BATCH], length).to(where)).cpu().double().numpy()
+            for i in range(0, len(texts), BATCH)
+        ]
     return np.concatenate(parts) if parts else np.zeros((0, net[-1].out_features))
 
 

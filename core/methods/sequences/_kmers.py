@@ -16,7 +16,9 @@ def codes(letters: str) -> np.ndarray:
 
 
 def counts(texts: Any, k: int) -> Any:
-    """CSR float32 [n, 4^k]: how often each k-mer stands in each sequence; windows with an unknown letter are left out. O(total letters)."""
+    """CSR float32 [n, 4^k]: how often each k-mer stands in each sequence; windows with an unknown
+    letter are left out. O(total letters).
+    """
     from scipy.sparse import csr_matrix
 
     weights = 4 ** np.arange(k - 1, -1, -1)
@@ -25,13 +27,20 @@ def counts(texts: Any, k: int) -> Any:
         code = codes(letters)
         if len(code) >= k:
             windows = np.lib.stride_tricks.sliding_window_view(code, k)
-            found, times = np.unique((windows[(windows >= 0).all(1)].astype(np.int64) * weights).sum(1), return_counts=True)
+            found, times = np.unique(
+                (windows[(windows >= 0).all(1)].astype(np.int64) * weights).sum(1),
+                return_counts=True,
+            )
         else:
             found, times = np.zeros(0, np.int64), np.zeros(0, np.int64)
         column.append(found)
         data.append(times.astype(np.float32))
         start.append(start[-1] + len(found))
-    return csr_matrix((np.concatenate(data) if data else [], np.concatenate(column) if column else [], start), shape=(len(start) - 1, 4**k), dtype=np.float32)
+    return csr_matrix(
+        (np.concatenate(data) if data else [], np.concatenate(column) if column else [], start),
+        shape=(len(start) - 1, 4**k),
+        dtype=np.float32,
+    )
 
 
 def word(code: int, k: int) -> str:

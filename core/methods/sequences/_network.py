@@ -1,4 +1,6 @@
-"""A network of errors: rates, communities, layout, and how far it is from networks rewired at random."""
+"""A network of errors: rates, communities, layout, and how far it is from networks rewired at
+random.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def rates(source: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
-    """float64 [k,k]: of the cases of group i taken for another group, the share taken for j; rows sum to 1 (0 where i has no cases), diagonal 0."""
+    """float64 [k,k]: of the cases of group i taken for another group, the share taken for j; rows
+    sum to 1 (0 where i has no cases), diagonal 0.
+    """
     table = np.zeros((k, k))
     keep = (source >= 0) & (target >= 0) & (source != target)
     np.add.at(table, (source[keep], target[keep]), 1.0)
@@ -25,7 +29,9 @@ def communities(weight: np.ndarray, seed: int) -> list[int]:
     import networkx as nx
 
     graph = nx.from_numpy_array((weight + weight.T) / 2)
-    found = sorted(nx.community.louvain_communities(graph, seed=seed), key=lambda c: (-len(c), min(c)))
+    found = sorted(
+        nx.community.louvain_communities(graph, seed=seed), key=lambda c: (-len(c), min(c))
+    )
     return [next(i for i, c in enumerate(found) if j in c) for j in range(len(weight))]
 
 
@@ -49,9 +55,11 @@ def modularity(weight: np.ndarray, seed: int) -> float:
 
 
 def rewired(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The targets shuffled so that no case leads to its own group: every group keeps its in- and out-strength (configuration model).
+    """The targets shuffled so that no case leads to its own group: every group keeps its in- and
+    out-strength (configuration model).
 
-    Markov chain of swaps, vectorised: 60 rounds in which random pairs of cases exchange targets where neither would lead home.
+    Markov chain of swaps, vectorised: 60 rounds in which random pairs of cases exchange targets
+    where neither would lead home.
     """
     out = target.copy()
     for _ in range(60):
@@ -63,17 +71,32 @@ def rewired(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) ->
     return out
 
 
-def tested(source: np.ndarray, target: np.ndarray, k: int, partition: tuple[str, np.ndarray] | None, draws: int, run: Run) -> list[Metric]:
-    """Modularity of the network, and the share of errors that stay within the coarser partition, each against rewired networks: value, the middle
-    95 % of the rewired ones in the note, and z = (value - mean) / sd of the rewired."""
+def tested(
+    source: np.ndarray,
+    target: np.ndarray,
+    k: int,
+    partition: tuple[str, np.ndarray] | None,
+    draws: int,
+    run: Run,
+) -> list[Metric]:
+    """Modularity of the network, and the share of errors that stay within the coarser partition,
+    each against rewired networks: value, the middle 95 % of the rewired ones in the note, and z =
+    (value - mean) / sd of the rewired.
+    """
     keep = (source >= 0) & (target >= 0)
     source, target = source[keep], target[keep]
     if len(source) < 10:
-        return [Metric("modularity of the error network", None, n=len(source), note="fewer than 10 cases")]
+        return [
+            Metric(
+                "modularity of the error network", None, n=len(source), note="fewer than 10 cases"
+            )
+        ]
     stats = {"modularity of the error network": lambda t: modularity(rates(source, t, k), run.seed)}
     if partition is not None:
         column, code = partition
-        stats[f"errors that stay within one {column}"] = lambda t: float((code[source] == code[t]).mean())
+        stats[f"errors that stay within one {column}"] = lambda t: float(
+            (code[source] == code[t]).mean()
+        )
     found = []
     for name, value in stats.items():
         null = []
@@ -85,5 +108,17 @@ def tested(source: np.ndarray, target: np.ndarray, k: int, partition: tuple[str,
         note = f"rewired networks: {mean:.2f} ({low:.2f} to {high:.2f})"
         found.append(Metric(name, own, n=len(source), note=note, higher_is_better=None))
         z = (own - mean) / sd if sd > 1e-12 else None
-        found.append(Metric(f"{name}: z", z, n=len(source), higher_is_better=None, note="standard deviations from rewired networks; above 3 is not chance" if z is not None else "rewired networks do not vary"))
+        found.append(
+            Metric(
+                f"{name}: z",
+                z,
+                n=len(source),
+                higher_is_better=None,
+                note=(
+                    "standard deviations from rewired networks; above 3 is not chance"
+                    if z is not None
+                    else "rewired networks do not vary"
+                ),
+            )
+        )
     return found

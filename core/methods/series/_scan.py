@@ -1,8 +1,10 @@
-"""SCAN on a frozen latent space: symbols as Gaussians in it, learned beside shuffled copies that tell what chance alone would fix.
+"""SCAN on a frozen latent space: symbols as Gaussians in it, learned beside shuffled copies that
+tell what chance alone would fix.
 
-A symbol is one value of a factor (the label, or another column; numbers become low and high at the training median). A pattern is one symbol of each of
-some factors. KL(q(z|x) || q(z|y)) summed over the cases of a pattern needs only their mean, second moment and entropy, so that learning costs the same for
-any number of cases.
+A symbol is one value of a factor (the label, or another column; numbers become low and high at the
+training median). A pattern is one symbol of each of some factors. KL(q(z|x) || q(z|y)) summed over
+the cases of a pattern needs only their mean, second moment and entropy, so that learning costs the
+same for any number of cases.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ RATE, DRAWS = 0.01, 8  # step size of Adam; samples of q(z|y) a step
 
 @dataclass(frozen=True)
 class Factor:
-    """A column and its symbols; `cut` is the median that parts low from high for numbers. `names` are what the symbols are called."""
+    """A column and its symbols; `cut` is the median that parts low from high for numbers. `names`
+    are what the symbols are called.
+    """
 
     column: str
     values: tuple[str, ...]
@@ -44,29 +48,48 @@ class Factor:
 
 
 def _word(value: Any) -> str:
-    return "" if value is None or value != value else str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return (
+        ""
+        if value is None or value != value
+        else str(int(value))
+        if isinstance(value, float) and value.is_integer()
+        else str(value)
+    )
 
 
 def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor | None, list[str]]:
-    """The factor of a column from training rows, None with fewer than two symbols of `least` rows each; and the symbols left out, in words."""
+    """The factor of a column from training rows, None with fewer than two symbols of `least` rows
+    each; and the symbols left out, in words.
+    """
     if column not in data.frame:
-        raise UserError(f"“also” = {column}: there is no such column (there are: {', '.join(map(str, data.frame.columns[:20]))}).")
+        raise UserError(
+            f"“also” = {column}: there is no such column (there are:"
+            f" {', '.join(map(str, data.frame.columns[:20]))})."
+        )
     values = data.frame[column]
     if not label and pd.api.types.is_numeric_dtype(values) and values.nunique() > 6:
         cut = float(values.median())
         made = Factor(column, ("low", "high"), (f"{column} low", f"{column} high"), cut)
-        return (made if np.bincount(made.codes(data) + 1, minlength=3)[1:].min() >= least else None), []
+        return (
+            made if np.bincount(made.codes(data) + 1, minlength=3)[1:].min() >= least else None
+        ), []
     words, count = np.unique([_word(v) for v in values], return_counts=True)
     kept = [str(w) for w, k in zip(words, count) if w and k >= least]
     left = [f"{w} ({k})" for w, k in zip(words, count) if w and k < least]
     if len(kept) > 60:
         raise UserError(f"“{column}” has {len(kept)} values; symbols are for at most 60.")
-    return (Factor(column, tuple(kept), tuple(kept) if label else tuple(f"{column} {w}" for w in kept)) if len(kept) >= 2 else None), left
+    return (
+        Factor(column, tuple(kept), tuple(kept) if label else tuple(f"{column} {w}" for w in kept))
+        if len(kept) >= 2
+        else None
+    ), left
 
 
 @dataclass
 class Patterns:
-    """`y` float32 [u,k] multi-hot, `member` bool [u,n], `alone` int64 [k]: the pattern that shows symbol k only; `sizes`: symbols of each factor."""
+    """`y` float32 [u,k] multi-hot, `member` bool [u,n], `alone` int64 [k]: the pattern that shows
+    symbol k only; `sizes`: symbols of each factor.
+    """
 
     y: np.ndarray
     member: np.ndarray
@@ -75,7 +98,9 @@ class Patterns:
 
 
 def patterns(codes: np.ndarray, sizes: list[int], least: int) -> Patterns:
-    """Every choice of factors with every combination of their symbols that at least `least` rows of `codes` [n,f] bear."""
+    """Every choice of factors with every combination of their symbols that at least `least` rows of
+    `codes` [n,f] bear.
+    """
     start = np.concatenate([[0], np.cumsum(sizes)])
     ys: list[np.ndarray] = []
     members, alone = [], np.zeros(start[-1], dtype=np.int64)
@@ -96,19 +121,31 @@ def patterns(codes: np.ndarray, sizes: list[int], least: int) -> Patterns:
 
 
 def learn(
-    mu: np.ndarray, sd: np.ndarray, found: Patterns, shuffles: int, seed: int, beta: float = 1.0, weight: float = 10.0, steps: int = 600,
-    reverse: bool = False, check: Callable[[], None] = lambda: None,
-) -> SymbolVAE:  # fmt: skip
-    """The symbol network tied to posteriors mu, sd [n,d]: world 0 has the true symbols, the others shuffled ones. Every pattern weighs the same, however rare.
+    mu: np.ndarray,
+    sd: np.ndarray,
+    found: Patterns,
+    shuffles: int,
+    seed: int,
+    beta: float = 1.0,
+    weight: float = 10.0,
+    steps: int = 600,
+    reverse: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> SymbolVAE:
+    """The symbol network tied to posteriors mu, sd [n,d]: world 0 has the true symbols, the others
+    shuffled ones. Every pattern weighs the same, however rare.
 
-    `reverse` turns the tie round, KL(q(z|y) || q(z|x)), which SCAN does not do: it picks one corner of a symbol's cases instead of covering them.
+    `reverse` turns the tie round, KL(q(z|y) || q(z|x)), which SCAN does not do: it picks one corner
+    of a symbol's cases instead of covering them.
     """
     rng = np.random.default_rng(seed)
     n, logvar = len(mu), 2 * np.log(np.maximum(sd, 1e-5))
     orders = [np.arange(n)] + [rng.permutation(n) for _ in range(shuffles)]
     share = found.member / found.member.sum(1, keepdims=True)
     moments = (mu, np.square(mu) + sd**2, logvar, 1 / sd**2, mu / sd**2, np.square(mu) / sd**2)
-    mean, second, log, p, pm, pmm = (torch.from_numpy(np.stack([share @ v[o] for o in orders]).astype("f4")) for v in moments)
+    mean, second, log, p, pm, pmm = (
+        torch.from_numpy(np.stack([share @ v[o] for o in orders]).astype("f4")) for v in moments
+    )
     net = SymbolVAE(len(orders), found.y.shape[1], mu.shape[1])
     optimiser = torch.optim.Adam(net.parameters(), RATE)
     y, at = torch.from_numpy(found.y), 0
@@ -132,7 +169,11 @@ def learn(
         for _ in range(DRAWS):
             logits = net.decode(m + torch.randn_like(m) * (0.5 * lv).exp())
             for shown, part, truth in slices:
-                wrong = F.cross_entropy(logits[:, shown, part].flatten(0, 1), truth.repeat(len(orders)), reduction="none")
+                wrong = F.cross_entropy(
+                    logits[:, shown, part].flatten(0, 1),
+                    truth.repeat(len(orders)),
+                    reduction="none",
+                )
                 loss = loss.index_add(1, shown, wrong.view(len(orders), -1) / DRAWS)
         optimiser.zero_grad(set_to_none=True)
         loss.mean(1).sum().backward()
@@ -142,17 +183,29 @@ def learn(
 
 @torch.no_grad()
 def symbols(net: SymbolVAE, found: Patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mu, sd, nats) float32 [worlds,k,d] of every symbol alone: its Gaussian, and KL(q(z_j|y) || N(0,1)) of each axis."""
+    """(mu, sd, nats) float32 [worlds,k,d] of every symbol alone: its Gaussian, and KL(q(z_j|y) ||
+    N(0,1)) of each axis.
+    """
     m, lv = net.encode(torch.from_numpy(found.y[found.alone]))
     nats = divergence(m, lv, torch.zeros(()), torch.zeros(()))
     return m.numpy(), (0.5 * lv).exp().numpy(), nats.numpy()
 
 
 def by_chance(nats: np.ndarray) -> np.ndarray:
-    """float [k]: what the firmest axis of each symbol reaches in 95 % of the shuffled worlds; infinite where none was learned."""
-    return np.quantile(nats[1:].max(2), 0.95, axis=0) if len(nats) > 1 else np.full(nats.shape[1], np.inf)
+    """float [k]: what the firmest axis of each symbol reaches in 95 % of the shuffled worlds;
+    infinite where none was learned.
+    """
+    return (
+        np.quantile(nats[1:].max(2), 0.95, axis=0)
+        if len(nats) > 1
+        else np.full(nats.shape[1], np.inf)
+    )
 
 
-def likeness(m: torch.Tensor, logvar: torch.Tensor, mu: torch.Tensor, sd: torch.Tensor) -> torch.Tensor:
-    """-KL(q(z|x) || q(z|y)) of each axis: m, logvar [b,d] against symbols mu, sd [k,d] -> [b,k,d]."""
+def likeness(
+    m: torch.Tensor, logvar: torch.Tensor, mu: torch.Tensor, sd: torch.Tensor
+) -> torch.Tensor:
+    """-KL(q(z|x) || q(z|y)) of each axis: m, logvar [b,d] against symbols mu, sd [k,d] ->
+    [b,k,d].
+    """
     return -divergence(m[:, None], logvar[:, None], mu[None], 2 * sd.log()[None])

@@ -1,21 +1,27 @@
-"""beta-VAE with SCAN: a few axes that describe every beat or epoch, and which of them a symbol such as a diagnosis fixes; both ways.
+"""beta-VAE with SCAN: a few axes that describe every beat or epoch, and which of them a symbol such
+as a diagnosis fixes; both ways.
 
 Objective
-    -log p(x|z) + beta * KL(q(z|x) || N(0,1)) on the series; then, with z frozen, for symbols y: -log p(y|z_y) + KL(q(z_y|y) || N(0,1))
-    + 10 * KL(q(z_x|x) || q(z_y|y)). The last one runs from the case to the symbol, so that a symbol covers its bearers: axes on which they differ
-    stay at the prior, axes they share become narrow. A case is most like the symbol y with the least KL(q(z_x|x) || q(z_y|y)).
+    -log p(x|z) + beta * KL(q(z|x) || N(0,1)) on the series; then, with z frozen, for symbols y:
+    -log p(y|z_y) + KL(q(z_y|y) || N(0,1)) + 10 * KL(q(z_x|x) || q(z_y|y)). The last one runs from
+    the case to the symbol, so that a symbol covers its bearers: axes on which they differ stay at
+    the prior, axes they share become narrow. A case is most like the symbol y with the least
+    KL(q(z_x|x) || q(z_y|y)).
 
 Cost
-    One pass over the training cases per epoch; the symbols cost the same for any number of cases. About 20 s for 1,500 beats of 2 x 128 samples.
+    One pass over the training cases per epoch; the symbols cost the same for any number of cases.
+    About 20 s for 1,500 beats of 2 x 128 samples.
 
 Differences from the paper
-    One-dimensional convolutions over all leads; Gaussian noise of the variance that fits best, not a fixed one; no choice among several trainings by their
-    agreement (UDR). Every symbol weighs the same however rare, and copies taught shuffled symbols say which axes chance alone would fix.
-    An axis points to where it raises the signal most.
+    One-dimensional convolutions over all leads; Gaussian noise of the variance that fits best, not
+    a fixed one; no choice among several trainings by their agreement (UDR). Every symbol weighs the
+    same however rare, and copies taught shuffled symbols say which axes chance alone would fix. An
+    axis points to where it raises the signal most.
 
 Reference
-    Honke, Higgins, Thigpen et al., Representation learning for improved interpretability and classification accuracy of clinical factors from EEG, 2020;
-    Higgins, Sonnerat, Matthey et al., SCAN: Learning hierarchical compositional visual concepts, ICLR 2018.
+    Honke, Higgins, Thigpen et al., Representation learning for improved interpretability and
+    classification accuracy of clinical factors from EEG, 2020; Higgins, Sonnerat, Matthey et al.,
+    SCAN: Learning hierarchical compositional visual concepts, ICLR 2018.
 """
 
 from __future__ import annotations
@@ -26,7 +32,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Grid, Images, Metric, Metrics, Model, Predictions, Rationales
+from core.artifacts import (
+    Artifact,
+    Embedding,
+    Grid,
+    Images,
+    Metric,
+    Metrics,
+    Model,
+    Predictions,
+    Rationales,
+)
 from core.errors import UserError
 from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
@@ -44,13 +60,17 @@ SYMBOLS = ("centre", "spread", "nats", "chance", "bearers")
 
 
 def typical(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, scale) float32 [C,T] of series [n,C,T]: the scale is halfway (geometric mean) between the sd at each sample, smoothed, and the channel's.
+    """(mean, scale) float32 [C,T] of series [n,C,T]: the scale is halfway (geometric mean) between
+    the sd at each sample, smoothed, and the channel's.
 
-    By the channel's alone the tallest wave would drown the small ones; by each sample's own, noise would count as much as waves.
+    By the channel's alone the tallest wave would drown the small ones; by each sample's own, noise
+    would count as much as waves.
     """
     from scipy.ndimage import uniform_filter1d
 
-    variance = uniform_filter1d(x.var(0, dtype=np.float64), max(3, x.shape[2] // 16), axis=1, mode="nearest")
+    variance = uniform_filter1d(
+        x.var(0, dtype=np.float64), max(3, x.shape[2] // 16), axis=1, mode="nearest"
+    )
     variance = np.maximum(variance, variance.max(1, keepdims=True) / 400)
     sd = (variance * x.var((0, 2), dtype=np.float64)[:, None]) ** 0.25
     return x.mean(0, dtype=np.float64).astype("f4"), np.where(sd > 1e-12, sd, 1.0).astype("f4")
@@ -63,30 +83,84 @@ class BetaVAEScan(Method):
     net: Any
     takes = Takes(("series",), labels="optional", min_rows=32, seconds_per_value=1e-6)
     gives = (Model, Embedding, Images, Grid, Rationales, Predictions, Metrics)
-    tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16, "shuffles": 3, "symbol_steps": 60}
-    presets = {"quick look": {"epochs": 20}, "good": {"epochs": 60}, "thorough": {"epochs": 200, "shuffles": 100}}
+    tiny = {
+        "epochs": 2,
+        "latent": 4,
+        "width": 4,
+        "batch_size": 16,
+        "shuffles": 3,
+        "symbol_steps": 60,
+    }
+    presets = {
+        "quick look": {"epochs": 20},
+        "good": {"epochs": 60},
+        "thorough": {"epochs": 200, "shuffles": 100},
+    }
     least_steps = 700
     watched = True
 
     class Params(BaseParams):
-        latent: int = param(8, "Number of latent axes: how many knobs the model may use.", ge=2, le=64)
-        beta: float = param(4.0, "Weight of keeping the axes few and apart; larger: fewer axes, smoother signals, small waves may vanish.", ge=0, le=100)
+        latent: int = param(
+            8, "Number of latent axes: how many knobs the model may use.", ge=2, le=64
+        )
+        beta: float = param(
+            4.0,
+            "Weight of keeping the axes few and apart; larger: fewer axes, smoother signals, small"
+            " waves may vanish.",
+            ge=0,
+            le=100,
+        )
         epochs: int = param(40, "Passes over the training cases.", ge=1, le=5000)
-        also: str = param("", "Further columns whose values become symbols beside the label, parted by commas; numbers become low and high at their median.")
-        least: int = param(5, "Symbols that fewer training cases bear are left out.", ge=2, le=100_000)
+        also: str = param(
+            "",
+            "Further columns whose values become symbols beside the label, parted by commas;"
+            " numbers become low and high at their median.",
+        )
+        least: int = param(
+            5, "Symbols that fewer training cases bear are left out.", ge=2, le=100_000
+        )
         batch_size: int = param(64, "Cases per step.", ge=4, le=4096, advanced=True)
-        learning_rate: float = param(3e-3, "Step size of Adam at the start; it falls to a tenth.", gt=0, le=0.1, advanced=True)
-        width: int = param(16, "Channels of the first layer; later ones have up to four times as many.", ge=2, le=128, advanced=True)
-        tie: float = param(10.0, "Weight of tying a symbol to its cases; too small and every symbol stays at the prior.", gt=0, le=1000, advanced=True)
-        symbol_steps: int = param(600, "Steps of learning the symbols.", ge=10, le=20_000, advanced=True)
-        shuffles: int = param(20, "Copies taught shuffled symbols, to tell what chance alone would fix.", ge=0, le=500, advanced=True)
+        learning_rate: float = param(
+            3e-3,
+            "Step size of Adam at the start; it falls to a tenth.",
+            gt=0,
+            le=0.1,
+            advanced=True,
+        )
+        width: int = param(
+            16,
+            "Channels of the first layer; later ones have up to four times as many.",
+            ge=2,
+            le=128,
+            advanced=True,
+        )
+        tie: float = param(
+            10.0,
+            "Weight of tying a symbol to its cases; too small and every symbol stays at the prior.",
+            gt=0,
+            le=1000,
+            advanced=True,
+        )
+        symbol_steps: int = param(
+            600, "Steps of learning the symbols.", ge=10, le=20_000, advanced=True
+        )
+        shuffles: int = param(
+            20,
+            "Copies taught shuffled symbols, to tell what chance alone would fix.",
+            ge=0,
+            le=500,
+            advanced=True,
+        )
 
     def declines(self, data: Dataset) -> str | None:
         if len(data.shape) != 2 or data.shape[1] < 16:
-            return f"Needs series of at least 16 samples; these have {data.shape[-1] if data.shape else 0}."
+            return (
+                "Needs series of at least 16 samples; these have"
+                f" {data.shape[-1] if data.shape else 0}."
+            )
         return None
 
-    # -- training -------------------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
     def make(self) -> torch.nn.Module:
         from core.nets.series import SeriesVAE
 
@@ -116,7 +190,8 @@ class BetaVAEScan(Method):
             back, mu, logvar = net(want)
             error = (back - want).square().mean()
             kl = divergence(mu, logvar, mu.new_zeros(()), mu.new_zeros(())).sum(1).mean()
-            loss = 0.5 * values * error.clamp_min(1e-4).log() + p.beta * kl  # the noise variance that fits best is the error itself
+            # the noise variance that fits best is the error itself
+            loss = 0.5 * values * error.clamp_min(1e-4).log() + p.beta * kl
             run.step(loss, clip=100.0)
             run.report(batch.step, loss=loss, error=error, kl=kl)
         self.to(run.where)
@@ -124,7 +199,9 @@ class BetaVAEScan(Method):
         self._teach(data, run)
 
     def _name_axes(self, data: Dataset, run: Run) -> None:
-        """Turn every axis so that it raises the signal where it changes it most, and name it by that place."""
+        """Turn every axis so that it raises the signal where it changes it most, and name it by
+        that place.
+        """
         import torch
 
         from core.imaging import signals
@@ -140,26 +217,40 @@ class BetaVAEScan(Method):
             ends = np.repeat(middle[None], 2, 0)
             ends[:, j] += np.array([-2, 2]) * max(spread[j], 1e-3)
             with torch.no_grad():
-                low, high = self.net.decode(torch.from_numpy(ends.astype("f4")).to(run.where)).cpu().numpy()  # in typical deviations
+                # in typical deviations
+                low, high = (
+                    self.net.decode(torch.from_numpy(ends.astype("f4")).to(run.where)).cpu().numpy()
+                )
             channel, first, last = signals.changed(low, high)
             at = first + int(np.abs(high - low)[channel, first : last + 1].argmax())
             turn[j] = -1.0 if high[channel, at] < low[channel, at] else 1.0
-            where = f"{look.channels[channel] if channel < len(look.channels) else f'channel {channel + 1}'}, {signals.words(look, self.shape[1], first, last)}"
-            self.axes.append(f"axis {j + 1} ({where})" if self.used[j] else f"axis {j + 1} (hardly used)")
+            where = (
+                f"{look.channels[channel] if channel < len(look.channels) else f'channel {channel + 1}'},"
+                f" {signals.words(look, self.shape[1], first, last)}"
+            )
+            self.axes.append(
+                f"axis {j + 1} ({where})" if self.used[j] else f"axis {j + 1} (hardly used)"
+            )
         self.places = np.sort(self.places * turn, axis=0)
         self.turn = torch.from_numpy(turn.astype("f4")).to(run.where)
 
     def _teach(self, data: Dataset, run: Run) -> None:
-        """The symbols of the label and the further columns, on the frozen latent space; rivals that know the same training cases."""
+        """The symbols of the label and the further columns, on the frozen latent space; rivals that
+        know the same training cases.
+        """
         from core.methods.series import _figures, _scan
 
         p, train = self.params, data.part("train")
         columns = [c.strip() for c in p.also.split(",") if c.strip()]
         if len(columns) >= FACTORS:
-            raise UserError(f"“also” names {len(columns)} columns; at most {FACTORS - 1} can be added.")
+            raise UserError(
+                f"“also” names {len(columns)} columns; at most {FACTORS - 1} can be added."
+            )
         self.left_out: list[str] = []
         for column in [*([data.roles["label"]] if "label" in data.roles else []), *columns]:
-            made, left = _scan.factor(train, column, p.least, label=column == data.roles.get("label"))
+            made, left = _scan.factor(
+                train, column, p.least, label=column == data.roles.get("label")
+            )
             self.left_out += left
             self.factors += [made] if made is not None else []
         self.symbols = [name for f in self.factors for name in f.names]
@@ -168,9 +259,16 @@ class BetaVAEScan(Method):
         codes = np.stack([f.codes(train) for f in self.factors], 1)
         mu, sd = run.map(self._posterior, train)
         found = _scan.patterns(codes, [len(f.names) for f in self.factors], p.least)
-        worlds = _scan.learn(mu, sd, found, p.shuffles, run.seed, weight=p.tie, steps=p.symbol_steps, check=run.check)
+        worlds = _scan.learn(
+            mu, sd, found, p.shuffles, run.seed, weight=p.tie, steps=p.symbol_steps, check=run.check
+        )
         centre, spread, nats = _scan.symbols(worlds, found)
-        self.centre, self.spread, self.nats, self.chance = centre[0], spread[0], nats[0], _scan.by_chance(nats)
+        self.centre, self.spread, self.nats, self.chance = (
+            centre[0],
+            spread[0],
+            nats[0],
+            _scan.by_chance(nats),
+        )
         self.bearers = found.member[found.alone].sum(1)
         self.scan = {k: v[:1].clone() for k, v in worlds.state_dict().items()}
         label = self.factors[0].column == data.roles.get("label")
@@ -180,11 +278,15 @@ class BetaVAEScan(Method):
             self.temperature = self._tempered(data.part("val"), run)
             self.rivals = {
                 "logistic regression on the latent": _figures.logistic(mu, codes[:, 0]),
-                "logistic regression on window means": _figures.logistic(_figures.windows(train.inputs()), codes[:, 0]),
+                "logistic regression on window means": _figures.logistic(
+                    _figures.windows(train.inputs()), codes[:, 0]
+                ),
             }
 
     def _tempered(self, val: Dataset, run: Run) -> float:
-        """The temperature in [0.2, 50] with the least cross-entropy on validation cases, each symbol weighing the same; 1 when there are fewer than 20."""
+        """The temperature in [0.2, 50] with the least cross-entropy on validation cases, each
+        symbol weighing the same; 1 when there are fewer than 20.
+        """
         from scipy.optimize import minimize_scalar
         from scipy.special import log_softmax
 
@@ -194,10 +296,14 @@ class BetaVAEScan(Method):
         like = run.map(lambda x: self._likeness(x).sum(2), val)[y >= 0].astype(np.float64)
         y = y[y >= 0]
         weight = 1 / np.bincount(y, minlength=like.shape[1])[y]
-        loss = lambda t: -(weight * log_softmax(like / np.exp(t), axis=1)[np.arange(len(y)), y]).sum()  # noqa: E731
-        return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(50)), method="bounded").x))
+        loss = lambda t: (
+            -(weight * log_softmax(like / np.exp(t), axis=1)[np.arange(len(y)), y]).sum()
+        )  # noqa: E731
+        return float(
+            np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(50)), method="bounded").x)
+        )
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.sd
 
@@ -214,7 +320,11 @@ class BetaVAEScan(Method):
 
         mu, sd = self._posterior(x)
         k = len(self.factors[0].names)
-        return likeness(mu, 2 * sd.log(), *(torch.from_numpy(np.array(v[:k])).to(mu.device) for v in (self.centre, self.spread)))
+        return likeness(
+            mu,
+            2 * sd.log(),
+            *(torch.from_numpy(np.array(v[:k])).to(mu.device) for v in (self.centre, self.spread)),
+        )
 
     def able(self, ability: str) -> bool:
         return ability != "predict" or bool(self.class_names)
@@ -233,7 +343,8 @@ class BetaVAEScan(Method):
         return ((self.decode(self.embed(x)) - x) / self.sd).square().flatten(1).mean(1)
 
     def imagine(self, symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(mu, sd, fixed bool) [d] of q(z|y) for one symbol or several of different factors. UserError for symbols that were not learned.
+        """(mu, sd, fixed bool) [d] of q(z|y) for one symbol or several of different factors.
+        UserError for symbols that were not learned.
 
         `fixed`: axes that the symbols hold firmer than chance does.
         """
@@ -243,24 +354,36 @@ class BetaVAEScan(Method):
 
         known = self.symbols
         if not symbols or set(symbols) - set(known):
-            raise UserError(f"“{', '.join(symbols)}” is no symbol of this model (it knows: {', '.join(known) or 'none'}).")
+            raise UserError(
+                f"“{', '.join(symbols)}” is no symbol of this model (it knows:"
+                f" {', '.join(known) or 'none'})."
+            )
         at = [known.index(s) for s in symbols]
         net = SymbolVAE(1, len(known), self.params.latent)
         net.load_state_dict(self.scan)
         with torch.no_grad():
-            mu, logvar = (v[0, 0].numpy() for v in net.encode(torch.eye(len(known))[at].sum(0, keepdim=True)))
+            mu, logvar = (
+                v[0, 0].numpy() for v in net.encode(torch.eye(len(known))[at].sum(0, keepdim=True))
+            )
         return mu, np.exp(0.5 * logvar), (self.nats[at] > self.chance[at, None]).any(0)
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
         z, sd, back = run.map(lambda x: (*(pair := self._posterior(x)), self.decode(pair[0])), data)
         yield self.model(data)
-        yield Embedding(rows=data.rows, name="latent", z=z, std=sd, layer="beta-VAE", axes=list(self.axes))
+        yield Embedding(
+            rows=data.rows, name="latent", z=z, std=sd, layer="beta-VAE", axes=list(self.axes)
+        )
         yield Images(rows=data.rows, name="reconstruction", image=back)
         prob = None
         if self.factors:
-            named: dict[str, Any] = {"x": list(self.axes), "y": list(self.symbols), "x_title": "axis", "y_title": "symbol"}
+            named: dict[str, Any] = {
+                "x": list(self.axes),
+                "y": list(self.symbols),
+                "x_title": "axis",
+                "y_title": "symbol",
+            }
             yield Grid(
                 rows=data.rows,
                 name="fixed-by-symbol",
@@ -270,55 +393,113 @@ class BetaVAEScan(Method):
                 **named,
             )
             firm = self.nats > self.chance[:, None]
-            yield Grid(rows=data.rows, name="where-symbols-lie", value=np.where(firm, self.centre, np.nan).astype(np.float32),
-                       unit="where it fixes it (0 = middle, 1 = one standard deviation; empty = no firmer than chance)", **named)  # fmt: skip
+            yield Grid(
+                rows=data.rows,
+                name="where-symbols-lie",
+                value=np.where(firm, self.centre, np.nan).astype(np.float32),
+                unit=(
+                    "where it fixes it (0 = middle, 1 = one standard deviation; empty = no firmer"
+                    " than chance)"
+                ),
+                **named,
+            )
         if self.class_names:
             prob = run.map(self.predict, data)
             yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
         yield Rationales(rows=data.rows, items=self.reasons(data, z, prob, run))
         yield Metrics.of(self.figures(data, z, sd, back, prob, run), data.rows)
 
-    def reasons(self, data: Dataset, z: np.ndarray, prob: np.ndarray | None, run: Run) -> list[list[dict[str, Any]]]:
-        """Per case: which symbol its pattern is like, and the axes that speak most for or against that symbol (without symbols: its most unusual axes)."""
+    def reasons(
+        self, data: Dataset, z: np.ndarray, prob: np.ndarray | None, run: Run
+    ) -> list[list[dict[str, Any]]]:
+        """Per case: which symbol its pattern is like, and the axes that speak most for or against
+        that symbol (without symbols: its most unusual axes).
+        """
         level = np.array(["very low", "low", "middling", "high", "very high"])
         words = level[(z[None] > self.places[:, None]).sum(0)]
         shown = np.flatnonzero(self.used)
         if prob is None:
             odd = z / np.maximum(np.abs(self.places).max(0), 1e-6)
             order = np.argsort(-np.abs(odd[:, shown]), axis=1, kind="stable")[:, :4]
-            return [[{"text": f"{self.axes[j]} {words[i, j]}", "weight": float(odd[i, j])} for j in shown[order[i]]] for i in range(len(z))]
+            return [
+                [
+                    {"text": f"{self.axes[j]} {words[i, j]}", "weight": float(odd[i, j])}
+                    for j in shown[order[i]]
+                ]
+                for i in range(len(z))
+            ]
         like = run.map(self._likeness, data)
         found = []
         for i in range(len(z)):
             best, other = np.argsort(-prob[i], kind="stable")[:2]
             gain = like[i, best] - like[i, other]
-            items = [{"text": f"pattern like “{self.class_names[best]}”", "weight": float(gain.sum())}]
+            items = [
+                {"text": f"pattern like “{self.class_names[best]}”", "weight": float(gain.sum())}
+            ]
             for j in shown[np.argsort(-np.abs(gain[shown]), kind="stable")][:4]:
                 items.append({"text": f"{self.axes[j]} {words[i, j]}", "weight": float(gain[j])})
             found.append(items)
         return found
 
-    def figures(self, data: Dataset, z: np.ndarray, sd: np.ndarray, back: np.ndarray, prob: np.ndarray | None, run: Run) -> list[Metric]:
-        """Recognised symbols beside rivals on the same test cases, axes in use, and the stretch of the signal that is redrawn worst."""
+    def figures(
+        self,
+        data: Dataset,
+        z: np.ndarray,
+        sd: np.ndarray,
+        back: np.ndarray,
+        prob: np.ndarray | None,
+        run: Run,
+    ) -> list[Metric]:
+        """Recognised symbols beside rivals on the same test cases, axes in use, and the stretch of
+        the signal that is redrawn worst.
+        """
         from core.imaging import signals
         from core.methods.series import _figures
 
-        found = [Metric("latent axes in use", float(self.used.sum()), n=len(data), higher_is_better=None, note=f"of {len(self.used)}")]
+        found = [
+            Metric(
+                "latent axes in use",
+                float(self.used.sum()),
+                n=len(data),
+                higher_is_better=None,
+                note=f"of {len(self.used)}",
+            )
+        ]
         part = "test" if (data.splits == "test").any() else "train"
         shown = data.splits == part
         if shown.any():
-            found.append(_figures.worst_stretch(data.take(np.flatnonzero(shown)).inputs(), back[shown], signals.look(data), part))
+            found.append(
+                _figures.worst_stretch(
+                    data.take(np.flatnonzero(shown)).inputs(), back[shown], signals.look(data), part
+                )
+            )
         if prob is not None:
             answers = {"symbols": prob.argmax(1)}
             for name, (weight, bias) in self.rivals.items():
-                answers[name] = ((z if "latent" in name else _figures.windows(data.inputs())) @ weight + bias).argmax(1)
-            found += _figures.recognised(data, self.factors[0].codes(data), answers, self.class_names, run)
+                answers[name] = (
+                    (z if "latent" in name else _figures.windows(data.inputs())) @ weight + bias
+                ).argmax(1)
+            found += _figures.recognised(
+                data, self.factors[0].codes(data), answers, self.class_names, run
+            )
         for i, name in enumerate(self.symbols):
             firm = np.flatnonzero(self.nats[i] > self.chance[i])
-            said = "; ".join(f"{self.axes[j]} {self.centre[i, j]:+.1f}" for j in firm[np.argsort(-self.nats[i, firm])]) or "none"
+            said = (
+                "; ".join(
+                    f"{self.axes[j]} {self.centre[i, j]:+.1f}"
+                    for j in firm[np.argsort(-self.nats[i, firm])]
+                )
+                or "none"
+            )
             found.append(
                 Metric(
-                    "axes fixed firmer than by chance", float(len(firm)), group=name, split="train", n=int(self.bearers[i]), higher_is_better=None, note=said
+                    "axes fixed firmer than by chance",
+                    float(len(firm)),
+                    group=name,
+                    split="train",
+                    n=int(self.bearers[i]),
+                    higher_is_better=None,
+                    note=said,
                 )
             )
         if self.left_out:
@@ -333,24 +514,45 @@ class BetaVAEScan(Method):
             )
         return found
 
-    # -- keeping --------------------------------------------------------------------------------------------------------------------
+    # -- keeping -----------------------------------------------------------------------------------
     def to(self, device: Any) -> None:
         super().to(device)
         self._move(device)
 
     def _move(self, device: Any) -> None:
-        self.mean, self.sd, self.turn = self.mean.to(device), self.sd.to(device), self.turn.to(device)
+        self.mean, self.sd, self.turn = (
+            self.mean.to(device),
+            self.sd.to(device),
+            self.turn.to(device),
+        )
 
     def state(self) -> dict[str, Any]:
-        kept = {k: getattr(self, k) for k in ("mean", "sd", "turn", "used", "places", "axes", "class_names", "left_out", "symbols")} | {
-            "shape": list(self.shape)
+        kept = {
+            k: getattr(self, k)
+            for k in (
+                "mean",
+                "sd",
+                "turn",
+                "used",
+                "places",
+                "axes",
+                "class_names",
+                "left_out",
+                "symbols",
+            )
+        } | {"shape": list(self.shape)}
+        kept |= nested("net", self.net.state_dict()) | {
+            "factors": [asdict(f) for f in self.factors]
         }
-        kept |= nested("net", self.net.state_dict()) | {"factors": [asdict(f) for f in self.factors]}
         if self.factors:
             kept |= {k: getattr(self, k) for k in SYMBOLS} | nested("scan", self.scan)
         if self.class_names:
             kept |= {"temperature": self.temperature, "rivals": list(self.rivals)}
-            kept |= {f"rival{i}/{part}": v for i, pair in enumerate(self.rivals.values()) for part, v in zip(("weight", "bias"), pair)}
+            kept |= {
+                f"rival{i}/{part}": v
+                for i, pair in enumerate(self.rivals.values())
+                for part, v in zip(("weight", "bias"), pair)
+            }
         return kept
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -359,16 +561,24 @@ class BetaVAEScan(Method):
         for k in ("mean", "sd", "turn"):
             setattr(self, k, state[k])
         self.used, self.places = np.asarray(state["used"]), np.asarray(state["places"])
-        self.axes, self.class_names, self.left_out, self.symbols = (list(state[k]) for k in ("axes", "class_names", "left_out", "symbols"))
+        self.axes, self.class_names, self.left_out, self.symbols = (
+            list(state[k]) for k in ("axes", "class_names", "left_out", "symbols")
+        )
         self.shape = tuple(state["shape"])
-        self.factors = [Factor(f["column"], tuple(f["values"]), tuple(f["names"]), f["cut"]) for f in state["factors"]]
+        self.factors = [
+            Factor(f["column"], tuple(f["values"]), tuple(f["names"]), f["cut"])
+            for f in state["factors"]
+        ]
         if self.factors:
             for k in SYMBOLS:
                 setattr(self, k, np.asarray(state[k]))
             self.scan = taken("scan", state)
         if self.class_names:
             self.temperature = state["temperature"]
-            self.rivals = {name: (np.asarray(state[f"rival{i}/weight"]), np.asarray(state[f"rival{i}/bias"])) for i, name in enumerate(state["rivals"])}
+            self.rivals = {
+                name: (np.asarray(state[f"rival{i}/weight"]), np.asarray(state[f"rival{i}/bias"]))
+                for i, name in enumerate(state["rivals"])
+            }
         self.net = self.make()
         self.net.load_state_dict(taken("net", state))
         self.net.eval()

@@ -1,13 +1,17 @@
-"""A plain classifier: a small network that learns to tell the labelled classes apart, as a starting point for methods that question a model.
+"""A plain classifier: a small network that learns to tell the labelled classes apart, as a starting
+point for methods that question a model.
 
 Objective
-    Cross-entropy of a linear layer on an encoder's output, classes weighted by the inverse of their frequency if wished.
+    Cross-entropy of a linear layer on an encoder's output, classes weighted by the inverse of their
+    frequency if wished.
 
 Cost
-    One pass over the training rows per epoch; about 20 s for 2,428 pictures of 28 pixels on two cores (15 epochs).
+    One pass over the training rows per epoch; about 20 s for 2,428 pictures of 28 pixels on two
+    cores (15 epochs).
 
 Differences from the paper
-    No paper: a convolutional encoder with batch normalisation for pictures, two hidden layers for tables; AdamW, cosine schedule.
+    No paper: a convolutional encoder with batch normalisation for pictures, two hidden layers for
+    tables; AdamW, cosine schedule.
 
 Reference
     Loshchilov, Hutter, Decoupled weight decay regularization, ICLR 2019 (the optimiser).
@@ -36,11 +40,17 @@ class Classifier(Method):
     id = "classifier"
     title = "Plain classifier"
     net: Any  # ClassifierNet: `.encoder` [b,*input] -> [b,d], `.head` [b,d] -> [b,k] logits
-    takes = Takes(("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7)
+    takes = Takes(
+        ("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7
+    )
     gives = (Model, Embedding, Predictions)
     other_data = True
     tiny = {"epochs": 3, "batch_size": 32, "width": 4}
-    presets = {"quick look": {"epochs": 15}, "good": {"epochs": 40}, "thorough": {"epochs": 150, "width": 32}}
+    presets = {
+        "quick look": {"epochs": 15},
+        "good": {"epochs": 40},
+        "thorough": {"epochs": 150, "width": 32},
+    }
     watched = True
     least_steps = 300
 
@@ -48,10 +58,29 @@ class Classifier(Method):
         epochs: int = param(15, "Passes over the training cases.", ge=1, le=5000)
         batch_size: int = param(64, "Cases per step.", ge=8, le=4096)
         learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
-        weight_decay: float = param(1e-3, "How strongly large weights are drawn back; more for small data.", ge=0, le=1, advanced=True)
+        weight_decay: float = param(
+            1e-3,
+            "How strongly large weights are drawn back; more for small data.",
+            ge=0,
+            le=1,
+            advanced=True,
+        )
         balanced: bool = param(True, "Let rare classes count as much as frequent ones.")
-        patience: int = param(0, "Stop, with the best weights, when nothing improved on the validation cases for this many epochs; 0 = never.", ge=0, le=1000, advanced=True)
-        width: int = param(16, "Channels of the first layer; the embedding has four times as many dimensions.", ge=2, le=256, advanced=True)
+        patience: int = param(
+            0,
+            "Stop, with the best weights, when nothing improved on the validation cases for this"
+            " many epochs; 0 = never.",
+            ge=0,
+            le=1000,
+            advanced=True,
+        )
+        width: int = param(
+            16,
+            "Channels of the first layer; the embedding has four times as many dimensions.",
+            ge=2,
+            le=256,
+            advanced=True,
+        )
 
     def make(self) -> torch.nn.Module:
         from core.nets.encoders import ClassifierNet
@@ -68,34 +97,54 @@ class Classifier(Method):
         if len(codes) < 2:
             from core.errors import UserError
 
-            raise UserError("The training cases are all of one class; a classifier needs at least two.")
+            raise UserError(
+                "The training cases are all of one class; a classifier needs at least two."
+            )
         self.shape, self.class_names = tuple(data.shape), [data.classes[c] for c in codes]
         self.scale = Standardise.fit(train)
         self.net = self.make()
-        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=p.weight_decay)
+        optimiser = torch.optim.AdamW(
+            self.net.parameters(), p.learning_rate, weight_decay=p.weight_decay
+        )
         net = run.setup(self.net, optimiser)
         self.scale.to(run.where)
         place = np.full(len(data.classes), -1)
         place[codes] = np.arange(len(codes))
         to_code = torch.from_numpy(place).to(run.where)
         count = np.bincount(place[train.labels], minlength=len(codes))
-        weight = torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where) if p.balanced else None
+        weight = (
+            torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where)
+            if p.balanced
+            else None
+        )
         val = data.part("val")
         val = val.take(np.flatnonzero(np.isin(val.labels, codes)))
-        run.stop_early(p.patience if len(val) else 0, lambda: self._loss_on(val, place, weight, run))
+        run.stop_early(
+            p.patience if len(val) else 0, lambda: self._loss_on(val, place, weight, run)
+        )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
             logits, y = net(self.scale(batch.x)), to_code[batch.y]
             loss = F.cross_entropy(logits, y, weight)
             run.step(loss, clip=5.0)
-            run.report(batch.step, loss=loss, **{"training accuracy": (logits.argmax(1) == y).float().mean()})
+            run.report(
+                batch.step,
+                loss=loss,
+                **{"training accuracy": (logits.argmax(1) == y).float().mean()},
+            )
 
     def _loss_on(self, data: Dataset, place: np.ndarray, weight: Any, run: Run) -> float:
         import torch
         from torch.nn import functional as F
 
         logits = torch.from_numpy(run.map(lambda x: self.net(self.scale(x)), data))
-        return float(F.cross_entropy(logits, torch.from_numpy(place[data.labels]), None if weight is None else weight.cpu()))
+        return float(
+            F.cross_entropy(
+                logits,
+                torch.from_numpy(place[data.labels]),
+                None if weight is None else weight.cpu(),
+            )
+        )
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.to(run.where)
@@ -115,7 +164,12 @@ class Classifier(Method):
         self.scale.to(device)
 
     def state(self) -> dict[str, Any]:
-        return {**nested("net", self.net.state_dict()), **self.scale.state(), "shape": list(self.shape), "class_names": list(self.class_names)}
+        return {
+            **nested("net", self.net.state_dict()),
+            **self.scale.state(),
+            "shape": list(self.shape),
+            "class_names": list(self.class_names),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])

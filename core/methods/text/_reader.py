@@ -1,4 +1,6 @@
-"""A language model with a linear head, and what is asked of it: features of every layer, probabilities, which words moved the result."""
+"""A language model with a linear head, and what is asked of it: features of every layer,
+probabilities, which words moved the result.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,17 @@ SIZE = 32
 class Reader(nn.Module):
     """Token ids int64 [b,t] -> logits [b,k]: encoder, mean over the tokens, linear head."""
 
-    def __init__(self, tokenizer: Any, encoder: nn.Module, classes: int, longest: int, frozen: int) -> None:
+    def __init__(
+        self, tokenizer: Any, encoder: nn.Module, classes: int, longest: int, frozen: int
+    ) -> None:
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
         config: Any = encoder.config
-        self.width, self.depth, self.pad = int(config.hidden_size), int(config.num_hidden_layers), int(tokenizer.pad_token_id or 0)
+        self.width, self.depth, self.pad = (
+            int(config.hidden_size),
+            int(config.num_hidden_layers),
+            int(tokenizer.pad_token_id or 0),
+        )
         self.longest = min(longest, int(getattr(config, "max_position_embeddings", longest)))
         self.head = nn.Linear(self.width, classes)
         inner: Any = getattr(encoder, "encoder", encoder)
@@ -41,24 +49,40 @@ class Reader(nn.Module):
 
     @classmethod
     def made(cls, p: Any, texts: list[str], classes: int, seed: int) -> Reader:
-        tokenizer, encoder = language.tiny_bert(texts, seed, p.hidden, p.layers, p.vocabulary, p.longest) if p.model == "tiny" else language.load(p.model)
+        tokenizer, encoder = (
+            language.tiny_bert(texts, seed, p.hidden, p.layers, p.vocabulary, p.longest)
+            if p.model == "tiny"
+            else language.load(p.model)
+        )
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
 
     @classmethod
     def again(cls, p: Any, state: dict[str, Any], classes: int) -> Reader:
         """From what `plain` kept; the weights are loaded by the caller."""
-        tokenizer, encoder = language.tiny_bert(state["tokenizer"], 0, p.hidden, p.layers, p.vocabulary, p.longest) if p.model == "tiny" else language.load(p.model)
+        tokenizer, encoder = (
+            language.tiny_bert(state["tokenizer"], 0, p.hidden, p.layers, p.vocabulary, p.longest)
+            if p.model == "tiny"
+            else language.load(p.model)
+        )
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
 
     def plain(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer.backend_tokenizer.to_str()}
 
     def ids(self, texts: Any) -> np.ndarray:
-        return language.ids(self.tokenizer, texts, self.longest) if len(texts) else np.zeros((0, self.longest), np.int64)
+        return (
+            language.ids(self.tokenizer, texts, self.longest)
+            if len(texts)
+            else np.zeros((0, self.longest), np.int64)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         there = x != self.pad
-        return self.head(language.pooled(self.encoder(input_ids=x, attention_mask=there.long()).last_hidden_state, there))
+        return self.head(
+            language.pooled(
+                self.encoder(input_ids=x, attention_mask=there.long()).last_hidden_state, there
+            )
+        )
 
     def _batches(self, code: np.ndarray, check: Callable[[], None] | None = None) -> Any:
         """(positions, ids on the device) in batches of like length, padding cut off."""
@@ -68,7 +92,12 @@ class Reader(nn.Module):
             if check is not None:
                 check()
             at = order[i : i + SIZE]
-            yield at, torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(self.head.weight.device)
+            yield (
+                at,
+                torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(
+                    self.head.weight.device
+                ),
+            )
 
     def features(self, code: np.ndarray, check: Callable[[], None] | None = None) -> np.ndarray:
         """float32 [n,d] of the last layer."""
@@ -77,7 +106,15 @@ class Reader(nn.Module):
         with torch.no_grad():
             for at, x in self._batches(code, check):
                 there = x != self.pad
-                out[at] = language.pooled(self.encoder(input_ids=x, attention_mask=there.long()).last_hidden_state, there).float().cpu().numpy()
+                out[at] = (
+                    language.pooled(
+                        self.encoder(input_ids=x, attention_mask=there.long()).last_hidden_state,
+                        there,
+                    )
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
         return out
 
     def every_layer(self, code: np.ndarray) -> np.ndarray:
@@ -85,17 +122,31 @@ class Reader(nn.Module):
         out = np.zeros((len(code), self.depth + 1, self.width), np.float32)
         for at, x in self._batches(code):
             there = x != self.pad
-            states = self.encoder(input_ids=x, attention_mask=there.long(), output_hidden_states=True).hidden_states
-            out[at] = torch.stack([language.pooled(s, there) for s in states], 1).float().cpu().numpy()
+            states = self.encoder(
+                input_ids=x, attention_mask=there.long(), output_hidden_states=True
+            ).hidden_states
+            out[at] = (
+                torch.stack([language.pooled(s, there) for s in states], 1).float().cpu().numpy()
+            )
         return out
 
     def told(self, features: np.ndarray) -> np.ndarray:
         """float32 [n,k] probabilities of features [n,d]."""
         with torch.no_grad():
-            return self.head(torch.from_numpy(features.astype(np.float32)).to(self.head.weight.device)).softmax(1).float().cpu().numpy()
+            return (
+                self.head(torch.from_numpy(features.astype(np.float32)).to(self.head.weight.device))
+                .softmax(1)
+                .float()
+                .cpu()
+                .numpy()
+            )
 
-    def spans(self, texts: Any, code: np.ndarray, check: Callable[[], None] | None = None, most: int = 12) -> list[list[dict[str, Any]]]:
-        """Per text the `most` weightiest words for the predicted class: gradient times input, summed over a word's tokens, with where they stand."""
+    def spans(
+        self, texts: Any, code: np.ndarray, check: Callable[[], None] | None = None, most: int = 12
+    ) -> list[list[dict[str, Any]]]:
+        """Per text the `most` weightiest words for the predicted class: gradient times input,
+        summed over a word's tokens, with where they stand.
+        """
         self.eval()
         found: list[list[dict[str, Any]]] = [[] for _ in texts]
         table = self.encoder.get_input_embeddings()  # type: ignore[operator]
@@ -103,26 +154,67 @@ class Reader(nn.Module):
             there = x != self.pad
             with torch.enable_grad():
                 embedded = table(x).detach().requires_grad_()
-                logits = self.head(language.pooled(self.encoder(inputs_embeds=embedded, attention_mask=there.long()).last_hidden_state, there))
+                logits = self.head(
+                    language.pooled(
+                        self.encoder(
+                            inputs_embeds=embedded, attention_mask=there.long()
+                        ).last_hidden_state,
+                        there,
+                    )
+                )
                 (grad,) = torch.autograd.grad(logits.max(1).values.sum(), embedded)
             value = (grad * embedded).sum(-1).detach().float().cpu().numpy()
-            given = self.tokenizer([str(texts[i]) for i in at], truncation=True, max_length=self.longest, return_offsets_mapping=True)["offset_mapping"]
+            given = self.tokenizer(
+                [str(texts[i]) for i in at],
+                truncation=True,
+                max_length=self.longest,
+                return_offsets_mapping=True,
+            )["offset_mapping"]
             for i, offsets, v in zip(at, given, value):
-                words = [w for w in words_of(str(texts[i]), offsets, v) if any(c.isalnum() for c in str(texts[i])[w[0] : w[1]])]
+                words = [
+                    w
+                    for w in words_of(str(texts[i]), offsets, v)
+                    if any(c.isalnum() for c in str(texts[i])[w[0] : w[1]])
+                ]
                 words.sort(key=lambda w: -abs(w[2]))
-                found[int(i)] = [{"text": str(texts[i])[a:b], "weight": w, "start": int(a), "end": int(b)} for a, b, w in words[:most]]
+                found[int(i)] = [
+                    {"text": str(texts[i])[a:b], "weight": w, "start": int(a), "end": int(b)}
+                    for a, b, w in words[:most]
+                ]
         return found
 
-    def deleted(self, texts: Any, spans: list[list[dict[str, Any]]], prob: np.ndarray, run: Run, share: int = 5) -> dict[str, np.ndarray]:
-        """The deletion test: how far the predicted class's probability falls without the `share` words that speak most for it, and without as many random ones."""
+    def deleted(
+        self,
+        texts: Any,
+        spans: list[list[dict[str, Any]]],
+        prob: np.ndarray,
+        run: Run,
+        share: int = 5,
+    ) -> dict[str, np.ndarray]:
+        """The deletion test: how far the predicted class's probability falls without the `share`
+        words that speak most for it, and without as many random ones.
+        """
         falls = {}
         for name in ("weightiest words", "random words"):
             cut = []
             for text, own in zip(texts, spans):
-                places = [(s["start"], s["end"]) for s in sorted(own, key=lambda s: -s["weight"])[:share] if s["weight"] > 0]
+                places = [
+                    (s["start"], s["end"])
+                    for s in sorted(own, key=lambda s: -s["weight"])[:share]
+                    if s["weight"] > 0
+                ]
                 if name == "random words":
                     every = _words(str(text))
-                    places = [every[i] for i in run.rng.choice(len(every), min(len(places), len(every)), replace=False)] if every else []
+                    places = (
+                        [
+                            every[i]
+                            for i in run.rng.choice(
+                                len(every), min(len(places), len(every)), replace=False
+                            )
+                        ]
+                        if every
+                        else []
+                    )
                 cut.append(_without(str(text), places))
             after = self.told(self.features(self.ids(np.array(cut, dtype=object)), run.check))
             best = prob.argmax(1)

@@ -1,4 +1,6 @@
-"""The measurements of SUFO on features [n,d]: similarity of representations, what is left without the first components, and outliers."""
+"""The measurements of SUFO on features [n,d]: similarity of representations, what is left without
+the first components, and outliers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import numpy as np
 
 
 def rsa(a: np.ndarray, b: np.ndarray) -> float:
-    """Representational similarity: Spearman's rank correlation of the pairwise Euclidean distances of the same rows in a and b [n,d]."""
+    """Representational similarity: Spearman's rank correlation of the pairwise Euclidean distances
+    of the same rows in a and b [n,d].
+    """
     from scipy.spatial.distance import pdist
     from scipy.stats import spearmanr
 
@@ -27,12 +31,18 @@ def probed(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, class_weight="balanced")).fit(train, y)
-    return float(f1_score(truth, reader.predict(test), average="macro", labels=np.unique(y), zero_division=0))
+    reader = make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=300, class_weight="balanced")
+    ).fit(train, y)
+    return float(
+        f1_score(truth, reader.predict(test), average="macro", labels=np.unique(y), zero_division=0)
+    )
 
 
 def components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean [d], directions [r,d], share of variance [r]) of the principal components of z [n,d]."""
+    """(mean [d], directions [r,d], share of variance [r]) of the principal components of z
+    [n,d].
+    """
     mean = z.mean(0)
     _, s, v = np.linalg.svd(z - mean, full_matrices=False)
     return mean, v, np.square(s) / max(np.square(s).sum(), 1e-12)
@@ -51,20 +61,39 @@ def separation(flat: np.ndarray, y: np.ndarray) -> float:
 
 
 class Outliers:
-    """How much nearer a row lies to another class than to its own, on the first five components: Mahalanobis distance to the own class's middle minus
-    that to the nearest other's, with one covariance for all classes (shrunk). Rows without a class: distance to the nearest. Higher = odder."""
+    """How much nearer a row lies to another class than to its own, on the first five components:
+    Mahalanobis distance to the own class's middle minus that to the nearest other's, with one
+    covariance for all classes (shrunk). Rows without a class: distance to the nearest. Higher =
+    odder.
+    """
 
-    def __init__(self, mean: np.ndarray, v: np.ndarray, middle: np.ndarray, inverse: np.ndarray) -> None:
+    def __init__(
+        self, mean: np.ndarray, v: np.ndarray, middle: np.ndarray, inverse: np.ndarray
+    ) -> None:
         self.mean, self.v, self.middle, self.inverse = mean, v, middle, inverse
 
     @classmethod
     def fit(cls, z: np.ndarray, y: np.ndarray, classes: int) -> Outliers:
         mean, v, _ = components(z)
         flat = (z - mean) @ v[:5].T
-        middle = np.stack([np.median(flat[y == c], 0) if (y == c).any() else np.full(flat.shape[1], 1e6) for c in range(classes)])
+        middle = np.stack(
+            [
+                np.median(flat[y == c], 0) if (y == c).any() else np.full(flat.shape[1], 1e6)
+                for c in range(classes)
+            ]
+        )
         rest = flat - middle[y]
         cov = np.cov(rest.T) if len(rest) > 2 else np.eye(flat.shape[1])
-        return cls(mean, v[:5], middle, np.linalg.pinv(0.9 * cov + 0.1 * np.trace(cov) / len(cov) * np.eye(len(cov)) + 1e-9 * np.eye(len(cov))))
+        return cls(
+            mean,
+            v[:5],
+            middle,
+            np.linalg.pinv(
+                0.9 * cov
+                + 0.1 * np.trace(cov) / len(cov) * np.eye(len(cov))
+                + 1e-9 * np.eye(len(cov))
+            ),
+        )
 
     def score(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         away = ((z - self.mean) @ self.v.T)[:, None] - self.middle[None]
@@ -76,13 +105,22 @@ class Outliers:
         return np.where(known, own - rest.min(1), far.min(1)).astype(np.float32)
 
 
-def words_of(text: str, offsets: list[tuple[int, int]], value: np.ndarray) -> list[tuple[int, int, float]]:
-    """(start, end, summed weight) of the words of a text from those of its tokens; tokens that touch belong to one word."""
+def words_of(
+    text: str, offsets: list[tuple[int, int]], value: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """(start, end, summed weight) of the words of a text from those of its tokens; tokens that
+    touch belong to one word.
+    """
     found: list[tuple[int, int, float]] = []
     for (start, end), v in zip(offsets, value):
         if end <= start:
             continue
-        if found and found[-1][1] == start and text[start - 1 : start].isalnum() and text[start : start + 1].isalnum():
+        if (
+            found
+            and found[-1][1] == start
+            and text[start - 1 : start].isalnum()
+            and text[start : start + 1].isalnum()
+        ):
             found[-1] = (found[-1][0], end, found[-1][2] + float(v))
         else:
             found.append((start, end, float(v)))

@@ -1,10 +1,13 @@
-"""Sentence encoder: places texts by their meaning with a language model that has learned it elsewhere, so that they get a map, groups and features.
+"""Sentence encoder: places texts by their meaning with a language model that has learned it
+elsewhere, so that they get a map, groups and features.
 
 Objective
-    The mean of the model's last states over a text's tokens, at unit length; nothing is learned here.
+    The mean of the model's last states over a text's tokens, at unit length; nothing is learned
+    here.
 
 Cost
-    One pass of the language model: about 25 texts of 128 tokens a second on two cores for MiniLM (22 million weights).
+    One pass of the language model: about 25 texts of 128 tokens a second on two cores for MiniLM
+    (22 million weights).
 
 Differences from the paper
     None for MiniLM; texts longer than the limit are cut at their end, and how many is told.
@@ -34,15 +37,35 @@ SIZE = 32
 class SentenceEncoder(Method):
     id = "sentence_encoder"
     title = "Texts by meaning (sentence encoder)"
-    takes = Takes(("text",), min_rows=5, trains=False, deterministic=True, requires=("transformers",), seconds_per_value=4e-4)
+    takes = Takes(
+        ("text",),
+        min_rows=5,
+        trains=False,
+        deterministic=True,
+        requires=("transformers",),
+        seconds_per_value=4e-4,
+    )
     gives = (Embedding, Metrics)
     net: Any  # the language model; Any, since torch types a module's parts as Tensor | Module
     tiny = {"longest": 32}
-    presets = {"quick look": {"longest": 128}, "good": {"longest": 256}, "thorough": {"longest": 512}}
+    presets = {
+        "quick look": {"longest": 128},
+        "good": {"longest": 256},
+        "thorough": {"longest": 512},
+    }
 
     class Params(BaseParams):
-        model: str = param("minilm", "“minilm”, a folder with a model of transformers, or a name in this machine's hub cache.")
-        longest: int = param(128, "Tokens read of each text; what is longer is cut, and the run says of how many texts.", ge=8, le=4096)
+        model: str = param(
+            "minilm",
+            "“minilm”, a folder with a model of transformers, or a name in this machine's hub"
+            " cache.",
+        )
+        longest: int = param(
+            128,
+            "Tokens read of each text; what is longer is cut, and the run says of how many texts.",
+            ge=8,
+            le=4096,
+        )
 
     def fit(self, data: Dataset, run: Run) -> None:
         run.check()
@@ -62,11 +85,14 @@ class SentenceEncoder(Method):
 
         if not hasattr(self, "net"):
             self._open(run)
-        limit = min(self.params.longest, int(getattr(self.net.config, "max_position_embeddings", 512)))
+        limit = min(
+            self.params.longest, int(getattr(self.net.config, "max_position_embeddings", 512))
+        )
         code, pad = ids(self.tokenizer, data.texts, limit), self.tokenizer.pad_token_id
         length = (code != pad).sum(1)
         z = np.zeros((len(data), self.net.config.hidden_size), np.float32)
-        order = np.argsort(length, kind="stable")  # texts of one length together: little padding is computed
+        # texts of one length together: little padding is computed
+        order = np.argsort(length, kind="stable")
         with torch.no_grad():
             for i in range(0, len(order), SIZE):
                 run.check()
@@ -74,9 +100,20 @@ class SentenceEncoder(Method):
                 x = torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(run.where)
                 there = x != pad
                 states = self.net(input_ids=x, attention_mask=there.long()).last_hidden_state
-                z[at] = torch.nn.functional.normalize(pooled(states, there), dim=1).float().cpu().numpy()
+                z[at] = (
+                    torch.nn.functional.normalize(pooled(states, there), dim=1)
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
                 run.report_to(min(i + SIZE, len(order)), len(order), {})
-        yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine", layer=f"{self.params.model}, mean of the last states")
+        yield Embedding(
+            rows=data.rows,
+            name="latent",
+            z=z,
+            metric="cosine",
+            layer=f"{self.params.model}, mean of the last states",
+        )
         yield Metrics.of([read_whole(code, pad)], data.rows)
 
     def nets(self) -> list[Any]:

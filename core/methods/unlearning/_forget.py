@@ -1,4 +1,6 @@
-"""The parts of label-agnostic forgetting: autoencoders of embeddings, the two losses, the guard, and the membership attack."""
+"""The parts of label-agnostic forgetting: autoencoders of embeddings, the two losses, the guard,
+and the membership attack.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class EmbeddingVAE(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(d, 128), nn.ReLU(), nn.Linear(128, 32), nn.ReLU())
         self.mean, self.log_variance = nn.Linear(32, z), nn.Linear(32, z)
-        self.decoder = nn.Sequential(nn.Linear(z, 32), nn.ReLU(), nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, d))
+        self.decoder = nn.Sequential(
+            nn.Linear(z, 32), nn.ReLU(), nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, d)
+        )
 
     def forward(self, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = self.encoder(e)
@@ -30,11 +34,14 @@ class EmbeddingVAE(nn.Module):
 
 
 def fitted(e: np.ndarray, epochs: int, run: Run) -> EmbeddingVAE:
-    """The autoencoder of embeddings e [n,d], its weights fixed: squared error + 0.025 KL, Adam 1e-3."""
+    """The autoencoder of embeddings e [n,d], its weights fixed: squared error + 0.025 KL, Adam
+    1e-3.
+    """
     net = EmbeddingVAE(e.shape[1]).to(run.where)
     optimiser, x = torch.optim.Adam(net.parameters(), 1e-3), torch.from_numpy(e).to(run.where)
     rng = np.random.default_rng(run.seed)
-    for _ in range(max(epochs, min(epochs * 10, epochs * 2000 // max(len(x), 1)))):  # few cases have few steps a pass
+    # few cases have few steps a pass
+    for _ in range(max(epochs, min(epochs * 10, epochs * 2000 // max(len(x), 1)))):
         order = rng.permutation(len(x))
         for i in range(0, len(order), 64):
             batch = x[torch.from_numpy(order[i : i + 64]).to(run.where)]
@@ -51,19 +58,28 @@ def fitted(e: np.ndarray, epochs: int, run: Run) -> EmbeddingVAE:
 
 
 def rho(e: Tensor, model: EmbeddingVAE) -> Tensor:
-    """Sum over cases of exp(|e' - e|² / (|e' - e|² + 1)): from 1 (reconstructed) to e (foreign) each."""
+    """Sum over cases of exp(|e' - e|² / (|e' - e|² + 1)): from 1 (reconstructed) to e (foreign)
+    each.
+    """
     away = (model(e)[0] - e).square().sum(1)
     return (away / (away + 1)).exp().sum()
 
 
 def alignment(e_r: Tensor, old_r: Tensor, e_f: Tensor, old_f: Tensor, temperature: float) -> Tensor:
-    """Sum over retained cases of log[exp(1 - cos(e_r, old)) / sum_f exp((1 - cos(e_f, old)) / tau)]."""
-    kept, left = 1 - F.cosine_similarity(e_r, old_r), (1 - F.cosine_similarity(e_f, old_f)) / temperature
+    """Sum over retained cases of log[exp(1 - cos(e_r, old)) / sum_f exp((1 - cos(e_f, old)) /
+    tau)].
+    """
+    kept, left = (
+        1 - F.cosine_similarity(e_r, old_r),
+        (1 - F.cosine_similarity(e_f, old_f)) / temperature,
+    )
     return (kept - left.logsumexp(0)).sum()
 
 
 class Guard:
-    """Stops forgetting before the retained cases suffer: keeps the last state whose agreement with the old model lies within what is allowed."""
+    """Stops forgetting before the retained cases suffer: keeps the last state whose agreement with
+    the old model lies within what is allowed.
+    """
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.agreement, self.stopped = net, 1.0, False
@@ -74,7 +90,10 @@ class Guard:
         if self.stopped:
             return False
         if agreement >= 1 - allowed:
-            self.agreement, self.kept = agreement, {k: v.clone() for k, v in self.net.state_dict().items()}
+            self.agreement, self.kept = (
+                agreement,
+                {k: v.clone() for k, v in self.net.state_dict().items()},
+            )
         else:
             self.stopped = True
         return not self.stopped
@@ -83,15 +102,27 @@ class Guard:
         self.net.load_state_dict(self.kept)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"agreement": torch.tensor(self.agreement, dtype=torch.float64), "stopped": torch.tensor(self.stopped), "kept": self.kept}
+        return {
+            "agreement": torch.tensor(self.agreement, dtype=torch.float64),
+            "stopped": torch.tensor(self.stopped),
+            "kept": self.kept,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.agreement, self.stopped, self.kept = float(state["agreement"]), bool(state["stopped"]), dict(state["kept"])
+        self.agreement, self.stopped, self.kept = (
+            float(state["agreement"]),
+            bool(state["stopped"]),
+            dict(state["kept"]),
+        )
 
 
-def attacked(prob: np.ndarray, members: np.ndarray, strangers: np.ndarray, gone: np.ndarray, seed: int) -> np.ndarray | None:
-    """bool [forgotten]: which of them an attack takes for training cases. It learns on sorted probabilities of retained training cases against
-    validation cases, equally many of each; None when there are fewer than ten of either."""
+def attacked(
+    prob: np.ndarray, members: np.ndarray, strangers: np.ndarray, gone: np.ndarray, seed: int
+) -> np.ndarray | None:
+    """bool [forgotten]: which of them an attack takes for training cases. It learns on sorted
+    probabilities of retained training cases against validation cases, equally many of each; None
+    when there are fewer than ten of either.
+    """
     from sklearn.ensemble import GradientBoostingClassifier
 
     rng = np.random.default_rng(seed)
@@ -101,5 +132,7 @@ def attacked(prob: np.ndarray, members: np.ndarray, strangers: np.ndarray, gone:
         return None
     yes, no = rng.choice(yes, n, replace=False), rng.choice(no, n, replace=False)
     x = np.sort(prob, 1)
-    attack = GradientBoostingClassifier(n_estimators=50, max_depth=3, random_state=seed).fit(np.concatenate([x[yes], x[no]]), np.r_[np.ones(n), np.zeros(n)])
+    attack = GradientBoostingClassifier(n_estimators=50, max_depth=3, random_state=seed).fit(
+        np.concatenate([x[yes], x[no]]), np.r_[np.ones(n), np.zeros(n)]
+    )
     return attack.predict(x[gone]) > 0.5

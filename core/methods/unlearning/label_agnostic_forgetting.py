@@ -1,21 +1,26 @@
-"""Label-agnostic forgetting: makes a trained classifier forget chosen cases without anyone's labels.
+"""Label-agnostic forgetting: makes a trained classifier forget chosen cases without anyone's
+labels.
 
 Objective
-    Two variational autoencoders learn the embeddings of all training cases (v_s) and of those to forget (v_f). The encoder is then changed so that
-    retained embeddings stay reconstructible by v_s and forgotten ones become foreign to v_f: L_UE = sum rho(e_r; v_s) - sum rho(e_f; v_f) with
-    rho = exp(|e' - e|² / (|e' - e|² + 1)); and aligned, L_RA: retained embeddings keep their direction, forgotten ones leave theirs.
+    Two variational autoencoders learn the embeddings of all training cases (v_s) and of those to
+    forget (v_f). The encoder is then changed so that retained embeddings stay reconstructible by
+    v_s and forgotten ones become foreign to v_f: L_UE = sum rho(e_r; v_s) - sum rho(e_f; v_f) with
+    rho = exp(|e' - e|² / (|e' - e|² + 1)); and aligned, L_RA: retained embeddings keep their
+    direction, forgotten ones leave theirs.
 
 Cost
-    Two small autoencoders on embeddings, then a forward and backward pass of the encoder per step; about ten seconds for 2,428 small pictures, plus
-    training from scratch for comparison if wished.
+    Two small autoencoders on embeddings, then a forward and backward pass of the encoder per step;
+    about ten seconds for 2,428 small pictures, plus training from scratch for comparison if wished.
 
 Differences from the paper
-    Batch normalisation stands still; embeddings are standardised in place of a sigmoid output; the attack is a gradient-boosted tree of scikit-learn. The
-    training stops once agreement with the old model on retained cases has fallen by more than `allowed`, and the last good state is kept. Labels
-    are read for the figures only.
+    Batch normalisation stands still; embeddings are standardised in place of a sigmoid output; the
+    attack is a gradient-boosted tree of scikit-learn. The training stops once agreement with the
+    old model on retained cases has fallen by more than `allowed`, and the last good state is kept.
+    Labels are read for the figures only.
 
 Reference
-    Shen, Zhang, Zhao, Bialkowski, Chen, Xu, Label-agnostic forgetting: a supervision-free unlearning in deep models, ICLR 2024.
+    Shen, Zhang, Zhao, Bialkowski, Chen, Xu, Label-agnostic forgetting: a supervision-free
+    unlearning in deep models, ICLR 2024.
 """
 
 from __future__ import annotations
@@ -39,14 +44,19 @@ if TYPE_CHECKING:
 
     from core.data.dataset import Dataset
 
-LIMITS = "This says what was done and measured. It is no proof that nothing of these cases is left in the model, and no certificate."
+LIMITS = (
+    "This says what was done and measured. It is no proof that nothing of these cases is left in"
+    " the model, and no certificate."
+)
 
 
 class LabelAgnosticForgetting(Method):
     id = "label_agnostic_forgetting"
     title = "Make a model forget cases (label-agnostic)"
     seed_number = 15
-    takes = Takes(("image", "table"), on=("Model",), chosen="needed", min_rows=20, seconds_per_value=1e-6)
+    takes = Takes(
+        ("image", "table"), on=("Model",), chosen="needed", min_rows=20, seconds_per_value=1e-6
+    )
     gives = (Model, Embedding, Predictions, Metrics)
     divides = False  # each batch moves the weights twice
     tiny_on = "classifier"
@@ -55,23 +65,58 @@ class LabelAgnosticForgetting(Method):
 
     class Params(BaseParams):
         epochs: int = param(10, "Passes over the retained training cases.", ge=1, le=500)
-        temperature: float = param(5.0, "Softness of the alignment: 5 for single cases, 20 for a whole class.", gt=0, le=100)
-        compare: bool = param(True, "Also train from scratch without the forgotten cases, the yardstick of forgetting.")
-        allowed: float = param(0.05, "How far agreement with the old model on retained cases may fall before it stops.", ge=0, le=1, advanced=True)
-        unlearning_rate: float = param(1e-4, "Step size of Adam for making embeddings foreign.", gt=0, le=0.1, advanced=True)
-        alignment_rate: float = param(2e-4, "Step size of Adam for the alignment.", gt=0, le=0.1, advanced=True)
-        model_epochs: int = param(30, "Passes of the two autoencoders of embeddings.", ge=1, le=1000, advanced=True)
-        batch_size: int = param(64, "Retained cases per step; as many to forget are drawn.", ge=8, le=4096, advanced=True)
+        temperature: float = param(
+            5.0,
+            "Softness of the alignment: 5 for single cases, 20 for a whole class.",
+            gt=0,
+            le=100,
+        )
+        compare: bool = param(
+            True,
+            "Also train from scratch without the forgotten cases, the yardstick of forgetting.",
+        )
+        allowed: float = param(
+            0.05,
+            "How far agreement with the old model on retained cases may fall before it stops.",
+            ge=0,
+            le=1,
+            advanced=True,
+        )
+        unlearning_rate: float = param(
+            1e-4, "Step size of Adam for making embeddings foreign.", gt=0, le=0.1, advanced=True
+        )
+        alignment_rate: float = param(
+            2e-4, "Step size of Adam for the alignment.", gt=0, le=0.1, advanced=True
+        )
+        model_epochs: int = param(
+            30, "Passes of the two autoencoders of embeddings.", ge=1, le=1000, advanced=True
+        )
+        batch_size: int = param(
+            64,
+            "Retained cases per step; as many to forget are drawn.",
+            ge=8,
+            le=4096,
+            advanced=True,
+        )
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
         base = next(a for a in on.values() if isinstance(a, Model))
         if "predict" not in base.abilities or "embed" not in base.abilities:
-            return f"That run’s model ({base.method}) is no classifier with an embedding; choose a plain classifier."
-        if not all(any(key.startswith(f"net.{part}.") for key in base.state) for part in ("encoder", "head")):
-            return f"That run’s model ({base.method}) has no encoder and head that could be changed apart; choose a plain classifier."
+            return (
+                f"That run’s model ({base.method}) is no classifier with an embedding; choose a"
+                " plain classifier."
+            )
+        if not all(
+            any(key.startswith(f"net.{part}.") for key in base.state)
+            for part in ("encoder", "head")
+        ):
+            return (
+                f"That run’s model ({base.method}) has no encoder and head that could be changed"
+                " apart; choose a plain classifier."
+            )
         return None
 
-    # -- forgetting -----------------------------------------------------------------------------------------------------------------
+    # -- forgetting --------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
@@ -82,11 +127,20 @@ class LabelAgnosticForgetting(Method):
         chosen = np.asarray(run.chosen, dtype=np.int64)
         gone = np.isin(train.rows, chosen)
         if not gone.any():
-            raise UserError("None of the chosen cases is a training case, so the model never learned from them: there is nothing to forget.")
+            raise UserError(
+                "None of the chosen cases is a training case, so the model never learned from them:"
+                " there is nothing to forget."
+            )
         if gone.sum() > 0.7 * len(train):
-            raise UserError(f"{gone.sum():,} of {len(train):,} training cases are to be forgotten; train anew on the rest instead.")
+            raise UserError(
+                f"{gone.sum():,} of {len(train):,} training cases are to be forgotten; train anew"
+                " on the rest instead."
+            )
         if p.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
-            raise UserError("Without these cases one class is left, so nothing can be trained anew to compare with: choose fewer cases, or switch “compare” off.")
+            raise UserError(
+                "Without these cases one class is left, so nothing can be trained anew to compare"
+                " with: choose fewer cases, or switch “compare” off."
+            )
         self.base, self.forgotten = base, train.rows[gone]
         self.inner, old = open_model(base, str(run.where)), open_model(base, str(run.where))
         keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
@@ -95,7 +149,9 @@ class LabelAgnosticForgetting(Method):
         mean, sd = torch.from_numpy(whole.mean(0)).to(run.where), float(max(whole.std(), 1e-6))
         scaled = lambda e: (e - mean) / sd  # noqa: E731
         of_all = _forget.fitted(((whole - whole.mean(0)) / sd).astype("f4"), p.model_epochs, run)
-        of_gone = _forget.fitted(((before_gone - whole.mean(0)) / sd).astype("f4"), p.model_epochs, run)
+        of_gone = _forget.fitted(
+            ((before_gone - whole.mean(0)) / sd).astype("f4"), p.model_epochs, run
+        )
         encoder = self.inner.net.encoder
         for q in self.inner.net.parameters():
             q.requires_grad_(True)
@@ -106,7 +162,10 @@ class LabelAgnosticForgetting(Method):
         net.eval()
         self.inner.scale.to(run.where)
         fresh = self.inner.scale(torch.from_numpy(forget.inputs()).to(run.where))
-        old_gone, old_keep = torch.from_numpy(before_gone).to(run.where), torch.from_numpy(before_keep).to(run.where)
+        old_gone, old_keep = (
+            torch.from_numpy(before_gone).to(run.where),
+            torch.from_numpy(before_keep).to(run.where),
+        )
         said = old.net.head(old_keep).argmax(1)
         for batch in run.batches(keep, p.batch_size, p.epochs):
             if batch.turn and not guard.look(self._agreement(keep, said, run), p.allowed):
@@ -118,7 +177,13 @@ class LabelAgnosticForgetting(Method):
             e_r, e_f = scaled(encoder(x)), scaled(encoder(gone_x))
             loss = (_forget.rho(e_r, of_all) - _forget.rho(e_f, of_gone)) / len(x)
             run.step(loss, clip=5.0)
-            turn = _forget.alignment(encoder(x), old_keep[torch.from_numpy(batch.at).to(run.where)], encoder(gone_x), old_gone[at], p.temperature)
+            turn = _forget.alignment(
+                encoder(x),
+                old_keep[torch.from_numpy(batch.at).to(run.where)],
+                encoder(gone_x),
+                old_gone[at],
+                p.temperature,
+            )
             align.zero_grad()
             run.fabric.backward(turn / len(x))
             align.step()
@@ -134,21 +199,32 @@ class LabelAgnosticForgetting(Method):
             other.to(run.where)
             self.again = other.model(keeping)
         self.receipt = {
-            "what": "cases forgotten by a model", "rows": self.forgotten.tolist(), "cases": len(self.forgotten), "method": self.id, "parameters": p.model_dump(mode="json"),
-            "date": date.today().isoformat(), "seed": run.seed, "old model": {"run": base.made_by.run, "method": base.method},
-            "sha256 of the forgotten inputs": hashlib.sha256(np.ascontiguousarray(forget.inputs()).tobytes()).hexdigest(), "limits": LIMITS,
-        }  # fmt: skip
+            "what": "cases forgotten by a model",
+            "rows": self.forgotten.tolist(),
+            "cases": len(self.forgotten),
+            "method": self.id,
+            "parameters": p.model_dump(mode="json"),
+            "date": date.today().isoformat(),
+            "seed": run.seed,
+            "old model": {"run": base.made_by.run, "method": base.method},
+            "sha256 of the forgotten inputs": (
+                hashlib.sha256(np.ascontiguousarray(forget.inputs()).tobytes()).hexdigest()
+            ),
+            "limits": LIMITS,
+        }
 
     @staticmethod
     def _embedded(model: Any, data: Dataset, run: Run) -> np.ndarray:
         return np.asarray(run.map(model.embed, data))
 
     def _agreement(self, keep: Dataset, said: torch.Tensor, run: Run) -> float:
-        """Share of retained cases on which the changed model still says what the old one said (no labels)."""
+        """Share of retained cases on which the changed model still says what the old one said (no
+        labels).
+        """
         now = np.asarray(run.map(lambda x: self.inner.net(self.inner.scale(x)), keep)).argmax(1)
         return float((now == said.cpu().numpy()).mean())
 
-    # -- artifacts ------------------------------------------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         self.inner.to(run.where)
         z, prob = run.map(lambda x: (self.embed(x), self.predict(x)), data)
@@ -157,26 +233,44 @@ class LabelAgnosticForgetting(Method):
             probs["trained anew without them"] = self._said(self.again, data, run)
         figures = self.figures(data, probs, run)
         made = self.model(data)
-        made.receipt = self.receipt | {"figures": [{"what": m.name, "model": m.group, "value": m.value, "low": m.low, "high": m.high, "cases": m.n} for m in figures]}
+        made.receipt = self.receipt | {
+            "figures": [
+                {
+                    "what": m.name,
+                    "model": m.group,
+                    "value": m.value,
+                    "low": m.low,
+                    "high": m.high,
+                    "cases": m.n,
+                }
+                for m in figures
+            ]
+        }
         yield made
         yield Embedding(rows=data.rows, name="latent", z=z, layer="encoder, after forgetting")
         yield Predictions(rows=data.rows, prob=prob, classes=self.classes)
         yield Metrics.of(figures, data.rows)
 
     def _said(self, model: Model, data: Dataset, run: Run) -> np.ndarray:
-        """Probabilities [n,k] of `model` over this model's classes: one trained without a class knows fewer, and gives that one 0."""
+        """Probabilities [n,k] of `model` over this model's classes: one trained without a class
+        knows fewer, and gives that one 0.
+        """
         found = np.asarray(run.map(open_model(model, str(run.where)).predict, data))
         prob = np.zeros((len(data), len(self.classes)), dtype=np.float32)
         prob[:, [self.classes.index(c) for c in model.classes]] = found
         return prob
 
     def figures(self, data: Dataset, probs: dict[str, np.ndarray], run: Run) -> list[Metric]:
-        """Accuracy on forgotten, retained and test cases, and how many forgotten cases an attack takes for training cases, for each model."""
+        """Accuracy on forgotten, retained and test cases, and how many forgotten cases an attack
+        takes for training cases, for each model.
+        """
         from core.methods.unlearning import _forget
         from core.stats.bootstrap import mean_interval
 
         place = {c: i for i, c in enumerate(self.classes)}
-        y = np.array([place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64)
+        y = np.array(
+            [place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64
+        )
         gone = np.isin(data.rows, self.forgotten)
         parts = {"to forget": gone, "retained": (data.splits == "train") & ~gone}
         held = "test" if (data.splits == "test").any() else "val"
@@ -189,19 +283,56 @@ class LabelAgnosticForgetting(Method):
                     continue
                 right = prob[at].argmax(1) == y[at]
                 groups = data.groups[at] if data.groups is not None else None
-                title = {"test": "accuracy, test cases", "val": "accuracy, validation cases"}.get(name, f"accuracy, cases {name}")
-                split, better = (name, True) if name == held else ("train", None if name == "to forget" else True)
-                one = Metric(title, float(right.mean()), split=split, group=model, n=len(at), higher_is_better=better)
+                title = {"test": "accuracy, test cases", "val": "accuracy, validation cases"}.get(
+                    name, f"accuracy, cases {name}"
+                )
+                split, better = (
+                    (name, True)
+                    if name == held
+                    else ("train", None if name == "to forget" else True)
+                )
+                one = Metric(
+                    title,
+                    float(right.mean()),
+                    split=split,
+                    group=model,
+                    n=len(at),
+                    higher_is_better=better,
+                )
                 found.append(one.within(mean_interval(right, groups)))
-            taken_for = _forget.attacked(prob, parts["retained"], data.splits == "val", gone, run.seed)
+            taken_for = _forget.attacked(
+                prob, parts["retained"], data.splits == "val", gone, run.seed
+            )
             if taken_for is not None:
                 note = "membership attack; near 0.5, or near the model trained anew, is good"
-                one = Metric("forgotten cases taken for training cases", float(taken_for.mean()), split="train", group=model, n=int(gone.sum()), higher_is_better=None, note=note)
-                found.append(one.within(mean_interval(np.asarray(taken_for, bool), data.groups[gone] if data.groups is not None else None)))
-        found.append(Metric("agreement with the old model on retained cases", self.agreement, split="train", n=int(parts["retained"].sum())))
+                one = Metric(
+                    "forgotten cases taken for training cases",
+                    float(taken_for.mean()),
+                    split="train",
+                    group=model,
+                    n=int(gone.sum()),
+                    higher_is_better=None,
+                    note=note,
+                )
+                found.append(
+                    one.within(
+                        mean_interval(
+                            np.asarray(taken_for, bool),
+                            data.groups[gone] if data.groups is not None else None,
+                        )
+                    )
+                )
+        found.append(
+            Metric(
+                "agreement with the old model on retained cases",
+                self.agreement,
+                split="train",
+                n=int(parts["retained"].sum()),
+            )
+        )
         return found
 
-    # -- abilities ------------------------------------------------------------------------------------------------------------------
+    # -- abilities ---------------------------------------------------------------------------------
     @property
     def classes(self) -> list[str]:
         return list(self.inner.classes) if hasattr(self, "inner") else []
@@ -219,16 +350,35 @@ class LabelAgnosticForgetting(Method):
         self.inner.to(device)
 
     def state(self) -> dict[str, Any]:
-        about = lambda m: {f: getattr(m, f) for f in ("method", "params", "abilities", "input_shape", "classes")}  # noqa: E731
-        again = {} if self.again is None else {"again": about(self.again), **nested("anew", self.again.state)}
+        about = lambda m: {
+            f: getattr(m, f) for f in ("method", "params", "abilities", "input_shape", "classes")
+        }  # noqa: E731
+        again = (
+            {}
+            if self.again is None
+            else {"again": about(self.again), **nested("anew", self.again.state)}
+        )
         return {
-            "base": about(self.base), **nested("old", self.base.state), **nested("inner", self.inner.state()), **again, "forgotten": self.forgotten,
-            "agreement": self.agreement, "receipt": self.receipt,
-        }  # fmt: skip
+            "base": about(self.base),
+            **nested("old", self.base.state),
+            **nested("inner", self.inner.state()),
+            **again,
+            "forgotten": self.forgotten,
+            "agreement": self.agreement,
+            "receipt": self.receipt,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         none = np.zeros(0)
         self.base = Model(rows=none, **state["base"], state=taken("old", state))
-        self.again = Model(rows=none, **state["again"], state=taken("anew", state)) if "again" in state else None
+        self.again = (
+            Model(rows=none, **state["again"], state=taken("anew", state))
+            if "again" in state
+            else None
+        )
         self.inner = open_model(Model(rows=none, **state["base"], state=taken("inner", state)))
-        self.forgotten, self.agreement, self.receipt = np.asarray(state["forgotten"]), float(state["agreement"]), state["receipt"]
+        self.forgotten, self.agreement, self.receipt = (
+            np.asarray(state["forgotten"]),
+            float(state["agreement"]),
+            state["receipt"],
+        )

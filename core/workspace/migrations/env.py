@@ -1,4 +1,6 @@
-"""Run by Alembic: bring the database behind `connection` to the schema asked for, within the transaction it is in."""
+"""Run by Alembic: bring the database behind `connection` to the schema asked for, within the
+transaction it is in.
+"""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""A small trained method that can be made to fail: two loops over batches, a memory of set size, cases that poison, and a part that hears nothing."""
+"""A small trained method that can be made to fail: two loops over batches, a memory of set size,
+cases that poison, and a part that hears nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from core.method import BaseParams, Method, Takes, param
 
 
 class Fragile(Method):
-    """An autoencoder is trained, its codes are averaged, and a second network learns to give them back: the second loop rests on the end of the first."""
+    """An autoencoder is trained, its codes are averaged, and a second network learns to give them
+    back: the second loop rests on the end of the first.
+    """
 
     id = "fragile"
     title = "Fragile"
@@ -29,7 +33,12 @@ class Fragile(Method):
         pause: float = param(0.0, "Seconds a step waits.", ge=0, le=60)
 
     def make(self, d: int) -> None:
-        self.net, self.second = (torch.nn.Sequential(torch.nn.Linear(d, 8), torch.nn.Tanh(), torch.nn.Dropout(0.2), torch.nn.Linear(8, d)) for _ in range(2))
+        self.net, self.second = (
+            torch.nn.Sequential(
+                torch.nn.Linear(d, 8), torch.nn.Tanh(), torch.nn.Dropout(0.2), torch.nn.Linear(8, d)
+            )
+            for _ in range(2)
+        )
 
     def fit(self, data, run):
         p, train = self.params, data.part("train")
@@ -38,7 +47,12 @@ class Fragile(Method):
         self._loop(self.net, train, p.epochs, run)
         run.rng.normal(size=3)  # between the loops both generators move on
         drawn = torch.rand(1).item()
-        self.middle = torch.from_numpy(run.map(lambda x: self.net[0](x.flatten(1)), train)).mean(0).to(run.where) + drawn
+        self.middle = (
+            torch.from_numpy(run.map(lambda x: self.net[0](x.flatten(1)), train))
+            .mean(0)
+            .to(run.where)
+            + drawn
+        )
         time.sleep(p.deaf)
         self._loop(self.second, train, p.more, run)
 
@@ -49,13 +63,24 @@ class Fragile(Method):
             if len(batch.at) > p.fits:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             x = batch.x.flatten(1)
-            loss = (net(x) - x).square().mean() + (self.middle.to(run.where) * part[0].bias).mean() * float(run.rng.normal())
+            loss = (net(x) - x).square().mean() + (
+                self.middle.to(run.where) * part[0].bias
+            ).mean() * float(run.rng.normal())
             run.step(loss * (float("nan") if p.poison in train.rows[batch.at] else 1.0))
             run.report(batch.step, loss=loss)
             time.sleep(p.pause)
 
     def apply(self, data, run):
         self.to(run.where)
-        yield Embedding(rows=data.rows, name="latent", z=run.map(lambda x: torch.cat([part[0](x.flatten(1)) for part in (self.net, self.second)], 1), data))
+        yield Embedding(
+            rows=data.rows,
+            name="latent",
+            z=run.map(
+                lambda x: torch.cat([part[0](x.flatten(1)) for part in (self.net, self.second)], 1),
+                data,
+            ),
+        )
         if "FRAGILE_SAVES" in os.environ:  # saving takes long
-            yield Embedding(rows=data.rows, name="slow", z=run.map(lambda x: self.net[0](x.flatten(1)), data))
+            yield Embedding(
+                rows=data.rows, name="slow", z=run.map(lambda x: self.net[0](x.flatten(1)), data)
+            )
