@@ -27,8 +27,8 @@ def _refuse_other_core() -> None:
     if os.path.realpath(origin) != os.path.join(_ROOT, "core", "__init__.py"):
         where = os.path.dirname(origin) or "nowhere"
         print(
-            f"Lightbox's own package “core” is hidden by another of that name ({where}); take that folder off PYTHONPATH, "  # noqa: T201
-            "or install Lightbox into an environment of its own.",
+            f"Lightbox's own package “core” is hidden by another of that name ({where}); take that"
+            " folder off PYTHONPATH, or install Lightbox into an environment of its own.",
             file=sys.stderr,
         )
         sys.exit(2)

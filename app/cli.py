@@ -83,12 +83,12 @@ def _run() -> None:
         said = noted(e)
         if os.environ.get("LIGHTBOX_DEBUG"):
             raise
-        print(said, file=sys.stderr)  # noqa: T201
+        print(said, file=sys.stderr)
         sys.exit(1)
 
 
 def _fail(sentence: str) -> None:
-    print(" ".join(sentence.split()), file=sys.stderr)  # noqa: T201
+    print(" ".join(sentence.split()), file=sys.stderr)
     sys.exit(2)
 
 

@@ -65,7 +65,9 @@ def number(value: float | None, digits: int = 2) -> str:
 def interval(
     value: float | None, low: float | None, high: float | None, n: int = 0, kind: str = "interval"
 ) -> str:
-    """ "0.92 (0.89-0.95), n = 468"; "0.92 (range 0.89-0.95)" for what is no 95 % interval but another of `KINDS`."""
+    """As "0.92 (0.89-0.95), n = 468"; "0.92 (range 0.89-0.95)" for what is no 95 % interval but
+    another of `KINDS`.
+    """
     words = number(value)
     if value is not None and low is not None and high is not None and low == low:
         before, after = {

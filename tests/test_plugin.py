@@ -35,8 +35,10 @@ class Brightness(Method):
     def apply(self, data, run):
         x = data.inputs()
         bright = x.mean((1, 2, 3))
-        yield Embedding(rows=data.rows, name="latent", z=np.stack([bright, x.std((1, 2, 3))], 1).astype("f4"))
-        yield AnomalyMaps(rows=data.rows, score=(np.abs(bright - self.mean) ** self.params.power).astype("f4"))
+        z = np.stack([bright, x.std((1, 2, 3))], 1).astype("f4")
+        yield Embedding(rows=data.rows, name="latent", z=z)
+        score = np.abs(bright - self.mean) ** self.params.power
+        yield AnomalyMaps(rows=data.rows, score=score.astype("f4"))
 '''
 PAGE = """
 import sys
@@ -50,7 +52,8 @@ assert not at.exception
 next(b for b in at.button if b.label == "Odd brightness").click()
 at = at.run()
 assert not at.exception
-assert any(n.label == "power" and (n.min, n.max) == (0.5, 4.0) for n in at.number_input), [n.label for n in at.number_input]
+found = {n.label: (n.min, n.max) for n in at.number_input}
+assert found.get("power") == (0.5, 4.0), found
 at.session_state["run"] = sys.argv[2]
 for page in ("anomalies", "latent", "runs"):
     at = at.switch_page(f"../pages/{page}.py").run()

@@ -399,7 +399,7 @@ def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
 
 
 # -- on made-up heads ------------------------------------------------------------------------------
-def test_slice_wise_learning_finds_lesioned_heads_and_the_lesion_better_than_brightness_and_principal_components():
+def test_slice_wise_learning_finds_lesions_better_than_brightness_and_components():
     from sklearn.metrics import roc_auc_score
 
     from core.data.samples.phantom import head_volumes

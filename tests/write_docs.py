@@ -360,4 +360,4 @@ PAGES: dict[str, Callable[[], str]] = {
 
 if __name__ == "__main__":
     for written in write_all():
-        print(written.relative_to(ROOT))  # noqa: T201
+        print(written.relative_to(ROOT))

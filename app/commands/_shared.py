@@ -34,7 +34,7 @@ def workspace() -> Any:
         ws = Workspace()
         ws.catalogue  # noqa: B018 - opened, and made anew if it must be
         for said in ws.told():
-            print(said, file=sys.stderr)  # noqa: T201
+            print(said, file=sys.stderr)
         return ws
     except ValidationError as e:
         name, wrong = str(e.errors()[0]["loc"][0]).upper(), e.errors()[0]

@@ -38,7 +38,7 @@ def finish(job: Any, as_json: bool) -> Any:
                 f"\r{now.phase or now.status:<30} {100 * (now.progress or 0):3.0f} %{left}    ",
                 end="",
                 file=sys.stderr,
-            )  # noqa: T201
+            )
 
     try:
         done = queue.wait(ws, job.id, tell)
@@ -47,10 +47,10 @@ def finish(job: Any, as_json: bool) -> Any:
             f"Run {job.id} goes on; stop it with `lightbox runs cancel {job.id}`."
         ) from None
     if not as_json and sys.stderr.isatty():
-        print(file=sys.stderr)  # noqa: T201
+        print(file=sys.stderr)
     if done.status == "failed" and done.bug:
         log = ws.folder(done.id) / "log.txt"
-        print(f"Run {done.id} failed: {done.error.rstrip('.')} ({log}).", file=sys.stderr)  # noqa: T201
+        print(f"Run {done.id} failed: {done.error.rstrip('.')} ({log}).", file=sys.stderr)
         raise typer.Exit(1)
     if done.status != "done":
         raise UserError(

@@ -143,9 +143,7 @@ def app(
     """Serve the app. It listens on this machine only: there is no login, so other addresses are
     refused.
     """
-    from streamlit import (
-        __version__,
-    )  # noqa: F401 - fails here, in words, rather than in the new process
+    import streamlit  # noqa: F401 - fails here, in words, rather than in the new process
 
     if not loopback(host):
         raise UserError(
@@ -157,10 +155,7 @@ def app(
     _need_map(plain_map)
     ws = workspace()
     made = secrets.token_urlsafe(24) if token else ""
-    address = (
-        f"http://{'127.0.0.1' if host == 'localhost' else f'[{host}]' if ':' in host else host}:{port}"
-        + (f"/?token={made}" if made else "")
-    )
+    address = f"http://{_as_in_address(host)}:{port}" + (f"/?token={made}" if made else "")
     held = _alone(ws, address, lambda: _free(host, port))
     entry = ROOT / "app" / "server.py"
     flags = {
@@ -359,3 +354,9 @@ def methods(
         f"{k:<24} does not fit: {v}" for k, v in declined.items()
     ]
     say({"methods": listed, **({"declined": declined} if for_ else {})}, "\n".join(words), json)
+
+
+def _as_in_address(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

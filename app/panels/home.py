@@ -14,6 +14,7 @@ from app.views.anomaly_maps import flagged, overlays
 from core.artifacts import Clusters, Map, Metrics
 from core.data.dataset import Dataset
 from core.imaging import render
+from core.words import some_of
 
 
 def show(data: Dataset) -> None:
@@ -27,7 +28,7 @@ def show(data: Dataset) -> None:
     if data.classes:
         words += (
             f", {len(data.classes)} classes"
-            f" ({', '.join(text.label(c, 16) for c in data.classes[:6])}{' …' if len(data.classes) > 6 else ''})"
+            f" ({some_of([text.label(c, 16) for c in data.classes], 6)})"
         )
     st.markdown(
         words

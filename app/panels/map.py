@@ -296,11 +296,15 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
             for v in label
         ]
         words = [
-            f"{n}\n{text.plain(column.name, 20)}:"
-            f" {s}{chr(10) + 'its place on the map is doubtful' if d else ''}{chr(10) + 'added after the map was drawn' if c else ''}"
+            f"{n}\n{text.plain(column.name, 20)}: {s}"
+            + ("\nits place on the map is doubtful" if d else "")
+            + ("\nadded after the map was drawn" if c else "")
             for n, s, d, c in zip(called(made, context.data), shown, doubt, came)
         ]
-    stamp = f"{key}-{column.name}-{len(state.selection())}-{made.how}-{made.place is None}-{len(made.rows)}"
+    stamp = (
+        f"{key}-{column.name}-{len(state.selection())}-{made.how}"
+        f"-{made.place is None}-{len(made.rows)}"
+    )
     message = component.message(
         xy,
         code,

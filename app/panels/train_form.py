@@ -61,9 +61,9 @@ def choose(data: Dataset) -> type[Method] | None:
             f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"
         ):
             for id in others:
+                needs = " and ".join(methods()[id].takes.on)
                 why = (
-                    reasons[id]
-                    or f"Builds on an earlier run that gives {' and '.join(methods()[id].takes.on)}; train one first."
+                    reasons[id] or f"Builds on an earlier run that gives {needs}; train one first."
                 )
                 st.markdown(f"**{methods()[id].title}**  \n{text.label(why, 200)}")
     return methods().get(chosen) if chosen else None

@@ -132,9 +132,8 @@ def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict
     found = {}
     for row, i in zip(rows.tolist(), artifact.at(rows)):
         at = orientation.planes(geometry(data, row), 3)[0]
-        found[row] = (
-            f" · {render.hottest(np.asarray(artifact.map[i]), at) + 1}/{data.shape[1:][at.order[0]]}"
-        )
+        hottest = render.hottest(np.asarray(artifact.map[i]), at) + 1
+        found[row] = f" · {hottest}/{data.shape[1:][at.order[0]]}"
     return found
 
 

@@ -127,12 +127,11 @@ def show(artifact: Predictions, context: Context) -> None:
     where = (str(context.ws.home), context.job.id, artifact.slug, context.data.name)
     clips, score = _clips(*where)
     order, key = _order(clips, score, context), context.key(f"clip-{artifact.slug}")
-    names = {
-        i: (
-            f"{text.plain(clips[i].name, 50)}{f' · Dice {text.number(score[clips[i].name])}' if clips[i].name in score else ''}"
-        )
-        for i in order
-    }
+    names = {}
+    for i in order:
+        name = clips[i].name
+        dice_of = f" · Dice {text.number(score[name])}" if name in score else ""
+        names[i] = text.plain(name, 50) + dice_of
     state.kept(key, order[0], order)
     at = st.selectbox(
         "Clip", order, format_func=names.get, key=f"w-{key}", on_change=state.keep, args=(key,)

@@ -4,6 +4,8 @@ pressed, and as a table ordered by community.
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -196,8 +198,8 @@ def _picture(
         },
         customdata=[[j, -1] for j in range(k)],
         hovertext=[
-            f"{text.chart(n, 40)}<br>{text.chart(artifact.notes[j], 80) if j < len(artifact.notes) else ''}"
-            for j, n in enumerate(artifact.names)
+            f"{text.chart(name, 40)}<br>{text.chart(note, 80)}"
+            for name, note in zip_longest(artifact.names, artifact.notes, fillvalue="")
         ],
         hoverinfo="text",
     )

@@ -16,10 +16,10 @@ from core.data.compound_words import FEW, odd_form
 from core.data.role_words import tokens
 
 DATE = (
-    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[-"
-    r" ][A-Za-z]{3,9}[- ]\d{2,4}"
-    r"|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)"
-    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z|[-+]\d{2}:?\d{2})?)?\z"
+    r"\A(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})"
+    r"|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}|(19|20)\d\d-(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])/(19"
+    r"|20)\d\d|[A-Za-z]{3,9}[- ](19|20)\d\d)([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?(Z"
+    r"|[-+]\d{2}:?\d{2})?)?\z"
 )
 SAMPLE = 2000  # values in which a column with many different values is recognised
 SINCE = {1: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}

@@ -41,7 +41,8 @@ AGE = re.compile(r"(\d{3})([YMWD])")
 YEAR = {"Y": 1, "M": 12, "W": 52.1775, "D": 365.2425}
 SCORE = re.compile(rf"{N}\s*(?:/|of|out of|von)\s*{N}", re.I)
 OTHER = re.compile(
-    r"(?=.*\d)(?:\d[\d\s.,;:/()%+'-]*(?:st|nd|rd|th)?|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?|[-+]?\d+\.?\d*[dD][-+]\d+)"
+    r"(?=.*\d)(?:\d[\d\s.,;:/()%+'-]*(?:st|nd|rd|th)?|P(?:\d+[YMWD])*(?:T(?:\d+[HMS])+)?"
+    r"|[-+]?\d+\.?\d*[dD][-+]\d+)"
 )
 UNIT = re.compile(
     r"[<>≤≥=~]*\s*[-+]?\d[\d.,]*(\s*)([%‰€$£¥]|°[CF]|[A-Za-zµμ][A-Za-zµμ/²³]{0,9}\.?)"

@@ -310,9 +310,9 @@ MAYBE_ROW_NUMBERS = {
     "case number",
 }
 FLAG = re.compile(
-    r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_"
-    r" ]?set)?|(?P<c>train|training|holdout)|(?P<b>train|training|test|testing|val|validation|holdout)[_"
-    r" ]?set)"
+    r"(?:(?:is|in)[_ ]?(?P<a>train|training|test|testing|val|validation|holdout)(?:[_ ]?set)?"
+    r"|(?P<c>train|training|holdout)|(?P<b>train|training|test|testing|val|validation"
+    r"|holdout)[_ ]?set)"
 )
 ARMS = {
     "treatment",

@@ -13,7 +13,10 @@ from core.data import role_words as words
 
 SOME = 200  # ids by which a column is told before all are looked at
 BEFORE = r"(?P<who>(?=[^\s]*\d)[\w.\-]*?\w)"
-WHAT = r"(?:visit|vis|v|ses|session|time|tp|t|sample|s|scan|img|image|slice|month|m|week|w|day|d|f|fu|run|r|rep)"
+WHAT = (
+    r"(?:visit|vis|v|ses|session|time|tp|t|sample|s|scan|img|image|slice|month|m|week|w|day|d|f|fu"
+    r"|run|r|rep)"
+)
 FORMS = (
     re.compile(rf"{BEFORE}[_\-. /:]+{WHAT}?[_\-. ]?(?P<which>\d{{1,3}})", re.I),
     re.compile(rf"{BEFORE}[_\-. ]?(?P<which>left|right|od|os|l|r)", re.I),

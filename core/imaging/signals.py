@@ -199,10 +199,12 @@ def drawn(
     strip = 1.3 * size if axes and lanes <= LANES else 0.0
     for c in range(lanes):
         low, high = float(at.low[c]), float(at.high[c])
-        place = lambda v, c=c, low=low, high=high: (
-            each * (c + 1)
-            - (each - strip) * np.clip((np.asarray(v) - low) / max(high - low, 1e-12), 0, 1)
-        )  # noqa: E731
+
+        def place(v, c=c, low=low, high=high):
+            return each * (c + 1) - (each - strip) * np.clip(
+                (np.asarray(v) - low) / max(high - low, 1e-12), 0, 1
+            )
+
         if low < 0 < high:
             draw.line(
                 [(left, float(place(0.0))), (right, float(place(0.0)))], fill=GRID, width=fine // 2

@@ -73,7 +73,7 @@ class Reporter:
         """End the process in the middle of what it does."""
         print(
             f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True
-        )  # noqa: T201
+        )
         clear(self.ws, self.job)
         with suppress(UserError):
             records.ended(
@@ -120,11 +120,11 @@ class Reporter:
         if self.stop():
             raise Cancelled
         self._phase = words
-        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201 - the worker's standard output is the run's log
+        print(f"{time.strftime('%H:%M:%S')} {words}")
 
     def note(self, words: str) -> None:
         """A sentence that is to be read beside the result."""
-        print(f"{time.strftime('%H:%M:%S')} {words}")  # noqa: T201
+        print(f"{time.strftime('%H:%M:%S')} {words}")
         before = self.ws.job(self.job.id).note.splitlines()
         self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
 

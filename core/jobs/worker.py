@@ -49,8 +49,8 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
         error = sentence(e) or ""
         if not isinstance(e, UserError):
             bug = uuid.uuid4().hex[:8]
-            print(f"error {bug}")  # noqa: T201
-            print(trace(e, words=job.kind != "import"))  # noqa: T201
+            print(f"error {bug}")
+            print(trace(e, words=job.kind != "import"))
             if out_of_memory(e):
                 error = (
                     "Memory, the machine's or the GPU's, did not suffice; close other programs, or"

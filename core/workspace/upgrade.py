@@ -87,8 +87,9 @@ def free(home: Path) -> None:
 
 
 def _look(path: Path) -> str:
-    """ "missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the version of the catalogue at `path` ("0000" = made before
-    versions were kept). UserError for a newer one.
+    """Tell "missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the
+    version of the catalogue at `path` ("0000" = made before versions were kept). UserError for a
+    newer one.
 
     Trap: on a full disk SQLite speaks of an I/O error, which is no damage.
     """
@@ -114,7 +115,10 @@ def _look(path: Path) -> str:
 
 
 def _version(path: Path, full: bool = False) -> str:
-    """ "damaged", "missing" (there is nothing in it) or the version of a catalogue. Raises sqlite3.DatabaseError."""
+    """Give "damaged", "missing" (there is nothing in it) or the version of a catalogue.
+
+    Raises sqlite3.DatabaseError.
+    """
     where = f"file:{quote(str(path))}?mode=ro&immutable=1" if full else str(path)
     with closing(sqlite3.connect(where, timeout=10, uri=full)) as c:
         if c.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

@@ -64,7 +64,7 @@ def test_the_training_form_offers_the_cases(home):
         from core.registry import methods
 
         data = state.workspace().dataset("two-sites")
-        print(cases.cases(methods()["pca"], data))  # noqa: T201
+        print(cases.cases(methods()["pca"], data))
 
     at = AppTest.from_function(page).run(timeout=30)
     assert not at.exception

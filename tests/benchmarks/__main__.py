@@ -13,7 +13,7 @@ names = sys.argv[1:] or sorted(
 )
 failed = []
 for name in names:
-    print(f"== {name}", flush=True)  # noqa: T201
+    print(f"== {name}", flush=True)
     if subprocess.call([sys.executable, "-W", "ignore", "-m", f"tests.benchmarks.bench_{name}"]):
         failed.append(name)
 sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

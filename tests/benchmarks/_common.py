@@ -118,13 +118,13 @@ def table(
     verdict: str,
     better: bool = True,
 ) -> dict[str, Any]:
-    print(f"\n{title} | {measure} | {data}, {split}, n = {n}, seeds {seeds}")  # noqa: T201
+    print(f"\n{title} | {measure} | {data}, {split}, n = {n}, seeds {seeds}")
     for r in rows:
         print(
             f"  {r['name']:<44} {r['value']:.4f}"
             + (f" ({r['low']:.4f} to {r['high']:.4f})" if r["low"] is not None else "")
-        )  # noqa: T201
-    print(f"  {verdict}", flush=True)  # noqa: T201
+        )
+    print(f"  {verdict}", flush=True)
     return {
         "title": title,
         "data": data,

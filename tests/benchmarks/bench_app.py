@@ -65,17 +65,17 @@ def main() -> None:
             page.goto(url)
             page.wait_for_selector("[data-testid=stSidebar]")
             times = [first_page(page, f"{url}/?dataset=many&run={run}") for _ in range(3)]
-            print(f"first page: {median(times):.2f} s")  # noqa: T201
+            print(f"first page: {median(times):.2f} s")
             for name in ("Latent map", "Anomalies", "Runs", "Data"):
                 times = [switch(page, name) for _ in range(4)][1:]
-                print(f"switch to {name}: {median(times):.2f} s")  # noqa: T201
+                print(f"switch to {name}: {median(times):.2f} s")
             switch(page, "Latent map")
             page.locator(".lm-stage canvas").first.wait_for()
             page.wait_for_timeout(3000)
             print(
                 "lasso to gallery:"
                 f" {median([lasso(page, share) for share in (0.3, 0.35, 0.4)]):.2f} s"
-            )  # noqa: T201
+            )
 
 
 def first_page(page: Any, url: str) -> float:

@@ -89,9 +89,9 @@ def timed(data: Dataset) -> None:
             f"{name}: {first:.1f} s at first ({worked:.1f} s of processor time), {again:.2f} s from"
             f" what is kept, {time.perf_counter() - began:.1f} s after an exclusion; peak memory of"
             f" the process {peak:.1f} GB"
-        )  # noqa: T201
+        )
         for f in found:
-            print(f"    [{f.severity}] {f.title}: {f.words}")  # noqa: T201
+            print(f"    [{f.severity}] {f.title}: {f.words}")
 
 
 def labels() -> None:
@@ -115,7 +115,7 @@ def labels() -> None:
         print(
             f"digits, {share:.0%} of the labels swapped, 5 seeds: precision {p:.2f}, recall"
             f" {r:.2f}; its own trial said recall {found:.2f}, precision {low:.2f} to {high:.2f}"
-        )  # noqa: T201
+        )
 
 
 def main() -> None:

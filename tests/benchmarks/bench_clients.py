@@ -136,7 +136,7 @@ def tell(many: int, found: dict[str, list[float]]) -> None:
     every = [t for times in found.values() for t in times]
     low, high = np.percentile(every, [50, 95])
     worst = max(found, key=lambda page: float(np.percentile(found[page], 95)))
-    print(  # noqa: T201
+    print(
         f"{many} at once: p50 {low:.2f} s, p95 {high:.2f} s of {len(every)} switches; "
         f"worst {worst}, p95 {np.percentile(found[worst], 95):.2f} s"
     )
@@ -144,12 +144,12 @@ def tell(many: int, found: dict[str, list[float]]) -> None:
 
 def tell_cpu(found: dict[str, float]) -> None:
     words = ", ".join(f"{page or 'home'} {seconds:.3f}" for page, seconds in found.items())
-    print(f"processor seconds a switch: {words}; all {sum(found.values()):.3f}")  # noqa: T201
+    print(f"processor seconds a switch: {words}; all {sum(found.values()):.3f}")
 
 
 def tell_memory(sizes: list[int]) -> None:
     first, last = (size / 2**20 for size in (sizes[0], sizes[-1]))
-    print(  # noqa: T201
+    print(
         f"memory before {len(sizes) - 1} sessions {first:.0f} MiB, after {last:.0f} MiB "
         f"({last / first - 1:+.1%}), most between {max(sizes) / 2**20:.0f} MiB"
     )

@@ -23,9 +23,9 @@ BY = ("region", "division")
 
 
 def balanced(said: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    score = lambda i: float(
-        np.mean([(said[i][truth[i] == c] == c).mean() for c in np.unique(truth[i])])
-    )  # noqa: E731
+    def score(i):
+        return float(np.mean([(said[i][truth[i] == c] == c).mean() for c in np.unique(truth[i])]))
+
     return score(np.arange(len(truth))), *interval(score, len(truth), within=(0, 1)).bounds
 
 

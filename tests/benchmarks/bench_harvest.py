@@ -47,7 +47,7 @@ def compare(what: str, n: int, *calls: Callable[[], Any]) -> None:
         f"{what}: {n / ours[0]:.0f} samples/s, bare calls {n / bare[0]:.0f}; ratio {ratio[0]:.2f},"
         f" in processor time {ratio[1]:.2f}",
         flush=True,
-    )  # noqa: T201
+    )
 
 
 def fitted(kind: Any, data: Any, **params: Any) -> Any:

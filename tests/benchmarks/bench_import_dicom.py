@@ -2,7 +2,6 @@
 `python -m tests.benchmarks.bench_import_dicom [SLICES]`.
 """
 
-# ruff: noqa: T201
 from __future__ import annotations
 
 import json

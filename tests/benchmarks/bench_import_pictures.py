@@ -24,7 +24,8 @@ from pathlib import Path
 from core.data.readers import read
 began = time.perf_counter()
 stored = read(Path(sys.argv[1])).save(Path(sys.argv[2]))
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(stored))
+seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(seconds, peak / 1024, len(stored))
 """
 OPEN = """
 import sys, time
@@ -73,9 +74,9 @@ def main() -> None:
         print(
             f"{rows:,.0f} PNGs of 224 x 224: {seconds:.1f} s, {rows / seconds:.0f} a second, peak"
             f" memory {peak:.0f} MB, opened in {opening:.2f} s"
-        )  # noqa: T201
-        print(f"Pillow alone: {bare:.1f} s; ratio {seconds / bare:.2f}")  # noqa: T201
-        print(f"(this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB)")  # noqa: T201
+        )
+        print(f"Pillow alone: {bare:.1f} s; ratio {seconds / bare:.2f}")
+        print(f"(this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB)")
 
 
 if __name__ == "__main__":

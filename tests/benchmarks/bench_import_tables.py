@@ -32,14 +32,16 @@ data = read(Path(sys.argv[1]), name="large")
 middle = time.perf_counter()
 data.save(Path(sys.argv[2]))
 done = time.perf_counter()
-print(json.dumps({"n": len(data), "read": middle - began, "save": done - middle, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"n": len(data), "read": middle - began, "save": done - middle, "peak": peak}))
 """
 RIVAL = """
 import json, resource, sys, time
 import pandas as pd
 began = time.perf_counter()
 frame = pd.read_csv(sys.argv[1]) if sys.argv[1].endswith("csv") else pd.read_parquet(sys.argv[1])
-print(json.dumps({"n": len(frame), "read": time.perf_counter() - began, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"n": len(frame), "read": seconds, "peak": peak * 1024}))
 """
 OPEN = """
 import json, sys, time
@@ -103,7 +105,7 @@ def main() -> None:
             opened = min(
                 (child(OPEN, folder / f"stored-{name}") for _ in range(3)), key=lambda o: o["open"]
             )
-            print(  # noqa: T201
+            print(
                 f"{name}: {int(ours['n']):,} × {table.num_columns},"
                 f" {(folder / name).stat().st_size >> 20:,} MB, {CORES} cores\n  import"
                 f" {ours['read'] + ours['save']:.1f} s (read {ours['read']:.1f}, store"

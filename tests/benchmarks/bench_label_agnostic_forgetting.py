@@ -52,9 +52,10 @@ def forgotten(
 def tables() -> list[dict[str, Any]]:
     digits = make("digits")
     train = digits.part("train")
-    some = lambda part, s: np.random.default_rng(s).choice(
-        part.rows, len(part) // 10, replace=False
-    )  # noqa: E731
+
+    def some(part, s):
+        return np.random.default_rng(s).choice(part.rows, len(part) // 10, replace=False)
+
     cases = [
         ("digits (scikit-learn), one case in ten", digits, lambda s: some(train, s), {}),
         (

@@ -180,7 +180,7 @@ def compare(
     used = f"; GPU at work {median(busy)} % of the time" if busy else ""
     ratio = {where: best[where] / best["bare"] for where in ("memory", "disk")}
     many = {where: f"{params.batch_size * rate[0]:.0f}" for where, rate in best.items()}
-    print(  # noqa: T201
+    print(
         f"{kind.id} on {name}: {many['memory']} samples/s from memory, {many['disk']} from disk,"
         f" bare loop {many['bare']}; ratio {ratio['memory'][0]:.3f} and {ratio['disk'][0]:.3f}, in"
         f" processor time {ratio['memory'][1]:.3f} and {ratio['disk'][1]:.3f}{used}",

@@ -77,7 +77,8 @@ def against(
         seconds.append(time.perf_counter() - began)
         trust.append(faithfulness(z, xy)[2]["trustworthiness"])
     print(
-        f"{name}: {seconds[0]:.1f} s, trustworthiness {trust[0]:.4f}; {called} {seconds[1]:.1f} s, {trust[1]:.4f}; "  # noqa: T201
+        f"{name}: {seconds[0]:.1f} s, trustworthiness {trust[0]:.4f};"
+        f" {called} {seconds[1]:.1f} s, {trust[1]:.4f}; "
         f"{seconds[1] / seconds[0]:.1f} times as fast, trustworthiness {trust[0] - trust[1]:+.4f}",
         flush=True,
     )

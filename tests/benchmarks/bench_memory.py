@@ -91,12 +91,12 @@ def steps(folder: Path) -> None:
         print(
             f"{name}: {time.perf_counter() - began:.0f} s, {highest() / 1e9:.2f} GB at most so far",
             flush=True,
-        )  # noqa: T201
+        )
     print(
         f"trustworthiness {made['map'].scores['trustworthiness']:.3f},"
         f" {made['map'].how_placed.lstrip('; ')}",
         flush=True,
-    )  # noqa: T201
+    )
 
 
 def main() -> None:

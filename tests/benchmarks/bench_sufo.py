@@ -41,9 +41,12 @@ def counted(data: Dataset) -> tuple[float, float, float]:
         .predict(x.transform(data.texts[test]))
     )
     truth = data.labels[test]
-    score = lambda i: float(
-        f1_score(truth[i], said[i], average="macro", labels=np.unique(truth), zero_division=0)
-    )  # noqa: E731
+
+    def score(i):
+        return float(
+            f1_score(truth[i], said[i], average="macro", labels=np.unique(truth), zero_division=0)
+        )
+
     return score(np.arange(len(truth))), *interval(score, len(truth), within=(0, 1)).bounds
 
 
@@ -56,12 +59,15 @@ def tables() -> list[dict[str, Any]]:
     n, name, given = int((data.splits == "test").sum()), data.name, {}
     for words, params in WAYS.items():
         given[words] = run("sufo", data, params)[1]
-        print(words, flush=True)  # noqa: T201
-    get = lambda words, metric: next(
-        (m.value, m.low, m.high)
-        for m in given[words]["metrics"]
-        if m.name == metric and m.group == "all"
-    )  # noqa: E731
+        print(words, flush=True)
+
+    def get(words, metric):
+        return next(
+            (m.value, m.low, m.high)
+            for m in given[words]["metrics"]
+            if m.name == metric and m.group == "all"
+        )
+
     rows = [row(w, get(w, "macro-F1")) for w in WAYS] + [
         row("word counts, logistic regression", counted(data))
     ]

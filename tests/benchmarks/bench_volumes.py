@@ -77,8 +77,8 @@ def main(patients: int = 100, draws: int = 3) -> None:
                 f"draw {draw}  {name:<28} AUROC {last['auc']:.3f}  hottest point in the lesion"
                 f" {last['hit']:.2f}  {last['seconds']:.0f} s",
                 flush=True,
-            )  # noqa: T201
-    print(f"\n{patients} heads, {draws} draws; test heads half with a lesion")  # noqa: T201
+            )
+    print(f"\n{patients} heads, {draws} draws; test heads half with a lesion")
     for name, each in got.items():
         auc = np.array([e["auc"] for e in each])
         line = (
@@ -90,7 +90,7 @@ def main(patients: int = 100, draws: int = 3) -> None:
             f"{name:<28} AUROC {auc.mean():.3f} ± {auc.std():.3f}  hit"
             f" {np.mean([e['hit'] for e in each]):.2f}  {np.mean([e['seconds'] for e in each]):.0f}"
             f" s   {line}"
-        )  # noqa: T201
+        )
 
 
 if __name__ == "__main__":

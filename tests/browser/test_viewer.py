@@ -58,7 +58,10 @@ def said(page: Any, name: str) -> str:
 
 def grey(page: Any, x: float, y: float) -> int:
     """Brightness of the drawn picture at a share of the stage's width and height."""
-    code = """(stage, [x, y]) => { const c = stage.querySelector("canvas"); return c.getContext("2d").getImageData(c.width * x, c.height * y, 1, 1).data[0]; }"""
+    code = """(stage, [x, y]) => {
+        const c = stage.querySelector("canvas");
+        return c.getContext("2d").getImageData(c.width * x, c.height * y, 1, 1).data[0];
+    }"""
     return int(page.get_by_test_id("viewer-stage").first.evaluate(code, [x, y]))
 
 

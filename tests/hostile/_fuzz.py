@@ -415,6 +415,6 @@ if __name__ == "__main__":
                 f"{seed:<16} {r['copies']:>6} copies {r['refused']:>6} refused"
                 f" {r['copies'] / max(r['seconds'], 1e-9):>7.0f} copies/s {len(r['found'])} found",
                 flush=True,
-            )  # noqa: T201
+            )
             for line in {f["found"][-300:]: f for f in r["found"]}.values():
-                print("   ", line["copy"], line["found"].replace("\n", "\n        "), flush=True)  # noqa: T201
+                print("   ", line["copy"], line["found"].replace("\n", "\n        "), flush=True)

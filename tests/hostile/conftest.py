@@ -11,7 +11,7 @@ from tests.browser.conftest import (
     page,
     serving,
     shot,
-)  # noqa: F401 - fixtures; they open what `served` below serves
+)
 from tests.hostile._make import ROOT
 
 GUARD = """
@@ -21,7 +21,9 @@ def _noted(event, args):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
         told = args[0] if event == "socket.getaddrinfo" else args[1]
         host = told[0] if isinstance(told, tuple) else told
-        if host not in (None, "", b"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::") and not (isinstance(told, (str, bytes)) and event != "socket.getaddrinfo"):
+        here = (None, "", b"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
+        of_a_file = isinstance(told, (str, bytes)) and event != "socket.getaddrinfo"
+        if host not in here and not of_a_file:
             with open(os.environ["LIGHTBOX_SOCKET_LOG"], "a") as f:
                 f.write(f"{event} {host} by {' '.join(sys.orig_argv[-3:])}\\n")
 

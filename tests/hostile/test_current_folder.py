@@ -28,8 +28,9 @@ from tests.survive import _make
 
 LIMIT = 150  # seconds a command may take here, on a busy machine
 MODULES = """
-    numpy json sitecustomize usercustomize app pages assets torch typer click streamlit zarr pandas scipy sklearn matplotlib numba PIL pydicom nibabel
-    pydantic sqlalchemy alembic psutil secrets hmac uuid dataclasses subprocess tempfile logging multiprocessing yaml tomllib marking_backend
+    numpy json sitecustomize usercustomize app pages assets torch typer click streamlit zarr pandas
+    scipy sklearn matplotlib numba PIL pydicom nibabel pydantic sqlalchemy alembic psutil secrets
+    hmac uuid dataclasses subprocess tempfile logging multiprocessing yaml tomllib marking_backend
     """.split()  # noqa: SIM905
 MARK = (
     "import os\nopen(os.environ['MARK_OF_TRAPS'], 'a').write(__file__ + '\\n')\nraise"

@@ -255,4 +255,4 @@ def figure(n=20_000):
 
 
 if __name__ == "__main__":
-    print(figure())  # noqa: T201
+    print(figure())

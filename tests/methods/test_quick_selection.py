@@ -115,11 +115,14 @@ def test_strength_is_the_column_sum_of_the_stored_matrix():
 def test_selected_columns_beat_random_ones_and_come_near_all():
     data, (method, _) = digits_and_noise(), trained()
     train, test, x = data.splits == "train", data.splits == "test", data.inputs()
-    score = lambda columns: (
-        ExtraTreesClassifier(50, random_state=0)
-        .fit(x[train][:, columns], data.labels[train])
-        .score(x[test][:, columns], data.labels[test])
-    )  # noqa: E731
+
+    def score(columns):
+        return (
+            ExtraTreesClassifier(50, random_state=0)
+            .fit(x[train][:, columns], data.labels[train])
+            .score(x[test][:, columns], data.labels[test])
+        )
+
     chance = np.mean(
         [score(np.random.default_rng(s).choice(128, 30, replace=False)) for s in range(5)]
     )

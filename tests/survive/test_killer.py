@@ -189,7 +189,7 @@ def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(
     print(
         f"{kills} kills in {time.monotonic() - began:.0f} s, {finished} runs finished; last words:"
         f" {sorted(hit)}"
-    )  # noqa: T201
+    )
     assert kills == KILLS
     assert finished
     assert len(hit) > 1, "kills came at different moments"
@@ -297,7 +297,7 @@ def test_cancelled_it_is_gone_in_seconds(
     assert queue.cancel(ws, id).status == queue.cancel(ws, id).status == "running"
     # not by the supervisor, which is not there
     until(lambda: ws.job(id).status == "cancelled", "the end", 9)
-    print(f"{where}: cancelled within {time.monotonic() - began:.1f} s")  # noqa: T201
+    print(f"{where}: cancelled within {time.monotonic() - began:.1f} s")
     process.join(20)
     assert not process.is_alive()
     assert not ws.slugs(id)

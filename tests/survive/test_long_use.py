@@ -116,7 +116,8 @@ from core.registry import method_class
 from core.training.run import Run
 from tests.survive._make import small
 data, found = small(), {}
-for id, params in (("pca", {"dimensions": 4}), ("gaussian_vae", {"epochs": 1, "latent": 4, "width": 4})):
+small = {"epochs": 1, "latent": 4, "width": 4}
+for id, params in (("pca", {"dimensions": 4}), ("gaussian_vae", small)):
     kind, run, sizes = method_class(id), Run(device="cpu"), []
     method, _ = fit_and_apply(kind, check_params(kind, params), data, run)
     for i in range(61):
@@ -128,7 +129,8 @@ print(json.dumps(found))
 RERUNS = """
 import json, psutil
 from streamlit.testing.v1 import AppTest
-at = AppTest.from_file("app/main.py", default_timeout=60).run().switch_page("../pages/results.py").run()
+at = AppTest.from_file("app/main.py", default_timeout=60).run()
+at = at.switch_page("../pages/results.py").run()
 sizes = []
 for i in range(40):
     at.run()

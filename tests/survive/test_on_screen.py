@@ -16,7 +16,7 @@ from tests.browser.conftest import (
     serving,
     settled,
     shot,
-)  # noqa: F401 - fixtures; they open what `served` below serves
+)
 from tests.survive import _make
 from tests.survive.test_catalogue import held
 
@@ -40,7 +40,7 @@ def served(ws):
         yield url
 
 
-def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served):  # noqa: F811
+def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served):
     page.goto(f"{served}/train")
     settled(page)
     names = page.locator('[class*="st-key-choose-"] button').all_inner_texts()
@@ -55,7 +55,7 @@ def test_clicks_faster_than_the_page_end_where_the_last_one_says(page, served): 
     assert not page.errors
 
 
-def test_a_double_click_is_one_run(page, served, ws):  # noqa: F811
+def test_a_double_click_is_one_run(page, served, ws):
     """Two clicks as fast as a hand makes them; what stands there afterwards is another button."""
     there = {j.id for j in ws.runs()}
     page.goto(f"{served}/train")
@@ -70,7 +70,7 @@ def test_a_double_click_is_one_run(page, served, ws):  # noqa: F811
     assert page.locator('[class*="st-key-train-"]').get_attribute("class") != before
 
 
-def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):  # noqa: F811
+def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):
     gone = "0123456789"
     upgrade.tell(
         ws.home, "The catalogue of this workspace was damaged and was made anew from the folders."
@@ -92,7 +92,7 @@ def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):  # 
     assert page.get_by_role("link", name=re.compile("Train")).count()
 
 
-def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):  # noqa: F811
+def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):
     page.goto(f"{served}/train")
     settled(page)
     page.get_by_role("button", name="Principal components", exact=False).first.click()
@@ -104,7 +104,7 @@ def test_a_held_catalogue_is_a_sentence_on_screen(page, served, ws, shot):  # no
     settled(page)
 
 
-def long_one(page, served):  # noqa: F811
+def long_one(page, served):
     """The form of a training that takes minutes, filled in."""
     page.goto(f"{served}/train")
     settled(page)
@@ -116,7 +116,7 @@ def long_one(page, served):  # noqa: F811
         settled(page)
 
 
-def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):  # noqa: F811
+def test_two_tabs_one_run_and_a_line_that_breaks(page, served, ws, shot):
     """Rows 18 and 19: the same ask from two tabs is one run; a broken line and a frozen tab (a
     laptop that sleeps) change nothing, and the page catches up.
     """

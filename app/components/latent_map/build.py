@@ -40,13 +40,13 @@ def npm() -> list[str]:
 
 def main() -> None:
     if BUNDLE.exists() and BUNDLE.stat().st_mtime >= max(p.stat().st_mtime for p in SOURCES):
-        print("latent map: up to date")  # noqa: T201
+        print("latent map: up to date")
         return
     command = npm()
     subprocess.run([*command, "ci", "--loglevel=error"], cwd=HERE, check=True)
     subprocess.run([*command, "run", "build", "--loglevel=error"], cwd=HERE, check=True)
     BUNDLE.touch()
-    print(f"latent map: built, {BUNDLE.stat().st_size // 1024} KB")  # noqa: T201
+    print(f"latent map: built, {BUNDLE.stat().st_size // 1024} KB")
 
 
 if __name__ == "__main__":

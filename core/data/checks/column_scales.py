@@ -35,13 +35,12 @@ NAMES = {
 }
 VALUES = {"value", "valuenum", "result", "wert", "messwert", "values", "results", "reading"}
 UNKNOWN = re.compile(
-    r"(?i)unknown|missing|not"
-    r" (known|available|done|reported|applicable)|unk|undetermined|unspecified|unbekannt|tbd|fehlt|-?9+|-?8{2,}|-?7{2,}"
+    r"(?i)unknown|missing|not (known|available|done|reported|applicable)|unk|undetermined"
+    r"|unspecified|unbekannt|tbd|fehlt|-?9+|-?8{2,}|-?7{2,}"
 )
 MADE = re.compile(
-    r"\d{1,2}[-."
-    r" ](Jan|Feb|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)\.?|(Jan|Feb|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)[-."
-    r" ]\d{2}"
+    r"\d{1,2}[-. ](Jan|Feb|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)\.?|(Jan|Feb"
+    r"|Mar|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)[-. ]\d{2}"
 )
 
 

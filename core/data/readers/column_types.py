@@ -167,7 +167,7 @@ class Looked:
 
 
 def named(column: str) -> str:
-    """ "name" for a column that is called like ids or codes, "label" like a label, "" for any other."""
+    """Give "name" for a column called like ids or codes, "label" like a label, "" for any other."""
     parts = tokens(column)
     if is_exact(column) or (parts and parts[-1] in HINTS["label"]):
         return "label"

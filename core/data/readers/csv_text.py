@@ -54,8 +54,8 @@ TITLES = 20  # lines that may stand above a header
 TAIL = 1 << 13  # bytes at the end of a file in which notes below the table are looked for
 # a sentence, not an id
 NOTE = re.compile(
-    r"(?i)(?=.*[^\W\d_])(?:.*\S\s+\S|total|sums?|summe|source|quelle|notes?|remark|legend|\*|end"
-    r" of|n\s*=\s*\d)"
+    r"(?i)(?=.*[^\W\d_])(?:.*\S\s+\S|total|sums?|summe|source|quelle|notes?|remark|legend|\*"
+    r"|end of|n\s*=\s*\d)"
 )
 
 

@@ -16,18 +16,18 @@ UNDER = 3  # lines that may stand between the header and the first case
 ENDING = 8  # rows at the end that may sum up
 NUMBER = re.compile(r"[-+(<>≤≥~]?\s*[€$£¥]?\s*[.,]?\d")
 NO_VALUE = re.compile(
-    r"(?i)[?.\-–—]*|#?n/?a[nt]?|n\.\s?[adk]\.?|k\.\s?a\.?|null|none|nil|missing|unknown|not"
-    r" \w+|nd|unk|blank|empty|<na>|neg\w*|pos\w*|tbd|fehl\w*"
+    r"(?i)[?.\-–—]*|#?n/?a[nt]?|n\.\s?[adk]\.?|k\.\s?a\.?|null|none|nil|missing|unknown|not \w+"
+    r"|nd|unk|blank|empty|<na>|neg\w*|pos\w*|tbd|fehl\w*"
 )
 UNIT = re.compile(
-    r"(?i)[\[(].*[\])]|[%‰°].*|[a-zµμ²³/0-9^*.-]{1,8}/[a-zµμ²³/0-9^*.-]{1,10}|years?|yrs?|[kcmµ]?[mgl]|mm\s?hg|bpm|k?pa|units?|jahre?|days?|hours?"
+    r"(?i)[\[(].*[\])]|[%‰°].*|[a-zµμ²³/0-9^*.-]{1,8}/[a-zµμ²³/0-9^*.-]{1,10}|years?|yrs?"
+    r"|[kcmµ]?[mgl]|mm\s?hg|bpm|k?pa|units?|jahre?|days?|hours?"
 )
 SUMMARY = re.compile(
-    r"(?i)(?:(?:grand"
-    r" |sub)?totals?|sums?|summe|gesamt|insgesamt|overall|all|mean|average|avg|mittelwert|mw|median|sd|std\.?(?:"
-    r" ?dev\.?)?|stdev|stddev|"
-    r"standard"
-    r" deviation|standardabweichung|min(?:imum)?|max(?:imum)?|n|count|anzahl|var(?:iance)?|sem?|n\s*=\s*\d+)\s*:?"
+    r"(?i)(?:(?:grand |sub)?totals?|sums?|summe|gesamt|insgesamt|overall|all|mean|average|avg"
+    r"|mittelwert|mw|median|sd|std\.?(?: ?dev\.?)?|stdev|stddev|standard deviation"
+    r"|standardabweichung|min(?:imum)?|max(?:imum)?|n|count|anzahl|var(?:iance)?|sem?"
+    r"|n\s*=\s*\d+)\s*:?"
 )
 
 

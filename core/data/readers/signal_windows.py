@@ -193,9 +193,12 @@ def _plan(
             ),
             steps[-1],
         )
-        count = lambda s: sum(
-            int((b - a) * r.seconds / s + 1e-6) for r in found for _, a, b in r.stretches
-        )  # noqa: E731
+
+        def count(s):
+            return sum(
+                int((b - a) * r.seconds / s + 1e-6) for r in found for _, a, b in r.stretches
+            )
+
         for s in (s for s in reversed(steps) if s < seconds and s * usual >= FEWEST):
             if count(seconds) >= WANTED:
                 break
@@ -541,10 +544,12 @@ def _parted(
 def in_time(
     time: Array, label: Array, turns: int = 10, turn: float = 0.0, gap: float = 2.0
 ) -> Array:
-    """ "train", "val", "test" or "" [n] for the cases of one record in order of time (s): its time goes in `turns` rounds of 70, 15 and 15 %.
+    """Part the cases of one record in order of time (s): "train", "val", "test" or "" [n].
 
-    Cases within half a `gap` of a border are "", so that no two neighbours stand in two parts (none with a gap of 0); a border moves by at most a twentieth of a round
-    to lose cases of the commonest label only. `turn` (0 to 1) begins within a round.
+    Its time goes in `turns` rounds of 70, 15 and 15 %. Cases within half a `gap` of a border are
+    "", so that no two neighbours stand in two parts (none with a gap of 0); a border moves by at
+    most a twentieth of a round to lose cases of the commonest label only. `turn` (0 to 1) begins
+    within a round.
     """
     if len(time) < 10:
         return np.full(len(time), "train", dtype="<U5")

@@ -42,6 +42,7 @@ from core.data.roles import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
+from core.words import some_of
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
@@ -62,7 +63,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if text is not None and text not in frame:
         raise UserError(
             f"{name} has no column “{text}” (it has:"
-            f" {', '.join(str(c)[:40] for c in frame.columns[:12])}{' …' if len(frame.columns) > 12 else ''})."
+            f" {some_of([str(c)[:40] for c in frame.columns], 12)})."
         )
     given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
     guesses = _with_patients(frame, given, asked)
@@ -312,8 +313,7 @@ def _alike(read: list[Raw]) -> Raw:
         )
         if lacks or more:
             parts = [
-                f"{words}"
-                f" {', '.join(n[:40] for n in c[:6])}{f' and {len(c) - 6:,} more' if len(c) > 6 else ''}"
+                f"{words} {some_of([n[:40] for n in c], 6)}"
                 for words, c in (("lacks", lacks), ("adds", more))
                 if c
             ]

@@ -46,8 +46,8 @@ SCALE = {
     "hours": 3600.0,
 }
 TIME = re.compile(
-    r"(?P<base>time ?stamps?|time|t|elapsed|elapsed time|date ?time)?"
-    r" ?[\[(]?(?P<unit>[a-zµ]+)?[\])]?"
+    r"(?P<base>time ?stamps?|time|t|elapsed|elapsed time"
+    r"|date ?time)? ?[\[(]?(?P<unit>[a-zµ]+)?[\])]?"
 )
 UNIT = re.compile(r"(.+?)\s*[\[(]([^\[\]()]{1,12})[\])]\s*")
 EPOCH = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # numbers that large since 1970 are ns, µs, ms

@@ -186,9 +186,10 @@ def beats(records: int = 12, each: int = 40, seed: int = 9) -> Dataset:
     early, small P wave), ventricular (V: wide, no P).
     """
     rng, t = np.random.default_rng(seed), np.arange(128) / 180 - 0.3
-    wave: Callable[[float, float, float], np.ndarray] = lambda height, at, width: (
-        height * np.exp(-0.5 * ((t - at) / width) ** 2)
-    )  # noqa: E731
+
+    def wave(height: float, at: float, width: float) -> np.ndarray:
+        return height * np.exp(-0.5 * ((t - at) / width) ** 2)
+
     series, lines = [], []
     for r in range(records):
         height, lead = rng.uniform(0.8, 1.5), rng.uniform(0.4, 0.8)

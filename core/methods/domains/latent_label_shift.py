@@ -403,11 +403,11 @@ def tempered(logits: np.ndarray, sites: np.ndarray) -> float:
     """The temperature in [0.2, 20] with the least cross-entropy on these cases."""
     from scipy.optimize import minimize_scalar
 
-    loss = lambda t: (
-        -np.log(
+    def loss(t):
+        return -np.log(
             np.maximum(_softmax(logits / np.exp(t))[np.arange(len(sites)), sites], 1e-12)
         ).mean()
-    )  # noqa: E731
+
     return float(
         np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(20)), method="bounded").x)
     )

@@ -466,9 +466,10 @@ def tempered(score: np.ndarray, y: np.ndarray) -> float:
     score, y = score[y >= 0], y[y >= 0]
     if len(y) < 5:
         return 1.0
-    loss = lambda t: (
-        -np.log(np.maximum(_softmax(score / np.exp(t))[np.arange(len(y)), y], 1e-12)).mean()
-    )  # noqa: E731
+
+    def loss(t):
+        return -np.log(np.maximum(_softmax(score / np.exp(t))[np.arange(len(y)), y], 1e-12)).mean()
+
     return float(np.exp(minimize_scalar(loss, bounds=(0, np.log(1e5)), method="bounded").x))
 
 

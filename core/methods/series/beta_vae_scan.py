@@ -224,10 +224,9 @@ class BetaVAEScan(Method):
             channel, first, last = signals.changed(low, high)
             at = first + int(np.abs(high - low)[channel, first : last + 1].argmax())
             turn[j] = -1.0 if high[channel, at] < low[channel, at] else 1.0
-            where = (
-                f"{look.channels[channel] if channel < len(look.channels) else f'channel {channel + 1}'},"
-                f" {signals.words(look, self.shape[1], first, last)}"
-            )
+            known = channel < len(look.channels)
+            called = look.channels[channel] if known else f"channel {channel + 1}"
+            where = f"{called}, {signals.words(look, self.shape[1], first, last)}"
             self.axes.append(
                 f"axis {j + 1} ({where})" if self.used[j] else f"axis {j + 1} (hardly used)"
             )
@@ -296,9 +295,10 @@ class BetaVAEScan(Method):
         like = run.map(lambda x: self._likeness(x).sum(2), val)[y >= 0].astype(np.float64)
         y = y[y >= 0]
         weight = 1 / np.bincount(y, minlength=like.shape[1])[y]
-        loss = lambda t: (
-            -(weight * log_softmax(like / np.exp(t), axis=1)[np.arange(len(y)), y]).sum()
-        )  # noqa: E731
+
+        def loss(t):
+            return -(weight * log_softmax(like / np.exp(t), axis=1)[np.arange(len(y)), y]).sum()
+
         return float(
             np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(50)), method="bounded").x)
         )

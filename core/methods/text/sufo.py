@@ -318,8 +318,9 @@ class SUFO(Method):
         test, found = np.flatnonzero((data.splits == "test") & (y >= 0)), []
         groups = data.groups[test] if data.groups is not None else None
         if len(test) >= 5:
-            f1 = lambda said: (
-                lambda i: float(
+
+            def f1(said):
+                return lambda i: float(
                     f1_score(
                         y[test][i],
                         said[i],
@@ -328,7 +329,7 @@ class SUFO(Method):
                         zero_division=0,
                     )
                 )
-            )  # noqa: E731
+
             score = f1(prob[test].argmax(1))
             own = Metric("macro-F1", score(np.arange(len(test))), split="test", n=len(test))
             found.append(own.within(interval(score, len(test), groups, (0, 1))))

@@ -350,9 +350,12 @@ class LabelAgnosticForgetting(Method):
         self.inner.to(device)
 
     def state(self) -> dict[str, Any]:
-        about = lambda m: {
-            f: getattr(m, f) for f in ("method", "params", "abilities", "input_shape", "classes")
-        }  # noqa: E731
+        def about(m):
+            return {
+                f: getattr(m, f)
+                for f in ("method", "params", "abilities", "input_shape", "classes")
+            }
+
         again = (
             {}
             if self.again is None
