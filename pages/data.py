@@ -13,20 +13,26 @@ shell.head(
 quick_start.follow()
 upload.follow()
 data = None if state.damage() else state.dataset()
-names = (["This data"] if data is not None else []) + ["Add data", "Samples"]
+
+
+def this_data() -> None:
+    """The open dataset, or how to get one."""
+    if data is not None:
+        data_page.overview(data)
+    elif not state.damage():
+        st.markdown("No data yet. **Add data** brings in yours, **Samples** has some to try with.")
+
+
 # New data is opened by tabs that are new themselves: a value set for the old ones gets lost when
-# the run that sets it is cut off by the next.
-opened = st.session_state.setdefault("data-opened", 0) + st.session_state.pop(
-    "just-imported", False
-)
+# the run that sets it is cut off by the next. The tabs are always the same three: new tabs take
+# over the labels of the old ones for a moment, and the browser then follows a label that moved.
+shown = {"This data": this_data, "Add data": upload.upload, "Samples": data_page.samples}
+opened = st.session_state.setdefault("data-opened", 0)
+opened += st.session_state.pop("just-imported", False)
 st.session_state["data-opened"] = opened
-for tab, name in zip(
-    st.tabs(names, key=f"data-tab-{opened}-{len(names)}", on_change="rerun"), names
-):
+default = "Add data" if data is None else "This data"
+tabs = st.tabs(list(shown), default=default, key=f"data-tab-{opened}-{default}", on_change="rerun")
+for tab, show in zip(tabs, shown.values()):
     if tab.open:
         with tab:
-            {
-                "This data": lambda: data_page.overview(data),
-                "Add data": upload.upload,
-                "Samples": data_page.samples,
-            }[name]()
+            show()
