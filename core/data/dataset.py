@@ -32,20 +32,20 @@ TECHNICAL = ("axes", "mm_slice", "mm_down", "mm_across", "oblique_deg", "held")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of one modality. `at` holds the positions of this view in the stored arrays; a part
-    shares arrays with the whole.
+    """Rows of one modality.
 
-    samples  image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing;
-    float32, or float64 where a column
-             needs it: see `core.data.scaling.precise`) · None for text and sequences
-             (genomes: strings in the text column). numpy or Zarr.
-    table    pandas, one line a row, default index; `roles` says which column is file, label, group
-    (patient), domain (site), split, text,
-             sequence (the clip a video frame is of), time (order within it).
-    masks    uint8 [n,*spatial], non-zero = marked (1, or the label where there are several); None
-    when there are none. A bool column `outlined` may say which rows have the truth. features names
-    of the d columns of a table's samples. `input_range` (low, high): the values that become 0 and 1
-    in a model's input.
+    `at` holds the positions of this view in the stored arrays; a part shares arrays with the whole.
+
+    samples: image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing;
+        float32, or float64 where a column needs it: see `core.data.scaling.precise`) · None for
+        text and sequences (genomes: strings in the text column). numpy or Zarr.
+    table: pandas, one line a row, default index; `roles` says which column is file, label, group
+        (patient), domain (site), split, text, sequence (the clip a video frame is of), time (order
+        within it).
+    masks: uint8 [n,*spatial], non-zero = marked (1, or the label where there are several); None
+        when there are none. A bool column `outlined` may say which rows have the truth.
+    features: names of the d columns of a table's samples.
+    input_range: (low, high), the values that become 0 and 1 in a model's input.
     """
 
     name: str

@@ -263,10 +263,9 @@ class Guesser:
         else:
             strong = [c for c in self.open if words.is_patient(c.name) and c.discrete]
         for column in strong:
-            if self.of("patient") is not None:
-                self.set(
-                    column, "left out", 0.8, f"names patients as “{self.of('patient').name}” does"
-                )  # type: ignore[union-attr]
+            named = self.of("patient")
+            if named is not None:
+                self.set(column, "left out", 0.8, f"names patients as “{named.name}” does")
                 continue
             same = self._same(column)
             if column.different <= 2 or same:

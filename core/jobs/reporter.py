@@ -38,8 +38,8 @@ class Reporter:
         self._told, self._start, self._last = 0.0, (0, time.monotonic()), 0
         # quantities that come together -> when they were written last
         self._wrote: dict[tuple[str, ...], float] = {}
-        # type: tuple[str, float, float | None]
-        self._phase, self._progress, self._eta = "", 0.0, None
+        self._phase, self._progress = "", 0.0
+        self._eta: float | None = None
         self._end = threading.Lock()
         self._curve = ws.folder(job.id) / "scalars.jsonl"
         self._over = threading.Event()
@@ -159,7 +159,5 @@ class Reporter:
         if now - self._told > 0.5 or last:
             self._told = now
             done = step - self._start[0]
-            self._progress, self._eta = (
-                min(1.0, step / max(1, total)),
-                ((now - self._start[1]) / done * (total - step) if done else None),
-            )
+            self._progress = min(1.0, step / max(1, total))
+            self._eta = (now - self._start[1]) / done * (total - step) if done else None

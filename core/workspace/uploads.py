@@ -12,7 +12,6 @@ import time
 import uuid
 import zipfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -73,22 +72,22 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
             and not names[0].lower().endswith(".npz")
         )
 
-        def fill(raw: IO[bytes]) -> None:
+        def copy(stream: IO[bytes], into: IO[bytes]) -> None:
             nonlocal size
-            with (
-                nullcontext(raw) if zipped else zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED)
-            ) as out:
+            stream.seek(0)
+            while piece := stream.read(PIECE):
+                into.write(piece)
+                h.update(piece)
+                size += len(piece)
+
+        def fill(raw: IO[bytes]) -> None:
+            if zipped:
+                copy(first, raw)
+                return
+            with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as out:
                 for (_, stream), name in sorted(zip(files, names), key=lambda f: f[1]):
-                    stream.seek(0)
-                    with (
-                        nullcontext(out)
-                        if zipped
-                        else out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into
-                    ):  # type: ignore[union-attr, call-arg]
-                        while piece := stream.read(PIECE):
-                            into.write(piece)  # type: ignore[arg-type, union-attr]
-                            h.update(piece)
-                            size += len(piece)
+                    with out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as into:
+                        copy(stream, into)
 
         make_folder(folder, new=True)
         write_with(path, fill)

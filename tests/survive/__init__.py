@@ -1,30 +1,34 @@
-"""What a workspace and its runs live through. The rows are those of the list of faults that the
-project is held against; where each is tried:
+"""What a workspace and its runs live through, and where each fault of the list is tried:
 
-| row | fault | tried in | |---|---|---| | 1 | a worker killed at random | `test_killer.py`,
-`../test_jobs_kill.py` | | 2, 3 | killed between checkpoint and rename; a damaged checkpoint |
-`test_runs.py` | | 4 | the k-th write fails, for every k | `test_store_faults.py` | | 5 | a full
-disk, a limit on the size of files | `test_store_faults.py` | | 6 | the server is killed while a run
-goes on | `test_servers.py` | | 7 | two servers on one workspace | `test_servers.py` | | 8 | the
-catalogue is held by another process | `test_catalogue.py`, `test_on_screen.py` | | 9 | the
-catalogue is damaged or gone | `test_catalogue.py` | | 10 | the clock jumps by an hour |
-`test_servers.py` | | 11 | a process number is used again | `test_servers.py` | | 12, 13, 14 |
-memory does not suffice; a GPU that cannot be used; a loss that is no number | `test_runs.py`,
-`test_killer.py` | | 15, 16 | cancelled in whatever it does; asked twice | `test_killer.py` | | 17 |
-twenty runs at once | `test_servers.py` | | 18 | the tab is closed or frozen, the line to it broken,
-while a run goes on | `../browser/test_more_journeys.py`, `test_on_screen.py` | | 19 | a double
-click, the same ask from two tabs | `test_servers.py`, `test_on_screen.py` | | 20 | clicks faster
-than the page | `test_on_screen.py` | | 21 | an update while a run is going | `test_catalogue.py`,
-`test_servers.py` | | 22 | a workspace of an older or newer version | `test_catalogue.py`, with a
-fixture a release | | 38 | odd data | `../test_contract.py` | | 39 | patients and copies on two
-sides, columns that give the label away | `../data/test_checks.py`, `test_long_use.py` | | 40 | the
-wrong kind of data | `test_long_use.py`, `../test_contract.py` | | 41 | a parameter out of its
-bounds | `../test_contract.py`, `test_long_use.py` | | 42, 43, 44 | seeds and order; what a method
-leaves changed; network and disk | `../test_contract.py` | | 45 | memory over many applies and
-reruns | `test_long_use.py` | | 46 | a selection through pages and colours | `test_long_use.py`,
-`../browser/test_more_journeys.py` | | 47 | values kept, links to what is gone |
-`test_on_screen.py`, `../app/test_pages.py` |
+| row | fault | tried in |
+|---|---|---|
+| 1 | a worker killed at random | `test_killer.py`, `../test_jobs_kill.py` |
+| 2, 3 | killed between checkpoint and rename; a damaged checkpoint | `test_runs.py` |
+| 4 | the k-th write fails, for every k | `test_store_faults.py` |
+| 5 | a full disk, a limit on the size of files | `test_store_faults.py` |
+| 6 | the server is killed while a run goes on | `test_servers.py` |
+| 7 | two servers on one workspace | `test_servers.py` |
+| 8 | the catalogue is held by another process | `test_catalogue.py`, `test_on_screen.py` |
+| 9 | the catalogue is damaged or gone | `test_catalogue.py` |
+| 10 | the clock jumps by an hour | `test_servers.py` |
+| 11 | a process number is used again | `test_servers.py` |
+| 12, 13, 14 | memory, GPU or loss gives out | `test_runs.py`, `test_killer.py` |
+| 15, 16 | cancelled in whatever it does; asked twice | `test_killer.py` |
+| 17 | twenty runs at once | `test_servers.py` |
+| 18 | a closed, frozen or cut-off tab | `../browser/test_more_journeys.py`, `test_on_screen.py` |
+| 19 | a double click, the same ask from two tabs | `test_servers.py`, `test_on_screen.py` |
+| 20 | clicks faster than the page | `test_on_screen.py` |
+| 21 | an update while a run is going | `test_catalogue.py`, `test_servers.py` |
+| 22 | a workspace of an older or newer version | `test_catalogue.py`, with a fixture a release |
+| 38 | odd data | `../test_contract.py` |
+| 39 | patients or copies on two sides, leaks | `../data/test_checks.py`, `test_long_use.py` |
+| 40 | the wrong kind of data | `test_long_use.py`, `../test_contract.py` |
+| 41 | a parameter out of its bounds | `../test_contract.py`, `test_long_use.py` |
+| 42, 43, 44 | seeds and order; traces left; network and disk | `../test_contract.py` |
+| 45 | memory over many applies and reruns | `test_long_use.py` |
+| 46 | a selection through pages | `test_long_use.py`, `../browser/test_more_journeys.py` |
+| 47 | values kept, links to what is gone | `test_on_screen.py`, `../app/test_pages.py` |
 
-A release adds its catalogue as SQL text to `fixtures/` (`sqlite3 catalogue.db .dump` of a workspace
-of few rows) before the next migration is written.
+A release adds its catalogue as SQL text to `fixtures/` (`sqlite3 catalogue.db .dump` of a
+workspace of few rows) before the next migration is written.
 """

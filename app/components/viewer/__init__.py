@@ -69,15 +69,17 @@ def message(
 ) -> bytes:
     """What is sent for one case.
 
-    pixels    stored values: a picture [H,W], colour uint8 [H,W,3], a volume [D,H,W], or slices that
-    lie apart in the data: [n,H,W] or [n,H,W,3] with
-              `geometry` of two axes and `apart`. Of a stack of `total`, that at place `before`
-              (from 0) is the first one sent; `first` is the one shown of those sent, from 0.
-    presets   the windows offered for this case by their words, and which of them is `usual`. `id`
-    is what the browser remembers the slice by. heat      of the same spatial shape; clear at
-    `heat_range[0]`, full at `heat_range[1]`, `colours` uint8 [256,3], `heat_words`: unit and kind
-    of scale. mask      bool of the same spatial shape, drawn as an outline. start     (stored axis,
-    slice) at which a volume opens; None = the middle, or where the user left it.
+    pixels: stored values: a picture [H,W], colour uint8 [H,W,3], a volume [D,H,W], or slices that
+        lie apart in the data: [n,H,W] or [n,H,W,3] with `geometry` of two axes and `apart`. Of a
+        stack of `total`, that at place `before` (from 0) is the first one sent; `first` is the one
+        shown of those sent, from 0.
+    presets: the windows offered for this case by their words, and which of them is `usual`. `id` is
+        what the browser remembers the slice by.
+    heat: of the same spatial shape; clear at `heat_range[0]`, full at `heat_range[1]`, `colours`
+        uint8 [256,3], `heat_words`: unit and kind of scale.
+    mask: bool of the same spatial shape, drawn as an outline.
+    start: (stored axis, slice) at which a volume opens; None = the middle, or where the user left
+        it.
     """
     colour = pixels.ndim > 2 and pixels.shape[-1] == 3 and pixels.dtype == np.uint8
     spatial = pixels.shape[:-1] if colour else pixels.shape

@@ -87,10 +87,8 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
             mixed += 1
         along = np.array([f.place.along for f in mine])
         for a, b in zip(range(len(mine)), range(1, len(mine))):
-            alike = (
-                abs(along[b] - along[a]) < SAME
-                and np.abs(mine[a].place.position - mine[b].place.position).max() < SAME
-            )  # type: ignore[operator]
+            apart = mine[a].place.position - mine[b].place.position  # type: ignore[operator]
+            alike = abs(along[b] - along[a]) < SAME and np.abs(apart).max() < SAME
             if (
                 alike
                 and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase)

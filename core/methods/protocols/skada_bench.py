@@ -78,9 +78,9 @@ class SkadaBench(Method):
             "pairs",
             "From each site to each other one, or from all other sites together to each one.",
         )
-        scorer: Literal[BLIND] = param(
+        scorer: Literal[BLIND] = param(  # type: ignore[valid-type]
             BLIND[0], "What chooses settings and contestant without the new site's labels."
-        )  # type: ignore[valid-type]
+        )
         measure: Literal["accuracy", "balanced accuracy"] = param(
             "accuracy", "What is counted on the new site's held-out rows."
         )
