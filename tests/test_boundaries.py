@@ -1,6 +1,7 @@
 """The rules of the house, held by tests."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_files_are_short_and_safe(path):
         "joblib.load",
     ):
         assert forbidden not in words
+
+
+COLOUR = re.compile(r"""["']#[0-9a-fA-F]{3,8}["']""")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_colours_come_from_the_palette(path):
+    if path != ROOT / "core/imaging/palette.py":
+        assert COLOUR.findall(path.read_text()) == []
 
 
 def test_no_arrow_goes_up_and_none_in_a_circle():

@@ -22,7 +22,7 @@ from core.data.slices import slices
 from core.errors import UserError
 from core.explain.group_differences import differences
 from core.imaging import render
-from core.imaging.palette import CIVIDIS, NONE, SYMBOLS, category_colours
+from core.imaging.palette import ACCENT, AMBER, CIVIDIS, NONE, SYMBOLS, category_colours
 from core.jobs.tasks import find
 from core.maps import make as maps
 from core.maps import out_of_sample
@@ -556,7 +556,7 @@ def _numbers(context: Context, key: str) -> None:
     if column.kind == "amount":
         there = np.isfinite(column.values)
         edges = np.histogram_bin_edges(column.values[there], 30)
-        for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
+        for name, side, colour in (("selected", inside, AMBER), ("rest", ~inside, ACCENT)):
             count, _ = np.histogram(column.values[there & side], edges)
             drawn.add_bar(
                 x=(edges[1:] + edges[:-1]) / 2,
@@ -568,7 +568,7 @@ def _numbers(context: Context, key: str) -> None:
         drawn.update_layout(barmode="overlay")
     else:
         code, words = column.codes()
-        for name, side, colour in (("selected", inside, "#E69F00"), ("rest", ~inside, "#56B4E9")):
+        for name, side, colour in (("selected", inside, AMBER), ("rest", ~inside, ACCENT)):
             count = np.bincount(code[side & (code >= 0)], minlength=len(words))
             drawn.add_bar(
                 x=[text.chart(w, 20) for w in words[:20]],

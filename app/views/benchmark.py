@@ -11,12 +11,12 @@ import streamlit as st
 from app import text
 from app.state import Context
 from core.artifacts import Benchmark
-from core.imaging.palette import ACCENT, AMBER, NONE, OKABE_ITO, RED
+from core.imaging.palette import ACCENT, AMBER, DARK, NONE, OKABE_ITO, PALE, RED
 from core.stats import rank_tests
 
 TITLE = "Comparison"
 # worse than the baseline, alike, better
-LESS_MORE = [[0.0, RED], [0.5, "#F2F2F2"], [1.0, OKABE_ITO[4]]]
+LESS_MORE = [[0.0, RED], [0.5, PALE], [1.0, OKABE_ITO[4]]]
 
 
 def show(artifact: Benchmark, context: Context) -> None:
@@ -293,7 +293,7 @@ def _choices(artifact: Benchmark, context: Context) -> None:
                 "size": 15,
                 "symbol": "diamond",
                 "color": AMBER,
-                "line": {"width": 1, "color": "#333"},
+                "line": {"width": 1, "color": DARK},
             },
             hovertemplate=f"mean of {len(mine)} tasks: %{{x:.3f}}<extra></extra>",
             showlegend=False,

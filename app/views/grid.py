@@ -13,10 +13,10 @@ from app import text
 from app.state import Context
 from core.artifacts import Grid
 from core.export import SAFE, csv
-from core.imaging.palette import CIVIDIS, OKABE_ITO, RED, category_colours
+from core.imaging.palette import CIVIDIS, OKABE_ITO, PALE, RED, category_colours
 
 TITLE = "Grid"
-SIGNED = [[0.0, OKABE_ITO[4]], [0.5, "#F2F2F2"], [1.0, RED]]  # below nothing, nothing, above
+SIGNED = [[0.0, OKABE_ITO[4]], [0.5, PALE], [1.0, RED]]  # below nothing, nothing, above
 BARS = 25  # rows shown as bars when the second axis is one step
 
 

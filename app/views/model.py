@@ -11,7 +11,7 @@ from app import text
 from app.state import Context
 from core.artifacts import Metrics, Model
 from core.cards import card
-from core.imaging.palette import ACCENT, NONE
+from core.imaging.palette import ACCENT, GREY, INK, NONE, PALE
 from core.registry import method_class
 
 TITLE = "Model facts"
@@ -120,10 +120,10 @@ def _built(artifact: Model, context: Context) -> None:
             y=[n[2] for n in own],
             mode="markers+text",
             text=[text.chart(n[0], 8) for n in own],
-            textfont={"color": "#111" if kept else "#888"},
+            textfont={"color": INK if kept else GREY},
             marker={
                 "size": 38,
-                "color": ACCENT if kept else "#EEEEEE",
+                "color": ACCENT if kept else PALE,
                 "line": {"width": 1, "color": ACCENT if kept else NONE},
             },
             name="computed" if kept else "left out",

@@ -13,7 +13,7 @@ import streamlit as st
 from app import state, text
 from app.state import Context
 from core.artifacts import Network
-from core.imaging.palette import ACCENT, CIVIDIS, category_colours
+from core.imaging.palette import ACCENT, BLACK, CIVIDIS, GREY, WHITE, category_colours
 
 TITLE = "Network"
 MOST = 60  # lines drawn, the strongest first
@@ -171,7 +171,7 @@ def _picture(
         marker={
             "size": 11,
             "color": [colours[group[i]] for _, i, _ in dots],
-            "line": {"width": 1, "color": "#fff"},
+            "line": {"width": 1, "color": WHITE},
         },
         customdata=[[i, j] for _, i, j in dots],
         hovertemplate="%{text}<extra></extra>",
@@ -236,13 +236,11 @@ def _table(artifact: Network, counts: np.ndarray, rate: np.ndarray, order: list[
         y=y.ravel(),
         mode="markers+text",
         showlegend=False,
-        marker={"size": 22, "symbol": "square", "opacity": 0.01, "color": "#888"},
+        marker={"size": 22, "symbol": "square", "opacity": 0.01, "color": GREY},
         text=[str(v) if v else "" for v in counts[at].ravel()],
         textfont={
             "size": 10,
-            "color": [
-                "#fff" if v < 0.5 else "#000" for v in (part / max(part.max(), 1e-9)).ravel()
-            ],
+            "color": [WHITE if v < 0.5 else BLACK for v in (part / max(part.max(), 1e-9)).ravel()],
         },
         customdata=[p for line in pairs for p in line],
         hovertemplate="%{hovertext}<extra></extra>",

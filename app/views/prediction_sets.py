@@ -14,7 +14,7 @@ from app.state import Context
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.evaluate import held_out
-from core.imaging.palette import ACCENT, AMBER, OKABE_ITO
+from core.imaging.palette import ACCENT, AMBER, GREY, OKABE_ITO
 from core.imaging.render import drawable
 from core.stats.proportions import wilson
 
@@ -160,7 +160,7 @@ def _inside(
     if artifact.coverage is not None:
         figure.add_vline(
             x=artifact.coverage,
-            line={"dash": "dot", "color": "#999"},
+            line={"dash": "dot", "color": GREY},
             annotation_text="promised",
             annotation_position="top",
         )

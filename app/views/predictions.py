@@ -11,7 +11,7 @@ from app.state import Context
 from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.evaluate import held_out
-from core.imaging.palette import CIVIDIS, OKABE_ITO
+from core.imaging.palette import CIVIDIS, GREY, OKABE_ITO
 from core.stats.proportions import wilson
 
 TITLE = "Predictions"
@@ -81,7 +81,7 @@ def show(artifact: Predictions, context: Context) -> None:
     bins = [b for b in range(10) if (place == b).sum()]
     curve = go.Figure()
     curve.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#999"}, name="honest"
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GREY}, name="honest"
     )
     rates = [wilson(int(right_[place == b].sum()), int((place == b).sum())) for b in bins]
     curve.add_scatter(

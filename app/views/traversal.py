@@ -16,7 +16,7 @@ from app.state import Context
 from core.artifacts import Embedding, Traversal
 from core.explain import traversal
 from core.imaging import render
-from core.imaging.palette import OKABE_ITO
+from core.imaging.palette import GREY, OKABE_ITO, RED
 from core.registry import open_model
 
 TITLE = "Path"
@@ -116,9 +116,9 @@ def curves(path: Traversal, classes: list[str]) -> None:
             x=path.value,
             y=np.asarray(path.distance) / 100,
             name="distance to real cases",
-            line={"dash": "dot", "color": "#999"},
+            line={"dash": "dot", "color": GREY},
         )
-        figure.add_hrect(0.99, 1.0, fillcolor="#D55E00", opacity=0.2, line_width=0)
+        figure.add_hrect(0.99, 1.0, fillcolor=RED, opacity=0.2, line_width=0)
     figure.update_layout(
         height=220,
         margin={"t": 10, "b": 10, "l": 10, "r": 10},

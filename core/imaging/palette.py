@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 OKABE_ITO = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#9A9A9A"]
-ACCENT, AMBER, RED = "#56B4E9", "#E69F00", "#D55E00"
+ACCENT, AMBER, RED, BLUE = "#56B4E9", "#E69F00", "#D55E00", "#0072B2"
 NONE = "#6B6B6B"  # "in none", "missing"
+# lines and writing, from black to white
+BLACK, INK, DARK, GREY, FAINT, PALE, WHITE = (
+    "#000000",
+    "#1A1A1A",
+    "#5A5A5A",
+    "#999999",
+    "#BBBBBB",
+    "#F0F0F0",
+    "#FFFFFF",
+)
+OCHRE = "#B07500"  # of writing on white, where AMBER is too light to read
 CIVIDIS = [
     "#00224e",
     "#123570",

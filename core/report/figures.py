@@ -13,6 +13,7 @@ from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, 
 from core.artifacts.tables import KINDS
 from core.columns import Column, points
 from core.imaging import render
+from core.imaging.palette import FAINT, OKABE_ITO
 from core.imaging.render import PLAIN
 from core.imaging.windowing import Look
 from core.neighbours import prepared
@@ -20,7 +21,6 @@ from core.neighbours import prepared
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
-COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#777777"]
 MARKERS = "osD^vP*X"
 SIDE = 240  # pixels of a case, so that what is printed into it can be read
 
@@ -65,7 +65,7 @@ def map_figure(
             axes.scatter(
                 *part.T,
                 s=size,
-                c=COLOURS[j % 8],
+                c=OKABE_ITO[j % 8],
                 marker=MARKERS[j % 8],
                 linewidths=0,
                 label=f"{words(name, 20)} ({len(part):,})",
@@ -75,7 +75,7 @@ def map_figure(
             axes.scatter(
                 *rest.T,
                 s=size,
-                c="#bbbbbb",
+                c=FAINT,
                 linewidths=0,
                 label=f"other or missing ({len(rest):,})",
             )
@@ -177,7 +177,7 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
         axes.barh(
             [words(data.features[j], 22) for j in order],
             score[order],
-            color=[COLOURS[0] if v > 0 else COLOURS[1] for v in score[order]],
+            color=[OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in score[order]],
         )
         axes.set_title(words(caption, 30), fontsize=9)
         axes.set_xlabel("standard deviations from the mean", fontsize=8)
@@ -214,14 +214,14 @@ def histogram_figure(
     axes = figure.add_subplot()
     score = np.asarray(anomaly.score)[anomaly.at(rows)]
     edges = np.histogram_bin_edges(np.clip(score, *np.quantile(score, [0, 0.998])), 40)
-    parts = [(score, "cases", COLOURS[1], "")]
+    parts = [(score, "cases", OKABE_ITO[1], "")]
     if truth is not None:
         parts = [
-            (score[truth == 0], "known normal", COLOURS[1], ""),
-            (score[truth == 1], "known abnormal", COLOURS[0], "//"),
+            (score[truth == 0], "known normal", OKABE_ITO[1], ""),
+            (score[truth == 1], "known abnormal", OKABE_ITO[0], "//"),
         ]
         if np.isnan(truth).any():
-            parts.append((score[np.isnan(truth)], "not known", COLOURS[7], ""))
+            parts.append((score[np.isnan(truth)], "not known", OKABE_ITO[7], ""))
     axes.hist(
         [np.clip(p[0], edges[0], edges[-1]) for p in parts],
         edges,
@@ -248,7 +248,7 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         axes.barh(
             [words(data.features[j]) for j in order],
             value[:, order].mean(0),
-            color=[COLOURS[0] if v > 0 else COLOURS[1] for v in value[:, order].mean(0)],
+            color=[OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in value[:, order].mean(0)],
         )
         axes.set_xlabel(f"mean effect on {words(found.target)} over {len(rows)} cases")
         return _png(figure)
@@ -285,7 +285,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
                 path.value,
                 change[:, j],
                 marker=MARKERS[i],
-                color=COLOURS[i],
+                color=OKABE_ITO[i],
                 label=words(data.features[j]),
             )
         axes.set(
@@ -373,7 +373,7 @@ def metrics_figure(metrics: Metrics) -> bytes | None:
             axes.plot(
                 [m.low, m.high],
                 [i, i],
-                color=COLOURS[4],
+                color=OKABE_ITO[4],
                 lw=2,
                 ls="-" if m.kind == "interval" else ":",
             )
@@ -381,7 +381,7 @@ def metrics_figure(metrics: Metrics) -> bytes | None:
             m.value,
             i,
             "o",
-            color=COLOURS[0],
+            color=OKABE_ITO[0],
             ms=8,
             fillstyle="full" if m.low is not None else "none",
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import SPLITS
+from core.imaging.palette import BLUE, DARK, INK, OCHRE
 from core.report.figures import _figure, _png, words
 from core.workspace import decisions, review
 from core.workspace.workspace import Workspace
@@ -115,14 +116,14 @@ def flow_figure(f: Flow) -> bytes:
     trunk: list[tuple[str, list[str], list[tuple[str, list[str], str]]]] = []
     if f.read or f.left_out:
         left: list[tuple[str, list[str], str]] = (
-            [("Not read", _some(f.left_out), "#5a5a5a")] if f.left_out else []
+            [("Not read", _some(f.left_out), DARK)] if f.left_out else []
         )
         trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], left))
     out = [
         (f"{title}: {sum(c.values()):,}", lines_of(c), colour)
         for title, c, colour in (
-            ("Held back", f.held, "#B07500"),
-            ("Excluded", f.excluded, "#5a5a5a"),
+            ("Held back", f.held, OCHRE),
+            ("Excluded", f.excluded, DARK),
         )
         if c
     ]
@@ -149,7 +150,7 @@ def flow_figure(f: Flow) -> bytes:
     y, middle, before = height - 0.05, 2.6, None
     for (title, lines, asides), room in zip(trunk, tall):
         own = 0.42 + 0.2 * len(lines)
-        _box(axes, 0.9, y - own, 3.4, own, [title, *lines], "#0072B2")
+        _box(axes, 0.9, y - own, 3.4, own, [title, *lines], BLUE)
         if before is not None:
             _arrow(axes, (middle, before), (middle, y))
         at = y - own - 0.12
@@ -161,7 +162,7 @@ def flow_figure(f: Flow) -> bytes:
         before, y = y - own, y - room - 0.34
     wide = 8.2 / len(said)
     for i, lines in enumerate(said):
-        _box(axes, 0.2 + i * wide, 0.05, wide - 0.2, foot - 0.05, lines, "#0072B2")
+        _box(axes, 0.2 + i * wide, 0.05, wide - 0.2, foot - 0.05, lines, BLUE)
         _arrow(axes, (middle, before or 0), (0.2 + i * wide + (wide - 0.2) / 2, foot))
     return _png(figure)
 
@@ -192,7 +193,7 @@ def _box(
             fontweight="bold" if i == 0 else "normal",
             va="center",
             zorder=3,
-            color="#1a1a1a",
+            color=INK,
         )
 
 
@@ -201,6 +202,6 @@ def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> N
         "",
         end,
         start,
-        arrowprops={"arrowstyle": "-|>", "color": "#5a5a5a", "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
+        arrowprops={"arrowstyle": "-|>", "color": DARK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
         zorder=1,
     )
