@@ -4,9 +4,10 @@ implements.
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from core.training.run import Run
 
 ABILITIES = ("embed", "decode", "predict", "score")
+# what only a fitted method can be asked: see `Method.__init_subclass__`
+NEEDS_FIT = ("apply", *ABILITIES, "able", "axis_effects", "model", "state", "to")
 Need = Literal["no", "optional", "needed"]
 
 
@@ -126,6 +129,38 @@ def param(
     )
 
 
+def _learning(learn: Callable[..., None]) -> Callable[..., None]:
+    """`learn`, a method's `fit` or `restore`, which makes it a fitted one as it begins (networks
+    are asked while they train); one that fails leaves it as it was.
+    """
+
+    @functools.wraps(learn)
+    def learned(self: Method, *args: Any, **kwargs: Any) -> None:
+        before, self._fitted = self._fitted, True
+        try:
+            learn(self, *args, **kwargs)
+        except BaseException:
+            self._fitted = before
+            raise
+
+    return learned
+
+
+def _asking(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """`ask`, one of NEEDS_FIT, which says in a sentence that there is nothing to ask yet."""
+
+    @functools.wraps(ask)
+    def asked(self: Method, *args: Any, **kwargs: Any) -> Any:
+        if not self._fitted:
+            raise UserError(
+                f"{self.title} is not fitted yet, so it has nothing to give; fit it first:"
+                f' lightbox.fit("{self.id}", data).'
+            )
+        return ask(self, *args, **kwargs)
+
+    return asked
+
+
 class Method(ABC):
     """One system. Constructing does no work; `fit` learns from the train part; `apply` yields
     artifacts for all rows.
@@ -163,14 +198,24 @@ class Method(ABC):
 
     Params: ClassVar[type[BaseParams]] = BaseParams
 
+    _fitted = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Whatever a method writes of NEEDS_FIT refuses, in one sentence, until it is fitted."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        for names, wrap in ((("fit", "restore"), _learning), (NEEDS_FIT, _asking)):
+            for name in names:
+                if callable(own.get(name)):
+                    setattr(cls, name, wrap(own[name]))
+
     def __init__(self, params: BaseModel | None = None) -> None:
         self.params: Any = params if params is not None else self.Params()
 
     def __repr__(self) -> str:
         """The method as its constructor call, and whether it is not fitted yet."""
         given = ", ".join(f"{name}={value!r}" for name, value in self.params)
-        fitted = set(vars(self)) != set(vars(type(self)(self.params)))
-        return f"{type(self).__name__}({given})" + ("" if fitted else ", not fitted")
+        return f"{type(self).__name__}({given})" + ("" if self._fitted else ", not fitted")
 
     # -- what a method writes ----------------------------------------------------------------------
     def declines(self, data: Dataset) -> str | None:
@@ -195,12 +240,14 @@ class Method(ABC):
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         """Yield artifacts for every row of `data`."""
 
+    @_asking
     def state(self) -> dict[str, Any]:
         """Flat dict of tensors, arrays and plain values from which `restore` makes this fitted
         method again.
         """
         return {}
 
+    @_learning
     def restore(self, state: dict[str, Any]) -> None:
         return None
 
@@ -217,6 +264,7 @@ class Method(ABC):
             shape = (shape[0], min(crop, shape[1]), min(crop, shape[2]))
         return float(max(1, math.prod(shape))) if shape else 100.0
 
+    @_asking
     def axis_effects(self) -> Any | None:
         """Optional [d] array, how much each latent axis matters to the output; sorts the sliders.
         None = measure it by decoding.
@@ -228,6 +276,7 @@ class Method(ABC):
     def abilities(self) -> list[str]:
         return [a for a in ABILITIES if callable(getattr(self, a, None)) and self.able(a)]
 
+    @_asking
     def able(self, ability: str) -> bool:
         """Whether this fitted instance can do `ability` (a joint classifier only exists where there
         were labels).
@@ -257,10 +306,12 @@ class Method(ABC):
 
         return [v for v in vars(self).values() if isinstance(v, torch.nn.Module)]
 
+    @_asking
     def to(self, device: Any) -> None:
         for net in self.nets():
             net.to(device).eval()
 
+    @_asking
     def model(self, data: Dataset, name: str = "") -> Model:
         """This fitted method as a Model artifact."""
         return Model(

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from inspect import signature
 
 import numpy as np
 import pytest
 
 import lightbox
+from core.method import NEEDS_FIT
 
 
 def test_import_loads_nothing_heavy():
@@ -43,8 +45,24 @@ def test_reads_a_table(tmp_path):
     assert list(data.classes) == ["a", "b"]
 
 
-def test_says_that_a_method_is_not_fitted():
-    assert "not fitted" in repr(lightbox.methods()["pca"]())
+@pytest.mark.parametrize("id", lightbox.methods())
+def test_a_method_that_is_not_fitted_says_so(id):
+    method = lightbox.methods()[id]()
+    assert repr(method).endswith(", not fitted")
+    for name in NEEDS_FIT:
+        ask = getattr(method, name, None)
+        if ask is None:
+            continue
+        with pytest.raises(lightbox.UserError, match=r"is not fitted yet.*fit it first") as e:
+            ask(*[None] * (len(signature(ask).parameters)))
+        assert method.title in str(e.value)
+
+
+def test_a_fit_that_fails_leaves_the_method_not_fitted():
+    method = lightbox.methods()["pca"]()
+    with pytest.raises(AttributeError):
+        method.fit(None, None)
+    assert "not fitted" in repr(method)
 
 
 @pytest.mark.parametrize(
