@@ -466,8 +466,8 @@ class Tight(Run):
     """Memory suffices for half a batch."""
 
     def step(self, loss, clip=None):
-        self.learned = [*getattr(self, "learned", []), len(self._at)]
-        if len(self._at) > self._size // 2 + 1:
+        self.learned = [*getattr(self, "learned", []), len(self.loop.positions)]
+        if len(self.loop.positions) > self.loop.size // 2 + 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         super().step(loss, clip)
 
@@ -489,7 +489,7 @@ def test_memory_for_half_a_batch_suffices_or_the_size_to_try_is_told(id):
     with pytest.raises(Cancelled):
         fit(id, kind_of_run=tight)
     whole, *parts = runs[0].learned
-    assert runs[0].parts == 2
+    assert runs[0].accumulation_steps == 2
     assert len(parts) >= 6
     assert max(parts) == -(-whole // 2)
     assert "in 2 parts" in runs[0].notes[0]

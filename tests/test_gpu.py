@@ -120,7 +120,7 @@ def test_memory_of_the_card_that_suffices_for_half_a_batch_suffices() -> None:
         tight, _, z = trained(data, params=params)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert 2 <= tight.parts <= 8
+    assert 2 <= tight.accumulation_steps <= 8
     assert "in 2 parts" in tight.notes[0]
     assert np.isfinite(z).all()
 

@@ -102,5 +102,5 @@ def test_a_toy_method_is_listed_trained_measured_and_drawn(lightbox, tmp_path):
 def test_plug_ins_of_the_version_before_find_what_they_import():
     from core import artifacts, measure, method, run
 
-    assert {run.Run.__module__, run.Batch.__module__} == {"core.training.run"}
+    assert {run.Run.__module__, run.Batch.__module__} == {"core.training.run", "core.training.loop"}
     assert all((artifacts.Embedding, measure.Measure, method.Method))

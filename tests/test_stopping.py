@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import core.training.run
+import core.training.early_stopping
 from core.method import check_params
 from core.registry import methods
 from core.training.run import Run
@@ -15,7 +15,7 @@ SCORES = [5.0, 3.0, 4.0, 2.0, 2.5, 2.0, 9.0, 1.0]  # the best before three witho
 
 @pytest.fixture(autouse=True)
 def a_look_each_epoch(monkeypatch):
-    monkeypatch.setattr(core.training.run, "LEAST", 1)
+    monkeypatch.setattr(core.training.early_stopping, "LEAST", 1)
 
 
 def train(scores, patience=3, epochs=8, after=0, tell=lambda *a: None, **more):

@@ -16,17 +16,31 @@ LEAST = 20  # steps between two looks: with few rows an epoch is too short to te
 
 class Stopping:
     """Looks at `score` (lower is better, without gradients, `net` in evaluation mode) after every
-    epoch of at least `LEAST` steps; `patience`: so many looks in a row without a new best end the
-    training. What it remembers is saved with the checkpoints, so that a resumed training ends
-    alike.
+    epoch of at least `LEAST` steps once `after` epochs are over; `patience`: so many looks in a row
+    without a new best end the training. What it remembers is saved with the checkpoints, so that a
+    resumed training ends alike.
 
     Cost: one `score` an epoch and a copy of the weights.
     """
 
-    def __init__(self, net: torch.nn.Module, patience: int, score: Callable[[], float]) -> None:
-        self.net, self.patience, self.score = net, patience, score
+    def __init__(
+        self, net: torch.nn.Module, patience: int, score: Callable[[], float], after: int = 0
+    ) -> None:
+        self.net, self.patience, self.score, self.after = net, patience, score, after
         self.best, self.since, self.looks, self.at = math.inf, 0, 0, 0
         self.weights = _copy(net)
+
+    def is_due(self, done: int, per_epoch: int) -> bool:
+        """Whether to look after `done` steps: at the end of an epoch behind the first `after`."""
+        return done % _steps_between(per_epoch) == 0 and done > self.after * per_epoch
+
+    def say(self, done: int, total: int, per_epoch: int) -> str:
+        """In words, that and why the training ended."""
+        epochs = self.patience * _steps_between(per_epoch) // per_epoch
+        return (
+            f"Stopped at epoch {done // per_epoch} of {total // per_epoch}, since nothing improved"
+            f" on the validation cases for {epochs} epochs."
+        )
 
     def look(self) -> float:
         """The score now; remembers the weights when it is the best so far."""
@@ -68,6 +82,11 @@ class Stopping:
             state["at"],
             state["weights"],
         )
+
+
+def _steps_between(per_epoch: int) -> int:
+    """Steps between two looks: whole epochs."""
+    return per_epoch * -(-LEAST // per_epoch)
 
 
 def _copy(net: torch.nn.Module) -> dict[str, torch.Tensor]:

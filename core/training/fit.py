@@ -177,7 +177,7 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
             run.check_loss()
             if not out_of_memory(e):
                 raise
-            if not method.divides or not run.divide():
+            if not method.divides or not run.increase_accumulation():
                 raise UserError(_too_small(method, data)) from e
         gc.collect()  # out of the except block, whose error holds on to what filled the memory
         if run.where.type == "cuda":

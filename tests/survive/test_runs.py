@@ -15,9 +15,11 @@ from core.artifacts import Embedding
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make
 from core.errors import Cancelled, UserError
+from core.training import resume
 from core.training.checkpoints import Checkpoints, whole
 from core.training.fit import fit_and_apply
-from core.training.run import Run, eased
+from core.training.inference import retry_in_halves
+from core.training.run import Run
 from tests.survive.methods.fragile import Fragile
 
 
@@ -259,7 +261,7 @@ def test_going_on_on_another_device_or_precision_is_told(
     import shutil
 
     shutil.copytree(halfway, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(Run, "_place", lambda self: "the GPU (bf16-mixed)")
+    monkeypatch.setattr(resume, "describe_place", lambda fabric: "the GPU (bf16-mixed)")
     run = Run(device="cpu", folder=tmp_path, resume=True)
     trained(data, run)
     assert any(
@@ -277,7 +279,7 @@ def test_a_gpu_that_cannot_be_used_is_told(
 ) -> None:
     import torch
 
-    from core.training import run as module
+    from core.training import device as module
 
     if there:
         (tmp_path / "0000:01:00.0").mkdir()
@@ -374,7 +376,7 @@ def test_parts_of_a_batch_add_up_to_it(data: Dataset) -> None:
     def learned(parts: int) -> tuple[Any, list[int], list[tuple[int, int]]]:
         torch.manual_seed(0)
         net = torch.nn.Linear(64, 3)
-        run = Run(device="cpu", parts=parts)
+        run = Run(device="cpu", accumulation_steps=parts)
         told: list[int] = []
         run.report_to = lambda step, total, scalars: told.append(step)
         run.setup(net, torch.optim.Adam(net.parameters(), 0.01))
@@ -406,7 +408,7 @@ def test_memory_that_does_not_suffice_is_answered_by_parts_of_a_batch(
         f"each batch of 32 was computed in {k} parts and th" for k in (2, 4)
     ]
     np.testing.assert_array_equal(
-        found[0].z, trained(data, Run(device="cpu", parts=4), batch_size=32)
+        found[0].z, trained(data, Run(device="cpu", accumulation_steps=4), batch_size=32)
     )
 
 
@@ -444,12 +446,12 @@ def test_memory_that_sufficed_before_goes_on_in_parts_from_the_last_checkpoint(
     run = run_in(tmp_path, resume=True)
     run.report_to = lambda step, total, scalars: begun.append(step)
     z = trained(data, run, fits=8)
-    assert run.parts > 1
+    assert run.accumulation_steps > 1
     assert begun[0] > 1
     assert np.isfinite(z).all()
     again = run_in(tmp_path, resume=True)
     np.testing.assert_array_equal(trained(data, again), z)
-    assert again.parts == run.parts
+    assert again.accumulation_steps == run.accumulation_steps
 
 
 @pytest.mark.parametrize(
@@ -469,11 +471,11 @@ def test_describing_goes_on_in_smaller_parts(error: Exception) -> None:
         return x * 2, x.sum(1)
 
     x = torch.arange(22.0).reshape(11, 2)
-    double, total = eased(fn, x)
+    double, total = retry_in_halves(fn, x)
     assert torch.equal(double, x * 2)
     assert torch.equal(total, x.sum(1))
     with pytest.raises(ValueError, match="else"):
-        eased(lambda x: (_ for _ in ()).throw(ValueError("else")), x)
+        retry_in_halves(lambda x: (_ for _ in ()).throw(ValueError("else")), x)
 
 
 def test_a_cancelled_run_is_taken_up_where_it_was(data: Dataset, tmp_path: Any) -> None:
@@ -494,7 +496,7 @@ def test_a_cancelled_run_is_taken_up_where_it_was(data: Dataset, tmp_path: Any) 
 def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
     import torch
 
-    from core.training.run import _one_order
+    from core.training.device import one_order
 
     def switches() -> tuple[Any, ...]:
         cudnn = torch.backends.cudnn
@@ -506,6 +508,6 @@ def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
         )
 
     before = switches()
-    with _one_order():
+    with one_order():
         assert switches() == (1, False, True, False)
     assert switches() == before

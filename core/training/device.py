@@ -1,0 +1,98 @@
+"""What a run computes on: the processor or a GPU, in which precision, with seeded generators."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
+
+
+def gpu_here() -> bool:
+    """Whether this machine has a graphics card of NVIDIA's, usable or not; looks for traces of its
+    driver, since importing torch takes a second.
+    """
+    return (GPUS.exists() and any(GPUS.iterdir())) or shutil.which("nvidia-smi") is not None
+
+
+def open_fabric(device: str, note: Callable[[str], None]) -> Any:
+    """A Lightning Fabric for `device` ("auto", "cpu" or "cuda"): bf16 mixed precision on a GPU that
+    has it, else float32. `note` hears of a GPU that could not be used.
+
+    UserError when "cuda" is asked for and there is none.
+    """
+    import torch
+    from lightning_fabric import Fabric
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "No CUDA device (graphics card) can be used here; have it computed on the"
+            " processor (--device auto or cpu)."
+        )
+    gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    # by the user; a lane's worker is shown its own card
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if device == "auto" and not gpu and not hidden and gpu_here():
+        note(
+            "This machine has a GPU that could not be used (see its driver), so the processor"
+            " computed this."
+        )
+    # older GPUs only imitate it, slowly
+    fast = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=1,
+        precision="bf16-mixed" if fast else "32-true",
+    )
+
+
+def describe_place(fabric: Any) -> str:
+    """Where and how it computes, in words."""
+    where = "the GPU" if fabric.device.type == "cuda" else "the processor"
+    return f"{where} ({fabric.strategy.precision.precision})"
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Torch's generators seeded inside, as they were outside; on a GPU its sums are taken in one
+    order and in full float32 as well.
+
+    Without that a GPU gives another result each time, and one a thousandth off the processor's.
+    Networks in training are in bf16 all the same.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    devices = list(range(torch.cuda.device_count())) if there else []
+    with (
+        torch.random.fork_rng(devices),
+        one_order() if there and device != "cpu" else nullcontext(),
+    ):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def one_order() -> Iterator[None]:
+    """Inside, torch computes on GPUs in a fixed order, where it can (elsewhere it warns), and
+    rounds as on a processor.
+    """
+    import torch
+
+    switches: Any = torch.utils.deterministic
+    before, filled = torch.get_deterministic_debug_mode(), switches.fill_uninitialized_memory
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # it costs time and guards against a mistake of ours only
+        switches.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(before)
+            switches.fill_uninitialized_memory = filled

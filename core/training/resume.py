@@ -1,0 +1,107 @@
+"""Going on after a stop: what a training loop saves of its place, and how it is put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from core.io.tensors import nested, taken
+from core.training.checkpoints import ANEW, flat, unflat
+from core.training.device import describe_place
+
+if TYPE_CHECKING:
+    from core.training.loop import Loop
+
+
+def save(loop: Loop, done: int) -> None:
+    """Save the place in the batches, everything tracked and all generators, `done` steps into this
+    loop.
+
+    UserError instead when the loss or a weight is no finite number: what was saved last stays the
+    last good one.
+    """
+    import torch
+
+    run, data = loop.run, loop.losses.data
+    assert loop.checkpoints is not None
+    assert data is not None
+    loop.losses.check()
+    loop.losses.check_weights(loop.net, done, loop.positions)
+    state: dict[str, Any] = {
+        "done": done,
+        "data": data.hash,
+        "plan": loop.plan,
+        "parts": run.accumulation_steps,
+        "where": describe_place(run.fabric),
+        "rng": torch.get_rng_state(),
+    }
+    state |= nested("numpy", flat(run.rng.bit_generator.state))
+    if run.where.type == "cuda":
+        state["rng_cuda"] = torch.cuda.get_rng_state(run.where)
+    for name, thing in _things(loop).items():
+        state |= nested(name, flat(thing.state_dict()))
+    loop.checkpoints.save(loop.number, state)
+
+
+def restore(loop: Loop) -> int:
+    """Put back the newest whole checkpoint of this loop; gives its steps. 0 when the run is new,
+    the loop was not reached, or the cases are others.
+    """
+    run, data = loop.run, loop.losses.data
+    if loop.checkpoints is None:
+        return 0
+    if not run.resume:
+        if loop.number == 0:
+            loop.checkpoints.clear()
+        return 0
+    state, damaged = loop.checkpoints.load(loop.number)
+    if state is None:
+        return 0
+    assert data is not None
+    # cases were excluded since: what it has learned from them must not go on
+    if state["data"] != data.hash:
+        run.note(
+            "The cases in use had changed since it was stopped, so it began again from the start."
+        )
+        loop.checkpoints.clear()
+        return 0
+    if state["plan"] != loop.plan:
+        raise UserError(
+            "This run cannot go on: it was begun with other batches than it would have now;"
+            f" {ANEW}."
+        )
+    _put_back(loop, state)
+    run.accumulation_steps = max(run.accumulation_steps, int(state.get("parts", 1)))
+    run.note("It was stopped and resumed from its last checkpoint.")
+    if damaged:
+        run.note(
+            "The newest checkpoint was damaged on the disk, so it went on from the one before."
+        )
+    if state["where"] != (here := describe_place(run.fabric)):
+        run.note(
+            f"It began on {state['where']} and went on on {here}: figures may differ a little from"
+            " those of a run in one go."
+        )
+    return int(state["done"])
+
+
+def _things(loop: Loop) -> dict[str, Any]:
+    # the gradient scaler, where the precision has one
+    return {**loop.tracked, "precision": loop.run.fabric.strategy.precision}
+
+
+def _put_back(loop: Loop, state: dict[str, Any]) -> None:
+    import torch
+
+    run = loop.run
+    try:
+        for key, thing in _things(loop).items():
+            thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
+    except (KeyError, IndexError, ValueError, RuntimeError) as e:
+        raise UserError(
+            f"This run cannot go on: what it had saved is of another version of the method; {ANEW}."
+        ) from e
+    run.rng.bit_generator.state = unflat(taken("numpy", state), run.rng.bit_generator.state)
+    torch.set_rng_state(state["rng"])
+    if "rng_cuda" in state and run.where.type == "cuda":
+        torch.cuda.set_rng_state(state["rng_cuda"], run.where)
