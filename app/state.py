@@ -375,7 +375,7 @@ def pressed(button: str) -> None:
 
 
 def attempt(action: Any, *args: Any, **kw: Any) -> Any:
-    """Call `action`; what the user can mend (a UserError, a full disk) is shown as a sentence
+    """Call `action`; what the user can fix (a UserError, a full disk) is shown as a sentence
     (escaped) and gives None.
     """
     from app.text import label

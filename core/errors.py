@@ -12,7 +12,7 @@ QUOTED = re.compile(r"""'[^']*'|"[^"]*"|“[^”]*”|`[^`]*`""")
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence, on one line whatever names it
+    """Something the user can fix. The message is one sentence, on one line whatever names it
     quotes: what is wrong, which file, row or field, what to do.
     """
 
@@ -66,7 +66,7 @@ FAULTS = {
 
 
 def sentence(error: BaseException) -> str | None:
-    """What to tell the user when `error`, or what led to it, is something they can mend: a
+    """What to tell the user when `error`, or what led to it, is something they can fix: a
     UserError, or the machine's own refusal (disk full, not allowed). None for a bug. Of the
     machine's refusals no path is told: it may hold a name.
     """

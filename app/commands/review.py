@@ -167,17 +167,17 @@ def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> Non
 
 
 def fix(name: str, finding: str, json: AsJson = False) -> None:
-    """Let the tool mend what it can: every patient wholly into one part."""
+    """Let the tool fix what it can: every patient wholly into one part."""
     from dataclasses import asdict
 
     from core.workspace import review
 
     if not _finding(name, finding).fix:
         raise UserError(
-            f"“{finding}” cannot be mended by itself; exclude cases or ignore it with a reason."
+            f"“{finding}” cannot be fixed by itself; exclude cases or ignore it with a reason."
         )
     ws = workspace()
-    made = review.mend(ws, name, finding)
+    made = review.fix(ws, name, finding)
     told = {"dataset": ws.entry(name)["name"], "decisions": [asdict(d) for d in made]}
     say(told, "\n".join(f"{d.id}: {len(d.rows):,} rows moved to {d.value}" for d in made), json)
 

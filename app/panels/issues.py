@@ -135,7 +135,7 @@ def _issue(data: Dataset, found: Finding) -> None:
                     key=f"fix-{found.kind}",
                     icon=":material/build:",
                     on_click=_do,
-                    args=(lambda: review.mend(state.workspace(), data.name, found.kind),),
+                    args=(lambda: review.fix(state.workspace(), data.name, found.kind),),
                     help=(
                         "Each patient goes wholly to the part that has most of its cases. The files"
                         " stay as they are."

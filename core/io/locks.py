@@ -1,5 +1,5 @@
 """Holds on a workspace that end with the process: of the one supervisor, the one server, and
-whoever mends the catalogue.
+whoever repairs the catalogue.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def check_inputs(data: Dataset) -> None:
             )
             raise UserError(
                 f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a"
-                " finite number; mend or remove it."
+                " finite number; fix or remove it."
             )
 
 

@@ -116,7 +116,7 @@ class Job:
     `version` by which Lightbox, `place` its turn; of the jobs with one `token` there is one only.
     `note` is a sentence to be read beside a result: what the run went without, or fell back to.
     `error` is a sentence for the user; `bug` is the id under which the log has the traceback, empty
-    when the user can mend it.
+    when the user can fix it.
     """
 
     id: str

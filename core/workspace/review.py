@@ -120,7 +120,7 @@ def name_normal(ws: Workspace, name: str, value: str) -> Decision:
     return _add(ws, name, "normal", np.zeros(0, np.int64), "the normal class", value=value)
 
 
-def mend(ws: Workspace, name: str, finding: str) -> list[Decision]:
+def fix(ws: Workspace, name: str, finding: str) -> list[Decision]:
     """Put every patient (or group) wholly into one part. UserError when all are already."""
     from core.data.checks.fixes import whole_groups
 

@@ -33,7 +33,7 @@ NOTICE = "notice.json"
 # a file of so many bytes that is given up on a full disk, so that removing something can be written
 # down
 RESERVE, RESERVED = "reserve", 256 << 10
-WAIT = 60.0  # seconds for another process that mends the catalogue just now
+WAIT = 60.0  # seconds for another process that repairs the catalogue just now
 
 
 def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
@@ -52,7 +52,7 @@ def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
         held = hold(home / "catalogue.lock", WAIT)
         if held is None:
             raise UserError(
-                "The workspace is busy: another program has been mending its catalogue for a"
+                "The workspace is busy: another program has been repairing its catalogue for a"
                 " minute. Try again in a moment."
             )
         with held:

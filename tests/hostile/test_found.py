@@ -1,4 +1,4 @@
-"""What fuzzing has found, each as the smallest file that shows it: mended, and kept so."""
+"""What fuzzing has found, each as the smallest file that shows it: fixed, and kept so."""
 
 import gzip
 import struct

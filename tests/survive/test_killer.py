@@ -221,7 +221,7 @@ def test_a_poisoned_case_stops_the_run_and_is_named(workers: Workers) -> None:
     job = ended(workers, submit(ws, poison=bad, batch_size=16, epochs=500))
     assert job.status == "failed"
     assert "stopped being a number at step" in job.error
-    assert not job.bug, "the user can mend it"
+    assert not job.bug, "the user can fix it"
     assert all(whole(p) for p in Checkpoints(ws.folder(job.id)).found())
 
 

@@ -35,7 +35,7 @@ def ws(tmp_path_factory):
 
 
 def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_path):
-    """Row 39: a patient in two parts and test rows that are training rows are named; mended, no
+    """Row 39: a patient in two parts and test rows that are training rows are named; fixed, no
     patient is in two.
     """
     data = _make.small(60, "deceiving")
@@ -52,9 +52,9 @@ def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_pat
     found = {f.kind: f for f in findings(ws, "deceiving")}
     kinds = {kind for kind, f in found.items() if f.severity == "stop"}
     assert {"leak", "duplicates"} <= kinds, kinds
-    review.mend(ws, "deceiving", "leak")
-    mended = ws.dataset("deceiving")
-    sides = {str(g): set(mended.splits[mended.groups == g]) for g in set(mended.groups)}
+    review.fix(ws, "deceiving", "leak")
+    fixed = ws.dataset("deceiving")
+    sides = {str(g): set(fixed.splits[fixed.groups == g]) for g in set(fixed.groups)}
     assert all(len(s) == 1 for s in sides.values())
 
 

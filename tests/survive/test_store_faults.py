@@ -328,7 +328,7 @@ def test_the_causes_are_told_and_bugs_are_not_hidden():
         assert "secret" not in words
     assert sentence(OSError(errno.EPIPE, "x")) is None
     assert sentence(KeyError("x")) is None
-    assert sentence(UserError("Mend it.")) == "Mend it."
+    assert sentence(UserError("Fix it.")) == "Fix it."
 
 
 def test_the_seam_is_where_the_disk_is_touched():

@@ -1,4 +1,4 @@
-"""What the tool can mend by itself: a new assignment of rows to parts."""
+"""What the tool can fix by itself: a new assignment of rows to parts."""
 
 from __future__ import annotations
 

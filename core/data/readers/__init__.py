@@ -281,7 +281,7 @@ def _chosen(
         more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
         raise UserError(
             f"{one} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
-            f"remove it or mend it{more}."
+            f"remove it or fix it{more}."
         )
     if main == "table" and len(used) > 1:
         used, bare = tables.without_bare(used)
@@ -385,7 +385,7 @@ def _with_sheets(
             if secret:
                 raise UserError(
                     f"Table {i + 1} of {len(sheets)} beside the scans is damaged or names a scan"
-                    " twice; mend or remove it."
+                    " twice; fix or remove it."
                 ) from None
             raise
         left += [sheet] if joined is None else []
@@ -413,7 +413,7 @@ def _kind(member: Member, at: int, n: int) -> str:
         return kind(member)
     except UserError:
         raise UserError(
-            f"{dicom_rows.where(at, n)} is not what its name says; mend or remove it."
+            f"{dicom_rows.where(at, n)} is not what its name says; fix or remove it."
         ) from None
 
 

@@ -53,8 +53,7 @@ def polygon(member: Member, called: str) -> np.ndarray:
             x = y = float("nan")
         if not np.isfinite([x, y]).all():
             raise UserError(
-                f"{called}, line {number}, is no pair of numbers x y; mend the outline or"
-                " remove it."
+                f"{called}, line {number}, is no pair of numbers x y; fix the outline or remove it."
             )
         points.append((x, y))
     if len(points) < 3:

@@ -321,7 +321,7 @@ def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut:
         if len(record) != width:
             raise UserError(
                 f"{name}, line {line} has {len(record)} value{'s' * (len(record) != 1)} where the"
-                f" {'first line' if skip < 2 else 'header'} has {width}; mend that line."
+                f" {'first line' if skip < 2 else 'header'} has {width}; fix that line."
             )
         held.append(record)
         n += 1

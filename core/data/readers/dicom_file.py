@@ -69,7 +69,7 @@ def sentences(where: str) -> Iterator[None]:
         ) from None
     except Exception as e:
         why = f"{type(e).__name__}: it may be cut off or damaged"
-        raise UserError(f"{where} cannot be read as DICOM ({why}); mend or remove it.") from None
+        raise UserError(f"{where} cannot be read as DICOM ({why}); fix or remove it.") from None
 
 
 def header(member: Member, where: str) -> tuple[Any, Layout]:
@@ -351,7 +351,7 @@ def _claims(dataset: Any, where: str) -> bytes:
         if found is not None and found != size:
             raise UserError(
                 f"{where} says it has {size[1]} x {size[0]} pixels, but its packed picture has"
-                f" {found[1]} x {found[0]}; mend or remove it."
+                f" {found[1]} x {found[0]}; fix or remove it."
             )
     return first
 

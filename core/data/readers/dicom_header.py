@@ -116,7 +116,7 @@ def facts(header: Any, where: str) -> File:
     if not (0 < rows <= 65535 and 0 < columns <= 65535 and 0 < count <= limits.ROWS):
         raise UserError(
             f"{where} has no usable size (Rows, Columns or NumberOfFrames is not a positive"
-            " number); mend or remove it."
+            " number); fix or remove it."
         )
     if rows * columns > limits.PIXELS:
         raise UserError(f"{where} has more than {limits.PIXELS // 10**6} million pixels.")
@@ -124,7 +124,7 @@ def facts(header: Any, where: str) -> File:
     if not meaning:
         raise UserError(
             f"{where} does not say whether small values are dark or bright"
-            " (PhotometricInterpretation is missing); mend or remove it."
+            " (PhotometricInterpretation is missing); fix or remove it."
         )
     modality = deidentify.known(_text(header, "Modality"), deidentify.MODALITIES) or "other"
     places = _places(header, count, modality, where)
@@ -342,7 +342,7 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
     scale = 1.0 if slope is None else float(slope[0])
     if scale == 0:
         raise UserError(
-            f"{where} has a rescale slope of zero, which leaves one value only; mend or remove it."
+            f"{where} has a rescale slope of zero, which leaves one value only; fix or remove it."
         )
     time = found("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", 1)
     time = time if time is not None else found("CardiacSynchronizationSequence", "TriggerTime", 1)

@@ -84,7 +84,7 @@ def loaded(member: Member, called: str) -> bytes:
         return member.load()
     except UserError:
         raise UserError(
-            f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; mend or"
+            f"{called} cannot be unpacked, or is larger than {limits.FILE_BYTES >> 20} MB; fix or"
             " remove it."
         ) from None
 
@@ -342,7 +342,7 @@ def pictures(
         with dicom_file.sentences(called):
             array = next(stored)
             if array.shape[:2] != file.size:
-                raise UserError(f"{called} says two sizes of its picture; mend or remove it.")
+                raise UserError(f"{called} says two sizes of its picture; fix or remove it.")
             away = outside(array, file.padding)
             if file.turned:  # by the stored range: alike in a whole series
                 array = top - 1 - array.astype(np.int64)
@@ -360,6 +360,6 @@ def pictures(
                 inside.add(picture, away)
         if not np.isfinite(picture).all():
             raise UserError(
-                f"{called} holds values that are not finite after its rescaling; mend or remove it."
+                f"{called} holds values that are not finite after its rescaling; fix or remove it."
             )
         yield picture

@@ -72,7 +72,7 @@ def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.
     except Exception as e:
         why = f"{type(e).__name__}: it may be cut off or damaged"
         raise UserError(
-            f"{member.name} cannot be read as a picture ({why}); mend or remove it."
+            f"{member.name} cannot be read as a picture ({why}); fix or remove it."
         ) from None
 
 

@@ -273,7 +273,7 @@ def _of_nifti(data: bytes, name: str) -> _Head:
             ".img file beside it, or save the scan as NIfTI."
         )
     two = data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-    # checking mends: here it is refused
+    # checking repairs: here it is refused
     header = (
         nibabel.Nifti2Header(data[:540], check=False)
         if two
