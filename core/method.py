@@ -182,8 +182,8 @@ class Method(ABC):
     # id of the method whose run the contract suite builds this one upon, where an embedding alone
     # will not do
     tiny_on: ClassVar[str] = ""
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"quick look": {}, "good": {}, "thorough": {}}
-    # of the optimiser; on few rows the presets' epochs are raised until the quick look takes this
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"fast": {}, "standard": {}, "thorough": {}}
+    # of the optimiser; on few rows the presets' epochs are raised until the fast preset takes this
     # many
     least_steps: ClassVar[int] = 0
 

@@ -144,10 +144,7 @@ def test_presets_and_time_count_slices(tmp_path):
     kind, data = methods()["gaussian_vae"], small()
     n = len(data.part("train"))
     assert cases(kind, data) == n * DEPTH
-    assert (
-        preset(kind, "quick look", cases(kind, data))["epochs"]
-        < preset(kind, "quick look", n)["epochs"]
-    )
+    assert preset(kind, "fast", cases(kind, data))["epochs"] < preset(kind, "fast", n)["epochs"]
     whole = time_estimate._work(kind, {"epochs": 3}, data)
     assert whole == pytest.approx(
         kind(check_params(kind, {"epochs": 3})).passes(n * DEPTH) * 24 * 24

@@ -19,12 +19,12 @@ from core.settings import OWN_NAMES, loopback
 
 DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
     ("digits", "pca", {"dimensions": 16}, None),
-    ("head-phantom", "strega", "quick look", None),
-    ("digits", "swav", "quick look", None),
+    ("head-phantom", "strega", "fast", None),
+    ("digits", "swav", "fast", None),
     ("digits", "kmeans", {}, 0),
-    ("digits", "gaussian_vae", "quick look", None),
-    ("head-phantom", "gaussian_vae", "quick look", None),
-    ("breast-cancer", "tabular_ncd", "quick look", None),
+    ("digits", "gaussian_vae", "fast", None),
+    ("head-phantom", "gaussian_vae", "fast", None),
+    ("breast-cancer", "tabular_ncd", "fast", None),
 )
 
 

@@ -1,4 +1,4 @@
-"""One press from data to an answer: trains the method that suits a question at its quick preset,
+"""One press from data to an answer: trains the method that suits a question at its fast preset,
 and opens the page that shows the answer.
 """
 
@@ -104,7 +104,7 @@ def ask(data: Dataset) -> None:
             key=f"ask-{id}-{token}",
             type="primary",
             icon=f":material/{icon}:",
-            help=f"Trains: {kind.title}, quick look",
+            help=f"Trains: {kind.title}, preset “fast”",
             width="stretch",
         ):
             job = state.attempt(

@@ -22,7 +22,7 @@ from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import row, run, table, verdict
 
 SHOWN = {"Dice": True, "centroid error": False, "95 % surface distance": False}
-HEART = {"epochs": 30}  # half of the quick look, which takes twice as long
+HEART = {"epochs": 30}  # half of the fast preset, which takes twice as long
 DISCS = {"epochs": 4, "side": 32, "width": 16}
 BARE = {"epochs": 1, "learning_rate": 1e-12}
 

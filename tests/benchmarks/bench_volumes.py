@@ -39,7 +39,7 @@ def one(name: str, data: Any, truth: np.ndarray, test: np.ndarray) -> dict[str, 
     """
     id, more = CONTESTANTS[name]
     kind, began = methods()[id], time.monotonic()
-    params = check_params(kind, preset(kind, "quick look", cases(kind, data)) | more)
+    params = check_params(kind, preset(kind, "fast", cases(kind, data)) | more)
     by = {a.slug: a for a in fit_and_apply(kind, params, data, Run(device="cpu"))[1]}
     maps, each = by["anomalymaps"], by.get("anomalymaps-slices")
     heat, mask = np.asarray(maps.map)[test], data.mask(test)  # type: ignore[attr-defined]

@@ -69,8 +69,8 @@ class OSUDA(Method):
     tiny_on = "unet_plus_plus"
     tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
     presets = {
-        "quick look": {"epochs": 20, "crop": 160},
-        "good": {"epochs": 60},
+        "fast": {"epochs": 20, "crop": 160},
+        "standard": {"epochs": 60},
         "thorough": {"epochs": 100},
     }
     least_steps = 100

@@ -6,7 +6,7 @@ Objective
     squares covered. A pixel's unusualness is the residual in standard deviations of healthy ones.
 
 Cost
-    About 1 ms a slice for the tissue picture and 0.1 s a step of 32 slices of 64x64; quick look
+    About 1 ms a slice for the tissue picture and 0.1 s a step of 32 slices of 64x64; fast preset
     about half a minute for 864 slices on two cores.
 
 Differences from the paper
@@ -59,7 +59,7 @@ class StRegA(Method):
     gives = (Model, Embedding, AnomalyMaps, Images)
     other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
-    presets = {"quick look": {"epochs": 25}, "good": {"epochs": 80}, "thorough": {"epochs": 300}}
+    presets = {"fast": {"epochs": 25}, "standard": {"epochs": 80}, "thorough": {"epochs": 300}}
     least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
 

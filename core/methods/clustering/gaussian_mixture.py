@@ -33,7 +33,7 @@ class GaussianMixture(OnEmbedding):
     id = "gaussian_mixture"
     title = "Gaussian mixture groups"
     tiny = {"k": 3}
-    presets = {"quick look": {"k": 0}, "good": {"k": 0}, "thorough": {"k": 0}}
+    presets = {"fast": {"k": 0}, "standard": {"k": 0}, "thorough": {"k": 0}}
 
     class Params(BaseParams):
         k: int = param(

@@ -37,7 +37,7 @@ class HDBSCAN(OnEmbedding):
     title = "Density islands (HDBSCAN)"
     takes = Takes(TAKES.modalities, on=TAKES.on, min_rows=10, trains=False, deterministic=True)
     tiny = {"smallest": 5}
-    presets = {"quick look": {"smallest": 0}, "good": {"smallest": 0}, "thorough": {"smallest": 0}}
+    presets = {"fast": {"smallest": 0}, "standard": {"smallest": 0}, "thorough": {"smallest": 0}}
 
     class Params(BaseParams):
         smallest: int = param(

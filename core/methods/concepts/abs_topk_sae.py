@@ -34,7 +34,7 @@ class AbsTopKSAE(SAE):
     id = "abs_topk_sae"
     title = "Features with two poles (AbsTopK)"
     seed_number = 63
-    presets = {"quick look": {"epochs": 100}, "good": {"epochs": 300}, "thorough": {"epochs": 1000}}
+    presets = {"fast": {"epochs": 100}, "standard": {"epochs": 300}, "thorough": {"epochs": 1000}}
 
     class Params(SAEParams):
         rule: Literal["abs top-k", "top-k", "relu"] = param(

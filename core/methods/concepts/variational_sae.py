@@ -35,7 +35,7 @@ class VariationalSAE(SAE):
     id = "variational_sae"
     title = "Features with a spread (variational)"
     seed_number = 77
-    presets = {"quick look": {"epochs": 100}, "good": {"epochs": 300}, "thorough": {"epochs": 1000}}
+    presets = {"fast": {"epochs": 100}, "standard": {"epochs": 300}, "thorough": {"epochs": 1000}}
 
     class Params(SAEParams):
         kl_weight: float = param(0.01, "Weight of the KL term, c in the paper.", ge=0, le=1000)

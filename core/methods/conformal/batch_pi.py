@@ -61,7 +61,7 @@ class BatchPI(Method):
     gives = (Predictions, Metrics)
     tiny_on = "classifier"
     tiny = {"batch": 5, "share": 0.6, "certainty": 0.6}
-    presets = {"quick look": {}, "good": {}, "thorough": {}}
+    presets = {"fast": {}, "standard": {}, "thorough": {}}
 
     class Params(BaseParams):
         batch: int = param(

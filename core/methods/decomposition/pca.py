@@ -57,8 +57,8 @@ class PCA(Method):
     other_data = True
     tiny = {"dimensions": 4}
     presets = {
-        "quick look": {"dimensions": 8},
-        "good": {"dimensions": 16},
+        "fast": {"dimensions": 8},
+        "standard": {"dimensions": 16},
         "thorough": {"dimensions": 64},
     }
 

@@ -55,8 +55,8 @@ class TabularNCD(Method):
     gives = (Model, Embedding, Clusters, Predictions)
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
     presets = {
-        "quick look": {"epochs": 60, "tune": False},
-        "good": {"epochs": 100, "tune": True},
+        "fast": {"epochs": 60, "tune": False},
+        "standard": {"epochs": 100, "tune": True},
         "thorough": {"epochs": 200, "tune": True},
     }
 

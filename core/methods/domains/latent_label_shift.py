@@ -62,8 +62,8 @@ class LatentLabelShift(Method):
     gives = (Model, Embedding, Clusters, Grid, Metrics)
     tiny = {"epochs": 3, "k": 2, "batch_size": 32, "width": 4, "cells": 6}
     presets = {
-        "quick look": {"epochs": 100},
-        "good": {"epochs": 200},
+        "fast": {"epochs": 100},
+        "standard": {"epochs": 200},
         "thorough": {"epochs": 300, "width": 32},
     }
     least_steps = 600

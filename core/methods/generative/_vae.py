@@ -31,8 +31,8 @@ TAKES = Takes(
 )
 WHOLE = 64  # points a side of a volume taken whole
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick look": {"epochs": 15},
-    "good": {"epochs": 60},
+    "fast": {"epochs": 15},
+    "standard": {"epochs": 60},
     "thorough": {"epochs": 200, "width": 24},
 }
 

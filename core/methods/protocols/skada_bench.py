@@ -68,8 +68,8 @@ class SkadaBench(Method):
     gives = (Benchmark, Grid, Predictions, Metrics)
     tiny = {"splits": 1, "inner": 1, "contestants": "CORAL, linear OT, kernel mean matching"}
     presets = {
-        "quick look": {"splits": 1, "inner": 2},
-        "good": {},
+        "fast": {"splits": 1, "inner": 2},
+        "standard": {},
         "thorough": {"splits": 5, "inner": 5, "grid": "full"},
     }
 

@@ -55,8 +55,8 @@ class UNetPlusPlusMethod(Method):
     other_data = True
     tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
     presets = {
-        "quick look": {"epochs": 30},
-        "good": {"epochs": 120, "width": 16},
+        "fast": {"epochs": 30},
+        "standard": {"epochs": 120, "width": 16},
         "thorough": {"epochs": 400, "width": 32, "crop": 0},
     }
     least_steps = 400

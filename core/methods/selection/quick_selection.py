@@ -53,8 +53,8 @@ class QuickSelection(Method):
     other_data = True
     tiny = {"epochs": 4, "batch_size": 32, "hidden": 40, "keep": 10}
     presets = {
-        "quick look": {"epochs": 60},
-        "good": {"epochs": 200},
+        "fast": {"epochs": 60},
+        "standard": {"epochs": 200},
         "thorough": {"epochs": 400, "hidden": 1000, "epsilon": 13.0},
     }
     least_steps = 300

@@ -50,8 +50,8 @@ class SwAV(Method):
     other_data = True
     tiny = {"epochs": 2, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {
-        "quick look": {"epochs": 30},
-        "good": {"epochs": 100},
+        "fast": {"epochs": 30},
+        "standard": {"epochs": 100},
         "thorough": {"epochs": 300, "width": 32},
     }
     watched = True

@@ -59,8 +59,8 @@ class GMNA(Method):
     gives = (Network, Grid, Predictions, Embedding, Rationales, Metrics)
     tiny = {"k": 5, "dimensions": 4}
     presets = {
-        "quick look": {},
-        "good": {"rewired": 500},
+        "fast": {},
+        "standard": {"rewired": 500},
         "thorough": {"model": "network", "epochs": 40, "rewired": 1000},
     }
 

@@ -92,8 +92,8 @@ class BetaVAEScan(Method):
         "symbol_steps": 60,
     }
     presets = {
-        "quick look": {"epochs": 20},
-        "good": {"epochs": 60},
+        "fast": {"epochs": 20},
+        "standard": {"epochs": 60},
         "thorough": {"epochs": 200, "shuffles": 100},
     }
     least_steps = 700

@@ -47,8 +47,8 @@ class Classifier(Method):
     other_data = True
     tiny = {"epochs": 3, "batch_size": 32, "width": 4}
     presets = {
-        "quick look": {"epochs": 15},
-        "good": {"epochs": 40},
+        "fast": {"epochs": 15},
+        "standard": {"epochs": 40},
         "thorough": {"epochs": 150, "width": 32},
     }
     watched = True

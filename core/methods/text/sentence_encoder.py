@@ -49,8 +49,8 @@ class SentenceEncoder(Method):
     net: Any  # the language model; Any, since torch types a module's parts as Tensor | Module
     tiny = {"longest": 32}
     presets = {
-        "quick look": {"longest": 128},
-        "good": {"longest": 256},
+        "fast": {"longest": 128},
+        "standard": {"longest": 256},
         "thorough": {"longest": 512},
     }
 

@@ -81,8 +81,8 @@ class SUFO(Method):
         "vocabulary": 300,
     }
     presets = {
-        "quick look": {"epochs": 8},
-        "good": {"epochs": 25, "hidden": 128, "layers": 4},
+        "fast": {"epochs": 8},
+        "standard": {"epochs": 25, "hidden": 128, "layers": 4},
         "thorough": {"model": "minilm", "epochs": 5, "longest": 256, "learning_rate": 3e-5},
     }
     least_steps = 100

@@ -60,8 +60,8 @@ class CineTracker(Method):
     other_data = True
     tiny = {"epochs": 1, "batch_size": 16, "width": 8, "steps": 3, "side": 32}
     presets = {
-        "quick look": {"epochs": 60},
-        "good": {"epochs": 240},
+        "fast": {"epochs": 60},
+        "standard": {"epochs": 240},
         "thorough": {"epochs": 600, "width": 64, "steps": 6},
     }
     least_steps = 300

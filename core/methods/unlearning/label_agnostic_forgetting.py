@@ -61,7 +61,7 @@ class LabelAgnosticForgetting(Method):
     divides = False  # each batch moves the weights twice
     tiny_on = "classifier"
     tiny = {"epochs": 2, "compare": False, "batch_size": 32, "model_epochs": 2}
-    presets = {"quick look": {"epochs": 10}, "good": {"epochs": 20}, "thorough": {"epochs": 40}}
+    presets = {"fast": {"epochs": 10}, "standard": {"epochs": 20}, "thorough": {"epochs": 40}}
 
     class Params(BaseParams):
         epochs: int = param(10, "Passes over the retained training cases.", ge=1, le=500)
