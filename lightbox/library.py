@@ -157,14 +157,15 @@ def fit(
 def open_run(workspace: str | Path, id: str) -> Fit:
     """The finished run `id` (or an unambiguous start of it) of a workspace folder.
 
-    Raises UserError when there is no such workspace or run.
+    Raises UserError when there is no such workspace or run, or the run is not finished.
     """
+    from core.jobs.queue import finished
     from core.workspace.workspace import Workspace
 
     if not Path(workspace).is_dir():
         raise UserError(f"There is no workspace folder {workspace}.")
     ws = Workspace(Path(workspace))
-    job = ws.job(id)
+    job = finished(ws, id, "opened")
     given = ws.artifacts(job.id)
     model = next((a for a in given.values() if isinstance(a, Model)), None)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]

@@ -79,3 +79,17 @@ def test_errors_are_one_sentence(wrong):
     with pytest.raises(lightbox.UserError) as e:
         wrong()
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed"])
+def test_a_run_that_is_not_finished_is_not_opened(tmp_path, status):
+    from core.workspace.catalogue import Job
+    from core.workspace.workspace import Workspace
+
+    Workspace(tmp_path).catalogue.add_job(
+        Job(id="unfinished1", kind="train", dataset="d", method="pca", status=status)
+    )
+    words = f"Run unfinished1 is {status}; only a finished run can be opened."
+    with pytest.raises(lightbox.UserError) as e:
+        lightbox.open_run(tmp_path, "unfin")
+    assert str(e.value) == words

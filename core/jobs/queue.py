@@ -108,7 +108,7 @@ def train(
             f" {said}"
         )
     _check_seed(seed)
-    base = _finished(ws, on, "built upon") if on else None
+    base = finished(ws, on, "built upon") if on else None
     said = why_not_on(kind, ws.artifacts(base.id) if base else {}, data)
     if said:
         raise UserError(said)
@@ -179,7 +179,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     """
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
-    base, entry = _finished(ws, run, "applied"), ws.entry(dataset)
+    base, entry = finished(ws, run, "applied"), ws.entry(dataset)
     if base.kind == "apply":
         raise UserError(f"{base.id} is an application of run {base.on_run}; name that run.")
     said = why_not_applied(ws, base, entry["name"])
@@ -273,7 +273,7 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is
     making) exactly this before.
     """
-    base = _finished(ws, run, "looked at")
+    base = finished(ws, run, "looked at")
     _check_seed(seed)
     key = derived_key(ws, base, kind, spec, seed)
     with _ASKING:
@@ -311,7 +311,7 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
     )
 
 
-def _finished(ws: Workspace, run: str, use: str) -> Job:
+def finished(ws: Workspace, run: str, use: str) -> Job:
     """The run of this id, trained or applied. UserError when it is something made from a run, or
     not done.
     """
