@@ -73,6 +73,7 @@ def interval(
         before, after = {
             "range": ("range ", ""),
             "bound": ("bounds ", ""),
+            "change": ("before to after ", ""),
             "": ("", ", kind not recorded"),
         }.get(kind, ("", ""))
         words += f" ({before}{number(low)}–{number(high)}{after})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import __version__
+from core.artifacts.tables import KINDS
 from core.io.files import make_folder, write_json
 from core.settings import Settings
 
@@ -58,8 +59,12 @@ def target() -> Path:
 
 def store(id: str, tables: list[dict[str, Any]]) -> None:
     """Write the benchmark's tables as evidence about method `id`, with date and hardware, to
-    `target`.
+    `target`. ValueError where a row has bounds but no `kind` (of `KINDS`) that says of what.
     """
+    for table in tables:
+        for row in table["rows"]:
+            if row["low"] is not None and row.get("kind", "") not in set(KINDS) - {""}:
+                raise ValueError(f"{id}, “{table['title']}”: what are the bounds of {row['name']}?")
     folder = make_folder(target())
     made = {"date": date.today().isoformat(), "hardware": hardware(), "version": __version__}
     write_json(folder / f"{id}.json", {"method": id, "made": made, "tables": tables})

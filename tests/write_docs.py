@@ -20,6 +20,7 @@ import typer
 import lightbox
 from core import cards, evidence, registry
 from core.artifacts import TYPES
+from core.artifacts.tables import KINDS
 from core.json_output import method_json
 from core.settings import Settings
 
@@ -312,10 +313,13 @@ def _table_lines(table: dict[str, Any]) -> list[str]:
         f"{table['data']}, {table['split']}, n = {table['n']}, seeds {seeds}; {better} is better."
     )
     lines = ["", f"### {table['title']}", "", facts, ""]
-    lines += [f"| | {_cell(table['measure'])} | low | high |", "|---|---|---|---|"]
+    kinds = list(dict.fromkeys(row["kind"] for row in table["rows"] if row["kind"]))
+    about = " | low | high | low to high" if kinds else ""
+    lines += [f"| | {_cell(table['measure'])}{about} |", "|---" * (5 if kinds else 2) + "|"]
     for row in table["rows"]:
-        values = " | ".join(_number(row[key]) for key in ("value", "low", "high"))
-        lines.append(f"| {_cell(row['name'])} | {values} |")
+        values = [_number(row[key]) for key in ("value", "low", "high")]
+        values = [*values, KINDS[row["kind"]] if row["kind"] else ""] if kinds else values[:1]
+        lines.append(f"| {_cell(row['name'])} | {' | '.join(values)} |")
     return [*lines, "", _one_line(table["verdict"])] if table["verdict"] else lines
 
 

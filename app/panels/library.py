@@ -14,7 +14,7 @@ from core import registry
 from core.artifacts.tables import KINDS
 from core.cards import HEADINGS, Card, card
 from core.evidence import load
-from core.imaging.palette import OKABE_ITO
+from core.imaging.palette import NONE, OKABE_ITO
 from core.json_output import method_json
 
 
@@ -176,43 +176,49 @@ def evidence(id: str) -> None:
 
 
 def _dots(table: dict[str, Any]) -> go.Figure:
+    """A dot a row, the method as a diamond; 95 % intervals as thick bars, anything else (a range, a
+    change) as thin grey ones.
+    """
     rows = table["rows"]
-    middle = [r["value"] for r in rows]
-    figure = go.Figure(
-        go.Scatter(
-            x=middle,
-            y=[text.chart(r["name"], 34) for r in rows],
+    names = [text.chart(r["name"], 34) for r in rows]
+    figure = go.Figure()
+    for kind in dict.fromkeys(r["kind"] for r in rows):
+        own = [i for i, r in enumerate(rows) if r["kind"] == kind]
+        figure.add_scatter(
+            x=[rows[i]["value"] for i in own],
+            y=[names[i] for i in own],
             mode="markers",
+            name=KINDS[kind] if kind else "",
+            showlegend=False,
             marker={
                 "size": 11,
-                "color": [OKABE_ITO[0], *[OKABE_ITO[1]] * (len(rows) - 1)],
-                "symbol": ["diamond", *["circle"] * (len(rows) - 1)],
+                "color": [OKABE_ITO[1 if i else 0] for i in own],
+                "symbol": ["circle" if i else "diamond" for i in own],
             },
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [
-                    (r["high"] if r.get("high") is not None else r["value"]) - r["value"]
-                    for r in rows
-                ],
-                "arrayminus": [
-                    r["value"] - (r["low"] if r.get("low") is not None else r["value"])
-                    for r in rows
-                ],
-            },
+            error_x=_bars([rows[i] for i in own], kind) if kind else None,
         )
-    )
     better = "higher is better" if table["higher_is_better"] else "lower is better"
-    bars = " and ".join(
-        dict.fromkeys(
-            f"bars: {KINDS[r['kind']]}" for r in rows if r.get("kind") and r.get("low") is not None
-        )
-    )
-    better += f"; {bars}" if bars else ""
+    kinds = [KINDS[kind] for kind in dict.fromkeys(r["kind"] for r in rows) if kind]
+    better += f"; bars: {' and '.join(kinds)}" if kinds else ""
     figure.update_layout(
         height=80 + 28 * len(rows),
         margin={"l": 10, "r": 10, "t": 6, "b": 10},
         xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
-        yaxis={"autorange": "reversed", "automargin": True},
+        yaxis={
+            "autorange": "reversed",
+            "automargin": True,
+            "categoryorder": "array",
+            "categoryarray": names,
+        },
     )
     return figure
+
+
+def _bars(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    look = {"thickness": 2} if kind == "interval" else {"thickness": 1, "width": 0, "color": NONE}
+    return look | {
+        "type": "data",
+        "symmetric": False,
+        "array": [r["high"] - r["value"] for r in rows],
+        "arrayminus": [r["value"] - r["low"] for r in rows],
+    }

@@ -16,6 +16,7 @@ KINDS = {
     "interval": "95 % interval",
     "range": "range",
     "bound": "guaranteed bounds",
+    "change": "before to after",
     "": "kind not recorded",
 }
 
@@ -25,9 +26,11 @@ class Interval:
     """What a number may be off by: `low` to `high` of `kind`, over `units` independent patients or
     cases; without bounds, `note` says why.
 
-    Kinds: "interval", 95 % over other patients; "range", the least and largest of repeated draws,
-    sub-samples or seeds; "bound", what a method guarantees at a confidence its note names; "" where
-    none is given, and in tables of versions that did not tell them apart.
+    Kinds: "interval", 95 % over other patients; "range", the least and largest, or
+    where the words beside it say so the middle 95 %, of repeated draws, sub-samples or seeds;
+    "bound", what a method guarantees at a confidence its note names; "change", from what it was
+    before to what it is after; "" where none is given, and in tables of versions that did not tell
+    them apart.
     """
 
     low: float | None

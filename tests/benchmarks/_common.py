@@ -13,7 +13,7 @@ import numpy as np
 from core.artifacts import Artifact, Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.evidence import shared
+from core.evidence import overlap, shared
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
 from core.registry import methods
@@ -86,13 +86,25 @@ def few_labels(z: np.ndarray, data: Dataset, per_class: int = 3, draws: int = 20
 class Spread(tuple[float, float, float]):
     """(mean, low, high) over seeds or draws: a range, no 95 % interval over other patients."""
 
+    kind = "range"
+
+
+class Change(tuple[float, float, float]):
+    """(after, lower of before and after, higher of both): nothing about other patients."""
+
+    kind = "change"
+
+
+def change(before: float, after: float) -> Change:
+    return Change((after, min(before, after), max(before, after)))
+
 
 def row(name: str, value: tuple[float, float | None, float | None]) -> dict[str, Any]:
-    """A line of an evidence table; what lies about the value is a "range" when it is a Spread, else
-    an "interval".
+    """A line of an evidence table; what lies about the value is a "range" when it is a Spread, a
+    "change" when it is a Change, else an "interval".
     """
     low, high = (None if v is None else round(v, 4) for v in value[1:])
-    kind = "range" if isinstance(value, Spread) else "interval"
+    kind = getattr(value, "kind", "interval")
     return {
         "name": name,
         "value": round(value[0], 4),
@@ -143,19 +155,16 @@ def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
     own, rivals = rows[0], rows[1:]
     best = (max if better else min)(rivals, key=lambda r: r["value"])
     won = own["value"] > best["value"] if better else own["value"] < best["value"]
-    overlap = (
-        own["low"] is not None
-        and best["low"] is not None
-        and own["low"] <= best["high"]
-        and best["low"] <= own["high"]
-    )
+    close = overlap(own, best)
+    kinds = {own["kind"], best["kind"]}
+    what = f"{kinds.pop()}s" if len(kinds) == 1 else "bars"
     gap = f"{own['value']:.3f} against {best['value']:.3f}"
     if won:
         return f"{own['name']} is ahead of the best rival, {best['name']} ({gap})" + (
-            ", but the intervals overlap." if overlap else "."
+            f", but the {what} overlap." if close else "."
         )
     return f"The rival {best['name']} is as good or better ({gap})" + (
-        ", the intervals overlap." if overlap else "."
+        f", the {what} overlap." if close else "."
     )
 
 

@@ -16,7 +16,7 @@ from core.data.readers import read
 from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.stats.bootstrap import interval
-from tests.benchmarks._common import row, run, table, verdict
+from tests.benchmarks._common import change, row, run, table, verdict
 
 WAYS = {
     "tiny BERT made here": {"epochs": 8},
@@ -78,10 +78,7 @@ def tables() -> list[dict[str, Any]]:
         probing = np.asarray(given[words]["grid-probing"].value)
         layers = given[words]["grid-probing"].y
         rows = [
-            row(
-                f"{layer}, before → after",
-                (float(v[-1]), float(min(v[0], v[-1])), float(max(v[0], v[-1]))),
-            )
+            row(f"{layer}, before → after", change(float(v[0]), float(v[-1])))
             for layer, v in zip(layers, probing)
         ]
         words_ = (
