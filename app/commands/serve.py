@@ -298,8 +298,8 @@ def check(
         raise UserError("--list-files needs --files beside it.")
     for name in ws.unlisted() if list_files else ():
         ws.list_files(name)
-    damaged = ws.damaged() if files else []
     not_compared = ws.unlisted() if files else []
+    damaged = ws.damaged(not_compared) if files else []
     found |= {"damaged": damaged, "not_compared": not_compared} if files else {}
     words = "\n".join(
         f"{k.replace('_gib', ' (GiB free)'):<22}"

@@ -363,18 +363,18 @@ class Workspace:
                 raise _damaged(run, slug, wrong[0])
             self._sound.add(key)
 
-    def damaged(self) -> list[str]:
+    def damaged(self, unlisted: list[str] | None = None) -> list[str]:
         """Stored files of finished runs and of datasets that are not what was written, by their
         place in the workspace. Cost: reads everything once.
 
-        Datasets without a list of their files are not compared, see `unlisted`.
+        Datasets without a list of their files are not compared: `unlisted`, where it is known.
         """
         folders = [
             self.folder(job.id) / "artifacts"
             for job in self.catalogue.jobs(status="done")
             if job.kind != "import"
         ]
-        aside = self.unlisted()
+        aside = self.unlisted() if unlisted is None else unlisted
         folders += [
             self.home / "datasets" / e["id"]
             for e in self.catalogue.datasets()

@@ -13,6 +13,7 @@ import pandas as pd
 from core.data.checks.column_scales import scale_findings
 from core.data.checks.column_values import column_findings
 from core.data.checks.finding import Finding, cases_have
+from core.data.checks.ordered_words import ordered_findings
 from core.data.checks.roles import no_patients, normal_findings, role_findings
 from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
@@ -33,6 +34,7 @@ def table_findings(data: Dataset) -> list[Finding]:
         *about_columns,
         *_missing(data),
         *column_findings(data),
+        *ordered_findings(data),
         *scale_findings(data),
         *_aside(data),
     ]

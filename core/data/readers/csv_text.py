@@ -101,6 +101,8 @@ def split_up(member: Member, most: int | None = None) -> Words:
     # units, or what the columns mean
     under = [] if bare else first[: odd_rows.below_header(header, first)]
     skip += len(under)
+    upper, heading = heads[-2][1] if above else [], header
+    header, two_lines = (header, "") if bare else odd_rows.names_of(header, under, upper)
     body, below = (data, []) if cut else without_notes(data, separator, len(header))
     table = (
         None
@@ -120,7 +122,7 @@ def split_up(member: Member, most: int | None = None) -> Words:
     names = [(not bare and c) or _unnamed(j + 1, header) for j, c in enumerate(header)]
 
     more, summed = (
-        odd_rows.again(table, [] if bare else [header, *under]),
+        odd_rows.again(table, [] if bare else [heading, *under]),
         np.zeros(len(table), bool),
     )
     if not cut and not bare:
@@ -141,6 +143,9 @@ def split_up(member: Member, most: int | None = None) -> Words:
             f"{name}: the header has a name less than the rows have values, so the first column is"
             " one of row names"
         )
+    rules += [f"{name}: {two_lines}"] if two_lines else []
+    if two_lines and under:
+        under = under[1:]
     rules += [_left_out(name, "above the header", [r for _, r in heads[:-1]])] if above else []
     rules += [_left_out(name, "below the table", below)] if below else []
     rules += [_left_out(name, "below the header (units or explanations)", under)] if under else []

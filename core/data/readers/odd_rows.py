@@ -5,12 +5,16 @@ and means at the end.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from core.data.role_words import is_exact, is_patient
 
 UNDER = 3  # lines that may stand between the header and the first case
 ENDING = 8  # rows at the end that may sum up
@@ -43,12 +47,12 @@ def below_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
         rest = [
             r for r in rows[many:] if [w.strip() for w in r] not in heads and list(r) not in heads
         ]
-        if all(_explains(rows[k], rest) for k in range(many)):
+        if all(_explains(header, rows[k], rest) for k in range(many)):
             return many
     return 0
 
 
-def _explains(row: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+def _explains(header: Sequence[str], row: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     numbers, said = 0, 0
     for word, column in zip(row, zip(*rest)):
         word = word.strip()
@@ -69,11 +73,58 @@ def _explains(row: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
         ):
             return False  # as the cases below have it
     units = all(not w.strip() or UNIT.fullmatch(w.strip()) for w in row)
+    echoes = sum(map(_says_more, header, row))
+    if 1 < echoes >= sum(bool(w.strip()) for w in row) / 3:
+        return said >= numbers / 2
     return said > 0 and said >= numbers / 2 and (said > 1 or units)
+
+
+def _says_more(name: str, word: str) -> bool:
+    """Whether a cell says the name of its column in more words (sex: “Sex at birth”)."""
+    parts = re.findall(r"[^\W\d_]{3,}", name.casefold())
+    longer = len(word.split()) > 1 and len(word.strip()) > len(name.strip())
+    return longer and any(re.search(rf"\b{p}", word.casefold()) for p in parts)
 
 
 def _shape(word: str) -> str:
     return re.sub(r"\d", "9", word)
+
+
+def names_of(
+    header: Sequence[str], under: Sequence[Sequence[str]], above: Sequence[str]
+) -> tuple[list[str], str]:
+    """The names of columns where two lines hold some, and what was decided, in words ("" = those of
+    `header` are taken). `under`: the lines below it that are no cases; `above`: the line above it.
+
+    The second line is taken where the first names groups of columns: it says a name twice, or the
+    second tells of outcomes or patients and it does not. Names said twice get the other line's word
+    to tell them apart.
+    """
+    names = [w.strip() for w in header]
+    second = [w.strip() for w in under[0]] if under else []
+    full = all(second) and len(set(second)) == len(second) == len(names)
+    twice = {c for c, n in Counter(names).items() if c and n > 1}
+    explains = any(map(_says_more, names, second))
+    if full and (twice or (_telling(second) > _telling(names) and not explains)):
+        groups = ", ".join(dict.fromkeys(n for n in names if n))
+        return (
+            second,
+            f"of two lines of names the second is taken, the first names groups ({groups[:80]})",
+        )
+    if not twice:
+        return names, ""
+    if second:
+        joined = [f"{a} {b}".strip() if a in twice else a for a, b in zip(names, second)]
+    else:
+        heads = list(accumulate((w.strip() for w in above), lambda last, w: w or last))
+        joined = [f"{b} {a}".strip() if a in twice else a for a, b in zip(names, heads)]
+    if len(joined) != len(names) or len(set(joined)) < len(joined):
+        return names, ""
+    return joined, "names that are there twice are told apart by the other of two lines of names"
+
+
+def _telling(names: Sequence[str]) -> int:
+    return sum(is_exact(name) or is_patient(name) for name in names)
 
 
 def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:

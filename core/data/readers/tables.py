@@ -38,6 +38,7 @@ from core.data.readers.column_types import (
 from core.data.readers.csv_text import split_up
 from core.data.readers.files import Asked, Member
 from core.data.readers.odd_rows import SUMMARY
+from core.data.readers.related_tables import related
 from core.data.roles import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.data.visit_ids import patients_in_ids
@@ -47,6 +48,7 @@ from core.words import some_of
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
 FILES = 200  # tables whose first lines are looked at to tell which have names of columns
+RELATED = 12  # tables of which the first lines of all are looked at before import
 WHO = "patient"  # the column made of ids of visits
 
 
@@ -65,7 +67,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"{name} has no column “{text}” (it has:"
             f" {some_of([str(c)[:40] for c in frame.columns], 12)})."
         )
-    given = {"domain": str(frame.columns[-1])} if len(members) > 1 else {}
+    given = {"domain": str(frame.columns[-1])} if found.files > 1 else {}
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
     rules += differs(asked.looked, guesses)
@@ -157,7 +159,8 @@ class Raw:
 @dataclass(frozen=True)
 class Whole:
     """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in
-    words; what has to be told of columns; and whether the first line was a row (`bare`).
+    words; what has to be told of columns; whether the first line was a row (`bare`); and how many
+    files of the same columns there are (tables joined to them not counted).
     """
 
     frame: pd.DataFrame
@@ -165,6 +168,7 @@ class Whole:
     rules: list[str]
     notes: list[Note]
     bare: bool
+    files: int = 1
 
 
 def whole(
@@ -182,6 +186,7 @@ def whole(
     for k, m in enumerate(members):
         read.append(_raw(m))
         report(k + 1, len(members) + 1)
+    read = related(read)
     found = _joined(read, as_words, clocks)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
     rules += [
@@ -190,13 +195,14 @@ def whole(
         for r in read
         if r.how == "no header"
     ]
-    if len(members) > 1:
+    if len(read) > 1:
         column = "domain" if "domain" not in frame else "from file"
-        stems = [m.stem for m in members]
-        words = stems if len(set(stems)) == len(stems) else [m.name for m in members]
+        names = {r.name for r in read}
+        stems = [m.stem for m in members if m.name in names]
+        words = stems if len(set(stems)) == len(stems) else [r.name for r in read]
         frame[column] = np.repeat(np.array(words, dtype=object), [r.rows for r in read])
         rules.append(
-            f"{len(members)} tables of the same columns read as one; “{column}” says which file a"
+            f"{len(read)} tables of the same columns read as one; “{column}” says which file a"
             " row is from"
         )
     report(len(members) + 1, len(members) + 1)
@@ -256,7 +262,12 @@ def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True
     notes = [*told, *(note for m in out.values() for note in m.notes)]
     frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
     return Whole(
-        frame, where, [*_rules(out), *more, *map(_rule, notes)], notes, like.how == "no header"
+        frame,
+        where,
+        [*_rules(out), *more, *map(_rule, notes)],
+        notes,
+        like.how == "no header",
+        len(read),
     )
 
 
@@ -409,12 +420,15 @@ def glance(
     that were) and `whole` (whether these are all there are); `guesses` and `classes` as in
     `preview`. `inputs`: whether the columns are what is learned from.
     """
-    raw = _raw(members[0], limits.PREVIEW)
+    few = _first_lines(members)
+    joined = related(few, torn=True)
+    raw = joined[0]
     found = _joined([raw], named_in(asked or Asked()))
     frame = found.frame
     given = {}
-    if len(members) > 1:
-        frame["domain" if "domain" not in frame else "from file"] = members[0].stem
+    if len(members) - len(few) + len(joined) > 1:
+        stem = next(m.stem for m in members if m.name == raw.name)
+        frame["domain" if "domain" not in frame else "from file"] = stem
         given = {"domain": str(frame.columns[-1])}
     guesses = (
         _with_patients(frame, given, asked or Asked())
@@ -428,9 +442,17 @@ def glance(
         "head": frame.head(5),
         "types": {str(c): kind(frame[c]) for c in frame.columns},
         "looked": len(frame),
-        "whole": raw.whole and len(members) == 1,
+        "whole": all(r.whole for r in few) and len(joined) == len(members) - len(few) + 1,
         "rules": [*raw.rules, *found.rules],
     }
+
+
+def _first_lines(members: list[Member]) -> list[Raw]:
+    """The first lines of the first file; of all of a few files, where some have other columns."""
+    first = _raw(members[0], limits.PREVIEW)
+    more = [_raw(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
+    alike = all(set(r.columns) == set(first.columns) for r in more)
+    return [first] if alike else [first, *more]
 
 
 def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
