@@ -2,7 +2,7 @@
 anything, and how far off an outline is.
 
 Scores are those of the TrackRAD2025 challenge: the frame whose outline was given and frames with
-nothing outlined do not count; where a tracker outlines nothing, Dice is 0 and every distance the
+nothing outlined do not count; where a tracker produces no outline, Dice is 0 and every distance the
 longer side of the frame. Mean over the frames of a clip first, then over clips.
 """
 

@@ -126,7 +126,7 @@ class LinearProbe(_Probe):
     title = "Linear probe"
     name = "linear probe"
     help = (
-        "How well a linear probe (a straight-line reader) tells the classes apart from the latent"
+        "How well a linear probe (logistic regression) tells the classes apart from the latent"
         " coordinates. Higher is better; compare with the same figure for principal components."
     )
 

@@ -229,7 +229,7 @@ class RobustnessIndex(Measure):
         ]
 
     def _site_probe(self, whole: Dataset, z: np.ndarray, rng: np.random.Generator) -> list[Metric]:
-        """How well a straight-line reader names the site, fitted on train and counted on val and
+        """How well a linear probe names the site, fitted on train and counted on val and
         test (patients stay together in the split).
         """
         from sklearn.linear_model import LogisticRegression

@@ -178,9 +178,8 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
             over = f"{int((a.score > a.threshold).sum()):,} of {len(a.rows):,} cases"
             said.append(f"Flagged by choice, not as a finding: {over} ({a.rule}).")
         if isinstance(a, Clusters):
-            said.append(
-                f"It parts them into {len(np.unique(a.label[a.label >= 0]))} groups of alike cases."
-            )
+            found = len(np.unique(a.label[a.label >= 0]))
+            said.append(f"It found {found} cluster{'s' * (found != 1)}.")
     for m in metrics:
         if (
             m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy")

@@ -144,14 +144,14 @@ def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
 
 
 def undo(ws: Workspace, name: str, id: str) -> Decision:
-    """Take one decision back. UserError when there is none of this id."""
+    """Undo one decision. UserError when there is none of this id."""
     folder = ws.dataset_folder(name)
     for path, decision in zip(files_of(folder), load(folder)):
         if decision.id == id:
             remove(path)
             ws.recount(name)
             return decision
-    raise UserError("That decision was taken back already.")
+    raise UserError("Already undone.")
 
 
 def held(ws: Workspace, name: str) -> dict[int, str]:

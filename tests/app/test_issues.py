@@ -199,7 +199,7 @@ def test_the_command_line_lists_decides_and_takes_back(ws):
         (("exclude", "films", "--finding", "ghosts", "--reason", "x"), "no finding"),
         (("exclude", "films", "--rows", "3", "--reason", " "), "Say why"),
         (("release", "films", "--rows", "3"), "held back"),
-        (("undo", "films", "nothing"), "taken back"),
+        (("undo", "films", "nothing"), "Already undone"),
         (("fix", "films", "blank"), "cannot be fixed"),
         (("ignore", "films", "ghosts", "--reason", "x"), "no finding"),
         (("issues", "elsewhere"), "no dataset"),

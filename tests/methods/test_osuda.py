@@ -182,7 +182,7 @@ def test_the_moved_model_is_a_model_like_any_other():
 
 def test_models_that_cannot_be_moved_are_declined():
     kind, data = methods()["osuda"], site("B")
-    assert "outlines nothing" in why_not_on(
+    assert "no segmentation" in why_not_on(
         kind, on_digits("pca", dimensions=4)[1], sample("digits")
     )
     assert "whole pictures" in why_not_on(

@@ -101,7 +101,7 @@ def test_excluded_rows_leave_the_view_and_come_back_as_they_were(ws):
         review.undo(ws, "films", d.id)
     assert ws.dataset("films").hash == before.hash
     assert ws.entry("films")["n"] == 60
-    with pytest.raises(UserError, match="taken back already"):
+    with pytest.raises(UserError, match="Already undone"):
         review.undo(ws, "films", decision.id)
 
 

@@ -127,13 +127,13 @@ class OSUDA(Method):
         ]
         if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
             return (
-                f"That run’s model ({base.method}) outlines nothing; choose a run of a method that"
-                " outlines, such as unet_plus_plus."
+                f"That run’s model ({base.method}) produces no segmentation; choose a run of a"
+                " method that does."
             )
         if not {4, 5} & set(said):  # of pictures, or of volumes outlined slice by slice
             return (
-                f"That run’s model ({base.method}) judges whole pictures and outlines nothing;"
-                " choose a run of a method that outlines, such as unet_plus_plus."
+                f"That run’s model ({base.method}) judges whole pictures and produces no"
+                " segmentation; choose a run of a method that does."
             )
         if not any(key.endswith("running_mean") for key in base.state):
             return (

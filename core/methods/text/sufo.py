@@ -249,7 +249,7 @@ class SUFO(Method):
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
         units = {
             "probing": (
-                "how well a straight-line reader names the class from each layer (macro-F1 on"
+                "how well a linear probe names the class from each layer (macro-F1 on"
                 " validation texts, 1 = always right)"
             ),
             "similarity": (
