@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test lint bench docs setup component clean licences lock
+.PHONY: demo app test soak lint bench docs setup component clean licences lock
 
 setup: $(VENV)/.ready component
 
@@ -21,10 +21,16 @@ demo: setup
 app: setup
 	$(BIN)/lightbox app
 
-# Three files at a time (the longest first, tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
-# processor spin. Trap: numba's first parallel loop gives torch as many threads as numba has. Tests pass in any order: `make test ORDER=--random-order`.
+# Three groups of tests at a time (tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
+# processor spin. Trap: numba's first parallel loop gives torch as many threads as numba has. What numba compiles is kept in the checkout.
+# Tests pass in any order: `make test ORDER=--random-order`. At the end it says what took most processor time.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_cache $(BIN)/python -m pytest
 test: setup
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ORDER)
+	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --costs $(ORDER)
+
+# The long hunts, before a release: what they found is kept in tests/soak.json.
+soak: setup
+	LIGHTBOX_SOAK=1 $(PYTEST) -n 2 --dist load -m soak
 
 lint: setup
 	$(BIN)/ruff check .

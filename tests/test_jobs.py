@@ -14,6 +14,8 @@ from core.jobs import engines, queue
 from core.report.html import report_html
 from core.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):

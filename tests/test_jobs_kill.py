@@ -26,6 +26,8 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 from core.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.processes
+
 PARAMS = {"epochs": 60, "more": 10, "batch_size": 16, "pause": 0.02}  # 280 steps of at least 20 ms
 
 

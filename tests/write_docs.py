@@ -35,6 +35,7 @@ OTHER_SETTINGS = {
     "LIGHTBOX_SHARED": "Folder of open data that some benchmarks and tests use where present.",
     "LIGHTBOX_TEST_DEVICE": "`cuda`: the tests of the methods run on the GPU.",
     "LIGHTBOX_SHOTS": "Folder in which browser tests put screenshots.",
+    "LIGHTBOX_SOAK": "Any word: the tests also hunt long, as `make soak` does.",
     "LIGHTBOX_FUZZ": "How many damaged copies the tests of readers try.",
 }
 

@@ -1,5 +1,5 @@
-"""Mutated copies of small valid files, read one after another in a child with limits: `python -m
-tests.hostile._fuzz SEED FIRST COUNT REPORT`.
+"""Mutated copies of small valid files, read one after another in a child with limits. Figures of
+every seed, or of one: `python -m tests.hostile._fuzz COPIES [SEED]`.
 
 A copy may be read or refused with a UserError. Anything else is written to REPORT, a line each:
 another exception, more than SECONDS of processor time, more than MEMORY resident. A child that dies
@@ -7,8 +7,8 @@ or hangs leaves the number of its copy in REPORT.at; `hunt` notes it and goes on
 """
 
 import dataclasses
+import functools
 import json
-import os
 import random
 import shutil
 import signal
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import warm
 from tests.data.make import edf
 from tests.hostile import _make as make
 from tests.hostile._peak import highest
@@ -32,6 +33,7 @@ from tests.hostile._peak import highest
 CWD = make.ROOT
 SECONDS = 2.0  # of processor time a copy; the machine may be busy
 MEMORY = 500 << 20  # resident
+HANGS = 600  # seconds of the clock that all copies of a seed may take
 Files = dict[str, bytes]
 
 
@@ -289,7 +291,7 @@ class TooLong(BaseException):
     """Raised by the clock; not an Exception, so that no reader takes it for a damaged file."""
 
 
-def child(name: str, first: int, count: int, report: Path) -> None:
+def child(name: str, first: int, count: int, report: str) -> None:
 
     from core import sandbox
     from core.data.readers import read
@@ -351,43 +353,39 @@ def child(name: str, first: int, count: int, report: Path) -> None:
         )
 
 
+@functools.cache
+def server(path: str, cwd: str) -> warm.Server:
+    """The process that children are forked from: starting Python anew takes longer than a thousand
+    copies.
+    """
+    env = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return warm.Server("tests.hostile._warm", Path(cwd), **env)
+
+
+def read_copies(name: str, first: int, count: int, report: Path) -> str:
+    """Read copies in a child; how it ended in words, should it have died."""
+    words = Path(f"{report}.err")
+    process = server(str(make.ROOT), str(CWD)).start(
+        "tests.hostile._fuzz", "child", [name, first, count, str(report)], log=str(words)
+    )
+    try:
+        code = process.wait(HANGS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"the reader hung for {HANGS} s"
+    return f"the reader died with {code}: {words.read_text(errors='replace')[-600:]}"
+
+
 def hunt(name: str, count: int, first: int = 0) -> dict:
     """All copies of one seed: {"found": [{"copy", "found"}], "refused", "seconds" of processor
     time}.
     """
-    env = os.environ | {
-        "PYTHONPATH": str(make.ROOT),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
     found, refused, seconds, at = [], 0, 0.0, first
     count = max(1, round(count * SEEDS[name].share))
     with tempfile.TemporaryDirectory() as place:
         while at < first + count and len(found) < 40:
             report = Path(place) / f"{at}.jsonl"
-            asked = [
-                sys.executable,
-                "-m",
-                "tests.hostile._fuzz",
-                name,
-                str(at),
-                str(first + count - at),
-                str(report),
-            ]
-            try:
-                done = subprocess.run(
-                    asked,
-                    cwd=CWD,
-                    env=env,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    timeout=600,
-                )
-                died = f"the reader died with {done.returncode}: {done.stderr[-600:]}"
-            except subprocess.TimeoutExpired:
-                died = "the reader hung for 600 s"
+            died = read_copies(name, at, first + count - at, report)
             lines = (
                 [json.loads(line) for line in report.read_text().splitlines()]
                 if report.exists()
@@ -405,16 +403,13 @@ def hunt(name: str, count: int, first: int = 0) -> dict:
     return {"found": found, "refused": refused, "seconds": seconds, "copies": at - first}
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 4:
-        child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
-    else:  # by hand: figures of every seed
-        for seed in SEEDS if len(sys.argv) < 3 else [sys.argv[2]]:
-            r = hunt(seed, int(sys.argv[1]))
-            print(
-                f"{seed:<16} {r['copies']:>6} copies {r['refused']:>6} refused"
-                f" {r['copies'] / max(r['seconds'], 1e-9):>7.0f} copies/s {len(r['found'])} found",
-                flush=True,
-            )
-            for line in {f["found"][-300:]: f for f in r["found"]}.values():
-                print("   ", line["copy"], line["found"].replace("\n", "\n        "), flush=True)
+if __name__ == "__main__":  # by hand: figures of every seed
+    for seed in SEEDS if len(sys.argv) < 3 else [sys.argv[2]]:
+        r = hunt(seed, int(sys.argv[1]))
+        print(
+            f"{seed:<16} {r['copies']:>6} copies {r['refused']:>6} refused"
+            f" {r['copies'] / max(r['seconds'], 1e-9):>7.0f} copies/s {len(r['found'])} found",
+            flush=True,
+        )
+        for line in {f["found"][-300:]: f for f in r["found"]}.values():
+            print("   ", line["copy"], line["found"].replace("\n", "\n        "), flush=True)

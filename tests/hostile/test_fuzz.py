@@ -13,11 +13,13 @@ from core.data import readers
 from core.data.readers.files import Asked, collect
 from core.data.readers.nifti_file import paired
 from tests.hostile import _fuzz
+from tests.soak import longer
 
-# of each seed; LIGHTBOX_FUZZ=20000 hunts longer
-COPIES = int(os.environ.get("LIGHTBOX_FUZZ", "2000"))
+# of each seed; LIGHTBOX_FUZZ=20000 hunts longer still
+COPIES = int(os.environ.get("LIGHTBOX_FUZZ", longer(200, 2000)))
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", _fuzz.SEEDS)
 def test_damaged_copies_are_read_or_refused_in_a_sentence(name):

@@ -17,6 +17,8 @@ from core.workspace.workspace import Workspace
 from tests.data.make import edf
 from tests.hostile._make import dicom, nifti, png, rng
 
+pytestmark = pytest.mark.processes
+
 CANARY = "Quokkabert"
 
 

@@ -15,6 +15,8 @@ from core.errors import UserError
 from tests.browser.conftest import serving
 from tests.hostile._make import ROOT
 
+pytestmark = pytest.mark.processes
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",

@@ -1,4 +1,6 @@
-"""Imported once by the process that workers are forked from: all that a small training needs."""
+"""Imported once by the process that supervisors and workers are forked from (`tests/warm.py`): all
+that a small training needs.
+"""
 
 import lightning_fabric  # noqa: F401
 import pyarrow.parquet  # noqa: F401
@@ -8,8 +10,20 @@ import torch  # noqa: F401
 import zarr  # noqa: F401
 
 import core.evaluate
+import core.jobs.scheduler
 import core.jobs.worker  # noqa: F401
+from core.jobs import engines, starting
 from core.registry import measures, methods
+from tests import warm
 
 methods()
 measures()
+engines.spawn = starting.spawn = warm.spawn  # type: ignore[assignment]
+
+
+def main(module: str, *args: str) -> None:
+    """`main` of `module`, with the methods that this process's own environment names."""
+    import importlib
+
+    methods.cache_clear()
+    importlib.import_module(module).main(*args)

@@ -24,6 +24,7 @@ from core.jobs import queue
 from core.jobs.reporter import Reporter
 from core.training.checkpoints import Checkpoints, whole
 from core.workspace.workspace import Workspace
+from tests.soak import longer
 from tests.survive import _make
 
 pytestmark = pytest.mark.skipif(
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     reason="processes are made ready once and forked, which this system cannot",
 )
 HERE = Path(__file__).parent
-KILLS = 30
+KILLS = longer(5, 30)
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = 400) -> Any:
@@ -145,7 +146,8 @@ def result(ws: Workspace, id: str) -> np.ndarray:
     return np.array(found.z)
 
 
-def test_killed_thirty_times_at_any_moment_runs_end_as_if_nothing_had_happened(
+@pytest.mark.soak
+def test_killed_at_any_moment_runs_end_as_if_nothing_had_happened(
     workers: Workers,
 ) -> None:
     ws, rng, params = (

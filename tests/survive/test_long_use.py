@@ -140,6 +140,7 @@ print(json.dumps({"reruns": sizes[16:]}))
 """
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("code", [APPLIES, RERUNS], ids=["applies", "reruns"])
 def test_memory_does_not_grow_with_use(ws, code, monkeypatch):
     """Row 45: the least taken over the last third is at most 12 MB above the least of the first, in

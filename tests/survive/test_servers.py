@@ -25,6 +25,8 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 from tests.survive import _make
 
+pytestmark = pytest.mark.processes
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
 
 

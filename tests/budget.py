@@ -1,0 +1,116 @@
+"""Processor seconds of every test, and what a method's tests may take.
+
+A method's contract and science tests together are to take BUDGET seconds of one processor; the run
+fails when they take TOLERANCE times that, since a busy machine, and whatever is imported or
+compiled first, count as well. Seconds are those of the test's process and of the children it has
+waited for. `--costs` prints what takes most.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from core.registry import methods
+
+BUDGET = 12.0
+TOLERANCE = 3.0
+SHOWN = 20
+OWN_FILE = re.compile(r"^tests/methods/test_(\w+)\.py::")
+CONTRACT = re.compile(r"^tests/test_contract\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")
+GROUP = re.compile(r"@[^@\]]+$")  # what --dist loadgroup adds to a test's name
+
+
+def method_of(test: str) -> str | None:
+    """The method on whose budget the test named `test` counts; None for other tests.
+
+    >>> method_of("tests/test_contract.py::test_odd_data[pca-no rows]")
+    'pca'
+    """
+    found = OWN_FILE.match(test) or CONTRACT.match(test)
+    return found[1] if found and found[1] in methods() else None
+
+
+def by_method(seconds: dict[str, float]) -> dict[str, float]:
+    """Processor seconds of each method's tests, of the methods that were tested."""
+    total: Counter[str] = Counter()
+    for test, spent in seconds.items():
+        id = method_of(test)
+        if id:
+            total[id] += spent
+    return dict(total)
+
+
+def over_budget(spent: dict[str, float]) -> list[str]:
+    """A sentence for each method whose tests took more than is allowed."""
+    return [
+        f"The tests of {id} took {seconds:.0f} s of processor time; a method has {BUDGET:.0f} s,"
+        f" and {BUDGET * TOLERANCE:.0f} s on a busy machine (see CONTRIBUTING.md)."
+        for id, seconds in sorted(spent.items())
+        if seconds > BUDGET * TOLERANCE
+    ]
+
+
+def processor_seconds() -> float:
+    """Of this process so far, with the children it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+class Clock:
+    """Adds to each report the seconds since the one before, and sums them up."""
+
+    def __init__(self, prints: bool) -> None:
+        self.prints = prints
+        self.last = processor_seconds()
+        self.seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logstart(self) -> None:
+        self.last = processor_seconds()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        report = yield
+        now = processor_seconds()
+        report.user_properties.append(("processor_seconds", now - self.last))
+        self.last = now
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        spent = dict(report.user_properties).get("processor_seconds", 0.0)
+        self.seconds[GROUP.sub("", report.nodeid)] += float(spent)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if over_budget(by_method(self.seconds)) and not session.exitstatus:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        say, spent = terminalreporter.write_line, by_method(self.seconds)
+        if self.prints:
+            for line in costs(self.seconds):
+                say(line)
+        for sentence in over_budget(spent):
+            say(sentence, red=True)
+
+
+def costs(seconds: dict[str, float]) -> list[str]:
+    """Lines that say which files, tests and methods take most processor time."""
+    files: Counter[str] = Counter()
+    for test, spent in seconds.items():
+        files[test.split("::")[0]] += spent
+    of_methods = by_method(seconds)
+    lines = [f"{sum(files.values()):8.0f} s of processor time in all"]
+    for title, spent_by in (("files", files), ("tests", seconds), ("methods", of_methods)):
+        if spent_by:
+            lines.append(f"The {title} that take most, in seconds of processor time:")
+        lines += [f"{n:8.1f} {name}" for name, n in Counter(spent_by).most_common(SHOWN)]
+    if of_methods:
+        middle = statistics.median(of_methods.values())
+        lines.append(f"{middle:8.1f} the median method, which has {BUDGET:.0f}")
+    return lines

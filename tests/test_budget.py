@@ -1,0 +1,75 @@
+"""Processor seconds are counted on the method they are spent for, and too many fail the run."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.budget import BUDGET, TOLERANCE, Clock, by_method, costs, method_of, over_budget
+
+CONTRACT = "tests/test_contract.py::test_odd_data[{}]"
+
+
+@pytest.mark.parametrize(
+    ("test", "method"),
+    [
+        (CONTRACT.format("pca"), "pca"),
+        (CONTRACT.format("gaussian_vae-no rows"), "gaussian_vae"),
+        (CONTRACT.format("pca-every case-its own class"), "pca"),
+        (CONTRACT.format("nothing"), None),
+        ("tests/test_contract.py::test_small_sets", None),
+        ("tests/methods/test_swav.py::test_it[a]", "swav"),
+        ("tests/methods/test_classic.py::test_it[pca]", None),
+        ("tests/test_jobs.py::test_it", None),
+    ],
+)
+def test_a_test_counts_on_its_method(test, method):
+    assert method_of(test) == method
+
+
+def test_contract_and_science_of_a_method_are_summed_up():
+    spent = by_method(
+        {
+            CONTRACT.format("swav"): 4.0,
+            "tests/methods/test_swav.py::test_it": 5.0,
+            CONTRACT.format("pca-no rows"): 1.0,
+            "tests/test_jobs.py::test_it": 9.0,
+        }
+    )
+    assert spent == {"swav": 9.0, "pca": 1.0}
+
+
+def test_a_run_fails_by_a_method_that_takes_too_much_and_by_nothing_else():
+    most = BUDGET * TOLERANCE
+    session = SimpleNamespace(exitstatus=0)
+    clock = Clock(prints=False)
+    clock.seconds[CONTRACT.format("pca")] = most
+    clock.seconds["tests/test_jobs.py::test_it"] = 99 * most
+    clock.pytest_sessionfinish(session)
+    assert session.exitstatus == 0
+    clock.seconds["tests/methods/test_swav.py::test_it"] = most + 1
+    clock.pytest_sessionfinish(session)
+    assert session.exitstatus == 1
+    (said,) = over_budget(by_method(clock.seconds))
+    assert "tests of swav took 37 s" in said
+
+
+def test_seconds_are_those_of_the_processor_and_told_with_the_report():
+    clock, ends = Clock(prints=False), SimpleNamespace(nodeid="tests/a.py::b@group")
+    ends.user_properties = []
+    clock.pytest_runtest_logstart()
+    sum(range(2_000_000))
+    step = clock.pytest_runtest_makereport()
+    next(step)
+    with pytest.raises(StopIteration):
+        step.send(ends)
+    clock.pytest_runtest_logreport(ends)
+    assert 0 < clock.seconds["tests/a.py::b"] < 10
+
+
+def test_what_takes_most_stands_first():
+    lines = costs({CONTRACT.format("pca"): 1.0, "tests/test_jobs.py::test_it": 9.0})
+    assert lines[0].split()[0] == "10"
+    assert [line.split()[1] for line in lines if "tests/" in line][:2] == [
+        "tests/test_jobs.py",
+        "tests/test_contract.py",
+    ]
