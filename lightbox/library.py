@@ -31,7 +31,8 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.evaluate import measure
 from core.maps.make import make_map
-from core.method import Method, check_params
+from core.measure import Measure
+from core.method import BaseParams, Method, Takes, check_params, param
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 
@@ -39,6 +40,7 @@ __all__ = [
     "AnomalyMaps",
     "Artifact",
     "Attributions",
+    "BaseParams",
     "Benchmark",
     "Clusters",
     "Dataset",
@@ -47,6 +49,7 @@ __all__ = [
     "Grid",
     "Images",
     "Map",
+    "Measure",
     "Method",
     "Metric",
     "Metrics",
@@ -56,6 +59,7 @@ __all__ = [
     "Rationales",
     "Run",
     "Scope",
+    "Takes",
     "Traversal",
     "UserError",
     "fit",
@@ -63,6 +67,7 @@ __all__ = [
     "map",
     "methods",
     "open_run",
+    "param",
     "report",
     "sample",
     "samples",

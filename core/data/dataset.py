@@ -70,6 +70,12 @@ class Dataset:
         """int64 ids: the position of each row in the dataset as imported."""
         return np.arange(len(self.__dict__["table"])) if self.at is None else self.at
 
+    def __repr__(self) -> str:
+        size = " × ".join(map(str, self.shape))
+        classes = f", {len(self.classes)} classes" if "label" in self.roles else ""
+        of = f" of {size}" if size else ""
+        return f"Dataset(“{self.name}”: {len(self)} rows, {self.modality}{of}{classes})"
+
     def __len__(self) -> int:
         return len(self.rows)
 
