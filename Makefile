@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test soak lint bench docs setup component clean licences lock
+.PHONY: demo app test soak lint bench docs setup component wheel clean licences lock
 
 setup: $(VENV)/.ready component
 
@@ -14,6 +14,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 component: $(VENV)/.ready
 	$(BIN)/python -m app.components.latent_map.build
+
+# One file to install elsewhere (docs/install.md): dist/lightbox-*.whl.
+wheel: setup
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 demo: setup
 	$(BIN)/lightbox demo
@@ -48,7 +52,7 @@ docs: setup
 licences: setup
 	$(BIN)/python -m tests.licences
 
-# Versions and hashes of all files of what the base brings, but torch (docs/install.md).
+# Versions and hashes of all files of what the base and the extra `train` bring, but torch (docs/install.md).
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m tests.licences --pins | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header - -o requirements.lock

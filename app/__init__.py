@@ -22,7 +22,7 @@ def _leave_current_folder() -> None:
 
 
 def _refuse_other_core() -> None:
-    found = find_spec("core")
+    found = find_spec(__name__.removesuffix("app") + "core")  # installed: lightbox.core
     origin = (found and found.origin) or ""
     if os.path.realpath(origin) != os.path.join(_ROOT, "core", "__init__.py"):
         where = os.path.dirname(origin) or "nowhere"

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+# where Python finds us: the checkout, or where `lightbox` is installed
+ROOT = Path(__file__).resolve().parents[__name__.count(".")]
 FOLDERS = ("LIGHTBOX_HOME", "LIGHTBOX_SHARED")  # one folder each
 LISTS = ("LIGHTBOX_METHODS", "LIGHTBOX_FOLDERS")  # folders, separated as in PATH
 SQLITE = "sqlite:///"

@@ -35,6 +35,11 @@ class Cancelled(Exception):
     """Raised inside a run once the user has asked it to stop."""
 
 
+# packages of the extra `train`, by the names they are imported by
+TRAIN = ("torch", "lightning_fabric", "kornia", "captum", "faiss", "pacmap", "openTSNE")
+NEEDS_TRAIN = "This needs what training needs: pip install lightbox[train]."
+
+
 FAULTS = {
     errno.ENOSPC: "The disk is full; free some space and try again.",
     getattr(
@@ -67,13 +72,16 @@ FAULTS = {
 
 def sentence(error: BaseException) -> str | None:
     """What to tell the user when `error`, or what led to it, is something they can fix: a
-    UserError, or the machine's own refusal (disk full, not allowed). None for a bug. Of the
-    machine's refusals no path is told: it may hold a name.
+    UserError, the machine's own refusal (disk full, not allowed), or a package of the extra `train`
+    that is not installed. None for a bug. Of the machine's refusals no path is told: it may hold a
+    name.
     """
     if isinstance(error, UserError):
         return str(error)
     now: BaseException | None = error
     for _ in range(10):
+        if isinstance(now, ModuleNotFoundError) and (now.name or "").partition(".")[0] in TRAIN:
+            return NEEDS_TRAIN
         if isinstance(now, OSError) and now.errno in FAULTS:
             return FAULTS[now.errno]
         now = now and (now.__cause__ or (None if now.__suppress_context__ else now.__context__))

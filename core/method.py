@@ -433,6 +433,8 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     from core.data.labels import no_classes
 
     takes = kind.takes
+    if find_spec("torch") is None:
+        return "Training needs: pip install lightbox[train]."
     missing = [p for p in takes.requires if find_spec(p) is None]
     if missing:
         return f"Not installed: {', '.join(missing)}."

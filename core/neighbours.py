@@ -5,6 +5,7 @@ galleries.
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,40 @@ def neighbours(
     )
 
 
+def has_faiss() -> bool:
+    """Whether the search for large data is installed (extra `train`); without it the search is
+    exact for any number of rows, which takes longer from some ten thousand rows on.
+    """
+    return find_spec("faiss") is not None
+
+
+class _Exact:
+    """Searches all of `base` [m,d]: what faiss' flat index does, with scikit-learn."""
+
+    def __init__(self, base: np.ndarray) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        self.base = NearestNeighbors(algorithm="brute").fit(base)
+        self.n = len(base)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances float32 [q,k] and positions int64 [q,k], near first; -1 = none."""
+        found = min(k, self.n)
+        distance, at = self.base.kneighbors(queries, found)
+        none = ((0, 0), (0, k - found))
+        square = np.pad(distance.astype(np.float32) ** 2, none, constant_values=np.inf)
+        return square, np.pad(at.astype(np.int64), none, constant_values=-1)
+
+
 class Finder:
     """Finds the nearest of `base` [m,d] float32 for any queries, with all threads, at least 97 in
     100 of the true ones; exact up to 5,000 rows.
     """
 
     def __init__(self, base: np.ndarray) -> None:
+        if not has_faiss():
+            self.index: Any = _Exact(base)
+            return
         import faiss
 
         # Trap: faiss takes BLAS for many queries at once, whose last digits depend on the number of
@@ -111,13 +140,16 @@ def nearest(base: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
     4,096 from half a million rows), which finds copies all but surely and most of the true
     neighbours.
     """
-    import faiss
-
     base, queries, k = (
         np.ascontiguousarray(base, np.float32),
         np.ascontiguousarray(queries, np.float32),
         min(k, len(base)),
     )
+    if not has_faiss():
+        square, at = _Exact(base).search(queries, k)
+        return at, square
+    import faiss
+
     index: Any = faiss.IndexFlatL2(base.shape[1])
     if len(base) <= EXACT:
         index.add(base)

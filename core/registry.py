@@ -16,6 +16,7 @@ from core.artifacts import Model
 from core.errors import UserError
 from core.measure import Measure
 from core.method import Method
+from core.plugin_names import serve_plugin_names
 
 HERE = Path(__file__).parent
 
@@ -58,6 +59,7 @@ def methods() -> dict[str, type[Method]]:
             importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}"), path, found
         )
     for folder in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep)):
+        serve_plugin_names()
         for path in sorted(Path(folder).glob("[!_]*.py")):
             _collect(_load(path), path, found)
     return dict(sorted(found.items()))

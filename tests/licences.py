@@ -1,9 +1,10 @@
-"""`python -m tests.licences`: every distribution the base install needs, with its licence; with
+"""`python -m tests.licences`: every distribution that Lightbox and its extra
+`train` need, with its licence; with
 `--pins`, their versions for `make lock`.
 
-By the metadata of what is installed, starting from the dependencies in pyproject.toml without
-extras. Exit 1 where one is under the GPL or AGPL, or does not say. What binary wheels carry inside
-(compiler runtimes, codecs) is not in their metadata and not seen here.
+By the metadata of what is installed, starting from the dependencies in pyproject.toml and of the
+extra `train`. Exit 1 where one is under the GPL or AGPL, or does not say. What binary wheels carry
+inside (compiler runtimes, codecs) is not in their metadata and not seen here.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ def stated(found: metadata.PackageMetadata) -> str:
 
 
 def base() -> list[Requirement]:
-    """What pyproject.toml requires without any extra."""
+    """What pyproject.toml requires, with the extra that trains and without the others."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [Requirement(line) for line in project["dependencies"]]
+    lines = project["dependencies"] + project["optional-dependencies"]["train"]
+    return [Requirement(line) for line in lines]
 
 
 def closure(wanted: list[Requirement]) -> dict[str, metadata.Distribution | None]:

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,10 @@ from core.children import ROOT, environment, python_command
 from core.errors import UserError
 from core.settings import OWN_NAMES, loopback
 
+NONE = {  # what `check` says of what is not there
+    "torch": "none, training needs: pip install lightbox[train]",
+    "gpu": "none, training runs on the processor",
+}
 DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
     ("digits", "pca", {"dimensions": 16}, None),
     ("head-phantom", "strega", "fast", None),
@@ -157,7 +162,7 @@ def app(
     made = secrets.token_urlsafe(24) if token else ""
     address = f"http://{_as_in_address(host)}:{port}" + (f"/?token={made}" if made else "")
     held = _alone(ws, address, lambda: _free(host, port))
-    entry = ROOT / "app" / "server.py"
+    entry = Path(__file__).parents[1] / "server.py"
     flags = {
         "server.address": host,
         "server.port": port,
@@ -277,16 +282,16 @@ def check(
     import shutil
 
     import psutil
-    import torch
 
     from app.components import latent_map
 
     ws = workspace()
+    torch_version, gpu = _torch_and_gpu()
     found = {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": torch_version,
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": gpu,
         "memory_gib": round(psutil.virtual_memory().available / 2**30, 1),
         "disk_gib": round(shutil.disk_usage(ws.home).free / 2**30, 1),
         "workspace": str(ws.home),
@@ -302,8 +307,7 @@ def check(
     damaged = ws.damaged(not_compared) if files else []
     found |= {"damaged": damaged, "not_compared": not_compared} if files else {}
     words = "\n".join(
-        f"{k.replace('_gib', ' (GiB free)'):<22}"
-        f" {v if v is not None else 'none, training runs on the processor'}"
+        f"{k.replace('_gib', ' (GiB free)'):<22} {v if v is not None else NONE[k]}"
         for k, v in found.items()
     )
     say(found, "\n".join(filter(None, (words, _not_compared(not_compared)))), json)
@@ -313,6 +317,16 @@ def check(
             f" was written, the first: {damaged[0]}; bring {'them' if len(damaged) > 1 else 'it'}"
             " back from a copy, or remove the run or data and make it again."
         )
+
+
+def _torch_and_gpu() -> tuple[str | None, str | None]:
+    """The version of torch and the name of the GPU; None for what is not there."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return None, None
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return torch.__version__, gpu
 
 
 def _not_compared(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,15 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; arrays come back as the kind they were."""
+    """Read what `save_state` wrote; arrays come back as the kind they were. Without torch tensors
+    come back as arrays, which can be looked at.
+    """
+    if find_spec("torch") is None:
+        from safetensors.numpy import load_file as load_arrays
+
+        state: dict[str, Any] = load_arrays(folder / "tensors.safetensors")
+        state.update(json.loads((folder / "plain.json").read_text())["plain"])
+        return state
     from safetensors.torch import load_file
 
     extra = json.loads((folder / "plain.json").read_text())
