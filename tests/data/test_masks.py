@@ -4,6 +4,7 @@ whose they are; findings."""
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -439,3 +440,27 @@ def test_255_beside_small_numbers_is_what_nobody_judged(tmp_path):
     values = [np.where(X > 30, 255, d).astype(np.uint8) for d in DISCS]
     data = brought(tmp_path / "b", [packed(v) for v in values])
     assert data.mask().sum() == sum(int((d | (X > 30)).sum()) for d in DISCS)
+
+
+def test_each_mask_is_decoded_once_to_be_looked_at_and_once_to_be_kept(tmp_path, monkeypatch):
+    from core.data.readers import picture_masks
+
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for k in range(6):
+        picture = rng.integers(0, 255, (20, 20)).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / "images" / f"{k}.tif")
+        mask = np.zeros((20, 20), np.uint8)
+        mask[3:9, 4 : 10 + k] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{k}.tif")
+    read_mask, times = picture_masks._read, Counter()
+
+    def counted(member):
+        times[member.name] += 1
+        return read_mask(member)
+
+    monkeypatch.setattr(picture_masks, "_read", counted)
+    data = read(tmp_path)
+    assert np.asarray(data.masks[:]).sum() == sum(6 * (6 + k) for k in range(6))
+    assert set(times.values()) == {2}

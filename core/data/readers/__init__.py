@@ -21,10 +21,12 @@ from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
 from core.data.normal import normal_entries
 from core.data.readers import (
+    array_masks,
     contours,
     deep,
     dicom,
     dicom_masks,
+    dicom_pictures,
     dicom_rows,
     edf,
     fasta,
@@ -49,11 +51,11 @@ from core.data.splits import add_split
 from core.errors import UserError
 
 READERS = {
+    "dicom": dicom.read,
+    "nifti": nifti.read,
     "npz": npz.read,
     "npy": npz.read,
     "parquet": tables.read,
-    "dicom": dicom.read,
-    "nifti": nifti.read,
     "edf": edf.read,
     "fasta": fasta.read,
     "picture": images.read,
@@ -258,12 +260,14 @@ def _chosen(
         and m not in [*aside, *drawn]
         and main in ("dicom", "nifti", "edf")
     ]
-    laid = [m for m in members if kinds[m.name] == "nifti"] if main == "dicom" else []
+    beside = _masks_beside(main, members, kinds)
+    laid = beside if main == "dicom" else []
     used = [m for m in members if m not in [*aside, *sheets, *drawn, *laid]]
     if not used:
         used, aside = aside, []
     both = {main, "table"} if main in ("picture", "fasta") else {main}
-    odd = [m for m in used if kinds[m.name] not in both]
+    masks = {m.name for m in used} & {m.name for m in beside}
+    odd = [m for m in used if kinds[m.name] not in both and m.name not in masks]
     one = (
         ""
         if not odd
@@ -302,6 +306,21 @@ def _chosen(
     )
 
 
+def _masks_beside(main: str, members: list[Member], kinds: dict[str, str]) -> list[Member]:
+    """Files of other kinds beside scans that may hold their masks: NIfTI files, and pictures of the
+    slices' names, beside DICOM; arrays called masks, of the scans' names, beside NIfTI."""
+    of = {k: [m for m in members if kinds[m.name] == k] for k in ("nifti", "picture", "npy", main)}
+    if main == "dicom":
+        try:
+            drawn = bool(of["picture"]) and dicom_pictures.are_masks(of["picture"], of[main])
+        except UserError:  # a damaged picture is none of them
+            drawn = False
+        return [*of["nifti"], *(of["picture"] if drawn else [])]
+    if main == "nifti" and of["npy"] and array_masks.are_masks(of["npy"], of["nifti"]):
+        return of["npy"]
+    return []
+
+
 def kinds_of(members: list[Member]) -> Counter[str]:
     """How many files there are of each kind that cannot come in together: tables go beside
     anything, and side files are no kind.
@@ -311,6 +330,11 @@ def kinds_of(members: list[Member]) -> Counter[str]:
         laid = [m for m in members if nifti_file.is_nifti(m)]
         if all(map(dicom_masks.is_segmentation, laid)):
             del found["nifti"]  # masks of the slices
+    if len(found) > 1 and (found["dicom"] or found["nifti"]):
+        kinds = _kinds(members)
+        for member in _masks_beside("dicom" if found["dicom"] else "nifti", members, kinds):
+            if kinds[member.name] != "nifti":
+                found[kinds[member.name]] -= 1
     return +found
 
 
@@ -338,14 +362,14 @@ def _of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member
         )
     kinds = _kinds(members)
     alone = ("table",) if take in ("npz", "npy") else ()  # nothing goes beside them
-    with_masks = ("nifti",) if take == "dicom" else ()  # may be segmentations of the slices
+    masks = set(_masks_beside(take, members, kinds))
     left = {
         m.name: kinds[m.name]
         for m in members
         if not _side(m)
         and kinds[m.name] != take
         and kinds[m.name] in (*there, *alone)
-        and kinds[m.name] not in with_masks
+        and m not in masks
     }
     return [m for m in members if m.name not in left], [
         f"{n} {k} file{'s' * (n != 1)}" for k, n in Counter(left.values()).items()

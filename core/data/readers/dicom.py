@@ -18,6 +18,7 @@ from core.data.readers import (
     contours,
     dicom_file,
     dicom_masks,
+    dicom_pictures,
     dicom_seg,
     nifti_file,
     slice_order,
@@ -40,7 +41,7 @@ from core.data.readers.dicom_rows import (
 )
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import in_bytes, padded
-from core.data.readers.image_decoding import common_side
+from core.data.readers.image_decoding import SUFFIXES, common_side
 from core.data.readers.images import foldered
 from core.data.readers.nifti import columns
 from core.data.readers.npz import input_range
@@ -64,16 +65,23 @@ def read(
     without pixels are left out and counted. Frames of one place at several times become clips
     (roles `sequence` and `time`). `drawn` are outlines in text files: they become masks, and the
     column `outlined` says of which frames. `laid` are NIfTI files beside them, whose segmentations
-    become masks too (see `dicom_masks`). Headers are read first and dropped, then each file is
-    decoded, fitted and let go. The card's "names" are the new names, for the caller to put in once
-    tables beside the scans were joined by the old ones.
+    become masks too (see `dicom_masks`), or pictures (see `dicom_pictures`). Headers are read first
+    and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names,
+    for the caller to put in once tables beside the scans were joined by the old ones.
     """
     found = _looked(members, asked)
-    found.laid = [*(laid or []), *_given(asked)]
-    if drawn and found.laid:
+    beside = [*(laid or []), *_given(asked)]
+    found.laid = [m for m in beside if nifti_file.is_nifti(m)]
+    found.painted = [m for m in beside if not nifti_file.is_nifti(m)]
+    if found.laid and found.painted:
         raise UserError(
-            "There are outlines in text files and segmentations in NIfTI files; bring one of the"
-            " two."
+            "There are masks in pictures and in NIfTI files beside the DICOM files; bring one of"
+            " the two."
+        )
+    if drawn and beside:
+        raise UserError(
+            "There are outlines in text files and masks in NIfTI files or pictures; bring one of"
+            " the two."
         )
     groups = [[found.frames[k] for k in g] for g in slice_order.stacks(found.frames)]
     whole = [g for g in groups if slice_order.is_volume(g)]
@@ -218,7 +226,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         )
     rules += _of_folders(table, roles, asked)
     masks, left, said = None, [], {}
-    if found.segs or found.laid:
+    if found.segs or found.laid or found.painted:
         marks = _marks(found, asked)
         rules, left, said = [*rules, *marks.rules], marks.left, marks.card
         masks, table = marks.fitted(size, table)
@@ -295,7 +303,7 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         masks = np.stack(
             [marks.volume([at_of[id(f)] for f in g], turn, size) for g, turn in turned]
         )
-        known = [at_of[id(g[0])] in marks.known for g, _ in turned]
+        known = [any(at_of[id(f)] in marks.known for f in g) for g, _ in turned]
         table = table if all(known) else table.assign(outlined=known)
     used = {f.at: f.file for g in whole for f in g}
     unit, scale, more = _unit(used, samples, False, found.inside)
@@ -333,32 +341,37 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
 
 
 def _given(asked: Asked) -> list[Member]:
-    """The masks given apart: NIfTI files. UserError for others."""
+    """The masks given apart: NIfTI files or pictures. UserError for others."""
     if asked.masks is None:
         return []
     given = nifti_file.paired(collect(asked.masks))
-    if not all(nifti_file.is_nifti(m) for m in given):
+    if not all(nifti_file.is_nifti(m) or m.name.lower().endswith(SUFFIXES) for m in given):
         raise UserError(
-            "Masks of DICOM files are read from NIfTI files, or from segmentation objects (SEG)"
-            " beside the slices; leave others out."
+            "Masks of DICOM files are read from NIfTI files, from pictures of the slices' names, or"
+            " from segmentation objects (SEG) beside the slices; leave others out."
         )
     return given
 
 
 def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
-    """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations. UserError
-    where masks given apart fit no slices.
+    """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations or
+    pictures. UserError where masks given apart fit no slices.
     """
     marks = dicom_seg.marks(found.frames, found.uids, found.segs, found.members, found.where)
-    if not found.laid:
+    others = [*found.laid, *found.painted]
+    if not others:
         return marks
+    kind = "NIfTI file" if found.laid else "picture"
     if marks.known:
         marks.left.append(
-            f"{len(found.laid)} NIfTI file{'s' * (len(found.laid) != 1)} beside segmentation"
+            f"{len(others)} {kind}{'s' * (len(others) != 1)} beside segmentation"
             " objects (SEG), which count"
         )
         return marks
-    laid = dicom_masks.marks(found.frames, found.laid, lambda at: found.members[at].name)
+    if found.laid:
+        laid = dicom_masks.marks(found.frames, found.laid, lambda at: found.members[at].name)
+    else:
+        laid = dicom_pictures.marks(found.frames, found.painted, lambda at: found.members[at])
     if asked.masks is not None and not laid.known:
         raise UserError(f"The masks fit none of the DICOM slices: {'; '.join(laid.left)}.")
     laid.left[:0] = marks.left

@@ -52,6 +52,7 @@ class Found:
     alone: bool  # all of them are segmentation objects
     inside: Inside = field(default_factory=Inside)  # values that are no padding
     laid: list[Member] = field(default_factory=list)  # NIfTI files beside them
+    painted: list[Member] = field(default_factory=list)  # pictures beside them that are masks
 
     def where(self, at: int) -> str:
         return where(at, len(self.members))

@@ -12,7 +12,7 @@ import pandas as pd
 from core.data import deidentify
 from core.data.dataset import Dataset
 from core.data.geometry import sizes_after as picture_sizes
-from core.data.readers import scan_folders, scan_masks, time_points, volume_resizing
+from core.data.readers import array_masks, scan_folders, scan_masks, time_points, volume_resizing
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import stack
 from core.data.readers.image_decoding import common_side, resize
@@ -71,17 +71,25 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     file is in memory at a time.
 
     nnU-Net's files of one case (_0000, _0001) are the channels of one row, see `_channels`.
-    Which files are segmentations, and of which scans: see `scan_masks.found`. What folders and
+    Which files are segmentations, and of which scans: see `scan_masks.found`; arrays (npy) beside
+    them: `array_masks`. What folders and
     names say: see `scan_folders.told`. Affine and spacing stay in the card; free text of the
     headers does not.
     """
     given = [] if asked.masks is None else paired(collect(asked.masks))
+    members, arrays = array_masks.apart(members)
+    given, given_arrays = array_masks.apart(given)
     members, aside = _apart(members)
     total = 2 * len(members) + len(given)
     looked: dict[str, Scan] = {}
     for i, m in enumerate(members):
         looked[m.name] = look(m)
         asked.report(i + 1, total)
+    made, laid = array_masks.as_scans([*arrays, *given_arrays], members, looked)
+    if given_arrays:
+        given += made[len(arrays) :]
+    members = [*members, *made[: len(arrays)]]
+    looked |= {m.name: look(m) for m in made[: len(arrays)]}
     truth = {m.name: look(m) for m in given}
     found = (
         scan_masks.given(members, looked, given, truth)
@@ -116,6 +124,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"{found.layers} masks hold a volume for each label: each voxel takes the largest"
             " (where all add up to 1 the first is background)"
         )
+    rules += laid
     card: dict[str, Any] = {
         "rules": rules,
         "scans": [s.facts for s in scans],

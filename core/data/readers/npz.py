@@ -475,6 +475,11 @@ def _load(member: Member) -> dict[str, np.ndarray]:
     return out
 
 
+def load_array(member: Member) -> np.ndarray:
+    """The array of an npy file. UserError for a damaged one, and for other than numbers or text."""
+    return _array(member.load(), member.name)
+
+
 def _header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """The shape and number type that a .npy file says; many errors where it is damaged."""
     first = np.lib.format.read_magic(f) == (1, 0)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 import pandas as pd
@@ -116,7 +115,9 @@ def names_of(
     if second:
         joined = [f"{a} {b}".strip() if a in twice else a for a, b in zip(names, second)]
     else:
-        heads = list(accumulate((w.strip() for w in above), lambda last, w: w or last))
+        heads: list[str] = []
+        for word in above:  # a merged cell names the columns up to the next
+            heads.append(word.strip() or (heads[-1] if heads else ""))
         joined = [f"{b} {a}".strip() if a in twice else a for a, b in zip(names, heads)]
     if len(joined) != len(names) or len(set(joined)) < len(joined):
         return names, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
     if (
         maybe
         and all(bare(m.stem) in names for m in maybe)
-        and all(_few(m) for m in maybe[:: max(1, len(maybe) // 3)])
+        and all(is_mask_like(m) for m in maybe[:: max(1, len(maybe) // 3)])
     ):
         sure, rest = sure + maybe, [m for m in rest if m not in others]
     there = {(m.parts[:-1], m.stem.lower()) for m in rest}
@@ -83,7 +84,7 @@ def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
         for m in rest
         if _END.search(m.stem) and (m.parts[:-1], _END.sub("", m.stem).lower()) in there
     ]
-    beside = [m for m in beside if _few(m)]
+    beside = [m for m in beside if is_mask_like(m)]
     gone = set(beside)
     left = [f"{len(objects)} masks that number objects ({objects[0].parts[-2]})"] if objects else []
     return [m for m in rest if m not in gone], sure + beside, left
@@ -93,7 +94,7 @@ def _in_plain(member: Member) -> bool:
     return any(p.lower() in PLAIN for p in member.parts[:-1])
 
 
-def _few(member: Member) -> bool:
+def is_mask_like(member: Member) -> bool:
     """Whether a file looks like a mask: few values, or most of it at the two ends of its range."""
     found = _read(member)
     if found.values.ndim == 3:
@@ -136,68 +137,77 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
 @dataclass(frozen=True)
 class _Read:
     """A mask as it is in its file: numbers [H,W], or uint8 [H,W,3] where it is drawn in colours.
-    `palette`: the numbers are places in one. `turned`: where 0 is stored for white (a palette of
-    greys from white to black, TIFF's WhiteIsZero as ImageJ's inverted masks have), the share of
-    white.
+    `palette`: the numbers are places in one. Where 0 is stored for white (a palette of greys from
+    white to black, TIFF's WhiteIsZero as ImageJ's inverted masks have) `white` is the share of
+    white and `shown` the values as they are shown, not as stored.
     """
 
     values: np.ndarray
     lossy: bool
     palette: bool
-    turned: float | None = None
+    white: float | None = None
+    shown: np.ndarray | None = None
+
+    def as_shown(self) -> _Read:
+        """The mask by what is shown where 0 is stored for white; itself otherwise."""
+        return self if self.shown is None else _Read(self.shown, self.lossy, False)
 
 
-def _read(member: Member, by_place: bool = True) -> _Read:
+def _read(member: Member) -> _Read:
     """A palette in colours gives places in it, one in grey its greys, unless these run from white,
-    the first, to black, and places are asked for (`by_place`). Of pictures with alpha, what
-    is drawn on black, or the alpha where nothing is drawn but that."""
+    the first, to black: then its places. Of pictures with alpha, what is drawn on black, or the
+    alpha where nothing is drawn but that."""
     from PIL import ImageOps
 
     def use(opened: Any) -> _Read:
         lossy, image = opened.format == "JPEG", ImageOps.exif_transpose(opened)
         if image.mode == "P":
-            places = np.asarray(image)
-            colours = np.zeros((256, 3), np.uint8)
-            given = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
-            colours[: len(given)] = given
-            used = np.unique(places)
-            if (colours[used] == colours[used][:, :1]).all():
-                greys = colours[used][:, 0].astype(int)
-                if used[0] == 0 and len(used) > 1 and (np.diff(greys) < 0).all():
-                    values = places if by_place else colours[places][..., 0]
-                    return _Read(values, lossy, by_place, turned=float((places == 0).mean()))
-                return _Read(colours[places][..., 0], lossy, False)
-            if 0 in used and colours[0].any() and not colours[used].any(1).all():
-                # black is another place than the first: sorted anew by a program
-                return _Read(colours[places], lossy, False)
-            return _Read(places, lossy, True)
-        if (
-            image.mode == "1"
-            or image.mode == "L"
-            or image.mode.startswith("I")
-            or image.mode == "F"
-        ):
+            return _of_palette(image, lossy)
+        if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
             values = np.asarray(image.convert("L") if image.mode == "1" else image)
             # stored 0 is shown as white
             if opened.format == "TIFF" and opened.tag_v2.get(262) == 0:
                 stored = values.dtype.type(255) - values if values.dtype == np.uint8 else values
-                return _Read(stored if by_place else values, lossy, False, (stored == 0).mean())
+                return _Read(stored, lossy, False, float((stored == 0).mean()), values)
             return _Read(values, lossy, False)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            layers = np.asarray(image.convert("RGBA"))
-            drawn = np.round(layers[..., :3] * (layers[..., 3:] / 255)).astype(np.uint8)
-            if not np.ptp(drawn) and np.ptp(layers[..., 3]):
-                return _Read(layers[..., 3], lossy, False)
-        else:
-            drawn = np.asarray(image.convert("RGB"))
-        grey = int(np.ptp(drawn.astype(np.int16), axis=2).max()) <= (24 if lossy else 0)
-        return _Read(drawn.max(2) if grey else drawn, lossy, False)
+        return _Read(_of_colours(image, lossy), lossy, False)
 
     def deeply(picture: Deep) -> _Read:
         values = picture.decode()
         return _Read(values if values.ndim == 2 else values.max(2), False, False)
 
-    return opened_by(member, use, deeply)
+    found: _Read = opened_by(member, use, deeply)
+    return found
+
+
+def _of_palette(image: Any, lossy: bool) -> _Read:
+    places = np.asarray(image)
+    colours = np.zeros((256, 3), np.uint8)
+    given = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    colours[: len(given)] = given
+    used = np.unique(places)
+    if (colours[used] == colours[used][:, :1]).all():
+        greys = colours[used][:, 0].astype(int)
+        shown = colours[places][..., 0]
+        if used[0] == 0 and len(used) > 1 and (np.diff(greys) < 0).all():
+            return _Read(places, lossy, True, float((places == 0).mean()), shown)
+        return _Read(shown, lossy, False)
+    if 0 in used and colours[0].any() and not colours[used].any(1).all():
+        # black is another place than the first: sorted anew by a program
+        return _Read(colours[places], lossy, False)
+    return _Read(places, lossy, True)
+
+
+def _of_colours(image: Any, lossy: bool) -> np.ndarray:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layers = np.asarray(image.convert("RGBA"))
+        drawn = np.round(layers[..., :3] * (layers[..., 3:] / 255)).astype(np.uint8)
+        if not np.ptp(drawn) and np.ptp(layers[..., 3]):
+            return layers[..., 3]
+    else:
+        drawn = np.asarray(image.convert("RGB"))
+    grey = int(np.ptp(drawn.astype(np.int16), axis=2).max()) <= (24 if lossy else 0)
+    return np.asarray(drawn.max(2) if grey else drawn)
 
 
 @dataclass
@@ -246,6 +256,87 @@ def _nearest(values: np.ndarray, colours: list[int]) -> np.ndarray:
     return distance.argmin(1).astype(np.uint8)[at].reshape(values.shape[:2])
 
 
+@dataclass
+class _Seen:
+    """What the values of masks are, in one of the two ways to read them."""
+
+    tally: Tally = field(default_factory=Tally)
+    colours: _Colours = field(default_factory=_Colours)
+    coloured: bool = False
+
+    def add(self, found: _Read) -> None:
+        self.colours.add(found.values)
+        self.coloured = self.coloured or found.values.ndim == 3
+        if found.values.ndim == 2:
+            self.tally.add(found.values, found.lossy, found.palette)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """How the masks of a set become codes. `shapes`: rows and columns of each by its name;
+    `turned`: how many store 0 for white, which is background (`by_place`) or not; `firm`: the
+    colours that are labels, background first, where masks are drawn in colours.
+    """
+
+    coding: Coding
+    shapes: dict[str, tuple[int, int]]
+    turned: int
+    by_place: bool
+    firm: list[int]
+
+    def codes(self, mask: Member) -> np.ndarray:
+        """uint8 [H,W] of one of the masks, as it lies in its file."""
+        found = _read(mask)
+        found = found if self.by_place else found.as_shown()
+        return _nearest(found.values, self.firm) if self.firm else self.coding.apply(found.values)
+
+    @property
+    def rules(self) -> list[str]:
+        """What was guessed, in words."""
+        if not self.turned:
+            return []
+        which = "white" if self.by_place else "black"
+        return [
+            f"{self.turned} masks are stored with 0 for white (a grey palette from white to black,"
+            f" or WhiteIsZero): which is background is a guess, {which}, the commoner one"
+        ]
+
+
+def coded(masks: list[Member]) -> Coded:
+    """How masks become codes, by the values of them all. Cost: each is decoded once. UserError for
+    pictures in colours that hold no areas of one value."""
+    stored, shown = _Seen(), _Seen()
+    shapes: dict[str, tuple[int, int]] = {}
+    white: list[float] = []
+    for mask in masks:
+        found = _read(mask)
+        shapes[mask.name] = (found.values.shape[0], found.values.shape[1])
+        if found.white is not None:
+            if not white:
+                shown = deepcopy(stored)  # up to here both ways are one
+            white.append(found.white)
+        stored.add(found)
+        if white:
+            shown.add(found.as_shown())
+    by_place = not white or float(np.mean(white)) >= 0.5
+    seen = stored if by_place else shown
+    firm = seen.colours.firm() if seen.coloured else []
+    if seen.coloured and not 1 < len(firm) <= MANY:
+        raise UserError(
+            f"{masks[0].name} and the masks beside it hold no areas of one value, as masks do; "
+            "they may be pictures."
+        )
+    coding = _of_firm(firm) if seen.coloured else seen.tally.coding()
+    return Coded(coding, shapes, len(white), by_place, firm)
+
+
+def _of_firm(firm: list[int]) -> Coding:
+    names = ", ".join(f"{i} = #{v:06x}" for i, v in enumerate(firm[:9]))
+    rule = f"colours become labels ({names}{' …' if len(firm) > 9 else ''}; 0 is background)"
+    every = tuple(range(len(firm)))
+    return Coding(rule, levels=every, codes=every)
+
+
 def join(
     files: list[Member],
     masks: list[Member],
@@ -268,40 +359,17 @@ def join(
     whose = {mask.name: i for i, some in taken.items() for mask in some}
     other = 0  # masks of another size than their picture
     lain: dict[str, int] = {}  # masks drawn on their picture before it was turned, and how it is
-    by_place, turned = _white_is_background(masks)
-    tally, colours, coloured = Tally(), _Colours(), False
+    values = coded(masks)
     for mask in masks:
-        found = _read(mask, by_place)
-        owner = whose[mask.name]
-        if _lain(found.values.shape[:2], shapes[owner], turns[owner]):
+        owner, shape = whose[mask.name], values.shapes[mask.name]
+        if _lain(shape, shapes[owner], turns[owner]):
             lain[mask.name] = turns[owner]
         else:
-            other += _lies_on(found.values.shape[:2], shapes[owner], mask, files[owner])
-        colours.add(found.values)
-        coloured = coloured or found.values.ndim == 3
-        if found.values.ndim == 2:
-            tally.add(found.values, found.lossy, found.palette)
-    firm = colours.firm() if coloured else []
-    if coloured and not 1 < len(firm) <= MANY:
-        raise UserError(
-            f"{masks[0].name} and the masks beside it hold no areas of one value, as masks do; "
-            "they may be pictures."
-        )
-    if coloured:
-        names = ", ".join(f"{i} = #{v:06x}" for i, v in enumerate(firm[:9]))
-        coding = Coding(
-            f"colours become labels ({names}{' …' if len(firm) > 9 else ''}; 0 is background)",
-            levels=tuple(range(len(firm))),
-            codes=tuple(range(len(firm))),
-        )
-    else:
-        coding = tally.coding()
+            other += lies_on(shape, shapes[owner], mask.name, files[owner].name)
 
     def codes(mask: Member) -> np.ndarray:
-        found = _read(mask, by_place)
-        values = _nearest(found.values, firm) if coloured else coding.apply(found.values)
-        values = deep.upright(values, lain.get(mask.name, 1))
-        return resize(np.ascontiguousarray(values), size, nearest=True)
+        drawn = deep.upright(values.codes(mask), lain.get(mask.name, 1))
+        return resize(np.ascontiguousarray(drawn), size, nearest=True)
 
     def made(i: int) -> np.ndarray:
         out = np.zeros(size, np.uint8)
@@ -311,7 +379,7 @@ def join(
 
     lazy = Lazy(len(files), size, np.uint8, made, at_once=True)
     out = lazy[:] if lazy.nbytes <= limits.IN_MEMORY else lazy
-    rules = [f"{len(taken)} of {len(files)} pictures have a mask; {coding.rule}"]
+    rules = [f"{len(taken)} of {len(files)} pictures have a mask; {values.coding.rule}"]
     several = sum(len(m) > 1 for m in taken.values())
     if other:
         rules.append(
@@ -328,12 +396,7 @@ def join(
             f"{guessed} pictures with masks are turned by what EXIF says, their masks are taken to"
             " be drawn on the turned pictures (a guess)"
         )
-    if turned:
-        rules.append(
-            f"{turned} masks are stored with 0 for white (a grey palette from white to black, or"
-            f" WhiteIsZero): which is background is a guess, {'white' if by_place else 'black'},"
-            " the commoner one"
-        )
+    rules += values.rules
     if several:
         rules.append(
             f"{several} pictures have more than one mask: what any of them marks is marked"
@@ -341,15 +404,7 @@ def join(
     if len(taken) < len(files):
         table, rule = _outlined(table, label, taken)
         rules.append(rule)
-    return out, table, rules, said(out, coding)
-
-
-def _white_is_background(masks: list[Member]) -> tuple[bool, int]:
-    """Whether, in masks that store 0 for white, white is commoner; and how many there are."""
-    palette = [m for m in masks if m.head[:4] != b"\x89PNG" or m.head[25:26] == b"\x03"]
-    palette = [m for m in palette if m.head[:3] != b"\xff\xd8\xff"]  # JPEG has none
-    white = [share for share in (_read(m).turned for m in palette) if share is not None]
-    return not white or float(np.mean(white)) >= 0.5, len(white)
+    return out, table, rules, said(out, values.coding)
 
 
 def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
@@ -358,13 +413,14 @@ def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
     return turn > 4 and abs(ratio - 1) > 0.02 and abs(mask[0] / mask[1] / ratio - 1) < 0.02
 
 
-def _lies_on(mask: tuple[int, ...], picture: tuple[int, int], one: Member, other: Member) -> bool:
-    """Whether a mask (rows, columns) is of another size than its picture. UserError where their
-    sides are in another proportion, by more than rounding: it would lie beside what it marks."""
+def lies_on(mask: tuple[int, int], picture: tuple[int, int], one: str, other: str) -> bool:
+    """Whether a mask (rows, columns) is of another size than its picture. UserError, which calls
+    them `one` and `other`, where their sides are in another proportion, by more than rounding: it
+    would lie beside what it marks."""
     ratio = picture[1] / mask[1]
     if abs(mask[0] * ratio - picture[0]) > max(2.0, 1.5 * ratio, 0.02 * picture[0]):
         raise UserError(
-            f"The mask {one.name} has {mask[1]} by {mask[0]} pixels and its picture {other.name} "
+            f"The mask {one} has {mask[1]} by {mask[0]} pixels and its picture {other} "
             f"{picture[1]} by {picture[0]}, another proportion: where it lies cannot be told. "
             "Crop or scale both alike, or leave the mask out."
         )
@@ -397,43 +453,54 @@ def _outlined(
 
 
 def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]:
-    """Picture -> its masks: those of its name in the same sub-folders, else of the only picture of
-    that name, else of the only picture in the folder that holds the folder of masks, else of the
-    picture whose name a mask's begins with (case1_0, case1_1: a mask for each lesion)."""
-    stems = (lambda m: m.stem.lower(), lambda m: bare(m.stem))
-    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    below: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for i, m in enumerate(files):
-        for key in {k for stem in stems for k in _keys(m, stem(m))}:
-            places[key].append(i)
-        for k in range(len(m.parts)):
-            below[m.parts[:k]].append(i)
-    there = {_inner(m) for m in files} - {()}
+    """Picture -> its masks, see `Places.owner`. UserError for a mask of none or of several."""
+    places = Places(files)
     taken: dict[int, list[Member]] = defaultdict(list)
     for mask in masks:
-        keys = [key for stem in stems for key in _keys(mask, stem(mask))]
-        # where its pictures would lie is known: pictures elsewhere are others
-        if _inner(mask) in there:
-            keys = [key for key in keys if len(key) > 1]
-        fits = [places[key] for key in keys if key in places]
-        one = next((f[0] for f in fits if len(f) == 1), None)
-        if (
-            one is None
-            and not fits
-            and len(alone := below.get(mask.parts[:-2], []) if len(mask.parts) > 2 else []) == 1
-        ):
-            one = alone[0]
-        if one is None and not fits:
-            one = _begun(mask, files)
+        one, several = places.owner(mask)
         if one is None:
-            several = (
+            folders = (
                 "several pictures of the same name; put the masks into the pictures' sub-folders"
             )
             raise UserError(
-                f"The mask {mask.name} has {several if fits else 'no picture of the same name'}."
+                f"The mask {mask.name} has {folders if several else 'no picture of the same name'}."
             )
         taken[one].append(mask)
     return dict(taken)
+
+
+STEMS = (lambda m: m.stem.lower(), lambda m: bare(m.stem))
+
+
+class Places:
+    """Pictures by their folders and names."""
+
+    def __init__(self, files: list[Member]) -> None:
+        self.files = files
+        self.places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self.below: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for i, m in enumerate(files):
+            for key in {k for stem in STEMS for k in _keys(m, stem(m))}:
+                self.places[key].append(i)
+            for k in range(len(m.parts)):
+                self.below[m.parts[:k]].append(i)
+        self.there = {_inner(m) for m in files} - {()}
+
+    def owner(self, mask: Member) -> tuple[int | None, bool]:
+        """The picture a mask is of, and, where there is none, whether several would do: one of its
+        name in the same sub-folders, else the only picture of that name, else the only picture in
+        the folder that holds the folder of masks, else the picture whose name a mask's begins with
+        (case1_0, case1_1: a mask for each lesion)."""
+        keys = [key for stem in STEMS for key in _keys(mask, stem(mask))]
+        # where its pictures would lie is known: pictures elsewhere are others
+        if _inner(mask) in self.there:
+            keys = [key for key in keys if len(key) > 1]
+        fits = [self.places[key] for key in keys if key in self.places]
+        one = next((f[0] for f in fits if len(f) == 1), None)
+        if fits or one is not None:
+            return one, True
+        alone = self.below.get(mask.parts[:-2], []) if len(mask.parts) > 2 else []
+        return alone[0] if len(alone) == 1 else _begun(mask, self.files), False
 
 
 def _begun(mask: Member, files: list[Member]) -> int | None:

@@ -73,9 +73,9 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     scans = [m for m in scans if m.name not in taken]
     out = Found(masks=taken)
     owned: dict[str, list[str]] = defaultdict(list)
-    index = _Index(scans)
+    index = Index(scans)
     for mask in named:
-        owners = _owners(mask, index)
+        owners = scan_owners(mask, index)
         if any(layered(looked[s.name], looked[mask.name]) for s in owners):
             looked[mask.name] = flattened(looked[mask.name])
             out.layers += 1
@@ -101,9 +101,11 @@ def given(
 ) -> Found:
     """Masks given apart: the only one for the only scan, else by name. UserError for one that fits
     no scan."""
-    out, index = Found(), _Index(members)
+    out, index = Found(), Index(members)
     for mask in masks:
-        owners = members if len(members) == len(masks) == 1 else _owners(mask, index, alone=True)
+        owners = (
+            members if len(members) == len(masks) == 1 else scan_owners(mask, index, alone=True)
+        )
         if not owners or not _one_case(owners):
             raise UserError(
                 f"The mask {mask.name} has {'no scan' if not owners else 'several scans'} of "
@@ -153,7 +155,7 @@ def _beginnings(stem: str) -> list[str]:
     return [stem[:i] for i in range(2, len(stem)) if not stem[i].isalnum()]
 
 
-class _Index:
+class Index:
     """Scans by folder, by place and by name."""
 
     def __init__(self, scans: list[Member]) -> None:
@@ -168,7 +170,7 @@ class _Index:
         self.shapes = {re.sub(r"\d+", "#", k) for k in self.key}
 
 
-def _owners(mask: Member, index: _Index, alone: bool = False) -> list[Member]:
+def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]:
     """The scans a mask is of: by name in its folder, in one of the same place, anywhere; by BIDS
     entities; else, unless `alone`, all in its folder."""
     name, place = key(mask), inner(mask)

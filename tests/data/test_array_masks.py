@@ -1,0 +1,89 @@
+"""Arrays (npy) as masks of NIfTI scans: voxel by voxel, in the order of axes their shape says."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+
+from core.data.readers import kinds_of, preview, read
+from core.data.readers.files import collect
+from core.errors import UserError
+
+SHAPE = (20, 24, 16)
+
+
+def _scans(folder, shape=SHAPE, codes="RAS", n=3):
+    """Scans whose bright block is the truth, bool [X,Y,Z] as stored."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    found = []
+    for k in range(n):
+        voxels = rng.normal(100, 5, SHAPE if len(codes) == 3 else shape)
+        voxels[3 + k : 9 + k, 2:6, 10:14] += 300
+        affine = np.diag([2.0, 2.0, 3.0, 1.0])
+        image = nibabel.Nifti1Image(voxels.astype(np.float32), affine)
+        turn = nibabel.orientations.axcodes2ornt(tuple(codes))
+        image = image.as_reoriented(
+            nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), turn)
+        )
+        nibabel.save(image, folder / f"c{k}.nii.gz")
+        found.append(np.asarray(image.dataobj) > 250)
+    return found
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR"])
+@pytest.mark.parametrize("simple_itk", [False, True])
+@pytest.mark.parametrize("name", ["masks/c{}.npy", "images/c{}_mask.npy"])
+def test_an_array_marks_what_is_bright_in_its_scan(tmp_path, codes, simple_itk, name):
+    for k, marked in enumerate(_scans(tmp_path / "images", codes=codes)):
+        path = tmp_path / name.format(k)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, (marked.T if simple_itk else marked).astype(np.uint8))
+    data = read(tmp_path)
+    assert (len(data), data.modality, data.shape) == (3, "volume", (1, 16, 24, 20))
+    bright = np.asarray(data.samples[:])[:, 0] > 250
+    assert (np.asarray(data.masks[:]) > 0).tolist() == bright.tolist()
+    word = "SimpleITK" if simple_itk else "nibabel"
+    assert any("voxel by voxel" in rule and word in rule for rule in data.card["rules"])
+    assert kinds_of(collect(tmp_path)) == {"nifti": 3}
+    assert preview(tmp_path)["kind"] == "nifti"
+
+
+def test_arrays_given_apart(tmp_path):
+    scans = _scans(tmp_path / "images")
+    (tmp_path / "drawn").mkdir()
+    for k, marked in enumerate(scans):
+        np.save(tmp_path / "drawn" / f"c{k}.npy", marked)
+    data = read(tmp_path / "images", masks=tmp_path / "drawn")
+    bright = np.asarray(data.samples[:])[:, 0] > 250
+    assert (np.asarray(data.masks[:]) > 0).tolist() == bright.tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((24, 20, 16), "has 24 x 20 x 16 values"), ((20, 24), "has 20 x 24")]
+)
+def test_an_array_of_another_shape_is_refused(tmp_path, shape, words):
+    _scans(tmp_path / "images")
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks" / "c1.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(UserError, match=words):
+        read(tmp_path)
+
+
+def test_an_array_as_long_one_way_as_the_other_is_refused(tmp_path):
+    (tmp_path / "masks").mkdir()
+    voxels = np.random.default_rng(0).normal(0, 1, (16, 20, 16)).astype(np.float32)
+    for k in range(2):
+        nibabel.save(nibabel.Nifti1Image(voxels + k, np.eye(4)), tmp_path / f"c{k}.nii.gz")
+        np.save(tmp_path / "masks" / f"c{k}.npy", voxels > 1)
+    with pytest.raises(UserError, match="cannot be told apart"):
+        read(tmp_path)
+
+
+def test_arrays_that_are_no_masks_are_a_kind_of_their_own(tmp_path):
+    _scans(tmp_path / "images")
+    np.save(tmp_path / "features.npy", np.zeros((30, 5)))
+    with pytest.raises(UserError, match="mixes"):
+        read(tmp_path)
+    assert kinds_of(collect(tmp_path)) == {"nifti": 3, "npy": 1}
