@@ -77,7 +77,7 @@ def table_columns(data: Dataset) -> list[Column]:
 
 
 def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
-    """What a run and the runs built upon it found: groups, unusualness, predicted class."""
+    """What a run and the runs built upon it found: clusters, anomaly scores, predicted classes."""
     found = []
     later = [j for j in ws.runs(job.dataset) if j.on_run == job.id and j.status == "done"]
     for run in [job, *later]:
@@ -91,16 +91,17 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
                 found.append(
                     Column(
-                        f"group found{suffix}",
+                        f"cluster{suffix}",
                         _spread(data.rows, artifact.rows, np.array(words, dtype=object)),
                         "category",
                         "run",
                     )
                 )
             elif isinstance(artifact, AnomalyMaps):
+                what = "uncertainty" if artifact.shows == "doubt" else "anomaly score"
                 found.append(
                     Column(
-                        f"{'doubt' if artifact.shows == 'doubt' else 'unusualness'}{suffix}",
+                        f"{what}{suffix}",
                         _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)),
                         "amount",
                         "run",
@@ -214,7 +215,8 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
         if artifact.place is None:
             continue
         if isinstance(artifact, AnomalyMaps):
-            name = "doubt of the slice" if artifact.shows == "doubt" else "unusualness of the slice"
+            what = "uncertainty" if artifact.shows == "doubt" else "anomaly score"
+            name = f"{what} of the slice"
             found.append(
                 Column(
                     name,

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
+from app.panels import threshold_bench
 from app.panels.gallery import inspector, score_of
 from app.pin import pin_button
 from app.views import anomaly_maps
@@ -14,8 +15,8 @@ scores = score_of(context)
 if scores is None:
     shell.head("Anomalies", "Which cases look unlike the ones the model learned from, and where.")
     why = next(
-        (n for n in context.job.note.splitlines() if n.startswith("No unusualness score: ")),
-        "This run gives no unusualness score.",
+        (n for n in context.job.note.splitlines() if n.startswith("No anomaly score: ")),
+        "This run gives no anomaly score.",
     )
     st.info(
         f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder"
@@ -25,19 +26,20 @@ if scores is None:
     st.stop()
 shell.head(
     "Anomalies",
-    f"{anomaly_maps.flagged(scores, context)} Unusual does not mean ill: check each case yourself.",
+    f"{threshold_bench.flagged(scores, context)} Unusual does not mean ill: check each case"
+    " yourself.",
 )
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
-    shell.made_by_line(context, f"threshold {anomaly_maps.threshold_of(scores, context):.3g}")
+    shell.made_by_line(context, f"threshold {threshold_bench.threshold_of(scores, context):.3g}")
     test = (
         context.data.part("test").rows
         if (context.data.splits == "test").any()
         else context.data.rows
     )
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
-    threshold = {"threshold": round(anomaly_maps.threshold_of(scores, context), 4)}
+    threshold = {"threshold": round(threshold_bench.threshold_of(scores, context), 4)}
     pin_button(
         lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()),
         context,

@@ -139,7 +139,7 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
 
 def only_normal(kind: type[Method], data: Dataset, only: str) -> bool:
     """Whether the run learns from the normal cases alone and scores all; offered where a method
-    scores unusualness and there are classes.
+    gives an anomaly score and there are classes.
     """
     if AnomalyMaps not in kind.gives or kind.takes.labels == "needed" or len(data.classes) < 2:
         return False

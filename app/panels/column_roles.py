@@ -108,6 +108,11 @@ def clash(roles: dict[str, str]) -> str | None:
                 f"“{both[0]}” and “{both[1]}” are both the {role}; only one column can be. Give one"
                 " of them another role."
             )
+    if "input" not in roles.values():
+        return (
+            "No column is left to learn from: each is left out or has another role. Give at least"
+            " one column the role “input”."
+        )
     return None
 
 

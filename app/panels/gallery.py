@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import texts, viewer
+from app.panels import texts, unusual_values, viewer
 from app.state import Context
 from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
@@ -108,7 +108,7 @@ def gallery(
 
 
 def inspector(context: Context) -> None:
-    """The case under the eye: picture, facts, unusualness as rank and value, nearest real cases,
+    """The case under the eye: picture, facts, anomaly score as rank and value, nearest real cases,
     and what to do with it.
     """
     row, place = state.selection().primary, state.selection().place
@@ -145,10 +145,13 @@ def inspector(context: Context) -> None:
                 if column.source == "run"
                 else ""
             )
-            facts.append(f"{text.label(column.name, 24)}: {text.number(float(value))}{extra}")
+            said = f"{value:.4g}" if column.source == "data" else text.number(float(value))
+            facts.append(f"{text.label(column.name, 24)}: {said}{extra}")
         elif value is not None:
             facts.append(f"{text.label(column.name, 24)}: {text.label(value, 24)}")
     st.caption("  \n".join(facts))
+    if data.modality == "table":
+        unusual_values.of_case(context, row)
     _neighbours(context, row)
     left, right = st.columns(2)
     left.button(
@@ -223,7 +226,7 @@ def _neighbours(context: Context, row: int) -> None:
 
 
 def score_of(context: Context) -> AnomalyMaps | None:
-    """The unusualness scores of the open run, if it has any."""
+    """The anomaly scores of the open run, if it has any."""
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
         if (

@@ -10,10 +10,12 @@ import streamlit as st
 from app import navigation, progress, state, text
 from app.panels import map, quick_start
 from app.panels.gallery import score_of, thumbs
-from app.views.anomaly_maps import flagged, overlays
+from app.panels.threshold_bench import flagged
+from app.views.anomaly_maps import overlays
 from core.artifacts import Clusters, Map, Metrics
 from core.data.dataset import Dataset
 from core.imaging import render
+from core.registry import method_class
 from core.words import some_of
 
 
@@ -87,7 +89,8 @@ def _picture(context: state.Context) -> None:
     elif embeds(context):
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and not job.ended:
-            st.caption("The map is being drawn; look again in a moment.")
+            st.caption("The map of the cases is being drawn.")
+            progress.live(job.id, key="home-map")
         st.page_link(
             navigation.page("latent"), label="Open the map", icon=":material/scatter_plot:"
         )
@@ -99,7 +102,11 @@ def embeds(context: state.Context) -> bool:
 
 def _findings(context: state.Context) -> None:
     """Three or four sentences about the open run."""
-    st.markdown(f"**{text.label(navigation.run_title(context.job))}** found:")
+    job = context.job
+    kind = method_class(job.method)
+    title = text.label(kind.title if kind else job.method)
+    normal = " from the normal cases only" if job.spec.get("only_normal") else ""
+    st.markdown(f"**{title}**, learned{normal} (run {job.id[:4]}), found:")
     scores = score_of(context)
     if scores is not None:
         st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
@@ -108,7 +115,7 @@ def _findings(context: state.Context) -> None:
         if isinstance(artifact, Clusters) and artifact.place is None:
             st.markdown(
                 f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}**"
-                " groups of alike cases."
+                " clusters of alike cases."
             )
         if isinstance(artifact, Metrics):
             for m in artifact:
@@ -137,7 +144,7 @@ def _next(context: state.Context | None) -> None:
         if score_of(context) is not None:
             steps.append(("anomalies", "Find unusual cases", "troubleshoot"))
         steps += [
-            ("clusters", "Look at the groups", "workspaces"),
+            ("clusters", "Look at the clusters", "workspaces"),
             ("traversal", "Move along a latent axis, see what changes", "tune"),
             ("rationales", "Show why", "psychology_alt"),
             ("train", "Train another method", "model_training"),

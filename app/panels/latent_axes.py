@@ -45,15 +45,16 @@ def knobs(context: Context, row: int) -> None:
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
     effect = traverse.effects(str(context.ws.home), context.job.id)
     order = np.argsort(-effect, kind="stable")
-    asked = state.value("axis")  # a knob chosen on another page comes first
+    asked = state.value("axis")  # an axis chosen on another page comes first
     if isinstance(asked, int) and 0 <= asked < len(order):
         order = np.concatenate([[asked], order[order != asked]])
     z0 = np.array(embedding.z[embedding.at(np.array([row]))[0]], dtype=np.float32)
     z = z0.copy()
-    left, middle, right = st.columns([3, 4, 3])
+    drawable = render.drawable(context.data)
+    left, middle, right = st.columns([3, 4, 3] if drawable else [1, 60, 30])
     with right:
         head = st.columns([2, 1], vertical_alignment="center")
-        head[0].markdown("**Knobs**, most visible first")
+        head[0].markdown("**Latent axes**, largest effect first")
         head[1].button("Reset", on_click=_reset, args=(context, row), width="stretch")
         front, more = (
             right.container(),
@@ -73,18 +74,17 @@ def knobs(context: Context, row: int) -> None:
                 key=key,
                 format="%.2f",
                 help=(
-                    f"Turning it by two typical steps changes the picture by {effect[axis]:.3g} on"
-                    " average."
+                    "Moving it by two typical steps changes the reconstruction by"
+                    f" {effect[axis]:.3g} on average."
                 ),
             )
             if abs(value - start) > 1e-6:
                 z = traversal.turned(embedding, z, int(axis), value)
     frame = traversal.decoded(model, z[None])[0]
     here = traversal.decoded(model, z0[None])[0]
-    drawable = render.drawable(context.data)
-    with left:
-        st.markdown("**The case**")
-        if drawable:
+    if drawable:
+        with left:
+            st.markdown("**The case**")
             st.image(render.picture(context.data, row, 240, _as_given()), width="stretch")
             st.markdown("**What changed**")
             st.image(difference(frame, here, 240, context), width="stretch")
@@ -94,26 +94,22 @@ def knobs(context: Context, row: int) -> None:
                 else "Orange: brighter than before. Blue: darker."
             )
     with middle:
-        st.markdown("**The model’s picture of it**")
+        st.markdown(
+            "**Reconstruction**",
+            help="What the model makes of the case, at the place in latent space that is set here.",
+        )
         if drawable:
             st.image(traverse.drawn(frame, context, 480), width="stretch")
         else:
-            made = Traversal(
-                rows=np.array([row]),
-                path=np.stack([z0, z]),
-                frames=np.stack([here, frame]),
-                value=np.array([0.0, 1.0]),
-                axis="from the case to here",
-            )
-            traverse.table_path(made, context)
+            traverse.values_table(context, row, here, frame)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
         if "predict" in model.abilities:
             for name, p in zip(model.classes, traversal.predicted(model, frame[None])[0]):
                 st.caption(f"{text.label(name)}: {p:.0%}")
     traverse.real_cases(context, np.asarray(traversal.nearest(embedding, z[None], 3)[0]))
-    with st.expander("A strip along the first axis", expanded=True):
+    with st.expander("Along one axis", expanded=True):
         chosen = st.selectbox(
-            "Knob",
+            "Latent axis",
             [int(a) for a in order],
             format_func=lambda a: axis_name(embedding, a),
             key=f"strip-{context.job.id}",
@@ -168,7 +164,7 @@ def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Contex
 
 
 def between(context: Context, row: int) -> None:
-    """A straight path from one case to another; its ends are the model's pictures of the two."""
+    """A straight path from one case to another; its ends are the reconstructions of the two."""
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
     rows = context.data.rows
     chosen = [r for r in state.selection().rows.tolist() if r != row]

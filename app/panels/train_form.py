@@ -202,7 +202,7 @@ def _after(id: str) -> None:
                 "Find unusual cases",
                 context is not None and score_of(context) is not None,
             ),
-            ("clusters", "Look at the groups", bool({"clusters", "embedding"} & given)),
+            ("clusters", "Look at the clusters", bool({"clusters", "embedding"} & given)),
         )
         for cell, (name, words, there) in zip(
             st.columns(4), sorted(wanted, key=lambda w: not w[2])

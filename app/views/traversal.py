@@ -1,5 +1,5 @@
-"""Turning latent knobs: the start case, the decoded picture live, the difference, and how far from
-anything real one has gone.
+"""Moving along latent axes: the start case, the decoded picture live, the difference, and how far
+from anything real one has gone.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -52,7 +53,7 @@ def gauge(percent: float) -> None:
         else (
             "at the edge of what it has seen"
             if percent < 99
-            else "beyond anything it has seen: do not trust this picture"
+            else "beyond anything it has seen: do not trust it"
         )
     )
     st.progress(
@@ -71,6 +72,41 @@ def strip(path: Traversal, context: Context) -> None:
             st.caption(f"{value:.2g}")
     if not render.drawable(context.data):
         table_path(path, context)
+
+
+def values_table(
+    context: Context, row: int, before: np.ndarray, now: np.ndarray, top: int = 40
+) -> None:
+    """A case of a table, its reconstruction, and what becomes of it at the place in latent space
+    that is set: largest change first, in training standard deviations. `before`, `now`: float [d].
+    """
+    data = context.data
+    sd = np.nanstd(data.reference.inputs(), axis=0)
+    change = (np.asarray(now) - np.asarray(before)) / np.where(sd > 0, sd, 1)
+    given = data.of(np.array([row])).raw()[0]
+    moved = bool(np.abs(change).max() > 1e-6)
+    off = np.abs(np.nan_to_num(np.asarray(before) - given)) / np.where(sd > 0, sd, 1)
+    order = np.argsort(-(np.abs(change) if moved else off), kind="stable")[:top]
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "column": [data.features[j] for j in order],
+                "the case": ["missing" if np.isnan(given[j]) else f"{given[j]:.4g}" for j in order],
+                "reconstruction": [f"{before[j]:.4g}" for j in order],
+                "at this place": [f"{now[j]:.4g}" for j in order],
+                "change": change[order],
+            }
+        ),
+        hide_index=True,
+        height=36 * min(len(order), 14) + 38,
+        column_config={
+            "change": st.column_config.NumberColumn(
+                format="%+.2f SD", help="In standard deviations of the training cases"
+            )
+        },
+    )
+    if not moved:
+        st.caption("Move an axis to see what changes with it.")
 
 
 def table_path(path: Traversal, context: Context, top: int = 10) -> None:
@@ -96,7 +132,7 @@ def table_path(path: Traversal, context: Context, top: int = 10) -> None:
         xaxis_title=text.chart(path.axis),
         margin={"t": 10, "b": 10},
     )
-    st.plotly_chart(figure, key=f"path-{path.axis}")
+    st.plotly_chart(figure, key=f"path-{path.axis}", config={"displayModeBar": False})
 
 
 def curves(path: Traversal, classes: list[str]) -> None:
@@ -127,7 +163,8 @@ def curves(path: Traversal, classes: list[str]) -> None:
         showlegend=True,
         legend={"orientation": "h", "y": 1.25},
     )
-    st.plotly_chart(figure, key=f"curves-{path.axis}-{len(path.value)}")
+    key = f"curves-{path.axis}-{len(path.value)}"
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
 
 
 def real_cases(context: Context, rows: np.ndarray) -> None:

@@ -279,7 +279,7 @@ class Guesser:
                     column,
                     "patient",
                     0.95,
-                    f"named so; {column.different:,} values, {per:.3g} rows each",
+                    f"named so; {column.different:,} values, {_rows_each(per)}",
                 )
         for column in self.open:
             if words.is_group(column.name) and column.discrete:
@@ -301,7 +301,7 @@ class Guesser:
         if has_few_rows_each(column) and not same:
             per = len(column.there) / column.different
             why = (
-                f"{column.different:,} values with {per:.3g} rows each, named like a group that"
+                f"{column.different:,} values with {_rows_each(per)}, named like a group that"
                 " belongs together"
             )
             self.set(
@@ -630,3 +630,8 @@ def _why_outcome(column: Column, last: bool) -> str:
     if last:
         said.append("the last column")
     return ", ".join(said)
+
+
+def _rows_each(per: float) -> str:
+    """ "one row each", "1.5 rows each"."""
+    return "one row each" if per == 1 else f"{per:.3g} rows each"

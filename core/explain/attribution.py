@@ -38,7 +38,7 @@ TOGETHER = 256  # inputs the model looks at in one call
 
 
 def targets(model: Any) -> list[tuple[str, str]]:
-    """What can be explained: (key, title): each class, the unusualness score, each latent axis."""
+    """What can be explained: (key, title): each class, the anomaly score, each latent axis."""
     found = (
         [(f"class {c}", f"how likely “{c}” is") for c in model.classes]
         if "predict" in model.abilities

@@ -1,4 +1,4 @@
-"""How well the unusualness score parts abnormal from normal cases: AUROC, average precision, F1 at
+"""How well the anomaly score parts abnormal from normal cases: AUROC, average precision, F1 at
 the best threshold.
 """
 

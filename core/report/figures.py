@@ -232,7 +232,7 @@ def histogram_figure(
     )
     if threshold is not None:
         axes.axvline(threshold, color="black", lw=2, label=f"threshold {threshold:.3g}")
-    axes.set(xlabel="unusualness (higher = more unusual)", ylabel="cases")
+    axes.set(xlabel="anomaly score (higher = more unusual)", ylabel="cases")
     axes.legend(frameon=False)
     return _png(figure)
 

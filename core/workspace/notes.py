@@ -100,7 +100,7 @@ def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
 
 
 def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
-    """The threshold a person has set for a run's unusualness score: {"value", "reason", "made",
+    """The threshold a person has set for a run's anomaly score: {"value", "reason", "made",
     "on"}; it was picked `on` validation cases ("val"), or on those that were shown, test cases
     among them ("shown", or absent in earlier versions).
     """

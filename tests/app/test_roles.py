@@ -45,6 +45,7 @@ def test_doubtful_guesses_stand_on_top_and_inputs_last() -> None:
 
 def test_roles_that_only_one_column_can_have() -> None:
     assert clash({"a": "outcome", "b": "input", "c": "input"}) is None
+    assert "No column is left to learn from" in clash({"a": "outcome", "b": "left out"})
     assert "“a” and “c” are both the patient" in str(
         clash({"a": "patient", "b": "input", "c": "patient"})
     )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.views import anomaly_maps
+from app.panels import threshold_bench
 from core.data.dataset import Dataset
 
 
@@ -15,7 +15,7 @@ def script(folder: str, split: list[str], patients: int) -> None:
 
     import numpy as np
 
-    from app.views import anomaly_maps
+    from app.panels import threshold_bench
     from core.artifacts import AnomalyMaps
     from tests.app.test_threshold import made
 
@@ -31,7 +31,7 @@ def script(folder: str, split: list[str], patients: int) -> None:
         threshold=1.5,
         rule="95 % of validation cases lie below",
     )
-    anomaly_maps.bench(maps, context, data.part("test").rows)
+    threshold_bench.bench(maps, context, data.part("test").rows)
 
 
 def made(split: list[str], patients: int) -> Dataset:
@@ -52,12 +52,12 @@ def shown(monkeypatch, tmp_path):
     have the higher scores.
     """
     monkeypatch.setattr(
-        anomaly_maps,
+        threshold_bench,
         "known",
         lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"),
     )
-    monkeypatch.setattr(anomaly_maps, "told", lambda context, rows: np.ones(len(rows), bool))
-    monkeypatch.setattr(anomaly_maps, "_truth", lambda *given: None)
+    monkeypatch.setattr(threshold_bench, "told", lambda context, rows: np.ones(len(rows), bool))
+    monkeypatch.setattr(threshold_bench, "_truth", lambda *given: None)
 
     def draw(split: list[str], patients: int) -> AppTest:
         at = AppTest.from_function(

@@ -61,7 +61,7 @@ def test_the_user_chooses_and_colours_slices(home):
     at.segmented_control(key="w-map-points").set_value("Slices").run()
     assert not at.exception
     assert "of 240 slices shown" in " ".join(c.value for c in at.caption)
-    for name in ("slice number", "unusualness of the slice", "predicted for the slice"):
+    for name in ("slice number", "anomaly score of the slice", "predicted for the slice"):
         at.segmented_control(key="w-map-slices-by").set_value(name).run()
         assert not at.exception
 
@@ -73,7 +73,7 @@ def test_what_is_known_of_a_slice_stands_at_its_point(home):
     scores = ws.artifact(job.id, "anomalymaps-slices")
     i = 77
     where = np.flatnonzero((scores.rows == made.rows[i]) & (scores.place == made.place[i]))
-    assert found["unusualness of the slice"].values[i] == pytest.approx(scores.score[where[0]])
+    assert found["anomaly score of the slice"].values[i] == pytest.approx(scores.score[where[0]])
     assert found["slice number"].values[i] == made.place[i] + 1
     label = table_columns(data)[0]
     assert label.values[points(label, data, made)[i]] == data.table["finding"][made.rows[i]]

@@ -165,7 +165,7 @@ class PCA(Method):
         values = "one value that varies" if of == 1 else f"{of} values that vary"
         directions = "direction" if kept == 1 else "directions"
         return (
-            f"No unusualness score: {kept} {directions} of {values} redraw every case, so nothing"
+            f"No anomaly score: {kept} {directions} of {values} redraw every case, so nothing"
             " is left over to score it by"
             + ("." if of == 1 else "; keep fewer directions for one.")
         )
