@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.data import role_word_lists
 from core.data import role_words as words
 from core.data.column_facts import (
     FEW,
@@ -401,7 +402,7 @@ class Guesser:
             name = words.outcome_name(column.tokens)
             exact = words.is_exact(column.name)
             if label is None:
-                if bare(column.name) in words.ONLY_OUTCOMES and not column.few(
+                if bare(column.name) in role_word_lists.ONLY_OUTCOMES and not column.few(
                     max(50, self.n // 10)
                 ):
                     self.set(column, "left out", 0.6, MEASURED)
@@ -451,10 +452,10 @@ class Guesser:
                     0.6,
                     f"may be known only once the outcome “{label.name}” is, and give it away",
                 )
-            elif bare(column.name) in words.ONLY_OUTCOMES or name >= 0.8:
+            elif bare(column.name) in role_word_lists.ONLY_OUTCOMES or name >= 0.8:
                 never = (
-                    bare(column.name) in words.ONLY_OUTCOMES
-                    or not set(column.tokens) & words.ALSO_INPUTS
+                    bare(column.name) in role_word_lists.ONLY_OUTCOMES
+                    or not set(column.tokens) & role_word_lists.ALSO_INPUTS
                 )
                 what = (
                     f"named like an outcome as “{label.name}” is; as an input it may give the"

@@ -31,7 +31,8 @@ from core.data.number_words import (
     written,
 )
 from core.data.readers.csv_text import LARGEST, stripped
-from core.data.role_words import HINTS, IDS, is_exact, is_group, is_patient, tokens
+from core.data.role_word_lists import HINTS, IDS
+from core.data.role_words import is_exact, is_group, is_patient, tokens
 from core.errors import UserError
 
 BLANK = "; leave the cell blank if the value is not known, or write a number below 3.4e38"

@@ -73,7 +73,7 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
     """Whether these text tables are recordings. Cost: the first line of each, and reading the whole
     where that is a time's or a number's.
     """
-    from core.data.role_words import HINTS
+    from core.data.role_word_lists import HINTS
 
     if (
         asked.text not in (None, "none")
@@ -203,7 +203,7 @@ def rate_of(frame: pd.DataFrame) -> float | None:
 
 
 def _recording(member: Member, rules: list[str]) -> Recording:
-    from core.data.role_words import HINTS
+    from core.data.role_word_lists import HINTS
 
     table = tables.whole([member], clocks=False)
     frame, said = table.frame, table.bare
