@@ -11,7 +11,7 @@ from app.navigation import page
 from app.panels import hidden_cases, issues, privacy, quick_start, texts, viewer
 from app.panels.gallery import thumbs
 from core.data.dataset import Dataset
-from core.data.roles import recalled
+from core.data.role_guess import recalled
 from core.data.samples.catalogue import SAMPLES, make
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO

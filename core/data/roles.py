@@ -8,71 +8,30 @@ silent.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
-from core.data import role_word_lists
 from core.data import role_words as words
 from core.data.column_facts import (
     FEW,
     Column,
     counts_rows,
-    decides,
     has_few_rows_each,
     say_the_same,
 )
+from core.data.column_roles import (
+    plain_role,
+    role_beside_outcome,
+    role_without_outcome,
+)
 from core.data.dataset import TECHNICAL
-from core.data.leaks import blank_by_class, parts_classes, written_apart
+from core.data.leaks import written_apart
+from core.data.role_guess import DATASET_ROLE, DOUBT, WORD_OF, Guess
 from core.data.role_words import ROLES, bare
 from core.data.splits import SPLIT_NAMES, own_split
 from core.errors import UserError
-
-DATASET_ROLE = {"outcome": "label", "patient": "group", "site": "domain", "split": "split"}
-WORD_OF = {v: k for k, v in DATASET_ROLE.items()}
-DOUBT = 0.75  # a guess below it is a finding
-PLAIN = (
-    "a different value in every row",
-    "names or free text",
-    "a name or text",
-    "holds one value",
-    "holds no value",
-)
-MEASURED = "named like an outcome, but it holds many different values: a measurement is no class"
-
-
-@dataclass(frozen=True)
-class Guess:
-    """The role of one column, one of `ROLES`; `sure` from 0 to 1 and why in half a sentence.
-    `asked`: a person said so, and it is no guess.
-    """
-
-    column: str
-    role: str
-    sure: float
-    why: str
-    asked: bool = False
-
-    @property
-    def doubtful(self) -> bool:
-        return not self.asked and self.sure < DOUBT
-
-    @property
-    def tells(self) -> bool:
-        """Whether a column is left out for more than holding names, text or nothing that
-        changes.
-        """
-        return self.role == "time" or (self.role == "left out" and not self.why.startswith(PLAIN))
-
-    @property
-    def in_words(self) -> str:
-        """How sure it is, for people."""
-        if self.asked:
-            return "as you said"
-        return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess"
 
 
 class Guesser:
@@ -393,76 +352,18 @@ class Guesser:
         answer away.
         """
         label = self.of("outcome")
-        for column in [] if label is None else written_apart(self.open, label):
-            why = f"with “{label.name}”, just one of them is 1 in each row"  # type: ignore[union-attr]
-            self.set(
-                column, "left out", 0.6, f"{why}: classes over several columns, write them as one"
-            )
-        for column in self.open:
-            name = words.outcome_name(column.tokens)
-            exact = words.is_exact(column.name)
-            if label is None:
-                if bare(column.name) in role_word_lists.ONLY_OUTCOMES and not column.few(
-                    max(50, self.n // 10)
-                ):
-                    self.set(column, "left out", 0.6, MEASURED)
-            elif say_the_same(column, label):
-                sure = 0.9 if exact or name >= 0.5 or _named_alike(column, label) else 0.7
-                why = f"says the same as the outcome “{label.name}”, row by row"
-                # sex or treatment: what is known beforehand stays
-                known = words.is_input(column.tokens)
-                self.set(column, "input" if known else "left out", 0.5 if known else sure, why)
-            elif decides(column, label):
-                what = (
-                    f"each of its {column.different} values has one outcome only: it may give the"
-                    " answer away"
-                )
-                self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
-            elif decides(label, column):
-                what = (
-                    f"each class of “{label.name}” has one of its values only: it may give the"
-                    " answer away"
-                )
-                self.set(column, "left out" if exact or name >= 0.5 else "input", 0.6, what)
-            elif words.is_prediction(column.tokens):
-                self.set(
-                    column,
-                    "left out",
-                    0.6,
-                    "named like what a model predicts: it may hold the answer",
-                )
-            elif blank_by_class(column, label):
-                what = (
-                    f"blank in all rows of some classes of “{label.name}” and in no other: it may"
-                    " give the answer away"
-                )
+        if label is not None:
+            why = f"with “{label.name}”, just one of them is 1 in each row"
+            what = f"{why}: classes over several columns, write them as one"
+            for column in written_apart(self.open, label):
                 self.set(column, "left out", 0.6, what)
-            elif parts_classes(column, label):
-                what = (
-                    f"its values alone part the classes of “{label.name}”: it may give the answer"
-                    " away"
-                )
-                self.set(column, "input", 0.6, what)
-            elif words.is_afterwards(column.tokens) or (
-                column.numbers and words.is_time_to(column.tokens, label.tokens)
-            ):
-                self.set(
-                    column,
-                    "input",
-                    0.6,
-                    f"may be known only once the outcome “{label.name}” is, and give it away",
-                )
-            elif bare(column.name) in role_word_lists.ONLY_OUTCOMES or name >= 0.8:
-                never = (
-                    bare(column.name) in role_word_lists.ONLY_OUTCOMES
-                    or not set(column.tokens) & role_word_lists.ALSO_INPUTS
-                )
-                what = (
-                    f"named like an outcome as “{label.name}” is; as an input it may give the"
-                    " answer away"
-                )
-                if column.few(10) and self.n >= 20:
-                    self.set(column, "left out" if never else "input", 0.6, what)
+        for column in self.open:
+            if label is None:
+                role = role_without_outcome(column, self.n)
+            else:
+                role = role_beside_outcome(column, label, self.n)
+            if role is not None:
+                self.set(column, *role)
 
     def rest(self) -> None:
         """Inputs, and what cannot be one."""
@@ -479,33 +380,7 @@ class Guesser:
             )
             self.set(last, "input", 0.6, what)
         for column in self.open:
-            if column.few(1):
-                self.set(column, "left out", 0.99, "holds one value only")
-            elif column.numbers:
-                many = column.whole and not column.few(FEW)
-                if many and words.is_id(column.tokens):
-                    self.set(
-                        column, "left out", 0.85, "an id by its name, with many different values"
-                    )
-                elif many and column.different == self.n >= 20 and words.is_short_id(column.tokens):
-                    self.set(
-                        column,
-                        "left out",
-                        0.7,
-                        "an id by its name, with a different value in every row",
-                    )
-                elif not column.few(FEW) and words.is_code(column.tokens):
-                    self.set(column, "left out", 0.7, "a code by its name: it is no amount")
-                else:
-                    self.set(column, "input", 0.95, "numbers")
-            elif column.few(FEW):
-                self.set(column, "input", 0.9, f"{column.different} categories")
-            elif column.different == len(column.there):
-                self.set(column, "left out", 0.9, "a name or text in every row")
-            else:
-                self.set(
-                    column, "left out", 0.9, f"names or free text ({column.different:,} different)"
-                )
+            self.set(column, *plain_role(column, self.n))
         if any(g.role == "input" for g in self.found.values()):
             return
         for guess in list(self.found.values()):  # better a row number than nothing to learn from
@@ -586,42 +461,6 @@ def check_asked(frame: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]
             )
         taken[role] = name
     return dict(asked)
-
-
-def dataset_roles(guesses: Collection[Guess]) -> dict[str, str]:
-    """Role of the Dataset -> column."""
-    return {DATASET_ROLE[g.role]: g.column for g in guesses if g.role in DATASET_ROLE}
-
-
-def no_inputs(guesses: Collection[Guess]) -> list[str]:
-    """Columns that are nothing to learn from."""
-    return [g.column for g in guesses if g.role in ("left out", "time")]
-
-
-def stored(guesses: Collection[Guess], most: int = 200) -> list[dict[str, Any]]:
-    """Plain values for a dataset's card: every column but the inputs that are sure."""
-    telling = [g for g in guesses if g.role != "input" or g.doubtful or g.asked]
-    return [asdict(g) for g in sorted(telling, key=lambda g: not g.doubtful)[:most]]
-
-
-def recalled(card: Mapping[str, Any]) -> list[Guess]:
-    """The guesses a dataset's card keeps; none for data brought in before they were kept."""
-    return [Guess(**g) for g in card.get("roles", []) if isinstance(g, dict)]
-
-
-def differs(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
-    """Sentences: where the role found over the whole is not the one the first lines showed."""
-    return [
-        f"“{g.column}” looked like {before[g.column]} in the first lines; over the whole it is"
-        f" {g.role} ({g.why})"
-        for g in guesses
-        if g.column in before and before[g.column] != g.role and not g.asked
-    ]
-
-
-def _named_alike(one: Column, other: Column) -> bool:
-    a, b = bare(one.name), bare(other.name)
-    return a in b or b in a
 
 
 def _why_outcome(column: Column, last: bool) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from core.data.checks.finding import Finding
 from core.data.dataset import Dataset
-from core.data.roles import recalled
+from core.data.role_guess import recalled
 
 OWN_SPLIT = "the data's own split"
 

@@ -46,7 +46,7 @@ from core.data.readers import (
 )
 from core.data.readers.asked_roles import find_roles, one_asked
 from core.data.readers.files import Asked, Member, collect
-from core.data.roles import dataset_roles, stored
+from core.data.role_guess import dataset_roles, stored
 from core.data.splits import add_split
 from core.errors import UserError
 
@@ -523,9 +523,9 @@ def preview(
     head (5 lines), "series" when the tables are recordings, and for tables types (column:
     "numbers", "words (5 different)", "dates", "text" …), looked (rows these are by), whole (whether
     that is all) and rules. Tables: from the first 1 MB of the first file, however large it is.
-    guesses: for tables, the guessed role of each column (see `core.data.roles.Guess`) with "words",
-    how sure that is; classes: for columns of few values, and for pictures in folders ("folder"),
-    the words there are; sizes: of pictures in folders, how many lie in each.
+    guesses: for tables, the guessed role of each column (`core.data.role_guess.Guess`) with
+    "words", how sure that is; classes: for columns of few values, and for pictures in folders
+    ("folder"), the words there are; sizes: of pictures in folders, how many lie in each.
     """
     called = called or Path(path).name
     said = said or {}

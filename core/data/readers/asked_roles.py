@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from core.data.readers.files import Asked
-from core.data.roles import Guess, guess_roles
+from core.data.role_guess import Guess
+from core.data.roles import guess_roles
 from core.errors import UserError
 
 

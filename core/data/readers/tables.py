@@ -39,7 +39,7 @@ from core.data.readers.csv_text import split_up
 from core.data.readers.files import Asked, Member
 from core.data.readers.odd_rows import SUMMARY
 from core.data.readers.related_tables import related
-from core.data.roles import Guess, dataset_roles, differs, no_inputs, stored
+from core.data.role_guess import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
 from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
