@@ -10,6 +10,7 @@ import pkgutil
 import pytest
 
 from core.data import readers
+from core.data.readers import choice
 from core.data.readers.files import Asked, collect
 from core.data.readers.nifti_file import paired
 from tests.hostile import _fuzz
@@ -49,7 +50,8 @@ def test_every_reader_has_a_seed(tmp_path):
     assert there | {"contours"} == {s.reader for s in _fuzz.SEEDS.values()}
     for name, seed in _fuzz.SEEDS.items():
         path = _fuzz.laid(seed.outer(seed.inner()), tmp_path / name.replace(" ", "-"))
-        reader, drawn = readers._chosen(paired(collect(path)), path.name, Asked(), "auto")[0], False
+        reader = choice.choose_reader(paired(collect(path)), path.name, Asked(), "auto")[0]
+        drawn = False
         while isinstance(reader, functools.partial):
             drawn = drawn or bool(reader.keywords.get("drawn"))
             reader = next((a for a in reader.args if callable(a)), reader.func)
