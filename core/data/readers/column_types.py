@@ -31,6 +31,7 @@ from core.data.number_words import (
     written,
 )
 from core.data.readers.csv_text import LARGEST, stripped
+from core.data.readers.missing_words import ALWAYS, AMONG_NUMBERS, PERHAPS
 from core.data.role_word_lists import HINTS, IDS
 from core.data.role_words import is_exact, is_group, is_patient, tokens
 from core.errors import UserError
@@ -40,81 +41,6 @@ SOME = 1000  # different words that tell a column of words before all are looked
 LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
 FEW = 20  # different words that are classes rather than names
-# Marks of missing values: always; those that may be a class of their own among words; those only
-# among numbers.
-ALWAYS = [
-    "",
-    "?",
-    ".",
-    "..",
-    "...",
-    "NaN",
-    "#N/A",
-    "#N/A N/A",
-    "#NA",
-    "<NA>",
-    "N.A.",
-    "n.a.",
-    "n.a",
-    "#NULL!",
-    "#DIV/0!",
-    "#VALUE!",
-    "#REF!",
-    "#NAME?",
-    "#NUM!",
-    "\\N",
-    "(null)",
-    "(blank)",
-    "1.#QNAN",
-    "-1.#IND",
-    "-nan",
-    "k.A.",
-    "k. A.",
-    "k.a.",
-]
-PERHAPS = [
-    "NA",
-    "N/A",
-    "n/a",
-    "na",
-    "nan",
-    "NAN",
-    "null",
-    "NULL",
-    "Null",
-    "None",
-    "NONE",
-    "-",
-    "--",
-    "---",
-    "–",
-    "—",
-]
-AMONG_NUMBERS = [
-    w
-    for plain in (
-        "none",
-        "nil",
-        "missing",
-        "unknown",
-        "not available",
-        "not known",
-        "not done",
-        "not measured",
-        "nd",
-        "n.d.",
-        "n/d",
-        "unk",
-        "blank",
-        "empty",
-        "unbekannt",
-        "fehlt",
-        "fehlend",
-        "keine angabe",
-        "manquant",
-    )
-    for w in (plain, plain.capitalize(), plain.title(), plain.upper())
-] + [f".{letter}" for letter in "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"]  # those with a letter are of SAS
 # digits that are names
 CALLED = {
     "code",
