@@ -7,7 +7,7 @@ import numpy as np
 from core.data.readers import scan_masks
 from core.data.readers.files import Member
 from core.data.readers.nifti_file import Scan, is_nifti
-from core.data.readers.npz import load_array
+from core.data.readers.npz_files import load_array
 from core.errors import UserError
 
 RULE = (

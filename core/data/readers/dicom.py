@@ -44,7 +44,7 @@ from core.data.readers.frames import in_bytes, padded
 from core.data.readers.image_decoding import SUFFIXES, common_side
 from core.data.readers.images import foldered
 from core.data.readers.nifti import columns
-from core.data.readers.npz import input_range
+from core.data.readers.npz_files import input_range
 from core.data.readers.slice_order import Frame
 from core.errors import UserError
 

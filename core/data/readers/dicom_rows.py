@@ -21,7 +21,7 @@ from core.data.readers import (
 from core.data.readers.dicom_header import DETECTOR, File
 from core.data.readers.files import Asked, Member
 from core.data.readers.frames import fitted
-from core.data.readers.npz import input_range
+from core.data.readers.npz_files import input_range
 from core.data.readers.padding import Inside, filled, outside
 from core.data.readers.slice_order import Frame
 from core.errors import UserError

@@ -18,7 +18,7 @@ from core.data.readers.frames import stack
 from core.data.readers.image_decoding import common_side, resize
 from core.data.readers.masks import Coding
 from core.data.readers.nifti_file import Scan, look, paired, volumes
-from core.data.readers.npz import input_range
+from core.data.readers.npz_files import input_range
 from core.errors import UserError
 
 # the axis [D,H,W] that is one slice thick -> how its picture lies: down, across
