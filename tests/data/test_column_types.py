@@ -14,7 +14,7 @@ from core.data.checks import check
 from core.data.checks.column_values import codes_of
 from core.data.readers import preview, read
 from core.data.readers.files import collect
-from core.data.readers.tables import whole
+from core.data.readers.joined_tables import whole
 from core.errors import UserError
 
 NAN = float("nan")

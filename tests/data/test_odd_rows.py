@@ -57,7 +57,7 @@ CASES_ALL = {
 @pytest.mark.parametrize("kind", CASES_ALL)
 def test_cases_stay(tmp_path, kind):
     from core.data.readers.files import collect
-    from core.data.readers.tables import whole
+    from core.data.readers.joined_tables import whole
 
     (tmp_path / "a.csv").write_text(CASES_ALL[kind])
     assert len(whole(collect(tmp_path / "a.csv")).frame) == CASES_ALL[kind].count("\n") - 1

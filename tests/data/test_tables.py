@@ -8,7 +8,7 @@ import pytest
 
 from core.data.checks import check
 from core.data.readers import preview, read
-from core.data.readers.tables import frame_of
+from core.data.readers.joined_tables import frame_of
 from core.errors import UserError
 from core.evidence import shared
 

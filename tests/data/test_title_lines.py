@@ -92,7 +92,7 @@ NO_TITLE = {
 @pytest.mark.parametrize("case", NO_TITLE)
 def test_nothing_is_taken_for_a_title_or_note_that_is_none(tmp_path, case):
     from core.data.readers.files import collect
-    from core.data.readers.tables import whole
+    from core.data.readers.joined_tables import whole
 
     (tmp_path / "a.csv").write_text(NO_TITLE[case])
     found = whole(collect(tmp_path / "a.csv"))

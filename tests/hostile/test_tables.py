@@ -10,7 +10,7 @@ from core import limits
 from core.data.readers import preview, read
 from core.data.readers.csv_text import split_up
 from core.data.readers.files import collect
-from core.data.readers.tables import frame_of, whole
+from core.data.readers.joined_tables import frame_of, whole
 from core.errors import UserError
 
 TWO = [[1, 2], [3, 4]]

@@ -18,6 +18,7 @@ from core.data.readers import (
     edf,
     fasta,
     images,
+    joined_tables,
     nifti,
     nifti_file,
     npz,
@@ -82,7 +83,7 @@ def choose_reader(
         used, aside = aside, []
     _refuse_others([m for m in used if m not in masks], members, kinds, main, called)
     if main == "table" and len(used) > 1:
-        used, bare = tables.without_bare(used)
+        used, bare = joined_tables.without_bare(used)
         aside += bare
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import tables
+from core.data.readers import joined_tables
 from core.data.readers.files import Asked, Member, unpacked
 from core.errors import UserError
 
@@ -69,7 +69,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         )
     table = pd.DataFrame({"file": list(found), "sequence": list(found.values())})
     table["length"] = table["sequence"].str.len()
-    table, used, left = joined(table, [(s.name, tables.frame_of(s)) for s in sheets])
+    table, used, left = joined(table, [(s.name, joined_tables.frame_of(s)) for s in sheets])
     rules = [
         f"{len(table)} sequences, {table['length'].min():,} to {table['length'].max():,} letters",
         *used,

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from core.data.readers.csv_text import stripped
 
 if TYPE_CHECKING:
-    from core.data.readers.tables import Raw
+    from core.data.readers.joined_tables import Raw
 
 CODES = 40  # rows of a list that writes codes out
 SAID = 6  # codes that are named in the rule

@@ -205,7 +205,7 @@ def beside(
     or any with a column that names every patient once), sessions (*_sessions.tsv) or single scans
     (*_scans.tsv); the sheets that could not be joined; and rules in words. Columns with times of
     scans are left out. `table` has columns `file` and, for the first two, `patient`."""
-    from core.data.readers.tables import frame_of
+    from core.data.readers.joined_tables import frame_of
 
     sessions, scans, left = [], [], []
     rules: list[str] = []

@@ -6,38 +6,27 @@ Several files of the same columns are one table.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from pandas.api.types import is_numeric_dtype
 
 from core import limits
 from core.data.compound_words import FEW as CATEGORIES
-from core.data.compound_words import Parts, parted
 from core.data.dataset import Dataset
-from core.data.number_words import Marks, Note, combined
-from core.data.readers import packed_tables, parquet
+from core.data.readers import packed_tables
 from core.data.readers.asked_roles import find_roles
 from core.data.readers.column_types import (
-    Looked,
-    Meaning,
-    in_threes,
     kind,
-    looked_at,
-    meaning,
     sentences,
-    settled,
 )
-from core.data.readers.csv_text import split_up
 from core.data.readers.files import Asked, Member
-from core.data.readers.odd_rows import SUMMARY
+from core.data.readers.joined_tables import Raw, Whole, frame_of, join_columns, raw_table, whole
 from core.data.readers.related_tables import related
 from core.data.role_guess import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.scaling import precise
@@ -47,7 +36,6 @@ from core.words import some_of
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
 SHEETS = (".csv", ".tsv", *packed_tables.SUFFIXES)  # tables beside pictures
-FILES = 200  # tables whose first lines are looked at to tell which have names of columns
 RELATED = 12  # tables of which the first lines of all are looked at before import
 WHO = "patient"  # the column made of ids of visits
 
@@ -139,271 +127,6 @@ def named_in(asked: Asked) -> set[str]:
     return given | {c for c in (asked.label, asked.group, asked.domain) if c}
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A file's columns as they stand in it: words (of text files, and of columns of words in
-    Parquet) or values, how they were cut up, how many rows there are, and the line (Parquet: row)
-    of a row.
-    """
-
-    name: str
-    columns: dict[str, pa.ChunkedArray | pd.Series]
-    how: str  # the separator, "no header" or "parquet"
-    rows: int
-    line: Callable[[int], int]
-    rules: list[str]
-    whole: bool = True
-    notes: list[Note] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Whole:
-    """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in
-    words; what has to be told of columns; whether the first line was a row (`bare`); and how many
-    files of the same columns there are (tables joined to them not counted).
-    """
-
-    frame: pd.DataFrame
-    where: Callable[[int], str]
-    rules: list[str]
-    notes: list[Note]
-    bare: bool
-    files: int = 1
-
-
-def whole(
-    members: list[Member],
-    report: Callable[[int, int], None] = lambda done, total: None,
-    as_words: Collection[str] = (),
-    clocks: bool = True,
-) -> Whole:
-    """All files as one typed table. Several files must have the same columns (in any order); a last
-    column says which file a row is from. `as_words`: columns that name patients, sites or classes:
-    numbers only where every value is one. `clocks`: whether times (07:30), blood pressures (120/80)
-    and the like become numbers.
-    """
-    read = []
-    for k, m in enumerate(members):
-        read.append(_raw(m))
-        report(k + 1, len(members) + 1)
-    read = related(read)
-    found = _joined(read, as_words, clocks)
-    frame, rules = found.frame, [rule for r in read for rule in r.rules]
-    rules += [
-        f"{r.name}: the first line holds values and no names, so it is a row; columns are named"
-        " column 1, column 2, …"
-        for r in read
-        if r.how == "no header"
-    ]
-    if len(read) > 1:
-        column = "domain" if "domain" not in frame else "from file"
-        names = {r.name for r in read}
-        stems = [m.stem for m in members if m.name in names]
-        words = stems if len(set(stems)) == len(stems) else [r.name for r in read]
-        frame[column] = np.repeat(np.array(words, dtype=object), [r.rows for r in read])
-        rules.append(
-            f"{len(read)} tables of the same columns read as one; “{column}” says which file a"
-            " row is from"
-        )
-    report(len(members) + 1, len(members) + 1)
-    return replace(found, rules=rules + found.rules)
-
-
-def _joined(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:
-    """What `read` holds as one typed table, "file, line" of a row, and in words how values were
-    read.
-    """
-    like = _alike(read)
-    n = sum(r.rows for r in read)
-    if n > limits.ROWS:
-        raise UserError(f"{read[0].name} holds {n:,} rows; at most {limits.ROWS:,} are taken.")
-    ends = np.cumsum([r.rows for r in read])
-
-    def where(i: int) -> str:
-        k = int(np.searchsorted(ends, i, side="right"))
-        r = read[k]
-        return (
-            f"{r.name}, {'row' if r.how == 'parquet' else 'line'}"
-            f" {r.line(i - int(ends[k]) + r.rows)}"
-        )
-
-    seen: dict[str, Looked | pd.Series] = {}
-    for column in like.columns:
-        pieces = [r.columns[column] for r in read]
-        if any(isinstance(p, pd.Series) for p in pieces):
-            seen[column] = _values(pieces)
-        else:
-            words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
-            seen[column] = looked_at(column, words, column in as_words)
-    separator = ";" if any(r.how == ";" for r in read) else like.how
-    proved = combined(
-        [s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator
-    )
-    marks = Marks(proved.point or any(map(_decimal, seen.values())), proved.comma, separator)
-    out: dict[str, Meaning] = {}
-    more: list[str] = []
-    for column in like.columns:
-        one = seen.pop(column)
-        parts = _parts(one, like.columns) if clocks and isinstance(one, Looked) else None
-        if parts is not None:
-            out |= {name: Meaning(values) for name, values in parts.columns.items()}
-            next(iter(out[name] for name in parts.columns)).notes.extend(parts.notes)
-            more.append(parts.rule)
-            continue
-        out[column] = (
-            meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
-        )
-    begins = [int(end) - r.rows for end, r in zip(ends, read)]
-    told = [
-        replace(note, rows=[i + begin for i in note.rows])
-        for begin, r in zip(begins, read)
-        for note in r.notes
-    ]
-    notes = [*told, *(note for m in out.values() for note in m.notes)]
-    frame = pd.DataFrame({c: m.values for c, m in out.items()}, copy=False)
-    return Whole(
-        frame,
-        where,
-        [*_rules(out), *more, *map(_rule, notes)],
-        notes,
-        like.how == "no header",
-        len(read),
-    )
-
-
-def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
-    """Text tables with names of columns, and those without that lie in another folder or are called
-    as one of the others (the same data before it was given names): these are left aside. All are
-    kept where none or all have names.
-    """
-    if len(members) > FILES:
-        return members, []
-    bare = [
-        m
-        for m in members
-        if m.head[:4] != b"PAR1" and split_up(m, limits.PREVIEW).how == "no header"
-    ]
-    named = [m for m in members if m not in bare]
-    places, called = {m.parts[:-1] for m in named}, {m.parts[-1] for m in named}
-    apart = all(m.parts[:-1] not in places or m.parts[-1] in called for m in bare)
-    return (named, bare) if named and bare and apart else (members, [])
-
-
-def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
-    """The numbers in a column whose cells hold times or several numbers (see
-    `compound_words.parted`).
-    """
-    if (
-        seen.strict
-        or seen.cast is not None
-        or (seen.written is not None and seen.written.number.mean() > 0.5)
-    ):
-        return None
-    coded = seen.coded
-    if coded is None:
-        begins = seen.bare.slice(0, 200).drop_null()
-        if not len(begins) or pc.mean(pc.match_substring_regex(begins, r"\A\d.*\d")).as_py() < 0.5:
-            return None
-        coded = seen.bare.combine_chunks().dictionary_encode()
-    return parted(seen.column, coded, tuple(taken))
-
-
-def _alike(read: list[Raw]) -> Raw:
-    """The file whose columns most have. UserError when another has other ones."""
-    usual = Counter(frozenset(r.columns) for r in read).most_common(1)[0][0]
-    like = next(r for r in read if frozenset(r.columns) == usual)
-    for r in read:
-        if r.how == "no header" != like.how:
-            raise UserError(
-                f"{r.name} begins with numbers where {like.name} begins with names of columns; put"
-                " those on top or leave it out."
-            )
-        lacks, more = (
-            [c for c in a if c not in b]
-            for a, b in ((like.columns, r.columns), (r.columns, like.columns))
-        )
-        if lacks or more:
-            parts = [
-                f"{words} {some_of([n[:40] for n in c], 6)}"
-                for words, c in (("lacks", lacks), ("adds", more))
-                if c
-            ]
-            raise UserError(
-                f"{r.name} has other columns than {like.name} (it {' and '.join(parts)}); "
-                "only tables of the same columns are read together."
-            )
-    return like
-
-
-def _values(pieces: list[pa.ChunkedArray | pd.Series]) -> pd.Series:
-    """The pieces of a column of several files, at least one of which came with a type, as one."""
-    parts = [p if isinstance(p, pd.Series) else p.to_pandas() for p in pieces]
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-
-
-def _decimal(seen: Looked | pd.Series) -> bool:
-    """Whether a column that was cast at once proves that points are decimal marks: it has others
-    than 4.100.
-    """
-    if isinstance(seen, pd.Series) or seen.cast is None or not pa.types.is_floating(seen.cast.type):
-        return False
-    return not in_threes(seen)
-
-
-def _rules(read: dict[str, Meaning]) -> list[str]:
-    """How words became values, one sentence for each way."""
-    none: Counter[str] = Counter()
-    for m in read.values():
-        none += m.missing
-    rules = (
-        [f"taken as missing: {', '.join(f'“{w}” ({k:,})' for w, k in none.most_common())}"]
-        if none
-        else []
-    )
-    for said, which in (
-        ("a comma is a decimal point in", [c for c, m in read.items() if m.comma]),
-        ("points mark thousands in", [c for c, m in read.items() if "." in m.thousands]),
-        ("commas mark thousands in", [c for c, m in read.items() if "," in m.thousands]),
-        (
-            "spaces and apostrophes mark thousands in",
-            [c for c, m in read.items() if " " in m.thousands],
-        ),
-        ("units taken off", [f"{c} ({m.unit})" for c, m in read.items() if m.unit]),
-        ("whole numbers taken as dates", [c for c, m in read.items() if m.dates]),
-    ):
-        if which:
-            rules.append(f"{said}: {', '.join(which[:8])}{' …' if len(which) > 8 else ''}")
-    return rules
-
-
-NOTED = {
-    "bounds": "values below or above a limit in “{c}” are taken as the limit: {w}",
-    "words": "words among the numbers of “{c}” are taken as missing: {w}",
-    "class marks": "{w} in “{c}” is kept as a class of its own, not taken as missing",
-    "decimal or thousands": (
-        "whether marks in “{c}” are decimal or for thousands could not be told ({w}): look whether"
-        " they are right"
-    ),
-    "two decimal marks": "“{c}” has decimal points and decimal commas; both are read as decimal",
-    "units": "some values of “{c}” have a unit and some have none ({w}); all are read as the same",
-    "negatives": (
-        "values in brackets or with a minus behind them in “{c}” are read as negative: {w}"
-    ),
-    "flags": "marks behind some values of “{c}” are taken off: {w}",
-    "about": "rough values in “{c}” are taken as they stand: {w}",
-    "clock": (
-        "times of two parts in “{c}” ({w}) are read as hours and minutes; if they are minutes and"
-        " seconds, the numbers are seconds"
-    ),
-    "total": "the last row begins with {w}, as a row of totals does; it is read as a case",
-}
-
-
-def _rule(note: Note) -> str:
-    said = ", ".join(f"“{w[:40]}” ({k:,})" for w, k in list(note.words.items())[:5])
-    return NOTED[note.kind].format(c=note.column, w=said + (" …" if len(note.words) > 5 else ""))
-
-
 def _card(found: Whole) -> dict[str, Any]:
     return {
         "rules": found.rules,
@@ -423,7 +146,7 @@ def glance(
     few = _first_lines(members)
     joined = related(few, torn=True)
     raw = joined[0]
-    found = _joined([raw], named_in(asked or Asked()))
+    found = join_columns([raw], named_in(asked or Asked()))
     frame = found.frame
     given = {}
     if len(members) - len(few) + len(joined) > 1:
@@ -449,8 +172,8 @@ def glance(
 
 def _first_lines(members: list[Member]) -> list[Raw]:
     """The first lines of the first file; of all of a few files, where some have other columns."""
-    first = _raw(members[0], limits.PREVIEW)
-    more = [_raw(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
+    first = raw_table(members[0], limits.PREVIEW)
+    more = [raw_table(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
     alike = all(set(r.columns) == set(first.columns) for r in more)
     return [first] if alike else [first, *more]
 
@@ -466,45 +189,6 @@ def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
             few = pd.DataFrame({"label": frame[column].drop_duplicates()})
             found[str(column)] = Dataset("", "table", few, roles={"label": "label"}).classes
     return found
-
-
-def frame_of(member: Member) -> pd.DataFrame:
-    """The table in a CSV or Parquet file, columns typed. UserError naming the line or column that
-    is wrong.
-    """
-    return whole([member]).frame
-
-
-def _raw(member: Member, most: int | None = None) -> Raw:
-    """A file as it stands; of a text file only the first `most` bytes, of Parquet only the first
-    rows, if asked.
-    """
-    if member.head[:4] != b"PAR1":
-        words = split_up(member, most)
-        columns = dict(zip(words.table.column_names, words.table.columns))
-        rules = [*member.told(), *words.rules]
-        return Raw(
-            member.name,
-            columns,
-            words.how,
-            len(words.table),
-            words.line,
-            rules,
-            words.whole,
-            _totals(columns),
-        )
-    table, all_there = parquet.opened(member, most is not None)
-    columns, rules = parquet.columns(table, member.name)
-    return Raw(member.name, columns, "parquet", len(table), lambda i: i, rules, all_there)
-
-
-def _totals(columns: dict[str, pa.ChunkedArray]) -> list[Note]:
-    """A note on the last row where it begins like a row of totals."""
-    for column, words in list(columns.items())[:2]:
-        last = words[-1].as_py().strip() if len(words) > 1 else ""
-        if SUMMARY.fullmatch(last):
-            return [Note("total", column, {last: 1}, [len(words) - 1], 1)]
-    return []
 
 
 def encoded(

@@ -16,7 +16,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from core.data.dataset import Dataset
-from core.data.readers import tables
+from core.data.readers import joined_tables
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Event, Recording
 from core.data.readers.signal_windows import windows
@@ -92,12 +92,12 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
             or len({frozenset(f) for f in firsts}) > 1
         ):
             return False
-        return all(_is_recording(tables.whole([m], clocks=False).frame) for m in members)
+        return all(_is_recording(joined_tables.whole([m], clocks=False).frame) for m in members)
     if len(members) < FILES or not all(f and all(map(_number, f)) for f in firsts):
         return False
     shapes = set()
     for m in members:
-        found = tables.whole([m], clocks=False)
+        found = joined_tables.whole([m], clocks=False)
         frame = found.frame
         if (
             not found.bare
@@ -205,7 +205,7 @@ def rate_of(frame: pd.DataFrame) -> float | None:
 def _recording(member: Member, rules: list[str]) -> Recording:
     from core.data.role_word_lists import HINTS
 
-    table = tables.whole([member], clocks=False)
+    table = joined_tables.whole([member], clocks=False)
     frame, said = table.frame, table.bare
     rules += table.rules
     rate, timed = 0.0, not said and scale_of(str(frame.columns[0])) is not None
