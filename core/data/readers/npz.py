@@ -30,7 +30,7 @@ from core.data.readers.npz_files import (
     read_header,
     without_opacity,
 )
-from core.data.readers.tables import encoded, precise_entry
+from core.data.readers.table_inputs import encoded, precise_entry
 from core.errors import UserError
 
 X_NAMES = (
