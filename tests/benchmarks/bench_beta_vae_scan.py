@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.readers.signal_windows import in_time
+from core.data.readers.signal_parts import in_time
 from core.data.samples.catalogue import make
 from core.evidence import shared, store
 from core.methods.series._figures import balanced, windows

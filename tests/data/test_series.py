@@ -9,7 +9,7 @@ import pytest
 from core.data.checks import check
 from core.data.dataset import Dataset
 from core.data.readers import preview, read
-from core.data.readers.signal_windows import in_time
+from core.data.readers.signal_parts import in_time
 from core.data.samples.generated import beats
 from core.errors import UserError
 from core.evidence import shared

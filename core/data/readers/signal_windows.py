@@ -8,12 +8,9 @@ three recordings, its time is cut into stretches with a window left out between.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,39 +20,12 @@ from core.data.dataset import Dataset
 from core.data.readers import channels
 from core.data.readers.files import Asked
 from core.data.readers.recording import Array, Recording
+from core.data.readers.signal_parts import with_marks, with_parts
+from core.data.readers.signal_plan import SLOW, Plan, in_words, plan_windows
 from core.data.readers.units import volts
 from core.errors import UserError
 
-SECONDS = 10.0  # a window's usual length
-TOP_RATE = 128.0  # Hz, of windows of that length and longer
-# samples of a window: at most; at least, from which it is not lengthened; at least, when it is
-# shortened
-LONGEST, USUAL, FEWEST = 3000, 128, 64
-WANTED = 10  # windows from which a window is not shortened to have more
-SPARED = 20  # windows of a recording from which one is left out between the parts
-SHORT = 30.0  # seconds up to which recordings of one length are one case each
-SEVERAL = 5  # recordings from which that is so
-ENOUGH = 3  # recordings from which whole recordings go to one part
 BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a straight line
-SLOW = 0.25  # channels slower than this share of the usual rate are left out
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How all recordings are cut: `names` of the channels, their `units`, Hz and samples of a
-    window (`known`: whether the rate is), one window a file or many.
-    """
-
-    names: tuple[str, ...]
-    units: tuple[str, ...]
-    rate: float
-    many: int
-    known: bool
-    whole: bool
-
-    @property
-    def seconds(self) -> float:
-        return self.many / self.rate
 
 
 def windows(
@@ -73,11 +43,11 @@ def windows(
     found, names, odd = channels.shared(found)
     found, slow = channels.of_one_pace(found, names, SLOW)
     units, brought = channels.one_unit(found, names)
-    plan, more = _plan(found, names, units)
+    plan, more = plan_windows(found, names, units)
     odd += [*slow, *more]
     if plan.many < 16:
         raise UserError(
-            f"{_called(found)} {'is' if len(found) == 1 else 'are'} too short, or measured too"
+            f"{in_words(found)} {'is' if len(found) == 1 else 'are'} too short, or measured too"
             f" seldom: a window would hold {plan.many} samples."
         )
     every = sum(
@@ -87,13 +57,13 @@ def windows(
     )
     if every * len(names) * plan.many * 4 > limits.VALUES:
         raise UserError(
-            f"{_called(found)} make{'s' * (len(found) == 1)}"
+            f"{in_words(found)} make{'s' * (len(found) == 1)}"
             f" {every * len(names) * plan.many * 4 >> 20:,} MB of samples; at most"
             f" {limits.VALUES >> 20:,} MB are taken, so bring fewer or shorter recordings."
         )
     if every > limits.ROWS:
         raise UserError(
-            f"{_called(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most"
+            f"{in_words(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most"
             f" {limits.ROWS:,} are taken."
         )
     parts, starts = [], []
@@ -116,11 +86,11 @@ def windows(
     ]
     if not lines:
         raise UserError(
-            f"No stretch of {plan.seconds:g} s of {_called(found)} is whole: samples are missing"
+            f"No stretch of {plan.seconds:g} s of {in_words(found)} is whole: samples are missing"
             " everywhere, or it is too short."
         )
     table = pd.DataFrame(lines)
-    table, roles, words = _marked(table, found, plan)
+    table, roles, words = with_marks(table, found, plan)
     rules = [*rules, *brought, *_rules(plan, found), *absent, *words]
     pauses = sum(len(r.stretches) - 1 for r in found)
     if pauses:
@@ -128,11 +98,7 @@ def windows(
             f"{pauses:,} pause{'s' * (pauses > 1)} within the recordings: no window reaches across"
             " one, and times count it"
         )
-    return _parted(table, samples, roles, plan, asked, rules, [*left, *odd])
-
-
-def _called(found: list[Recording]) -> str:
-    return found[0].file if len(found) == 1 else f"the {len(found)} recordings"
+    return with_parts(table, samples, roles, plan, asked, rules, [*left, *odd])
 
 
 def clock(seconds: float, plan: Plan) -> str:
@@ -145,79 +111,6 @@ def clock(seconds: float, plan: Plan) -> str:
         return f"{seconds:.10g} s"
     s = round(seconds)
     return f"{s // 3600}:{s // 60 % 60:02d}:{s % 60:02d}"
-
-
-# -- which channels, how fast, how long ------------------------------------------------------------
-def _plan(
-    found: list[Recording], names: tuple[str, ...], units: dict[str, str]
-) -> tuple[Plan, list[str]]:
-    """Rate, length and channels of the windows, and channels left out for being much slower than
-    the others.
-    """
-    of = [{channels.key(c.name): c for c in r.channels} for r in found]
-    rates = Counter(o[channels.key(n)].rate for o in of for n in names)
-    known = 0 not in rates
-    # that of most samples: one ECG counts for more than five temperatures
-    usual = max(rates, key=lambda r: (rates[r] * r, r)) if known else 1.0
-    slow = [n for n in names if known and min(o[channels.key(n)].rate for o in of) < SLOW * usual]
-    names = tuple(n for n in names if n not in slow)
-    if not names:
-        raise UserError(
-            f"The channels of {_called(found)} have rates too different to be cut together (at"
-            f" {' and '.join(f'{r:.6g}' for r in sorted(rates)[:4])} Hz); bring them one by one."
-        )
-    lengths = [r.seconds for r in found]
-    longest = max(lengths)
-    marks = Counter(round(e.length, 3) for r in found for e in r.events if e.length > 0)
-    whole = (
-        len(found) >= SEVERAL
-        and max(lengths) - min(lengths) <= 0.01 * longest + 1 / usual
-        and (longest <= SHORT if known else longest <= LONGEST)
-    )
-    whole = whole and not any(r.pieces for r in found) and longest * usual >= 16
-    if whole:
-        seconds = min(lengths)
-    elif (
-        marks
-        and marks.most_common(1)[0][1] >= max(10, 0.8 * sum(marks.values()))
-        and 1 <= marks.most_common(1)[0][0] <= 60
-    ):
-        seconds = marks.most_common(1)[0][0]
-    else:
-        steps = sorted(float(f"{b}e{k}") for k in range(-9, 10) for b in (1, 2, 5))
-        seconds = next(
-            (
-                s
-                for s in steps
-                if s >= (SECONDS if known else USUAL) * (1 - 1e-9) and s * usual >= USUAL
-            ),
-            steps[-1],
-        )
-
-        def count(s):
-            return sum(
-                int((b - a) * r.seconds / s + 1e-6) for r in found for _, a, b in r.stretches
-            )
-
-        for s in (s for s in reversed(steps) if s < seconds and s * usual >= FEWEST):
-            if count(seconds) >= WANTED:
-                break
-            seconds = s
-    top = max((r for r in rates if 0.75 * TOP_RATE <= r <= TOP_RATE), default=TOP_RATE)
-    rate = (
-        usual
-        if not known
-        else min(usual, LONGEST / seconds, top if seconds >= SECONDS and not whole else np.inf)
-    )
-    plan = Plan(
-        names,
-        tuple(units[n] for n in names),
-        rate,
-        max(1, int(np.floor(seconds * rate + 1e-3))),
-        known,
-        whole,
-    )
-    return plan, [f"channel {n} (much slower than the others)" for n in slow]
 
 
 def _rules(plan: Plan, found: list[Recording]) -> list[str]:
@@ -259,7 +152,6 @@ def _rules(plan: Plan, found: list[Recording]) -> list[str]:
     return rules
 
 
-# -- cutting ---------------------------------------------------------------------------------------
 def _cut(r: Recording, plan: Plan) -> tuple[Array, Array]:
     """Windows float32 [n,C,T] of one recording, NaN = missing, and their starts (s)."""
     of = {channels.key(c.name): i for i, c in enumerate(r.channels)}
@@ -392,187 +284,3 @@ def _resampled(values: Array, rate: float, want: float) -> Array:
         near = np.repeat(missing, ratio.numerator)[:: ratio.denominator][: len(out)]
         out[: len(near)][near] = np.nan
     return out
-
-
-# -- marks and parts -------------------------------------------------------------------------------
-def _marked(
-    table: pd.DataFrame, found: list[Recording], plan: Plan
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The table with a label column where marks of some length cover half of all windows, else with
-    an event column where there are marks.
-    """
-    roles = {"file": "window", "time": "time"}
-    if not any(r.events for r in found):
-        return table, roles, []
-    event: list[str] = []
-    label = np.full(len(table), None, dtype=object)
-    by_file = {r.file: sorted(r.events, key=lambda e: e.start) for r in found}
-    for name, lines in table.groupby("file", sort=False):
-        marks, first = by_file[str(name)], 0
-        longest = max((e.length for e in marks), default=0.0)
-        starts = np.array([e.start for e in marks])
-        for t in lines["time"]:
-            first, last = (
-                np.searchsorted(starts, t - longest - 1e-6),
-                np.searchsorted(starts, t + plan.seconds - 1e-6),
-            )
-            share: Counter[str] = Counter()
-            there = []
-            for e in marks[first:last]:
-                inside = min(e.start + e.length, t + plan.seconds) - max(e.start, t)
-                if e.length > 0 and inside > 1e-6:
-                    share[e.text] += inside  # type: ignore[assignment]
-                if inside > 1e-6 or (e.length == 0 and e.start >= t - 1e-6):
-                    there.append(e.text)
-            top = max(share, key=lambda k: share[k]) if share else None
-            label[len(event)] = (
-                top if top is not None and share[top] >= plan.seconds / 2 - 1e-6 else None
-            )
-            event.append(" + ".join(sorted(set(there))[:3]) or "none")
-    covered = sum(v is not None for v in label)
-    if covered >= len(label) / 2:
-        return (
-            table.assign(label=label),
-            roles | {"label": "label"},
-            [
-                f"the label is the mark that covers at least half of a window ({covered:,} of"
-                f" {len(label):,} windows have one)"
-            ],
-        )
-    many = sum(v != "none" for v in event)
-    if not many:
-        return table, roles, []
-    return (
-        table.assign(event=event),
-        roles,
-        [
-            f"“event” names the marks in a window ({many:,} of {len(event):,} have one); choose it"
-            " as the label to learn from it"
-        ],
-    )
-
-
-def _parted(
-    table: pd.DataFrame,
-    samples: Array,
-    roles: dict[str, str],
-    plan: Plan,
-    asked: Asked,
-    rules: list[str],
-    left: list[str],
-) -> Dataset:
-    """The dataset, its parts by recording (or patient), or in time where there are fewer than
-    three.
-    """
-    from core.data.readers.images import foldered
-
-    card: dict[str, Any] = {
-        "rate_hz": plan.rate if plan.known else 0,
-        "channels": list(plan.names),
-        "units": list(plan.units),
-        "start_s": 0.0,
-    }
-    card |= {"unit": plan.units[0] if len(set(plan.units)) == 1 else ""}
-    known = table["patient"].astype(bool)
-    table["patient"] = table["patient"].where(known, table["file"])
-    if known.any() and table["patient"].nunique() > 1:
-        rules.append(
-            "“patient” is a new number made from the headers' patient field with this workspace's"
-            " secret; a file that does not say is a patient of its own"
-        )
-    else:
-        table = table.drop(columns="patient")
-    if plan.whole:
-        table = table.drop(columns=["window", "time"])
-        roles = {k: v for k, v in roles.items() if k != "time"} | {"file": "file"}
-    if "label" not in roles and len(set(table["file"])) > 1:
-        # few files in each: folders of patients rather than of classes
-        folders = {str(PurePosixPath(f).parent) for f in table["file"]}
-        named, kept = foldered(
-            table, roles | {"file": "file"}, asked, auto=table["file"].nunique() >= 3 * len(folders)
-        )
-        table, roles = named, kept | {"file": roles["file"]}
-    elif asked.label == "folder":
-        raise UserError(
-            "There are no sub-folders to take the class from; put each class into a folder of its"
-            " own."
-        )
-    group = "patient" if "patient" in table else "file"
-    if (
-        not plan.whole
-        and group == "file"
-        and table[group].nunique() < ENOUGH
-        and "split" not in roles
-    ):
-        values = (
-            table["label"].astype(str).to_numpy()
-            if "label" in table
-            else np.full(len(table), "", dtype=object)
-        )
-        part = np.full(len(table), "", dtype="<U5")
-        for name in table["file"].unique():
-            at = np.flatnonzero(table["file"] == name)
-            gap = plan.seconds if len(at) >= SPARED else 0.0
-            part[at] = in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=gap)
-        keep = part != ""
-        many = table["file"].value_counts()
-        few = int(((many >= 10) & (many < SPARED)).sum())
-        if keep.sum() >= 2:
-            table, samples = table.assign(part=part)[keep].reset_index(drop=True), samples[keep]
-            roles = roles | {"split": "part"}
-            said = f"{plan.seconds:g} s" if plan.known else f"{plan.many} samples"
-            apart = f"{said} apart" if few < len(many) else "one after the other"
-            card |= {
-                "split rule": (
-                    f"in time: each recording goes in turn 70/15/15 to the parts, {apart}"
-                ),
-                "split in time": True,
-            }
-            if few:
-                rules.append(
-                    f"no window is left out between the parts of recordings of fewer than {SPARED}"
-                    " windows: neighbours may stand in two parts"
-                )
-            if (~keep).any():
-                rules.append(f"{int((~keep).sum())} windows left out between the parts")
-    elif not plan.whole or group == "patient":
-        roles = roles | {"group": group}
-    card |= {"rules": rules, "left out": left}
-    return Dataset("", "series", table, np.ascontiguousarray(samples), roles=roles, card=card)
-
-
-def in_time(
-    time: Array, label: Array, turns: int = 10, turn: float = 0.0, gap: float = 2.0
-) -> Array:
-    """Part the cases of one record in order of time (s): "train", "val", "test" or "" [n].
-
-    Its time goes in `turns` rounds of 70, 15 and 15 %. Cases within half a `gap` of a border are
-    "", so that no two neighbours stand in two parts (none with a gap of 0); a border moves by at
-    most a twentieth of a round to lose cases of the commonest label only. `turn` (0 to 1) begins
-    within a round.
-    """
-    if len(time) < 10:
-        return np.full(len(time), "train", dtype="<U5")
-    turns = max(1, min(turns, len(time) // 60))
-    length = (time[-1] - time[0]) / turns
-    kinds = np.tile(["train", "val", "test"], turns + 2)
-    letters, count = np.unique(label, return_counts=True)
-    rare = time[label != letters[count.argmax()]]
-    steps = np.arange(0, length / 20, gap / 4) if gap else np.zeros(1)
-    tries = np.unique(np.concatenate([-steps, steps]))
-    tries = tries[np.argsort(np.abs(tries), kind="stable")]
-    edges = []
-    for e in time[0] + length * (
-        np.add.outer(np.arange(-1, turns + 1), [0, 0.7, 0.85]).ravel() - turn
-    ):
-        free = (e + t for t in tries if not (np.abs(rare - e - t) < gap / 2).any())
-        edges.append(next(free, e))
-    here = time if gap else np.minimum(time, time[-1] - 1e-6)  # the last case ends the last round
-    part = kinds[np.searchsorted(edges, here, side="right") - 1].astype("<U5")
-    inner = [e for e in edges if time[0] + 1e-6 < e < time[-1] - 1e-6]
-    part[(np.abs(time[:, None] - np.array(inner)) < gap / 2).any(1)] = ""
-    if not gap:
-        return part
-    torn = np.flatnonzero((part[1:] != part[:-1]) & (part[1:] != "") & (part[:-1] != ""))
-    part[torn + 1] = ""  # cases far apart, as after a pause
-    return part

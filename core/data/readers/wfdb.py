@@ -23,7 +23,8 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Recording
-from core.data.readers.signal_windows import BRIDGED, ENOUGH, bridged, in_time, windows
+from core.data.readers.signal_parts import ENOUGH, in_time
+from core.data.readers.signal_windows import BRIDGED, bridged, windows
 from core.data.readers.units import volts
 from core.data.readers.wfdb_file import Record, Signal, library, read_record, segments
 from core.errors import UserError
