@@ -4,9 +4,9 @@ import streamlit as st
 
 from app import shell, state
 from app.panels import run_list
-from core.jobs import queue
+from core.jobs import reconciling
 
-queue.reconcile(state.workspace())
+reconciling.reconcile(state.workspace())
 shell.head(
     "Runs", "Every training you started, on all your data. Runs go on when the browser is closed."
 )

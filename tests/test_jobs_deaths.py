@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import UserError
 from core.io.locks import hold
-from core.jobs import attempts, engines, queue, starting
+from core.jobs import attempts, engines, queue, reconciling, starting
 from core.jobs.attempts import Attempt
 from tests.survive import _make
 
@@ -116,7 +116,7 @@ def dies(ws, job, spawned, code, began=True):
     if began:
         ws.catalogue.set_job(job.id, heartbeat=time.time(), phase="learning")
     spawned.made[-1].wait()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     return ws.job(job.id)
 
 
@@ -161,7 +161,7 @@ def test_what_was_killed_from_outside_may_always_go_on(ws, spawned, monkeypatch,
     job = _make.ask(ws, monkeypatch)
     for _ in range(3):
         now = dies(ws, job, spawned, CRASH.format(signal))
-        assert (now.status, now.error) == ("interrupted", queue.STOPPED["run"])
+        assert (now.status, now.error) == ("interrupted", reconciling.STOPPED["run"])
         assert queue.resume(ws, job.id).status == "queued"
 
 

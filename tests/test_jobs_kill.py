@@ -18,7 +18,7 @@ import pytest
 
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make
-from core.jobs import queue
+from core.jobs import queue, reconciling
 from core.jobs.tasks import find
 from core.method import check_params
 from core.registry import methods
@@ -72,7 +72,7 @@ def test_a_killed_run_is_shown_as_interrupted_and_resumed_ends_as_if_nothing_had
     id = started(ws)
     os.kill(ws.job(id).pid, signal.SIGKILL)
     until(
-        lambda: (queue.reconcile(ws), ws.job(id).status)[1] == "interrupted",
+        lambda: (reconciling.reconcile(ws), ws.job(id).status)[1] == "interrupted",
         "the end to be noticed",
     )
     assert "resume" in ws.job(id).error

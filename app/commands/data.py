@@ -265,10 +265,10 @@ def _progress(job: Job) -> None:
 @data_cli.command("list")
 def list_(json: AsJson = False) -> None:
     """The datasets of the workspace."""
-    from core.jobs import queue
+    from core.jobs import queue, reconciling
 
     ws = workspace()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     listed = [
         {"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])}
         for e in ws.catalogue.datasets()
@@ -335,10 +335,10 @@ def normal(
 @data_cli.command("remove")
 def remove(name: str, json: AsJson = False) -> None:
     """Remove a dataset and all its runs."""
-    from core.jobs import queue
+    from core.jobs import reconciling
 
     ws = workspace()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     name = ws.entry(name)["name"]
     ws.remove_dataset(name)
     say({"dataset": name, "removed": True}, f"Removed {name}.", json)

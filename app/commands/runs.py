@@ -207,10 +207,10 @@ def runs(context: typer.Context, json: AsJson = False) -> None:
 @runs_cli.command("list")
 def list_(json: AsJson = False) -> None:
     """All training runs and applications of their models, newest first."""
-    from core.jobs import queue
+    from core.jobs import reconciling
 
     ws = workspace()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     listed = [
         {
@@ -247,9 +247,9 @@ def _one(id: str, json: bool) -> None:
 @runs_cli.command("show")
 def show(id: str, json: AsJson = False) -> None:
     """One run: state, parameters, artifacts, metrics."""
-    from core.jobs import queue
+    from core.jobs import reconciling
 
-    queue.reconcile(workspace())
+    reconciling.reconcile(workspace())
     _one(id, json)
 
 
@@ -287,10 +287,10 @@ def resume(
 @runs_cli.command("remove")
 def remove(id: str, json: AsJson = False) -> None:
     """Remove a run and what was made from it."""
-    from core.jobs import queue
+    from core.jobs import queue, reconciling
 
     ws = workspace()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     job = ws.job(id)
     if job.kind == "import" and job.status != "done":
         queue.discard(ws, job.id)

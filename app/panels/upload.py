@@ -15,7 +15,7 @@ from app.panels import column_roles, limits_note
 from app.panels import folders as _folders
 from core import limits
 from core.io.files import remove
-from core.jobs import queue
+from core.jobs import queue, reconciling
 from core.workspace import uploads
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST
@@ -360,7 +360,7 @@ def follow() -> None:
 def _open() -> list[Job]:
     """Imports that are at work, were interrupted or have failed."""
     ws = state.workspace()
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     return ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted", "failed"])
 
 

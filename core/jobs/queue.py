@@ -17,12 +17,11 @@ import numpy as np
 
 from core import __version__
 from core.data.normal import normal_only
-from core.errors import Full, UserError
+from core.errors import UserError
 from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
-from core.jobs.engines import LOCAL
-from core.jobs.run_folder import clear
+from core.jobs.reconciling import reconcile
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params, why_not, why_not_on
 from core.registry import method_class, methods
@@ -32,30 +31,7 @@ from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
-STOPPED = {
-    "run": (
-        "The process stopped before it was done; resume the run to go on from its last checkpoint."
-    ),
-    "import": (
-        "The import stopped before it was done. Nothing half imported is shown anywhere; it can go"
-        " on behind what was stored."
-    ),
-}
 _ASKING = threading.Lock()  # two tabs at one moment: without it both find that nobody has asked yet
-STALE = 30.0  # seconds a job may be about to start before it counts as interrupted
-# what a process tells of its end
-ENDING = (
-    "status",
-    "error",
-    "bug",
-    "note",
-    "finished",
-    "seconds",
-    "progress",
-    "phase",
-    "eta",
-    "dataset",
-)
 
 
 def train(
@@ -467,95 +443,3 @@ def would_repeat(ws: Workspace, job: Job) -> str:
         ws.catalogue.jobs(key=job.key) if job.key and job.kind not in ("train", "import") else [job]
     )
     return attempts.repeated([a for j in alike for a in attempts.load(ws.folder(j.id))])
-
-
-# running jobs without a process yet -> when this process first saw them so, by a clock nobody sets
-_unseen: dict[str, float] = {}
-
-
-def reconcile(ws: Workspace) -> None:
-    """Make what is shown of running jobs true once their process is gone: as it ended by the record
-    in its folder, else interrupted (cancelled where that was asked). On a full disk what can be
-    computed again goes first; where that does not do, all is shown as it was.
-    """
-    try:
-        _reconcile(ws)
-    except Full:
-        ws.make_room()
-        with suppress(Full):
-            _reconcile(ws)
-
-
-def _reconcile(ws: Workspace) -> None:
-    for job in ws.catalogue.jobs(status="running"):
-        if LOCAL.alive(job):
-            continue
-        if (
-            job.pid is None
-            and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE
-        ):
-            continue  # it is being started
-        told = records.read(ws.folder(job.id))
-        if told is not None and told.ended:
-            ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
-            continue
-        clear(ws, job)
-        if job.cancel:  # it did not heed the wish to stop, so it was killed
-            records.ended(
-                ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
-            )
-        elif not _died_of_itself(ws, job):
-            records.ended(
-                ws.catalogue,
-                ws.home,
-                job,
-                status="interrupted",
-                finished=time.time(),
-                error=STOPPED["import" if job.kind == "import" else "run"],
-            )
-
-
-def _died_of_itself(ws: Workspace, job: Job) -> bool:
-    """Deal with a job whose process is known to have ended by its own fault. One that died before
-    it began is started once more; one that has ended twice alike fails, in a sentence. False where
-    a kill, or what nobody knows, ended it.
-    """
-    folder, code = ws.folder(job.id), LOCAL.ending(job)
-    if not code:
-        return False
-    points = list(ws.scalars(job.id))
-    attempt = attempts.of_exit(code, job.phase, int(points[-1]["step"]) if points else 0)
-    attempts.add(folder, attempt)
-    if not attempt.own:
-        return False
-    again = bool(attempts.repeated(attempts.load(folder)))
-    if job.heartbeat is None and not again:
-        again_queued: dict[str, Any] = {"status": "queued", "pid": None, "born": "", "phase": ""}
-        if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
-            records.write(ws.home, replace(job, **again_queued))
-        return True
-    status, error = (
-        "interrupted",
-        (
-            f"The process was brought down from within ({attempt.cause}). It may go on from its"
-            " last checkpoint; where that ends so again, it is a bug."
-        ),
-    )
-    if again:
-        said = (
-            attempts.last_line(folder / "log.txt")
-            if job.heartbeat is None and job.kind != "import"
-            else ""
-        )
-        at = (
-            "as it started"
-            if job.heartbeat is None
-            else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
-        )
-        status, error = (
-            "failed",
-            f"The process ended twice {at}, by {attempt.cause}."
-            + (f" The last line of its log: {said}" if said else ""),
-        )
-    records.ended(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
-    return True

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from core.io.files import keep_private
 from core.io.locks import hold
-from core.jobs import queue, starting
+from core.jobs import reconciling, starting
 from core.jobs.engines import CPU, LOCAL
 from core.settings import Settings
 from core.workspace import records
@@ -47,7 +47,7 @@ def _serve(ws: Workspace) -> None:
     stopping: dict[str, float] = {}
     cards = [lane for lane in LOCAL.lanes() if lane != CPU]
     while True:
-        queue.reconcile(ws)
+        reconciling.reconcile(ws)
         running = ws.catalogue.jobs(status="running")
         waiting = ws.catalogue.jobs(status="queued")
         for job in running:

@@ -46,7 +46,7 @@ def read(folder: Path) -> Job | None:
 def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
     """Set the last state of a running job: first in its folder, then in the catalogue. True when
     the catalogue took it, False when the job was no longer running there. Whatever keeps the
-    catalogue from it, the record stands, and `queue.reconcile` goes by it.
+    catalogue from it, the record stands, and `reconcile` goes by it.
     """
     try:
         now = catalogue.job(job.id) or job  # it may have got a note meanwhile

@@ -19,7 +19,7 @@ from core.data import allowed_folders
 from core.data.dataset import Dataset, Lazy
 from core.data.readers import read
 from core.errors import UserError
-from core.jobs import queue
+from core.jobs import queue, reconciling
 from core.workspace import uploads
 from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
@@ -174,7 +174,7 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
     psutil.Process(ws.job(job.id).pid).send_signal(signal.SIGKILL)
     assert blocks.exists(), ws.job(job.id).error
     while ws.job(job.id).status == "running" and time.monotonic() < deadline:
-        queue.reconcile(ws)
+        reconciling.reconcile(ws)
         time.sleep(0.1)
     assert ws.job(job.id).status == "interrupted"
     assert not ws.catalogue.datasets()  # nothing half imported is shown
@@ -262,7 +262,7 @@ def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, m
     job = queue.bring(ws, tmp_path / "t.csv", "mine")
 
     def broken_off(ws, id, tell=None, timeout=None):
-        ws.catalogue.set_job(id, status="interrupted", error=queue.STOPPED["import"])
+        ws.catalogue.set_job(id, status="interrupted", error=reconciling.STOPPED["import"])
         return ws.job(id)
 
     with monkeypatch.context() as patch:

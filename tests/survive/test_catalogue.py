@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from core.artifacts import Embedding
 from core.errors import UserError
 from core.io import files
-from core.jobs import queue
+from core.jobs import queue, reconciling
 from core.jobs.tasks import keep
 from core.workspace import catalogue, notes, records, upgrade
 from core.workspace.catalogue import Catalogue, Job
@@ -161,7 +161,7 @@ def test_the_record_in_the_folder_is_the_truth_about_a_process_that_is_gone(ws):
             }
         ),
     )
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     found = ws.job(job.id)
     assert (found.status, found.finished, found.note) == ("done", 5.0, "Said at the end.")
 

@@ -20,7 +20,7 @@ import pytest
 
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make
-from core.jobs import queue
+from core.jobs import queue, reconciling
 from core.jobs.reporter import Reporter
 from core.training.checkpoints import Checkpoints, whole
 from core.workspace.workspace import Workspace
@@ -137,7 +137,7 @@ def submit(ws: Workspace, method: str = "fragile", **params: Any) -> str:
 def ended(workers: Workers, id: str, hook: str = "") -> Any:
     """The job after its worker is gone."""
     workers.start(id, hook).join(120)
-    queue.reconcile(workers.ws)
+    reconciling.reconcile(workers.ws)
     return workers.ws.job(id)
 
 
@@ -171,7 +171,7 @@ def test_killed_at_any_moment_runs_end_as_if_nothing_had_happened(
             os.kill(process.pid, signal.SIGKILL)
             process.join(20)
             kills += 1
-        queue.reconcile(ws)
+        reconciling.reconcile(ws)
         job = ws.job(id)
         if job.status == "done":
             np.testing.assert_array_equal(result(ws, id), straight)
@@ -234,7 +234,7 @@ def test_a_batch_in_parts_is_told_and_kept_for_when_the_run_is_resumed(workers: 
     until(lambda: Checkpoints(ws.folder(id)).found(), "a checkpoint")
     process.kill()
     process.join(20)
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     assert ws.job(id).params["batch_size"] == 32
     assert "each batch of 32 was computed in 2 parts" in ws.job(id).note
     queue.resume(ws, id)

@@ -19,7 +19,7 @@ import pytest
 from app.commands import serve
 from core.errors import UserError
 from core.io.locks import hold
-from core.jobs import engines, queue, scheduler
+from core.jobs import engines, queue, reconciling, scheduler
 from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -62,7 +62,7 @@ def test_a_clock_that_jumps_makes_no_run_dead(ws, monkeypatch, sleeper):
         monkeypatch.setattr(psutil, "boot_time", lambda jump=jump: booted + jump)
         monkeypatch.setattr(psutil.Process, "create_time", lambda self, jump=jump: now + jump)
         assert engines.LOCAL.alive(job)
-        queue.reconcile(ws)
+        reconciling.reconcile(ws)
         assert ws.job(job.id).status == "running"
         assert ws.catalogue.jobs(status="queued")[0].id == first.id
         _make.ask(ws, monkeypatch, seed=round(9999 + jump))
@@ -71,12 +71,12 @@ def test_a_clock_that_jumps_makes_no_run_dead(ws, monkeypatch, sleeper):
 
 def test_a_run_that_is_being_started_is_left_alone_whatever_the_clock_says(ws, monkeypatch):
     job = running(ws, monkeypatch, started=time.time() - 3600, pid=None)
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     assert ws.job(job.id).status == "running", (
         "an hour ago by the clock of the day, just now by one that nobody sets"
     )
-    monkeypatch.setitem(queue._unseen, job.id, time.monotonic() - queue.STALE - 1)
-    queue.reconcile(ws)
+    monkeypatch.setitem(reconciling._unseen, job.id, time.monotonic() - reconciling.STALE - 1)
+    reconciling.reconcile(ws)
     assert ws.job(job.id).status == "interrupted"
 
 
@@ -91,7 +91,7 @@ def test_a_stranger_with_the_number_of_a_worker_is_no_worker(ws, monkeypatch, sl
     for born, start in ((was, None), ("", time.time() - 9999)):
         job = running(ws, monkeypatch, pid=sleeper.pid, born=born, pid_start=start)
         assert not engines.LOCAL.alive(job)
-        queue.reconcile(ws)
+        reconciling.reconcile(ws)
         assert ws.job(job.id).status == "interrupted"
     assert sleeper.poll() is None
     job = running(
@@ -269,7 +269,7 @@ def test_a_run_outlives_whoever_asked_for_it(ws):
             process.kill()
     assert above
     until(lambda: not engines.born(worker))
-    queue.reconcile(ws)
+    reconciling.reconcile(ws)
     assert ws.job(ids[0]).status == "done"
     again = Workspace(ws.home)
     queue.ensure_supervisor(again)
