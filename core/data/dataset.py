@@ -4,12 +4,9 @@ once imported.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +15,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from core.data.stored import (
+    Stored,
+    class_word,
+    has_checksums,
+    listed_files,
+    number_first,
+    read_rows,
+)
 from core.errors import UserError
 from core.io import arrays, checksums, files
 from core.io.files import make_folder, remove, write_json, write_with
@@ -129,7 +134,7 @@ class Dataset:
         if "label" not in self.roles:
             return []
         values = replace(self, table=self.__dict__["table"], at=None)._values(self.roles["label"])
-        return sorted({_word(v) for v in pd.unique(values.dropna())}, key=_number_first)
+        return sorted({class_word(v) for v in pd.unique(values.dropna())}, key=number_first)
 
     @property
     def normal(self) -> str:
@@ -145,7 +150,7 @@ class Dataset:
         code = {c: i for i, c in enumerate(self.classes)}
         at, values = pd.factorize(self._values(self.roles["label"]))
         # -1, missing, is the last
-        return np.array([*(code[_word(v)] for v in values), -1], dtype=np.int64)[at]
+        return np.array([*(code[class_word(v)] for v in values), -1], dtype=np.int64)[at]
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -196,7 +201,7 @@ class Dataset:
         if self.samples is None:
             raise UserError(f"“{self.name}” holds text, which has no arrays.")
         rows = self.rows if positions is None else self.rows[positions]
-        return _read(self.samples, rows)
+        return read_rows(self.samples, rows)
 
     @property
     def input_type(self) -> np.dtype:
@@ -226,7 +231,7 @@ class Dataset:
         """bool masks [n,*spatial] of these positions. UserError when there are none."""
         if self.masks is None:
             raise UserError(f"“{self.name}” has no masks.")
-        return _read(self.masks, self.rows if positions is None else self.rows[positions]) > 0
+        return read_rows(self.masks, self.rows if positions is None else self.rows[positions]) > 0
 
     @property
     def outlined(self) -> np.ndarray:
@@ -360,7 +365,7 @@ class Dataset:
         called = called or folder.name
         lines: dict[str, checksums.Sum] = {}
         if (folder / checksums.NAME).exists():
-            lines = _listed(folder, called)
+            lines = listed_files(folder, called)
         elif has_checksums(folder):
             raise checksums.damage(called, [checksums.NAME])
         try:
@@ -380,79 +385,6 @@ class Dataset:
         return cls(table=table, **stored, **meta)
 
 
-def _listed(folder: Path, called: str) -> dict[str, checksums.Sum]:
-    """What the manifest of a stored dataset lists, once every file is there. UserError when one is
-    not.
-    """
-    try:
-        lines = checksums.listed(folder)
-    except (OSError, ValueError):
-        raise checksums.damage(called, [checksums.NAME]) from None
-    described = lines.get("dataset.json")
-    if described is None:
-        raise checksums.damage(called, [checksums.NAME])
-    lost = checksums.misplaced(folder, lines)
-    if not lost and checksums.changed(folder / "dataset.json", described):
-        lost = ["dataset.json"]
-    if lost:
-        raise checksums.damage(called, lost)
-    return lines
-
-
-def has_checksums(folder: Path) -> bool:
-    """Whether a stored dataset is of the time since chunks have checksums, and with them always a
-    manifest.
-    """
-    described = folder / "samples.zarr" / "zarr.json"
-    return described.exists() and b'"crc32c"' in described.read_bytes()
-
-
-class Stored:
-    """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction
-    of the whole, and each is read once.
-
-    `line`: what the manifest says of its file, compared when it is first read (once for each state
-    of the file). UserError when it is another.
-    """
-
-    def __init__(self, path: Path, line: checksums.Sum | None = None, called: str = "") -> None:
-        import pyarrow.parquet as pq
-
-        self.path, self.line, self.called = path, line, called
-        self.rows: int = self._tried(lambda: pq.read_metadata(path).num_rows)
-        self.columns: dict[str, pd.Series] = {}
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        return self._checked(lambda: pd.read_parquet(self.path))
-
-    def column(self, name: str) -> pd.Series:
-        if "table" in self.__dict__:
-            return self.table[name]
-        if name not in self.columns:
-            self.columns[name] = self._checked(lambda: pd.read_parquet(self.path, columns=[name]))[
-                name
-            ]
-        return self.columns[name]
-
-    def _checked(self, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        if self.line is not None and checksums.changed(self.path, self.line):
-            raise checksums.damage(self.called, [self.path.name])
-        return self._tried(read)
-
-    def _tried(self, read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except (ValueError, OSError) as e:
-            # the machine's own refusal
-            if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):
-                raise
-            raise checksums.damage(self.called, [self.path.name]) from None
-
-    def __len__(self) -> int:
-        return self.rows
-
-
 class _Table:
     """The field `table`, which may hold a `Stored` one; whoever asks gets a frame."""
 
@@ -465,65 +397,3 @@ class _Table:
 
 
 Dataset.table = _Table()  # type: ignore[assignment]
-
-
-def _read(array: Any, rows: np.ndarray) -> np.ndarray:
-    if isinstance(array, (np.ndarray, Lazy)):
-        return array[rows]
-    low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
-    # orthogonal selection costs more than reading all that lies between, and indexing it
-    if len(rows) and len(rows) * 4 > high - low:
-        between = np.asarray(array[low:high])
-        return between if np.array_equal(rows, np.arange(low, high)) else between[rows - low]
-    return array.take(rows)
-
-
-class Lazy(arrays.Entries):
-    """An array [n,*shape] whose entries are made as they are read, for imports larger than memory:
-    it takes slices, positions and one position.
-
-    `make(i)` gives entry i, of exactly `shape` and `dtype`. Reading all of it costs n calls, every
-    time. `at_once`: `make` may be called by several threads at a time; without it, one entry is
-    made after the other, so that it may keep what it has read last.
-    """
-
-    def __init__(
-        self,
-        n: int,
-        shape: tuple[int, ...],
-        dtype: Any,
-        make: Callable[[int], np.ndarray],
-        at_once: bool = False,
-    ) -> None:
-        self.shape, self.dtype, self.make, self.at_once = (
-            (n, *shape),
-            np.dtype(dtype),
-            make,
-            at_once,
-        )
-
-    def __getitem__(self, at: Any) -> np.ndarray:
-        positions = np.arange(len(self))[at]
-        if positions.ndim == 0:
-            return self.make(int(positions))
-        out = np.empty((len(positions), *self.shape[1:]), self.dtype)
-
-        def put(k: int) -> None:
-            out[k] = self.make(int(positions[k]))
-
-        # decoders let other threads work meanwhile
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1) if self.at_once else 1) as threads:
-            for _ in threads.map(put, range(len(positions))):
-                pass
-        return out
-
-
-def _word(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _number_first(word: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(word), word
-    except ValueError:
-        return 1, 0.0, word

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.dataset import Lazy
+from core.data.stored import Lazy
 from core.limits import SLICE_CACHE
 
 if TYPE_CHECKING:

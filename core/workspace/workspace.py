@@ -390,7 +390,7 @@ class Workspace:
         """Names of datasets brought in before lists of files were kept: nothing says what was
         written.
         """
-        from core.data.dataset import has_checksums
+        from core.data.stored import has_checksums
 
         found = []
         for entry in self.catalogue.datasets():

@@ -16,8 +16,9 @@ from PIL import Image
 
 from core import limits
 from core.data import allowed_folders
-from core.data.dataset import Dataset, Lazy
+from core.data.dataset import Dataset
 from core.data.readers import read
+from core.data.stored import Lazy
 from core.errors import UserError
 from core.jobs import queue, reconciling
 from core.workspace import uploads

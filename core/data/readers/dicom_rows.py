@@ -13,7 +13,7 @@ import pandas as pd
 
 from core import limits
 from core.data import deidentify
-from core.data.dataset import Dataset, Lazy
+from core.data.dataset import Dataset
 from core.data.readers import (
     dicom_file,
     dicom_seg,
@@ -24,6 +24,7 @@ from core.data.readers.frames import fitted
 from core.data.readers.npz_files import input_range
 from core.data.readers.padding import Inside, filled, outside
 from core.data.readers.slice_order import Frame
+from core.data.stored import Lazy
 from core.errors import UserError
 
 RANGES = {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core import limits
-from core.data.dataset import Dataset, Lazy
+from core.data.dataset import Dataset
 from core.data.readers import deep, grey, tables
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.image_decoding import (
@@ -26,6 +26,7 @@ from core.data.readers.image_decoding import (
     resize,
 )
 from core.data.splits import WORDS
+from core.data.stored import Lazy
 from core.errors import UserError
 
 # folders of a patient each, by their names: patient7, TCGA_CS_4941; but not grade_001

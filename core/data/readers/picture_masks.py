@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from core import limits
-from core.data.dataset import Lazy
 from core.data.readers import deep
 from core.data.readers.deep import Deep
 from core.data.readers.files import Member
 from core.data.readers.image_decoding import PLAIN, opened_by, resize
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally, said
 from core.data.splits import WORDS
+from core.data.stored import Lazy
 from core.errors import UserError
 
 _WORD = (
