@@ -148,7 +148,7 @@ def _refuse_others(
     more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
     raise UserError(
         f"{one} is of no kind Lightbox reads, unlike the {WORDS[main]} beside it; "
-        f"remove it or mend it{more}."
+        f"remove it or fix it{more}."
     )
 
 
@@ -251,7 +251,7 @@ def with_sheets(
             if secret:
                 raise UserError(
                     f"Table {i + 1} of {len(sheets)} beside the scans is damaged or names a scan"
-                    " twice; mend or remove it."
+                    " twice; fix or remove it."
                 ) from None
             raise
         left += [sheet] if joined is None else []

@@ -66,7 +66,7 @@ def _kind(member: Member, at: int, n: int) -> str:
         return kind(member)
     except UserError:
         raise UserError(
-            f"{dicom_rows.where(at, n)} is not what its name says; mend or remove it."
+            f"{dicom_rows.where(at, n)} is not what its name says; fix or remove it."
         ) from None
 
 
