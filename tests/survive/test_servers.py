@@ -148,7 +148,7 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
 
     engine = Instant()
     monkeypatch.setattr(scheduler, "LOCAL", engine)
-    monkeypatch.setattr(queue, "LOCAL", engine)
+    monkeypatch.setattr(reconciling, "LOCAL", engine)
     monkeypatch.setenv("LIGHTBOX_IDLE_SECONDS", "0")
     monkeypatch.setattr(scheduler.time, "sleep", lambda s: None)
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
