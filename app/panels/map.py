@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,20 @@ import streamlit as st
 
 from app import progress, state, text
 from app.components import latent_map as component
-from app.panels.gallery import gallery, thumbs
+from app.panels.gallery import gallery
+from app.panels.map_figure import HEIGHT, called, coded, draw_in_3d, draw_with_plotly, scaled
+from app.panels.map_sprites import sprites
 from app.state import Context
 from core.artifacts import Embedding, Map
 from core.columns import Column, points, slice_columns
-from core.data.dataset import Dataset
-from core.data.slices import slices
 from core.errors import UserError
 from core.explain.group_differences import differences
-from core.imaging import render
-from core.imaging.palette import ACCENT, AMBER, CIVIDIS, NONE, SYMBOLS, category_colours
+from core.imaging.palette import ACCENT, AMBER
 from core.jobs.tasks import find
 from core.maps import make as maps
 from core.maps import out_of_sample
 
 HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
-HEIGHT = 540
 FEW = 5  # volumes below which a map of them cannot be drawn
 
 
@@ -208,75 +205,17 @@ def reading(made: Map, seed: int = 0) -> str:
     )
 
 
-def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
-    """(codes or amounts, names, palette, kind) of the cases at positions `at`; missing is a grey
-    class of its own.
-    """
-    if column.kind == "amount":
-        return column.values[at].astype(float), [], [], "amount"
-    code, names = column.codes()
-    code = code[at]
-    if (code < 0).any():
-        code = np.where(code < 0, len(names), code)
-        return (
-            code.astype(float),
-            [*names, "missing"],
-            [*category_colours(len(names)), NONE],
-            "category",
-        )
-    return code.astype(float), names, category_colours(len(names)), "category"
-
-
-@st.cache_data(max_entries=8, show_spinner="Making the thumbnails")
-def _sprites(
-    home: str, hash: str, name: str, rows: tuple[int, ...], window: str, side: str
-) -> tuple[bytes, int]:
-    return component.sprite_sheet(thumbs(state.workspace().dataset(name), np.array(rows), 40))
-
-
-@st.cache_data(max_entries=8, show_spinner="Making the thumbnails of slices")
-def _slice_sprites(
-    home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str
-) -> tuple[bytes, int]:
-    return component.sprite_sheet(
-        render.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40, state.look())
-    )
-
-
-def sprites(
-    data: Dataset, rows: np.ndarray, place: np.ndarray | None = None
-) -> tuple[bytes, int, int, np.ndarray] | None:
-    """One sheet with thumbnails of at most 2,500 evenly taken cases (slices where `place` names
-    them), and which tile each point has (-1 = none).
-    """
-    if not render.drawable(data):
-        return None
-    some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
-    where = (str(state.workspace().home), data.hash, data.name)
-    if place is None:
-        png, columns = _sprites(*where, tuple(rows[some].tolist()), *astuple(state.look()))
-    else:
-        png, columns = _slice_sprites(
-            *where,
-            tuple((rows[some] * data.shape[1] + place[some]).tolist()),
-            *astuple(state.look()),
-        )
-    index = np.full(len(rows), -1)
-    index[some] = np.arange(len(some))
-    return png, 40, columns, index
-
-
 def draw(made: Map, context: Context, column: Column, key: str, height: int = HEIGHT) -> None:
     """The map in the browser; lassos and clicks change the shared selection."""
     if made.xy.shape[1] == 3:
-        _three(made, context, column, key)
+        draw_in_3d(made, context, column, key)
         return
     at = points(column, context.data, made)
     code, names, palette, kind = coded(column, at)
     chosen = np.isin(made.rows, state.selection().rows)
-    xy, under = _scaled(made)
+    xy, under = scaled(made)
     if not component.available():
-        _fallback(made, xy, under, code, names, palette, kind, chosen, key)
+        draw_with_plotly(made, xy, under, code, names, palette, kind, chosen, key)
         return
     doubt = np.asarray(made.trust) < 0.8 if made.trust is not None else np.zeros(len(xy), bool)
     came = np.zeros(len(xy), bool) if made.added is None else np.asarray(made.added)
@@ -324,24 +263,6 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     )
 
 
-def _scaled(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
-    """The places of a map, and of the cases beside them, in the component's space."""
-    if made.beside is None:
-        return component.unit(np.asarray(made.xy)), None
-    both = component.unit(np.concatenate([np.asarray(made.xy), np.asarray(made.beside)]))
-    return both[: len(made.xy)], both[len(made.xy) :]
-
-
-def called(made: Map, data: Dataset) -> list[str]:
-    """What each point is: the name of its case, and for a slice which of how many."""
-    names = data.of(made.rows).names()
-    if made.place is None:
-        return [text.plain(n, 36) for n in names]
-    return [
-        f"{text.plain(n, 30)}, slice {k + 1}/{data.shape[1]}" for n, k in zip(names, made.place)
-    ]
-
-
 def _act(
     event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]
 ) -> None:
@@ -362,120 +283,6 @@ def _act(
         )
     elif event["kind"] == "clear":
         state.clear()
-
-
-def figure(made: Map, context: Context, column: Column) -> go.Figure:
-    """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour
-    bar.
-    """
-    code, names, palette, kind = coded(column, points(column, context.data, made))
-    three = made.xy.shape[1] == 3
-    make = go.Scatter3d if three else go.Scattergl
-    xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))
-    size = 2.5 if three else 4
-    drawn = go.Figure()
-    if made.beside is not None:
-        under = dict(zip("xyz", np.asarray(made.beside, dtype=np.float32).T))
-        drawn.add_trace(
-            make(
-                **under,
-                mode="markers",
-                name="learned from",
-                marker={"size": size, "color": NONE, "opacity": 0.35},
-                hoverinfo="skip",
-            )
-        )
-    if kind == "amount":
-        drawn.add_trace(
-            make(
-                **xyz,
-                mode="markers",
-                marker={"size": size, "color": code, "colorscale": CIVIDIS, "showscale": True},
-                hoverinfo="skip",
-            )
-        )
-    for j, name in enumerate(names):
-        part = {k: v[code == j] for k, v in xyz.items()}
-        symbol = ("circle", "square", "diamond", "cross", "x")[j % 5] if three else SYMBOLS[j % 8]
-        drawn.add_trace(
-            make(
-                **part,
-                mode="markers",
-                name=text.chart(name, 24),
-                marker={"size": size, "color": palette[j], "symbol": symbol},
-                hoverinfo="name",
-            )
-        )
-    drawn.update_layout(
-        height=HEIGHT,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        scene={"aspectmode": "data"},
-        legend={"itemsizing": "constant"},
-    )
-    drawn.update_xaxes(visible=False)
-    drawn.update_yaxes(visible=False, scaleanchor="x")
-    return drawn
-
-
-def _three(made: Map, context: Context, column: Column, key: str) -> None:
-    st.plotly_chart(figure(made, context, column), key=f"three-{key}")
-    st.caption("Turn it by dragging. To select, use the two-dimensional map or “select by rule”.")
-
-
-def _fallback(
-    made: Map,
-    xy: np.ndarray,
-    under: np.ndarray | None,
-    code: np.ndarray,
-    names: list[str],
-    palette: list[str],
-    kind: str,
-    chosen: np.ndarray,
-    key: str,
-) -> None:
-    st.caption(
-        ":material/info: The fast map is not built here (run `make component`); this plain one"
-        " selects up to 20,000 cases."
-    )
-    marker = {
-        "size": 5,
-        "color": code if kind == "amount" else [palette[int(c)] for c in code],
-        "colorscale": CIVIDIS,
-    }
-    drawn = go.Figure(
-        go.Scattergl(
-            x=xy[:, 0],
-            y=xy[:, 1],
-            mode="markers",
-            marker=marker,
-            selectedpoints=np.flatnonzero(chosen) if chosen.any() else None,
-        )
-    )
-    if under is not None:
-        drawn.add_trace(
-            go.Scattergl(
-                x=under[:, 0],
-                y=under[:, 1],
-                mode="markers",
-                marker={"size": 4, "color": NONE, "opacity": 0.35},
-                hoverinfo="skip",
-            )
-        )
-        drawn.data = drawn.data[::-1]
-    drawn.update_layout(
-        height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso", showlegend=False
-    )
-    event = st.plotly_chart(
-        drawn,
-        key=f"plain-{key}",
-        on_select="rerun" if len(xy) <= 20_000 else "ignore",
-        selection_mode=("points", "lasso", "box"),
-    )
-    picked = event.get("selection", {}).get("point_indices", []) if event else []
-    if picked and picked != st.session_state.get(f"seen-{key}"):
-        st.session_state[f"seen-{key}"] = picked
-        state.select(np.unique(np.asarray(made.rows)[picked]), "lasso on the map")
-        st.rerun()
 
 
 def panels(context: Context, key: str = "selection") -> None:

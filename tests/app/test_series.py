@@ -40,7 +40,7 @@ def test_the_map_shows_traces_when_a_point_is_pointed_at(home):
         import streamlit as st
 
         from app import state
-        from app.panels.map import sprites
+        from app.panels.map_sprites import sprites
 
         data = state.workspace().dataset("beats")
         png, tile, _, index = sprites(data, data.rows)

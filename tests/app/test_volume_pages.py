@@ -87,7 +87,7 @@ def looked(event):
         import streamlit as st
 
         from app import state
-        from app.panels import map
+        from app.panels import map, map_figure
         from core.artifacts import Map
 
         state.adopt_url()
@@ -100,7 +100,7 @@ def looked(event):
         map._act(event, made, xy, np.array([0, 0, 1, 1, 1, 1]), ["ball", "none"])
         now = state.selection()
         st.text(repr((now.primary, now.place, now.rows.tolist())))
-        st.text(" / ".join(map.called(made, state.workspace().dataset("stacks"))))
+        st.text(" / ".join(map_figure.called(made, state.workspace().dataset("stacks"))))
 
     at = AppTest.from_function(script, default_timeout=60, args=(event,)).run()
     assert not at.exception
@@ -126,7 +126,7 @@ def test_thumbnails_on_a_map_of_slices_are_of_the_slices(home):
         from PIL import Image
 
         from app import state
-        from app.panels.map import sprites
+        from app.panels.map_sprites import sprites
 
         data = state.workspace().dataset("stacks")
         import io
