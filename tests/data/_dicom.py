@@ -107,3 +107,10 @@ def item(**tags: Any) -> Sequence:
     for keyword, value in tags.items():
         setattr(inner, keyword, value)
     return Sequence([inner])
+
+
+RNG = np.random.default_rng(3)
+
+
+def some(n=3, size=(6, 8), high=2000):
+    return RNG.integers(1, high, (n, *size))

@@ -4,7 +4,6 @@ uses both memories, and SAM 2.1 stands behind the same door.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
 
@@ -15,15 +14,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Predictions
-from core.data.clips import RIVALS, Clip, clip_scores, clips_of, compared, copied, moved, shifted
+from core.data.clips import RIVALS, Clip, clips_of, compared
 from core.data.dataset import Dataset
 from core.data.samples.generated import cine
 from core.errors import UserError
 from core.measures.tracking import Tracking
 from core.method import why_not
 from core.methods.tracking.cine_tracker import CineTracker
-from core.registry import open_model
-from core.stats.tracking import dice, relative_d98, surface_distances
+from core.stats.tracking import dice
 from core.training.run import Run
 from tests.methods._fit import fit
 
@@ -239,66 +237,6 @@ def test_the_time_of_a_frame_and_the_films_without_an_outline_are_told():
     assert said["clips without any outlined frame"].value == 0
 
 
-def disc(y: float, x: float, r: float = 8, side: int = 48) -> np.ndarray:
-    a, b = np.mgrid[:side, :side]
-    return np.hypot(a - y, b - x) < r
-
-
-def test_scores_are_those_worked_out_by_hand():
-    truth = np.stack([disc(20, 20)] * 4)
-    clip = Clip("c", np.arange(4), np.ones(4, bool))
-    same = clip_scores(truth, truth, clip)
-    assert same == {
-        "Dice": 1.0,
-        "centroid error": 0.0,
-        "95 % surface distance": 0.0,
-        "mean surface distance": 0.0,
-        "relative D98": pytest.approx(1.0),
-    }
-    aside = clip_scores(np.stack([moved(m, 0, 3) for m in truth]), truth, clip, mm=2.0)
-    assert aside["centroid error"] == pytest.approx(6.0)  # 3 pixels of 2 mm
-    square = np.zeros((1, 10, 10), bool)
-    square[0, 2:6, 2:6] = True
-    assert dice(np.roll(square, 2, 2), square)[0] == 0.5
-    assert surface_distances(np.roll(square, 3, 2)[0], square[0])[0] == 3.0
-    none = clip_scores(np.zeros_like(truth), truth, clip)
-    assert (none["Dice"], none["centroid error"], none["95 % surface distance"]) == (
-        0.0,
-        48.0,
-        48.0,
-    )
-    assert none["relative D98"] == pytest.approx(0.0)
-    assert (
-        relative_d98(truth[0], np.array([[0.0, 6.0]] * 3))
-        < relative_d98(truth[0], np.array([[0.0, 2.0]] * 3))
-        <= 1.0
-    )
-
-
-def test_the_given_frame_and_frames_with_nothing_outlined_do_not_count():
-    truth = np.stack([disc(20, 20), disc(20, 20), np.zeros((48, 48), bool), disc(20, 26)])
-    clip = Clip("c", np.arange(4), truth.any((1, 2)))
-    wrong_there = truth.copy()
-    wrong_there[0], wrong_there[2] = False, True
-    assert clip_scores(wrong_there, truth, clip) == clip_scores(truth, truth, clip)
-    assert (
-        clip_scores(
-            wrong_there, truth, Clip("c", np.arange(4), np.array([True, False, False, False]))
-        )
-        == {}
-    )
-
-
-def test_the_rivals_copy_and_shift():
-    rng, given = np.random.default_rng(0), disc(22, 22)
-    picture = gaussian_filter(rng.normal(0, 1, (48, 48)), 1.5)
-    frames = np.stack([np.roll(picture, (k, 2 * k), (0, 1))[None] for k in range(4)]).astype("f4")
-    assert np.array_equal(
-        shifted(given, frames, 0), np.stack([moved(given, k, 2 * k) for k in range(4)])
-    )
-    assert np.array_equal(copied(given, frames), np.stack([given] * 4))
-
-
 def test_the_measure_tells_tracker_and_rivals_and_no_interval_of_two_patients():
     data, _, found = on_chambers()
     told = Tracking().compute(data, found["predictions-tracked"], rng=np.random.default_rng(0))
@@ -353,198 +291,3 @@ def test_a_film_without_any_outline_in_training_is_refused():
     data = cine(patients=6)
     with pytest.raises(UserError, match="No training clip has an outlined frame"):
         fit("cine_tracker", replace(data, masks=np.zeros_like(data.masks)), epochs=1, **SMALL)
-
-
-# -- SAM 2.1 ---------------------------------------------------------------------------------------
-def tiny_sam2() -> dict:
-    """A configuration of SAM 2.1's own class, as small as it goes."""
-    wide = {"hidden_size": 128}
-    hiera = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": 8,
-        "image_size": [64, 64],
-        "window_positional_embedding_background_size": [4, 4],
-        "blocks_per_stage": [1, 1, 1, 1],
-        "embed_dim_per_stage": [8, 16, 24, 32],
-        "num_attention_heads_per_stage": [1, 1, 2, 2],
-        "window_size_per_stage": [4, 4, 4, 2],
-        "global_attention_blocks": [],
-    }
-    sizes = [[16, 16], [8, 8], [4, 4]]
-    vision = {
-        "model_type": "sam2_vision_model",
-        "backbone_config": hiera,
-        "backbone_channel_list": [32, 24, 16, 8],
-        "backbone_feature_sizes": sizes,
-        "fpn_hidden_size": 128,
-    }
-    return {
-        "vision_config": vision,
-        "prompt_encoder_config": {**wide, "image_size": 64, "mask_input_channels": 4},
-        "mask_decoder_config": {**wide, "mlp_dim": 32, "num_attention_heads": 2},
-        "image_size": 64,
-        "memory_attention_hidden_size": 128,
-        "memory_attention_num_layers": 1,
-        "memory_attention_feed_forward_hidden_size": 32,
-        "memory_attention_rope_feat_sizes": [4, 4],
-        "memory_encoder_hidden_size": 128,
-        "mask_downsampler_embed_dim": 128,
-        "memory_fuser_num_layers": 1,
-        "memory_fuser_embed_dim": 128,
-        "memory_fuser_intermediate_dim": 32,
-        "num_maskmem": 4,
-        "max_object_pointers_in_encoder": 4,
-    }
-
-
-@pytest.fixture(scope="module")
-def sam2_folder(tmp_path_factory):
-    pytest.importorskip("transformers")
-    from transformers import Sam2VideoConfig, Sam2VideoModel
-
-    folder = tmp_path_factory.mktemp("sam2")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Sam2VideoModel(Sam2VideoConfig(**tiny_sam2()))
-    with torch.no_grad():
-        # by chance it might see the object nowhere, and masks are empty then
-        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)
-    model.save_pretrained(folder)
-    return folder
-
-
-def opened(folder):
-    from core.nets.sam2 import Sam2Net
-
-    return Sam2Net.open(str(folder)).eval()
-
-
-def a_film(net, frames=7):
-    generator = torch.Generator().manual_seed(1)
-    first = torch.zeros(1, 1, net.side, net.side)
-    first[..., 4:10, 4:10] = 1
-    return torch.randn(1, frames, 1, net.side, net.side, generator=generator), first
-
-
-def test_sam2_gives_what_the_library_gives_when_it_runs_the_film_itself(sam2_folder):
-    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-    from core.nets.sam2 import grown
-
-    net = opened(sam2_folder)
-    frames, first = a_film(net)
-    with torch.no_grad():
-        made = net(frames, first)[0]
-    session = Sam2VideoInferenceSession(video_height=64, video_width=64, dtype=torch.float32)
-    thing = session.obj_id_to_idx(1)
-    session.obj_with_new_inputs = [1]
-    session.add_mask_inputs(thing, 0, (grown(first, 64) > 0.5).float())
-    for t in range(frames.shape[1]):
-        out = net.model(session, frame=net.coloured(grown(frames[0, t : t + 1], 64)))
-        if t:
-            torch.testing.assert_close(made[t], out.pred_masks[0, 0].clamp(-20, 20))
-    assert torch.equal(made[0] > 0, first[0, 0] > 0)
-
-
-def test_sam2_looks_back_only_and_its_memory_matters(sam2_folder):
-    net = opened(sam2_folder)
-    frames, first = a_film(net)
-    other = frames.clone()
-    other[:, 4:] = torch.randn_like(other[:, 4:])
-    with torch.no_grad():
-        straight, changed, longer = net(frames, first), net(other, first), net(frames[:, :5], first)
-        elsewhere = net(frames, first.roll(4, -1))
-    assert torch.equal(straight[:, :4], changed[:, :4])
-    assert torch.equal(straight[:, :5], longer)
-    assert not torch.equal(straight[:, 4:], changed[:, 4:])
-    assert not torch.allclose(straight[:, 1:], elsewhere[:, 1:])
-
-
-def test_sam2_learns_also_in_its_memory(sam2_folder):
-    from core.methods.tracking.cine_tracker import overlap_loss
-
-    net = opened(sam2_folder).train()
-    frames, first = a_film(net, 3)
-    frames = frames * 0.2 + 2 * first[:, None]
-    optimiser, losses = torch.optim.AdamW(net.parameters(), 2e-3), []
-    for _ in range(40):
-        loss, _ = overlap_loss(
-            net(frames, first)[:, 1:],
-            first.expand(-1, 2, -1, -1),
-            torch.ones(1, 2, dtype=torch.bool),
-        )
-        optimiser.zero_grad()
-        loss.backward()
-        if not losses:
-            moved = {
-                name.split(".")[1]
-                for name, p in net.named_parameters()
-                if p.grad is not None and p.grad.abs().sum() > 0
-            }
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    assert {"vision_encoder", "mask_decoder", "memory_attention", "memory_encoder"} <= moved
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_the_method_runs_saves_and_opens_sam2_from_a_folder(sam2_folder):
-    data = cine(patients=6, frames=4)
-    method, found = fit(
-        "cine_tracker", data, network="sam2", sam2_folder=str(sam2_folder), epochs=0
-    )
-    said = found["predictions-tracked"]
-    assert said.prob.shape == (len(data), 2, 48, 48)
-    back = open_model(found["model"])  # without the folder's weights: they are in the model
-    clip = clips_of(data)[0]
-    np.testing.assert_allclose(back.follow(data, clip), method.follow(data, clip), atol=1e-5)
-
-
-def broken(folder, tmp_path, change):
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    change(copy)
-    return str(copy)
-
-
-def other_kind(folder):
-    about = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(about | {"model_type": "bert"}))
-
-
-def without_memory(folder):
-    from safetensors.torch import load_file, save_file
-
-    held = load_file(folder / "model.safetensors")
-    save_file(
-        {k: v for k, v in held.items() if not k.startswith("memory_encoder")},
-        folder / "model.safetensors",
-        {"format": "pt"},
-    )
-
-
-BROKEN = {
-    "config.json is missing": lambda f: (f / "config.json").unlink(),
-    "is no JSON": lambda f: (f / "config.json").write_text("{"),
-    "no .safetensors weights": lambda f: (f / "model.safetensors").unlink(),
-    "of type “bert”": other_kind,
-    "are not complete": without_memory,
-    "cannot be read": lambda f: (f / "model.safetensors").write_bytes(b"x" * 100),
-}
-
-
-@pytest.mark.parametrize("words", BROKEN)
-def test_a_folder_that_holds_no_sam2_is_told_in_one_sentence(words, sam2_folder, tmp_path):
-    with pytest.raises(UserError, match=words) as said:
-        opened(broken(sam2_folder, tmp_path, BROKEN[words]))
-    assert "\n" not in str(said.value)
-
-
-@pytest.mark.parametrize("folder", ["", "/nowhere/at/all"])
-def test_no_folder_is_told_too(folder):
-    pytest.importorskip("transformers")
-    with pytest.raises(UserError, match=r"SAM 2\.1 cannot be opened"):
-        fit(
-            "cine_tracker", cine(patients=6, frames=4), network="sam2", sam2_folder=folder, epochs=0
-        )
