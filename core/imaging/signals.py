@@ -8,7 +8,7 @@ those of one unit at one gain, with a scale bar.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,32 +161,21 @@ def drawn(
     """
     from PIL import Image, ImageDraw
 
-    many, axes = x.shape[1], width >= WIDE if axes is None else axes
-    if not height:
-        height = max(
-            round(0.75 * width),
-            min(min(len(x), MOST) * CLOSE, 2 * width) if axes and len(x) > LANES else 0,
-        )
-    lanes = min(len(x), LANES if not axes else max(LANES, min(MOST, height // CLOSE)))
+    many = x.shape[1]
+    if axes is None:
+        axes = width >= WIDE
+    height = height or _height(len(x), width, axes)
+    most = max(LANES, min(MOST, height // CLOSE)) if axes else LANES
+    lanes = min(len(x), most)
     fine = 2  # drawn at twice the size: lines without steps
     w, h = fine * width, fine * height
     size = fine * max(9, width // 27 if lanes <= LANES else min(width // 30, 11))
-    left, right, foot = (
-        (
-            round((3.2 if lanes <= LANES else 6.5) * size),
-            w - (0 if lanes <= LANES else 6 * size),
-            round(1.5 * size),
-        )
-        if axes
-        else (0, w, 0)
-    )
+    left, right, foot = _margins(w, lanes, size) if axes else (0, w, 0)
     across = left + (np.arange(many) + 0.5) / many * (right - left)
     canvas = np.full((h, w, 3), GROUND, np.uint8)
     if tint is not None:
-        share = np.interp(np.arange(left, right), across, np.clip(tint, -1, 1))[None, :, None]
-        canvas[: h - foot, left:right] = (
-            GROUND + np.abs(share) * 0.75 * (np.where(share > 0, UP, DOWN) - GROUND)
-        ).astype(np.uint8)
+        share = np.interp(np.arange(left, right), across, np.clip(tint, -1, 1))
+        canvas[: h - foot, left:right] = _tinted(share)
     if before is not None and np.abs(x - before).max() > 1e-6:
         _, first, last = changed(before, x)
         canvas[: h - foot, round(across[first]) : round(across[last]) + fine] = (58, 48, 24)
@@ -199,12 +188,7 @@ def drawn(
     strip = 1.3 * size if axes and lanes <= LANES else 0.0
     for c in range(lanes):
         low, high = float(at.low[c]), float(at.high[c])
-
-        def place(v, c=c, low=low, high=high):
-            return each * (c + 1) - (each - strip) * np.clip(
-                (np.asarray(v) - low) / max(high - low, 1e-12), 0, 1
-            )
-
+        place = partial(_height_of, low=low, high=high, foot=each * (c + 1), room=each - strip)
         if low < 0 < high:
             draw.line(
                 [(left, float(place(0.0))), (right, float(place(0.0)))], fill=GRID, width=fine // 2
@@ -218,16 +202,10 @@ def drawn(
         )
         if axes and lanes <= LANES:
             _lane_axis(draw, at, c, place, left, size, (each * c + strip, each * (c + 1)))
-        elif axes:
-            _words(
-                draw,
-                (left - size // 2, each * (c + 0.5)),
-                at.name(c),
-                COLOURS[c % len(COLOURS)],
-                size,
-                "rm",
-            )
     if axes and lanes > LANES:
+        for c in range(lanes):
+            where = (left - size // 2, each * (c + 0.5))
+            _words(draw, where, at.name(c), COLOURS[c % len(COLOURS)], size, "rm")
         _scale_bars(draw, at, lanes, each, right, size)
     if axes and len(x) > lanes:
         _words(
@@ -239,6 +217,40 @@ def drawn(
             "ra",
         )
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _tinted(share: Array) -> Array:
+    """The ground uint8 [1,W,3] under shares [W] from -1 (blue) to 1 (orange)."""
+    towards = np.where(share[None, :, None] > 0, UP, DOWN) - GROUND
+    return (GROUND + np.abs(share)[None, :, None] * 0.75 * towards).astype(np.uint8)
+
+
+def _height_of(values: Any, low: float, high: float, foot: float, room: float) -> Array:
+    """Where values stand in a lane of `room` pixels above `foot`: `low` at its foot, `high` at its
+    top.
+    """
+    share = (np.asarray(values) - low) / max(high - low, 1e-12)
+    return foot - room * np.clip(share, 0, 1)
+
+
+def _height(channels: int, width: int, axes: bool) -> int:
+    """Pixels of a picture of so many channels: three quarters of its width, more for many that are
+    to be told apart.
+    """
+    usual = round(0.75 * width)
+    if not axes or channels <= LANES:
+        return usual
+    return max(usual, min(min(channels, MOST) * CLOSE, 2 * width))
+
+
+def _margins(w: int, lanes: int, size: int) -> tuple[int, int, int]:
+    """Where the traces begin and end across a picture of `w` pixels, and the height of its foot,
+    so that words of `size` have room around them.
+    """
+    foot = round(1.5 * size)
+    if lanes <= LANES:
+        return round(3.2 * size), w, foot
+    return round(6.5 * size), w - 6 * size, foot
 
 
 def _path(across: Array, y: Array) -> list[tuple[float, float]]:

@@ -165,68 +165,53 @@ def _meta(data: bytes, where: str) -> tuple[int, str]:
     )
 
 
+class _Order:
+    """How numbers are read: tags of two words, lengths of two or four bytes."""
+
+    def __init__(self, big: bool) -> None:
+        order = ">" if big else "<"
+        self.tag, self.short, self.long = (struct.Struct(order + k) for k in ("HH", "H", "I"))
+
+
 def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
     """Steps from element to element without reading one; stops quietly where the steps make no
     sense, since libraries know more dialects.
     """
-    layout, count, end = Layout(), 0, len(data)
-    big = syntax == BIG or (
-        not syntax and len(data) > at + 2 and data[at] == 0 and data[at + 1] == 8
-    )
-    order = ">" if big else "<"
-    tag_at, short_at, long_at = (
-        struct.Struct(f"{order}HH"),
-        struct.Struct(f"{order}H"),
-        struct.Struct(f"{order}I"),
-    )
-    explicit = data[at + 4 : at + 6].isalpha() if not syntax else syntax != IMPLICIT
-    # says explicit, is implicit: such files are about
-    if explicit and not data[at + 4 : at + 6].isalpha():
-        explicit = False
+    layout, count = Layout(), 0
+    layout.end = len(data)
+    by_look = not syntax and len(data) > at + 2 and data[at] == 0 and data[at + 1] == 8
+    order = _Order(big=syntax == BIG or by_look)
+    # some files say explicit and are implicit
+    explicit = syntax != IMPLICIT and data[at + 4 : at + 6].isalpha()
     # sequences of undefined length: (pieces of packed pixels, explicit before it)
     open_: list[tuple[bool, bool]] = []
-    layout.end = end
-    while at + 8 <= end:
+    while at + 8 <= len(data):
         count += 1
         if count > limits.ELEMENTS:
             raise UserError(
                 f"{where} has more than {limits.ELEMENTS:,} header elements; leave it out."
             )
-        group, element = tag_at.unpack_from(data, at)
+        group, element = order.tag.unpack_from(data, at)
         if group == 0xFFFE:
-            size = long_at.unpack_from(data, at + 4)[0]
+            size = order.long.unpack_from(data, at + 4)[0]
             at += 8
             if element == 0xE000 and open_ and open_[-1][0] and size != UNDEFINED:
                 at += size
             elif element == 0xE0DD and open_:
                 explicit = open_.pop()[1]
             continue
-        tag = group << 16 | element
-        if not open_:
-            if tag == 0 and data[at : at + 8] == b"\0" * 8:  # padding behind the end
-                layout.end = at
-                return layout
-            if tag in PIXELS:
-                layout.pixels = at
-                layout.end = _after_pixels(data, at, explicit, short_at, long_at)
-                return layout
-            layout.tags.append(tag)
+        if not open_ and _is_last(layout, data, at, group << 16 | element, explicit, order):
+            return layout
         kind = data[at + 4 : at + 6]
-        if not explicit:
-            size, skip = long_at.unpack_from(data, at + 4)[0], 8
-        elif kind in LONG:
-            if at + 12 > end:
-                break
-            size, skip = long_at.unpack_from(data, at + 8)[0], 12
-        else:
-            size, skip = short_at.unpack_from(data, at + 6)[0], 8
+        size, skip = _size(data, at, explicit, order)
+        if skip == 0:
+            break
         at += skip
         if size != UNDEFINED:
             at += size
             continue
         open_.append((explicit and kind in (b"OB", b"OW"), explicit))
-        if explicit and kind == b"UN":
-            explicit = False
+        explicit = explicit and kind != b"UN"
         if len(open_) > limits.DEPTH:
             raise UserError(
                 f"{where} has sequences nested more than {limits.DEPTH} deep; leave it out."
@@ -234,17 +219,40 @@ def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
     return layout
 
 
-def _after_pixels(
-    data: bytes, at: int, explicit: bool, short_at: struct.Struct, long_at: struct.Struct
-) -> int:
+def _is_last(layout: Layout, data: bytes, at: int, tag: int, explicit: bool, order: _Order) -> bool:
+    """Notes an element of the top level in `layout`; whether it is the last that counts: padding
+    behind the end, or the pixels.
+    """
+    if tag == 0 and data[at : at + 8] == b"\0" * 8:
+        layout.end = at
+        return True
+    if tag in PIXELS:
+        layout.pixels = at
+        layout.end = _after_pixels(data, at, explicit, order)
+        return True
+    layout.tags.append(tag)
+    return False
+
+
+def _size(data: bytes, at: int, explicit: bool, order: _Order) -> tuple[int, int]:
+    """The length of an element's value, and of what stands before it; (0, 0) where the file ends
+    within.
+    """
+    if not explicit:
+        return order.long.unpack_from(data, at + 4)[0], 8
+    if data[at + 4 : at + 6] not in LONG:
+        return order.short.unpack_from(data, at + 6)[0], 8
+    if at + 12 > len(data):
+        return 0, 0
+    return order.long.unpack_from(data, at + 8)[0], 12
+
+
+def _after_pixels(data: bytes, at: int, explicit: bool, order: _Order) -> int:
     """Where the bytes end that count: what follows the pixels is dropped unread (zeros, signatures,
     private elements).
     """
-    size, skip = (
-        (long_at.unpack_from(data, at + 8)[0], 12)
-        if explicit and len(data) >= at + 12
-        else (long_at.unpack_from(data, at + 4)[0], 8)
-    )
+    skip = 12 if explicit and len(data) >= at + 12 else 8
+    size = order.long.unpack_from(data, at + skip - 4)[0]
     if size != UNDEFINED:
         return min(len(data), at + skip + size)
     at += skip

@@ -128,67 +128,28 @@ def header(data: bytes, name: str) -> Header:
     """The header of a file, every claim of it checked against its bytes before anything is read.
     UserError in one sentence.
     """
-
-    def wrong(why: str) -> UserError:
-        return UserError(f"{name} cannot be read as EDF: {why}.")
-
-    def number(raw: bytes, what: str, kind: Any = int) -> Any:
-        try:
-            value = kind(raw.decode("ascii").strip())
-            if np.isfinite(value):
-                return value
-        except (ValueError, OverflowError):
-            pass
-        raise wrong(f"its header has no number where the {what} should be")
-
     if len(data) < 256:
-        raise wrong(f"it has {len(data)} bytes where a header has at least 256; it is cut off")
-    if data[:8] != BIOSEMI and data[:8].strip() != b"0":
-        raise wrong("its first bytes are not those of an EDF or BDF file")
-    signals, size = (
-        number(data[252:256], "number of signals"),
-        number(data[184:192], "header's size"),
-    )
-    records, seconds = (
-        number(data[236:244], "number of records"),
-        number(data[244:252], "length of a record", float),
-    )
-    if signals <= 0:
-        raise wrong(f"its header names {signals} signals")
-    if signals > limits.CHANNELS:
-        raise wrong(f"its header names {signals:,} signals; at most {limits.CHANNELS} are taken")
-    if size != 256 * (signals + 1):
-        raise wrong(
-            f"its header says it is {size:,} bytes long where {signals} signals need"
-            f" {256 * (signals + 1):,}"
+        raise _wrong(
+            name, f"it has {len(data)} bytes where a header has at least 256; it is cut off"
         )
-    if len(data) < size:
-        raise wrong(f"it ends within its header ({len(data):,} of {size:,} bytes); it is cut off")
-    fields, at = {}, 256
-    for key, width in FIELDS.items():
-        raw = [data[at + i * width : at + (i + 1) * width] for i in range(signals)]
-        fields[key] = [
-            "".join(c for c in r.decode("latin-1") if c.isprintable()).strip() for r in raw
-        ]
-        at += width * signals
+    if data[:8] != BIOSEMI and data[:8].strip() != b"0":
+        raise _wrong(name, "its first bytes are not those of an EDF or BDF file")
+    signals = _number(data[252:256], "number of signals", name)
+    size = _number(data[184:192], "header's size", name)
+    records = _number(data[236:244], "number of records", name)
+    seconds = _number(data[244:252], "length of a record", name, float)
+    _check_size(data, signals, size, name)
+    fields = _fields(data, signals)
     samples = [
-        number(w.encode("latin-1"), f"samples of signal {i + 1}")
+        _number(w.encode("latin-1"), f"samples of signal {i + 1}", name)
         for i, w in enumerate(fields["samples"])
     ]
     if min(samples) <= 0:
-        raise wrong(f"signal {int(np.argmin(samples)) + 1} has {min(samples)} samples a record")
-    width = 3 if data[:8] == BIOSEMI else 2
-    record = width * sum(samples)
-    if records < -1 or records == 0:
-        raise wrong(f"its header says it holds {records} records")
-    there = (len(data) - size) // record
-    if records > there or there == 0:
-        raise wrong(
-            f"its header says {max(records, 1):,} records of {record:,} bytes but"
-            f" {len(data) - size:,} bytes follow; it is cut off or damaged"
+        raise _wrong(
+            name, f"signal {int(np.argmin(samples)) + 1} has {min(samples)} samples a record"
         )
-    if len(data) - size >= (records + 1) * record and records > 0:
-        raise wrong(f"{there:,} records follow where its header says {records:,}; it is damaged")
+    width = 3 if data[:8] == BIOSEMI else 2
+    there = _whole_records(len(data) - size, width * sum(samples), records, name)
     who, what = (data[a : a + 80].decode("latin-1") for a in (8, 88))
     mixed = Header(
         signals,
@@ -205,20 +166,94 @@ def header(data: bytes, name: str) -> Header:
     if mixed.only_marks:
         return mixed
     if not seconds > 0:
-        raise wrong(f"its header says a record lasts {seconds:g} s")
+        raise _wrong(name, f"its header says a record lasts {seconds:g} s")
     for i in sorted(set(range(signals)) - set(mixed.marks)):
-        if not 1e-5 <= samples[i] / seconds <= 1e7:
-            raise wrong(f"signal {i + 1} has {samples[i] / seconds:g} samples a second")
-        ends = [
-            number(fields[k][i].encode("latin-1"), f"{k} end of signal {i + 1}", float)
-            for k in ("low", "high", "digital low", "digital high")
-        ]
-        if ends[0] == ends[1] or ends[2] >= ends[3]:
-            raise wrong(
-                f"signal {i + 1} has no range (from {ends[0]:g} to {ends[1]:g}, stored as"
-                f" {ends[2]:g} to {ends[3]:g})"
-            )
+        _check_signal(mixed, i, name)
     return mixed
+
+
+def _wrong(name: str, why: str) -> UserError:
+    return UserError(f"{name} cannot be read as EDF: {why}.")
+
+
+def _number(raw: bytes, what: str, name: str, kind: Any = int) -> Any:
+    """A number of the header, of the type `kind`. UserError where there is none."""
+    try:
+        value = kind(raw.decode("ascii").strip())
+        if np.isfinite(value):
+            return value
+    except (ValueError, OverflowError):
+        pass
+    raise _wrong(name, f"its header has no number where the {what} should be")
+
+
+def _check_size(data: bytes, signals: int, size: int, name: str) -> None:
+    """UserError where the header is not as long as its signals need, or the file ends in it."""
+    if signals <= 0:
+        raise _wrong(name, f"its header names {signals} signals")
+    if signals > limits.CHANNELS:
+        raise _wrong(
+            name, f"its header names {signals:,} signals; at most {limits.CHANNELS} are taken"
+        )
+    if size != 256 * (signals + 1):
+        raise _wrong(
+            name,
+            f"its header says it is {size:,} bytes long where {signals} signals need"
+            f" {256 * (signals + 1):,}",
+        )
+    if len(data) < size:
+        raise _wrong(
+            name, f"it ends within its header ({len(data):,} of {size:,} bytes); it is cut off"
+        )
+
+
+def _fields(data: bytes, signals: int) -> dict[str, list[str]]:
+    """What the header says of each signal, as words."""
+    fields, at = {}, 256
+    for key, width in FIELDS.items():
+        raw = [data[at + i * width : at + (i + 1) * width] for i in range(signals)]
+        fields[key] = [
+            "".join(c for c in r.decode("latin-1") if c.isprintable()).strip() for r in raw
+        ]
+        at += width * signals
+    return fields
+
+
+def _whole_records(there: int, record: int, records: int, name: str) -> int:
+    """How many records of `record` bytes the `there` bytes behind the header hold. UserError where
+    the header says (`records`, -1 = unknown) another number.
+    """
+    if records < -1 or records == 0:
+        raise _wrong(name, f"its header says it holds {records} records")
+    whole = there // record
+    if records > whole or whole == 0:
+        raise _wrong(
+            name,
+            f"its header says {max(records, 1):,} records of {record:,} bytes but {there:,} bytes"
+            " follow; it is cut off or damaged",
+        )
+    if there >= (records + 1) * record and records > 0:
+        raise _wrong(
+            name, f"{whole:,} records follow where its header says {records:,}; it is damaged"
+        )
+    return whole
+
+
+def _check_signal(head: Header, i: int, name: str) -> None:
+    """UserError where signal `i` has no possible rate, or no range of values."""
+    rate = head.samples[i] / head.seconds
+    if not 1e-5 <= rate <= 1e7:
+        raise _wrong(name, f"signal {i + 1} has {rate:g} samples a second")
+    low, high, digital_low, digital_high = (
+        _number(head.fields[k][i].encode("latin-1"), f"{k} end of signal {i + 1}", name, float)
+        for k in ("low", "high", "digital low", "digital high")
+    )
+    if low == high or digital_low >= digital_high:
+        raise _wrong(
+            name,
+            f"signal {i + 1} has no range (from {low:g} to {high:g}, stored as {digital_low:g} to"
+            f" {digital_high:g})",
+        )
 
 
 def _begin(raw: bytes) -> float | None:

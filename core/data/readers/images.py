@@ -53,28 +53,11 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     if not files:
         raise UserError("There are masks but no pictures beside them.")
     files, paged = _pages(files)
-    looked, coloured, values = [], False, grey.GreyRange()
-    for i, m in enumerate(files):
-        looked.append(_look(m, coloured, values))
-        coloured = coloured or looked[-1].channels == 3
-        asked.report(i + 1, len(files) * (1 if _large(looked, len(files)) else 2))
+    looked, values = _look_at_all(files, asked)
     shapes = [look.size for look in looked]
     side, rule = common_side(shapes)
-    rules, several = [rule], 0 if paged else sum(look.several for look in looked)
     channels = _channels(files, looked)
-    if paged:
-        rules.append(f"one file of {len(files)} pages: each page is a picture")
-    if several:
-        rules.append(
-            f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the"
-            " first is used"
-        )
-    if values.pictures:
-        rules += values.rule()
-    rules += _doubts(looked)
-    if channels > 1:
-        colour = "kept in colour, three channels"
-        rules.append(colour if channels == 3 else f"{channels} channels, kept in their order")
+    rules = [rule, *_rules(files, looked, paged, values, channels)]
 
     def sample(i: int) -> np.ndarray:
         image = decode(files[i])
@@ -93,25 +76,66 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     else:  # read when they are stored
         samples[:: max(1, len(files) // LOOKED)]
     table, roles, people = _by_folder(files, asked)
-    rules += people
     if sheets:
-        joined = next((j for j in (tables.beside(table, s) for s in sheets) if j is not None), None)
-        if joined is None:
-            raise UserError(
-                f"{sheets[0].name} has no column that names every picture; one column must hold the"
-                " file names."
-            )
-        table = joined
+        table = _with_sheet(table, sheets)
     masks, table, more, said = picture_masks.join(
         files, inside, shapes, side, table, roles.get("label"), [look.turn for look in looked]
     )
-    card: dict[str, Any] = {"rules": rules + more, "left out": left, **said}
+    card: dict[str, Any] = {"rules": [*rules, *people, *more], "left out": left, **said}
     if values.pictures:
         card["grey range"] = list(values.ends())  # stored 0 and 255 in the values of the files
     if alike:
         card["like masks"] = sorted(alike)[:1000]
     card["cohort"] = {"files seen": len(members), "pictures used": len(files), "masks": len(inside)}
     return Dataset("", "image", table, samples, masks, roles, (), (0.0, 255.0), card)
+
+
+def _look_at_all(files: list[Member], asked: Asked) -> tuple[list[Look], grey.GreyRange]:
+    """A look at each picture, and the range of the deep ones' values."""
+    looked: list[Look] = []
+    coloured, values = False, grey.GreyRange()
+    for i, m in enumerate(files):
+        looked.append(_look(m, coloured, values))
+        coloured = coloured or looked[-1].channels == 3
+        asked.report(i + 1, len(files) * (1 if _large(looked, len(files)) else 2))
+    return looked, values
+
+
+def _rules(
+    files: list[Member], looked: list[Look], paged: bool, values: grey.GreyRange, channels: int
+) -> list[str]:
+    """What was decided about pages, frames, values and channels, in words."""
+    rules = []
+    several = 0 if paged else sum(look.several for look in looked)
+    if paged:
+        rules.append(f"one file of {len(files)} pages: each page is a picture")
+    if several:
+        rules.append(
+            f"{several} file{'s hold' if several > 1 else ' holds'} more than one frame; only the"
+            " first is used"
+        )
+    if values.pictures:
+        rules += values.rule()
+    rules += _doubts(looked)
+    if channels == 3:
+        rules.append("kept in colour, three channels")
+    elif channels > 1:
+        rules.append(f"{channels} channels, kept in their order")
+    return rules
+
+
+def _with_sheet(table: pd.DataFrame, sheets: list[Member]) -> pd.DataFrame:
+    """The table with the columns of the first sheet that names every picture. UserError where none
+    does.
+    """
+    for sheet in sheets:
+        joined = tables.beside(table, sheet)
+        if joined is not None:
+            return joined
+    raise UserError(
+        f"{sheets[0].name} has no column that names every picture; one column must hold the file"
+        " names."
+    )
 
 
 def glance(members: list[Member], asked: Asked) -> dict[str, Any]:

@@ -4,6 +4,7 @@ volumes.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,83 +78,95 @@ def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.nd
     """
     notes: list[str | None] = [None] * len(frames)
     steps = np.array([f.place.thick for f in frames])
-    gaps = double = uneven = mixed = again = 0
+    counts: Counter[str] = Counter()
     for stack in stacks(frames):
         mine = [frames[k] for k in stack]
         if any(f.place.position is None or f.place.across is None for f in mine):
             continue
         sizes = {(*f.file.size, *np.round(f.place.mm, 4)) for f in mine}
-        if len(sizes) > 1:
-            mixed += 1
+        counts["mixed"] += len(sizes) > 1
+        for k in _doubles(mine):
+            notes[stack[k]] = "same place as the slice before"
+            counts["double"] += 1
         along = np.array([f.place.along for f in mine])
-        for a, b in zip(range(len(mine)), range(1, len(mine))):
-            apart = mine[a].place.position - mine[b].place.position  # type: ignore[operator]
-            alike = abs(along[b] - along[a]) < SAME and np.abs(apart).max() < SAME
-            if (
-                alike
-                and (mine[a].time, mine[a].file.phase) == (mine[b].time, mine[b].file.phase)
-                and len(mine[a].file.places) == len(mine[b].file.places) == 1
-            ):
-                notes[stack[b]], double = "same place as the slice before", double + 1
         places = along[np.r_[True, np.diff(along) > SAME]]
-        timed = all(f.time is not None for f in mine)  # they become clips
-        again += 0 if timed else len(mine) - len(places) - sum(notes[k] is not None for k in stack)
+        if any(f.time is None for f in mine):  # else they become clips
+            doubles = sum(notes[k] is not None for k in stack)
+            counts["again"] += len(mine) - len(places) - doubles
+        if len(places) == 2:
+            steps[stack] = places[1] - places[0]
         if len(places) < LEAST:
-            if len(places) == 2:
-                steps[stack] = places[1] - places[0]
             continue
-        between = np.diff(places)
-        step = float(np.median(between))
-        steps[stack] = step
-        odd = np.flatnonzero(np.abs(between - step) > max(EVEN * step, SAME))
-        several = [
-            v
-            for v, n in zip(*np.unique(np.round(between, 1), return_counts=True))
-            if n >= max(2, 0.15 * len(between))
-        ]
-        for i in odd:
-            k = stack[int(np.flatnonzero(along > places[i + 1] - SAME / 2)[0])]
-            times = between[i] / step
-            if len(several) < 2 and times > 1.5:
-                missing = round(times) - 1
-                whole = abs(times - round(times)) < 0.1
-                notes[k], gaps = (
-                    (
-                        f"{missing} slice{'s' * (missing != 1)} missing before this one"
-                        if whole
-                        else "a gap before this slice"
-                    ),
-                    gaps + 1,
-                )
-            else:
-                notes[k], uneven = (
-                    f"{between[i]:.2f} mm from the slice before, most are {step:.2f} mm",
-                    uneven + 1,
-                )
+        steps[stack] = float(np.median(np.diff(places)))
+        for i, kind, said in _uneven_steps(places):
+            first = int(np.flatnonzero(along > places[i + 1] - SAME / 2)[0])
+            notes[stack[first]] = said
+            counts[kind] += 1
+    return notes, _rules_of_order(counts), steps
+
+
+def _doubles(stack: list[Frame]) -> list[int]:
+    """Positions in a stack of slices that lie where the one before lies, and are of the same time
+    and phase.
+    """
+    found = []
+    for k in range(1, len(stack)):
+        before, here = stack[k - 1], stack[k]
+        apart = before.place.position - here.place.position  # type: ignore[operator]
+        along = abs(here.place.along - before.place.along)
+        same_place = along < SAME and np.abs(apart).max() < SAME
+        same_time = (before.time, before.file.phase) == (here.time, here.file.phase)
+        if same_place and same_time and len(before.file.places) == len(here.file.places) == 1:
+            found.append(k)
+    return found
+
+
+def _uneven_steps(places: np.ndarray) -> list[tuple[int, str, str]]:
+    """Steps between places [n] (mm, ascending) that differ from the most: which, "missing" or
+    "uneven", and that in words. With several common steps none is taken for a gap.
+    """
+    between = np.diff(places)
+    step = float(np.median(between))
+    _, often = np.unique(np.round(between, 1), return_counts=True)
+    one_step = int((often >= max(2, 0.15 * len(between))).sum()) < 2
+    found = []
+    for i in np.flatnonzero(np.abs(between - step) > max(EVEN * step, SAME)):
+        times = between[i] / step
+        if one_step and times > 1.5:
+            missing = round(times) - 1
+            said = "a gap before this slice"
+            if abs(times - round(times)) < 0.1:
+                said = f"{missing} slice{'s' * (missing != 1)} missing before this one"
+            found.append((int(i), "missing", said))
+        else:
+            said = f"{between[i]:.2f} mm from the slice before, most are {step:.2f} mm"
+            found.append((int(i), "uneven", said))
+    return found
+
+
+def _rules_of_order(counts: Counter[str]) -> list[str]:
     rules = []
-    if gaps:
-        rules.append(f"slices are missing at {gaps} place{'s' * (gaps != 1)} (column “stack”)")
-    if double:
+    if n := counts["missing"]:
+        rules.append(f"slices are missing at {n} place{'s' * (n != 1)} (column “stack”)")
+    if n := counts["double"]:
         rules.append(
-            f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of"
-            " the series (column “stack”)"
+            f"{n} slice{'s lie' if n != 1 else ' lies'} at the same place as another of the series"
+            " (column “stack”)"
         )
-    if again > 0:
+    if (n := counts["again"]) > 0:
         rules.append(
-            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the"
-            " series (of another echo, phase or time): each is a row of its own"
+            f"{n} slice{'s lie' if n != 1 else ' lies'} at the place of another of the series (of"
+            " another echo, phase or time): each is a row of its own"
         )
-    if uneven:
+    if n := counts["uneven"]:
         rules.append(
-            f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column"
-            " “stack”)"
+            f"spacing between slices changes at {n} place{'s' * (n != 1)} (column “stack”)"
         )
-    if mixed:
+    if n := counts["mixed"]:
         rules.append(
-            f"{mixed} series {'hold' if mixed > 1 else 'holds'} slices of differing sizes or pixel"
-            " sizes"
+            f"{n} series {'hold' if n > 1 else 'holds'} slices of differing sizes or pixel sizes"
         )
-    return notes, rules, steps
+    return rules
 
 
 def is_volume(stack: list[Frame]) -> bool:

@@ -5,6 +5,7 @@ opens or decodes anything, it looks at first bytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from core.data.readers.files import Member
 
@@ -100,40 +101,62 @@ def called(member: Member) -> tuple[str, str] | None:
     """What the file is and what to do about it, by its first bytes (and, for pickles, its name);
     None when it is not known.
     """
-    head, name = member.head, member.name.lower()
-    if name.endswith(".mnc"):
-        return "a MINC file", "turn it into NIfTI (mnc2nii)"
-    if name.endswith((".brik", ".head", ".brik.gz")):
-        return "an AFNI data set (.HEAD and .BRIK)", "turn it into NIfTI (3dAFNItoNIFTI)"
-    if name.endswith((".par", ".rec")):
-        return "a Philips PAR/REC pair", "turn it into NIfTI (parrec2nii)"
-    if is_index(member):
-        return (
-            "a DICOMDIR (a list of files whose paths are not followed)",
-            "bring the folder with the DICOM files themselves",
-        )
-    if name.endswith(".img.gz"):
-        return "half of a packed pair (.hdr.gz and .img.gz)", "unpack both"
-    found = _table(member)
-    if found is not None:
-        return found
+    for rule in _RULES:
+        found = rule(member)
+        if found is not None:
+            return found
+    return None
+
+
+NAMES: list[tuple[tuple[str, ...], str, str]] = [  # endings, what it is, what to do
+    ((".mnc",), "a MINC file", "turn it into NIfTI (mnc2nii)"),
+    (
+        (".brik", ".head", ".brik.gz"),
+        "an AFNI data set (.HEAD and .BRIK)",
+        "turn it into NIfTI (3dAFNItoNIFTI)",
+    ),
+    ((".par", ".rec"), "a Philips PAR/REC pair", "turn it into NIfTI (parrec2nii)"),
+    ((".img.gz",), "half of a packed pair (.hdr.gz and .img.gz)", "unpack both"),
+]
+
+
+def _by_name(member: Member) -> tuple[str, str] | None:
+    name = member.name.lower()
+    return next(((what, todo) for ends, what, todo in NAMES if name.endswith(ends)), None)
+
+
+def _index(member: Member) -> tuple[str, str] | None:
+    if not is_index(member):
+        return None
+    return (
+        "a DICOMDIR (a list of files whose paths are not followed)",
+        "bring the folder with the DICOM files themselves",
+    )
+
+
+def _by_start(member: Member) -> tuple[str, str] | None:
     for start, at, what, todo in STARTS:
-        if head[at : at + len(start)] == start:
+        if member.head[at : at + len(start)] == start:
             return what, todo
+    return None
+
+
+def _film_or_drawing(member: Member) -> tuple[str, str] | None:
+    head = member.head
     if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return (
-            ("a HEIC or AVIF picture", PICTURE)
-            if brand[:2] in (b"he", b"mi", b"ms", b"av")
-            else ("a film (MP4)", "save its frames as PNG")
-        )
-    if SVG.search(head):
-        return "an SVG drawing", PICTURE
+        if head[8:10] in (b"he", b"mi", b"ms", b"av"):
+            return "a HEIC or AVIF picture", PICTURE
+        return "a film (MP4)", "save its frames as PNG"
+    return ("an SVG drawing", PICTURE) if SVG.search(head) else None
+
+
+def _container(member: Member) -> tuple[str, str] | None:
+    """Zips and pickles, and halves of pairs, which only their names tell."""
+    head, name = member.head, member.name.lower()
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "a zip within", "unpack it, and bring the folder or make one zip of all"
-    if (
-        head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2
-    ) or member.name.lower().endswith(PICKLED):
+    pickled = head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2
+    if pickled or name.endswith(PICKLED):
         return PICKLE, "save its arrays as npz"
     if name.endswith(".img"):
         return "a picture without its header", "bring its .hdr file beside it"
@@ -194,3 +217,14 @@ def is_index(member: Member) -> bool:
     followed.
     """
     return member.head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10" in member.head
+
+
+# in this order: what says more goes first
+_RULES: tuple[Callable[[Member], tuple[str, str] | None], ...] = (
+    _by_name,
+    _index,
+    _table,
+    _by_start,
+    _film_or_drawing,
+    _container,
+)

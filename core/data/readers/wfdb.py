@@ -87,7 +87,6 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             " unit of voltage)."
         )
     kept = [r for r in found if r["leads"] == leads and len(r["beats"])]
-    leads_in = sorted({f"{name} ({u})" for r in kept for name, u in r["other units"]})
     odd = [
         f"{r['name']} (other leads, or no whole beat)"
         for r in found
@@ -97,30 +96,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         raise UserError("No marked beat lies whole within its record.")
     table = pd.concat([r["table"] for r in kept], ignore_index=True)
     beats = np.concatenate([r["beats"] for r in kept])
-    rules = [
-        (
-            f"{RATE} Hz, {SAMPLES} samples from {BEFORE / RATE:.1f} s before each mark, leads"
-            f" {' and '.join(leads)}"
-        ),
-        (
-            f"slow swings (below {SLOWEST} Hz) filtered out of the whole record, then each beat's"
-            " median taken off"
-        ),
-        "age, sex and other comments of the headers are not kept",
-    ]
-    if absent := sorted({word for r in kept for word in r["absent"]}):
-        rules.append(f"leads left out: {', '.join(absent[:8])}")
-    if leads_in:
-        rules.append(f"brought to mV: {', '.join(leads_in[:8])}")
-    if bare := [m for m in heads if m not in marked and m.name not in inner]:
-        rules.append(
-            f"beats of the {len(marked)} record{'s' * (len(marked) > 1)} with marks; {len(bare)}"
-            " without marks left out (brought alone, they come in as windows)"
-        )
-    if lost := sum(r["cut"] for r in kept):
-        rules.append(
-            f"{lost} beats left out whose window leaves the record or holds missing samples"
-        )
+    bare = [m for m in heads if m not in marked and m.name not in inner]
+    rules = _rules(kept, leads, len(marked), len(bare))
     roles = {"label": "beat", "time": "time"}
     card: dict[str, Any] = {
         "rate_hz": RATE,
@@ -145,6 +122,36 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         rules.append(f"{int((~keep).sum())} beats left out between the parts")
     card["left out"] = sorted(n for n in names if n not in used) + odd
     return Dataset("", "series", table, beats.astype(np.float32), roles=roles, card=card)
+
+
+def _rules(kept: list[dict[str, Any]], leads: tuple[str, ...], marked: int, bare: int) -> list[str]:
+    """How the beats of the records `kept` were cut, in words. marked, bare: how many records have
+    marks and how many have none.
+    """
+    rules = [
+        f"{RATE} Hz, {SAMPLES} samples from {BEFORE / RATE:.1f} s before each mark, leads"
+        f" {' and '.join(leads)}",
+        f"slow swings (below {SLOWEST} Hz) filtered out of the whole record, then each beat's"
+        " median taken off",
+        "age, sex and other comments of the headers are not kept",
+    ]
+    absent = sorted({word for r in kept for word in r["absent"]})
+    if absent:
+        rules.append(f"leads left out: {', '.join(absent[:8])}")
+    other_units = sorted({f"{name} ({unit})" for r in kept for name, unit in r["other units"]})
+    if other_units:
+        rules.append(f"brought to mV: {', '.join(other_units[:8])}")
+    if bare:
+        rules.append(
+            f"beats of the {marked} record{'s' * (marked > 1)} with marks; {bare} without marks"
+            " left out (brought alone, they come in as windows)"
+        )
+    cut_off = sum(r["cut"] for r in kept)
+    if cut_off:
+        rules.append(
+            f"{cut_off} beats left out whose window leaves the record or holds missing samples"
+        )
+    return rules
 
 
 def _beside(head: Member, suffix: str) -> str:
