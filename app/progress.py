@@ -45,6 +45,10 @@ def bar(job: Job) -> None:
         st.info("  \n".join(text.label(line, 300) for line in job.note.splitlines()))
 
 
+def _cancel(id: str) -> None:
+    queue.cancel(state.workspace(), id)
+
+
 def live(id: str, curve: bool = False, key: str = "live") -> None:
     """Show a job until it ends, then rerun the page once."""
     job = state.workspace().job(id)
@@ -58,8 +62,8 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
             st.button(
                 "Cancel",
                 key=f"{key}-cancel-{id}",
-                on_click=queue.cancel,
-                args=(state.workspace(), id),
+                on_click=_cancel,
+                args=(id,),
                 icon=":material/stop:",
             )
         elif not job.ended:

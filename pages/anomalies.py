@@ -1,5 +1,7 @@
 """Anomalies: the most unusual cases, where they are unusual, and what a threshold would mean."""
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
@@ -41,7 +43,7 @@ with main:
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
     threshold = {"threshold": round(threshold_bench.threshold_of(scores, context), 4)}
     pin_button(
-        lambda: figures.anomaly_figure(context.data, scores, top, look=state.look()),
+        partial(figures.anomaly_figure, context.data, scores, top, look=state.look()),
         context,
         "The most unusual cases, and where",
         "unusual",

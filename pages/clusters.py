@@ -66,11 +66,11 @@ titles = {
     k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups"
     for k, a in found.items()
 }
-picked = (
-    st.selectbox("Groups by", list(found), format_func=titles.get, key=context.key("grouping"))
-    if len(found) > 1
-    else next(iter(found))
-)
+picked = next(iter(found))
+if len(found) > 1:
+    picked = st.selectbox(
+        "Groups by", list(found), format_func=titles.__getitem__, key=context.key("grouping")
+    )
 main, side = st.columns([5, 2])
 with main:
     clusters.show(found[picked], context)

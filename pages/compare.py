@@ -7,7 +7,7 @@ from app import navigation, progress, shell, state, text
 from app.panels import map
 from app.panels.gallery import gallery
 from app.views.metrics import table
-from core.artifacts import Embedding, Metrics
+from core.artifacts import Embedding, Map, Metrics
 from core.errors import UserError
 from core.explain.neighbour_changes import aligned, neighbour_change
 from core.jobs.tasks import find
@@ -30,17 +30,21 @@ if not others:
     st.page_link(navigation.page("train"), label="Train another", icon=":material/arrow_forward:")
     st.stop()
 titles = {j.id: text.plain(navigation.run_title(j)) for j in others}
-picked = st.selectbox("Beside", list(titles), format_func=titles.get, key=left.key("beside"))
+picked = st.selectbox(
+    "Beside", list(titles), format_func=titles.__getitem__, key=left.key("beside")
+)
 right = state.context_of(picked)
-drawn = None
+drawn: Map | None = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
         job = progress.derived("map", {"how": "umap", "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
+            assert isinstance(made, Map)
             drawn = aligned(made, drawn) if drawn is not None else made
             name = state.colour_column()
+            assert name is not None  # every dataset has one
             map.draw(
                 drawn,
                 context,

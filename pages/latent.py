@@ -1,5 +1,7 @@
 """The latent map: every case as a point, near what it resembles."""
 
+from functools import partial
+
 import streamlit as st
 
 from app import shell, state
@@ -17,13 +19,15 @@ with main:
     made = map.chosen_map(context)
     if made is not None:
         st.caption(map.reading(made))
-        column = map.column_of(context, made, state.colour_column())
+        name = state.colour_column()
+        assert name is not None  # every dataset has one
+        column = map.column_of(context, made, name)
         map.draw(made, context, column, context.job.id)
         shell.made_by_line(
             context, f"{map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}"
         )
         pin_button(
-            lambda: figures.map_figure(made, context.data, column),
+            partial(figures.map_figure, made, context.data, column),
             context,
             f"Map of {context.data.name} coloured by {column.name}",
             "map",

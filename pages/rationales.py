@@ -1,5 +1,7 @@
 """Rationales: what in the input moved the model's result."""
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
@@ -8,7 +10,7 @@ from app.panels.gallery import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
 from app.views.traversal import opened
-from core.artifacts import Rationales
+from core.artifacts import Attributions, Rationales
 from core.errors import UserError
 from core.explain.attribution import HOW, targets, ways
 from core.report import figures
@@ -96,13 +98,13 @@ with main:
     elif job.status != "done":
         progress.live(job.id, key="why-job")
     else:
-        found = context.ws.artifact(
-            job.id, next(s for s in context.ws.slugs(job.id) if s.startswith("attributions"))
-        )
-        attributions.show(found, context)
+        slug = next(s for s in context.ws.slugs(job.id) if s.startswith("attributions"))
+        why = context.ws.artifact(job.id, slug)
+        assert isinstance(why, Attributions)
+        attributions.show(why, context)
         shell.made_by_line(context, f"{how}, {text.label(target)}")
         pin_button(
-            lambda: figures.attribution_figure(context.data, found, found.rows[:8]),
+            partial(figures.attribution_figure, context.data, why, why.rows[:8]),
             context,
             f"Why: {offered[target]}",
             "why",

@@ -23,7 +23,7 @@ def benches() -> dict[str, str]:
     """Method or measure id -> name of the benchmark that measures it: its own file, or one that
     lists it in IDS.
     """
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
         own = path.stem.removeprefix("bench_")
         several = re.search(r"^IDS = \(([^)]*)\)", path.read_text(), re.MULTILINE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from app.commands._shared import AsJson, say, workspace
@@ -136,14 +137,12 @@ def exclude(
     ws = workspace()
     if finding:
         found = _finding(name, finding)
-        chosen = (
-            [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)]
-            if keep_one and found.sets
-            else found.rows
-        )
+        chosen = found.rows
+        if keep_one and found.sets:
+            chosen = [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)]
     else:
         chosen = numbers(rows)
-    _told(name, review.exclude(ws, name, chosen, reason, finding), json)
+    _told(name, review.exclude(ws, name, np.asarray(chosen), reason, finding), json)
 
 
 def release(
@@ -155,7 +154,8 @@ def release(
     """Let cases be used that are held back until a person has looked."""
     from core.workspace import review
 
-    _told(name, review.release(workspace(), name, numbers(rows) if rows else None, reason), json)
+    chosen = np.asarray(numbers(rows)) if rows else None
+    _told(name, review.release(workspace(), name, chosen, reason), json)
 
 
 def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> None:

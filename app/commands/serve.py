@@ -22,7 +22,8 @@ NONE = {  # what `check` says of what is not there
     "torch": "none, training needs: pip install lightbox[train]",
     "gpu": "none, training runs on the processor",
 }
-DEMO = (  # dataset, method, preset or parameters, the run it builds on (index), what to derive
+DEMO: tuple[tuple[str, str, str | dict[str, Any], int | None], ...] = (
+    # dataset, method, preset or parameters, the run it builds on (index), what to derive
     ("digits", "pca", {"dimensions": 16}, None),
     ("head-phantom", "strega", "fast", None),
     ("digits", "swav", "fast", None),
@@ -287,7 +288,7 @@ def check(
 
     ws = workspace()
     torch_version, gpu = _torch_and_gpu()
-    found = {
+    found: dict[str, Any] = {
         "python": platform.python_version(),
         "torch": torch_version,
         "cores": os.cpu_count(),

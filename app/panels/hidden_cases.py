@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import state, text
 from app.panels.gallery import thumbs
-from app.panels.issues import _do
+from app.panels.issues import _do, press
 from core.data.dataset import Dataset
 from core.imaging import render
 from core.workspace import review
@@ -67,7 +67,7 @@ def show(name: str) -> None:
                 disabled=not chosen,
                 type="primary",
                 icon=":material/lock_open:",
-                on_click=_do,
+                on_click=press,
                 args=(lambda: review.release(ws, name, np.array(chosen)),),
             )
             with (

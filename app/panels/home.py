@@ -74,7 +74,9 @@ def _picture(context: state.Context) -> None:
     if flat:
         made = context.ws.artifact(flat[-1].id, "map")
         assert isinstance(made, Map)
-        column = context.columns[state.colour_column()]
+        name = state.colour_column()
+        assert name is not None  # every dataset has one
+        column = context.columns[name]
         map.draw(made, context, column, f"home-{context.job.id}", 560)
         st.caption(map.reading(made))
         return

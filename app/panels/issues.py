@@ -134,7 +134,7 @@ def _issue(data: Dataset, found: Finding) -> None:
                     found.fix,
                     key=f"fix-{found.kind}",
                     icon=":material/build:",
-                    on_click=_do,
+                    on_click=press,
                     args=(lambda: review.fix(state.workspace(), data.name, found.kind),),
                     help=(
                         "Each patient goes wholly to the part that has most of its cases. The files"
@@ -190,7 +190,7 @@ def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
             cell.button(
                 text.label(note, 12),
                 key=f"relabel-{row}",
-                on_click=_do,
+                on_click=press,
                 icon=":material/label:",
                 type="tertiary",
                 args=(
@@ -288,6 +288,11 @@ def _large(data: Dataset, found: Finding) -> None:
 
 
 # -- deciding --------------------------------------------------------------------------------------
+def press(action: Callable[[], Any]) -> None:
+    """What a button does: see `_do`."""
+    _do(action)
+
+
 def _do(action: Callable[[], Any]) -> bool:
     """Carry a decision out; what happened is said at the top of the list, with a way back. False
     when it was refused, which is said in its place.

@@ -104,7 +104,9 @@ def knobs(context: Context, row: int) -> None:
             traverse.values_table(context, row, here, frame)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
         if "predict" in model.abilities:
-            for name, p in zip(model.classes, traversal.predicted(model, frame[None])[0]):
+            predicted = traversal.predicted(model, frame[None])
+            assert predicted is not None
+            for name, p in zip(model.classes, predicted[0]):
                 st.caption(f"{text.label(name)}: {p:.0%}")
     traverse.real_cases(context, np.asarray(traversal.nearest(embedding, z[None], 3)[0]))
     with st.expander("Along one axis", expanded=True):

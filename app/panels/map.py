@@ -42,7 +42,7 @@ def chosen_map(context: Context) -> Map | None:
     how = left.segmented_control(
         "Projection",
         list(HOW),
-        format_func=HOW.get,
+        format_func=HOW.__getitem__,
         key="w-map-how",
         on_change=state.keep,
         args=("map-how",),
@@ -117,9 +117,8 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
             f"Add {text.counted(len(rows), 'case')} to this map",
             icon=":material/add:",
             key="map-later",
-            on_click=progress.derived,
-            args=("map", spec, context, seed),
-            kwargs={"again": True},
+            on_click=_add_later,
+            args=(spec, context, seed),
             help=(
                 "They came into use after this map was drawn. Each gets a place near the cases it"
                 " resembles; nothing that is on the map moves."
@@ -128,6 +127,10 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
     else:
         progress.live(job.id, key="map-later-job")
     return made
+
+
+def _add_later(spec: dict[str, Any], context: Context, seed: int) -> None:
+    progress.derived("map", spec, context, seed, again=True)
 
 
 def offers_slices(context: Context) -> bool:

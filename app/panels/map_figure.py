@@ -155,11 +155,11 @@ def draw_with_plotly(
     drawn.update_layout(
         height=HEIGHT, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode="lasso", showlegend=False
     )
+    if len(xy) > 20_000:
+        st.plotly_chart(drawn, key=f"plain-{key}")
+        return
     event = st.plotly_chart(
-        drawn,
-        key=f"plain-{key}",
-        on_select="rerun" if len(xy) <= 20_000 else "ignore",
-        selection_mode=("points", "lasso", "box"),
+        drawn, key=f"plain-{key}", on_select="rerun", selection_mode=("points", "lasso", "box")
     )
     picked = event.get("selection", {}).get("point_indices", []) if event else []
     if picked and picked != st.session_state.get(f"seen-{key}"):

@@ -38,7 +38,9 @@ def follow() -> None:
     ask.
     """
     asked = st.session_state.get("asked")
-    job = state.workspace().catalogue.job(asked[1]) if asked else None
+    if not asked:
+        return
+    job = state.workspace().catalogue.job(asked[1])
     if job is not None and job.status == "done":
         del st.session_state["asked"]
         state.open_run(job.id)

@@ -31,13 +31,13 @@ def listing() -> list[Job]:
     @st.fragment(run_every=2.0 if any(not j.ended for j in jobs) else None)
     def show() -> None:
         now = ws.runs()
-        kinds = {j.method: method_class(j.method) for j in now}
+        titles = {j.method: _title(j.method) for j in now}
         frame = pd.DataFrame(
             [
                 {
                     "run": j.id,
                     "method": (
-                        (kinds[j.method].title if kinds[j.method] else j.method)
+                        titles[j.method]
                         + (f" (applied from {j.on_run[:4]})" if j.kind == "apply" else "")
                     ),
                     "data": text.plain(names.get(j.dataset, "?")),
@@ -202,3 +202,9 @@ def beside(jobs: list[Job]) -> None:
     if len(differ):
         st.markdown("Parameters that differ")
         st.dataframe(differ, width="stretch")
+
+
+def _title(method: str) -> str:
+    """The title of a method, or its id where it is not here any more."""
+    kind = method_class(method)
+    return method if kind is None else kind.title

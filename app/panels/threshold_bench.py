@@ -83,11 +83,10 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
     """Scores of `rows`, split by the truth where it is known, with the threshold as a line."""
     truth, _ = known(context)
     score = np.asarray(artifact.score)[artifact.at(rows)]
-    edges = (
-        np.linspace(*np.quantile(score, [0, 0.998]), 41)
-        if len(score) > 1 and np.ptp(score) > 0
-        else np.linspace(score.min() - 1, score.max() + 1, 11)
-    )
+    if len(score) > 1 and np.ptp(score) > 0:
+        edges = np.linspace(float(score.min()), float(np.quantile(score, 0.998)), 41)
+    else:
+        edges = np.linspace(score.min() - 1, score.max() + 1, 11)
     figure = go.Figure()
     kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
     if truth is not None:

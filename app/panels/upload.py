@@ -52,7 +52,7 @@ def upload() -> None:
     where = st.segmented_control(
         "Where is it?",
         list(FROM),
-        format_func=FROM.get,
+        format_func=FROM.__getitem__,
         key="w-upload-from",
         on_change=state.keep,
         args=("upload-from",),

@@ -136,7 +136,10 @@ def built(
         }
     step = 1
     while True:
-        cut = (..., *[slice(None, None, step)] * (3 if data.modality == "volume" else 2))
+        cut: tuple[Any, ...] = (
+            ...,
+            *[slice(None, None, step)] * (3 if data.modality == "volume" else 2),
+        )
         shown = pixels[:, ::step, ::step] if data.modality == "image" else pixels[cut]
         small = Geometry(
             where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit

@@ -56,13 +56,20 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
     )
 
 
+def _tracked(run: str, slug: str) -> Predictions:
+    artifact = state.workspace().artifact(run, slug)
+    assert isinstance(artifact, Predictions)
+    return artifact
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
 def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], dict[str, float]]:
     """The clips that were looked at, those held out first, and the mean Dice of the held-out ones
     (the first MOST of them).
     """
-    artifact, data = state.workspace().artifact(run, slug), state.workspace().dataset(dataset)
-    rows, score = set(artifact.rows.tolist()), {}
+    artifact, data = _tracked(run, slug), state.workspace().dataset(dataset)
+    rows = set(artifact.rows.tolist())
+    score: dict[str, float] = {}
     found = [c for c in clips_of(whole(data)) if rows & set(c.rows.tolist())]
     apart = set(artifact.rows[held_out(data, artifact.rows)[1]].tolist())
     # the longest of those held out is the one to look at first
@@ -75,10 +82,7 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
 
 @st.cache_data(max_entries=16, show_spinner="Reading the film")
 def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
-    artifact, data = (
-        state.workspace().artifact(run, slug),
-        whole(state.workspace().dataset(dataset)),
-    )
+    artifact, data = _tracked(run, slug), whole(state.workspace().dataset(dataset))
     clip = _clips(home, run, slug, dataset)[0][at]
     part = data.of(clip.rows)
     times = np.array([float(t) for t in part.column("time")])  # type: ignore[union-attr]
@@ -134,7 +138,12 @@ def show(artifact: Predictions, context: Context) -> None:
         names[i] = text.plain(name, 50) + dice_of
     state.kept(key, order[0], order)
     at = st.selectbox(
-        "Clip", order, format_func=names.get, key=f"w-{key}", on_change=state.keep, args=(key,)
+        "Clip",
+        order,
+        format_func=names.__getitem__,
+        key=f"w-{key}",
+        on_change=state.keep,
+        args=(key,),
     )
     film = _film(*where, at)
     if film.clip.start < 0:
@@ -188,14 +197,15 @@ def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool,
     """(frame, playing, trail, truth, seconds a frame) from the widgets beside the picture."""
     many, key = len(film.shown), context.key(f"frame-{name}")
     t = min(int(state.kept(key, max(0, film.clip.start) + 1)), many) - 1  # people count from 1
-    keep = {"key": f"w-{key}", "on_change": state.keep, "args": (key,)}
     if many > 1:
         t = -1 + st.slider(
             "Frame",
             1,
             many,
             help="With the handle in focus, the arrow keys step through the film.",
-            **keep,
+            key=f"w-{key}",
+            on_change=state.keep,
+            args=(key,),
         )
 
     def jump(place: Any, label: str, to: int, able: bool, **more: Any) -> None:
@@ -225,12 +235,12 @@ def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool,
         len(scored) > 0,
         help="Jump to the frame with the lowest Dice of this clip.",
     )
-    cells = st.columns([4, 5, 4])
-    play = cells[0].toggle("Play", key=context.key("play"), disabled=many < 2)
-    trail = cells[1].toggle(
+    first, second, third = st.columns([4, 5, 4])
+    play = first.toggle("Play", key=context.key("play"), disabled=many < 2)
+    trail = second.toggle(
         "Trail", True, key=context.key("trail"), help=f"The outlines of the {TRAIL} frames before."
     )
-    truth = cells[2].toggle("Truth", True, key=context.key("truth"))
+    truth = third.toggle("Truth", True, key=context.key("truth"))
     pace = (
         st.select_slider(
             "Seconds a frame", [0.05, 0.1, 0.2, 0.4, 0.8], 0.2, key=context.key("pace")

@@ -75,10 +75,9 @@ def show(artifact: Embedding, context: Context) -> None:
     find_ = right.text_input(
         "Find", key=context.key("feature-find"), placeholder="a class or a number", max_chars=40
     )
-    order = np.argsort(-known[ORDERS[how]], kind="stable")
     order = [
         int(j)
-        for j in order
+        for j in np.argsort(-known[ORDERS[how]], kind="stable")
         if known["often"][j] > 0
         and find_.lower() in columns.feature_column(artifact, int(j)).lower()
     ]

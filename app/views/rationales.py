@@ -98,15 +98,16 @@ def _proof(context: Context) -> None:
     if "metrics" not in context.ws.slugs(context.job.id):
         return
     found = {m.name: m for m in context.ws.artifact(context.job.id, "metrics")}  # type: ignore[attr-defined]
-    falls = [
-        (words, found.get(f"fall of the predicted class without its {words} words"))
+    falls = {
+        words: found[name]
         for words in ("weightiest", "random")
-    ]
-    if all(m is not None and m.value is not None for _, m in falls):
-        said = ", ".join(_points(words, m) for words, m in falls)
+        if (name := f"fall of the predicted class without its {words} words") in found
+    }
+    if len(falls) == 2 and all(m.value is not None for m in falls.values()):
+        said = ", ".join(_points(words, m) for words, m in falls.items())
         st.caption(
-            f":material/science: Deletion test on {falls[0][1].n} test cases: how far the model’s"
-            f" certainty falls without up to five words a case: {said}.",
+            f":material/science: Deletion test on {falls['weightiest'].n} test cases: how far the"
+            f" model’s certainty falls without up to five words a case: {said}.",
             help=(
                 "The words that speak most for the result are taken away and the model reads again;"
                 " then as many words drawn at random. Reasons that hold fall far, random ones"

@@ -143,7 +143,7 @@ def test_a_trace_tells_where_and_not_what():
         words, bare = trace(e), trace(e, words=False)
     assert CANARY not in words + bare
     assert "shape (3, 4)" in words
-    assert "shape" not in bare.replace('of shape (3, 4)")', "")
+    assert "shape" not in bare.replace("of shape (3, 4)')", "")
     for told in (words, bare):
         assert (
             told.index("KeyError")
