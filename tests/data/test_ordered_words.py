@@ -22,6 +22,7 @@ from core.data.readers import read
         ["never", "sometimes", "always"],
         ["<30", "30-39", "40-49", "50-59", "60+"],
         ["<30", "30 to 39", "≥40"],
+        ["1:10", "1:20", "1:40", "1:160"],
     ],
 )
 def test_the_order_of_words_is_told(steps):
@@ -39,6 +40,7 @@ def test_the_order_of_words_is_told(steps):
         ["T1", "T2", "FLAIR"],
         ["red", "green", "blue"],
         ["3+4", "4+3", "4+4"],
+        ["250.0", "250.00", "401.9", "414.01"],
         ["liver", "vein", "mix", "civil"],
     ],
 )

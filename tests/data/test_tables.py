@@ -261,3 +261,53 @@ def test_long_lists_of_columns_are_cut(tmp_path):
     with pytest.raises(UserError, match="and 1,994 more") as e:
         read(tmp_path)
     assert len(str(e.value)) < 800
+
+
+def test_letters_of_windows_are_read_as_such(tmp_path):
+    rows = [
+        f"{k * 7 % 11},{['µg', '°C', '“q”', '5 €'][k % 4]},{'ab'[k // 3 % 2]}" for k in range(40)
+    ]
+    (tmp_path / "a.csv").write_bytes("\n".join(["a,b,label", *rows]).encode("cp1252"))
+    data = read(tmp_path / "a.csv")
+    assert data.features == ("a", "b=5 €", "b=°C", "b=µg", "b=“q”")
+    assert any("read as Windows-1252" in rule for rule in data.card["rules"])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_file_of_libsvm_is_called_so(tmp_path, sparse):
+    rows = [f"{k % 2} 1:0.{k} 2:{k}{'' if sparse and k % 2 else ' 3:-1e-3'}" for k in range(40)]
+    (tmp_path / "a.txt").write_text("\n".join(rows) + "\n")
+    with pytest.raises(UserError, match="as LIBSVM does"):
+        read(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("names", ["{}/im{}.png", "C:\\data\\{}\\im{}.png", "./{}/im{}"])
+def test_pictures_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_path, names):
+    from PIL import Image
+
+    rows = []
+    for k in range(12):
+        folder, number = ("train", "test")[k % 2], k // 2
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 20 * k, np.uint8)).save(
+            tmp_path / folder / f"im{number}.png"
+        )
+        rows.append(f"{names.format(folder, number)},{'ab'[k // 4 % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows[::-1]]) + "\n")
+    data = read(tmp_path)
+    order = [(f.split("/")[0] == "test") + 2 * int(f[-5]) for f in data.table["file"]]
+    assert data.table["label"].tolist() == ["ab"[k // 4 % 2] for k in order]
+    assert data.splits.tolist() == [("train", "test")[k % 2] for k in order]
+
+
+def test_a_table_of_bare_names_does_not_name_pictures_of_two_folders(tmp_path):
+    from PIL import Image
+
+    for k in range(12):
+        folder = tmp_path / "ab"[k % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 20 * k, np.uint8)).save(folder / f"im{k // 2}.png")
+    rows = [f"im{k}.png,{'xy'[k % 2]}" for k in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    with pytest.raises(UserError, match="no column that names every picture"):
+        read(tmp_path)

@@ -125,6 +125,7 @@ def arguments(home, folder):
         "data check": ["few"],
         "data remove": ["gone"],
         "data issues": ["few"],
+        "data exclude": ["digits", "--rows", "1", "--reason", "trial"],
         "runs": [],
         "runs list": [],
         "runs show": ["RUN"],

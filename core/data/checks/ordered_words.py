@@ -33,7 +33,7 @@ NAMES = re.compile(
 STEP = re.compile(
     r"(?i)(?P<name>(?:[a-z]+[ _-]*)*?)(?P<bound>[<>≤≥]=?)?\s*"
     r"(?P<step>\d+(?:\.\d+)?|viii|vii|vi|iv|v|iii|ii|i)"
-    r"(?P<end>\s*(?:\+|[a-c]|(?:-|–|to)\s*\d+(?:\.\d+)?))?"
+    r"(?P<end>\s*(?:\+|[a-c]|:\s*\d+|(?:-|–|to)\s*\d+(?:\.\d+)?))?"
 )
 
 
@@ -58,6 +58,8 @@ def ordered(words: Sequence[str]) -> list[str] | None:
         return None
     if any(NAMES.fullmatch(name) for name in names) or len(set(numbers.values())) < FEWEST:
         return None
+    if all(re.fullmatch(r"[\d.]+", p) for p in plain.values()):  # codes that were kept as words
+        return None
     return sorted(words, key=lambda w: (numbers[w], w))
 
 
@@ -68,6 +70,8 @@ def _step(word: str) -> tuple[str, float] | None:
         return None
     step = found["step"]
     value = float(ROMAN[step]) if step in ROMAN else float(step)
+    if ":" in (found["end"] or ""):  # a titre, 1:40
+        value *= float(found["end"].strip(": "))
     bound = (found["bound"] or "")[:1]
     value += {"<": -0.5, "≤": -0.5, ">": 0.5, "≥": 0.5}.get(bound, 0.0)
     return re.sub(r"[ _-]+$", "", found["name"]), value

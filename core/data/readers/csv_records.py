@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from core import limits
@@ -23,6 +24,8 @@ def as_utf8(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str
         if data[:2] in (b"\xff\xfe", b"\xfe\xff")
         else [("utf-8", "UTF-8"), ("latin-1", "Latin-1")]
     )
+    if re.search(rb"[\x80-\x9f]", data):  # control characters in Latin-1, letters in Windows-1252
+        kinds[1:1] = [("cp1252", "Windows-1252")]
     for code, words in kinds:
         try:
             if code == "utf-8":

@@ -57,6 +57,8 @@ SPACES = "".join(
 LARGEST = float(np.finfo(np.float32).max)
 BLOCK = 8 << 20  # bytes that are cut up at a time
 PIECE = 1 << 16  # values that the careful reader holds as Python words at a time
+# a class and pairs of number and value, on two lines
+SPARSE = re.compile(r"(?:[-+]?\d[\d.]*(?:[ \t]+\d+:[-+]?\d[\d.eE+-]*)+[ \t]*(?:\r?\n|\Z)){2}")
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,11 @@ def _head(data: bytes, name: str, separator: str) -> Head:
     if re.search(rb"\S", data) is None:
         raise UserError(f"{name} is empty.")
     start = text_stream(data).read(limits.CELL)
+    if SPARSE.match(start):
+        raise UserError(
+            f"{name} is written as LIBSVM does (number:value); save it as CSV, a column for each"
+            " number."
+        )
     separator, above = laid_out(start, name, separator)
     heads = list(islice(read_records(data, separator, name), above + 1))
     if not heads:
@@ -188,7 +195,7 @@ def _column_names(head: Head, name: str) -> list[str]:
 def _rules_of_head(head: Head, name: str, encoding: str, below: list[list[str]]) -> list[str]:
     """What was decided about letters, header, and lines around the table, in words."""
     rules = []
-    if encoding == "Latin-1":
+    if encoding in ("Latin-1", "Windows-1252"):
         rules.append(
             f"{name}: letters read as {encoding}; look whether umlauts and accents are right"
         )

@@ -7,6 +7,8 @@ Several files of the same columns are one table.
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
+from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -191,24 +193,50 @@ def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
-    """`table` with the columns of a sheet, joined on the sheet's column that names every file; None
-    when there is no such column.
+    """`table` with the columns of a sheet, joined on the sheet's column that names every file (by
+    its path, as much of it as both give, or its name, with or without suffix); None when there is
+    no such column. UserError where it names one twice.
     """
     frame = frame_of(sheet)
-    names = [PurePosixPath(f).name for f in table["file"]]
-    stems = [n[:-7] if n.lower().endswith(".nii.gz") else PurePosixPath(n).stem for n in names]
+    double = None
     for column in frame.columns:
-        keys = frame[column].astype(str).map(lambda v: PurePosixPath(str(v)).name)
-        use = next((u for u in (names, stems) if set(u) <= set(keys)), None)
-        if use is not None:
-            double = keys[keys.duplicated() & keys.isin(use)]
-            if len(double):
-                raise UserError(
-                    f"{sheet.name}, column “{column}”: {double.iloc[0]} is there twice."
-                )
-            more = frame.set_index(keys).loc[use].drop(columns=[column]).reset_index(drop=True)
+        said = frame[column].astype(str).str.replace("\\", "/").str.removeprefix("./")
+        depth = min(_depth(said), _depth(table["file"]))
+        ways = product(range(depth, 0, -1), (False, True))
+        for short in [partial(_called, depth=d, bare=bare) for d, bare in ways]:
+            use = table["file"].map(short)
+            if use.nunique() < table["file"].nunique():
+                continue  # names that several files have
+            keys = said.map(short)
+            if not set(use) <= set(keys):
+                continue
+            again = keys[keys.duplicated() & keys.isin(use)]
+            if len(again):
+                double = double or (column, again.iloc[0])
+                continue
+            more = (
+                frame.set_index(keys)
+                .loc[use.tolist()]
+                .drop(columns=[column])
+                .reset_index(drop=True)
+            )
             return pd.concat([table, more[[c for c in more.columns if c not in table]]], axis=1)
+    if double is not None:
+        raise UserError(f"{sheet.name}, column “{double[0]}”: {double[1]} is there twice.")
     return None
+
+
+def _depth(paths: pd.Series) -> int:
+    return 1 + int(paths.str.count("/").max()) if len(paths) else 1
+
+
+def _called(path: str, depth: int, bare: bool) -> str:
+    """The last `depth` parts of a path; `bare`: without suffix."""
+    parts = path.split("/")[-depth:]
+    if bare:
+        last = parts[-1]
+        parts[-1] = last[:-7] if last.lower().endswith(".nii.gz") else PurePosixPath(last).stem
+    return "/".join(parts)
 
 
 def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
