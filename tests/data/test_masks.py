@@ -443,7 +443,7 @@ def test_255_beside_small_numbers_is_what_nobody_judged(tmp_path):
 
 
 def test_each_mask_is_decoded_once_to_be_looked_at_and_once_to_be_kept(tmp_path, monkeypatch):
-    from core.data.readers import picture_masks
+    from core.data.readers import mask_values
 
     rng = np.random.default_rng(0)
     for folder in ("images", "masks"):
@@ -454,13 +454,13 @@ def test_each_mask_is_decoded_once_to_be_looked_at_and_once_to_be_kept(tmp_path,
         mask = np.zeros((20, 20), np.uint8)
         mask[3:9, 4 : 10 + k] = 255
         Image.fromarray(mask).save(tmp_path / "masks" / f"{k}.tif")
-    read_mask, times = picture_masks._read, Counter()
+    read_mask, times = mask_values.read_mask, Counter()
 
     def counted(member):
         times[member.name] += 1
         return read_mask(member)
 
-    monkeypatch.setattr(picture_masks, "_read", counted)
+    monkeypatch.setattr(mask_values, "read_mask", counted)
     data = read(tmp_path)
     assert np.asarray(data.masks[:]).sum() == sum(6 * (6 + k) for k in range(6))
     assert set(times.values()) == {2}

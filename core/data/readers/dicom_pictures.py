@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.data.readers import picture_masks
+from core.data.readers import mask_values, picture_masks
 from core.data.readers.dicom_seg import Marks
 from core.data.readers.files import Member
 from core.data.readers.image_decoding import resize
@@ -49,7 +49,7 @@ def marks(frames: list[Frame], drawn: list[Member], file: Callable[[int], Member
     places = picture_masks.Places([_named(file(at)) for at in of])
     order = list(of)
     try:
-        values = picture_masks.coded(drawn)
+        values = mask_values.coded(drawn)
     except UserError:  # its sentence names the file
         raise UserError(
             "A picture beside the DICOM files is damaged, or holds no areas of one value as masks"
