@@ -39,7 +39,7 @@ def python_command(module: str, *args: str, options: Sequence[str] = ()) -> list
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment for a child, which may stand in another folder: ours first on
+    """The environment of this process for a child, which may stand in another folder: ours first on
     Python's path and no entry there that means the current folder; folders named by LIGHTBOX_*
     settings absolute. `more` is added, or stands in place.
     """

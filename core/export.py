@@ -88,6 +88,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
+    """A table as Parquet and as CSV, under one name."""
     write_with(
         folder / f"{name}.parquet",
         lambda f: frame.astype(

@@ -88,6 +88,7 @@ def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
 
 
 def method_json(kind: type[Method]) -> dict[str, Any]:
+    """What `lightbox methods --json` says of a method."""
     return {
         "id": kind.id,
         "kind": "method",
@@ -125,6 +126,7 @@ def param_json(kind: type[Method], name: str) -> dict[str, Any]:
 
 
 def measure_json(measure: Measure) -> dict[str, Any]:
+    """What `lightbox methods --json` says of a measure."""
     needs = [
         *(t.__name__ for t in measure.takes),
         *(["labels"] if measure.labels else []),

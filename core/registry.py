@@ -110,6 +110,7 @@ def open_model(model: Model, device: str = "cpu") -> Any:
 
 
 def method_class(id: str) -> type[Method] | None:
+    """The method of an id; None where there is none."""
     return methods().get(id)
 
 

@@ -227,6 +227,7 @@ def _get(folder: Path) -> Any:
 
 
 def main(place: str) -> None:
+    """Run the function that lies in folder `place`, fenced in, and leave what it returns there."""
     folder = Path(place)
     offline()  # first: only a process without threads can leave its network
     asked = _get(folder / "in")

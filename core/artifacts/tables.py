@@ -68,7 +68,7 @@ class Metric:
             object.__setattr__(self, "kind", "")
 
     def within(self, found: Interval) -> Metric:
-        """This number with the bounds `found`; what the interval says joins the note."""
+        """The number with the bounds `found`; what the interval says joins the note."""
         note = "; ".join(w for w in (self.note, found.note) if w)
         return replace(
             self, low=found.low, high=found.high, kind=found.kind, units=found.units, note=note

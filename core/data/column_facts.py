@@ -35,10 +35,12 @@ class Column:
 
     @cached_property
     def there(self) -> pd.Series:
+        """The values that are not missing."""
         return self.values.dropna()
 
     @cached_property
     def numbers(self) -> bool:
+        """Whether it holds numbers; yes and no are none."""
         return is_numeric_dtype(self.values) and not is_bool_dtype(self.values)
 
     @cached_property
@@ -109,6 +111,7 @@ class Column:
 
     @cached_property
     def different(self) -> int:
+        """How many different values it has."""
         return len(self.coded[1])
 
     @cached_property

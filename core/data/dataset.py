@@ -154,10 +154,12 @@ class Dataset:
 
     @property
     def groups(self) -> np.ndarray | None:
+        """The patient (or other group) of each row [n]; None where no column says it."""
         return self.column("group")
 
     @property
     def domains(self) -> np.ndarray | None:
+        """The site or scanner of each row [n]; None where no column says it."""
         return self.column("domain")
 
     @cached_property
@@ -189,7 +191,8 @@ class Dataset:
     @property
     def reference(self) -> Dataset:
         """What is usual here: the training part, or every row where there is none (data a model
-        was applied to)."""
+        was applied to).
+        """
         train = self.part("train")
         return train if len(train) else self
 
@@ -244,6 +247,7 @@ class Dataset:
 
     @property
     def texts(self) -> np.ndarray:
+        """The text of each row [n], as str. UserError where there is no text column."""
         values = self.column("text")
         if values is None:
             raise UserError(f"“{self.name}” has no text column.")

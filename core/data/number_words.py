@@ -142,10 +142,12 @@ class Written:
 
     @property
     def proves_comma(self) -> bool:
+        """Whether some value can only be read with a comma as the decimal mark."""
         return bool((self.commas | self.thousand_points).any())
 
     @property
     def proves_point(self) -> bool:
+        """Whether some value can only be read with a point as the decimal mark."""
         return bool((self.points | self.thousand_commas).any())
 
 

@@ -32,6 +32,7 @@ class Guess:
 
     @property
     def doubtful(self) -> bool:
+        """Whether it becomes a finding, so that a person looks at it."""
         return not self.asked and self.sure < DOUBT
 
     @property

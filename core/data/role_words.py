@@ -232,6 +232,7 @@ def is_date(parts: Sequence[str]) -> bool:
 
 
 def is_id(parts: Sequence[str]) -> bool:
+    """Whether the words of a column's name say that it holds ids."""
     return bool(set(parts) & IDS)
 
 

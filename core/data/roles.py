@@ -48,12 +48,15 @@ class Guesser:
 
     @property
     def open(self) -> list[Column]:
+        """Columns without a role so far."""
         return [c for name, c in self.columns.items() if name not in self.found]
 
     def of(self, role: str) -> Column | None:
+        """The column that has a role; None where no column has it."""
         return next((self.columns[g.column] for g in self.found.values() if g.role == role), None)
 
     def set(self, column: Column, role: str, sure: float, why: str, asked: bool = False) -> None:
+        """Give a column a role, how sure that is (0 to 1) and why."""
         self.found[column.name] = Guess(column.name, role, round(min(sure, 0.99), 2), why, asked)
 
     def splits(self) -> None:

@@ -60,9 +60,11 @@ class Stored:
 
     @cached_property
     def table(self) -> pd.DataFrame:
+        """The whole table, read once."""
         return self._checked(lambda: pd.read_parquet(self.path))
 
     def column(self, name: str) -> pd.Series:
+        """One column, read once and without the others. UserError for a damaged file."""
         if "table" in self.__dict__:
             return self.table[name]
         if name not in self.columns:
@@ -90,6 +92,7 @@ class Stored:
 
 
 def read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
+    """The entries `rows` of a stored array [n,...], in their order, as numpy."""
     if isinstance(array, (np.ndarray, Lazy)):
         return array[rows]
     low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
@@ -141,10 +144,12 @@ class Lazy(arrays.Entries):
 
 
 def class_word(value: Any) -> str:
+    """A class as it is shown: whole numbers without a point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def number_first(word: str) -> tuple[int, float, str]:
+    """A key that sorts numbers by size, and words behind them."""
     try:
         return 0, float(word), word
     except ValueError:

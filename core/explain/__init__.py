@@ -1,0 +1,1 @@
+"""What moves a model's result, and what changes between models."""

@@ -60,6 +60,7 @@ def differentiable(model: Any) -> bool:
 
 
 def latent_size(model: Any) -> int:
+    """How many latent dimensions a model has; 0 where it says none."""
     for name in ("latent", "dimensions"):
         if hasattr(model.params, name):
             size = getattr(model.params, name)

@@ -1,0 +1,1 @@
+"""Data as pictures: windows, orientation, colours, traces."""

@@ -40,6 +40,7 @@ class Hang:
 
     @property
     def known(self) -> bool:
+        """Whether the sides of the body are known."""
         return bool(self.edges)
 
 

@@ -53,6 +53,7 @@ class Look:
         return _clean(self.channels[c])[:16] if c < len(self.channels) else f"channel {c + 1}"
 
     def unit(self, c: int) -> str:
+        """The unit of channel `c`, short; "" where it is not known."""
         return _clean(self.units[c])[:8] if c < len(self.units) else ""
 
 

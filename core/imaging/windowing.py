@@ -32,6 +32,7 @@ class Window:
 
     @property
     def low(self) -> float:
+        """The value that is shown black."""
         return self.level - self.width / 2
 
     @property

@@ -48,6 +48,7 @@ class Entries:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all entries once they are read."""
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
     def __len__(self) -> int:

@@ -46,10 +46,12 @@ def write_with(path: Path, fill: Callable[[BinaryIO], None]) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file at once: there is the old one or the whole new one."""
     write_with(path, lambda f: (f.write(data), None)[1])
 
 
 def write_json(path: Path, value: Any) -> None:
+    """As `write_bytes`, a value as JSON."""
     write_bytes(path, json.dumps(value, indent=1, default=_plain, ensure_ascii=False).encode())
 
 

@@ -43,14 +43,16 @@ class Engine(Protocol):
         and `stop` know it.
         """
 
-    def alive(self, job: Job) -> bool: ...
+    def alive(self, job: Job) -> bool:
+        """Whether the job's process is there."""
 
     def ending(self, job: Job) -> int | None:
         """How a job's process ended, a negative number: by that signal; None where this process
         cannot know.
         """
 
-    def stop(self, job: Job, hard: bool) -> None: ...
+    def stop(self, job: Job, hard: bool) -> None:
+        """End a job's process: asked to first, killed when `hard`."""
 
 
 class Local:
@@ -61,9 +63,11 @@ class Local:
         self._endings: dict[str, int] = {}
 
     def lanes(self) -> list[str]:
+        """The GPUs of this machine and the processor, each doing one job at a time."""
         return [*cards(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
+        """Start the job's process; the values its record gets (pid, born)."""
         # the latter: sums in one order
         env = (
             {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
@@ -82,6 +86,7 @@ class Local:
         return {"pid": child.pid, "born": begun}
 
     def alive(self, job: Job) -> bool:
+        """Whether the job's process is there, and no other that got its number since."""
         self._fetch()
         if job.pid is None:
             return False
@@ -104,10 +109,12 @@ class Local:
         self._children = {key: child for key, child in self._children.items() if key not in ended}
 
     def ending(self, job: Job) -> int | None:
+        """How the process ended, a negative number: by that signal; None where that is unknown."""
         self._fetch()
         return self._endings.get(job.born)
 
     def stop(self, job: Job, hard: bool) -> None:
+        """End the process and all it started; killed when `hard`."""
         if self.alive(job):
             with suppress(psutil.Error):
                 process = psutil.Process(job.pid)

@@ -100,6 +100,7 @@ class Reporter:
 
     @property
     def seconds(self) -> float:
+        """Seconds of work, those of earlier attempts counted."""
         return self.before + time.monotonic() - self.began
 
     @property
@@ -113,6 +114,7 @@ class Reporter:
         return self._last
 
     def stop(self) -> bool:
+        """Whether the user has asked the job to stop."""
         return self.cancelled.is_set()
 
     def phase(self, words: str) -> None:

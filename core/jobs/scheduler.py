@@ -26,6 +26,7 @@ GRACE = 10.0  # seconds between asking a worker to stop and killing it
 
 
 def main(home: str) -> None:
+    """Look after the jobs of a workspace until none is left; returns at once where another does."""
     keep_private()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT

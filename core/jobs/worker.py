@@ -92,6 +92,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
 
 
 def main(home: str, id: str) -> None:
+    """Do one job in a process of its own."""
     keep_private()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT

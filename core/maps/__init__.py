@@ -1,0 +1,1 @@
+"""Maps of embeddings: made, judged, and joined by later cases."""

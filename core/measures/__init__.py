@@ -1,0 +1,1 @@
+"""Measures of results, one module each, found by walking."""

@@ -1,0 +1,1 @@
+"""Methods, one module each in the package of its family, found by walking."""

@@ -104,6 +104,7 @@ class PlainUNet(BasicUNet):
 
 
 def features(w: int) -> tuple[int, ...]:
+    """Channels of each depth, and of the one behind them, by the width of the first."""
     return w, 2 * w, 4 * w, 8 * w, 16 * w, w
 
 

@@ -56,6 +56,7 @@ def _templates() -> Any:
 
 
 def data_url(png: bytes) -> str:
+    """A PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

@@ -1,0 +1,1 @@
+"""Statistics: intervals, overlap, agreement, ranks, calibration."""

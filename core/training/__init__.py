@@ -1,0 +1,1 @@
+"""Training: device, loop, checkpoints, early stopping, inference."""

@@ -66,6 +66,7 @@ class Checkpoints:
         return None, 0
 
     def clear(self) -> None:
+        """Remove all checkpoints of the run."""
         for one in self.found():
             self._drop(one)
         remove(self.folder)

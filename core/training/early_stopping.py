@@ -59,6 +59,7 @@ class Stopping:
 
     @property
     def over(self) -> bool:
+        """Whether the score has not got better for `patience` looks."""
         return self.since >= self.patience
 
     def put_back(self) -> None:
@@ -66,6 +67,7 @@ class Stopping:
         self.net.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors a checkpoint keeps."""
         return {
             "best": self.best if math.isfinite(self.best) else None,
             "since": self.since,
@@ -75,6 +77,7 @@ class Stopping:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         self.best = math.inf if state["best"] is None else state["best"]
         self.since, self.looks, self.at, self.weights = (
             state["since"],

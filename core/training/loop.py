@@ -71,6 +71,7 @@ class Loop:
     def setup(
         self, net: torch.nn.Module, optimiser: torch.optim.Optimizer, **more: Any
     ) -> torch.nn.Module:
+        """See `Run.setup`."""
         import torch
 
         # Convolutions of few channels are 1.4 times as fast so on a CPU. Trap: a fused optimiser
@@ -89,6 +90,7 @@ class Loop:
         return self.net
 
     def step(self, loss: torch.Tensor, clip: float | None) -> None:
+        """See `Run.step`."""
         fabric = self.run.fabric
         if self.first:
             self.optimiser.zero_grad(set_to_none=True)
@@ -109,11 +111,13 @@ class Loop:
             group["lr"] = rate
 
     def cosine(self, peak: float, after: float) -> None:
+        """See `Run.cosine`."""
         start = after * self.total
         share = max(0.0, self.done - start) / (self.total - start)
         self.set_rate(0.5 * peak * (1 + math.cos(math.pi * share)))
 
     def stop_early(self, patience: int, score: Callable[[], float], after: int) -> None:
+        """See `Run.stop_early`."""
         if patience:
             self.stopping = Stopping(self.tracked["net"], patience, score, after)
             self.tracked["stopping"] = self.stopping
@@ -128,6 +132,7 @@ class Loop:
         shuffle: bool,
         of: Dataset | None,
     ) -> Iterator[Batch]:
+        """See `Run.batches`."""
         import torch
 
         run, n = self.run, len(data.rows)
@@ -219,6 +224,7 @@ class Loop:
 
     # -- reports -----------------------------------------------------------------------------------
     def report(self, step: int, scalars: dict[str, Any]) -> None:
+        """See `Run.report`."""
         if self.last:
             values = {k: v.detach() if hasattr(v, "detach") else v for k, v in scalars.items()}
             self.tell(step + 1, values)

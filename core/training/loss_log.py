@@ -31,6 +31,7 @@ class LossLog:
         self.data, self.kept = data, []
 
     def add(self, step: int, loss: torch.Tensor, at: np.ndarray) -> None:
+        """Keep the loss of a step and the positions [b] of its cases until they are looked at."""
         self.kept.append((step, loss, at))
 
     def check(self) -> None:

@@ -1,0 +1,1 @@
+"""A workspace: datasets, runs, decisions and notes on disk."""

@@ -153,10 +153,12 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        """Whether it is done, failed, cancelled or interrupted."""
         return self.status in ENDED
 
     @property
     def params(self) -> dict[str, Any]:
+        """The method's parameters it was asked for with."""
         return self.spec.get("params", {})
 
 
@@ -244,6 +246,7 @@ class Catalogue:
 
     # -- datasets ----------------------------------------------------------------------------------
     def add_dataset(self, **values: Any) -> None:
+        """Add a dataset. UserError where the name is taken."""
         try:
             self._do(
                 lambda c: c.execute(insert(_datasets).values(**({"created": time.time()} | values)))
@@ -255,6 +258,7 @@ class Catalogue:
             ) from None
 
     def datasets(self) -> list[dict[str, Any]]:
+        """All datasets, oldest first."""
         return self._do(
             lambda c: [
                 dict(r._mapping) for r in c.execute(select(_datasets).order_by(_datasets.c.created))
@@ -262,11 +266,13 @@ class Catalogue:
         )
 
     def set_dataset(self, id: str, **values: Any) -> None:
+        """Change values of a dataset."""
         self._do(
             lambda c: c.execute(update(_datasets).where(_datasets.c.id == id).values(**values))
         )
 
     def remove_dataset(self, id: str) -> None:
+        """Take a dataset out; its files stay."""
         self._do(lambda c: c.execute(sql_delete(_datasets).where(_datasets.c.id == id)))
 
     # -- jobs --------------------------------------------------------------------------------------
@@ -288,6 +294,7 @@ class Catalogue:
         return True
 
     def job(self, id: str) -> Job | None:
+        """A job, or None."""
         found = self.jobs(id=id)
         return found[0] if found else None
 
@@ -315,4 +322,5 @@ class Catalogue:
         return self._do(lambda c: c.execute(query.values(**values)).rowcount == 1)
 
     def remove_job(self, id: str) -> None:
+        """Take a job out; its folder stays."""
         self._do(lambda c: c.execute(sql_delete(_jobs).where(_jobs.c.id == id)))

@@ -55,10 +55,12 @@ def stamp(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
+    """The files of decisions about a dataset, oldest first."""
     return sorted((folder / "review").glob("*.json"))
 
 
 def rows_of(decisions: list[Decision], what: What) -> np.ndarray:
+    """int64 row ids of all decisions of a kind, sorted, each once."""
     found = [np.asarray(d.rows, dtype=np.int64) for d in decisions if d.what == what]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 

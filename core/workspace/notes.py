@@ -46,6 +46,7 @@ def save_group(ws: Workspace, dataset: str, name: str, rows: np.ndarray) -> None
 
 
 def remove_group(ws: Workspace, dataset: str, name: str) -> None:
+    """Forget a saved group; its cases stay."""
     path = ws.dataset_folder(dataset) / "groups.json"
     write_json(path, {k: v for k, v in _read(path).items() if k != name})
 
@@ -110,6 +111,7 @@ def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
 def set_threshold(
     ws: Workspace, run: str, value: float, reason: str = "", on: str = "shown"
 ) -> None:
+    """Keep the threshold of a run's anomaly scores, and why it was chosen."""
     words = " ".join(reason.split())[:200]
     write_json(
         ws.folder(run) / "threshold.json",

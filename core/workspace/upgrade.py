@@ -279,6 +279,7 @@ def _elsewhere(url: str) -> Catalogue:
 
 # -- what the user is told once --------------------------------------------------------------------
 def tell(home: Path, sentence: str) -> None:
+    """Keep a sentence for the next person who looks."""
     write_json(home / NOTICE, [*_told(home), sentence])
 
 

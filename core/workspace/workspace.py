@@ -84,6 +84,7 @@ class Workspace:
 
     @cached_property
     def catalogue(self) -> Catalogue:
+        """The catalogue of datasets and jobs, brought to this version when first opened."""
         return upgrade.opened(self.home, Settings().catalogue)
 
     def told(self) -> list[str]:
@@ -181,6 +182,7 @@ class Workspace:
         raise UserError(f"There is no dataset called “{name}” (there are: {known}).")
 
     def dataset_folder(self, name: str) -> Path:
+        """Where a dataset is stored. UserError for an unknown name."""
         return self.home / "datasets" / self.entry(name)["id"]
 
     def dataset(self, name: str, whole: bool = False) -> Dataset:
@@ -228,7 +230,6 @@ class Workspace:
 
     def data_hash(self, name: str) -> str:
         """The hash of `dataset(name)`, without opening it."""
-
         folder = self.dataset_folder(name)
         return decisions.view_hash(
             json.loads((folder / "dataset.json").read_text())["hash"],
@@ -238,7 +239,6 @@ class Workspace:
 
     def recount(self, name: str) -> None:
         """Let the catalogue count the rows that are in use."""
-
         self.catalogue.set_dataset(
             self.entry(name)["id"],
             n=decisions.stored(self.dataset_folder(name)) - len(self.hidden(name)),
@@ -258,6 +258,7 @@ class Workspace:
 
     # -- runs --------------------------------------------------------------------------------------
     def folder(self, id: str) -> Path:
+        """Where a run is stored. UserError for what is no run id."""
         if not re.fullmatch(r"[a-z0-9]{8,32}", id):
             raise UserError(f"“{id[:40]}” is not a run id; `lightbox runs list` shows them.")
         return self.home / "runs" / id
@@ -414,6 +415,7 @@ class Workspace:
         checksums.write(self.dataset_folder(name))
 
     def artifacts(self, run: str) -> dict[str, Artifact]:
+        """All artifacts of a run by their names."""
         return {slug: self.artifact(run, slug) for slug in self.slugs(run)}
 
     def remove_run(self, id: str) -> None:

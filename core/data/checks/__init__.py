@@ -156,7 +156,8 @@ def _kept(path: Any, like: dict[str, Any]) -> Any:
 # -- from facts to findings ------------------------------------------------------------------------
 def _coarse(data: Dataset) -> bool:
     """Whether several values of the files share one stored level (16-bit pictures): what looks the
-    same need not be a copy."""
+    same need not be a copy.
+    """
     low, high = data.card.get("grey range") or (0.0, 255.0)
     return float(high) - float(low) > 256
 

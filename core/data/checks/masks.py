@@ -17,7 +17,8 @@ MOST = 0.5
 
 def mask_findings(data: Dataset) -> list[Finding]:
     """Masks that mark most of what there is, and scans that look like segmentations. From the card,
-    no sample is read."""
+    no sample is read.
+    """
     found = []
     share = data.card.get("masks", {}).get("marked", 0.0)
     if data.masks is not None and share > MOST:

@@ -32,7 +32,8 @@ def as_scans(
     arrays: list[Member], scans: list[Member], looked: dict[str, Scan]
 ) -> tuple[list[Member], list[str]]:
     """Each array as a NIfTI file on the grid of its scan, and what is to be said. UserError for one
-    of no scan, of another shape, or whose axes cannot be told from one another."""
+    of no scan, of another shape, or whose axes cannot be told from one another.
+    """
     index = scan_masks.Index(scans)
     made, orders = [], set()
     for member in arrays:

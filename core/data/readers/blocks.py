@@ -16,7 +16,8 @@ MOST = 4096  # planes of a block
 @dataclass(frozen=True, eq=False)
 class Block:
     """`codes` uint8 [D,H,W]; `affine` [4,4] takes positions (d, h, w, 1) to millimetres in DICOM's
-    coordinates (left, back, head)."""
+    coordinates (left, back, head).
+    """
 
     codes: np.ndarray
     affine: np.ndarray
@@ -35,7 +36,8 @@ class Block:
 
     def grid(self, place: Place, size: tuple[int, int]) -> bool:
         """Whether the pixels of that slice are voxels of one plane of the block, in its order or
-        turned."""
+        turned.
+        """
         to = self._to(place)
         corners = to @ np.array([[0, 0, 1], [0, size[1] - 1, 1], [size[0] - 1, 0, 1]]).T
         whole = np.abs(corners - np.round(corners)).max() <= 0.05

@@ -59,7 +59,8 @@ def decoder_for(syntax: uid.UID, frame: bytes) -> str:
 
 def decode_frame(packed: bytes, runner: Any) -> bytearray:
     """One frame's bytes unpacked; tells pydicom's `runner` how wide its values are and whether
-    colours lie in planes."""
+    colours lie in planes.
+    """
     import imagecodecs
 
     unpack: Any = imagecodecs.jpeg8_decode

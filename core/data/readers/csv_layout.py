@@ -187,11 +187,13 @@ def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[
 
 
 def unnamed(j: int, header: list[str]) -> str:
+    """A name for column `j` (counted from 1), which has none and shares it with no other."""
     name = f"column {j}"
     return name if name not in header else f"{name} (no name)"
 
 
 def is_number(word: str) -> bool:
+    """Whether a word is a finite number, its decimal mark a point or a comma."""
     try:
         return bool(np.isfinite(float(word.strip().replace(",", "."))))
     except ValueError:

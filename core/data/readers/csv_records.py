@@ -53,6 +53,7 @@ def _decoded(data: bytes, encoding: str, cut: bool) -> Iterator[str]:
 
 
 def text_stream(data: bytes) -> io.TextIOWrapper:
+    """UTF-8 bytes as text, line ends as they are."""
     return io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
 
 

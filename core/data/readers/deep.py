@@ -36,7 +36,8 @@ logging.getLogger("tifffile").propagate = False  # its words on damaged files na
 @dataclass(frozen=True)
 class Deep:
     """One such picture: (height, width) as it will be decoded, frames in the file, and `decode()`,
-    which gives [H,W] or [H,W,C] of any number type; NaN = no value there."""
+    which gives [H,W] or [H,W,C] of any number type; NaN = no value there.
+    """
 
     size: tuple[int, int]
     frames: int
@@ -45,7 +46,8 @@ class Deep:
 
 def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
     """The picture in `data` (of a TIFF: this page); None for one that Pillow gives as it is.
-    UserError for what is too large or not read; errors of the libraries for damaged files."""
+    UserError for what is too large or not read; errors of the libraries for damaged files.
+    """
     if data[:4] in TIFF:
         return _tiff(data, name, page)
     if (
@@ -61,7 +63,8 @@ def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
 
 def one_size(data: bytes) -> bool:
     """Whether all pages of a TIFF have the same width and height (true of a damaged one, whose
-    reader says so)."""
+    reader says so).
+    """
     from tifffile import TiffFile
 
     try:
@@ -89,7 +92,8 @@ def bounded(height: int, width: int, channels: int, item: int, name: str) -> Non
 
 def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """[H,W,...] turned and mirrored as EXIF and TIFF note it: 1 as stored to 8; other numbers count
-    as 1."""
+    as 1.
+    """
     if orientation in (2, 3):
         image = image[:, ::-1]
     if orientation in (3, 4):
@@ -136,7 +140,8 @@ def _tiff(data: bytes, name: str, at: int) -> Deep | None:
 
 def _plain(page: Any) -> bool:
     """Whether Pillow gives a TIFF page as it is: unsigned, eight bits a channel or fewer, grey or
-    in usual colours."""
+    in usual colours.
+    """
     bits = page.tags.valueof(SAMPLE_BITS, 1)
     bits = bits if isinstance(bits, tuple) else (bits,)
     if page.sampleformat not in (1, 4) or max(bits) > 8 or NODATA in page.tags:
@@ -158,7 +163,8 @@ def _extra(page: Any) -> tuple[int, ...]:
 
 def _tiff_values(page: Any, name: str) -> np.ndarray:
     """[H,W] or [H,W,C]: larger is brighter, opacity laid on black, NaN where the file says that
-    there is no value."""
+    there is no value.
+    """
     array = np.asarray(page.asarray(squeeze=False))  # [planes, depth, H, W, channels]
     array = np.moveaxis(array, 0, -1).reshape(page.imagelength, page.imagewidth, -1)
     bits = page.bitspersample
@@ -184,7 +190,8 @@ def _tiff_values(page: Any, name: str) -> np.ndarray:
 
 def _turned(array: np.ndarray, bits: int) -> np.ndarray:
     """Values stored with white as the smallest, so that larger is brighter; the same for all
-    pictures of a type."""
+    pictures of a type.
+    """
     if array.dtype.kind == "u":
         return np.asarray((1 << bits) - 1 - array.astype(np.int64)).astype(array.dtype)
     return ~array if array.dtype.kind == "i" else -array
@@ -192,7 +199,8 @@ def _turned(array: np.ndarray, bits: int) -> np.ndarray:
 
 def on_black(array: np.ndarray, full: float, multiplied: bool = False) -> np.ndarray:
     """[H,W,C] whose last channel is the opacity (`full` = opaque) as [H,W,C-1] on black, in its
-    number type."""
+    number type.
+    """
     colours, alpha = array[..., :-1], array[..., -1:]
     if multiplied or bool((alpha == full).all()):
         return colours
@@ -247,7 +255,8 @@ def _jpeg(data: bytes, name: str) -> Deep | None:
 
 def jpeg_frame(data: bytes) -> tuple[int, int, int, int, int] | None:
     """(kind of coding as its marker byte, bits, height, width, channels) that a JPEG stream claims;
-    None for anything else."""
+    None for anything else.
+    """
     at = 2
     while data[:2] == b"\xff\xd8" and at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

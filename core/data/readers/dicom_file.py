@@ -344,7 +344,8 @@ def _spare_bits(dataset: Any) -> int:
 
 def _claims(dataset: Any, where: str) -> bytes:
     """The first packed frame. UserError when one has not the size that the header says: a decoder
-    would make room for whatever the frame claims."""
+    would make room for whatever the frame claims.
+    """
     from pydicom.encaps import generate_frames
 
     from core.data.readers import codecs

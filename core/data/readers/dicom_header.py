@@ -44,10 +44,12 @@ class Place:
 
     @cached_property
     def axes(self) -> tuple[str, float]:
+        """Letters of the sides of the body the rows and columns run to, and degrees off them."""
         return ("", NAN) if self.across is None else letters(np.array([self.down, self.across]))
 
     @cached_property
     def normal(self) -> np.ndarray:
+        """Unit vector [3] across the slice; that of the scanner's long axis where none is said."""
         return (
             np.array([0.0, 0.0, 1.0])
             if self.across is None or self.down is None
@@ -66,7 +68,8 @@ class Place:
     @cached_property
     def along(self) -> float:
         """Millimetres along the normal of the slices, by which they are ordered; 0 where the header
-        does not say, so that the instance number decides."""
+        does not say, so that the instance number decides.
+        """
         return 0.0 if self.position is None else float(self.normal @ self.position)
 
     @property
@@ -294,7 +297,8 @@ def _dose_places(header: Any, first: Place, count: int) -> list[Place]:
     """Of the frames of a dose, by GridFrameOffsetVector (DICOM PS3.3 C.8.8.3.2): distances from the
     first frame along the normal where it begins with 0, or the places themselves along z where it
     begins with the first frame's and rows and columns lie along x and y. No position where it says
-    neither."""
+    neither.
+    """
     offsets = _numbers(header, "GridFrameOffsetVector")
     if count == 1 or first.position is None:
         return [first] * count

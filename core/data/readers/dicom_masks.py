@@ -97,7 +97,8 @@ def _owners(
     scan: Scan, frames: list[Frame], series: dict[int, list[int]], names: Callable[[int], str]
 ) -> tuple[list[int], bool, str]:
     """The series a segmentation is of, whether it lies on their grid, and, where it is of none,
-    why."""
+    why.
+    """
     if not scan.axes:
         return [], False, NO_PLACE
     block = _block(scan, np.zeros(scan.shape, np.uint8))

@@ -23,7 +23,8 @@ SAMPLED = 3  # pictures whose values are looked at before they are taken for mas
 
 def are_masks(pictures: list[Member], files: list[Member]) -> bool:
     """Whether pictures beside DICOM files are masks: each has the name of one of the files (but for
-    words like mask), and few values."""
+    words like mask), and few values.
+    """
     places = picture_masks.Places([_named(m) for m in files])
     some = pictures[:: max(1, len(pictures) // SAMPLED)]
     return all(places.owner(m)[0] is not None for m in pictures) and all(

@@ -56,6 +56,7 @@ class Found:
     painted: list[Member] = field(default_factory=list)  # pictures beside them that are masks
 
     def where(self, at: int) -> str:
+        """What file `at` is called in messages; never its name."""
         return where(at, len(self.members))
 
     def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
@@ -82,6 +83,7 @@ def where(at: int, n: int) -> str:
 
 
 def loaded(member: Member, called: str) -> bytes:
+    """The bytes of a file. UserError, which calls it `called`, where it cannot be unpacked."""
     try:
         return member.load()
     except UserError:
@@ -331,7 +333,8 @@ def pictures(
 ) -> Iterator[np.ndarray]:
     """float32 frames [H,W] or [H,W,3] of one file's bytes, rescaled, MONOCHROME1 turned so that
     larger is brighter (where values have no unit), pixels outside the picture as dark as its
-    darkest; values of the others go to `inside`."""
+    darkest; values of the others go to `inside`.
+    """
     from pydicom.pixels import apply_modality_lut
 
     with dicom_file.sentences(called):

@@ -1,5 +1,6 @@
 """Segmentation objects (DICOM SEG) as masks of the slices they were drawn on, and what DICOM files
-without a picture are."""
+without a picture are.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ EXACT = 0.05  # of a pixel, by which two grids may differ and still be one
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """One frame of a segmentation: of which `segment`, which files it was drawn on (`on`: SOP
-    instance and, where it is said, the number of its frame), and where it lies."""
+    instance and, where it is said, the number of its frame), and where it lies.
+    """
 
     index: int
     segment: int
@@ -53,7 +55,8 @@ class Drawn:
 class Segmentation:
     """One SEG file: `at` is its position among those brought. `map`: its values are segments;
     `full`: the value that stands for 1 where values are shares (0: they are marks). `space`: its
-    frame of reference."""
+    frame of reference.
+    """
 
     at: int
     file: File
@@ -66,7 +69,8 @@ class Segmentation:
 @dataclass
 class Marks:
     """uint8 codes [H,W] by position in `frames`; positions of frames whose truth is known; what is
-    to be said, and what was left out, in words."""
+    to be said, and what was left out, in words.
+    """
 
     masks: dict[int, np.ndarray] = field(default_factory=dict)
     known: set[int] = field(default_factory=set)
@@ -85,7 +89,8 @@ class Marks:
         self, size: tuple[int, int], table: pd.DataFrame
     ) -> tuple[np.ndarray | None, pd.DataFrame]:
         """Masks uint8 [n,*size] of all frames (None where nothing was placed), and the table with a
-        column `outlined` where the truth of some frames is not known."""
+        column `outlined` where the truth of some frames is not known.
+        """
         if not self.known:
             return None, table
         out = np.zeros((len(table), *size), np.uint8)
@@ -96,7 +101,8 @@ class Marks:
 
     def volume(self, at: list[int], turn: Solid, size: tuple[int, ...]) -> np.ndarray:
         """uint8 [*size]: the masks of the frames of one stack, turned and fitted as its picture
-        is."""
+        is.
+        """
         stack = np.stack([self.masks.get(k, np.zeros(self.sizes[k], np.uint8)) for k in at])
         turned = stack.transpose(turn.order)[
             tuple(slice(None, None, -1 if f else 1) for f in turn.flipped)
@@ -115,6 +121,7 @@ class Marks:
 
 
 def is_segmentation(header: Any) -> bool:
+    """Whether a DICOM file is a segmentation object."""
     return text(header, "SOPClassUID") in SEG
 
 
@@ -279,7 +286,8 @@ def _crossed(
     where: Any,
 ) -> dict[int, np.ndarray]:
     """uint8 codes by position in `frames`: those of the SEG's space that its box meets; {} where
-    its planes make no block."""
+    its planes make no block.
+    """
     there = [
         k
         for k, f in enumerate(frames)
@@ -315,7 +323,8 @@ def _lay(codes: dict[int, np.ndarray], frames: list[Frame], out: Marks, used: An
 @dataclass(frozen=True, eq=False)
 class _Slices:
     """Where frames lie, as arrays: positions and normals [n,3] (nan: unknown), millimetres to the
-    next one of their series."""
+    next one of their series.
+    """
 
     position: np.ndarray
     normal: np.ndarray
@@ -383,7 +392,8 @@ def _rows(
 
 def _one_space(frame: Frame, space: str, seg: Segmentation) -> bool:
     """Whether positions of both mean the same: one frame of reference, or, where that is not said,
-    one patient."""
+    one patient.
+    """
     return space == seg.space if space and seg.space else frame.file.person == seg.file.person
 
 

@@ -113,10 +113,12 @@ class Header:
 
     @property
     def only_marks(self) -> bool:
+        """Whether the file holds marks and no signal."""
         return len(self.marks) == self.signals
 
     @property
     def marks(self) -> list[int]:
+        """Positions of the signals that are lists of marks."""
         return [
             i
             for i, label in enumerate(self.fields["label"])

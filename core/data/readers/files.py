@@ -78,9 +78,11 @@ class Member:
 
     @cached_property
     def head(self) -> bytes:
+        """The first bytes, enough to tell what kind of file it is."""
         return self.open(HEAD)
 
     def load(self) -> bytes:
+        """All bytes. UserError for a file larger than is taken."""
         data = self.open(limits.FILE_BYTES + 1)
         if len(data) > limits.FILE_BYTES:
             raise too_large(self.name)
@@ -88,6 +90,7 @@ class Member:
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """The folders it lies in, and its name."""
         return PurePosixPath(self.name).parts
 
     @property
@@ -317,6 +320,7 @@ def _unzipper(
 
 
 def too_large(name: str) -> UserError:
+    """What is raised for a file larger than is taken."""
     return UserError(f"{name} is larger than {limits.in_words(limits.FILE_BYTES, 'bytes')}.")
 
 

@@ -9,7 +9,8 @@ FAR = 7  # times the range of all others at which a value alone counts as "no va
 
 class GreyRange:
     """Collects the values of deep pictures one by one; then says which value is black and which is
-    white."""
+    white.
+    """
 
     def __init__(self) -> None:
         self.lowest: list[float] = []  # the two least different values of all, ascending
@@ -36,7 +37,8 @@ class GreyRange:
 
     def marks(self) -> list[float]:
         """The least and the largest value, where all others lie so close together beside it that it
-        would leave them no range: the mark of pixels without a value, as -32768 beside a scan."""
+        would leave them no range: the mark of pixels without a value, as -32768 beside a scan.
+        """
         if len(self.lowest) < 2 or self.highest[0] <= self.lowest[1]:
             return []
         (low, second), (last, high) = self.lowest, self.highest
@@ -88,7 +90,8 @@ class GreyRange:
 
     def in_bytes(self, image: np.ndarray) -> np.ndarray:
         """`image` of any number type as uint8 of the same shape: the least value 0, the largest
-        255, linear between; NaN 0."""
+        255, linear between; NaN 0.
+        """
         low, high = self.ends()
         share = (image.astype(np.float64) - low) / (high - low)
         return (np.nan_to_num(share, nan=0.0).clip(0, 1) * 255).round().astype(np.uint8)

@@ -24,7 +24,8 @@ CAP = 256  # pixels of the longer side kept
 def decode(member: Member) -> np.ndarray:
     """[H,W] or [H,W,C]: turned as its EXIF says, the member's page (else the first frame), palette
     and CMYK to RGB, opacity laid on black. uint8 for pictures of up to 8 bits; the number type of
-    the file for deeper ones, NaN = no value."""
+    the file for deeper ones, NaN = no value.
+    """
     from PIL import Image, ImageOps
 
     def pixels(opened: Any) -> np.ndarray:
@@ -49,7 +50,8 @@ def decode(member: Member) -> np.ndarray:
 
 def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.Deep], Any]) -> Any:
     """`use` of the picture as Pillow opens it, `deeply` of one that `readers.deep` opens; UserError
-    for one that is too large, cut off or no picture."""
+    for one that is too large, cut off or no picture.
+    """
     from PIL import Image
 
     try:

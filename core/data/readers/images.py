@@ -164,7 +164,8 @@ def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Look:
     """A picture before it is read in earnest: (height, width) as it will be decoded, whether more
-    frames follow, how many channels it has (1 for pictures without a colour)."""
+    frames follow, how many channels it has (1 for pictures without a colour).
+    """
 
     size: tuple[int, int]
     several: bool
@@ -176,7 +177,8 @@ class Look:
 
 def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
     """Cost: the header; a decoding for deep pictures, whose values go to `values`, and for those in
-    colour modes until one of the set is known to be `coloured`."""
+    colour modes until one of the set is known to be `coloured`.
+    """
 
     def seen(image: Any) -> tuple[tuple[int, int], bool, bool, int, bool]:
         data = image.fp.getvalue() if image.format == "PNG" else b""
@@ -241,7 +243,8 @@ def _channels(files: list[Member], looked: list[Look]) -> int:
 
 def _pages(files: list[Member]) -> tuple[list[Member], bool]:
     """The pages of a TIFF that came alone as pictures of their own, and whether that is so; else
-    the files as they are, as with pages of several sizes (the levels of a slide)."""
+    the files as they are, as with pages of several sizes (the levels of a slide).
+    """
     if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
         return files, False
     one, data = files[0], files[0].load()
@@ -264,7 +267,8 @@ def _large(looked: list[Look], n: int) -> bool:
 def _by_folder(files: list[Member], asked: Asked) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The table of pictures with what their folders say (see `foldered`), its roles, and rules in
     words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no classes,
-    unless they are asked for and lie in no other: pictures in one are of one patient."""
+    unless they are asked for and lie in no other: pictures in one are of one patient.
+    """
     table, roles = pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}
     folders = [[p for p in m.parts[:-1] if p.lower() not in (*PLAIN, *WORDS)] for m in files]
     people = {f[-1] for f in folders if f}

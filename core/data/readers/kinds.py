@@ -71,6 +71,7 @@ def _kind(member: Member, at: int, n: int) -> str:
 
 
 def is_side(member: Member) -> bool:
+    """Whether a file only goes beside data: a readme, a licence, a log."""
     return (
         bool(SIDE_NAMES.match(member.parts[-1]))
         or unsupported.is_index(member)

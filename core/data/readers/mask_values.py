@@ -41,7 +41,8 @@ class MaskFile:
 def read_mask(member: Member) -> MaskFile:
     """A palette in colours gives places in it, one in grey its greys, unless these run from white,
     the first, to black: then its places. Of pictures with alpha, what is drawn on black, or the
-    alpha where nothing is drawn but that."""
+    alpha where nothing is drawn but that.
+    """
     from PIL import ImageOps
 
     def use(opened: Any) -> MaskFile:
@@ -110,7 +111,8 @@ class _Colours:
 
     def firm(self) -> list[int]:
         """Colours that fill areas, background first: black where there is black, else the
-        commonest."""
+        commonest.
+        """
         total = sum(self.count.values())
         found = [
             v
@@ -189,7 +191,8 @@ class Coded:
 
 def coded(masks: list[Member]) -> Coded:
     """How masks become codes, by the values of them all. Cost: each is decoded once. UserError for
-    pictures in colours that hold no areas of one value."""
+    pictures in colours that hold no areas of one value.
+    """
     stored, shown = _Seen(), _Seen()
     shapes: dict[str, tuple[int, int]] = {}
     white: list[float] = []

@@ -47,7 +47,8 @@ class Coding:
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """uint8 codes of the shape of `values` (any numbers or bool; NaN and values below 0 are
-        background)."""
+        background).
+        """
         if values.dtype.kind == "f":
             values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
         if self.half is not None:
@@ -90,7 +91,8 @@ class Tally:
 
     def add(self, values: np.ndarray, lossy: bool = False, palette: bool = False) -> None:
         """`values` [..., H, W], numbers or bool. `lossy`: saved as JPEG. `palette`: places in a
-        palette of colours."""
+        palette of colours.
+        """
         self.lossy, self.palette = self.lossy or lossy, self.palette or palette
         if values.dtype.kind == "f":
             values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
@@ -113,7 +115,8 @@ class Tally:
 
     def coding(self) -> Coding:
         """The coding of the whole set. A set without any marked pixel has one mark that never
-        occurs."""
+        occurs.
+        """
         found = self._coding()
         rule = found.rule + ("; values below 0 are background" if self.below else "")
         return replace(found, rule=rule)
@@ -167,14 +170,16 @@ class Tally:
 
     def _judged_nowhere(self, there: list[int]) -> bool:
         """Whether 255 beside small numbers, in the same masks and of less area than they, is what
-        many sets write for pixels that nobody judged."""
+        many sets write for pixels that nobody judged.
+        """
         rest = [v for v in there if v != VOID]
         small = rest[-1] <= SMALL and self.several and not self.lossy
         return small and self.count[VOID] < sum(self.count[v] for v in rest)
 
     def _shaded(self, there: list[int]) -> bool:
         """Whether values stand between the marks and the background that are no labels: soft edges,
-        or loss."""
+        or loss.
+        """
         if self.lossy or len(there) <= 1 or there[-1] <= SMALL:
             return self.lossy and len(there) > 1
         between = there[:-1]
@@ -239,7 +244,8 @@ def _listed(values: Iterable[int], most: int = 8) -> str:
 
 def coded(values: np.ndarray) -> tuple[np.ndarray, Coding]:
     """uint8 codes of an array of masks [n, ..., H, W] (numbers or bool), and how they came
-    about."""
+    about.
+    """
     tally = Tally()
     for one in values:
         tally.add(one)

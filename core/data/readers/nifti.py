@@ -1,5 +1,6 @@
 """Scans as NIfTI, MGH or Analyze files, one row a volume; a single volume as its slices; scans of
-one slice as pictures."""
+one slice as pictures.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ THIN = {0: "PL", 1: "FL", 2: "FP"}
 @dataclass
 class Plan:
     """What is to be read: `scans`, the `masks` of each by its name with the code of each mask (0:
-    its own labels), how their values become codes, and what is said of it all."""
+    its own labels), how their values become codes, and what is said of it all.
+    """
 
     scans: list[Scan]
     masks: dict[str, list[tuple[Scan, int]]]
@@ -41,7 +43,8 @@ class Plan:
 
     def marks(self, scan: Scan) -> list[np.ndarray]:
         """uint8 codes [D,H,W] of a scan's masks on its grid, one a time point of the masks; []
-        without any."""
+        without any.
+        """
         out: list[np.ndarray] = []
         for mask, code in self.masks.get(scan.member.name, []):
             found = scan_masks.onto(scan, mask, self.coding)
@@ -52,7 +55,8 @@ class Plan:
 
     def said(self, scans_of_few: list[str]) -> None:
         """Into the card, once everything was read: NaN, masks, scans that look like
-        segmentations."""
+        segmentations.
+        """
         for name, (count, value) in list(self.empty.items())[:20]:
             self.card["rules"].append(
                 f"{name}: {count:,} voxels without a number (NaN) are background, set to {value:g}"
@@ -151,7 +155,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 def _apart(members: list[Member]) -> tuple[list[Member], list[str]]:
     """Without what BIDS calls derivatives, segmentations excepted, where there are scans besides;
-    and what was left out."""
+    and what was left out.
+    """
     inside = [
         m
         for m in members
@@ -173,7 +178,8 @@ def _apart(members: list[Member]) -> tuple[list[Member], list[str]]:
 
 def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict[str, list[Scan]]]:
     """Scans whose names end in nnU-Net's _0000, _0001 ...: the first of each case, and its further
-    channels, where all cases have the same ones, each on one grid. As they are otherwise."""
+    channels, where all cases have the same ones, each on one grid. As they are otherwise.
+    """
     numbers = [scan_masks.CHANNEL.search(s.member.stem) for s in scans]
     cases: dict[tuple[str, ...], dict[str, Scan]] = {}
     for s, number in zip(scans, numbers):
@@ -200,7 +206,8 @@ def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict
 
 def _scaled(samples: np.ndarray) -> tuple[float, float, str]:
     """The range of all values; channels [n,C,D,H,W] whose ranges differ much are brought to 0 to 1
-    each, in place."""
+    each, in place.
+    """
     ranges = [input_range(samples[:, c]) for c in range(samples.shape[1])]
     spans = [high - low for low, high, _ in ranges]
     if len(ranges) == 1 or max(spans) <= 2 * min(spans):
@@ -217,7 +224,8 @@ def _planned(
     scans: list[Scan], of: dict[str, list[str]], masks: dict[str, Scan], card: dict[str, Any]
 ) -> Plan:
     """With the codes of the masks: their own labels, or one a mask where scans have several of one
-    mark each."""
+    mark each.
+    """
     looked = {s.member.name: s for s in scans}
     coding = (
         scan_masks.coding([masks[m] for m in dict.fromkeys(m for ms in of.values() for m in ms)])
@@ -266,7 +274,8 @@ def _table(
     lines: list[dict[str, Any]], plan: Plan, asked: Asked
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table of the rows, with what their names and folders say; whether the truth of each is
-    known."""
+    known.
+    """
     table, roles = pd.DataFrame(lines), {"file": "file"}
     files = [s.member.name for s in plan.scans]
     told = scan_folders.told(files, asked)
@@ -319,7 +328,8 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
 
 def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
     """Scans one slice thick as pictures [n,1,H,W], a row each (and each time point), as
-    radiologists hang them."""
+    radiologists hang them.
+    """
     pictures: list[np.ndarray] = []
     marked: list[np.ndarray] = []
     lines: list[dict[str, Any]] = []
@@ -355,7 +365,8 @@ def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
 
 def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
     """The one slice [H,W] of a volume [D,H,W] in RAS order: axial with anterior on top, else the
-    head on top; left edge = the patient's right, or front."""
+    head on top; left edge = the patient's right, or front.
+    """
     return np.ascontiguousarray(np.take(volume, 0, axis=thin)[::-1, ::-1])
 
 
@@ -419,5 +430,6 @@ def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
 
 def axial(volume: np.ndarray) -> np.ndarray:
     """[D,H,W] in RAS order -> slices as they are read: anterior on top, the patient's right on the
-    left."""
+    left.
+    """
     return np.ascontiguousarray(volume[:, ::-1, ::-1])

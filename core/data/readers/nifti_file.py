@@ -1,6 +1,7 @@
 """One file of a scan: NIfTI, FreeSurfer's MGH, and pairs of .hdr and .img (NIfTI or Analyze 7.5).
 Its header is looked over before any voxel is read; axes are turned to right-anterior-superior
-order."""
+order.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Scan:
     it lies askew, the turn as nibabel writes it, the free text it holds (counted, never kept).
     `affine` [4,4] takes positions x, y, z in the turned volume to millimetres; `grid` is the shape
     as stored, `plain` that its own affine says nothing of a place (the identity), `two_places` that
-    its sform and qform say two (the sform counts)."""
+    its sform and qform say two (the sform counts).
+    """
 
     member: Member
     shape: tuple[int, int, int]
@@ -59,6 +61,7 @@ class Scan:
 
     @property
     def facts(self) -> dict[str, Any]:
+        """What a row of the table says of the scan: its file, spacing (mm), affine, axes."""
         return {
             "file": self.member.name,
             "spacing_mm": [round(v, 4) for v in self.mm[::-1]],
@@ -74,7 +77,8 @@ class Scan:
     @cached_property
     def kinds(self) -> int:
         """How many different whole values there are (2 for numbers between 0 and 1, as soft masks
-        have); 0 where others are there. Reads the voxels."""
+        have); 0 where others are there. Reads the voxels.
+        """
         there: set[int] = set()
         for v in volumes(self):
             if (np.abs(v - np.round(v)) > 1e-3).any():
@@ -88,7 +92,8 @@ class Scan:
 @dataclass(frozen=True)
 class _Head:
     """What headers of all formats say alike. `offset`: of the first voxel; `image`: nibabel's
-    class."""
+    class.
+    """
 
     shape: tuple[int, ...]
     kind: np.dtype[Any]
@@ -104,7 +109,8 @@ class _Head:
 
 def look(member: Member) -> Scan:
     """What the header says, from the first bytes of the file. UserError for a header that cannot
-    be."""
+    be.
+    """
     import nibabel
 
     data = member.head
@@ -160,7 +166,8 @@ def volumes(
     """float32 volumes [D,H,W], one a time point, in RAS order (or by another `turn`). NaN is
     background: 0 in maps around 0, else the scan's lowest value; `empty` hears under the file's
     name how many voxels that were, and the value. UserError for infinite voxels and for volumes
-    without a number."""
+    without a number.
+    """
     import nibabel
 
     image, name = _image(scan.member.load(), scan.member.name), scan.member.name
@@ -323,7 +330,8 @@ def _two_places(header: Any, affine: np.ndarray, shape: tuple[int, ...]) -> bool
 
 def _of_mgh(data: bytes, name: str) -> _Head:
     """Of FreeSurfer's format: big-endian, 284 bytes, where the place is not said its axes are taken
-    as unknown."""
+    as unknown.
+    """
     import nibabel
 
     if len(data) < 284 or data[:4] != b"\0\0\0\1":
@@ -395,7 +403,8 @@ def is_header(member: Member) -> bool:
 
 def paired(members: list[Member]) -> list[Member]:
     """The members with each pair of .hdr and .img (NIfTI or Analyze 7.5) as one: a NIfTI file under
-    the .img's name."""
+    the .img's name.
+    """
     images = {m.name[:-4].lower(): m for m in members if m.name.lower().endswith(".img")}
     pairs = {
         m.name[:-4].lower(): m for m in members if m.name.lower().endswith(".hdr") and is_header(m)
@@ -411,7 +420,8 @@ def paired(members: list[Member]) -> list[Member]:
 
 def _one(header: Member, image: Member) -> Member:
     """Analyze headers say nothing of the place in the body: what stands there means something else,
-    and is left out."""
+    and is left out.
+    """
 
     def opened(most: int) -> bytes:
         head = bytearray(header.open(348))

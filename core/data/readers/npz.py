@@ -62,7 +62,8 @@ Parts = tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray], list[str]]
 
 def read(members: list[Member], asked: Asked) -> Dataset:
     """Images [n,H,W], [n,H,W,C] or [n,C,H,W] with 1 to 4 channels, volumes [n,D,H,W], [n,C,D,H,W]
-    or [n,D,H,W,C], or tables [n,d]; other one-per-row arrays become columns."""
+    or [n,D,H,W,C], or tables [n,d]; other one-per-row arrays become columns.
+    """
     if asked.masks is not None:
         raise UserError(
             "Masks of arrays are read from the same npz (an array called “masks”); leave the masks"

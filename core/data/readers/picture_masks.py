@@ -209,7 +209,8 @@ def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
 def lies_on(mask: tuple[int, int], picture: tuple[int, int], one: str, other: str) -> bool:
     """Whether a mask (rows, columns) is of another size than its picture. UserError, which calls
     them `one` and `other`, where their sides are in another proportion, by more than rounding: it
-    would lie beside what it marks."""
+    would lie beside what it marks.
+    """
     ratio = picture[1] / mask[1]
     if abs(mask[0] * ratio - picture[0]) > max(2.0, 1.5 * ratio, 0.02 * picture[0]):
         raise UserError(
@@ -283,7 +284,8 @@ class Places:
         """The picture a mask is of, and, where there is none, whether several would do: one of its
         name in the same sub-folders, else the only picture of that name, else the only picture in
         the folder that holds the folder of masks, else the picture whose name a mask's begins with
-        (case1_0, case1_1: a mask for each lesion)."""
+        (case1_0, case1_1: a mask for each lesion).
+        """
         keys = [key for stem in STEMS for key in _keys(mask, stem(mask))]
         # where its pictures would lie is known: pictures elsewhere are others
         if _inner(mask) in self.there:
@@ -299,7 +301,8 @@ class Places:
 def _begun(mask: Member, files: list[Member]) -> int | None:
     """The picture whose name, before a sign that is no letter or number, begins the mask's: the
     longest such name, if one picture has it. None where pictures are named as the mask is: its own
-    is not there."""
+    is not there.
+    """
     name = mask.stem.lower()
     shapes = {re.sub(r"\d+", "#", m.stem.lower()) for m in files}
     if {re.sub(r"\d+", "#", s) for s in (name, bare(mask.stem))} & shapes:

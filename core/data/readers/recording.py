@@ -52,4 +52,5 @@ class Recording:
 
     @property
     def stretches(self) -> tuple[tuple[float, float, float], ...]:
+        """(start in s, first, last as shares of the samples) of each part without a pause."""
         return self.pieces or ((0.0, 0.0, 1.0),)

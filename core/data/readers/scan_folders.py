@@ -1,5 +1,6 @@
 """What the names and folders of scans say: patients, sessions, classes, sites, parts; BIDS names
-and the tables beside them."""
+and the tables beside them.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +163,8 @@ def _of_people(names: list[str], scans: list[list[str]]) -> bool:
 
 def _cases(files: list[str]) -> list[str] | None:
     """The case of each scan by its name without the kind of scan at its end, where several share
-    one."""
+    one.
+    """
     stems = [
         str(PurePosixPath(f).with_name(PurePosixPath(f).name.partition(".")[0])) for f in files
     ]
@@ -204,7 +206,8 @@ def beside(
     """The table with the columns of tables beside the scans that name patients (participants.tsv,
     or any with a column that names every patient once), sessions (*_sessions.tsv) or single scans
     (*_scans.tsv); the sheets that could not be joined; and rules in words. Columns with times of
-    scans are left out. `table` has columns `file` and, for the first two, `patient`."""
+    scans are left out. `table` has columns `file` and, for the first two, `patient`.
+    """
     from core.data.readers.joined_tables import frame_of
 
     sessions, scans, left = [], [], []
@@ -253,7 +256,8 @@ def _of_sessions(frame: pd.DataFrame, sheet: Member) -> pd.DataFrame:
 def _by_patient(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame | None, str]:
     """Joined by the column that names patients once each: participant_id whatever it names, any
     other when it names all; or, in a column called after patients, by the number in their names.
-    With the way in words."""
+    With the way in words.
+    """
     if "patient" not in table:
         return None, ""
     plain = table["patient"].astype(str).map(lambda p: PurePosixPath(p).name)
@@ -283,6 +287,7 @@ def _by_patient(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame 
 
 def _joined(table: pd.DataFrame, keys: pd.Series, frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """`table` with the columns of `frame` whose `column` equals the key of each row; missing where
-    there is none."""
+    there is none.
+    """
     more = frame.drop_duplicates(column).set_index(column).reindex(keys).reset_index(drop=True)
     return pd.concat([table, more[[c for c in more.columns if c not in table]]], axis=1)

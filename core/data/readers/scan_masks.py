@@ -1,5 +1,6 @@
 """Segmentations among scans: which files they are, whose, and how they come onto the scan's
-grid."""
+grid.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ HERE = 8  # scans of a folder whose mask is called after what it marks
 @dataclass
 class Found:
     """`of`: scan -> its masks by name; `left`: segmentations left out, and why, in words; `masks`:
-    names of all that are no scans."""
+    names of all that are no scans.
+    """
 
     of: dict[str, list[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
@@ -100,7 +102,8 @@ def given(
     members: list[Member], looked: dict[str, Scan], masks: list[Member], truth: dict[str, Scan]
 ) -> Found:
     """Masks given apart: the only one for the only scan, else by name. UserError for one that fits
-    no scan."""
+    no scan.
+    """
     out, index = Found(), Index(members)
     for mask in masks:
         owners = (
@@ -142,6 +145,7 @@ def inner(member: Member) -> tuple[str, ...]:
 
 
 def is_named(member: Member) -> bool:
+    """Whether a file is called a mask, or lies in a folder of masks."""
     return bool(NAMED.search(member.stem)) or any(
         is_folder_of_masks(p) and not PLAIN.fullmatch(p) for p in member.parts[:-1]
     )
@@ -149,7 +153,8 @@ def is_named(member: Member) -> bool:
 
 def _beginnings(stem: str) -> list[str]:
     """The beginnings of a name that end before a sign that is no letter or number: the names "
-    "it may continue."""
+    "it may continue.
+    """
     if CHANNEL.search(stem):
         return []
     return [stem[:i] for i in range(2, len(stem)) if not stem[i].isalnum()]
@@ -172,7 +177,8 @@ class Index:
 
 def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]:
     """The scans a mask is of: by name in its folder, in one of the same place, anywhere; by BIDS
-    entities; else, unless `alone`, all in its folder."""
+    entities; else, unless `alone`, all in its folder.
+    """
     name, place = key(mask), inner(mask)
     here, beside = index.folder.get(mask.parts[:-1], []), index.place.get(place, [])
     for some in (here, beside):
@@ -209,7 +215,8 @@ def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]
 
 def _named_so(name: str, scans: list[Member]) -> list[Member]:
     """Of the scans of one place, those a mask of that name is of: of the same name, of one "
-    "that holds it, or begins it."""
+    "that holds it, or begins it.
+    """
     for alike in (_same, _inside, _before) if name else ():
         fit = [s for s in scans if alike(name, s)]
         if fit and alike is _before:
@@ -245,7 +252,8 @@ def _before(name: str, scan: Member) -> bool:
 
 def fits(scan: Scan, mask: Scan) -> str:
     """How a mask lies on its scan: "same" grid; the same "array" (its own place says nothing);
-    another grid in the same "space"; "" for none of them."""
+    another grid in the same "space"; "" for none of them.
+    """
     if mask.times not in (1, scan.times):
         return ""
     if (
@@ -279,7 +287,8 @@ def layered(scan: Scan, mask: Scan) -> bool:
 def flattened(mask: Scan) -> Scan:
     """The same with one volume of labels: of each voxel the volume with the largest value; the
     first one is background where all add up to 1, else volumes count from 1 and below a half
-    nothing is marked."""
+    nothing is marked.
+    """
     import nibabel
 
     stack = np.stack(list(volumes(mask)))
@@ -319,7 +328,8 @@ def coding(masks: list[Scan]) -> Coding:
 
 def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
     """uint8 codes [D,H,W] of the mask on the grid of the scan, one a time point of the mask;
-    outside of the mask 0."""
+    outside of the mask 0.
+    """
     from scipy.ndimage import affine_transform
 
     fit = fits(scan, mask)

@@ -37,10 +37,12 @@ class Plan:
 
     @property
     def seconds(self) -> float:
+        """How long a window is."""
         return self.many / self.rate
 
 
 def in_words(found: list[Recording]) -> str:
+    """What recordings are called in messages."""
     return found[0].file if len(found) == 1 else f"the {len(found)} recordings"
 
 

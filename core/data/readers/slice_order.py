@@ -32,10 +32,12 @@ class Frame:
 
     @property
     def place(self) -> Place:
+        """Where it lies in space."""
         return self.file.places[self.index]
 
     @property
     def time(self) -> float | None:
+        """Seconds from the start of its series; None where the file does not say."""
         if self.place.time is not None:
             return self.place.time + self.index * self.file.apart
         return (

@@ -1,5 +1,6 @@
 """Scans with a time axis beside their own time points as files (ACDC: patient001_4d beside
-patient001_frame01): which of the two is left out, so that no time point comes in twice."""
+patient001_frame01): which of the two is left out, so that no time point comes in twice.
+"""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ class _Lane:
 
 
 def is_record_line(line: str) -> bool:
+    """Whether a line of a header says something: it is neither blank nor a comment."""
     return bool(line.strip()) and not line.startswith("#")
 
 

@@ -1,0 +1,1 @@
+"""Data that comes with Lightbox: public sets and generated ones."""

@@ -7,6 +7,7 @@ revision, down_revision = "0001", None
 
 
 def upgrade() -> None:
+    """Make the tables of datasets and jobs."""
     op.create_table(
         "datasets",
         sa.Column("id", sa.String, primary_key=True),

@@ -20,6 +20,7 @@ NEW = {
 
 
 def upgrade() -> None:
+    """Add columns on processes and their endings."""
     # some workspaces got `note` before versions were kept
     there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("jobs")}
     for name, kind in NEW.items():
