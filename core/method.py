@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core import fitted
 from core.artifacts import Artifact, Model
+from core.data.scaling import Standardise
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -196,6 +198,10 @@ class Method(ABC):
     # `embed` works while `fit` trains, so measures may look along the way
     watched: ClassVar[bool] = False
 
+    # classes of the fitted attributes that have a `state` and a `restore` of their own, by name
+    # without the underscore
+    parts: ClassVar[dict[str, Any]] = {"scale": Standardise}
+
     Params: ClassVar[type[BaseParams]] = BaseParams
 
     _fitted = False
@@ -238,18 +244,9 @@ class Method(ABC):
 
     @abstractmethod
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        """Yield artifacts for every row of `data`."""
-
-    @_asking
-    def state(self) -> dict[str, Any]:
-        """Flat dict of tensors, arrays and plain values from which `restore` makes this fitted
-        method again.
+        """Yield artifacts for every row of `data`, networks in evaluation mode on the run's device.
+        The Model, where `gives` names it, comes by itself.
         """
-        return {}
-
-    @_learning
-    def restore(self, state: dict[str, Any]) -> None:
-        return None
 
     def passes(self, n: int) -> float:
         """How many times training looks at one row, times n: the unit of the time estimate."""
@@ -296,18 +293,34 @@ class Method(ABC):
     @property
     def classes(self) -> list[str]:
         """Names of the classes `predict` speaks of."""
-        return list(getattr(self, "class_names", []))
+        return list(getattr(self, "class_names_", getattr(self, "class_names", [])))
+
+    @_asking
+    def state(self) -> dict[str, Any]:
+        """What was learned, the attributes that end in an underscore, as a flat dict of tensors,
+        arrays and plain values (see `core.fitted`).
+        """
+        return fitted.pack(fitted.attributes(self))
+
+    @_learning
+    def restore(self, state: dict[str, Any]) -> None:
+        """Set what was learned from a `state`; a network `net_` is built by `self.make_net()`."""
+        fitted.unpack(self, state if fitted.INDEX in state else self.upgrade(state))
+
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """A state of before states had a version, as `core.fitted` reads it."""
+        return state
 
     def nets(self) -> list[Any]:
-        """The torch modules of this method (attributes that are modules)."""
-        if not any(hasattr(v, "parameters") for v in vars(self).values()):
-            return []
-        import torch
-
-        return [v for v in vars(self).values() if isinstance(v, torch.nn.Module)]
+        """The torch modules of this method, kept or not."""
+        return [n for value in vars(self).values() for n in fitted.networks(value)]
 
     @_asking
     def to(self, device: Any) -> None:
+        """Move what was learned to a torch device, networks into evaluation mode."""
+        for name, value in fitted.attributes(self).items():
+            setattr(self, f"{name}_", fitted.move(value, device))
         for net in self.nets():
             net.to(device).eval()
 

@@ -72,7 +72,7 @@ def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> 
     run, fast, z = trained(digits, params={"epochs": 15})
     _, slow, z_slow = trained(digits, params={"epochs": 15}, device="cpu")
     assert run.fabric.strategy.precision.precision == "bf16-mixed"
-    assert {p.dtype for p in fast.net.parameters()} == {torch.float32}, "weights are kept in full"
+    assert {p.dtype for p in fast.net_.parameters()} == {torch.float32}, "weights are kept in full"
     assert fast._loss_on(digits.part("val"), run) == pytest.approx(
         slow._loss_on(digits.part("val"), Run(device="cpu")), rel=0.05
     )

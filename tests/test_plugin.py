@@ -30,14 +30,14 @@ class Brightness(Method):
         power: float = param(1.0, "How strongly far cases count.", ge=0.5, le=4.0)
 
     def fit(self, data, run):
-        self.mean = float(data.part("train").inputs().mean())
+        self.mean_ = float(data.part("train").inputs().mean())
 
     def apply(self, data, run):
         x = data.inputs()
         bright = x.mean((1, 2, 3))
         z = np.stack([bright, x.std((1, 2, 3))], 1).astype("f4")
         yield Embedding(rows=data.rows, name="latent", z=z)
-        score = np.abs(bright - self.mean) ** self.params.power
+        score = np.abs(bright - self.mean_) ** self.params.power
         yield AnomalyMaps(rows=data.rows, score=score.astype("f4"))
 '''
 PAGE = """

@@ -100,5 +100,5 @@ def test_killed_and_resumed_equals_straight(tmp_path):
     resumed, _ = fit_and_apply(
         kind, params, data, Run(device="cpu", folder=tmp_path, checkpoint_every=1e9, resume=True)
     )
-    for key, value in straight.net.state_dict().items():
-        torch.testing.assert_close(value, resumed.net.state_dict()[key], atol=1e-5, rtol=1e-4)
+    for key, value in straight.net_.state_dict().items():
+        torch.testing.assert_close(value, resumed.net_.state_dict()[key], atol=1e-5, rtol=1e-4)

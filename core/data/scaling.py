@@ -96,8 +96,8 @@ class Standardise:
         self.mean, self.sd = self.mean.to(device), self.sd.to(device)
 
     def state(self) -> dict[str, Any]:
-        return {"scale.mean": self.mean, "scale.sd": self.sd, "scale.shape": list(self.shape)}
+        return {"mean": self.mean, "sd": self.sd, "shape": list(self.shape)}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Standardise:
-        return cls(state["scale.mean"], state["scale.sd"], tuple(state["scale.shape"]))
+        return cls(state["mean"], state["sd"], tuple(state["shape"]))

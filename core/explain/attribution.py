@@ -64,7 +64,7 @@ def latent_size(model: Any) -> int:
     for name in ("latent", "dimensions"):
         if hasattr(model.params, name):
             size = getattr(model.params, name)
-            return min(size, len(model.components)) if hasattr(model, "components") else size
+            return min(size, len(model.components_)) if hasattr(model, "components_") else size
     return 0
 
 

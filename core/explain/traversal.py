@@ -146,7 +146,7 @@ def toward_label(
     where it fixes them.
     """
     if (
-        label in getattr(model, "symbols", [])
+        label in getattr(model, "symbols_", [])
         and (path := _toward_symbol(model, data, embedding, row, label, steps)) is not None
     ):
         return path

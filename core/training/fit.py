@@ -115,7 +115,7 @@ def fit_and_apply(
         phase("describing every case")
         method.to(run.where)
         try:
-            artifacts = fold(list(method.apply(described, run)))
+            artifacts = fold(_described(method, described, run))
         except NotFinite as e:
             raise UserError(
                 f"{kind.title} broke down: what it found is no finite number for some cases ({e})."
@@ -133,6 +133,14 @@ def fit_and_apply(
     for artifact in artifacts:
         artifact.made_by = made
     return method, artifacts
+
+
+def _described(method: Method, data: Dataset, run: Run) -> list[Artifact]:
+    """The artifacts of a fitted method, its Model first where it gives one."""
+    found = list(method.apply(data, run))
+    if Model in method.gives and not any(isinstance(a, Model) for a in found):
+        found.insert(0, method.model(data))
+    return found
 
 
 def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:

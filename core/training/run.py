@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from core.artifacts import Artifact
-from core.errors import Cancelled
+from core.errors import Cancelled, UserError
 from core.training.device import gpu_here, open_fabric, seeded
 from core.training.inference import map_rows
 from core.training.loop import Batch, Loop
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
+
+A = TypeVar("A", bound=Artifact)
 
 __all__ = ["Batch", "Run", "gpu_here"]
 
@@ -84,6 +86,13 @@ class Run:
         """Raise Cancelled when the user has asked to stop; for methods without batches."""
         if self.stop():
             raise Cancelled
+
+    def base(self, kind: type[A]) -> A:
+        """The artifact of this type of the run this one builds on. UserError when it has none."""
+        for artifact in self.on.values():
+            if isinstance(artifact, kind):
+                return artifact
+        raise UserError(f"The earlier run gives no {kind.__name__}, which this builds on.")
 
     # -- training ----------------------------------------------------------------------------------
     def setup(

@@ -208,7 +208,7 @@ def generated() -> list[dict[str, Any]]:
             return float((width(after) - width(before)).mean() / far)
 
         mu, _, fixed = fitted.imagine(["V"])
-        best = int(fitted.nats[fitted.symbols.index("V")].argmax())
+        best = int(fitted.nats_[fitted.symbols_.index("V")].argmax())
         firmest.append(share(fitted, [best], mu, z[normal]))
         every.append(share(fitted, np.flatnonzero(fixed).tolist(), mu, z[normal]))
         others.append(share(fitted, np.flatnonzero(~fixed).tolist(), mu, z[normal]))

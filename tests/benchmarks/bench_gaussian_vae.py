@@ -26,9 +26,13 @@ def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
 
     kind = methods()[method]
     made = kind(kind.Params(**params))
-    made.shape, made.scale, made.class_names = data.shape, Standardise.fit(data.part("train")), []
+    made.shape_, made.scale_, made.class_names_ = (
+        data.shape,
+        Standardise.fit(data.part("train")),
+        [],
+    )
     torch.manual_seed(0)
-    made.net = made.make(0).eval()
+    made.net_ = made.make_net().eval()
     with torch.no_grad():
         return made.embed(torch.from_numpy(data.inputs())).numpy()
 

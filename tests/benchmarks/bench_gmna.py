@@ -81,7 +81,7 @@ def tables() -> list[dict[str, Any]]:
                 balanced(chance["predictions"].prob[test_mixed].argmax(1), y_mixed[test_mixed]),
             ),
         ]
-        k = len(fitted.class_names)
+        k = len(fitted.class_names_)
         found.append(
             table(
                 f"Telling a genome's {by} among {k} (chance {1 / k:.2f})",

@@ -71,8 +71,8 @@ def main() -> None:
 
         def once() -> None:
             for part in x.split(256):
-                mu, logvar = vae.net.encode(part)
-                back = vae.net.decoder(mu)
+                mu, logvar = vae.net_.encode(part)
+                back = vae.net_.decoder(mu)
                 heat, score = (back - part).abs().mean(1), (back - part).square().flatten(1).mean(1)
                 for made in (
                     mu,
@@ -80,7 +80,7 @@ def main() -> None:
                     back,
                     heat,
                     score,
-                    vae.net.classifier(mu).softmax(1),
+                    vae.net_.classifier(mu).softmax(1),
                 ):
                     made.cpu().numpy()
 
@@ -130,8 +130,8 @@ def main() -> None:
 
         def residuals() -> None:
             seen, brain = strega.prepare(inputs)
-            z = strega.net.encode(torch.from_numpy(seen)[:, None].to(DEVICE))[0]
-            heat = strega._heat(seen - strega.net.decode(z)[:, 0].cpu().numpy(), brain)
+            z = strega.net_.encode(torch.from_numpy(seen)[:, None].to(DEVICE))[0]
+            heat = strega._heat(seen - strega.net_.decode(z)[:, 0].cpu().numpy(), brain)
             strega.case_score(heat)
 
         compare(

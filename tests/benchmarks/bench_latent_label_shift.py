@@ -65,8 +65,8 @@ def compare(title: str, name: str, made: list[Dataset], k: int) -> list[dict[str
                 .score(x[test], data.labels[test])
             )
         )
-        away.append(distance(fitted.prior, shares(data, fitted.sites)))
-        away_mixed.append(distance(other.prior, shares(data, other.sites)))
+        away.append(distance(fitted.prior_, shares(data, fitted.sites_)))
+        away_mixed.append(distance(other.prior_, shares(data, other.sites_)))
     n = int(np.mean([(d.splits == "test").sum() for d in made]))
     rows = [
         row("latent label shift", over_seeds(own)),

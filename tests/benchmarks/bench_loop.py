@@ -55,7 +55,7 @@ def vae(method: Any, net: Any) -> Step:
 
 def swav(method: Any, net: Any) -> Step:
     p = method.params
-    large, queue = views(method.shape), Queue(0, 2 * p.width)
+    large, queue = views(method.shape_), Queue(0, 2 * p.width)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         net.normalise()
@@ -91,7 +91,7 @@ def bare(
     """
     p = method.params
     torch.manual_seed(0)
-    net = method.make(0) if isinstance(method, GaussianVAE) else method.make()
+    net = method.make_net()
     net = net.to(DEVICE, memory_format=torch.channels_last)
     optimiser = (torch.optim.AdamW if cosine else torch.optim.Adam)(
         net.parameters(), p.learning_rate
@@ -164,7 +164,7 @@ def compare(
         busy = []
         for k in range(ROUNDS + 1):
             method: Any = kind(params)
-            method.shape, method.class_names = tuple(data.shape), []
+            method.shape_, method.class_names_ = tuple(data.shape), []
             one = {
                 "bare": bare(method, loss_of, x, **how),
                 "memory": through_run(kind, params, data),
@@ -212,7 +212,7 @@ def main() -> None:
     method = StRegA(StRegA.Params(epochs=3 * MORE if GPU else 1))
     train = heads.part("train")
     train = train.take(method.healthy_rows(train))
-    method.centres = np.array([-0.6, 0.1, 1.6])
+    method.centres_ = np.array([-0.6, 0.1, 1.6])
     x = torch.from_numpy(method.prepare(train.inputs())[0])[:, None].to(DEVICE)
     compare(
         "head-phantom",

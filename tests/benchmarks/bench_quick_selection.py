@@ -94,7 +94,7 @@ def scores(data: Dataset, keep: int) -> dict[str, list[float]]:
         raw = data.inputs().reshape(len(data), -1)
         spread = (raw[train] - raw[train].min(0)) / np.maximum(np.ptp(raw[train], axis=0), 1e-12)
         ways = {
-            "QuickSelection": fitted.chosen,
+            "QuickSelection": fitted.chosen_,
             "largest variance (columns scaled to 0-1)": np.argsort(-spread.var(0), kind="stable")[
                 :keep
             ],

@@ -21,7 +21,7 @@ def untrained(data: Any, seed: int) -> np.ndarray:
     made = kind(kind.Params())
     made.shape = data.shape
     torch.manual_seed(seed)
-    made.net = made.make().eval()
+    made.net_ = made.make_net().eval()
     with torch.no_grad():
         return made.embed(torch.from_numpy(data.inputs())).numpy()
 

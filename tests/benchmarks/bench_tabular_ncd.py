@@ -81,7 +81,7 @@ def tables() -> list[dict[str, Any]]:
             )
         )
         for title, weight in (
-            ("PBN, weight tuned on known classes", fitted.weight),
+            ("PBN, weight tuned on known classes", fitted.weight_),
             ("PBN, weight 0.2", 0.2),
             ("PBN, weight 0.8", 0.8),
         ):

@@ -106,8 +106,8 @@ def trained(id: str, watched: bool, **params):
 def test_watching_a_training_changes_nothing_and_follows_fishers_ratio():
     method, seen = trained("classifier", True, epochs=6)
     blind, other = trained("classifier", False, epochs=6)
-    for key, value in method.net.state_dict().items():
-        assert torch.equal(value, blind.net.state_dict()[key])
+    for key, value in method.net_.state_dict().items():
+        assert torch.equal(value, blind.net_.state_dict()[key])
     name = ClassSeparability.title.lower()
     looks = [s for s in seen if name in s]
     assert 10 <= len(looks) <= 12

@@ -77,7 +77,7 @@ def test_a_planted_symbol_fixes_its_own_axis_and_shuffled_ones_fix_none():
     one.
     """
     mu, sd = latent()
-    k = int(np.argmax(trained()[0].used * mu.std(0)))
+    k = int(np.argmax(trained()[0].used_ * mu.std(0)))
     right, false = 0, 0
     for seed in range(5):
         y = (mu[:, k] > np.quantile(mu[:, k], 0.7)).astype(int)[:, None]
@@ -130,9 +130,9 @@ def test_another_label_leaves_the_latent_space_as_it_was():
     few = {"epochs": 5, "latent": 4, "shuffles": 2, "symbol_steps": 50}
     one, first = fit("beta_vae_scan", sample("beats"), **few)
     two, second = fit("beta_vae_scan", sample("beats"), also="width, delay", **few)
-    assert one.symbols == KINDS
-    assert len(two.symbols) == 7
-    assert all(torch.equal(v, two.net.state_dict()[k]) for k, v in one.net.state_dict().items())
+    assert one.symbols_ == KINDS
+    assert len(two.symbols_) == 7
+    assert all(torch.equal(v, two.net_.state_dict()[k]) for k, v in one.net_.state_dict().items())
     np.testing.assert_array_equal(first["embedding-latent"].z, second["embedding-latent"].z)
 
 
@@ -150,7 +150,7 @@ def test_symbols_become_beats_and_these_beats_their_symbols():
 
 def test_symbols_of_two_columns_combine():
     method = trained()[0]
-    assert method.symbols == [*KINDS, "height low", "height high"]
+    assert method.symbols_ == [*KINDS, "height low", "height high"]
     peak = {
         (k, h): float(decoded(method, method.imagine([k, f"height {h}"])[0])[0, 0].max())
         for k in ("N", "V")
@@ -195,13 +195,13 @@ def test_axes_in_words_name_the_place_they_change_and_raise_the_signal_there():
     method, found = trained()
     # the rows that named the axes: two places may change nearly as much
     z = np.asarray(found["embedding-latent"].z)[sample("beats").splits == "train"]
-    for j in np.flatnonzero(method.used):
+    for j in np.flatnonzero(method.used_):
         ends = np.repeat(z.mean(0)[None], 2, 0)
         ends[:, j] += np.array([-2, 2]) * z[:, j].std()
-        low, high = (decoded(method, e)[0] / method.sd.numpy() for e in ends)
+        low, high = (decoded(method, e)[0] / method.sd_.numpy() for e in ends)
         at = np.unravel_index(np.abs(high - low).argmax(), high.shape)
         assert high[at] > low[at]
-        assert f"lead {at[0] + 1}" in method.axes[j]
+        assert f"lead {at[0] + 1}" in method.axes_[j]
     items = found["rationales"].items
     assert all(
         i[0]["text"].startswith("pattern like “") and i[0]["weight"] >= -1e-6 for i in items[:50]
@@ -214,7 +214,7 @@ def test_without_labels_there_is_a_latent_space_and_no_symbols():
     method, found = fit("beta_vae_scan", plain, epochs=2, latent=4)
     assert "predict" not in method.abilities
     assert not [k for k in found if k.startswith(("grid", "predictions"))]
-    assert len(found["rationales"].items[0]) > 0 or not method.used.any()
+    assert len(found["rationales"].items[0]) > 0 or not method.used_.any()
     with pytest.raises(UserError, match="no symbol of this model"):
         method.imagine(["V"])
 

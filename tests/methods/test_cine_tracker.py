@@ -134,10 +134,10 @@ def test_it_beats_the_copied_outline_and_the_shifted_one_on_held_out_chambers():
 def test_untrained_it_is_far_behind():
     data, method, _ = on_chambers()
     bare = CineTracker(method.params)
-    bare.channels, bare.config = method.channels, None
+    bare.channels_, bare.config_ = method.channels_, None
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        bare.net = bare.make().eval()
+        bare.net_ = bare.make_net().eval()
     assert mean_dice(method, data.part("test")) > mean_dice(bare, data.part("test")) + 0.3
 
 
@@ -187,11 +187,11 @@ def test_it_follows_the_disc_it_was_given_and_not_its_twins():
 def test_without_the_first_frame_in_memory_a_hidden_disc_is_lost():
     method, data = on_carousel(), carousel(8, 20, (0, 0), seed=8, hidden=range(4, 14), test=True)
     full = mean_dice(method, data, slice(14, None))
-    method.net.anchor = False
+    method.net_.anchor = False
     try:
         without = mean_dice(method, data, slice(14, None))
     finally:
-        method.net.anchor = True
+        method.net_.anchor = True
     assert full > 0.85
     assert without < full - 0.15
 
@@ -199,11 +199,11 @@ def test_without_the_first_frame_in_memory_a_hidden_disc_is_lost():
 def test_without_the_last_frames_in_memory_a_disc_that_moves_on_is_lost():
     method, data = on_carousel(), carousel(8, 12, (10, 14), seed=9, test=True)
     full = mean_dice(method, data, slice(6, None))
-    recent, method.net.recent = method.net.recent, 0
+    recent, method.net_.recent = method.net_.recent, 0
     try:
         without = mean_dice(method, data, slice(6, None))
     finally:
-        method.net.recent = recent
+        method.net_.recent = recent
     assert full > 0.4
     assert without < full / 2
 

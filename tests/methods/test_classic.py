@@ -104,7 +104,7 @@ def test_directions_that_redraw_every_case_give_no_score_and_say_why(d, variance
 
 def test_columns_with_nothing_in_common_are_all_kept_and_give_no_score():
     fitted, given = fit("pca", columns(np.random.default_rng(0).normal(size=(200, 3))))
-    assert len(fitted.components) == 3
+    assert len(fitted.components_) == 3
     assert "anomalymaps" not in given
 
 
@@ -116,9 +116,9 @@ def test_directions_up_to_the_share_of_variance_are_kept():
     x[:, 4:] = x[:, :4] + 0.3 * x[:, 4:]
     for share in (0.5, 0.8, 0.95, 0.99):
         fitted, _ = fit("pca", columns(x), variance=share)
-        scaled = fitted.scale(torch.from_numpy(columns(x).part("train").inputs())).numpy()
+        scaled = fitted.scale_(torch.from_numpy(columns(x).part("train").inputs())).numpy()
         explained = np.cumsum(PCA(8).fit(scaled).explained_variance_ratio_)
-        assert len(fitted.components) == int((explained < share).sum()) + 1
+        assert len(fitted.components_) == int((explained < share).sum()) + 1
 
 
 def test_a_residual_of_rounding_is_zero_and_flags_nothing():

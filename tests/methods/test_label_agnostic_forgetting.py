@@ -90,7 +90,7 @@ def test_the_receipt_names_cases_and_makes_no_promise():
     assert receipt["rows"] == threes().tolist()
     assert "no proof" in receipt["limits"]
     assert any(f["model"] == "trained anew without them" for f in receipt["figures"])
-    again = without_threes()[0].receipt
+    again = without_threes()[0].receipt_
     assert receipt["sha256 of the forgotten inputs"] == again["sha256 of the forgotten inputs"]
 
 

@@ -44,7 +44,7 @@ def values(made, name):
 
 def opened():
     model = open_model(next(a for a in base().values() if isinstance(a, Model)))
-    return model, mixed(model.net)
+    return model, mixed(model.net_)
 
 
 def test_with_all_of_the_source_it_is_the_source_model_bit_for_bit():
@@ -103,8 +103,8 @@ def test_put_back_it_is_an_ordinary_network_with_the_same_answers():
     x = torch.from_numpy(site("B").inputs(np.arange(6)))
     with torch.no_grad():
         before = model.predict(x)
-        plain(model.net, iter([(n.source_mean, n.source_var) for n in norms]))
-        assert not any(isinstance(m, MixedNorm) for m in model.net.modules())
+        plain(model.net_, iter([(n.source_mean, n.source_var) for n in norms]))
+        assert not any(isinstance(m, MixedNorm) for m in model.net_.modules())
         assert torch.equal(model.predict(x), before)
 
 
@@ -125,11 +125,11 @@ def test_entropy_alone_collapses_and_the_whole_loss_does_not():
 
 
 def test_only_scales_shifts_and_statistics_have_changed():
-    before, after = opened()[0].net.state_dict(), moved()[0].inner.net.state_dict()
+    before, after = opened()[0].net_.state_dict(), moved()[0].opened("inner_").net_.state_dict()
     for key, value in after.items():
         if key in before and value.ndim == 4:
             assert torch.equal(value, before[key]), key
-    was = open_model(next(a for a in base().values() if isinstance(a, Model))).net.state_dict()
+    was = open_model(next(a for a in base().values() if isinstance(a, Model))).net_.state_dict()
     assert after.keys() == was.keys()
     assert any(not torch.equal(after[k], was[k]) for k in after if k.endswith("running_mean"))
 

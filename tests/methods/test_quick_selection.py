@@ -86,29 +86,29 @@ def test_renewal_keeps_the_number_takes_the_weakest_and_forgets_their_momentum()
 def test_density_is_that_of_the_formula():
     layer = SparseLinear(200, 100, 5.0, np.random.default_rng(0))
     assert layer.density == pytest.approx(5 * 300 / (200 * 100), rel=0.05)
-    net = trained()[0].net
+    net = trained()[0].net_
     assert len(net.first.value) == (5 * (128 + 200))
 
 
 def test_real_columns_come_before_noise_and_constant_ones_are_weak():
     method, _ = trained()
-    strength = method.history[-1]
+    strength = method.history_[-1]
     top = np.argsort(-strength)[:40]
     assert (top < 64).mean() >= 0.8
     constant = digits_and_noise().part("train").inputs().std(0) < 1e-6
     assert constant.any()
     assert strength[constant].mean() < np.median(strength)
-    assert not set(np.flatnonzero(constant)) & set(method.chosen[:20].tolist())
+    assert not set(np.flatnonzero(constant)) & set(method.chosen_[:20].tolist())
 
 
 def test_strength_is_the_column_sum_of_the_stored_matrix():
     method, found = trained()
     np.testing.assert_allclose(
-        method.history[-1], dense(method.net.first).abs().sum(1).numpy(), rtol=1e-5
+        method.history_[-1], dense(method.net_.first).abs().sum(1).numpy(), rtol=1e-5
     )
     grid = found["grid-strength"]
-    assert grid.y[0] == f"{method.names[method.chosen[0]]} ✓"
-    assert sum(y.endswith("✓") for y in grid.y) == min(len(method.chosen), len(grid.y))
+    assert grid.y[0] == f"{method.names_[method.chosen_[0]]} ✓"
+    assert sum(y.endswith("✓") for y in grid.y) == min(len(method.chosen_), len(grid.y))
     assert (np.diff(grid.value[:, -1]) <= 1e-6).all()
 
 
@@ -126,7 +126,7 @@ def test_selected_columns_beat_random_ones_and_come_near_all():
     chance = np.mean(
         [score(np.random.default_rng(s).choice(128, 30, replace=False)) for s in range(5)]
     )
-    own = score(method.chosen)
+    own = score(method.chosen_)
     assert own > chance + 0.1
     assert own > score(np.arange(128)) - 0.06
 

@@ -158,7 +158,7 @@ def test_labels_of_the_new_site_reach_nothing_but_the_oracle_the_bound_and_the_c
     # there they are the source's labels
     assert not np.array_equal(first["predictions"].prob[~new], second["predictions"].prob[~new])
     differs = set()
-    for a, b in zip(one.cells, other.cells):
+    for a, b in zip(one.cells_, other.cells_):
         if a["task"] == "old → new" and a["contestant"] != TARGET:
             assert a["setting"] == b["setting"]
             differs |= {k for k in a["scores"] if a["scores"][k] != b["scores"][k]}

@@ -76,7 +76,7 @@ def test_exactly_k_codes_and_unit_directions():
     assert ((codes != 0).sum(1) == 4).all()
     assert (codes < 0).any()
     torch.testing.assert_close(
-        method.net.decoder.norm(dim=1), torch.ones(method.size), atol=1e-4, rtol=0
+        method.net_.decoder.norm(dim=1), torch.ones(method.size_), atol=1e-4, rtol=0
     )
 
 
@@ -94,7 +94,7 @@ def test_a_planted_signed_dictionary_comes_back_and_plain_top_k_needs_twice_the_
             on=on,
             **{"k": 3, "features": 24, "epochs": 150, "learning_rate": 3e-3} | params,
         )
-        got[words] = recovered(method.net.decoder.detach().numpy(), atoms), explained(found)
+        got[words] = recovered(method.net_.decoder.detach().numpy(), atoms), explained(found)
     assert got["signed"][0] > 0.9
     assert got["signed"][0] > got["plain"][0] + 0.04
     assert got["signed"][1] > got["plain"][1] + 0.05
@@ -174,10 +174,10 @@ def test_steering_both_ways_moves_a_probe_both_ways():
     method, found = on_digits("abs_topk_sae")
     data, codes = sample("digits"), np.asarray(found["embedding-codes"].z)
     z = np.asarray(base()[1]["embedding-latent"].z)
-    j = next(i for i, a in enumerate(method.axes) if "(+ " in a)
-    label = data.classes.index(method.axes[j].partition("(+ ")[2].rstrip(")").partition(",")[0])
+    j = next(i for i, a in enumerate(method.axes_) if "(+ " in a)
+    label = data.classes.index(method.axes_[j].partition("(+ ")[2].rstrip(")").partition(",")[0])
     probe = LogisticRegression(max_iter=1000).fit(z, data.labels == label)
-    way = method.net.decoder[j].detach().numpy() * method.scale
+    way = method.net_.decoder[j].detach().numpy() * method.scale_
     a = float(np.quantile(np.abs(codes[:, j][codes[:, j] != 0]), 0.9))
     up, down = (
         probe.decision_function(z + s * a * way).mean() - probe.decision_function(z).mean()

@@ -26,8 +26,8 @@ def with_parts(*parts: str):
 def test_forgetting_counts_validation_cases_as_such_where_none_test(parts, held, words):
     data = with_parts(*parts)
     method = methods()["label_agnostic_forgetting"]()
-    method.inner, method.agreement = SimpleNamespace(classes=data.classes), 1.0
-    method.forgotten = data.part("train").rows[:40]
+    method.base_, method.agreement_ = SimpleNamespace(classes=data.classes), 1.0
+    method.forgotten_ = data.part("train").rows[:40]
     prob = np.eye(len(data.classes), dtype=np.float32)[data.labels]
     found = {m.name: m for m in method.figures(data, {"unlearned": prob}, Run(device="cpu"))}
     assert found[f"accuracy, {words} cases"].split == held
@@ -38,9 +38,9 @@ def test_forgetting_counts_validation_cases_as_such_where_none_test(parts, held,
 def test_classes_from_sites_are_found_on_train_and_val():
     data = with_parts("train", "val", "test")
     method = methods()["latent_label_shift"]()
-    method.sites, method.error = ["a", "b"], 0.1
-    method.prior = np.array([[0.7, 0.2], [0.3, 0.8]])
-    method.bound = np.stack([method.prior - 0.1, method.prior + 0.1])
+    method.sites_, method.error_ = ["a", "b"], 0.1
+    method.prior_ = np.array([[0.7, 0.2], [0.3, 0.8]])
+    method.bound_ = np.stack([method.prior_ - 0.1, method.prior_ + 0.1])
     sites = np.arange(len(data)) % 2
     found = method.figures(data, np.full((len(data), 2), 0.5), sites)
     learned = int((data.splits != "test").sum())

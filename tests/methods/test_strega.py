@@ -107,7 +107,7 @@ def test_lesions_glow_after_training_and_better_than_from_an_untrained_copy():
     blank = StRegA(method.params)
     blank.restore(method.state())
     torch.manual_seed(1)
-    blank.net = CEVAE(int(method.params.side), method.params.latent).eval()
+    blank.net_ = CEVAE(int(method.params.side), method.params.latent).eval()
     from core.training.run import Run
 
     raw = next(a for a in blank.apply(data, Run(device="cpu")) if type(a).__name__ == "AnomalyMaps")

@@ -63,17 +63,17 @@ def test_most_prototypes_are_used_and_hold_one_kind_of_digit():
 def test_few_labels_go_ten_points_further_than_in_an_untrained_encoder():
     method, given = trained()
     torch.manual_seed(0)
-    blank = method.make().eval()
+    blank = method.make_net().eval()
     x = torch.from_numpy(sample("digits").inputs())
     with torch.no_grad():
-        kept, method.net = method.net, blank
+        kept, method.net_ = method.net_, blank
         untrained = method.embed(x).numpy()
-        method.net = kept
+        method.net_ = kept
     assert few_labels(given["embedding-latent"].z) > few_labels(untrained) + 0.1
 
 
 def test_prototypes_have_unit_length():
-    weight = trained()[0].net.prototypes.weight
+    weight = trained()[0].net_.prototypes.weight
     torch.testing.assert_close(weight.norm(dim=1), torch.ones(len(weight)), atol=1e-4, rtol=0)
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,8 @@ from core.artifacts import (
 )
 from core.evaluate import held_out
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Method, Takes, param
+from core.method import BaseParams, Takes, param
+from core.methods._on_model import OnModel
 from core.registry import open_model
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from core.training.run import Run
 
 
-class OSUDA(Method):
+class OSUDA(OnModel):
     id = "osuda"
     title = "Move an outlining model to another site (OSUDA)"
     seed_number = 27
@@ -149,9 +151,9 @@ class OSUDA(Method):
         from core.nets.norms import mixed, plain, tied
 
         p, train = self.params, data.part("train")
-        self.base = next(a for a in run.on.values() if isinstance(a, Model))
-        self.inner = open_model(self.base, str(run.where))
-        (net,) = self.inner.nets()
+        self.base_ = run.base(Model)
+        inner = open_model(self.base_, str(run.where))
+        (net,) = inner.nets()
         for q in net.parameters():
             q.requires_grad_(False)
         norms = mixed(net)
@@ -169,7 +171,7 @@ class OSUDA(Method):
             weight = p.entropy * (1 - batch.step / steps if p.fading else 1.0)
             for n in norms:
                 n.share = share
-            prob = self.inner.predict(cropped(batch.x, p.crop))
+            prob = inner.predict(cropped(batch.x, p.crop))
             unsure = entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
@@ -181,8 +183,8 @@ class OSUDA(Method):
                 **{"share of the old statistics": share},
             )
         # at a share of 1 nothing would be looked at
-        self._statistics(self.inner, norms, train, min(last, 1 - 1e-9), run)
-        self.shifts = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
+        self._statistics(inner, norms, train, min(last, 1 - 1e-9), run)
+        self.shifts_ = [n.shift.cpu().numpy() for n in norms if int(n.looks)]
         fixed = [
             (
                 last * n.source_mean + (1 - last) * n.target_mean,
@@ -190,12 +192,14 @@ class OSUDA(Method):
             )
             for n in norms
         ]
-        self.replaced = open_model(self.base, str(run.where))
-        (other,) = self.replaced.nets()
+        replaced = open_model(self.base_, str(run.where))
+        (other,) = replaced.nets()
         swapped = mixed(other)
-        self._statistics(self.replaced, swapped, train, 0.0, run)
+        self._statistics(replaced, swapped, train, 0.0, run)
         plain(other, iter([(n.target_mean, n.target_var) for n in swapped]))
         plain(net, iter(fixed))
+        self.inner_ = replace(self.base_, state=inner.state())
+        self.replaced_ = replace(self.base_, state=replaced.state())
 
     def _statistics(
         self, method: Any, norms: list[Any], train: Dataset, share: float, run: Run
@@ -210,8 +214,7 @@ class OSUDA(Method):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
-        before = open_model(self.base, str(run.where))
+        before = self.opened("base_")
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             prob = self.predict(x)
@@ -219,8 +222,7 @@ class OSUDA(Method):
             return prob, unsure, unsure.flatten(1).mean(1), before.predict(x)
 
         prob, unsure, score, old = run.map(described, data, size=16)
-        yield self.model(data)
-        if "embed" in self.base.abilities:
+        if "embed" in self.base_.abilities:
             yield Embedding(
                 rows=data.rows,
                 name="latent",
@@ -239,22 +241,24 @@ class OSUDA(Method):
             unit="entropy of the pixels’ probabilities",
             shows="doubt",
         )
-        widest = max(len(s) for s in self.shifts)
-        value = np.full((len(self.shifts), widest), np.nan, np.float32)
-        for i, s in enumerate(self.shifts):
+        widest = max(len(s) for s in self.shifts_)
+        value = np.full((len(self.shifts_), widest), np.nan, np.float32)
+        for i, s in enumerate(self.shifts_):
             value[i, : len(s)] = np.sort(s)[::-1]
         yield Grid(
             rows=data.rows,
             name="shift",
             value=value,
             x=[str(j + 1) for j in range(widest)],
-            y=[f"layer {i + 1}" for i in range(len(self.shifts))],
+            y=[f"layer {i + 1}" for i in range(len(self.shifts_))],
             x_title="channels, the most shifted first",
             y_title="layer",
             unit="shift between the sites, in standard deviations",
         )
         replaced = Predictions(
-            rows=data.rows, prob=run.map(self.replaced.predict, data, size=16), classes=self.classes
+            rows=data.rows,
+            prob=run.map(self.opened("replaced_").predict, data, size=16),
+            classes=self.classes,
         )
         yield Metrics.of(
             self.figures(
@@ -306,50 +310,33 @@ class OSUDA(Method):
     # -- abilities ---------------------------------------------------------------------------------
     @property
     def classes(self) -> list[str]:
-        return list(self.base.classes) if hasattr(self, "base") else []
+        return list(self.base_.classes) if hasattr(self, "base_") else []
 
     def able(self, ability: str) -> bool:
-        return ability != "embed" or "embed" in self.base.abilities
+        return ability != "embed" or "embed" in self.base_.abilities
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner.embed(x)
+        return self.opened("inner_").embed(x)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner.predict(x)
+        return self.opened("inner_").predict(x)
 
     def nets(self) -> list[Any]:
-        return self.inner.nets() if hasattr(self, "inner") else []
+        return self.opened("inner_").nets()
 
-    def to(self, device: Any) -> None:
-        self.inner.to(device)
-        self.replaced.to(device)
-
-    def state(self) -> dict[str, Any]:
-        about = {
-            f: getattr(self.base, f)
-            for f in ("method", "params", "abilities", "input_shape", "classes")
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The old model stood under `old`, and what the three were made with under `base` alone."""
+        kept = {
+            k: v for k, v in state.items() if k.partition(".")[0] in ("base", "inner", "replaced")
         }
-        shifts = {f"shift.{i}": s for i, s in enumerate(self.shifts)}
-        return {
-            "base": about,
-            **nested("old", self.base.state),
-            **nested("inner", self.inner.state()),
-            **nested("replaced", self.replaced.state()),
-            **shifts,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.base = Model(rows=np.zeros(0), **state["base"], state=taken("old", state))
-        self.inner = open_model(
-            Model(rows=np.zeros(0), **state["base"], state=taken("inner", state))
+        shifts = taken("shift", state)
+        return (
+            kept
+            | nested("base", taken("old", state))
+            | {"inner": state["base"], "replaced": state["base"]}
+            | {"shifts": [shifts[str(i)] for i in range(len(shifts))]}
         )
-        self.replaced = open_model(
-            Model(rows=np.zeros(0), **state["base"], state=taken("replaced", state))
-        )
-        self.shifts = [
-            np.asarray(state[f"shift.{i}"])
-            for i in range(sum(key.startswith("shift.") for key in state))
-        ]
 
 
 def cropped(x: torch.Tensor, side: int) -> torch.Tensor:

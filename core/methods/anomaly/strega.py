@@ -32,7 +32,6 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.normal import is_normal
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 from core.training.loader import in_order
 
@@ -47,7 +46,7 @@ class StRegA(Method):
     id = "strega"
     title = "Unusual tissue in brain slices (StRegA)"
     seed_number = 20
-    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
+    net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(
         ("image",),
         labels="optional",
@@ -136,7 +135,7 @@ class StRegA(Method):
             )
             return (np.clip(small / top[:, None, None], 0, 1.2) * masks).astype(np.float32), masks
         made = [
-            tissue.tissue(i, self.centres, side / 4, self.params.input == "soft tissue")
+            tissue.tissue(i, self.centres_, side / 4, self.params.input == "soft tissue")
             for i in small
         ]
         return np.stack([m[0] for m in made]), np.stack([m[1] for m in made])
@@ -170,7 +169,7 @@ class StRegA(Method):
             yield x.numpy()
 
     # -- training ----------------------------------------------------------------------------------
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.cevae import CEVAE
 
         return CEVAE(int(self.params.side), self.params.latent)
@@ -196,7 +195,7 @@ class StRegA(Method):
             train.inputs(np.arange(0, len(train), max(1, len(train) // 100)))[:, p.channel],
             (side, side),
         )
-        self.centres = tissue.learned_centres(some, side / 4)
+        self.centres_ = tissue.learned_centres(some, side / 4)
         seen = np.concatenate([self.prepare(x)[0] for x in self.pictures(train, run)])
         ready = replace(
             train,
@@ -207,8 +206,8 @@ class StRegA(Method):
             at=None,
             modality="series",
         )
-        self.net = self.make()
-        net = run.setup(self.net, torch.optim.Adam(self.net.parameters(), p.learning_rate))
+        self.shape_, self.net_ = tuple(data.shape), self.make_net()
+        net = run.setup(self.net_, torch.optim.Adam(self.net_.parameters(), p.learning_rate))
         for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
             x = batch.x
             back, filled, mu, log_sd = net(x, holes(x) if p.holes > 0 else x)
@@ -218,7 +217,7 @@ class StRegA(Method):
             loss = (1 - p.holes) * (error + p.beta * kl) + p.holes * fill
             run.step(loss, clip=5.0)
             run.report(batch.step, loss=loss, reconstruction=error, kl=kl, **{"hole filling": fill})
-        self.net.eval()
+        self.net_.eval()
         self._calibrate(val if len(val) >= 8 else train, run)
 
     def _calibrate(self, healthy: Dataset, run: Run) -> None:
@@ -231,18 +230,18 @@ class StRegA(Method):
             np.concatenate(found)
             for found in zip(*(self._residual(x, run.where) for x in self.pictures(healthy, run)))
         )
-        self.mean = gaussian_filter(residual.mean(0), 1.5).astype(np.float32)
-        spread = np.sqrt(gaussian_filter(np.square(residual - self.mean).mean(0), 1.5))
+        self.mean_ = gaussian_filter(residual.mean(0), 1.5).astype(np.float32)
+        spread = np.sqrt(gaussian_filter(np.square(residual - self.mean_).mean(0), 1.5))
         usual = brain.mean(0) > 0.5
         floor = 0.25 * float(np.median(spread[usual if usual.any() else ...])) + 1e-4
-        self.spread = np.maximum(spread, floor).astype(np.float32)
+        self.spread_ = np.maximum(spread, floor).astype(np.float32)
         heat = self._heat(residual, brain)
-        self.pixel_threshold = (
+        self.pixel_threshold_ = (
             float(np.quantile(heat[brain], self.params.healthy))
             if brain.any()
             else float(heat.max())
         )
-        self.threshold = float(np.quantile(self.case_score(heat), 0.95))
+        self.threshold_ = float(np.quantile(self.case_score(heat), 0.95))
 
     def _residual(self, x: np.ndarray, where: Any) -> tuple[np.ndarray, np.ndarray]:
         """Signed residual x - x' [n,S,S] (positive: brighter than expected) and the brain."""
@@ -251,10 +250,10 @@ class StRegA(Method):
         seen, brain = self.prepare(x)
         with torch.no_grad():
             z = [
-                self.net.encode(torch.from_numpy(seen[i : i + 256])[:, None].to(where))[0]
+                self.net_.encode(torch.from_numpy(seen[i : i + 256])[:, None].to(where))[0]
                 for i in range(0, len(seen), 256)
             ]
-            back = torch.cat([self.net.decode(part)[:, 0] for part in z]).float().cpu().numpy()
+            back = torch.cat([self.net_.decode(part)[:, 0] for part in z]).float().cpu().numpy()
         return seen - back, brain
 
     def _heat(self, residual: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -269,7 +268,7 @@ class StRegA(Method):
             "darker": lambda r: np.maximum(-r, 0),
         }
         sign = signs[self.params.sign]
-        score = (residual - self.mean) / self.spread
+        score = (residual - self.mean_) / self.spread_
         blurred = (
             gaussian_filter(score, (0, self.params.smooth, self.params.smooth))
             if self.params.smooth
@@ -293,28 +292,26 @@ class StRegA(Method):
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         import torch
 
-        self.to(run.where)
         heats, zs, seen, backs = [], [], [], []
         run.check()
         for x in self.pictures(data, run):
             picture, brain = self.prepare(x)
             with torch.no_grad():
-                z = self.net.encode(torch.from_numpy(picture)[:, None].to(run.where))[0]
-                back = self.net.decode(z)[:, 0].float().cpu().numpy()
+                z = self.net_.encode(torch.from_numpy(picture)[:, None].to(run.where))[0]
+                back = self.net_.decode(z)[:, 0].float().cpu().numpy()
             heats.append(self._heat(picture - back, brain))
             zs.append(z.float().cpu().numpy())
             seen.append(picture)
             backs.append(np.clip(back, 0, 1) * brain)
         size = (data.shape[1], data.shape[2])
         heat = np.concatenate(heats)
-        yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=np.concatenate(zs))
         yield AnomalyMaps(
             rows=data.rows,
             score=self.case_score(heat).astype(np.float32),
             map=self.resized(heat, size),
-            threshold=self.threshold,
-            pixel_threshold=self.pixel_threshold,
+            threshold=self.threshold_,
+            pixel_threshold=self.pixel_threshold_,
             smallest=self.smallest_spot(size),
             rule="95 % of healthy validation slices lie below",
             unit="standard deviations of healthy residuals",
@@ -337,16 +334,16 @@ class StRegA(Method):
         import torch
 
         picture, _ = self.prepare(x.detach().cpu().numpy())
-        return self.net.encode(torch.from_numpy(picture)[:, None].to(x.device))[0]
+        return self.net_.encode(torch.from_numpy(picture)[:, None].to(x.device))[0]
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """The tissue picture, at the input's size, repeated over its channels."""
         import torch
 
         back = torch.nn.functional.interpolate(
-            self.net.decode(z).clamp(0, 1), self.shape[1:], mode="bilinear"
+            self.net_.decode(z).clamp(0, 1), self.shape_[1:], mode="bilinear"
         )
-        return back.expand(-1, self.shape[0], -1, -1)
+        return back.expand(-1, self.shape_[0], -1, -1)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         import torch
@@ -354,31 +351,3 @@ class StRegA(Method):
         return torch.from_numpy(
             self.case_score(self._heat(*self._residual(x.detach().cpu().numpy(), x.device)))
         ).to(x.device)
-
-    def model(self, data: Dataset, name: str = "") -> Model:
-        self.shape = tuple(data.shape)
-        return super().model(data, name)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            "centres": self.centres,
-            "mean": self.mean,
-            "spread": self.spread,
-            "threshold": self.threshold,
-            "pixel_threshold": self.pixel_threshold,
-            "shape": list(getattr(self, "shape", ())),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.centres, self.mean, self.spread = (
-            np.asarray(state[k]) for k in ("centres", "mean", "spread")
-        )
-        self.threshold, self.pixel_threshold, self.shape = (
-            state["threshold"],
-            state["pixel_threshold"],
-            tuple(state["shape"]),
-        )
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()

@@ -39,7 +39,7 @@ class OnEmbedding(Method):
         """(row ids, float64 coordinates) of the rows of `data` that the earlier run holds; unit
         length where its metric is cosine.
         """
-        embedding = next(a for a in run.on.values() if isinstance(a, Embedding))
+        embedding = run.base(Embedding)
         at = embedding.at(data.rows)
         z = np.asarray(embedding.z, dtype=np.float64)[at]
         if embedding.metric == "cosine":
@@ -47,7 +47,7 @@ class OnEmbedding(Method):
         return np.asarray(embedding.rows)[at], z
 
     def fit(self, data: Dataset, run: Run) -> None:
-        self.curve: dict[str, list[float]] = {}
+        self.curve_: dict[str, list[float]] = {}
         self.learn(self.coordinates(data.part("train"), run)[1], run)
         run.report(0)
 
@@ -59,7 +59,7 @@ class OnEmbedding(Method):
             name="groups",
             label=label.astype(np.int64),
             prob=None if prob is None else prob.astype(np.float32),
-            curve=self.curve,
+            curve=self.curve_,
         )
 
 

@@ -63,32 +63,29 @@ class GaussianMixture(OnEmbedding):
             )
         scores = [f.bic(z) for f in fits]
         if len(fits) > 1:
-            self.curve = {"k": [float(k) for k in ks], "BIC": [float(s) for s in scores]}
-        self.mixture = fits[int(np.argmin(scores))]
+            self.curve_ = {"k": [float(k) for k in ks], "BIC": [float(s) for s in scores]}
+        best = fits[int(np.argmin(scores))]
+        self.weights_, self.means_, self.covariances_ = (
+            best.weights_,
+            best.means_,
+            best.covariances_,
+        )
+        self.precisions_, self.kind_ = best.precisions_cholesky_, kind
+
+    @property
+    def mixture(self) -> Any:
+        """scikit-learn's mixture, as it was fitted."""
+        from sklearn.mixture import GaussianMixture as Mixture
+
+        made = Mixture(len(self.weights_), covariance_type=self.kind_)
+        made.weights_, made.means_, made.covariances_ = (
+            self.weights_,
+            self.means_,
+            self.covariances_,
+        )
+        made.precisions_cholesky_ = self.precisions_
+        return made
 
     def assign(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         prob = self.mixture.predict_proba(z)
         return prob.argmax(1), prob
-
-    def state(self) -> dict[str, Any]:
-        m = self.mixture
-        return {
-            "weights": m.weights_,
-            "means": m.means_,
-            "covariances": m.covariances_,
-            "precisions": m.precisions_cholesky_,
-            "kind": m.covariance_type,
-            "curve": self.curve,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        from sklearn.mixture import GaussianMixture as Mixture
-
-        self.curve = state["curve"]
-        self.mixture = Mixture(len(state["weights"]), covariance_type=state["kind"])
-        self.mixture.weights_, self.mixture.means_, self.mixture.covariances_ = (
-            state["weights"],
-            state["means"],
-            state["covariances"],
-        )
-        self.mixture.precisions_cholesky_ = state["precisions"]

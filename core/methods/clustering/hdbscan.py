@@ -19,7 +19,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class HDBSCAN(OnEmbedding):
         fitted = Islands(
             min_cluster_size=max(2, self.params.smallest or max(5, len(z) // 100)), copy=True
         ).fit(z)
-        self.rows, self.label, self.strength = (
+        self.rows_, self.label_, self.strength_ = (
             rows,
             fitted.labels_.astype(np.int64),
             fitted.probabilities_.astype(np.float32),
@@ -63,13 +63,7 @@ class HDBSCAN(OnEmbedding):
         run.report(0)
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        order = np.argsort(self.rows)
-        at = order[np.searchsorted(self.rows, data.rows, sorter=order).clip(0, len(order) - 1)]
-        at = at[self.rows[at] == data.rows]
-        yield Clusters(rows=self.rows[at], name="groups", label=self.label[at])
-
-    def state(self) -> dict[str, Any]:
-        return {"rows": self.rows, "label": self.label, "strength": self.strength}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.rows, self.label, self.strength = state["rows"], state["label"], state["strength"]
+        order = np.argsort(self.rows_)
+        at = order[np.searchsorted(self.rows_, data.rows, sorter=order).clip(0, len(order) - 1)]
+        at = at[self.rows_[at] == data.rows]
+        yield Clusters(rows=self.rows_[at], name="groups", label=self.label_[at])

@@ -17,7 +17,7 @@ Reference
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,24 +47,18 @@ class KMeans(OnEmbedding):
 
         k = self.params.k
         if k == 0:
-            k, self.curve = best_k(
+            k, self.curve_ = best_k(
                 z,
                 lambda x, j: Lloyd(j, n_init=3, random_state=run.seed).fit_predict(x),
                 20,
                 run.rng,
                 run.check,
             )
-        self.centres = (
+        self.centres_ = (
             Lloyd(min(k, len(z)), n_init=10, random_state=run.seed).fit(z).cluster_centers_
         )
 
     def assign(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         from scipy.spatial.distance import cdist
 
-        return cdist(z, self.centres).argmin(1), None
-
-    def state(self) -> dict[str, Any]:
-        return {"centres": self.centres, "curve": self.curve}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.centres, self.curve = np.asarray(state["centres"]), state["curve"]
+        return cdist(z, self.centres_).argmin(1), None

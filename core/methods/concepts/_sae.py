@@ -12,8 +12,8 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Rationales
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Method, Takes, param
-from core.registry import open_model
+from core.method import BaseParams, Takes, param
+from core.methods._on_model import OnModel
 
 if TYPE_CHECKING:
     import torch
@@ -49,22 +49,27 @@ class SAEParams(BaseParams):
     )
 
 
-class SAE(Method):
+class SAE(OnModel):
     """Base: a subclass makes the coder and adds what its rule adds to the loss."""
 
     takes = TAKES
     gives = (Model, Embedding, Rationales, Metrics)
-    net: Any
+    net_: Any
     least_steps = 1500
     tiny = {"epochs": 5, "k": 3, "features": 16, "batch_size": 32}
     Params = SAEParams
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         raise NotImplementedError
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:
         """What the rule adds to the loss; `share` is how far training has come, 0..1."""
         raise NotImplementedError
+
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in state.items() if not k.startswith("under.")}
+        return {"base": None} | kept | nested("base", taken("under", state))
 
     # -- training ----------------------------------------------------------------------------------
     def coordinates(self, data: Dataset, on: dict[str, Artifact]) -> tuple[np.ndarray, np.ndarray]:
@@ -82,18 +87,18 @@ class SAE(Method):
         import torch
 
         p, train = self.params, data.part("train")
-        embedding = next(a for a in run.on.values() if isinstance(a, Embedding))
-        self.cosine = embedding.metric == "cosine"
+        embedding = run.base(Embedding)
+        self.cosine_ = embedding.metric == "cosine"
         rows, z = self.coordinates(train, run.on)
-        self.mean, self.scale = (
+        self.mean_, self.scale_ = (
             z.mean(0),
             float(max(np.sqrt(np.square(z - z.mean(0)).sum(1).mean() / z.shape[1]), 1e-8)),
         )
-        self.d = z.shape[1]
-        self.size = p.features or 8 * self.d
-        self.net = self.make()
-        optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
-        net = run.setup(self.net, optimiser)
+        self.d_ = z.shape[1]
+        self.size_ = p.features or 8 * self.d_
+        self.net_ = self.make_net()
+        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
+        net = run.setup(self.net_, optimiser)
         ready = replace(
             train.of(rows),
             modality="table",
@@ -105,7 +110,7 @@ class SAE(Method):
         )
         steps = p.epochs * max(1, len(rows) // min(p.batch_size, len(rows)))
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train.of(rows)):
-            self.net.unit()
+            self.net_.unit()
             # warm-up over a fiftieth, falling to a tenth over the last fifth
             for group in optimiser.param_groups:
                 share = batch.step / max(1, steps)
@@ -115,12 +120,12 @@ class SAE(Method):
                     * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
                 )
             back, codes, u, kl = net(batch.x)
-            self.net.count(codes.detach())
+            self.net_.count(codes.detach())
             error = (back - batch.x).square().mean()
             loss = (
                 error
-                + self.extra(codes, kl, share) / self.d
-                + p.revive * self.net.revived(batch.x, back, u, 2 * len(rows))
+                + self.extra(codes, kl, share) / self.d_
+                + p.revive * self.net_.revived(batch.x, back, u, 2 * len(rows))
             )
             run.step(loss, clip=1.0)
             run.report(
@@ -129,20 +134,19 @@ class SAE(Method):
                 error=error,
                 **{"features on per case": (codes != 0).float().sum(1).mean()},
             )
-        self.net.unit()
-        self.net.eval()
+        self.net_.unit()
+        self.net_.eval()
         self._sign(z, run)
         codes = self.encode_numpy(z)
-        self.on = (codes != 0).mean(0)
-        self.axes = names(codes, train.of(rows), self.on)
+        self.on_ = (codes != 0).mean(0)
+        self.axes_ = names(codes, train.of(rows), self.on_)
         base = next((a for a in run.on.values() if isinstance(a, Model)), None)
         usable = (
             base is not None
             and {"embed", "decode"} <= set(base.abilities)
             and embedding.name in ("latent", "")
         )
-        self.base = base if usable else None
-        self.opened = None
+        self.base_ = base if usable else None
 
     def _sign(self, z: np.ndarray, run: Run) -> None:
         """Turn features round whose codes are mostly negative: the sign is arbitrary, so the more
@@ -150,19 +154,19 @@ class SAE(Method):
         """
         import torch
 
-        if self.net.rule != "abs top-k":
+        if self.net_.rule != "abs top-k":
             return
         codes = self.encode_numpy(z)
         turn = torch.from_numpy(
             np.where((codes > 0).sum(0) < (codes < 0).sum(0), -1.0, 1.0).astype("f4")
-        ).to(self.net.decoder.device)
+        ).to(self.net_.decoder.device)
         with torch.no_grad():
-            self.net.encoder.weight.mul_(turn[:, None])
-            self.net.encoder.bias.mul_(turn)
-            self.net.decoder.mul_(turn[:, None])
+            self.net_.encoder.weight.mul_(turn[:, None])
+            self.net_.encoder.bias.mul_(turn)
+            self.net_.decoder.mul_(turn[:, None])
 
     def scaled(self, z: np.ndarray) -> np.ndarray:
-        return ((z - self.mean) / self.scale).astype(np.float32)
+        return ((z - self.mean_) / self.scale_).astype(np.float32)
 
     def encode_numpy(self, z: np.ndarray) -> np.ndarray:
         """Codes float32 [n,m] of coordinates."""
@@ -170,33 +174,31 @@ class SAE(Method):
 
         with torch.no_grad():
             parts = [
-                self.net.codes(
-                    torch.from_numpy(self.scaled(z[i : i + 4096])).to(self.net.decoder.device)
+                self.net_.codes(
+                    torch.from_numpy(self.scaled(z[i : i + 4096])).to(self.net_.decoder.device)
                 )
                 .cpu()
                 .numpy()
                 for i in range(0, len(z), 4096)
             ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.size), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.size_), np.float32)
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
         rows, z = self.coordinates(data, run.on)
         run.check()
         codes = self.encode_numpy(z)
-        yield self.model(data)
         yield Embedding(
             rows=rows,
             name="codes",
             z=codes,
             layer="sparse codes",
             geometry="sparse",
-            axes=list(self.axes),
+            axes=list(self.axes_),
         )
         strongest = np.argsort(-np.abs(codes), axis=1, kind="stable")[:, :REASONS]
         items = [
-            [{"text": self.axes[j], "weight": float(codes[i, j])} for j in at if codes[i, j] != 0]
+            [{"text": self.axes_[j], "weight": float(codes[i, j])} for j in at if codes[i, j] != 0]
             for i, at in enumerate(strongest)
         ]
         yield Rationales(rows=rows, items=items, kind="concepts")
@@ -213,12 +215,12 @@ class SAE(Method):
         x = self.scaled(z)
         with torch.no_grad():
             back = (
-                self.net.decode(torch.from_numpy(codes).to(self.net.decoder.device)).cpu().numpy()
+                self.net_.decode(torch.from_numpy(codes).to(self.net_.decoder.device)).cpu().numpy()
             )
         wrong, whole = np.square(x - back).sum(1), np.square(x - x[at].mean(0)).sum(1)
         explained = lambda i: float(1 - wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
         groups = data.groups[at] if data.groups is not None else None
-        dead = float((self.on == 0).mean())
+        dead = float((self.on_ == 0).mean())
         return [
             Metric(
                 "variance of the latent space explained",
@@ -237,15 +239,15 @@ class SAE(Method):
                 "features that are never on",
                 dead,
                 split="train",
-                n=self.size,
+                n=self.size_,
                 higher_is_better=False,
-                note=f"{round(dead * self.size)} of {self.size}",
+                note=f"{round(dead * self.size_)} of {self.size_}",
             ),
             Metric(
                 "features used from both sides",
                 float(both_sides(codes).mean()),
                 split="all",
-                n=self.size,
+                n=self.size_,
                 higher_is_better=None,
                 note="at least a tenth of the cases on each side",
             ),
@@ -253,89 +255,29 @@ class SAE(Method):
 
     # -- abilities ---------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
-        return self.base is not None if ability in ("embed", "decode") else True
-
-    def under(self) -> Any:
-        """The earlier model, opened on this one's device."""
-        if self.opened is None:
-            assert self.base is not None
-            self.opened = open_model(self.base, str(self.net.decoder.device))
-        return self.opened
+        return self.base_ is not None if ability in ("embed", "decode") else True
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Codes [b,m] of inputs, through the earlier model."""
         import torch
 
-        z = self.under().embed(x)
-        if self.cosine:
+        z = self.opened("base_").embed(x)
+        if self.cosine_:
             z = torch.nn.functional.normalize(z, dim=1)
-        return self.net.codes((z - torch.as_tensor(self.mean, device=z.device)) / self.scale)
+        return self.net_.codes((z - torch.as_tensor(self.mean_, device=z.device)) / self.scale_)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Inputs from codes [b,m], through the earlier model's decoder."""
         import torch
 
-        z = self.net.decode(codes) * self.scale + torch.as_tensor(self.mean, device=codes.device)
-        return self.under().decode(z)
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.opened = None
+        z = self.net_.decode(codes) * self.scale_ + torch.as_tensor(self.mean_, device=codes.device)
+        return self.opened("base_").decode(z)
 
     def model(self, data: Dataset, name: str = "") -> Model:
         made = super().model(data, name)
-        if self.base is not None:
-            made.input_shape = list(self.base.input_shape)
+        if self.base_ is not None:
+            made.input_shape = list(self.base_.input_shape)
         return made
-
-    def nets(self) -> list[Any]:
-        return [self.net] if hasattr(self, "net") else []
-
-    def state(self) -> dict[str, Any]:
-        base = (
-            {}
-            if self.base is None
-            else {
-                "base": {
-                    f: getattr(self.base, f)
-                    for f in ("method", "params", "abilities", "input_shape", "classes")
-                },
-                **nested("under", self.base.state),
-            }
-        )
-        return {
-            **nested("net", self.net.state_dict()),
-            "mean": self.mean,
-            "scale": self.scale,
-            "d": self.d,
-            "size": self.size,
-            "on": self.on,
-            "axes": self.axes,
-            "cosine": self.cosine,
-            **base,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.mean, self.scale, self.d, self.size = (
-            np.asarray(state["mean"]),
-            float(state["scale"]),
-            int(state["d"]),
-            int(state["size"]),
-        )
-        self.on, self.axes, self.cosine, self.opened = (
-            np.asarray(state["on"]),
-            list(state["axes"]),
-            bool(state["cosine"]),
-            None,
-        )
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
-        self.base = (
-            Model(rows=np.zeros(0), **state["base"], state=taken("under", state))
-            if "base" in state
-            else None
-        )
 
 
 def both_sides(codes: np.ndarray) -> np.ndarray:

@@ -49,10 +49,10 @@ class AbsTopKSAE(SAE):
             advanced=True,
         )
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.coder import SparseCoder
 
-        return SparseCoder(self.d, self.size, min(self.params.k, self.size), self.params.rule)
+        return SparseCoder(self.d_, self.size_, min(self.params.k, self.size_), self.params.rule)
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:
         return (

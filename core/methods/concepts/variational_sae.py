@@ -43,11 +43,11 @@ class VariationalSAE(SAE):
             "learned", "How wide codes are drawn while training; none: not at all.", advanced=True
         )
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.coder import SparseCoder
 
         return SparseCoder(
-            self.d, self.size, min(self.params.k, self.size), "variational", self.params.spread
+            self.d_, self.size_, min(self.params.k, self.size_), "variational", self.params.spread
         )
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:

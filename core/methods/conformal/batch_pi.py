@@ -104,7 +104,7 @@ class BatchPI(Method):
         )
 
     def fit(self, data: Dataset, run: Run) -> None:
-        model = next(a for a in run.on.values() if isinstance(a, Model))
+        model = run.base(Model)
         val = data.part("val")
         prob = self.asked(model, data, run)[data.splits == "val"]
         self.classes_ = list(model.classes)
@@ -120,8 +120,8 @@ class BatchPI(Method):
                 f"Only {len(use)} validation cases have one of the model's classes as label; at"
                 f" least {LEAST} are needed to calibrate on."
             )
-        self.calibration, self.truth = prob[use].astype(np.float64), y[use]
-        self.sites = self.sites_of(val)[use]
+        self.calibration_, self.truth_ = prob[use].astype(np.float64), y[use]
+        self.sites_ = self.sites_of(val)[use]
         self.calibrate()
         run.report(0)
 
@@ -131,12 +131,12 @@ class BatchPI(Method):
         """
         p = self.params
         self.z = _ranks.share_of(p.share, p.batch)
-        score = 1 - self.calibration[np.arange(len(self.truth)), self.truth]
+        score = 1 - self.calibration_[np.arange(len(self.truth_)), self.truth_]
         self.threshold = _ranks.quantile_bound(score, p.batch, self.z, 1 - p.certainty)
         self.naive = _ranks.plain_bound(score, p.share)
         own = {
-            s: _ranks.quantile_bound(score[self.sites == s], p.batch, self.z, 1 - p.certainty)
-            for s in sorted(set(self.sites) - {""})
+            s: _ranks.quantile_bound(score[self.sites_ == s], p.batch, self.z, 1 - p.certainty)
+            for s in sorted(set(self.sites_) - {""})
         }
         self.own = {site: bound for site, bound in own.items() if np.isfinite(bound)}
 
@@ -174,7 +174,7 @@ class BatchPI(Method):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        p, model = self.params, next(a for a in run.on.values() if isinstance(a, Model))
+        p, model = self.params, run.base(Model)
         prob = self.asked(model, data, run).astype(np.float64)
         sites = self.sites_of(data)
         sets = _sets(prob, np.array([self.own.get(s, self.threshold) for s in sites])[:, None])
@@ -224,8 +224,8 @@ class BatchPI(Method):
         found = [
             Metric(
                 "calibration cases",
-                float(len(self.truth)),
-                n=len(self.truth),
+                float(len(self.truth_)),
+                n=len(self.truth_),
                 higher_is_better=None,
                 split="val",
             )
@@ -236,7 +236,7 @@ class BatchPI(Method):
                 ""
                 if np.isfinite(self.naive)
                 else (
-                    f"{len(self.truth)} calibration cases are too few for single sets at"
+                    f"{len(self.truth_)} calibration cases are too few for single sets at"
                     f" {self.params.share:.0%}: every class is in the set"
                 )
             )
@@ -341,9 +341,9 @@ class BatchPI(Method):
         shares without bounds.
         """
         own = (
-            np.flatnonzero(self.sites == group)
-            if (self.sites != "").any()
-            else np.arange(len(self.truth))
+            np.flatnonzero(self.sites_ == group)
+            if (self.sites_ != "").any()
+            else np.arange(len(self.truth_))
         )
         if len(own) < LEAST:
             why = f"no bounds: only {len(own)} calibration cases there"
@@ -365,7 +365,7 @@ class BatchPI(Method):
         some = own if len(own) <= MOST else run.rng.choice(own, MOST, replace=False)
         found = []
         for c in range(len(self.classes_) if len(self.classes_) <= 4 else 0):
-            left = (self.truth[some] == c) - self.calibration[some, c]
+            left = (self.truth_[some] == c) - self.calibration_[some, c]
             bound = (
                 _ranks.stair_bound
                 if self.params.bound == "counts above ranks"
@@ -388,7 +388,7 @@ class BatchPI(Method):
                 )
             )
         half = _ranks.quantile_bound(
-            1 - self.calibration[own, self.truth[own]], m, -(-m // 2), alpha
+            1 - self.calibration_[own, self.truth_[own]], m, -(-m // 2), alpha
         )
         found.append(
             Metric(
@@ -402,18 +402,13 @@ class BatchPI(Method):
         )
         return found
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "classes": self.classes_,
-            "calibration": self.calibration,
-            "truth": self.truth,
-            "sites": self.sites.tolist(),
-        }
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        sites = state.get("sites", [""] * len(state["truth"]))
+        return state | {"sites": np.array(sites, dtype=object)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.classes_ = list(state["classes"])
-        self.calibration, self.truth = np.asarray(state["calibration"]), np.asarray(state["truth"])
-        self.sites = np.array(state.get("sites", [""] * len(self.truth)), dtype=object)
+        super().restore(state)
         self.calibrate()
 
 

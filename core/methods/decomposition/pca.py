@@ -89,11 +89,11 @@ class PCA(Method):
         from sklearn.decomposition import PCA as Decomposition
 
         train = data.part("train")
-        self.scale = Standardise.fit(train)
-        flat = self.scale(torch.from_numpy(train.inputs())).flatten(1).numpy()
+        self.scale_ = Standardise.fit(train)
+        flat = self.scale_(torch.from_numpy(train.inputs())).flatten(1).numpy()
         flat = flat.astype(np.float64) if data.modality == "table" else flat
-        self.varying = int((np.ptp(flat, axis=0) > 0).sum())
-        if not self.varying:
+        self.varying_ = int((np.ptp(flat, axis=0) > 0).sum())
+        if not self.varying_:
             raise UserError(
                 "All training cases are the same, so there is no direction in which they differ."
             )
@@ -101,9 +101,9 @@ class PCA(Method):
             flat
         )
         keep = self._kept(fitted, flat.dtype.str[1:], data.modality == "table")
-        self.mean = torch.from_numpy(fitted.mean_.astype("f4"))
-        self.components = torch.from_numpy(fitted.components_[:keep].astype("f4"))
-        self.spread = torch.from_numpy(np.sqrt(fitted.explained_variance_[:keep]).astype("f4"))
+        self.mean_ = torch.from_numpy(fitted.mean_.astype("f4"))
+        self.components_ = torch.from_numpy(fitted.components_[:keep].astype("f4"))
+        self.spread_ = torch.from_numpy(np.sqrt(fitted.explained_variance_[:keep]).astype("f4"))
         run.report(0, explained=float(fitted.explained_variance_ratio_[:keep].sum()))
 
     def _kept(self, fitted: Any, precision: str, table: bool) -> int:
@@ -121,11 +121,9 @@ class PCA(Method):
         return max(1, min(enough, real))
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
         z, back, score = run.map(
             lambda x: (z := self.embed(x), self.decode(z), self.score(x)), data
         )
-        yield self.model(data)
         yield Embedding(
             rows=data.rows,
             name="latent",
@@ -158,10 +156,10 @@ class PCA(Method):
         """Whether the kept directions can redraw every case, so that what is left over says
         nothing.
         """
-        return len(self.components) >= self.varying
+        return len(self.components_) >= self.varying_
 
     def _no_score(self) -> str:
-        kept, of = len(self.components), self.varying
+        kept, of = len(self.components_), self.varying_
         values = "one value that varies" if of == 1 else f"{of} values that vary"
         directions = "direction" if kept == 1 else "directions"
         return (
@@ -174,42 +172,24 @@ class PCA(Method):
         return ability != "score" or not self.redraws_all
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return (self.scale(x).flatten(1) - self.mean) @ self.components.T
+        return (self.scale_(x).flatten(1) - self.mean_) @ self.components_.T
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.scale.back((z @ self.components + self.mean).unflatten(1, self.scale.shape))
+        return self.scale_.back((z @ self.components_ + self.mean_).unflatten(1, self.scale_.shape))
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """Mean squared residual of the standardised input, per row; 0 where it is no more than
         rounding.
         """
-        scaled = self.scale(x).flatten(1)
-        flat = scaled - self.mean
-        left = (flat - (flat @ self.components.T) @ self.components).square().mean(1)
-        size = scaled.square().mean(1) + self.mean.square().mean()
+        scaled = self.scale_(x).flatten(1)
+        flat = scaled - self.mean_
+        left = (flat - (flat @ self.components_.T) @ self.components_).square().mean(1)
+        size = scaled.square().mean(1) + self.mean_.square().mean()
         return left * (left > ROUNDING**2 * size)
 
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        return {"varying": int(state["components"].shape[1])} | state
+
     def axis_effects(self) -> Any:
-        return self.spread.cpu().numpy()
-
-    def to(self, device: Any) -> None:
-        self.mean, self.components = self.mean.to(device), self.components.to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "mean": self.mean,
-            "components": self.components,
-            "spread": self.spread,
-            "varying": self.varying,
-            **self.scale.state(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.mean, self.components, self.spread = (
-            state["mean"],
-            state["components"],
-            state["spread"],
-        )
-        self.varying = int(state.get("varying", self.components.shape[1]))
-        self.scale = Standardise.restore(state)
+        return self.spread_.cpu().numpy()

@@ -33,7 +33,6 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class TabularNCD(Method):
     id = "tabular_ncd"
     title = "New groups in a table"
     seed_number = 9
-    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
+    net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
@@ -114,44 +113,47 @@ class TabularNCD(Method):
 
         p, train = self.params, data.part("train")
         hidden = self.hidden(data)
-        self.known = [j for j in range(len(data.classes)) if j not in hidden]
-        self.class_names, self.features = [data.classes[j] for j in self.known], data.shape[0]
-        self.scale = Standardise.fit(train, by="range")
+        known = [j for j in range(len(data.classes)) if j not in hidden]
+        self.class_names_, self.features_ = [data.classes[j] for j in known], data.shape[0]
+        self.scale_ = Standardise.fit(train, by="range")
         code = np.full(len(data.classes) + 1, -1)
-        code[self.known] = np.arange(len(self.known))
+        code[known] = np.arange(len(known))
         label = code[train.labels]
         if (label < 0).sum() < 4:
             raise UserError(
                 "There are fewer than 4 rows to discover anything in; leave some rows unlabelled or"
                 " name classes in “novel”."
             )
-        x = self.scale(torch.from_numpy(train.inputs())).numpy()
-        self.weight = p.weight if len(self.known) > 1 else 0.0
-        self.validation: list[dict[str, float]] = []
-        if p.tune and len(self.known) >= 3:
-            self.weight, self.validation = self._tuned(x, label, run)
-        self.net = self._net(len(self.known))
-        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate)
-        net = run.setup(self.net, optimiser)
+        x = self.scale_(torch.from_numpy(train.inputs())).numpy()
+        self.weight_ = p.weight if len(known) > 1 else 0.0
+        self.validation_: list[dict[str, float]] = []
+        if p.tune and len(known) >= 3:
+            self.weight_, self.validation_ = self._tuned(x, label, run)
+        self.net_ = self.make_net()
+        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate)
+        net = run.setup(self.net_, optimiser)
         table = train.frame.reset_index(drop=True)
         table["known class"] = [None if c < 0 else str(c) for c in label]
         ready = replace(train, samples=x, table=table, roles={"label": "known class"}, at=None)
         to_code = torch.tensor([*(int(c) for c in ready.classes), -1], device=run.where)
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
-            loss, parts = _loss(net(batch.x), batch.x, to_code[batch.y], self.weight)
+            loss, parts = _loss(net(batch.x), batch.x, to_code[batch.y], self.weight_)
             run.step(loss)
             run.report(batch.step, loss=loss, **parts)
-        self.net.eval()
+        self.net_.eval()
         with torch.no_grad():
-            z = self.net.embed(torch.from_numpy(x).to(run.where)).cpu().numpy()
-        k, self.curve = (p.groups, {}) if p.groups else estimated_k(x[label < 0], p.most, run)
-        self.centres = _kmeans(z[label < 0], k, run.seed)
+            z = self.net_.embed(torch.from_numpy(x).to(run.where)).cpu().numpy()
+        k, self.curve_ = (p.groups, {}) if p.groups else estimated_k(x[label < 0], p.most, run)
+        self.centres_ = _kmeans(z[label < 0], k, run.seed)
+
+    def make_net(self) -> Any:
+        return self._net(len(self.class_names_))
 
     def _net(self, classes: int) -> Any:
         from core.nets.pbn import PBN
 
         return PBN(
-            self.features, self.params.latent, classes if classes > 1 else 0, self.params.dropout
+            self.features_, self.params.latent, classes if classes > 1 else 0, self.params.dropout
         )
 
     def _tuned(
@@ -205,75 +207,41 @@ class TabularNCD(Method):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
         z = run.map(self.embed, data)
-        yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine")
         code = {
-            data.classes.index(c): j for j, c in enumerate(self.class_names) if c in data.classes
+            data.classes.index(c): j for j, c in enumerate(self.class_names_) if c in data.classes
         }
         novel = np.array([c not in code for c in data.labels])
         label = np.array([code.get(int(c), 0) for c in data.labels])
-        label[novel] = len(self.class_names) + _nearest(z[novel], self.centres)
-        names = [*self.class_names, *(f"novel group {j + 1}" for j in range(len(self.centres)))]
-        known = [True] * len(self.class_names) + [False] * len(self.centres)
+        label[novel] = len(self.class_names_) + _nearest(z[novel], self.centres_)
+        names = [*self.class_names_, *(f"novel group {j + 1}" for j in range(len(self.centres_)))]
+        known = [True] * len(self.class_names_) + [False] * len(self.centres_)
         yield Clusters(
             rows=data.rows,
             name="groups",
             label=label.astype(np.int64),
             names=names,
             known=known,
-            curve=self.curve,
+            curve=self.curve_,
         )
         if self.able("predict"):
             yield Predictions(
                 rows=data.rows,
                 name="known",
                 prob=run.map(self.predict, data),
-                classes=list(self.class_names),
+                classes=list(self.class_names_),
             )
 
     def able(self, ability: str) -> bool:
-        return ability != "predict" or len(self.class_names) > 1
+        return ability != "predict" or len(self.class_names_) > 1
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.embed(self.scale(x))
+        return self.net_.embed(self.scale_(x))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Probabilities of the known classes, for any row."""
-        return self.net.classifier(self.embed(x)).softmax(1)
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.scale.state(),
-            "class_names": self.class_names,
-            "features": self.features,
-            "centres": self.centres,
-            "curve": self.curve,
-            "weight": self.weight,
-            "validation": self.validation,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.class_names, self.features, self.centres = (
-            list(state["class_names"]),
-            state["features"],
-            np.asarray(state["centres"]),
-        )
-        self.curve, self.weight, self.validation = (
-            state["curve"],
-            state["weight"],
-            state["validation"],
-        )
-        self.scale = Standardise.restore(state)
-        self.net = self._net(len(self.class_names))
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.net_.classifier(self.embed(x)).softmax(1)
 
 
 def _loss(

@@ -32,7 +32,6 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Grid, Metric, Metrics, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class LatentLabelShift(Method):
     id = "latent_label_shift"
     title = "Classes from sites of unequal mixtures"
     seed_number = 8
-    net: Any
+    net_: Any
     takes = Takes(
         ("image", "table"),
         domains="needed",
@@ -105,13 +104,13 @@ class LatentLabelShift(Method):
         return None if len(sites) >= 2 else f"Needs at least two sites; this data has {len(sites)}."
 
     # -- training ----------------------------------------------------------------------------------
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from torch import nn
 
         from core.nets.encoders import ClassifierNet
 
-        p, values = self.params, int(np.prod(self.shape))
-        net = ClassifierNet(self.shape, p.width, len(self.sites))
+        p, values = self.params, int(np.prod(self.shape_))
+        net = ClassifierNet(self.shape_, p.width, len(self.sites_))
         if values <= SMALL:
             out = 4 * p.width
             net.encoder = nn.Sequential(
@@ -127,7 +126,7 @@ class LatentLabelShift(Method):
 
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the site of each row among `sites`, -1 = unknown or new."""
-        place = {s: i for i, s in enumerate(self.sites)}
+        place = {s: i for i, s in enumerate(self.sites_)}
         return (
             np.array(
                 [-1 if d is None else place.get(str(d), -1) for d in data.domains], dtype=np.int64
@@ -142,27 +141,27 @@ class LatentLabelShift(Method):
         from torch.nn import functional as F
 
         p, train = self.params, data.part("train")
-        self.shape = tuple(data.shape)
+        self.shape_ = tuple(data.shape)
         known = (
             [str(d) for d in train.domains if d is not None] if train.domains is not None else []
         )
-        self.sites = sorted(set(known))
-        if len(self.sites) < p.k:
+        self.sites_ = sorted(set(known))
+        if len(self.sites_) < p.k:
             raise UserError(
-                f"{p.k} classes cannot be told from {len(self.sites)} sites: there must be at least"
-                " as many sites as classes (lower “k”)."
+                f"{p.k} classes cannot be told from {len(self.sites_)} sites: there must be at"
+                " least as many sites as classes (lower “k”)."
             )
         if p.cells < p.k:
             raise UserError("“cells” must be at least “k”.")
         train = train.take(np.flatnonzero(self.codes(train) >= 0))
         d = self.codes(train)
-        self.scale = Standardise.fit(train)
-        self.net = self.make()
-        optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
-        best = Best(self.net)
-        net = run.setup(self.net, optimiser, best=best)
-        self.scale.to(run.where)
-        size = np.bincount(d, minlength=len(self.sites))
+        self.scale_ = Standardise.fit(train)
+        self.net_ = self.make_net()
+        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
+        best = Best(self.net_)
+        net = run.setup(self.net_, optimiser, best=best)
+        self.scale_.to(run.where)
+        size = np.bincount(d, minlength=len(self.sites_))
         # as if all sites were of one size
         weight = torch.from_numpy((size.sum() / (len(size) * np.maximum(size, 1))).astype("f4")).to(
             run.where
@@ -179,7 +178,7 @@ class LatentLabelShift(Method):
         val = data.part("val")
         val = val.take(np.flatnonzero(self.codes(val) >= 0))
         held, at = (
-            (self.scale(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None),
+            (self.scale_(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None),
             torch.from_numpy(self.codes(val)).to(run.where),
         )
         for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
@@ -187,9 +186,9 @@ class LatentLabelShift(Method):
                 best.look(held, at)
             for group in optimiser.param_groups:
                 group["lr"] = p.learning_rate * 0.97 ** (batch.epoch * 100 / p.epochs)
-            loss = F.cross_entropy(net(self.scale(batch.x)), batch.y, weight)
+            loss = F.cross_entropy(net(self.scale_(batch.x)), batch.y, weight)
             run.step(loss, clip=5.0)
-            run.report(batch.step, loss=loss, **{"guessing": float(np.log(len(self.sites)))})
+            run.report(batch.step, loss=loss, **{"guessing": float(np.log(len(self.sites_)))})
         if held is not None:
             best.look(held, at)
             best.put_back()
@@ -200,36 +199,34 @@ class LatentLabelShift(Method):
             if len(val)
             else (logits, d)
         )
-        self.temperature = tempered(both[len(d) :], sites[len(d) :]) if len(val) >= 20 else 1.0
-        prob = _softmax(both / self.temperature)
-        self.cells, cell = cells(prob, p.cells, run.seed)
+        self.temperature_ = tempered(both[len(d) :], sites[len(d) :]) if len(val) >= 20 else 1.0
+        prob = _softmax(both / self.temperature_)
+        self.cells_, cell = cells(prob, p.cells, run.seed)
         q = np.stack(
             [
-                np.bincount(cell[sites == j], minlength=len(self.cells))
+                np.bincount(cell[sites == j], minlength=len(self.cells_))
                 / max((sites == j).sum(), 1)
-                for j in range(len(self.sites))
+                for j in range(len(self.sites_))
             ],
             1,
         )
-        self.prior, self.error = factorised(q, p.k, p.restarts, run.seed)
+        self.prior_, self.error_ = factorised(q, p.k, p.restarts, run.seed)
         groups = data.of(np.concatenate([train.rows, val.rows])).groups
-        self.bound = resampled(q, sites, cell, self.prior, groups, run)
+        self.bound_ = resampled(q, sites, cell, self.prior_, groups, run)
 
     def _logits(self, data: Dataset, run: Run) -> np.ndarray:
         if not len(data):
-            return np.zeros((0, len(self.sites)))
-        return np.asarray(run.map(lambda x: self.net(self.scale(x)), data), dtype=np.float64)
+            return np.zeros((0, len(self.sites_)))
+        return np.asarray(run.map(lambda x: self.net_(self.scale_(x)), data), dtype=np.float64)
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
-        z, logits = run.map(lambda x: (z := self.embed(x), self.net.head(z)), data)
+        z, logits = run.map(lambda x: (z := self.embed(x), self.net_.head(z)), data)
         sites = self.codes(data)
-        site_prob = _softmax(np.asarray(logits, dtype=np.float64) / self.temperature)
-        prob = posterior(site_prob, self.prior, sites)
-        yield self.model(data)
+        site_prob = _softmax(np.asarray(logits, dtype=np.float64) / self.temperature_)
+        prob = posterior(site_prob, self.prior_, sites)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="site discriminator")
-        names = [f"class {j + 1}" for j in range(self.prior.shape[0])]
+        names = [f"class {j + 1}" for j in range(self.prior_.shape[0])]
         yield Clusters(
             rows=data.rows,
             name="classes",
@@ -240,8 +237,8 @@ class LatentLabelShift(Method):
         yield Grid(
             rows=data.rows,
             name="frequency",
-            value=self.prior.astype(np.float32),
-            x=self.sites,
+            value=self.prior_.astype(np.float32),
+            x=self.sites_,
             y=names,
             x_title="site",
             y_title="class found",
@@ -258,7 +255,7 @@ class LatentLabelShift(Method):
         from core.stats.bootstrap import mean_interval
 
         held = np.flatnonzero((data.splits != "train") & (sites >= 0))
-        condition = float(np.linalg.cond(self.prior))
+        condition = float(np.linalg.cond(self.prior_))
         said = (
             "the sites differ too little in how often classes occur: do not believe the classes"
             if condition > 10
@@ -278,7 +275,7 @@ class LatentLabelShift(Method):
         found.append(
             Metric(
                 "factorisation error",
-                self.error,
+                self.error_,
                 split="train and val",
                 n=learned,
                 higher_is_better=False,
@@ -286,7 +283,7 @@ class LatentLabelShift(Method):
         )
         if len(held) >= 5:
             each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
-            note = f"guessing gives {np.log(len(self.sites)):.2f}"
+            note = f"guessing gives {np.log(len(self.sites_)):.2f}"
             one = Metric(
                 "site discriminator: cross-entropy",
                 float(each.mean()),
@@ -302,9 +299,9 @@ class LatentLabelShift(Method):
                     )
                 )
             )
-        for j in range(self.prior.shape[0]):
-            for s, site in enumerate(self.sites):
-                low, high = (float(v) if np.isfinite(v) else None for v in self.bound[:, j, s])
+        for j in range(self.prior_.shape[0]):
+            for s, site in enumerate(self.sites_):
+                low, high = (float(v) if np.isfinite(v) else None for v in self.bound_[:, j, s])
                 note = (
                     "too few cases of this site for a range"
                     if low is None
@@ -314,7 +311,7 @@ class LatentLabelShift(Method):
                 )
                 one = Metric(
                     f"share of class {j + 1}",
-                    float(self.prior[j, s]),
+                    float(self.prior_[j, s]),
                     low,
                     high,
                     "train and val",
@@ -326,35 +323,7 @@ class LatentLabelShift(Method):
         return found
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.encoder(self.scale(x))
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.scale.state(),
-            "shape": list(self.shape),
-            "sites": self.sites,
-            "cells": self.cells,
-            "prior": self.prior,
-            "bound": self.bound,
-            "error": self.error,
-            "temperature": self.temperature,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.shape, self.sites = tuple(state["shape"]), list(state["sites"])
-        self.cells, self.prior, self.bound = (
-            np.asarray(state[k]) for k in ("cells", "prior", "bound")
-        )
-        self.error, self.temperature = state["error"], state["temperature"]
-        self.scale = Standardise.restore(state)
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.net_.encoder(self.scale_(x))
 
 
 class Best:

@@ -13,7 +13,6 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
 from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -81,12 +80,12 @@ class VAE(Method):
     """Base of the two; a subclass gives the network, the KL term and how a latent is read off."""
 
     Params = VAEParams
-    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
+    net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = TAKES
     other_data = True
     watched = True
 
-    def make(self, classes: int) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         raise NotImplementedError
 
     def loss_of(self, out: Any) -> torch.Tensor:
@@ -104,27 +103,27 @@ class VAE(Method):
                 f"Whole volumes are taken up to {WHOLE} points a side; these are"
                 f" {' x '.join(map(str, data.shape[1:]))}. Take them slice by slice."
             )
-        self.shape, self.scale = tuple(data.shape), Standardise.fit(train)
+        self.shape_, self.scale_ = tuple(data.shape), Standardise.fit(train)
         known = len(np.unique(train.labels[train.labels >= 0]))
-        self.class_names = (
+        self.class_names_ = (
             data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
         )
-        self.net = self.make(len(self.class_names))
-        optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
-        net = run.setup(self.net, optimiser)
-        self.scale.to(run.where)
-        joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names else p.epochs
+        self.net_ = self.make_net()
+        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
+        net = run.setup(self.net_, optimiser)
+        self.scale_.to(run.where)
+        joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names_ else p.epochs
         val = data.part("val")
         run.stop_early(
             p.patience if len(val) else 0,
             lambda: self._loss_on(val, run),
-            after=joint_from if self.class_names else 0,
+            after=joint_from if self.class_names_ else 0,
         )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             joint = batch.epoch >= joint_from
             # so the joint phase has half the rate on average, as the paper's has
             run.cosine(p.learning_rate, after=2 / 3)
-            x = self.scale(batch.x)
+            x = self.scale_(batch.x)
             out = net(x)
             reconstruction = self.reconstruction(out[0], x)
             kl = self.loss_of(out).mean()
@@ -147,15 +146,15 @@ class VAE(Method):
         from torch.nn import functional as F
 
         def losses(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            x = self.scale(x)
-            out = self.net(x)
+            x = self.scale_(x)
+            out = self.net_(x)
             each = (out[0] - x).square().flatten(1).sum(1) * self._weight(
                 x
             ) + self.params.beta * self.loss_of(out)
             return (each,) if out[3] is None else (each, out[3])
 
         found = run.map(losses, data)
-        if not self.class_names:
+        if not self.class_names_:
             return float(found.mean())
         each, logits = found
         known = data.labels >= 0
@@ -188,13 +187,12 @@ class VAE(Method):
         raise NotImplementedError
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             z, spread = self.latent(x)
-            back = self.net.decoder(z)
-            score = (back - self.scale(x)).square().flatten(1).mean(1)
-            back = self.scale.back(back)
+            back = self.net_.decoder(z)
+            score = (back - self.scale_(x)).square().flatten(1).mean(1)
+            back = self.scale_.back(back)
             heat = ((back - x).abs().mean(1),) if x.ndim > 2 else ()
             return (
                 z,
@@ -202,11 +200,10 @@ class VAE(Method):
                 back,
                 score,
                 *heat,
-                *((self.net.classifier(z).softmax(1),) if self.class_names else ()),
+                *((self.net_.classifier(z).softmax(1),) if self.class_names_ else ()),
             )
 
         z, spread, back, score, *more = run.map(described, data)
-        yield self.model(data)
         yield self.embedding(data, z, spread)
         if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
@@ -221,41 +218,22 @@ class VAE(Method):
             rule="95 % of validation cases lie below",
             unit="reconstruction error",
         )
-        if self.class_names:
-            yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names))
+        if self.class_names_:
+            yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names_))
 
     # -- abilities ---------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
-        return ability != "predict" or bool(self.class_names)
+        return ability != "predict" or bool(self.class_names_)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.latent(x)[0]
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.scale.back(self.net.decoder(z))
+        return self.scale_.back(self.net_.decoder(z))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.classifier(self.embed(x)).softmax(1)
+        return self.net_.classifier(self.embed(x)).softmax(1)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """Mean squared reconstruction error of the (standardised) input, per row."""
-        return (self.net.decoder(self.embed(x)) - self.scale(x)).square().flatten(1).mean(1)
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.scale.state(),
-            "shape": list(self.shape),
-            "class_names": list(self.class_names),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])
-        self.scale = Standardise.restore(state)
-        self.net = self.make(len(self.class_names))
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return (self.net_.decoder(self.embed(x)) - self.scale_(x)).square().flatten(1).mean(1)

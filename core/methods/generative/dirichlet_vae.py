@@ -57,10 +57,11 @@ class DirichletVAE(VAE):
             advanced=True,
         )
 
-    def make(self, classes: int) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets import vae
 
-        return vae.DirichletVAE(self.shape, self.params.width, self.params.latent, classes)
+        p, classes = self.params, len(self.class_names_)
+        return vae.DirichletVAE(self.shape_, p.width, p.latent, classes)
 
     def loss_of(self, out: Any) -> torch.Tensor:
         import torch
@@ -76,7 +77,7 @@ class DirichletVAE(VAE):
         )
 
     def latent(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        alpha = self.net.alpha(self.scale(x))
+        alpha = self.net_.alpha(self.scale_(x))
         total = alpha.sum(1, keepdim=True)
         mean = alpha / total
         return mean, (mean * (1 - mean) / (total + 1)).sqrt()

@@ -54,10 +54,11 @@ class GaussianVAE(VAE):
             le=100,
         )
 
-    def make(self, classes: int) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets import vae
 
-        return vae.GaussianVAE(self.shape, self.params.width, self.params.latent, classes)
+        p, classes = self.params, len(self.class_names_)
+        return vae.GaussianVAE(self.shape_, p.width, p.latent, classes)
 
     def loss_of(self, out: Any) -> torch.Tensor:
         from core.nets.vae import gaussian_kl
@@ -65,7 +66,7 @@ class GaussianVAE(VAE):
         return gaussian_kl(out[1], out[2])
 
     def latent(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        mu, logvar = self.net.encode(self.scale(x))
+        mu, logvar = self.net_.encode(self.scale_(x))
         return mu, (0.5 * logvar).exp()
 
     def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:

@@ -36,7 +36,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Benchmark, Grid, Metric, Metrics, Predictions
 from core.errors import UserError
-from core.io.tensors import nested, taken
+from core.io.tensors import taken
 from core.method import BaseParams, Method, Takes, param
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, CONTESTING, SOURCE, TARGET
@@ -140,7 +140,7 @@ class SkadaBench(Method):
         """Every cell of every shift and split, then the contestant chosen for each site, fitted on
         all its rows.
         """
-        p, self.class_names = self.params, list(data.classes)
+        p, self.class_names_ = self.params, list(data.classes)
         learn = data.take(
             np.flatnonzero(
                 (data.splits != "test")
@@ -152,13 +152,13 @@ class SkadaBench(Method):
         site = np.array([str(d) for d in _domains(learn)])
         names, size = np.unique(site, return_counts=True)
         sites = [str(n) for n, s in zip(names, size) if s >= SITE]
-        self.left_out = [f"{n} ({s} rows)" for n, s in zip(names, size) if s < SITE]
+        self.left_out_ = [f"{n} ({s} rows)" for n, s in zip(names, size) if s < SITE]
         if len(sites) < 2:
             raise UserError(
                 f"Needs two sites with at least {SITE} labelled learning rows each; here there are"
                 f" {len(sites)}."
             )
-        x, self.contestants = learn.inputs().astype(np.float64), self.names()
+        x, self.contestants_ = learn.inputs().astype(np.float64), self.names()
         everyone = {t: [s for s in sites if s != t] for t in sites}
         pairs = (
             [([s], t) for t in sites for s in everyone[t]]
@@ -167,8 +167,8 @@ class SkadaBench(Method):
         )
         shifts = [(s, t, k) for s, t in pairs for k in range(p.splits)]
         finals = [(everyone[t], t, -1) for t in sites]  # split -1: nothing held out
-        self.cells: list[dict[str, Any]] = []
-        self.models: dict[str, dict[str, np.ndarray]] = {}
+        self.cells_: list[dict[str, Any]] = []
+        self.models_: dict[str, dict[str, np.ndarray]] = {}
         chosen: dict[str, str] = {}
         for done, (sources, target, k) in enumerate(shifts + finals):
             run.report_to(done, len(shifts) + len(finals), {})
@@ -176,7 +176,7 @@ class SkadaBench(Method):
                 x, learn.labels, site, learn.groups, sources, target, k, p.inner, run.seed
             )
             if made is None:
-                self.left_out.append(
+                self.left_out_.append(
                     f"{' + '.join(sources)} as a source (fewer than two classes of {CLASS} rows)"
                 )
                 continue
@@ -184,7 +184,7 @@ class SkadaBench(Method):
             reader, cells = self.all_settings(shift, run)
             task = f"{sources[0] if p.shifts == 'pairs' else 'the others'} → {target}"
             if k >= 0:
-                self.cells += [c | {"task": task, "split": k} for c in cells]
+                self.cells_ += [c | {"task": task, "split": k} for c in cells]
                 continue
             picked = _tables.pick([c for c in cells if c["contestant"] != TARGET], p.scorer)
             if picked is None:
@@ -197,19 +197,19 @@ class SkadaBench(Method):
                 ("chosen", picked),
                 ("plain", next(c for c in cells if c["contestant"] == SOURCE)),
             ):
-                self.models[f"{target}/{role}"] = self.final(c, reader, shift) | {
+                self.models_[f"{target}/{role}"] = self.final(c, reader, shift) | {
                     "codes": codes,
                     "mean": mean,
                     "sd": sd,
                 }
-        if not self.cells or not self.models:
+        if not self.cells_ or not self.models_:
             raise UserError(
                 f"No site has two classes with at least {CLASS} labelled learning rows each, so"
                 " there is nothing to carry over."
             )
-        self.left_out = list(dict.fromkeys(self.left_out))
-        self.chosen = chosen
-        self.models["/pooled"] = _pooled(x, learn.labels, run.seed)
+        self.left_out_ = list(dict.fromkeys(self.left_out_))
+        self.chosen_ = chosen
+        self.models_["/pooled"] = _pooled(x, learn.labels, run.seed)
 
     def all_settings(self, shift: Shift, run: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """(the reader chosen on the source, one dict for each contestant and setting)."""
@@ -220,7 +220,7 @@ class SkadaBench(Method):
             int((shift.side[fit] == side).sum()) for fit, _ in shift.inner for side in (1, -2)
         )
         found = []
-        for name in self.contestants:
+        for name in self.contestants_:
             for setting in _contest.settings(name, self.params.grid, shift.x.shape[1], least):
                 run.check()
                 found.append(
@@ -250,12 +250,12 @@ class SkadaBench(Method):
         """float32 [n, classes]: each row read by the model made for its site (`role` chosen or
         plain), rows of other sites by one of all sites.
         """
-        x, prob = data.inputs().astype(np.float64), np.zeros((len(data), len(self.class_names)))
+        x, prob = data.inputs().astype(np.float64), np.zeros((len(data), len(self.class_names_)))
         site = np.array([f"{d}/{role}" for d in _domains(data)], dtype=object)
         for name in dict.fromkeys(site):
             at = np.flatnonzero(site == name)
             prob[at] = _read(
-                self.models.get(name, self.models["/pooled"]), x[at], len(self.class_names)
+                self.models_.get(name, self.models_["/pooled"]), x[at], len(self.class_names_)
             )
         return prob.astype(np.float32)
 
@@ -266,21 +266,21 @@ class SkadaBench(Method):
             ("settings by target labels", _tables.ORACLE),
         ):
             yield _tables.benchmark(
-                self.cells,
-                self.contestants,
+                self.cells_,
+                self.contestants_,
                 scorer,
                 p.measure,
                 data.rows,
                 name.replace(" ", "-"),
                 choices=scorer == p.scorer,
             )
-        yield _tables.grid(self.cells, self.contestants, p.measure, data.rows)
+        yield _tables.grid(self.cells_, self.contestants_, p.measure, data.rows)
         prob = self.probabilities(data, "chosen")
-        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         yield Metrics.of(
             [
                 *self.on_test(data, prob),
-                *_tables.figures(self.cells, self.contestants, p.scorer, p.measure),
+                *_tables.figures(self.cells_, self.contestants_, p.scorer, p.measure),
                 *self.said(),
             ],
             data.rows,
@@ -295,7 +295,7 @@ class SkadaBench(Method):
         at = np.flatnonzero(
             (data.splits == "test")
             & (data.labels >= 0)
-            & np.array([f"{d}/plain" in self.models for d in _domains(data)])
+            & np.array([f"{d}/plain" in self.models_ for d in _domains(data)])
         )
         if len(at) < 5:
             return []
@@ -321,38 +321,16 @@ class SkadaBench(Method):
         """What was chosen for each site, and what was left out."""
         found = [
             Metric("chosen for", None, group=site, higher_is_better=None, note=name)
-            for site, name in self.chosen.items()
+            for site, name in self.chosen_.items()
         ]
         return found + [
-            Metric("left out", None, higher_is_better=None, note=words) for words in self.left_out
+            Metric("left out", None, higher_is_better=None, note=words) for words in self.left_out_
         ]
 
-    def state(self) -> dict[str, Any]:
-        models = {
-            key: value
-            for name, model in self.models.items()
-            for key, value in nested(f"model.{name}", model).items()
-        }
-        return models | {
-            "models": list(self.models),
-            "cells": self.cells,
-            "contestants": self.contestants,
-            "chosen": self.chosen,
-            "left_out": self.left_out,
-            "class_names": self.class_names,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.cells, self.contestants, self.chosen = (
-            state["cells"],
-            list(state["contestants"]),
-            dict(state["chosen"]),
-        )
-        self.left_out, self.class_names = list(state["left_out"]), list(state["class_names"])
-        self.models = {
-            name: {k: np.asarray(v) for k, v in taken(f"model.{name}", state).items()}
-            for name in state["models"]
-        }
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in state.items() if not k.startswith("model.")}
+        return kept | {"models": {name: taken(f"model.{name}", state) for name in state["models"]}}
 
 
 def _domains(data: Dataset) -> np.ndarray:

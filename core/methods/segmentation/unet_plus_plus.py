@@ -31,7 +31,6 @@ import numpy as np
 from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.evaluate import held_out
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
@@ -49,7 +48,7 @@ class UNetPlusPlusMethod(Method):
     id = "unet_plus_plus"
     title = "Outlines (UNet++)"
     seed_number = 71
-    net: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
+    net_: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
     other_data = True
@@ -113,11 +112,11 @@ class UNetPlusPlusMethod(Method):
             )
         return None
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.unetpp import PlainUNet, UNetPlusPlus
 
         return (UNetPlusPlus if self.params.network == "nested" else PlainUNet)(
-            self.channels, self.params.width
+            self.channels_, self.params.width
         )
 
     # -- training ----------------------------------------------------------------------------------
@@ -130,10 +129,10 @@ class UNetPlusPlusMethod(Method):
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
         truth = torch.from_numpy(train.mask())
-        self.channels = data.shape[0]
-        self.net = self.make()
-        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=1e-4)
-        net = run.setup(self.net, optimiser)
+        self.channels_ = data.shape[0]
+        self.net_ = self.make_net()
+        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
+        net = run.setup(self.net_, optimiser)
         loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         size = min(len(train), p.batch_size)
         for batch in run.batches(train, size, p.epochs, drop_last=True):
@@ -147,9 +146,9 @@ class UNetPlusPlusMethod(Method):
             )
             run.step(losses.sum(), clip=5.0)
             run.report(batch.step, loss=losses.mean(), **{"loss of the deepest head": losses[-1]})
-        self.net.eval()
-        self.level = p.level or self._enough(data, run)
-        self.level = min(self.level, self.net.depths)
+        self.net_.eval()
+        self.level_ = p.level or self._enough(data, run)
+        self.level_ = min(self.level_, self.net_.depths)
 
     def _enough(self, data: Dataset, run: Run) -> int:
         """The shallowest head whose mean Dice on outlined validation pictures is within `slack` of
@@ -157,8 +156,8 @@ class UNetPlusPlusMethod(Method):
         """
         val = data.part("val")
         val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
-        if not len(val) or not self.params.deep_supervision or self.net.depths == 1:
-            return int(self.net.depths)
+        if not len(val) or not self.params.deep_supervision or self.net_.depths == 1:
+            return int(self.net_.depths)
         dice = np.nan_to_num(
             np.array(
                 [np.nanmean(d) if np.isfinite(d).any() else np.nan for d in self._dice(val, run).T]
@@ -182,26 +181,27 @@ class UNetPlusPlusMethod(Method):
         return np.concatenate(found)
 
     # -- artifacts ---------------------------------------------------------------------------------
+    def model(self, data: Dataset, name: str = "") -> Model:
+        from core.nets.unetpp import lattice
+
+        made = super().model(data, name)
+        if self.net_.depths > 1:
+            made.diagram = lattice(self.level_)
+        return made
+
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             prob = self.heads(x)
             doubt = prob[:, :, 1].std(0, unbiased=False)
-            return self.embed(x), prob[self.level - 1], doubt, doubt.flatten(1).mean(1)
+            return self.embed(x), prob[self.level_ - 1], doubt, doubt.flatten(1).mean(1)
 
         z, prob, doubt, score = run.map(described, data, size=FEW)
-        made = self.model(data)
-        if self.net.depths > 1:
-            from core.nets.unetpp import lattice
-
-            made.diagram = lattice(self.level)
-        yield made
         yield Embedding(
             rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture"
         )
-        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
-        if self.net.depths > 1 and self.params.deep_supervision:
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
+        if self.net_.depths > 1 and self.params.deep_supervision:
             yield AnomalyMaps(
                 rows=data.rows,
                 name="disagreement",
@@ -218,7 +218,7 @@ class UNetPlusPlusMethod(Method):
         found = [
             Metric(
                 "depth used",
-                float(self.level),
+                float(self.level_),
                 higher_is_better=None,
                 note="1 is the fastest, 4 the deepest",
             )
@@ -269,45 +269,32 @@ class UNetPlusPlusMethod(Method):
 
         x, found = padded(torch.from_numpy(data.inputs(np.arange(1))).to(run.where)), []
         with torch.no_grad():
-            for depth in range(1, self.net.depths + 1):
+            for depth in range(1, self.net_.depths + 1):
                 with FlopCounterMode(display=False) as counter:
-                    self.net(x, depth)
+                    self.net_(x, depth)
                 taken_ = []
                 for _ in range(repeats):
                     began = time.perf_counter()
-                    float(self.net(x, depth)[-1].sum())
+                    float(self.net_(x, depth)[-1].sum())
                     taken_.append(time.perf_counter() - began)
                 found.append((counter.get_total_flops() / 2, min(taken_)))
         return found
 
     # -- abilities ---------------------------------------------------------------------------------
-    class_names = ("background", "marked")
+    class_names_ = ("background", "marked")
 
     def heads(self, x: torch.Tensor, depth: int = 4) -> torch.Tensor:
         """Probabilities [heads,b,2,H,W] of the network cut back to `depth`."""
         import torch
 
-        made = self.net(padded(x), depth)
+        made = self.net_(padded(x), depth)
         return torch.stack([h[..., : x.shape[2], : x.shape[3]].float().softmax(1) for h in made])
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.embed(padded(x))
+        return self.net_.embed(padded(x))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.heads(x, self.level)[-1]
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            "channels": self.channels,
-            "level": self.level,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.channels, self.level = int(state["channels"]), int(state["level"])
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.heads(x, self.level_)[-1]
 
 
 def padded(x: torch.Tensor) -> torch.Tensor:

@@ -31,7 +31,6 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Grid, Metric, Metrics, Model
 from core.data.scaling import Standardise
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class QuickSelection(Method):
     id = "quick_selection"
     title = "Which columns carry the structure (QuickSelection)"
     seed_number = 14
-    net: Any
+    net_: Any
     takes = Takes(("table", "image"), volumes="no", min_rows=20, seconds_per_value=2e-7)
     gives = (Model, Embedding, Grid, Metrics)
     other_data = True
@@ -94,19 +93,19 @@ class QuickSelection(Method):
         import torch
 
         p, train = self.params, data.part("train")
-        self.shape, self.seed = tuple(data.shape), run.seed
-        self.names = list(data.features) or [
-            f"{'row ' + str(i // self.shape[-1]) + ', column ' + str(i % self.shape[-1])}"
-            for i in range(int(np.prod(self.shape)))
+        self.shape_, self.seed_ = tuple(data.shape), run.seed
+        self.names_ = list(data.features) or [
+            f"{'row ' + str(i // self.shape_[-1]) + ', column ' + str(i % self.shape_[-1])}"
+            for i in range(int(np.prod(self.shape_)))
         ]
-        self.scale = self._scaled(train)
-        self.net = self.make()
+        self.scale_ = self._scaled(train)
+        self.net_ = self.make_net()
         optimiser = torch.optim.SGD(
-            self.net.parameters(), p.learning_rate, momentum=0.9, weight_decay=1e-5
+            self.net_.parameters(), p.learning_rate, momentum=0.9, weight_decay=1e-5
         )
-        record = Record(p.epochs, len(self.names))
-        net = run.setup(self.net, optimiser, record=record)
-        self.scale.to(run.where)
+        record = Record(p.epochs, len(self.names_))
+        net = run.setup(self.net_, optimiser, record=record)
+        self.scale_.to(run.where)
         for batch in run.batches(train, p.batch_size, p.epochs):
             if batch.turn:
                 self._renew(batch.epoch - 1, optimiser, record)
@@ -114,19 +113,21 @@ class QuickSelection(Method):
             loss = (net(x + p.noise * torch.randn_like(x)) - x).square().sum(1).mean()
             run.step(loss, clip=10.0)
             run.report(batch.step, loss=loss)
-        record.keep(p.epochs - 1, self.net.first.strength())
-        self.history = record.strength.cpu().numpy()
-        self.chosen = np.argsort(-self.history[-1], kind="stable")[: min(p.keep, len(self.names))]
+        record.keep(p.epochs - 1, self.net_.first.strength())
+        self.history_ = record.strength.cpu().numpy()
+        self.chosen_ = np.argsort(-self.history_[-1], kind="stable")[
+            : min(p.keep, len(self.names_))
+        ]
 
     def _renew(self, epoch: int, optimiser: torch.optim.Optimizer, record: Record) -> None:
         """Keep the strengths of the epoch that ended, then renew both layers; the draw is fixed by
         (seed, epoch).
         """
-        record.keep(epoch, self.net.first.strength())
-        for i, layer in enumerate((self.net.first, self.net.second)):
+        record.keep(epoch, self.net_.first.strength())
+        for i, layer in enumerate((self.net_.first, self.net_.second)):
             layer.renew(
                 self.params.renewed,
-                np.random.default_rng((self.seed, epoch, i)),
+                np.random.default_rng((self.seed_, epoch, i)),
                 optimiser.state[layer.value].get("momentum_buffer"),
             )
 
@@ -144,39 +145,41 @@ class QuickSelection(Method):
             (x.shape[1],),
         )
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.sparse import SparseAutoencoder
 
         return SparseAutoencoder(
-            len(self.names), self.params.hidden, self.params.epsilon, self.params.dropout, self.seed
+            len(self.names_),
+            self.params.hidden,
+            self.params.epsilon,
+            self.params.dropout,
+            self.seed_,
         )
 
     def flat(self, x: torch.Tensor) -> torch.Tensor:
         """Standardised columns [b,p]."""
-        return self.scale(x.flatten(1))
+        return self.scale_(x.flatten(1))
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
-        yield self.model(data)
         yield Embedding(
             rows=data.rows,
             name="latent",
             z=run.map(self.embed, data),
             layer="selected columns",
-            axes=[self.names[i] for i in self.chosen],
+            axes=[self.names_[i] for i in self.chosen_],
         )
-        order = np.argsort(-self.history[-1], kind="stable")[:SHOWN]
-        picked = {int(i) for i in self.chosen}
+        order = np.argsort(-self.history_[-1], kind="stable")[:SHOWN]
+        picked = {int(i) for i in self.chosen_}
         steps = np.unique(
-            np.linspace(0, len(self.history) - 1, min(12, len(self.history))).astype(int)
+            np.linspace(0, len(self.history_) - 1, min(12, len(self.history_))).astype(int)
         )
         yield Grid(
             rows=data.rows,
             name="strength",
-            value=self.history[np.ix_(steps, order)].T.astype(np.float32),
+            value=self.history_[np.ix_(steps, order)].T.astype(np.float32),
             x=[str(s + 1) for s in steps],
-            y=[f"{self.names[i]} ✓" if i in picked else self.names[i] for i in order],
+            y=[f"{self.names_[i]} ✓" if i in picked else self.names_[i] for i in order],
             x_title="epoch",
             y_title="column, strongest at the end on top",
             unit=(
@@ -191,9 +194,9 @@ class QuickSelection(Method):
         """What it costs against a dense network of the same size, and how far the selected columns
         go in telling the classes apart.
         """
-        layers = (self.net.first, self.net.second)
+        layers = (self.net_.first, self.net_.second)
         entries = sum(len(layer.value) for layer in layers)
-        dense = 2 * len(self.names) * self.params.hidden
+        dense = 2 * len(self.names_) * self.params.hidden
         found = [
             Metric(
                 "connections",
@@ -223,10 +226,10 @@ class QuickSelection(Method):
             return found
         every, few = (
             np.arange(x.shape[1]),
-            run.rng.choice(x.shape[1], len(self.chosen), replace=False),
+            run.rng.choice(x.shape[1], len(self.chosen_), replace=False),
         )
         for name, columns in (
-            ("selected columns", self.chosen),
+            ("selected columns", self.chosen_),
             ("as many random columns", few),
             ("all columns", every),
         ):
@@ -236,37 +239,10 @@ class QuickSelection(Method):
     def flat_numpy(self, data: Dataset) -> np.ndarray:
         import torch
 
-        return self.flat(torch.from_numpy(data.inputs()).to(self.scale.mean.device)).cpu().numpy()
+        return self.flat(torch.from_numpy(data.inputs()).to(self.scale_.mean.device)).cpu().numpy()
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.flat(x)[:, self.chosen.tolist()]
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.scale.state(),
-            "shape": list(self.shape),
-            "names": self.names,
-            "seed": self.seed,
-            "history": self.history,
-            "chosen": self.chosen,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.shape, self.names, self.seed = (
-            tuple(state["shape"]),
-            list(state["names"]),
-            int(state["seed"]),
-        )
-        self.history, self.chosen = np.asarray(state["history"]), np.asarray(state["chosen"])
-        self.scale = Standardise.restore(state)
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.flat(x)[:, self.chosen_.tolist()]
 
 
 class Record:

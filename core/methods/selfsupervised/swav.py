@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Model
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class SwAV(Method):
     id = "swav"
     title = "Self-supervised prototypes (SwAV)"
     seed_number = 49
-    net: Any  # the network; Any, since torch types a module's parts as Tensor | Module
+    net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), min_rows=32, min_size=8, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters)
     other_data = True
@@ -113,10 +112,12 @@ class SwAV(Method):
             else f"Works on pictures with one or three channels; these have {data.shape[0]}."
         )
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.encoders import SwAVNet
 
-        return SwAVNet(self.shape, self.params.width, 2 * self.params.width, self.params.prototypes)
+        return SwAVNet(
+            self.shape_, self.params.width, 2 * self.params.width, self.params.prototypes
+        )
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -124,50 +125,55 @@ class SwAV(Method):
         from core.nets.augment import views
 
         p, train = self.params, data.part("train")
-        self.shape = tuple(data.shape)
-        self.net = self.make()
-        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=1e-4)
+        self.shape_ = tuple(data.shape)
+        self.net_ = self.make_net()
+        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
         queue = Queue(p.queue, 2 * p.width)
-        net = run.setup(self.net, optimiser, queue=queue)
+        net = run.setup(self.net_, optimiser, queue=queue)
         queue.to(run.where)
-        large = views(self.shape, p.strength, p.flip)
-        side = min(self.shape[1:])
+        large = views(self.shape_, p.strength, p.flip)
+        side = min(self.shape_[1:])
         small = (
-            views(self.shape, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35))
+            views(self.shape_, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35))
             if side >= 28 and p.small_crops
             else None
         )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
-            self.net.normalise()
+            self.net_.normalise()
             seen = [large(batch.x), large(batch.x)] + (
                 [small(batch.x) for _ in range(p.small_crops)] if small else []
             )
             z, scores = net(seen)
             loss, codes = swapped(
-                z, scores, len(batch.x), self.net.prototypes.weight, queue, p.epsilon, p.temperature
+                z,
+                scores,
+                len(batch.x),
+                self.net_.prototypes.weight,
+                queue,
+                p.epsilon,
+                p.temperature,
             )
             if batch.step < p.frozen_steps:
-                loss = loss + 0 * self.net.prototypes.weight.sum()
-                before = self.net.prototypes.weight.detach().clone()
+                loss = loss + 0 * self.net_.prototypes.weight.sum()
+                before = self.net_.prototypes.weight.detach().clone()
             run.step(loss)
             if batch.step < p.frozen_steps:
                 with torch.no_grad():
-                    self.net.prototypes.weight.copy_(before)
+                    self.net_.prototypes.weight.copy_(before)
             share = codes.mean(0)
             run.report(
                 batch.step,
                 loss=loss,
                 **{"prototypes in use": (share > 0.1 / p.prototypes).float().sum()},
             )
-        self.net.normalise()
+        self.net_.normalise()
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
         z, prob = run.map(
-            lambda x: (self.embed(x), (self.net([x])[1] / self.params.temperature).softmax(1)), data
+            lambda x: (self.embed(x), (self.net_([x])[1] / self.params.temperature).softmax(1)),
+            data,
         )
-        yield self.model(data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine", layer="encoder")
         names = [f"prototype {j + 1}" for j in range(prob.shape[1])]
         yield Clusters(
@@ -179,16 +185,7 @@ class SwAV(Method):
         )
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.encoder(x)
-
-    def state(self) -> dict[str, Any]:
-        return {**nested("net", self.net.state_dict()), "shape": list(self.shape)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.shape = tuple(state["shape"])
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.net_.encoder(x)
 
 
 class Queue:

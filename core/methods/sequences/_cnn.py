@@ -100,9 +100,3 @@ def logits(net: Any, texts: Any, length: int) -> np.ndarray:
             for i in range(0, len(texts), BATCH)
         ]
     return np.concatenate(parts) if parts else np.zeros((0, net[-1].out_features))
-
-
-def restored(state: dict[str, Any], classes: int) -> torch.nn.Module:
-    net = network(classes)
-    net.load_state_dict(state)
-    return net.eval()

@@ -39,7 +39,7 @@ from core.artifacts import (
     Rationales,
 )
 from core.errors import UserError
-from core.io.tensors import nested, taken
+from core.io.tensors import taken
 from core.method import BaseParams, Method, Takes, param
 from core.methods.sequences import _network
 from core.methods.sequences._kmers import counts, word
@@ -125,7 +125,7 @@ class GMNA(Method):
 
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the group of each row among `class_names`, -1 = none of them."""
-        place = {name: i for i, name in enumerate(self.class_names)}
+        place = {name: i for i, name in enumerate(self.class_names_)}
         return np.array([place.get(g, -1) for g in self.groups(data)], dtype=np.int64)
 
     def fit(self, data: Dataset, run: Run) -> None:
@@ -133,11 +133,11 @@ class GMNA(Method):
 
         p, train = self.params, data.part("train")
         names, size = np.unique(self.groups(train).astype(str), return_counts=True)
-        self.class_names = [str(n) for n, s in zip(names, size) if n and s >= p.least]
-        self.left_out = [f"{n} ({s})" for n, s in zip(names, size) if n and s < p.least]
-        if len(self.class_names) < 3:
+        self.class_names_ = [str(n) for n, s in zip(names, size) if n and s >= p.least]
+        self.left_out_ = [f"{n} ({s})" for n, s in zip(names, size) if n and s < p.least]
+        if len(self.class_names_) < 3:
             raise UserError(
-                f"Only {len(self.class_names)} groups have at least {p.least} training genomes; a"
+                f"Only {len(self.class_names_)} groups have at least {p.least} training genomes; a"
                 " network needs three (lower “least”, or choose another column in “by”)."
             )
         y = self.codes(train)
@@ -149,33 +149,34 @@ class GMNA(Method):
             np.stack(
                 [
                     np.asarray(x[y == j].sum(0)).ravel() / (y == j).sum()
-                    for j in range(len(self.class_names))
+                    for j in range(len(self.class_names_))
                 ]
             )
             + p.smoothing
         )
-        self.theta = np.log(total / total.sum(1, keepdims=True)).astype(np.float32)
+        self.theta_ = np.log(total / total.sum(1, keepdims=True)).astype(np.float32)
         unit = _unit(x)
         svd = TruncatedSVD(min(p.dimensions, x.shape[0] - 1), random_state=run.seed).fit(unit)
-        self.axes = svd.components_.astype(np.float32)
-        self.middle = np.asarray(unit @ self.axes.T).mean(0).astype(np.float32)
+        self.axes_ = svd.components_.astype(np.float32)
+        self.middle_ = np.asarray(unit @ self.axes_.T).mean(0).astype(np.float32)
+        self.nets_of_: dict[str, Any] = {}
         if p.model == "network":
             from core.methods.sequences import _cnn
 
-            self.length = max(map(len, train.texts))
-            for out in (-1, *range(len(self.class_names))):
+            self.length_ = max(map(len, train.texts))
+            for out in (-1, *range(len(self.class_names_))):
                 keep = (y >= 0) & (y != out)
-                self.nets_of[str(out)] = _cnn.trained(
+                self.nets_of_[str(out)] = _cnn.trained(
                     train.texts[keep],
                     y[keep],
-                    len(self.class_names),
-                    self.length,
+                    len(self.class_names_),
+                    self.length_,
                     p.epochs,
                     p.learning_rate,
                     run,
                 )
         val = data.part("val")
-        self.temperature = tempered(self.likelihood(val), self.codes(val)) if len(val) else 1.0
+        self.temperature_ = tempered(self.likelihood(val), self.codes(val)) if len(val) else 1.0
         run.report(0)
 
     # -- what it thinks ----------------------------------------------------------------------------
@@ -185,7 +186,7 @@ class GMNA(Method):
         """
         if self.params.model == "network":
             return self._asked("-1", data)
-        return np.asarray(counts(data.texts, self.params.k) @ self.theta.T, dtype=np.float64)
+        return np.asarray(counts(data.texts, self.params.k) @ self.theta_.T, dtype=np.float64)
 
     def left_one_out(self, data: Dataset, score: np.ndarray, y: np.ndarray) -> np.ndarray:
         """float64 [n, classes] where each row's own class has -inf and the model has never seen a
@@ -204,10 +205,10 @@ class GMNA(Method):
     def _asked(self, which: str, data: Dataset) -> np.ndarray:
         from core.methods.sequences import _cnn
 
-        return _cnn.logits(self.nets_of[which], data.texts, self.length)
+        return _cnn.logits(self.nets_of_[which], data.texts, self.length_)
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        names, y = self.class_names, self.codes(data)
+        names, y = self.class_names_, self.codes(data)
         score = self.likelihood(data)
         run.check()
         others = self.left_one_out(data, score, y)
@@ -231,7 +232,7 @@ class GMNA(Method):
             pair_notes=self.pair_notes(y, target),
             link="taken for",
         )
-        prob = _softmax(score / self.temperature)
+        prob = _softmax(score / self.temperature_)
         yield Predictions(rows=data.rows, prob=prob.astype(np.float32), classes=list(names))
         held = np.flatnonzero(data.splits != "train")
         yield Grid(
@@ -247,7 +248,7 @@ class GMNA(Method):
             high=0.5,
         )
         x = counts(data.texts, self.params.k)
-        z = np.asarray(_unit(x) @ self.axes.T) - self.middle
+        z = np.asarray(_unit(x) @ self.axes_.T) - self.middle_
         yield Embedding(
             rows=data.rows, name="latent", z=z.astype(np.float32), layer=f"{self.params.k}-mers"
         )
@@ -270,7 +271,7 @@ class GMNA(Method):
                 x.indices[x.indptr[i] : x.indptr[i + 1]],
                 x.data[x.indptr[i] : x.indptr[i + 1]],
             )
-            gain = times * (self.theta[first[i], at] - self.theta[second[i], at])
+            gain = times * (self.theta_[first[i], at] - self.theta_[second[i], at])
             best = np.argsort(-gain, kind="stable")[:5]
             found.append(
                 [
@@ -287,9 +288,9 @@ class GMNA(Method):
         """
         if self.params.model == "network":
             return {}
-        rest, found = self.theta.mean(0), {}
+        rest, found = self.theta_.mean(0), {}
         for i, j in {(int(a), int(b)) for a, b in zip(source, target) if a >= 0 and a != b}:
-            shared = np.minimum(self.theta[i], self.theta[j]) - rest
+            shared = np.minimum(self.theta_[i], self.theta_[j]) - rest
             best = np.argsort(-shared, kind="stable")[:4]
             found[f"{i}-{j}"] = "k-mers both have and others lack: " + ", ".join(
                 word(int(b), self.params.k) for b in best
@@ -311,7 +312,7 @@ class GMNA(Method):
         """
         from core.stats.bootstrap import interval
 
-        names, found, texts = self.class_names, [], data.texts
+        names, found, texts = self.class_names_, [], data.texts
         seen = set(texts[data.splits == "train"])
         fresh = np.array([t not in seen for t in texts])
         for words, part in (
@@ -352,14 +353,14 @@ class GMNA(Method):
         found += _network.tested(
             y, target, len(names), self.partition(data), self.params.rewired, run
         )
-        if self.left_out:
+        if self.left_out_:
             found.append(
                 Metric(
                     "groups left out",
-                    float(len(self.left_out)),
+                    float(len(self.left_out_)),
                     n=len(data),
                     higher_is_better=None,
-                    note="too few training genomes: " + ", ".join(self.left_out[:8]),
+                    note="too few training genomes: " + ", ".join(self.left_out_[:8]),
                 )
             )
         return found
@@ -386,54 +387,29 @@ class GMNA(Method):
         )
         most = [
             max(set(values[y == j]), key=list(values[y == j]).count) if (y == j).any() else ""
-            for j in range(len(self.class_names))
+            for j in range(len(self.class_names_))
         ]
         return column, np.unique(most, return_inverse=True)[1]
 
     # -- keeping -----------------------------------------------------------------------------------
-    @property
-    def nets_of(self) -> dict[str, Any]:
-        if not hasattr(self, "_nets"):
-            self._nets: dict[str, Any] = {}
-        return self._nets
-
-    def state(self) -> dict[str, Any]:
-        plain = {
-            "theta": self.theta,
-            "axes": self.axes,
-            "middle": self.middle,
-            "class_names": self.class_names,
-            "left_out": self.left_out,
-        }
-        kept = {
-            k: v
-            for which, net in self.nets_of.items()
-            for k, v in nested(f"net{which}", net.state_dict()).items()
-        }
-        return (
-            plain
-            | kept
-            | {
-                "temperature": self.temperature,
-                "length": getattr(self, "length", 0),
-                "which": list(self.nets_of),
-            }
-        )
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def make_nets_of(self) -> Any:
         from core.methods.sequences import _cnn
 
-        self.theta, self.axes, self.middle = (
-            np.asarray(state[k]) for k in ("theta", "axes", "middle")
-        )
-        self.class_names, self.left_out, self.temperature, self.length = (
-            list(state["class_names"]),
-            list(state["left_out"]),
-            state["temperature"],
-            state["length"],
-        )
-        for which in state["which"]:
-            self.nets_of[which] = _cnn.restored(taken(f"net{which}", state), len(self.class_names))
+        return _cnn.network(len(self.class_names_))
+
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The networks stood under `net-1`, `net0` and so on."""
+        which = state["which"]
+        kept = {k: v for k, v in state.items() if k != "which" and not k.startswith("net")}
+        nets = {
+            f"nets_of.{i}.{k}": v
+            for i, name in enumerate(which)
+            for k, v in taken(f"net{name}", state).items()
+        }
+        kinds = {f"nets_of.{i}": "network" for i in range(len(which))}
+        index = {"names": [*kept, "nets_of"], "kinds": kinds | {"nets_of": ["dict", which]}}
+        return kept | nets | {"fitted": index}
 
 
 def _unit(x: Any) -> Any:

@@ -44,7 +44,6 @@ from core.artifacts import (
     Rationales,
 )
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
 
 LEAST_NATS = 0.05  # mean KL of an axis below which the model does not use it
 FACTORS = 4  # the label and three more
-SYMBOLS = ("centre", "spread", "nats", "chance", "bearers")
 
 
 def typical(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +78,8 @@ class BetaVAEScan(Method):
     id = "beta_vae_scan"
     title = "What a label fixes in a signal: beta-VAE with symbols"
     seed_number = 51
-    net: Any
+    net_: Any
+    scan_: Any  # the symbols' network
     takes = Takes(("series",), labels="optional", min_rows=32, seconds_per_value=1e-6)
     gives = (Model, Embedding, Images, Grid, Rationales, Predictions, Metrics)
     tiny = {
@@ -161,10 +160,10 @@ class BetaVAEScan(Method):
         return None
 
     # -- training ----------------------------------------------------------------------------------
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.series import SeriesVAE
 
-        return SeriesVAE(self.shape, self.params.width, self.params.latent)
+        return SeriesVAE(self.shape_, self.params.width, self.params.latent)
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -172,17 +171,17 @@ class BetaVAEScan(Method):
         from core.nets.series import divergence
 
         p, train = self.params, data.part("train")
-        self.shape = tuple(data.shape)
-        self.mean, self.sd = (torch.from_numpy(v) for v in typical(train.inputs()))
-        self.turn = torch.ones(p.latent)
-        self.class_names: list[str] = []
-        self.factors: list[Factor] = []
-        self.net = self.make()
-        optimiser = torch.optim.Adam(self.net.parameters(), p.learning_rate)
-        net = run.setup(self.net, optimiser)
-        self._move(run.where)
+        self.shape_ = tuple(data.shape)
+        self.mean_, self.sd_ = (torch.from_numpy(v) for v in typical(train.inputs()))
+        self.turn_ = torch.ones(p.latent)
+        self.class_names_: list[str] = []
+        self.factors_: list[dict[str, Any]] = []
+        self.net_ = self.make_net()
+        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
+        net = run.setup(self.net_, optimiser)
+        self.mean_, self.sd_ = self.mean_.to(run.where), self.sd_.to(run.where)
         total = p.epochs * max(1, len(train) // p.batch_size)
-        values = int(np.prod(self.shape))
+        values = int(np.prod(self.shape_))
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             for group in optimiser.param_groups:
                 group["lr"] = p.learning_rate * 0.1 ** (batch.step / total)
@@ -207,31 +206,33 @@ class BetaVAEScan(Method):
         from core.imaging import signals
 
         train = data.part("train")
-        mu, logvar = run.map(lambda x: self.net.encode(self.scaled(x)), train)
+        mu, logvar = run.map(lambda x: self.net_.encode(self.scaled(x)), train)
         nats = 0.5 * (np.square(mu) + np.exp(logvar) - logvar - 1).mean(0)
-        self.used = nats >= LEAST_NATS
+        self.used_ = nats >= LEAST_NATS
         middle, spread = mu.mean(0), mu.std(0)
-        self.places = np.quantile(mu, [0.1, 0.3, 0.7, 0.9], axis=0)
-        look, turn, self.axes = signals.look(data), np.ones(len(middle)), []
+        self.places_ = np.quantile(mu, [0.1, 0.3, 0.7, 0.9], axis=0)
+        look, turn, self.axes_ = signals.look(data), np.ones(len(middle)), []
         for j in range(len(middle)):
             ends = np.repeat(middle[None], 2, 0)
             ends[:, j] += np.array([-2, 2]) * max(spread[j], 1e-3)
             with torch.no_grad():
                 # in typical deviations
                 low, high = (
-                    self.net.decode(torch.from_numpy(ends.astype("f4")).to(run.where)).cpu().numpy()
+                    self.net_.decode(torch.from_numpy(ends.astype("f4")).to(run.where))
+                    .cpu()
+                    .numpy()
                 )
             channel, first, last = signals.changed(low, high)
             at = first + int(np.abs(high - low)[channel, first : last + 1].argmax())
             turn[j] = -1.0 if high[channel, at] < low[channel, at] else 1.0
             known = channel < len(look.channels)
             called = look.channels[channel] if known else f"channel {channel + 1}"
-            where = f"{called}, {signals.words(look, self.shape[1], first, last)}"
-            self.axes.append(
-                f"axis {j + 1} ({where})" if self.used[j] else f"axis {j + 1} (hardly used)"
+            where = f"{called}, {signals.words(look, self.shape_[1], first, last)}"
+            self.axes_.append(
+                f"axis {j + 1} ({where})" if self.used_[j] else f"axis {j + 1} (hardly used)"
             )
-        self.places = np.sort(self.places * turn, axis=0)
-        self.turn = torch.from_numpy(turn.astype("f4")).to(run.where)
+        self.places_ = np.sort(self.places_ * turn, axis=0)
+        self.turn_ = torch.from_numpy(turn.astype("f4")).to(run.where)
 
     def _teach(self, data: Dataset, run: Run) -> None:
         """The symbols of the label and the further columns, on the frozen latent space; rivals that
@@ -245,14 +246,14 @@ class BetaVAEScan(Method):
             raise UserError(
                 f"“also” names {len(columns)} columns; at most {FACTORS - 1} can be added."
             )
-        self.left_out: list[str] = []
+        self.left_out_: list[str] = []
         for column in [*([data.roles["label"]] if "label" in data.roles else []), *columns]:
             made, left = _scan.factor(
                 train, column, p.least, label=column == data.roles.get("label")
             )
-            self.left_out += left
-            self.factors += [made] if made is not None else []
-        self.symbols = [name for f in self.factors for name in f.names]
+            self.left_out_ += left
+            self.factors_ += [asdict(made)] if made is not None else []
+        self.symbols_ = [name for f in self.factors for name in f.names]
         if not self.factors:
             return
         codes = np.stack([f.codes(train) for f in self.factors], 1)
@@ -262,20 +263,21 @@ class BetaVAEScan(Method):
             mu, sd, found, p.shuffles, run.seed, weight=p.tie, steps=p.symbol_steps, check=run.check
         )
         centre, spread, nats = _scan.symbols(worlds, found)
-        self.centre, self.spread, self.nats, self.chance = (
+        self.centre_, self.spread_, self.nats_, self.chance_ = (
             centre[0],
             spread[0],
             nats[0],
             _scan.by_chance(nats),
         )
-        self.bearers = found.member[found.alone].sum(1)
-        self.scan = {k: v[:1].clone() for k, v in worlds.state_dict().items()}
+        self.bearers_ = found.member[found.alone].sum(1)
+        self.scan_ = self.make_scan()
+        self.scan_.load_state_dict({k: v[:1] for k, v in worlds.state_dict().items()})
         label = self.factors[0].column == data.roles.get("label")
-        self.class_names = list(self.factors[0].names) if label else []
-        self.temperature, self.rivals = 1.0, {}
+        self.class_names_ = list(self.factors[0].names) if label else []
+        self.temperature_, self.rivals_ = 1.0, {}
         if label:
-            self.temperature = self._tempered(data.part("val"), run)
-            self.rivals = {
+            self.temperature_ = self._tempered(data.part("val"), run)
+            self.rivals_ = {
                 "logistic regression on the latent": _figures.logistic(mu, codes[:, 0]),
                 "logistic regression on window means": _figures.logistic(
                     _figures.windows(train.inputs()), codes[:, 0]
@@ -305,12 +307,12 @@ class BetaVAEScan(Method):
 
     # -- abilities ---------------------------------------------------------------------------------
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
-        return (x - self.mean) / self.sd
+        return (x - self.mean_) / self.sd_
 
     def _posterior(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and sd [b,d] of q(z|x)."""
-        mu, logvar = self.net.encode(self.scaled(x))
-        return mu * self.turn, (0.5 * logvar).exp()
+        mu, logvar = self.net_.encode(self.scaled(x))
+        return mu * self.turn_, (0.5 * logvar).exp()
 
     def _likeness(self, x: torch.Tensor) -> torch.Tensor:
         """How like each label symbol a case is, by axis [b,k,d]: -KL(q(z|x) || q(z|y))."""
@@ -323,24 +325,27 @@ class BetaVAEScan(Method):
         return likeness(
             mu,
             2 * sd.log(),
-            *(torch.from_numpy(np.array(v[:k])).to(mu.device) for v in (self.centre, self.spread)),
+            *(
+                torch.from_numpy(np.array(v[:k])).to(mu.device)
+                for v in (self.centre_, self.spread_)
+            ),
         )
 
     def able(self, ability: str) -> bool:
-        return ability != "predict" or bool(self.class_names)
+        return ability != "predict" or bool(self.class_names_)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self._posterior(x)[0]
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.net.decode(z * self.turn) * self.sd + self.mean
+        return self.net_.decode(z * self.turn_) * self.sd_ + self.mean_
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return (self._likeness(x).sum(2) / self.temperature).softmax(1)
+        return (self._likeness(x).sum(2) / self.temperature_).softmax(1)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """Mean squared error of the redrawn signal [b], in units of each channel's variance."""
-        return ((self.decode(self.embed(x)) - x) / self.sd).square().flatten(1).mean(1)
+        return ((self.decode(self.embed(x)) - x) / self.sd_).square().flatten(1).mean(1)
 
     def imagine(self, symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(mu, sd, fixed bool) [d] of q(z|y) for one symbol or several of different factors.
@@ -350,62 +355,56 @@ class BetaVAEScan(Method):
         """
         import torch
 
-        from core.nets.series import SymbolVAE
-
-        known = self.symbols
+        known = self.symbols_
         if not symbols or set(symbols) - set(known):
             raise UserError(
                 f"“{', '.join(symbols)}” is no symbol of this model (it knows:"
                 f" {', '.join(known) or 'none'})."
             )
         at = [known.index(s) for s in symbols]
-        net = SymbolVAE(1, len(known), self.params.latent)
-        net.load_state_dict(self.scan)
+        shown = torch.eye(len(known))[at].sum(0, keepdim=True)
         with torch.no_grad():
-            mu, logvar = (
-                v[0, 0].numpy() for v in net.encode(torch.eye(len(known))[at].sum(0, keepdim=True))
-            )
-        return mu, np.exp(0.5 * logvar), (self.nats[at] > self.chance[at, None]).any(0)
+            found = self.scan_.encode(shown.to(self.mean_.device))
+        mu, logvar = (v[0, 0].cpu().numpy() for v in found)
+        return mu, np.exp(0.5 * logvar), (self.nats_[at] > self.chance_[at, None]).any(0)
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
         z, sd, back = run.map(lambda x: (*(pair := self._posterior(x)), self.decode(pair[0])), data)
-        yield self.model(data)
         yield Embedding(
-            rows=data.rows, name="latent", z=z, std=sd, layer="beta-VAE", axes=list(self.axes)
+            rows=data.rows, name="latent", z=z, std=sd, layer="beta-VAE", axes=list(self.axes_)
         )
         yield Images(rows=data.rows, name="reconstruction", image=back)
         prob = None
         if self.factors:
             named: dict[str, Any] = {
-                "x": list(self.axes),
-                "y": list(self.symbols),
+                "x": list(self.axes_),
+                "y": list(self.symbols_),
                 "x_title": "axis",
                 "y_title": "symbol",
             }
             yield Grid(
                 rows=data.rows,
                 name="fixed-by-symbol",
-                value=self.nats.astype(np.float32),
+                value=self.nats_.astype(np.float32),
                 unit="how firmly a symbol fixes an axis (nats; 0 = leaves it free)",
                 low=0.0,
                 **named,
             )
-            firm = self.nats > self.chance[:, None]
+            firm = self.nats_ > self.chance_[:, None]
             yield Grid(
                 rows=data.rows,
                 name="where-symbols-lie",
-                value=np.where(firm, self.centre, np.nan).astype(np.float32),
+                value=np.where(firm, self.centre_, np.nan).astype(np.float32),
                 unit=(
                     "where it fixes it (0 = middle, 1 = one standard deviation; empty = no firmer"
                     " than chance)"
                 ),
                 **named,
             )
-        if self.class_names:
+        if self.class_names_:
             prob = run.map(self.predict, data)
-            yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+            yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         yield Rationales(rows=data.rows, items=self.reasons(data, z, prob, run))
         yield Metrics.of(self.figures(data, z, sd, back, prob, run), data.rows)
 
@@ -416,14 +415,14 @@ class BetaVAEScan(Method):
         that symbol (without symbols: its most unusual axes).
         """
         level = np.array(["very low", "low", "middling", "high", "very high"])
-        words = level[(z[None] > self.places[:, None]).sum(0)]
-        shown = np.flatnonzero(self.used)
+        words = level[(z[None] > self.places_[:, None]).sum(0)]
+        shown = np.flatnonzero(self.used_)
         if prob is None:
-            odd = z / np.maximum(np.abs(self.places).max(0), 1e-6)
+            odd = z / np.maximum(np.abs(self.places_).max(0), 1e-6)
             order = np.argsort(-np.abs(odd[:, shown]), axis=1, kind="stable")[:, :4]
             return [
                 [
-                    {"text": f"{self.axes[j]} {words[i, j]}", "weight": float(odd[i, j])}
+                    {"text": f"{self.axes_[j]} {words[i, j]}", "weight": float(odd[i, j])}
                     for j in shown[order[i]]
                 ]
                 for i in range(len(z))
@@ -434,10 +433,10 @@ class BetaVAEScan(Method):
             best, other = np.argsort(-prob[i], kind="stable")[:2]
             gain = like[i, best] - like[i, other]
             items = [
-                {"text": f"pattern like “{self.class_names[best]}”", "weight": float(gain.sum())}
+                {"text": f"pattern like “{self.class_names_[best]}”", "weight": float(gain.sum())}
             ]
             for j in shown[np.argsort(-np.abs(gain[shown]), kind="stable")][:4]:
-                items.append({"text": f"{self.axes[j]} {words[i, j]}", "weight": float(gain[j])})
+                items.append({"text": f"{self.axes_[j]} {words[i, j]}", "weight": float(gain[j])})
             found.append(items)
         return found
 
@@ -459,10 +458,10 @@ class BetaVAEScan(Method):
         found = [
             Metric(
                 "latent axes in use",
-                float(self.used.sum()),
+                float(self.used_.sum()),
                 n=len(data),
                 higher_is_better=None,
-                note=f"of {len(self.used)}",
+                note=f"of {len(self.used_)}",
             )
         ]
         part = "test" if (data.splits == "test").any() else "train"
@@ -475,19 +474,19 @@ class BetaVAEScan(Method):
             )
         if prob is not None:
             answers = {"symbols": prob.argmax(1)}
-            for name, (weight, bias) in self.rivals.items():
+            for name, (weight, bias) in self.rivals_.items():
                 answers[name] = (
                     (z if "latent" in name else _figures.windows(data.inputs())) @ weight + bias
                 ).argmax(1)
             found += _figures.recognised(
-                data, self.factors[0].codes(data), answers, self.class_names, run
+                data, self.factors[0].codes(data), answers, self.class_names_, run
             )
-        for i, name in enumerate(self.symbols):
-            firm = np.flatnonzero(self.nats[i] > self.chance[i])
+        for i, name in enumerate(self.symbols_):
+            firm = np.flatnonzero(self.nats_[i] > self.chance_[i])
             said = (
                 "; ".join(
-                    f"{self.axes[j]} {self.centre[i, j]:+.1f}"
-                    for j in firm[np.argsort(-self.nats[i, firm])]
+                    f"{self.axes_[j]} {self.centre_[i, j]:+.1f}"
+                    for j in firm[np.argsort(-self.nats_[i, firm])]
                 )
                 or "none"
             )
@@ -497,88 +496,47 @@ class BetaVAEScan(Method):
                     float(len(firm)),
                     group=name,
                     split="train",
-                    n=int(self.bearers[i]),
+                    n=int(self.bearers_[i]),
                     higher_is_better=None,
                     note=said,
                 )
             )
-        if self.left_out:
+        if self.left_out_:
             found.append(
                 Metric(
                     "symbols left out",
-                    float(len(self.left_out)),
+                    float(len(self.left_out_)),
                     n=len(data),
                     higher_is_better=None,
-                    note="too few training cases: " + ", ".join(self.left_out[:8]),
+                    note="too few training cases: " + ", ".join(self.left_out_[:8]),
                 )
             )
         return found
 
+    def make_scan(self) -> torch.nn.Module:
+        """The symbols' network of one world, the true one."""
+        from core.nets.series import SymbolVAE
+
+        return SymbolVAE(1, len(self.symbols_), self.params.latent)
+
     # -- keeping -----------------------------------------------------------------------------------
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self._move(device)
-
-    def _move(self, device: Any) -> None:
-        self.mean, self.sd, self.turn = (
-            self.mean.to(device),
-            self.sd.to(device),
-            self.turn.to(device),
-        )
-
-    def state(self) -> dict[str, Any]:
-        kept = {
-            k: getattr(self, k)
-            for k in (
-                "mean",
-                "sd",
-                "turn",
-                "used",
-                "places",
-                "axes",
-                "class_names",
-                "left_out",
-                "symbols",
-            )
-        } | {"shape": list(self.shape)}
-        kept |= nested("net", self.net.state_dict()) | {
-            "factors": [asdict(f) for f in self.factors]
-        }
-        if self.factors:
-            kept |= {k: getattr(self, k) for k in SYMBOLS} | nested("scan", self.scan)
-        if self.class_names:
-            kept |= {"temperature": self.temperature, "rivals": list(self.rivals)}
-            kept |= {
-                f"rival{i}/{part}": v
-                for i, pair in enumerate(self.rivals.values())
-                for part, v in zip(("weight", "bias"), pair)
-            }
-        return kept
-
-    def restore(self, state: dict[str, Any]) -> None:
+    @property
+    def factors(self) -> list[Factor]:
+        """The columns whose values are symbols."""
         from core.methods.series._scan import Factor
 
-        for k in ("mean", "sd", "turn"):
-            setattr(self, k, state[k])
-        self.used, self.places = np.asarray(state["used"]), np.asarray(state["places"])
-        self.axes, self.class_names, self.left_out, self.symbols = (
-            list(state[k]) for k in ("axes", "class_names", "left_out", "symbols")
-        )
-        self.shape = tuple(state["shape"])
-        self.factors = [
+        return [
             Factor(f["column"], tuple(f["values"]), tuple(f["names"]), f["cut"])
-            for f in state["factors"]
+            for f in self.factors_
         ]
-        if self.factors:
-            for k in SYMBOLS:
-                setattr(self, k, np.asarray(state[k]))
-            self.scan = taken("scan", state)
-        if self.class_names:
-            self.temperature = state["temperature"]
-            self.rivals = {
-                name: (np.asarray(state[f"rival{i}/weight"]), np.asarray(state[f"rival{i}/bias"]))
-                for i, name in enumerate(state["rivals"])
+
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The rivals' weights stood under their number."""
+        kept = {k: v for k, v in state.items() if not k.startswith("rival")}
+        return kept | {
+            "rivals": {
+                name: (state[f"rival{i}/weight"], state[f"rival{i}/bias"])
+                for i, name in enumerate(state.get("rivals", []))
             }
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        }

@@ -26,7 +26,6 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Model, Predictions
 from core.data.scaling import Standardise
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 class Classifier(Method):
     id = "classifier"
     title = "Plain classifier"
-    net: Any  # ClassifierNet: `.encoder` [b,*input] -> [b,d], `.head` [b,d] -> [b,k] logits
+    net_: Any  # ClassifierNet: `.encoder` [b,*input] -> [b,d], `.head` [b,d] -> [b,k] logits
     takes = Takes(
         ("image", "table"), labels="needed", min_rows=20, min_size=8, seconds_per_value=5e-7
     )
@@ -82,10 +81,10 @@ class Classifier(Method):
             advanced=True,
         )
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         from core.nets.encoders import ClassifierNet
 
-        return ClassifierNet(self.shape, self.params.width, len(self.class_names))
+        return ClassifierNet(self.shape_, self.params.width, len(self.class_names_))
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -100,14 +99,14 @@ class Classifier(Method):
             raise UserError(
                 "The training cases are all of one class; a classifier needs at least two."
             )
-        self.shape, self.class_names = tuple(data.shape), [data.classes[c] for c in codes]
-        self.scale = Standardise.fit(train)
-        self.net = self.make()
+        self.shape_, self.class_names_ = tuple(data.shape), [data.classes[c] for c in codes]
+        self.scale_ = Standardise.fit(train)
+        self.net_ = self.make_net()
         optimiser = torch.optim.AdamW(
-            self.net.parameters(), p.learning_rate, weight_decay=p.weight_decay
+            self.net_.parameters(), p.learning_rate, weight_decay=p.weight_decay
         )
-        net = run.setup(self.net, optimiser)
-        self.scale.to(run.where)
+        net = run.setup(self.net_, optimiser)
+        self.scale_.to(run.where)
         place = np.full(len(data.classes), -1)
         place[codes] = np.arange(len(codes))
         to_code = torch.from_numpy(place).to(run.where)
@@ -124,7 +123,7 @@ class Classifier(Method):
         )
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
             run.cosine(p.learning_rate)
-            logits, y = net(self.scale(batch.x)), to_code[batch.y]
+            logits, y = net(self.scale_(batch.x)), to_code[batch.y]
             loss = F.cross_entropy(logits, y, weight)
             run.step(loss, clip=5.0)
             run.report(
@@ -137,7 +136,7 @@ class Classifier(Method):
         import torch
         from torch.nn import functional as F
 
-        logits = torch.from_numpy(run.map(lambda x: self.net(self.scale(x)), data))
+        logits = torch.from_numpy(run.map(lambda x: self.net_(self.scale_(x)), data))
         return float(
             F.cross_entropy(
                 logits,
@@ -147,33 +146,12 @@ class Classifier(Method):
         )
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
-        z, prob = run.map(lambda x: (z := self.embed(x), self.net.head(z).softmax(1)), data)
-        yield self.model(data)
+        z, prob = run.map(lambda x: (z := self.embed(x), self.net_.head(z).softmax(1)), data)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="encoder")
-        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.encoder(self.scale(x))
+        return self.net_.encoder(self.scale_(x))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net(self.scale(x)).softmax(1)
-
-    def to(self, device: Any) -> None:
-        super().to(device)
-        self.scale.to(device)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.scale.state(),
-            "shape": list(self.shape),
-            "class_names": list(self.class_names),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.shape, self.class_names = tuple(state["shape"]), list(state["class_names"])
-        self.scale = Standardise.restore(state)
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
+        return self.net_(self.scale_(x)).softmax(1)

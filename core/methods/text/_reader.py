@@ -57,17 +57,14 @@ class Reader(nn.Module):
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
 
     @classmethod
-    def again(cls, p: Any, state: dict[str, Any], classes: int) -> Reader:
-        """From what `plain` kept; the weights are loaded by the caller."""
+    def again(cls, p: Any, kept: str, classes: int) -> Reader:
+        """From the tokenizer in its own json; the weights are loaded by the caller."""
         tokenizer, encoder = (
-            language.tiny_bert(state["tokenizer"], 0, p.hidden, p.layers, p.vocabulary, p.longest)
+            language.tiny_bert(kept, 0, p.hidden, p.layers, p.vocabulary, p.longest)
             if p.model == "tiny"
             else language.load(p.model)
         )
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
-
-    def plain(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer.backend_tokenizer.to_str()}
 
     def ids(self, texts: Any) -> np.ndarray:
         return (

@@ -4,6 +4,8 @@ the first components, and outliers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -94,6 +96,13 @@ class Outliers:
                 + 1e-9 * np.eye(len(cov))
             ),
         )
+
+    def state(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Outliers:
+        return cls(**{k: np.asarray(v) for k, v in state.items()})
 
     def score(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         away = ((z - self.mean) @ self.v.T)[:, None] - self.middle[None]

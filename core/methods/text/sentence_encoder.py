@@ -72,25 +72,27 @@ class SentenceEncoder(Method):
         self._open(run)
         run.report(0)
 
+    _net: Any  # a transformer; its weights are another's and not kept
+
     def _open(self, run: Run) -> None:
         from core.nets.language import load
 
-        self.tokenizer, self.net = load(self.params.model)
-        self.net.to(run.where).eval()
+        self._tokenizer, self._net = load(self.params.model)
+        self._net.to(run.where).eval()
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         import torch
 
         from core.nets.language import ids, pooled
 
-        if not hasattr(self, "net"):
+        if not hasattr(self, "_net"):
             self._open(run)
         limit = min(
-            self.params.longest, int(getattr(self.net.config, "max_position_embeddings", 512))
+            self.params.longest, int(getattr(self._net.config, "max_position_embeddings", 512))
         )
-        code, pad = ids(self.tokenizer, data.texts, limit), self.tokenizer.pad_token_id
+        code, pad = ids(self._tokenizer, data.texts, limit), self._tokenizer.pad_token_id
         length = (code != pad).sum(1)
-        z = np.zeros((len(data), self.net.config.hidden_size), np.float32)
+        z = np.zeros((len(data), self._net.config.hidden_size), np.float32)
         # texts of one length together: little padding is computed
         order = np.argsort(length, kind="stable")
         with torch.no_grad():
@@ -99,7 +101,7 @@ class SentenceEncoder(Method):
                 at = order[i : i + SIZE]
                 x = torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(run.where)
                 there = x != pad
-                states = self.net(input_ids=x, attention_mask=there.long()).last_hidden_state
+                states = self._net(input_ids=x, attention_mask=there.long()).last_hidden_state
                 z[at] = (
                     torch.nn.functional.normalize(pooled(states, there), dim=1)
                     .float()
@@ -115,6 +117,3 @@ class SentenceEncoder(Method):
             layer=f"{self.params.model}, mean of the last states",
         )
         yield Metrics.of([read_whole(code, pad)], data.rows)
-
-    def nets(self) -> list[Any]:
-        return [self.net] if hasattr(self, "net") else []

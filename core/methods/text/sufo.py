@@ -63,7 +63,7 @@ class SUFO(Method):
     id = "sufo"
     title = "What fine-tuning does inside a language model (SUFO)"
     seed_number = 47
-    net: Any  # Reader
+    net_: Any  # Reader
     takes = Takes(
         ("text",),
         labels="needed",
@@ -86,6 +86,7 @@ class SUFO(Method):
         "thorough": {"model": "minilm", "epochs": 5, "longest": 256, "learning_rate": 3e-5},
     }
     least_steps = 100
+    parts = {"outliers": _sufo.Outliers}
 
     class Params(BaseParams):
         model: str = param(
@@ -126,6 +127,20 @@ class SUFO(Method):
         )
 
     # -- training ----------------------------------------------------------------------------------
+    def make_net(self) -> Any:
+        from core.methods.text._reader import Reader
+
+        return Reader.again(self.params, self.tokenizer_, len(self.class_names_))
+
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in state.items() if k.partition(".")[0] not in ("o", "r", "grid")}
+        return (
+            kept
+            | nested("outliers", taken("o", state))
+            | {"removal": taken("r", state), "grids": taken("grid", state)}
+        )
+
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
         from torch.nn import functional as F
@@ -135,23 +150,24 @@ class SUFO(Method):
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.labels >= 0))
         codes = np.unique(train.labels)
-        self.class_names = [data.classes[c] for c in codes]
-        self.net = Reader.made(p, list(train.texts), len(codes), run.seed)
+        self.class_names_ = [data.classes[c] for c in codes]
+        self.net_ = Reader.made(p, list(train.texts), len(codes), run.seed)
+        self.tokenizer_ = self.net_.tokenizer.backend_tokenizer.to_str()
         place = np.full(len(data.classes) + 1, -1)
         place[codes] = np.arange(len(codes))
         y, val = place[train.labels], data.part("val")
         val = val.take(np.flatnonzero(place[val.labels] >= 0))
-        code = self.net.ids(train.texts)
+        code = self.net_.ids(train.texts)
         some, other = _few(y, run.seed), _few(place[val.labels], run.seed)
         texts = (
-            np.concatenate([code[some], self.net.ids(val.texts)[other]])
+            np.concatenate([code[some], self.net_.ids(val.texts)[other]])
             if len(other)
             else code[some]
         )
-        watch = Moments(len(texts), self.net.depth + 1, self.net.width)
-        weights = [q for q in self.net.parameters() if q.requires_grad]
+        watch = Moments(len(texts), self.net_.depth + 1, self.net_.width)
+        weights = [q for q in self.net_.parameters() if q.requires_grad]
         optimiser = torch.optim.AdamW(weights, p.learning_rate, weight_decay=0.01)
-        net = run.setup(self.net, optimiser, moments=watch)
+        net = run.setup(self.net_, optimiser, moments=watch)
         count = np.bincount(y, minlength=len(codes))
         balance = torch.from_numpy((len(y) / (len(codes) * np.maximum(count, 1))).astype("f4")).to(
             run.where
@@ -172,7 +188,7 @@ class SUFO(Method):
         )
         for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
             if batch.step in where:
-                watch.look(where.index(batch.step), self.net, texts)
+                watch.look(where.index(batch.step), self.net_, texts)
             for group in optimiser.param_groups:  # warm-up over a fifth, then down to nothing
                 share = batch.step / max(1, total)
                 group["lr"] = p.learning_rate * min(
@@ -183,19 +199,19 @@ class SUFO(Method):
             loss = F.cross_entropy(logits, to_code[batch.y], balance)
             run.step(loss, clip=1.0)
             run.report(batch.step, loss=loss)
-        watch.look(MOMENTS - 1, self.net, texts)
-        self.steps = [str(s) for s in where]
+        watch.look(MOMENTS - 1, self.net_, texts)
+        self.steps_ = [str(s) for s in where]
         self._measure(watch.kept.float().cpu().numpy(), y[some], place[val.labels][other], run)
-        features = self.net.features(code)
-        self.outliers = _sufo.Outliers.fit(features, y, len(codes))
-        self.removal = self._removal(features, y)
+        features = self.net_.features(code)
+        self.outliers_ = _sufo.Outliers.fit(features, y, len(codes))
+        self.removal_ = self._removal(features, y)
 
     def _measure(self, kept: np.ndarray, y: np.ndarray, truth: np.ndarray, run: Run) -> None:
         """The layer-by-moment grids and the paths, from features [moments, texts, layers, d]; the
         first len(y) texts are of train.
         """
         moments, layers = kept.shape[0], kept.shape[2]
-        self.grids = {
+        self.grids_ = {
             name: np.full((layers, moments), np.nan, np.float32)
             for name in ("probing", "similarity", "alignment", "disambiguation")
         }
@@ -204,27 +220,27 @@ class SUFO(Method):
                 run.check()
                 now, first = kept[m, :, k], kept[0, :, k]
                 if len(np.unique(truth)) > 1:
-                    self.grids["probing"][k, m] = _sufo.probed(
+                    self.grids_["probing"][k, m] = _sufo.probed(
                         now[: len(y)], y, now[len(y) :], truth
                     )
-                self.grids["similarity"][k, m] = _sufo.rsa(now, first) if m else 1.0
-                self.grids["alignment"][k, m] = _sufo.cka(now, first)
+                self.grids_["similarity"][k, m] = _sufo.rsa(now, first) if m else 1.0
+                self.grids_["alignment"][k, m] = _sufo.cka(now, first)
                 mean, v, _ = _sufo.components(now[: len(y)])
-                self.grids["disambiguation"][k, m] = _sufo.separation(
+                self.grids_["disambiguation"][k, m] = _sufo.separation(
                     (now[: len(y)] - mean) @ v[:2].T, y
                 )
         last = kept[:, : len(y), -1]
         mean, v, _ = _sufo.components(last[-1])
-        self.shares = [float(_sufo.components(last[m])[2][:5].sum()) for m in (0, moments - 1)]
+        self.shares_ = [float(_sufo.components(last[m])[2][:5].sum()) for m in (0, moments - 1)]
         flat = (last - mean) @ v[:2].T
-        self.paths = [
+        self.paths_ = [
             {
                 "name": name,
                 "group": name,
                 "x": flat[:, y == c, 0].mean(1).tolist(),
                 "y": flat[:, y == c, 1].mean(1).tolist(),
             }
-            for c, name in enumerate(self.class_names)
+            for c, name in enumerate(self.class_names_)
             if (y == c).any()
         ]
 
@@ -237,16 +253,15 @@ class SUFO(Method):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.to(run.where)
-        code = self.net.ids(data.texts)
-        z = self.net.features(code, run.check)
-        prob = self.net.told(z)
-        place = {c: i for i, c in enumerate(self.class_names)}
+        code = self.net_.ids(data.texts)
+        z = self.net_.features(code, run.check)
+        prob = self.net_.told(z)
+        place = {c: i for i, c in enumerate(self.class_names_)}
         y = np.array(
             [place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64
         )
         yield Embedding(rows=data.rows, name="latent", z=z, layer="last layer, mean of tokens")
-        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names))
+        yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         units = {
             "probing": (
                 "how well a linear probe names the class from each layer (macro-F1 on"
@@ -264,22 +279,22 @@ class SUFO(Method):
                 "how far apart the classes are on the two main directions (1 = fully apart)"
             ),
         }
-        layers = ["words", *(f"layer {k}" for k in range(1, self.net.depth + 1))]
-        for name, value in self.grids.items():
+        layers = ["words", *(f"layer {k}" for k in range(1, self.net_.depth + 1))]
+        for name, value in self.grids_.items():
             yield Grid(
                 rows=data.rows,
                 name=name,
                 value=value,
-                x=self.steps,
+                x=self.steps_,
                 y=layers,
                 x_title="step of the training",
                 y_title="layer",
                 unit=units[name],
                 low=0.0,
                 high=1.0,
-                paths=self.paths if name == "disambiguation" else [],
+                paths=self.paths_ if name == "disambiguation" else [],
             )
-        score = self.outliers.score(z, y)
+        score = self.outliers_.score(z, y)
         val = score[(data.splits == "val") & (y >= 0)]
         yield AnomalyMaps(
             rows=data.rows,
@@ -289,14 +304,15 @@ class SUFO(Method):
             rule="95 % of validation texts lie below",
             unit="distance to the own class beyond that to the nearest other",
         )
-        spans = self.net.spans(data.texts, code, run.check)
+        spans = self.net_.spans(data.texts, code, run.check)
         said = [
-            f"the class “{self.class_names[j]}”, which the model names ({p[j]:.0%} sure)"
+            f"the class “{self.class_names_[j]}”, which the model names ({p[j]:.0%} sure)"
             for p, j in zip(prob, prob.argmax(1))
         ]
         yield Rationales(rows=data.rows, items=spans, kind="spans", about=said)
         yield Metrics.of(
-            [*self.figures(data, z, prob, y, spans, run), read_whole(code, self.net.pad)], data.rows
+            [*self.figures(data, z, prob, y, spans, run), read_whole(code, self.net_.pad)],
+            data.rows,
         )
 
     def figures(
@@ -334,8 +350,8 @@ class SUFO(Method):
             own = Metric("macro-F1", score(np.arange(len(test))), split="test", n=len(test))
             found.append(own.within(interval(score, len(test), groups, (0, 1))))
             for k in (r for r in REMOVED if r <= z.shape[1]):
-                left = self.net.told(
-                    _sufo.without(z[test], self.removal["mean"], self.removal["v"], k)
+                left = self.net_.told(
+                    _sufo.without(z[test], self.removal_["mean"], self.removal_["v"], k)
                 ).argmax(1)
                 score = f1(left)
                 name, step = "macro-F1 without the first components", f"components taken away = {k}"
@@ -344,7 +360,7 @@ class SUFO(Method):
                 )
                 found.append(less.within(interval(score, len(test), groups, (0, 1), blocks=50)))
             some = test[np.linspace(0, len(test) - 1, min(60, len(test))).astype(int)]
-            drops = self.net.deleted(data.texts[some], [spans[i] for i in some], prob[some], run)
+            drops = self.net_.deleted(data.texts[some], [spans[i] for i in some], prob[some], run)
             for words, value in drops.items():
                 fall = Metric(
                     f"fall of the predicted class without its {words}",
@@ -359,7 +375,7 @@ class SUFO(Method):
                         )
                     )
                 )
-        for words, value in zip(("before", "after"), self.shares):
+        for words, value in zip(("before", "after"), self.shares_):
             found.append(
                 Metric(
                     f"variance in five components, {words} training",
@@ -370,45 +386,6 @@ class SUFO(Method):
                 )
             )
         return found
-
-    def state(self) -> dict[str, Any]:
-        grids = {f"grid.{k}": v for k, v in self.grids.items()}
-        o = self.outliers
-        return {
-            **nested("net", self.net.state_dict()),
-            **self.net.plain(),
-            **grids,
-            "class_names": self.class_names,
-            "steps": self.steps,
-            "paths": self.paths,
-            "shares": self.shares,
-            "o.mean": o.mean,
-            "o.v": o.v,
-            "o.middle": o.middle,
-            "o.inverse": o.inverse,
-            "r.mean": self.removal["mean"],
-            "r.v": self.removal["v"],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        from core.methods.text._reader import Reader
-
-        self.class_names, self.steps, self.paths, self.shares = (
-            list(state["class_names"]),
-            list(state["steps"]),
-            list(state["paths"]),
-            list(state["shares"]),
-        )
-        self.grids = {
-            k.partition(".")[2]: np.asarray(v) for k, v in state.items() if k.startswith("grid.")
-        }
-        self.outliers = _sufo.Outliers(
-            *(np.asarray(state[f"o.{k}"]) for k in ("mean", "v", "middle", "inverse"))
-        )
-        self.removal = {"mean": np.asarray(state["r.mean"]), "v": np.asarray(state["r.v"])}
-        self.net = Reader.again(self.params, state, len(self.class_names))
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
 
 
 class Moments:

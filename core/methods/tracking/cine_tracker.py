@@ -37,7 +37,6 @@ import numpy as np
 from core import limits
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
-from core.io.tensors import nested, taken
 from core.method import BaseParams, Method, Takes, param
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class CineTracker(Method):
     id = "cine_tracker"
     title = "Tracking through a film"
     seed_number = 4
-    net: Any  # TrackNet or Sam2Net: (frames [b,T,C,S,S], first mask [b,1,S,S]) -> logits [b,T,S,S]
+    net_: Any  # TrackNet or Sam2Net: (frames [b,T,C,S,S], first mask [b,1,S,S]) -> logits [b,T,S,S]
     takes = Takes(
         ("image",), masks="needed", volumes="no", min_rows=6, min_size=16, seconds_per_value=4e-6
     )
@@ -154,7 +153,7 @@ class CineTracker(Method):
             )
         return None
 
-    def make(self) -> torch.nn.Module:
+    def make_net(self) -> torch.nn.Module:
         if self.params.network == "sam2":
             if find_spec("transformers") is None:
                 raise UserError(
@@ -165,12 +164,14 @@ class CineTracker(Method):
 
             return (
                 Sam2Net.open(self.params.sam2_folder)
-                if self.config is None
-                else Sam2Net.of(self.config)
+                if self.config_ is None
+                else Sam2Net.of(self.config_)
             )
         from core.nets.tracker import TrackNet
 
-        return TrackNet(self.channels, self.params.width, self.params.recent, side=self.params.side)
+        return TrackNet(
+            self.channels_, self.params.width, self.params.recent, side=self.params.side
+        )
 
     def fit(self, data: Dataset, run: Run) -> None:
         """Learn from the outlined training frames; a tracker that was opened goes on from the
@@ -188,24 +189,24 @@ class CineTracker(Method):
                 "No training clip has an outlined frame; outline at least one frame of some, or"
                 " choose other training cases."
             )
-        if getattr(self, "net", None) is None:
-            self.channels, self.config = data.shape[0], None
-            self.net = self.make()
-        if data.shape[0] != self.channels:
+        if getattr(self, "net_", None) is None:
+            self.channels_, self.config_ = data.shape[0], None
+            self.net_ = self.make_net()
+        if data.shape[0] != self.channels_:
             raise UserError(
-                f"This tracker has learned from pictures with {self.channels} channels; these have"
+                f"This tracker has learned from pictures with {self.channels_} channels; these have"
                 f" {data.shape[0]}."
             )
         if p.network == "sam2":
-            self.config = self.net.config
+            self.config_ = self.net_.config
         if not p.epochs:
             if p.network == "small":
                 raise UserError("The small network has to learn; choose at least 1 epoch.")
             return
-        made = Maker(train, clips, p.steps, self.net.side, p.window, run.where)
+        made = Maker(train, clips, p.steps, self.net_.side, p.window, run.where)
         starts = np.concatenate([c.rows[c.outlined] for c in clips])
-        optimiser = torch.optim.AdamW(self.net.parameters(), p.learning_rate, weight_decay=1e-4)
-        net = run.setup(self.net, optimiser)
+        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
+        net = run.setup(self.net_, optimiser)
         outlined = blank(train.of(starts))
         steps = p.epochs * -(-len(starts) // p.batch_size)
         for batch in run.batches(outlined, p.batch_size, p.epochs, of=train.of(starts)):
@@ -224,7 +225,6 @@ class CineTracker(Method):
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         from core.data.clips import clips_of, whole
 
-        self.to(run.where)
         # a frame's mask rests on the earlier frames of its clip, asked for or not
         every, wanted = whole(data), set(data.rows.tolist())
         clips = [c for c in clips_of(every) if wanted & set(c.rows.tolist())]
@@ -239,7 +239,6 @@ class CineTracker(Method):
         for i, r in enumerate(data.rows.tolist()):
             prob[i, 1] = masks.get(r, np.float32(0))
         prob[:, 0] = 1 - prob[:, 1]
-        yield self.model(data)
         yield Predictions(
             rows=data.rows, name="tracked", prob=prob, classes=["background", "marked"]
         )
@@ -278,8 +277,8 @@ class CineTracker(Method):
         images = torch.from_numpy(data.of(clip.rows).inputs())
         given = data.of(clip.rows[clip.start : clip.start + 1]).mask()[0]
         box = window(given, self.params.window)
-        where = next(self.net.parameters()).device
-        pixels = grid_of(torch.tensor([box]), self.net.side)
+        where = next(self.net_.parameters()).device
+        pixels = grid_of(torch.tensor([box]), self.net_.side)
         frames = look(images, pixels.expand(len(images), -1, -1, -1))
         first = look(torch.from_numpy(given)[None, None].float(), pixels, padding="zeros")
         out = torch.zeros(len(images), *given.shape)
@@ -292,23 +291,12 @@ class CineTracker(Method):
         with torch.no_grad():
             for way in ways:
                 if len(way) > 1:
-                    logits = self.net(levelled(frames[None, way]).to(where), first.to(where))[0, 1:]
+                    logits = self.net_(levelled(frames[None, way]).to(where), first.to(where))[
+                        0, 1:
+                    ]
                     out[way[1:]] = placed(logits.float().sigmoid().cpu(), box, given.shape)
         out[clip.start] = torch.from_numpy(given).float()
         return out.numpy()
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **nested("net", self.net.state_dict()),
-            "channels": self.channels,
-            "config": self.config,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.channels, self.config = int(state["channels"]), state["config"]
-        self.net = self.make()
-        self.net.load_state_dict(taken("net", state))
-        self.net.eval()
 
 
 def overlap_loss(

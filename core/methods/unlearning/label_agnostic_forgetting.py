@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ import numpy as np
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.errors import UserError
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Method, Takes, param
+from core.method import BaseParams, Takes, param
+from core.methods._on_model import OnModel
 from core.registry import open_model
 from core.training.run import Run
 
@@ -50,7 +52,7 @@ LIMITS = (
 )
 
 
-class LabelAgnosticForgetting(Method):
+class LabelAgnosticForgetting(OnModel):
     id = "label_agnostic_forgetting"
     title = "Make a model forget cases (label-agnostic)"
     seed_number = 15
@@ -118,14 +120,21 @@ class LabelAgnosticForgetting(Method):
 
     # -- forgetting --------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
-        import torch
+        train, self.base_ = data.part("train"), run.base(Model)
+        gone = np.isin(train.rows, np.asarray(run.chosen, dtype=np.int64))
+        self._refuse(train, gone)
+        self.forgotten_ = train.rows[gone]
+        keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
+        inner = open_model(self.base_, str(run.where))
+        self.agreement_ = self._forget(inner, keep, forget, run)
+        self.inner_ = replace(self.base_, state=inner.state())
+        self.again_: Model | None = None
+        if self.params.compare:
+            self.again_ = self._train_again(type(inner)(inner.params), data, run)
+        self.receipt_ = self._receipt(forget, run)
 
-        from core.methods.unlearning import _forget
-
-        p, train = self.params, data.part("train")
-        base = next(a for a in run.on.values() if isinstance(a, Model))
-        chosen = np.asarray(run.chosen, dtype=np.int64)
-        gone = np.isin(train.rows, chosen)
+    def _refuse(self, train: Dataset, gone: np.ndarray) -> None:
+        """UserError where forgetting the rows `gone` (bool, of `train`) makes no sense."""
         if not gone.any():
             raise UserError(
                 "None of the chosen cases is a training case, so the model never learned from them:"
@@ -136,45 +145,43 @@ class LabelAgnosticForgetting(Method):
                 f"{gone.sum():,} of {len(train):,} training cases are to be forgotten; train anew"
                 " on the rest instead."
             )
-        if p.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
+        if self.params.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
             raise UserError(
                 "Without these cases one class is left, so nothing can be trained anew to compare"
                 " with: choose fewer cases, or switch “compare” off."
             )
-        self.base, self.forgotten = base, train.rows[gone]
-        self.inner, old = open_model(base, str(run.where)), open_model(base, str(run.where))
-        keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
-        before_keep, before_gone = self._embedded(old, keep, run), self._embedded(old, forget, run)
-        whole = np.concatenate([before_keep, before_gone])
-        mean, sd = torch.from_numpy(whole.mean(0)).to(run.where), float(max(whole.std(), 1e-6))
-        scaled = lambda e: (e - mean) / sd  # noqa: E731
-        of_all = _forget.fitted(((whole - whole.mean(0)) / sd).astype("f4"), p.model_epochs, run)
-        of_gone = _forget.fitted(
-            ((before_gone - whole.mean(0)) / sd).astype("f4"), p.model_epochs, run
-        )
-        encoder = self.inner.net.encoder
-        for q in self.inner.net.parameters():
+
+    def _forget(self, inner: Any, keep: Dataset, forget: Dataset, run: Run) -> float:
+        """Change the encoder of `inner` until the forgotten cases look foreign to it; gives its
+        agreement with the old model on the retained ones.
+        """
+        import torch
+
+        from core.methods.unlearning import _forget
+
+        p, old = self.params, open_model(self.base_, str(run.where))
+        before_keep, before_gone = (np.asarray(run.map(old.embed, part)) for part in (keep, forget))
+        to_scale, of_all, of_gone = self._familiar(before_keep, before_gone, run)
+        net_, encoder = inner.net_, inner.net_.encoder
+        for q in net_.parameters():
             q.requires_grad_(True)
         optimiser = torch.optim.Adam(encoder.parameters(), p.unlearning_rate)
         align = torch.optim.Adam(encoder.parameters(), p.alignment_rate)
-        guard = _forget.Guard(self.inner.net)
-        net = run.setup(self.inner.net, optimiser, align=align, guard=guard)
-        net.eval()
-        self.inner.scale.to(run.where)
-        fresh = self.inner.scale(torch.from_numpy(forget.inputs()).to(run.where))
-        old_gone, old_keep = (
-            torch.from_numpy(before_gone).to(run.where),
-            torch.from_numpy(before_keep).to(run.where),
-        )
-        said = old.net.head(old_keep).argmax(1)
+        guard = _forget.Guard(net_)
+        run.setup(net_, optimiser, align=align, guard=guard).eval()
+        inner.scale_.to(run.where)
+        fresh = inner.scale_(torch.from_numpy(forget.inputs()).to(run.where))
+        old_gone = torch.from_numpy(before_gone).to(run.where)
+        old_keep = torch.from_numpy(before_keep).to(run.where)
+        said = old.net_.head(old_keep).argmax(1).cpu().numpy()
         for batch in run.batches(keep, p.batch_size, p.epochs):
-            if batch.turn and not guard.look(self._agreement(keep, said, run), p.allowed):
+            if batch.turn and not guard.look(_agreement(inner, keep, said, run), p.allowed):
                 run.report(batch.step, agreement=guard.agreement)
             if guard.stopped:
                 continue
             at = torch.randint(len(fresh), (len(batch.x),), device="cpu").to(run.where)
-            x, gone_x = self.inner.scale(batch.x), fresh[at]
-            e_r, e_f = scaled(encoder(x)), scaled(encoder(gone_x))
+            x, gone_x = inner.scale_(batch.x), fresh[at]
+            e_r, e_f = to_scale(encoder(x)), to_scale(encoder(gone_x))
             loss = (_forget.rho(e_r, of_all) - _forget.rho(e_f, of_gone)) / len(x)
             run.step(loss, clip=5.0)
             turn = _forget.alignment(
@@ -188,52 +195,58 @@ class LabelAgnosticForgetting(Method):
             run.fabric.backward(turn / len(x))
             align.step()
             run.report(batch.step, loss=loss, alignment=turn.detach() / len(x))
-        guard.look(self._agreement(keep, said, run), p.allowed)
+        guard.look(_agreement(inner, keep, said, run), p.allowed)
         guard.put_back()
-        self.agreement = guard.agreement
-        self.again: Model | None = None
-        if p.compare:
-            other = type(old)(old.params)
-            keeping = data.take(np.flatnonzero(~np.isin(data.rows, self.forgotten)))
-            other.fit(keeping, Run(seed=run.seed, device=run.device, stop=run.stop))
-            other.to(run.where)
-            self.again = other.model(keeping)
-        self.receipt = {
+        return guard.agreement
+
+    def _familiar(self, keep: np.ndarray, gone: np.ndarray, run: Run) -> tuple[Any, Any, Any]:
+        """How embeddings are scaled, and the autoencoders of all old ones and of the forgotten
+        cases' alone.
+        """
+        import torch
+
+        from core.methods.unlearning import _forget
+
+        whole, epochs = np.concatenate([keep, gone]), self.params.model_epochs
+        mean, sd = torch.from_numpy(whole.mean(0)).to(run.where), float(max(whole.std(), 1e-6))
+        of_all = _forget.fitted(((whole - whole.mean(0)) / sd).astype("f4"), epochs, run)
+        of_gone = _forget.fitted(((gone - whole.mean(0)) / sd).astype("f4"), epochs, run)
+        return lambda e: (e - mean) / sd, of_all, of_gone
+
+    def _train_again(self, other: Any, data: Dataset, run: Run) -> Model:
+        """The yardstick: `other`, a method like the old model's, trained without the forgotten
+        cases.
+        """
+        keeping = data.take(np.flatnonzero(~np.isin(data.rows, self.forgotten_)))
+        other.fit(keeping, Run(seed=run.seed, device=run.device, stop=run.stop))
+        other.to(run.where)
+        return other.model(keeping)
+
+    def _receipt(self, forget: Dataset, run: Run) -> dict[str, Any]:
+        """What was done, for those who asked for it, as plain json values."""
+        forgotten = np.ascontiguousarray(forget.inputs()).tobytes()
+        return {
             "what": "cases forgotten by a model",
-            "rows": self.forgotten.tolist(),
-            "cases": len(self.forgotten),
+            "rows": self.forgotten_.tolist(),
+            "cases": len(self.forgotten_),
             "method": self.id,
-            "parameters": p.model_dump(mode="json"),
+            "parameters": self.params.model_dump(mode="json"),
             "date": date.today().isoformat(),
             "seed": run.seed,
-            "old model": {"run": base.made_by.run, "method": base.method},
-            "sha256 of the forgotten inputs": (
-                hashlib.sha256(np.ascontiguousarray(forget.inputs()).tobytes()).hexdigest()
-            ),
+            "old model": {"run": self.base_.made_by.run, "method": self.base_.method},
+            "sha256 of the forgotten inputs": hashlib.sha256(forgotten).hexdigest(),
             "limits": LIMITS,
         }
 
-    @staticmethod
-    def _embedded(model: Any, data: Dataset, run: Run) -> np.ndarray:
-        return np.asarray(run.map(model.embed, data))
-
-    def _agreement(self, keep: Dataset, said: torch.Tensor, run: Run) -> float:
-        """Share of retained cases on which the changed model still says what the old one said (no
-        labels).
-        """
-        now = np.asarray(run.map(lambda x: self.inner.net(self.inner.scale(x)), keep)).argmax(1)
-        return float((now == said.cpu().numpy()).mean())
-
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        self.inner.to(run.where)
         z, prob = run.map(lambda x: (self.embed(x), self.predict(x)), data)
-        probs = {"unlearned": prob, "untouched": self._said(self.base, data, run)}
-        if self.again is not None:
-            probs["trained anew without them"] = self._said(self.again, data, run)
+        probs = {"unlearned": prob, "untouched": self._said(self.base_, data, run)}
+        if self.again_ is not None:
+            probs["trained anew without them"] = self._said(self.again_, data, run)
         figures = self.figures(data, probs, run)
         made = self.model(data)
-        made.receipt = self.receipt | {
+        made.receipt = self.receipt_ | {
             "figures": [
                 {
                     "what": m.name,
@@ -271,7 +284,7 @@ class LabelAgnosticForgetting(Method):
         y = np.array(
             [place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64
         )
-        gone = np.isin(data.rows, self.forgotten)
+        gone = np.isin(data.rows, self.forgotten_)
         parts = {"to forget": gone, "retained": (data.splits == "train") & ~gone}
         held = "test" if (data.splits == "test").any() else "val"
         parts[held] = data.splits == held
@@ -325,7 +338,7 @@ class LabelAgnosticForgetting(Method):
         found.append(
             Metric(
                 "agreement with the old model on retained cases",
-                self.agreement,
+                self.agreement_,
                 split="train",
                 n=int(parts["retained"].sum()),
             )
@@ -335,53 +348,33 @@ class LabelAgnosticForgetting(Method):
     # -- abilities ---------------------------------------------------------------------------------
     @property
     def classes(self) -> list[str]:
-        return list(self.inner.classes) if hasattr(self, "inner") else []
+        return list(self.base_.classes) if hasattr(self, "base_") else []
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner.embed(x)
+        return self.opened("inner_").embed(x)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.inner.predict(x)
+        return self.opened("inner_").predict(x)
 
     def nets(self) -> list[Any]:
-        return [self.inner.net] if hasattr(self, "inner") else []
+        return self.opened("inner_").nets()
 
-    def to(self, device: Any) -> None:
-        self.inner.to(device)
-
-    def state(self) -> dict[str, Any]:
-        def about(m):
-            return {
-                f: getattr(m, f)
-                for f in ("method", "params", "abilities", "input_shape", "classes")
-            }
-
-        again = (
-            {}
-            if self.again is None
-            else {"again": about(self.again), **nested("anew", self.again.state)}
+    @classmethod
+    def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """The old model stood under `old`, and the one trained anew under `anew`."""
+        kept = {k: v for k, v in state.items() if k.partition(".")[0] not in ("old", "anew")}
+        return (
+            {"again": None}
+            | kept
+            | nested("base", taken("old", state))
+            | {"inner": state["base"]}
+            | nested("again", taken("anew", state))
         )
-        return {
-            "base": about(self.base),
-            **nested("old", self.base.state),
-            **nested("inner", self.inner.state()),
-            **again,
-            "forgotten": self.forgotten,
-            "agreement": self.agreement,
-            "receipt": self.receipt,
-        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        none = np.zeros(0)
-        self.base = Model(rows=none, **state["base"], state=taken("old", state))
-        self.again = (
-            Model(rows=none, **state["again"], state=taken("anew", state))
-            if "again" in state
-            else None
-        )
-        self.inner = open_model(Model(rows=none, **state["base"], state=taken("inner", state)))
-        self.forgotten, self.agreement, self.receipt = (
-            np.asarray(state["forgotten"]),
-            float(state["agreement"]),
-            state["receipt"],
-        )
+
+def _agreement(model: Any, keep: Dataset, said: np.ndarray, run: Run) -> float:
+    """Share of retained cases on which the changed model says what the old one `said` [n] (no
+    labels).
+    """
+    now = np.asarray(run.map(lambda x: model.net_(model.scale_(x)), keep)).argmax(1)
+    return float((now == said).mean())
