@@ -19,6 +19,7 @@ from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 from core.stats.bootstrap import FEWEST as FEW_PATIENTS
 
+SIZES = 1.5  # times as large as the smallest pixel
 LONG = 8  # times as long as high: no picture of a patient is
 
 
@@ -31,6 +32,7 @@ def table_findings(data: Dataset) -> list[Finding]:
         *_groups(data),
         *_sites(data),
         *_long(data),
+        *_voxels(data),
         *about_columns,
         *_missing(data),
         *column_findings(data),
@@ -53,6 +55,24 @@ def _size(data: Dataset) -> Finding:
             f"{n} cases ({parts}): too few to trust any figure measured on them.",
         )
     return Finding("size", "ok", "Size", f"{n:,} cases ({parts}).")
+
+
+def _voxels(data: Dataset) -> list[Finding]:
+    """Whether pixels of some scans are much larger than those of others: none is resampled."""
+    said = []
+    for name, words in (("mm_across", "wide"), ("mm_down", "high"), ("mm_slice", "thick")):
+        if name not in data.frame or (name == "mm_slice" and data.modality != "volume"):
+            continue
+        values = data.frame[name].dropna()
+        if len(values) and 0 < SIZES * values.min() <= values.max():
+            said.append(f"{values.min():.3g} to {values.max():.3g} mm {words}")
+    if not said:
+        return []
+    words = (
+        f"Pixels are {', '.join(said)}: scans are not brought to one scale, so that the same thing"
+        " is of another size in each. Resample them before import if size matters."
+    )
+    return [Finding("voxel sizes", "note", "Sizes of pixels differ", words)]
 
 
 def _classes(data: Dataset) -> list[Finding]:

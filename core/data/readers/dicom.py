@@ -236,9 +236,16 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         )
         rules.append(more)
         left += [f"{len(unused)} outline{'s' * (len(unused) != 1)}"] if unused else []
+    known = [bool(np.isfinite(f.place.known)) for f in frames]
+    where_placed = "position along the slices' normal, " if any(known) else ""
+    if not all(known):
+        rules.append(
+            f"{len(known) - sum(known)} of {len(known)} slices do not say where they lie"
+            " (ImagePositionPatient)"
+        )
     rules = [
         padded(rule),
-        "ordered by series, position along the slices' normal, instance number",
+        f"ordered by series, {where_placed}instance number",
         *odd,
         *rules,
     ]

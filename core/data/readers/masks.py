@@ -21,6 +21,7 @@ SOLID = 0.3
 # share of pixels between a lower and a higher neighbour, from which values are shades (measured:
 # labels 0.0, shades 0.3 and more)
 RAMP = 0.2
+WHOLE = 1e-3  # off a whole number by which a label may be, once scaled or resampled
 SHARE = 0.01  # of what is not background, which a label among shades has at least
 APART = 0.1  # of the range, by which labels among shades differ at least
 SHARP = 0.25  # of the pixels of a value and those around it, which a label among shades has
@@ -62,7 +63,9 @@ class Coding:
         ] * self._kept(values)
 
     def _kept(self, values: np.ndarray) -> np.ndarray | np.uint8:
-        return np.uint8(1) if self.void is None else (values != self.void).astype(np.uint8)
+        if self.void is None:
+            return np.uint8(1)
+        return (np.abs(values.astype(np.float64) - self.void) > WHOLE).astype(np.uint8)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -97,9 +100,10 @@ class Tally:
         if values.dtype.kind == "f":
             values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
             self.top = max(self.top, float(values.max(initial=0)))
-            if (values != np.round(values)).any():
+            if (np.abs(values - np.round(values)) > WHOLE).any():
                 self.soft += 1
                 return
+            values = np.round(values)
         self.below = self.below or bool(values.min(initial=0) < 0)
         values = np.clip(values, 0, np.iinfo(np.int32).max).astype(np.int32)
         self.top = max(self.top, float(values.max(initial=0)))

@@ -18,7 +18,7 @@ from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import stack
 from core.data.readers.image_decoding import common_side, resize
 from core.data.readers.masks import Coding
-from core.data.readers.nifti_file import Scan, look, paired, volumes
+from core.data.readers.nifti_file import Background, Scan, look, paired, volumes
 from core.data.readers.npz_files import input_range
 from core.errors import UserError
 
@@ -38,7 +38,7 @@ class Plan:
     card: dict[str, Any]
     labels: dict[str, str] = field(default_factory=dict)
     layers: dict[str, list[Scan]] = field(default_factory=dict)  # the further channels of a scan
-    empty: dict[str, tuple[int, float]] = field(default_factory=dict)
+    background: Background = field(default_factory=Background)
     shares: list[float] = field(default_factory=list)
 
     def marks(self, scan: Scan) -> list[np.ndarray]:
@@ -54,15 +54,10 @@ class Plan:
         return out
 
     def said(self, scans_of_few: list[str]) -> None:
-        """Into the card, once everything was read: NaN, masks, scans that look like
+        """Into the card, once everything was read: background, masks, scans that look like
         segmentations.
         """
-        for name, (count, value) in list(self.empty.items())[:20]:
-            self.card["rules"].append(
-                f"{name}: {count:,} voxels without a number (NaN) are background, set to {value:g}"
-            )
-        if len(self.empty) > 20:
-            self.card["rules"].append(f"and so in {len(self.empty) - 20} more scans")
+        self.card["rules"] += self.background.rules()
         if self.masks:
             self.card |= scan_masks.card(self.shares, self.coding, self.labels)
         if scans_of_few:
@@ -310,13 +305,15 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
     for k, s in enumerate(scans):
         marked = [volume_resizing.fit(m, size, 0) for m in plan.marks(s)]
         mm = volume_resizing.sizes_after(s.mm, s.shape, size)
-        for t, volume in enumerate(volumes(s, plan.empty)):
+        for t, volume in enumerate(volumes(s, plan.background)):
             samples[len(lines), 0] = volume_resizing.fit(volume, size)
             few += [s.member.name] if t == 0 and _few(volume) else []
             if marks is not None and marked:
                 marks[len(lines)] = marked[t if len(marked) > 1 else 0]
             for c, layer in enumerate(plan.layers.get(s.member.name, []), 1):
-                samples[len(lines), c] = volume_resizing.fit(next(volumes(layer, plan.empty)), size)
+                samples[len(lines), c] = volume_resizing.fit(
+                    next(volumes(layer, plan.background)), size
+                )
             lines.append({"file": s.member.name, "time": t} | columns(s.axes, mm, s.oblique))
         done(k + 1)
     low, high, scale = _scaled(samples)
@@ -336,7 +333,7 @@ def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
     for k, s in enumerate(plan.scans):
         thin = s.shape.index(1)
         masks = plan.marks(s)
-        for t, volume in enumerate(volumes(s, plan.empty)):
+        for t, volume in enumerate(volumes(s, plan.background)):
             pictures.append(_hung(volume, thin))
             marked.append(
                 _hung(masks[t if len(masks) > 1 else 0], thin)
@@ -373,7 +370,7 @@ def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
 def _slices(plan: Plan) -> Dataset:
     """The axial slices of one volume as pictures, those of one value only left out."""
     scan, card = plan.scans[0], plan.card
-    volume = next(volumes(scan, plan.empty))
+    volume = next(volumes(scan, plan.background))
     pictures = axial(volume)
     kept = np.flatnonzero([np.ptp(p) > 0 for p in pictures])
     if not len(kept):

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ TEXTS = ("descrip", "aux_file", "intent_name", "db_name", "data_type")
 COUNTED = 4096  # different whole values that are counted
 # below it, values are no map around 0 but those of a scanner (CT), whose background is their lowest
 LOWEST = -500.0
+# Hounsfield units begin at -1000, and noise of air reaches a little below; padding lies far below
+AIR, PADDING = -1100.0, -1500.0
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # its words name files
 
@@ -160,13 +162,53 @@ def look(member: Member) -> Scan:
     )
 
 
+@dataclass
+class Background:
+    """What was taken as background, by file: voxels without a number and the value they became;
+    voxels of a value apart from all others, that value, and the one they became.
+    """
+
+    empty: dict[str, tuple[int, float]] = field(default_factory=dict)
+    padded: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+
+    def fill(self, array: np.ndarray, name: str) -> np.ndarray:
+        """The volume with its lowest value, where it is apart as padding of CT is (-2000, -3024),
+        as dark as the darkest other voxel.
+        """
+        low = float(array.min())
+        if low > PADDING:
+            return array
+        away = array == low
+        rest = array[~away]
+        if not rest.size or float(rest.min()) < AIR:
+            return array
+        value = float(rest.min())
+        self.padded[name] = (self.padded.get(name, (0,))[0] + int(away.sum()), low, value)
+        return np.where(away, np.float32(value), array)
+
+    def rules(self, most: int = 20) -> list[str]:
+        """What was done, in words, of at most so many files."""
+        said = [
+            f"{name}: {count:,} voxels without a number (NaN) are background, set to {value:g}"
+            for name, (count, value) in self.empty.items()
+        ]
+        said += [
+            f"{name}: {count:,} voxels of {low:g}, apart from all others, are taken as outside of"
+            f" the picture (a guess) and set to {value:g}"
+            for name, (count, low, value) in self.padded.items()
+        ]
+        if len(said) <= most:
+            return said
+        return [*said[:most], f"and so in {len(said) - most} more scans"]
+
+
 def volumes(
-    scan: Scan, empty: dict[str, tuple[int, float]] | None = None, turn: np.ndarray | None = None
+    scan: Scan, background: Background | None = None, turn: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
     """float32 volumes [D,H,W], one a time point, in RAS order (or by another `turn`). NaN is
-    background: 0 in maps around 0, else the scan's lowest value; `empty` hears under the file's
-    name how many voxels that were, and the value. UserError for infinite voxels and for volumes
-    without a number.
+    background: 0 in maps around 0, else the scan's lowest value; `background`, where it is given,
+    hears so, and takes away padding. UserError for infinite voxels and for volumes without a
+    number.
     """
     import nibabel
 
@@ -191,8 +233,11 @@ def volumes(
             low, high = float(np.nanmin(array)), float(np.nanmax(array))
             value = 0.0 if LOWEST < low < 0 < high else low
             array = np.where(lacking, np.float32(value), array)
-            if empty is not None:
-                empty[name] = (empty.get(name, (0, 0.0))[0] + int(lacking.sum()), value)
+            if background is not None:
+                before = background.empty.get(name, (0, 0.0))[0]
+                background.empty[name] = (before + int(lacking.sum()), value)
+        if background is not None:
+            array = background.fill(array, name)
         yield array.transpose(2, 1, 0)  # x,y,z -> D=z, H=y, W=x
 
 

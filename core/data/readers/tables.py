@@ -200,7 +200,7 @@ def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
     frame = frame_of(sheet)
     double = None
     for column in frame.columns:
-        said = frame[column].astype(str).str.replace("\\", "/").str.removeprefix("./")
+        said = frame[column].astype(str).fillna("").str.replace("\\", "/").str.removeprefix("./")
         depth = min(_depth(said), _depth(table["file"]))
         ways = product(range(depth, 0, -1), (False, True))
         for short in [partial(_called, depth=d, bare=bare) for d, bare in ways]:

@@ -109,6 +109,16 @@ def called(member: Member) -> tuple[str, str] | None:
 
 
 NAMES: list[tuple[tuple[str, ...], str, str]] = [  # endings, what it is, what to do
+    ((".fastq", ".fq", ".fastq.gz", ".fq.gz"), "a FASTQ file of reads", "save it as FASTA"),
+    ((".gb", ".gbk", ".genbank"), "a GenBank file", "save its sequences as FASTA"),
+    ((".vcf", ".vcf.gz"), "a VCF file of variants", "save its genotypes as CSV"),
+    ((".bam", ".sam", ".cram"), "a file of aligned reads", "save its sequences as FASTA"),
+    ((".arff",), "a Weka file (.arff)", "save its table as CSV"),
+    ((".json", ".jsonl", ".ndjson"), "a JSON file", "save its table as CSV"),
+    ((".vhdr", ".vmrk", ".eeg"), "a BrainVision recording", "save it as EDF, for example with MNE"),
+    ((".fif", ".fif.gz"), "an MNE recording (.fif)", "save it as EDF, for example with MNE"),
+    ((".cnt",), "a Neuroscan recording (.cnt)", "save it as EDF, for example with MNE"),
+    ((".gdf",), "a GDF recording", "save it as EDF, for example with MNE"),
     ((".mnc",), "a MINC file", "turn it into NIfTI (mnc2nii)"),
     (
         (".brik", ".head", ".brik.gz"),
