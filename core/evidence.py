@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import platform
@@ -19,6 +21,7 @@ from core.settings import Settings
 NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds")
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 TARGET = "LIGHTBOX_EVIDENCE"
+SOURCES = ("core.methods.", "core.measures.", "core.nets.", "core.stats.")
 
 
 def shared() -> Path | None:
@@ -57,16 +60,71 @@ def target() -> Path:
     return FOLDER if is_checkout() else Settings().home.expanduser() / "evidence"
 
 
+def code_of(id: str) -> str:
+    """A hash (16 hex digits) of the code that figures of a method or measure come from: its file,
+    and what that imports from SOURCES, all without comments, docstrings and layout. "" where there
+    is no such file, as for a plug-in.
+    """
+    core = FOLDER.parents[1] / "core"
+    own = [*core.glob(f"methods/*/{id}.py"), *core.glob(f"measures/{id}.py")]
+    seen: dict[Path, str] = {}
+    while own:
+        path = own.pop()
+        if path in seen:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own += _imported(tree, core.parent)
+        seen[path] = _without_words(tree)
+    code = "\n".join(words for _, words in sorted(seen.items()))
+    return hashlib.sha256(code.encode()).hexdigest()[:16] if code else ""
+
+
+def _imported(tree: ast.Module, root: Path) -> list[Path]:
+    """Files of SOURCES that a module names in its imports."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    paths = [root / f"{name.replace('.', '/')}.py" for name in names if name.startswith(SOURCES)]
+    return [path for path in paths if path.exists()]
+
+
+def _without_words(tree: ast.Module) -> str:
+    """The code of a module as Python writes it, its docstrings left out."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def is_stale(found: dict[str, Any]) -> bool | None:
+    """Whether the code has changed since stored evidence was measured; None where it was stored
+    before the code was.
+    """
+    code = found["made"].get("code")
+    return None if not code else code != code_of(found["method"])
+
+
 def store(id: str, tables: list[dict[str, Any]]) -> None:
-    """Write the benchmark's tables as evidence about method `id`, with date and hardware, to
-    `target`. ValueError where a row has bounds but no `kind` (of `KINDS`) that says of what.
+    """Write the benchmark's tables as evidence about method `id`, with date, hardware and a hash of
+    the code, to `target`. ValueError where a row has bounds but no `kind` (of `KINDS`) that says of
+    what.
     """
     for table in tables:
         for row in table["rows"]:
             if row["low"] is not None and row.get("kind", "") not in set(KINDS) - {""}:
                 raise ValueError(f"{id}, “{table['title']}”: what are the bounds of {row['name']}?")
     folder = make_folder(target())
-    made = {"date": date.today().isoformat(), "hardware": hardware(), "version": __version__}
+    made = {
+        "date": date.today().isoformat(),
+        "hardware": hardware(),
+        "version": __version__,
+        "code": code_of(id),
+    }
     write_json(folder / f"{id}.json", {"method": id, "made": made, "tables": tables})
 
 

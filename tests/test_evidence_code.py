@@ -1,0 +1,52 @@
+"""Evidence carries a hash of the code it came from, and the tests tell which is stale."""
+
+import ast
+import json
+import warnings
+
+from core import evidence
+from core.registry import methods
+
+
+def test_words_comments_and_layout_are_no_code():
+    one = 'def f(x):\n    """Adds."""\n    return x + 1  # one\n'
+    other = "def f(\n    x\n):\n    return (x + 1)\n"
+    assert evidence._without_words(ast.parse(one)) == evidence._without_words(ast.parse(other))
+    assert evidence._without_words(ast.parse(one)) != evidence._without_words(
+        ast.parse(one.replace("1", "2"))
+    )
+
+
+def test_a_method_s_code_is_its_file_and_the_networks_it_imports():
+    root = evidence.FOLDER.parents[1]
+    tree = ast.parse((root / "core/methods/selfsupervised/swav.py").read_text())
+    assert root / "core/nets/sinkhorn.py" in evidence._imported(tree, root)
+    found = {id: evidence.code_of(id) for id in [*methods(), "class_separability"]}
+    assert all(found.values())
+    assert len(set(found.values())) == len(found)
+    assert evidence.code_of("no such method") == ""
+
+
+def test_stored_evidence_is_stale_once_the_code_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv(evidence.TARGET, str(tmp_path))
+    evidence.store("pca", [])
+    found = json.loads((tmp_path / "pca.json").read_text())
+    assert evidence.is_stale(found) is False
+    monkeypatch.setattr(evidence, "code_of", lambda id: "other")
+    assert evidence.is_stale(found) is True
+    del found["made"]["code"]
+    assert evidence.is_stale(found) is None
+
+
+def test_which_figures_are_of_other_code_than_this_is_told():
+    ids = sorted(path.stem for path in evidence.FOLDER.glob("*.json"))
+    stale = [id for id in ids if evidence.is_stale(evidence.load(id))]
+    unknown = [
+        id for id in ids if evidence.code_of(id) and evidence.is_stale(evidence.load(id)) is None
+    ]
+    for said, of in (("is of older code", stale), ("was stored without its code", unknown)):
+        if of:
+            warnings.warn(
+                f"Evidence {said}: {', '.join(of)}. Measure it again: lightbox benchmark METHOD.",
+                stacklevel=1,
+            )
