@@ -10,21 +10,22 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from core import __version__
 from core.evidence import hardware
 
+T = TypeVar("T")
 SOAK = bool(os.environ.get("LIGHTBOX_SOAK"))
 STORED = Path(__file__).parent / "soak.json"
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"^@pytest\.mark\.soak\b.*\n(?:@.*\n|[ )].*\n)*def (test_\w+)", re.MULTILINE)
 
 
-def longer(usual: int, in_soak: int) -> int:
-    """How often something is tried: `usual`, or `in_soak` under LIGHTBOX_SOAK."""
+def longer(usual: T, in_soak: T) -> T:
+    """How often something is tried, or for how long: `usual`, or `in_soak` under LIGHTBOX_SOAK."""
     return in_soak if SOAK else usual
 
 

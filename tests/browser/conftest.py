@@ -165,31 +165,39 @@ def serving(env: dict[str, str], log: Path, *flags: str) -> Iterator[Address]:
             app.wait(20)
 
 
-@pytest.fixture
-def page(served: Address) -> Iterator[Any]:
-    """A page at 1440 x 900; `page.hosts` are the hosts it asked for anything (what the content
-    policy stopped never left).
-    """
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for the tests of a file."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-        page.context.add_cookies([served.cookie])
-        page.set_default_timeout(180_000)
-        note_frames(page)
-        page.hosts = set()
-        page.errors = []
-        page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))
-        page.on(
-            "requestfailed",
-            lambda r: page.hosts.add(_host(r.url)) if "csp" not in (r.failure or "") else None,
-        )
-        page.on("pageerror", lambda e: page.errors.append(str(e)))
-        yield page
-        if folder := os.environ.get("LIGHTBOX_SHOTS"):
-            page.screenshot(path=f"{folder}/last.png")
-        browser.close()
+        started = p.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(served: Address, browser: Any) -> Iterator[Any]:
+    """A page at 1440 x 900 that knows nothing of pages before; `page.hosts` are the hosts it asked
+    for anything (what the content policy stopped never left).
+    """
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.add_cookies([served.cookie])
+    page = context.new_page()
+    page.set_default_timeout(180_000)
+    note_frames(page)
+    page.hosts = set()
+    page.errors = []
+    page.on("requestfinished", lambda r: page.hosts.add(_host(r.url)))
+    page.on(
+        "requestfailed",
+        lambda r: page.hosts.add(_host(r.url)) if "csp" not in (r.failure or "") else None,
+    )
+    page.on("pageerror", lambda e: page.errors.append(str(e)))
+    yield page
+    if folder := os.environ.get("LIGHTBOX_SHOTS"):
+        page.screenshot(path=f"{folder}/last.png")
+    context.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import (
+    browser,
     page,
     serving,
     shot,

@@ -48,6 +48,7 @@ def redrawn(method, x):
         return method.decode(method.embed(torch.from_numpy(x))).numpy()
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("noise", [0.1, 0.2])
 def test_noise_is_taken_off_better_than_by_a_moving_average_and_not_by_an_untrained_net(noise):
     """(i) Templates are means of one kind and one record of the held-out records, the noise is
@@ -72,6 +73,7 @@ def test_noise_is_taken_off_better_than_by_a_moving_average_and_not_by_an_untrai
     assert error(redrawn(blank, noisy)) > 5 * ours
 
 
+@pytest.mark.soak(only=True)
 def test_a_planted_symbol_fixes_its_own_axis_and_shuffled_ones_fix_none():
     """(ii) The symbol is a threshold on one latent axis; the most specified axis must be that
     one.
@@ -91,6 +93,7 @@ def test_a_planted_symbol_fixes_its_own_axis_and_shuffled_ones_fix_none():
     assert false <= 2  # of five, each with two symbols at 5 %
 
 
+@pytest.mark.soak(only=True)
 def test_symbols_are_recognised_as_well_as_by_a_logistic_probe_and_shuffled_ones_are_not():
     """(iii) On records the model has not seen."""
     data, (_, found) = sample("beats"), trained()
@@ -136,6 +139,7 @@ def test_another_label_leaves_the_latent_space_as_it_was():
     np.testing.assert_array_equal(first["embedding-latent"].z, second["embedding-latent"].z)
 
 
+@pytest.mark.soak(only=True)
 def test_symbols_become_beats_and_these_beats_their_symbols():
     """Both ways: what a symbol imagines is recognised as that symbol, and looks as the truth says
     (V is wide).
@@ -148,6 +152,7 @@ def test_symbols_become_beats_and_these_beats_their_symbols():
     assert width(made)[2] > 2 * width(made)[1]
 
 
+@pytest.mark.soak(only=True)
 def test_symbols_of_two_columns_combine():
     method = trained()[0]
     assert method.symbols_ == [*KINDS, "height low", "height high"]
@@ -160,6 +165,7 @@ def test_symbols_of_two_columns_combine():
     assert peak["V", "high"] > peak["V", "low"] + 0.1
 
 
+@pytest.mark.soak(only=True)
 def test_walking_towards_a_symbol_moves_only_its_axes_and_widens_the_beat():
     data, (method, found) = sample("beats"), trained()
     embedding = found["embedding-latent"]
@@ -191,6 +197,7 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
     assert spread[1, 2] < 0.6
 
 
+@pytest.mark.soak(only=True)
 def test_axes_in_words_name_the_place_they_change_and_raise_the_signal_there():
     method, found = trained()
     # the rows that named the axes: two places may change nearly as much

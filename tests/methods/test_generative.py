@@ -13,15 +13,17 @@ from sklearn.linear_model import LogisticRegression
 from core.explain import traversal
 from core.nets.vae import GaussianVAE
 from tests.methods._fit import on_digits, sample
+from tests.soak import longer
 
 BOTH = ["gaussian_vae", "dirichlet_vae"]
-EPOCHS = 30
+EPOCHS = longer(1, 30)
 
 
 def trained(id: str):
     return on_digits(id, epochs=EPOCHS, latent=10)
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("id", BOTH)
 def test_unseen_digits_are_redrawn_better_than_by_the_mean_picture(id):
     data, (_, given) = sample("digits"), trained(id)
@@ -31,6 +33,7 @@ def test_unseen_digits_are_redrawn_better_than_by_the_mean_picture(id):
     assert np.square(x[test] - back[test]).mean() < 0.6 * np.square(x[test] - mean).mean()
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("id", BOTH)
 def test_the_latent_tells_digits_apart_and_shuffled_labels_do_not(id):
     data, (_, given) = sample("digits"), trained(id)
@@ -43,6 +46,7 @@ def test_the_latent_tells_digits_apart_and_shuffled_labels_do_not(id):
     assert scores[0] - scores[1] > 0.4
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("id", BOTH)
 def test_walking_towards_a_class_raises_its_probability_steadily(id):
     data, (method, given) = sample("digits"), trained(id)
@@ -75,6 +79,7 @@ def test_dirichlet_gradient_is_the_one_of_the_mean():
     assert abs(float(alpha.grad[1] / ((total - 1.5) / total**2)) - 1) < 0.05
 
 
+@pytest.mark.soak(only=True)
 def test_no_latent_axis_of_the_trained_model_is_ignored_by_all_cases():
     std = trained("gaussian_vae")[1]["embedding-latent"].z.std(0)
     assert (std > 0.1).sum() >= 5, "the posterior has collapsed onto the prior"

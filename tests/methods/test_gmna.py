@@ -161,6 +161,7 @@ def test_rewiring_keeps_every_strength_and_leads_no_one_home():
     assert (other != target).mean() > 0.5
 
 
+@pytest.mark.soak(only=True)
 def test_a_small_convolutional_network_learns_the_places_too():
     _, found = fit("gmna", sample("genomes"), model="network", epochs=12, k=6)
     assert figure(found, "accuracy") > 0.6

@@ -17,33 +17,47 @@ from core.methods.unlearning import _forget
 from core.registry import methods
 from core.training.fit import fit_and_apply
 from core.training.run import Run
-from tests.methods._fit import on_digits, sample
+from tests.methods._fit import fit, on_digits, sample
+from tests.soak import longer
 
 KIND = methods()["label_agnostic_forgetting"]
 
 
 def forget(data, chosen, base=None, **params):
-    base = base or on_digits("classifier", epochs=20)[1]
+    base = base or learned()
     method, made = fit_and_apply(
         KIND, check_params(KIND, params), data, Run(device="cpu", on=base, chosen=chosen)
     )
     return method, {a.slug: a for a in made}
 
 
+@cache
+def digits():
+    """A third of them, but for the long hunts."""
+    data = sample("digits")
+    return data.take(np.arange(longer(600, len(data))))
+
+
+@cache
+def learned():
+    return fit("classifier", digits(), epochs=longer(2, 20))[1]
+
+
 def threes():
-    train = sample("digits").part("train")
+    train = digits().part("train")
     return train.rows[train.labels == 3]
 
 
 @cache
 def without_threes():
-    return forget(sample("digits"), threes(), temperature=20.0)
+    return forget(digits(), threes(), temperature=20.0, epochs=longer(2, KIND.Params().epochs))
 
 
 def figure(found, name, model):
     return next(m.value for m in found["metrics"] if m.name == name and m.group == model)
 
 
+@pytest.mark.soak(only=True)
 def test_a_class_is_gone_and_the_others_stay_as_in_the_model_trained_anew():
     found = without_threes()[1]
     assert figure(found, "accuracy, cases to forget", "untouched") > 0.95
@@ -61,7 +75,7 @@ def test_a_class_is_gone_and_the_others_stay_as_in_the_model_trained_anew():
 
 
 def test_labels_change_no_weight():
-    data = sample("digits")
+    data = digits()
     label = data.roles["label"]
     labels = data.table[label].to_numpy(dtype=object).copy()
     shuffled = replace(
@@ -73,7 +87,7 @@ def test_labels_change_no_weight():
 
 
 def test_forgetting_nothing_that_was_learned_is_refused():
-    data = sample("digits")
+    data = digits()
     with pytest.raises(UserError, match="never learned from them"):
         forget(data, data.part("test").rows[:10])
     with pytest.raises(UserError, match="train anew"):

@@ -17,6 +17,9 @@ from core.errors import UserError
 from core.methods.domains import latent_label_shift as lls
 from core.stats.cluster_agreement import accuracy
 from tests.methods._fit import fit
+from tests.soak import longer
+
+EPOCHS = longer({"epochs": 2}, {})
 
 
 def shares(data: Dataset, sites: list[str]) -> np.ndarray:
@@ -40,9 +43,10 @@ def distance(found: np.ndarray, true: np.ndarray) -> float:
 @cache
 def trained():
     data = shifted_sites((0, 1, 2, 3, 4), 8, seed=1)
-    return data, *fit("latent_label_shift", data, k=5)
+    return data, *fit("latent_label_shift", data, k=5, **EPOCHS)
 
 
+@pytest.mark.soak(only=True)
 def test_classes_and_their_shares_come_back_without_a_label():
     data, _, found = trained()
     test = data.splits == "test"
@@ -52,6 +56,7 @@ def test_classes_and_their_shares_come_back_without_a_label():
     assert distance(np.asarray(grid.value), shares(data, grid.x)) < 0.4
 
 
+@pytest.mark.soak(only=True)
 def test_with_sites_shuffled_nothing_comes_back():
     data, _, found = trained()
     mixed = replace(
@@ -72,7 +77,7 @@ def test_labels_are_never_read():
         table=data.table.assign(digit="?"),
         roles={k: v for k, v in data.roles.items() if k != "label"},
     )
-    _, other = fit("latent_label_shift", blind, k=5)
+    _, other = fit("latent_label_shift", blind, k=5, **EPOCHS)
     np.testing.assert_allclose(
         other["clusters-classes"].prob, found["clusters-classes"].prob, atol=1e-5
     )

@@ -16,8 +16,10 @@ from core.methods.adaptation.osuda import cropped
 from core.nets.norms import MixedNorm, mixed, plain, tied, transferability
 from core.registry import methods, open_model
 from tests.methods._fit import fit, on_digits, sample
+from tests.soak import longer
 
 FITS = {}
+EPOCHS = longer({"epochs": 2}, {})
 
 
 def site(name):
@@ -27,14 +29,14 @@ def site(name):
 
 def base():
     if "base" not in FITS:
-        FITS["base"] = fit("unet_plus_plus", site("A"), epochs=25, width=4, crop=0)[1]
+        FITS["base"] = fit("unet_plus_plus", site("A"), epochs=longer(1, 25), width=4, crop=0)[1]
     return FITS["base"]
 
 
 def moved(**params):
     key = tuple(sorted(params.items()))
     if key not in FITS:
-        FITS[key] = fit("osuda", site("B"), on=base(), **params)
+        FITS[key] = fit("osuda", site("B"), on=base(), **EPOCHS, **params)
     return FITS[key]
 
 
@@ -73,6 +75,7 @@ def test_with_none_of_it_it_is_the_batch_s_own_statistics():
     torch.testing.assert_close(mix(x), wanted, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.soak(only=True)
 def test_channels_weights_average_one_and_fall_with_the_shift():
     model, norms = opened()
     for n in norms:
@@ -108,12 +111,14 @@ def test_put_back_it_is_an_ordinary_network_with_the_same_answers():
         assert torch.equal(model.predict(x), before)
 
 
+@pytest.mark.soak(only=True)
 def test_it_gains_on_the_new_scanner_and_loses_nothing_against_replaced_statistics():
     dice = values(moved()[1], "Dice")
     assert dice["moved"] >= dice["untouched"] + 0.10
     assert dice["moved"] >= dice["statistics replaced only"] - 0.02
 
 
+@pytest.mark.soak(only=True)
 def test_entropy_alone_collapses_and_the_whole_loss_does_not():
     truth = site("B").mask().mean()
     hard = {"entropy": 10.0, "learning_rate": 0.05, "epochs": 60}
@@ -155,12 +160,13 @@ def test_neither_source_rows_nor_masks_are_read(monkeypatch):
             or read(self, positions)
         ),
     )
-    _, made = fit("osuda", spoilt.take(target), on=base())
+    _, made = fit("osuda", spoilt.take(target), on=base(), **EPOCHS)
     np.testing.assert_array_equal(made["predictions"].prob, moved()[1]["predictions"].prob)
     assert set(seen) <= set(target)
     assert "Dice" not in {m.name for m in made["metrics"]}
 
 
+@pytest.mark.soak(only=True)
 def test_the_same_scanner_stays_as_it_was():
     _, made = fit("osuda", site("A"), on=base())
     dice = values(made, "Dice")

@@ -15,6 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from core.data.dataset import Dataset
 from core.nets.sparse import SparseLinear
 from tests.methods._fit import fit, sample
+from tests.soak import longer
 
 
 @cache
@@ -33,7 +34,9 @@ def digits_and_noise() -> Dataset:
 
 @cache
 def trained(seed: int = 0):
-    return fit("quick_selection", digits_and_noise(), seed=seed, keep=30)
+    return fit(
+        "quick_selection", digits_and_noise(), seed=seed, keep=30, **longer({"epochs": 4}, {})
+    )
 
 
 def dense(layer: SparseLinear) -> torch.Tensor:
@@ -90,6 +93,7 @@ def test_density_is_that_of_the_formula():
     assert len(net.first.value) == (5 * (128 + 200))
 
 
+@pytest.mark.soak(only=True)
 def test_real_columns_come_before_noise_and_constant_ones_are_weak():
     method, _ = trained()
     strength = method.history_[-1]
@@ -112,6 +116,7 @@ def test_strength_is_the_column_sum_of_the_stored_matrix():
     assert (np.diff(grid.value[:, -1]) <= 1e-6).all()
 
 
+@pytest.mark.soak(only=True)
 def test_selected_columns_beat_random_ones_and_come_near_all():
     data, (method, _) = digits_and_noise(), trained()
     train, test, x = data.splits == "train", data.splits == "test", data.inputs()
@@ -131,6 +136,7 @@ def test_selected_columns_beat_random_ones_and_come_near_all():
     assert own > score(np.arange(128)) - 0.06
 
 
+@pytest.mark.soak(only=True)
 def test_two_seeds_agree_more_than_chance():
     a, b = (set(trained(s)[0].chosen.tolist()) for s in (0, 1))
     expected = 30 * 30 / 128

@@ -93,6 +93,7 @@ def gain(
 
 
 # -- known winners ---------------------------------------------------------------------------------
+@pytest.mark.soak(only=True)
 def test_linear_transport_undoes_another_device_and_weights_do_not():
     found = on_shift("device", "linear OT, kernel mean matching")
     for task in ("west → east", "east → west"):
@@ -102,6 +103,7 @@ def test_linear_transport_undoes_another_device_and_weights_do_not():
         assert gain(found, "linear OT", task) > gain(found, TARGET, task) - 0.1
 
 
+@pytest.mark.soak(only=True)
 def test_weights_help_under_covariate_shift_and_maps_do_not():
     found = on_shift("covariate", "kernel mean matching, linear OT")
     assert gain(found, TARGET) > 0.05
@@ -109,6 +111,7 @@ def test_weights_help_under_covariate_shift_and_maps_do_not():
     assert gain(found, "linear OT") < 0.03
 
 
+@pytest.mark.soak(only=True)
 def test_a_subspace_without_the_tell_tale_helps():
     found = on_shift("subspace", "subspace alignment, kernel mean matching")
     assert gain(found, TARGET) > 0.3
@@ -116,12 +119,14 @@ def test_a_subspace_without_the_tell_tale_helps():
     assert gain(found, "kernel mean matching", by="benchmark-settings-by-target-labels") < 0.1
 
 
+@pytest.mark.soak(only=True)
 def test_where_only_the_shares_differ_maps_do_harm():
     found = on_shift("target", "linear OT, kernel mean matching")
     assert gain(found, "linear OT") < -0.1
     assert gain(found, "kernel mean matching") > -0.05
 
 
+@pytest.mark.soak(only=True)
 def test_nothing_helps_where_the_rule_is_turned_round():
     found = on_shift("concept", "linear OT, subspace alignment")
     b = found["benchmark-settings-by-target-labels"]
@@ -130,6 +135,7 @@ def test_nothing_helps_where_the_rule_is_turned_round():
     assert b.score[b.contestants.index(TARGET)].min() > 0.8
 
 
+@pytest.mark.soak(only=True)
 def test_choosing_with_the_targets_labels_is_best_on_average():
     choices = [
         c

@@ -80,6 +80,7 @@ def test_exactly_k_codes_and_unit_directions():
     )
 
 
+@pytest.mark.soak(only=True)
 def test_a_planted_signed_dictionary_comes_back_and_plain_top_k_needs_twice_the_features():
     data, on, atoms = planted()
     got = {}
@@ -123,6 +124,7 @@ def test_without_sampling_and_kl_it_is_top_k():
     torch.testing.assert_close(net(x)[0], plain(x)[0], atol=1e-6, rtol=0)
 
 
+@pytest.mark.soak(only=True)
 def test_reconstruction_falls_with_the_weight_of_the_kl_and_stays_below_top_k():
     top = explained(on_digits("abs_topk_sae", rule="top-k")[1])
     values = [
@@ -133,6 +135,7 @@ def test_reconstruction_falls_with_the_weight_of_the_kl_and_stays_below_top_k():
     assert values[0] > values[1] > values[2]
 
 
+@pytest.mark.soak(only=True)
 def test_features_lean_to_classes_and_to_none_with_labels_shuffled():
     named = [
         a for a in on_digits("abs_topk_sae")[1]["embedding-codes"].axes if "(+" in a or "−" in a

@@ -16,18 +16,22 @@ from core.methods.anomaly.strega import StRegA
 from core.nets import tissue
 from core.nets.cevae import CEVAE, holes
 from tests.methods._fit import fit, sample
+from tests.soak import longer
 
 
 @cache
 def trained():
     data = sample("head-phantom")
     some = np.concatenate(
-        [np.flatnonzero(data.splits == s)[:n] for s, n in (("train", 300), ("val", 60))]
+        [
+            np.flatnonzero(data.splits == s)[:n]
+            for s, n in (("train", longer(60, 300)), ("val", longer(20, 60)))
+        ]
     )
     test = np.flatnonzero(data.splits == "test")
-    some = np.sort(np.concatenate([some, test[::3]]))
+    some = np.sort(np.concatenate([some, test[:: longer(9, 3)]]))
     data = data.take(some)
-    return data, fit("strega", data, epochs=12)
+    return data, fit("strega", data, epochs=longer(1, 12))
 
 
 def test_holes_change_only_squares_and_leave_the_given_pictures_alone():
@@ -80,6 +84,7 @@ def test_spots_smaller_than_asked_are_not_marked():
         replace(maps, pixel_threshold=None).marked(heat)
 
 
+@pytest.mark.soak(only=True)
 def test_the_smallest_spot_reaches_the_maps_and_the_dice_counted_on_them():
     data, (method, given) = trained()
     found = given["anomalymaps"]
@@ -99,6 +104,13 @@ def test_the_smallest_spot_reaches_the_maps_and_the_dice_counted_on_them():
     assert opened[dice] > plain[dice] - 0.02
 
 
+def test_the_smallest_spot_is_that_of_the_parameter_on_the_maps_scale():
+    _, (method, given) = trained()
+    assert given["anomalymaps"].smallest == method.params.smallest == 6
+    assert method.smallest_spot((128, 128)) == 24
+
+
+@pytest.mark.soak(only=True)
 def test_lesions_glow_after_training_and_better_than_from_an_untrained_copy():
     data, (method, given) = trained()
     test = data.splits == "test"
@@ -115,6 +127,7 @@ def test_lesions_glow_after_training_and_better_than_from_an_untrained_copy():
     assert ours > average_precision_score(truth, raw.map[test].ravel())
 
 
+@pytest.mark.soak(only=True)
 def test_slices_with_lesions_score_higher_and_the_threshold_spares_healthy_ones():
     data, (_, given) = trained()
     found, test = given["anomalymaps"], data.splits == "test"

@@ -48,6 +48,7 @@ def test_taking_all_components_away_leaves_the_mean():
     assert share.sum() == pytest.approx(1)
 
 
+@pytest.mark.soak(only=True)
 def test_fine_tuning_learns_gathers_the_space_and_parts_the_classes():
     found = trained()[1]
     assert figure(found, "macro-F1") > 0.9
@@ -63,6 +64,7 @@ def test_fine_tuning_learns_gathers_the_space_and_parts_the_classes():
     assert len(found["grid-disambiguation"].paths) == 3
 
 
+@pytest.mark.soak(only=True)
 def test_without_the_first_components_it_falls_to_guessing():
     found = trained()[1]
     whole, none = (
@@ -73,6 +75,7 @@ def test_without_the_first_components_it_falls_to_guessing():
     assert none < 0.45
 
 
+@pytest.mark.soak(only=True)
 def test_an_untouched_model_shows_none_of_it():
     _, found = fit("sufo", sample("notes"), learning_rate=1e-9, epochs=1)
     assert np.nanmin(found["grid-similarity"].value) > 0.99
@@ -86,6 +89,7 @@ def test_an_untouched_model_shows_none_of_it():
     assert figure(found, "macro-F1") < 0.6
 
 
+@pytest.mark.soak(only=True)
 def test_planted_label_errors_lead_the_list_of_outliers():
     data, rng = sample("notes"), np.random.default_rng(0)
     held = np.flatnonzero(data.splits != "train")
@@ -97,6 +101,7 @@ def test_planted_label_errors_lead_the_list_of_outliers():
     assert len(set(held[np.argsort(-score[held])[:10]].tolist()) & set(wrong.tolist())) >= 7
 
 
+@pytest.mark.soak(only=True)
 def test_leaving_out_the_reasons_hurts_more_than_leaving_out_as_many_other_words():
     found = trained()[1]
     own, other = (
@@ -127,6 +132,7 @@ def small_folder(path):
     return path
 
 
+@pytest.mark.soak(only=True)
 def test_any_local_folder_of_transformers_works(tmp_path):
     folder = small_folder(tmp_path / "model")
     _, found = fit("sufo", sample("notes"), model=str(folder), epochs=4, longest=48)

@@ -7,12 +7,14 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from core.methods.selfsupervised.swav import Queue
 from core.stats.cluster_agreement import purity
 from tests.methods._fit import fit, on_digits, sample
+from tests.soak import longer
 
 
 def perplexity(prob: np.ndarray) -> float:
@@ -45,9 +47,10 @@ def few_labels(z: np.ndarray, per_class: int = 3) -> float:
 
 
 def trained():
-    return on_digits("swav", epochs=20)
+    return on_digits("swav", epochs=longer(1, 20))
 
 
+@pytest.mark.soak(only=True)
 def test_most_prototypes_are_used_and_hold_one_kind_of_digit():
     found = (
         trained()[1]["clusters-prototypes"]
@@ -60,6 +63,7 @@ def test_most_prototypes_are_used_and_hold_one_kind_of_digit():
     assert purity(found.label, sample("digits").labels) > 0.75
 
 
+@pytest.mark.soak(only=True)
 def test_few_labels_go_ten_points_further_than_in_an_untrained_encoder():
     method, given = trained()
     torch.manual_seed(0)
@@ -77,6 +81,7 @@ def test_prototypes_have_unit_length():
     torch.testing.assert_close(weight.norm(dim=1), torch.ones(len(weight)), atol=1e-4, rtol=0)
 
 
+@pytest.mark.soak(only=True)
 def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
     with patch(
         "core.nets.sinkhorn.sinkhorn",

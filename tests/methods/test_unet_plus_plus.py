@@ -16,6 +16,7 @@ from core.nets.augment import crops
 from core.nets.unetpp import PlainUNet, UNetPlusPlus, lattice, size
 from core.registry import methods
 from tests.methods._fit import fit, sample
+from tests.soak import longer
 
 FITS = {}
 
@@ -27,7 +28,7 @@ def small():
 def fitted(**params):
     key = tuple(sorted(params.items()))
     if key not in FITS:
-        FITS[key] = fit("unet_plus_plus", small(), epochs=20, width=4, crop=0, **params)
+        FITS[key] = fit("unet_plus_plus", small(), epochs=longer(1, 20), width=4, crop=0, **params)
     return FITS[key]
 
 
@@ -108,12 +109,14 @@ def test_cut_back_it_gives_what_the_whole_network_gives_and_costs_less():
     assert all(a < 0.7 * b for a, b in pairwise(cost))
 
 
+@pytest.mark.soak(only=True)
 def test_with_deep_supervision_every_head_outlines_and_depth_helps():
     found = dice(fitted()[1])
     assert min(found.values()) > 0.6
     assert found[1] <= found[4] + 0.005
 
 
+@pytest.mark.soak(only=True)
 def test_without_it_only_the_deepest_head_does():
     found = dice(fitted(deep_supervision=False)[1])
     assert found[4] > 0.8
@@ -121,11 +124,13 @@ def test_without_it_only_the_deepest_head_does():
     assert "anomalymaps-disagreement" not in fitted(deep_supervision=False)[1]
 
 
+@pytest.mark.soak(only=True)
 def test_small_objects_no_worse_than_a_plain_network_of_as_many_parameters():
     assert abs(size(PlainUNet(1, 16)) / size(UNetPlusPlus(1, 16)) - 1) < 0.05
     assert of_small_objects(fitted()[1]) >= of_small_objects(fitted(network="plain")[1]) - 0.01
 
 
+@pytest.mark.soak(only=True)
 def test_it_learns_from_the_masks():
     data = small()
     shuffled = replace(
@@ -150,6 +155,7 @@ def _run():
     return Run(device="cpu")
 
 
+@pytest.mark.soak(only=True)
 def test_heads_disagree_where_they_err():
     _, made = fitted()
     held = small().part("test").rows

@@ -11,6 +11,7 @@ import pytest
 
 from core.workspace import upgrade
 from tests.browser.conftest import (
+    browser,
     chromium,
     page,
     serving,
