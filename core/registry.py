@@ -20,32 +20,23 @@ from core.plugin_names import serve_plugin_names
 
 HERE = Path(__file__).parent
 
-PURPOSES = {  # what a family of methods is for, in the order a newcomer would ask
-    "decomposition": "A quick first look",
-    "generative": "A space you can walk through",
-    "anomaly": "What is unusual, and where",
-    "selfsupervised": "Which pictures are alike",
-    "discovery": "New kinds of cases",
-    "supervised": "Tell the labelled classes apart",
-    "segmentation": "Outline structures",
-    "tracking": "Follow a structure through time",
-    "series": "Signals over time",
-    "text": "Read texts",
-    "sequences": "Read genomes",
-    "selection": "Which columns matter",
-    "domains": "Learn from several sites",
-    "clustering": "Groups in an earlier run",
-    "concepts": "Features an earlier run has learned",
-    "conformal": "How sure an earlier model is",
-    "adaptation": "Move a model to another site",
-    "unlearning": "Make a model forget",
-    "protocols": "Compare methods fairly",
-}
+
+@cache
+def families() -> dict[str, str]:
+    """What each family of methods is for, by folder, in the order a newcomer would ask: `TITLE` and
+    `ORDER` of its `__init__`.
+    """
+    found = {}
+    for path in (HERE / "methods").glob("*/__init__.py"):
+        module = importlib.import_module(f"core.methods.{path.parent.name}")
+        found[path.parent.name] = (module.ORDER, module.TITLE)
+    return {name: title for name, (_, title) in sorted(found.items(), key=lambda f: f[1])}
 
 
 def purpose(kind: type[Method]) -> tuple[int, str]:
     """Sorts methods by what they are for, then by id."""
-    return list(PURPOSES).index(kind.family) if kind.family in PURPOSES else len(PURPOSES), kind.id
+    order = list(families())
+    return order.index(kind.family) if kind.family in order else len(order), kind.id
 
 
 @cache

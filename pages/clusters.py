@@ -11,6 +11,7 @@ from app.views import clusters
 from core.artifacts import Clusters, Embedding
 from core.jobs import queue
 from core.jobs.tasks import find
+from core.registry import methods
 from core.report import figures
 
 context = shell.need_run("which groups the model found in your cases")
@@ -43,12 +44,9 @@ if embeds:
         else st.container(horizontal=True)
     )
     with place:
-        for method, words in (
-            ("kmeans", "Round groups (k-means)"),
-            ("gaussian_mixture", "Overlapping clouds (Gaussian mixture)"),
-            ("hdbscan", "Dense islands (HDBSCAN)"),
-        ):
-            if st.button(words, key=f"find-{method}"):
+        for method, kind in methods().items():
+            finds = kind.takes.on == ("Embedding",) and Clusters in kind.gives
+            if finds and st.button(kind.title, key=f"find-{method}"):
                 st.session_state["finding"] = state.attempt(
                     queue.train, context.ws, context.data.name, method, {}, on=context.job.id
                 )

@@ -19,8 +19,9 @@ from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Metrics, 
 from core.data.samples.catalogue import make
 from core.errors import Cancelled, UserError
 from core.io.tensors import load_state, save_state
-from core.method import check_params, why_not
+from core.method import check_params
 from core.registry import methods, open_model
+from core.training.compatibility import why_not
 from core.training.fit import describe, fit_and_apply
 from core.training.other_data import as_the_model_sees
 from core.training.run import Run

@@ -21,10 +21,12 @@ from core.data.dataset import Dataset
 from core.data.samples.generated import stacks
 from core.data.slices import Slices, filled, seen, slices
 from core.errors import Cancelled
-from core.method import cases, check_params, preset, why_not
+from core.method import check_params
 from core.registry import methods, open_model
 from core.training import time_estimate
+from core.training.compatibility import why_not
 from core.training.fit import fit_and_apply
+from core.training.presets import cases, preset
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold, top
 from core.workspace.workspace import Workspace

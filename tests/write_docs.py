@@ -197,7 +197,7 @@ def methods_page() -> str:
         "`assets/cards`. Results: [benchmarks](../benchmarks.md).",
     ]
     for family, kinds in families.items():
-        lines += ["", f"## {registry.PURPOSES.get(family, family)} ({family})"]
+        lines += ["", f"## {registry.families().get(family, family)} ({family})"]
         for kind in kinds:
             lines += _method_lines(kind)
     lines += ["", "## Measures", "", "| id | measures | needs |", "|---|---|---|"]

@@ -22,15 +22,15 @@ NONE = {  # what `check` says of what is not there
     "torch": "none, training needs: pip install lightbox[train]",
     "gpu": "none, training runs on the processor",
 }
-DEMO: tuple[tuple[str, str, str | dict[str, Any], int | None], ...] = (
-    # dataset, method, preset or parameters, the run it builds on (index), what to derive
-    ("digits", "pca", {"dimensions": 16}, None),
-    ("head-phantom", "strega", "fast", None),
-    ("digits", "swav", "fast", None),
-    ("digits", "kmeans", {}, 0),
-    ("digits", "gaussian_vae", "fast", None),
-    ("head-phantom", "gaussian_vae", "fast", None),
-    ("breast-cancer", "tabular_ncd", "fast", None),
+DEMO: tuple[tuple[str, str, str, dict[str, Any], int | None], ...] = (
+    # dataset, method, preset, parameters besides it, the run it builds on (index)
+    ("digits", "pca", "", {"dimensions": 16}, None),
+    ("head-phantom", "strega", "fast", {}, None),
+    ("digits", "swav", "fast", {}, None),
+    ("digits", "kmeans", "", {}, 0),
+    ("digits", "gaussian_vae", "fast", {}, None),
+    ("head-phantom", "gaussian_vae", "fast", {}, None),
+    ("breast-cancer", "tabular_ncd", "fast", {"novel": "malignant"}, None),
 )
 
 
@@ -82,8 +82,8 @@ def demo(
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
-    from core.method import cases, preset
     from core.registry import method_class
+    from core.training.presets import cases, preset
 
     if serve:
         _need_map(plain_map)
@@ -91,19 +91,11 @@ def demo(
     samples()
     ws = workspace()
     made: list[str] = []
-    for dataset, method, params, base in DEMO:
+    for dataset, method, named, more, base in DEMO:
         kind = method_class(method)
         assert kind is not None
-        given = (
-            preset(kind, params, cases(kind, ws.dataset(dataset)))
-            if isinstance(params, str)
-            else dict(params)
-        )
-        given |= (
-            {"novel": "malignant"}
-            if method == "tabular_ncd" and "novel" in kind.Params.model_fields
-            else {}
-        )
+        given = preset(kind, named, cases(kind, ws.dataset(dataset))) if named else {}
+        given |= more
         entry = ws.entry(dataset)["id"]
         same = [
             j
@@ -358,7 +350,7 @@ def methods(
     ]
     declined = {}
     if for_:
-        from core.method import why_not
+        from core.training.compatibility import why_not
 
         data = workspace().dataset(for_)
         declined = {

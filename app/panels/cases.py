@@ -9,8 +9,9 @@ import streamlit as st
 from app import navigation, state, text
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.method import Method, why_not_on
+from core.method import Method
 from core.registry import methods
+from core.training.compatibility import why_not_on
 from core.workspace import notes
 
 MOST_VALUES = 12  # a column with more values is no choice of cases

@@ -36,7 +36,7 @@ def _methods() -> list[Entry]:
         sections = about.sections if about else {}
         words = " ".join([id, kind.title, kind.family, *sections.values()]).lower()
         answers = f" · {text.label(sections.get('Answers', ''), 110)}" if about else ""
-        heading = registry.PURPOSES.get(kind.family, kind.family)
+        heading = registry.families().get(kind.family, kind.family)
         found.append(Entry(id, heading, f"**{kind.title}**{answers}", words))
     return found
 

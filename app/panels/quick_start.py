@@ -15,8 +15,10 @@ from core.data.dataset import Dataset
 from core.data.normal import normal_only
 from core.errors import UserError
 from core.jobs import queue
-from core.method import Method, cases, preset, why_not
+from core.method import Method
 from core.registry import methods
+from core.training.compatibility import why_not
+from core.training.presets import cases, preset
 from core.training.time_estimate import estimate, guess_seconds
 
 # seconds: the first method that is expected to take no longer is taken, else the quickest

@@ -12,8 +12,10 @@ from core.cards import card
 from core.data.dataset import Dataset
 from core.evidence import load
 from core.jobs import queue
-from core.method import Method, cases, preset, why_not
-from core.registry import PURPOSES, methods, purpose
+from core.method import Method
+from core.registry import families, methods, purpose
+from core.training.compatibility import why_not
+from core.training.presets import cases, preset
 from core.training.run import gpu_here
 from core.training.time_estimate import Estimate, estimate
 
@@ -44,7 +46,7 @@ def choose(data: Dataset) -> type[Method] | None:
     for id in order:
         kind = methods()[id]
         if kind.family != last:
-            st.caption(PURPOSES.get(kind.family, kind.family))
+            st.caption(families().get(kind.family, kind.family))
             last = kind.family
         st.button(
             kind.title,

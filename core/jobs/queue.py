@@ -23,8 +23,9 @@ from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
 from core.jobs.starting import has_died, start_supervisor
-from core.method import check_params, why_not, why_not_on
+from core.method import check_params
 from core.registry import method_class, methods
+from core.training.compatibility import why_not, why_not_chosen, why_not_on
 from core.training.fit import key_of
 from core.workspace import decisions, notes, records, review
 from core.workspace.catalogue import Job
@@ -92,11 +93,8 @@ def train(
         raise UserError(
             f"Run {base.id} was made on another dataset; choose a run on “{data.name}”."
         )
-    if kind.takes.chosen == "needed" and not chosen:
-        raise UserError(
-            f"{kind.title} needs to know which cases; save them as a group first and name it (on"
-            " the command line: --chosen GROUP)."
-        )
+    if said := why_not_chosen(kind, rows["chosen"], data):
+        raise UserError(said)
     held_out = ws.entry(test)["id"] if test else ""
     if held_out and (said := why_not_tested_on(kind, data, ws.dataset(test))):
         raise UserError(said)

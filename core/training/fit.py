@@ -22,52 +22,12 @@ from core.artifacts.base import NotFinite
 from core.data.dataset import Dataset
 from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError, out_of_memory
-from core.method import Method, why_not, why_not_on
+from core.method import Method
+from core.training.compatibility import check_inputs, why_not, why_not_chosen, why_not_on
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "lightning-fabric", "kornia", "numba", "captum")
-CHECKED_BYTES = 256 << 20  # read at a time
-
-
-def check_inputs(data: Dataset) -> None:
-    """UserError naming the first row whose values cannot be learned from: infinite, or NaN in
-    pictures and series.
-    """
-    if data.samples is None:
-        return
-    per = max(1, min(1024, CHECKED_BYTES // max(1, 4 * int(np.prod(data.shape)))))
-    for i in range(0, len(data), per):
-        raw = data.raw(np.arange(i, min(i + per, len(data))))
-        if raw.dtype.kind != "f":
-            return
-        bad = np.isinf(raw) if data.modality == "table" else ~np.isfinite(raw)
-        if bad.any():
-            at = np.argwhere(bad)[0]
-            row = i + int(at[0])
-            where = (
-                f", column “{data.features[at[1]]}”"
-                if data.modality == "table" and data.features
-                else ""
-            )
-            raise UserError(
-                f"Row {data.rows[row]} ({data.names()[row]}){where} holds a value that is not a"
-                " finite number; fix or remove it."
-            )
-
-
-def _chosen(kind: type[Method], data: Dataset, run: Run) -> str | None:
-    """Why the rows the user picked do not do; None when they do or none are needed."""
-    if kind.takes.chosen == "no":
-        return None
-    if run.chosen is None or not len(run.chosen):
-        return (
-            f"{kind.title} needs to know which cases; save them as a group first and name it (on"
-            " the command line: --chosen GROUP)."
-        )
-    if not np.isin(run.chosen, data.rows).all():
-        return "Some of the chosen cases are not among the cases of this run."
-    return None
 
 
 def fit_and_apply(
@@ -88,7 +48,7 @@ def fit_and_apply(
     said = why_not(kind, data)
     if said:
         raise UserError(said)
-    said = why_not_on(kind, run.on, data) or _chosen(kind, data, run)
+    said = why_not_on(kind, run.on, data) or why_not_chosen(kind, run.chosen, data)
     if said:
         raise UserError(said)
     check_inputs(data)

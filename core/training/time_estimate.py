@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.method import Method, cases, check_params
+from core.method import Method, check_params
+from core.training.presets import cases
 from core.training.run import gpu_here
 from core.workspace.workspace import Workspace
 

@@ -18,9 +18,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from core.data.samples.phantom import head_volumes
-from core.method import cases, check_params, preset
+from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
+from core.training.presets import cases, preset
 from core.training.run import Run
 from core.training.slices_to_volumes import top
 

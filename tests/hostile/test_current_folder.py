@@ -85,7 +85,7 @@ def home(tmp_path_factory):
     assert ran.status == "done", ran.error
     ws.catalogue.set_job(gone.id, status="cancelled")
     ws.catalogue.set_job(failed.id, status="interrupted")
-    for i, (dataset, method, _, _) in enumerate(DEMO):
+    for i, (dataset, method, *_) in enumerate(DEMO):
         ws.catalogue.add_job(
             Job(
                 id=f"demo{i:06}",

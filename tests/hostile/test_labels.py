@@ -10,8 +10,8 @@ from core.artifacts import Clusters, Embedding, Predictions
 from core.data.dataset import Dataset
 from core.data.labels import no_classes
 from core.evaluate import measure
-from core.method import why_not
 from core.registry import measures, methods
+from core.training.compatibility import why_not
 
 N = 400
 PARTS = np.resize(["train"] * 7 + ["val", "test", "test"], N)

@@ -19,9 +19,9 @@ from core.data.dataset import Dataset
 from core.data.samples.generated import cine
 from core.errors import UserError
 from core.measures.tracking import Tracking
-from core.method import why_not
 from core.methods.tracking.cine_tracker import CineTracker
 from core.stats.tracking import dice
+from core.training.compatibility import why_not
 from core.training.run import Run
 from tests.methods._fit import fit
 from tests.soak import longer

@@ -11,10 +11,10 @@ import torch
 from core.artifacts import Model
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.method import why_not_on
 from core.methods.adaptation.osuda import cropped
 from core.nets.norms import MixedNorm, mixed, plain, tied, transferability
 from core.registry import methods, open_model
+from core.training.compatibility import why_not_on
 from tests.methods._fit import fit, on_digits, sample
 from tests.soak import longer
 

@@ -17,10 +17,11 @@ from core.artifacts import Benchmark
 from core.data.dataset import Dataset
 from core.data.splits import add_split
 from core.errors import UserError
-from core.method import check_params, why_not
+from core.method import check_params
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
 from core.registry import methods
 from core.stats import rank_tests
+from core.training.compatibility import why_not
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 from tests.methods._fit import fit, sample

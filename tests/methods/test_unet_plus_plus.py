@@ -11,10 +11,10 @@ from core.artifacts import Predictions
 from core.data.samples.generated import nuclei
 from core.errors import UserError
 from core.measures.segmentation import Segmentation, objects, overlap
-from core.method import why_not
 from core.nets.augment import crops
 from core.nets.unetpp import PlainUNet, UNetPlusPlus, lattice, size
 from core.registry import methods
+from core.training.compatibility import why_not
 from tests.methods._fit import fit, sample
 from tests.soak import longer
 

@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 from core.data.checks import findings
 from core.errors import UserError
 from core.jobs import queue
-from core.method import check_params, why_not
+from core.method import check_params
 from core.registry import methods
+from core.training.compatibility import why_not
 from core.workspace import review
 from tests.app.test_cli import refused
 from tests.survive import _make

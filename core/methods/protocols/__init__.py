@@ -1,0 +1,4 @@
+"""Compare methods fairly."""
+
+TITLE = "Compare methods fairly"
+ORDER = 19  # in which a newcomer would ask

@@ -1,0 +1,4 @@
+"""Outline structures."""
+
+TITLE = "Outline structures"
+ORDER = 7  # in which a newcomer would ask

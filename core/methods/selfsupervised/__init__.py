@@ -1,0 +1,4 @@
+"""Which pictures are alike."""
+
+TITLE = "Which pictures are alike"
+ORDER = 4  # in which a newcomer would ask

@@ -1,0 +1,36 @@
+"""The parameters of a preset, which follow the number of cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.data.dataset import Dataset
+from core.method import Method
+
+
+def cases(kind: type[Method], data: Dataset, params: BaseModel | None = None) -> int:
+    """How many training cases `kind` sees in `data`: its training rows, or the slices of its
+    training volumes.
+    """
+    n = len(data.part("train"))
+    return n * data.shape[1] if data.modality == "volume" and kind(params).slicewise else n
+
+
+def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
+    """The parameters of preset `name` for `n` training cases (see `cases`): an epoch of few rows
+    has few steps, so all presets' epochs grow by the same factor.
+    """
+    values = dict(kind.presets[name])
+    fields = kind.Params.model_fields
+    if not kind.least_steps or "epochs" not in fields or "batch_size" not in fields:
+        return values
+    quick = next(iter(kind.presets.values())).get("epochs", fields["epochs"].default)
+    steps = quick * -(-n // fields["batch_size"].default)
+    most = next((m.le for m in fields["epochs"].metadata if hasattr(m, "le")), 10**9)
+    return values | {
+        "epochs": min(
+            most, round(values.get("epochs", quick) * max(1.0, kind.least_steps / max(steps, 1)))
+        )
+    }
