@@ -61,6 +61,13 @@ TOLD = {
             " numbers are seconds"
         ),
     ),
+    "times": (
+        "A recording?",
+        (
+            "times that rise from row to row as in a recording, but not evenly, so that each row is"
+            " read as a case of its own; resample them evenly before import if they are one"
+        ),
+    ),
     "total": (
         "A row of totals?",
         "in the last row, which begins like a row of totals; exclude it if it is none of the cases",

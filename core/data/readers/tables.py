@@ -30,6 +30,7 @@ from core.data.readers.files import Asked, Member
 from core.data.readers.joined_tables import Raw, Whole, frame_of, join_columns, raw_table, whole
 from core.data.readers.related_tables import related
 from core.data.readers.table_inputs import encoded, precise_entry
+from core.data.readers.table_times import uneven_times
 from core.data.role_guess import Guess, dataset_roles, differs, no_inputs, stored
 from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
@@ -93,6 +94,13 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         rules.append(
             "left out (names, constants or free text):"
             f" {', '.join(left[:8])}{' …' if len(left) > 8 else ''}"
+        )
+    uneven = uneven_times(frame) if found.files == 1 and "label" not in roles else None
+    if uneven is not None:
+        found.notes.append(uneven)
+        rules.append(
+            f"the times in “{uneven.column}” rise as in a recording, but not evenly: each row is"
+            " read as a case of its own"
         )
     card = {**_card(found), "roles": stored(guesses), **precise_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)

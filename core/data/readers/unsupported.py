@@ -110,6 +110,8 @@ def called(member: Member) -> tuple[str, str] | None:
 
 NAMES: list[tuple[tuple[str, ...], str, str]] = [  # endings, what it is, what to do
     ((".fastq", ".fq", ".fastq.gz", ".fq.gz"), "a FASTQ file of reads", "save it as FASTA"),
+    ((".faa", ".pep"), "a FASTA file of proteins", "bring sequences of nucleotides"),
+    ((".fasta", ".fa", ".fna", ".ffn"), "no whole FASTA file", "begin it with a name (>)"),
     ((".gb", ".gbk", ".genbank"), "a GenBank file", "save its sequences as FASTA"),
     ((".vcf", ".vcf.gz"), "a VCF file of variants", "save its genotypes as CSV"),
     ((".bam", ".sam", ".cram"), "a file of aligned reads", "save its sequences as FASTA"),
