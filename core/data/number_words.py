@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 SPACED = "[ '’\u00a0\u2007\u2009\u202f]"  # between groups of three digits
 MINUS = "[\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d]"
+INDIAN = r"\A-?[1-9]\d?(,\d{2})+,\d{3}(\.\d+)?\z"  # 12,34,567
 GROUPS = r"\A-?[1-9]\d{0,2}"
 SUFFIX = r"(?:%|‰|€|\$|£|¥|°C|[A-Za-zµμ°][A-Za-zµμ°/^*²³0-9.%-]{0,15})"
 GLUED = (
@@ -196,7 +197,8 @@ def written(words: pa.Array) -> Written:
         either_point=either_point,
         either_comma=either_comma,
         thousand_points=_match(text, rf"{GROUPS}((\.\d{{3}})+,\d+|(\.\d{{3}}){{2,}})\z"),
-        thousand_commas=_match(text, rf"{GROUPS}((,\d{{3}})+\.\d+|(,\d{{3}}){{2,}})\z"),
+        thousand_commas=_match(text, rf"{GROUPS}((,\d{{3}})+\.\d+|(,\d{{3}}){{2,}})\z")
+        | _match(text, INDIAN),
         infinite=_match(text, r"(?i)\A-?inf(inity)?\z"),
         spaced=spaced,
         turned=turned,

@@ -236,6 +236,17 @@ def is_id(parts: Sequence[str]) -> bool:
     return bool(set(parts) & IDS)
 
 
+def is_case_weight(parts: Sequence[str]) -> bool:
+    """Whether a name means how much a case counts (sample_weight, survey_wt, iptw), and not what a
+    person weighs.
+    """
+    there = set(parts)
+    if there & {"iptw", "ipw", "ipcw"}:
+        return True
+    counts = {"sample", "sampling", "survey", "case", "class", "inverse", "design", "propensity"}
+    return bool(there & {"weight", "weights", "wt", "wgt"}) and bool(there & counts)
+
+
 def is_flag(name: str) -> str:
     """ "train", "val" or "test" for a yes-or-no column that marks one part (is_test), else ""."""
     found = FLAG.fullmatch(bare(name))

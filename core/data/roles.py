@@ -103,6 +103,8 @@ class Guesser:
                 elif not name & {"fold", "folds", "kfold"} and not numbered:
                     why = "named like a split, but its values are no parts; rows are split anew"
                 self.set(column, "left out", 0.7, why)
+            elif words.is_case_weight(column.tokens):
+                self.set(column, "left out", 0.7, "named like the weight a case has in a sample")
 
     def plain(self) -> None:
         """Columns that hold nothing, one value, dates or row numbers."""

@@ -87,3 +87,13 @@ def test_arrays_that_are_no_masks_are_a_kind_of_their_own(tmp_path):
     with pytest.raises(UserError, match="mixes"):
         read(tmp_path)
     assert kinds_of(collect(tmp_path)) == {"nifti": 3, "npy": 1}
+
+
+def test_pictures_beside_nifti_are_refused_with_the_reason(tmp_path):
+    from PIL import Image
+
+    _scans(tmp_path / "images")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((24, 20), np.uint8)).save(tmp_path / "masks" / "c0.png")
+    with pytest.raises(UserError, match="a picture does not say how it lies"):
+        read(tmp_path)

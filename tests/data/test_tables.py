@@ -311,3 +311,28 @@ def test_a_table_of_bare_names_does_not_name_pictures_of_two_folders(tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     with pytest.raises(UserError, match="no column that names every picture"):
         read(tmp_path)
+
+
+def test_a_cell_of_many_numbers_is_no_text(tmp_path):
+    rng = np.random.default_rng(0)
+    cells = [" ".join(f"{v:.3f}" for v in rng.random(12)) for _ in range(40)]
+    rows = [f'"[{cell}]",{k % 7},{"ab"[k // 3 % 2]}' for k, cell in enumerate(cells)]
+    (tmp_path / "a.csv").write_text("\n".join(["embedding,x,label", *rows]) + "\n")
+    data = read(tmp_path / "a.csv")
+    assert (data.modality, data.features) == ("table", ("x",))
+    assert any("embedding" in rule and "left out" in rule for rule in data.card["rules"])
+
+
+def test_the_weight_of_a_case_is_no_input_and_that_of_a_person_is(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{60 + k * 7 % 31},{rng.random():.3f},{'ab'[k // 3 % 2]}" for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["weight,sample_weight,label", *rows]) + "\n")
+    data = read(tmp_path / "a.csv")
+    assert data.features == ("weight",)
+    assert [f for f in check(data) if "sample_weight" in f.words and f.severity == "look"]
+
+
+def test_thousands_in_pairs_are_read(tmp_path):
+    rows = [f'"{1 + k % 9},{10 + k % 80},{100 + k}",{"ab"[k % 2]}' for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["cost,label", *rows]) + "\n")
+    assert read(tmp_path / "a.csv").inputs()[:2, 0].tolist() == [110100, 211101]

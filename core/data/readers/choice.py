@@ -140,9 +140,12 @@ def _refuse_others(
     if any(dicom.is_dicom(m) for m in members):
         one = dicom_rows.where(members.index(odd[0]), len(members))
     if kinds[odd[0].name] in READERS:
+        masks = ""
+        if main == "nifti" and kinds[odd[0].name] == "picture":
+            masks = " Masks of NIfTI scans are NIfTI files: a picture does not say how it lies."
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind"
-            " at a time, or say which kind to take."
+            f" at a time, or say which kind to take.{masks}"
         )
     refuse_known(odd[0], one)
     more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""

@@ -350,9 +350,11 @@ def kind(values: pd.Series) -> str:
 
 
 def sentences(words: pa.ChunkedArray) -> bool:
-    """On average over 40 letters and 5 words, and mostly different."""
+    """On average over 40 letters and 5 words, and mostly different; no lists of numbers."""
+    numbers = pc.match_substring_regex(words, r"\A[\[({\s]*-?[\d.][-+\d.eE,;\s]*[\])}\s]*\z")
     return (
         pc.mean(pc.utf8_length(words)).as_py() > 40
+        and pc.mean(numbers).as_py() < 0.5
         and pc.mean(pc.count_substring(words, " ")).as_py() > 4
         and pc.count_distinct(words).as_py() > len(words) / 2
     )
