@@ -161,7 +161,7 @@ def _inside(
         figure.add_vline(
             x=artifact.coverage,
             line={"dash": "dot", "color": GREY},
-            annotation_text="promised",
+            annotation_text="promised of a batch as a whole",
             annotation_position="top",
         )
     figure.update_layout(

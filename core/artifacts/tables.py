@@ -39,6 +39,12 @@ class Interval:
     units: int = 0
     note: str = ""
 
+    def turned(self, whole: float) -> Interval:
+        """The interval of `whole` minus the number: of what is explained, from what is left."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=whole - self.high, high=whole - self.low)
+
     @property
     def bounds(self) -> tuple[float | None, float | None]:
         return self.low, self.high

@@ -68,8 +68,39 @@ def index(so: np.ndarray, os: np.ndarray) -> float:
     return float(so.sum() / total) if total else float("nan")
 
 
-def _index_at(so: np.ndarray, os: np.ndarray, i: np.ndarray) -> float:
-    return index(so[i], os[i])
+def kept_counts(
+    near: np.ndarray, y: np.ndarray, c: np.ndarray, k: int, kept: np.ndarray
+) -> dict[str, int]:
+    """How many SS, SO, OS and OO there are among the `k` nearest of the cases `kept` (positions),
+    when those are all the cases there are: who is left out is nobody's neighbour either.
+    """
+    there = np.zeros(len(near), bool)
+    there[kept] = True
+    near = near[kept]
+    seen = (near >= 0) & there[near]
+    seen &= np.cumsum(seen, 1) <= k
+    same_y, same_c = y[near] == y[kept, None], c[near] == c[kept, None]
+    return {
+        "SS": int((seen & same_y & same_c).sum()),
+        "SO": int((seen & same_y & ~same_c).sum()),
+        "OS": int((seen & ~same_y & same_c).sum()),
+        "OO": int((seen & ~same_y & ~same_c).sum()),
+    }
+
+
+def kept_index(near: np.ndarray, y: np.ndarray, c: np.ndarray, k: int, kept: np.ndarray) -> float:
+    """SO / (SO + OS) among the `k` nearest of the cases `kept`; NaN when there are neither."""
+    found = kept_counts(near, y, c, k, kept)
+    total = found["SO"] + found["OS"]
+    return found["SO"] / total if total else float("nan")
+
+
+def kept_ratio(near: np.ndarray, y: np.ndarray, c: np.ndarray, k: int, kept: np.ndarray) -> float:
+    """Neighbours of the same class over neighbours of the same site, among the `k` nearest of the
+    cases `kept`.
+    """
+    found = kept_counts(near, y, c, k, kept)
+    return (found["SS"] + found["SO"]) / max(found["SS"] + found["OS"], 1)
 
 
 def chance(y: np.ndarray, c: np.ndarray) -> float:
@@ -155,11 +186,8 @@ class RobustnessIndex(Measure):
         own = Metric(
             "robustness index", value, n=n, note=f"k = {k}; chance gives {by_chance:.2f}{drawn}"
         )
-        found.append(
-            own.within(interval(partial(_index_at, so[:, k - 1], os[:, k - 1]), n, groups, (0, 1)))
-        )
-        same_y, same_c = kinds["SS"] + so, kinds["SS"] + os
-        ratio = lambda i: float(same_y[i, k - 1].sum() / max(same_c[i, k - 1].sum(), 1))  # noqa: E731
+        found.append(own.within(interval(partial(kept_index, near, y, c, k), n, groups, (0, 1))))
+        ratio = partial(kept_ratio, near, y, c, k)
         first = Metric(
             "same class over same site among neighbours",
             ratio(np.arange(n)),
@@ -169,7 +197,7 @@ class RobustnessIndex(Measure):
         found.append(first.within(interval(ratio, n, groups, (0, np.inf))))
         for step in SHOWN:
             if step <= near.shape[1] and (v := index(so[:, step - 1], os[:, step - 1])) == v:
-                at_k = partial(_index_at, so[:, step - 1], os[:, step - 1])
+                at_k = partial(kept_index, near, y, c, step)
                 found.append(
                     Metric("robustness index by k", v, group=f"k = {step}", n=n).within(
                         interval(at_k, n, groups, (0, 1))

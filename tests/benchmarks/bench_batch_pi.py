@@ -12,7 +12,10 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make
 from core.evidence import shared, store
-from core.methods.conformal import _ranks
+from core.methods.conformal import _ranks, batch_pi
+from core.methods.conformal.batch_pi import BatchPI
+from core.stats.proportions import wilson
+from core.training.run import Run
 from tests.benchmarks._common import Spread, heart, row, run, table
 
 M, SHARE, CERTAINTY, DRAWS = 20, 0.9, 0.9, 400
@@ -63,18 +66,7 @@ def compare(name: str, data: Dataset, epochs: int) -> list[dict[str, Any]]:
             own = sets(prob[new], threshold)
             kept.setdefault(way, []).append(own[np.arange(M), y[new]].sum() >= Z)
             size.setdefault(way, []).append(own.sum(1).mean())
-    spread = lambda p: 1.96 * np.sqrt(p * (1 - p) / DRAWS)  # noqa: E731
-    rows = [
-        row(
-            w,
-            (
-                float(np.mean(v)),
-                float(np.mean(v) - spread(np.mean(v))),
-                float(np.mean(v) + spread(np.mean(v))),
-            ),
-        )
-        for w, v in kept.items()
-    ]
+    rows = [share_row(w, v) for w, v in kept.items()]
     words = (
         f"Promised: {CERTAINTY:.0%} of batches. Batch sets keep it in {rows[0]['value']:.0%}, plain"
         f" conformal sets in {rows[1]['value']:.0%}, uncalibrated ones in {rows[3]['value']:.0%}."
@@ -121,7 +113,7 @@ def one_site(name: str, split: str, draw: Any, sites: list[str], draws: int) -> 
     all sites. `draw(rng, site)` gives (calibration scores of all sites, of the site itself, [M] new
     ones); a score is 1 - p(true class).
     """
-    rng, rows, n = np.random.default_rng(0), [], draws
+    rng, rows = np.random.default_rng(0), []
     for site in sites:
         kept: dict[str, list[bool]] = {"its own calibration": [], "calibration of all sites": []}
         for _ in range(draws):
@@ -130,10 +122,7 @@ def one_site(name: str, split: str, draw: Any, sites: list[str], draws: int) -> 
                 kept[way].append(
                     (new <= _ranks.quantile_bound(scores, M, Z, 1 - CERTAINTY)).sum() >= Z
                 )
-        for way, held in kept.items():
-            p = float(np.mean(held))
-            spread = 1.96 * np.sqrt(p * (1 - p) / n)
-            rows.append(row(f"{site}: {way}", (p, p - spread, p + spread)))
+        rows += [share_row(f"{site}: {way}", held) for way, held in kept.items()]
     low, high = (f([r["value"] for r in rows[1::2]]) for f in (min, max))
     words = (
         f"Promised: {CERTAINTY:.0%} of batches of one site. By the site's own calibration it is"
@@ -147,6 +136,67 @@ def one_site(name: str, split: str, draw: Any, sites: list[str], draws: int) -> 
         draws,
         [0],
         f"share of {draws} batches (promised {CERTAINTY})",
+        rows,
+        words,
+    )
+
+
+def share_row(name: str, held: list[bool]) -> dict[str, Any]:
+    """A line with the share of true values and Wilson's interval over the draws."""
+    found = wilson(int(np.sum(held)), len(held))
+    assert found.value is not None
+    return row(name, (found.value, found.low, found.high))
+
+
+def said_of_sites(draws: int = 400) -> dict[str, Any]:
+    """What the method itself says of one site, on classifiers whose probabilities are right at two
+    sites and too bold at the third; 60 calibration cases each.
+    """
+    law, run_ = {"easy": (4, 0.6), "usual": (3, 1.0), "too bold": (1.5, 1.5)}, Run()
+    rng = np.random.default_rng(5)
+
+    def cases(site: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+        p = np.abs(rng.beta(*law[site], n) - (rng.random(n) < 0.5))
+        true = 0.5 * p + 0.25 if site == "too bold" else p
+        return np.stack([1 - p, p], 1), (rng.random(n) < true).astype(int)
+
+    held: dict[str, list[bool]] = {}
+    for _ in range(draws):
+        old = {site: cases(site, 60) for site in law}
+        method = BatchPI(BatchPI.Params(batch=M, share=SHARE, certainty=CERTAINTY))
+        method.classes_ = ["a", "b"]
+        method.calibration = np.concatenate([p for p, _ in old.values()])
+        method.truth = np.concatenate([y for _, y in old.values()])
+        method.sites = np.repeat(np.array(list(law), dtype=object), 60)
+        method.calibrate()
+        for site in law:
+            prob, y = cases(site, M)
+            own = prob[np.arange(M), y]
+            inside = batch_pi._sets(prob, method.own[site])[np.arange(M), y]
+            said = {m.name: m for m in method.shares(site, prob, run_)}
+            share, half = (
+                said["share of b"],
+                said["median probability given to the truth, at least"],
+            )
+            for words, kept in (
+                ("sets that hold the truth", inside.sum() >= method.z),
+                ("share of a class", share.low <= y.mean() <= share.high),
+                ("probability that half give the truth", np.sort(own)[M // 2] >= half.value),
+            ):
+                held.setdefault(f"{site} site: {words}", []).append(bool(kept))
+    rows = [share_row(name, kept) for name, kept in sorted(held.items())]
+    least = min(rows, key=lambda r: r["value"])
+    words = (
+        f"Each is promised in {CERTAINTY:.0%} of batches; the least is {least['value']:.0%}"
+        f" ({least['name']}). Bounds of shares are wide: they hold nearly always."
+    )
+    return table(
+        "What is said of batches of one site",
+        "simulated probabilities of three sites",
+        "simulated",
+        draws,
+        [5],
+        f"share of {draws} batches in which it holds (promised {CERTAINTY})",
         rows,
         words,
     )
@@ -196,7 +246,7 @@ def tables() -> list[dict[str, Any]]:
         found += compare("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"), 2)
         found += compare("heart disease, four sites (UCI)", heart(), 15)
         found.append(hospitals(heart()))
-    return [*found, simulated()]
+    return [*found, simulated(), said_of_sites()]
 
 
 if __name__ == "__main__":

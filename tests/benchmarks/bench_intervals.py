@@ -1,9 +1,11 @@
 """How often do the intervals hold the truth? `python -m tests.benchmarks.bench_intervals
-[PATIENTS...]`.
+[PATIENTS...] [new]`; new: only the numbers that the stored figures lack.
 
 Made-up patients of one to nine cases each, alike within a patient; what the number would be over
-endlessly many patients is known, or counted once over very many. Each simulation draws new patients
-and asks whether the interval holds that. Beside it, percentiles of the bootstrap over patients.
+endlessly many patients is known, or counted once over very many; what depends on how many cases
+there are (neighbours) is counted over many studies of the same size. Each simulation draws
+new patients and asks whether the interval holds that. Beside it, percentiles of the bootstrap over
+patients.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from core.evidence import load, store, target
 from core.measures.clustering_internal import silhouette_of
 from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
 from core.measures.probes import auc
-from core.stats.bootstrap import drawn_again, interval, mean_interval, units
+from core.measures.robustness_index import kept_index, kept_ratio, neighbours
+from core.stats.bootstrap import EVERYWHERE, drawn_again, interval, mean_interval, units
 from core.stats.cluster_agreement import accuracy, purity
 from core.stats.proportions import wilson
 from tests.benchmarks._common import table
@@ -169,9 +172,70 @@ def pixels(what: str, k: int, rng: np.random.Generator) -> Drawn:
     return of_any(lambda i: pooled((counts[0][i].sum(0), counts[1][i].sum(0)))[j], who, (0, 1))
 
 
-def kinds() -> dict[str, tuple[Callable[[int, np.random.Generator], Drawn], float | None, int]]:
-    """Name -> (simulation, the truth or None to count it, how many simulations)."""
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+def named(score: Callable[..., float], classes: bool, k: int, rng: np.random.Generator) -> Drawn:
+    """Answers among three classes, the last of them rare, right in two of three cases or so."""
+    who = patients(k, rng)
+    truth = rng.choice(3, len(who), p=[0.5, 0.35, 0.15])
+    skill = rng.beta(4, 2, k)[who]
+    said = np.where(rng.random(len(who)) < skill, truth, rng.integers(0, 3, len(who)))
+    more = {"classes": truth} if classes else {}
+    return of_any(lambda i: float(score(truth[i], said[i])), who, (0, 1), **more)
+
+
+def distance(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    off = np.exp(rng.normal(0.7, 0.5, k)[who] + rng.normal(0, 0.4, len(who)))
+    return of_mean(off, who, (0, np.inf))
+
+
+def fall(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    return of_mean(
+        np.tanh(rng.normal(0.2, 0.3, k)[who] + rng.normal(0, 0.3, len(who))), who, (-1, 1)
+    )
+
+
+def gained(k: int, rng: np.random.Generator) -> Drawn:
+    return of_mean(rng.normal(0.03, 0.08, k), np.arange(k), EVERYWHERE)
+
+
+def explained(k: int, rng: np.random.Generator) -> Drawn:
+    who = patients(k, rng)
+    z = rng.normal(size=(k, 4))[who] + rng.normal(size=(len(who), 4))
+    left = np.square(z - z.mean(0)).sum(1) * rng.beta(2, 8, k)[who]
+    whole = np.square(z - z.mean(0)).sum(1)
+    return of_any(lambda i: float(left[i].sum() / whole[i].sum()), who, (0, np.inf))
+
+
+def by_site(what: str, k: int, rng: np.random.Generator) -> Drawn:
+    """The robustness index of 5 neighbours, or the first paper's ratio: two classes, two sites."""
+    who = patients(k, rng)
+    site, kind = (np.arange(k) % 2)[who], rng.integers(0, 2, len(who))
+    z = np.stack([1.5 * kind, 1.0 * site, 0 * kind], 1) + 0.4 * rng.normal(size=(k, 3))[who]
+    z = z + 0.6 * rng.normal(size=z.shape)
+    near = neighbours(z, min(50, len(who) - 1), who.astype(object))
+    if what == "index":
+        return of_any(partial(kept_index, near, kind, site, 5), who, (0, 1))
+    return of_any(partial(kept_ratio, near, kind, site, 5), who, (0, np.inf))
+
+
+ALIKE = "as large"  # the truth is that of many studies of the same size
+
+
+def kinds() -> dict[
+    str, tuple[Callable[[int, np.random.Generator], Drawn], float | str | None, int]
+]:
+    """Name -> (simulation, the truth, None to count it over very many patients or ALIKE, how many
+    simulations).
+    """
+    from sklearn.metrics import (
+        adjusted_rand_score,
+        balanced_accuracy_score,
+        f1_score,
+        normalized_mutual_info_score,
+    )
+
+    macro = partial(f1_score, average="macro", labels=np.arange(3), zero_division=0)
 
     swapped = {
         name: lambda t, f, one=one: one(f, t)
@@ -200,12 +264,25 @@ def kinds() -> dict[str, tuple[Callable[[int, np.random.Generator], Drawn], floa
         "Dice, pooled (oracle)": (partial(pixels, "Dice"), None, 600),
         "Dice, mean of marked cases (oracle)": (partial(pixels, "cases"), None, 600),
         "AUPRO (0.3)": (partial(pixels, "AUPRO"), None, 600),
+        "macro-F1": (partial(named, macro, False), None, 600),
+        "balanced accuracy": (partial(named, balanced_accuracy_score, True), None, 600),
+        "distance, mean of clips": (distance, None, 2000),
+        "fall of a probability": (fall, None, 2000),
+        "gain, one case a patient": (gained, 0.03, 2000),
+        "variance not explained": (explained, None, 600),
+        "robustness index": (partial(by_site, "index"), ALIKE, 600),
+        "same class over same site": (partial(by_site, "ratio"), ALIKE, 600),
     }
 
 
-def truth_of(draw: Callable[[int, np.random.Generator], Drawn], rng: np.random.Generator) -> float:
-    """The number over very many patients, a mean of twenty times 2,000."""
-    many = [draw(2000, rng) for _ in range(20)]
+def truth_of(
+    draw: Callable[[int, np.random.Generator], Drawn],
+    rng: np.random.Generator,
+    k: int = 2000,
+    times: int = 20,
+) -> float:
+    """The number over very many patients: a mean of `times` studies of `k`."""
+    many = [draw(k, rng) for _ in range(times)]
     return float(np.mean([one.value(np.arange(one.n)) for one in many]))
 
 
@@ -264,7 +341,10 @@ def simulated(job: tuple[str, int, bool]) -> dict[str, Any]:
     """One line: the number `name` over `k` patients, its intervals or the `usual` ones."""
     name, k, usual = job
     draw, truth, times = kinds()[name]
-    truth = truth if truth is not None else truth_of(draw, np.random.default_rng(1))
+    if truth is None:
+        truth = truth_of(draw, np.random.default_rng(1))
+    elif isinstance(truth, str):
+        truth = truth_of(draw, np.random.default_rng(1), k, 1000)
     if times < 1000:  # each patient is left out in turn, which takes k times as long
         times = times * 10 // k
     held, there = covered(
@@ -273,11 +353,18 @@ def simulated(job: tuple[str, int, bool]) -> dict[str, Any]:
     return row(f"{name}, percentiles" if usual else name, held, there)
 
 
-def tables(k: int) -> list[dict[str, Any]]:
-    """What intervals over `k` patients hold, and the usual ones."""
-    with ProcessPoolExecutor(3) as pool:
-        rows = list(pool.map(simulated, [(name, k, False) for name in kinds()]))
-        usual = list(pool.map(simulated, [(name, k, True) for name in USUAL]))
+def tables(k: int, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What intervals over `k` patients hold, and the usual ones. `before`: tables whose rows are
+    kept; what they lack is simulated.
+    """
+    kept = {row["name"]: row for table in before for row in table["rows"]}
+    with ProcessPoolExecutor(2) as pool:
+        asked = [(name, k, False) for name in kinds() if name not in kept]
+        kept |= {row["name"]: row for row in pool.map(simulated, asked)}
+        asked = [(name, k, True) for name in USUAL if f"{name}, percentiles" not in kept]
+        kept |= {row["name"]: row for row in pool.map(simulated, asked)}
+    rows = [kept[name] for name in kinds()]
+    usual = [kept[f"{name}, percentiles"] for name in USUAL]
     least, most = (f(rows, key=lambda r: r["value"]) for f in (min, max))
     words = (
         f"The intervals hold the truth in {least['value']:.1%} ({least['name']}) to"
@@ -305,10 +392,11 @@ def told(title: str, k: int, rows: list[dict[str, Any]], words: str) -> dict[str
 
 
 if __name__ == "__main__":
-    asked = [int(k) for k in sys.argv[1:]] or list(PATIENTS)
+    only_new = "new" in sys.argv[1:]
+    patients_asked = [int(k) for k in sys.argv[1:] if k != "new"] or list(PATIENTS)
     found: dict[int, list[dict[str, Any]]] = {}
     for t in (load("intervals", target()) or {"tables": []})["tables"]:
         found.setdefault(t["n"], []).append(t)
-    for k in asked:  # one after another, each kept when it is done
-        found[k] = tables(k)
+    for k in patients_asked:  # one after another, each kept when it is done
+        found[k] = tables(k, found.get(k, []) if only_new else [])
         store("intervals", [t for n in sorted(found) for t in found[n]])

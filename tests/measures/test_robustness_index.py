@@ -12,7 +12,14 @@ from scipy.stats import ortho_group
 from core.artifacts import Embedding, Metric
 from core.data.dataset import Dataset
 from core.evaluate import measure
-from core.measures.robustness_index import RobustnessIndex, chance, neighbours
+from core.measures.robustness_index import (
+    RobustnessIndex,
+    chance,
+    counts,
+    kept_counts,
+    kept_index,
+    neighbours,
+)
 from tests.methods._fit import sample
 
 N = 160
@@ -142,3 +149,15 @@ def test_a_site_probe_and_a_sweep_over_k_stand_beside_it():
         figures(d, z)["robustness index, balanced pairs"].value
         > next(m for m in found if m.name == "robustness index, balanced pairs").value + 0.05
     )
+
+
+def test_who_is_left_out_is_nobodys_neighbour():
+    rng = np.random.default_rng(3)
+    y, c, who = rng.integers(0, 2, 40), rng.integers(0, 2, 40), rng.integers(0, 12, 40)
+    z = rng.normal(size=(40, 3))
+    near = neighbours(z, 39, who.astype(object))
+    kept = np.flatnonzero(who != 4)
+    alone = neighbours(z[kept], 5, who[kept].astype(object))
+    kinds = {name: v[:, -1].sum() for name, v in counts(alone, y[kept], c[kept]).items()}
+    assert kept_counts(near, y, c, 5, kept) == kinds
+    assert kept_index(near, y, c, 5, kept) == kinds["SO"] / (kinds["SO"] + kinds["OS"])

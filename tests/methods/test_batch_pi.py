@@ -4,6 +4,7 @@ bounds, and where plain conformal fails.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations_with_replacement
 from math import ceil
@@ -212,6 +213,32 @@ def test_where_no_site_has_enough_the_promise_is_for_mixed_batches_only():
     method, found = fit("batch_pi", data, on=on)
     assert not method.own
     assert "not for batches of one site" in found["predictions-sets"].promise
+
+
+def test_cases_without_a_site_are_promised_nothing():
+    data, on = classifier_of({"large": (80, 60, 0.0), "": (8, 30, 0.3)})
+    _, found = fit("batch_pi", data, on=on)
+    assert "does not hold for cases whose site is not known" in found["predictions-sets"].promise
+
+
+def test_batches_hold_one_case_of_each_patient():
+    data, on = classifier_of({"one": (80, 60, 0.0)})
+    who = np.array([f"p{i}" for i in range(len(data))], dtype=object)
+    test = np.flatnonzero(data.splits == "test")
+    who[test] = [f"t{i // 3}" for i in range(60)]  # 20 patients of three cases
+    frame = data.frame.assign(patient=who)
+    data = replace(data, table=frame, roles=data.roles | {"group": "patient"})
+    method, found = fit("batch_pi", data, on=on)
+    assert "each of another patient" in found["predictions-sets"].promise
+    sizes = {m.n for m in found["metrics"] if m.name == "share of b"}
+    assert sizes == {20}
+    hit, unit = np.zeros(6, bool), np.array([0, 0, 0, 0, 1, 2])
+    hit[:4] = True  # one patient's four cases count once
+    method = batch_pi.BatchPI(batch_pi.BatchPI.Params(batch=3))
+    method.z = 2
+    run = SimpleNamespace(rng=np.random.default_rng(0))
+    assert method.kept(hit, [np.arange(6)], unit, run) == 0.0
+    assert method.kept(hit, [np.arange(5)], unit[:5], run) is None
 
 
 def test_sites_survive_being_stored():

@@ -218,16 +218,16 @@ class SAE(OnModel):
                 self.net_.decode(torch.from_numpy(codes).to(self.net_.decoder.device)).cpu().numpy()
             )
         wrong, whole = np.square(x - back).sum(1), np.square(x - x[at].mean(0)).sum(1)
-        explained = lambda i: float(1 - wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
+        left = lambda i: float(wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
         groups = data.groups[at] if data.groups is not None else None
         dead = float((self.on_ == 0).mean())
         return [
             Metric(
                 "variance of the latent space explained",
-                explained(np.arange(len(at))),
+                1 - left(np.arange(len(at))),
                 split=part,
                 n=len(at),
-            ).within(interval(explained, len(at), groups)),
+            ).within(interval(left, len(at), groups, (0, np.inf)).turned(1.0)),
             Metric(
                 "features on per case",
                 float((codes[at] != 0).sum(1).mean()),

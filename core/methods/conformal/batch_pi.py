@@ -178,7 +178,7 @@ class BatchPI(Method):
         prob = self.asked(model, data, run).astype(np.float64)
         sites = self.sites_of(data)
         sets = _sets(prob, np.array([self.own.get(s, self.threshold) for s in sites])[:, None])
-        promise = self.promise(sorted(set(sites) - {""}))
+        promise = self.promise(sites, data.groups is not None)
         yield Predictions(
             rows=data.rows,
             name="sets",
@@ -190,20 +190,25 @@ class BatchPI(Method):
         )
         yield Metrics.of(self.figures(data, prob, sets, run), data.rows)
 
-    def promise(self, sites: list[str]) -> str:
-        """What the sets guarantee, in words, where the cases come from these `sites`."""
-        p = self.params
+    def promise(self, site: np.ndarray, patients: bool) -> str:
+        """What the sets guarantee, in words, where each case comes from its `site` ("" = not known)
+        and there are several cases of some `patients`.
+        """
+        p, sites = self.params, sorted(set(site) - {""})
         of = " of one site" if self.own else ""
+        of += ", each of another patient" if patients else ""
         words = (
             f"In {p.certainty:.0%} of batches of {p.batch} new cases{of}, at least {p.share:.0%} of"
             " the sets hold the truth."
         )
+        less = [s for s in sites if s not in self.own]
+        less += ["cases whose site is not known"] if sites and (site == "").any() else []
         if sites and not self.own:
             words += (
                 " That holds for batches of all sites mixed as they are here, not for batches of"
                 " one site: none has enough calibration cases of its own."
             )
-        elif less := [s for s in sites if s not in self.own]:
+        elif less:
             words += (
                 f" It does not hold for {', '.join(less)}: too few calibration cases there, so the"
                 " sets follow all sites together."
@@ -220,7 +225,8 @@ class BatchPI(Method):
         share of each class with its bounds.
         """
         y, test, sites = self.codes(data), data.splits == "test", self.sites_of(data)
-        at = np.flatnonzero(test & (y >= 0))
+        at, one_each = np.flatnonzero(test & (y >= 0)), np.flatnonzero(test)
+        one_each = one_each[_one_a_patient(data.take(one_each), run.seed)]
         found = [
             Metric(
                 "calibration cases",
@@ -245,7 +251,7 @@ class BatchPI(Method):
                 ("one-by-one sets", _sets(prob, self.naive), few),
             ):
                 found += self.coverage(name, own[at], y[at], sites[at], groups, note, run)
-        for group, rows in self.batches(sites, test):
+        for group, rows in self.batches(sites, one_each):
             run.check()
             found += self.shares(group, prob[rows], run)
         return found
@@ -263,7 +269,7 @@ class BatchPI(Method):
         """How often `sets` [n,k] of test cases hold the truth `y` [n], how large they are, and how
         many drawn batches keep the promised share; of each calibrated site as well.
         """
-        from core.stats.bootstrap import mean_interval
+        from core.stats.bootstrap import mean_interval, units
 
         n, m = len(y), self.params.batch
         hit, size = np.asarray(sets[np.arange(n), y], bool), sets.sum(1).astype(float)
@@ -282,51 +288,59 @@ class BatchPI(Method):
             held.within(mean_interval(hit, groups)),
             wide.within(mean_interval(size, groups, (0, sets.shape[1]))),
         ]
-        drawn = f"500 draws of {m} test cases" + (", each of one site" if self.own else "")
+        unit = units(n, groups)
+        drawn = f"500 draws of {m} test cases" + (f" of {m} patients" if groups is not None else "")
+        one_site = ", each of one site" if self.own else ""
         pools = [np.flatnonzero(sites == s) for s in self.own] or [np.arange(n)]
         found.append(
             Metric(
                 f"{name}: batches with the promised share",
-                self.kept(hit, pools, run),
+                self.kept(hit, pools, unit, run),
                 split="test",
                 n=n,
-                note="; ".join(filter(None, [drawn, note])),
+                note="; ".join(filter(None, [drawn + one_site, note])),
             )
         )
         if name == "batch sets":
             for site, pool in zip(self.own, pools):
-                if len(pool) >= m:
+                if len(np.unique(unit[pool])) >= m:
                     found.append(
                         Metric(
                             f"{name}: batches with the promised share",
-                            self.kept(hit, [pool], run),
+                            self.kept(hit, [pool], unit, run),
                             split="test",
                             group=site,
                             n=len(pool),
-                            note=f"500 draws of {m} test cases",
+                            note=drawn,
                         )
                     )
         return found
 
-    def kept(self, hit: np.ndarray, pools: list[np.ndarray], run: Run) -> float | None:
+    def kept(
+        self, hit: np.ndarray, pools: list[np.ndarray], unit: np.ndarray, run: Run
+    ) -> float | None:
         """The share of drawn batches in which at least the promised share of sets hold the truth. A
-        batch comes from one of `pools` (positions), the larger the oftener; None where none holds
-        as many cases as a batch.
+        batch comes from one of `pools` (positions), the larger the oftener, one case of each of its
+        patients `unit`, as calibration is; None where none holds as many patients as a batch.
         """
         m = self.params.batch
-        pools = [pool for pool in pools if len(pool) >= m]
+        pools = [pool for pool in pools if len(np.unique(unit[pool])) >= m]
         if not pools:
             return None
         size = np.array([len(pool) for pool in pools], float)
         of = run.rng.choice(len(pools), 500, p=size / size.sum())
-        drawn = np.array([hit[run.rng.choice(pools[j], m, replace=False)].sum() for j in of])
-        return float((drawn >= self.z).mean())
+        drawn = []
+        for j in of:
+            order = run.rng.permutation(pools[j])
+            first = np.unique(unit[order], return_index=True)[1]
+            drawn.append(hit[order[run.rng.permutation(first)[:m]]].sum())
+        return float((np.array(drawn) >= self.z).mean())
 
-    def batches(self, sites: np.ndarray, test: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        """(name, positions) of groups of test cases, cut to the batch size; a group of fewer cases
-        is a smaller batch.
+    def batches(self, sites: np.ndarray, at: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """(name, positions) of groups of the test cases `at`, one of each patient, cut to the batch
+        size; a group of fewer cases is a smaller batch.
         """
-        at, m = np.flatnonzero(test), self.params.batch
+        m = self.params.batch
         names = sorted(set(sites) - {""})
         if not names:
             return [
