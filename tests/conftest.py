@@ -18,18 +18,18 @@ from tests.budget import Clock, method_of
 from tests.soak import SOAK, Results, only_in_soak
 
 FIRST = (  # what takes longest, so that no process is left with one of them at the end
-    "test_contract",
     "test_words_on_screen",
     "test_more_journeys",
-    "test_label_agnostic_forgetting",
     "test_on_screen",
     "test_journey",
     "test_first_look",
-    "test_cases",
     "test_current_folder",
-    "test_unet_plus_plus",
-    "test_osuda",
+    "test_forgetting",
+    "test_viewer",
+    "test_network",
     "test_killer",
+    "test_cli",
+    "test_contract",
 )
 
 

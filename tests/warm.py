@@ -67,13 +67,14 @@ class Distant(Forked):
 
 class Server:
     """A process that has imported the module `preload` and forks on request; it ends with this
-    process.
+    process. `preload` may also be the path of a script that calls `serve`.
     """
 
-    def __init__(self, preload: str, cwd: Path = ROOT, **env: str) -> None:
+    def __init__(self, preload: str | Path, cwd: Path = ROOT, **env: str) -> None:
+        command = [str(preload)] if isinstance(preload, Path) else ["-m", "tests.warm", preload]
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", preload],
+            [sys.executable, *command],
             cwd=cwd,
             env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} | env,
             stdin=subprocess.PIPE,
@@ -134,6 +135,8 @@ def fork(**request: Any) -> int:
     try:
         in_child(**request)
         code = 0
+    except SystemExit as e:
+        code = e.code if isinstance(e.code, int) else int(e.code is not None)
     except BaseException:
         traceback.print_exc()
         code = 1

@@ -22,10 +22,12 @@ from core import children
 from core.data.samples.catalogue import SAMPLES, make
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
+from tests import warm
 from tests.browser.conftest import _free_port
 from tests.hostile._make import ROOT
 from tests.survive import _make
 
+ANEW = ("app", "train", "check")  # commands whose process is begun anew
 LIMIT = 150  # seconds a command may take here, on a busy machine
 MODULES = """
     numpy json sitecustomize usercustomize app pages assets torch typer click streamlit zarr pandas
@@ -165,26 +167,53 @@ def answered(port):
     return False
 
 
-@pytest.fixture(scope="module")
-def call(folder, home):
-    """Calls a command from the folder as its console script does; gives exit code (of a server,
-    whether it answered) and words.
+def scripts(folder):
+    """The console script, and one that imports what commands import, standing in the folder, and
+    then forks for each.
     """
-    script = folder.parent / "bin" / "lightbox"
-    script.parent.mkdir()
-    script.write_text("from app.cli import main\nmain()\n")
-    env = os.environ | {
+    place = folder.parent / "bin"
+    place.mkdir()
+    (place / "lightbox").write_text("from app.cli import main\nmain()\n")
+    (place / "forks").write_text(
+        "from app.cli import main\nfrom tests import warm\nwarm.serve('tests.hostile._commands')\n"
+    )
+    return place / "lightbox", place / "forks"
+
+
+@pytest.fixture(scope="module")
+def call(folder, home, tmp_path_factory):
+    """Calls a command from the folder as its console script does, in a process of its own: forked
+    from one that began there as that script does, or, for some, begun anew. Gives exit code (of a
+    server, whether it answered) and words.
+    """
+    script, forks = scripts(folder)
+    own = {
         "LIGHTBOX_HOME": str(home["home"]),
         "MARK_OF_TRAPS": str(folder.parent / "marks"),
         "LIGHTBOX_IDLE_SECONDS": "0",
         "PYTHONPATH": str(ROOT),
     }
+    logs = tmp_path_factory.mktemp("words")
+    server = None if os.name == "nt" else warm.Server(forks, folder, **own)
+
+    def forked(*args, within):
+        log = logs / "-".join(args[:2]).replace("/", "")
+        process = server.start("tests.hostile._commands", "command", list(args), log=str(log))
+        try:
+            return process.wait(within), log.read_text()
+        except subprocess.TimeoutExpired:
+            return "hangs", ""
+        finally:
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def one(*args, within=LIMIT):
+        if server is not None and args[0] not in ANEW:
+            return forked(*args, within=within)
         with subprocess.Popen(
             [sys.executable, str(script), *args],
             cwd=folder,
-            env=env,
+            env=os.environ | own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -204,7 +233,9 @@ def call(folder, home):
                 with suppress(OSError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    return one
+    yield one
+    if server is not None:
+        server.end()
 
 
 @pytest.fixture(scope="module")
