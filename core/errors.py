@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import re
 import traceback
+from importlib.util import find_spec
 
 QUOTED = re.compile(r"""'[^']*'|"[^"]*"|“[^”]*”|`[^`]*`""")
 
@@ -68,6 +69,11 @@ FAULTS = {
         "The machine ran out of memory; close other programs, or use fewer rows or smaller images."
     ),
 }
+
+
+def has_train() -> bool:
+    """Whether the extra `train` is installed."""
+    return find_spec("torch") is not None
 
 
 def sentence(error: BaseException) -> str | None:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from core.artifacts import Model
-from core.errors import UserError
+from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.measure import Measure
 from core.method import Method
 from core.plugin_names import serve_plugin_names
@@ -86,12 +86,14 @@ def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> 
 def open_model(model: Model, device: str = "cpu") -> Any:
     """The fitted `Method` of a model artifact, on `device`, its networks in evaluation mode.
 
-    UserError when the method is not installed here.
+    UserError when the method, or what training needs, is not installed here.
     """
     kind = method_class(model.method)
     if kind is None:
         raise UserError(f"The method “{model.method}” that made this model is not installed here.")
     method = kind(kind.Params(**model.params))
+    if not has_train():
+        raise UserError(NEEDS_TRAIN)
     import torch
 
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs

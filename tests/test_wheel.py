@@ -190,7 +190,7 @@ def test_without_the_extra_data_reports_and_pages_work_and_training_says_what_it
     ended(installed("lightbox", "samples"))
     run = json.loads(ended(installed("lightbox", "train", "digits", "pca", "--json")))["run"]
     home = {"LIGHTBOX_HOME": installed.home}
-    assert "Principal" in ended(light("lightbox", "runs", "show", run, **home))
+    assert "pca on digits, done" in ended(light("lightbox", "runs", "show", run, **home))
     page = tmp_path / "page.html"
     ended(light("lightbox", "report", run, "--to", str(page), **home))
     assert "Principal components" in page.read_text("utf-8")

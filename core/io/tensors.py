@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from core.errors import has_train
 from core.io.files import make_folder, write_json, write_with
 
 
@@ -35,7 +35,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read what `save_state` wrote; arrays come back as the kind they were. Without torch tensors
     come back as arrays, which can be looked at.
     """
-    if find_spec("torch") is None:
+    if not has_train():
         from safetensors.numpy import load_file as load_arrays
 
         state: dict[str, Any] = load_arrays(folder / "tensors.safetensors")

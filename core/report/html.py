@@ -29,7 +29,7 @@ from core.cards import card
 from core.columns import columns
 from core.data.dataset import Dataset
 from core.data.ground_truth import truth_of
-from core.errors import UserError
+from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
 from core.jobs.tasks import find
 from core.registry import measures, method_class, open_model
@@ -131,6 +131,7 @@ def _run(ws: Workspace, job: Job) -> dict[str, Any]:
     first = next(iter(given.values()))
     model = next((a for a in given.values() if isinstance(a, Model)), None)
     gone = review.since(ws, job.id)
+    gone_words = [review.since_words(gone)] if gone else []
     parts = {
         s: int((data.splits == s).sum())
         for s in ("train", "val", "test")
@@ -158,7 +159,7 @@ def _run(ws: Workspace, job: Job) -> dict[str, Any]:
         ),
         "about": about.sections if about else {},
         "reference": about.reference if about else "",
-        "summary": _summary(data, given, metrics) + ([review.since_words(gone)] if gone else []),
+        "summary": [*_summary(data, given, metrics), *_left_out(model), *gone_words],
         "metrics": [_row(m) for m in metrics],
         "can": model.abilities if model else [],
         "figures": list(_figures(ws, job, data, given)),
@@ -200,6 +201,13 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
         "How it does on other patients, sites or scanners is not known unless it says so below."
     )
     return said
+
+
+def _left_out(model: Model | None) -> list[str]:
+    """What the report lacks where models cannot be asked, in a sentence."""
+    if model is None or "decode" not in model.abilities or has_train():
+        return []
+    return [f"The pictures along one latent axis are left out. {NEEDS_TRAIN}"]
 
 
 def _row(m: Metric) -> dict[str, Any]:

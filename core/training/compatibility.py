@@ -10,7 +10,7 @@ from core.artifacts import Artifact, Model
 from core.data.dataset import Dataset
 from core.data.labels import no_classes
 from core.data.slices import slices
-from core.errors import UserError
+from core.errors import UserError, has_train
 from core.method import Method
 
 CHECKED_BYTES = 256 << 20  # read at a time
@@ -21,7 +21,7 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     everywhere: packages, modality, columns, size.
     """
     takes = kind.takes
-    if find_spec("torch") is None:
+    if not has_train():
         return "Training needs: pip install lightbox[train]."
     missing = [p for p in takes.requires if find_spec(p) is None]
     if missing:
