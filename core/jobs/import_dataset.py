@@ -17,7 +17,7 @@ from core.errors import Cancelled, UserError
 from core.io import checksums
 from core.io.files import remove
 from core.workspace.catalogue import Job
-from core.workspace.import_request import REQUEST
+from core.workspace.import_request import REQUEST, drop_request
 from core.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     if not place.exists():
         raise UserError("What was to be imported is no longer here; bring the files again.")
     asked = json.loads(place.read_text())
-    uploaded = asked["uploaded"] and Path(asked["uploaded"])
     options = asked["options"] | (
         {"masks": Path(asked["options"]["masks"])} if asked["options"].get("masks") else {}
     )
@@ -83,6 +82,4 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
             "The import needs more memory than this machine has to spare; split it."
         ) from None
     finally:
-        remove(place)  # a process that is killed does not come here, and can go on
-        if uploaded:
-            remove(uploaded)
+        drop_request(place.parent)  # a process that is killed does not come here, and can go on

@@ -13,6 +13,7 @@ from core.jobs.engines import LOCAL
 from core.jobs.run_folder import clear
 from core.workspace import records
 from core.workspace.catalogue import Job
+from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
 
 STOPPED = {
@@ -70,6 +71,7 @@ def _reconcile(ws: Workspace) -> None:
             continue
         clear(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
+            drop_request(ws.folder(job.id))
             records.ended(
                 ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
             )

@@ -15,6 +15,7 @@ from core.io.files import append, write_bytes
 from core.jobs.run_folder import clear
 from core.workspace import records
 from core.workspace.catalogue import Job
+from core.workspace.import_request import drop_request
 from core.workspace.workspace import Workspace
 
 BEAT = 0.5  # seconds
@@ -86,6 +87,7 @@ class Reporter:
                 eta=None,
             )
         clear(self.ws, self.job)  # the work went on meanwhile
+        drop_request(self.ws.folder(self.job.id))
         os._exit(0)
 
     def last_word(self) -> bool:

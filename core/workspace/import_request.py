@@ -4,10 +4,11 @@ never in the catalogue.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from core.io.files import write_json
+from core.io.files import remove, write_json
 
 REQUEST = "request.json"
 
@@ -23,3 +24,17 @@ def write_request(
         folder / REQUEST,
         {"path": str(path), "name": name, "options": given, "uploaded": uploaded and str(uploaded)},
     )
+
+
+def drop_request(folder: Path) -> None:
+    """Remove what the job in `folder` was asked for, and its upload: its import has ended. Nothing
+    where it was asked for no import.
+    """
+    place = folder / REQUEST
+    try:
+        uploaded = json.loads(place.read_text()).get("uploaded")
+    except (OSError, ValueError):  # there is none, or it was cut off
+        uploaded = None
+    remove(place)
+    if uploaded:
+        remove(Path(uploaded))
