@@ -169,17 +169,8 @@ def _put(folder: Path, value: Any) -> None:
         import numpy as np
         import pandas as pd
 
-        kind = (
-            "frame"
-            if isinstance(item, pd.DataFrame)
-            else (
-                "array"
-                if isinstance(item, np.ndarray)
-                else "bytes"
-                if isinstance(item, bytes)
-                else ""
-            )
-        )
+        kinds = {"frame": pd.DataFrame, "array": np.ndarray, "bytes": bytes}
+        kind = next((name for name, of in kinds.items() if isinstance(item, of)), "")
         if kind:
             count += 1
             path = folder / f"{count}.{kind}"

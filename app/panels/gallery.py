@@ -70,14 +70,17 @@ def gallery(
     names = dict(zip(shown.tolist(), data.of(shown).names()))
     drawn = render.drawable(data)
     opening = dict(zip(shown.tolist(), data.of(shown).texts)) if data.modality == "text" else {}
-    # what has no picture is named in words
-    across, longest = (across, 24) if drawn else (1, 130) if opening else (3, 44)
+    longest = 24  # letters of a name
+    if not drawn:  # named in words instead
+        across, longest = (1, 130) if opening else (3, 44)
     if viewer.fits(data) and state.look().side == "neurological":
         st.caption(
             "Neurological display: the patient’s right is at the right edge, where the orientation"
             " is known."
         )
-    pics = (images if images is not None else thumbs(data, shown)) if drawn else None
+    pics = None
+    if drawn:
+        pics = thumbs(data, shown) if images is None else images
     if data.modality == "volume" and images is None:
         st.caption("Of each volume its middle slice.")
     for start in range(0, len(shown), across):
@@ -87,13 +90,11 @@ def gallery(
             with cell, st.container(key=f"picture-{key}-{start + i}", gap="small"):
                 if pics is not None:
                     st.image(pics[start + i], width="stretch")
-                words = (
-                    captions[at * page_size + start + i]
-                    if captions is not None
-                    else text.plain(names[int(row)], 14 if drawn else 40)
-                )
-                if not drawn and (captions is not None or opening):
-                    words = f"{words} · {text.plain(opening.get(int(row), names[int(row)]), 100)}"
+                name = names[int(row)]
+                caption = captions[at * page_size + start + i] if captions is not None else None
+                words = text.plain(name, 14 if drawn else 40) if caption is None else caption
+                if not drawn and (caption is not None or opening):
+                    words = f"{words} · {text.plain(opening.get(int(row), name), 100)}"
                 icon = marked(int(row)) if marked else None
                 st.button(
                     text.label(words, longest),
@@ -103,7 +104,7 @@ def gallery(
                     width="stretch",
                     type="tertiary",
                     icon=icon,
-                    help=f"Look at {text.label(names[int(row)])} (row {row})",
+                    help=f"Look at {text.label(name)} (row {row})",
                 )
 
 

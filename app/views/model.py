@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -81,12 +83,28 @@ def show(artifact: Model, context: Context) -> None:
         _built(artifact, context)
 
 
+@dataclass(frozen=True)
+class Style:
+    """How nodes and lines of one kind are drawn."""
+
+    name: str
+    line: dict[str, Any]
+    opacity: float
+    ink: str
+    fill: str
+
+
+KEPT = Style("computed", {"color": ACCENT, "width": 2, "dash": "solid"}, 0.8, INK, ACCENT)
+LEFT_OUT = Style("left out", {"color": NONE, "width": 1, "dash": "dot"}, 0.35, GREY, PALE)
+
+
 def _built(artifact: Model, context: Context) -> None:
     """The network as nodes and lines, cut back to the stage asked for, with that stage's
     figures.
     """
     drawing = artifact.diagram
-    nodes, word, used = drawing["nodes"], text.plain(drawing["stage"], 20), int(drawing["used"])
+    nodes, used = drawing["nodes"], int(drawing["used"])
+    word = text.plain(drawing["stage"], 20)
     stages = sorted({int(n[3]) for n in nodes})
     st.markdown("**How the network is built**")
     cut = st.segmented_control(
@@ -100,17 +118,14 @@ def _built(artifact: Model, context: Context) -> None:
     cut = int(cut or stages[-1])
     figure = go.Figure()
     for kept in (False, True):
+        style = KEPT if kept else LEFT_OUT
         lines = [(a, b) for a, b, stage in drawing["edges"] if (stage <= cut) is kept]
         figure.add_scatter(
             x=[v for a, b in lines for v in (nodes[a][1], nodes[b][1], None)],
             y=[v for a, b in lines for v in (nodes[a][2], nodes[b][2], None)],
             mode="lines",
-            line={
-                "color": ACCENT if kept else NONE,
-                "width": 2 if kept else 1,
-                "dash": "solid" if kept else "dot",
-            },
-            opacity=0.8 if kept else 0.35,
+            line=style.line,
+            opacity=style.opacity,
             hoverinfo="skip",
             showlegend=False,
         )
@@ -120,14 +135,14 @@ def _built(artifact: Model, context: Context) -> None:
             y=[n[2] for n in own],
             mode="markers+text",
             text=[text.chart(n[0], 8) for n in own],
-            textfont={"color": INK if kept else GREY},
+            textfont={"color": style.ink},
             marker={
                 "size": 38,
-                "color": ACCENT if kept else PALE,
-                "line": {"width": 1, "color": ACCENT if kept else NONE},
+                "color": style.fill,
+                "line": {"width": 1, "color": style.line["color"]},
             },
-            name="computed" if kept else "left out",
-            hovertemplate=f"%{{text}}, {'computed' if kept else 'left out'}<extra></extra>",
+            name=style.name,
+            hovertemplate=f"%{{text}}, {style.name}<extra></extra>",
         )
     high = 1 + len({n[2] for n in nodes})
     figure.update_layout(
@@ -142,13 +157,9 @@ def _built(artifact: Model, context: Context) -> None:
         figure, key=context.key(f"built-{artifact.slug}"), config={"displayModeBar": False}
     )
     st.caption(text.label(drawing["about"], 400))
-    given = [
-        m
-        for s in context.ws.slugs(context.job.id)
-        if isinstance(a := context.ws.artifact(context.job.id, s), Metrics)
-        for m in a
-        if m.varied == (drawing["stage"], float(cut))
-    ]
+    found = [context.ws.artifact(context.job.id, s) for s in context.ws.slugs(context.job.id)]
+    stage = (drawing["stage"], float(cut))
+    given = [m for a in found if isinstance(a, Metrics) for m in a if m.varied == stage]
     if given:
         st.markdown(
             f"At {text.label(word)} {cut}: "

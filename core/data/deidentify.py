@@ -213,27 +213,23 @@ def removed(tags: Counter[int]) -> dict[str, int]:
 
     out: Counter[str] = Counter()
     for tag, files in tags.items():
-        group = tag >> 16
         word = keyword_for_tag(tag)
-        if group <= 2 or tag & 0xFFFF == 0 or word in KEPT:
+        if tag >> 16 <= 2 or tag & 0xFFFF == 0 or word in KEPT:
             continue
-        name = (
-            "private tags"
-            if group % 2
-            else (
-                "overlays"
-                if group >> 8 == 0x60
-                else "curves"
-                if group >> 8 == 0x50
-                else word or "unknown tags"
-            )
-        )
-        out[name] = (
-            max(out[name], files)
-            if name in ("private tags", "overlays", "curves", "unknown tags")
-            else out[name] + files
-        )
+        together = _group_of(tag) or ("" if word else "unknown tags")
+        if together:
+            out[together] = max(out[together], files)
+        else:
+            out[word] += files
     return dict(out.most_common())
+
+
+def _group_of(tag: int) -> str:
+    """What tags of one kind are counted as together; "" for those counted one by one."""
+    group = tag >> 16
+    if group % 2:
+        return "private tags"
+    return {0x60: "overlays", 0x50: "curves"}.get(group >> 8, "")
 
 
 def of_files(

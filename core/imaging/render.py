@@ -206,17 +206,15 @@ def heated(
     out = []
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
         at, window = way(data, int(row), raw, look)
-        mask, hot, index = (
-            None if masks is None else masks[i],
-            np.asarray(heat[i], dtype=np.float32),
-            None,
-        )
+        mask = None if masks is None else masks[i]
+        hot = np.asarray(heat[i], dtype=np.float32)
+        index = place = None
         if raw.ndim == 4:
             index = hottest(hot, at)
-            hot, mask = (
-                np.take(hot, index, at.order[0]),
-                (None if mask is None else np.take(mask, index, at.order[0])),
-            )
+            place = (index + 1, data.shape[1:][at.order[0]])
+            hot = np.take(hot, index, at.order[0])
+            if mask is not None:
+                mask = np.take(mask, index, at.order[0])
         made = _slice(data, raw, window, at, index)
         if opacity > 0:
             made = overlay(made, hot, *scale, opacity)
@@ -225,18 +223,7 @@ def heated(
             made = outline(made, orientation.laid(mask, at), width=max(1, made.shape[0] // 100))
         grown = made.shape[0] / data.shape[1:][at.order[-2]]
         made = orientation.square(made, at)
-        out.append(
-            printed(
-                made,
-                at,
-                window,
-                grown,
-                look,
-                None if index is None else (index + 1, data.shape[1:][at.order[0]]),
-            )
-            if words
-            else made
-        )
+        out.append(printed(made, at, window, grown, look, place) if words else made)
     return out
 
 

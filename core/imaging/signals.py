@@ -96,19 +96,20 @@ def look(data: Dataset | Array) -> Look:
 
 
 def _lanes(x: Array, units: tuple[str, ...]) -> Look:
-    low, high = np.quantile(x.min(2), 0.01, axis=0), np.quantile(x.max(2), 0.99, axis=0)
+    low = np.quantile(x.min(2), 0.01, axis=0)
+    high = np.quantile(x.max(2), 0.99, axis=0)
     room = 0.06 * np.maximum(high - low, 1e-9)
-    low, high = low - room, high + room
+    low -= room
+    high += room
     # one gain for all channels of a unit; one channel far louder than the others is cut off rather
     # than flattening them
     if len(low) > LANES:
         for u in set(units) or {""}:
             same = np.array([k == u for k in units]) if units else np.ones(len(low), bool)
-            span, middle = np.quantile((high - low)[same], 0.8), (low + high) / 2
-            low, high = (
-                np.where(same, middle - span / 2, low),
-                np.where(same, middle + span / 2, high),
-            )
+            span = np.quantile((high - low)[same], 0.8)
+            middle = (low + high) / 2
+            low = np.where(same, middle - span / 2, low)
+            high = np.where(same, middle + span / 2, high)
     return Look(low, high)
 
 

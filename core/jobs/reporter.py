@@ -36,7 +36,9 @@ class Reporter:
         self.ws, self.job, self.alone = ws, job, alone and job.kind != "import"
         self.cancelled = threading.Event()
         self.began, self.before = time.monotonic(), job.seconds
-        self._told, self._start, self._last = 0.0, (0, time.monotonic()), 0
+        self._told = 0.0  # when the catalogue was told last
+        self._start = (0, time.monotonic())  # the step and time from which the rest is estimated
+        self._last = 0  # the step reported last
         # quantities that come together -> when they were written last
         self._wrote: dict[tuple[str, ...], float] = {}
         self._phase, self._progress = "", 0.0

@@ -269,10 +269,8 @@ def suv(header: Any) -> tuple[str, str, float]:
 
 
 def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
-    shared, per = (
-        _inner(header, "SharedFunctionalGroupsSequence"),
-        header.get("PerFrameFunctionalGroupsSequence") or [],
-    )
+    shared = _inner(header, "SharedFunctionalGroupsSequence")
+    per = header.get("PerFrameFunctionalGroupsSequence") or []
     if shared is None and not per:
         place = _place(header, [header], modality, where)
         if modality == "RTDOSE":

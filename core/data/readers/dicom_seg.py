@@ -185,12 +185,12 @@ def _sources(groups: list[Any]) -> tuple[tuple[str, int | None], ...]:
     for group in groups:
         for derivation in group.get("DerivationImageSequence") or []:
             for source in derivation.get("SourceImageSequence") or []:
-                uid, frames = (
-                    str(source.get("ReferencedSOPInstanceUID", "")),
-                    source.get("ReferencedFrameNumber"),
-                )
-                numbers = [None] if frames is None else [int(n) for n in np.atleast_1d(frames)]
-                out += [(uid, n) for n in numbers] if uid else []
+                uid = str(source.get("ReferencedSOPInstanceUID", ""))
+                frames = source.get("ReferencedFrameNumber")
+                if uid and frames is None:
+                    out.append((uid, None))
+                elif uid:
+                    out += [(uid, int(n)) for n in np.atleast_1d(frames)]
         if out:
             break
     return tuple(out)

@@ -148,25 +148,31 @@ def _uneven_steps(places: np.ndarray) -> list[tuple[int, str, str]]:
 
 def _rules_of_order(counts: Counter[str]) -> list[str]:
     rules = []
-    if n := counts["missing"]:
-        rules.append(f"slices are missing at {n} place{'s' * (n != 1)} (column “stack”)")
-    if n := counts["double"]:
+    missing, double, again = counts["missing"], counts["double"], counts["again"]
+    uneven, mixed = counts["uneven"], counts["mixed"]
+    if missing:
         rules.append(
-            f"{n} slice{'s lie' if n != 1 else ' lies'} at the same place as another of the series"
-            " (column “stack”)"
+            f"slices are missing at {missing} place{'s' * (missing != 1)} (column “stack”)"
         )
-    if (n := counts["again"]) > 0:
+    if double:
         rules.append(
-            f"{n} slice{'s lie' if n != 1 else ' lies'} at the place of another of the series (of"
-            " another echo, phase or time): each is a row of its own"
+            f"{double} slice{'s lie' if double != 1 else ' lies'} at the same place as another of"
+            " the series (column “stack”)"
         )
-    if n := counts["uneven"]:
+    if again > 0:
         rules.append(
-            f"spacing between slices changes at {n} place{'s' * (n != 1)} (column “stack”)"
+            f"{again} slice{'s lie' if again != 1 else ' lies'} at the place of another of the"
+            " series (of another echo, phase or time): each is a row of its own"
         )
-    if n := counts["mixed"]:
+    if uneven:
         rules.append(
-            f"{n} series {'hold' if n > 1 else 'holds'} slices of differing sizes or pixel sizes"
+            f"spacing between slices changes at {uneven} place{'s' * (uneven != 1)} (column"
+            " “stack”)"
+        )
+    if mixed:
+        rules.append(
+            f"{mixed} series {'hold' if mixed > 1 else 'holds'} slices of differing sizes or pixel"
+            " sizes"
         )
     return rules
 

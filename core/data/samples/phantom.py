@@ -112,23 +112,21 @@ def head_volumes(patients: int = 100, depth: int = 24, seed: int = 7) -> Dataset
 
     from core.data.dataset import Dataset
 
-    rng, air = np.random.default_rng(seed), 2
+    rng = np.random.default_rng(seed)
+    air = 2  # slices at either end
     side = np.array(["train"] * round(0.56 * patients) + ["val"] * round(0.12 * patients))
     side = rng.permutation(np.concatenate([side, np.full(patients - len(side), "test")]))
-    volumes, masks, lines = (
-        np.zeros((patients, 1, depth, SIDE, SIDE), np.uint8),
-        np.zeros((patients, depth, SIDE, SIDE), np.uint8),
-        [],
-    )
-    tests = 0
+    volumes = np.zeros((patients, 1, depth, SIDE, SIDE), np.uint8)
+    masks = np.zeros((patients, depth, SIDE, SIDE), np.uint8)
+    lines = []
+    tests = np.cumsum(side == "test")
     for p in range(patients):
-        ill = side[p] == "test" and (tests := tests + 1) % 2 == 0
-        ventricle, thickness, tilt = (
-            rng.uniform(0.6, 1.4),
-            rng.uniform(2.0, 5.0),
-            float(np.clip(rng.normal(0, 6), -15, 15)),
-        )
-        brightness, scanner = rng.uniform(0.85, 1.1), "AB"[p % 2]
+        ill = side[p] == "test" and tests[p] % 2 == 0
+        ventricle = rng.uniform(0.6, 1.4)
+        thickness = rng.uniform(2.0, 5.0)
+        tilt = float(np.clip(rng.normal(0, 6), -15, 15))
+        brightness = rng.uniform(0.85, 1.1)
+        scanner = "AB"[p % 2]
         build: dict[str, float] = {
             "width": rng.uniform(0.74, 0.84),
             "height": rng.uniform(0.88, 0.96),
@@ -139,7 +137,8 @@ def head_volumes(patients: int = 100, depth: int = 24, seed: int = 7) -> Dataset
             _slice(ventricle, thickness, tilt, k / (depth - 2 * air - 1), build, rng)
             for k in range(depth - 2 * air)
         ]
-        image, brain = np.stack([m[0] for m in made]), np.stack([m[1] for m in made])
+        image = np.stack([m[0] for m in made])
+        brain = np.stack([m[1] for m in made])
         mask, middle = np.zeros(image.shape, bool), -1
         if ill:
             image, mask, middle = _lesion_volume(image, brain, rng)
