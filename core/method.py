@@ -271,6 +271,7 @@ class Method(ABC):
     # -- what comes with the contract --------------------------------------------------------------
     @property
     def abilities(self) -> list[str]:
+        """What this fitted method can do, of `ABILITIES`."""
         return [a for a in ABILITIES if callable(getattr(self, a, None)) and self.able(a)]
 
     @_asking
@@ -326,7 +327,7 @@ class Method(ABC):
 
     @_asking
     def model(self, data: Dataset, name: str = "") -> Model:
-        """This fitted method as a Model artifact."""
+        """The fitted method as a Model artifact."""
         return Model(
             rows=data.part("train").rows,
             name=name,

@@ -87,17 +87,22 @@ class Standardise:
         )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Values [b,*shape] as float32 in standard deviations from the mean; missing ones are 0."""
         return ((x - self.mean) / self.sd).float().nan_to_num(nan=0.0)
 
     def back(self, x: torch.Tensor) -> torch.Tensor:
+        """From standard deviations back to the data's own units."""
         return x * self.sd + self.mean
 
     def to(self, device: Any) -> None:
+        """Move mean and deviation to a device."""
         self.mean, self.sd = self.mean.to(device), self.sd.to(device)
 
     def state(self) -> dict[str, Any]:
+        """What `restore` makes it again from."""
         return {"mean": self.mean, "sd": self.sd, "shape": list(self.shape)}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Standardise:
+        """The scale that `state` was given by."""
         return cls(state["mean"], state["sd"], tuple(state["shape"]))
