@@ -77,47 +77,28 @@ def built(
     rows, word = stacks.stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
     total, part = len(rows), slice(0, 1)
-    heat = (
-        artifact.map
-        if artifact is not None
-        and artifact.map is not None
-        and artifact.map.shape[1:] == raw.shape[1:]
-        else None
-    )
-    if data.modality == "image":
-        each = (
-            raw.shape[1]
-            * raw.shape[2]
-            * (
-                (3 if len(raw) >= 3 else min(raw.itemsize, 2))
-                + (heat is not None)
-                + (data.masks is not None)
-            )
-        )
+    has_heat = artifact is not None and _lies_on(artifact, raw)
+    flat = data.modality == "image"
+    if flat:
+        each = _bytes_of_slice(raw, has_heat, data.masks is not None)
         part = stacks.near(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
         rows = rows[part]
     pixels = _pixels(data, rows, raw)
     mask = data.of(rows).mask() if data.masks is not None else None
-    hot, reach = (
-        (None, (0.0, 1.0))
-        if heat is None or artifact is None
-        else (_heat(artifact, rows), artifact.heat_range())
-    )
+    hot, reach = None, (0.0, 1.0)
+    if artifact is not None and has_heat:
+        hot, reach = _heat(artifact, rows), artifact.heat_range()
     if data.modality == "volume":
-        mask, hot = None if mask is None else mask[0], None if hot is None else hot[0]
+        mask = None if mask is None else mask[0]
+        hot = None if hot is None else hot[0]
+    if mask is not None and not mask.any():
+        mask = None
     start = opening(data, row, hot, place) if data.modality == "volume" else None
-    where, note = geometry(data, row), "" if len(raw) in (1, 3) else f"channel 1 of {len(raw)}"
-    levels = stored_levels(data)
-    note, unit = (
-        ", ".join(w for w in (note, levels) if w),
-        where.unit or ("of 255" if levels else ""),
-    )
-    presets = {
-        word: windowing.window(data, word, raw if len(raw) >= 3 else raw[:1])
-        for word in windowing.offered(data)
-    }
     more: dict[str, Any] = {
-        "presets": presets,
+        "presets": {
+            preset: windowing.window(data, preset, raw if len(raw) >= 3 else raw[:1])
+            for preset in windowing.offered(data)
+        },
         "usual": windowing.usual(data),
         "id": f"{data.hash[:12]}-{row}",
         "height": height,
@@ -127,7 +108,7 @@ def built(
         "colours": None if hot is None else render.ramp(),
         "word": word,
     }
-    if data.modality == "image":
+    if flat:
         more |= {
             "apart": True,
             "first": int(np.flatnonzero(rows == row)[0]),
@@ -136,31 +117,47 @@ def built(
         }
     step = 1
     while True:
-        cut: tuple[Any, ...] = (
-            ...,
-            *[slice(None, None, step)] * (3 if data.modality == "volume" else 2),
-        )
-        shown = pixels[:, ::step, ::step] if data.modality == "image" else pixels[cut]
-        small = Geometry(
-            where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit
-        )
-        said = (
-            note
-            if step == 1
-            else f"every {step}. point of the stored picture{f', {levels}' if levels else ''}"
-        )
+        every = slice(None, None, step)
+        cut: tuple[Any, ...] = (..., every, every) if flat else (..., every, every, every)
         made = component.message(
-            shown,
-            geometry=small,
+            pixels[:, ::step, ::step] if flat else pixels[cut],
+            geometry=_coarser(data, row, step),
             heat=None if hot is None else hot[cut],
-            mask=None if mask is None or not mask.any() else mask[cut],
-            note=said,
+            mask=None if mask is None else mask[cut],
+            note=_note(data, raw, step),
             start=None if start is None else (start[0], start[1] // step),
             **more,
         )
         if len(made) <= component.MOST_BYTES:
             return made
         step += 1
+
+
+def _lies_on(artifact: AnomalyMaps, raw: np.ndarray) -> bool:
+    """Whether the artifact has heat of the size of a case [C,*spatial]."""
+    return artifact.map is not None and artifact.map.shape[1:] == raw.shape[1:]
+
+
+def _bytes_of_slice(raw: np.ndarray, has_heat: bool, has_mask: bool) -> int:
+    """What a slice [C,H,W] takes in the message: its colours or grey levels, heat and mask."""
+    colours = 3 if len(raw) >= 3 else min(raw.itemsize, 2)
+    return raw.shape[1] * raw.shape[2] * (colours + has_heat + has_mask)
+
+
+def _coarser(data: Dataset, row: int, step: int) -> Geometry:
+    """Where the case lies in space when every `step`-th point of it is shown."""
+    where = geometry(data, row)
+    unit = where.unit or ("of 255" if stored_levels(data) else "")
+    return Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit)
+
+
+def _note(data: Dataset, raw: np.ndarray, step: int) -> str:
+    """What is said of the pixels shown: which channel, what levels mean, how many are left out."""
+    levels = stored_levels(data)
+    if step > 1:
+        return f"every {step}. point of the stored picture{f', {levels}' if levels else ''}"
+    channel = "" if len(raw) in (1, 3) else f"channel 1 of {len(raw)}"
+    return ", ".join(w for w in (channel, levels) if w)
 
 
 def stored_levels(data: Dataset) -> str:
