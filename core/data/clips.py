@@ -141,10 +141,8 @@ def rivals(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
     """
     if clip.start < 0:
         return {}
-    frames, given = (
-        data.of(clip.rows).inputs(),
-        data.of(clip.rows[clip.start : clip.start + 1]).mask()[0],
-    )
+    frames = data.of(clip.rows).inputs()
+    given = data.of(clip.rows[clip.start : clip.start + 1]).mask()[0]
     return dict(zip(RIVALS, (copied(given, frames), shifted(given, frames, clip.start))))
 
 

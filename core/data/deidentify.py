@@ -138,15 +138,13 @@ def keyed(key: bytes, kind: str, value: str, length: int) -> str:
     """A short name for `value` that only who holds `key` can make again: HMAC-SHA256, written in
     `length` signs of 31.
     """
-    number, out = (
-        int.from_bytes(
-            hmac.new(
-                key, f"{kind}\0{value}".encode("utf-8", "surrogateescape"), hashlib.sha256
-            ).digest(),
-            "big",
-        ),
-        "",
+    number = int.from_bytes(
+        hmac.new(
+            key, f"{kind}\0{value}".encode("utf-8", "surrogateescape"), hashlib.sha256
+        ).digest(),
+        "big",
     )
+    out = ""
     for _ in range(length):
         number, digit = divmod(number, len(LETTERS))
         out += LETTERS[digit]

@@ -120,12 +120,10 @@ class Lazy(arrays.Entries):
         make: Callable[[int], np.ndarray],
         at_once: bool = False,
     ) -> None:
-        self.shape, self.dtype, self.make, self.at_once = (
-            (n, *shape),
-            np.dtype(dtype),
-            make,
-            at_once,
-        )
+        self.shape = (n, *shape)
+        self.dtype = np.dtype(dtype)
+        self.make = make
+        self.at_once = at_once
 
     def __getitem__(self, at: Any) -> np.ndarray:
         positions = np.arange(len(self))[at]

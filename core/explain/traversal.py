@@ -117,10 +117,8 @@ def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarr
         raise UserError(f"There is no class “{label}” (there are: {', '.join(data.classes[:20])}).")
     whole = data.of(embedding.rows)
     yes, z = whole.labels == data.classes.index(label), np.asarray(embedding.z, dtype=np.float64)
-    fit, held = (
-        (whole.splits == "train") & (whole.labels >= 0),
-        (whole.splits != "train") & (whole.labels >= 0),
-    )
+    fit = (whole.splits == "train") & (whole.labels >= 0)
+    held = (whole.splits != "train") & (whole.labels >= 0)
     if yes[fit].all() or not yes[fit].any():
         raise UserError(
             f"“{label}” cannot be told from the rest: the training part holds only one side."

@@ -105,12 +105,10 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
         if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
             records.write(ws.home, replace(job, **again_queued))
         return True
-    status, error = (
-        "interrupted",
-        (
-            f"The process was brought down from within ({attempt.cause}). It may go on from its"
-            " last checkpoint; where that ends so again, it is a bug."
-        ),
+    status = "interrupted"
+    error = (
+        f"The process was brought down from within ({attempt.cause}). It may go on from its"
+        " last checkpoint; where that ends so again, it is a bug."
     )
     if again:
         said = (
@@ -123,10 +121,9 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
             if job.heartbeat is None
             else f"at the same step ({attempt.step}, {attempt.phase or 'starting'})"
         )
-        status, error = (
-            "failed",
-            f"The process ended twice {at}, by {attempt.cause}."
-            + (f" The last line of its log: {said}" if said else ""),
+        status = "failed"
+        error = f"The process ended twice {at}, by {attempt.cause}." + (
+            f" The last line of its log: {said}" if said else ""
         )
     records.ended(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
     return True

@@ -97,11 +97,9 @@ def _epoch(
         h = (h ^ (h >> u8(31))) * u8(0x7FB5D329728EA185)
         h = (h ^ (h >> u8(27))) * u8(0x81DADEF4BC2DD44D)
         first = np.int64(((h >> u8(32)) * u8(m)) >> u8(32))
-        us, vs, ws = (
-            base[0, first : first + PUSHED],
-            base[1, first : first + PUSHED],
-            base[2, first : first + PUSHED],
-        )
+        us = base[0, first : first + PUSHED]
+        vs = base[1, first : first + PUSHED]
+        ws = base[2, first : first + PUSHED]
         px, py, pz = f4(0), f4(0), f4(0)
         for k in range(PUSHED):
             p, q, r = x - us[k], y - vs[k], z - ws[k]

@@ -53,12 +53,10 @@ def make_map(
 
     if how not in HOW or dims not in (2, 3):
         raise UserError(f"A map is made by {', '.join(HOW)}, in 2 or 3 dimensions.")
-    rows, z, total, place = (
-        embedding.rows,
-        np.asarray(embedding.z, dtype=np.float32),
-        len(embedding.rows),
-        embedding.place,
-    )
+    rows = embedding.rows
+    z = np.asarray(embedding.z, dtype=np.float32)
+    total = len(embedding.rows)
+    place = embedding.place
     if limit is not None and total > limit:
         chosen = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
         rows, z, place = rows[chosen], z[chosen], None if place is None else place[chosen]
@@ -150,11 +148,9 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
         raise UserError("Cases can be added to maps whose points are cases, not slices.")
     if old.z.shape[1] != new.z.shape[1] or len(at := old.at(made.rows)) != len(made.rows):
         raise UserError("The new cases were not embedded by the run of this map.")
-    z, z_new, xy = (
-        prepared(np.asarray(old.z)[at], old.metric),
-        prepared(new.z, old.metric),
-        np.asarray(made.xy),
-    )
+    z = prepared(np.asarray(old.z)[at], old.metric)
+    z_new = prepared(new.z, old.metric)
+    xy = np.asarray(made.xy)
     own = z if made.added is None else z[~np.asarray(made.added)]
     if made.how == "pca":
         found = _along(z_new, _axes(own, xy.shape[1], seed))

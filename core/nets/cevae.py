@@ -57,11 +57,9 @@ def holes(x: Tensor, largest: float = 0.5) -> Tensor:
             size = int(torch.randint(2, max(3, int(largest * side)), (1,)))
             top, left = (int(torch.randint(0, side - size + 1, (1,))) for _ in range(2))
             drawn[i][j], shade[i][j] = [top, top + size, left, left + size], float(torch.rand(1))
-    boxes, greys, place = (
-        torch.tensor(drawn, device=x.device),
-        torch.tensor(shade, device=x.device),
-        torch.arange(side, device=x.device),
-    )
+    boxes = torch.tensor(drawn, device=x.device)
+    greys = torch.tensor(shade, device=x.device)
+    place = torch.arange(side, device=x.device)
     low, high = x.min(), x.max()
     out = x
     for box, grey in zip(boxes.unbind(1), greys.unbind(1)):

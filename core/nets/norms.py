@@ -29,13 +29,11 @@ class MixedNorm(nn.Module):
         super().__init__()
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        self.weight, self.bias, self.eps, self.pace, self.share = (
-            norm.weight,
-            norm.bias,
-            norm.eps,
-            pace,
-            1.0,
-        )
+        self.weight = norm.weight
+        self.bias = norm.bias
+        self.eps = norm.eps
+        self.pace = pace
+        self.share = 1.0
         for name, value in (
             ("mean", norm.running_mean),
             ("var", norm.running_var),

@@ -124,10 +124,8 @@ class Sam2Net(nn.Module):
         session.add_mask_inputs(thing, 0, (grown(first[None].float(), size) > 0.5).float())
         # as published it runs without gradients, which fine-tuning needs
         step = inspect.unwrap(type(self.model).forward)
-        made, kept = (
-            [torch.where(first[0] > 0.5, 10.0, -10.0)],
-            max(config.num_maskmem, config.max_object_pointers_in_encoder),
-        )
+        made = [torch.where(first[0] > 0.5, 10.0, -10.0)]
+        kept = max(config.num_maskmem, config.max_object_pointers_in_encoder)
         for t, frame in enumerate(frames):
             out = step(
                 self.model, session, frame_idx=t, frame=self.coloured(grown(frame[None], size))

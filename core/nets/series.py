@@ -80,12 +80,10 @@ class SymbolVAE(nn.Module):
                 ]
             )
 
-        self.one, self.two, self.three, self.four = (
-            layer(symbols, hidden),
-            layer(hidden, 2 * latent),
-            layer(latent, hidden),
-            layer(hidden, symbols),
-        )
+        self.one = layer(symbols, hidden)
+        self.two = layer(hidden, 2 * latent)
+        self.three = layer(latent, hidden)
+        self.four = layer(hidden, symbols)
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """y [u,k] -> mu, logvar [worlds,u,d]."""

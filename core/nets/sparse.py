@@ -127,10 +127,8 @@ class SparseAutoencoder(nn.Module):
     def __init__(self, p: int, hidden: int, epsilon: float, dropout: float, seed: int) -> None:
         super().__init__()
         rng = np.random.default_rng(seed)
-        self.first, self.second = (
-            SparseLinear(p, hidden, epsilon, rng),
-            SparseLinear(hidden, p, epsilon, rng),
-        )
+        self.first = SparseLinear(p, hidden, epsilon, rng)
+        self.second = SparseLinear(hidden, p, epsilon, rng)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

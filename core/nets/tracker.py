@@ -112,10 +112,8 @@ class TrackNet(nn.Module):
         b, width, s, _ = coarse.shape
         query = self.query(coarse).flatten(2).transpose(1, 2) + self.place * self.where
         trust = torch.cat([self.slot[k].expand(s * s) for k, _, _ in memory])
-        keys, values = (
-            torch.cat([k for _, k, _ in memory], 1),
-            torch.cat([v for _, _, v in memory], 1),
-        )
+        keys = torch.cat([k for _, k, _ in memory], 1)
+        values = torch.cat([v for _, _, v in memory], 1)
         parts = [
             t.reshape(b, -1, self.heads, width // self.heads).transpose(1, 2)
             for t in (query, keys, values)

@@ -79,12 +79,10 @@ class Stopping:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.best = math.inf if state["best"] is None else state["best"]
-        self.since, self.looks, self.at, self.weights = (
-            state["since"],
-            state["looks"],
-            state["at"],
-            state["weights"],
-        )
+        self.since = state["since"]
+        self.looks = state["looks"]
+        self.at = state["at"]
+        self.weights = state["weights"]
 
 
 def _steps_between(per_epoch: int) -> int:

@@ -221,10 +221,8 @@ class Inputs:
         self.temporary = tempfile.TemporaryDirectory(
             prefix="inputs-", dir=self.folder, ignore_cleanup_errors=True
         )
-        path, order = (
-            Path(self.temporary.name) / "inputs.npy",
-            np.argsort(self.data.rows, kind="stable"),
-        )
+        path = Path(self.temporary.name) / "inputs.npy"
+        order = np.argsort(self.data.rows, kind="stable")
         try:
             write_rows(path, _Ordered(self.data, self.check), order, BLOCK)  # type: ignore[arg-type]
         except OSError as e:
@@ -241,12 +239,10 @@ class _Ordered:
     """What `write_rows` needs of an array, read through the dataset's view."""
 
     def __init__(self, data: Dataset, check: Callable[[], None]) -> None:
-        self.data, self.check, self.shape, self.dtype = (
-            data,
-            check,
-            (len(data), *data.shape),
-            data.samples.dtype,
-        )
+        self.data = data
+        self.check = check
+        self.shape = (len(data), *data.shape)
+        self.dtype = data.samples.dtype
 
     def __getitem__(self, at: np.ndarray) -> np.ndarray:
         self.check()

@@ -219,10 +219,8 @@ def _png(data: bytes, name: str) -> Deep:
     bounded(height, width, channels, 2, name)
     with Image.open(io.BytesIO(data), formats=["PNG"]) as header:
         noted = b"eXIf" in data or b"exif" in data
-        turn, frames = (
-            int(header.getexif().get(ORIENTATION, 1)) if noted else 1,
-            getattr(header, "n_frames", 1),
-        )
+        turn = int(header.getexif().get(ORIENTATION, 1)) if noted else 1
+        frames = getattr(header, "n_frames", 1)
 
     def decode() -> np.ndarray:
         import imagecodecs

@@ -19,12 +19,10 @@ from core.data.readers.files import Member
 from core.errors import UserError
 
 PREFIX = 1 << 17  # bytes read at first: enough for nearly every header
-DEFLATED, IMPLICIT, EXPLICIT, BIG = (
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2",
-    "1.2.840.10008.1.2.1",
-    "1.2.840.10008.1.2.2",
-)
+DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+BIG = "1.2.840.10008.1.2.2"
 LONG = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )

@@ -221,11 +221,9 @@ def suv(header: Any) -> tuple[str, str, float]:
     inner = _inner(header, "RadiopharmaceuticalInformationSequence")
     if inner is None:
         return "", "Bq/ml, no SUV because the header does not tell the injection", 1.0
-    weight, dose, half = (
-        _number(header, "PatientWeight", 0.0),
-        _number(inner, "RadionuclideTotalDose", 0.0),
-        _number(inner, "RadionuclideHalfLife", 0.0),
-    )
+    weight = _number(header, "PatientWeight", 0.0)
+    dose = _number(inner, "RadionuclideTotalDose", 0.0)
+    half = _number(inner, "RadionuclideHalfLife", 0.0)
     lacking = [
         w
         for w, v in (
@@ -246,10 +244,8 @@ def suv(header: Any) -> tuple[str, str, float]:
             "Bq/ml, no SUV because the header does not say to which time decay is corrected",
             1.0,
         )
-    scan, taken = (
-        _moment(header, "SeriesDate", "SeriesTime"),
-        _moment(header, "AcquisitionDate", "AcquisitionTime"),
-    )
+    scan = _moment(header, "SeriesDate", "SeriesTime")
+    taken = _moment(header, "AcquisitionDate", "AcquisitionTime")
     given = _moment(inner, "", "RadiopharmaceuticalStartDateTime") or (
         # times alone: on the day of the scan
         scan and _moment(inner, "", "RadiopharmaceuticalStartTime", scan.date())

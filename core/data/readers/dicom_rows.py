@@ -243,10 +243,8 @@ def _dataset(
         table = table.drop(columns="day")
         table["study date (shifted)"] = moved
     windows = {f.window for f in files if not f.held} or {f.window for f in files}
-    faces, held = (
-        any(f.face for f in files),
-        (int(table["held"].notna().sum()) if "held" in table else 0),
-    )
+    faces = any(f.face for f in files)
+    held = int(table["held"].notna().sum()) if "held" in table else 0
     kinds = Counter(f.modality for f in files)
     token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
     left += dicom_seg.counted(found.without)

@@ -331,10 +331,8 @@ def _of_nifti(data: bytes, name: str) -> _Head:
         if two
         else nibabel.Nifti1Header(data[:348], check=False)
     )
-    shape, known = (
-        header.get_data_shape(),
-        int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0,
-    )
+    shape = header.get_data_shape()
+    known = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     # a sign there means nothing
     spacing, affine = np.abs(header["pixdim"][1:4].astype(float)), header.get_best_affine()
     if len(shape) == 2:  # a picture: what its third axis would be says nothing

@@ -32,10 +32,8 @@ SUFFIX = re.compile(
     r"bold|\d{4})$",
     re.I,
 )
-SUB, SES = (
-    re.compile(r"(?:^|[_/])(sub-[A-Za-z0-9+]+)"),
-    re.compile(r"(?:^|[_/])(ses-[A-Za-z0-9+]+)"),
-)
+SUB = re.compile(r"(?:^|[_/])(sub-[A-Za-z0-9+]+)")
+SES = re.compile(r"(?:^|[_/])(ses-[A-Za-z0-9+]+)")
 SPLIT = {"tr": "train", "ts": "test", "va": "val"}  # imagesTr, imagesTs
 SEVERAL = 12  # scans of one patient's folder at most, where their names tell what each is
 IDS = re.compile(r"patient|subject|participant|case|(^|_)id$", re.I)

@@ -36,10 +36,8 @@ def with_marks(
         longest = max((e.length for e in marks), default=0.0)
         starts = np.array([e.start for e in marks])
         for t in lines["time"]:
-            first, last = (
-                np.searchsorted(starts, t - longest - 1e-6),
-                np.searchsorted(starts, t + plan.seconds - 1e-6),
-            )
+            first = np.searchsorted(starts, t - longest - 1e-6)
+            last = np.searchsorted(starts, t + plan.seconds - 1e-6)
             share: Counter[str] = Counter()
             there = []
             for e in marks[first:last]:

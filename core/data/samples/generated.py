@@ -87,16 +87,12 @@ def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
     for i in range(n):
         mask, image = np.zeros((side, side), bool), np.zeros((side, side))
         for _ in range(int(rng.integers(4, 10))):
-            (cy, cx), a, b, turn = (
-                rng.uniform(4, side - 4, 2),
-                rng.uniform(3.5, 8),
-                rng.uniform(3, 6),
-                rng.uniform(0, np.pi),
-            )
-            u, v = (
-                (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn),
-                (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn),
-            )
+            cy, cx = rng.uniform(4, side - 4, 2)
+            a = rng.uniform(3.5, 8)
+            b = rng.uniform(3, 6)
+            turn = rng.uniform(0, np.pi)
+            u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+            v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
             one = np.hypot(u / a, v / b) < 1
             mask |= one
             image[one] = rng.uniform(0.45, 1.0)
@@ -136,16 +132,12 @@ def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
         # the others look alike in the first channel only
         for into, count in ((mask, rng.integers(1, 4)), (other, rng.integers(1, 3))):
             for _ in range(int(count)):
-                (cy, cx), a, b, turn = (
-                    rng.uniform(6, side - 6, 2),
-                    rng.uniform(3, 8),
-                    rng.uniform(3, 8),
-                    rng.uniform(0, np.pi),
-                )
-                u, v = (
-                    (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn),
-                    (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn),
-                )
+                cy, cx = rng.uniform(6, side - 6, 2)
+                a = rng.uniform(3, 8)
+                b = rng.uniform(3, 8)
+                turn = rng.uniform(0, np.pi)
+                u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+                v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
                 into |= np.hypot(u / a, v / b) < 1
         other &= ~mask
         texture = 0.08 * gaussian_filter(rng.normal(0, 2, (2, side, side)), (0, 2, 2))
@@ -189,10 +181,8 @@ def beats(records: int = 12, each: int = 40, seed: int = 9) -> Dataset:
             + ["V"] * (each - round(0.7 * each) - round(0.15 * each))
         )
         for k, kind in enumerate(kinds):
-            delay, width = (
-                rng.normal(0, 0.008),
-                (rng.uniform(0.045, 0.06) if kind == "V" else rng.uniform(0.012, 0.018)),
-            )
+            delay = rng.normal(0, 0.008)
+            width = rng.uniform(0.045, 0.06) if kind == "V" else rng.uniform(0.012, 0.018)
             p = {
                 "N": wave(0.18, -0.16 + delay, 0.025),
                 "A": wave(0.08, -0.11 + delay, 0.02),
@@ -278,16 +268,12 @@ def cine(
     images, masks, lines = [], [], []
     for p in range(patients):
         cy, cx = side / 2 + rng.uniform(-4, 4, 2)
-        size, beat, phase, drift = (
-            rng.uniform(7, 10),
-            rng.uniform(0.2, 0.35),
-            rng.uniform(0, 6.28),
-            rng.uniform(-sway, sway, 2),
-        )
-        decoy, texture = (
-            rng.uniform(8, side - 8, 2),
-            gaussian_filter(rng.normal(0, 1, (side, side)), 2) * 0.25,
-        )
+        size = rng.uniform(7, 10)
+        beat = rng.uniform(0.2, 0.35)
+        phase = rng.uniform(0, 6.28)
+        drift = rng.uniform(-sway, sway, 2)
+        decoy = rng.uniform(8, side - 8, 2)
+        texture = gaussian_filter(rng.normal(0, 1, (side, side)), 2) * 0.25
         for k in range(frames):
             turn = 2 * np.pi * k / frames + phase
             r = size * (1 - beat * (0.5 - 0.5 * np.cos(turn)))
@@ -346,10 +332,8 @@ def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Data
     for i in range(n):
         a, b, turn = rng.uniform(0.7, 0.9), rng.uniform(0.6, 0.8), rng.uniform(-0.3, 0.3)
         u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-        egg, core = (
-            np.sqrt((u / a) ** 2 + (v / b) ** 2 + (z / 0.95) ** 2),
-            np.sqrt((u / 0.3) ** 2 + (v / 0.35) ** 2 + (z / 0.5) ** 2),
-        )
+        egg = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (z / 0.95) ** 2)
+        core = np.sqrt((u / 0.3) ** 2 + (v / 0.35) ** 2 + (z / 0.5) ** 2)
         image = np.where(egg < 1, 0.6, 0.0) - 0.3 * (core < 1)
         mask = np.zeros(image.shape, bool)
         if i % 2:

@@ -202,16 +202,12 @@ def _lesion_volume(
     inner[:3] = inner[-3:] = False
     cz, cy, cx = np.argwhere(inner)[rng.integers(inner.sum())]
     zz, yy, xx = np.indices(image.shape)
-    a, b, c, turn = (
-        rng.uniform(3, 5.5),
-        rng.uniform(2.5, 4.5),
-        rng.uniform(2, 3),
-        rng.uniform(0, np.pi),
-    )
-    u, v = (
-        (xx - cx) * np.cos(turn) + (yy - cy) * np.sin(turn),
-        (yy - cy) * np.cos(turn) - (xx - cx) * np.sin(turn),
-    )
+    a = rng.uniform(3, 5.5)
+    b = rng.uniform(2.5, 4.5)
+    c = rng.uniform(2, 3)
+    turn = rng.uniform(0, np.pi)
+    u = (xx - cx) * np.cos(turn) + (yy - cy) * np.sin(turn)
+    v = (yy - cy) * np.cos(turn) - (xx - cx) * np.sin(turn)
     shape = (np.sqrt((u / a) ** 2 + (v / b) ** 2 + ((zz - cz) / c) ** 2) < 1) & brain
     soft = gaussian_filter(shape.astype(float), (0.4, 0.7, 0.7))
     kind = rng.choice(["bright", "dark", "texture"], p=[0.6, 0.15, 0.25])
@@ -289,10 +285,8 @@ def _lesion(
     for _ in range(int(rng.integers(1, 3))):
         cy, cx = places[rng.integers(len(places))]
         a, b, turn = rng.uniform(2.2, 5.5), rng.uniform(1.8, 4.0), rng.uniform(0, np.pi)
-        u, v = (
-            (xx - cx) * np.cos(turn) + (yy - cy) * np.sin(turn),
-            (yy - cy) * np.cos(turn) - (xx - cx) * np.sin(turn),
-        )
+        u = (xx - cx) * np.cos(turn) + (yy - cy) * np.sin(turn)
+        v = (yy - cy) * np.cos(turn) - (xx - cx) * np.sin(turn)
         shape = (np.hypot(u / a, v / b) < 1 + 0.15 * np.sin(3 * np.arctan2(v, u) + turn)) & brain
         soft = gaussian_filter(shape.astype(float), 0.7)
         kind = rng.choice(["bright", "dark", "texture"], p=[0.6, 0.15, 0.25])

@@ -67,10 +67,8 @@ class Reader(ClassifierMixin, BaseEstimator):
         self.omega_ = rng.normal(size=(d, FEATURES)) * np.sqrt(2 * self.curve / d)
         self.phase_ = rng.uniform(0, 2 * np.pi, FEATURES)
         z = self.features(X)
-        self.weight_, self.bias_ = (
-            np.zeros((z.shape[1], len(self.classes_))),
-            np.zeros(len(self.classes_)),
-        )
+        self.weight_ = np.zeros((z.shape[1], len(self.classes_)))
+        self.bias_ = np.zeros(len(self.classes_))
         if len(self.classes_) > 1:
             # second-order steps are several times as fast while their matrix is small
             few = z.shape[1] * len(self.classes_) <= 1000
@@ -298,10 +296,8 @@ def cell(
                     shift.x[shift.test], sample_domain=shift.side[shift.test]
                 )
                 hit, truth = said == shift.y[shift.test], shift.y[shift.test]
-                right, balanced = (
-                    float(hit.mean()),
-                    float(np.mean([hit[truth == c].mean() for c in np.unique(truth)])),
-                )
+                right = float(hit.mean())
+                balanced = float(np.mean([hit[truth == c].mean() for c in np.unique(truth)]))
             except FAILURES:
                 scores = dict.fromkeys(scores)
     return {

@@ -41,10 +41,8 @@ def scored(
     """
     places = by_place(cells)
     splits = max(len(s) for s in places.values())
-    value, seconds = (
-        np.full((len(names), len(places), splits), np.nan),
-        np.zeros((len(names), len(places))),
-    )
+    value = np.full((len(names), len(places), splits), np.nan)
+    seconds = np.zeros((len(names), len(places)))
     for j, own in enumerate(places.values()):
         for k, here in own.items():
             for i, name in enumerate(names):

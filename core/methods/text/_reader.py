@@ -29,11 +29,9 @@ class Reader(nn.Module):
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
         config: Any = encoder.config
-        self.width, self.depth, self.pad = (
-            int(config.hidden_size),
-            int(config.num_hidden_layers),
-            int(tokenizer.pad_token_id or 0),
-        )
+        self.width = int(config.hidden_size)
+        self.depth = int(config.num_hidden_layers)
+        self.pad = int(tokenizer.pad_token_id or 0)
         self.longest = min(longest, int(getattr(config, "max_position_embeddings", longest)))
         self.head = nn.Linear(self.width, classes)
         inner: Any = getattr(encoder, "encoder", encoder)

@@ -150,11 +150,9 @@ class Maker:
             boxes[k] = torch.tensor(window(truth[k, 0].numpy() > 0, self.factor))
         boxes[:, :2] += 0.15 * boxes[:, 2:] * torch.randn(b, 2)
         boxes[:, 2] *= torch.empty(b).uniform_(0.8, 1.25)
-        images, truth, boxes = (
-            self.images[at].to(self.device),
-            truth.to(self.device),
-            boxes.to(self.device),
-        )
+        images = self.images[at].to(self.device)
+        truth = truth.to(self.device)
+        boxes = boxes.to(self.device)
         spin = torch.rand(b, device=self.device) * 6.283
         turn = torch.stack(
             [torch.stack([spin.cos(), -spin.sin()], -1), torch.stack([spin.sin(), spin.cos()], -1)],

@@ -69,10 +69,8 @@ def alignment(e_r: Tensor, old_r: Tensor, e_f: Tensor, old_f: Tensor, temperatur
     """Sum over retained cases of log[exp(1 - cos(e_r, old)) / sum_f exp((1 - cos(e_f, old)) /
     tau)].
     """
-    kept, left = (
-        1 - F.cosine_similarity(e_r, old_r),
-        (1 - F.cosine_similarity(e_f, old_f)) / temperature,
-    )
+    kept = 1 - F.cosine_similarity(e_r, old_r)
+    left = (1 - F.cosine_similarity(e_f, old_f)) / temperature
     return (kept - left.logsumexp(0)).sum()
 
 
@@ -90,10 +88,8 @@ class Guard:
         if self.stopped:
             return False
         if agreement >= 1 - allowed:
-            self.agreement, self.kept = (
-                agreement,
-                {k: v.clone() for k, v in self.net.state_dict().items()},
-            )
+            self.agreement = agreement
+            self.kept = {k: v.clone() for k, v in self.net.state_dict().items()}
         else:
             self.stopped = True
         return not self.stopped
@@ -109,11 +105,9 @@ class Guard:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.agreement, self.stopped, self.kept = (
-            float(state["agreement"]),
-            bool(state["stopped"]),
-            dict(state["kept"]),
-        )
+        self.agreement = float(state["agreement"])
+        self.stopped = bool(state["stopped"])
+        self.kept = dict(state["kept"])
 
 
 def attacked(
