@@ -26,11 +26,8 @@ try:
 except UserError:
     offered = {}
 asked = bool(offered) and context.data.modality != "text"
-given = [
-    a
-    for s in context.ws.slugs(context.job.id)
-    if isinstance(a := context.ws.artifact(context.job.id, s), Rationales)
-]
+made = [context.ws.artifact(context.job.id, s) for s in context.ws.slugs(context.job.id)]
+given = [artifact for artifact in made if isinstance(artifact, Rationales)]
 in_words = bool(given) and (
     not asked
     or st.segmented_control(

@@ -63,8 +63,9 @@ def ranked(
         "case": [text.plain(n, 40).removeprefix("row ") for n in data.of(shown).names()],
         "score": own,
     }
-    if data.groups is not None:
-        columns["patient"] = [text.plain(g or "", 24) for g in data.of(shown).groups]
+    patients = data.of(shown).groups
+    if patients is not None:
+        columns["patient"] = [text.plain(g or "", 24) for g in patients]
     if data.classes:
         label = data.of(shown).labels
         columns["label"] = [data.classes[j] if j >= 0 else "" for j in label]

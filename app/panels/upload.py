@@ -157,7 +157,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         take = st.radio(
             "Which to take",
             list(several),
-            format_func=lambda k: text.counted(several[k], READ_AS.get(k, k) + " file"),
+            format_func=lambda k: text.counted(several[k], f"{READ_AS.get(k, k)} file"),
             horizontal=True,
         )
         seen = state.attempt(_preview, str(path), version, take, source)

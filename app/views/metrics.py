@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import text
 from app.state import Context
@@ -140,9 +141,10 @@ def _sweeps(metrics: list[Metric], slug: str, context: Context) -> None:
         for (name, varied), points in found.items()
         if len(points) > 1
     ]
-    across, row = min(3, len(curves)), []
+    across = min(3, len(curves))
+    row: list[DeltaGenerator] = []
     for i, (name, varied, points) in enumerate(curves):
-        row = row if i % across else st.columns(across)
+        row = row if i % across else list(st.columns(across))
         x = [p[0] for p in points]
         figure = go.Figure()
         if all(m.low is not None for _, m in points):

@@ -52,11 +52,10 @@ def show(artifact: Model, context: Context) -> None:
             if data.domains is None
             else ", ".join(sorted({text.label(d) for d in data.domains if d is not None})[:8])
         )
-        groups = (
-            "not stated"
-            if data.groups is None
-            else f"{len({g for g in data.of(artifact.rows).groups if g is not None}):,}"
-        )
+        of_cases = data.of(artifact.rows).groups
+        groups = "not stated"
+        if of_cases is not None:
+            groups = f"{len({g for g in of_cases if g is not None}):,}"
         made = artifact.made_by
         st.markdown(
             f"**Learned from:** {len(artifact.rows):,} cases of {text.label(data.name)} "

@@ -73,7 +73,7 @@ def show(artifact: Network, context: Context) -> None:
         "Look at one pair",
         pairs,
         index=at,
-        format_func=names.get,
+        format_func=names.__getitem__,
         key=context.key(f"pick-{artifact.slug}-{at}"),
     )
     rows = artifact.cases(*picked)

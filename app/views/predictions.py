@@ -84,17 +84,20 @@ def show(artifact: Predictions, context: Context) -> None:
         x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GREY}, name="honest"
     )
     rates = [wilson(int(right_[place == b].sum()), int((place == b).sum())) for b in bins]
+    value = np.array([r.value for r in rates], dtype=float)
+    low = np.array([r.low for r in rates], dtype=float)
+    high = np.array([r.high for r in rates], dtype=float)
     curve.add_scatter(
         x=[sure[place == b].mean() for b in bins],
-        y=[r.value for r in rates],
+        y=value,
         mode="markers",
         name="this model, 95 % interval",
         cliponaxis=False,
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": [r.high - r.value for r in rates],
-            "arrayminus": [r.value - r.low for r in rates],
+            "array": high - value,
+            "arrayminus": value - low,
         },
         marker={"size": [8 + 12 * (place == b).mean() for b in bins], "color": OKABE_ITO[1]},
         text=[f"{(place == b).sum()} cases" for b in bins],
