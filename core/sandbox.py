@@ -203,15 +203,11 @@ def _get(folder: Path) -> Any:
                 return Path(name)
             if key in ("__frame__", "__array__", "__bytes__"):
                 path = folder / Path(name).name
-                return (
-                    pd.read_parquet(path)
-                    if key == "__frame__"
-                    else (
-                        path.read_bytes()
-                        if key == "__bytes__"
-                        else np.load(path, allow_pickle=False)
-                    )
-                )
+                if key == "__frame__":
+                    return pd.read_parquet(path)
+                if key == "__bytes__":
+                    return path.read_bytes()
+                return np.load(path, allow_pickle=False)
         return item
 
     return json.loads((folder / "value.json").read_text(encoding="utf-8"), object_hook=full)

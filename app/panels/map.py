@@ -183,15 +183,12 @@ def column_of(context: Context, made: Map, name: str) -> Column:
 def reading(made: Map, seed: int = 0) -> str:
     """How far the map may be believed, in words and numbers."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
-    words = (
-        "Neighbours on it are mostly true neighbours"
-        if trust >= 0.95
-        else (
-            "Some neighbours on it are false"
-            if trust >= 0.88
-            else "Many neighbours on it are false"
-        )
-    )
+    if trust >= 0.95:
+        words = "Neighbours on it are mostly true neighbours"
+    elif trust >= 0.88:
+        words = "Some neighbours on it are false"
+    else:
+        words = "Many neighbours on it are false"
     among = (
         ""
         if made.beside is None

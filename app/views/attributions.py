@@ -45,13 +45,12 @@ def quality(artifact: Attributions) -> str:
     size = float(np.abs(np.asarray(artifact.value).reshape(len(artifact.rows), -1).sum(1)).mean())
     gap = float(np.mean(artifact.residual))
     share = gap / max(size, 1e-9)
-    words = (
-        "adds up"
-        if share < 0.05
-        else "adds up roughly"
-        if share < 0.2
-        else "does NOT add up: read it with doubt"
-    )
+    if share < 0.05:
+        words = "adds up"
+    elif share < 0.2:
+        words = "adds up roughly"
+    else:
+        words = "does NOT add up: read it with doubt"
     return (
         f"The explanation {words}: the parts miss the whole by {gap:.2g} on average ({share:.0%} of"
         " it)."

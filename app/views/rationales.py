@@ -26,7 +26,12 @@ def show(artifact: Rationales, context: Context) -> None:
     row = state.selection().primary
     places = artifact.at(np.array([row])) if row is not None else np.zeros(0, int)
     test = artifact.at(context.data.part("test").rows)
-    at = int(places[0]) if len(places) else int(test[0]) if len(test) else 0
+    if len(places):
+        at = int(places[0])
+    elif len(test):
+        at = int(test[0])
+    else:
+        at = 0
     items = artifact.items[at]
     name = context.data.of(artifact.rows[at : at + 1]).names()[0]
     cells = st.columns([5, 1, 1], vertical_alignment="center")

@@ -47,15 +47,12 @@ def gauge(percent: float) -> None:
     """How far from anything real: the step's distance to the nearest training case, as a percentile
     of the training cases' own distances.
     """
-    words = (
-        "within what the model has seen"
-        if percent < 95
-        else (
-            "at the edge of what it has seen"
-            if percent < 99
-            else "beyond anything it has seen: do not trust it"
-        )
-    )
+    if percent < 95:
+        words = "within what the model has seen"
+    elif percent < 99:
+        words = "at the edge of what it has seen"
+    else:
+        words = "beyond anything it has seen: do not trust it"
     st.progress(
         min(100, max(0, int(percent))) / 100,
         text=f"How far from real cases: {percent:.0f} of 100, {words}.",

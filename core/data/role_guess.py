@@ -47,7 +47,11 @@ class Guess:
         """How sure it is, for people."""
         if self.asked:
             return "as you said"
-        return "sure" if self.sure >= 0.9 else "likely" if not self.doubtful else "a guess"
+        if self.sure >= 0.9:
+            return "sure"
+        if not self.doubtful:
+            return "likely"
+        return "a guess"
 
 
 def dataset_roles(guesses: Collection[Guess]) -> dict[str, str]:

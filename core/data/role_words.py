@@ -73,7 +73,11 @@ def outcome_name(parts: Sequence[str]) -> float:
         "age",
     }:
         return 0.0
-    return 0.8 if there & STRONG else 0.5 if there & (MEDIUM | DISEASES) else 0.0
+    if there & STRONG:
+        return 0.8
+    if there & (MEDIUM | DISEASES):
+        return 0.5
+    return 0.0
 
 
 def outcome_values(values: Sequence[str]) -> float:
@@ -167,7 +171,11 @@ def is_site(name: str) -> float:
         return 0.0
     if there <= set(HINTS["domain"]):
         return 0.9
-    return 0.8 if there <= SITES | set(HINTS["domain"]) else 0.7 if there <= BATCHES else 0.0
+    if there <= SITES | set(HINTS["domain"]):
+        return 0.8
+    if there <= BATCHES:
+        return 0.7
+    return 0.0
 
 
 def row_number(name: str) -> float:
@@ -179,7 +187,11 @@ def row_number(name: str) -> float:
     maybe = plain in MAYBE_ROW_NUMBERS or bool(
         set(tokens(name)) & {"id", "ids", "nr", "nummer", "number"}
     )
-    return 0.95 if plain in ROW_NUMBERS else 0.85 if maybe else 0.0
+    if plain in ROW_NUMBERS:
+        return 0.95
+    if maybe:
+        return 0.85
+    return 0.0
 
 
 def is_short_id(parts: Sequence[str]) -> bool:
@@ -253,10 +265,8 @@ def is_flag(name: str) -> str:
     if found is None:
         return ""
     word = found["a"] or found["b"] or found["c"]
-    return (
-        "test"
-        if word in ("holdout", "test", "testing")
-        else "val"
-        if word.startswith("val")
-        else "train"
-    )
+    if word in ("holdout", "test", "testing"):
+        return "test"
+    if word.startswith("val"):
+        return "val"
+    return "train"

@@ -188,7 +188,11 @@ class Guesser:
             return 0.8 * exact * bool(column.different)
         two = column.different == 2
         if not self.inputs:
-            return 0.95 if exact else name if column.few(10) or name >= 0.8 else 0.0
+            if exact:
+                return 0.95
+            if column.few(10) or name >= 0.8:
+                return name
+            return 0.0
         told = words.outcome_values([str(v) for v in column.coded[1]])
         ends = column is self._last or column is next(iter(self.columns.values()))
         if words.is_only_disease(column.tokens) and not ends:

@@ -194,15 +194,12 @@ class Catalogue:
         it). It can still be read, as long as no process writes to it; to write raises `Full`.
         """
         self.full, self.folder = full, None if isinstance(where, str) else where.parent
-        url = (
-            where
-            if isinstance(where, str)
-            else (
-                f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true"
-                if full
-                else f"sqlite:///{where}"
-            )
-        )
+        if isinstance(where, str):
+            url = where
+        elif full:
+            url = f"sqlite:///file:{quote(str(where))}?mode=ro&immutable=1&uri=true"
+        else:
+            url = f"sqlite:///{where}"
         lite = url.startswith("sqlite")
         self.engine = create_engine(
             url, connect_args={"timeout": 1, "check_same_thread": False} if lite else {}

@@ -73,7 +73,12 @@ def draw_backdrop(xy: np.ndarray, side: int = 1024) -> bytes:
     from PIL import Image
 
     shown = np.clip(((np.asarray(xy) * [1, -1] + 1) / 2 * side).astype(int), 2, side - 3)
-    reach = 3 if len(xy) < 5_000 else 2 if len(xy) < 50_000 else 1
+    if len(xy) < 5_000:
+        reach = 3
+    elif len(xy) < 50_000:
+        reach = 2
+    else:
+        reach = 1
     counts = np.zeros((side, side), np.float32)
     for dx in range(-reach, reach + 1):
         for dy in range(-reach, reach + 1):

@@ -348,13 +348,12 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
             yield np.asarray(opened.signals[signals.index(taken[p])].data)
 
     code = head.patient.split(" ")[0]
-    known = (
-        code
-        if code and code.upper() != "X"
-        else ""
-        if set(head.patient.upper()) <= set("X ")
-        else head.patient
-    )
+    if code and code.upper() != "X":
+        known = code
+    elif set(head.patient.upper()) <= set("X "):
+        known = ""
+    else:
+        known = head.patient
     number = keyed(asked.key, "edf patient", known, 8) if known else ""
     recording = Recording(
         _called(member, head), channels, load, events, f"patient {number}" if number else "", pieces

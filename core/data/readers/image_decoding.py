@@ -116,13 +116,12 @@ def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> n
         return np.stack([resize(layer, size, nearest) for layer in layers], -1)
     f = min(size[0] / image.shape[0], size[1] / image.shape[1])
     inner = (max(1, round(image.shape[1] * f)), max(1, round(image.shape[0] * f)))
-    how = (
-        Image.Resampling.NEAREST
-        if nearest
-        else Image.Resampling.BOX
-        if f < 1
-        else Image.Resampling.BILINEAR
-    )
+    if nearest:
+        how = Image.Resampling.NEAREST
+    elif f < 1:
+        how = Image.Resampling.BOX
+    else:
+        how = Image.Resampling.BILINEAR
     made = np.asarray(Image.fromarray(image).resize(inner, how))
     out = np.zeros((*size, *image.shape[2:]), image.dtype)
     y, x = (size[0] - made.shape[0]) // 2, (size[1] - made.shape[1]) // 2

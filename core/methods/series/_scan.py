@@ -48,13 +48,11 @@ class Factor:
 
 
 def _word(value: Any) -> str:
-    return (
-        ""
-        if value is None or value != value
-        else str(int(value))
-        if isinstance(value, float) and value.is_integer()
-        else str(value)
-    )
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor | None, list[str]]:
