@@ -228,12 +228,10 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
             and column.source == "slice"
             and bool((label == np.round(label)).all())
         )
-        shown = [
-            text.plain(
-                v if column.kind == "category" else str(int(v)) if whole else text.number(v), 30
-            )
-            for v in label
-        ]
+        if column.kind == "category":
+            shown = [text.plain(v, 30) for v in label]
+        else:
+            shown = [str(int(v)) if whole else text.plain(text.number(v), 30) for v in label]
         words = [
             f"{n}\n{text.plain(column.name, 20)}: {s}"
             + ("\nits place on the map is doubtful" if d else "")

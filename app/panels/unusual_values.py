@@ -72,9 +72,10 @@ def ranked(
     found = values_of(context, shown)
     nothing = "no single value: their combination"
     for i in range(NAMED):
-        columns[("most unusual value", "next")[i]] = [
-            str(v[i]) if i < len(v) else nothing if not v and i == 0 else "" for v in found
-        ]
+        said = [str(v[i]) if i < len(v) else "" for v in found]
+        if i == 0:
+            said = [words or nothing for words in said]
+        columns[("most unusual value", "next")[i]] = said
     table_key = f"{key}-list-{at}"
     st.dataframe(
         pd.DataFrame(columns),

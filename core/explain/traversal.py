@@ -98,9 +98,8 @@ def between(
     """
     a, b = place(embedding, row_a), place(embedding, row_b)
     share = np.linspace(0, 1, steps)
-    path = np.stack([a if s == 0 else b if s == 1 else (1 - s) * a + s * b for s in share]).astype(
-        np.float32
-    )
+    path = np.stack([(1 - s) * a + s * b for s in share]).astype(np.float32)
+    path[-1], path[0] = b, a
     return _made(
         model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}"
     )
@@ -227,13 +226,11 @@ def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
     out = np.zeros(z.shape[1])
     sparse = embedding.geometry == "sparse"
     for j in np.argsort(-(z != 0).mean(0), kind="stable")[:64] if sparse else range(z.shape[1]):
-        low, high = (
-            (0.0, 0.5)
-            if embedding.geometry == "simplex"
-            else reach(embedding, j)
-            if sparse
-            else (mean[j] - 2 * sd[j], mean[j] + 2 * sd[j])
-        )
+        low, high = mean[j] - 2 * sd[j], mean[j] + 2 * sd[j]
+        if embedding.geometry == "simplex":
+            low, high = 0.0, 0.5
+        elif sparse:
+            low, high = reach(embedding, j)
         ends = [
             decoded(model, np.stack([turned(embedding, a, j, v) for a in some]))
             for v in (low, high)

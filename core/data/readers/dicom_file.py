@@ -107,9 +107,8 @@ def _parsed(data: bytes, tags: tuple[str, ...]) -> Any:
     made = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(tags))
     if not made.file_meta.get("TransferSyntaxUID"):
         implicit, little = made.original_encoding
-        made.file_meta.TransferSyntaxUID = pydicom.uid.UID(
-            IMPLICIT if implicit else EXPLICIT if little else BIG
-        )
+        explicit = EXPLICIT if little else BIG
+        made.file_meta.TransferSyntaxUID = pydicom.uid.UID(IMPLICIT if implicit else explicit)
     return made
 
 

@@ -283,8 +283,9 @@ def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
 def _pointer(header: Any) -> list[int]:
     """Tags of the elements that tell the frames apart (FrameIncrementPointer)."""
     value = header.get("FrameIncrementPointer")
-    several = isinstance(value, MutableSequence)
-    return [int(v) for v in (value if several else [] if value is None else [value])]
+    if value is None:
+        return []
+    return [int(v) for v in (value if isinstance(value, MutableSequence) else [value])]
 
 
 def _dose_places(header: Any, first: Place, count: int) -> list[Place]:
@@ -425,7 +426,8 @@ def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetim
     (`day` "").
     """
     words = _text(header, time)
-    stamp = (_text(header, day) if day else "" if on is None else on.strftime("%Y%m%d")) + words
+    known = "" if on is None else on.strftime("%Y%m%d")
+    stamp = (_text(header, day) if day else known) + words
     try:
         return (
             datetime.strptime(stamp.partition(".")[0].partition("+")[0][:14], "%Y%m%d%H%M%S")

@@ -22,6 +22,7 @@ from core.data.readers.recording import Channel, Event, Recording
 from core.data.readers.signal_windows import windows
 from core.data.readers.table_times import LEAST, scale_of, times_of
 from core.data.readers.units import unit
+from core.data.stored import class_word
 from core.errors import UserError
 
 # files, and lines of each, that have neither times nor names of columns
@@ -144,23 +145,17 @@ def _recording(member: Member, rules: list[str]) -> Recording:
     if left := [str(c) for c in frame.columns if c != marks and c not in numbers]:
         rules.append(f"left out (no numbers): {', '.join(left[:8])}")
     named = [UNIT.fullmatch(str(c)) for c in numbers]
-    channels = tuple(
-        Channel(
-            "".join(
-                k
-                for k in (n[1] if n else f"channel {i + 1}" if said else str(c))
-                if k.isprintable()
-            )[:40],
-            unit(n[2]) if n else "",
-            rate,
-            len(frame),
-        )
-        for i, (c, n) in enumerate(zip(numbers, named))
-    )
+    channels = []
+    for i, (column, with_unit) in enumerate(zip(numbers, named)):
+        name = f"channel {i + 1}" if said else str(column)
+        if with_unit:
+            name = with_unit[1]
+        name = "".join(k for k in name if k.isprintable())[:40]
+        channels.append(Channel(name, unit(with_unit[2]) if with_unit else "", rate, len(frame)))
     values = frame[numbers].to_numpy(np.float32, na_value=np.nan)
     return Recording(
         member.name,
-        channels,
+        tuple(channels),
         lambda positions: iter(values[:, list(positions)].T.astype(np.float64)),
         _runs(frame[marks], rate, pieces) if marks is not None else (),
         pieces=pieces,
@@ -177,10 +172,7 @@ def _runs(
         a, b = round(first * n), round(last * n)
         at[a:b] = start + np.arange(b - a) * step
     words = np.array(
-        [
-            "" if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
-            for v in column
-        ],
+        ["" if pd.isna(v) else class_word(v) for v in column],
         dtype=object,
     )
     edges = np.concatenate([[0], np.flatnonzero(words[1:] != words[:-1]) + 1, [len(words)]])
