@@ -94,7 +94,7 @@ def sizes_after(
     mm: tuple[float, float], size: tuple[int, int], fitted: tuple[int, int]
 ) -> tuple[float, float]:
     """Millimetres a pixel down and across once a picture of `size` was fitted into `fitted` with
-    its aspect kept (see `readers.pictures.resize`).
+    its aspect kept (see `readers.image_decoding.resize`).
     """
     f = min(fitted[0] / size[0], fitted[1] / size[1])
     inner = [max(1, round(s * f)) for s in size] if size != fitted else size

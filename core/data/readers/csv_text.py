@@ -1,5 +1,5 @@
 """Text tables as words: encoding, separator, header and lines. What the words mean is decided in
-`types`.
+`column_types`.
 
 Blocks are cut up by pyarrow. Wherever it stumbles, Python's csv module reads the file again, slower
 and to the letter; both see the same table (a test holds them against one another), and only the
