@@ -162,9 +162,9 @@ def evidence(id: str) -> None:
         st.markdown(f"*{text.label(table['verdict'], 400)}*")
         st.caption(
             text.label(
-                f"{table['data']}, {table['split']}, n = {table['n']}, seeds"
+                f"{_meant(table)}. {table['data']}, {table['split']}, n = {table['n']}, seeds"
                 f" {', '.join(map(str, table['seeds']))}",
-                200,
+                300,
             )
         )
     made = found["made"]
@@ -197,13 +197,10 @@ def _dots(table: dict[str, Any]) -> go.Figure:
             },
             error_x=_bars([rows[i] for i in own], kind) if kind else None,
         )
-    better = "higher is better" if table["higher_is_better"] else "lower is better"
-    kinds = [KINDS[kind] for kind in dict.fromkeys(r["kind"] for r in rows) if kind]
-    better += f"; bars: {' and '.join(kinds)}" if kinds else ""
     figure.update_layout(
         height=80 + 28 * len(rows),
         margin={"l": 10, "r": 10, "t": 6, "b": 10},
-        xaxis_title=f"{text.chart(table['measure'], 40)} ({better})",
+        xaxis_title=text.chart(table["measure"], 50),
         yaxis={
             "autorange": "reversed",
             "automargin": True,
@@ -212,6 +209,14 @@ def _dots(table: dict[str, Any]) -> go.Figure:
         },
     )
     return figure
+
+
+def _meant(table: dict[str, Any]) -> str:
+    """Which way is better, and what the bars are: "Higher is better; bars: range"."""
+    better = "Higher is better" if table["higher_is_better"] else "Lower is better"
+    kinds = [KINDS[kind] for kind in dict.fromkeys(r["kind"] for r in table["rows"]) if kind]
+    drawn = f"; bars: {' and '.join(kinds)}" if kinds else ""
+    return f"{better}{drawn}"
 
 
 def _bars(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -165,9 +165,9 @@ def said_of_sites(draws: int = 400) -> dict[str, Any]:
         old = {site: cases(site, 60) for site in law}
         method = BatchPI(BatchPI.Params(batch=M, share=SHARE, certainty=CERTAINTY))
         method.classes_ = ["a", "b"]
-        method.calibration = np.concatenate([p for p, _ in old.values()])
-        method.truth = np.concatenate([y for _, y in old.values()])
-        method.sites = np.repeat(np.array(list(law), dtype=object), 60)
+        method.calibration_ = np.concatenate([p for p, _ in old.values()])
+        method.truth_ = np.concatenate([y for _, y in old.values()])
+        method.sites_ = np.repeat(np.array(list(law), dtype=object), 60)
         method.calibrate()
         for site in law:
             prob, y = cases(site, M)

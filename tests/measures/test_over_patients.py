@@ -224,3 +224,25 @@ def test_dice_of_a_perfect_map_is_one_in_marked_cases():
     assert (own.value, own.low) == pytest.approx((1.0, wilson(20, 20).low))
     wrong = got["unmarked cases with something drawn (threshold from validation)"]
     assert (wrong.value, wrong.low, wrong.high) == pytest.approx((0.0, 0.0, wilson(0, 20).high))
+
+
+def test_a_maps_faithfulness_is_of_that_map_and_has_no_interval():
+    from core.artifacts import Map
+    from core.measures.map_faithfulness import MapFaithfulness
+
+    n = 30
+    scores = {"trustworthiness": 0.9, "continuity": 0.8, "knn_recall": 0.5}
+    frame = pd.DataFrame({"x": np.arange(n)})
+    data = Dataset("d", "table", frame, np.zeros((n, 1), "f4"), features=("x",))
+    made = Map(rows=data.rows, xy=np.zeros((n, 2), "f4"), how="pca", scores=scores)
+    found = MapFaithfulness().compute(data, made, rng=np.random.default_rng(0))
+    assert [(m.value, m.low, m.high) for m in found] == [(v, None, None) for v in scores.values()]
+    assert all("describes this map" in m.note for m in found)
+
+
+def test_what_is_explained_takes_the_interval_of_what_is_left():
+    from core.artifacts.tables import Interval
+
+    left = Interval(0.1, 0.4, "interval", 12)
+    assert left.turned(1.0).bounds == pytest.approx((0.6, 0.9))
+    assert Interval(None, None, "", 3, "too few").turned(1.0).note == "too few"
