@@ -123,12 +123,16 @@ def _repair() -> None:
         st.session_state["selection"] = Selection()
     runs = {j.id for j in ws.runs(st.session_state["dataset"])} if names else set()
     if st.session_state.get("run") not in runs:
-        done = (
-            [j.id for j in ws.runs(st.session_state["dataset"]) if j.status == "done"]
-            if names
-            else []
-        )
-        st.session_state["run"] = done[0] if done else None
+        st.session_state["run"] = _newest_run(ws, st.session_state["dataset"]) if names else None
+
+
+def _newest_run(ws: Workspace, dataset: str) -> str | None:
+    """The newest finished run; one that builds on another only where there is no other, since most
+    pages speak of what the run below it learned.
+    """
+    done = [j for j in ws.runs(dataset) if j.status == "done"]
+    own = [j for j in done if not j.on_run]
+    return next((j.id for j in [*own, *done]), None)
 
 
 def _heed_decisions() -> None:

@@ -24,6 +24,14 @@ if scores is None:
         f"{text.label(why, 300)} Choose or train one that does, such as a variational autoencoder"
         " or StRegA."
     )
+    base = context.ws.catalogue.job(context.job.on_run) if context.job.on_run else None
+    if base is not None and context.job.kind == "train":
+        st.button(
+            f"Open {text.label(navigation.run_title(base), 80)}, which this run builds upon",
+            on_click=state.open_run,
+            args=(base.id,),
+            icon=":material/arrow_upward:",
+        )
     st.page_link(navigation.page("train"), label="Train one", icon=":material/arrow_forward:")
     st.stop()
 shell.head(

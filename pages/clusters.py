@@ -1,4 +1,4 @@
-"""Clusters: the groups a run found, what is typical for each, and how they agree with what is
+"""Clusters: what a run found, what is typical for each, and how they agree with what is
 known.
 """
 
@@ -14,7 +14,7 @@ from core.jobs.tasks import find
 from core.registry import methods
 from core.report import figures
 
-context = shell.need_run("which groups the model found in your cases")
+context = shell.need_run("which clusters the model found in your cases")
 later = [
     j
     for j in context.ws.runs(context.job.dataset)
@@ -28,18 +28,18 @@ found = {
 }
 shell.head(
     "Clusters",
-    "Groups of cases that the model finds alike. A group is a pattern in the data, not a diagnosis;"
-    " look at its cases before you name it.",
+    "Groups of cases that the model finds alike. A cluster is a pattern in the data, not a"
+    " diagnosis; look at its cases before you name it.",
 )
 embeds = any(s.startswith("embedding") for s in context.ws.slugs(context.job.id))
 if embeds:
     if not found:
         st.markdown(
-            "This run has no groups yet. Choose how to look for them; the number of groups is found"
-            " by itself."
+            "This run has no clusters yet. Choose how to look for them; the number of clusters is"
+            " found by itself."
         )
     place = (
-        st.popover("Find groups in this run", icon=":material/workspaces:")
+        st.popover("Find clusters in this run", icon=":material/workspaces:")
         if found
         else st.container(horizontal=True)
     )
@@ -58,16 +58,16 @@ if (
     progress.live(job.id, key="finding-job")
 if not found:
     if not embeds:
-        st.info("This run gives no groups and no latent space to find them in.")
+        st.info("This run gives no clusters and no latent space to find them in.")
     st.stop()
 titles = {
-    k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} groups"
+    k: f"{context.ws.job(k[0]).method} · {len(set(a.label.tolist()))} clusters"
     for k, a in found.items()
 }
 picked = next(iter(found))
 if len(found) > 1:
     picked = st.selectbox(
-        "Groups by", list(found), format_func=titles.__getitem__, key=context.key("grouping")
+        "Clusters by", list(found), format_func=titles.__getitem__, key=context.key("grouping")
     )
 main, side = st.columns([5, 2])
 with main:
@@ -84,7 +84,7 @@ with main:
                 look=state.look(),
             ),
             context,
-            "Groups found",
+            "Clusters found",
             "clusters",
         )
 with side:

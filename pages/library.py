@@ -12,7 +12,7 @@ shell.head(
 )
 find = st.text_input(
     "Search",
-    placeholder="e.g. unusual, groups, VAE",
+    placeholder="e.g. anomaly, cluster, VAE",
     label_visibility="collapsed",
     icon=":material/search:",
 )

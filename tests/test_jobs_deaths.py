@@ -150,7 +150,7 @@ def test_a_crash_that_would_repeat_is_not_gone_on_with(ws, spawned, monkeypatch)
         "The process ended twice at the same step (0, learning), by SIGSEGV.",
     )
     with pytest.raises(
-        UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--anew"
+        UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--from-scratch"
     ):
         queue.resume(ws, job.id)
     assert queue.resume(ws, job.id, anew=True).status == "queued"

@@ -79,10 +79,11 @@ def add(
     take: Annotated[
         str,
         typer.Option(
+            "--format",
             help=(
                 "Where files of several kinds lie together, the one to take: nifti, dicom, picture,"
                 " npz, npy, edf, fasta, parquet."
-            )
+            ),
         ),
     ] = "auto",
     role: Annotated[
@@ -108,12 +109,14 @@ def add(
         ),
     ] = False,
     json: AsJson = False,
+    old_take: Annotated[str, typer.Option("--take", hidden=True)] = "",
 ) -> None:
     """Import a file, zip or folder: all of it, or nothing and the reason. Ctrl-C stops it and
     leaves nothing.
     """
     from core.jobs import queue
 
+    take = old_take or take
     series = {"auto": "auto", "table": "no", "series": "yes"}[as_]
     said = {
         "label": label,
@@ -231,7 +234,7 @@ def _looked_words(found: dict[str, Any]) -> str:
         lines.append(
             "Files of several kinds: "
             + ", ".join(f"{n} {k}" for k, n in several.items())
-            + "; say which to take with --take."
+            + "; say which to take with --format."
         )
     if "looked" in found:
         lines.append(

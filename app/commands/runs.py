@@ -67,17 +67,20 @@ def train(
     param: Annotated[
         list[str], typer.Option("-p", help="A parameter, KEY=VALUE; `lightbox methods` lists them.")
     ] = [],  # noqa: B006 - typer's way
-    on: Annotated[str, typer.Option(help="The earlier run this one builds upon.")] = "",
+    on: Annotated[
+        str, typer.Option("--from-run", help="The earlier run this one builds upon.")
+    ] = "",
     only: Annotated[
         str, typer.Option(help="Use these cases only: COLUMN=VALUE or a saved group.")
     ] = "",
     chosen: Annotated[
         str,
         typer.Option(
+            "--rows",
             help=(
                 "The cases a method asks for, such as those to forget: a saved group or"
                 " COLUMN=VALUE."
-            )
+            ),
         ),
     ] = "",
     only_normal: Annotated[
@@ -100,6 +103,8 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
+    old_on: Annotated[str, typer.Option("--on", hidden=True)] = "",
+    old_chosen: Annotated[str, typer.Option("--chosen", hidden=True)] = "",
 ) -> None:
     """Train a method on a dataset, in a process of its own."""
     from core.jobs import queue
@@ -113,11 +118,11 @@ def train(
         dataset,
         method,
         _params(param),
-        on=on,
+        on=on or old_on,
         seed=seed,
         device=device,
         only=only,
-        chosen=chosen,
+        chosen=chosen or old_chosen,
         only_normal=only_normal,
         test=test,
     )
@@ -267,15 +272,16 @@ def cancel(id: str, json: AsJson = False) -> None:
 def resume(
     id: str,
     anew: Annotated[
-        bool, typer.Option("--anew", help="Begin again from the start instead.")
+        bool, typer.Option("--from-scratch", help="Begin again from the start instead.")
     ] = False,
+    old_anew: Annotated[bool, typer.Option("--anew", hidden=True)] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
 ) -> None:
     """Go on with an interrupted, cancelled or failed run from its last checkpoint."""
     from core.jobs import queue
 
-    job = queue.resume(workspace(), id, anew=anew)
+    job = queue.resume(workspace(), id, anew=anew or old_anew)
     if wait:
         job = finish(job, json)
     if job.kind == "import" and job.status == "done":

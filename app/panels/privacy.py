@@ -44,7 +44,7 @@ def show(data: Dataset) -> None:
         cases = f"{gate['held']:,} case{'s were' if gate['held'] != 1 else ' was'}"
         st.caption(
             f":orange[:material/visibility_off:] {cases} held back until a person has looked: text"
-            " may be burned into the picture."
+            " may be burned into the image."
         )
     with st.expander("What was kept, what was dropped"):
         st.markdown(f"**Ids.** {text.label(gate.get('ids', ''), 400)}.")

@@ -232,6 +232,11 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
             f"**AUROC {text.measured(found, n=True)}** {of}{why_none}: how often an abnormal case"
             " scores above a normal one; 0.5 is chance."
         )
+        if found.high is not None and found.high < 0.5:
+            st.warning(
+                "Here abnormal cases score lower than normal ones: this score does not find them."
+                " Try to learn from the normal cases only, or another method."
+            )
 
 
 def _scored(artifact: AnomalyMaps, rows: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
     own = competing(artifact)
     score = np.asarray(artifact.score, dtype=float)[own]
     tasks = rank_tests.complete(score)
-    st.markdown("**Who is really better than whom?**")
+    st.markdown("**Significant differences**")
     if len(tasks) < 3 or len(own) < 3:
         st.caption(
             "Ranks need at least three contestants and three tasks that all of them ran; here"
@@ -258,7 +258,7 @@ def _choices(artifact: Benchmark, context: Context) -> None:
     """For each scorer and task, how much its choice loses against choosing with labels."""
     if not artifact.choices:
         return
-    st.markdown("**What does choosing without labels cost?**")
+    st.markdown("**Cost of unsupervised model selection**")
     sign = 1 if artifact.higher_is_better else -1
     scorers = list(dict.fromkeys(c["scorer"] for c in artifact.choices))
     lost = {

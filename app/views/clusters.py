@@ -1,4 +1,4 @@
-"""Groups found by a run: the cases nearest to each centre in latent space, sizes, agreement with
+"""Clusters found by a run: the cases nearest to each centre in latent space, sizes, agreement with
 labels, names.
 """
 
@@ -19,7 +19,7 @@ from core.jobs.tasks import find
 from core.neighbours import prepared
 from core.workspace import notes
 
-TITLE = "Groups"
+TITLE = "Clusters"
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -51,7 +51,7 @@ def names(clusters: Clusters, context: Context, run: str) -> dict[int, str]:
 
 
 def show(artifact: Clusters, context: Context) -> None:
-    """Sizes and label mix on top, then one line of typical cases per group."""
+    """Sizes and label mix on top, then one line of typical cases per cluster."""
     run = artifact.made_by.run or context.job.id
     called = names(artifact, context, run)
     label = np.asarray(artifact.label)
@@ -61,7 +61,7 @@ def show(artifact: Clusters, context: Context) -> None:
     if len(context.data.classes) > 1:
         _mix(artifact, context, order, called)
     st.caption(
-        "Each line: the cases nearest to the middle of the group, in the latent space itself."
+        "Each line: the cases nearest to the middle of the cluster, in the latent space itself."
     )
     nearest = typical(str(context.ws.home), run, artifact.slug, 9)
     pages = -(-len(order) // 12)
@@ -113,7 +113,7 @@ def _line(
 
 
 def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[int, str]) -> None:
-    """How the known labels fall into the groups, as a heat table with counts."""
+    """How the known labels fall into the clusters, as a heat table with counts."""
     data = context.data.of(artifact.rows)
     table = np.zeros((len(order), len(data.classes)), int)
     for i, j in enumerate(order):
@@ -129,7 +129,7 @@ def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[in
             text=table,
             texttemplate="%{text}",
             colorscale=CIVIDIS,
-            colorbar={"title": "share of the group", "tickformat": ".0%"},
+            colorbar={"title": "share of the cluster", "tickformat": ".0%"},
         )
     )
     figure.update_layout(
@@ -138,7 +138,7 @@ def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[in
         xaxis_title="known label",
         margin={"t": 10, "b": 10},
     )
-    with st.expander("How the groups agree with the known labels", expanded=len(order) <= 15):
+    with st.expander("Agreement with the known labels", expanded=len(order) <= 15):
         st.plotly_chart(
             figure, key=context.key(f"mix-{artifact.slug}"), config={"displayModeBar": False}
         )
@@ -156,11 +156,11 @@ def _curve(artifact: Clusters, context: Context) -> None:
     )
     figure.update_layout(
         height=180,
-        xaxis_title="number of groups tried",
+        xaxis_title="number of clusters tried",
         yaxis_title=quantity,
         margin={"t": 10, "b": 10},
     )
-    with st.expander("How the number of groups was chosen"):
+    with st.expander("How the number of clusters was chosen"):
         st.plotly_chart(
             figure, key=context.key(f"curve-{artifact.slug}"), config={"displayModeBar": False}
         )

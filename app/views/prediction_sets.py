@@ -1,5 +1,5 @@
-"""Sets of answers: how many cases get one, how often the truth is inside, and which cases are left
-open.
+"""Conformal prediction sets: how many cases get one class, how often the truth is inside, and which
+cases are ambiguous.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.imaging.palette import ACCENT, AMBER, GREY, OKABE_ITO
 from core.imaging.render import drawable
 from core.stats.proportions import wilson
 
-TITLE = "Sets of answers"
+TITLE = "Prediction sets"
 
 
 def fits(artifact: Predictions, data: Dataset) -> bool:
@@ -27,8 +27,8 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
 
 
 def show(artifact: Predictions, context: Context) -> None:
-    """The promise, the sizes of the sets (a pressed bar selects its cases), how often the truth is
-    inside by class, and the open cases.
+    """The guarantee, the sizes of the sets (a pressed bar selects its cases), how often the truth
+    is inside by class, and the ambiguous cases.
     """
     if artifact.sets is None:
         st.caption("These predictions are no sets of classes.")
@@ -38,7 +38,7 @@ def show(artifact: Predictions, context: Context) -> None:
     sets, rows = np.asarray(artifact.sets)[at], artifact.rows[at]
     size = sets.sum(1)
     if artifact.promise:
-        st.markdown(f"**The promise:** {text.label(artifact.promise, 300)}")
+        st.markdown(f"**Coverage guarantee:** {text.label(artifact.promise, 300)}")
     truth = _truth(artifact, context.data, rows)
     known = truth >= 0
     left, right = st.columns(2)
@@ -56,16 +56,18 @@ def show(artifact: Predictions, context: Context) -> None:
     still = rows[order][size[order] > 1]
     if not len(still):
         st.markdown(
-            f"**Left open** · none: each of the {len(rows):,} {part} cases has one answer or none."
+            f"**Ambiguous cases** · none: each of the {len(rows):,} {part} cases has one class or"
+            " none."
         )
         return
     st.markdown(
-        f"**Left open** · {len(still):,} of {len(rows):,} {part} cases have more than one answer"
+        f"**Ambiguous cases** · {len(still):,} of {len(rows):,} {part} cases have more than one"
+        " class"
     )
     st.button(
         f"Select these {len(still):,}",
         on_click=state.select,
-        args=(still, "more than one answer"),
+        args=(still, "more than one class"),
         key=context.key(f"open-{artifact.slug}"),
     )
     words = [
@@ -131,7 +133,7 @@ def _inside(
     artifact: Predictions, context: Context, sets: np.ndarray, truth: np.ndarray, part: str
 ) -> None:
     """How often the truth is inside, for all and by class, each with its 95 % interval (Wilson),
-    beside the promised share.
+    beside the guaranteed share.
     """
     hit = sets[np.arange(len(truth)), truth]
     groups = [
@@ -161,7 +163,7 @@ def _inside(
         figure.add_vline(
             x=artifact.coverage,
             line={"dash": "dot", "color": GREY},
-            annotation_text="promised of a batch as a whole",
+            annotation_text="guaranteed for a batch as a whole",
             annotation_position="top",
         )
     figure.update_layout(
@@ -173,7 +175,7 @@ def _inside(
             "tickformat": ".0%",
             "title": f"share of {part} sets that hold the truth",
         },
-        title={"text": "How often the truth is inside", "font": {"size": 14}},
+        title={"text": "Coverage: how often the truth is inside", "font": {"size": 14}},
     )
     st.plotly_chart(
         figure, key=context.key(f"inside-{artifact.slug}"), config={"displayModeBar": False}

@@ -129,12 +129,16 @@ class Clusters(Artifact):
 
     def name_of(self, j: int) -> str:
         return (
-            "in no group" if j < 0 else self.names[j] if j < len(self.names) else f"group {j + 1}"
+            "in no cluster"
+            if j < 0
+            else self.names[j]
+            if j < len(self.names)
+            else f"cluster {j + 1}"
         )
 
     def summary(self) -> str:
         return (
-            f"{len(np.unique(self.label[self.label >= 0]))} groups over {len(self.rows)}"
+            f"{len(np.unique(self.label[self.label >= 0]))} clusters over {len(self.rows)}"
             f" {'cases' if self.place is None else 'slices'}{self.how_folded}"
         )
 

@@ -402,7 +402,7 @@ def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
         raise UserError(
             f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from"
             f" there would end so again. Begin it again with `lightbox runs resume {job.id}"
-            " --anew`, or train with other parameters."
+            " --from-scratch`, or train with other parameters."
         )
     again: dict[str, Any] = {
         "status": "queued",

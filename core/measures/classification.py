@@ -42,7 +42,7 @@ def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200
 
 class Classification(Measure):
     id = "classification"
-    title = "Predicted classes"
+    title = "Classification"
     takes = (Predictions,)
     labels = True
     help = (

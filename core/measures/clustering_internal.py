@@ -53,11 +53,11 @@ def silhouette_of(z: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], fl
 
 class ClusteringInternal(Measure):
     id = "clustering_internal"
-    title = "Shape of the groups"
+    title = "Shape of the clusters"
     takes = (Embedding, Clusters)
     help = (
-        "Silhouette near 1: compact, well-parted groups; near 0: overlapping. All three favour"
-        " round groups and cannot be compared across different embeddings."
+        "Silhouette near 1: compact, well-separated clusters; near 0: overlapping. All three favour"
+        " round clusters and cannot be compared across different embeddings."
     )
 
     def compute(

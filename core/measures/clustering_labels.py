@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 class ClusteringLabels(Measure):
     id = "clustering_labels"
-    title = "Agreement with the labels"
+    title = "Agreement of clusters with labels"
     takes = (Clusters,)
     labels = True
     help = (
-        "Accuracy: groups matched one-to-one to classes. ARI and AMI are 0 for random groups and 1"
-        " for perfect ones; NMI and purity rise with the number of groups."
+        "Accuracy: clusters matched one-to-one to classes. ARI and AMI are 0 for random ones and 1"
+        " for perfect ones; NMI and purity rise with the number of clusters."
     )
 
     def compute(

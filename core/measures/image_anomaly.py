@@ -30,7 +30,7 @@ def f1_max(truth: np.ndarray, score: np.ndarray) -> float:
 
 class ImageAnomaly(Measure):
     id = "image_anomaly"
-    title = "Finding abnormal cases"
+    title = "Detection of abnormal cases"
     takes = (AnomalyMaps,)
     help = (
         "AUROC: how often an abnormal case scores above a normal one (0.5 is chance). AP: how clean"

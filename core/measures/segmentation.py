@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class Segmentation(Measure):
     id = "segmentation"
-    title = "Outlines"
+    title = "Segmentation"
     takes = (Predictions,)
     masks = True
     help = (

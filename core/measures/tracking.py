@@ -26,7 +26,7 @@ MOST = 60  # clips named one by one
 
 class Tracking(Measure):
     id = "tracking"
-    title = "Following through a film"
+    title = "Tracking"
     takes = (Predictions,)
     masks = True
     help = (

@@ -252,9 +252,9 @@ def _figures(
                 for j in np.unique(a.label)
             }
             yield _shown(
-                "The groups",
+                "The clusters",
                 figures.clusters_figure(data, embedding, a, names),
-                "The largest groups; each line shows the cases nearest to the group's middle.",
+                "The largest clusters; each line shows the cases nearest to its middle.",
             )
         if isinstance(a, AnomalyMaps) and a.shows != "doubt":
             yield from _unusual(ws, job, data, a)
@@ -350,7 +350,7 @@ def _commands(ws: Workspace, job: Job) -> list[str]:
     name = ws.entry(job.dataset)["name"]
     lines = _commands(ws, ws.job(job.on_run)) if job.on_run and ws.catalogue.job(job.on_run) else []
     params = " ".join(f"-p {shlex.quote(f'{k}={v}')}" for k, v in job.params.items())
-    on = f" --on {job.on_run}" if job.on_run else ""
+    on = f" --from-run {job.on_run}" if job.on_run else ""
     on += "".join(
         f" --{k} {shlex.quote(job.spec[k])}" for k in ("only", "chosen") if job.spec.get(k)
     )

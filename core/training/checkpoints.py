@@ -14,7 +14,10 @@ from core.io.files import move, publish, remove
 from core.io.tensors import load_state, save_state
 
 KEPT = 2
-ANEW = "start it anew, from the beginning (on the command line: lightbox runs resume RUN --anew)"
+ANEW = (
+    "start it anew, from the beginning (on the command line: lightbox runs resume RUN"
+    " --from-scratch)"
+)
 
 
 class Checkpoints:

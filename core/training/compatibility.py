@@ -63,7 +63,7 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
     if wanted and not on:
         return (
             f"{kind.title} builds on an earlier run that gives {' and '.join(wanted)}; choose one"
-            " (on the command line: --on RUN)."
+            " (on the command line: --from-run RUN)."
         )
     if wanted:
         return f"That run gives no {' and no '.join(wanted)}, which {kind.title} builds on."
@@ -104,7 +104,7 @@ def why_not_chosen(kind: type[Method], chosen: np.ndarray | None, data: Dataset)
     if chosen is None or not len(chosen):
         return (
             f"{kind.title} needs to know which cases; save them as a group first and name it (on"
-            " the command line: --chosen GROUP)."
+            " the command line: --rows GROUP)."
         )
     if not np.isin(chosen, data.rows).all():
         return "Some of the chosen cases are not among the cases of this run."

@@ -48,10 +48,10 @@ def test_cases_that_are_not_there_are_refused_in_words(home, words):
 def test_an_earlier_run_that_does_not_fit_is_refused_before_anything_is_queued(home):
     run = told("train", "two-sites", "pca", "-p", "dimensions=4", "--only", "site=A")["run"]
     before = len(home.runs())
-    assert "another dataset" in refused("train", "digits", "kmeans", "--on", run)
+    assert "another dataset" in refused("train", "digits", "kmeans", "--from-run", run)
     assert "builds on an earlier run" in refused("train", "digits", "kmeans")
-    groups = told("train", "two-sites", "kmeans", "-p", "k=3", "--on", run)["run"]
-    assert "gives no Embedding" in refused("train", "two-sites", "kmeans", "--on", groups)
+    groups = told("train", "two-sites", "kmeans", "-p", "k=3", "--from-run", run)["run"]
+    assert "gives no Embedding" in refused("train", "two-sites", "kmeans", "--from-run", groups)
     assert len(home.runs()) == before + 1
 
 
@@ -124,9 +124,9 @@ def test_what_a_method_measures_itself_stands_in_the_run_beside_the_measures(hom
         "train",
         "digits",
         "label_agnostic_forgetting",
-        "--on",
+        "--from-run",
         base,
-        "--chosen",
+        "--rows",
         "digit=3",
         "-p",
         "epochs=1",

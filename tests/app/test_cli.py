@@ -239,10 +239,10 @@ def test_a_run_that_has_ended_is_not_cancelled_or_resumed(run):
         (["digits", "pca", "--seed", "9" * 25], "seed"),
         (["digits", "pca", "--device", "tpu"], "tpu"),
         (["digits", "tabular_ncd"], "does not fit"),
-        (["digits", "kmeans"], "--on"),
-        (["digits", "kmeans", "--on", "nothing"], "no run"),
-        (["digits", "kmeans", "--on", "../x"], "not a run id"),
-        (["breast-cancer", "kmeans", "--on", "{run}"], "another dataset"),
+        (["digits", "kmeans"], "--from-run"),
+        (["digits", "kmeans", "--from-run", "nothing"], "no run"),
+        (["digits", "kmeans", "--from-run", "../x"], "not a run id"),
+        (["breast-cancer", "kmeans", "--from-run", "{run}"], "another dataset"),
     ],
 )
 def test_train_refuses(run, args, said):

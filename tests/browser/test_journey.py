@@ -102,8 +102,8 @@ def test_from_a_zip_of_images_to_a_report(
     shot("10-turned")
 
     go(page, "Clusters")
-    page.get_by_role("button", name="k-means groups").click()
-    page.get_by_text("Find groups in this run").wait_for(timeout=300_000)
+    page.get_by_role("button", name="k-means clusters").click()
+    page.get_by_text("Find clusters in this run").wait_for(timeout=300_000)
     settled(page)
     shot("11-clusters")
 

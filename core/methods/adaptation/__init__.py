@@ -1,4 +1,4 @@
-"""Move a model to another site."""
+"""Domain adaptation to another site."""
 
-TITLE = "Move a model to another site"
+TITLE = "Domain adaptation to another site"
 ORDER = 17  # in which a newcomer would ask

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 class OSUDA(OnModel):
     id = "osuda"
-    title = "Move an outlining model to another site (OSUDA)"
+    title = "Domain adaptation of segmentation (OSUDA)"
     seed_number = 27
     takes = Takes(
         ("image",),

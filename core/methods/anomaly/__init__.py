@@ -1,4 +1,4 @@
-"""What is unusual, and where."""
+"""Anomaly detection: what is unusual, and where."""
 
-TITLE = "What is unusual, and where"
+TITLE = "Anomaly detection: what is unusual, and where"
 ORDER = 3  # in which a newcomer would ask

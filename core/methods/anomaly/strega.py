@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 class StRegA(Method):
     id = "strega"
-    title = "Unusual tissue in brain slices (StRegA)"
+    title = "Brain anomaly detection (StRegA)"
     seed_number = 20
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(

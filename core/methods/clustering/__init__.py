@@ -1,4 +1,4 @@
-"""Groups in an earlier run."""
+"""Clustering of an earlier run."""
 
-TITLE = "Groups in an earlier run"
+TITLE = "Clustering of an earlier run"
 ORDER = 14  # in which a newcomer would ask

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 class GaussianMixture(OnEmbedding):
     id = "gaussian_mixture"
-    title = "Gaussian mixture groups"
+    title = "Gaussian mixture clusters"
     tiny = {"k": 3}
     presets = {"fast": {"k": 0}, "standard": {"k": 0}, "thorough": {"k": 0}}
 
     class Params(BaseParams):
         k: int = param(
             0,
-            "Number of groups; 0 lets the Bayesian information criterion choose, one group"
+            "Number of clusters; 0 lets the Bayesian information criterion choose, one group"
             " included.",
             ge=0,
             le=200,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 class HDBSCAN(OnEmbedding):
     id = "hdbscan"
-    title = "Density islands (HDBSCAN)"
+    title = "HDBSCAN clusters"
     takes = Takes(TAKES.modalities, on=TAKES.on, min_rows=10, trains=False, deterministic=True)
     tiny = {"smallest": 5}
     presets = {"fast": {"smallest": 0}, "standard": {"smallest": 0}, "thorough": {"smallest": 0}}

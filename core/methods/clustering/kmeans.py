@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 class KMeans(OnEmbedding):
     id = "kmeans"
-    title = "k-means groups"
+    title = "k-means clusters"
     tiny = {"k": 3}
     presets = {"fast": {"k": 0}, "standard": {"k": 0}, "thorough": {"k": 0}}
 
     class Params(BaseParams):
         k: int = param(
             0,
-            "Number of groups; 0 chooses the number whose groups are best separated.",
+            "Number of clusters; 0 chooses the number whose clusters are best separated.",
             ge=0,
             le=500,
         )

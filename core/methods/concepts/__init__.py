@@ -1,4 +1,4 @@
-"""Features an earlier run has learned."""
+"""Sparse features of an earlier run."""
 
-TITLE = "Features an earlier run has learned"
+TITLE = "Sparse features of an earlier run"
 ORDER = 15  # in which a newcomer would ask

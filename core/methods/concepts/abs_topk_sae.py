@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 class AbsTopKSAE(SAE):
     id = "abs_topk_sae"
-    title = "Features with two poles (AbsTopK)"
+    title = "Sparse autoencoder (AbsTopK)"
     seed_number = 63
     presets = {"fast": {"epochs": 100}, "standard": {"epochs": 300}, "thorough": {"epochs": 1000}}
 

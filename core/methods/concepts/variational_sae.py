@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 class VariationalSAE(SAE):
     id = "variational_sae"
-    title = "Features with a spread (variational)"
+    title = "Sparse autoencoder (variational)"
     seed_number = 77
     presets = {"fast": {"epochs": 100}, "standard": {"epochs": 300}, "thorough": {"epochs": 1000}}
 

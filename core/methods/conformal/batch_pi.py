@@ -48,7 +48,7 @@ LEAST = 10  # calibration cases to calibrate on at all, and of a site for bounds
 
 class BatchPI(Method):
     id = "batch_pi"
-    title = "Sets of answers with a promise for a whole batch"
+    title = "Batch conformal prediction sets"
     seed_number = 61
     takes = Takes(
         ("image", "volume", "table", "series"),

@@ -1,4 +1,4 @@
-"""A quick first look."""
+"""First look: linear embedding."""
 
-TITLE = "A quick first look"
+TITLE = "First look: linear embedding"
 ORDER = 1  # in which a newcomer would ask

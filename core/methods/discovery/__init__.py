@@ -1,4 +1,4 @@
-"""New kinds of cases."""
+"""Novel classes."""
 
-TITLE = "New kinds of cases"
+TITLE = "Novel classes"
 ORDER = 5  # in which a newcomer would ask

@@ -47,7 +47,7 @@ FOLDS = 4  # times half of the known classes are hidden to choose the weight
 
 class TabularNCD(Method):
     id = "tabular_ncd"
-    title = "New groups in a table"
+    title = "Novel class discovery in a table"
     seed_number = 9
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)

@@ -1,4 +1,4 @@
-"""Learn from several sites."""
+"""Several sites."""
 
-TITLE = "Learn from several sites"
+TITLE = "Several sites"
 ORDER = 13  # in which a newcomer would ask

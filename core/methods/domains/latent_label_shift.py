@@ -47,7 +47,7 @@ SMALL = 1024
 
 class LatentLabelShift(Method):
     id = "latent_label_shift"
-    title = "Classes from sites of unequal mixtures"
+    title = "Latent label shift between sites"
     seed_number = 8
     net_: Any
     takes = Takes(
@@ -283,7 +283,7 @@ class LatentLabelShift(Method):
         )
         if len(held) >= 5:
             each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
-            note = f"guessing gives {np.log(len(self.sites_)):.2f}"
+            note = f"chance level {np.log(len(self.sites_)):.2f}"
             one = Metric(
                 "site discriminator: cross-entropy",
                 float(each.mean()),

@@ -1,4 +1,4 @@
-"""A space you can walk through."""
+"""Generative models: a latent space to walk through."""
 
-TITLE = "A space you can walk through"
+TITLE = "Generative models: a latent space to walk through"
 ORDER = 2  # in which a newcomer would ask

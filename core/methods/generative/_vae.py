@@ -39,9 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class VAEParams(BaseParams):
     """Parameters of both."""
 
-    latent: int = param(
-        16, "Number of latent axes: how many knobs the model may use.", ge=2, le=256
-    )
+    latent: int = param(16, "Latent dimension: how many axes the model may use.", ge=2, le=256)
     epochs: int = param(30, "Passes over the training cases.", ge=1, le=2000)
     batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
     learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 class DirichletVAE(VAE):
     id = "dirichlet_vae"
-    title = "Mixture autoencoder (Dirichlet)"
+    title = "Dirichlet variational autoencoder"
     seed_number = 44
     gives = (Model, Embedding, Images, AnomalyMaps, Predictions)
     tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16}

@@ -1,4 +1,4 @@
-"""Compare methods fairly."""
+"""Benchmarks."""
 
-TITLE = "Compare methods fairly"
+TITLE = "Benchmarks"
 ORDER = 19  # in which a newcomer would ask

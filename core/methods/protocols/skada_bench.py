@@ -53,7 +53,7 @@ SHARE = 0.2  # of the rows are held out, outside and inside
 
 class SkadaBench(Method):
     id = "skada_bench"
-    title = "Which adaptation to another site works"
+    title = "Domain adaptation benchmark (SKADA-bench)"
     seed_number = 26
     takes = Takes(
         ("table",),

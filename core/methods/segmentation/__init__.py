@@ -1,4 +1,4 @@
-"""Outline structures."""
+"""Segmentation."""
 
-TITLE = "Outline structures"
+TITLE = "Segmentation"
 ORDER = 7  # in which a newcomer would ask

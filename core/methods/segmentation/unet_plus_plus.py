@@ -46,7 +46,7 @@ FEW = 16  # pictures at a time when describing
 
 class UNetPlusPlusMethod(Method):
     id = "unet_plus_plus"
-    title = "Outlines (UNet++)"
+    title = "Segmentation (UNet++)"
     seed_number = 71
     net_: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)

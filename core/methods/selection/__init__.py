@@ -1,4 +1,4 @@
-"""Which columns matter."""
+"""Feature selection: which columns matter."""
 
-TITLE = "Which columns matter"
+TITLE = "Feature selection: which columns matter"
 ORDER = 12  # in which a newcomer would ask

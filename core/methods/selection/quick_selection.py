@@ -44,7 +44,7 @@ SHOWN = 60  # columns in the picture of strengths
 
 class QuickSelection(Method):
     id = "quick_selection"
-    title = "Which columns carry the structure (QuickSelection)"
+    title = "Feature selection (QuickSelection)"
     seed_number = 14
     net_: Any
     takes = Takes(("table", "image"), volumes="no", min_rows=20, seconds_per_value=2e-7)

@@ -1,4 +1,4 @@
-"""Which pictures are alike."""
+"""Self-supervised learning: which pictures are alike."""
 
-TITLE = "Which pictures are alike"
+TITLE = "Self-supervised learning: which pictures are alike"
 ORDER = 4  # in which a newcomer would ask

@@ -1,4 +1,4 @@
-"""Read genomes."""
+"""Genomes."""
 
-TITLE = "Read genomes"
+TITLE = "Genomes"
 ORDER = 11  # in which a newcomer would ask

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 class GMNA(Method):
     id = "gmna"
-    title = "Which groups of genomes are taken for each other"
+    title = "Network of mistaken genomes (GMNA)"
     seed_number = 55
     takes = Takes(
         ("sequence",), labels="optional", min_rows=20, trains=False, seconds_per_value=1e-4

@@ -76,7 +76,7 @@ def typical(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 class BetaVAEScan(Method):
     id = "beta_vae_scan"
-    title = "What a label fixes in a signal: beta-VAE with symbols"
+    title = "beta-VAE of signals, with symbols"
     seed_number = 51
     net_: Any
     scan_: Any  # the symbols' network
@@ -99,9 +99,7 @@ class BetaVAEScan(Method):
     watched = True
 
     class Params(BaseParams):
-        latent: int = param(
-            8, "Number of latent axes: how many knobs the model may use.", ge=2, le=64
-        )
+        latent: int = param(8, "Latent dimension: how many axes the model may use.", ge=2, le=64)
         beta: float = param(
             4.0,
             "Weight of keeping the axes few and apart; larger: fewer axes, smoother signals, small"

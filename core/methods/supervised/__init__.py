@@ -1,4 +1,4 @@
-"""Tell the labelled classes apart."""
+"""Classification."""
 
-TITLE = "Tell the labelled classes apart"
+TITLE = "Classification"
 ORDER = 6  # in which a newcomer would ask

@@ -1,4 +1,4 @@
-"""Read texts."""
+"""Texts."""
 
-TITLE = "Read texts"
+TITLE = "Texts"
 ORDER = 10  # in which a newcomer would ask

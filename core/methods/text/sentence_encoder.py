@@ -36,7 +36,7 @@ SIZE = 32
 
 class SentenceEncoder(Method):
     id = "sentence_encoder"
-    title = "Texts by meaning (sentence encoder)"
+    title = "Text embedding (sentence encoder)"
     takes = Takes(
         ("text",),
         min_rows=5,

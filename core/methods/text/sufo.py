@@ -61,7 +61,7 @@ REMOVED = (0, 1, 2, 3, 5, 8, 16, 32)
 
 class SUFO(Method):
     id = "sufo"
-    title = "What fine-tuning does inside a language model (SUFO)"
+    title = "Fine-tuning of a language model (SUFO)"
     seed_number = 47
     net_: Any  # Reader
     takes = Takes(

@@ -1,4 +1,4 @@
-"""Follow a structure through time."""
+"""Tracking through time."""
 
-TITLE = "Follow a structure through time"
+TITLE = "Tracking through time"
 ORDER = 8  # in which a newcomer would ask

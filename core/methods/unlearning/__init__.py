@@ -1,4 +1,4 @@
-"""Make a model forget."""
+"""Unlearning: make a model forget."""
 
-TITLE = "Make a model forget"
+TITLE = "Unlearning: make a model forget"
 ORDER = 18  # in which a newcomer would ask
