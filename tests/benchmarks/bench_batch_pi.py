@@ -148,7 +148,7 @@ def share_row(name: str, held: list[bool]) -> dict[str, Any]:
     return row(name, (found.value, found.low, found.high))
 
 
-def said_of_sites(draws: int = 400) -> dict[str, Any]:
+def said_of_sites(draws: int = 1500) -> dict[str, Any]:
     """What the method itself says of one site, on classifiers whose probabilities are right at two
     sites and too bold at the third; 60 calibration cases each.
     """
