@@ -68,6 +68,8 @@ class Dataset:
     # ids of all rows in use: neither excluded nor held back (see `core.workspace.review`); None =
     # every row
     kept: np.ndarray | None = None
+    # int64 class codes of all stored rows, in place of the label column (see `with_labels`)
+    codes: np.ndarray | None = None
 
     # -- rows and columns --------------------------------------------------------------------------
     @cached_property
@@ -145,6 +147,8 @@ class Dataset:
     @cached_property
     def labels(self) -> np.ndarray:
         """int64 class codes of this view into `classes`; -1 = missing or no label column."""
+        if self.codes is not None:
+            return self.codes[self.rows]
         if "label" not in self.roles:
             return np.full(len(self), -1)
         code = {c: i for i, c in enumerate(self.classes)}
@@ -195,6 +199,33 @@ class Dataset:
         """
         train = self.part("train")
         return train if len(train) else self
+
+    def with_samples(self, array: np.ndarray) -> Dataset:
+        """The rows of this view with numbers made of them, float32 [n,*shape], in place of their
+        samples: a network is given these as they are.
+
+        Rows are numbered anew from 0; groups, sites and the codes of labels stay, masks and the
+        facts of the card go.
+        """
+        return replace(
+            self,
+            modality="series" if array.ndim > 2 else "table",
+            samples=array,
+            masks=None,
+            features=(),
+            input_range=(0.0, 1.0),
+            card={},
+            table=self.frame.reset_index(drop=True),
+            at=None,
+            kept=None,
+            codes=self.labels,
+        )
+
+    def with_labels(self, codes: np.ndarray) -> Dataset:
+        """The same view with class codes int64 [n] (-1 = unknown) in place of its labels."""
+        stored = np.full(len(self.__dict__["table"]), -1)
+        stored[self.rows] = codes
+        return replace(self, table=self.__dict__["table"], codes=stored)
 
     # -- values ------------------------------------------------------------------------------------
     def raw(self, positions: np.ndarray | None = None) -> np.ndarray:

@@ -137,7 +137,9 @@ class Loop:
 
         run, n = self.run, len(data.rows)
         per_epoch = max(1, n // size if drop_last else -(-n // size))
-        start = self._begin(data if of is None else of, per_epoch * epochs, [n, size, epochs])
+        start = self._begin(
+            data if of is None else of, per_epoch * epochs, [n, min(n, size), epochs]
+        )
         self.size = min(n, size)
         wanted = (
             self._order(n, step // per_epoch, shuffle)[(step % per_epoch) * size :][:size]

@@ -65,7 +65,8 @@ def restore(loop: Loop) -> int:
         )
         loop.checkpoints.clear()
         return 0
-    if state["plan"] != loop.plan:
+    rows, size, epochs = state["plan"]
+    if [rows, min(rows, size), epochs] != loop.plan:
         raise UserError(
             "This run cannot go on: it was begun with other batches than it would have now;"
             f" {ANEW}."

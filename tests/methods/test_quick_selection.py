@@ -138,6 +138,6 @@ def test_selected_columns_beat_random_ones_and_come_near_all():
 
 @pytest.mark.soak(only=True)
 def test_two_seeds_agree_more_than_chance():
-    a, b = (set(trained(s)[0].chosen.tolist()) for s in (0, 1))
+    a, b = (set(trained(s)[0].chosen_.tolist()) for s in (0, 1))
     expected = 30 * 30 / 128
     assert len(a & b) > 1.5 * expected

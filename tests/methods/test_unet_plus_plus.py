@@ -146,7 +146,7 @@ def test_the_depth_used_is_the_shallowest_that_suffices():
     found = method._dice(small().part("val"), _run())
     mean = np.nanmean(found, 0)
     assert method.level_ == int(np.flatnonzero(mean >= mean.max() - 0.005)[0]) + 1
-    assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level == 2
+    assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level_ == 2
 
 
 def _run():

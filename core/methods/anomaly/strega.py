@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 
 class StRegA(Method):
@@ -175,8 +175,6 @@ class StRegA(Method):
         return CEVAE(int(self.params.side), self.params.latent)
 
     def fit(self, data: Dataset, run: Run) -> None:
-        from dataclasses import replace
-
         import torch
 
         from core.nets import tissue
@@ -197,26 +195,20 @@ class StRegA(Method):
         )
         self.centres_ = tissue.learned_centres(some, side / 4)
         seen = np.concatenate([self.prepare(x)[0] for x in self.pictures(train, run)])
-        ready = replace(
-            train,
-            samples=seen[:, None],
-            input_range=(0.0, 1.0),
-            masks=None,
-            table=train.frame.reset_index(drop=True),
-            at=None,
-            modality="series",
-        )
         self.shape_, self.net_ = tuple(data.shape), self.make_net()
-        net = run.setup(self.net_, torch.optim.Adam(self.net_.parameters(), p.learning_rate))
-        for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x = batch.x
             back, filled, mu, log_sd = net(x, holes(x) if p.holes > 0 else x)
             error = (back - x).abs().mean()
             kl = (-0.5 * (1 + 2 * log_sd - mu.square() - (2 * log_sd).exp())).mean()
             fill = (filled - x).abs().mean()
             loss = (1 - p.holes) * (error + p.beta * kl) + p.holes * fill
-            run.step(loss, clip=5.0)
-            run.report(batch.step, loss=loss, reconstruction=error, kl=kl, **{"hole filling": fill})
+            return {"loss": loss, "reconstruction": error, "kl": kl, "hole filling": fill}
+
+        ready = train.with_samples(seen[:, None])
+        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
+        run.fit(self.net_, loss, ready, p, optimiser=optimiser, clip=5.0, drop_last=False, of=train)
         self.net_.eval()
         self._calibrate(val if len(val) >= 8 else train, run)
 

@@ -5,7 +5,6 @@ their features, and walk back to pictures where the earlier model decodes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 TAKES = Takes(
     ("image", "volume", "table", "text", "series", "sequence"),
@@ -97,43 +96,29 @@ class SAE(OnModel):
         self.d_ = z.shape[1]
         self.size_ = p.features or 8 * self.d_
         self.net_ = self.make_net()
-        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
-        net = run.setup(self.net_, optimiser)
-        ready = replace(
-            train.of(rows),
-            modality="table",
-            samples=self.scaled(z),
-            masks=None,
-            table=train.of(rows).frame.reset_index(drop=True),
-            roles={},
-            at=None,
-        )
         steps = p.epochs * max(1, len(rows) // min(p.batch_size, len(rows)))
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train.of(rows)):
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             self.net_.unit()
-            # warm-up over a fiftieth, falling to a tenth over the last fifth
-            for group in optimiser.param_groups:
-                share = batch.step / max(1, steps)
-                group["lr"] = (
-                    p.learning_rate
-                    * min(1.0, (share + 1e-3) * 50)
-                    * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
-                )
             back, codes, u, kl = net(batch.x)
             self.net_.count(codes.detach())
             error = (back - batch.x).square().mean()
-            loss = (
-                error
-                + self.extra(codes, kl, share) / self.d_
-                + p.revive * self.net_.revived(batch.x, back, u, 2 * len(rows))
-            )
-            run.step(loss, clip=1.0)
-            run.report(
-                batch.step,
-                loss=loss,
-                error=error,
-                **{"features on per case": (codes != 0).float().sum(1).mean()},
-            )
+            extra = self.extra(codes, kl, batch.step / max(1, steps)) / self.d_
+            revived = p.revive * self.net_.revived(batch.x, back, u, 2 * len(rows))
+            on = (codes != 0).float().sum(1).mean()
+            return {"loss": error + extra + revived, "error": error, "features on per case": on}
+
+        own = train.of(rows)
+        run.fit(
+            self.net_,
+            loss,
+            own.with_samples(self.scaled(z)),
+            p,
+            optimiser=torch.optim.Adam(self.net_.parameters(), p.learning_rate),
+            schedule=lambda step, total: p.learning_rate * _warmed_up(step / max(1, total)),
+            clip=1.0,
+            of=own,
+        )
         self.net_.unit()
         self.net_.eval()
         self._sign(z, run)
@@ -278,6 +263,13 @@ class SAE(OnModel):
         if self.base_ is not None:
             made.input_shape = list(self.base_.input_shape)
         return made
+
+
+def _warmed_up(share: float) -> float:
+    """The part of the largest step size after this share of the steps: up over a fiftieth, falling
+    to a tenth over the last fifth.
+    """
+    return min(1.0, (share + 1e-3) * 50) * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
 
 
 def both_sides(codes: np.ndarray) -> np.ndarray:

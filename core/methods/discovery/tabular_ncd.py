@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 WEIGHTS = (0.05, 0.2, 0.4, 0.6, 0.8)
 FOLDS = 4  # times half of the known classes are hidden to choose the weight
@@ -107,8 +107,6 @@ class TabularNCD(Method):
 
     # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
-        from dataclasses import replace
-
         import torch
 
         p, train = self.params, data.part("train")
@@ -130,16 +128,13 @@ class TabularNCD(Method):
         if p.tune and len(known) >= 3:
             self.weight_, self.validation_ = self._tuned(x, label, run)
         self.net_ = self.make_net()
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
+            return _loss(net(batch.x), batch.x, batch.y, self.weight_)
+
         optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate)
-        net = run.setup(self.net_, optimiser)
-        table = train.frame.reset_index(drop=True)
-        table["known class"] = [None if c < 0 else str(c) for c in label]
-        ready = replace(train, samples=x, table=table, roles={"label": "known class"}, at=None)
-        to_code = torch.tensor([*(int(c) for c in ready.classes), -1], device=run.where)
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
-            loss, parts = _loss(net(batch.x), batch.x, to_code[batch.y], self.weight_)
-            run.step(loss)
-            run.report(batch.step, loss=loss, **parts)
+        ready = train.with_samples(x).with_labels(label)
+        run.fit(self.net_, loss, ready, p, optimiser=optimiser, of=train)
         self.net_.eval()
         with torch.no_grad():
             z = self.net_.embed(torch.from_numpy(x).to(run.where)).cpu().numpy()
@@ -197,7 +192,7 @@ class TabularNCD(Method):
             order = torch.from_numpy(run.rng.permutation(len(x)))
             for i in range(0, len(x) - size + 1, size):
                 at = order[i : i + size]
-                loss, _ = _loss(net(data[at]), data[at], y[at], weight)
+                loss = _loss(net(data[at]), data[at], y[at], weight)["loss"]
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -244,9 +239,8 @@ class TabularNCD(Method):
         return self.net_.classifier(self.embed(x)).softmax(1)
 
 
-def _loss(
-    out: Any, x: torch.Tensor, y: torch.Tensor, weight: float
-) -> tuple[torch.Tensor, dict[str, Any]]:
+def _loss(out: Any, x: torch.Tensor, y: torch.Tensor, weight: float) -> dict[str, torch.Tensor]:
+    """The `loss`, and the parts it consists of."""
     from torch.nn import functional as F
 
     reconstruction = (out[1] - x).square().sum(1).mean()
@@ -254,7 +248,7 @@ def _loss(
     if out[2] is not None:
         wrong = F.cross_entropy(out[2][known], y[known]) if known.any() else out[2].sum() * 0
         loss, parts = loss + weight * wrong, parts | {"classifier": wrong}
-    return loss, parts
+    return {"loss": loss} | parts
 
 
 def _kmeans(z: np.ndarray, k: int, seed: int) -> np.ndarray:

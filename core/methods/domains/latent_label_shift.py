@@ -166,26 +166,16 @@ class LatentLabelShift(Method):
         weight = torch.from_numpy((size.sum() / (len(size) * np.maximum(size, 1))).astype("f4")).to(
             run.where
         )
-        table = train.frame.reset_index(drop=True).assign(**{"site code": [f"{c:06d}" for c in d]})
-        ready = replace(
-            train,
-            samples=train.raw(),
-            masks=None,
-            table=table,
-            roles={"label": "site code"},
-            at=None,
-        )
         val = data.part("val")
         val = val.take(np.flatnonzero(self.codes(val) >= 0))
         held, at = (
             (self.scale_(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None),
             torch.from_numpy(self.codes(val)).to(run.where),
         )
-        for batch in run.batches(ready, p.batch_size, p.epochs, drop_last=True, of=train):
+        for batch in run.batches(train.with_labels(d), p.batch_size, p.epochs, drop_last=True):
             if batch.turn and held is not None:
                 best.look(held, at)
-            for group in optimiser.param_groups:
-                group["lr"] = p.learning_rate * 0.97 ** (batch.epoch * 100 / p.epochs)
+            run.set_rate(p.learning_rate * 0.97 ** (batch.epoch * 100 / p.epochs))
             loss = F.cross_entropy(net(self.scale_(batch.x)), batch.y, weight)
             run.step(loss, clip=5.0)
             run.report(batch.step, loss=loss, **{"guessing": float(np.log(len(self.sites_)))})

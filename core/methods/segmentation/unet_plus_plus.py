@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 FEW = 16  # pictures at a time when describing
 
@@ -132,11 +132,9 @@ class UNetPlusPlusMethod(Method):
         self.channels_ = data.shape[0]
         self.net_ = self.make_net()
         optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
-        net = run.setup(self.net_, optimiser)
         loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-        size = min(len(train), p.batch_size)
-        for batch in run.batches(train, size, p.epochs, drop_last=True):
-            run.cosine(p.learning_rate)
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x, y = crops(batch.x, truth[torch.from_numpy(batch.at)], p.crop)
             heads = net(padded(x))
             taught = heads if p.deep_supervision else heads[-1:]
@@ -144,8 +142,9 @@ class UNetPlusPlusMethod(Method):
             losses = torch.stack(
                 [loss_of(h[..., : x.shape[2], : x.shape[3]].float(), y) for h in taught]
             )
-            run.step(losses.sum(), clip=5.0)
-            run.report(batch.step, loss=losses.mean(), **{"loss of the deepest head": losses[-1]})
+            return {"loss": losses.sum(), "loss of the deepest head": losses[-1]}
+
+        run.fit(self.net_, loss, train, p, optimiser=optimiser, schedule="cosine", clip=5.0)
         self.net_.eval()
         self.level_ = p.level or self._enough(data, run)
         self.level_ = min(self.level_, self.net_.depths)

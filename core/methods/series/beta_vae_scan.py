@@ -45,6 +45,7 @@ from core.artifacts import (
 )
 from core.errors import UserError
 from core.method import BaseParams, Method, Takes, param
+from core.methods.series import _figures
 
 if TYPE_CHECKING:
     import torch
@@ -181,8 +182,7 @@ class BetaVAEScan(Method):
         total = p.epochs * max(1, len(train) // p.batch_size)
         values = int(np.prod(self.shape_))
         for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            for group in optimiser.param_groups:
-                group["lr"] = p.learning_rate * 0.1 ** (batch.step / total)
+            run.set_rate(p.learning_rate * 0.1 ** (batch.step / total))
             want = self.scaled(batch.x)
             back, mu, logvar = net(want)
             error = (back - want).square().mean()
@@ -236,7 +236,7 @@ class BetaVAEScan(Method):
         """The symbols of the label and the further columns, on the frozen latent space; rivals that
         know the same training cases.
         """
-        from core.methods.series import _figures, _scan
+        from core.methods.series import _scan
 
         p, train = self.params, data.part("train")
         columns = [c.strip() for c in p.also.split(",") if c.strip()]
@@ -403,40 +403,9 @@ class BetaVAEScan(Method):
         if self.class_names_:
             prob = run.map(self.predict, data)
             yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
-        yield Rationales(rows=data.rows, items=self.reasons(data, z, prob, run))
+        like = None if prob is None else run.map(self._likeness, data)
+        yield Rationales(rows=data.rows, items=_figures.reasons(self, z, prob, like))
         yield Metrics.of(self.figures(data, z, sd, back, prob, run), data.rows)
-
-    def reasons(
-        self, data: Dataset, z: np.ndarray, prob: np.ndarray | None, run: Run
-    ) -> list[list[dict[str, Any]]]:
-        """Per case: which symbol its pattern is like, and the axes that speak most for or against
-        that symbol (without symbols: its most unusual axes).
-        """
-        level = np.array(["very low", "low", "middling", "high", "very high"])
-        words = level[(z[None] > self.places_[:, None]).sum(0)]
-        shown = np.flatnonzero(self.used_)
-        if prob is None:
-            odd = z / np.maximum(np.abs(self.places_).max(0), 1e-6)
-            order = np.argsort(-np.abs(odd[:, shown]), axis=1, kind="stable")[:, :4]
-            return [
-                [
-                    {"text": f"{self.axes_[j]} {words[i, j]}", "weight": float(odd[i, j])}
-                    for j in shown[order[i]]
-                ]
-                for i in range(len(z))
-            ]
-        like = run.map(self._likeness, data)
-        found = []
-        for i in range(len(z)):
-            best, other = np.argsort(-prob[i], kind="stable")[:2]
-            gain = like[i, best] - like[i, other]
-            items = [
-                {"text": f"pattern like “{self.class_names_[best]}”", "weight": float(gain.sum())}
-            ]
-            for j in shown[np.argsort(-np.abs(gain[shown]), kind="stable")][:4]:
-                items.append({"text": f"{self.axes_[j]} {words[i, j]}", "weight": float(gain[j])})
-            found.append(items)
-        return found
 
     def figures(
         self,
@@ -451,7 +420,6 @@ class BetaVAEScan(Method):
         the signal that is redrawn worst.
         """
         from core.imaging import signals
-        from core.methods.series import _figures
 
         found = [
             Metric(
@@ -479,37 +447,7 @@ class BetaVAEScan(Method):
             found += _figures.recognised(
                 data, self.factors[0].codes(data), answers, self.class_names_, run
             )
-        for i, name in enumerate(self.symbols_):
-            firm = np.flatnonzero(self.nats_[i] > self.chance_[i])
-            said = (
-                "; ".join(
-                    f"{self.axes_[j]} {self.centre_[i, j]:+.1f}"
-                    for j in firm[np.argsort(-self.nats_[i, firm])]
-                )
-                or "none"
-            )
-            found.append(
-                Metric(
-                    "axes fixed firmer than by chance",
-                    float(len(firm)),
-                    group=name,
-                    split="train",
-                    n=int(self.bearers_[i]),
-                    higher_is_better=None,
-                    note=said,
-                )
-            )
-        if self.left_out_:
-            found.append(
-                Metric(
-                    "symbols left out",
-                    float(len(self.left_out_)),
-                    n=len(data),
-                    higher_is_better=None,
-                    note="too few training cases: " + ", ".join(self.left_out_[:8]),
-                )
-            )
-        return found
+        return found + _figures.firm_symbols(self, len(data))
 
     def make_scan(self) -> torch.nn.Module:
         """The symbols' network of one world, the true one."""

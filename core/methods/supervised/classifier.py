@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 
 class Classifier(Method):
@@ -105,7 +105,6 @@ class Classifier(Method):
         optimiser = torch.optim.AdamW(
             self.net_.parameters(), p.learning_rate, weight_decay=p.weight_decay
         )
-        net = run.setup(self.net_, optimiser)
         self.scale_.to(run.where)
         place = np.full(len(data.classes), -1)
         place[codes] = np.arange(len(codes))
@@ -118,19 +117,22 @@ class Classifier(Method):
         )
         val = data.part("val")
         val = val.take(np.flatnonzero(np.isin(val.labels, codes)))
-        run.stop_early(
-            p.patience if len(val) else 0, lambda: self._loss_on(val, place, weight, run)
-        )
-        for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            run.cosine(p.learning_rate)
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             logits, y = net(self.scale_(batch.x)), to_code[batch.y]
-            loss = F.cross_entropy(logits, y, weight)
-            run.step(loss, clip=5.0)
-            run.report(
-                batch.step,
-                loss=loss,
-                **{"training accuracy": (logits.argmax(1) == y).float().mean()},
-            )
+            right = (logits.argmax(1) == y).float().mean()
+            return {"loss": F.cross_entropy(logits, y, weight), "training accuracy": right}
+
+        run.fit(
+            self.net_,
+            loss,
+            train,
+            p,
+            optimiser=optimiser,
+            schedule="cosine",
+            clip=5.0,
+            validation=(lambda: self._loss_on(val, place, weight, run)) if len(val) else None,
+        )
 
     def _loss_on(self, data: Dataset, place: np.ndarray, weight: Any, run: Run) -> float:
         import torch

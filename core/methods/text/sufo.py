@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -172,31 +171,15 @@ class SUFO(Method):
         balance = torch.from_numpy((len(y) / (len(codes) * np.maximum(count, 1))).astype("f4")).to(
             run.where
         )
-        table = train.frame.reset_index(drop=True)
-        ready = replace(
-            train,
-            modality="table",
-            samples=code.astype(np.float32),
-            table=table,
-            roles={"label": train.roles["label"]},
-            at=None,
-        )
+        ready = train.with_samples(code.astype(np.float32)).with_labels(y)
         total = p.epochs * -(-len(code) // p.batch_size)
         where = [round(i * total / (MOMENTS - 1)) for i in range(MOMENTS)]
-        to_code = torch.from_numpy(place[[data.classes.index(c) for c in ready.classes]]).to(
-            run.where
-        )
         for batch in run.batches(ready, p.batch_size, p.epochs, of=train):
             if batch.step in where:
                 watch.look(where.index(batch.step), self.net_, texts)
-            for group in optimiser.param_groups:  # warm-up over a fifth, then down to nothing
-                share = batch.step / max(1, total)
-                group["lr"] = p.learning_rate * min(
-                    share / 0.2,
-                    1.0 if share < 0.2 else 0.5 * (1 + math.cos(math.pi * (share - 0.2) / 0.8)),
-                )
+            run.set_rate(p.learning_rate * warmed_up(batch.step / max(1, total)))
             logits = net(batch.x.long())
-            loss = F.cross_entropy(logits, to_code[batch.y], balance)
+            loss = F.cross_entropy(logits, batch.y, balance)
             run.step(loss, clip=1.0)
             run.report(batch.step, loss=loss)
         watch.look(MOMENTS - 1, self.net_, texts)
@@ -410,6 +393,14 @@ class Moments:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.kept = state["kept"]
+
+
+def warmed_up(share: float) -> float:
+    """The part of the largest step size after this share of the steps: up over a fifth, then down
+    to nothing.
+    """
+    fallen = 1.0 if share < 0.2 else 0.5 * (1 + math.cos(math.pi * (share - 0.2) / 0.8))
+    return min(share / 0.2, fallen)
 
 
 def _few(y: np.ndarray, seed: int) -> np.ndarray:

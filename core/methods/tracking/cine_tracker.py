@@ -28,7 +28,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -207,15 +206,13 @@ class CineTracker(Method):
         starts = np.concatenate([c.rows[c.outlined] for c in clips])
         optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
         net = run.setup(self.net_, optimiser)
-        outlined = blank(train.of(starts))
+        outlined = train.of(starts)
+        # the training clips are read elsewhere, so the batches need not carry the pictures
+        empty = outlined.with_samples(np.zeros((len(starts), 1), np.float32))
         steps = p.epochs * -(-len(starts) // p.batch_size)
-        for batch in run.batches(outlined, p.batch_size, p.epochs, of=train.of(starts)):
-            for group in optimiser.param_groups:
-                group["lr"] = (
-                    p.learning_rate
-                    * min(1.0, (batch.step + 1) / 20)
-                    * (0.02 + 0.49 * (1 + math.cos(math.pi * batch.step / max(1, steps))))
-                )
+        for batch in run.batches(empty, p.batch_size, p.epochs, of=outlined):
+            fallen = 0.02 + 0.49 * (1 + math.cos(math.pi * batch.step / max(1, steps)))
+            run.set_rate(p.learning_rate * min(1.0, (batch.step + 1) / 20) * fallen)
             frames, truth, known = made.make(outlined.rows[batch.at])
             logits = net(frames, truth[:, :1])
             loss, dice = overlap_loss(logits[:, 1:], truth[:, 1:], known[:, 1:])
@@ -311,15 +308,6 @@ def overlap_loss(
     dice, union = (2 * both + 1) / (total + 1), (both + 1) / (total - both + 1)
     each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((2, 3))
     return ((2 - dice - union + each) * weight).sum(), (dice * weight).sum()
-
-
-def blank(data: Dataset) -> Dataset:
-    """The same rows with one number in place of each picture: the training clips are read
-    elsewhere, so the batches need not carry them.
-    """
-    return replace(
-        data, modality="table", samples=np.zeros((len(data.table), 1), np.float32), masks=None
-    )
 
 
 def _number(value: Any) -> bool:
