@@ -142,16 +142,19 @@ def _card(data: Dataset) -> None:
     card = data.card
     if card.get("about"):
         st.markdown(text.label(card["about"], 400))
+    missing = sorted(card.get("missing values", {}).items(), key=lambda m: -m[1])
     facts = {
         "source": card.get("source"),
         "licence": card.get("licence"),
         "kind": data.modality,
         "cases": f"{len(data):,}",
-        "size of one": " x ".join(map(str, data.shape)),
+        "values of a case" if data.modality == "table" else "size of a case": " x ".join(
+            map(str, data.shape)
+        ),
         "split": card.get("split rule"),
         "made up": "yes" if card.get("synthetic") else None,
         "missing values": (
-            ", ".join(f"{k}: {v}" for k, v in list(card.get("missing values", {}).items())[:6])
+            ", ".join(f"{k}: {v}" for k, v in missing[:6]) + (" …" if len(missing) > 6 else "")
             or "none"
         ),
     }

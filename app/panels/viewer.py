@@ -259,7 +259,9 @@ def browse(data: Dataset) -> None:
         help=f"1 to {len(data):,}, in the order of the table below.",
     )
     row = int(data.rows[at - 1])
-    right.markdown(f"**{text.label(data.of(np.array([row])).names()[0], 60)}** · row {row}")
+    name = data.of(np.array([row])).names()[0]
+    where = "" if name == f"row {row}" else f" · row {row}"
+    right.markdown(f"**{text.label(name, 60)}**{where}")
     case(
         data,
         row,

@@ -135,7 +135,7 @@ def flow_figure(f: Flow) -> bytes:
     said = [
         [
             f"{p.name}: {p.n:,}",
-            *([f"{p.patients:,} patients or groups"] if p.patients is not None else []),
+            *([counted_patients(p.patients)] if p.patients is not None else []),
             *lines_of(p.classes),
         ]
         for p in f.parts
@@ -205,3 +205,8 @@ def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> N
         arrowprops={"arrowstyle": "-|>", "color": DARK, "lw": 1.2, "shrinkA": 0, "shrinkB": 0},
         zorder=1,
     )
+
+
+def counted_patients(n: int) -> str:
+    """ "1 patient or group", "12 patients or groups"."""
+    return "1 patient or group" if n == 1 else f"{n:,} patients or groups"
