@@ -241,6 +241,7 @@ def test_a_run_that_has_ended_is_not_cancelled_or_resumed(run):
         (["digits", "tabular_ncd"], "does not fit"),
         (["digits", "kmeans"], "--from-run"),
         (["digits", "kmeans", "--from-run", "nothing"], "no run"),
+        (["digits", "kmeans", "--on", "nothing"], "no run"),  # the name of before, hidden
         (["digits", "kmeans", "--from-run", "../x"], "not a run id"),
         (["breast-cancer", "kmeans", "--from-run", "{run}"], "another dataset"),
     ],
