@@ -55,7 +55,7 @@ def test_from_a_zip_of_images_to_a_report(
     shot("02-imported")
 
     go(page, "Train")
-    page.get_by_role("button", name="Variational autoencoder").click()
+    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
     settled(page)
     shot("03-form")
     page.get_by_role("spinbutton", name="epochs").fill("60")

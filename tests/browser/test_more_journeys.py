@@ -152,7 +152,7 @@ def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(
     page.goto(digits)
     settled(page)
     go(page, "Train")
-    page.get_by_role("button", name="Variational autoencoder").click()
+    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
     settled(page)
     page.get_by_role("spinbutton", name="epochs").fill("2000")
     page.get_by_role("spinbutton", name="epochs").press("Tab")

@@ -109,7 +109,7 @@ def long_one(page, served):
     """The form of a training that takes minutes, filled in."""
     page.goto(f"{served}/train")
     settled(page)
-    page.get_by_role("button", name="Variational autoencoder").click()
+    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
     settled(page)
     for name, value in (("epochs", "2000"), ("batch size", "4")):
         page.get_by_role("spinbutton", name=name).fill(value)
