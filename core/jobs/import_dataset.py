@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core import limits
 from core.errors import Cancelled, UserError
 from core.io import checksums
-from core.io.files import remove
+from core.jobs.run_folder import clear_import
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST, drop_request
 from core.workspace.workspace import Workspace
@@ -73,9 +73,8 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         looked = reporter(SHARES[1], 1.0)
         try:
             findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
-        except Cancelled:  # all or nothing, to the end
-            ws.catalogue.remove_dataset(job.id)
-            remove(ws.home / "datasets" / job.id)
+        except BaseException:  # all or nothing, to the end
+            clear_import(ws, job.id)
             raise
     except MemoryError:
         raise UserError(

@@ -22,6 +22,7 @@ from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
+from core.jobs.run_folder import clear_import
 from core.jobs.starting import has_died, start_supervisor
 from core.method import check_params
 from core.registry import method_class, methods
@@ -238,7 +239,7 @@ def discard(ws: Workspace, id: str) -> None:
     place = ws.folder(ws.job(id).id) / REQUEST
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
     ws.remove_run(id)
-    remove(ws.home / "datasets" / f"tmp-{id}")
+    clear_import(ws, id)
     if uploaded:
         remove(Path(uploaded))
 

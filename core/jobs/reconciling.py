@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import Full
 from core.jobs import attempts
 from core.jobs.engines import LOCAL
-from core.jobs.run_folder import clear
+from core.jobs.run_folder import clear, clear_import
 from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.import_request import drop_request
@@ -71,7 +71,9 @@ def _reconcile(ws: Workspace) -> None:
             continue
         clear(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
-            drop_request(ws.folder(job.id))
+            if job.kind == "import":
+                clear_import(ws, job.id)
+                drop_request(ws.folder(job.id))
             records.ended(
                 ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
             )

@@ -60,6 +60,15 @@ def named_rows(folder: Path, name: str) -> np.ndarray:
         ) from None
 
 
+def clear_import(ws: Workspace, id: str) -> None:
+    """Take away the dataset of the import `id`, whatever of it is there: half stored, or stored
+    when the import ended without success.
+    """
+    ws.catalogue.remove_dataset(id)
+    for name in (f"tmp-{id}", id):
+        remove(ws.home / "datasets" / name)
+
+
 def clear(ws: Workspace, job: Job) -> None:
     """Take away what an attempt that did not end well has left: artifacts are of finished jobs
     only.

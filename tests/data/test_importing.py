@@ -2,6 +2,7 @@
 names of our own.
 """
 
+import gzip
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from core.data.stored import Lazy
 from core.errors import UserError
 from core.jobs import queue, reconciling
 from core.workspace import uploads
+from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST
 from core.workspace.workspace import Workspace
 
@@ -196,6 +198,22 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
     assert not (ws.folder(job.id) / REQUEST).exists()
 
 
+@pytest.mark.parametrize("done", [0.7, 1.0])
+def test_a_cancelled_import_that_had_to_be_killed_leaves_nothing(ws, pile, done):
+    """It was storing the cases (0.7), or had stored them and was looking them over (1.0)."""
+    job = Job(id="0123456789ab", kind="import", dataset="", label="pile")
+    ws.catalogue.add_job(job)
+    gone = {"status": "running", "pid": 2**22 + 1, "born": "1", "cancel": 1, "heartbeat": 1.0}
+    ws.catalogue.set_job(job.id, **gone)
+    ws.add(read(pile, name="pile"), id=job.id)
+    if done < 1:
+        ws.catalogue.remove_dataset(job.id)
+        (ws.home / "datasets" / job.id).rename(ws.home / "datasets" / f"tmp-{job.id}")
+    reconciling.reconcile(ws)
+    assert ws.job(job.id).status == "cancelled"
+    assert empty(ws)
+
+
 def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
     files = [
         ("scan/../../evil.png", io.BytesIO(picture(1))),
@@ -286,3 +304,17 @@ def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, m
         assert lightbox("runs", "remove", id)[0] == 0
     assert "imports" not in json.loads(lightbox("data", "list", "--json")[1])
     assert empty(ws)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("processed.cleveland.data", "processed.cleveland"),
+        ("trial.v1.2.csv", "trial.v1.2"),
+        ("lab.csv.gz", "lab"),
+    ],
+)
+def test_only_the_suffix_is_cut_from_what_a_dataset_is_called(tmp_path, file, name):
+    lines = b"age,dose\n" + b"".join(b"%d,%d\n" % (30 + i, i % 7) for i in range(40))
+    (tmp_path / file).write_bytes(gzip.compress(lines) if file.endswith("gz") else lines)
+    assert read(tmp_path / file).name == name
