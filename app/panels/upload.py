@@ -14,6 +14,7 @@ from app.navigation import page
 from app.panels import column_roles, limits_note
 from app.panels import folders as _folders
 from core import limits
+from core.data.readers.files import cut_suffix
 from core.io.files import remove
 from core.jobs import queue, reconciling
 from core.workspace import uploads
@@ -131,7 +132,7 @@ def _called(waiting: uploads.Upload) -> tuple[str, str]:
     """What to call the upload: a proposed name of the dataset, and its source in words."""
     if len(waiting.names) == 1:
         name = PurePosixPath(waiting.names[0]).name
-        return name.split(".")[0], name
+        return cut_suffix(name), name
     tops = {PurePosixPath(n).parts[0] for n in waiting.names if len(PurePosixPath(n).parts) > 1}
     return (tops.pop() if len(tops) == 1 else "my data"), f"{len(waiting.names):,} files"
 

@@ -72,6 +72,12 @@ def test_a_folder_a_class(tmp_path):
             "split",
             ["test", "train"],
         ),
+        (
+            [f"{p:03}.{k}.nii.gz" for p in range(3) for k in ("t1", "flair")],
+            "group",
+            [f"{p:03}" for p in range(3)],
+        ),
+        ([f"1.2.840.{p}{k}.nii.gz" for p in range(3) for k in range(4)], "", []),
         ([f"p{k}.nii" for k in range(6)], "", []),
         ([f"labels/x{k}.nii" for k in range(6)], "", []),
     ],

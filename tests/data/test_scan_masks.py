@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.data.checks import Facts, check
-from core.data.readers import read
+from core.data.readers import read, scan_masks
 from core.errors import UserError
 
 SIZE = (10, 12, 8)
@@ -246,3 +246,9 @@ def test_a_mask_with_negative_values_is_no_scan(tmp_path):
     data = read(tmp_path)
     assert data.mask().reshape(3, -1).sum(1).tolist() == [MARKED] * 3
     assert any("values below 0 are background" in r for r in data.card["rules"])
+
+
+def test_dots_belong_to_the_names_of_scans_and_masks():
+    scan = "1.3.6.1.4.1.14519/1.3.6.1.77.nii.gz"
+    liver, tumour = (f"masks/1.3.6.1.77.{what}.nii.gz" for what in ("liver", "tumour"))
+    assert scan_masks.parts({scan: [liver, tumour]}) == {liver: "liver", tumour: "tumour"}

@@ -33,7 +33,7 @@ from core.data.readers import (
 )
 from core.data.readers.asked_roles import find_roles, one_asked
 from core.data.readers.choice import choose_reader, kinds_of, of_kind, with_sheets
-from core.data.readers.files import Asked, Member, collect
+from core.data.readers.files import Asked, Member, collect, cut_suffix
 from core.data.readers.kinds import kind
 from core.data.role_guess import dataset_roles, stored
 from core.data.splits import add_split
@@ -124,7 +124,7 @@ def read(
     card["missing values"] = _missing_values(table)
     own_name = card.pop("name", None)
     data = Dataset(
-        name or own_name or path.name.split(".")[0],
+        name or own_name or (path.name if path.is_dir() else cut_suffix(path.name)),
         draft.modality,
         table,
         draft.samples,

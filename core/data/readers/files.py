@@ -40,6 +40,8 @@ DOCUMENTS = (
     ".epub",
     ".jar",
 )
+# files that are packed by themselves: two suffixes that count as one
+PACKED = (".nii.gz", ".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz", ".data.gz")
 PIECE = 4 << 20  # bytes unpacked at a time
 
 
@@ -95,12 +97,16 @@ class Member:
 
     @property
     def stem(self) -> str:
-        """The file's name without folders and suffix (.nii.gz and .csv.gz count as one)."""
-        name = self.parts[-1]
-        packed = name.lower().endswith(
-            (".nii.gz", ".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz", ".data.gz")
-        )
-        return PurePosixPath(name[:-3] if packed else name).stem
+        """The file's name without folders and suffix (see `cut_suffix`)."""
+        return cut_suffix(self.name)
+
+
+def cut_suffix(name: str) -> str:
+    """The name of a file, given by its posix path, without folders and suffix; .nii.gz and .csv.gz
+    count as one. Other dots belong to the name: UIDs, “007.flair.nii.gz”.
+    """
+    path = PurePosixPath(name)
+    return PurePosixPath(path.stem if path.name.lower().endswith(PACKED) else path.name).stem
 
 
 def collect(path: Path, called: str = "") -> list[Member]:

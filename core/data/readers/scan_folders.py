@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from core.data.readers.files import Asked, Member
+from core.data.readers.files import Asked, Member, cut_suffix
 from core.data.splits import WORDS
 from core.errors import UserError
 
@@ -103,7 +103,7 @@ def _bids(files: list[str], out: Told) -> None:
     sessions = [found[1] if (found := SES.search(f)) else "" for f in files]
     if any(sessions):
         out.columns["session"] = sessions
-    kinds = [PurePosixPath(f).name.partition(".")[0].rpartition("_")[2] for f in files]
+    kinds = [cut_suffix(f).rpartition("_")[2] for f in files]
     if len(set(kinds)) > 1:
         out.columns["scan type"] = kinds
     out.rules.append(
@@ -133,7 +133,7 @@ def _people(files: list[str], paths: list[list[str]], asked: Asked) -> list[str]
         return None
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path, file in zip(paths, files):
-        folders[tuple(path)].append(PurePosixPath(file).name.partition(".")[0])
+        folders[tuple(path)].append(cut_suffix(file))
     if len(folders) < 2:
         return None
     last = [path[-1] for path in folders]
@@ -163,9 +163,7 @@ def _cases(files: list[str]) -> list[str] | None:
     """The case of each scan by its name without the kind of scan at its end, where several share
     one.
     """
-    stems = [
-        str(PurePosixPath(f).with_name(PurePosixPath(f).name.partition(".")[0])) for f in files
-    ]
+    stems = [str(PurePosixPath(f).with_name(cut_suffix(f))) for f in files]
     cases = [SUFFIX.sub("", s) for s in stems]
     return (
         cases

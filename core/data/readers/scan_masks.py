@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.readers.files import Member
+from core.data.readers.files import Member, cut_suffix
 from core.data.readers.masks import Coding, Tally
 from core.data.readers.nifti_file import Scan, look, volumes
 from core.data.readers.picture_masks import is_folder_of_masks
@@ -348,9 +348,9 @@ def parts(of: dict[str, list[str]]) -> dict[str, str]:
     """Mask -> what it marks, by its name without its scan's, where scans have several masks."""
     out = {}
     for scan, masks in of.items():
-        base = CHANNEL.sub("", scan.rpartition("/")[2].partition(".")[0]).lower()
+        base = CHANNEL.sub("", cut_suffix(scan)).lower()
         for mask in masks if len(masks) > 1 else []:
-            word = mask.rpartition("/")[2].partition(".")[0].lower()
+            word = cut_suffix(mask).lower()
             out[mask] = NAMED.sub("_", word.removeprefix(base)).strip("_-. ") or word
     return out
 

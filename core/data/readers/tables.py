@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from core.data.readers.column_types import (
     kind,
     sentences,
 )
-from core.data.readers.files import Asked, Member
+from core.data.readers.files import Asked, Member, cut_suffix
 from core.data.readers.joined_tables import Raw, Whole, frame_of, join_columns, raw_table, whole
 from core.data.readers.related_tables import related
 from core.data.readers.table_inputs import encoded, precise_entry
@@ -242,8 +241,7 @@ def _called(path: str, depth: int, bare: bool) -> str:
     """The last `depth` parts of a path; `bare`: without suffix."""
     parts = path.split("/")[-depth:]
     if bare:
-        last = parts[-1]
-        parts[-1] = last[:-7] if last.lower().endswith(".nii.gz") else PurePosixPath(last).stem
+        parts[-1] = cut_suffix(path)
     return "/".join(parts)
 
 
