@@ -9,18 +9,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from core import fitted
 from core.artifacts import Artifact, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
+from core.params import BaseParams, EpochParams, param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
+
+# parameters are to be had from here as well
+__all__ = ["BaseParams", "Method", "Takes", "check_params", "param"]
 
 ABILITIES = ("embed", "decode", "predict", "score")
 # what only a fitted method can be asked: see `Method.__init_subclass__`
@@ -54,81 +58,6 @@ class Takes:
     requires: tuple[str, ...] = ()  # import names of optional packages
     # of one pass over one input value on 2 CPU cores; for the first time estimate
     seconds_per_value: float = 2e-8
-
-
-def _choice(kind: Any, value: Any) -> Any:
-    """`value`, or the choice of the Literal `kind` that the word `value` names: written alike, or
-    equal as a number ("64.0").
-    """
-    if get_origin(kind) is not Literal or not isinstance(value, str):
-        return value
-    choices, word = get_args(kind), value.strip()
-    if word in choices:
-        return word
-    for choice in choices:
-        if str(choice).lower() == word.lower() or (
-            _is_number(choice) and _as_number(word) == choice
-        ):
-            return choice
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _as_number(word: str) -> float | None:
-    try:
-        return float(word)
-    except ValueError:
-        return None
-
-
-class BaseParams(BaseModel):
-    """Base of every method's parameters: unknown names and values out of range are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _words_to_choices(cls, given: Any) -> Any:
-        """Words become the choice they name where choices are not words: "128" is 128 of
-        Literal[32, 64, 128], as it is for plain numbers.
-        """
-        if not isinstance(given, dict):
-            return given
-        return {
-            name: (
-                _choice(cls.model_fields[name].annotation, value)
-                if name in cls.model_fields
-                else value
-            )
-            for name, value in given.items()
-        }
-
-
-def param(
-    default: Any,
-    help: str,
-    *,
-    unit: str = "",
-    advanced: bool = False,
-    column: bool = False,
-    only: str = "",
-    **bounds: Any,
-) -> Any:
-    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and
-    the error text come from it.
-
-    `column`: its words name a column of the data, "" = none; the form offers the columns. `only`:
-    the modality of data it is for; the form leaves it out elsewhere.
-    """
-    return Field(
-        default,
-        description=help,
-        json_schema_extra={"unit": unit, "advanced": advanced, "column": column, "only": only},
-        **bounds,
-    )
 
 
 def _learning(learn: Callable[..., None]) -> Callable[..., None]:
@@ -250,7 +179,7 @@ class Method(ABC):
 
     def passes(self, n: int) -> float:
         """How many times training looks at one row, times n: the unit of the time estimate."""
-        return float(n * getattr(self.params, "epochs", 1))
+        return float(n * (self.params.epochs if isinstance(self.params, EpochParams) else 1))
 
     def values(self, shape: tuple[int, ...]) -> float:
         """How many values of a row of this shape one such look takes in; a `crop` of a picture

@@ -32,7 +32,8 @@ from core.errors import UserError
 from core.evaluate import measure
 from core.maps.make import make_map
 from core.measure import Measure
-from core.method import BaseParams, Method, Takes, check_params, param
+from core.method import Method, Takes, check_params
+from core.params import BaseParams, TrainingParams, param
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 
@@ -60,6 +61,7 @@ __all__ = [
     "Run",
     "Scope",
     "Takes",
+    "TrainingParams",
     "Traversal",
     "UserError",
     "fit",

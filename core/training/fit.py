@@ -23,6 +23,7 @@ from core.data.dataset import Dataset
 from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError, out_of_memory
 from core.method import Method
+from core.params import EpochParams
 from core.training.compatibility import check_inputs, why_not, why_not_chosen, why_not_on
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold
@@ -155,8 +156,8 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
 
 
 def _too_small(method: Method, data: Dataset) -> str:
-    size = min(getattr(method.params, "batch_size", 0), len(data.part("train")))
-    if size and not method.divides:
+    if isinstance(method.params, EpochParams) and not method.divides:
+        size = min(method.params.batch_size, len(data.part("train")))
         return (
             f"Memory does not suffice for {method.title} in batches of {size}; try"
             f" {max(1, size // 2)}, or choose smaller images or a smaller network."

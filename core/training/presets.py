@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from core.data.dataset import Dataset
 from core.method import Method
+from core.params import EpochParams
 
 
 def cases(kind: type[Method], data: Dataset, params: BaseModel | None = None) -> int:
@@ -23,14 +24,11 @@ def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
     has few steps, so all presets' epochs grow by the same factor.
     """
     values = dict(kind.presets[name])
-    fields = kind.Params.model_fields
-    if not kind.least_steps or "epochs" not in fields or "batch_size" not in fields:
+    if not kind.least_steps or not issubclass(kind.Params, EpochParams):
         return values
+    fields = kind.Params.model_fields
     quick = next(iter(kind.presets.values())).get("epochs", fields["epochs"].default)
     steps = quick * -(-n // fields["batch_size"].default)
-    most = next((m.le for m in fields["epochs"].metadata if hasattr(m, "le")), 10**9)
-    return values | {
-        "epochs": min(
-            most, round(values.get("epochs", quick) * max(1.0, kind.least_steps / max(steps, 1)))
-        )
-    }
+    more = max(1.0, kind.least_steps / max(steps, 1))
+    most = next(m.le for m in fields["epochs"].metadata if hasattr(m, "le"))
+    return values | {"epochs": min(most, round(values.get("epochs", quick) * more))}

@@ -42,8 +42,9 @@ from core.artifacts import (
 )
 from core.evaluate import held_out
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Takes, param
+from core.method import Takes
 from core.methods._on_model import OnModel
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 from core.registry import open_model
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
@@ -77,14 +78,12 @@ class OSUDA(OnModel):
     }
     least_steps = 100
 
-    class Params(BaseParams):
-        epochs: int = param(20, "Passes over the training pictures of the new site.", ge=1, le=5000)
-        batch_size: int = param(
-            16, "Pictures per step; fewer than 8 make statistics unsteady.", ge=8, le=512
+    class Params(TrainingParams):
+        epochs: int = epochs_param(20, "Passes over the training pictures of the new site.")
+        batch_size: int = batch_param(
+            16, "Pictures per step; fewer than 8 make statistics unsteady.", le=512, advanced=False
         )
-        learning_rate: float = param(
-            3e-3, "Step size of Adam on scales and shifts.", gt=0, le=0.1, advanced=True
-        )
+        learning_rate: float = rate_param(3e-3, "Step size of Adam on scales and shifts.")
         crop: int = param(
             0,
             "Side of the crops looked at in each step; 0 = whole pictures.",

@@ -32,7 +32,8 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.normal import is_normal
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 from core.training.loader import in_order
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ class StRegA(Method):
     least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
 
-    class Params(BaseParams):
-        epochs: int = param(25, "Passes over the healthy training slices.", ge=1, le=5000)
+    class Params(TrainingParams):
+        epochs: int = epochs_param(25, "Passes over the healthy training slices.")
+        batch_size: int = batch_param(32, "Slices per step.", ge=4, le=1024)
+        learning_rate: float = rate_param(1e-3)
         latent: int = param(64, "Number of latent axes.", ge=2, le=1024)
         side: Literal[32, 64, 128] = param(64, "Slices are brought to this many pixels a side.")
         channel: int = param(
@@ -79,8 +82,6 @@ class StRegA(Method):
             0.5, "Share of the hole-filling task, c in the paper.", ge=0, le=1, advanced=True
         )
         beta: float = param(0.01, "Weight of the KL term.", ge=0, le=10, advanced=True)
-        learning_rate: float = param(1e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
-        batch_size: int = param(32, "Slices per step.", ge=4, le=1024, advanced=True)
         smooth: float = param(
             0.8, "Blur of the residual.", unit="pixels", ge=0, le=10, advanced=True
         )

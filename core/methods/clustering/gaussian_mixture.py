@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     from core.training.run import Run

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Clusters
-from core.method import BaseParams, Takes, param
+from core.method import Takes
 from core.methods.clustering._on_embedding import TAKES, OnEmbedding
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

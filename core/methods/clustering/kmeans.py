@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.method import BaseParams, param
 from core.methods.clustering._on_embedding import OnEmbedding, best_k
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     from core.training.run import Run

@@ -11,8 +11,9 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Rationales
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Takes, param
+from core.method import Takes
 from core.methods._on_model import OnModel
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -29,16 +30,16 @@ TAKES = Takes(
 REASONS = 5  # features named per case
 
 
-class SAEParams(BaseParams):
+class SAEParams(TrainingParams):
     """Parameters of both."""
 
+    epochs: int = epochs_param(100, le=10_000)
+    batch_size: int = batch_param(128, le=8192)
+    learning_rate: float = rate_param(1e-3)
     k: int = param(8, "Features that may be on in one case.", ge=1, le=1000)
     features: int = param(
         0, "Features to learn; 0 takes eight times the latent dimensions.", ge=0, le=65_536
     )
-    epochs: int = param(100, "Passes over the training cases.", ge=1, le=10_000)
-    batch_size: int = param(128, "Cases per step.", ge=8, le=8192, advanced=True)
-    learning_rate: float = param(1e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
     revive: float = param(
         1 / 32,
         "Weight of the loss that brings features back that are never on.",

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from core.method import param
 from core.methods.concepts._sae import SAE, SAEParams
+from core.params import param
 
 if TYPE_CHECKING:
     import torch

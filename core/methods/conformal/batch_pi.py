@@ -34,8 +34,9 @@ import numpy as np
 
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.conformal import _ranks
+from core.params import BaseParams, param
 from core.registry import open_model
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     import torch

@@ -33,7 +33,8 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -59,13 +60,15 @@ class TabularNCD(Method):
         "thorough": {"epochs": 200, "tune": True},
     }
 
-    class Params(BaseParams):
+    class Params(TrainingParams):
+        epochs: int = epochs_param(100, "Passes over all rows.")
+        batch_size: int = batch_param(128, "Rows per step.")
+        learning_rate: float = rate_param(3e-3, "Step size of AdamW.")
         novel: str = param(
             "",
             "Classes whose labels are hidden, separated by commas; rows without a label are novel"
             " as well. Empty: the rarest class is hidden.",
         )
-        epochs: int = param(100, "Passes over all rows.", ge=1, le=5000)
         groups: int = param(0, "Number of novel groups; 0 estimates it.", ge=0, le=200)
         most: int = param(
             15, "Largest number of novel groups considered.", ge=2, le=100, advanced=True
@@ -82,8 +85,6 @@ class TabularNCD(Method):
         dropout: float = param(
             0.1, "Share of units left out while training.", ge=0, le=0.9, advanced=True
         )
-        learning_rate: float = param(3e-3, "Step size of AdamW.", gt=0, le=0.1, advanced=True)
-        batch_size: int = param(128, "Rows per step.", ge=8, le=4096, advanced=True)
 
     def hidden(self, data: Dataset) -> np.ndarray:
         """Class codes whose labels are not used. UserError for a name that is no class, or when

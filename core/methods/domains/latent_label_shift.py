@@ -32,7 +32,8 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Grid, Metric, Metrics, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -67,19 +68,15 @@ class LatentLabelShift(Method):
     }
     least_steps = 600
 
-    class Params(BaseParams):
+    class Params(TrainingParams):
+        epochs: int = epochs_param(100)
+        batch_size: int = batch_param(32)
+        learning_rate: float = rate_param(
+            1e-3, "Step size of Adam at the start; it falls by 3 % an epoch."
+        )
         k: int = param(2, "How many classes to look for; at most the number of sites.", ge=2, le=50)
-        epochs: int = param(100, "Passes over the training cases.", ge=1, le=5000)
         cells: int = param(
             30, "Cells the cases are put into before the factorisation; at least k.", ge=2, le=1000
-        )
-        batch_size: int = param(32, "Cases per step.", ge=8, le=4096, advanced=True)
-        learning_rate: float = param(
-            1e-3,
-            "Step size of Adam at the start; it falls by 3 % an epoch.",
-            gt=0,
-            le=0.1,
-            advanced=True,
         )
         dropout: float = param(
             0.5, "Share of units left out while training.", ge=0, le=0.9, advanced=True

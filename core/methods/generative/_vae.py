@@ -13,7 +13,8 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
 from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -36,21 +37,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class VAEParams(BaseParams):
+class VAEParams(EarlyStoppingParams):
     """Parameters of both."""
 
+    epochs: int = epochs_param(30, le=2000)
+    batch_size: int = batch_param(64, ge=4, le=1024, advanced=False)
+    learning_rate: float = rate_param(2e-3)
     latent: int = param(16, "Latent dimension: how many axes the model may use.", ge=2, le=256)
-    epochs: int = param(30, "Passes over the training cases.", ge=1, le=2000)
-    batch_size: int = param(64, "Cases per step.", ge=4, le=1024)
-    learning_rate: float = param(2e-3, "Step size of Adam.", gt=0, le=0.1, advanced=True)
-    patience: int = param(
-        0,
-        "Stop, with the best weights, when nothing improved on the validation cases for this many"
-        " epochs; 0 = never.",
-        ge=0,
-        le=1000,
-        advanced=True,
-    )
     width: int = param(
         12,
         "Channels of the first layer; later ones have up to four times as many.",

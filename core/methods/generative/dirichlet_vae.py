@@ -24,8 +24,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.artifacts import AnomalyMaps, Embedding, Images, Model, Predictions
-from core.method import param
 from core.methods.generative._vae import PRESETS, VAE, VAEParams
+from core.params import param
 
 if TYPE_CHECKING:
     import numpy as np

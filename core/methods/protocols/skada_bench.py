@@ -37,9 +37,10 @@ import numpy as np
 from core.artifacts import Artifact, Benchmark, Grid, Metric, Metrics, Predictions
 from core.errors import UserError
 from core.io.tensors import taken
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, CONTESTING, SOURCE, TARGET
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

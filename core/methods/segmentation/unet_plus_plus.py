@@ -31,7 +31,8 @@ import numpy as np
 from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.evaluate import held_out
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
 
@@ -60,10 +61,10 @@ class UNetPlusPlusMethod(Method):
     }
     least_steps = 400
 
-    class Params(BaseParams):
-        epochs: int = param(30, "Passes over the outlined training pictures.", ge=1, le=20000)
-        batch_size: int = param(8, "Crops per step.", ge=2, le=512)
-        learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
+    class Params(TrainingParams):
+        epochs: int = epochs_param(30, "Passes over the outlined training pictures.", le=20000)
+        batch_size: int = batch_param(8, "Crops per step.", ge=2, le=512, advanced=False)
+        learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
         width: int = param(
             8, "Channels of the first row; each row below has twice as many.", ge=2, le=128
         )

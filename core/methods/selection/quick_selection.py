@@ -31,7 +31,8 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Grid, Metric, Metrics, Model
 from core.data.scaling import Standardise
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -58,9 +59,11 @@ class QuickSelection(Method):
     }
     least_steps = 300
 
-    class Params(BaseParams):
+    class Params(TrainingParams):
+        epochs: int = epochs_param(60, "Passes over the training rows.")
+        batch_size: int = batch_param(100, "Rows per step.")
+        learning_rate: float = rate_param(0.02, "Step size.", le=1)
         keep: int = param(20, "How many columns to select.", ge=1, le=10_000)
-        epochs: int = param(60, "Passes over the training rows.", ge=1, le=5000)
         hidden: int = param(200, "Hidden units.", ge=4, le=20_000)
         epsilon: float = param(
             5.0,
@@ -86,8 +89,6 @@ class QuickSelection(Method):
         dropout: float = param(
             0.2, "Share of hidden units left out while training.", ge=0, le=0.9, advanced=True
         )
-        batch_size: int = param(100, "Rows per step.", ge=8, le=4096, advanced=True)
-        learning_rate: float = param(0.02, "Step size.", gt=0, le=1, advanced=True)
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Model
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -56,16 +57,16 @@ class SwAV(Method):
     watched = True
     least_steps = 600
 
-    class Params(BaseParams):
-        epochs: int = param(30, "Passes over the training pictures.", ge=1, le=5000)
+    class Params(TrainingParams):
+        epochs: int = epochs_param(30, "Passes over the training pictures.")
+        batch_size: int = batch_param(64, "Pictures per step.", advanced=False)
+        learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
         prototypes: int = param(
             30,
             "Number of groups the pictures are spread over; well below batch size plus queue.",
             ge=2,
             le=3000,
         )
-        batch_size: int = param(64, "Pictures per step.", ge=8, le=4096)
-        learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
         temperature: float = param(0.1, "Softness of the prediction.", gt=0, le=1, advanced=True)
         epsilon: float = param(
             0.05,

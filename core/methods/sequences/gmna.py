@@ -40,9 +40,10 @@ from core.artifacts import (
 )
 from core.errors import UserError
 from core.io.tensors import taken
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.sequences import _network
 from core.methods.sequences._kmers import counts, word
+from core.params import BaseParams, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -91,10 +92,14 @@ class GMNA(Method):
         dimensions: int = param(
             16, "Dimensions of the latent map's coordinates.", ge=2, le=128, advanced=True
         )
-        epochs: int = param(
-            15, "Passes over the training genomes (network only).", ge=1, le=1000, advanced=True
+        epochs: int = epochs_param(
+            15, "Passes over the training genomes (network only).", le=1000, advanced=True
         )
-        learning_rate: float = param(2e-3, "Step size (network only).", gt=0, le=1, advanced=True)
+        learning_rate: float = rate_param(2e-3, "Step size (network only).", le=1)
+
+    def passes(self, n: int) -> float:
+        """Only the network goes over the genomes more than once."""
+        return float(n * (self.params.epochs if self.params.model == "network" else 1))
 
     def declines(self, data: Dataset) -> str | None:
         values = [c for c in data.table.columns if 1 < data.table[c].nunique() <= 200]

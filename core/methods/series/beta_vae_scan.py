@@ -44,8 +44,9 @@ from core.artifacts import (
     Rationales,
 )
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.series import _figures
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,12 @@ class BetaVAEScan(Method):
     least_steps = 700
     watched = True
 
-    class Params(BaseParams):
+    class Params(TrainingParams):
+        epochs: int = epochs_param(40)
+        batch_size: int = batch_param(64, ge=4)
+        learning_rate: float = rate_param(
+            3e-3, "Step size of Adam at the start; it falls to a tenth."
+        )
         latent: int = param(8, "Latent dimension: how many axes the model may use.", ge=2, le=64)
         beta: float = param(
             4.0,
@@ -108,7 +114,6 @@ class BetaVAEScan(Method):
             ge=0,
             le=100,
         )
-        epochs: int = param(40, "Passes over the training cases.", ge=1, le=5000)
         also: str = param(
             "",
             "Further columns whose values become symbols beside the label, parted by commas;"
@@ -116,14 +121,6 @@ class BetaVAEScan(Method):
         )
         least: int = param(
             5, "Symbols that fewer training cases bear are left out.", ge=2, le=100_000
-        )
-        batch_size: int = param(64, "Cases per step.", ge=4, le=4096, advanced=True)
-        learning_rate: float = param(
-            3e-3,
-            "Step size of Adam at the start; it falls to a tenth.",
-            gt=0,
-            le=0.1,
-            advanced=True,
         )
         width: int = param(
             16,

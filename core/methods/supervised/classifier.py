@@ -26,7 +26,8 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Model, Predictions
 from core.data.scaling import Standardise
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -53,10 +54,10 @@ class Classifier(Method):
     watched = True
     least_steps = 300
 
-    class Params(BaseParams):
-        epochs: int = param(15, "Passes over the training cases.", ge=1, le=5000)
-        batch_size: int = param(64, "Cases per step.", ge=8, le=4096)
-        learning_rate: float = param(3e-3, "Largest step size of AdamW.", gt=0, le=1, advanced=True)
+    class Params(EarlyStoppingParams):
+        epochs: int = epochs_param(15)
+        batch_size: int = batch_param(64, advanced=False)
+        learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
         weight_decay: float = param(
             1e-3,
             "How strongly large weights are drawn back; more for small data.",
@@ -65,14 +66,6 @@ class Classifier(Method):
             advanced=True,
         )
         balanced: bool = param(True, "Let rare classes count as much as frequent ones.")
-        patience: int = param(
-            0,
-            "Stop, with the best weights, when nothing improved on the validation cases for this"
-            " many epochs; 0 = never.",
-            ge=0,
-            le=1000,
-            advanced=True,
-        )
         width: int = param(
             16,
             "Channels of the first layer; the embedding has four times as many dimensions.",

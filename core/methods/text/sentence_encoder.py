@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metrics
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.text._cut import read_whole
+from core.params import BaseParams, param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset

@@ -44,9 +44,10 @@ from core.artifacts import (
     Rationales,
 )
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
 from core.methods.text import _sufo
 from core.methods.text._cut import read_whole
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -87,26 +88,22 @@ class SUFO(Method):
     least_steps = 100
     parts = {"outliers": _sufo.Outliers}
 
-    class Params(BaseParams):
+    class Params(TrainingParams):
+        epochs: int = epochs_param(8, "Passes over the training texts.", le=200)
+        batch_size: int = batch_param(32, "Texts per step.", ge=4, le=512)
+        learning_rate: float = rate_param(
+            1e-3, "Largest step size of AdamW; a model that has learned before wants 3e-5."
+        )
         model: str = param(
             "tiny",
             "“tiny” (a small BERT made here), “minilm”, a folder with a model of transformers, or a"
             " name in this machine's hub cache.",
         )
-        epochs: int = param(8, "Passes over the training texts.", ge=1, le=200)
         longest: int = param(
             128,
             "Tokens read of each text; what is longer is cut, and the run says of how many texts.",
             ge=8,
             le=512,
-        )
-        batch_size: int = param(32, "Texts per step.", ge=4, le=512, advanced=True)
-        learning_rate: float = param(
-            1e-3,
-            "Largest step size of AdamW; a model that has learned before wants 3e-5.",
-            gt=0,
-            le=0.1,
-            advanced=True,
         )
         frozen: int = param(
             0, "Layers, from the first, that stay as they were.", ge=0, le=48, advanced=True

@@ -36,7 +36,8 @@ import numpy as np
 from core import limits
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
 from core.errors import UserError
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
@@ -64,16 +65,16 @@ class CineTracker(Method):
     }
     least_steps = 300
 
-    class Params(BaseParams):
-        epochs: int = param(
+    class Params(TrainingParams):
+        epochs: int = epochs_param(
             60,
             "Passes over the outlined training frames; 0 with “sam2” = use it as it is.",
             ge=0,
             le=20000,
         )
-        batch_size: int = param(8, "Training clips per step.", ge=1, le=256)
-        learning_rate: float = param(
-            2e-3, "Largest step size of AdamW; about 1e-4 suits “sam2”.", gt=0, le=1, advanced=True
+        batch_size: int = batch_param(8, "Training clips per step.", ge=1, le=256, advanced=False)
+        learning_rate: float = rate_param(
+            2e-3, "Largest step size of AdamW; about 1e-4 suits “sam2”.", le=1
         )
         steps: int = param(4, "Frames of a training clip, the given one included.", ge=2, le=16)
         recent: int = param(

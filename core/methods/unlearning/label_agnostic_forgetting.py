@@ -36,8 +36,9 @@ import numpy as np
 from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.errors import UserError
 from core.io.tensors import nested, taken
-from core.method import BaseParams, Takes, param
+from core.method import Takes
 from core.methods._on_model import OnModel
+from core.params import EpochParams, batch_param, epochs_param, param
 from core.registry import open_model
 from core.training.run import Run
 
@@ -65,8 +66,9 @@ class LabelAgnosticForgetting(OnModel):
     tiny = {"epochs": 2, "compare": False, "batch_size": 32, "model_epochs": 2}
     presets = {"fast": {"epochs": 10}, "standard": {"epochs": 20}, "thorough": {"epochs": 40}}
 
-    class Params(BaseParams):
-        epochs: int = param(10, "Passes over the retained training cases.", ge=1, le=500)
+    class Params(EpochParams):
+        epochs: int = epochs_param(10, "Passes over the retained training cases.", le=500)
+        batch_size: int = batch_param(64, "Retained cases per step; as many to forget are drawn.")
         temperature: float = param(
             5.0,
             "Softness of the alignment: 5 for single cases, 20 for a whole class.",
@@ -92,13 +94,6 @@ class LabelAgnosticForgetting(OnModel):
         )
         model_epochs: int = param(
             30, "Passes of the two autoencoders of embeddings.", ge=1, le=1000, advanced=True
-        )
-        batch_size: int = param(
-            64,
-            "Retained cases per step; as many to forget are drawn.",
-            ge=8,
-            le=4096,
-            advanced=True,
         )
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:

@@ -10,7 +10,8 @@ import time
 import torch
 
 from core.artifacts import Embedding
-from core.method import BaseParams, Method, Takes, param
+from core.method import Method, Takes
+from core.params import EpochParams, batch_param, epochs_param, param
 
 
 class Fragile(Method):
@@ -23,10 +24,10 @@ class Fragile(Method):
     takes = Takes(("image", "table"), min_rows=4)
     gives = (Embedding,)
 
-    class Params(BaseParams):
-        epochs: int = param(2, "Passes of the first loop.", ge=1, le=10_000)
+    class Params(EpochParams):
+        epochs: int = epochs_param(2, "Passes of the first loop.", le=10_000)
+        batch_size: int = batch_param(32)
         more: int = param(2, "Passes of the second loop.", ge=1, le=10_000)
-        batch_size: int = param(32, "Cases a step.", ge=8, le=4096)
         fits: int = param(4096, "Cases for which memory suffices.", ge=1, le=4096)
         poison: int = param(-1, "Row that makes the loss no number.", ge=-1)
         deaf: float = param(0.0, "Seconds in which it heeds nothing.", ge=0, le=600)
