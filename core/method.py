@@ -8,7 +8,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -30,6 +30,8 @@ ABILITIES = ("embed", "decode", "predict", "score")
 # what only a fitted method can be asked: see `Method.__init_subclass__`
 NEEDS_FIT = ("apply", *ABILITIES, "able", "axis_effects", "model", "state", "to")
 Need = Literal["no", "optional", "needed"]
+# what a user may want of data before knowing any method; see `Method.suggested_for`
+Goal = Literal["map", "unusual", "words", "clusters", "classes"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,18 @@ class Takes:
     requires: tuple[str, ...] = ()  # import names of optional packages
     # of one pass over one input value on 2 CPU cores; for the first time estimate
     seconds_per_value: float = 2e-8
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A run that `lightbox demo` trains, so that there is something to look at. A method that
+    builds on another run builds on the first demo run of this sample that gives what it takes.
+    """
+
+    sample: str  # id of a built-in sample
+    order: int  # of all demo runs, lowest first; the app is served while later ones still train
+    preset: str = ""  # "" = the defaults of the parameters
+    params: dict[str, Any] = field(default_factory=dict)  # besides those of the preset
 
 
 def _learning(learn: Callable[..., None]) -> Callable[..., None]:
@@ -114,6 +128,11 @@ class Method(ABC):
     # will not do
     tiny_on: ClassVar[str] = ""
     presets: ClassVar[dict[str, dict[str, Any]]] = {"fast": {}, "standard": {}, "thorough": {}}
+    # goals this is a sensible first choice for, each with its place among the methods that are:
+    # the first that fits the data, and is quick enough, is the one offered; see
+    # `core.registry.suggested`
+    suggested_for: ClassVar[dict[Goal, int]] = {}
+    demo: ClassVar[tuple[DemoRun, ...]] = ()
     # of the optimiser; on few rows the presets' epochs are raised until the fast preset takes this
     # many
     least_steps: ClassVar[int] = 0

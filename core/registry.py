@@ -15,7 +15,7 @@ from typing import Any
 from core.artifacts import Model
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.measure import Measure
-from core.method import Method
+from core.method import DemoRun, Goal, Method
 from core.plugin_names import serve_plugin_names
 
 HERE = Path(__file__).parent
@@ -105,6 +105,18 @@ def open_model(model: Model, device: str = "cpu") -> Any:
 def method_class(id: str) -> type[Method] | None:
     """The method of an id; None where there is none."""
     return methods().get(id)
+
+
+def suggested(goal: Goal) -> list[type[Method]]:
+    """The methods that say they are a sensible first choice for `goal`, in their order."""
+    found = [kind for kind in methods().values() if goal in kind.suggested_for]
+    return sorted(found, key=lambda kind: (kind.suggested_for[goal], kind.id))
+
+
+def demo_runs() -> list[tuple[type[Method], DemoRun]]:
+    """What `lightbox demo` trains, in order: each method with the sample and the parameters."""
+    found = [(kind, run) for kind in methods().values() for run in kind.demo]
+    return sorted(found, key=lambda pair: (pair[1].order, pair[0].id))
 
 
 @cache

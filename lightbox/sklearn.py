@@ -28,7 +28,7 @@ from core.artifacts import Artifact, Clusters, Embedding
 from core.data.dataset import Dataset
 from core.data.scaling import precise
 from core.errors import UserError
-from core.method import Method, check_params
+from core.method import Goal, Method, check_params
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 
@@ -53,16 +53,27 @@ def _alone(method: type[Method]) -> bool:
     return "table" in takes.modalities and not takes.on and "needed" not in needs
 
 
+def _first_choice(estimator: type[_Estimator]) -> type[Method]:
+    """The method an estimator takes where none is named: of those that fit it, one that fits at
+    once before one that trains, then by what the methods say of its goal.
+    """
+    suggested = registry.suggested(estimator._goal)
+    return min(
+        (kind for kind in suggested if estimator._fits(kind)), key=lambda kind: kind.takes.trains
+    )
+
+
 class _Estimator(BaseEstimator):
     """What the estimators share: parameters, checks of input, the fit of the method."""
 
     _missing = True  # NaN may stand for missing values
     _least_columns = 1
+    _goal: Goal  # of the method that is taken where none is named
     _fits: Callable[[type[Method]], bool]
 
     def __init__(
         self,
-        method: str = "pca",
+        method: str | None = None,
         params: dict[str, Any] | None = None,
         random_state: int = 0,
     ) -> None:
@@ -84,12 +95,7 @@ class _Estimator(BaseEstimator):
         """Fit the method on every row of `x`; gives what it says of them. ValueError, one sentence,
         when there is no such method or the table does not fit it.
         """
-        kind = registry.method_class(self.method)
-        if kind is None or not type(self)._fits(kind):
-            there = ", ".join(applicable()[type(self).__name__])
-            raise ValueError(
-                f"{type(self).__name__} takes {there}; “{self.method}” is none of them."
-            )
+        kind = self._kind()
         run = Run(seed=int(self.random_state), device="cpu", on={on.slug: on} if on else {})
         self.precise_ = any(precise(column) for column in x.T)
         try:
@@ -99,6 +105,20 @@ class _Estimator(BaseEstimator):
             raise ValueError(str(e)) from e
         self.method_ = fitted
         return given
+
+    def _kind(self) -> type[Method]:
+        """The method named, or the first choice where none is. ValueError for one that does not
+        fit this estimator.
+        """
+        if self.method is None:
+            return _first_choice(type(self))
+        kind = registry.method_class(self.method)
+        if kind is None or not type(self)._fits(kind):
+            there = ", ".join(applicable()[type(self).__name__])
+            raise ValueError(
+                f"{type(self).__name__} takes {there}; “{self.method}” is none of them."
+            )
+        return kind
 
     def _dataset(self, x: np.ndarray, labels: np.ndarray | None = None) -> Dataset:
         table = pd.DataFrame({"row": np.arange(len(x))})
@@ -131,10 +151,13 @@ class _Estimator(BaseEstimator):
 class Embedder(TransformerMixin, _Estimator):
     """A method of tables that gives an embedding, such as pca, as a transformer.
 
-    Parameters: `method`, an id of `applicable()["Embedder"]`; `params`, its parameters;
-    `random_state`, the seed. Attributes of a fitted one: `method_`, the fitted method;
-    `n_features_in_`; `feature_names_in_`, where the columns had names.
+    Parameters: `method`, an id of `applicable()["Embedder"]`, None = the first choice among those
+    that fit at once; `params`, its parameters; `random_state`, the seed. Attributes of a fitted
+    one: `method_`, the fitted method; `n_features_in_`; `feature_names_in_`, where the columns had
+    names.
     """
+
+    _goal = "map"
 
     @staticmethod
     def _fits(method: type[Method]) -> bool:
@@ -163,11 +186,12 @@ class AnomalyDetector(OutlierMixin, _Estimator):
     `feature_names_in_`, where the columns had names.
     """
 
+    _goal = "unusual"
     _least_columns = 2  # a score is what a method cannot explain of a row by its other columns
 
     def __init__(
         self,
-        method: str = "pca",
+        method: str | None = None,
         params: dict[str, Any] | None = None,
         contamination: float = 0.1,
         random_state: int = 0,
@@ -211,15 +235,8 @@ class Clusterer(ClusterMixin, _Estimator):
     `n_features_in_`; `feature_names_in_`, where the columns had names.
     """
 
+    _goal = "clusters"
     _missing = False
-
-    def __init__(
-        self,
-        method: str = "kmeans",
-        params: dict[str, Any] | None = None,
-        random_state: int = 0,
-    ) -> None:
-        super().__init__(method, params, random_state)
 
     @staticmethod
     def _fits(method: type[Method]) -> bool:
@@ -239,13 +256,7 @@ class Classifier(ClassifierMixin, _Estimator):
     `feature_names_in_`, where the columns had names.
     """
 
-    def __init__(
-        self,
-        method: str = "classifier",
-        params: dict[str, Any] | None = None,
-        random_state: int = 0,
-    ) -> None:
-        super().__init__(method, params, random_state)
+    _goal = "classes"
 
     @staticmethod
     def _fits(method: type[Method]) -> bool:

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from core.cards import HEADINGS, card
-from core.registry import methods
+from core.data.samples.catalogue import SAMPLES
+from core.method import Goal, check_params
+from core.registry import demo_runs, methods, suggested
 
 ROOT = Path(__file__).parent.parent
 FILES = [
@@ -60,6 +63,48 @@ COLOUR = re.compile(r"""["']#[0-9a-fA-F]{3,8}["']""")
 def test_colours_come_from_the_palette(path):
     if path != ROOT / "core/imaging/palette.py":
         assert COLOUR.findall(path.read_text()) == []
+
+
+# words that are a method's id and mean something else where they stand
+HOMONYMS = {
+    ("core/maps/make.py", "pca"): "a projection",
+    ("core/report/html.py", "pca"): "a projection",
+    ("app/panels/map.py", "pca"): "a projection",
+    ("app/commands/explore.py", "pca"): "a projection",
+    ("core/methods/generative/_vae.py", "classifier"): "a part of a loss",
+    ("core/methods/discovery/tabular_ncd.py", "classifier"): "a part of a loss",
+}
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *(ROOT / "lightbox").glob("*.py")], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_no_method_is_named_outside_its_file(path):
+    """What offers methods asks the registry; a method may name another for its contract tests."""
+    place = str(path.relative_to(ROOT))
+    tree = ast.parse(path.read_text())
+    named = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in methods()
+    ]
+    own = {path.stem, *(kind.tiny_on for kind in methods().values() if kind.id == path.stem)}
+    assert [id for id in named if id not in own and (place, id) not in HOMONYMS] == []
+
+
+def test_methods_say_what_they_are_suggested_for():
+    goals = set(get_args(Goal))
+    for kind in methods().values():
+        assert goals >= set(kind.suggested_for)
+        assert all(run.sample in SAMPLES for run in kind.demo)
+        assert all(run.preset in ("", *kind.presets) for run in kind.demo)
+        for run in kind.demo:
+            check_params(kind, kind.presets.get(run.preset, {}) | run.params)
+    for goal in goals:
+        places = [kind.suggested_for[goal] for kind in suggested(goal)]
+        assert places == list(range(1, len(places) + 1))
+    orders = [run.order for _, run in demo_runs()]
+    assert orders == list(range(1, len(orders) + 1))
 
 
 def test_no_arrow_goes_up_and_none_in_a_circle():

@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,21 +18,13 @@ from core.children import ROOT, environment, python_command
 from core.errors import UserError
 from core.settings import OWN_NAMES, loopback
 
+if TYPE_CHECKING:
+    from core.method import Method
+
 NONE = {  # what `check` says of what is not there
     "torch": "none, training needs: pip install lightbox[train]",
     "gpu": "none, training runs on the processor",
 }
-DEMO: tuple[tuple[str, str, str, dict[str, Any], int | None], ...] = (
-    # dataset, method, preset, parameters besides it, the run it builds on (index)
-    ("digits", "pca", "", {"dimensions": 16}, None),
-    ("head-phantom", "strega", "fast", {}, None),
-    ("digits", "swav", "fast", {}, None),
-    ("digits", "kmeans", "", {}, 0),
-    ("digits", "gaussian_vae", "fast", {}, None),
-    ("head-phantom", "gaussian_vae", "fast", {}, None),
-    ("breast-cancer", "tabular_ncd", "fast", {"novel": "malignant"}, None),
-)
-
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 PlainMap = Annotated[
@@ -82,7 +74,7 @@ def demo(
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
-    from core.registry import method_class
+    from core.registry import demo_runs
     from core.training.presets import cases, preset
 
     if serve:
@@ -91,28 +83,25 @@ def demo(
     samples()
     ws = workspace()
     made: list[str] = []
-    for dataset, method, named, more, base in DEMO:
-        kind = method_class(method)
-        assert kind is not None
-        given = preset(kind, named, cases(kind, ws.dataset(dataset))) if named else {}
-        given |= more
-        entry = ws.entry(dataset)["id"]
+    for kind, run in demo_runs():
+        given = preset(kind, run.preset, cases(kind, ws.dataset(run.sample))) if run.preset else {}
+        given |= run.params
+        entry = ws.entry(run.sample)["id"]
         same = [
             j
-            for j in ws.runs(dataset)
-            if j.method == method
+            for j in ws.runs(run.sample)
+            if j.method == kind.id
             and j.dataset == entry
             and j.status in ("done", "queued", "running")
         ]
         if same:
             made.append(same[0].id)
             continue
-        if base is not None:
-            queue.wait(ws, made[base])
-        made.append(
-            queue.train(ws, dataset, method, given, on=made[base] if base is not None else "").id
-        )
-        typer.echo(f"training {method} on {dataset} (run {made[-1]})")
+        base = _demo_base(kind, run.sample, made)
+        if base:
+            queue.wait(ws, base)
+        made.append(queue.train(ws, run.sample, kind.id, given, on=base).id)
+        typer.echo(f"training {kind.id} on {run.sample} (run {made[-1]})")
         if len(made) == 1:
             queue.wait(ws, made[0])
             queue.wait(ws, queue.derive(ws, "map", made[0], {"how": "umap", "dims": 2}).id)
@@ -121,6 +110,19 @@ def demo(
         typer.echo(f"{job.method} on {ws.entry(job.dataset)['name']}: {job.status} {job.error}")
     if serve:
         app(port=port, plain_map=plain_map)
+
+
+def _demo_base(kind: type[Method], sample: str, made: list[str]) -> str:
+    """Of the demo runs `made` so far, in order: the first of `sample` that gives what `kind` builds
+    on; "" where it builds on none.
+    """
+    from core.registry import demo_runs
+
+    for (earlier, run), id in zip(demo_runs(), made, strict=False):
+        gives = {artifact.__name__ for artifact in earlier.gives}
+        if kind.takes.on and run.sample == sample and gives >= set(kind.takes.on):
+            return id
+    return ""
 
 
 def app(

@@ -15,23 +15,19 @@ from core.data.dataset import Dataset
 from core.data.normal import normal_only
 from core.errors import UserError
 from core.jobs import queue
-from core.method import Method
-from core.registry import methods
+from core.method import Goal, Method
+from core.registry import suggested
 from core.training.compatibility import why_not
 from core.training.presets import cases, preset
 from core.training.time_estimate import estimate, guess_seconds
 
 # seconds: the first method that is expected to take no longer is taken, else the quickest
 PATIENCE = 180.0
-QUESTIONS = {  # id: words, icon, methods in order of preference, the page with the answer
-    "alike": (
-        "See which cases are alike",
-        "scatter_plot",
-        ("pca", "gaussian_vae", "sentence_encoder", "gmna"),
-        "latent",
-    ),
-    "unusual": ("Find unusual cases", "troubleshoot", ("gaussian_vae", "pca"), "anomalies"),
-    "words": ("See which words decide", "match_word", ("sufo",), "rationales"),
+# goal of methods: words, icon, the page with the answer
+QUESTIONS: dict[Goal, tuple[str, str, str]] = {
+    "map": ("See which cases are alike", "scatter_plot", "latent"),
+    "unusual": ("Find unusual cases", "troubleshoot", "anomalies"),
+    "words": ("See which words decide", "match_word", "rationales"),
 }
 
 
@@ -46,7 +42,7 @@ def follow() -> None:
     if job is not None and job.status == "done":
         del st.session_state["asked"]
         state.open_run(job.id)
-        st.switch_page(navigation.page(QUESTIONS[asked[2]][3]))
+        st.switch_page(navigation.page(QUESTIONS[asked[2]][2]))
 
 
 def asked_run() -> str:
@@ -72,8 +68,7 @@ def ask(data: Dataset) -> None:
     learned, whose = normal_cases(data)
 
     @cache  # questions share methods, and each estimate looks through the earlier runs
-    def guess(method: str) -> tuple[float, str, type[Method], dict[str, Any]]:
-        kind = methods()[method]
+    def guess(kind: type[Method]) -> tuple[float, str, type[Method], dict[str, Any]]:
         values = preset(kind, next(iter(kind.presets)), cases(kind, data))
         if (
             data.modality == "volume"
@@ -90,22 +85,18 @@ def ask(data: Dataset) -> None:
             values,
         )
 
-    for id, (words, icon, wanted, _) in QUESTIONS.items():
-        of = learned if id == "unusual" else data
-        guesses = [
-            guess(method)
-            for method in wanted
-            if method in methods() and why_not(methods()[method], of) is None
-        ]
+    for goal, (words, icon, _) in QUESTIONS.items():
+        of = learned if goal == "unusual" else data
+        guesses = [guess(kind) for kind in suggested(goal) if why_not(kind, of) is None]
         if not guesses:
             continue
         _, time, kind, values = next(
             (g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0])
         )
-        token = state.press(f"ask-{id}")
+        token = state.press(f"ask-{goal}")
         if st.button(
             " · ".join(filter(None, (words, time))),
-            key=f"ask-{id}-{token}",
+            key=f"ask-{goal}-{token}",
             type="primary",
             icon=f":material/{icon}:",
             help=f"Trains: {kind.title}, preset “fast”",
@@ -115,10 +106,10 @@ def ask(data: Dataset) -> None:
                 queue.train, ws, data.name, kind.id, values, token=token, only_normal=of is not data
             )
             if job is not None:
-                state.pressed(f"ask-{id}")
-                st.session_state["asked"] = (data.name, job.id, id)
+                state.pressed(f"ask-{goal}")
+                st.session_state["asked"] = (data.name, job.id, goal)
                 st.rerun()
-        if id == "unusual" and whose:
+        if goal == "unusual" and whose:
             st.caption(whose)
 
 
@@ -147,7 +138,7 @@ def normal_cases(data: Dataset) -> tuple[Dataset, str]:
         learned = normal_only(data)
     except UserError as e:
         return data, f"Learns from all cases: {text.label(e, 300)}"
-    if all(why_not(methods()[method], learned) for method in QUESTIONS["unusual"][2]):
+    if all(why_not(kind, learned) for kind in suggested("unusual")):
         return (
             data,
             "Learns from all cases, since there are too few normal ones to learn from them alone.",

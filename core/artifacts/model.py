@@ -66,5 +66,9 @@ class Model(Artifact):
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
         return cls(
-            rows=np.arange(n), method="pca", params={}, abilities=["embed"], input_shape=[1, 16, 16]
+            rows=np.arange(n),
+            method="example",
+            params={},
+            abilities=["embed"],
+            input_shape=[1, 16, 16],
         )

@@ -17,9 +17,9 @@ import pytest
 import typer
 from PIL import Image
 
-from app.commands.serve import DEMO
 from core import children
 from core.data.samples.catalogue import SAMPLES, make
+from core.registry import demo_runs
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 from tests import warm
@@ -87,13 +87,13 @@ def home(tmp_path_factory):
     assert ran.status == "done", ran.error
     ws.catalogue.set_job(gone.id, status="cancelled")
     ws.catalogue.set_job(failed.id, status="interrupted")
-    for i, (dataset, method, *_) in enumerate(DEMO):
+    for i, (kind, run) in enumerate(demo_runs()):
         ws.catalogue.add_job(
             Job(
                 id=f"demo{i:06}",
                 kind="train",
-                dataset=ws.entry(dataset)["id"],
-                method=method,
+                dataset=ws.entry(run.sample)["id"],
+                method=kind.id,
                 status="done",
             )
         )

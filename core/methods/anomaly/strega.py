@@ -32,7 +32,7 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.normal import is_normal
 from core.errors import UserError
-from core.method import Method, Takes
+from core.method import DemoRun, Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 from core.training.loader import in_order
 
@@ -60,6 +60,7 @@ class StRegA(Method):
     other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
     presets = {"fast": {"epochs": 25}, "standard": {"epochs": 80}, "thorough": {"epochs": 300}}
+    demo = (DemoRun("head-phantom", 2, "fast"),)
     least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
 

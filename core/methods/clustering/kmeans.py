@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.method import DemoRun
 from core.methods.clustering._on_embedding import OnEmbedding, best_k
 from core.params import BaseParams, param
 
@@ -33,6 +34,8 @@ class KMeans(OnEmbedding):
     title = "k-means clusters"
     tiny = {"k": 3}
     presets = {"fast": {"k": 0}, "standard": {"k": 0}, "thorough": {"k": 0}}
+    suggested_for = {"clusters": 1}
+    demo = (DemoRun("digits", 4),)
 
     class Params(BaseParams):
         k: int = param(

@@ -29,7 +29,7 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import Method, Takes
+from core.method import DemoRun, Method, Takes
 from core.params import BaseParams, param
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class PCA(Method):
         "standard": {"dimensions": 16},
         "thorough": {"dimensions": 64},
     }
+    suggested_for = {"map": 1, "unusual": 2}
+    demo = (DemoRun("digits", 1, params={"dimensions": 16}),)
 
     class Params(BaseParams):
         dimensions: int = param(

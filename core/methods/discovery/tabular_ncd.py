@@ -33,7 +33,7 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.errors import UserError
-from core.method import Method, Takes
+from core.method import DemoRun, Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class TabularNCD(Method):
         "standard": {"epochs": 100, "tune": True},
         "thorough": {"epochs": 200, "tune": True},
     }
+    demo = (DemoRun("breast-cancer", 7, "fast", {"novel": "malignant"}),)
 
     class Params(TrainingParams):
         epochs: int = epochs_param(100, "Passes over all rows.")

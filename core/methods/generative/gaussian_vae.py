@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.artifacts import AnomalyMaps, Embedding, Images, Model, Predictions
+from core.method import DemoRun
 from core.methods.generative._vae import PRESETS, VAE, VAEParams
 from core.params import param
 
@@ -44,6 +45,8 @@ class GaussianVAE(VAE):
     gives = (Model, Embedding, Images, AnomalyMaps, Predictions)
     tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16}
     presets = PRESETS
+    suggested_for = {"map": 2, "unusual": 1}
+    demo = (DemoRun("digits", 5, "fast"), DemoRun("head-phantom", 6, "fast"))
     least_steps = 500
 
     class Params(VAEParams):

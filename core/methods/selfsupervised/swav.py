@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding, Model
-from core.method import Method, Takes
+from core.method import DemoRun, Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class SwAV(Method):
         "standard": {"epochs": 100},
         "thorough": {"epochs": 300, "width": 32},
     }
+    demo = (DemoRun("digits", 3, "fast"),)
     watched = True
     least_steps = 600
 

@@ -64,6 +64,7 @@ class GMNA(Method):
         "standard": {"rewired": 500},
         "thorough": {"model": "network", "epochs": 40, "rewired": 1000},
     }
+    suggested_for = {"map": 4}
 
     class Params(BaseParams):
         by: str = param(

@@ -51,6 +51,7 @@ class Classifier(Method):
         "standard": {"epochs": 40},
         "thorough": {"epochs": 150, "width": 32},
     }
+    suggested_for = {"classes": 1}
     watched = True
     least_steps = 300
 

@@ -54,6 +54,7 @@ class SentenceEncoder(Method):
         "standard": {"longest": 256},
         "thorough": {"longest": 512},
     }
+    suggested_for = {"map": 3}
 
     class Params(BaseParams):
         model: str = param(

@@ -85,6 +85,7 @@ class SUFO(Method):
         "standard": {"epochs": 25, "hidden": 128, "layers": 4},
         "thorough": {"model": "minilm", "epochs": 5, "longest": 256, "learning_rate": 3e-5},
     }
+    suggested_for = {"words": 1}
     least_steps = 100
     parts = {"outliers": _sufo.Outliers}
 
