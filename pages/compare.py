@@ -11,6 +11,7 @@ from core.artifacts import Embedding, Map, Metrics
 from core.errors import UserError
 from core.explain.neighbour_changes import aligned, neighbour_change
 from core.jobs.tasks import find
+from core.maps.projections import NONLINEAR
 
 left = shell.need_run("two runs side by side")
 others = [
@@ -38,7 +39,7 @@ drawn: Map | None = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
-        job = progress.derived("map", {"how": "umap", "dims": 2}, context)
+        job = progress.derived("map", {"how": NONLINEAR, "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
             assert isinstance(made, Map)

@@ -8,6 +8,7 @@ from app import shell, state
 from app.panels import map
 from app.panels.gallery import inspector
 from app.pin import pin_button
+from core.maps.projections import PROJECTIONS
 from core.report import figures
 
 context = shell.need_run("a map of your cases, each near those it resembles")
@@ -24,7 +25,8 @@ with main:
         column = map.column_of(context, made, name)
         map.draw(made, context, column, context.job.id)
         shell.made_by_line(
-            context, f"{map.HOW[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}"
+            context,
+            f"{PROJECTIONS[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}",
         )
         pin_button(
             partial(figures.map_figure, made, context.data, column),

@@ -67,10 +67,8 @@ def test_colours_come_from_the_palette(path):
 
 # words that are a method's id and mean something else where they stand
 HOMONYMS = {
-    ("core/maps/make.py", "pca"): "a projection",
-    ("core/report/html.py", "pca"): "a projection",
-    ("app/panels/map.py", "pca"): "a projection",
-    ("app/commands/explore.py", "pca"): "a projection",
+    ("core/maps/projections.py", "pca"): "a projection",
+    ("core/maps/make.py", "pca"): "how t-SNE starts",
     ("core/methods/generative/_vae.py", "classifier"): "a part of a loss",
     ("core/methods/discovery/tabular_ncd.py", "classifier"): "a part of a loss",
 }

@@ -18,6 +18,7 @@ from core.errors import UserError
 from core.maps import layout
 from core.maps import make as maps
 from core.maps.make import add, make_map
+from core.maps.projections import PROJECTIONS
 from core.neighbours import RECALL, Finder, neighbours
 
 ROOT = Path(__file__).parents[1]
@@ -139,7 +140,7 @@ DEGENERATE = {  # latents: what the map is drawn by, asked for each way
 }
 
 
-@pytest.mark.parametrize("how", maps.HOW)
+@pytest.mark.parametrize("how", PROJECTIONS)
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_latents_give_a_map_or_one_sentence(name, how):
     z, right = DEGENERATE[name]
@@ -168,14 +169,14 @@ def test_degenerate_latents_give_a_map_or_one_sentence(name, how):
         assert made.reason in made.summary()
 
 
-@pytest.mark.parametrize("how", maps.HOW)
+@pytest.mark.parametrize("how", PROJECTIONS)
 def test_flat_latents_are_drawn_in_three_dimensions(how):
     made = make_map(embedding(SOME[:40, :2]), how, dims=3)
     assert np.isfinite(made.xy).all()
     assert bool(made.reason) == (how == "pacmap")
 
 
-@pytest.mark.parametrize("how", maps.HOW)
+@pytest.mark.parametrize("how", PROJECTIONS)
 def test_added_cases_find_their_place_and_move_no_other(how):
     z, of = mixture(700)
     old, new = embedding(z[:600]), embedding(z[600:], 600)

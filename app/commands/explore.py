@@ -12,6 +12,7 @@ import typer
 from app.commands._shared import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
+from core.maps.projections import NONLINEAR, OFFERED, check_projection
 from core.registry import open_model
 
 
@@ -36,7 +37,7 @@ def row_of(data: Any, given: str) -> int:
 
 def map_(
     run: str,
-    how: Annotated[str, typer.Option(help="umap, tsne, pca or pacmap.")] = "umap",
+    how: Annotated[str, typer.Option(help=f"{OFFERED}.")] = NONLINEAR,
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     seed: int = 0,
     slices: Annotated[
@@ -66,8 +67,7 @@ def map_(
     from core.jobs import queue
     from core.maps.make import of_slices
 
-    if how not in ("umap", "tsne", "pca", "pacmap") or dims not in (2, 3):
-        raise UserError("A map is made by umap, tsne, pca or pacmap, in 2 or 3 dimensions.")
+    check_projection(how, dims)
     if bool(add) != (to is not None):
         raise UserError(
             "--add names the dataset whose cases are placed and --to the CSV file for their places;"

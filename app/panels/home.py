@@ -15,6 +15,7 @@ from app.views.anomaly_maps import overlays
 from core.artifacts import Clusters, Map, Metrics
 from core.data.dataset import Dataset
 from core.imaging import render
+from core.maps.projections import NONLINEAR
 from core.registry import method_class
 from core.words import some_of
 
@@ -89,7 +90,7 @@ def _picture(context: state.Context) -> None:
         )
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
-        job = progress.derived("map", {"how": "umap", "dims": 2}, context)
+        job = progress.derived("map", {"how": NONLINEAR, "dims": 2}, context)
         if job is not None and not job.ended:
             st.caption("The map of the cases is being drawn.")
             progress.live(job.id, key="home-map")

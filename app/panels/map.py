@@ -24,8 +24,8 @@ from core.imaging.palette import ACCENT, AMBER
 from core.jobs.tasks import find
 from core.maps import make as maps
 from core.maps import out_of_sample
+from core.maps.projections import DIMENSIONS, NONLINEAR, PROJECTIONS
 
-HOW = {"umap": "UMAP", "tsne": "t-SNE", "pacmap": "PaCMAP", "pca": "PCA"}
 FEW = 5  # volumes below which a map of them cannot be drawn
 
 
@@ -38,11 +38,11 @@ def chosen_map(context: Context) -> Map | None:
     )
     left, middle, right = row[-3:]
     what = _points(context, row[0]) if len(row) == 4 else {}
-    state.kept("map-how", "umap", list(HOW))
+    state.kept("map-how", NONLINEAR, list(PROJECTIONS))
     how = left.segmented_control(
         "Projection",
-        list(HOW),
-        format_func=HOW.__getitem__,
+        list(PROJECTIONS),
+        format_func=PROJECTIONS.__getitem__,
         key="w-map-how",
         on_change=state.keep,
         args=("map-how",),
@@ -52,10 +52,10 @@ def chosen_map(context: Context) -> Map | None:
             " groups."
         ),
     )
-    state.kept("map-dims", 2, [2, 3])
+    state.kept("map-dims", 2, list(DIMENSIONS))
     dims = middle.segmented_control(
         "Dimensions",
-        [2, 3],
+        DIMENSIONS,
         key="w-map-dims",
         on_change=state.keep,
         args=("map-dims",),

@@ -13,13 +13,13 @@ import numpy as np
 
 from core.artifacts import Embedding, Map
 from core.errors import UserError
+from core.maps.projections import LINEAR, NONLINEAR, PROJECTIONS, check_projection
 from core.neighbours import BLOCK, Finder, neighbours, prepared
 
 if TYPE_CHECKING:
     from core.workspace.catalogue import Job
     from core.workspace.workspace import Workspace
 
-HOW = {"umap": "UMAP", "tsne": "t-SNE", "pca": "principal components", "pacmap": "PaCMAP"}
 SLICES = 20_000  # shown of volumes' slices; above it a seeded sample
 # rows up to which all are laid out together; above it a seeded sample of them is, the landmarks,
 # among which the others find their places
@@ -32,7 +32,7 @@ PACMAP_LEAST = 35  # rows: each is paired with 10 near, 5 middling and 20 far on
 
 def make_map(
     embedding: Embedding,
-    how: str = "umap",
+    how: str = NONLINEAR,
     dims: int = 2,
     seed: int = 0,
     *,
@@ -51,8 +51,7 @@ def make_map(
     """
     from core.maps.faithfulness import faithfulness
 
-    if how not in HOW or dims not in (2, 3):
-        raise UserError(f"A map is made by {', '.join(HOW)}, in 2 or 3 dimensions.")
+    check_projection(how, dims)
     rows = embedding.rows
     z = np.asarray(embedding.z, dtype=np.float32)
     total = len(embedding.rows)
@@ -74,8 +73,8 @@ def make_map(
     z, landmarks = prepared(z, embedding.metric), 0
     reason = unfit(z, how, dims)
     if reason:
-        how, reason = "pca", f"drawn by principal components: {reason}"
-    if how == "pca":
+        how, reason = LINEAR, f"drawn by principal components: {reason}"
+    if how == LINEAR:
         xy = _along(z, _axes(z, dims, seed))
     elif len(z) <= WHOLE:
         xy = _drawn(z, how, dims, seed, cache, report)
@@ -111,13 +110,13 @@ def unfit(z: np.ndarray, how: str, dims: int) -> str:
     """Why `how` cannot draw the rows `z` [n,d], finite float32, in `dims` dimensions, in words; ""
     where it can.
     """
-    if how == "pca":
+    if how == LINEAR:
         return ""
     places = count_places(z)
     if places < FEWEST_PLACES:
         return (
             f"all cases lie at {places} place{'' if places == 1 else 's'} of the latent space, too"
-            f" few for {HOW[how]}"
+            f" few for {PROJECTIONS[how]}"
         )
     if how == "pacmap" and len(z) < PACMAP_LEAST:
         return f"PaCMAP needs at least {PACMAP_LEAST} cases, these are {len(z)}"
@@ -152,7 +151,7 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
     z_new = prepared(new.z, old.metric)
     xy = np.asarray(made.xy)
     own = z if made.added is None else z[~np.asarray(made.added)]
-    if made.how == "pca":
+    if made.how == LINEAR:
         found = _along(z_new, _axes(own, xy.shape[1], seed))
     else:
         find = Finder(z)

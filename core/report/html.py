@@ -222,6 +222,7 @@ def _figures(
     counted = flow.flow(ws, data.name)
     yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe(counted))
     from core.maps.make import make_map
+    from core.maps.projections import LINEAR
 
     derived = ws.catalogue.jobs(on_run=job.id, kind=["map", "explain"], status="done")
     embedding = next((a for a in given.values() if isinstance(a, Embedding)), None)
@@ -233,9 +234,8 @@ def _figures(
         if isinstance(a, Map) and a.xy.shape[1] == 2 and a.place is None
     ]
     if embedding is not None and len(embedding.rows) >= 5:
-        made = (
-            maps[-1] if maps else make_map(embedding, "pca", cache=ws.home / "cache" / "neighbours")
-        )
+        cache = ws.home / "cache" / "neighbours"
+        made = maps[-1] if maps else make_map(embedding, LINEAR, cache=cache)
         every = columns(ws, data, job)
         column = next(iter(every.values()), None)
         if column is not None:
