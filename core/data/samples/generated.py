@@ -5,6 +5,7 @@ checking it. No patient is behind any of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,31 +92,19 @@ def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
             a = rng.uniform(3.5, 8)
             b = rng.uniform(3, 6)
             turn = rng.uniform(0, np.pi)
-            u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
-            v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-            one = np.hypot(u / a, v / b) < 1
+            one = _ellipse(x - cx, y - cy, a, b, turn)
             mask |= one
             image[one] = rng.uniform(0.45, 1.0)
         light = 0.12 * (rng.uniform(-1, 1) * x + rng.uniform(-1, 1) * y) / side
         stained = i % 3 == 2
         image = gaussian_filter(image, 1.0)
         image = 0.85 - 0.5 * image + light if stained else 0.08 + 0.7 * image + light
-        images.append(np.clip(image + rng.normal(0, 0.06, image.shape), 0, 1))
+        images.append(np.clip(image + rng.normal(0, 0.06, image.shape), 0, 1)[None])
         masks.append(mask)
         lines.append({"file": f"field{i:03d}.png", "stain": "stained" if stained else "fluo"})
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "stain"})
-    samples = (np.stack(images)[:, None] * 255).round().astype(np.uint8)
     card = made_card("Made-up nuclei in two stains, with their outlines.", rule)
-    return Dataset(
-        "nuclei",
-        "image",
-        table,
-        samples,
-        np.stack(masks).astype(np.uint8),
-        roles,
-        input_range=(0, 255),
-        card=card,
-    )
+    return _with_masks("nuclei", images, masks, table, roles, card)
 
 
 def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
@@ -136,9 +125,7 @@ def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
                 a = rng.uniform(3, 8)
                 b = rng.uniform(3, 8)
                 turn = rng.uniform(0, np.pi)
-                u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
-                v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-                into |= np.hypot(u / a, v / b) < 1
+                into |= _ellipse(x - cx, y - cy, a, b, turn)
         other &= ~mask
         texture = 0.08 * gaussian_filter(rng.normal(0, 2, (2, side, side)), (0, 2, 2))
         image = 0.3 + texture + np.stack([0.4 * mask + 0.15 * other, 0.1 * (mask + other)])
@@ -151,16 +138,7 @@ def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
         lines.append({"file": f"slice{i:03d}.png", "scanner": "B" if i % 2 else "A"})
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "scanner"})
     card = made_card("Made-up lesions in two channels from two made-up scanners.", rule)
-    return Dataset(
-        "lesions",
-        "image",
-        table,
-        (np.stack(images) * 255).round().astype(np.uint8),
-        np.stack(masks).astype(np.uint8),
-        roles,
-        input_range=(0, 255),
-        card=card,
-    )
+    return _with_masks("lesions", images, masks, table, roles, card)
 
 
 def beats(records: int = 12, each: int = 40, seed: int = 9) -> Dataset:
@@ -287,9 +265,8 @@ def cine(
                 - 0.2 * wall
                 + 0.35 * (np.hypot(y - decoy[0], x - decoy[1]) < 4)
             )
-            images.append(
-                np.clip(gaussian_filter(image, 0.8) + rng.normal(0, 0.04, image.shape), 0, 1)
-            )
+            image = gaussian_filter(image, 0.8) + rng.normal(0, 0.04, image.shape)
+            images.append(np.clip(image, 0, 1)[None])
             masks.append(mask)
             lines.append(
                 {
@@ -304,22 +281,12 @@ def cine(
         pd.DataFrame(lines),
         {"file": "file", "group": "patient", "sequence": "clip", "time": "frame"},
     )
-    samples = (np.stack(images)[:, None] * 255).round().astype(np.uint8)
     card = made_card(
         "Made-up beating chambers: clips of twelve frames, each with its outline.",
         rule,
         spacing_mm=[1.5, 1.5],
     )
-    return Dataset(
-        "cine",
-        "image",
-        table,
-        samples,
-        np.stack(masks).astype(np.uint8),
-        roles,
-        input_range=(0, 255),
-        card=card,
-    )
+    return _with_masks("cine", images, masks, table, roles, card)
 
 
 def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Dataset:
@@ -347,7 +314,7 @@ def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Data
             image = np.where(mask, 0.95, image)
         image = np.clip(image + (egg < 1) * rng.normal(0, 0.03, image.shape), 0, 1)
         image[[0, -1]] = 0
-        volumes.append(image)
+        volumes.append(image[None])
         masks.append(mask)
         lines.append(
             {
@@ -359,18 +326,8 @@ def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Data
     table, roles, rule = add_split(
         pd.DataFrame(lines), {"file": "file", "label": "finding", "domain": "scanner"}
     )
-    samples = (np.stack(volumes)[:, None] * 255).round().astype(np.uint8)
     card = made_card("Made-up small volumes, half of them with a bright ball.", rule)
-    return Dataset(
-        "stacks",
-        "volume",
-        table,
-        samples,
-        np.stack(masks).astype(np.uint8),
-        roles,
-        input_range=(0, 255),
-        card=card,
-    )
+    return _with_masks("stacks", volumes, masks, table, roles, card)
 
 
 def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
@@ -401,6 +358,38 @@ def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
         x.round(4).astype(np.float32),
         roles=roles,
         features=tuple(names),
+        card=card,
+    )
+
+
+def _ellipse(x: np.ndarray, y: np.ndarray, a: float, b: float, turn: float) -> np.ndarray:
+    """Bool, of the shape of `x` and `y` (offsets from the centre, pixels): inside an ellipse of
+    half-axes `a` and `b`, turned by `turn` radians.
+    """
+    u = x * np.cos(turn) + y * np.sin(turn)
+    v = y * np.cos(turn) - x * np.sin(turn)
+    return np.hypot(u / a, v / b) < 1
+
+
+def _with_masks(
+    name: str,
+    images: list[np.ndarray],
+    masks: list[np.ndarray],
+    table: pd.DataFrame,
+    roles: dict[str, str],
+    card: dict[str, Any],
+) -> Dataset:
+    """Images [c,H,W] or volumes [c,D,H,W] in [0, 1], stored in 8 bits, each with its bool mask
+    without the channels.
+    """
+    return Dataset(
+        name,
+        "image" if images[0].ndim == 3 else "volume",
+        table,
+        (np.stack(images) * 255).round().astype(np.uint8),
+        np.stack(masks).astype(np.uint8),
+        roles,
+        input_range=(0, 255),
         card=card,
     )
 
