@@ -9,8 +9,8 @@ from core.explain import traversal
 from core.maps.faithfulness import faithfulness
 from core.measures.pixel_anomaly import aupro, pooled
 from core.measures.rankme import rankme
+from core.nets.losses.elbo import dirichlet_kl, gaussian_kl
 from core.nets.sinkhorn import sinkhorn
-from core.nets.vae import dirichlet_kl, gaussian_kl
 from core.registry import methods
 from core.stats.cluster_agreement import accuracy, purity
 from core.training.fit import fit_and_apply

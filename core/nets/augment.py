@@ -62,6 +62,19 @@ def views(
     return lambda x: made(x).clamp(0, 1)
 
 
+def multi_crop(
+    shape: tuple[int, ...], small_crops: int, strength: float = 1.0, flip: bool = False
+) -> Callable[[Tensor], list[Tensor]]:
+    """A function [b,C,H,W] -> views of it: two of the whole size, and from 28 pixels on
+    `small_crops` of half the side (at least 14).
+    """
+    large, side = views(shape, strength, flip), min(shape[1:])
+    if side < 28 or not small_crops:
+        return lambda x: [large(x), large(x)]
+    small = views(shape, strength, flip, crop=max(14, side // 2), scale=(0.1, 0.35))
+    return lambda x: [large(x), large(x), *(small(x) for _ in range(small_crops))]
+
+
 def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Random crops of pictures x [b,C,H,W] and their masks y [b,H,W], `side` pixels or the whole
     (0, or smaller pictures), turned by quarters and mirrored; every third lies around a marked

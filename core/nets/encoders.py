@@ -87,8 +87,16 @@ class SwAVNet(nn.Module):
         return z, self.prototypes(z)
 
     def normalise(self) -> None:
-        """Prototypes to unit length, as before every step."""
+        """Prototypes to unit length, as before every step; `hold_prototypes` undoes the step."""
         import torch
 
         with torch.no_grad():
-            self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
+            self._before = F.normalize(self.prototypes.weight, dim=1)
+            self.prototypes.weight.copy_(self._before)
+
+    def hold_prototypes(self) -> None:
+        """Give the prototypes what they were when last normalised."""
+        import torch
+
+        with torch.no_grad():
+            self.prototypes.weight.copy_(self._before)

@@ -187,17 +187,3 @@ class DirichletVAE(nn.Module):
                 else None
             ),
         )
-
-
-def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, var) || N(0, 1)) per row, summed over dimensions [b]."""
-    return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(1)
-
-
-def dirichlet_kl(p: Tensor, t: Tensor) -> Tensor:
-    """KL(Dir(p) || Dir(t)) per row [b], closed form; p [b,d], t [b,d] or [d]."""
-    total_p, total_t = p.sum(-1), t.sum(-1)
-    const = (
-        torch.lgamma(total_p) - torch.lgamma(total_t) + (torch.lgamma(t) - torch.lgamma(p)).sum(-1)
-    )
-    return const + ((p - t) * (torch.digamma(p) - torch.digamma(total_p)[..., None])).sum(-1)

@@ -4,7 +4,6 @@ them checkpoints, looks at the loss, early stopping, and the user's request to s
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -109,12 +108,6 @@ class Loop:
         """The optimiser's step size from this batch on."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-
-    def cosine(self, peak: float, after: float) -> None:
-        """See `Run.cosine`."""
-        start = after * self.total
-        share = max(0.0, self.done - start) / (self.total - start)
-        self.set_rate(0.5 * peak * (1 + math.cos(math.pi * share)))
 
     def stop_early(self, patience: int, score: Callable[[], float], after: int) -> None:
         """See `Run.stop_early`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -12,8 +13,21 @@ if TYPE_CHECKING:
     from core.training.loop import Batch
     from core.training.run import Run
 
-# step sizes: constant, half a cosine down to 0, or a function of (step, steps in all)
-Schedule = Literal["cosine"] | Callable[[int, int], float] | None
+# (step, steps in all) -> step size
+Schedule = Callable[[int, int], float]
+
+
+def half_cosine(peak: float, after: float = 0.0) -> Schedule:
+    """Step sizes that are `peak` for the first share `after` of the steps and from there fall to 0
+    along half a cosine.
+    """
+
+    def rate(step: int, total: int) -> float:
+        start = after * total
+        share = max(0.0, step - start) / (total - start)
+        return 0.5 * peak * (1 + math.cos(math.pi * share))
+
+    return rate
 
 
 def fit_network(
@@ -22,26 +36,40 @@ def fit_network(
     loss: Callable[[Any, Batch], dict[str, torch.Tensor]],
     data: Dataset,
     params: Any,
+    *,
     optimiser: torch.optim.Optimizer,
-    schedule: Schedule,
-    clip: float | None,
-    drop_last: bool,
-    validation: Callable[[], float] | None,
-    of: Dataset | None,
+    schedule: Schedule | None = None,
+    clip: float | None = None,
+    drop_last: bool = True,
+    of: Dataset | None = None,
+    track: dict[str, Any] | None = None,
+    validation: Callable[[], float] | None = None,
+    validate_after: int = 0,
+    between_epochs: Callable[[int], None] | None = None,
+    after_step: Callable[[Batch], None] | None = None,
 ) -> None:
-    """Train `net` in place over the batches of `data`; see `Run.fit`.
+    """Train `net` in place over the batches of `data`: what `run.fit` does.
 
-    `loss` calls the network it is given, which is `net` on the run's device in its precision.
+    `loss(net, batch)` gives the curves' values, 0-d tensors, of which "loss" is learned from; the
+    network it is given is `net` on the run's device in its precision. `params` (a TrainingParams)
+    says `epochs`, `batch_size` and `learning_rate`. `schedule` sets the step size, else it stays
+    the optimiser's; `clip` is the largest norm of a gradient. `drop_last` and `of`: see
+    `Run.batches`. `track`: what else the training changes, for checkpoints (see `Run.setup`).
+    `validation`: see `Run.stop_early`, with `params.patience` and `validate_after` epochs.
+    `between_epochs(epoch)` is called as an epoch begins that is not the first, `after_step(batch)`
+    when the weights have moved.
     """
-    called = run.setup(net, optimiser)
+    called = run.setup(net, optimiser, **track or {})
     if validation is not None:
-        run.stop_early(params.patience, validation)
+        run.stop_early(params.patience, validation, validate_after)
     batches = run.batches(data, params.batch_size, params.epochs, drop_last=drop_last, of=of)
     for batch in batches:
-        if schedule == "cosine":
-            run.cosine(params.learning_rate)
-        elif schedule is not None:
+        if between_epochs is not None and batch.turn:
+            between_epochs(batch.epoch)
+        if schedule is not None:
             run.set_rate(schedule(batch.step, run.loop.total))
         scalars = loss(called, batch)
         run.step(scalars["loss"], clip=clip)
+        if after_step is not None and run.loop.last:
+            after_step(batch)
         run.report(batch.step, **scalars)

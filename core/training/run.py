@@ -18,7 +18,7 @@ from core.errors import Cancelled, UserError
 from core.training.device import gpu_here, open_fabric, seeded
 from core.training.inference import map_rows
 from core.training.loop import Batch, Loop
-from core.training.ordinary import Schedule, fit_network
+from core.training.ordinary import fit_network
 
 if TYPE_CHECKING:
     import torch
@@ -135,37 +135,12 @@ class Run:
         """
         self.loop.step(loss, clip)
 
-    def fit(
-        self,
-        net: torch.nn.Module,
-        loss: Callable[[Any, Batch], dict[str, torch.Tensor]],
-        data: Dataset,
-        params: Any,
-        *,
-        optimiser: torch.optim.Optimizer,
-        schedule: Schedule = None,
-        clip: float | None = None,
-        drop_last: bool = True,
-        validation: Callable[[], float] | None = None,
-        of: Dataset | None = None,
-    ) -> None:
-        """The ordinary training of one network: `loss(net, batch)` gives the curves' values, of
-        which `loss` is learned from; `params` says `epochs`, `batch_size`, `learning_rate` and,
-        for `validation` (see `stop_early`), `patience`. See `core.training.ordinary`.
-        """
-        fit_network(
-            self, net, loss, data, params, optimiser, schedule, clip, drop_last, validation, of
-        )
+    # the ordinary training of one network: `run.fit(net, loss, data, params, optimiser=...)`
+    fit = fit_network
 
     def set_rate(self, rate: float) -> None:
         """Set the optimiser's step size from this batch on."""
         self.loop.set_rate(rate)
-
-    def cosine(self, peak: float, after: float = 0.0) -> None:
-        """Set the step size at this batch: `peak` for the first share `after` of the steps, from
-        there falling to 0 along half a cosine.
-        """
-        self.loop.cosine(peak, after)
 
     def stop_early(self, patience: int, score: Callable[[], float], after: int = 0) -> None:
         """Have the next loop over batches end when `score()` (lower is better) has had no new best

@@ -30,9 +30,12 @@ from core.jobs.engines import free_threads
 from core.method import Method
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
-from core.methods.selfsupervised.swav import Queue, SwAV, swapped
+from core.methods.selfsupervised.swav import SwAV
 from core.nets.augment import views
 from core.nets.cevae import holes
+from core.nets.losses.context_encoding import context_encoding
+from core.nets.losses.swapped_prediction import swapped_prediction
+from core.nets.memory_bank import MemoryBank
 from core.training import loader
 from core.training.run import Run
 from tests.benchmarks._common import enlarged
@@ -55,12 +58,13 @@ def vae(method: Any, net: Any) -> Step:
 
 def swav(method: Any, net: Any) -> Step:
     p = method.params
-    large, queue = views(method.shape_), Queue(0, 2 * p.width)
+    large, bank = views(method.shape_), MemoryBank(0, 2 * p.width)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         net.normalise()
         z, scores = net([large(x), large(x)])
-        return swapped(z, scores, len(x), net.prototypes.weight, queue, p.epsilon, p.temperature)[0]
+        prototypes = net.prototypes.weight
+        return swapped_prediction(z, scores, len(x), prototypes, bank, p.epsilon, p.temperature)[0]
 
     return loss
 
@@ -70,10 +74,7 @@ def strega(method: Any, net: Any) -> Step:
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         back, filled, mu, log_sd = net(x, holes(x))
-        kl = (-0.5 * (1 + 2 * log_sd - mu.square() - (2 * log_sd).exp())).mean()
-        return (1 - p.holes) * ((back - x).abs().mean() + p.beta * kl) + p.holes * (
-            filled - x
-        ).abs().mean()
+        return context_encoding(x, back, filled, mu, log_sd, p.beta, p.holes)["loss"]
 
     return loss
 

@@ -14,6 +14,7 @@ import torch
 from core.errors import UserError
 from core.method import check_params
 from core.methods.unlearning import _forget
+from core.nets.losses.forgetting import alignment, foreignness
 from core.registry import methods
 from core.training.fit import fit_and_apply
 from core.training.run import Run
@@ -108,7 +109,7 @@ def test_the_receipt_names_cases_and_makes_no_promise():
     assert receipt["sha256 of the forgotten inputs"] == again["sha256 of the forgotten inputs"]
 
 
-def test_rho_runs_from_one_to_e_and_alignment_grows_as_retained_turn_away():
+def test_foreignness_runs_from_one_to_e_and_alignment_grows_as_retained_turn_away():
     class Same(torch.nn.Module):
         def forward(self, e):
             return (e,)
@@ -118,11 +119,11 @@ def test_rho_runs_from_one_to_e_and_alignment_grows_as_retained_turn_away():
             return (e + 1e3,)
 
     e = torch.randn(5, 4)
-    assert float(_forget.rho(e, Same())) == pytest.approx(5)
-    assert float(_forget.rho(e, Far())) == pytest.approx(5 * np.e, rel=1e-4)
-    kept = _forget.alignment(e, e, e, e, 5.0)
-    assert _forget.alignment(-e, e, e, e, 5.0) > kept
-    assert _forget.alignment(e, e, -e, e, 5.0) < kept
+    assert float(foreignness(e, Same())) == pytest.approx(5)
+    assert float(foreignness(e, Far())) == pytest.approx(5 * np.e, rel=1e-4)
+    kept = alignment(e, e, e, e, 5.0)
+    assert alignment(-e, e, e, e, 5.0) > kept
+    assert alignment(e, e, -e, e, 5.0) < kept
 
 
 def test_the_guard_puts_the_last_good_state_back():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from core.methods.selfsupervised.swav import Queue
+from core.nets.memory_bank import MemoryBank
 from core.stats.cluster_agreement import purity
 from tests.methods._fit import fit, on_digits, sample
 from tests.soak import longer
@@ -84,7 +84,7 @@ def test_prototypes_have_unit_length():
 @pytest.mark.soak(only=True)
 def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
     with patch(
-        "core.nets.sinkhorn.sinkhorn",
+        "core.nets.losses.swapped_prediction.sinkhorn",
         lambda scores, epsilon=0.05, iterations=3: (scores / epsilon).softmax(1),
     ):
         _, given = fit("swav", sample("digits"), epochs=8)
@@ -93,7 +93,7 @@ def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
 
 
 def test_each_views_queue_is_used_from_the_step_after_it_is_full():
-    queue, used = Queue(8, 3), []
+    queue, used = MemoryBank(8, 3), []
     for _ in range(4):
         ready = []
         for view in (0, 1):
@@ -105,14 +105,14 @@ def test_each_views_queue_is_used_from_the_step_after_it_is_full():
 
 
 def test_no_queue_is_never_ready():
-    queue = Queue(0, 3)
+    queue = MemoryBank(0, 3)
     queue.push(0, torch.ones(4, 3))
     assert not queue.ready(0)
 
 
 def test_a_queue_of_a_checkpoint_with_one_count_for_both_views_goes_on():
-    queue = Queue(8, 3)
+    queue = MemoryBank(8, 3)
     queue.load_state_dict({"kept": torch.zeros(2, 8, 3), "filled": torch.tensor([8])})
     assert queue.ready(0)
     assert queue.ready(1)
-    assert Queue(8, 3).state_dict()["filled"].shape == (2,)
+    assert MemoryBank(8, 3).state_dict()["filled"].shape == (2,)

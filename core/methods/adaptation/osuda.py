@@ -147,6 +147,7 @@ class OSUDA(OnModel):
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
+        from core.nets.losses.entropy import pixel_entropy
         from core.nets.norms import mixed, plain, tied
 
         p, train = self.params, data.part("train")
@@ -171,7 +172,7 @@ class OSUDA(OnModel):
             for n in norms:
                 n.share = share
             prob = inner.predict(cropped(batch.x, p.crop))
-            unsure = entropy(prob).mean()
+            unsure = pixel_entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
             run.report(
@@ -213,11 +214,13 @@ class OSUDA(OnModel):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        from core.nets.losses.entropy import pixel_entropy
+
         before = self.opened("base_")
 
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             prob = self.predict(x)
-            unsure = entropy(prob)
+            unsure = pixel_entropy(prob)
             return prob, unsure, unsure.flatten(1).mean(1), before.predict(x)
 
         prob, unsure, score, old = run.map(described, data, size=16)
@@ -348,11 +351,6 @@ def cropped(x: torch.Tensor, side: int) -> torch.Tensor:
         return x
     top, left = (int(torch.randint(max(s - side, 0) + 1, ())) for s in x.shape[2:])
     return x[:, :, top : top + side, left : left + side]
-
-
-def entropy(prob: torch.Tensor) -> torch.Tensor:
-    """Of each pixel, [b,H,W] in nats, of probabilities [b,k,H,W]."""
-    return -(prob * prob.clamp(min=1e-6).log()).sum(1)
 
 
 def chunks(rows: np.ndarray, size: int = 64) -> list[np.ndarray]:

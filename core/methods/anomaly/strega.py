@@ -181,6 +181,7 @@ class StRegA(Method):
 
         from core.nets import tissue
         from core.nets.cevae import holes
+        from core.nets.losses.context_encoding import context_encoding
 
         p, side = self.params, int(self.params.side)
         train, val = (
@@ -202,11 +203,7 @@ class StRegA(Method):
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x = batch.x
             back, filled, mu, log_sd = net(x, holes(x) if p.holes > 0 else x)
-            error = (back - x).abs().mean()
-            kl = (-0.5 * (1 + 2 * log_sd - mu.square() - (2 * log_sd).exp())).mean()
-            fill = (filled - x).abs().mean()
-            loss = (1 - p.holes) * (error + p.beta * kl) + p.holes * fill
-            return {"loss": loss, "reconstruction": error, "kl": kl, "hole filling": fill}
+            return context_encoding(x, back, filled, mu, log_sd, p.beta, p.holes)
 
         ready = train.with_samples(seen[:, None])
         optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)

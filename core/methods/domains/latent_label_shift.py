@@ -34,12 +34,13 @@ from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.stats.calibration import fit_temperature
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 DRAWS = 50  # of patients, for the range of a frequency
 # values of a case; smaller ones are read by a plain network, which keeps where a stroke is
@@ -133,9 +134,10 @@ class LatentLabelShift(Method):
         )
 
     def fit(self, data: Dataset, run: Run) -> None:
-
         import torch
         from torch.nn import functional as F
+
+        from core.nets.losses.class_weights import class_weights
 
         p, train = self.params, data.part("train")
         self.shape_ = tuple(data.shape)
@@ -154,30 +156,43 @@ class LatentLabelShift(Method):
         d = self.codes(train)
         self.scale_ = Standardise.fit(train)
         self.net_ = self.make_net()
-        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
         best = Best(self.net_)
-        net = run.setup(self.net_, optimiser, best=best)
         self.scale_.to(run.where)
-        size = np.bincount(d, minlength=len(self.sites_))
         # as if all sites were of one size
-        weight = torch.from_numpy((size.sum() / (len(size) * np.maximum(size, 1))).astype("f4")).to(
-            run.where
-        )
+        weight = class_weights(d, len(self.sites_)).to(run.where)
         val = data.part("val")
         val = val.take(np.flatnonzero(self.codes(val) >= 0))
         held, at = (
             (self.scale_(torch.from_numpy(val.inputs()).to(run.where)) if len(val) else None),
             torch.from_numpy(self.codes(val)).to(run.where),
         )
-        for batch in run.batches(train.with_labels(d), p.batch_size, p.epochs, drop_last=True):
-            if batch.turn and held is not None:
+        chance = float(np.log(len(self.sites_)))
+
+        def loss(net: Any, batch: Batch) -> dict[str, Any]:
+            return {
+                "loss": F.cross_entropy(net(self.scale_(batch.x)), batch.y, weight),
+                "guessing": chance,
+            }
+
+        def look(epoch: int = 0) -> None:
+            if held is not None:
                 best.look(held, at)
-            run.set_rate(p.learning_rate * 0.97 ** (batch.epoch * 100 / p.epochs))
-            loss = F.cross_entropy(net(self.scale_(batch.x)), batch.y, weight)
-            run.step(loss, clip=5.0)
-            run.report(batch.step, loss=loss, **{"guessing": float(np.log(len(self.sites_)))})
+
+        run.fit(
+            self.net_,
+            loss,
+            train.with_labels(d),
+            p,
+            optimiser=torch.optim.Adam(self.net_.parameters(), p.learning_rate),
+            schedule=lambda step, total: (
+                p.learning_rate * 0.97 ** (step * p.epochs // total * 100 / p.epochs)
+            ),
+            clip=5.0,
+            track={"best": best},
+            between_epochs=look,
+        )
+        look()
         if held is not None:
-            best.look(held, at)
             best.put_back()
         self.to(run.where)
         logits = self._logits(train, run)
@@ -186,7 +201,9 @@ class LatentLabelShift(Method):
             if len(val)
             else (logits, d)
         )
-        self.temperature_ = tempered(both[len(d) :], sites[len(d) :]) if len(val) >= 20 else 1.0
+        self.temperature_ = (
+            fit_temperature(both[len(d) :], sites[len(d) :], 20.0) if len(val) >= 20 else 1.0
+        )
         prob = _softmax(both / self.temperature_)
         self.cells_, cell = cells(prob, p.cells, run.seed)
         q = np.stack(
@@ -353,20 +370,6 @@ def _softmax(score: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
     return softmax(score, axis=1)
-
-
-def tempered(logits: np.ndarray, sites: np.ndarray) -> float:
-    """The temperature in [0.2, 20] with the least cross-entropy on these cases."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(t):
-        return -np.log(
-            np.maximum(_softmax(logits / np.exp(t))[np.arange(len(sites)), sites], 1e-12)
-        ).mean()
-
-    return float(
-        np.exp(minimize_scalar(loss, bounds=(np.log(0.2), np.log(20)), method="bounded").x)
-    )
 
 
 def cells(prob: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

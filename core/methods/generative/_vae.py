@@ -15,12 +15,13 @@ from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
 from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
+from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 TAKES = Takes(
     ("image", "volume", "table"),
@@ -100,27 +101,19 @@ class VAE(Method):
             data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
         )
         self.net_ = self.make_net()
-        optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
-        net = run.setup(self.net_, optimiser)
         self.scale_.to(run.where)
-        joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names_ else p.epochs
         val = data.part("val")
-        run.stop_early(
-            p.patience if len(val) else 0,
-            lambda: self._loss_on(val, run),
-            after=joint_from if self.class_names_ else 0,
-        )
-        for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            joint = batch.epoch >= joint_from
-            # so the joint phase has half the rate on average, as the paper's has
-            run.cosine(p.learning_rate, after=2 / 3)
+        joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names_ else p.epochs
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x = self.scale_(batch.x)
             out = net(x)
             reconstruction = self.reconstruction(out[0], x)
             kl = self.loss_of(out).mean()
             loss = reconstruction + p.beta * kl
-            scalars = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+            scalars = {"reconstruction": reconstruction, "kl": kl}
             if out[3] is not None:
+                joint = batch.epoch >= joint_from
                 # a GPU is not waited for, as it would be to look whether there are any
                 labelled = (batch.y >= 0).sum().clamp(min=1)
                 wrong = (
@@ -128,20 +121,33 @@ class VAE(Method):
                 )
                 loss = loss + (p.classifier_weight * wrong if joint else 0.0 * wrong)
                 scalars |= {"classifier": wrong} if joint else {}
-            run.step(loss, clip=5.0)
-            run.report(batch.step, **scalars)
+            return {"loss": loss, **scalars}
+
+        run.fit(
+            self.net_,
+            loss,
+            train,
+            p,
+            optimiser=torch.optim.Adam(self.net_.parameters(), p.learning_rate),
+            # so the joint phase has half the rate on average, as the paper's has
+            schedule=half_cosine(p.learning_rate, after=2 / 3),
+            clip=5.0,
+            validation=(lambda: self._loss_on(val, run)) if len(val) else None,
+            validate_after=joint_from if self.class_names_ else 0,
+        )
 
     def _loss_on(self, data: Dataset, run: Run) -> float:
         """The mean loss of these cases; with labels that of the joint phase."""
         import torch
         from torch.nn import functional as F
 
+        from core.nets.losses.elbo import squared_error
+
         def losses(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             x = self.scale_(x)
             out = self.net_(x)
-            each = (out[0] - x).square().flatten(1).sum(1) * self._weight(
-                x
-            ) + self.params.beta * self.loss_of(out)
+            error = squared_error(out[0], x) * self._weight(x)
+            each = error + self.params.beta * self.loss_of(out)
             return (each,) if out[3] is None else (each, out[3])
 
         found = run.map(losses, data)
@@ -165,7 +171,9 @@ class VAE(Method):
         """Squared error summed over a case, halved and divided by the noise variance 0.01 of
         pictures (1 for standardised tables); mean over cases.
         """
-        return (back - x).square().flatten(1).sum(1).mean() * self._weight(x)
+        from core.nets.losses.elbo import squared_error
+
+        return squared_error(back, x).mean() * self._weight(x)
 
     # -- artifacts ---------------------------------------------------------------------------------
     def embedding(self, data: Dataset, z: np.ndarray, spread: np.ndarray) -> Embedding:

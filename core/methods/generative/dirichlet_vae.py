@@ -66,7 +66,7 @@ class DirichletVAE(VAE):
     def loss_of(self, out: Any) -> torch.Tensor:
         import torch
 
-        from core.nets.vae import dirichlet_kl
+        from core.nets.losses.elbo import dirichlet_kl
 
         alpha = out[2].float()
         prior = torch.full_like(alpha, self.params.prior)

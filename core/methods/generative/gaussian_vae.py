@@ -64,7 +64,7 @@ class GaussianVAE(VAE):
         return vae.GaussianVAE(self.shape_, p.width, p.latent, classes)
 
     def loss_of(self, out: Any) -> torch.Tensor:
-        from core.nets.vae import gaussian_kl
+        from core.nets.losses.elbo import gaussian_kl
 
         return gaussian_kl(out[1], out[2])
 

@@ -35,6 +35,7 @@ from core.method import Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
+from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
     import torch
@@ -123,9 +124,9 @@ class UNetPlusPlusMethod(Method):
     # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
-        from monai.losses import DiceCELoss
 
         from core.nets.augment import crops
+        from core.nets.losses.deep_supervision import dice_and_cross_entropy
 
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
@@ -133,19 +134,23 @@ class UNetPlusPlusMethod(Method):
         self.channels_ = data.shape[0]
         self.net_ = self.make_net()
         optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
-        loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        loss_of = dice_and_cross_entropy()
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x, y = crops(batch.x, truth[torch.from_numpy(batch.at)], p.crop)
             heads = net(padded(x))
-            taught = heads if p.deep_supervision else heads[-1:]
-            y = y[:, None].float()
-            losses = torch.stack(
-                [loss_of(h[..., : x.shape[2], : x.shape[3]].float(), y) for h in taught]
-            )
+            losses = loss_of(heads if p.deep_supervision else heads[-1:], y)
             return {"loss": losses.sum(), "loss of the deepest head": losses[-1]}
 
-        run.fit(self.net_, loss, train, p, optimiser=optimiser, schedule="cosine", clip=5.0)
+        run.fit(
+            self.net_,
+            loss,
+            train,
+            p,
+            optimiser=optimiser,
+            schedule=half_cosine(p.learning_rate),
+            clip=5.0,
+        )
         self.net_.eval()
         self.level_ = p.level or self._enough(data, run)
         self.level_ = min(self.level_, self.net_.depths)

@@ -32,12 +32,13 @@ import numpy as np
 from core.artifacts import Artifact, Clusters, Embedding, Model
 from core.method import DemoRun, Method, Takes
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
+    from core.training.run import Batch, Run
 
 
 class SwAV(Method):
@@ -124,51 +125,42 @@ class SwAV(Method):
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
-        from core.nets.augment import views
+        from core.nets.augment import multi_crop
+        from core.nets.losses.swapped_prediction import swapped_prediction
+        from core.nets.memory_bank import MemoryBank
 
         p, train = self.params, data.part("train")
         self.shape_ = tuple(data.shape)
         self.net_ = self.make_net()
-        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
-        queue = Queue(p.queue, 2 * p.width)
-        net = run.setup(self.net_, optimiser, queue=queue)
-        queue.to(run.where)
-        large = views(self.shape_, p.strength, p.flip)
-        side = min(self.shape_[1:])
-        small = (
-            views(self.shape_, p.strength, p.flip, crop=max(14, side // 2), scale=(0.1, 0.35))
-            if side >= 28 and p.small_crops
-            else None
-        )
-        for batch in run.batches(train, p.batch_size, p.epochs, drop_last=True):
-            run.cosine(p.learning_rate)
+        bank = MemoryBank(p.queue, 2 * p.width)
+        bank.to(run.where)
+        views = multi_crop(self.shape_, p.small_crops, p.strength, p.flip)
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             self.net_.normalise()
-            seen = [large(batch.x), large(batch.x)] + (
-                [small(batch.x) for _ in range(p.small_crops)] if small else []
+            z, scores = net(views(batch.x))
+            prototypes = self.net_.prototypes.weight
+            loss, codes = swapped_prediction(
+                z, scores, len(batch.x), prototypes, bank, p.epsilon, p.temperature
             )
-            z, scores = net(seen)
-            loss, codes = swapped(
-                z,
-                scores,
-                len(batch.x),
-                self.net_.prototypes.weight,
-                queue,
-                p.epsilon,
-                p.temperature,
-            )
+            used = (codes.mean(0) > 0.1 / p.prototypes).float().sum()
+            return {"loss": loss, "prototypes in use": used}
+
+        def hold(batch: Batch) -> None:
             if batch.step < p.frozen_steps:
-                loss = loss + 0 * self.net_.prototypes.weight.sum()
-                before = self.net_.prototypes.weight.detach().clone()
-            run.step(loss)
-            if batch.step < p.frozen_steps:
-                with torch.no_grad():
-                    self.net_.prototypes.weight.copy_(before)
-            share = codes.mean(0)
-            run.report(
-                batch.step,
-                loss=loss,
-                **{"prototypes in use": (share > 0.1 / p.prototypes).float().sum()},
-            )
+                self.net_.hold_prototypes()
+
+        weights = self.net_.parameters()
+        run.fit(
+            self.net_,
+            loss,
+            train,
+            p,
+            optimiser=torch.optim.AdamW(weights, p.learning_rate, weight_decay=1e-4),
+            schedule=half_cosine(p.learning_rate),
+            track={"queue": bank},
+            after_step=hold,
+        )
         self.net_.normalise()
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
@@ -188,67 +180,3 @@ class SwAV(Method):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.net_.encoder(x)
-
-
-class Queue:
-    """The last `size` projected pictures of each of the two coding views; used only once it is
-    full, since zeros would poison the codes.
-    """
-
-    def __init__(self, size: int, width: int) -> None:
-        import torch
-
-        self.kept = torch.zeros(2, size, width)
-        self.filled = torch.zeros(2, dtype=torch.long)  # pictures that each view has seen
-
-    def to(self, device: Any) -> None:
-        self.kept, self.filled = self.kept.to(device), self.filled.to(device)
-
-    def push(self, view: int, z: torch.Tensor) -> None:
-        size = self.kept.shape[1]
-        if size:
-            import torch
-
-            self.kept[view] = torch.cat([z.detach(), self.kept[view]])[:size]
-            self.filled[view] += len(z)
-
-    def ready(self, view: int) -> bool:
-        """Whether the queue of this view is full."""
-        return bool(self.kept.shape[1]) and int(self.filled[view]) >= self.kept.shape[1]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"kept": self.kept, "filled": self.filled}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        # one count for both in checkpoints of before
-        self.kept, self.filled = state["kept"], state["filled"].expand(2).clone()
-
-
-def swapped(
-    z: torch.Tensor,
-    scores: torch.Tensor,
-    b: int,
-    prototypes: torch.Tensor,
-    queue: Queue,
-    epsilon: float,
-    temperature: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The swapped-prediction loss over views stacked as [v*b, ...], and the codes [b,K] of the
-    first view.
-    """
-    import torch
-
-    from core.nets.sinkhorn import sinkhorn
-
-    many = len(scores) // b
-    log = (scores.float() / temperature).log_softmax(1).view(many, b, -1)
-    losses, codes = [], []
-    for i in range(2):
-        with torch.no_grad():
-            own = scores[i * b : (i + 1) * b].detach()
-            every = torch.cat([queue.kept[i] @ prototypes.T, own]) if queue.ready(i) else own
-            q = sinkhorn(every, epsilon)[-b:]
-            queue.push(i, z[i * b : (i + 1) * b].float())
-        codes.append(q)
-        losses += [-(q * log[v]).sum(1).mean() for v in range(many) if v != i]
-    return torch.stack(losses).mean(), codes[0]

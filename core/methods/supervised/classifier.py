@@ -28,6 +28,7 @@ from core.artifacts import Artifact, Embedding, Model, Predictions
 from core.data.scaling import Standardise
 from core.method import Method, Takes
 from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
+from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +85,8 @@ class Classifier(Method):
         import torch
         from torch.nn import functional as F
 
+        from core.nets.losses.class_weights import class_weights
+
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.labels >= 0))
         codes = np.unique(train.labels)
@@ -103,12 +106,9 @@ class Classifier(Method):
         place = np.full(len(data.classes), -1)
         place[codes] = np.arange(len(codes))
         to_code = torch.from_numpy(place).to(run.where)
-        count = np.bincount(place[train.labels], minlength=len(codes))
-        weight = (
-            torch.from_numpy((count.sum() / (len(codes) * count)).astype("f4")).to(run.where)
-            if p.balanced
-            else None
-        )
+        weight = None
+        if p.balanced:
+            weight = class_weights(place[train.labels], len(codes)).to(run.where)
         val = data.part("val")
         val = val.take(np.flatnonzero(np.isin(val.labels, codes)))
 
@@ -123,7 +123,7 @@ class Classifier(Method):
             train,
             p,
             optimiser=optimiser,
-            schedule="cosine",
+            schedule=half_cosine(p.learning_rate),
             clip=5.0,
             validation=(lambda: self._loss_on(val, place, weight, run)) if len(val) else None,
         )

@@ -1,5 +1,5 @@
-"""The parts of label-agnostic forgetting: autoencoders of embeddings, the two losses, the guard,
-and the membership attack.
+"""The parts of label-agnostic forgetting: autoencoders of embeddings, the guard, and the membership
+attack.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from core.training.run import Run
@@ -55,23 +54,6 @@ def fitted(e: np.ndarray, epochs: int, run: Run) -> EmbeddingVAE:
     for q in net.parameters():
         q.requires_grad_(False)
     return net
-
-
-def rho(e: Tensor, model: EmbeddingVAE) -> Tensor:
-    """Sum over cases of exp(|e' - e|² / (|e' - e|² + 1)): from 1 (reconstructed) to e (foreign)
-    each.
-    """
-    away = (model(e)[0] - e).square().sum(1)
-    return (away / (away + 1)).exp().sum()
-
-
-def alignment(e_r: Tensor, old_r: Tensor, e_f: Tensor, old_f: Tensor, temperature: float) -> Tensor:
-    """Sum over retained cases of log[exp(1 - cos(e_r, old)) / sum_f exp((1 - cos(e_f, old)) /
-    tau)].
-    """
-    kept = 1 - F.cosine_similarity(e_r, old_r)
-    left = (1 - F.cosine_similarity(e_f, old_f)) / temperature
-    return (kept - left.logsumexp(0)).sum()
 
 
 class Guard:

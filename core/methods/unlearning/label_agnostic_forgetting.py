@@ -153,6 +153,7 @@ class LabelAgnosticForgetting(OnModel):
         import torch
 
         from core.methods.unlearning import _forget
+        from core.nets.losses.forgetting import alignment, foreignness
 
         p, old = self.params, open_model(self.base_, str(run.where))
         before_keep, before_gone = (np.asarray(run.map(old.embed, part)) for part in (keep, forget))
@@ -177,9 +178,9 @@ class LabelAgnosticForgetting(OnModel):
             at = torch.randint(len(fresh), (len(batch.x),), device="cpu").to(run.where)
             x, gone_x = inner.scale_(batch.x), fresh[at]
             e_r, e_f = to_scale(encoder(x)), to_scale(encoder(gone_x))
-            loss = (_forget.rho(e_r, of_all) - _forget.rho(e_f, of_gone)) / len(x)
+            loss = (foreignness(e_r, of_all) - foreignness(e_f, of_gone)) / len(x)
             run.step(loss, clip=5.0)
-            turn = _forget.alignment(
+            turn = alignment(
                 encoder(x),
                 old_keep[torch.from_numpy(batch.at).to(run.where)],
                 encoder(gone_x),

@@ -1,0 +1,1 @@
+"""Losses as functions of tensors: what a method minimises, apart from how it trains."""
