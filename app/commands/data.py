@@ -234,7 +234,11 @@ def _looked_words(found: dict[str, Any]) -> str:
         lines.append(
             "Files of several kinds: "
             + ", ".join(f"{n} {k}" for k, n in several.items())
-            + "; say which to take with --format."
+            + (
+                f"; {found['usual']} is taken, or what --format says."
+                if "usual" in found
+                else "; say which to take with --format."
+            )
         )
     if "looked" in found:
         lines.append(

@@ -157,7 +157,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
         st.info("Files of several kinds lie here together; one kind comes in at a time.")
         take = st.radio(
             "Which to take",
-            list(several),
+            sorted(several, key=lambda k: k != seen.get("usual")),
             format_func=lambda k: text.counted(several[k], f"{READ_AS.get(k, k)} file"),
             horizontal=True,
         )

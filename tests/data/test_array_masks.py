@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.data.readers import kinds_of, preview, read
 from core.data.readers.files import collect
@@ -89,11 +90,32 @@ def test_arrays_that_are_no_masks_are_a_kind_of_their_own(tmp_path):
     assert kinds_of(collect(tmp_path)) == {"nifti": 3, "npy": 1}
 
 
-def test_pictures_beside_nifti_are_refused_with_the_reason(tmp_path):
-    from PIL import Image
+def _picture(path):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.arange(480, dtype=np.uint16).reshape(24, 20).astype(np.uint8)).save(path)
 
+
+def test_pictures_beside_nifti_are_left_out_and_named(tmp_path):
     _scans(tmp_path / "images")
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(np.zeros((24, 20), np.uint8)).save(tmp_path / "masks" / "c0.png")
-    with pytest.raises(UserError, match="a picture does not say how it lies"):
-        read(tmp_path)
+    _picture(tmp_path / "masks" / "c0.png")
+    for k in range(4):  # more of them than of scans, but named after one
+        _picture(tmp_path / "views" / f"c1_view{k}.png")
+    data = read(tmp_path)
+    assert (data.modality, len(data)) == ("volume", 3)
+    left = data.card["left out"]
+    assert (
+        "masks/c0.png (a picture does not say how it lies in a scan; masks of scans are" in left[0]
+    )
+    assert left[1:] == [f"views/c1_view{k}.png (a picture beside scans)" for k in range(4)]
+    seen = preview(tmp_path)
+    assert (seen["kind"], seen["usual"], seen["files"]) == ("nifti", "nifti", 3)
+
+
+def test_a_scan_among_more_pictures_is_left_out_and_named(tmp_path):
+    _scans(tmp_path)
+    for k in range(5):
+        _picture(tmp_path / f"photo{k}.png")
+    data = read(tmp_path)
+    assert (data.modality, len(data)) == ("image", 5)
+    assert data.card["left out"] == [f"c{k}.nii.gz (a scan among pictures)" for k in range(3)]
+    assert read(tmp_path, take="nifti").modality == "volume"

@@ -32,7 +32,7 @@ from core.data.readers import (
     time_tables,
 )
 from core.data.readers.asked_roles import find_roles, one_asked
-from core.data.readers.choice import choose_reader, kinds_of, of_kind, with_sheets
+from core.data.readers.choice import choose_reader, kinds_of, of_kind, usual_kind, with_sheets
 from core.data.readers.files import Asked, Member, collect, cut_suffix
 from core.data.readers.kinds import kind
 from core.data.role_guess import dataset_roles, stored
@@ -192,8 +192,9 @@ def preview(
     path: Path, take: str = "auto", called: str = "", said: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Quick look before import: "kind" of the files, "kinds" (with their numbers) when there are
-    several of which one is to be chosen by `take`, and for tables, and sequences with tables beside
-    them, more. `said`: label, group, domain and roles, as for `read`.
+    several of which one is to be chosen by `take`, the "usual" one of them where one is read
+    without being chosen, and for tables, and sequences with tables beside them, more. `said`:
+    label, group, domain and roles, as for `read`.
 
     files: how many files are read; outlines: how many files of outlines lie beside DICOM. columns,
     head (5 lines), "series" when the tables are recordings, and for tables types (column:
@@ -208,7 +209,10 @@ def preview(
     members = [packed_tables.plain(m) for m in nifti_file.paired(collect(Path(path), called))]
     several = kinds_of(members)
     found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
-    if found and take == "auto":
+    usual = usual_kind(members) if found and take == "auto" else ""
+    if usual:
+        found["usual"] = usual
+    elif found and take == "auto":
         return found
     members, _ = of_kind(members, take, called)
     members, _ = label_files.joined(members)

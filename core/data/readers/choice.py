@@ -23,6 +23,7 @@ from core.data.readers import (
     nifti_file,
     npz,
     scan_folders,
+    scan_masks,
     tables,
     time_tables,
     wfdb,
@@ -140,12 +141,9 @@ def _refuse_others(
     if any(dicom.is_dicom(m) for m in members):
         one = dicom_rows.where(members.index(odd[0]), len(members))
     if kinds[odd[0].name] in READERS:
-        masks = ""
-        if main == "nifti" and kinds[odd[0].name] == "picture":
-            masks = " Masks of NIfTI scans are NIfTI files: a picture does not say how it lies."
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind"
-            f" at a time, or say which kind to take.{masks}"
+            " at a time, or say which kind to take."
         )
     refuse_known(odd[0], one)
     more = f" ({len(odd)} files are like that)" if len(odd) > 1 else ""
@@ -203,10 +201,50 @@ def _there(members: list[Member]) -> Counter[str]:
     )
 
 
-def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
-    """The members without those of other kinds than `take`, and what was left out. UserError when
-    there are none of it.
+def usual_kind(members: list[Member]) -> str:
+    """The kind that is read where nobody chose, of scans (NIfTI) with pictures beside them: that
+    with more files, and the scans where pictures are named after them. "" for other mixtures, which
+    are asked about, and where nothing has to be left out.
     """
+    several = kinds_of(members)
+    if set(several) != {"nifti", "picture"}:
+        return ""
+    if several["nifti"] >= several["picture"]:
+        return "nifti"
+    kinds = kinds_by_name(members)
+    index = scan_masks.Index([m for m in members if kinds[m.name] == "nifti"])
+    pictures = [m for m in members if kinds[m.name] == "picture"]
+    own = sum(not scan_masks.scan_owners(m, index, alone=True) for m in pictures)
+    return "picture" if own > several["nifti"] else "nifti"
+
+
+def _why_left(member: Member, found: str) -> str:
+    """A file of the kind `found` that lies beside files of the usual kind, with the reason why it
+    is left out.
+    """
+    if found == "nifti":
+        return f"{member.name} (a scan among pictures)"
+    if scan_masks.is_named(member):
+        return (
+            f"{member.name} (a picture does not say how it lies in a scan; masks of scans are NIfTI"
+            " files)"
+        )
+    return f"{member.name} (a picture beside scans)"
+
+
+def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
+    """The members without those of other kinds than `take`, and what was left out. "auto": of the
+    usual kind, where there is one. UserError when there are none of it.
+    """
+    usual = usual_kind(members) if take == "auto" else ""
+    if usual:
+        kinds = kinds_by_name(members)
+        left_out = {
+            m.name: _why_left(m, kinds[m.name])
+            for m in members
+            if kinds[m.name] in ("nifti", "picture") and kinds[m.name] != usual
+        }
+        return [m for m in members if m.name not in left_out], list(left_out.values())
     if take == "auto":
         return members, []
     there = _there(members)
