@@ -1,5 +1,9 @@
 """Tables of one folder that belong together by a shared column."""
 
+from functools import partial
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from core.data.checks import check
@@ -88,3 +92,55 @@ def test_a_list_of_codes_changes_nothing_for_the_check(tmp_path):
     data = read(tmp_path)
     assert "grp_code=control" in data.features or "grp_code" in data.roles.values()
     assert not [f for f in check(data) if f.severity == "stop" and f.kind == "duplicates"]
+
+
+def _two_parts(folder, names, lacks=("test",)):
+    """Tables of 30 rows each, those of `lacks` without the outcome."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        table = pd.DataFrame(
+            {"age": rng.integers(20, 80, 30), "crp": rng.normal(5, 1, 30).round(2)}
+        )
+        if not any(word in name for word in lacks):
+            table["relapse"] = [k % 2 for k in range(30)]
+        (folder / name).parent.mkdir(exist_ok=True)
+        write = table.to_parquet if name.endswith("parquet") else partial(table.to_csv, index=False)
+        write(folder / name)
+
+
+@pytest.mark.parametrize(
+    "names", [("test.csv", "train.csv"), ("test/heart.parquet", "train/heart.parquet")]
+)
+def test_a_test_table_without_the_label_is_unlabelled_test_rows(tmp_path, names):
+    _two_parts(tmp_path, names)
+    data = read(tmp_path)
+    assert (len(data), data.features, data.classes) == (60, ("age", "crp"), ["0", "1"])
+    assert data.roles == {"split": "split", "label": "relapse"}
+    assert data.splits.tolist() == ["test"] * 30 + ["train"] * 30
+    assert data.labels.tolist() == [-1] * 30 + [0, 1] * 15
+    assert any(
+        r.startswith(f"{names[0]} lacks “relapse”") and r.endswith("are cases without a label")
+        for r in data.card["rules"]
+    )
+    seen = preview(tmp_path)
+    assert {g["column"]: g["role"] for g in seen["guesses"]} == {
+        "age": "input",
+        "crp": "input",
+        "relapse": "outcome",
+        "split": "split",
+    }
+
+
+def test_files_called_train_and_test_are_the_parts(tmp_path):
+    """Not sites, with a split of their own over both."""
+    _two_parts(tmp_path, ("bern_test.csv", "bern_train.csv", "ulm_train.csv"), lacks=())
+    data = read(tmp_path)
+    assert data.splits.tolist() == ["test"] * 30 + ["train"] * 60
+    assert data.domains.tolist()[::30] == ["bern", "bern", "ulm"]
+    assert data.features == ("age", "crp")
+
+
+def test_tables_of_places_that_lack_a_column_are_refused(tmp_path):
+    _two_parts(tmp_path, ("bern.csv", "ulm.csv"), lacks=("ulm",))
+    with pytest.raises(UserError, match=r"relapse.; only tables of the same columns"):
+        read(tmp_path)

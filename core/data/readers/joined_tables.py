@@ -24,7 +24,8 @@ from core.data.readers.column_types import (
     settled,
 )
 from core.data.readers.csv_text import split_up
-from core.data.readers.files import Member
+from core.data.readers.file_parts import parts_of, with_unlabelled
+from core.data.readers.files import Member, cut_suffix
 from core.data.readers.odd_rows import SUMMARY
 from core.data.readers.related_tables import related
 from core.errors import UserError
@@ -53,8 +54,9 @@ class Raw:
 @dataclass(frozen=True)
 class Whole:
     """All files as one typed table; `where(i)`: "file, line" of a row, for messages; the rules in
-    words; what has to be told of columns; whether the first line was a row (`bare`); and how many
-    files of the same columns there are (tables joined to them not counted).
+    words; what has to be told of columns; whether the first line was a row (`bare`); how many files
+    of the same columns there are (tables joined to them not counted); and `given`, roles of the
+    Dataset that the files decide, with their columns.
     """
 
     frame: pd.DataFrame
@@ -63,6 +65,7 @@ class Whole:
     notes: list[Note]
     bare: bool
     files: int = 1
+    given: dict[str, str] = field(default_factory=dict)
 
 
 def whole(
@@ -80,6 +83,7 @@ def whole(
     for k, m in enumerate(members):
         read.append(raw_table(m))
         report(k + 1, len(members) + 1)
+    read, label = with_unlabelled(read)
     read = related(read)
     found = join_columns(read, as_words, clocks)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
@@ -89,18 +93,42 @@ def whole(
         for r in read
         if r.how == "no header"
     ]
-    if len(read) > 1:
-        column = "domain" if "domain" not in frame else "from file"
-        names = {r.name for r in read}
-        stems = [m.stem for m in members if m.name in names]
-        words = stems if len(set(stems)) == len(stems) else [r.name for r in read]
-        frame[column] = np.repeat(np.array(words, dtype=object), [r.rows for r in read])
-        rules.append(
-            f"{len(read)} tables of the same columns read as one; “{column}” says which file a"
-            " row is from"
-        )
+    given, more = name_files(frame, [r.name for r in read], [r.rows for r in read])
+    if label:
+        given["label"] = label
     report(len(members) + 1, len(members) + 1)
-    return replace(found, rules=rules + found.rules)
+    return replace(found, rules=rules + more + found.rules, given=given)
+
+
+def name_files(
+    frame: pd.DataFrame, names: list[str], rows: list[int]
+) -> tuple[dict[str, str], list[str]]:
+    """Give `frame`, which holds so many `rows` of each file, columns that say which one a row is
+    from: the part where the files are called train and test, else, or where their names differ
+    besides, the site. Gives the roles of these columns, and the rule in words; nothing for one
+    file.
+    """
+    if len(names) < 2:
+        return {}, []
+    stems = [cut_suffix(name) for name in names]
+    words = stems if len(set(stems)) == len(stems) else names
+    parts = parts_of(names)
+    given: dict[str, str] = {}
+    if parts:
+        column = "split" if "split" not in frame else "part of the files"
+        frame[column] = np.repeat(np.array([part for part, _ in parts], dtype=object), rows)
+        given["split"] = column
+        words = [rest for _, rest in parts]
+    if len(set(words)) > 1:
+        column = "domain" if "domain" not in frame else "from file"
+        frame[column] = np.repeat(np.array(words, dtype=object), rows)
+        given["domain"] = column
+    said = " and ".join(f"“{column}”" for column in given.values())
+    says = "say" if len(given) > 1 else "says"
+    return given, [
+        f"{len(names)} tables of the same columns read as one; {said} {says} which file a row is"
+        " from"
+    ]
 
 
 def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:

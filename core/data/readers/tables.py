@@ -25,8 +25,17 @@ from core.data.readers.column_types import (
     kind,
     sentences,
 )
+from core.data.readers.file_parts import is_train, with_unlabelled
 from core.data.readers.files import Asked, Member, cut_suffix
-from core.data.readers.joined_tables import Raw, Whole, frame_of, join_columns, raw_table, whole
+from core.data.readers.joined_tables import (
+    Raw,
+    Whole,
+    frame_of,
+    join_columns,
+    name_files,
+    raw_table,
+    whole,
+)
 from core.data.readers.related_tables import related
 from core.data.readers.table_inputs import encoded, precise_entry
 from core.data.readers.table_times import uneven_times
@@ -56,7 +65,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"{name} has no column “{text}” (it has:"
             f" {some_of([str(c)[:40] for c in frame.columns], 12)})."
         )
-    given = {"domain": str(frame.columns[-1])} if found.files > 1 else {}
+    given = _wanted(found.given, asked)
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
     rules += differs(asked.looked, guesses)
@@ -105,6 +114,12 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 
+def _wanted(given: dict[str, str], asked: Asked) -> dict[str, str]:
+    """The roles that the files decide, but for a label nobody wants from a column."""
+    wanted = asked.label == "auto"
+    return {role: column for role, column in given.items() if role != "label" or wanted}
+
+
 def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> list[Guess]:
     """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2),
     `frame` gets a column “patient” of their beginnings.
@@ -151,16 +166,16 @@ def glance(
     that were) and `whole` (whether these are all there are); `guesses` and `classes` as in
     `preview`. `inputs`: whether the columns are what is learned from.
     """
-    few = _first_lines(members)
+    few, label = with_unlabelled(_first_lines(members))
     joined = related(few, torn=True)
-    raw = joined[0]
+    # of the parts of one table, one that has labels
+    raw = next(r for r in joined if not label or is_train(r.name))
     found = join_columns([raw], named_in(asked or Asked()))
     frame = found.frame
-    given = {}
-    if len(members) - len(few) + len(joined) > 1:
-        stem = next(m.stem for m in members if m.name == raw.name)
-        frame["domain" if "domain" not in frame else "from file"] = stem
-        given = {"domain": str(frame.columns[-1])}
+    given = {"label": label} if label else {}
+    names = [r.name for r in joined] if len(few) > 1 else [m.name for m in members]
+    given |= name_files(frame, names, [len(frame) if n == raw.name else 0 for n in names])[0]
+    given = _wanted(given, asked or Asked())
     guesses = (
         _with_patients(frame, given, asked or Asked())
         if inputs
