@@ -33,17 +33,18 @@ def _figure(width: float, height: float, **more: Any) -> Any:
 
 def _png(figure: Any) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # two dollar signs in a user's words are no mathematics
+        text.set_parse_math(False)
     out = io.BytesIO()
     FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
 def words(value: object, limit: int = 28) -> str:
-    """A user's string for a figure: one line, cut, and without the dollar signs that would start
-    mathematics.
-    """
-    line = " ".join(str(value).split()).replace("$", "＄")
+    """A user's string for a figure: one line, cut."""
+    line = " ".join(str(value).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
