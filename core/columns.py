@@ -4,6 +4,7 @@ colouring, filtering, statistics and export.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from core.artifacts import AnomalyMaps, Artifact, Clusters, Embedding, Map, Predictions, Scope
 from core.data.dataset import TECHNICAL, Dataset
+from core.imaging.palette import OKABE_ITO
 from core.workspace import notes
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -31,14 +33,26 @@ class Column:
     source: str  # "data", "run", "group" or "slice"
 
     def codes(self) -> tuple[np.ndarray, list[str]]:
-        """int64 codes (-1 = missing) and the words, most frequent first, of a category."""
+        """int64 codes (-1 = missing) and the words of a category. Up to eight stand in the order of
+        their names, numbers in them as numbers, so that a class has its colour in other data as
+        well; of more, for which there are paler colours only, the most frequent come first.
+        """
         code, words = pd.factorize(pd.Series(self.values))
-        order = np.argsort(-np.bincount(code[code >= 0], minlength=len(words)), kind="stable")
+        if len(words) <= len(OKABE_ITO):
+            order = np.array(sorted(range(len(words)), key=lambda j: _natural(str(words[j]))), int)
+        else:
+            order = np.argsort(-np.bincount(code[code >= 0], minlength=len(words)), kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
         return np.where(code >= 0, rank[np.maximum(code, 0)], -1) if len(order) else code, [
             str(words[j]) for j in order
         ]
+
+
+def _natural(word: str) -> list[tuple[bool, int, str]]:
+    """A key by which “cluster 10” comes behind “cluster 2”."""
+    parts = re.findall(r"\d+|\D+", word.lower())
+    return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
 def in_digits(*values: float) -> list[str]:

@@ -32,8 +32,8 @@ SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "star", "
 
 
 def category_colours(k: int) -> list[str]:
-    """k colours in order of class size; each further eight are paler, and the labels on the map
-    tell them apart.
+    """k colours, in the order of `Column.codes`; each further eight are paler, and the labels on
+    the map tell them apart.
     """
     return [
         _paler(OKABE_ITO[j % len(OKABE_ITO)], 1 - 0.55 ** (j // len(OKABE_ITO))) for j in range(k)

@@ -1,0 +1,25 @@
+"""Columns for colouring and filtering: the order of a category's words."""
+
+import numpy as np
+
+from core.columns import Column
+
+
+def codes(words):
+    code, names = Column("c", np.array(words, dtype=object), "category", "data").codes()
+    return code.tolist(), names
+
+
+def test_a_class_has_its_place_and_colour_whatever_its_share():
+    mostly, seldom = ["ill", "ill", "healthy"], ["healthy", "ill", "healthy"]
+    assert codes(mostly) == ([1, 1, 0], ["healthy", "ill"])
+    assert codes(seldom) == ([0, 1, 0], ["healthy", "ill"])
+
+
+def test_numbers_in_words_are_numbers_and_missing_has_no_code():
+    assert codes(["cluster 10", "cluster 2", None]) == ([1, 0, -1], ["cluster 2", "cluster 10"])
+
+
+def test_of_more_words_than_colours_the_most_frequent_come_first():
+    words = [f"w{k}" for k in range(9)] + ["w8"]
+    assert codes(words)[1][0] == "w8"
