@@ -29,6 +29,8 @@ class Measure(ABC):
     cheap: ClassVar[bool] = True
     # also computed on a few hundred training rows while a method trains; takes one Embedding then
     along_training: ClassVar[bool] = False
+    # names of its metrics that a summary of a run shows: the first page, the report
+    headline: ClassVar[tuple[str, ...]] = ()
     help: ClassVar[str] = ""  # one plain sentence: what it says and which way is better
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:

@@ -120,6 +120,12 @@ def demo_runs() -> list[tuple[type[Method], DemoRun]]:
 
 
 @cache
+def headlines() -> set[str]:
+    """Names of the metrics that a summary of a run shows (see `Measure.headline`)."""
+    return {name for measure in measures().values() for name in measure.headline}
+
+
+@cache
 def measures() -> dict[str, Measure]:
     """All measures by id, sorted; one instance each (they hold no state)."""
     found: dict[str, Measure] = {}

@@ -1,9 +1,11 @@
 """A trained model applied to other data through the real queue: a run of its own there."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.artifacts import AnomalyMaps, Embedding, Map, Metrics, Scope
 from core.data.samples.catalogue import make
@@ -11,6 +13,8 @@ from core.errors import UserError
 from core.jobs import queue
 from core.jobs.apply import seen_by
 from core.workspace.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,30 @@ def test_what_cannot_be_applied_is_refused_before_anything_starts(ws, trained, a
     with pytest.raises(UserError, match="There is no dataset called “nowhere”"):
         queue.train(ws, "here", "pca", test="nowhere")
     assert len(ws.catalogue.jobs()) == many
+
+
+def opened(page, **chosen):
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    for key, value in chosen.items():
+        at.session_state[key] = value
+    at = at.run()
+    return at if page == "home" else at.switch_page(f"../pages/{page}.py").run()
+
+
+def test_the_page_opens_what_was_applied_once_it_is_done(ws, trained, applied, monkeypatch):
+    """Also when it was done before the page looked again."""
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    at = opened("results", dataset="here", run=trained.id)
+    at.session_state["applying"] = (trained.id, applied.id)
+    at.session_state[f"apply-{trained.id}"] = True  # the panel is open
+    at = at.run()
+    assert not at.exception
+    assert at.session_state["run"] == applied.id
+    assert any("has learned nothing from these cases" in m.value for m in at.main.markdown)
+
+
+def test_the_first_page_says_how_an_applied_model_did(ws, applied, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
+    said = " ".join(m.value for m in opened("home", dataset="there", run=applied.id).main.markdown)
+    assert "trained on here, applied here" in said
+    assert "cases lie where its training cases lie" in said

@@ -71,6 +71,12 @@ def _choose(context: Context, fits: list[str]) -> None:
         key=context.key("apply-to"),
         help="None of its cases was learned from, so figures of all of them are honest.",
     )
+    run, id = st.session_state.get("applying", ("", ""))
+    started = ws.catalogue.job(id) if run == job.id else None
+    if started is not None and started.status == "done":
+        del st.session_state["applying"]
+        state.open_run(started.id)
+        st.rerun()
     applied = [
         j
         for j in ws.runs(name)
@@ -85,14 +91,9 @@ def _choose(context: Context, fits: list[str]) -> None:
         if asked is not None:
             state.pressed("apply")
             st.session_state["applying"] = (job.id, asked.id)
-    run, id = st.session_state.get("applying", ("", ""))
-    started = ws.catalogue.job(id) if run == job.id else None
+            st.rerun()
     if started is not None:
         progress.live(started.id, key="applying")
-        if started.status == "done":
-            del st.session_state["applying"]
-            state.open_run(started.id)
-            st.rerun()
 
 
 def _others(reasons: dict[str, str | None]) -> None:

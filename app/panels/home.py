@@ -12,11 +12,12 @@ from app.panels import map, quick_start
 from app.panels.gallery import score_of, thumbs
 from app.panels.threshold_bench import flagged
 from app.views.anomaly_maps import overlays
-from core.artifacts import Clusters, Map, Metrics
+from app.views.scope import describe
+from core.artifacts import Clusters, Map, Metrics, Scope
 from core.data.dataset import Dataset
 from core.imaging import render
 from core.maps.projections import NONLINEAR
-from core.registry import method_class
+from core.registry import headlines, method_class
 from core.words import some_of
 
 
@@ -108,8 +109,7 @@ def _findings(context: state.Context) -> None:
     job = context.job
     kind = method_class(job.method)
     title = text.label(kind.title if kind else job.method)
-    normal = " from the normal cases only" if job.spec.get("only_normal") else ""
-    st.markdown(f"**{title}**, learned{normal} (run {job.id[:4]}), found:")
+    st.markdown(f"**{title}**, {_origin(context)} (run {job.id[:4]}), found:")
     scores = score_of(context)
     if scores is not None:
         st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
@@ -120,17 +120,26 @@ def _findings(context: state.Context) -> None:
                 f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}**"
                 " clusters of alike cases."
             )
+        if isinstance(artifact, Scope):
+            st.markdown(describe(artifact, context.data.of(artifact.rows).groups))
         if isinstance(artifact, Metrics):
             for m in artifact:
-                if m.name in (
-                    "linear probe accuracy",
-                    "case AUROC",
-                    "pixel average precision",
-                ) and m.split in ("test", "all"):
+                if m.name in headlines() and m.value is not None and m.split in ("test", "all"):
                     st.markdown(
                         f":material/straighten: {text.label(m.name)}"
                         f" {text.label(text.measured(m, n=True))} on {m.split} cases."
                     )
+
+
+def _origin(context: state.Context) -> str:
+    """What the model learned from, in words."""
+    job = context.job
+    if job.kind == "apply":
+        trained = context.ws.catalogue.job(job.on_run)
+        names = {e["id"]: e["name"] for e in context.ws.catalogue.datasets()}
+        own = names.get(trained.dataset) if trained is not None else None
+        return f"trained on {text.label(own)}, applied here" if own else "applied here"
+    return "learned from the normal cases only" if job.spec.get("only_normal") else "learned"
 
 
 def _next(context: state.Context | None) -> None:

@@ -1,4 +1,4 @@
-"""Predicted classes: who is taken for whom, and whether the probabilities are honest."""
+"""Predicted classes: who is taken for whom, and whether the probabilities are calibrated."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def show(artifact: Predictions, context: Context) -> None:
     bins = [b for b in range(10) if (place == b).sum()]
     curve = go.Figure()
     curve.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GREY}, name="honest"
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GREY}, name="calibrated"
     )
     rates = [wilson(int(right_[place == b].sum()), int((place == b).sum())) for b in bins]
     value = np.array([r.value for r in rates], dtype=float)

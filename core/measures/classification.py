@@ -27,7 +27,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
 
 
 def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200) -> float:
-    """The calibration error of fully honest probabilities on as many cases: each is right as often
+    """The calibration error of calibrated probabilities on as many cases: each is right as often
     as its `confidence` [n] says (Bröcker and Smith 2007).
     """
     return float(
@@ -42,12 +42,13 @@ def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200
 
 class Classification(Measure):
     id = "classification"
+    headline = ("predicted class accuracy",)
     title = "Classification"
     takes = (Predictions,)
     labels = True
     help = (
-        "How often the predicted class is right, how well probabilities rank (AUC) and how honest"
-        " they are (Brier, calibration error; lower is better)."
+        "How often the predicted class is right, how well probabilities rank (AUC) and are"
+        " calibrated (Brier score, calibration error; lower is better)."
     )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
@@ -91,14 +92,14 @@ class Classification(Measure):
                     )
                 )
             )
-        honest = Metric("Brier score", float(brier.mean()), split=part, n=n, higher_is_better=False)
+        score = Metric("Brier score", float(brier.mean()), split=part, n=n, higher_is_better=False)
         error, alone = calibration_error(sure, right), by_chance(sure, rng)
         note = (
-            "no interval: it comes out too high on few cases; fully honest probabilities would"
+            "no interval: it comes out too high on few cases; calibrated probabilities would"
             f" show about {alone:.3f} here"
         )
         return [
             *found,
-            honest.within(mean_interval(brier, groups, (0, 2))),
+            score.within(mean_interval(brier, groups, (0, 2))),
             Metric("calibration error", error, split=part, n=n, higher_is_better=False, note=note),
         ]

@@ -30,6 +30,7 @@ def f1_max(truth: np.ndarray, score: np.ndarray) -> float:
 
 class ImageAnomaly(Measure):
     id = "image_anomaly"
+    headline = ("case AUROC",)
     title = "Detection of abnormal cases"
     takes = (AnomalyMaps,)
     help = (

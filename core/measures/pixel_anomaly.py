@@ -85,6 +85,7 @@ def pooled(counts: tuple[np.ndarray, np.ndarray]) -> tuple[float, float, float]:
 
 class PixelAnomaly(Measure):
     id = "pixel_anomaly"
+    headline = ("pixel average precision",)
     title = "Localisation of anomalies"
     takes = (AnomalyMaps,)
     masks = True

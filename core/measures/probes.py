@@ -123,6 +123,7 @@ def _odds(score: np.ndarray) -> np.ndarray:
 
 class LinearProbe(_Probe):
     id = "linear_probe"
+    headline = ("linear probe accuracy",)
     title = "Linear probe"
     name = "linear probe"
     help = (

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 class Segmentation(Measure):
     id = "segmentation"
+    headline = ("Dice",)
     title = "Segmentation"
     takes = (Predictions,)
     masks = True

@@ -32,7 +32,7 @@ from core.data.ground_truth import truth_of
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
 from core.jobs.tasks import find
-from core.registry import measures, method_class, open_model
+from core.registry import headlines, measures, method_class, open_model
 from core.report import figures, flow, story
 from core.workspace import notes, review
 from core.workspace.catalogue import Job
@@ -182,12 +182,9 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
         if isinstance(a, Clusters):
             found = len(np.unique(a.label[a.label >= 0]))
             said.append(f"It found {found} cluster{'s' * (found != 1)}.")
+    shown = headlines()
     for m in metrics:
-        if (
-            m.name in ("case AUROC", "linear probe accuracy", "predicted class accuracy")
-            and m.split in ("test", "all")
-            and m.value is not None
-        ):
+        if m.name in shown and m.split in ("test", "all") and m.value is not None:
             spread = (
                 m.note or "no interval"
                 if m.low is None or m.high is None
