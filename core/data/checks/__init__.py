@@ -28,7 +28,7 @@ from core.limits import FINDING_ROWS, LOOKED
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
-VERSION = 4  # of what is stored; raise it when a rule changes
+VERSION = 5  # of what is stored; raise it when a rule changes
 
 __all__ = ["Facts", "Finding", "check", "examine", "findings"]
 

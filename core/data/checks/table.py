@@ -15,6 +15,7 @@ from core.data.checks.column_values import column_findings
 from core.data.checks.finding import Finding, cases_have
 from core.data.checks.ordered_words import ordered_findings
 from core.data.checks.roles import no_patients, normal_findings, role_findings
+from core.data.checks.same_columns import same_column_findings
 from core.data.dataset import SPLITS, TECHNICAL, Dataset
 from core.limits import FINDING_ROWS as SHOWN
 from core.stats.bootstrap import FEWEST as FEW_PATIENTS
@@ -38,6 +39,7 @@ def table_findings(data: Dataset) -> list[Finding]:
         *column_findings(data),
         *ordered_findings(data),
         *scale_findings(data),
+        *same_column_findings(data),
         *_aside(data),
     ]
 
