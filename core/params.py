@@ -111,6 +111,12 @@ def rate_param(default: float, help: str = "Step size of Adam.", le: float = 0.1
     return param(default, help, gt=0, le=le, advanced=True)
 
 
+def width_param(default: int = 16) -> Any:
+    """`param` for the `width` of an encoder of `core.nets.encoders`."""
+    words = "Channels of the first layer; the embedding has four times as many dimensions."
+    return param(default, words, ge=2, le=256, advanced=True)
+
+
 class EpochParams(BaseParams):
     """Parameters of a method that trains over batches. What wants to know how long a training is or
     what memory it takes asks for this type.

@@ -123,6 +123,12 @@ class Clusters(Artifact):
 
     per_row = ("label", "prob")
 
+    @classmethod
+    def likeliest(cls, rows: Array, name: str, prob: Array, names: list[str]) -> Clusters:
+        """Each row in the group it most probably is in, by `prob` [n,k]."""
+        label = prob.argmax(1).astype(np.int64)
+        return cls(rows=rows, name=name, label=label, prob=prob.astype(np.float32), names=names)
+
     @property
     def k(self) -> int:
         return max(len(self.names), int(self.label.max(initial=-1)) + 1)

@@ -6,6 +6,7 @@ import numpy as np
 
 from core import limits
 from core.data.dataset import Dataset
+from core.errors import UserError
 
 
 def no_classes(data: Dataset, training: bool = True) -> str | None:
@@ -37,3 +38,20 @@ def no_classes(data: Dataset, training: bool = True) -> str | None:
                 f" {only}."
             )
     return None
+
+
+def labelled_parts(data: Dataset) -> tuple[Dataset, Dataset, list[str]]:
+    """The training rows of a known class, the validation rows of one of these classes, both with
+    codes 0..k-1 as labels, and the k classes' names. UserError where the training rows are all of
+    one class.
+    """
+    train, val = data.part("train"), data.part("val")
+    train = train.take(np.flatnonzero(train.labels >= 0))
+    codes = np.unique(train.labels)
+    if len(codes) < 2:
+        raise UserError("The training cases are all of one class; a classifier needs at least two.")
+    val = val.take(np.flatnonzero(np.isin(val.labels, codes)))
+    place = np.full(len(data.classes), -1)
+    place[codes] = np.arange(len(codes))
+    train, val = (part.with_labels(place[part.labels]) for part in (train, val))
+    return train, val, [data.classes[c] for c in codes]

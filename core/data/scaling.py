@@ -94,9 +94,10 @@ class Standardise:
         """From standard deviations back to the data's own units."""
         return x * self.sd + self.mean
 
-    def to(self, device: Any) -> None:
-        """Move mean and deviation to a device."""
+    def to(self, device: Any) -> Standardise:
+        """Move mean and deviation to a device; gives itself."""
         self.mean, self.sd = self.mean.to(device), self.sd.to(device)
+        return self
 
     def state(self) -> dict[str, Any]:
         """What `restore` makes it again from."""

@@ -17,9 +17,10 @@ class MemoryBank:
         self.kept = torch.zeros(2, size, width)
         self.filled = torch.zeros(2, dtype=torch.long)  # pictures that each view has seen
 
-    def to(self, device: Any) -> None:
-        """Move it to a torch device."""
+    def to(self, device: Any) -> MemoryBank:
+        """Move it to a torch device; gives itself."""
         self.kept, self.filled = self.kept.to(device), self.filled.to(device)
+        return self
 
     def push(self, view: int, z: Tensor) -> None:
         """Keep z [b,width] of this view; the oldest are forgotten."""

@@ -23,3 +23,11 @@ def fit_temperature(
 
     found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(most)), method="bounded")
     return float(np.exp(found.x))
+
+
+def validation_threshold(score: np.ndarray, splits: np.ndarray) -> float | None:
+    """The score below which 95 % of the validation cases lie, of `score` [n] and the part each case
+    is of, `splits` [n]; None where there are none.
+    """
+    held = score[splits == "val"]
+    return float(np.quantile(held, 0.95)) if len(held) else None

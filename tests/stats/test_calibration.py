@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.stats.calibration import fit_temperature
+from core.stats.calibration import fit_temperature, validation_threshold
 
 
 def drawn(temperature, n=20_000, k=4):
@@ -25,3 +25,10 @@ def test_the_temperature_that_logits_were_made_sharper_by_is_found(temperature, 
 def test_it_stays_within_its_bounds():
     logits, y = drawn(100.0)
     assert fit_temperature(logits, y, 20.0) == pytest.approx(20, rel=1e-3)
+
+
+def test_95_percent_of_the_validation_cases_lie_below_the_threshold():
+    score, splits = np.arange(200.0), np.repeat(["train", "val"], 100)
+    threshold = validation_threshold(score, splits)
+    assert (score[100:] < threshold).mean() == pytest.approx(0.95)
+    assert validation_threshold(score[:100], splits[:100]) is None

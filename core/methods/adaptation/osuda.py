@@ -44,7 +44,7 @@ from core.evaluate import held_out
 from core.io.tensors import nested, taken
 from core.method import Takes
 from core.methods._on_model import OnModel
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.adaptation._params import OSUDAParams
 from core.registry import open_model
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
@@ -69,6 +69,7 @@ class OSUDA(OnModel):
         seconds_per_value=8e-7,
     )
     gives = (Model, Embedding, Predictions, AnomalyMaps, Grid, Metrics)
+    Params = OSUDAParams
     tiny_on = "unet_plus_plus"
     tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
     presets = {
@@ -77,49 +78,6 @@ class OSUDA(OnModel):
         "thorough": {"epochs": 100},
     }
     least_steps = 100
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(20, "Passes over the training pictures of the new site.")
-        batch_size: int = batch_param(
-            16, "Pictures per step; fewer than 8 make statistics unsteady.", le=512, advanced=False
-        )
-        learning_rate: float = rate_param(3e-3, "Step size of Adam on scales and shifts.")
-        crop: int = param(
-            0,
-            "Side of the crops looked at in each step; 0 = whole pictures.",
-            unit="pixels",
-            ge=0,
-            le=4096,
-        )
-        start: float = param(
-            1.0,
-            "Share of the old site's statistics at the first step (eta 0).",
-            ge=0,
-            le=1,
-            advanced=True,
-        )
-        tau: float = param(
-            20.0, "Steps after which that share has fallen to 37 %.", gt=0, le=1e6, advanced=True
-        )
-        entropy: float = param(
-            10.0,
-            "Weight of the pixels' entropy at the first step (lambda); it falls to 0.",
-            ge=0,
-            le=1000,
-        )
-        tie: float = param(
-            1.0,
-            "How strongly scales and shifts are held where the sites agree; 0 lets the outlines"
-            " collapse.",
-            ge=0,
-            le=1000,
-            advanced=True,
-        )
-        fading: bool = param(
-            True,
-            "Let the weight of the entropy fall; without it the outlines may collapse.",
-            advanced=True,
-        )
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
         base = next(a for a in on.values() if isinstance(a, Model))

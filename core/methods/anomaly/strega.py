@@ -25,7 +25,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.normal import is_normal
 from core.errors import UserError
 from core.method import DemoRun, Method, Takes
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.anomaly._params import StRegAParams
 from core.training.loader import in_order
 
 if TYPE_CHECKING:
@@ -57,51 +57,13 @@ class StRegA(Method):
         seconds_per_value=7e-7,
     )
     gives = (Model, Embedding, AnomalyMaps, Images)
+    Params = StRegAParams
     other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 16}
     presets = {"fast": {"epochs": 25}, "standard": {"epochs": 80}, "thorough": {"epochs": 300}}
     demo = (DemoRun("head-phantom", 2, "fast"),)
     least_steps = 600
     gradients = False  # finding the tissue classes has no gradient
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(25, "Passes over the healthy training slices.")
-        batch_size: int = batch_param(32, "Slices per step.", ge=4, le=1024)
-        learning_rate: float = rate_param(1e-3)
-        latent: int = param(64, "Number of latent axes.", ge=2, le=1024)
-        side: Literal[32, 64, 128] = param(64, "Slices are brought to this many pixels a side.")
-        channel: int = param(
-            0, "Which channel of the picture to look at.", ge=0, le=63, advanced=True
-        )
-        input: Literal["soft tissue", "tissue labels", "raw"] = param(
-            "soft tissue", "What the network sees: tissue picture or raw brightness.", advanced=True
-        )
-        sign: Literal["both", "brighter", "darker"] = param(
-            "both", "Which departures count: tissue brighter than expected, darker, or both."
-        )
-        holes: float = param(
-            0.5, "Share of the hole-filling task, c in the paper.", ge=0, le=1, advanced=True
-        )
-        beta: float = param(0.01, "Weight of the KL term.", ge=0, le=10, advanced=True)
-        smooth: float = param(
-            0.8, "Blur of the residual.", unit="pixels", ge=0, le=10, advanced=True
-        )
-        healthy: float = param(
-            0.995,
-            "Share of healthy validation pixels that must lie below the pixel threshold.",
-            ge=0.9,
-            le=0.99999,
-            advanced=True,
-        )
-        smallest: int = param(
-            6,
-            "Smallest spot that is marked, at the size the network sees; smaller ones count for"
-            " noise.",
-            unit="pixels",
-            ge=1,
-            le=10000,
-            advanced=True,
-        )
 
     def declines(self, data: Dataset) -> str | None:
         if self.params.channel >= data.shape[0]:

@@ -33,7 +33,7 @@ from core.artifacts import Artifact, Clusters, Embedding, Grid, Metric, Metrics,
 from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.domains._params import LatentLabelShiftParams
 from core.stats.calibration import fit_temperature
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class LatentLabelShift(Method):
         seconds_per_value=5e-7,
     )
     gives = (Model, Embedding, Clusters, Grid, Metrics)
+    Params = LatentLabelShiftParams
     tiny = {"epochs": 3, "k": 2, "batch_size": 32, "width": 4, "cells": 6}
     presets = {
         "fast": {"epochs": 100},
@@ -68,34 +69,6 @@ class LatentLabelShift(Method):
         "thorough": {"epochs": 300, "width": 32},
     }
     least_steps = 600
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(100)
-        batch_size: int = batch_param(32)
-        learning_rate: float = rate_param(
-            1e-3, "Step size of Adam at the start; it falls by 3 % an epoch."
-        )
-        k: int = param(2, "How many classes to look for; at most the number of sites.", ge=2, le=50)
-        cells: int = param(
-            30, "Cells the cases are put into before the factorisation; at least k.", ge=2, le=1000
-        )
-        dropout: float = param(
-            0.5, "Share of units left out while training.", ge=0, le=0.9, advanced=True
-        )
-        width: int = param(
-            16,
-            "Channels of the first layer; the embedding has four times as many dimensions.",
-            ge=2,
-            le=256,
-            advanced=True,
-        )
-        restarts: int = param(
-            10,
-            "Starts of the factorisation; the one with the least error is kept.",
-            ge=1,
-            le=200,
-            advanced=True,
-        )
 
     def declines(self, data: Dataset) -> str | None:
         sites = {d for d in (data.domains if data.domains is not None else []) if d is not None}
@@ -231,13 +204,7 @@ class LatentLabelShift(Method):
         prob = posterior(site_prob, self.prior_, sites)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="site discriminator")
         names = [f"class {j + 1}" for j in range(self.prior_.shape[0])]
-        yield Clusters(
-            rows=data.rows,
-            name="classes",
-            label=prob.argmax(1).astype(np.int64),
-            prob=prob.astype(np.float32),
-            names=names,
-        )
+        yield Clusters.likeliest(data.rows, "classes", prob, names)
         yield Grid(
             rows=data.rows,
             name="frequency",

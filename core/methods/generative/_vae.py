@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Predictions
+from core.artifacts import Artifact, Embedding, Images, Predictions
 from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
+from core.methods._judged import judged
 from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
 from core.training.ordinary import half_cosine
 
@@ -95,13 +96,12 @@ class VAE(Method):
                 f"Whole volumes are taken up to {WHOLE} points a side; these are"
                 f" {' x '.join(map(str, data.shape[1:]))}. Take them slice by slice."
             )
-        self.shape_, self.scale_ = tuple(data.shape), Standardise.fit(train)
+        self.shape_, self.scale_ = tuple(data.shape), Standardise.fit(train).to(run.where)
         known = len(np.unique(train.labels[train.labels >= 0]))
         self.class_names_ = (
             data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
         )
         self.net_ = self.make_net()
-        self.scale_.to(run.where)
         val = data.part("val")
         joint_from = p.epochs - max(1, p.epochs // 3) if self.class_names_ else p.epochs
 
@@ -207,16 +207,7 @@ class VAE(Method):
         if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
         maps = more.pop(0) if data.modality in ("image", "volume") else None
-        val = score[data.splits == "val"]
-        threshold = float(np.quantile(val, 0.95)) if len(val) else None
-        yield AnomalyMaps(
-            rows=data.rows,
-            score=score,
-            map=maps,
-            threshold=threshold,
-            rule="95 % of validation cases lie below",
-            unit="reconstruction error",
-        )
+        yield judged(data, score, maps, "reconstruction error")
         if self.class_names_:
             yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names_))
 

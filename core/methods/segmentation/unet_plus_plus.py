@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
 from core.evaluate import held_out
 from core.method import Method, Takes
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.segmentation._params import UNetPlusPlusParams
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
 from core.training.ordinary import half_cosine
@@ -53,6 +53,7 @@ class UNetPlusPlusMethod(Method):
     net_: Any  # (x [b,C,H,W], depth) -> logits [b,2,H,W] of each head
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
+    Params = UNetPlusPlusParams
     other_data = True
     tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
     presets = {
@@ -61,39 +62,6 @@ class UNetPlusPlusMethod(Method):
         "thorough": {"epochs": 400, "width": 32, "crop": 0},
     }
     least_steps = 400
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(30, "Passes over the outlined training pictures.", le=20000)
-        batch_size: int = batch_param(8, "Crops per step.", ge=2, le=512, advanced=False)
-        learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
-        width: int = param(
-            8, "Channels of the first row; each row below has twice as many.", ge=2, le=128
-        )
-        crop: int = param(
-            96, "Side of the crops learned from; 0 = whole pictures.", unit="pixels", ge=0, le=4096
-        )
-        level: int = param(
-            0,
-            "Depth of the head used, 1 (fast) to 4; 0 = the shallowest that suffices on"
-            " validation.",
-            ge=0,
-            le=4,
-        )
-        deep_supervision: bool = param(
-            True, "Teach every head; without it only the deepest can be used.", advanced=True
-        )
-        slack: float = param(
-            0.005,
-            "How much Dice on validation may be given up for a shallower head.",
-            ge=0,
-            le=0.5,
-            advanced=True,
-        )
-        network: Literal["nested", "plain"] = param(
-            "nested",
-            "“plain” is an ordinary U-Net of as many parameters, for comparison.",
-            advanced=True,
-        )
 
     def declines(self, data: Dataset) -> str | None:
         if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:

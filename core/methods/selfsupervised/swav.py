@@ -27,11 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from core.artifacts import Artifact, Clusters, Embedding, Model
 from core.method import DemoRun, Method, Takes
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.selfsupervised._params import SwAVParams
 from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
@@ -48,6 +46,7 @@ class SwAV(Method):
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("image",), min_rows=32, min_size=8, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters)
+    Params = SwAVParams
     other_data = True
     tiny = {"epochs": 2, "prototypes": 8, "batch_size": 32, "width": 4}
     presets = {
@@ -59,68 +58,16 @@ class SwAV(Method):
     watched = True
     least_steps = 600
 
-    class Params(TrainingParams):
-        epochs: int = epochs_param(30, "Passes over the training pictures.")
-        batch_size: int = batch_param(64, "Pictures per step.", advanced=False)
-        learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
-        prototypes: int = param(
-            30,
-            "Number of groups the pictures are spread over; well below batch size plus queue.",
-            ge=2,
-            le=3000,
-        )
-        temperature: float = param(0.1, "Softness of the prediction.", gt=0, le=1, advanced=True)
-        epsilon: float = param(
-            0.05,
-            "Softness of the codes; larger for uneven data such as rare diseases.",
-            gt=0.005,
-            le=1,
-            advanced=True,
-        )
-        queue: int = param(
-            0,
-            "Past pictures that help to spread the codes, for small batches; 0 = none.",
-            ge=0,
-            le=20000,
-            advanced=True,
-        )
-        small_crops: int = param(
-            2, "Small crops per picture (from 28 pixels on).", ge=0, le=8, advanced=True
-        )
-        frozen_steps: int = param(
-            30,
-            "Steps at the start in which the prototypes stand still.",
-            ge=0,
-            le=10000,
-            advanced=True,
-        )
-        strength: float = param(
-            1.0, "How strongly the views are altered.", ge=0.1, le=2, advanced=True
-        )
-        flip: bool = param(
-            False, "Also mirror left and right; off, since sides matter in medicine.", advanced=True
-        )
-        width: int = param(
-            16,
-            "Channels of the first layer; the embedding has four times as many dimensions.",
-            ge=2,
-            le=256,
-            advanced=True,
-        )
-
     def declines(self, data: Dataset) -> str | None:
-        return (
-            None
-            if data.shape[0] in (1, 3)
-            else f"Works on pictures with one or three channels; these have {data.shape[0]}."
-        )
+        if data.shape[0] in (1, 3):
+            return None
+        return f"Works on pictures with one or three channels; these have {data.shape[0]}."
 
     def make_net(self) -> torch.nn.Module:
         from core.nets.encoders import SwAVNet
 
-        return SwAVNet(
-            self.shape_, self.params.width, 2 * self.params.width, self.params.prototypes
-        )
+        p = self.params
+        return SwAVNet(self.shape_, p.width, 2 * p.width, p.prototypes)
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
@@ -129,19 +76,17 @@ class SwAV(Method):
         from core.nets.losses.swapped_prediction import swapped_prediction
         from core.nets.memory_bank import MemoryBank
 
-        p, train = self.params, data.part("train")
-        self.shape_ = tuple(data.shape)
+        p, self.shape_ = self.params, tuple(data.shape)
         self.net_ = self.make_net()
-        bank = MemoryBank(p.queue, 2 * p.width)
-        bank.to(run.where)
+        bank = MemoryBank(p.queue, 2 * p.width).to(run.where)
         views = multi_crop(self.shape_, p.small_crops, p.strength, p.flip)
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             self.net_.normalise()
             z, scores = net(views(batch.x))
-            prototypes = self.net_.prototypes.weight
+            prototypes, b = self.net_.prototypes.weight, len(batch.x)
             loss, codes = swapped_prediction(
-                z, scores, len(batch.x), prototypes, bank, p.epsilon, p.temperature
+                z, scores, b, prototypes, bank, p.epsilon, p.temperature
             )
             used = (codes.mean(0) > 0.1 / p.prototypes).float().sum()
             return {"loss": loss, "prototypes in use": used}
@@ -150,13 +95,12 @@ class SwAV(Method):
             if batch.step < p.frozen_steps:
                 self.net_.hold_prototypes()
 
-        weights = self.net_.parameters()
         run.fit(
             self.net_,
             loss,
-            train,
+            data.part("train"),
             p,
-            optimiser=torch.optim.AdamW(weights, p.learning_rate, weight_decay=1e-4),
+            optimiser=torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4),
             schedule=half_cosine(p.learning_rate),
             track={"queue": bank},
             after_step=hold,
@@ -164,19 +108,11 @@ class SwAV(Method):
         self.net_.normalise()
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        z, prob = run.map(
-            lambda x: (self.embed(x), (self.net_([x])[1] / self.params.temperature).softmax(1)),
-            data,
-        )
+        soft = self.params.temperature
+        z, prob = run.map(lambda x: (self.embed(x), (self.net_([x])[1] / soft).softmax(1)), data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine", layer="encoder")
         names = [f"prototype {j + 1}" for j in range(prob.shape[1])]
-        yield Clusters(
-            rows=data.rows,
-            name="prototypes",
-            label=prob.argmax(1).astype(np.int64),
-            prob=prob,
-            names=names,
-        )
+        yield Clusters.likeliest(data.rows, "prototypes", prob, names)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.net_.encoder(x)

@@ -38,7 +38,7 @@ from core.errors import UserError
 from core.io.tensors import nested, taken
 from core.method import Takes
 from core.methods._on_model import OnModel
-from core.params import EpochParams, batch_param, epochs_param, param
+from core.methods.unlearning._params import ForgettingParams
 from core.registry import open_model
 from core.training.run import Run
 
@@ -61,40 +61,11 @@ class LabelAgnosticForgetting(OnModel):
         ("image", "table"), on=("Model",), chosen="needed", min_rows=20, seconds_per_value=1e-6
     )
     gives = (Model, Embedding, Predictions, Metrics)
+    Params = ForgettingParams
     divides = False  # each batch moves the weights twice
     tiny_on = "classifier"
     tiny = {"epochs": 2, "compare": False, "batch_size": 32, "model_epochs": 2}
     presets = {"fast": {"epochs": 10}, "standard": {"epochs": 20}, "thorough": {"epochs": 40}}
-
-    class Params(EpochParams):
-        epochs: int = epochs_param(10, "Passes over the retained training cases.", le=500)
-        batch_size: int = batch_param(64, "Retained cases per step; as many to forget are drawn.")
-        temperature: float = param(
-            5.0,
-            "Softness of the alignment: 5 for single cases, 20 for a whole class.",
-            gt=0,
-            le=100,
-        )
-        compare: bool = param(
-            True,
-            "Also train from scratch without the forgotten cases, the yardstick of forgetting.",
-        )
-        allowed: float = param(
-            0.05,
-            "How far agreement with the old model on retained cases may fall before it stops.",
-            ge=0,
-            le=1,
-            advanced=True,
-        )
-        unlearning_rate: float = param(
-            1e-4, "Step size of Adam for making embeddings foreign.", gt=0, le=0.1, advanced=True
-        )
-        alignment_rate: float = param(
-            2e-4, "Step size of Adam for the alignment.", gt=0, le=0.1, advanced=True
-        )
-        model_epochs: int = param(
-            30, "Passes of the two autoencoders of embeddings.", ge=1, le=1000, advanced=True
-        )
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
         base = next(a for a in on.values() if isinstance(a, Model))
