@@ -23,14 +23,14 @@ BUDGET = 12.0
 TOLERANCE = 5.0
 SHOWN = 20
 OWN_FILE = re.compile(r"^tests/methods/test_(\w+)\.py::")
-CONTRACT = re.compile(r"^tests/test_contract\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")
+CONTRACT = re.compile(r"^tests/contract/\w+\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")
 GROUP = re.compile(r"@[^@\]]+$")  # what --dist loadgroup adds to a test's name
 
 
 def method_of(test: str) -> str | None:
     """The method on whose budget the test named `test` counts; None for other tests.
 
-    >>> method_of("tests/test_contract.py::test_odd_data[pca-no rows]")
+    >>> method_of("tests/contract/test_odd_data.py::test_odd_data[pca-no rows]")
     'pca'
     """
     found = OWN_FILE.match(test) or CONTRACT.match(test)

@@ -29,8 +29,9 @@ FIRST = (  # what takes longest, so that no process is left with one of them at 
     "test_network",
     "test_killer",
     "test_cli",
-    "test_contract",
+    "contract",
 )
+CONTRACT = "tests/contract"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,15 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def turn_of(item: pytest.Item) -> int:
     """Where in the order of the run a test's file stands."""
-    name = item.path.stem
+    name = "contract" if item.path.parent.name == "contract" else item.path.stem
     return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
 def group_of(item: pytest.Item) -> str:
     """The tests that one process does: those of a file, of the contract's those of a method."""
     file = item.nodeid.split("::")[0]
-    id = method_of(item.nodeid) if file.endswith("test_contract.py") else None
-    return f"{file}:{id}" if id else file
+    id = method_of(item.nodeid) if file.startswith(CONTRACT) else None
+    return f"{CONTRACT}:{id}" if id else file
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist writes the groups into the tests' names

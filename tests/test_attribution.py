@@ -7,7 +7,7 @@ import pytest
 from captum.attr import IntegratedGradients
 
 from core.explain import attribution
-from tests.test_contract import shared, small_shared
+from tests.contract._fits import shared, small_shared
 
 
 @pytest.mark.parametrize("how", ["integrated_gradients", "occlusion", "gradient_x_input"])

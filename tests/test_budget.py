@@ -6,7 +6,7 @@ import pytest
 
 from tests.budget import BUDGET, TOLERANCE, Clock, by_method, costs, method_of, over_budget
 
-CONTRACT = "tests/test_contract.py::test_odd_data[{}]"
+CONTRACT = "tests/contract/test_odd_data.py::test_odd_data[{}]"
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,8 @@ CONTRACT = "tests/test_contract.py::test_odd_data[{}]"
         (CONTRACT.format("gaussian_vae-no rows"), "gaussian_vae"),
         (CONTRACT.format("pca-every case-its own class"), "pca"),
         (CONTRACT.format("nothing"), None),
-        ("tests/test_contract.py::test_small_sets", None),
+        ("tests/contract/test_odd_data.py::test_small_sets", None),
+        ("tests/contract/test_rows.py::test_it[pca]", "pca"),
         ("tests/methods/test_swav.py::test_it[a]", "swav"),
         ("tests/methods/test_classic.py::test_it[pca]", None),
         ("tests/test_jobs.py::test_it", None),
@@ -71,5 +72,5 @@ def test_what_takes_most_stands_first():
     assert lines[0].split()[0] == "10"
     assert [line.split()[1] for line in lines if "tests/" in line][:2] == [
         "tests/test_jobs.py",
-        "tests/test_contract.py",
+        "tests/contract/test_odd_data.py",
     ]

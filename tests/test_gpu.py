@@ -24,7 +24,7 @@ from core.training.fit import fit_and_apply
 from core.training.run import Run
 from core.workspace.workspace import Workspace
 from tests.benchmarks._common import enlarged
-from tests.test_contract import small
+from tests.contract._fits import small
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card here")
 GPU = torch.device("cuda", 0)

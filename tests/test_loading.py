@@ -16,7 +16,7 @@ from core.registry import methods
 from core.training import loader
 from core.training.fit import fit_and_apply
 from core.training.run import Run
-from tests.test_contract import small_shared
+from tests.contract._fits import small_shared
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import core.training.early_stopping
 from core.method import check_params
 from core.registry import methods
 from core.training.run import Run
-from tests.test_contract import small_shared
+from tests.contract._fits import small_shared
 
 SCORES = [5.0, 3.0, 4.0, 2.0, 2.5, 2.0, 9.0, 1.0]  # the best before three without one is the fourth
 

@@ -13,7 +13,7 @@ from core.io.tensors import load_state, nested, save_state
 from core.method import check_params
 from core.registry import methods
 from core.training.run import Run
-from tests.test_contract import columns, data_for, earlier
+from tests.contract._fits import columns, data_for, earlier
 
 STATES = Path(__file__).parent / "fixtures" / "states"
 

@@ -20,11 +20,11 @@
 | 20 | clicks faster than the page | `test_on_screen.py` |
 | 21 | an update while a run is going | `test_catalogue.py`, `test_servers.py` |
 | 22 | a workspace of an older or newer version | `test_catalogue.py`, with a fixture a release |
-| 38 | odd data | `../test_contract.py` |
+| 38 | odd data | `../contract/test_odd_data.py` |
 | 39 | patients or copies on two sides, leaks | `../data/test_checks.py`, `test_long_use.py` |
-| 40 | the wrong kind of data | `test_long_use.py`, `../test_contract.py` |
-| 41 | a parameter out of its bounds | `../test_contract.py`, `test_long_use.py` |
-| 42, 43, 44 | seeds and order; traces left; network and disk | `../test_contract.py` |
+| 40 | the wrong kind of data | `test_long_use.py`, `../contract/test_odd_data.py` |
+| 41 | a parameter out of its bounds | `../test_parameters.py`, `test_long_use.py` |
+| 42, 43, 44 | seeds and order; traces left; network and disk | `../contract/` |
 | 45 | memory over many applies and reruns | `test_long_use.py` |
 | 46 | a selection through pages | `test_long_use.py`, `../browser/test_more_journeys.py` |
 | 47 | values kept, links to what is gone | `test_on_screen.py`, `../app/test_pages.py` |

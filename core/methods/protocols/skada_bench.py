@@ -67,7 +67,7 @@ class SkadaBench(Method):
         seconds_per_value=2e-7,
     )
     gives = (Benchmark, Grid, Predictions, Metrics)
-    tiny = {"splits": 1, "inner": 1, "contestants": "CORAL, linear OT, kernel mean matching"}
+    tiny = {"splits": 1, "inner": 1, "contestants": "CORAL, kernel mean matching"}
     presets = {
         "fast": {"splits": 1, "inner": 2},
         "standard": {},

@@ -90,7 +90,7 @@ class BetaVAEScan(Method):
         "width": 4,
         "batch_size": 16,
         "shuffles": 3,
-        "symbol_steps": 60,
+        "symbol_steps": 20,
     }
     presets = {
         "fast": {"epochs": 20},

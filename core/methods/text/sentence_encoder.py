@@ -48,7 +48,7 @@ class SentenceEncoder(Method):
     )
     gives = (Embedding, Metrics)
     net: Any  # the language model; Any, since torch types a module's parts as Tensor | Module
-    tiny = {"longest": 32}
+    tiny = {"longest": 16}
     presets = {
         "fast": {"longest": 128},
         "standard": {"longest": 256},

@@ -76,7 +76,7 @@ class SUFO(Method):
         "epochs": 2,
         "longest": 32,
         "batch_size": 32,
-        "hidden": 32,
+        "hidden": 16,
         "layers": 2,
         "vocabulary": 300,
     }

@@ -57,7 +57,7 @@ class CineTracker(Method):
     )
     gives = (Model, Predictions, Metrics)
     other_data = True
-    tiny = {"epochs": 1, "batch_size": 16, "width": 8, "steps": 3, "side": 32}
+    tiny = {"epochs": 1, "batch_size": 8, "width": 8, "steps": 3, "side": 32}
     presets = {
         "fast": {"epochs": 60},
         "standard": {"epochs": 240},
