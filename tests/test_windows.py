@@ -255,3 +255,14 @@ def test_rows_that_are_slices_make_a_stack_of_their_own_patient():
     assert stacks.near(np.arange(10), 9, 4) == slice(6, 10)
     assert stacks.near(np.arange(10), 0, 4) == slice(0, 4)
     assert stacks.near(np.arange(3), 1, 9) == slice(0, 3)
+
+
+def test_numbers_of_a_window_are_values_of_the_files():
+    """16-bit pictures are stored in 256 levels: W and L are not in these."""
+    data = Dataset("deep", "image", pd.DataFrame({"a": [0, 1]}), np.zeros((2, 1, 8, 8), np.uint8))
+    data.card["grey range"] = [0.0, 65280.0]
+    at = windowing.window(data, "12800,2560", np.zeros((1, 8, 8), np.uint8))
+    assert (at.level, at.width, at.low) == (50, 10, 45)
+    assert windowing.in_own_units(at, data).words == "W 2560 L 12800"
+    data.card.clear()
+    assert windowing.window(data, "128,64", np.zeros((1, 8, 8), np.uint8)).low == 96

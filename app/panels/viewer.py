@@ -96,10 +96,13 @@ def built(
     start = opening(data, row, hot, place) if data.modality == "volume" else None
     more: dict[str, Any] = {
         "presets": {
-            preset: windowing.window(data, preset, raw if len(raw) >= 3 else raw[:1])
+            preset: windowing.in_own_units(
+                windowing.window(data, preset, raw if len(raw) >= 3 else raw[:1]), data
+            )
             for preset in windowing.offered(data)
         },
         "usual": windowing.usual(data),
+        "scale": windowing.own_scale(data),
         "id": f"{data.hash[:12]}-{row}",
         "height": height,
         "title": _title(data, row),
@@ -147,8 +150,8 @@ def _bytes_of_slice(raw: np.ndarray, has_heat: bool, has_mask: bool) -> int:
 def _coarser(data: Dataset, row: int, step: int) -> Geometry:
     """Where the case lies in space when every `step`-th point of it is shown."""
     where = geometry(data, row)
-    unit = where.unit or ("of 255" if stored_levels(data) else "")
-    return Geometry(where.axes, where.mm and tuple(v * step for v in where.mm), where.oblique, unit)
+    mm = where.mm and tuple(v * step for v in where.mm)
+    return Geometry(where.axes, mm, where.oblique, where.unit)
 
 
 def _note(data: Dataset, raw: np.ndarray, step: int) -> str:
@@ -161,9 +164,9 @@ def _note(data: Dataset, raw: np.ndarray, step: int) -> str:
 
 
 def stored_levels(data: Dataset) -> str:
-    """What the 256 levels of deep pictures mean in the values of their files; "" for others."""
+    """From which value of their files to which deep pictures are stored; "" for others."""
     found = data.card.get("grey range")
-    return f"level 0 is {found[0]:.6g} in the files, 255 is {found[1]:.6g}" if found else ""
+    return f"stored in 256 levels from {found[0]:.6g} to {found[1]:.6g}" if found else ""
 
 
 def _pixels(data: Dataset, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
@@ -286,7 +289,8 @@ def closer(
     with right:
         st.markdown("**What the model gets**")
         st.image(given(data, row), width="stretch")
-        low, high = data.input_range
+        step, first = windowing.own_scale(data)
+        low, high = (step * end + first for end in data.input_range)
         levels = stored_levels(data)
         st.caption(
             f"Values from {text.number(low)} to {text.number(high)} become 0 to"
@@ -380,6 +384,7 @@ def _numbers(data: Dataset, word: str) -> tuple[float, float]:
         if len(data)
         else windowing.Window(0.5, 1)
     )
+    at = windowing.in_own_units(at, data)
     return float(f"{at.level:.6g}"), float(f"{at.width:.6g}")
 
 

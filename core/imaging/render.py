@@ -12,7 +12,7 @@ import numpy as np
 from core.data.geometry import geometry
 from core.imaging import orientation, signals, windowing
 from core.imaging.orientation import Hang
-from core.imaging.windowing import Look, Window
+from core.imaging.windowing import Look, Window, in_own_units
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -223,7 +223,9 @@ def heated(
             made = outline(made, orientation.laid(mask, at), width=max(1, made.shape[0] // 100))
         grown = made.shape[0] / data.shape[1:][at.order[-2]]
         made = orientation.square(made, at)
-        out.append(printed(made, at, window, grown, look, place) if words else made)
+        out.append(
+            printed(made, at, in_own_units(window, data), grown, look, place) if words else made
+        )
     return out
 
 
@@ -240,7 +242,7 @@ def report(data: Dataset, row: int, side: int = 240, look: Look = PLAIN) -> Arra
     return printed(
         orientation.square(made, at),
         at,
-        window,
+        in_own_units(window, data),
         grown,
         look,
         (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None,

@@ -1,9 +1,9 @@
 """Windows: which stored values are drawn black and which white. They change what is seen, never
 what a model is given.
 
-A choice is a word ("lung", "auto", ...), or level and width as "-600,1500"; "" = what suits the
-data. A window of level L and width W draws L - W/2 black and L + W/2 white, linear between (DICOM's
-LINEAR_EXACT).
+A choice is a word ("lung", "auto", ...), or level and width as "-600,1500", in the values of the
+files (deep pictures are stored in 256 levels of them); "" = what suits the data. A window of level
+L and width W draws L - W/2 black and L + W/2 white, linear between (DICOM's LINEAR_EXACT).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIDES = ("radiological", "neurological")
 @dataclass(frozen=True)
 class Window:
     """`level` is the value drawn mid grey, `width` (> 0) the span from black to white, both in
-    stored values (HU, ...).
+    stored values (HU, ...), or in those of the files (`in_own_units`).
     """
 
     level: float
@@ -143,14 +143,32 @@ def window(data: Dataset, choice: str, values: np.ndarray) -> Window:
     """The window of one case whose stored values, of any shape, are `values`."""
     word = chosen(data, parse(choice))
     if "," in word:
-        level, width = word.split(",")
-        return Window(float(level), float(width))
+        level, width = (float(number) for number in word.split(","))
+        step, first = own_scale(data)
+        return Window((level - first) / step, width / step)
     if word in HU:
         return HU[word]
     own = _of_file(data)
     if word == "file" and own is not None:
         return own
     return spread(values) if word == "auto" else between(*data.input_range)
+
+
+def own_scale(data: Dataset) -> tuple[float, float]:
+    """(a, b): the stored value v is a v + b in the files; (1, 0) but for deep pictures, which are
+    stored in 256 levels.
+    """
+    found = data.card.get("grey range")
+    if not found:
+        return 1.0, 0.0
+    low, high = (float(end) for end in found)
+    return (high - low) / 255, low
+
+
+def in_own_units(at: Window, data: Dataset) -> Window:
+    """The window `at`, of stored values, in the values of the files."""
+    step, first = own_scale(data)
+    return Window(at.level * step + first, at.width * step)
 
 
 def between(low: float, high: float) -> Window:

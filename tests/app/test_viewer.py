@@ -132,8 +132,12 @@ def test_levels_of_deep_pictures_are_told_in_the_values_of_their_files():
     assert viewer.stored_levels(data) == ""
     data.card["grey range"] = [-1000.0, 959.0]
     head, _ = unpacked(viewer.built(data, 1, 400))
-    assert head["note"] == "level 0 is -1000 in the files, 255 is 959"
-    assert head["unit"] == "of 255"
+    assert head["note"] == "stored in 256 levels from -1000 to 959"
+    assert head["unit"] == ""
+    # the browser shows a stored value v as slope v + intercept
+    assert 255 * head["slope"] + head["intercept"] == pytest.approx(959)
+    full = next(p for p in head["presets"] if p["id"] == "range")
+    assert (full["level"], full["width"]) == pytest.approx((-20.5, 1959))
 
 
 # -- the pages -------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ def message(
     colours: np.ndarray | None = None,
     mask: np.ndarray | None = None,
     note: str = "",
+    scale: tuple[float, float] = (1.0, 0.0),
     start: tuple[int, int] | None = None,
 ) -> bytes:
     """What is sent for one case.
@@ -73,6 +74,7 @@ def message(
         lie apart in the data: [n,H,W] or [n,H,W,3] with `geometry` of two axes and `apart`. Of a
         stack of `total`, that at place `before` (from 0) is the first one sent; `first` is the one
         shown of those sent, from 0.
+    scale: (a, b), the stored value v is shown as a v + b; windows are in what is shown.
     presets: the windows offered for this case by their words, and which of them is `usual`. `id` is
         what the browser remembers the slice by.
     heat: of the same spatial shape; clear at `heat_range[0]`, full at `heat_range[1]`, `colours`
@@ -99,8 +101,8 @@ def message(
         "dims": list(dims),
         "kind": values.dtype.kind + str(values.dtype.itemsize),
         "colour": colour,
-        "slope": slope,
-        "intercept": intercept,
+        "slope": scale[0] * slope,
+        "intercept": scale[0] * intercept + scale[1],
         "planes": sides,
         "first": first,
         "before": before,
