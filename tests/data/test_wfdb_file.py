@@ -5,6 +5,7 @@ frame, units of segments, and marks around a pause.
 import numpy as np
 import pytest
 
+from core.data.checks import check
 from core.data.readers import read
 from core.data.readers.files import collect
 from core.data.readers.wfdb_file import read_record
@@ -17,9 +18,11 @@ def wave(seconds, rate, hz=1.2, phase=0.0):
     return np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate + phase)
 
 
-def segment(folder, name, signals, rate=100, per=(), gain=200, units=(), names=("I", "II", "III")):
+def segment(
+    folder, name, signals, rate=100, per=(), gain=200, units=(), names=("I", "II", "III"), sums=()
+):
     """A record of 16-bit samples `signals` (a list of float arrays, NaN = missing), `per` samples a
-    frame of each.
+    frame of each; `sums`: what is added to the checksums, which are not written without it.
     """
     per = per or [1] * len(signals)
     numbers = [
@@ -33,7 +36,7 @@ def segment(folder, name, signals, rate=100, per=(), gain=200, units=(), names=(
     for i, (x, k) in enumerate(zip(numbers, per)):
         lines.append(
             f"{name}.dat 16{f'x{k}' if k > 1 else ''} {gain}(0)/{units[i] if units else 'mV'} 16 0"
-            f" {x[0]} 0 0 {names[i]}"
+            f" {x[0]} {(int(x.sum()) + sums[i]) % 65536 if sums else 0} 0 {names[i]}"
         )
     (folder / f"{name}.hea").write_text("\n".join(lines) + "\n")
     return frames
@@ -267,3 +270,22 @@ def test_what_is_wrong_is_said_without_a_librarys_words(tmp_path, lines, said):
     with pytest.raises(UserError, match=said) as refused:
         record(tmp_path)
     assert "Error" not in str(refused.value)
+
+
+# -- checksums -------------------------------------------------------------------------------------
+def test_samples_that_do_not_add_up_to_the_checksum_are_a_finding(tmp_path):
+    for name, sums in (("a", (0, 0)), ("b", (0, 1)), ("c", ())):
+        signals = [0.3 + wave(120, 100, phase=k) for k in range(2)]
+        segment(tmp_path, name, signals, sums=sums)
+    data = read(tmp_path)
+    (found,) = [f for f in check(data) if f.kind == "broken signals"]
+    assert "b.hea (II)" in found.words
+    assert "a.hea" not in found.words
+    rows = data.rows[data.table["file"] == "b.hea"]
+    assert (found.severity, found.rows, found.total) == ("look", rows.tolist(), len(rows))
+    assert check(data.take(np.flatnonzero(data.table["file"] != "b.hea")))
+    damaged = bytearray((tmp_path / "a.dat").read_bytes())
+    damaged[5001] ^= 4
+    (tmp_path / "a.dat").write_bytes(damaged)
+    (found,) = [f for f in check(read(tmp_path)) if f.kind == "broken signals"]
+    assert "a.hea (I), b.hea (II)" in found.words

@@ -20,6 +20,7 @@ from core.data.checks import likeness
 from core.data.checks.finding import Finding, among
 from core.data.checks.masks import mask_findings
 from core.data.checks.scan import survey
+from core.data.checks.signals import signal_findings
 from core.data.checks.table import table_findings
 from core.data.dataset import Dataset
 from core.io.files import write_json
@@ -90,7 +91,9 @@ def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     dataset they are taken of this view (see `examine`).
     """
     facts = examine(data) if facts is None else facts
-    found = [*table_findings(data), *mask_findings(data)] if len(data) else []
+    found = []
+    if len(data):
+        found = [*table_findings(data), *mask_findings(data), *signal_findings(data)]
     place = (
         {int(r): i for i, r in enumerate(data.rows)}
         if len(facts.copies) + len(facts.blank) + len(facts.near) + len(facts.far)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import Any
@@ -121,7 +122,16 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         card |= {"split rule": words, "split in time": True}
         rules.append(f"{int((~keep).sum())} beats left out between the parts")
     card["left out"] = sorted(n for n in names if n not in used) + odd
+    card |= _broken({PurePosixPath(r["name"]).stem: r["broken"] for r in kept}, "record")
     return Dataset("", "series", table, beats.astype(np.float32), roles=roles, card=card)
+
+
+def _broken(found: dict[str, tuple[str, ...]], column: str) -> dict[str, Any]:
+    """The card's entry on records whose samples are not those their header was written for: the
+    signals of each, by what `column` of the table calls it.
+    """
+    there = {name: list(signals) for name, signals in found.items() if signals}
+    return {"broken signals": {"column": column, "of": there}} if there else {}
 
 
 def _rules(kept: list[dict[str, Any]], leads: tuple[str, ...], marked: int, bare: int) -> list[str]:
@@ -185,6 +195,7 @@ def _beats(head: Member, beside: list[Member]) -> dict[str, Any]:
         "table": pd.DataFrame(),
         "other units": [],
         "absent": absent,
+        "broken": record.broken,
     }
     if not leads or not len(time):
         return out
@@ -280,17 +291,20 @@ def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Datas
     """Windows of all records; files of no record left aside and named."""
     library()
     found, used = [], set()
+    broken = {}
     for i, head in enumerate(heads):
         beside = [m for m in members if m.parts[:-1] == head.parts[:-1]]
         record = read_record(head, beside)
         found.append(_recording(head, beside, record))
+        broken[head.name] = record.broken
         used |= {str(PurePosixPath(head.name).with_name(n)) for n in record.files}
         asked.report(i + 1, 2 * len(heads))
     rules = [
         "no beats are marked, so the whole of each record is taken",
         "age, sex, date, time and comments of the headers are not kept",
     ]
-    return windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
+    data = windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
+    return replace(data, card={**data.card, **_broken(broken, "file")})
 
 
 def _recording(head: Member, beside: list[Member], record: Record) -> Recording:

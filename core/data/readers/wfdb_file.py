@@ -55,7 +55,8 @@ class Record:
     """All signals of a record, one after the other without its pauses.
 
     `rate`: frames a second. `pieces`: (start in s, first frame's share, last's) of the stretches
-    between pauses; () = one from 0. `files`: their names.
+    between pauses; () = one from 0. `files`: their names. `broken`: names of signals whose samples
+    do not add up to the checksum in their header.
     """
 
     rate: float
@@ -64,6 +65,7 @@ class Record:
     pieces: tuple[tuple[float, float, float], ...]
     files: frozenset[str]
     marks: Marks | None = None
+    broken: tuple[str, ...] = ()
 
 
 @dataclass
@@ -169,13 +171,15 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
     lanes: dict[Any, _Lane] = {}
     # between pauses: frame of the record, first and last frame held
     stretches: list[tuple[int, int, int]] = []
+    broken: dict[str, None] = {}
     at = held = 0
     budget = min(PACKED * sum(f.stat().st_size for f in place.iterdir()), limits.VALUES // 8)
     for name, length in named[1:] if layout else named:
         if name == PAUSE:
             at += int(length or 0)
             continue
-        read, frames = _segment(place, head, str(name), rate, length, budget)
+        read, frames, odd = _segment(place, head, str(name), rate, length, budget)
+        broken |= dict.fromkeys(odd)
         budget -= sum(len(s.values) for _, s, _ in read)
         _append(lanes, read, frames, held, head.name, by_name=layout)
         if stretches and at - stretches[-1][0] == held - stretches[-1][1]:
@@ -196,13 +200,16 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
         () if pieces == ((0.0, 0.0, 1.0),) else pieces,
         files,
         _marks(place, head, rate) if marked else None,
+        tuple(broken),
     )
 
 
 def _segment(
     place: Path, head: Member, name: str, rate: float, length: int | None, budget: int
-) -> tuple[list[tuple[Any, Signal, int]], int]:
-    """The signals of one segment as (key, signal, samples a frame), and its frames."""
+) -> tuple[list[tuple[Any, Signal, int]], int, list[str]]:
+    """The signals of one segment as (key, signal, samples a frame), its frames, and the names of
+    the signals whose samples do not add up to their checksum.
+    """
     claims = _header(place / name, head.name)
     if hasattr(claims, "seg_name"):
         raise damaged(head.name, f"its segment {name[:60]} has segments of its own")
@@ -228,19 +235,20 @@ def _segment(
             " damaged",
         )
     if not per:
-        return [], int(length or claims.sig_len or 0)
+        return [], int(length or claims.sig_len or 0), []
     try:
-        record = library().rdrecord(str(place / name), smooth_frames=False)
+        record = library().rdrecord(str(place / name), smooth_frames=False, physical=False)
+        broken = _broken(record, claims)
+        record.dac(expanded=True, inplace=True)
         columns = [np.asarray(v, dtype=np.float64) for v in record.e_p_signal]
     except Exception:  # whatever a damaged file makes the library do
         raise damaged(head.name) from None
     frames = int(length or record.sig_len)
     seen: Counter[str] = Counter()
     out = []
+    titles = [_title(record.sig_name[i], i) for i in range(len(columns))]
     for i, (v, k) in enumerate(zip(columns, per)):
-        title = "".join(
-            c for c in str(record.sig_name[i] or f"channel {i + 1}") if c.isprintable()
-        )[:40]
+        title = titles[i]
         seen[title] += 1
         fitted = np.full(frames * k, np.nan)
         fitted[: len(v)] = v[: frames * k]
@@ -251,7 +259,23 @@ def _segment(
                 k,
             )
         )
-    return out, frames
+    return out, frames, [titles[i] for i in broken]
+
+
+def _title(name: str | None, i: int) -> str:
+    """What signal `i` is called."""
+    return "".join(c for c in str(name or f"channel {i + 1}") if c.isprintable())[:40]
+
+
+def _broken(record: Any, claims: Any) -> list[int]:
+    """Positions of the signals of which the sum of the samples, in 16 bits, is not what the header
+    says. 0 is written where no sum was taken; skewed signals cannot be added up.
+    """
+    said = claims.checksum or []
+    if any(claims.skew or []):
+        return []
+    sums = record.calc_checksum(expanded=True)
+    return [i for i, (own, of) in enumerate(zip(sums, said)) if of and own != int(of) % 65536]
 
 
 def _append(
