@@ -432,3 +432,32 @@ def test_open_trajectories_are_a_series_each():
     data = read(shared() / "pvrnn_sa_trajectories")
     assert (data.modality, len(data), data.shape) == ("series", 48, (5, 200))
     assert -0.87 < data.raw().min() < data.raw().max() < 0.9
+
+
+# -- clipping --------------------------------------------------------------------------------------
+def test_windows_at_the_end_of_what_can_be_stored_are_a_finding(tmp_path):
+    """From 50 s to 70 s one channel is driven to its limit."""
+    x = eeg(200)
+    free = read(put(tmp_path / "free.edf", edf(x)))
+    assert not [f for f in check(free) if f.kind == "clipped"]
+    x[1, 50 * 128 : 70 * 128] *= 20
+    x[1] = x[1].clip(-200, 200)
+    data = read(put(tmp_path / "clipped.edf", edf(x, labels=["C1", "C2", "C3", "C4"])))
+    (found,) = [f for f in check(data) if f.kind == "clipped"]
+    at = data.of(np.array(found.rows)).frame["time"]
+    assert found.severity == "look"
+    assert set(at) <= {50.0, 60.0}
+    assert len(at) >= 1
+    assert "C2" in found.words
+    assert "C1" not in found.words
+    assert "clipped" not in data.table
+
+
+def test_oxygen_and_switches_may_stand_at_their_end(tmp_path):
+    x = np.full((2, 200 * 128), 100.0)
+    x[0, ::1000], x[1, ::1000] = 90.0, 40.0
+    x[1, 5::1000] = -100.0
+    data = read(put(tmp_path / "night.edf", edf(x, labels=["SpO2", "flow"], units=["%", "l/s"])))
+    (found,) = [f for f in check(data) if f.kind == "clipped"]
+    assert "flow" in found.words
+    assert "SpO2" not in found.words

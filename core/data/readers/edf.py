@@ -23,6 +23,7 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.deidentify import keyed
 from core.data.readers import edf_marks
+from core.data.readers.clipping import ends_of
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Event, Recording
 from core.data.readers.signal_windows import windows
@@ -332,6 +333,7 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
             unit(head.fields["unit"][i]),
             head.samples[i] / head.seconds,
             head.samples[i] * head.records,
+            _ends(head, i),
         )
         for k, (i, label) in enumerate(zip(taken, labels))
     )
@@ -359,6 +361,14 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
         _called(member, head), channels, load, events, f"patient {number}" if number else "", pieces
     )
     return edf_marks.Found(recording, member.name, head.begin, notes)
+
+
+def _ends(head: Header, i: int) -> tuple[float, float] | None:
+    """The values at and beyond which signal `i` stands at an end of its numbers."""
+    low, high, least, most = (
+        float(head.fields[k][i]) for k in ("low", "high", "digital low", "digital high")
+    )
+    return ends_of(low, high, most - least, head.fields["unit"][i])
 
 
 def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:

@@ -12,12 +12,15 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Channel:
-    """One signal: `rate` in Hz (0 = not known), `many` samples."""
+    """One signal: `rate` in Hz (0 = not known), `many` samples. `ends`: values at and beyond which
+    a sample stands at the end of what the file can hold (see `clipping`); None = not known.
+    """
 
     name: str
     unit: str
     rate: float
     many: int
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.readers import channels
+from core.data.readers import channels, clipping
 from core.data.readers.files import Asked
 from core.data.readers.recording import Array, Recording
 from core.data.readers.signal_parts import with_marks, with_parts
@@ -66,13 +66,16 @@ def windows(
             f"{in_words(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most"
             f" {limits.ROWS:,} are taken."
         )
-    parts, starts = [], []
+    parts, starts, ends = [], [], []
     for i, r in enumerate(found):
-        x, start = _cut(r, plan)
+        x, start, clipped = _cut(r, plan)
         parts.append(x)
         starts.append(start)
+        ends.append(clipped)
         asked.report(len(found) + i + 1, 2 * len(found))
+    before = plan.names
     plan, samples, good, absent = _present(plan, np.concatenate(parts))
+    at_ends = np.concatenate(ends)[:, [before.index(name) for name in plan.names]]
     every_file = [(r, t) for r, start in zip(found, starts) for t in start]
     lines = [
         {
@@ -80,8 +83,9 @@ def windows(
             "file": r.file,
             "patient": r.patient,
             "time": round(float(t), 3),
+            clipping.COLUMN: float(share.max()),
         }
-        for (r, t), here in zip(every_file, good)
+        for (r, t), share, here in zip(every_file, at_ends, good)
         if here
     ]
     if not lines:
@@ -98,7 +102,10 @@ def windows(
             f"{pauses:,} pause{'s' * (pauses > 1)} within the recordings: no window reaches across"
             " one, and times count it"
         )
-    return with_parts(table, samples, roles, plan, asked, rules, [*left, *odd])
+    data = with_parts(table, samples, roles, plan, asked, rules, [*left, *odd])
+    of_channels = dict(zip(plan.names, at_ends[good].mean(0).tolist()))
+    table, more_card = clipping.taken_out(data.table, of_channels)
+    return replace(data, table=table, card={**data.card, **more_card})
 
 
 def clock(seconds: float, plan: Plan) -> str:
@@ -152,11 +159,14 @@ def _rules(plan: Plan, found: list[Recording]) -> list[str]:
     return rules
 
 
-def _cut(r: Recording, plan: Plan) -> tuple[Array, Array]:
-    """Windows float32 [n,C,T] of one recording, NaN = missing, and their starts (s)."""
+def _cut(r: Recording, plan: Plan) -> tuple[Array, Array, Array]:
+    """Windows float32 [n,C,T] of one recording, NaN = missing; their starts (s); and the share of
+    each channel's samples that are clipped, float32 [n,C].
+    """
     of = {channels.key(c.name): i for i, c in enumerate(r.channels)}
     positions = [of[channels.key(n)] for n in plan.names]
     lanes = []  # of each channel, its windows in each stretch
+    ends = []
     for position, values, want in zip(positions, r.load(positions), plan.units):
         channel = r.channels[position]
         factor = (
@@ -167,11 +177,27 @@ def _cut(r: Recording, plan: Plan) -> tuple[Array, Array]:
             for _, first, last in r.stretches
         ]
         lanes.append([_rows(piece * factor, channel.rate, want, plan) for piece in pieces])
+        windows_of = [(piece, len(rows)) for piece, rows in zip(pieces, lanes[-1])]
+        ends.append(
+            [
+                clipping.shares(piece, channel.ends, _edges(len(piece), n, channel.rate, plan))
+                for piece, n in windows_of
+            ]
+        )
     counts = [min(len(lane[k]) for lane in lanes) for k in range(len(r.stretches))]
-    x = np.concatenate([np.stack([lane[k][:n] for lane in lanes], 1) for k, n in enumerate(counts)])
-    return x, np.concatenate(
-        [start + np.arange(n) * plan.seconds for (start, _, _), n in zip(r.stretches, counts)]
+    x, clipped = (
+        np.concatenate([np.stack([lane[k][:n] for lane in of], 1) for k, n in enumerate(counts)])
+        for of in (lanes, ends)
     )
+    starts = [start + np.arange(n) * plan.seconds for (start, _, _), n in zip(r.stretches, counts)]
+    return x, np.concatenate(starts), clipped
+
+
+def _edges(many: int, n: int, rate: float, plan: Plan) -> Array:
+    """Where the `n` windows of a stretch of `many` samples begin and end, [n+1]."""
+    if plan.whole:
+        return np.array([0, many])[: n + 1]
+    return np.arange(n + 1) * (plan.seconds * rate if plan.known else plan.many)
 
 
 def _present(plan: Plan, x: Array) -> tuple[Plan, Array, Array, list[str]]:
