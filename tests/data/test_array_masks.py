@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.data.checks import check
 from core.data.readers import kinds_of, preview, read
 from core.data.readers.files import collect
 from core.errors import UserError
@@ -72,14 +73,45 @@ def test_an_array_of_another_shape_is_refused(tmp_path, shape, words):
         read(tmp_path)
 
 
-def test_an_array_as_long_one_way_as_the_other_is_refused(tmp_path):
-    (tmp_path / "masks").mkdir()
-    voxels = np.random.default_rng(0).normal(0, 1, (16, 20, 16)).astype(np.float32)
-    for k in range(2):
-        nibabel.save(nibabel.Nifti1Image(voxels + k, np.eye(4)), tmp_path / f"c{k}.nii.gz")
-        np.save(tmp_path / "masks" / f"c{k}.npy", voxels > 1)
-    with pytest.raises(UserError, match="cannot be told apart"):
-        read(tmp_path)
+def _cubes(folder, order, n=3):
+    """Scans of equal sides, and arrays that mark what is bright in them, axes in that order."""
+    (folder / "masks").mkdir()
+    rng = np.random.default_rng(0)
+    truth = []
+    for k in range(n):
+        voxels = rng.normal(0, 1, (16, 20, 16)).astype(np.float32)
+        voxels[3 : 8 + k, 4:9, 10:14] += 6
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 3, 1])), folder / f"c{k}.nii.gz")
+        truth.append(voxels > 3)
+        np.save(folder / "masks" / f"c{k}.npy", truth[-1].transpose(order))
+    return truth
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_arrays_as_long_one_way_as_the_other_are_turned_by_their_scans_and_it_is_said(
+    tmp_path, order
+):
+    truth = _cubes(tmp_path, order)
+    data = read(tmp_path)
+    for mask, marked in zip(data.masks[:], truth):
+        np.testing.assert_array_equal(mask, marked.transpose(2, 1, 0))
+    (found,) = [f for f in check(data) if f.kind == "mask axes"]
+    assert found.severity == "look"
+    assert "3 masks" in found.words
+    assert ("SimpleITK" if order[0] else "nibabel") in found.words
+
+
+def test_one_array_of_equal_sides_has_the_order_of_the_others(tmp_path):
+    _cubes(tmp_path, (2, 1, 0), n=1)
+    voxels = np.zeros((16, 20, 12), np.float32)
+    voxels[2:5, 3:9, 4:8] = 5
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 3, 1])), tmp_path / "d.nii.gz")
+    np.save(tmp_path / "masks" / "d.npy", (voxels > 1).transpose(2, 1, 0))
+    data = read(tmp_path)
+    assert not [f for f in check(data) if f.kind == "mask axes"]
+    at = data.table["file"].tolist().index("c0.nii.gz")
+    marked = np.asarray(data.masks[at]) > 0
+    assert data.raw()[at, 0][marked].mean() > 3
 
 
 def test_arrays_that_are_no_masks_are_a_kind_of_their_own(tmp_path):

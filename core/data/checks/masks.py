@@ -9,6 +9,7 @@ import numpy as np
 from core.data.checks.finding import Finding
 from core.data.dataset import Dataset
 from core.limits import FINDING_ROWS as SHOWN
+from core.words import some_of
 
 # share of a picture that is marked, on average over those with a mark, from which masks may be
 # inverted
@@ -27,7 +28,7 @@ def mask_findings(data: Dataset) -> list[Finding]:
         found.append(
             Finding("masks inverted", "look", "Masks that mark most of the picture", words)
         )
-    found += _like_masks(data)
+    found += [*_like_masks(data), *_guessed_axes(data)]
     names = set(data.card.get("like segmentations", []))
     file = data.column("file")
     rows = (
@@ -53,6 +54,24 @@ def mask_findings(data: Dataset) -> list[Finding]:
             )
         )
     return found
+
+
+def _guessed_axes(data: Dataset) -> list[Finding]:
+    """Masks in arrays whose shape does not say in which order their axes stand."""
+    told = data.card.get("mask axes")
+    if not told or data.masks is None:
+        return []
+    best, other = told["contrast"]
+    many = len(told["files"])
+    named = some_of(told["files"], 3)
+    which = f"{many:,} masks are" if many > 1 else "One mask is"
+    words = (
+        f"{which} as long along the first axis as along the last ({named}), so that the order of"
+        f" the axes could not be told; taken as {told['order']}. What is marked then lies"
+        f" {best:.2g} standard deviations of the scan from the rest, the other way round"
+        f" {other:.2g}. Look whether they lie right, or save them as NIfTI."
+    )
+    return [Finding("mask axes", "look", "Order of the masks' axes guessed", words)]
 
 
 def _like_masks(data: Dataset) -> list[Finding]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from core.data.readers import scan_masks
 from core.data.readers.files import Member
-from core.data.readers.nifti_file import Scan, is_nifti
+from core.data.readers.nifti_file import Scan, image_of, is_nifti
 from core.data.readers.npz_files import load_array
 from core.errors import UserError
 
@@ -14,6 +16,8 @@ RULE = (
     "{} masks are arrays (npy) that say no place: taken voxel by voxel, in the order of the axes of"
     " their scan ({})"
 )
+
+ORDERS = ("x, y, z as nibabel has them", "z, y, x as SimpleITK has them")
 
 
 def apart(members: list[Member]) -> tuple[list[Member], list[Member]]:
@@ -30,12 +34,15 @@ def are_masks(arrays: list[Member], scans: list[Member]) -> bool:
 
 def as_scans(
     arrays: list[Member], scans: list[Member], looked: dict[str, Scan]
-) -> tuple[list[Member], list[str]]:
-    """Each array as a NIfTI file on the grid of its scan, and what is to be said. UserError for one
-    of no scan, of another shape, or whose axes cannot be told from one another.
+) -> tuple[list[Member], list[str], dict[str, Any]]:
+    """Each array as a NIfTI file on the grid of its scan, what is to be said, and the card's entry
+    on arrays whose axes were guessed. UserError for one of no scan, or of another shape.
+
+    Arrays as long along their first axis as along their last have the order of the others; where
+    these say none, or different ones, that in which what they mark stands out most in the scans.
     """
     index = scan_masks.Index(scans)
-    made, orders = [], set()
+    found: list[tuple[Member, np.ndarray, Scan, str]] = []
     for member in arrays:
         owners = scan_masks.scan_owners(member, index)
         if not owners:
@@ -43,33 +50,78 @@ def as_scans(
                 f"{member.name} is an array beside NIfTI scans, and no scan has its name; leave it"
                 " out, or save it as NIfTI."
             )
-        stored, order = _stored(load_array(member), looked[owners[0].name], member.name)
-        made.append(_nifti(member.name, stored, looked[owners[0].name]))
-        orders.add(order)
-    return made, [RULE.format(len(made), ", ".join(sorted(orders)))] if made else []
+        array, scan = load_array(member), looked[owners[0].name]
+        found.append((member, array, scan, _order(array, scan, member.name)))
+    orders = {order for *_, order in found if order}
+    unsure = [(member, array, scan) for member, array, scan, order in found if not order]
+    guessed, entry = "", {}
+    if unsure:
+        guessed, entry = _guessed(unsure, orders)
+        orders.add(guessed)
+    made = [
+        _nifti(member.name, _stored(array, scan, order or guessed), scan)
+        for member, array, scan, order in found
+    ]
+    return made, [RULE.format(len(made), ", ".join(sorted(orders)))] if made else [], entry
 
 
-def _stored(array: np.ndarray, scan: Scan, name: str) -> tuple[np.ndarray, str]:
-    """The array [X,Y,Z] as the scan's voxels are stored, and the order its axes have."""
-    grid = scan.grid
+def _order(array: np.ndarray, scan: Scan, name: str) -> str:
+    """The order of the array's axes that its shape says, one of ORDERS; "" where both fit."""
     if array.dtype.kind not in "biuf":
         raise UserError(f"{name} holds {array.dtype} values; a mask holds plain numbers.")
-    flat = tuple(n for n in grid if n > 1)
+    flat = tuple(n for n in scan.grid if n > 1)
     shape = tuple(n for n in array.shape if n > 1)
     if shape not in (flat, flat[::-1]) or scan.times > 1:
         sides = " x ".join(map(str, array.shape))
         raise UserError(
             f"{name} has {sides} values and its scan {scan.member.name}"
-            f" {' x '.join(map(str, grid))} voxels; a mask has the same."
+            f" {' x '.join(map(str, scan.grid))} voxels; a mask has the same."
         )
     if flat == flat[::-1] and len(flat) > 1:
-        raise UserError(
-            f"{name} is as long along its first axis as along its last, so they cannot be told"
-            " apart; save this mask as NIfTI."
-        )
-    if shape == flat:
-        return array.reshape(grid), "x, y, z as nibabel has them"
-    return array.reshape(grid[::-1]).transpose(2, 1, 0), "z, y, x as SimpleITK has them"
+        return ""
+    return ORDERS[0] if shape == flat else ORDERS[1]
+
+
+def _stored(array: np.ndarray, scan: Scan, order: str) -> np.ndarray:
+    """The array [X,Y,Z] as the scan's voxels are stored."""
+    if order == ORDERS[0]:
+        return array.reshape(scan.grid)
+    return array.reshape(scan.grid[::-1]).transpose(2, 1, 0)
+
+
+def _guessed(
+    unsure: list[tuple[Member, np.ndarray, Scan]], orders: set[str]
+) -> tuple[str, dict[str, Any]]:
+    """The order of arrays whose shape does not say it, and the card's entry on them; no entry where
+    the other arrays say it.
+    """
+    if len(orders) == 1:
+        return next(iter(orders)), {}
+    stands_out = {
+        order: float(np.mean([_contrast(a, scan, order) for _, a, scan in unsure]))
+        for order in ORDERS
+    }
+    best = max(ORDERS, key=lambda order: stands_out[order])
+    other = min(ORDERS, key=lambda order: stands_out[order])
+    entry = {
+        "files": [member.name for member, _, _ in unsure],
+        "order": best,
+        "contrast": [round(stands_out[best], 3), round(stands_out[other], 3)],
+    }
+    return best, {"mask axes": entry}
+
+
+def _contrast(array: np.ndarray, scan: Scan, order: str) -> float:
+    """How far the mean of the marked voxels lies from that of the others, in standard deviations of
+    the scan; 0 where nothing or all is marked.
+    """
+    marked = _stored(array, scan, order) != 0
+    if marked.all() or not marked.any():
+        return 0.0
+    voxels = np.asarray(image_of(scan.member).dataobj, np.float32).reshape(scan.grid)
+    voxels = np.nan_to_num(voxels, posinf=0.0, neginf=0.0)
+    spread = float(voxels.std()) or 1.0
+    return abs(float(voxels[marked].mean() - voxels[~marked].mean())) / spread
 
 
 def _nifti(name: str, stored: np.ndarray, scan: Scan) -> Member:

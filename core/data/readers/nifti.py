@@ -84,7 +84,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     for i, m in enumerate(members):
         looked[m.name] = look(m)
         asked.report(i + 1, total)
-    made, laid = array_masks.as_scans([*arrays, *given_arrays], members, looked)
+    made, laid, guessed = array_masks.as_scans([*arrays, *given_arrays], members, looked)
     if given_arrays:
         given += made[len(arrays) :]
     members = [*members, *made[: len(arrays)]]
@@ -128,6 +128,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         "rules": rules,
         "scans": [s.facts for s in scans],
         "left out": [*found.left, *aside],
+        **guessed,
     }
     card["deidentified"] = deidentify.of_volumes(
         [s.texts for s in looked.values()], [s.member.stem for s in scans]

@@ -411,6 +411,11 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+def image_of(member: Member) -> Any:
+    """The file as nibabel has it. UserError in one sentence for a damaged one."""
+    return _image(member.load(), member.name)
+
+
 def _image(data: bytes, name: str) -> Any:
     """The image in `data`, its header checked against the bytes before any voxel is read."""
     with sentences(name):
