@@ -9,11 +9,21 @@ from typing import Any
 import torch
 from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from torch import Tensor
+from torch.nn import functional as F
 
 DEPTH = 4
 
 
-class UNetPlusPlus(BasicUNetPlusPlus):
+class Outliner(torch.nn.Module):
+    """What both networks share: `forward(x, depth)` gives the logits [b,2,H,W] of each head."""
+
+    def probabilities(self, x: Tensor, depth: int = DEPTH) -> Tensor:
+        """[heads,b,2,H,W] of pictures x [b,C,H,W] of any size, cut back to `depth`."""
+        made = self(padded(x), depth)
+        return torch.stack([h[..., : x.shape[2], : x.shape[3]].float().softmax(1) for h in made])
+
+
+class UNetPlusPlus(Outliner, BasicUNetPlusPlus):
     """x [b,C,H,W], sides multiples of 16 -> logits [b,2,H,W] of the heads X^{0,1} .. X^{0,depth},
     each from the nodes i + j <= its depth alone.
     """
@@ -47,7 +57,8 @@ class UNetPlusPlus(BasicUNetPlusPlus):
         return [getattr(self, f"final_conv_0_{j}")(rows[0][j]) for j in range(1, depth + 1)]
 
     def embed(self, x: Tensor) -> Tensor:
-        return self.encode(x)[-1].mean((2, 3))
+        """The deepest row, averaged over the picture: [b,16*width] of x [b,C,H,W]."""
+        return self.encode(padded(x))[-1].mean((2, 3))
 
 
 def lattice(used: int) -> dict[str, Any]:
@@ -75,7 +86,7 @@ def lattice(used: int) -> dict[str, Any]:
     }
 
 
-class PlainUNet(BasicUNet):
+class PlainUNet(Outliner, BasicUNet):
     """The yardstick: one head, plain skips, the width whose number of parameters is nearest to that
     of a UNet++ of `width`.
     """
@@ -97,7 +108,8 @@ class PlainUNet(BasicUNet):
         return [super().forward(x)]
 
     def embed(self, x: Tensor) -> Tensor:
-        x = self.conv_0(x)
+        """The deepest row, averaged over the picture: [b,d] of x [b,C,H,W]."""
+        x = self.conv_0(padded(x))
         for down in (self.down_1, self.down_2, self.down_3, self.down_4):
             x = down(x)
         return x.mean((2, 3))
@@ -111,3 +123,11 @@ def features(w: int) -> tuple[int, ...]:
 def size(net: torch.nn.Module) -> int:
     """How many parameters it has."""
     return sum(q.numel() for q in net.parameters())
+
+
+def padded(x: Tensor) -> Tensor:
+    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of
+    16 (and at least 32).
+    """
+    down, right = (max(32, -(-s // 16) * 16) - s for s in x.shape[2:])
+    return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x

@@ -21,6 +21,7 @@ import torch
 from core.data.samples.catalogue import make
 from core.explain.attribution import STEPS, TOGETHER, attribute
 from core.jobs.engines import free_threads
+from core.methods.anomaly._residuals import case_score
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
 from core.training.run import Run
@@ -132,7 +133,7 @@ def main() -> None:
             seen, brain = strega.prepare(inputs)
             z = strega.net_.encode(torch.from_numpy(seen)[:, None].to(DEVICE))[0]
             heat = strega._heat(seen - strega.net_.decode(z)[:, 0].cpu().numpy(), brain)
-            strega.case_score(heat)
+            case_score(heat)
 
         compare(
             "strega on head-phantom, embedding, pictures and heat",

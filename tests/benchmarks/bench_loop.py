@@ -28,6 +28,7 @@ from core.data.dataset import Dataset
 from core.data.samples.catalogue import make
 from core.jobs.engines import free_threads
 from core.method import Method
+from core.methods.anomaly._slices import healthy
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
 from core.methods.selfsupervised.swav import SwAV
@@ -212,7 +213,7 @@ def main() -> None:
     compare("digits", SwAV, many, swav, digits, x, clip=None, cosine=True, drop_last=True)
     method = StRegA(StRegA.Params(epochs=3 * MORE if GPU else 1))
     train = heads.part("train")
-    train = train.take(method.healthy_rows(train))
+    train = healthy(train)
     method.centres_ = np.array([-0.6, 0.1, 1.6])
     x = torch.from_numpy(method.prepare(train.inputs())[0])[:, None].to(DEVICE)
     compare(

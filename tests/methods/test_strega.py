@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from core.artifacts import AnomalyMaps
 from core.measures.pixel_anomaly import PixelAnomaly
+from core.methods.anomaly._slices import healthy
 from core.methods.anomaly.strega import StRegA
 from core.nets import tissue
 from core.nets.cevae import CEVAE, holes
@@ -138,8 +139,7 @@ def test_slices_with_lesions_score_higher_and_the_threshold_spares_healthy_ones(
 
 
 def test_it_learns_from_healthy_slices_only():
-    data, (method, _) = trained()
-    part = data.part("test")
-    rows = method.healthy_rows(part)
-    assert not part.mask()[rows].any()
-    assert len(rows) == (~part.mask().reshape(len(part), -1).any(1)).sum()
+    part = trained()[0].part("test")
+    found = healthy(part)
+    assert not found.mask().any()
+    assert len(found) == (~part.mask().reshape(len(part), -1).any(1)).sum()

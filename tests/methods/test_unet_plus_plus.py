@@ -11,6 +11,7 @@ from core.artifacts import Predictions
 from core.data.samples.generated import nuclei
 from core.errors import UserError
 from core.measures.segmentation import Segmentation, objects, overlap
+from core.methods.segmentation._depths import dice_of_heads
 from core.nets.augment import crops
 from core.nets.unetpp import PlainUNet, UNetPlusPlus, lattice, size
 from core.registry import methods
@@ -143,7 +144,7 @@ def test_it_learns_from_the_masks():
 
 def test_the_depth_used_is_the_shallowest_that_suffices():
     method, _ = fitted()
-    found = method._dice(small().part("val"), _run())
+    found = dice_of_heads(method.heads, small().part("val"), _run())
     mean = np.nanmean(found, 0)
     assert method.level_ == int(np.flatnonzero(mean >= mean.max() - 0.005)[0]) + 1
     assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level_ == 2

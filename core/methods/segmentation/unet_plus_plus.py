@@ -22,19 +22,16 @@ Reference
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core import limits
-from core.artifacts import AnomalyMaps, Artifact, Embedding, Metric, Metrics, Model, Predictions
-from core.evaluate import held_out
+from core.artifacts import AnomalyMaps, Artifact, Embedding, Metrics, Model, Predictions
 from core.method import Method, Takes
+from core.methods.segmentation import _depths
 from core.methods.segmentation._params import UNetPlusPlusParams
-from core.stats.bootstrap import mean_interval
-from core.stats.overlap import overlap
 from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
 
     from core.data.dataset import Dataset
     from core.training.run import Batch, Run
-
-FEW = 16  # pictures at a time when describing
 
 
 class UNetPlusPlusMethod(Method):
@@ -64,30 +59,13 @@ class UNetPlusPlusMethod(Method):
     least_steps = 400
 
     def declines(self, data: Dataset) -> str | None:
-        if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
-            return (
-                f"The outlines of {len(data):,} pictures of this size would need more than"
-                f" {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
-            )
-        train = data.part("train")
-        train = train.take(np.flatnonzero(train.outlined))
-        # ends at the first mark
-        if not any(
-            train.mask(np.arange(i, min(i + 256, len(train)))).any()
-            for i in range(0, len(train), 256)
-        ):
-            return (
-                "In no training picture anything is marked, so there is nothing to learn from;"
-                " check the masks, or which cases are for training."
-            )
-        return None
+        return _depths.say_why_not(data, limits.OUTLINES)
 
     def make_net(self) -> torch.nn.Module:
         from core.nets.unetpp import PlainUNet, UNetPlusPlus
 
-        return (UNetPlusPlus if self.params.network == "nested" else PlainUNet)(
-            self.channels_, self.params.width
-        )
+        kind = UNetPlusPlus if self.params.network == "nested" else PlainUNet
+        return kind(self.channels_, self.params.width)
 
     # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
@@ -95,13 +73,13 @@ class UNetPlusPlusMethod(Method):
 
         from core.nets.augment import crops
         from core.nets.losses.deep_supervision import dice_and_cross_entropy
+        from core.nets.unetpp import padded
 
         p, train = self.params, data.part("train")
         train = train.take(np.flatnonzero(train.outlined))
         truth = torch.from_numpy(train.mask())
         self.channels_ = data.shape[0]
         self.net_ = self.make_net()
-        optimiser = torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4)
         loss_of = dice_and_cross_entropy()
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
@@ -115,43 +93,14 @@ class UNetPlusPlusMethod(Method):
             loss,
             train,
             p,
-            optimiser=optimiser,
+            optimiser=torch.optim.AdamW(self.net_.parameters(), p.learning_rate, weight_decay=1e-4),
             schedule=half_cosine(p.learning_rate),
             clip=5.0,
         )
         self.net_.eval()
-        self.level_ = p.level or self._enough(data, run)
-        self.level_ = min(self.level_, self.net_.depths)
-
-    def _enough(self, data: Dataset, run: Run) -> int:
-        """The shallowest head whose mean Dice on outlined validation pictures is within `slack` of
-        the best; the deepest where there are none.
-        """
-        val = data.part("val")
-        val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
-        if not len(val) or not self.params.deep_supervision or self.net_.depths == 1:
-            return int(self.net_.depths)
-        dice = np.nan_to_num(
-            np.array(
-                [np.nanmean(d) if np.isfinite(d).any() else np.nan for d in self._dice(val, run).T]
-            )
-        )
-        return int(np.flatnonzero(dice >= dice.max() - self.params.slack)[0]) + 1
-
-    def _dice(self, data: Dataset, run: Run) -> np.ndarray:
-        """Dice [n, heads] of these rows; NaN where nothing is marked."""
-        import torch
-
-        found = []
-        with torch.no_grad():
-            for i in range(0, len(data), FEW):
-                run.check()
-                part = data.take(np.arange(i, min(i + FEW, len(data))))
-                prob, truth = self.heads(torch.from_numpy(part.inputs()).to(run.where)), part.mask()
-                found.append(
-                    np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1)
-                )
-        return np.concatenate(found)
+        self.level_ = min(p.level or self.net_.depths, self.net_.depths)
+        if not p.level and p.deep_supervision and self.net_.depths > 1:
+            self.level_ = _depths.sufficient(self.heads, data, p.slack, self.level_, run)
 
     # -- artifacts ---------------------------------------------------------------------------------
     def model(self, data: Dataset, name: str = "") -> Model:
@@ -169,112 +118,27 @@ class UNetPlusPlusMethod(Method):
             doubt = prob[:, :, 1].std(0, unbiased=False)
             return self.embed(x), prob[self.level_ - 1], doubt, doubt.flatten(1).mean(1)
 
-        z, prob, doubt, score = run.map(described, data, size=FEW)
-        yield Embedding(
-            rows=data.rows, name="latent", z=z, layer="deepest row, averaged over the picture"
-        )
+        z, prob, doubt, score = run.map(described, data, size=_depths.FEW)
+        layer = "deepest row, averaged over the picture"
+        yield Embedding(rows=data.rows, name="latent", z=z, layer=layer)
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         if self.net_.depths > 1 and self.params.deep_supervision:
+            unit, name = "spread of the four heads’ probabilities", "disagreement"
             yield AnomalyMaps(
-                rows=data.rows,
-                name="disagreement",
-                score=score,
-                map=doubt,
-                unit="spread of the four heads’ probabilities",
-                shows="doubt",
+                rows=data.rows, name=name, score=score, map=doubt, unit=unit, shows="doubt"
             )
-        yield Metrics.of(self.figures(data, run), data.rows)
-
-    def figures(self, data: Dataset, run: Run) -> list[Metric]:
-        """Dice of held-out outlined cases, cost and time of one picture at every depth."""
-        known = data.take(np.flatnonzero(data.outlined))
-        found = [
-            Metric(
-                "depth used",
-                float(self.level_),
-                higher_is_better=None,
-                note="1 is the fastest, 4 the deepest",
-            )
-        ]
-        if not len(known):
-            return found
-        part, at = held_out(known, known.rows)
-        shown = known.take(at)
-        dice = self._dice(shown, run)
-        marked = np.isfinite(dice).all(1)
-        groups = shown.groups[marked] if shown.groups is not None else None
-        for j, one in enumerate(dice[marked].T):
-            if len(one):
-                own = Metric(
-                    "Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one)
-                )
-                found.append(own.within(mean_interval(one, groups, (0, 1))))
-        for depth, (cost, seconds) in enumerate(self.costs(shown, run), 1):
-            found.append(
-                Metric(
-                    "million multiplications a picture",
-                    cost / 1e6,
-                    split=part,
-                    group=f"depth = {depth}",
-                    n=1,
-                    higher_is_better=False,
-                )
-            )
-            found.append(
-                Metric(
-                    "milliseconds a picture",
-                    1000 * seconds,
-                    split=part,
-                    group=f"depth = {depth}",
-                    n=1,
-                    higher_is_better=False,
-                    note=f"on {run.where}",
-                )
-            )
-        return found
-
-    def costs(self, data: Dataset, run: Run, repeats: int = 3) -> list[tuple[float, float]]:
-        """(multiplications, least seconds of `repeats`) of the network cut back to each depth, for
-        one picture.
-        """
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        x, found = padded(torch.from_numpy(data.inputs(np.arange(1))).to(run.where)), []
-        with torch.no_grad():
-            for depth in range(1, self.net_.depths + 1):
-                with FlopCounterMode(display=False) as counter:
-                    self.net_(x, depth)
-                taken_ = []
-                for _ in range(repeats):
-                    began = time.perf_counter()
-                    float(self.net_(x, depth)[-1].sum())
-                    taken_.append(time.perf_counter() - began)
-                found.append((counter.get_total_flops() / 2, min(taken_)))
-        return found
+        found = _depths.figures(self.net_, self.heads, self.level_, data, run)
+        yield Metrics.of(found, data.rows)
 
     # -- abilities ---------------------------------------------------------------------------------
     class_names_ = ("background", "marked")
 
     def heads(self, x: torch.Tensor, depth: int = 4) -> torch.Tensor:
         """Probabilities [heads,b,2,H,W] of the network cut back to `depth`."""
-        import torch
-
-        made = self.net_(padded(x), depth)
-        return torch.stack([h[..., : x.shape[2], : x.shape[3]].float().softmax(1) for h in made])
+        return self.net_.probabilities(x, depth)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net_.embed(padded(x))
+        return self.net_.embed(x)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         return self.heads(x, self.level_)[-1]
-
-
-def padded(x: torch.Tensor) -> torch.Tensor:
-    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of
-    16 (and at least 32).
-    """
-    from torch.nn import functional as F
-
-    down, right = (max(32, -(-s // 16) * 16) - s for s in x.shape[2:])
-    return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x

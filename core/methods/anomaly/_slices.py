@@ -1,0 +1,72 @@
+"""Brain slices as StRegA sees them: which are healthy, and pictures of their tissue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.data.normal import is_normal
+from core.training.loader import in_order
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.training.run import Run
+
+
+def healthy(part: Dataset) -> Dataset:
+    """The rows to learn from: where the masks of some are the truth, those with nothing
+    marked and those of the normal class; else the commonest class of the part. Rows of which
+    nothing is known count for healthy only where nothing is known of any.
+    """
+    if part.outlined.any():
+        kept = part.outlined & ~part.mask().any((1, 2))
+        kept |= ~part.outlined & is_normal(part) if part.normal else False
+        return part.take(np.flatnonzero(kept))
+    known = part.labels[part.labels >= 0]
+    if not len(known):
+        return part
+    return part.take(np.flatnonzero(part.labels == np.bincount(known).argmax()))
+
+
+def in_batches(data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]:
+    """Inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled before each."""
+    import torch
+
+    for x in in_order(data, torch.device("cpu"), many):
+        run.check()
+        yield x.numpy()
+
+
+def some_of(train: Dataset, channel: int) -> np.ndarray:
+    """About a hundred slices [n,H,W] of `channel`, spread over the rows."""
+    return train.inputs(np.arange(0, len(train), max(1, len(train) // 100)))[:, channel]
+
+
+def resized(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[n,H,W] -> [n,*size], bilinear."""
+    import torch
+
+    if x.shape[1:] == size:
+        return x
+    return torch.nn.functional.interpolate(
+        torch.from_numpy(x)[:, None], size, mode="bilinear", antialias=True
+    )[:, 0].numpy()
+
+
+def tissue_pictures(x: np.ndarray, centres: np.ndarray, seen: str) -> tuple[np.ndarray, np.ndarray]:
+    """Slices [n,S,S] -> what the network sees float32 [n,S,S] and the brain bool [n,S,S].
+
+    `seen`: "soft tissue", "tissue labels" (both by the class `centres`) or "raw" brightness.
+    """
+    from core.nets import tissue
+
+    if seen == "raw":
+        masks = np.stack([tissue.brain_mask(i) for i in x])
+        top = np.array(
+            [max(np.percentile(i[m], 99), 1e-6) if m.any() else 1.0 for i, m in zip(x, masks)]
+        )
+        return (np.clip(x / top[:, None, None], 0, 1.2) * masks).astype(np.float32), masks
+    made = [tissue.tissue(i, centres, x.shape[1] / 4, seen == "soft tissue") for i in x]
+    return np.stack([m[0] for m in made]), np.stack([m[1] for m in made])

@@ -1,0 +1,131 @@
+"""How well an outlining network does, cut back to each of its depths, and what it costs there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.artifacts import Metric
+from core.evaluate import held_out
+from core.stats.bootstrap import mean_interval
+from core.stats.overlap import overlap
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.dataset import Dataset
+    from core.training.run import Run
+
+FEW = 16  # pictures at a time when describing
+# x [b,C,H,W] -> probabilities [heads,b,2,H,W]
+Heads = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+def dice_of_heads(heads: Heads, data: Dataset, run: Run) -> np.ndarray:
+    """Dice [n,heads] of these outlined rows; NaN where nothing is marked."""
+    import torch
+
+    found = []
+    with torch.no_grad():
+        for i in range(0, len(data), FEW):
+            run.check()
+            part = data.take(np.arange(i, min(i + FEW, len(data))))
+            prob, truth = heads(torch.from_numpy(part.inputs()).to(run.where)), part.mask()
+            found.append(
+                np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1)
+            )
+    return np.concatenate(found)
+
+
+def sufficient(heads: Heads, data: Dataset, slack: float, deepest: int, run: Run) -> int:
+    """The shallowest depth, from 1, whose mean Dice on outlined validation pictures is within
+    `slack` of the best; the `deepest` where there are none.
+    """
+    val = data.part("val")
+    val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
+    if not len(val):
+        return deepest
+    dice = dice_of_heads(heads, val, run)
+    means = [np.nanmean(d) if np.isfinite(d).any() else np.nan for d in dice.T]
+    mean = np.nan_to_num(np.array(means))
+    return int(np.flatnonzero(mean >= mean.max() - slack)[0]) + 1
+
+
+def costs(net: Any, x: torch.Tensor, repeats: int = 3) -> list[tuple[float, float]]:
+    """(multiplications, least seconds of `repeats`) of `net(x, depth)` at each depth, for one
+    picture x [1,C,H,W].
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found = []
+    with torch.no_grad():
+        for depth in range(1, net.depths + 1):
+            with FlopCounterMode(display=False) as counter:
+                net(x, depth)
+            seconds = []
+            for _ in range(repeats):
+                began = time.perf_counter()
+                float(net(x, depth)[-1].sum())
+                seconds.append(time.perf_counter() - began)
+            found.append((counter.get_total_flops() / 2, min(seconds)))
+    return found
+
+
+def figures(net: Any, heads: Heads, level: int, data: Dataset, run: Run) -> list[Metric]:
+    """The depth used, `level`; Dice of held-out outlined cases, cost and time of one picture at
+    every depth.
+    """
+    import torch
+
+    from core.nets.unetpp import padded
+
+    note = "1 is the fastest, 4 the deepest"
+    found = [Metric("depth used", float(level), higher_is_better=None, note=note)]
+    known = data.take(np.flatnonzero(data.outlined))
+    if not len(known):
+        return found
+    part, at = held_out(known, known.rows)
+    shown = known.take(at)
+    dice = dice_of_heads(heads, shown, run)
+    marked = np.isfinite(dice).all(1)
+    groups = shown.groups[marked] if shown.groups is not None else None
+    for j, one in enumerate(dice[marked].T):
+        if len(one):
+            own = Metric(
+                "Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one)
+            )
+            found.append(own.within(mean_interval(one, groups, (0, 1))))
+    x = padded(torch.from_numpy(shown.inputs(np.arange(1))).to(run.where))
+    for depth, (cost, seconds) in enumerate(costs(net, x), 1):
+        about: dict[str, Any] = {"split": part, "group": f"depth = {depth}", "n": 1}
+        about["higher_is_better"] = False
+        found.append(Metric("million multiplications a picture", cost / 1e6, **about))
+        note = f"on {run.where}"
+        found.append(Metric("milliseconds a picture", 1000 * seconds, **about, note=note))
+    return found
+
+
+def say_why_not(data: Dataset, most: int) -> str | None:
+    """Why these pictures cannot be learned from: outlines of all would need more than `most` bytes,
+    or nothing is marked in the training part.
+    """
+    if 8 * len(data) * int(np.prod(data.shape[1:])) > most:
+        return (
+            f"The outlines of {len(data):,} pictures of this size would need more than"
+            f" {most >> 30} GB; bring fewer or smaller ones."
+        )
+    train = data.part("train")
+    train = train.take(np.flatnonzero(train.outlined))
+    # ends at the first mark
+    if any(
+        train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)
+    ):
+        return None
+    return (
+        "In no training picture anything is marked, so there is nothing to learn from;"
+        " check the masks, or which cases are for training."
+    )
