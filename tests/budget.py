@@ -20,7 +20,7 @@ import pytest
 from core.registry import methods
 
 BUDGET = 12.0
-TOLERANCE = 5.0
+TOLERANCE = 3.0
 SHOWN = 20
 OWN_FILE = re.compile(r"^tests/methods/test_(\w+)\.py::")
 CONTRACT = re.compile(r"^tests/contract/\w+\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")

@@ -18,17 +18,23 @@ from tests.budget import Clock, method_of
 from tests.soak import SOAK, Results, only_in_soak
 
 FIRST = (  # what takes longest, so that no process is left with one of them at the end
+    "test_wheel",
     "test_words_on_screen",
     "test_more_journeys",
     "test_on_screen",
     "test_journey",
     "test_first_look",
     "test_current_folder",
+    "test_maps",
+    "test_volumes",
     "test_forgetting",
     "test_viewer",
     "test_network",
     "test_killer",
     "test_cli",
+    "test_review",
+    "test_jobs_deaths",
+    "test_pages",
     "contract",
 )
 CONTRACT = "tests/contract"

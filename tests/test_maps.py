@@ -55,7 +55,7 @@ THREADS = """
 import faiss, hashlib, numba, sys
 from threadpoolctl import threadpool_limits
 from tests.test_maps import embedding, make_map, mixture
-z = embedding(mixture(600)[0])
+z = embedding(mixture(300)[0])
 for how, dims in (("umap", 2), ("umap", 3), ("pca", 2), ("tsne", 2), ("pacmap", 2)):
     made = []
     for threads in (1, 2):
@@ -63,7 +63,7 @@ for how, dims in (("umap", 2), ("umap", 3), ("pca", 2), ("tsne", 2), ("pacmap", 
         faiss.omp_set_num_threads(threads)
         with threadpool_limits(threads):
             made.append(make_map(z, how, dims).xy)
-    assert made[0].shape == (600, dims)
+    assert made[0].shape == (300, dims)
     assert made[0].tobytes() == made[1].tobytes(), how
 print("equal")
 """

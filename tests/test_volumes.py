@@ -398,6 +398,7 @@ def test_volumes_too_large_to_be_taken_whole_are_refused_in_words():
 
 
 # -- on made-up heads ------------------------------------------------------------------------------
+@pytest.mark.soak(only=True)
 def test_slice_wise_learning_finds_lesions_better_than_brightness_and_components():
     from sklearn.metrics import roc_auc_score
 

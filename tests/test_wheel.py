@@ -162,13 +162,18 @@ def test_its_modules_are_all_below_that_name():
         module.rewrite("import core.registry")
 
 
-def test_does_the_main_job_from_another_folder(installed, tmp_path):
+@pytest.fixture(scope="module")
+def trained(installed):
+    """The name of a run on a sample, in the workspace of `installed`."""
     ended(installed("lightbox", "samples"))
-    trained = ended(installed("lightbox", "train", "breast-cancer", "pca", "--json"))
-    run = json.loads(trained)
+    run = json.loads(ended(installed("lightbox", "train", "digits", "pca", "--json")))
     assert run["status"] == "done"
+    return run["run"]
+
+
+def test_does_the_main_job_from_another_folder(installed, trained, tmp_path):
     page = tmp_path / "page.html"
-    ended(installed("lightbox", "report", run["run"], "--to", str(page)))
+    ended(installed("lightbox", "report", trained, "--to", str(page)))
     assert "Principal components" in page.read_text("utf-8")
     ended(installed("python", "-c", PAGES, "data", "latent"))
 
@@ -185,14 +190,12 @@ def test_plug_ins_written_for_the_checkout_work(installed):
 
 
 def test_without_the_extra_data_reports_and_pages_work_and_training_says_what_it_needs(
-    installed, light, tmp_path
+    installed, trained, light, tmp_path
 ):
-    ended(installed("lightbox", "samples"))
-    run = json.loads(ended(installed("lightbox", "train", "digits", "pca", "--json")))["run"]
     home = {"LIGHTBOX_HOME": installed.home}
-    assert "pca on digits, done" in ended(light("lightbox", "runs", "show", run, **home))
+    assert "pca on digits, done" in ended(light("lightbox", "runs", "show", trained, **home))
     page = tmp_path / "page.html"
-    ended(light("lightbox", "report", run, "--to", str(page), **home))
+    ended(light("lightbox", "report", trained, "--to", str(page), **home))
     assert "Principal components" in page.read_text("utf-8")
     lines = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
     (tmp_path / "few.csv").write_text("\n".join(["x,y,kind", *lines]))

@@ -68,7 +68,7 @@ def middle(pictures):
     return pictures[..., down : down + SIDE, right : right + SIDE]
 
 
-COSTLY = ("notes", "cine")  # by the row, so that fewer are enough
+COSTLY = ("nuclei", "head-phantom", "cine", "notes")  # by the row, so that fewer are enough
 
 
 @cache

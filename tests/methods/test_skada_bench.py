@@ -159,7 +159,7 @@ def test_labels_of_the_new_site_reach_nothing_but_the_oracle_the_bound_and_the_c
     noise = data.table["state"].to_numpy(copy=True)
     noise[new] = np.random.default_rng(6).permutation(noise[new])
     changed = replace(data, table=data.table.assign(state=noise))
-    names = {"splits": 1, "inner": 2, "contestants": "CORAL, density reweighting"}
+    names = {"splits": 1, "inner": 1, "contestants": "CORAL, density reweighting"}
     (one, first), (other, second) = run_on(data, **names), run_on(changed, **names)
     assert np.array_equal(first["predictions"].prob[new], second["predictions"].prob[new])
     # there they are the source's labels

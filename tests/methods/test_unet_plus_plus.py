@@ -23,7 +23,7 @@ FITS = {}
 
 
 def small():
-    return FITS.setdefault("data", nuclei(150, 48, seed=1))
+    return FITS.setdefault("data", nuclei(longer(80, 150), 48, seed=1))
 
 
 def fitted(**params):

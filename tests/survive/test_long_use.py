@@ -130,7 +130,7 @@ print(json.dumps(found))
 RERUNS = """
 import json, psutil
 from streamlit.testing.v1 import AppTest
-at = AppTest.from_file("app/main.py", default_timeout=60).run()
+at = AppTest.from_file("app/main.py", default_timeout=300).run()
 at = at.switch_page("../pages/results.py").run()
 sizes = []
 for i in range(40):
@@ -142,6 +142,7 @@ print(json.dumps({"reruns": sizes[16:]}))
 
 
 @pytest.mark.soak(only=True)
+@pytest.mark.timeout(1800)  # of memory, not of time: a busy machine may take as long as it likes
 @pytest.mark.parametrize("code", [APPLIES, RERUNS], ids=["applies", "reruns"])
 def test_memory_does_not_grow_with_use(ws, code, monkeypatch):
     """Row 45: the least taken over the last third is at most 12 MB above the least of the first, in
@@ -155,9 +156,9 @@ def test_memory_does_not_grow_with_use(ws, code, monkeypatch):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
-        check=True,
+        check=False,
     )
+    assert not done.returncode, done.stderr[-3000:]
     for name, sizes in json.loads(done.stdout.splitlines()[-1]).items():
         third = len(sizes) // 3
         assert min(sizes[-third:]) - min(sizes[:third]) < 12 << 20, (name, sizes)

@@ -62,7 +62,7 @@ class LatentLabelShift(Method):
     )
     gives = (Model, Embedding, Clusters, Grid, Metrics)
     Params = LatentLabelShiftParams
-    tiny = {"epochs": 3, "k": 2, "batch_size": 32, "width": 4, "cells": 6}
+    tiny = {"epochs": 3, "k": 2, "batch_size": 16, "width": 4, "cells": 6}
     presets = {
         "fast": {"epochs": 100},
         "standard": {"epochs": 200},
