@@ -70,7 +70,7 @@ HOMONYMS = {
     ("core/maps/projections.py", "pca"): "a projection",
     ("core/maps/make.py", "pca"): "how t-SNE starts",
     ("core/methods/generative/_vae.py", "classifier"): "a part of a loss",
-    ("core/methods/discovery/tabular_ncd.py", "classifier"): "a part of a loss",
+    ("core/nets/pbn.py", "classifier"): "a part of a loss",
 }
 
 

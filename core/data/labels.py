@@ -1,4 +1,4 @@
-"""Whether a label column can be used as classes."""
+"""Labels and other columns as classes: whether they can serve, and which class each row has."""
 
 from __future__ import annotations
 
@@ -55,3 +55,23 @@ def labelled_parts(data: Dataset) -> tuple[Dataset, Dataset, list[str]]:
     place[codes] = np.arange(len(codes))
     train, val = (part.with_labels(place[part.labels]) for part in (train, val))
     return train, val, [data.classes[c] for c in codes]
+
+
+def codes_among(data: Dataset, classes: list[str]) -> np.ndarray:
+    """int64 [n]: the position of each row's label among `classes`, -1 = none of them or unknown."""
+    place = {name: i for i, name in enumerate(classes)}
+    own = [place.get(name, -1) for name in data.classes]
+    return np.array([*own, -1], dtype=np.int64)[data.labels]
+
+
+def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
+    """object [n]: the values of a column as words, "" where one is missing. UserError, naming the
+    parameter that asked for it, when there is no such column.
+    """
+    if column not in data.table.columns:
+        raise UserError(
+            f"“{parameter}” = {column}: there is no such column (there are:"
+            f" {', '.join(map(str, data.table.columns[:20]))})."
+        )
+    values = data.frame[column].astype(object)
+    return values.where(values.notna(), "").astype(str).to_numpy(dtype=object)

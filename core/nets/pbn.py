@@ -30,3 +30,20 @@ class PBN(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         z = self.embed(x)
         return z, self.decoder(z), self.classifier(z) if self.classifier is not None else None
+
+
+def discovery_loss(
+    out: tuple[Tensor, Tensor, Tensor | None], x: Tensor, y: Tensor, weight: float
+) -> dict[str, Tensor]:
+    """`loss` = weight CE(known rows) + (1 - weight) |x - x'|^2, and its parts, all 0-d.
+
+    `out` is what `PBN.forward(x)` gave for x [b,d]; `y` int64 [b], -1 = no known class. The squared
+    error is summed over columns and averaged over all rows. Source: Troisemaine and others, 2024.
+    """
+    _, back, logits = out
+    reconstruction = (back - x).square().sum(1).mean()
+    loss, parts, known = (1 - weight) * reconstruction, {"reconstruction": reconstruction}, y >= 0
+    if logits is not None:
+        wrong = F.cross_entropy(logits[known], y[known]) if known.any() else logits.sum() * 0
+        loss, parts = loss + weight * wrong, parts | {"classifier": wrong}
+    return {"loss": loss} | parts

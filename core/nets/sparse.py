@@ -133,3 +133,15 @@ class SparseAutoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.dropout(torch.sigmoid(self.first(x))))
+
+    def connections(self) -> int:
+        """How many there are in both layers."""
+        return len(self.first.value) + len(self.second.value)
+
+    def renew(self, share: float, seed: tuple[int, int], optimiser: torch.optim.Optimizer) -> None:
+        """Renew both layers (see `SparseLinear.renew`), drawn by `seed`; new connections begin
+        without momentum.
+        """
+        for i, layer in enumerate((self.first, self.second)):
+            momentum = optimiser.state[layer.value].get("momentum_buffer")
+            layer.renew(share, np.random.default_rng((*seed, i)), momentum)

@@ -17,6 +17,7 @@ from core.data.dataset import Dataset
 from core.data.samples.catalogue import make
 from core.data.splits import add_split
 from core.evidence import shared, store
+from core.training.run import Run
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
 SEEDS = [0, 1, 2]
@@ -90,7 +91,7 @@ def scores(data: Dataset, keep: int) -> dict[str, list[float]]:
     got: dict[str, list[float]] = {}
     for seed in SEEDS:
         fitted, _ = run("quick_selection", data, {"keep": keep}, seed)
-        x = fitted.flat_numpy(data)
+        x = Run(device="cpu").map(fitted.flat, data)
         raw = data.inputs().reshape(len(data), -1)
         spread = (raw[train] - raw[train].min(0)) / np.maximum(np.ptp(raw[train], axis=0), 1e-12)
         ways = {

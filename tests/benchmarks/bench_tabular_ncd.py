@@ -11,7 +11,7 @@ import numpy as np
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make
 from core.evidence import store
-from core.methods.discovery.tabular_ncd import estimated_k
+from core.methods.discovery._groups import estimate_k
 from core.stats.bootstrap import mean_interval
 from core.stats.cluster_agreement import accuracy
 from core.training.run import Run
@@ -37,7 +37,7 @@ def kmeans(x: np.ndarray, data: Dataset, novel: np.ndarray, k: int = 5) -> float
     from sklearn.cluster import KMeans
 
     train, test = novel & (data.splits == "train"), novel & (data.splits == "test")
-    k = k or estimated_k(x[train], 15, Run(seed=0))[0]
+    k = k or estimate_k(x[train], 15, Run(seed=0))[0]
     return accuracy(
         KMeans(k, n_init=10, random_state=0).fit(x[train]).predict(x[test]), data.labels[test]
     )

@@ -29,18 +29,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Grid, Metric, Metrics, Model
-from core.data.scaling import Standardise
+from core.artifacts import Artifact, Embedding, Grid, Metrics, Model
 from core.method import Method, Takes
+from core.methods.selection._figures import compare_columns, draw_strengths, measure_cost
 from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
-    from core.training.run import Run
-
-SHOWN = 60  # columns in the picture of strengths
+    from core.training.run import Batch, Run
 
 
 class QuickSelection(Method):
@@ -93,69 +91,47 @@ class QuickSelection(Method):
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
+        from core.methods.selection._columns import Strengths, column_names, fit_scale
+
         p, train = self.params, data.part("train")
-        self.shape_, self.seed_ = tuple(data.shape), run.seed
-        self.names_ = list(data.features) or [
-            f"{'row ' + str(i // self.shape_[-1]) + ', column ' + str(i % self.shape_[-1])}"
-            for i in range(int(np.prod(self.shape_)))
-        ]
-        self.scale_ = self._scaled(train)
+        self.seed_, self.names_ = run.seed, column_names(data)
+        self.scale_ = fit_scale(train)
+        self.scale_.to(run.where)
         self.net_ = self.make_net()
         optimiser = torch.optim.SGD(
             self.net_.parameters(), p.learning_rate, momentum=0.9, weight_decay=1e-5
         )
-        record = Record(p.epochs, len(self.names_))
-        net = run.setup(self.net_, optimiser, record=record)
-        self.scale_.to(run.where)
-        for batch in run.batches(train, p.batch_size, p.epochs):
-            if batch.turn:
-                self._renew(batch.epoch - 1, optimiser, record)
+        strengths = Strengths(p.epochs, len(self.names_))
+
+        def renew(epoch: int) -> None:
+            strengths.keep(epoch - 1, self.net_.first.strength())
+            self.net_.renew(p.renewed, (run.seed, epoch - 1), optimiser)
+
+        def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x = self.flat(batch.x)
-            loss = (net(x + p.noise * torch.randn_like(x)) - x).square().sum(1).mean()
-            run.step(loss, clip=10.0)
-            run.report(batch.step, loss=loss)
-        record.keep(p.epochs - 1, self.net_.first.strength())
-        self.history_ = record.strength.cpu().numpy()
-        self.chosen_ = np.argsort(-self.history_[-1], kind="stable")[
-            : min(p.keep, len(self.names_))
-        ]
+            noisy = x + p.noise * torch.randn_like(x)
+            return {"loss": (net(noisy) - x).square().sum(1).mean()}
 
-    def _renew(self, epoch: int, optimiser: torch.optim.Optimizer, record: Record) -> None:
-        """Keep the strengths of the epoch that ended, then renew both layers; the draw is fixed by
-        (seed, epoch).
-        """
-        record.keep(epoch, self.net_.first.strength())
-        for i, layer in enumerate((self.net_.first, self.net_.second)):
-            layer.renew(
-                self.params.renewed,
-                np.random.default_rng((self.seed_, epoch, i)),
-                optimiser.state[layer.value].get("momentum_buffer"),
-            )
-
-    def _scaled(self, train: Dataset) -> Standardise:
-        """Statistics per value, for pictures as well: a pixel is a column here."""
-        import torch
-
-        if train.modality == "table":
-            return Standardise.fit(train)
-        x = train.inputs().reshape(len(train), -1)
-        sd = x.std(0)
-        return Standardise(
-            torch.from_numpy(x.mean(0)),
-            torch.from_numpy(np.where(sd < 1e-6, 1.0, sd).astype("f4")),
-            (x.shape[1],),
+        run.fit(
+            self.net_,
+            loss,
+            train,
+            p,
+            optimiser=optimiser,
+            clip=10.0,
+            drop_last=False,
+            track={"record": strengths},
+            between_epochs=renew,
         )
+        strengths.keep(p.epochs - 1, self.net_.first.strength())
+        self.history_ = strengths.strength.cpu().numpy()
+        self.chosen_ = np.argsort(-self.history_[-1], kind="stable")[: p.keep]
 
     def make_net(self) -> torch.nn.Module:
         from core.nets.sparse import SparseAutoencoder
 
-        return SparseAutoencoder(
-            len(self.names_),
-            self.params.hidden,
-            self.params.epsilon,
-            self.params.dropout,
-            self.seed_,
-        )
+        p = self.params
+        return SparseAutoencoder(len(self.names_), p.hidden, p.epsilon, p.dropout, self.seed_)
 
     def flat(self, x: torch.Tensor) -> torch.Tensor:
         """Standardised columns [b,p]."""
@@ -170,122 +146,11 @@ class QuickSelection(Method):
             layer="selected columns",
             axes=[self.names_[i] for i in self.chosen_],
         )
-        order = np.argsort(-self.history_[-1], kind="stable")[:SHOWN]
-        picked = {int(i) for i in self.chosen_}
-        steps = np.unique(
-            np.linspace(0, len(self.history_) - 1, min(12, len(self.history_))).astype(int)
-        )
-        yield Grid(
-            rows=data.rows,
-            name="strength",
-            value=self.history_[np.ix_(steps, order)].T.astype(np.float32),
-            x=[str(s + 1) for s in steps],
-            y=[f"{self.names_[i]} ✓" if i in picked else self.names_[i] for i in order],
-            x_title="epoch",
-            y_title="column, strongest at the end on top",
-            unit=(
-                "how much the network relies on a column (sum of absolute weights); ✓ = one of the"
-                f" {len(picked)} selected"
-            ),
-            low=0.0,
-        )
-        yield Metrics.of(self.figures(data, run), data.rows)
-
-    def figures(self, data: Dataset, run: Run) -> list[Metric]:
-        """What it costs against a dense network of the same size, and how far the selected columns
-        go in telling the classes apart.
-        """
-        layers = (self.net_.first, self.net_.second)
-        entries = sum(len(layer.value) for layer in layers)
-        dense = 2 * len(self.names_) * self.params.hidden
-        found = [
-            Metric(
-                "connections",
-                float(entries),
-                n=len(data),
-                higher_is_better=None,
-                note=f"a dense network of this size has {dense:,}",
-            ),
-            Metric(
-                "memory of the weights, MB",
-                (entries * 20) / 1e6,
-                n=len(data),
-                higher_is_better=False,
-                note=f"value and two places each; dense: {4 * dense / 1e6:.2f} MB",
-            ),
-            Metric(
-                "million multiplications a row, forward",
-                entries / 1e6,
-                n=len(data),
-                higher_is_better=False,
-                note=f"dense: {dense / 1e6:.2f}",
-            ),
-        ]
-        x, train, test = self.flat_numpy(data), data.splits == "train", data.splits == "test"
-        good = data.labels >= 0
-        if len(np.unique(data.labels[train & good])) < 2 or (test & good).sum() < 5:
-            return found
-        every, few = (
-            np.arange(x.shape[1]),
-            run.rng.choice(x.shape[1], len(self.chosen_), replace=False),
-        )
-        for name, columns in (
-            ("selected columns", self.chosen_),
-            ("as many random columns", few),
-            ("all columns", every),
-        ):
-            found.append(told_apart(name, x[:, columns], data, train & good, test & good, run))
-        return found
-
-    def flat_numpy(self, data: Dataset) -> np.ndarray:
-        import torch
-
-        return self.flat(torch.from_numpy(data.inputs()).to(self.scale_.mean.device)).cpu().numpy()
+        yield draw_strengths(self.history_, self.names_, self.chosen_, data.rows)
+        columns, hidden = len(self.names_), self.params.hidden
+        found = measure_cost(self.net_.connections(), columns, hidden, len(data))
+        found += compare_columns(run.map(self.flat, data), self.chosen_, data, run)
+        yield Metrics.of(found, data.rows)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.flat(x)[:, self.chosen_.tolist()]
-
-
-class Record:
-    """Strength of every column after each epoch, float32 [epochs,p]; part of the checkpoint."""
-
-    def __init__(self, epochs: int, p: int) -> None:
-        import torch
-
-        self.strength = torch.zeros(epochs, p)
-
-    def keep(self, epoch: int, strength: torch.Tensor) -> None:
-        self.strength[epoch] = strength.cpu()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"strength": self.strength}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.strength = state["strength"]
-
-
-def told_apart(
-    name: str, x: np.ndarray, data: Dataset, train: np.ndarray, test: np.ndarray, run: Run
-) -> Metric:
-    """Accuracy on test of 50 extremely randomised trees on these columns, with its interval over
-    patients.
-    """
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    from core.stats.bootstrap import mean_interval
-
-    right = (
-        ExtraTreesClassifier(50, random_state=run.seed)
-        .fit(x[train], data.labels[train])
-        .predict(x[test])
-        == data.labels[test]
-    )
-    groups = data.groups[test] if data.groups is not None else None
-    one = Metric(
-        f"trees on {name}: accuracy",
-        float(right.mean()),
-        split="test",
-        n=int(test.sum()),
-        note=f"{x.shape[1]} columns",
-    )
-    return one.within(mean_interval(np.asarray(right, bool), groups))
