@@ -151,3 +151,17 @@ class TrackNet(nn.Module):
             if len(kept) > self.recent + 1:
                 kept.pop(1 if self.anchor else 0)
         return torch.cat(made, 1)
+
+
+def overlap_loss(logits: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, soft Dice), 0-d, of logits against masks in [0, 1] [b,T,S,S], averaged over the frames
+    `known` bool [b,T]: (1 - Dice) + (1 - soft intersection over union) + cross-entropy.
+
+    Source: Boussot and others, 2025; the cross-entropy is added.
+    """
+    weight = known.float() / known.sum().clamp(min=1)
+    prob = logits.sigmoid()
+    both, total = (prob * truth).sum((2, 3)), (prob + truth).sum((2, 3))
+    dice, union = (2 * both + 1) / (total + 1), (both + 1) / (total - both + 1)
+    each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((2, 3))
+    return ((2 - dice - union + each) * weight).sum(), (dice * weight).sum()

@@ -120,7 +120,7 @@ def test_sam2_looks_back_only_and_its_memory_matters(sam2_folder):
 
 
 def test_sam2_learns_also_in_its_memory(sam2_folder):
-    from core.methods.tracking.cine_tracker import overlap_loss
+    from core.nets.tracker import overlap_loss
 
     net = opened(sam2_folder).train()
     frames, first = a_film(net, 3)
