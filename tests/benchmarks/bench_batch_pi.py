@@ -12,8 +12,9 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make
 from core.evidence import shared, store
-from core.methods.conformal import _ranks, batch_pi
-from core.methods.conformal.batch_pi import BatchPI
+from core.methods.conformal import _ranks
+from core.methods.conformal._calibration import Calibration, make_sets
+from core.methods.conformal._figures import bound_shares
 from core.stats.proportions import wilson
 from core.training.run import Run
 from tests.benchmarks._common import Spread, heart, row, run, table
@@ -163,23 +164,25 @@ def said_of_sites(draws: int = 1500) -> dict[str, Any]:
     held: dict[str, list[bool]] = {}
     for _ in range(draws):
         old = {site: cases(site, 60) for site in law}
-        method = BatchPI(BatchPI.Params(batch=M, share=SHARE, certainty=CERTAINTY))
-        method.classes_ = ["a", "b"]
-        method.calibration_ = np.concatenate([p for p, _ in old.values()])
-        method.truth_ = np.concatenate([y for _, y in old.values()])
-        method.sites_ = np.repeat(np.array(list(law), dtype=object), 60)
-        method.calibrate()
+        made = Calibration(
+            np.concatenate([p for p, _ in old.values()]),
+            np.concatenate([y for _, y in old.values()]),
+            np.repeat(np.array(list(law), dtype=object), 60),
+            M,
+            SHARE,
+            CERTAINTY,
+        )
         for site in law:
             prob, y = cases(site, M)
             own = prob[np.arange(M), y]
-            inside = batch_pi._sets(prob, method.own[site])[np.arange(M), y]
-            said = {m.name: m for m in method.shares(site, prob, run_)}
+            inside = make_sets(prob, made.by_site[site])[np.arange(M), y]
+            said = {m.name: m for m in bound_shares(site, prob, ["a", "b"], made, True, run_)}
             share, half = (
                 said["share of b"],
                 said["median probability given to the truth, at least"],
             )
             for words, kept in (
-                ("sets that hold the truth", inside.sum() >= method.z),
+                ("sets that hold the truth", inside.sum() >= made.needed),
                 ("share of a class", share.low <= y.mean() <= share.high),
                 ("probability that half give the truth", np.sort(own)[M // 2] >= half.value),
             ):

@@ -20,6 +20,7 @@ from core.artifacts import Model
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.methods.conformal import _ranks, batch_pi
+from core.methods.conformal._figures import count_kept
 from core.registry import open_model
 from tests.methods._fit import fit, sample
 
@@ -186,13 +187,13 @@ def test_each_site_keeps_its_own_promise_where_pooled_calibration_breaks_it():
     for seed in range(12):
         data, on = classifier_of({"easy": (150, 20, 0.0), "hard": (60, 300, 0.4)}, seed)
         method, found = fit("batch_pi", data, on=on)
-        assert set(method.own) == {"easy", "hard"}
+        assert set(method.made.by_site) == {"easy", "hard"}
         assert "of one site" in found["predictions-sets"].promise
         site = next(m for m in found["metrics"] if m.group == "hard" and "promised share" in m.name)
         kept["own"].append(site.value)
         hard = (data.frame["site"] == "hard").to_numpy() & (data.splits == "test")
         prob = np.asarray(found["predictions-sets"].prob, float)[hard]
-        hit = (1 - prob <= method.threshold)[np.arange(hard.sum()), data.labels[hard]]
+        hit = (1 - prob <= method.made.pooled)[np.arange(hard.sum()), data.labels[hard]]
         kept["pooled"].append(np.mean(hit.reshape(-1, 20).sum(1) >= 18))
     assert np.mean(kept["own"]) >= 0.85
     assert np.mean(kept["pooled"]) < 0.8
@@ -201,7 +202,7 @@ def test_each_site_keeps_its_own_promise_where_pooled_calibration_breaks_it():
 def test_a_site_of_too_few_cases_is_promised_nothing_and_named():
     data, on = classifier_of({"large": (80, 60, 0.0), "small": (8, 30, 0.3)})
     method, found = fit("batch_pi", data, on=on)
-    assert set(method.own) == {"large"}
+    assert set(method.made.by_site) == {"large"}
     assert "does not hold for small" in found["predictions-sets"].promise
     bounds = {m.group: (m.low, m.high, m.note) for m in found["metrics"] if m.name == "share of b"}
     assert bounds["small"] == (None, None, "no bounds: only 8 calibration cases there")
@@ -211,7 +212,7 @@ def test_a_site_of_too_few_cases_is_promised_nothing_and_named():
 def test_where_no_site_has_enough_the_promise_is_for_mixed_batches_only():
     data, on = classifier_of({"a": (15, 40, 0.0), "b": (15, 40, 0.2)})
     method, found = fit("batch_pi", data, on=on)
-    assert not method.own
+    assert not method.made.by_site
     assert "not for batches of one site" in found["predictions-sets"].promise
 
 
@@ -228,17 +229,15 @@ def test_batches_hold_one_case_of_each_patient():
     who[test] = [f"t{i // 3}" for i in range(60)]  # 20 patients of three cases
     frame = data.frame.assign(patient=who)
     data = replace(data, table=frame, roles=data.roles | {"group": "patient"})
-    method, found = fit("batch_pi", data, on=on)
+    _, found = fit("batch_pi", data, on=on)
     assert "each of another patient" in found["predictions-sets"].promise
     sizes = {m.n for m in found["metrics"] if m.name == "share of b"}
     assert sizes == {20}
     hit, unit = np.zeros(6, bool), np.array([0, 0, 0, 0, 1, 2])
     hit[:4] = True  # one patient's four cases count once
-    method = batch_pi.BatchPI(batch_pi.BatchPI.Params(batch=3))
-    method.z = 2
-    run = SimpleNamespace(rng=np.random.default_rng(0))
-    assert method.kept(hit, [np.arange(6)], unit, run) == 0.0
-    assert method.kept(hit, [np.arange(5)], unit[:5], run) is None
+    rng = np.random.default_rng(0)
+    assert count_kept(hit, [np.arange(6)], unit, 3, 2, rng) == 0.0
+    assert count_kept(hit, [np.arange(5)], unit[:5], 3, 2, rng) is None
 
 
 def test_sites_survive_being_stored():
@@ -246,12 +245,9 @@ def test_sites_survive_being_stored():
     method, _ = fit("batch_pi", data, on=on)
     again = type(method)(method.params)
     again.restore(method.state())
-    assert (again.own, again.threshold, again.naive, again.z) == (
-        method.own,
-        method.threshold,
-        method.naive,
-        method.z,
-    )
+    sites = np.array(["large", "small", ""], dtype=object)
+    assert np.array_equal(again.made.thresholds(sites), method.made.thresholds(sites))
+    assert (again.made.by_site, again.made.single) == (method.made.by_site, method.made.single)
 
 
 @cache
@@ -268,7 +264,7 @@ def test_sets_on_a_weak_classifier_hold_the_truth_and_are_not_everything():
     assert hit.mean() >= 0.87
     assert 1 <= made.sets[test].sum(1).mean() < 6
     assert "20 new cases" in made.promise
-    assert method.threshold >= method.naive
+    assert method.made.pooled >= method.made.single
 
 
 def test_too_few_calibration_cases_give_whole_sets_and_say_so():
