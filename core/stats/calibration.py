@@ -6,23 +6,38 @@ import numpy as np
 
 
 def fit_temperature(
-    logits: np.ndarray, y: np.ndarray, most: float, balanced: bool = False
+    logits: np.ndarray, y: np.ndarray, most: float, balanced: bool = False, least: float = 0.2
 ) -> float:
-    """The temperature in [0.2, most] by which logits [n,k], divided, have the least cross-entropy
+    """The temperature in [least, most] by which logits [n,k], divided, have the least cross-entropy
     with the classes y int64 [n]; `balanced`: each class weighs the same. Guo et al., ICML 2017.
     """
     from scipy.optimize import minimize_scalar
+
+    loss = balanced_cross_entropy if balanced else cross_entropy
+    found = minimize_scalar(
+        lambda log_temperature: loss(logits / np.exp(log_temperature), y),
+        bounds=(np.log(least), np.log(most)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """Mean over the rows of -log softmax(logits [n,k])[y], where a probability counts as at least
+    1e-12: a few rows that are wholly wrong do not outweigh the rest.
+    """
+    from scipy.special import softmax
+
+    prob = softmax(logits, axis=1)[np.arange(len(y)), y]
+    return float(-np.log(np.maximum(prob, 1e-12)).mean())
+
+
+def balanced_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """Sum over the classes of y of the mean of -log softmax(logits [n,k])[y] over their rows."""
     from scipy.special import log_softmax
 
-    at = np.arange(len(y))
-    weight = 1 / np.bincount(y, minlength=logits.shape[1])[y] if balanced else np.full(len(y), 1.0)
-
-    def loss(log_temperature: float) -> float:
-        said = log_softmax(logits / np.exp(log_temperature), axis=1)[at, y]
-        return float(-(weight * said).sum())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(most)), method="bounded")
-    return float(np.exp(found.x))
+    weight = 1 / np.bincount(y, minlength=logits.shape[1])[y]
+    return float(-(weight * log_softmax(logits, axis=1)[np.arange(len(y)), y]).sum())
 
 
 def validation_threshold(score: np.ndarray, splits: np.ndarray) -> float | None:

@@ -89,6 +89,19 @@ def trained(
     return net.eval()
 
 
+def train_each_left_out(
+    texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run
+) -> dict[str, Any]:
+    """The network that has seen all classes, as "-1", and for each class, under its number, one
+    that has never seen a member of it; y int64 [n], -1 = none.
+    """
+    nets = {}
+    for out in (-1, *range(classes)):
+        keep = (y >= 0) & (y != out)
+        nets[str(out)] = trained(texts[keep], y[keep], classes, length, epochs, rate, run)
+    return nets
+
+
 def logits(net: Any, texts: Any, length: int) -> np.ndarray:
     """float64 [n,classes]."""
     import torch

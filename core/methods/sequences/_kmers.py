@@ -46,3 +46,22 @@ def counts(texts: Any, k: int) -> Any:
 def word(code: int, k: int) -> str:
     """The k-mer with this number."""
     return "".join("ACGT"[code // 4**i % 4] for i in range(k - 1, -1, -1))
+
+
+def fit_axes(x: Any, dimensions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(axes float32 [d, 4^k], middle [d]) of a truncated SVD of the rows of counts `x` at unit
+    length.
+    """
+    from sklearn.decomposition import TruncatedSVD
+
+    unit = unit_rows(x)
+    svd = TruncatedSVD(min(dimensions, x.shape[0] - 1), random_state=seed).fit(unit)
+    axes = svd.components_.astype(np.float32)
+    return axes, np.asarray(unit @ axes.T).mean(0).astype(np.float32)
+
+
+def unit_rows(x: Any) -> Any:
+    """Rows of the CSR matrix at unit length."""
+    from sklearn.preprocessing import normalize
+
+    return normalize(x)

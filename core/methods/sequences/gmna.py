@@ -24,7 +24,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,18 +32,26 @@ from core.artifacts import (
     Artifact,
     Embedding,
     Grid,
-    Metric,
     Metrics,
     Network,
     Predictions,
     Rationales,
 )
+from core.data.labels import column_words
 from core.errors import UserError
 from core.io.tensors import taken
 from core.method import Method, Takes
-from core.methods.sequences import _network
-from core.methods.sequences._kmers import counts, word
-from core.params import BaseParams, epochs_param, param, rate_param
+from core.methods.sequences._bayes import fit_naive_bayes, name_reasons, name_shared
+from core.methods.sequences._figures import (
+    count_left_out,
+    draw_network,
+    draw_pairs,
+    measure_accuracy,
+)
+from core.methods.sequences._kmers import counts, fit_axes, unit_rows
+from core.methods.sequences._network import find_partition, tested
+from core.methods.sequences._params import GMNAParams
+from core.stats.calibration import fit_temperature
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -58,6 +66,7 @@ class GMNA(Method):
         ("sequence",), labels="optional", min_rows=20, trains=False, seconds_per_value=1e-4
     )
     gives = (Network, Grid, Predictions, Embedding, Rationales, Metrics)
+    Params = GMNAParams
     tiny = {"k": 5, "dimensions": 4}
     presets = {
         "fast": {},
@@ -66,49 +75,15 @@ class GMNA(Method):
     }
     suggested_for = {"map": 4}
 
-    class Params(BaseParams):
-        by: str = param(
-            "",
-            "The column whose values are the groups, such as region or division; empty takes the"
-            " label.",
-            column=True,
-        )
-        within: str = param(
-            "",
-            "A coarser column, such as region when the groups are divisions: are errors made within"
-            " it more than by chance?",
-            column=True,
-        )
-        model: Literal["naive bayes", "network"] = param(
-            "naive bayes", "k-mer counts with naive Bayes, or a small convolutional network."
-        )
-        k: int = param(8, "Length of the k-mers.", ge=2, le=9)
-        least: int = param(5, "Groups with fewer training genomes are left out.", ge=2, le=10_000)
-        smoothing: float = param(
-            0.01, "What is added to each k-mer's count.", gt=0, le=10, advanced=True
-        )
-        rewired: int = param(
-            200, "Rewired networks the found one is compared with.", ge=20, le=10_000, advanced=True
-        )
-        dimensions: int = param(
-            16, "Dimensions of the latent map's coordinates.", ge=2, le=128, advanced=True
-        )
-        epochs: int = epochs_param(
-            15, "Passes over the training genomes (network only).", le=1000, advanced=True
-        )
-        learning_rate: float = rate_param(2e-3, "Step size (network only).", le=1)
-
     def passes(self, n: int) -> float:
         """Only the network goes over the genomes more than once."""
         return float(n * (self.params.epochs if self.params.model == "network" else 1))
 
     def declines(self, data: Dataset) -> str | None:
         values = [c for c in data.table.columns if 1 < data.table[c].nunique() <= 200]
-        return (
-            None
-            if "label" in data.roles or values
-            else "Needs a column that says which group each genome is of; this data has none."
-        )
+        if "label" in data.roles or values:
+            return None
+        return "Needs a column that says which group each genome is of; this data has none."
 
     # -- groups ------------------------------------------------------------------------------------
     def groups(self, data: Dataset) -> np.ndarray:
@@ -121,68 +96,45 @@ class GMNA(Method):
                 "This data has no label column, so say which column names the group of each genome:"
                 " “by”, for example country."
             )
-        if column not in data.table.columns:
-            raise UserError(
-                f"“by” = {column}: there is no such column (there are:"
-                f" {', '.join(map(str, data.table.columns[:20]))})."
-            )
-        values = data.frame[column].astype(object)
-        return np.array(["" if v is None or v != v else str(v) for v in values], dtype=object)
+        return column_words(data, column, "by")
 
     def codes(self, data: Dataset) -> np.ndarray:
-        """int64 [n]: the group of each row among `class_names`, -1 = none of them."""
+        """int64 [n]: the group of each row among `class_names_`, -1 = none of them."""
         place = {name: i for i, name in enumerate(self.class_names_)}
         return np.array([place.get(g, -1) for g in self.groups(data)], dtype=np.int64)
 
+    # -- learning ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
-        from sklearn.decomposition import TruncatedSVD
-
         p, train = self.params, data.part("train")
         names, size = np.unique(self.groups(train).astype(str), return_counts=True)
         self.class_names_ = [str(n) for n, s in zip(names, size) if n and s >= p.least]
         self.left_out_ = [f"{n} ({s})" for n, s in zip(names, size) if n and s < p.least]
-        if len(self.class_names_) < 3:
+        classes = len(self.class_names_)
+        if classes < 3:
             raise UserError(
-                f"Only {len(self.class_names_)} groups have at least {p.least} training genomes; a"
+                f"Only {classes} groups have at least {p.least} training genomes; a"
                 " network needs three (lower “least”, or choose another column in “by”)."
             )
-        y = self.codes(train)
-        x = counts(train.texts, p.k)
+        x, y = counts(train.texts, p.k), self.codes(train)
         run.check()
         if not x.nnz:
             raise UserError(f"No sequence holds {p.k} known letters in a row; lower “k”.")
-        total = (
-            np.stack(
-                [
-                    np.asarray(x[y == j].sum(0)).ravel() / (y == j).sum()
-                    for j in range(len(self.class_names_))
-                ]
-            )
-            + p.smoothing
-        )
-        self.theta_ = np.log(total / total.sum(1, keepdims=True)).astype(np.float32)
-        unit = _unit(x)
-        svd = TruncatedSVD(min(p.dimensions, x.shape[0] - 1), random_state=run.seed).fit(unit)
-        self.axes_ = svd.components_.astype(np.float32)
-        self.middle_ = np.asarray(unit @ self.axes_.T).mean(0).astype(np.float32)
+        self.theta_ = fit_naive_bayes(x, y, classes, p.smoothing)
+        self.axes_, self.middle_ = fit_axes(x, p.dimensions, run.seed)
         self.nets_of_: dict[str, Any] = {}
         if p.model == "network":
-            from core.methods.sequences import _cnn
+            from core.methods.sequences._cnn import train_each_left_out
 
             self.length_ = max(map(len, train.texts))
-            for out in (-1, *range(len(self.class_names_))):
-                keep = (y >= 0) & (y != out)
-                self.nets_of_[str(out)] = _cnn.trained(
-                    train.texts[keep],
-                    y[keep],
-                    len(self.class_names_),
-                    self.length_,
-                    p.epochs,
-                    p.learning_rate,
-                    run,
-                )
+            self.nets_of_ = train_each_left_out(
+                train.texts, y, classes, self.length_, p.epochs, p.learning_rate, run
+            )
         val = data.part("val")
-        self.temperature_ = tempered(self.likelihood(val), self.codes(val)) if len(val) else 1.0
+        val = val.take(np.flatnonzero(self.codes(val) >= 0))
+        self.temperature_ = 1.0
+        if len(val) >= 5:
+            score, truth = self.likelihood(val), self.codes(val)
+            self.temperature_ = fit_temperature(score, truth, most=1e5, least=1)
         run.report(0)
 
     # -- what it thinks ----------------------------------------------------------------------------
@@ -190,8 +142,10 @@ class GMNA(Method):
         """float64 [n, classes]: log-likelihood (naive Bayes) or logits (network) of each class, the
         model having seen all classes.
         """
+        from core.methods.sequences._cnn import logits
+
         if self.params.model == "network":
-            return self._asked("-1", data)
+            return logits(self.nets_of_["-1"], data.texts, self.length_)
         return np.asarray(counts(data.texts, self.params.k) @ self.theta_.T, dtype=np.float64)
 
     def left_one_out(self, data: Dataset, score: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -199,203 +153,46 @@ class GMNA(Method):
         member of it. Naive Bayes treats classes apart, so leaving one out only takes its column
         away.
         """
+        from core.methods.sequences._cnn import logits
+
         out = score.copy()
         if self.params.model == "network":
             for j in np.unique(y[y >= 0]):
                 at = np.flatnonzero(y == j)
-                out[at] = self._asked(str(j), data.take(at))
+                out[at] = logits(self.nets_of_[str(j)], data.texts[at], self.length_)
         known = np.flatnonzero(y >= 0)
         out[known, y[known]] = -np.inf
         return out
 
-    def _asked(self, which: str, data: Dataset) -> np.ndarray:
-        from core.methods.sequences import _cnn
-
-        return _cnn.logits(self.nets_of_[which], data.texts, self.length_)
-
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        names, y = self.class_names_, self.codes(data)
+        from scipy.special import softmax
+
+        p, names, y = self.params, self.class_names_, self.codes(data)
         score = self.likelihood(data)
         run.check()
         others = self.left_one_out(data, score, y)
-        target = others.argmax(1)
-        weight = _network.rates(y, target, len(names))
-        community = _network.communities(weight, run.seed)
-        notes = [
-            f"{int((y == j).sum())} genomes, taken for {len(np.unique(target[y == j]))} other"
-            " groups"
-            for j in range(len(names))
-        ]
-        yield Network(
-            rows=data.rows,
-            name="left-one-out",
-            names=names,
-            source=y,
-            target=target.astype(np.int64),
-            xy=_network.layout(weight, run.seed),
-            community=community,
-            notes=notes,
-            pair_notes=self.pair_notes(y, target),
-            link="taken for",
-        )
-        prob = _softmax(score / self.temperature_)
+        target, bayes = others.argmax(1), p.model == "naive bayes"
+        notes = name_shared(self.theta_, y, target, p.k) if bayes else {}
+        yield draw_network(y, target, names, notes, data.rows, run.seed)
+        prob = softmax(score / self.temperature_, axis=1)
         yield Predictions(rows=data.rows, prob=prob.astype(np.float32), classes=list(names))
         held = np.flatnonzero(data.splits != "train")
-        yield Grid(
-            rows=data.rows,
-            name="indistinguishable",
-            value=pairwise(score[held], y[held], len(names)),
-            x=names,
-            y=names,
-            x_title="group",
-            y_title="group",
-            unit="share mistaken between the two (0.5 = cannot be told apart)",
-            low=0.0,
-            high=0.5,
-        )
-        x = counts(data.texts, self.params.k)
-        z = np.asarray(_unit(x) @ self.axes_.T) - self.middle_
-        yield Embedding(
-            rows=data.rows, name="latent", z=z.astype(np.float32), layer=f"{self.params.k}-mers"
-        )
-        if self.params.model == "naive bayes":
+        yield draw_pairs(score[held], y[held], names, data.rows)
+        x = counts(data.texts, p.k)
+        z = (np.asarray(unit_rows(x) @ self.axes_.T) - self.middle_).astype(np.float32)
+        yield Embedding(rows=data.rows, name="latent", z=z, layer=f"{p.k}-mers")
+        if bayes:
             said = [
                 f"“{names[a]}”, for which it is taken, rather than “{names[b]}”"
                 for a, b in np.argsort(-others, axis=1)[:, :2]
             ]
-            yield Rationales(rows=data.rows, items=self.reasons(x, others), about=said)
-        yield Metrics.of(self.figures(data, prob, y, target, weight, community, run), data.rows)
-
-    def reasons(self, x: Any, others: np.ndarray) -> list[list[dict[str, Any]]]:
-        """Per row the five k-mers that speak most for the group it was taken for against the next
-        one.
-        """
-        first, second = np.argsort(-others, axis=1)[:, :2].T
-        found = []
-        for i in range(x.shape[0]):
-            at, times = (
-                x.indices[x.indptr[i] : x.indptr[i + 1]],
-                x.data[x.indptr[i] : x.indptr[i + 1]],
-            )
-            gain = times * (self.theta_[first[i], at] - self.theta_[second[i], at])
-            best = np.argsort(-gain, kind="stable")[:5]
-            found.append(
-                [
-                    {"text": word(int(at[j]), self.params.k), "weight": float(gain[j])}
-                    for j in best
-                    if gain[j] > 0
-                ]
-            )
-        return found
-
-    def pair_notes(self, source: np.ndarray, target: np.ndarray) -> dict[str, str]:
-        """For each pair with cases: the k-mers that both groups have and the others lack, by
-        log-ratio to the mean of the others.
-        """
-        if self.params.model == "network":
-            return {}
-        rest, found = self.theta_.mean(0), {}
-        for i, j in {(int(a), int(b)) for a, b in zip(source, target) if a >= 0 and a != b}:
-            shared = np.minimum(self.theta_[i], self.theta_[j]) - rest
-            best = np.argsort(-shared, kind="stable")[:4]
-            found[f"{i}-{j}"] = "k-mers both have and others lack: " + ", ".join(
-                word(int(b), self.params.k) for b in best
-            )
-        return found
-
-    def figures(
-        self,
-        data: Dataset,
-        prob: np.ndarray,
-        y: np.ndarray,
-        target: np.ndarray,
-        weight: np.ndarray,
-        community: list[int],
-        run: Run,
-    ) -> list[Metric]:
-        """Accuracy on held-out genomes, with and without those that stand letter by letter in
-        training; the network against rewired ones.
-        """
-        from core.stats.bootstrap import interval
-
-        names, found, texts = self.class_names_, [], data.texts
-        seen = set(texts[data.splits == "train"])
-        fresh = np.array([t not in seen for t in texts])
-        for words, part in (
-            ("", np.ones(len(y), bool)),
-            (", none identical to a training genome", fresh),
-        ):
-            at = np.flatnonzero((data.splits == "test") & (y >= 0) & part)
-            for title, value in (("accuracy", _accuracy), ("balanced accuracy", _balanced)):
-                if len(at) < 5:
-                    found.append(
-                        Metric(
-                            title + words,
-                            None,
-                            split="test",
-                            n=len(at),
-                            note="fewer than 5 test genomes of these groups",
-                        )
-                    )
-                    continue
-                score = lambda i, at=at, value=value: value(prob.argmax(1)[at][i], y[at][i])  # noqa: E731
-                one = Metric(
-                    title + words,
-                    score(np.arange(len(at))),
-                    split="test",
-                    n=len(at),
-                    note=f"chance {1 / len(names):.2f}",
-                )
-                found.append(
-                    one.within(
-                        interval(
-                            score,
-                            len(at),
-                            data.groups[at] if data.groups is not None else None,
-                            (0, 1),
-                        )
-                    )
-                )
-        found += _network.tested(
-            y, target, len(names), self.partition(data), self.params.rewired, run
-        )
-        if self.left_out_:
-            found.append(
-                Metric(
-                    "groups left out",
-                    float(len(self.left_out_)),
-                    n=len(data),
-                    higher_is_better=None,
-                    note="too few training genomes: " + ", ".join(self.left_out_[:8]),
-                )
-            )
-        return found
-
-    def partition(self, data: Dataset) -> tuple[str, np.ndarray] | None:
-        """(column, code [classes]) of the coarser column: each group's most frequent value there;
-        None when none was asked for.
-        """
-        column = self.params.within
-        if not column:
-            return None
-        if column not in data.table.columns:
-            raise UserError(
-                f"“within” = {column}: there is no such column (there are:"
-                f" {', '.join(map(str, data.table.columns[:20]))})."
-            )
-        values, y = (
-            data.frame[column]
-            .astype(object)
-            .where(data.frame[column].notna(), "")
-            .astype(str)
-            .to_numpy(),
-            self.codes(data),
-        )
-        most = [
-            max(set(values[y == j]), key=list(values[y == j]).count) if (y == j).any() else ""
-            for j in range(len(self.class_names_))
-        ]
-        return column, np.unique(most, return_inverse=True)[1]
+            items = name_reasons(x, self.theta_, others, p.k)
+            yield Rationales(rows=data.rows, items=items, about=said)
+        found = measure_accuracy(data, prob, y)
+        partition = find_partition(data, p.within, y, len(names))
+        found += tested(y, target, len(names), partition, p.rewired, run)
+        found += count_left_out(self.left_out_, len(data))
+        yield Metrics.of(found, data.rows)
 
     # -- keeping -----------------------------------------------------------------------------------
     def make_nets_of(self) -> Any:
@@ -416,57 +213,3 @@ class GMNA(Method):
         kinds = {f"nets_of.{i}": "network" for i in range(len(which))}
         index = {"names": [*kept, "nets_of"], "kinds": kinds | {"nets_of": ["dict", which]}}
         return kept | nets | {"fitted": index}
-
-
-def _unit(x: Any) -> Any:
-    """Rows of the CSR matrix at unit length."""
-    from sklearn.preprocessing import normalize
-
-    return normalize(x)
-
-
-def _softmax(score: np.ndarray) -> np.ndarray:
-    from scipy.special import softmax
-
-    return softmax(score, axis=1)
-
-
-def _accuracy(said: np.ndarray, y: np.ndarray) -> float:
-    return float((said == y).mean())
-
-
-def _balanced(said: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean([(said[y == c] == c).mean() for c in np.unique(y)]))
-
-
-def tempered(score: np.ndarray, y: np.ndarray) -> float:
-    """The temperature in [1, 1e5] with the least cross-entropy of softmax(score / T) on rows of
-    known class; 1 when there are none.
-    """
-    from scipy.optimize import minimize_scalar
-
-    score, y = score[y >= 0], y[y >= 0]
-    if len(y) < 5:
-        return 1.0
-
-    def loss(t):
-        return -np.log(np.maximum(_softmax(score / np.exp(t))[np.arange(len(y)), y], 1e-12)).mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=(0, np.log(1e5)), method="bounded").x))
-
-
-def pairwise(score: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    """float32 [classes, classes]: balanced error of the model asked to choose between two classes
-    only, on held-out rows; NaN where a class has fewer than two of them, and on the diagonal. 0.5 =
-    the two cannot be told apart.
-    """
-    value = np.full((classes, classes), np.nan, np.float32)
-    for i in range(classes):
-        for j in range(i):
-            if min((y == i).sum(), (y == j).sum()) >= 2:
-                wrong = (
-                    (score[y == i, j] >= score[y == i, i]).mean()
-                    + (score[y == j, i] > score[y == j, j]).mean()
-                ) / 2
-                value[i, j] = value[j, i] = wrong
-    return value

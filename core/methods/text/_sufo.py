@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+STIMULI = 200  # fixed texts of train and of validation each, which are measured while it learns
+
 
 def rsa(a: np.ndarray, b: np.ndarray) -> float:
     """Representational similarity: Spearman's rank correlation of the pairwise Euclidean distances
@@ -26,19 +28,23 @@ def cka(a: np.ndarray, b: np.ndarray) -> float:
     return float(cross / max(np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b), 1e-12))
 
 
+def macro_f1(truth: np.ndarray, said: np.ndarray, labels: np.ndarray) -> float:
+    """Mean F1 over the classes `labels`; 0 for one that is never said."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, said, average="macro", labels=labels, zero_division=0))
+
+
 def probed(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:
     """Macro-F1 on `test` of a linear reader fitted on `train` (features standardised)."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import f1_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     reader = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=300, class_weight="balanced")
     ).fit(train, y)
-    return float(
-        f1_score(truth, reader.predict(test), average="macro", labels=np.unique(y), zero_division=0)
-    )
+    return macro_f1(truth, reader.predict(test), np.unique(y))
 
 
 def components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
