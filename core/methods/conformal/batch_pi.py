@@ -28,7 +28,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ from core.methods.conformal._calibration import (
     say_guarantee,
 )
 from core.methods.conformal._figures import LEAST, bound_shares, form_batches, measure_coverage
-from core.params import BaseParams, param
+from core.methods.conformal._params import BatchPIParams
 from core.registry import open_model
 
 if TYPE_CHECKING:
@@ -64,29 +64,10 @@ class BatchPI(Method):
         seconds_per_value=2e-8,
     )
     gives = (Predictions, Metrics)
+    Params = BatchPIParams
     tiny_on = "classifier"
     tiny = {"batch": 5, "share": 0.6, "certainty": 0.6}
     presets = {"fast": {}, "standard": {}, "thorough": {}}
-
-    class Params(BaseParams):
-        batch: int = param(
-            20, "How many new cases make a batch (a clinic's next patients).", ge=1, le=100
-        )
-        share: float = param(
-            0.9, "At least this share of a batch's sets shall hold the truth.", gt=0.05, lt=1
-        )
-        certainty: float = param(
-            0.9, "In at least this share of all batches the promise shall hold.", gt=0.05, lt=1
-        )
-        by: str = param(
-            "",
-            "A column of groups (hospital, ward), each calibrated by itself, whose share of each"
-            " class is bounded; empty takes the site, or batches in turn.",
-            column=True,
-        )
-        bound: Literal["counts above ranks", "rank sum"] = param(
-            "counts above ranks", "How shares of a class are bounded; both hold.", advanced=True
-        )
 
     def declines(self, data: Dataset) -> str | None:
         n = len(one_of_each_patient(data.part("val"), 0))

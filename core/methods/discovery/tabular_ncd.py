@@ -34,7 +34,7 @@ from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import DemoRun, Method, Takes
 from core.methods.discovery._groups import estimate_k, fit_centres, nearest_centre
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.discovery._params import TabularNCDParams
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +50,7 @@ class TabularNCD(Method):
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
+    Params = TabularNCDParams
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
     presets = {
         "fast": {"epochs": 60, "tune": False},
@@ -57,32 +58,6 @@ class TabularNCD(Method):
         "thorough": {"epochs": 200, "tune": True},
     }
     demo = (DemoRun("breast-cancer", 7, "fast", {"novel": "malignant"}),)
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(100, "Passes over all rows.")
-        batch_size: int = batch_param(128, "Rows per step.")
-        learning_rate: float = rate_param(3e-3, "Step size of AdamW.")
-        novel: str = param(
-            "",
-            "Classes whose labels are hidden, separated by commas; rows without a label are novel"
-            " as well. Empty: the rarest class is hidden.",
-        )
-        groups: int = param(0, "Number of novel groups; 0 estimates it.", ge=0, le=200)
-        most: int = param(
-            15, "Largest number of novel groups considered.", ge=2, le=100, advanced=True
-        )
-        tune: bool = param(True, "Choose the classifier's weight by hiding known classes in turn.")
-        weight: float = param(
-            0.2,
-            "Weight of the classifier when it is not tuned, w in the paper.",
-            ge=0,
-            le=1,
-            advanced=True,
-        )
-        latent: int = param(16, "Latent dimensions.", ge=2, le=512)
-        dropout: float = param(
-            0.1, "Share of units left out while training.", ge=0, le=0.9, advanced=True
-        )
 
     # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:

@@ -30,7 +30,7 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,8 +39,8 @@ from core.errors import UserError
 from core.io.tensors import taken
 from core.method import Method, Takes
 from core.methods.protocols import _tables
-from core.methods.protocols._names import BLIND, CONTESTING, SOURCE, TARGET
-from core.params import BaseParams, param
+from core.methods.protocols._names import SOURCE, TARGET
+from core.methods.protocols._params import SkadaBenchParams
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -67,36 +67,13 @@ class SkadaBench(Method):
         seconds_per_value=2e-7,
     )
     gives = (Benchmark, Grid, Predictions, Metrics)
+    Params = SkadaBenchParams
     tiny = {"splits": 1, "inner": 1, "contestants": "CORAL, kernel mean matching"}
     presets = {
         "fast": {"splits": 1, "inner": 2},
         "standard": {},
         "thorough": {"splits": 5, "inner": 5, "grid": "full"},
     }
-
-    class Params(BaseParams):
-        shifts: Literal["pairs", "leave one out"] = param(
-            "pairs",
-            "From each site to each other one, or from all other sites together to each one.",
-        )
-        scorer: Literal[BLIND] = param(  # type: ignore[valid-type]
-            BLIND[0], "What chooses settings and contestant without the new site's labels."
-        )
-        measure: Literal["accuracy", "balanced accuracy"] = param(
-            "accuracy", "What is counted on the new site's held-out rows."
-        )
-        contestants: str = param(
-            "",
-            "Which to compare, with commas between; empty takes all"
-            f" ({', '.join(CONTESTING[1:-1])}).",
-        )
-        splits: int = param(3, "Outer splits of every shift.", ge=1, le=50)
-        inner: int = param(
-            3, "Inner splits in which settings are chosen.", ge=1, le=50, advanced=True
-        )
-        grid: Literal["small", "full"] = param(
-            "small", "How many settings of each contestant are tried.", advanced=True
-        )
 
     def declines(self, data: Dataset) -> str | None:
         known = {

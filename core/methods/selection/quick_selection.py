@@ -32,7 +32,7 @@ import numpy as np
 from core.artifacts import Artifact, Embedding, Grid, Metrics, Model
 from core.method import Method, Takes
 from core.methods.selection._figures import compare_columns, draw_strengths, measure_cost
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.selection._params import QuickSelectionParams
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,7 @@ class QuickSelection(Method):
     net_: Any
     takes = Takes(("table", "image"), volumes="no", min_rows=20, seconds_per_value=2e-7)
     gives = (Model, Embedding, Grid, Metrics)
+    Params = QuickSelectionParams
     other_data = True
     tiny = {"epochs": 4, "batch_size": 32, "hidden": 40, "keep": 10}
     presets = {
@@ -56,37 +57,6 @@ class QuickSelection(Method):
         "thorough": {"epochs": 400, "hidden": 1000, "epsilon": 13.0},
     }
     least_steps = 300
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(60, "Passes over the training rows.")
-        batch_size: int = batch_param(100, "Rows per step.")
-        learning_rate: float = rate_param(0.02, "Step size.", le=1)
-        keep: int = param(20, "How many columns to select.", ge=1, le=10_000)
-        hidden: int = param(200, "Hidden units.", ge=4, le=20_000)
-        epsilon: float = param(
-            5.0,
-            "Connections a layer has per input and hidden unit.",
-            gt=0.1,
-            le=1000,
-            advanced=True,
-        )
-        renewed: float = param(
-            0.2,
-            "Share of the weakest connections replaced after each epoch.",
-            ge=0,
-            le=0.9,
-            advanced=True,
-        )
-        noise: float = param(
-            0.2,
-            "Standard deviation of the noise added to the standardised columns.",
-            ge=0,
-            le=5,
-            advanced=True,
-        )
-        dropout: float = param(
-            0.2, "Share of hidden units left out while training.", ge=0, le=0.9, advanced=True
-        )
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch

@@ -27,14 +27,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.artifacts import Artifact, Metrics, Model, Predictions
 from core.errors import UserError
 from core.method import Method, Takes
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.tracking._params import CineTrackerParams
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +53,7 @@ class CineTracker(Method):
         ("image",), masks="needed", volumes="no", min_rows=6, min_size=16, seconds_per_value=4e-6
     )
     gives = (Model, Predictions, Metrics)
+    Params = CineTrackerParams
     other_data = True
     tiny = {"epochs": 1, "batch_size": 8, "width": 8, "steps": 3, "side": 32}
     presets = {
@@ -61,60 +62,6 @@ class CineTracker(Method):
         "thorough": {"epochs": 600, "width": 64, "steps": 6},
     }
     least_steps = 300
-
-    class Params(TrainingParams):
-        epochs: int = epochs_param(
-            60,
-            "Passes over the outlined training frames; 0 with “sam2” = use it as it is.",
-            ge=0,
-            le=20000,
-        )
-        batch_size: int = batch_param(8, "Training clips per step.", ge=1, le=256, advanced=False)
-        learning_rate: float = rate_param(
-            2e-3, "Largest step size of AdamW; about 1e-4 suits “sam2”.", le=1
-        )
-        steps: int = param(4, "Frames of a training clip, the given one included.", ge=2, le=16)
-        recent: int = param(
-            3, "How many of the last frames are remembered, besides the outlined one.", ge=0, le=8
-        )
-        window: float = param(
-            3.0,
-            "Width of the window looked at, in widths of the given outline; more for larger"
-            " motion.",
-            ge=1.5,
-            le=10,
-        )
-        backwards: bool = param(
-            False,
-            "Also follow backwards into the frames before the outlined one; not possible while the"
-            " film is being taken.",
-        )
-        width: int = param(
-            32,
-            "Channels of the small network, a multiple of 8.",
-            ge=8,
-            le=256,
-            multiple_of=8,
-            advanced=True,
-        )
-        side: int = param(
-            64,
-            "Side of the window as the small network sees it, a multiple of 8; more shows finer"
-            " edges and takes longer.",
-            unit="pixels",
-            ge=32,
-            le=256,
-            multiple_of=8,
-            advanced=True,
-        )
-        network: Literal["small", "sam2"] = param(
-            "small", "The network: a small one of our own, or SAM 2.1 from a folder.", advanced=True
-        )
-        sam2_folder: str = param(
-            "",
-            "Folder of this machine that holds SAM 2.1 for video (config.json, model.safetensors).",
-            advanced=True,
-        )
 
     def declines(self, data: Dataset) -> str | None:
         from core.methods.tracking._film import why_not_followed
