@@ -69,9 +69,14 @@ def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
     parameter that asked for it, when there is no such column.
     """
     if column not in data.table.columns:
-        raise UserError(
-            f"“{parameter}” = {column}: there is no such column (there are:"
-            f" {', '.join(map(str, data.table.columns[:20]))})."
-        )
+        raise no_such_column(data, column, parameter)
     values = data.frame[column].astype(object)
     return values.where(values.notna(), "").astype(str).to_numpy(dtype=object)
+
+
+def no_such_column(data: Dataset, column: str, parameter: str) -> UserError:
+    """The error for a parameter that names a column which is not there."""
+    return UserError(
+        f"“{parameter}” = {column}: there is no such column (there are:"
+        f" {', '.join(map(str, data.table.columns[:20]))})."
+    )

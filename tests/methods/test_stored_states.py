@@ -90,7 +90,7 @@ def test_a_moved_outliner_stored_before_opens():
 
 
 def test_symbols_of_series_stored_before_open():
-    from core.methods.series._scan import Factor
+    from core.methods.series._factors import Factor
     from core.nets.series import SymbolVAE
 
     kind = methods()["beta_vae_scan"]

@@ -5,18 +5,16 @@ worst.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.artifacts import Metric
-from core.stats.bootstrap import interval
+from core.stats.metrics import counted_metric
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.imaging.signals import Look
-    from core.methods.series.beta_vae_scan import BetaVAEScan
-    from core.training.run import Run
 
 WINDOWS = 8  # of the hand-made features, and of the stretches looked at
 
@@ -50,13 +48,25 @@ def logistic(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return (weight / sd).T, bias - (weight / sd) @ mean
 
 
+def fit_rivals(
+    z: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Logistic regressions of the same training cases with symbols y int64 [n], by name: on their
+    coordinates z [n,d], and on window means of their signals x [n,C,T].
+    """
+    return {
+        "logistic regression on the latent": logistic(z, y),
+        "logistic regression on window means": logistic(windows(x), y),
+    }
+
+
 def balanced(said: np.ndarray, truth: np.ndarray) -> float:
     """Mean over the classes of `truth` of the share of their cases that are said right."""
     return float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
 def recognised(
-    data: Dataset, truth: np.ndarray, answers: dict[str, np.ndarray], names: list[str], run: Run
+    data: Dataset, truth: np.ndarray, answers: dict[str, np.ndarray], names: list[str]
 ) -> list[Metric]:
     """Balanced accuracy of each answer on test cases that bear a symbol, intervals by group where
     there are groups; then the share found of each symbol.
@@ -72,18 +82,20 @@ def recognised(
                 note="fewer than 5 test cases, or one symbol only among them",
             )
         ]
-    groups = data.groups[at] if data.groups is not None else None
     found = []
     for name, said in answers.items():
         score = lambda i, said=said[at]: balanced(said[i], truth[at][i])  # noqa: E731
-        one = Metric(
-            f"balanced accuracy: {name}",
-            score(np.arange(len(at))),
-            split="test",
-            n=len(at),
-            note=f"chance {1 / len(names):.2f}",
+        found.append(
+            counted_metric(
+                f"balanced accuracy: {name}",
+                score,
+                data.take(at),
+                (0, 1),
+                classes=truth[at],
+                split="test",
+                note=f"chance {1 / len(names):.2f}",
+            )
         )
-        found.append(one.within(interval(score, len(at), groups, (0, 1), classes=truth[at])))
     said = next(iter(answers.values()))[at]
     for j, name in enumerate(names):
         part = truth[at] == j
@@ -133,71 +145,3 @@ def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Met
         higher_is_better=False,
         note=note,
     )
-
-
-def reasons(
-    method: BetaVAEScan, z: np.ndarray, prob: np.ndarray | None, like: np.ndarray | None
-) -> list[list[dict[str, Any]]]:
-    """Per case: which symbol its pattern is like, and the axes that speak most for or against that
-    symbol (without symbols: its most unusual axes).
-
-    z : coordinates [n,d]
-    prob, like : probability [n,k] of each symbol, likeness [n,k,d] to it by axis; None without
-        symbols
-    """
-    level = np.array(["very low", "low", "middling", "high", "very high"])
-    words = level[(z[None] > method.places_[:, None]).sum(0)]
-    shown = np.flatnonzero(method.used_)
-    if prob is None or like is None:
-        odd = z / np.maximum(np.abs(method.places_).max(0), 1e-6)
-        order = np.argsort(-np.abs(odd[:, shown]), axis=1, kind="stable")[:, :4]
-        return [
-            [
-                {"text": f"{method.axes_[j]} {words[i, j]}", "weight": float(odd[i, j])}
-                for j in shown[order[i]]
-            ]
-            for i in range(len(z))
-        ]
-    found = []
-    for i in range(len(z)):
-        best, other = np.argsort(-prob[i], kind="stable")[:2]
-        gain = like[i, best] - like[i, other]
-        named = f"pattern like “{method.class_names_[best]}”"
-        items = [{"text": named, "weight": float(gain.sum())}]
-        for j in shown[np.argsort(-np.abs(gain[shown]), kind="stable")][:4]:
-            items.append({"text": f"{method.axes_[j]} {words[i, j]}", "weight": float(gain[j])})
-        found.append(items)
-    return found
-
-
-def firm_symbols(method: BetaVAEScan, n: int) -> list[Metric]:
-    """The axes each symbol fixes firmer than chance does, and the symbols that were left out; `n`
-    cases were described.
-    """
-    found = []
-    for i, name in enumerate(method.symbols_):
-        firm = np.flatnonzero(method.nats_[i] > method.chance_[i])
-        order = firm[np.argsort(-method.nats_[i, firm])]
-        said = "; ".join(f"{method.axes_[j]} {method.centre_[i, j]:+.1f}" for j in order)
-        found.append(
-            Metric(
-                "axes fixed firmer than by chance",
-                float(len(firm)),
-                group=name,
-                split="train",
-                n=int(method.bearers_[i]),
-                higher_is_better=None,
-                note=said or "none",
-            )
-        )
-    if method.left_out_:
-        found.append(
-            Metric(
-                "symbols left out",
-                float(len(method.left_out_)),
-                n=n,
-                higher_is_better=None,
-                note="too few training cases: " + ", ".join(method.left_out_[:8]),
-            )
-        )
-    return found

@@ -1,10 +1,9 @@
 """SCAN on a frozen latent space: symbols as Gaussians in it, learned beside shuffled copies that
 tell what chance alone would fix.
 
-A symbol is one value of a factor (the label, or another column; numbers become low and high at the
-training median). A pattern is one symbol of each of some factors. KL(q(z|x) || q(z|y)) summed over
-the cases of a pattern needs only their mean, second moment and entropy, so that learning costs the
-same for any number of cases.
+A symbol is one value of a factor (see `_factors`). A pattern is one symbol of each of some factors.
+KL(q(z|x) || q(z|y)) summed over the cases of a pattern needs only their mean, second moment and
+entropy, so that learning costs the same for any number of cases.
 """
 
 from __future__ import annotations
@@ -15,72 +14,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from core.data.dataset import Dataset
-from core.errors import UserError
+from core.methods.series._factors import Factor
 from core.nets.series import SymbolVAE, divergence
 
 RATE, DRAWS = 0.01, 8  # step size of Adam; samples of q(z|y) a step
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A column and its symbols; `cut` is the median that parts low from high for numbers. `names`
-    are what the symbols are called.
-    """
-
-    column: str
-    values: tuple[str, ...]
-    names: tuple[str, ...]
-    cut: float | None = None
-
-    def codes(self, data: Dataset) -> np.ndarray:
-        """int64 [n]: the symbol of each row, -1 = none of them."""
-        column = data.frame[self.column]
-        if self.cut is not None:
-            value = column.to_numpy(dtype=float, na_value=np.nan)
-            return np.where(np.isnan(value), -1, value > self.cut).astype(np.int64)
-        place = {v: i for i, v in enumerate(self.values)}
-        return np.array([place.get(_word(v), -1) for v in column], dtype=np.int64)
-
-
-def _word(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor | None, list[str]]:
-    """The factor of a column from training rows, None with fewer than two symbols of `least` rows
-    each; and the symbols left out, in words.
-    """
-    if column not in data.frame:
-        raise UserError(
-            f"“also” = {column}: there is no such column (there are:"
-            f" {', '.join(map(str, data.frame.columns[:20]))})."
-        )
-    values = data.frame[column]
-    if not label and pd.api.types.is_numeric_dtype(values) and values.nunique() > 6:
-        cut = float(values.median())
-        made = Factor(column, ("low", "high"), (f"{column} low", f"{column} high"), cut)
-        return (
-            made if np.bincount(made.codes(data) + 1, minlength=3)[1:].min() >= least else None
-        ), []
-    words, count = np.unique([_word(v) for v in values], return_counts=True)
-    kept = [str(w) for w, k in zip(words, count) if w and k >= least]
-    left = [f"{w} ({k})" for w, k in zip(words, count) if w and k < least]
-    if len(kept) > 60:
-        raise UserError(f"“{column}” has {len(kept)} values; symbols are for at most 60.")
-    return (
-        Factor(column, tuple(kept), tuple(kept) if label else tuple(f"{column} {w}" for w in kept))
-        if len(kept) >= 2
-        else None
-    ), left
 
 
 @dataclass
@@ -179,6 +119,51 @@ def learn(
     return net.eval()
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What was learned of k symbols: each as a Gaussian `centre`, `spread` float32 [k,d] with
+    `nats` [k,d], the KL of each axis to the prior; `chance` [k], what shuffled copies fix; the
+    number of its `bearers` int64 [k]; and the network of the true world.
+    """
+
+    net: SymbolVAE
+    centre: np.ndarray
+    spread: np.ndarray
+    nats: np.ndarray
+    chance: np.ndarray
+    bearers: np.ndarray
+
+
+def teach(
+    mu: np.ndarray,
+    sd: np.ndarray,
+    codes: np.ndarray,
+    factors: list[Factor],
+    params: Any,
+    seed: int,
+    check: Callable[[], None],
+) -> Taught:
+    """The symbols of `factors` on posteriors mu, sd [n,d] of cases with symbols int64 codes
+    [n,factors]; `params` says `least`, `shuffles`, `tie` and `symbol_steps`.
+    """
+    found = patterns(codes, [len(f.names) for f in factors], params.least)
+    worlds = learn(
+        mu,
+        sd,
+        found,
+        params.shuffles,
+        seed,
+        weight=params.tie,
+        steps=params.symbol_steps,
+        check=check,
+    )
+    centre, spread, nats = symbols(worlds, found)
+    net = SymbolVAE(1, found.y.shape[1], mu.shape[1])
+    net.load_state_dict({name: value[:1] for name, value in worlds.state_dict().items()})
+    bearers = found.member[found.alone].sum(1)
+    return Taught(net, centre[0], spread[0], nats[0], by_chance(nats), bearers)
+
+
 @torch.no_grad()
 def symbols(net: SymbolVAE, found: Patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mu, sd, nats) float32 [worlds,k,d] of every symbol alone: its Gaussian, and KL(q(z_j|y) ||
@@ -207,3 +192,12 @@ def likeness(
     [b,k,d].
     """
     return -divergence(m[:, None], logvar[:, None], mu[None], 2 * sd.log()[None])
+
+
+@torch.no_grad()
+def imagine_symbols(net: SymbolVAE, at: list[int], known: int) -> tuple[np.ndarray, np.ndarray]:
+    """(mu, sd) [d] of q(z|y) for the symbols `at`, of `known` symbols, together."""
+    shown = torch.eye(known)[at].sum(0, keepdim=True)
+    found = net.encode(shown.to(next(net.parameters()).device))
+    mu, logvar = (v[0, 0].cpu().numpy() for v in found)
+    return mu, np.exp(0.5 * logvar)
