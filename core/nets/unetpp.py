@@ -15,12 +15,19 @@ DEPTH = 4
 
 
 class Outliner(torch.nn.Module):
-    """What both networks share: `forward(x, depth)` gives the logits [b,2,H,W] of each head."""
+    """What both networks share: pictures of any size."""
+
+    def logits(self, x: Tensor, depth: int) -> list[Tensor]:
+        """[b,2,H,W] of each head up to `depth`, of pictures whose sides are multiples of 16."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:
+        """Logits [b,2,H,W] of each head up to `depth`, of pictures x [b,C,H,W]."""
+        return [h[..., : x.shape[2], : x.shape[3]] for h in self.logits(padded(x), depth)]
 
     def probabilities(self, x: Tensor, depth: int = DEPTH) -> Tensor:
-        """[heads,b,2,H,W] of pictures x [b,C,H,W] of any size, cut back to `depth`."""
-        made = self(padded(x), depth)
-        return torch.stack([h[..., : x.shape[2], : x.shape[3]].float().softmax(1) for h in made])
+        """[heads,b,2,H,W] of pictures x [b,C,H,W], cut back to `depth`."""
+        return torch.stack([h.float().softmax(1) for h in self(x, depth)])
 
 
 class UNetPlusPlus(Outliner, BasicUNetPlusPlus):
@@ -47,7 +54,7 @@ class UNetPlusPlus(Outliner, BasicUNetPlusPlus):
             nodes.append(getattr(self, f"conv_{i}_0")(nodes[-1]))
         return nodes
 
-    def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:  # type: ignore[override]
+    def logits(self, x: Tensor, depth: int) -> list[Tensor]:
         rows = [[node] for node in self.encode(x, depth)]
         for j in range(1, depth + 1):
             for i in range(depth - j + 1):
@@ -104,8 +111,8 @@ class PlainUNet(Outliner, BasicUNet):
             )
         super().__init__(2, channels, 2, features(own), norm="batch")
 
-    def forward(self, x: Tensor, depth: int = DEPTH) -> list[Tensor]:  # type: ignore[override]
-        return [super().forward(x)]
+    def logits(self, x: Tensor, depth: int) -> list[Tensor]:
+        return [BasicUNet.forward(self, x)]
 
     def embed(self, x: Tensor) -> Tensor:
         """The deepest row, averaged over the picture: [b,d] of x [b,C,H,W]."""
@@ -113,6 +120,11 @@ class PlainUNet(Outliner, BasicUNet):
         for down in (self.down_1, self.down_2, self.down_3, self.down_4):
             x = down(x)
         return x.mean((2, 3))
+
+
+def outliner(kind: str, channels: int, width: int) -> Outliner:
+    """The network for pictures of so many channels: "nested" (UNet++) or "plain"."""
+    return (UNetPlusPlus if kind == "nested" else PlainUNet)(channels, width)
 
 
 def features(w: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from core.data.labels import labelled_parts
 from core.errors import UserError
-from tests.test_contract import small
+from tests.contract._fits import small
 
 
 def test_rows_of_unknown_and_unlearned_classes_are_left_out():

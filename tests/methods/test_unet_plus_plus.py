@@ -101,10 +101,10 @@ def test_cut_back_it_gives_what_the_whole_network_gives_and_costs_less():
     method, made = fitted()
     x = torch.from_numpy(small().inputs(np.arange(4)))
     with torch.no_grad():
-        whole = method.heads(x)
+        whole = method.net_.probabilities(x)
         for depth in (1, 2, 3, 4):
-            assert (method.heads(x, depth)[-1] - whole[depth - 1]).abs().max() < 1e-6
-            assert len(method.heads(x, depth)) == depth
+            assert (method.net_.probabilities(x, depth)[-1] - whole[depth - 1]).abs().max() < 1e-6
+            assert len(method.net_.probabilities(x, depth)) == depth
     cost = [m.value for m in made["metrics"] if m.name.startswith("million")]
     assert len(cost) == 4
     assert all(a < 0.7 * b for a, b in pairwise(cost))
@@ -144,7 +144,7 @@ def test_it_learns_from_the_masks():
 
 def test_the_depth_used_is_the_shallowest_that_suffices():
     method, _ = fitted()
-    found = dice_of_heads(method.heads, small().part("val"), _run())
+    found = dice_of_heads(method.net_.probabilities, small().part("val"), _run())
     mean = np.nanmean(found, 0)
     assert method.level_ == int(np.flatnonzero(mean >= mean.max() - 0.005)[0]) + 1
     assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level_ == 2

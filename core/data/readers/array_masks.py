@@ -54,7 +54,8 @@ def as_scans(
         found.append((member, array, scan, _order(array, scan, member.name)))
     orders = {order for *_, order in found if order}
     unsure = [(member, array, scan) for member, array, scan, order in found if not order]
-    guessed, entry = "", {}
+    guessed = ""
+    entry: dict[str, Any] = {}
     if unsure:
         guessed, entry = _guessed(unsure, orders)
         orders.add(guessed)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Metric
+from core import limits
+from core.artifacts import AnomalyMaps, Metric
 from core.evaluate import held_out
 from core.stats.bootstrap import mean_interval
 from core.stats.overlap import overlap
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 FEW = 16  # pictures at a time when describing
 # x [b,C,H,W] -> probabilities [heads,b,2,H,W]
 Heads = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+def outlined(data: Dataset) -> Dataset:
+    """The rows whose outlines are the truth."""
+    return data.take(np.flatnonzero(data.outlined))
 
 
 def dice_of_heads(heads: Heads, data: Dataset, run: Run) -> np.ndarray:
@@ -40,18 +46,18 @@ def dice_of_heads(heads: Heads, data: Dataset, run: Run) -> np.ndarray:
     return np.concatenate(found)
 
 
-def sufficient(heads: Heads, data: Dataset, slack: float, deepest: int, run: Run) -> int:
+def sufficient(method: Any, data: Dataset, run: Run) -> int:
     """The shallowest depth, from 1, whose mean Dice on outlined validation pictures is within
-    `slack` of the best; the `deepest` where there are none.
+    `slack` of the best; the deepest where there are none, or only that was taught.
     """
-    val = data.part("val")
-    val = val.take(np.flatnonzero(val.outlined)) if len(val) else val
-    if not len(val):
+    deepest, p, val = int(method.net_.depths), method.params, data.part("val")
+    val = outlined(val) if len(val) else val
+    if deepest == 1 or not p.deep_supervision or not len(val):
         return deepest
-    dice = dice_of_heads(heads, val, run)
+    dice = dice_of_heads(method.net_.probabilities, val, run)
     means = [np.nanmean(d) if np.isfinite(d).any() else np.nan for d in dice.T]
     mean = np.nan_to_num(np.array(means))
-    return int(np.flatnonzero(mean >= mean.max() - slack)[0]) + 1
+    return int(np.flatnonzero(mean >= mean.max() - p.slack)[0]) + 1
 
 
 def costs(net: Any, x: torch.Tensor, repeats: int = 3) -> list[tuple[float, float]]:
@@ -75,22 +81,20 @@ def costs(net: Any, x: torch.Tensor, repeats: int = 3) -> list[tuple[float, floa
     return found
 
 
-def figures(net: Any, heads: Heads, level: int, data: Dataset, run: Run) -> list[Metric]:
-    """The depth used, `level`; Dice of held-out outlined cases, cost and time of one picture at
-    every depth.
+def figures(method: Any, data: Dataset, run: Run) -> list[Metric]:
+    """The depth used; Dice of held-out outlined cases, cost and time of one picture at every
+    depth.
     """
     import torch
 
-    from core.nets.unetpp import padded
-
     note = "1 is the fastest, 4 the deepest"
-    found = [Metric("depth used", float(level), higher_is_better=None, note=note)]
-    known = data.take(np.flatnonzero(data.outlined))
+    found = [Metric("depth used", float(method.level_), higher_is_better=None, note=note)]
+    known = outlined(data)
     if not len(known):
         return found
     part, at = held_out(known, known.rows)
     shown = known.take(at)
-    dice = dice_of_heads(heads, shown, run)
+    dice = dice_of_heads(method.net_.probabilities, shown, run)
     marked = np.isfinite(dice).all(1)
     groups = shown.groups[marked] if shown.groups is not None else None
     for j, one in enumerate(dice[marked].T):
@@ -99,8 +103,8 @@ def figures(net: Any, heads: Heads, level: int, data: Dataset, run: Run) -> list
                 "Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one)
             )
             found.append(own.within(mean_interval(one, groups, (0, 1))))
-    x = padded(torch.from_numpy(shown.inputs(np.arange(1))).to(run.where))
-    for depth, (cost, seconds) in enumerate(costs(net, x), 1):
+    x = torch.from_numpy(shown.inputs(np.arange(1))).to(run.where)
+    for depth, (cost, seconds) in enumerate(costs(method.net_, x), 1):
         about: dict[str, Any] = {"split": part, "group": f"depth = {depth}", "n": 1}
         about["higher_is_better"] = False
         found.append(Metric("million multiplications a picture", cost / 1e6, **about))
@@ -109,17 +113,26 @@ def figures(net: Any, heads: Heads, level: int, data: Dataset, run: Run) -> list
     return found
 
 
-def say_why_not(data: Dataset, most: int) -> str | None:
-    """Why these pictures cannot be learned from: outlines of all would need more than `most` bytes,
-    or nothing is marked in the training part.
+def disagreement(rows: np.ndarray, score: np.ndarray, doubt: np.ndarray) -> AnomalyMaps:
+    """How far the heads differ: `doubt` [n,H,W], the deviation of their probabilities, and its mean
+    `score` [n].
     """
-    if 8 * len(data) * int(np.prod(data.shape[1:])) > most:
+    unit = "spread of the four heads’ probabilities"
+    return AnomalyMaps(
+        rows=rows, name="disagreement", score=score, map=doubt, unit=unit, shows="doubt"
+    )
+
+
+def say_why_not(data: Dataset) -> str | None:
+    """Why these pictures cannot be learned from: outlines of all would need too much memory, or
+    nothing is marked in the training part.
+    """
+    if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
         return (
             f"The outlines of {len(data):,} pictures of this size would need more than"
-            f" {most >> 30} GB; bring fewer or smaller ones."
+            f" {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
         )
-    train = data.part("train")
-    train = train.take(np.flatnonzero(train.outlined))
+    train = outlined(data.part("train"))
     # ends at the first mark
     if any(
         train.mask(np.arange(i, min(i + 256, len(train)))).any() for i in range(0, len(train), 256)

@@ -1,5 +1,4 @@
-"""UNet++: outlines what is marked, with nested skips, a head at each depth, and the depth that
-suffices chosen afterwards.
+"""UNet++: outlines what is marked by a nested network, at the depth that is found to suffice.
 
 Objective
     Cross-entropy + (1 - soft Dice of the marked pixels) at each of the four heads, summed with
@@ -10,10 +9,9 @@ Cost
     96 crops on two cores at width 8.
 
 Differences from the paper
-    MONAI's network, batch normalisation, transposed convolutions; width 8 to 128 instead of 32 to
-    512; AdamW with a cosine schedule, crops that are turned and mirrored, every third around a
-    marked pixel. The head used is the shallowest whose Dice on validation is within `slack` of the
-    best.
+    MONAI's network, batch normalisation, transposed convolutions; width 8 to 128, not 32 to 512;
+    AdamW with a cosine schedule, crops turned and mirrored, every third around a marked pixel. The
+    head used is the shallowest whose Dice on validation is within `slack` of the best.
 
 Reference
     Zhou, Siddiquee, Tajbakhsh, Liang, UNet++: redesigning skip connections to exploit multiscale
@@ -25,9 +23,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from core import limits
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Metrics, Model, Predictions
 from core.method import Method, Takes
 from core.methods.segmentation import _depths
@@ -57,35 +52,31 @@ class UNetPlusPlusMethod(Method):
         "thorough": {"epochs": 400, "width": 32, "crop": 0},
     }
     least_steps = 400
+    class_names_ = ("background", "marked")
 
     def declines(self, data: Dataset) -> str | None:
-        return _depths.say_why_not(data, limits.OUTLINES)
+        return _depths.say_why_not(data)
 
     def make_net(self) -> torch.nn.Module:
-        from core.nets.unetpp import PlainUNet, UNetPlusPlus
+        from core.nets.unetpp import outliner
 
-        kind = UNetPlusPlus if self.params.network == "nested" else PlainUNet
-        return kind(self.channels_, self.params.width)
+        return outliner(self.params.network, self.channels_, self.params.width)
 
-    # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
         from core.nets.augment import crops
         from core.nets.losses.deep_supervision import dice_and_cross_entropy
-        from core.nets.unetpp import padded
 
-        p, train = self.params, data.part("train")
-        train = train.take(np.flatnonzero(train.outlined))
+        p, train = self.params, _depths.outlined(data.part("train"))
         truth = torch.from_numpy(train.mask())
         self.channels_ = data.shape[0]
         self.net_ = self.make_net()
-        loss_of = dice_and_cross_entropy()
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x, y = crops(batch.x, truth[torch.from_numpy(batch.at)], p.crop)
-            heads = net(padded(x))
-            losses = loss_of(heads if p.deep_supervision else heads[-1:], y)
+            heads = net(x)
+            losses = dice_and_cross_entropy(heads if p.deep_supervision else heads[-1:], y)
             return {"loss": losses.sum(), "loss of the deepest head": losses[-1]}
 
         run.fit(
@@ -98,11 +89,8 @@ class UNetPlusPlusMethod(Method):
             clip=5.0,
         )
         self.net_.eval()
-        self.level_ = min(p.level or self.net_.depths, self.net_.depths)
-        if not p.level and p.deep_supervision and self.net_.depths > 1:
-            self.level_ = _depths.sufficient(self.heads, data, p.slack, self.level_, run)
+        self.level_ = min(p.level or _depths.sufficient(self, data, run), self.net_.depths)
 
-    # -- artifacts ---------------------------------------------------------------------------------
     def model(self, data: Dataset, name: str = "") -> Model:
         from core.nets.unetpp import lattice
 
@@ -112,9 +100,8 @@ class UNetPlusPlusMethod(Method):
         return made
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            prob = self.heads(x)
+            prob = self.net_.probabilities(x)
             doubt = prob[:, :, 1].std(0, unbiased=False)
             return self.embed(x), prob[self.level_ - 1], doubt, doubt.flatten(1).mean(1)
 
@@ -123,22 +110,11 @@ class UNetPlusPlusMethod(Method):
         yield Embedding(rows=data.rows, name="latent", z=z, layer=layer)
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         if self.net_.depths > 1 and self.params.deep_supervision:
-            unit, name = "spread of the four heads’ probabilities", "disagreement"
-            yield AnomalyMaps(
-                rows=data.rows, name=name, score=score, map=doubt, unit=unit, shows="doubt"
-            )
-        found = _depths.figures(self.net_, self.heads, self.level_, data, run)
-        yield Metrics.of(found, data.rows)
-
-    # -- abilities ---------------------------------------------------------------------------------
-    class_names_ = ("background", "marked")
-
-    def heads(self, x: torch.Tensor, depth: int = 4) -> torch.Tensor:
-        """Probabilities [heads,b,2,H,W] of the network cut back to `depth`."""
-        return self.net_.probabilities(x, depth)
+            yield _depths.disagreement(data.rows, score, doubt)
+        yield Metrics.of(_depths.figures(self, data, run), data.rows)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.net_.embed(x)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.heads(x, self.level_)[-1]
+        return self.net_.probabilities(x, self.level_)[-1]
