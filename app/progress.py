@@ -136,7 +136,7 @@ def derived(
     again: bool = False,
 ) -> Job | None:
     """The job that makes (or made) this map, explanation or measurement of the open run; submitted
-    when there is none and `start`. One that did not end well is tried anew with `again` only: a
+    when there is none and `start`. One that did not end well is tried again with `again` only: a
     page that did so by itself would never stop.
     """
     key = queue.derived_key(context.ws, context.job, kind, spec, seed)

@@ -59,7 +59,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "LETTERS": ("one sequence", "letters"),
     "NAME": ("the name of a dataset", "letters"),
     "REPORT_BYTES": ("a report or story as one file", "bytes"),
-    "OUTLINES": ("the outlines one method draws", "bytes"),
+    "OUTLINES": ("the segmentations one method makes", "bytes"),
     "ELEMENTS": ("header elements of one DICOM file", ""),
     "DEPTH": ("sequences within sequences of a DICOM file", ""),
     "LISTED": ("files and folders listed for choosing", ""),

@@ -28,7 +28,7 @@ found = {
 }
 shell.head(
     "Clusters",
-    "Groups of cases that the model finds alike. A cluster is a pattern in the data, not a"
+    "Groups of cases that the model finds similar. A cluster is a pattern in the data, not a"
     " diagnosis; look at its cases before you name it.",
 )
 embeds = any(s.startswith("embedding") for s in context.ws.slugs(context.job.id))

@@ -11,7 +11,7 @@ data = state.dataset()
 if data is None:
     st.title("Lightbox", anchor=False)
     st.markdown(
-        "See what a model learned from your data: which cases are alike, which are unusual and"
+        "See what a model learned from your data: which cases are similar, which are unusual and"
         " where, and what the model looked at. Your files stay on this machine."
     )
     upload.upload()

@@ -12,9 +12,7 @@ from core.maps.projections import PROJECTIONS
 from core.report import figures
 
 context = shell.need_run("a map of your cases, each near those it resembles")
-shell.head(
-    "Latent map", "Every point is a case; the model puts cases it finds alike near each other."
-)
+shell.head("Latent map", "Every point is a case; the model places similar cases near each other.")
 main, side = st.columns([5, 2])
 with main:
     made = map.chosen_map(context)

@@ -49,7 +49,7 @@ with main:
         label_visibility="collapsed",
     )
     {
-        "Latent axes": latent_axes.knobs,
+        "Latent axes": latent_axes.axis_sliders,
         "Between two cases": latent_axes.between,
         "Towards a class": latent_axes.toward,
     }[how](context, row)

@@ -153,7 +153,7 @@ def test_a_crash_that_would_repeat_is_not_gone_on_with(ws, spawned, monkeypatch)
         UserError, match=r"ended twice at the same step in the same way .SIGSEGV.*--from-scratch"
     ):
         queue.resume(ws, job.id)
-    assert queue.resume(ws, job.id, anew=True).status == "queued"
+    assert queue.resume(ws, job.id, from_scratch=True).status == "queued"
 
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])

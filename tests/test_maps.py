@@ -164,7 +164,7 @@ def test_degenerate_latents_give_a_map_or_one_sentence(name, how):
     assert made.how == ("pca" if replaced else how)
     assert bool(made.reason) == replaced
     if replaced:
-        assert made.reason.startswith("drawn by principal components: ")
+        assert made.reason.startswith("projected by principal components: ")
         assert why in made.reason
         assert made.reason in made.summary()
 

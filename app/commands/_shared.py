@@ -32,7 +32,7 @@ def workspace() -> Any:
     keep_private()
     try:
         ws = Workspace()
-        ws.catalogue  # noqa: B018 - opened, and made anew if it must be
+        ws.catalogue  # noqa: B018 - opened, and rebuilt if it must be
         for said in ws.told():
             print(said, file=sys.stderr)
         return ws

@@ -271,17 +271,17 @@ def cancel(id: str, json: AsJson = False) -> None:
 @runs_cli.command("resume")
 def resume(
     id: str,
-    anew: Annotated[
+    from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Begin again from the start instead.")
     ] = False,
-    old_anew: Annotated[bool, typer.Option("--anew", hidden=True)] = False,
+    old_from_scratch: Annotated[bool, typer.Option("--anew", hidden=True)] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
     json: AsJson = False,
 ) -> None:
     """Go on with an interrupted, cancelled or failed run from its last checkpoint."""
     from core.jobs import queue
 
-    job = queue.resume(workspace(), id, anew=anew or old_anew)
+    job = queue.resume(workspace(), id, from_scratch=from_scratch or old_from_scratch)
     if wait:
         job = finish(job, json)
     if job.kind == "import" and job.status == "done":

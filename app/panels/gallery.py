@@ -206,7 +206,7 @@ def _neighbours(context: Context, row: int) -> None:
     if not near:
         return
     st.caption(
-        "Most alike, by what the model learned:",
+        "Most similar, by what the model learned:",
         help="Nearest in the latent space itself, not on the picture of the map.",
     )
     pics = thumbs(context.data, np.array(near), 72) if render.drawable(context.data) else None

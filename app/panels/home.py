@@ -118,7 +118,7 @@ def _findings(context: state.Context) -> None:
         if isinstance(artifact, Clusters) and artifact.place is None:
             st.markdown(
                 f":material/workspaces: **{len(np.unique(artifact.label[artifact.label >= 0]))}**"
-                " clusters of alike cases."
+                " clusters."
             )
         if isinstance(artifact, Scope):
             st.markdown(describe(artifact, context.data.of(artifact.rows).groups))
@@ -152,7 +152,7 @@ def _next(context: state.Context | None) -> None:
     if context is not None:
         steps = []
         if embeds(context):
-            steps.append(("latent", "See which cases are alike", "scatter_plot"))
+            steps.append(("latent", "See which cases are similar", "scatter_plot"))
         if score_of(context) is not None:
             steps.append(("anomalies", "Find unusual cases", "troubleshoot"))
         steps += [

@@ -212,8 +212,8 @@ def _lines(data: Dataset, found: Finding, rows: np.ndarray) -> pd.DataFrame:
     first = [c for c in shown.columns if f"“{c}”" in found.words]
     if found.kind == "labels doubted":
         first = [data.roles["label"]]
-        shown = shown.assign(**{"most alike have": [found.notes.get(str(r), "") for r in rows]})
-        first.append("most alike have")
+        shown = shown.assign(**{"most similar have": [found.notes.get(str(r), "") for r in rows]})
+        first.append("most similar have")
     return shown[[*first, *(c for c in shown.columns if c not in first)]]
 
 

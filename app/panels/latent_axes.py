@@ -40,7 +40,7 @@ def axis_name(embedding: Embedding, axis: int) -> str:
     return embedding.axes[axis] if embedding.axes else f"axis {axis + 1}"
 
 
-def knobs(context: Context, row: int) -> None:
+def axis_sliders(context: Context, row: int) -> None:
     """Sliders and the decoded case; everything starts at the case's own place."""
     model, embedding = traverse.opened(str(context.ws.home), context.job.id)
     effect = traverse.effects(str(context.ws.home), context.job.id)
@@ -63,7 +63,7 @@ def knobs(context: Context, row: int) -> None:
         for place, axis in enumerate(order[:16]):
             low, high = ranges(embedding, int(axis))
             holder = front if place < traverse.KNOBS else more
-            key = f"knob-{context.job.id}-{row}-{axis}"
+            key = f"axis-{context.job.id}-{row}-{axis}"
             start = float(np.clip(z0[axis], low, high))
             value = holder.slider(
                 text.label(axis_name(embedding, int(axis))),
@@ -143,7 +143,7 @@ def pin(path: Traversal, context: Context, key: str) -> None:
 
 
 def _reset(context: Context, row: int) -> None:
-    for key in [k for k in st.session_state if str(k).startswith(f"knob-{context.job.id}-{row}-")]:
+    for key in [k for k in st.session_state if str(k).startswith(f"axis-{context.job.id}-{row}-")]:
         del st.session_state[key]
 
 

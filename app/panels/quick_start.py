@@ -25,7 +25,7 @@ from core.training.time_estimate import estimate, guess_seconds
 PATIENCE = 180.0
 # goal of methods: words, icon, the page with the answer
 QUESTIONS: dict[Goal, tuple[str, str, str]] = {
-    "map": ("See which cases are alike", "scatter_plot", "latent"),
+    "map": ("See which cases are similar", "scatter_plot", "latent"),
     "unusual": ("Find unusual cases", "troubleshoot", "anomalies"),
     "words": ("See which words decide", "match_word", "rationales"),
 }

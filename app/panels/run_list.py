@@ -102,7 +102,7 @@ def one(job: Job) -> None:
         )
     if stopped:
         next(cells).button(
-            "Start anew",
+            "Start from scratch",
             width="stretch",
             help="Begins again from the start; what it has learned so far is let go.",
             on_click=state.attempt,

@@ -25,7 +25,11 @@ KINDS = (
     "Zip (sub-folder = class, a folder “masks” = truth), PNG, JPEG, TIFF, BMP, DICOM, NIfTI, npz,"
     " npy, FASTA, EDF, BDF, WFDB, CSV, Excel (.xlsx), Parquet"
 )
-STACKS = {"auto": "find it", "slices": "a case for each slice", "volumes": "a case for each scan"}
+STACKS = {
+    "auto": "auto-detect",
+    "slices": "a case for each slice",
+    "volumes": "a case for each scan",
+}
 READ_AS = {
     "picture": "picture",
     "dicom": "DICOM",
@@ -174,7 +178,7 @@ def _ask(path: Path, waiting: uploads.Upload | None, proposed: str, source: str)
     proposed = state.workspace().unused(text.plain(proposed, 60))
     columns = seen.get("columns", [])
     if seen.get("kind") in READ_AS and seen.get("files"):
-        beside = text.counted(seen.get("outlines", 0), "file") + " of outlines, which become masks"
+        beside = text.counted(seen.get("outlines", 0), "file") + " of contours, which become masks"
         found = text.counted(seen["files"], READ_AS[seen["kind"]] + " file")
         st.caption(f"Found: {found}{', ' + beside if seen.get('outlines') else ''}.")
     if "head" in seen:
@@ -257,7 +261,7 @@ def _form(
         label, more = _asked(columns)
         options |= more
     outcome = next((g["column"] for g in guesses if g["role"] == "outcome"), "folder")
-    chosen = {"find it": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(
+    chosen = {"auto-detect": "folder" if "folder" in seen.get("classes", {}) else outcome}.get(
         label, label
     )
     if chosen == "folder" and (folders := seen.get("classes", {}).get("folder")):
@@ -304,7 +308,7 @@ def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
     a, b, c = st.columns(3)
     label = a.selectbox(
         "Label",
-        ["find it", "none", *columns] if columns else ["find it", "folder", "none"],
+        ["auto-detect", "none", *columns] if columns else ["auto-detect", "folder", "none"],
         format_func=text.plain,
         help=(
             "What is known about each case, e.g. the diagnosis. “folder”: the sub-folder is the"
@@ -313,14 +317,14 @@ def _asked(columns: list[str]) -> tuple[str, dict[str, Any]]:
     )
     group = b.selectbox(
         "Patient",
-        ["find it", *columns],
+        ["auto-detect", *columns],
         format_func=text.plain,
         help="All cases of one patient stay in the same part of the split.",
     )
-    domain = c.selectbox("Site or scanner", ["find it", *columns], format_func=text.plain)
-    options = {"label": {"find it": "auto"}.get(label, label)}
+    domain = c.selectbox("Site or scanner", ["auto-detect", *columns], format_func=text.plain)
+    options = {"label": {"auto-detect": "auto"}.get(label, label)}
     return label, options | {
-        k: v for k, v in (("group", group), ("domain", domain)) if v != "find it"
+        k: v for k, v in (("group", group), ("domain", domain)) if v != "auto-detect"
     }
 
 

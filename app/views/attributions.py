@@ -41,7 +41,7 @@ def drawn(
 def quality(artifact: Attributions) -> str:
     """The completeness gap in words, where the method promises one."""
     if artifact.residual is None or artifact.output is None:
-        return "This way does not promise that the parts add up to the whole."
+        return "This way gives no guarantee that the parts add up to the whole."
     size = float(np.abs(np.asarray(artifact.value).reshape(len(artifact.rows), -1).sum(1)).mean())
     gap = float(np.mean(artifact.residual))
     share = gap / max(size, 1e-9)

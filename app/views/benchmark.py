@@ -172,7 +172,7 @@ def _heat(
 
 
 def _ranks(artifact: Benchmark, context: Context) -> None:
-    """Mean ranks on one line; a bar joins those that cannot be told apart."""
+    """Mean ranks on one line; a bar joins those that do not differ significantly."""
     own = competing(artifact)
     score = np.asarray(artifact.score, dtype=float)[own]
     tasks = rank_tests.complete(score)
@@ -244,13 +244,13 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
         config={"displayModeBar": False},
     )
     judged = (
-        "Some contestants do differ"
+        "Some contestants differ significantly"
         if p is not None and p < 0.05
-        else "All contestants may be alike; do not read an order into this"
+        else "No significant difference; do not read an order into this"
     )
     st.caption(
         f"{judged} (Friedman test over {len(tasks)} tasks, p = {text.number(p, 3)}). A frame holds"
-        " contestants that lie too near to be told apart (Nemenyi test, 95 %)."
+        " contestants whose ranks do not differ significantly (Nemenyi test, 95 %)."
     )
 
 

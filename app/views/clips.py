@@ -126,7 +126,7 @@ def drawn(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -> np.
 def show(artifact: Predictions, context: Context) -> None:
     """Choice of clip, the picture with its controls, and the curves over time."""
     if not fits(artifact, context.data):
-        st.caption("These predictions are no outlines in films.")
+        st.caption("These predictions are no segmentations of films.")
         return
     where = (str(context.ws.home), context.job.id, artifact.slug, context.data.name)
     clips, score = _clips(*where)

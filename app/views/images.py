@@ -13,7 +13,7 @@ from core.imaging import render
 
 TITLE = "Made pictures"
 ROLES = {
-    "reconstruction": "redrawn by the model",
+    "reconstruction": "reconstructed by the model",
     "sample": "invented by the model",
     "translated": "as the model expects it",
     "perturbed": "altered",

@@ -1,4 +1,6 @@
-"""Outlines: what the model marked in each picture beside what a person marked, the worst first."""
+"""Segmentation: what the model marked in each picture beside what a person marked, the worst
+first.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from core.imaging import orientation, render
 from core.imaging.palette import ACCENT
 from core.stats.overlap import overlap
 
-TITLE = "Outlines"
+TITLE = "Segmentation"
 AMBER = (230, 159, 0)
 TILE = 256
 
@@ -27,7 +29,7 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndarray, np.ndarray]:
-    """(Dice [n], NaN without truth; share of the picture outlined [n]) of all rows; reads every
+    """(Dice [n], NaN without truth; share of the picture marked [n]) of all rows; reads every
     mask once.
     """
     ws = state.workspace()
@@ -44,7 +46,7 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
 
 
 def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE) -> np.ndarray:
-    """uint8 [n,tile,tile,3]: pictures with the model's outline in amber over the truth's in
+    """uint8 [n,tile,tile,3]: pictures with the model's contour in amber over the truth's in
     blue.
     """
 
@@ -68,9 +70,9 @@ def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TI
 
 
 def show(artifact: Predictions, context: Context) -> None:
-    """How good the outlines are case by case (a bar selects its cases), then the pictures."""
+    """How good the segmentations are case by case (a bar selects its cases), then the pictures."""
     if artifact.prob is None or artifact.prob.ndim != 4:
-        st.caption("These predictions are about whole cases and outline nothing.")
+        st.caption("These predictions are about whole cases: no segmentation.")
         return
     data, slug = context.data, artifact.slug
     dice, share = _dice(str(context.ws.home), context.job.id, slug, data.name, data.hash)
@@ -89,31 +91,31 @@ def show(artifact: Predictions, context: Context) -> None:
     rows = rows[np.isin(rows, artifact.rows)]
     at = artifact.at(rows)
     known = np.isfinite(dice[at])
-    orders = (["worst outline", "best outline"] if known.any() else []) + [
-        "most outlined",
-        "least outlined",
+    orders = (["lowest Dice", "highest Dice"] if known.any() else []) + [
+        "largest area",
+        "smallest area",
     ]
     order = top[1].selectbox("First", orders, key=context.key(f"order-{slug}"))
     if known.any():
         _histogram(dice[at][known], rows[known], str(part), context, slug)
     rank = {
-        "worst outline": np.nan_to_num(dice[at], nan=2.0),
-        "best outline": -np.nan_to_num(dice[at], nan=-1.0),
-        "most outlined": -share[at],
-        "least outlined": share[at],
+        "lowest Dice": np.nan_to_num(dice[at], nan=2.0),
+        "highest Dice": -np.nan_to_num(dice[at], nan=-1.0),
+        "largest area": -share[at],
+        "smallest area": share[at],
     }[str(order)]
     rows = rows[np.argsort(rank, kind="stable")]
     st.caption(
         (
-            "Amber: outlined by the model. Blue: outlined by a person. "
+            "Amber: the model’s segmentation. Blue: a person’s. "
             if data.masks is not None
-            else "Amber: outlined by the model. "
+            else "Amber: the model’s segmentation. "
         )
         + "The number is the overlap of the two (Dice, 1 = the same) or, without a person’s"
-        " outline, the share of the picture outlined."
+        " segmentation, the share of the picture marked."
     )
     by_row = {
-        int(r): f"Dice {d:.2f}" if np.isfinite(d) else f"{s:.1%} outlined"
+        int(r): f"Dice {d:.2f}" if np.isfinite(d) else f"{s:.1%} marked"
         for r, d, s in zip(artifact.rows, dice, share)
     }
     key, size = context.key(f"outlines-{slug}"), 12
@@ -131,7 +133,7 @@ def show(artifact: Predictions, context: Context) -> None:
 
 
 def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, slug: str) -> None:
-    """How many cases are outlined how well; a pressed bar offers its cases."""
+    """How many cases are segmented how well; a pressed bar offers its cases."""
     edges = np.linspace(0, 1, 11)
     place = np.clip(np.digitize(dice, edges) - 1, 0, 9)
     count = np.bincount(place, minlength=10)
@@ -151,7 +153,7 @@ def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, 
         xaxis_title="overlap with the truth (Dice)",
         title={
             "text": (
-                f"{text.part(part).capitalize()}: {len(dice):,} cases with a person’s outline, mean"
+                f"{text.part(part).capitalize()}: {len(dice):,} cases that a person segmented, mean"
                 f" Dice {dice.mean():.2f}"
             ),
             "font": {"size": 14},

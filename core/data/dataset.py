@@ -204,7 +204,7 @@ class Dataset:
         """The rows of this view with numbers made of them, float32 [n,*shape], in place of their
         samples: a network is given these as they are.
 
-        Rows are numbered anew from 0; groups, sites and the codes of labels stay, masks and the
+        Rows are renumbered from 0; groups, sites and the codes of labels stay, masks and the
         facts of the card go.
         """
         return replace(

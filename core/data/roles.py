@@ -94,14 +94,14 @@ class Guesser:
                     if len(column.there)
                     else None
                 )
-                why = "numbers folds; rows are split anew"
+                why = "numbers folds; rows are split again"
                 if some is not None:
                     why = (
                         f"names parts, but not in {self.n - len(column.there):,} rows; rows are"
-                        " split anew"
+                        " split again"
                     )
                 elif not name & {"fold", "folds", "kfold"} and not numbered:
-                    why = "named like a split, but its values are no parts; rows are split anew"
+                    why = "named like a split, but its values are no parts; rows are split again"
                 self.set(column, "left out", 0.7, why)
             elif words.is_case_weight(column.tokens):
                 self.set(column, "left out", 0.7, "named like the weight a case has in a sample")

@@ -272,7 +272,7 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
     """What tells one map, explanation or measurement of a run from another. Figures are measured
-    anew once cases are excluded or another class is the normal one; a map keeps its places.
+    again once cases are excluded or another class is the normal one; a map keeps its places.
     """
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
     told = decisions.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
@@ -311,7 +311,7 @@ def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) 
     """Make the job's folder, keep the named rows there (groups may change later), and hand it to
     the supervisor.
     """
-    # opened before there is a record: a missing catalogue is made anew from records
+    # opened before there is a record: a missing catalogue is rebuilt from records
     catalogue = ws.catalogue
     folder = make_folder(ws.folder(job.id))
     try:
@@ -389,9 +389,9 @@ def cancel(ws: Workspace, id: str) -> Job:
     return ws.job(job.id)
 
 
-def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
+def resume(ws: Workspace, id: str, from_scratch: bool = False) -> Job:
     """Queue an interrupted, cancelled or failed run again, from its last checkpoint (from the start
-    where it has none, or when it is to begin `anew`).
+    where it has none, or when it is to begin `from_scratch`).
 
     UserError when it is done, or would end where it has ended twice.
     """
@@ -399,7 +399,7 @@ def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
-    if not anew and (cause := would_repeat(ws, job)):
+    if not from_scratch and (cause := would_repeat(ws, job)):
         raise UserError(
             f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from"
             f" there would end so again. Begin it again with `lightbox runs resume {job.id}"
@@ -416,7 +416,7 @@ def resume(ws: Workspace, id: str, anew: bool = False) -> Job:
         "born": "",
         "version": __version__,
     }
-    if anew:
+    if from_scratch:
         again |= {"resume": 0, "note": "", "seconds": 0.0}
     elif job.version not in ("", __version__):
         words = (

@@ -56,7 +56,7 @@ def named_rows(folder: Path, name: str) -> np.ndarray:
     except (FileNotFoundError, ValueError, EOFError):
         raise UserError(
             f"The list of cases this run was asked for ({name}.npy in its folder) is damaged on the"
-            " disk; train it anew."
+            " disk; train it again."
         ) from None
 
 

@@ -73,7 +73,7 @@ def make_map(
     z, landmarks = prepared(z, embedding.metric), 0
     reason = unfit(z, how, dims)
     if reason:
-        how, reason = LINEAR, f"drawn by principal components: {reason}"
+        how, reason = LINEAR, f"projected by principal components: {reason}"
     if how == LINEAR:
         xy = _along(z, _axes(z, dims, seed))
     elif len(z) <= WHOLE:

@@ -29,7 +29,7 @@ class MapFaithfulness(Measure):
     ) -> list[Metric]:
         (made,) = artifacts
         assert isinstance(made, Map)
-        note = "no interval: it describes this map, which other patients would shape anew"
+        note = "no interval: it describes this map, which other patients would change"
         return [
             Metric(
                 f"{made.how} {name.replace('_', ' ')}",

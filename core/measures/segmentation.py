@@ -30,22 +30,22 @@ class Segmentation(Measure):
     takes = (Predictions,)
     masks = True
     help = (
-        "Dice and IoU: how much of outline and truth overlap (1 = the same), mean over cases with"
-        " something marked; small objects by themselves."
+        "Dice and IoU: how much of segmentation and truth overlap (1 = the same), mean over cases"
+        " with something marked; small objects by themselves."
     )
 
     def declines(self, data: Dataset, *artifacts: Artifact) -> str | None:
         (said,) = artifacts
         assert isinstance(said, Predictions)
         if said.prob is None or said.prob.ndim < 4:
-            return "these predictions are no outlines"
+            return "these predictions are no segmentations"
         if said.name == "tracked" and is_film(data):
             return (
                 "a film that was followed is scored without the frame that was given, by the"
                 " measure of tracking"
             )
         if said.prob.shape[2:] != data.masks.shape[1:]:
-            return "the outlines do not have the masks' size"
+            return "the segmentations do not have the masks' size"
         return None
 
     def compute(
@@ -55,7 +55,7 @@ class Segmentation(Measure):
         assert isinstance(said, Predictions)
         known = data.of(said.rows[data.of(said.rows).outlined])
         if not len(known):
-            return [Metric("Dice", None, note="no case has the truth outlined")]
+            return [Metric("Dice", None, note="no case has a reference segmentation")]
         part, at = held_out(known, known.rows)
         known = known.take(at)
         groups = known.groups

@@ -40,7 +40,7 @@ class Tracking(Measure):
         if not is_film(data):
             return "these rows are no films"
         if said.prob is None or said.prob.ndim != 4 or said.prob.shape[2:] != data.masks.shape[1:]:
-            return "these predictions are no outlines of the masks' size"
+            return "these predictions are no segmentations of the masks' size"
         return None
 
     def compute(

@@ -239,7 +239,7 @@ def _figures(
             yield _shown(
                 "The map",
                 figures.map_figure(made, data, column),
-                "Every point is a case, near those the model finds alike, coloured by"
+                "Every point is a case, near those the model finds similar, coloured by"
                 f" {column.name}.",
             )
     for a in given.values():

@@ -1,7 +1,7 @@
 """The catalogue: one database that lists datasets and jobs, SQLite (WAL) in the workspace unless
 LIGHTBOX_CATALOGUE names another.
 
-Files are in folders; this is only their index, and `core.workspace.upgrade` can make it anew from
+Files are in folders; this is only their index, and `core.workspace.upgrade` can rebuild it from
 them.
 """
 
@@ -49,11 +49,11 @@ REFUSED = {  # what SQLite says: what the user is told
         " written."
     ),
     "malformed": (
-        "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from"
+        "The catalogue of the workspace is damaged; start Lightbox again and it is rebuilt from"
         " the folders. Runs and data are not touched."
     ),
     "not a database": (
-        "The catalogue of the workspace is damaged; start Lightbox again and it is made anew from"
+        "The catalogue of the workspace is damaged; start Lightbox again and it is rebuilt from"
         " the folders. Runs and data are not touched."
     ),
 }

@@ -1,4 +1,4 @@
-"""What each folder says of itself, so that the catalogue can be made anew from the folders alone:
+"""What each folder says of itself, so that the catalogue can be rebuilt from the folders alone:
 `job.json` in a run's, `entry.json` in a dataset's.
 
 A job's record is written when it is asked for, when its process starts and, by that process, when

@@ -1,5 +1,5 @@
 """Opening a workspace's catalogue so that it is whole and of the present version: looked over,
-brought up to date on a copy first, made anew if need be.
+brought up to date on a copy first, rebuilt if need be.
 
 Versions are Alembic's, in `migrations/versions`; migrations only add, so that workers started
 before go on. Looking a catalogue over (quick_check reads every page) takes 1 ms at 1,000 jobs and
@@ -64,7 +64,7 @@ def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
                 for part in home.glob("catalogue.db*"):
                     move(part, aside / part.name)
             if now in ("damaged", "missing"):
-                _anew(home, path, now)
+                _rebuild(home, path, now)
             elif now != VERSIONS[-1]:
                 _bring_up(home, path, now)
     if keep:
@@ -218,7 +218,7 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
             remove(part)
 
 
-def _anew(home: Path, path: Path, why: str) -> None:
+def _rebuild(home: Path, path: Path, why: str) -> None:
     """A new catalogue, of all that the folders tell of. The user is told once if that is anything,
     or if there was one that was damaged.
     """
@@ -249,7 +249,7 @@ def _anew(home: Path, path: Path, why: str) -> None:
         )
         tell(
             home,
-            f"The catalogue of this workspace {was} and was made anew from the folders:"
+            f"The catalogue of this workspace {was} and was rebuilt from the folders:"
             f" {len(names)} dataset{'s' * (len(names) != 1)}, {runs} run{'s' * (runs != 1)}.",
         )
 

@@ -309,7 +309,7 @@ class Workspace:
             raise _damaged(run, slug, "a part of it") from e
 
     def artifact_folder(self, run: str, slug: str) -> Path:
-        """Where an artifact lies. One that speaks of rows excluded since is written anew without
+        """Where an artifact lies. One that speaks of rows excluded since is rewritten without
         them, to the cache, once for each set of such rows.
         """
         if slug not in self.slugs(run):
@@ -447,7 +447,7 @@ class Workspace:
 
     def make_room(self) -> None:
         """On a full disk: give up what was reserved and what can be computed again, and open the
-        catalogue anew, so that it can be written.
+        catalogue again, so that it can be written.
         """
         upgrade.free(self.home)
         self.__dict__["catalogue"] = upgrade.opened(self.home, Settings().catalogue, keep=False)

@@ -221,8 +221,8 @@ def test_lines_of_a_table_show_what_the_finding_is_about():
     assert list(_lines(data, missing, rows).columns)[:2] == ["j", "a"]
     doubted = Finding("labels doubted", "look", "Labels", "2 cases.", [0, 1], notes={"0": "well"})
     lines = _lines(data, doubted, rows)
-    assert list(lines.columns)[:2] == ["dx", "most alike have"]
-    assert list(lines["most alike have"]) == ["well", ""]
+    assert list(lines.columns)[:2] == ["dx", "most similar have"]
+    assert list(lines["most similar have"]) == ["well", ""]
 
 
 def test_few_bytes_are_not_said_to_be_none():

@@ -141,6 +141,6 @@ def test_a_run_that_cannot_go_on_offers_to_start_anew_and_its_notes_are_read(ful
     at = opened("runs")
     assert [n.value for n in at.info] == [f"{label('First *note*.')}  \n{label('Second note.')}"]
     assert "Resume" in [b.label for b in at.button]
-    next(b for b in at.button if b.label == "Start anew").click().run()
+    next(b for b in at.button if b.label == "Start from scratch").click().run()
     job = queue.wait(ws, "failedrun0", timeout=120)
     assert (job.status, job.resume, job.note) == ("done", 0, "")

@@ -57,7 +57,7 @@ def test_three_clicks_to_a_map_and_the_issues(
     issue.get_by_text("3 sets").wait_for()
     page.locator(".st-key-issue-blank").wait_for()
     shot("first-look-issues")
-    page.get_by_role("button", name=re.compile("See which cases are alike")).click()  # 3
+    page.get_by_role("button", name=re.compile("See which cases are similar")).click()  # 3
     page.get_by_text(re.compile(r"trustworthiness 0\.\d\d")).first.wait_for(timeout=300_000)
     settled(page)
     shot("first-look-map")

@@ -82,7 +82,7 @@ def test_from_a_zip_of_images_to_a_report(
     shot("07-anomalies")
     box = page.locator('[class*="st-key-picture-"] img').first.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.get_by_text("Most alike, by what the model learned").wait_for()
+    page.get_by_text("Most similar, by what the model learned").wait_for()
     page.get_by_role("button", name=re.compile("Pin this view")).click()
     page.get_by_role("button", name="Pin", exact=True).click()
     page.get_by_text("Pinned. Present shows it.").wait_for()

@@ -214,7 +214,7 @@ def test_wrong_labels_are_found_and_the_trial_says_how_well(share):
 def test_labels_that_looks_cannot_tell_are_not_doubted():
     f = finding(made(300), "labels doubted")
     assert (f.severity, f.rows) == ("note", [])
-    assert "cannot be told" in f.words
+    assert "cannot be detected" in f.words
 
 
 def test_cases_far_from_all_others_come_first():

@@ -196,7 +196,7 @@ def test_a_damaged_catalogue_is_made_anew_from_the_folders(ws, damage):
     _make.whole(again)
     told = again.told()
     assert len(told) == 1
-    assert "made anew" in told[0]
+    assert "rebuilt" in told[0]
     assert "1 dataset, 3 runs" in told[0]
     assert Workspace(ws.home).told() == [], "once"
     aside = list((ws.home / "damaged").glob("*/catalogue.db"))
@@ -232,7 +232,7 @@ def test_half_written_folders_do_not_count(ws):
 
 # -- row 22 ----------------------------------------------------------------------------------------
 def old(home, release):
-    """A workspace as that release left it: its catalogue as text, the folders made anew."""
+    """A workspace as that release left it: its catalogue as text, the folders rebuilt."""
     home.mkdir()
     with closing(sqlite3.connect(home / "catalogue.db")) as c:
         c.executescript(release.read_text())

@@ -272,9 +272,9 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_unasked(
         (one / "tensors.safetensors").write_bytes(b"")
     queue.resume(ws, id)
     job = ended(workers, id)
-    assert (job.status, "start it anew" in job.error) == ("failed", True)
+    assert (job.status, "start it from scratch" in job.error) == ("failed", True)
     ws.catalogue.set_job(id, spec=job.spec | {"params": job.params | {"epochs": 1, "more": 1}})
-    queue.resume(ws, id, anew=True)
+    queue.resume(ws, id, from_scratch=True)
     job = ended(workers, id)
     assert (job.status, job.note) == ("done", "")
 

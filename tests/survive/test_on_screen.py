@@ -77,13 +77,13 @@ def test_a_double_click_is_one_run(page, served, ws):
 def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):
     gone = "0123456789"
     upgrade.tell(
-        ws.home, "The catalogue of this workspace was damaged and was made anew from the folders."
+        ws.home, "The catalogue of this workspace was damaged and was rebuilt from the folders."
     )
     for where in ("latent", "results"):
         page.goto(f"{served}/{where}?dataset=few&run={gone}")
         settled(page)
         assert gone not in page.url
-        assert page.get_by_text("was made anew from the folders").count() == (where == "latent"), (
+        assert page.get_by_text("was rebuilt from the folders").count() == (where == "latent"), (
             "told once"
         )
     page.goto(f"{served}/latent?dataset=nothing&run={gone}")

@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_never_used(
     assert (state["done"], damaged) == (2, 1)
     assert kept.found() == [before], "the damaged one is taken away once another was found good"
     (before / file).unlink()
-    with pytest.raises(UserError, match="start it anew"):
+    with pytest.raises(UserError, match="start it from scratch"):
         kept.load(0)
     assert kept.found() == [before], "what is damaged is not taken for nothing"
 
@@ -164,7 +164,7 @@ def test_a_run_goes_on_from_the_one_before_and_says_so(
     assert any("newest checkpoint was damaged" in n for n in run.notes)
     for one in Checkpoints(tmp_path).found(0):
         flipped(one / "tensors.safetensors", 2000)
-    with pytest.raises(UserError, match=r"cannot go on.*start it anew"):
+    with pytest.raises(UserError, match=r"cannot go on.*start it from scratch"):
         trained(data, run_in(tmp_path, resume=True))
     fresh = run_in(tmp_path)
     trained(data, fresh)
@@ -203,7 +203,7 @@ def test_other_batches_or_another_network_cannot_be_gone_on_with(
     import shutil
 
     shutil.copytree(halfway, tmp_path, dirs_exist_ok=True)
-    with pytest.raises(UserError, match=r"other batches.*start it anew"):
+    with pytest.raises(UserError, match=r"other batches.*start it from scratch"):
         trained(data, Run(device="cpu", folder=tmp_path, resume=True), batch_size=16)
 
     class Wider(Fragile):
@@ -211,7 +211,7 @@ def test_other_batches_or_another_network_cannot_be_gone_on_with(
             super().make(d)
             self.net.append(self.second[0])
 
-    with pytest.raises(UserError, match=r"another version.*start it anew"):
+    with pytest.raises(UserError, match=r"another version.*start it from scratch"):
         fit_and_apply(
             Wider, Fragile.Params(), data, Run(device="cpu", folder=tmp_path, resume=True)
         )

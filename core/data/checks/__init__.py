@@ -187,7 +187,7 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
         )
         words += f" In {unlike:,} set{'s' * (unlike != 1)} the labels differ." if unlike else ""
         sets = _cut(copies)
-        title = "Alike in their levels" if coarse else "Exact copies"
+        title = "The same at 256 levels" if coarse else "Exact copies"
         severity: Literal["stop", "look"] = "stop" if across else "look"
         rows = [r for s in sets for r in s]
         found.append(Finding("duplicates", severity, title, words, rows, total, sets))
@@ -247,7 +247,9 @@ def _labels(data: Dataset, facts: Facts) -> list[Finding]:
         f" same rule found {doubts.found:.0%} of them"
     )
     if doubts.found < 0.3:
-        words = f"Wrong labels cannot be told here by what cases look like at a glance. {trial}."
+        words = (
+            f"Wrong labels cannot be detected here by what cases look like at a glance. {trial}."
+        )
         return [Finding("labels doubted", "note", "Labels not checked", words)]
     label = dict(zip(data.rows.tolist(), data.labels.tolist()))
     named = [
@@ -306,7 +308,9 @@ def _far(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
         f" others{_among(facts, data)}: up to {max(t for _, t in far):.1f} times as far from the"
         " tenth "
     )
-    words += "most alike case as is usual. Another kind of picture, a broken file, or a rare case?"
+    words += (
+        "most similar case as is usual. Another kind of picture, a broken file, or a rare case?"
+    )
     rows = [r for r, _ in far][:FINDING_ROWS]
     return [
         Finding(

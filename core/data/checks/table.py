@@ -94,7 +94,7 @@ def _classes(data: Dataset) -> list[Finding]:
     there = np.flatnonzero(counts)
     if len(there) < 2:
         words = (
-            f"Every case is “{data.classes[there[0]]}”; nothing can be told apart by label."
+            f"Every case is “{data.classes[there[0]]}”; there are no classes to distinguish."
             if len(there)
             else "No case has a label."
         )

@@ -132,7 +132,7 @@ def _scan_of(
         found = [i for i, k in zip(found, shared) if k == max(shared)]
         if len(found) > 1:
             raise UserError(
-                f"{called} could belong to {len(found)} scans of that number; keep the outlines in"
+                f"{called} could belong to {len(found)} scans of that number; keep the contours in"
                 " folders named as the scans' folders."
             )
     return found[0] if found else None

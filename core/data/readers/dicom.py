@@ -80,7 +80,7 @@ def read(
         )
     if drawn and beside:
         raise UserError(
-            "There are outlines in text files and masks in NIfTI files or pictures; bring one of"
+            "There are contours in text files and masks in NIfTI files or pictures; bring one of"
             " the two."
         )
     groups = [[found.frames[k] for k in g] for g in slice_order.stacks(found.frames)]

@@ -255,7 +255,7 @@ def suv(header: Any) -> tuple[str, str, float]:
     if taken is not None and scan > taken:
         return (
             "",
-            "Bq/ml, no SUV because the series is dated after the scan (it was made anew later)",
+            "Bq/ml, no SUV because the series is dated after the scan (it was written again later)",
             1.0,
         )
     passed = (scan - given).total_seconds()

@@ -215,7 +215,7 @@ def _zip(path: Path, name: str) -> list[Member]:
         ):
             raise UserError(
                 f"{name} holds a file named “{called}”, which points outside the zip; make the zip"
-                " anew."
+                " again."
             )
         if (
             "\0" in info.orig_filename
@@ -223,7 +223,7 @@ def _zip(path: Path, name: str) -> list[Member]:
         ):
             raise UserError(
                 f"{name} holds a file whose name no disk could hold (“{called}”); make the zip"
-                " anew."
+                " again."
             )
         if info.flag_bits & 1:
             raise UserError(
@@ -266,7 +266,7 @@ def _apart(name: str, infos: list[zipfile.ZipInfo]) -> None:
         if one.header_offset + 30 + one.compress_size > other.header_offset:
             raise UserError(
                 f"{name}: the files “{one.filename[:60]}” and “{other.filename[:60]}” share the"
-                " same bytes, as in a zip bomb; make the zip anew."
+                " same bytes, as in a zip bomb; make the zip again."
             )
 
 
@@ -301,7 +301,7 @@ def _reader(path: Path) -> Callable[[int], bytes]:
 def _unzipper(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, zip_name: str
 ) -> Callable[[int], bytes]:
-    """Reads one file of a zip that stays open: opening it anew for each of 20,000 files would read
+    """Reads one file of a zip that stays open: opening it again for each of 20,000 files would read
     the list of all of them each time.
     """
 

@@ -79,7 +79,7 @@ def _of_palette(image: Any, lossy: bool) -> MaskFile:
             return MaskFile(places, lossy, True, float((places == 0).mean()), shown)
         return MaskFile(shown, lossy, False)
     if 0 in used and colours[0].any() and not colours[used].any(1).all():
-        # black is another place than the first: sorted anew by a program
+        # black is another place than the first: sorted again by a program
         return MaskFile(colours[places], lossy, False)
     return MaskFile(places, lossy, True)
 

@@ -312,7 +312,7 @@ def _of_nifti(data: bytes, name: str) -> _Head:
     if data[344:347] == b"ni1" and name.lower().endswith((".nii", ".nii.gz")):
         raise UserError(
             f"{name} is marked as half of a pair (.hdr and .img) although it is one file; "
-            "save the scan anew as NIfTI."
+            "save the scan again as NIfTI."
         )
     if data[4:7] == b"ni2" or data[344:347] == b"ni1":
         raise UserError(

@@ -69,7 +69,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         return _unmarked([m for m in heads if m.name not in inner], members, asked)
     if asked.label == "folder":
         raise UserError(
-            "Beats are labelled by their marks, not by folders; choose “find it” or none."
+            "Beats are labelled by their marks, not by folders; choose “auto-detect” or none."
         )
     library()
     found, used = [], set()

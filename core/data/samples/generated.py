@@ -103,7 +103,7 @@ def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
         masks.append(mask)
         lines.append({"file": f"field{i:03d}.png", "stain": "stained" if stained else "fluo"})
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "stain"})
-    card = made_card("Made-up nuclei in two stains, with their outlines.", rule)
+    card = made_card("Made-up nuclei in two stains, with their masks.", rule)
     return _with_masks("nuclei", images, masks, table, roles, card)
 
 
@@ -282,7 +282,7 @@ def cine(
         {"file": "file", "group": "patient", "sequence": "clip", "time": "frame"},
     )
     card = made_card(
-        "Made-up beating chambers: clips of twelve frames, each with its outline.",
+        "Made-up beating chambers: clips of twelve frames, each with its mask.",
         rule,
         spacing_mm=[1.5, 1.5],
     )
