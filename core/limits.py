@@ -77,7 +77,7 @@ def shown() -> list[tuple[str, str]]:
 
 
 def in_words(value: int, unit: str) -> str:
-    """ "200 MB", "20,000", "25 million pixels", "200 times"."""
+    """“200 MB”, “20,000”, “25 million pixels”, “200 times”."""
     if unit == "bytes":
         return f"{value / 2**30:g} GB" if value >= 1 << 30 else f"{value / 2**20:g} MB"
     number = (

@@ -200,7 +200,7 @@ class Predictions(Artifact):
     per_row = ("prob", "mean", "low", "high", "sets")
 
     def marked(self, rows: Array) -> Array:
-        """bool [len(rows),*spatial] of predictions about pixels: where the likeliest class is not
+        """`bool [len(rows),*spatial]` of predictions about pixels: where the likeliest class is not
         the first, the background; nothing for row ids it does not hold.
         """
         assert self.prob is not None

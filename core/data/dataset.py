@@ -168,7 +168,7 @@ class Dataset:
 
     @cached_property
     def splits(self) -> np.ndarray:
-        """ "train", "val" or "test" of each row; all "train" when nothing was split."""
+        """“train”, “val” or “test” of each row; all “train” when nothing was split."""
         if "split" not in self.roles:
             return np.full(len(self), "train")
         at, values = pd.factorize(self._values(self.roles["split"]))
@@ -262,15 +262,15 @@ class Dataset:
         return raw
 
     def mask(self, positions: np.ndarray | None = None) -> np.ndarray:
-        """bool masks [n,*spatial] of these positions. UserError when there are none."""
+        """`bool` masks [n,*spatial] of these positions. UserError when there are none."""
         if self.masks is None:
             raise UserError(f"“{self.name}” has no masks.")
         return read_rows(self.masks, self.rows if positions is None else self.rows[positions]) > 0
 
     @property
     def outlined(self) -> np.ndarray:
-        """bool [n]: rows whose mask is the truth. A column `outlined` (true, false) tells; without
-        it every row of masked data counts.
+        """`bool [n]`: rows whose mask is the truth. A column `outlined` (true, false) tells;
+        without it every row of masked data counts.
         """
         if self.masks is None or "outlined" not in self.table:
             return np.full(len(self), self.masks is not None)

@@ -71,7 +71,7 @@ def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
 
 
 def _marked(data: Dataset) -> np.ndarray | None:
-    """bool [n]: cases whose mask marks anything; None where masks do not part the cases they are
+    """`bool [n]`: cases whose mask marks anything; None where masks do not part the cases they are
     the truth of.
     """
     if data.masks is None:

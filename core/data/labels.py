@@ -65,7 +65,7 @@ def codes_among(data: Dataset, classes: list[str]) -> np.ndarray:
 
 
 def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
-    """object [n]: the values of a column as words, "" where one is missing. UserError, naming the
+    """`object [n]`: the values of a column as words, "" where one is missing. UserError, naming the
     parameter that asked for it, when there is no such column.
     """
     if column not in data.table.columns:

@@ -108,7 +108,7 @@ def known_class(data: Dataset, value: str) -> str:
 
 
 def is_normal(data: Dataset, normal: str = "") -> np.ndarray:
-    """bool [n]: cases of the class `normal` (the data's own normal class by default). UserError
+    """`bool [n]`: cases of the class `normal` (the data's own normal class by default). UserError
     when it is not known.
     """
     normal = normal or data.normal

@@ -128,7 +128,7 @@ class Written:
 
     @property
     def number(self) -> np.ndarray:
-        """bool [k]: numbers, however their commas are read."""
+        """`bool [k]`: numbers, however their commas are read."""
         return (
             self.whole
             | self.power

@@ -260,7 +260,7 @@ def is_case_weight(parts: Sequence[str]) -> bool:
 
 
 def is_flag(name: str) -> str:
-    """ "train", "val" or "test" for a yes-or-no column that marks one part (is_test), else ""."""
+    """“train”, “val” or “test” for a yes-or-no column that marks one part (is_test), else ""."""
     found = FLAG.fullmatch(bare(name))
     if found is None:
         return ""

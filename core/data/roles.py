@@ -290,7 +290,7 @@ class Guesser:
             self.set(column, "input", 0.7, f"named like a group, but {said}")
 
     def _same(self, column: Column) -> str:
-        """ "classes" or "parts" when the column says the same as those, else ""."""
+        """“classes” or “parts” when the column says the same as those, else ""."""
         for role, called in (("outcome", "classes"), ("split", "parts")):
             other = self.of(role)
             if other is not None and other is not column and say_the_same(column, other):
@@ -482,5 +482,5 @@ def _why_outcome(column: Column, last: bool) -> str:
 
 
 def _rows_each(per: float) -> str:
-    """ "one row each", "1.5 rows each"."""
+    """“one row each”, “1.5 rows each”."""
     return "one row each" if per == 1 else f"{per:.3g} rows each"

@@ -105,8 +105,8 @@ def slices(data: Dataset) -> Dataset:
 
 
 def filled(data: Dataset) -> np.ndarray:
-    """bool [n,depth] over the view's volumes: slices with more than one value (the middle one where
-    a volume has none). Reads each volume once.
+    """`bool [n,depth]` over the view's volumes: slices with more than one value (the middle one
+    where a volume has none). Reads each volume once.
     """
     d = depth(data)
     out = np.empty((len(data), d), bool)

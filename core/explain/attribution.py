@@ -78,7 +78,7 @@ def ways(data: Dataset) -> list[str]:
 
 
 def _forward(model: Any, target: str) -> Callable[[Any], Any]:
-    """x [b,*input] -> [b]."""
+    """`x [b,*input]` -> [b]."""
     if target.startswith("class "):
         name = target.removeprefix("class ")
         if name not in model.classes:

@@ -51,7 +51,7 @@ def place(embedding: Embedding, row: int) -> np.ndarray:
 
 
 def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.ndarray:
-    """z [d] with one coordinate set; on the simplex the others are scaled so that the sum stays 1
+    """`z [d]` with one coordinate set; on the simplex the others are scaled so that the sum stays 1
     and value is kept within [0, 0.999].
     """
     out = z.copy()

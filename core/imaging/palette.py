@@ -32,7 +32,7 @@ SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "star", "
 
 
 def category_colours(k: int) -> list[str]:
-    """k colours, in the order of `Column.codes`; each further eight are paler, and the labels on
+    """`k` colours, in the order of `Column.codes`; each further eight are paler, and the labels on
     the map tell them apart.
     """
     return [

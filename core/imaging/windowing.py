@@ -37,7 +37,7 @@ class Window:
 
     @property
     def words(self) -> str:
-        """ "W 1500 L -600", as printed on pictures."""
+        """“W 1500 L -600”, as printed on pictures."""
         return f"W {short(self.width)} L {short(self.level)}"
 
 

@@ -83,7 +83,7 @@ def of_exit(code: int, phase: str, step: int) -> Attempt:
 
 
 def exit_words(code: int) -> str:
-    """ "SIGSEGV", or "exit code 1"."""
+    """“SIGSEGV”, or “exit code 1”."""
     if code >= 0:
         return f"exit code {code}"
     with suppress(ValueError):

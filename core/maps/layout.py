@@ -38,8 +38,8 @@ f4, i4, u8 = np.float32, np.int32, np.uint64
 
 @numba.njit(inline="always")
 def _power(x: Any, b: Any) -> Any:
-    """x ** b of a float32 x > 0 within 1 %, by polynomials of its exponent and mantissa: arithmetic
-    that is taken 16 at a time, unlike pow.
+    """`x ** b` of a float32 x > 0 within 1 %, by polynomials of its exponent and mantissa:
+    arithmetic that is taken 16 at a time, unlike pow.
     """
     bits = f4(x).view(i4)
     m = i4((bits & i4(0x007FFFFF)) | i4(0x3F800000)).view(f4)

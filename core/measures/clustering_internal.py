@@ -22,7 +22,7 @@ MOST = 4_000  # rows; above it a sample with a fixed seed, since silhouettes cos
 
 
 def silhouette_of(z: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], float]:
-    """positions -> mean silhouette of those of the points `z` [n,d] in groups `label` [n], as if
+    """Positions -> mean silhouette of those of the points `z` [n,d] in groups `label` [n], as if
     the others were not there; NaN for one group.
 
     Distances are found once, O(n^2); what is left out is taken off their sums, so that leaving out

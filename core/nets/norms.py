@@ -63,7 +63,7 @@ class MixedNorm(nn.Module):
 
     @property
     def shift(self) -> Tensor:
-        """d [C]: how far source and target lie apart, |mean/sd - mean/sd|."""
+        """`d [C]`: how far source and target lie apart, |mean/sd - mean/sd|."""
         source = self.source_mean / (self.source_var + self.eps).sqrt()
         return (source - self.target_mean / (self.target_var + self.eps).sqrt()).abs()
 
@@ -93,7 +93,7 @@ def plain(net: nn.Module, stats: Iterator[tuple[Tensor, Tensor]]) -> None:
 
 
 def transferability(norms: list[MixedNorm]) -> list[Tensor]:
-    """alpha [C] of each layer: L·C / (1 + d) over the sum of 1 / (1 + d); their mean over all
+    """`alpha [C]` of each layer: L·C / (1 + d) over the sum of 1 / (1 + d); their mean over all
     channels is 1.
     """
     close = [1 / (1 + n.shift) for n in norms]

@@ -86,13 +86,13 @@ class SymbolVAE(nn.Module):
         self.four = layer(hidden, symbols)
 
     def encode(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """y [u,k] -> mu, logvar [worlds,u,d]."""
+        """`y [u,k]` -> mu, logvar [worlds,u,d]."""
         hidden = torch.tanh(torch.matmul(y, self.one[0]) + self.one[1])
         mu, logvar = (torch.matmul(hidden, self.two[0]) + self.two[1]).chunk(2, dim=-1)
         return mu, logvar.clamp(-10, 4)
 
     def decode(self, z: Tensor) -> Tensor:
-        """z [worlds,u,d] -> logits [worlds,u,k]."""
+        """`z [worlds,u,d]` -> logits [worlds,u,k]."""
         return (
             torch.matmul(torch.tanh(torch.matmul(z, self.three[0]) + self.three[1]), self.four[0])
             + self.four[1]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tensor:
-    """scores [b,K] -> codes [b,K] float32, each row summing to 1, the columns near b/K. The maximum
+    """Scores [b,K] -> codes [b,K] float32, each row summing to 1, the columns near b/K. The maximum
     is subtracted first: it cancels and cannot overflow.
     """
     q = scores.float() / epsilon

@@ -14,7 +14,7 @@ CENTRES = np.array([-0.6, 0.1, 1.6])  # of the normalised intensity, start of th
 
 
 def brain_mask(image: np.ndarray) -> np.ndarray:
-    """bool [H,W]: the largest component above a quarter of the robust maximum, holes filled.
+    """`bool [H,W]`: the largest component above a quarter of the robust maximum, holes filled.
     All-dark pictures give an empty mask.
     """
     top = np.percentile(image, 98)

@@ -138,7 +138,7 @@ def size(net: torch.nn.Module) -> int:
 
 
 def padded(x: Tensor) -> Tensor:
-    """x [b,C,H,W] with its edge repeated below and to the right until both sides are multiples of
+    """`x [b,C,H,W]` with its edge repeated below and to the right until both sides are multiples of
     16 (and at least 32).
     """
     down, right = (max(32, -(-s // 16) * 16) - s for s in x.shape[2:])

@@ -17,7 +17,7 @@ from core.nets.resize import resized
 
 
 def unit(a: int, b: int, stride: int = 1, dims: int = 2) -> nn.Sequential:
-    """conv 3x3 (no bias) -> GELU -> BatchNorm; 3x3x3 of volumes (`dims` 3)."""
+    """Conv 3x3 (no bias) -> GELU -> BatchNorm; 3x3x3 of volumes (`dims` 3)."""
     conv, norm = (nn.Conv2d, nn.BatchNorm2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d)
     return nn.Sequential(conv(a, b, 3, stride, 1, bias=False), nn.GELU(), norm(b))
 

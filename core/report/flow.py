@@ -94,7 +94,7 @@ def _some(names: list[str], most: int = 4) -> list[str]:
 
 
 def lines_of(counts: dict[str, int], most: int = MOST) -> list[str]:
-    """ "ill: 1,204" for each; beyond `most` the rest in one line."""
+    """“ill: 1,204” for each; beyond `most` the rest in one line."""
     shown = [f"{words(name, 36)}: {k:,}" for name, k in list(counts.items())[:most]]
     rest = list(counts.values())[most:]
     return shown + ([f"{len(rest)} more: {sum(rest):,}"] if rest else [])
@@ -208,5 +208,5 @@ def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> N
 
 
 def counted_patients(n: int) -> str:
-    """ "1 patient or group", "12 patients or groups"."""
+    """“1 patient or group”, “12 patients or groups”."""
     return "1 patient or group" if n == 1 else f"{n:,} patients or groups"

@@ -20,7 +20,7 @@ def ranks(score: np.ndarray, higher_is_better: bool = True) -> np.ndarray:
 
 
 def friedman(score: np.ndarray) -> float | None:
-    """p that all contestants are alike, over the complete tasks; None below three contestants or
+    """`p` that all contestants are alike, over the complete tasks; None below three contestants or
     three tasks, where the test says nothing.
     """
     from scipy.stats import friedmanchisquare

@@ -96,7 +96,7 @@ def reasons_held(where: Path | Dataset) -> np.ndarray:
 
 
 def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
-    """bool over the stored rows, of which `reasons` says why they were held back: those excluded,
+    """`bool` over the stored rows, of which `reasons` says why they were held back: those excluded,
     or held back and not released.
     """
     out = np.array([r is not None for r in reasons], dtype=bool)

@@ -29,7 +29,7 @@ class Finding:
 
 
 def cases_have(n: int) -> str:
-    """ "1 case has", "3 cases have"."""
+    """“1 case has”, “3 cases have”."""
     return f"{n:,} case has" if n == 1 else f"{n:,} cases have"
 
 

@@ -35,7 +35,7 @@ PACKAGES = {"pylibjpeg": "pylibjpeg and pylibjpeg-openjpeg"}  # of a decoder of 
 
 
 def is_available(syntax: str) -> bool:
-    """pydicom asks this before it takes the decoder."""
+    """Pydicom asks this before it takes the decoder."""
     return syntax in OURS and find_spec("imagecodecs") is not None
 
 
@@ -48,7 +48,7 @@ def register() -> None:
 
 
 def decoder_for(syntax: uid.UID, frame: bytes) -> str:
-    """pydicom's name of the decoder for packed frames like `frame`; "" = pydicom's own choice."""
+    """Pydicom's name of the decoder for packed frames like `frame`; "" = pydicom's own choice."""
     if syntax in JPEG_2000:
         return "pylibjpeg"
     if syntax in JPEG:

@@ -62,8 +62,8 @@ def polygon(member: Member, called: str) -> np.ndarray:
 
 
 def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """bool [H,W]: pixels whose middle lies inside the closed polygon [k,2] of x, y (even-odd rule).
-    O(k) per pixel of its bounding box.
+    """`bool [H,W]`: pixels whose middle lies inside the closed polygon [k,2] of x, y (even-odd
+    rule). O(k) per pixel of its bounding box.
     """
     mask = np.zeros(size, bool)
     low = np.clip(np.ceil(points.min(0)).astype(int), 0, [size[1] - 1, size[0] - 1])

@@ -130,5 +130,5 @@ def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> n
 
 
 def fit_square(image: np.ndarray, side: int) -> np.ndarray:
-    """float [H,W] fitted into a square, aspect kept, zero padding."""
+    """`float [H,W]` fitted into a square, aspect kept, zero padding."""
     return resize(np.ascontiguousarray(image, dtype=np.float32), (side, side))

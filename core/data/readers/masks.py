@@ -217,7 +217,7 @@ class Tally:
 
 
 def _between(values: np.ndarray, axis: int) -> np.ndarray:
-    """bool like `values`: strictly between its two neighbours along `axis`."""
+    """`bool` like `values`: strictly between its two neighbours along `axis`."""
     out = np.zeros(values.shape, bool)
     if values.shape[axis] < 3:
         return out

@@ -129,8 +129,8 @@ def _telling(names: Sequence[str]) -> int:
 
 
 def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
-    """bool [n]: rows that are one of these lines once more (the header, units), as where files were
-    put together.
+    """`bool [n]`: rows that are one of these lines once more (the header, units), as where files
+    were put together.
     """
     found = np.zeros(len(table), bool)
     for line in lines:
@@ -147,8 +147,8 @@ def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
 
 
 def sums_up(table: pa.Table) -> np.ndarray:
-    """bool [n]: rows at the end that are called a sum, mean or the like, and whose numbers are that
-    of the rows above.
+    """`bool [n]`: rows at the end that are called a sum, mean or the like, and whose numbers are
+    that of the rows above.
     """
     gone = np.zeros(len(table), bool)
     if table.num_columns < 2 or len(table) < 4:

@@ -47,7 +47,7 @@ def _value(header: Any, name: str) -> float | None:
 
 
 def outside(stored: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray | None:
-    """bool of the shape of `stored` [H,W]: pixels outside the picture; None where none are."""
+    """`bool` of the shape of `stored` [H,W]: pixels outside the picture; None where none are."""
     if ends is None or stored.ndim != 2:
         return None
     kind = np.float32 if stored.dtype == np.float32 else np.float64

@@ -43,7 +43,7 @@ def is_folder_of_masks(part: str) -> bool:
 
 
 def _maybe(part: str) -> bool:
-    """leftMask and LungMasks are read as left_mask and lung_masks."""
+    """`leftMask` and LungMasks are read as left_mask and lung_masks."""
     return bool(MAYBE.fullmatch(part) or MAYBE.fullmatch(_HUMP.sub("_", part)))
 
 

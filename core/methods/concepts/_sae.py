@@ -274,7 +274,7 @@ def _warmed_up(share: float) -> float:
 
 
 def both_sides(codes: np.ndarray) -> np.ndarray:
-    """bool [m]: features whose codes are positive and negative, each in at least a tenth of the
+    """`bool [m]`: features whose codes are positive and negative, each in at least a tenth of the
     cases where they are on.
     """
     plus, minus = (codes > 0).sum(0), (codes < 0).sum(0)

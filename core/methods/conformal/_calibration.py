@@ -69,7 +69,7 @@ class Calibration:
 
 
 def make_sets(prob: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
-    """bool [n,k]: classes whose score 1 - p is at most the threshold, one for all or [n,1]; the
+    """`bool [n,k]`: classes whose score 1 - p is at most the threshold, one for all or [n,1]; the
     likeliest one always.
     """
     sets = 1 - prob <= threshold

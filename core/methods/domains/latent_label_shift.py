@@ -386,9 +386,9 @@ def resampled(
     groups: np.ndarray | None,
     run: Run,
 ) -> np.ndarray:
-    """float [2,k,r]: the middle 95 % of p(y|d) when each site's patients `groups` are drawn again,
-    DRAWS times; classes matched to `prior` by least difference. NaN for sites of too few patients
-    to draw from.
+    """`float [2,k,r]`: the middle 95 % of p(y|d) when each site's patients `groups` are drawn
+    again, DRAWS times; classes matched to `prior` by least difference. NaN for sites of too few
+    patients to draw from.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -177,7 +177,7 @@ def _losses(y: np.ndarray, prob: np.ndarray) -> np.ndarray:
 
 
 def scorers(seed: int) -> dict[str, Any]:
-    """skada's scorers by the names of `_names`; every one gives more for better. Call inside
+    """Skada's scorers by the names of `_names`; every one gives more for better. Call inside
     `routing`.
     """
     return {
@@ -226,7 +226,7 @@ class Shift:
 def pipeline(
     name: str, setting: dict[str, Any], reader: dict[str, Any], columns: int, seed: int
 ) -> Any:
-    """skada's pipeline of the contestant's adapter, if any, and the reader. Call inside
+    """Skada's pipeline of the contestant's adapter, if any, and the reader. Call inside
     `routing`.
     """
     last = (

@@ -26,7 +26,7 @@ def pick(cells: list[Cell], scorer: str) -> Cell | None:
 
 
 def by_place(cells: list[Cell]) -> dict[str, dict[int, list[Cell]]]:
-    """task -> split -> its cells, in the order they were run."""
+    """Task -> split -> its cells, in the order they were run."""
     found: dict[str, dict[int, list[Cell]]] = {}
     for c in cells:
         found.setdefault(c["task"], {}).setdefault(c["split"], []).append(c)

@@ -316,7 +316,7 @@ def _domains(data: Dataset) -> np.ndarray:
 
 
 def _held(strata: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool [n]: SHARE of the units (patients, or rows) of each stratum, at least one where there
+    """`bool [n]`: SHARE of the units (patients, or rows) of each stratum, at least one where there
     are two; a unit counts to the stratum of its first row.
     """
     _, first, code = np.unique(units, return_index=True, return_inverse=True)

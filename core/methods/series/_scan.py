@@ -175,7 +175,7 @@ def symbols(net: SymbolVAE, found: Patterns) -> tuple[np.ndarray, np.ndarray, np
 
 
 def by_chance(nats: np.ndarray) -> np.ndarray:
-    """float [k]: what the firmest axis of each symbol reaches in 95 % of the shuffled worlds;
+    """`float [k]`: what the firmest axis of each symbol reaches in 95 % of the shuffled worlds;
     infinite where none was learned.
     """
     return (

@@ -57,7 +57,7 @@ def components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def without(z: np.ndarray, mean: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
-    """z with its first k components taken away."""
+    """`z` with its first k components taken away."""
     return z - (z - mean) @ v[:k].T @ v[:k]
 
 

@@ -95,7 +95,7 @@ class Guard:
 def attacked(
     prob: np.ndarray, members: np.ndarray, strangers: np.ndarray, gone: np.ndarray, seed: int
 ) -> np.ndarray | None:
-    """bool [forgotten]: which of them an attack takes for training cases. It learns on sorted
+    """`bool [forgotten]`: which of them an attack takes for training cases. It learns on sorted
     probabilities of retained training cases against validation cases, equally many of each; None
     when there are fewer than ten of either.
     """
