@@ -28,7 +28,7 @@ from core.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.processes
 
-PARAMS = {"epochs": 60, "more": 10, "batch_size": 16, "pause": 0.02}  # 280 steps of at least 20 ms
+PARAMS = {"epochs": 30, "more": 10, "batch_size": 16, "pause": 0.02}  # 160 steps of at least 20 ms
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,9 @@ print("equal")
 
 
 def test_the_same_seed_gives_the_same_map_for_any_number_of_threads():
-    """In a process of its own, since threads once begun stay."""
+    """In a process of its own, since threads once begun stay; they sleep while they wait."""
     env = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
+    env["OMP_WAIT_POLICY"] = "passive"
     done = subprocess.run(
         [sys.executable, "-c", THREADS],
         env=env,

@@ -160,7 +160,7 @@ def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(
     page.get_by_role("button", name=re.compile(r"\bTrain( ·|$)")).click()
     page.get_by_role("button", name="Cancel").wait_for()
     page.goto("about:blank")
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(2000)
     page.goto(digits)
     settled(page)
     go(page, "Runs")

@@ -13,13 +13,19 @@ from core.errors import UserError
 from core.measures.segmentation import Segmentation, objects, overlap
 from core.methods.segmentation._depths import dice_of_heads
 from core.nets.augment import crops
-from core.nets.unetpp import PlainUNet, UNetPlusPlus, lattice, size
 from core.registry import methods
 from core.training.compatibility import why_not
 from tests.methods._fit import fit, sample
 from tests.soak import longer
 
 FITS = {}
+
+
+def unetpp():
+    """Imported by those that use it: it brings MONAI, which takes longest of all to import."""
+    from core.nets import unetpp
+
+    return unetpp
 
 
 def small():
@@ -46,7 +52,7 @@ def of_small_objects(made):
 
 
 def test_every_node_takes_all_nodes_before_it_and_the_one_below():
-    net, f = UNetPlusPlus(1, 4), (4, 8, 16, 32)
+    net, f = unetpp().UNetPlusPlus(1, 4), (4, 8, 16, 32)
     nodes = [(i, j) for j in range(1, 5) for i in range(5 - j)]
     assert len(nodes) == 10
     for i, j in nodes:
@@ -61,9 +67,9 @@ def test_every_node_takes_all_nodes_before_it_and_the_one_below():
 
 
 def test_the_diagram_holds_at_each_depth_exactly_what_that_depth_computes():
-    drawing = lattice(2)
+    drawing = unetpp().lattice(2)
     names = [tuple(map(int, n[0].split(","))) for n in drawing["nodes"]]
-    net, seen = UNetPlusPlus(1, 2), []
+    net, seen = unetpp().UNetPlusPlus(1, 2), []
     for name, block in net.named_modules():
         if name.startswith(("conv_", "upcat_")) and "." not in name:
             block.register_forward_hook(
@@ -85,7 +91,7 @@ def test_the_diagram_holds_at_each_depth_exactly_what_that_depth_computes():
 
 
 def test_the_deepest_head_teaches_every_node_and_every_skip():
-    net = UNetPlusPlus(1, 2)
+    net = unetpp().UNetPlusPlus(1, 2)
     net(torch.randn(2, 1, 32, 32))[-1].square().sum().backward()
     still = [
         name for name, q in net.named_parameters() if q.grad is None or not q.grad.abs().sum() > 0
@@ -127,7 +133,13 @@ def test_without_it_only_the_deepest_head_does():
 
 @pytest.mark.soak(only=True)
 def test_small_objects_no_worse_than_a_plain_network_of_as_many_parameters():
-    assert abs(size(PlainUNet(1, 16)) / size(UNetPlusPlus(1, 16)) - 1) < 0.05
+    assert (
+        abs(
+            unetpp().size(unetpp().PlainUNet(1, 16)) / unetpp().size(unetpp().UNetPlusPlus(1, 16))
+            - 1
+        )
+        < 0.05
+    )
     assert of_small_objects(fitted()[1]) >= of_small_objects(fitted(network="plain")[1]) - 0.01
 
 
