@@ -87,12 +87,12 @@ def home(tmp_path_factory):
     assert ran.status == "done", ran.error
     ws.catalogue.set_job(gone.id, status="cancelled")
     ws.catalogue.set_job(failed.id, status="interrupted")
-    for i, (kind, run) in enumerate(demo_runs()):
+    for i, (kind, demo) in enumerate(demo_runs()):
         ws.catalogue.add_job(
             Job(
                 id=f"demo{i:06}",
                 kind="train",
-                dataset=ws.entry(run.sample)["id"],
+                dataset=ws.entry(demo.sample)["id"],
                 method=kind.id,
                 status="done",
             )
