@@ -4,6 +4,8 @@ methods and of the plain classifier.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,6 +61,30 @@ class ClassifierNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder(x))
+
+
+# values of a case; smaller ones are read by a plain network, which keeps where a stroke is
+SMALL = 1024
+
+
+def dropout_classifier(
+    shape: tuple[int, ...], width: int, classes: int, dropout: float
+) -> ClassifierNet:
+    """A ClassifierNet with dropout before its head; of cases of at most `SMALL` values the encoder
+    is two hidden layers with dropout between them.
+    """
+    net, values, out = ClassifierNet(shape, width, classes), math.prod(shape), 4 * width
+    if values <= SMALL:
+        net.encoder = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(values, out),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(out, out),
+            nn.ReLU(),
+        )
+    net.head = nn.Sequential(nn.Dropout(dropout), net.head)  # type: ignore[assignment]
+    return net
 
 
 class SwAVNet(nn.Module):

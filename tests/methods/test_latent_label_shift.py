@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from core.data.dataset import Dataset
 from core.data.samples.generated import shifted_sites
 from core.errors import UserError
-from core.methods.domains import latent_label_shift as lls
+from core.methods.domains._factorise import factorised, posterior
 from core.stats.cluster_agreement import accuracy
 from tests.methods._fit import fit
 from tests.soak import longer
@@ -88,7 +88,7 @@ def test_a_table_of_known_factors_is_factorised():
     c, w = np.zeros((12, 3)), rng.dirichlet([0.3] * 3, 6).T
     for j in range(3):
         c[4 * j : 4 * j + 4, j] = rng.dirichlet(np.ones(4))  # every class has cells of its own
-    found, error = lls.factorised(c @ w, 3, 10, 0)
+    found, error = factorised(c @ w, 3, 10, 0)
     assert error < 0.02
     assert distance(found, w) < 0.05
 
@@ -98,10 +98,10 @@ def test_posteriors_of_a_perfect_discriminator_are_exact():
     by_class = prior / prior.sum(1, keepdims=True)
     truth = np.array([0.25, 0.75])
     site_prob = (truth @ by_class)[None]
-    np.testing.assert_allclose(lls.posterior(site_prob, prior, np.array([-1]))[0], truth, atol=1e-4)
+    np.testing.assert_allclose(posterior(site_prob, prior, np.array([-1]))[0], truth, atol=1e-4)
     in_first = truth * by_class[:, 0]
     np.testing.assert_allclose(
-        lls.posterior(site_prob, prior, np.array([0]))[0], in_first / in_first.sum(), atol=1e-4
+        posterior(site_prob, prior, np.array([0]))[0], in_first / in_first.sum(), atol=1e-4
     )
 
 

@@ -24,15 +24,22 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Clusters, Embedding, Grid, Metric, Metrics, Model
+from core.artifacts import Artifact, Clusters, Embedding, Grid, Metrics, Model
 from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
+from core.methods.domains._factorise import (
+    cells,
+    factorised,
+    frequencies,
+    posterior,
+    resampled,
+)
+from core.methods.domains._figures import figures
 from core.methods.domains._params import LatentLabelShiftParams
 from core.stats.calibration import fit_temperature
 
@@ -41,10 +48,6 @@ if TYPE_CHECKING:
 
     from core.data.dataset import Dataset
     from core.training.run import Batch, Run
-
-DRAWS = 50  # of patients, for the range of a frequency
-# values of a case; smaller ones are read by a plain network, which keeps where a stroke is
-SMALL = 1024
 
 
 class LatentLabelShift(Method):
@@ -76,24 +79,11 @@ class LatentLabelShift(Method):
 
     # -- training ----------------------------------------------------------------------------------
     def make_net(self) -> torch.nn.Module:
-        from torch import nn
+        from core.nets.encoders import dropout_classifier
 
-        from core.nets.encoders import ClassifierNet
-
-        p, values = self.params, int(np.prod(self.shape_))
-        net = ClassifierNet(self.shape_, p.width, len(self.sites_))
-        if values <= SMALL:
-            out = 4 * p.width
-            net.encoder = nn.Sequential(
-                nn.Flatten(),
-                nn.Linear(values, out),
-                nn.ReLU(),
-                nn.Dropout(p.dropout),
-                nn.Linear(out, out),
-                nn.ReLU(),
-            )
-        net.head = nn.Sequential(nn.Dropout(p.dropout), net.head)  # type: ignore[assignment]
-        return net
+        return dropout_classifier(
+            self.shape_, self.params.width, len(self.sites_), self.params.dropout
+        )
 
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the site of each row among `sites`, -1 = unknown or new."""
@@ -108,8 +98,10 @@ class LatentLabelShift(Method):
 
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
+        from scipy.special import softmax
         from torch.nn import functional as F
 
+        from core.methods.domains._best import Best
         from core.nets.losses.class_weights import class_weights
 
         p, train = self.params, data.part("train")
@@ -177,16 +169,9 @@ class LatentLabelShift(Method):
         self.temperature_ = (
             fit_temperature(both[len(d) :], sites[len(d) :], 20.0) if len(val) >= 20 else 1.0
         )
-        prob = _softmax(both / self.temperature_)
+        prob = softmax(both / self.temperature_, axis=1)
         self.cells_, cell = cells(prob, p.cells, run.seed)
-        q = np.stack(
-            [
-                np.bincount(cell[sites == j], minlength=len(self.cells_))
-                / max((sites == j).sum(), 1)
-                for j in range(len(self.sites_))
-            ],
-            1,
-        )
+        q = frequencies(cell, sites, len(self.cells_), len(self.sites_))
         self.prior_, self.error_ = factorised(q, p.k, p.restarts, run.seed)
         groups = data.of(np.concatenate([train.rows, val.rows])).groups
         self.bound_ = resampled(q, sites, cell, self.prior_, groups, run)
@@ -198,9 +183,11 @@ class LatentLabelShift(Method):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        from scipy.special import softmax
+
         z, logits = run.map(lambda x: (z := self.embed(x), self.net_.head(z)), data)
         sites = self.codes(data)
-        site_prob = _softmax(np.asarray(logits, dtype=np.float64) / self.temperature_)
+        site_prob = softmax(np.asarray(logits, dtype=np.float64) / self.temperature_, axis=1)
         prob = posterior(site_prob, self.prior_, sites)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="site discriminator")
         names = [f"class {j + 1}" for j in range(self.prior_.shape[0])]
@@ -217,217 +204,7 @@ class LatentLabelShift(Method):
             low=0.0,
             high=1.0,
         )
-        yield Metrics.of(self.figures(data, site_prob, sites), data.rows)
-
-    def figures(self, data: Dataset, site_prob: np.ndarray, sites: np.ndarray) -> list[Metric]:
-        """How well sites are told apart, how far their frequencies differ, and each frequency with
-        its interval.
-        """
-        from core.stats.bootstrap import mean_interval
-
-        held = np.flatnonzero((data.splits != "train") & (sites >= 0))
-        condition = float(np.linalg.cond(self.prior_))
-        said = (
-            "the sites differ too little in how often classes occur: do not believe the classes"
-            if condition > 10
-            else ""
-        )
-        learned = int((np.isin(data.splits, ["train", "val"]) & (sites >= 0)).sum())
-        found = [
-            Metric(
-                "condition number of the frequencies",
-                condition,
-                split="train and val",
-                n=learned,
-                higher_is_better=False,
-                note=said,
-            )
-        ]
-        found.append(
-            Metric(
-                "factorisation error",
-                self.error_,
-                split="train and val",
-                n=learned,
-                higher_is_better=False,
-            )
-        )
-        if len(held) >= 5:
-            each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
-            note = f"chance level {np.log(len(self.sites_)):.2f}"
-            one = Metric(
-                "site discriminator: cross-entropy",
-                float(each.mean()),
-                split="val and test",
-                n=len(held),
-                higher_is_better=None,
-                note=note,
-            )
-            found.append(
-                one.within(
-                    mean_interval(
-                        each, data.groups[held] if data.groups is not None else None, (0, np.inf)
-                    )
-                )
-            )
-        for j in range(self.prior_.shape[0]):
-            for s, site in enumerate(self.sites_):
-                low, high = (float(v) if np.isfinite(v) else None for v in self.bound_[:, j, s])
-                note = (
-                    "too few cases of this site for a range"
-                    if low is None
-                    else (
-                        f"range: the middle 95 % of {DRAWS} times drawing the site's patients again"
-                    )
-                )
-                one = Metric(
-                    f"share of class {j + 1}",
-                    float(self.prior_[j, s]),
-                    low,
-                    high,
-                    "train and val",
-                    group=site,
-                    n=learned,
-                    higher_is_better=None,
-                )
-                found.append(replace(one, note=note, kind="range"))
-        return found
+        yield Metrics.of(figures(self, data, site_prob, sites), data.rows)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.net_.encoder(self.scale_(x))
-
-
-class Best:
-    """The weights with the least loss on the validation cases so far: a discriminator that has
-    learned its training cases by heart says nothing.
-    """
-
-    def __init__(self, net: torch.nn.Module) -> None:
-        self.net, self.loss, self.kept = (
-            net,
-            float("inf"),
-            {k: v.clone() for k, v in net.state_dict().items()},
-        )
-
-    def look(self, x: torch.Tensor, sites: torch.Tensor) -> None:
-        """Keep the present weights when they are the best; the network is left as it was."""
-        import torch
-        from torch.nn import functional as F
-
-        self.net.eval()
-        with torch.no_grad():
-            loss = float(F.cross_entropy(self.net(x).float(), sites))
-        self.net.train()
-        if loss < self.loss:
-            self.loss, self.kept = loss, {k: v.clone() for k, v in self.net.state_dict().items()}
-
-    def put_back(self) -> None:
-        self.net.load_state_dict(self.kept)
-
-    def state_dict(self) -> dict[str, Any]:
-        import torch
-
-        return {"loss": torch.tensor(self.loss, dtype=torch.float64), "kept": self.kept}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss, self.kept = float(state["loss"]), dict(state["kept"])
-
-
-def _softmax(score: np.ndarray) -> np.ndarray:
-    from scipy.special import softmax
-
-    return softmax(score, axis=1)
-
-
-def cells(prob: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(centres [m,r], cell of each row) by k-means on p(d|x), 5 starts of 100 rounds."""
-    from sklearn.cluster import KMeans
-
-    made = KMeans(
-        min(m, len(np.unique(prob, axis=0))), n_init=5, max_iter=100, random_state=seed
-    ).fit(prob)
-    return made.cluster_centers_, made.labels_
-
-
-def factorised(q: np.ndarray, k: int, restarts: int, seed: int) -> tuple[np.ndarray, float]:
-    """Q = p(c|d) [m,r] ~ C W with C = p(c|y) [m,k], W = p(y|d) [k,r], columns summing to 1: (W,
-    relative error), the best of `restarts`.
-    """
-    import warnings
-
-    from sklearn.decomposition import NMF
-    from sklearn.exceptions import ConvergenceWarning
-
-    best, least = None, np.inf
-    for i in range(restarts):
-        nmf = NMF(
-            k,
-            init="nndsvda" if i == 0 and k <= min(q.shape) else "random",
-            max_iter=2000,
-            random_state=seed + i,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            c = nmf.fit_transform(q)
-        if nmf.reconstruction_err_ < least:
-            best, least = (c, nmf.components_), float(nmf.reconstruction_err_)
-    assert best is not None
-    c, w = best
-    w = w * np.maximum(c.sum(0), 1e-12)[:, None]
-    w = w + 1e-9
-    return w / w.sum(0), least / max(float(np.linalg.norm(q)), 1e-12)
-
-
-def resampled(
-    q: np.ndarray,
-    sites: np.ndarray,
-    cell: np.ndarray,
-    prior: np.ndarray,
-    groups: np.ndarray | None,
-    run: Run,
-) -> np.ndarray:
-    """`float [2,k,r]`: the middle 95 % of p(y|d) when each site's patients `groups` are drawn
-    again, DRAWS times; classes matched to `prior` by least difference. NaN for sites of too few
-    patients to draw from.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    from core.stats.bootstrap import FEWEST, drawn_again, units
-
-    unit, got = units(len(sites), groups), []
-    for i in range(DRAWS):
-        run.check()
-        parts = []
-        for j in range(q.shape[1]):
-            own = cell[sites == j]
-            again = own[drawn_again(unit[sites == j], run.rng)] if len(own) else own
-            parts.append(
-                np.bincount(again, minlength=q.shape[0]) / len(again) if len(again) else q[:, j]
-            )
-        w, _ = factorised(np.stack(parts, 1), prior.shape[0], 2, i)
-        order = linear_sum_assignment(np.abs(prior[:, None] - w[None]).sum(2))[1]
-        got.append(w[order])
-    found = np.percentile(np.stack(got), [2.5, 97.5], axis=0)
-    few = [len(np.unique(unit[sites == j])) < FEWEST for j in range(q.shape[1])]
-    found[:, :, few] = np.nan
-    return found
-
-
-def posterior(site_prob: np.ndarray, prior: np.ndarray, sites: np.ndarray) -> np.ndarray:
-    """p(y|x,d) [n,k] from p(d|x) [n,r], p(y|d) [k,r] and the sites (-1 = unknown: p(y|x)).
-
-    p(d|y) is p(y|d) with sites of one size; p(y|x) >= 0 solves p(d|x) = p(d|y) p(y|x) by least
-    squares.
-    """
-    from scipy.optimize import nnls
-
-    by_class = prior / prior.sum(1, keepdims=True)  # [k,r] = p(d|y)
-    found = (
-        np.stack([nnls(by_class.T, row)[0] for row in site_prob])
-        if len(site_prob)
-        else np.zeros((0, len(prior)))
-    )
-    found = (found + 1e-9) / (found + 1e-9).sum(1, keepdims=True)
-    known = sites >= 0
-    found[known] *= by_class[:, sites[known]].T
-    return found / np.maximum(found.sum(1, keepdims=True), 1e-12)
