@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.method import Method
 from core.registry import open_model
+
+if TYPE_CHECKING:
+    import torch
 
 
 class OnModel(Method):
@@ -23,3 +26,23 @@ class OnModel(Method):
     def to(self, device: Any) -> None:
         super().to(device)
         self._device, self._opened = device, dict[str, Any]()
+
+
+class ChangedModel(OnModel):
+    """Base of methods that change the model of an earlier run: `base_` is that Model, `inner_` the
+    changed one, to which abilities are passed on.
+    """
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes of the earlier model."""
+        return list(self.base_.classes) if hasattr(self, "base_") else []
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.opened("inner_").embed(x)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return self.opened("inner_").predict(x)
+
+    def nets(self) -> list[Any]:
+        return self.opened("inner_").nets()

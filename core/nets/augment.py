@@ -103,3 +103,13 @@ def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
         xs.append(own.flip(2) if mirror else own)
         ys.append(mask.flip(1) if mirror else mask)
     return torch.stack(xs), torch.stack(ys).to(x.device, non_blocking=True)
+
+
+def same_crop(x: Tensor, side: int) -> Tensor:
+    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It
+    draws from torch's global generator.
+    """
+    if not side:
+        return x
+    top, left = (int(torch.randint(max(s - side, 0) + 1, ())) for s in x.shape[2:])
+    return x[:, :, top : top + side, left : left + side]

@@ -14,6 +14,7 @@ import torch
 from core.errors import UserError
 from core.method import check_params
 from core.methods.unlearning import _forget
+from core.methods.unlearning._figures import attacked
 from core.nets.losses.forgetting import alignment, foreignness
 from core.registry import methods
 from core.training.fit import fit_and_apply
@@ -142,5 +143,5 @@ def test_an_attack_tells_members_only_where_there_is_something_to_tell():
     sure, unsure = rng.dirichlet([0.05, 0.05, 0.05], 300), rng.dirichlet([3, 3, 3], 300)
     prob, members = np.concatenate([sure, unsure, sure[:50]]), np.arange(650) < 300
     gone = np.arange(650) >= 600
-    assert _forget.attacked(prob, members, (np.arange(650) >= 300) & ~gone, gone, 0).mean() > 0.9
-    assert _forget.attacked(prob, members, np.zeros(650, bool), gone, 0) is None
+    assert attacked(prob, members, (np.arange(650) >= 300) & ~gone, gone, 0).mean() > 0.9
+    assert attacked(prob, members, np.zeros(650, bool), gone, 0) is None

@@ -11,7 +11,7 @@ import torch
 from core.artifacts import Model
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.methods.adaptation.osuda import cropped
+from core.nets.augment import same_crop
 from core.nets.norms import MixedNorm, mixed, plain, tied, transferability
 from core.registry import methods, open_model
 from core.training.compatibility import why_not_on
@@ -205,9 +205,9 @@ def test_models_that_cannot_be_moved_are_declined():
 
 def test_a_crop_is_the_same_square_of_every_picture_and_never_more_than_there_is():
     x = torch.arange(2 * 3 * 20 * 30, dtype=torch.float32).reshape(2, 3, 20, 30)
-    assert cropped(x, 0) is x
-    assert cropped(x, 64).shape == x.shape
-    part = cropped(x, 16)
+    assert same_crop(x, 0) is x
+    assert same_crop(x, 64).shape == x.shape
+    part = same_crop(x, 16)
     assert part.shape == (2, 3, 16, 16)
     top, left = divmod(int(part[0, 0, 0, 0]), 30)
     assert torch.equal(part, x[:, :, top : top + 16, left : left + 16])

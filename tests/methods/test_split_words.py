@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from core.imaging import signals
+from core.methods.domains import _figures as domains
 from core.methods.series._figures import worst_stretch
+from core.methods.unlearning import _figures as forgetting
 from core.registry import methods
-from core.training.run import Run
 from tests.methods._fit import sample
 
 
@@ -29,7 +30,7 @@ def test_forgetting_counts_validation_cases_as_such_where_none_test(parts, held,
     method.base_, method.agreement_ = SimpleNamespace(classes=data.classes), 1.0
     method.forgotten_ = data.part("train").rows[:40]
     prob = np.eye(len(data.classes), dtype=np.float32)[data.labels]
-    found = {m.name: m for m in method.figures(data, {"unlearned": prob}, Run(device="cpu"))}
+    found = {m.name: m for m in forgetting.figures(method, data, {"unlearned": prob}, 0)}
     assert found[f"accuracy, {words} cases"].split == held
     assert found[f"accuracy, {words} cases"].n == (data.splits == held).sum()
     assert found["accuracy, cases retained"].split == "train"
@@ -42,7 +43,7 @@ def test_classes_from_sites_are_found_on_train_and_val():
     method.prior_ = np.array([[0.7, 0.2], [0.3, 0.8]])
     method.bound_ = np.stack([method.prior_ - 0.1, method.prior_ + 0.1])
     sites = np.arange(len(data)) % 2
-    found = method.figures(data, np.full((len(data), 2), 0.5), sites)
+    found = domains.figures(method, data, np.full((len(data), 2), 0.5), sites)
     learned = int((data.splits != "test").sum())
     for one in found:
         if one.name != "site discriminator: cross-entropy":

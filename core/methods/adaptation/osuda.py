@@ -28,26 +28,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from core.artifacts import (
     AnomalyMaps,
     Artifact,
     Embedding,
     Grid,
-    Metric,
     Metrics,
     Model,
     Predictions,
 )
-from core.evaluate import held_out
 from core.io.tensors import nested, taken
 from core.method import Takes
-from core.methods._on_model import OnModel
+from core.methods._on_model import ChangedModel
+from core.methods.adaptation._figures import figures, say_why_not, shift_grid
 from core.methods.adaptation._params import OSUDAParams
 from core.registry import open_model
-from core.stats.bootstrap import mean_interval
-from core.stats.overlap import overlap
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +51,7 @@ if TYPE_CHECKING:
     from core.training.run import Run
 
 
-class OSUDA(OnModel):
+class OSUDA(ChangedModel):
     id = "osuda"
     title = "Domain adaptation of segmentation (OSUDA)"
     seed_number = 27
@@ -80,31 +75,12 @@ class OSUDA(OnModel):
     least_steps = 100
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
-        base = next(a for a in on.values() if isinstance(a, Model))
-        said = [
-            a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None
-        ]
-        if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
-            return (
-                f"That run’s model ({base.method}) produces no segmentation; choose a run of a"
-                " method that does."
-            )
-        if not {4, 5} & set(said):  # of pictures, or of volumes outlined slice by slice
-            return (
-                f"That run’s model ({base.method}) judges whole pictures and produces no"
-                " segmentation; choose a run of a method that does."
-            )
-        if not any(key.endswith("running_mean") for key in base.state):
-            return (
-                f"That run’s model ({base.method}) has no batch normalisation, and its statistics"
-                " are what this method moves."
-            )
-        return None
+        return say_why_not(on)
 
-    # -- adapting ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
+        from core.nets.augment import same_crop
         from core.nets.losses.entropy import pixel_entropy
         from core.nets.norms import mixed, plain, tied
 
@@ -129,7 +105,7 @@ class OSUDA(OnModel):
             weight = p.entropy * (1 - batch.step / steps if p.fading else 1.0)
             for n in norms:
                 n.share = share
-            prob = inner.predict(cropped(batch.x, p.crop))
+            prob = inner.predict(same_crop(batch.x, p.crop))
             unsure = pixel_entropy(prob).mean()
             held = tied(norms)
             run.step(p.tie * held + weight * unsure, clip=5.0)
@@ -170,7 +146,6 @@ class OSUDA(OnModel):
             n.looks.zero_()
         run.map(lambda x: method.predict(x).mean((1, 2, 3)), train, size=self.params.batch_size)
 
-    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         from core.nets.losses.entropy import pixel_entropy
 
@@ -201,88 +176,17 @@ class OSUDA(OnModel):
             unit="entropy of the pixels’ probabilities",
             shows="doubt",
         )
-        widest = max(len(s) for s in self.shifts_)
-        value = np.full((len(self.shifts_), widest), np.nan, np.float32)
-        for i, s in enumerate(self.shifts_):
-            value[i, : len(s)] = np.sort(s)[::-1]
-        yield Grid(
-            rows=data.rows,
-            name="shift",
-            value=value,
-            x=[str(j + 1) for j in range(widest)],
-            y=[f"layer {i + 1}" for i in range(len(self.shifts_))],
-            x_title="channels, the most shifted first",
-            y_title="layer",
-            unit="shift between the sites, in standard deviations",
-        )
+        yield shift_grid(data.rows, self.shifts_)
         replaced = Predictions(
             rows=data.rows,
             prob=run.map(self.opened("replaced_").predict, data, size=16),
             classes=self.classes,
         )
-        yield Metrics.of(
-            self.figures(
-                data,
-                {"untouched": untouched, "statistics replaced only": replaced, "moved": said},
-                run,
-            ),
-            data.rows,
-        )
-
-    def figures(self, data: Dataset, said: dict[str, Predictions], run: Run) -> list[Metric]:
-        """Dice on held-out outlined pictures of the new site, and how much of a picture is
-        outlined, for each model.
-        """
-        known = (
-            data.take(np.flatnonzero(data.outlined))
-            if data.masks is not None
-            else data.take(np.arange(0))
-        )
-        found = [
-            Metric(
-                "share of the picture outlined",
-                float(
-                    np.mean(np.concatenate([s.marked(r).mean((1, 2)) for r in chunks(data.rows)]))
-                ),
-                group=name,
-                n=len(data),
-                higher_is_better=None,
-            )
-            for name, s in said.items()
-        ]
-        if not len(known):
-            return found
-        part, at = held_out(known, known.rows)
-        shown = known.take(at)
-        for name, s in said.items():
-            dice = np.concatenate(
-                [overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)]
-            )
-            there = np.isfinite(dice)
-            if there.any():
-                groups = shown.groups[there] if shown.groups is not None else None
-                one = Metric(
-                    "Dice", float(dice[there].mean()), split=part, group=name, n=int(there.sum())
-                )
-                found.append(one.within(mean_interval(dice[there], groups, (0, 1))))
-        return found
-
-    # -- abilities ---------------------------------------------------------------------------------
-    @property
-    def classes(self) -> list[str]:
-        return list(self.base_.classes) if hasattr(self, "base_") else []
+        said_by = {"untouched": untouched, "statistics replaced only": replaced, "moved": said}
+        yield Metrics.of(figures(data, said_by), data.rows)
 
     def able(self, ability: str) -> bool:
         return ability != "embed" or "embed" in self.base_.abilities
-
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.opened("inner_").embed(x)
-
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.opened("inner_").predict(x)
-
-    def nets(self) -> list[Any]:
-        return self.opened("inner_").nets()
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
@@ -297,20 +201,3 @@ class OSUDA(OnModel):
             | {"inner": state["base"], "replaced": state["base"]}
             | {"shifts": [shifts[str(i)] for i in range(len(shifts))]}
         )
-
-
-def cropped(x: torch.Tensor, side: int) -> torch.Tensor:
-    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It
-    draws from torch's global generator.
-    """
-    import torch
-
-    if not side:
-        return x
-    top, left = (int(torch.randint(max(s - side, 0) + 1, ())) for s in x.shape[2:])
-    return x[:, :, top : top + side, left : left + side]
-
-
-def chunks(rows: np.ndarray, size: int = 64) -> list[np.ndarray]:
-    """`rows` in pieces, since the masks of many cases at once would not fit."""
-    return [rows[i : i + size] for i in range(0, len(rows), size)]

@@ -1,6 +1,4 @@
-"""The parts of label-agnostic forgetting: autoencoders of embeddings, the guard, and the membership
-attack.
-"""
+"""The parts of label-agnostic forgetting: autoencoders of embeddings, and the guard."""
 
 from __future__ import annotations
 
@@ -90,25 +88,3 @@ class Guard:
         self.agreement = float(state["agreement"])
         self.stopped = bool(state["stopped"])
         self.kept = dict(state["kept"])
-
-
-def attacked(
-    prob: np.ndarray, members: np.ndarray, strangers: np.ndarray, gone: np.ndarray, seed: int
-) -> np.ndarray | None:
-    """`bool [forgotten]`: which of them an attack takes for training cases. It learns on sorted
-    probabilities of retained training cases against validation cases, equally many of each; None
-    when there are fewer than ten of either.
-    """
-    from sklearn.ensemble import GradientBoostingClassifier
-
-    rng = np.random.default_rng(seed)
-    yes, no = np.flatnonzero(members), np.flatnonzero(strangers)
-    n = min(len(yes), len(no))
-    if n < 10 or not gone.any():
-        return None
-    yes, no = rng.choice(yes, n, replace=False), rng.choice(no, n, replace=False)
-    x = np.sort(prob, 1)
-    attack = GradientBoostingClassifier(n_estimators=50, max_depth=3, random_state=seed).fit(
-        np.concatenate([x[yes], x[no]]), np.r_[np.ones(n), np.zeros(n)]
-    )
-    return attack.predict(x[gone]) > 0.5

@@ -33,18 +33,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Predictions
-from core.errors import UserError
+from core.artifacts import Artifact, Embedding, Metrics, Model, Predictions
 from core.io.tensors import nested, taken
 from core.method import Takes
-from core.methods._on_model import OnModel
+from core.methods._on_model import ChangedModel
+from core.methods.unlearning._figures import figures, refuse, say_why_not
 from core.methods.unlearning._params import ForgettingParams
 from core.registry import open_model
 from core.training.run import Run
 
 if TYPE_CHECKING:
-    import torch
-
     from core.data.dataset import Dataset
 
 LIMITS = (
@@ -53,7 +51,7 @@ LIMITS = (
 )
 
 
-class LabelAgnosticForgetting(OnModel):
+class LabelAgnosticForgetting(ChangedModel):
     id = "label_agnostic_forgetting"
     title = "Make a model forget cases (label-agnostic)"
     seed_number = 15
@@ -68,27 +66,12 @@ class LabelAgnosticForgetting(OnModel):
     presets = {"fast": {"epochs": 10}, "standard": {"epochs": 20}, "thorough": {"epochs": 40}}
 
     def declines_on(self, on: dict[str, Artifact]) -> str | None:
-        base = next(a for a in on.values() if isinstance(a, Model))
-        if "predict" not in base.abilities or "embed" not in base.abilities:
-            return (
-                f"That run’s model ({base.method}) is no classifier with an embedding; choose a"
-                " plain classifier."
-            )
-        if not all(
-            any(key.startswith(f"net.{part}.") for key in base.state)
-            for part in ("encoder", "head")
-        ):
-            return (
-                f"That run’s model ({base.method}) has no encoder and head that could be changed"
-                " apart; choose a plain classifier."
-            )
-        return None
+        return say_why_not(on)
 
-    # -- forgetting --------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         train, self.base_ = data.part("train"), run.base(Model)
         gone = np.isin(train.rows, np.asarray(run.chosen, dtype=np.int64))
-        self._refuse(train, gone)
+        refuse(train, gone, self.params.compare)
         self.forgotten_ = train.rows[gone]
         keep, forget = train.take(np.flatnonzero(~gone)), train.take(np.flatnonzero(gone))
         inner = open_model(self.base_, str(run.where))
@@ -98,24 +81,6 @@ class LabelAgnosticForgetting(OnModel):
         if self.params.compare:
             self.again_ = self._train_again(type(inner)(inner.params), data, run)
         self.receipt_ = self._receipt(forget, run)
-
-    def _refuse(self, train: Dataset, gone: np.ndarray) -> None:
-        """UserError where forgetting the rows `gone` (bool, of `train`) makes no sense."""
-        if not gone.any():
-            raise UserError(
-                "None of the chosen cases is a training case, so the model never learned from them:"
-                " there is nothing to forget."
-            )
-        if gone.sum() > 0.7 * len(train):
-            raise UserError(
-                f"{gone.sum():,} of {len(train):,} training cases are to be forgotten; train anew"
-                " on the rest instead."
-            )
-        if self.params.compare and len(np.unique(train.labels[~gone & (train.labels >= 0)])) < 2:
-            raise UserError(
-                "Without these cases one class is left, so nothing can be trained anew to compare"
-                " with: choose fewer cases, or switch “compare” off."
-            )
 
     def _forget(self, inner: Any, keep: Dataset, forget: Dataset, run: Run) -> float:
         """Change the encoder of `inner` until the forgotten cases look foreign to it; gives its
@@ -205,13 +170,12 @@ class LabelAgnosticForgetting(OnModel):
             "limits": LIMITS,
         }
 
-    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         z, prob = run.map(lambda x: (self.embed(x), self.predict(x)), data)
         probs = {"unlearned": prob, "untouched": self._said(self.base_, data, run)}
         if self.again_ is not None:
             probs["trained anew without them"] = self._said(self.again_, data, run)
-        figures = self.figures(data, probs, run)
+        found = figures(self, data, probs, run.seed)
         made = self.model(data)
         made.receipt = self.receipt_ | {
             "figures": [
@@ -223,13 +187,13 @@ class LabelAgnosticForgetting(OnModel):
                     "high": m.high,
                     "cases": m.n,
                 }
-                for m in figures
+                for m in found
             ]
         }
         yield made
         yield Embedding(rows=data.rows, name="latent", z=z, layer="encoder, after forgetting")
         yield Predictions(rows=data.rows, prob=prob, classes=self.classes)
-        yield Metrics.of(figures, data.rows)
+        yield Metrics.of(found, data.rows)
 
     def _said(self, model: Model, data: Dataset, run: Run) -> np.ndarray:
         """Probabilities [n,k] of `model` over this model's classes: one trained without a class
@@ -239,92 +203,6 @@ class LabelAgnosticForgetting(OnModel):
         prob = np.zeros((len(data), len(self.classes)), dtype=np.float32)
         prob[:, [self.classes.index(c) for c in model.classes]] = found
         return prob
-
-    def figures(self, data: Dataset, probs: dict[str, np.ndarray], run: Run) -> list[Metric]:
-        """Accuracy on forgotten, retained and test cases, and how many forgotten cases an attack
-        takes for training cases, for each model.
-        """
-        from core.methods.unlearning import _forget
-        from core.stats.bootstrap import mean_interval
-
-        place = {c: i for i, c in enumerate(self.classes)}
-        y = np.array(
-            [place.get(data.classes[c], -1) if c >= 0 else -1 for c in data.labels], dtype=np.int64
-        )
-        gone = np.isin(data.rows, self.forgotten_)
-        parts = {"to forget": gone, "retained": (data.splits == "train") & ~gone}
-        held = "test" if (data.splits == "test").any() else "val"
-        parts[held] = data.splits == held
-        found = []
-        for model, prob in probs.items():
-            for name, part in parts.items():
-                at = np.flatnonzero(part & (y >= 0))
-                if len(at) < 2:
-                    continue
-                right = prob[at].argmax(1) == y[at]
-                groups = data.groups[at] if data.groups is not None else None
-                title = {"test": "accuracy, test cases", "val": "accuracy, validation cases"}.get(
-                    name, f"accuracy, cases {name}"
-                )
-                split, better = (
-                    (name, True)
-                    if name == held
-                    else ("train", None if name == "to forget" else True)
-                )
-                one = Metric(
-                    title,
-                    float(right.mean()),
-                    split=split,
-                    group=model,
-                    n=len(at),
-                    higher_is_better=better,
-                )
-                found.append(one.within(mean_interval(right, groups)))
-            taken_for = _forget.attacked(
-                prob, parts["retained"], data.splits == "val", gone, run.seed
-            )
-            if taken_for is not None:
-                note = "membership attack; near 0.5, or near the model trained anew, is good"
-                one = Metric(
-                    "forgotten cases taken for training cases",
-                    float(taken_for.mean()),
-                    split="train",
-                    group=model,
-                    n=int(gone.sum()),
-                    higher_is_better=None,
-                    note=note,
-                )
-                found.append(
-                    one.within(
-                        mean_interval(
-                            np.asarray(taken_for, bool),
-                            data.groups[gone] if data.groups is not None else None,
-                        )
-                    )
-                )
-        found.append(
-            Metric(
-                "agreement with the old model on retained cases",
-                self.agreement_,
-                split="train",
-                n=int(parts["retained"].sum()),
-            )
-        )
-        return found
-
-    # -- abilities ---------------------------------------------------------------------------------
-    @property
-    def classes(self) -> list[str]:
-        return list(self.base_.classes) if hasattr(self, "base_") else []
-
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        return self.opened("inner_").embed(x)
-
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        return self.opened("inner_").predict(x)
-
-    def nets(self) -> list[Any]:
-        return self.opened("inner_").nets()
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
