@@ -165,7 +165,8 @@ class BetaVAEScan(BetaVAE):
             )
         at = [known.index(symbol) for symbol in symbols]
         mu, sd = imagine_symbols(self.scan_, at, len(known))
-        return mu, sd, (self.nats_[at] > self.chance_[at, None]).any(0)
+        fixed: np.ndarray = (self.nats_[at] > self.chance_[at, None]).any(0)
+        return mu, sd, fixed
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
