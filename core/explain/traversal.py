@@ -120,7 +120,7 @@ def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarr
     held = (whole.splits != "train") & (whole.labels >= 0)
     if yes[fit].all() or not yes[fit].any():
         raise UserError(
-            f"“{label}” cannot be told from the rest: the training part holds only one side."
+            f"“{label}” cannot be separated from the rest: the training part holds only one side."
         )
     mean, sd = z[fit].mean(0), np.maximum(z[fit].std(0), 1e-9)
     fitted = LogisticRegression(max_iter=1000).fit((z[fit] - mean) / sd, yes[fit])

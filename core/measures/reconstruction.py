@@ -1,4 +1,4 @@
-"""How well pictures are redrawn: squared error relative to always drawing the mean training
+"""How well pictures are reconstructed: squared error relative to always giving the mean training
 picture, and structural similarity.
 """
 
@@ -24,7 +24,7 @@ class Reconstruction(Measure):
     title = "Reconstruction"
     takes = (Images,)
     help = (
-        "Error of the redrawn picture as a share of the error of always drawing the average picture"
+        "Error of the reconstruction as a share of the error of always giving the average picture"
         " (lower is better), and similarity of structure (1 is perfect)."
     )
 

@@ -14,9 +14,8 @@ from core.io.files import move, publish, remove
 from core.io.tensors import load_state, save_state
 
 KEPT = 2
-ANEW = (
-    "start it anew, from the beginning (on the command line: lightbox runs resume RUN"
-    " --from-scratch)"
+FROM_SCRATCH = (
+    "start it from scratch (on the command line: lightbox runs resume RUN --from-scratch)"
 )
 
 
@@ -64,7 +63,7 @@ class Checkpoints:
                 return load_state(one), damaged
         if standing:
             raise UserError(
-                f"This run cannot go on: what it had saved is damaged on the disk; {ANEW}."
+                f"This run cannot go on: what it had saved is damaged on the disk; {FROM_SCRATCH}."
             )
         return None, 0
 

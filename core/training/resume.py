@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.io.tensors import nested, taken
-from core.training.checkpoints import ANEW, flat, unflat
+from core.training.checkpoints import FROM_SCRATCH, flat, unflat
 from core.training.device import describe_place
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def restore(loop: Loop) -> int:
     if [rows, min(rows, size), epochs] != loop.plan:
         raise UserError(
             "This run cannot go on: it was begun with other batches than it would have now;"
-            f" {ANEW}."
+            f" {FROM_SCRATCH}."
         )
     _put_back(loop, state)
     run.accumulation_steps = max(run.accumulation_steps, int(state.get("parts", 1)))
@@ -100,7 +100,8 @@ def _put_back(loop: Loop, state: dict[str, Any]) -> None:
             thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
     except (KeyError, IndexError, ValueError, RuntimeError) as e:
         raise UserError(
-            f"This run cannot go on: what it had saved is of another version of the method; {ANEW}."
+            "This run cannot go on: what it had saved is of another version of the method;"
+            f" {FROM_SCRATCH}."
         ) from e
     run.rng.bit_generator.state = unflat(taken("numpy", state), run.rng.bit_generator.state)
     torch.set_rng_state(state["rng"])

@@ -98,7 +98,7 @@ def test_directions_that_redraw_every_case_give_no_score_and_say_why(d, variance
     fitted, given = fit_and_apply(kind, check_params(kind, {"variance": variance}), data, run)
     assert not [a for a in given if isinstance(a, AnomalyMaps)]
     assert fitted.abilities == ["embed", "decode"]
-    assert "redraw every case" in run.notes[0]
+    assert "reconstruct every case" in run.notes[0]
     assert ("keep fewer" in run.notes[0]) == (d > 1)
 
 

@@ -38,7 +38,7 @@ class OSUDAParams(TrainingParams):
     )
     tie: float = param(
         1.0,
-        "How strongly scales and shifts are held where the sites agree; 0 lets the outlines"
+        "How strongly scales and shifts are held where the sites agree; 0 lets the segmentations"
         " collapse.",
         ge=0,
         le=1000,
@@ -46,6 +46,6 @@ class OSUDAParams(TrainingParams):
     )
     fading: bool = param(
         True,
-        "Let the weight of the entropy fall; without it the outlines may collapse.",
+        "Let the weight of the entropy fall; without it the segmentations may collapse.",
         advanced=True,
     )

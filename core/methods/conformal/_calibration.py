@@ -117,6 +117,6 @@ def say_guarantee(made: Calibration, sites: np.ndarray, patients: bool) -> str:
         )
     if not np.isfinite(made.pooled):
         words += (
-            " The calibration cases are too few for that promise, so every set holds every class."
+            " The calibration cases are too few for that guarantee, so every set holds every class."
         )
     return words

@@ -17,7 +17,7 @@ class BatchPIParams(BaseParams):
         0.9, "At least this share of a batch's sets shall hold the truth.", gt=0.05, lt=1
     )
     certainty: float = param(
-        0.9, "In at least this share of all batches the promise shall hold.", gt=0.05, lt=1
+        0.9, "In at least this share of all batches the guarantee shall hold.", gt=0.05, lt=1
     )
     by: str = param(
         "",

@@ -72,7 +72,7 @@ def say_all_redrawn(kept: int, varying: int) -> str:
     values = "one value that varies" if varying == 1 else f"{varying} values that vary"
     directions = "direction" if kept == 1 else "directions"
     return (
-        f"No anomaly score: {kept} {directions} of {values} redraw every case, so nothing"
+        f"No anomaly score: {kept} {directions} of {values} reconstruct every case, so nothing"
         " is left over to score it by"
         + ("." if varying == 1 else "; keep fewer directions for one.")
     )

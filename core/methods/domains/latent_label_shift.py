@@ -112,7 +112,7 @@ class LatentLabelShift(Method):
         self.sites_ = sorted(set(known))
         if len(self.sites_) < p.k:
             raise UserError(
-                f"{p.k} classes cannot be told from {len(self.sites_)} sites: there must be at"
+                f"{p.k} classes cannot be separated by {len(self.sites_)} sites: there must be at"
                 " least as many sites as classes (lower “k”)."
             )
         if p.cells < p.k:

@@ -129,7 +129,7 @@ def say_why_not(data: Dataset) -> str | None:
     """
     if 8 * len(data) * int(np.prod(data.shape[1:])) > limits.OUTLINES:
         return (
-            f"The outlines of {len(data):,} pictures of this size would need more than"
+            f"The segmentations of {len(data):,} pictures of this size would need more than"
             f" {limits.OUTLINES >> 30} GB; bring fewer or smaller ones."
         )
     train = outlined(data.part("train"))

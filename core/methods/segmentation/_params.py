@@ -10,7 +10,7 @@ from core.params import TrainingParams, batch_param, epochs_param, param, rate_p
 class UNetPlusPlusParams(TrainingParams):
     """What a user sets."""
 
-    epochs: int = epochs_param(30, "Passes over the outlined training pictures.", le=20000)
+    epochs: int = epochs_param(30, "Passes over the training pictures with masks.", le=20000)
     batch_size: int = batch_param(8, "Crops per step.", ge=2, le=512, advanced=False)
     learning_rate: float = rate_param(3e-3, "Largest step size of AdamW.", le=1)
     width: int = param(

@@ -1,4 +1,4 @@
-"""Self-supervised learning: which pictures are alike."""
+"""Self-supervised learning: which pictures are similar."""
 
-TITLE = "Self-supervised learning: which pictures are alike"
+TITLE = "Self-supervised learning: which pictures are similar"
 ORDER = 4  # in which a newcomer would ask

@@ -12,7 +12,7 @@ class CineTrackerParams(TrainingParams):
 
     epochs: int = epochs_param(
         60,
-        "Passes over the outlined training frames; 0 with “sam2” = use it as it is.",
+        "Passes over the training frames with masks; 0 with “sam2” = use it as it is.",
         ge=0,
         le=20000,
     )
