@@ -174,10 +174,10 @@ def test_labels_of_the_new_site_reach_nothing_but_the_oracle_the_bound_and_the_c
 
 def test_the_held_out_rows_reach_no_scorer_not_even_the_oracle():
     from core.methods.protocols import _contest
-    from core.methods.protocols.skada_bench import _shift
+    from core.methods.protocols._shifts import make_shift
 
     data = shifted("covariate", n=160)
-    made = _shift(
+    shift = make_shift(
         data.inputs().astype(np.float64),
         data.labels,
         data.domains.astype(str),
@@ -188,8 +188,8 @@ def test_the_held_out_rows_reach_no_scorer_not_even_the_oracle():
         2,
         0,
     )
-    assert made is not None
-    shift, y = made[0], made[0].y.copy()
+    assert shift is not None
+    y = shift.y.copy()
     y[shift.test] = 1 - y[shift.test]
     reader = {"C": 1.0, "curve": 0.0}
     one, other = (
@@ -201,18 +201,17 @@ def test_the_held_out_rows_reach_no_scorer_not_even_the_oracle():
 
 
 def test_a_patient_is_never_on_two_sides():
-    from core.methods.protocols.skada_bench import _shift
+    from core.methods.protocols._shifts import make_shift
 
     rng, n = np.random.default_rng(0), 200
     site, patient = (
         np.array(["a", "b"])[rng.integers(0, 2, n)],
         np.array([f"p{i}" for i in rng.integers(0, 60, n)]),
     )
-    made = _shift(
+    shift = make_shift(
         rng.normal(size=(n, 3)), rng.integers(0, 2, n), site, patient, ["a"], "b", 0, 3, 0
     )
-    assert made is not None
-    shift = made[0]
+    assert shift is not None
     who = patient  # both sites are kept whole, so positions are those of the data
     assert len(shift.test) > 5
     assert not set(who[shift.test]) & set(who[shift.train])
@@ -224,7 +223,7 @@ def test_a_patient_is_never_on_two_sides():
 
 # -- the cache -------------------------------------------------------------------------------------
 def test_a_further_contestant_costs_only_its_own_cells(tmp_path, monkeypatch):
-    from core.methods.protocols import _contest
+    from core.methods.protocols import _contest, _contestants
 
     data, computed, whole = shifted("covariate", n=160), [], _contest.cell
     monkeypatch.setattr(
@@ -241,13 +240,13 @@ def test_a_further_contestant_costs_only_its_own_cells(tmp_path, monkeypatch):
         again["benchmark-chosen-without-labels"].score,
     )
     np.testing.assert_array_equal(first["predictions"].prob, again["predictions"].prob)
-    _contest.CONTESTANTS["own idea"] = _contest.Contestant(
-        lambda s, d, seed: _contest.CORALAdapter(reg=0.5)
+    _contestants.CONTESTANTS["own idea"] = _contestants.Contestant(
+        lambda s, d, seed: _contestants.CORALAdapter(reg=0.5)
     )
     try:
         _, more = run_on(data, contestants="CORAL, own idea", **names)
     finally:
-        del _contest.CONTESTANTS["own idea"]
+        del _contestants.CONTESTANTS["own idea"]
     assert set(computed) == {"own idea"}
     assert "own idea" in more["benchmark-chosen-without-labels"].contestants
     computed.clear()
@@ -344,13 +343,13 @@ def test_deep_embedded_validation_equals_a_calculation_by_hand():
 
 def test_a_fitted_pipeline_and_its_arrays_say_the_same():
     from core.methods.protocols import _contest
-    from core.methods.protocols.skada_bench import _read, _shift
+    from core.methods.protocols._models import read_rows
+    from core.methods.protocols._shifts import make_shift
 
     data = shifted("subspace", n=160)
     x = data.inputs().astype(np.float64)
-    made = _shift(x, data.labels, data.domains.astype(str), None, ["old"], "new", -1, 1, 0)
-    assert made is not None
-    shift, codes, mean, sd = made
+    shift = make_shift(x, data.labels, data.domains.astype(str), None, ["old"], "new", -1, 1, 0)
+    assert shift is not None
     new = np.flatnonzero(shift.side < 0)
     for name, one in _contest.CONTESTANTS.items():
         with _contest.routing():
@@ -358,9 +357,9 @@ def test_a_fitted_pipeline_and_its_arrays_say_the_same():
                 name, one.small[-1], {"C": 1.0, "curve": 0.5}, shift, shift.train
             )
             wanted = pipe.predict_proba(shift.x[new], sample_domain=shift.side[new])
-        model = _contest.head(pipe, shift.x.shape[1]) | {"codes": codes, "mean": mean, "sd": sd}
+        model = _contest.head(pipe, shift.x.shape[1]) | shift.scale
         np.testing.assert_allclose(
-            _read(model, x[data.domains == "new"], 2), wanted, atol=1e-6, err_msg=name
+            read_rows(model, x[data.domains == "new"], 2), wanted, atol=1e-6, err_msg=name
         )
 
 

@@ -8,24 +8,13 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sklearn
-from skada import (
-    ClassRegularizerOTMappingAdapter,
-    CORALAdapter,
-    DensityReweightAdapter,
-    EntropicOTMappingAdapter,
-    KMMReweightAdapter,
-    LinearOTMappingAdapter,
-    SubspaceAlignmentAdapter,
-    make_da_pipeline,
-)
 from skada import __version__ as SKADA
+from skada import make_da_pipeline
 from skada.metrics import (
     CircularValidation,
     DeepEmbeddedValidation,
@@ -34,139 +23,17 @@ from skada.metrics import (
     SoftNeighborhoodDensity,
     SupervisedScorer,
 )
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KernelDensity
 
 from core.io.files import make_folder, write_json
-from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
+from core.methods.protocols._contestants import CONTESTANTS, Reader, settings
+from core.methods.protocols._names import BLIND, ORACLE, TARGET
+from core.methods.protocols._shifts import Shift
 
-# skada turns it on for the whole process when it is imported; here it is on only inside `cell`
-sklearn.set_config(enable_metadata_routing=False)
+if TYPE_CHECKING:
+    from core.training.run import Run
+
 VERSION = 1  # raised when a cell's result would change, so that kept ones are made again
-FEATURES = 100  # random Fourier features of a curved reader
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, AssertionError, IndexError)
-
-
-class Reader(ClassifierMixin, BaseEstimator):
-    """Logistic regression on the columns, or (curve > 0) on random Fourier features of an RBF
-    kernel of width curve / columns. One class: always it.
-    """
-
-    def __init__(self, C: float = 1.0, curve: float = 0.0, seed: int = 0) -> None:
-        self.C, self.curve, self.seed = C, curve, seed
-
-    def features(self, x: np.ndarray) -> np.ndarray:
-        return (
-            x if not self.curve else np.sqrt(2 / FEATURES) * np.cos(x @ self.omega_ + self.phase_)
-        )
-
-    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Reader:
-        rng, d = np.random.default_rng(self.seed), X.shape[1]
-        self.classes_ = np.unique(y)
-        self.omega_ = rng.normal(size=(d, FEATURES)) * np.sqrt(2 * self.curve / d)
-        self.phase_ = rng.uniform(0, 2 * np.pi, FEATURES)
-        z = self.features(X)
-        self.weight_ = np.zeros((z.shape[1], len(self.classes_)))
-        self.bias_ = np.zeros(len(self.classes_))
-        if len(self.classes_) > 1:
-            # second-order steps are several times as fast while their matrix is small
-            few = z.shape[1] * len(self.classes_) <= 1000
-            made = LogisticRegression(
-                C=self.C, solver="newton-cholesky" if few else "lbfgs", max_iter=500
-            ).fit(z, y, sample_weight=sample_weight)
-            two = len(self.classes_) == 2
-            self.weight_ = np.stack([0 * made.coef_[0], made.coef_[0]], 1) if two else made.coef_.T
-            self.bias_ = np.array([0.0, made.intercept_[0]]) if two else made.intercept_
-        return self
-
-    def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
-        from scipy.special import log_softmax
-
-        return log_softmax(self.features(X) @ self.weight_ + self.bias_, axis=1)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        return self.classes_[self.predict_log_proba(X).argmax(1)]
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """`adapter(setting, columns, seed)` gives skada's adapter, None where nothing is adapted;
-    `small` and `full` are the settings tried.
-    """
-
-    adapter: Callable[[dict[str, Any], int, int], Any]
-    small: tuple[dict[str, Any], ...] = ({},)
-    full: tuple[dict[str, Any], ...] = ({},)
-
-
-def _each(name: str, *values: Any) -> tuple[dict[str, Any], ...]:
-    return tuple({name: v} for v in values)
-
-
-# Widths and strengths that act on squared distances are per column, so that one grid suits tables
-# of any number of columns.
-CONTESTANTS: dict[str, Contestant] = {
-    SOURCE: Contestant(lambda s, d, seed: None),
-    "CORAL": Contestant(
-        lambda s, d, seed: CORALAdapter(reg="auto", assume_centered=s["centred"]),
-        _each("centred", False, True),
-        _each("centred", False, True),
-    ),
-    "subspace alignment": Contestant(
-        lambda s, d, seed: SubspaceAlignmentAdapter(
-            n_components=s["components"], random_state=seed
-        ),
-        _each("components", 1, 2, 5),
-        _each("components", 1, 2, 5, 10, 20, 50),
-    ),
-    "density reweighting": Contestant(
-        lambda s, d, seed: DensityReweightAdapter(KernelDensity(bandwidth=s["bandwidth"])),
-        _each("bandwidth", "scott", 1.0),
-        _each("bandwidth", 0.1, 0.3, 1.0, 3.0, "scott", "silverman"),
-    ),
-    "kernel mean matching": Contestant(
-        lambda s, d, seed: KMMReweightAdapter(gamma=s["gamma"] / d),
-        _each("gamma", 0.1, 1.0),
-        _each("gamma", 0.01, 0.1, 1.0, 10.0),
-    ),
-    "linear OT": Contestant(
-        lambda s, d, seed: LinearOTMappingAdapter(reg=s["reg"]),
-        _each("reg", 1e-6, 0.1),
-        _each("reg", 1e-8, 1e-6, 0.1, 1.0, 10.0),
-    ),
-    "entropic OT": Contestant(
-        lambda s, d, seed: EntropicOTMappingAdapter(reg_e=s["reg"] * d),
-        _each("reg", 0.1, 1.0),
-        _each("reg", 0.03, 0.1, 0.3, 1.0, 3.0),
-    ),
-    "class-regularised OT": Contestant(
-        lambda s, d, seed: ClassRegularizerOTMappingAdapter(reg_e=s["reg"] * d, reg_cl=s["class"]),
-        ({"reg": 0.1, "class": 0.1}, {"reg": 1.0, "class": 0.1}),
-        (
-            {"reg": 0.1, "class": 0.1},
-            {"reg": 0.1, "class": 1.0},
-            {"reg": 1.0, "class": 0.1},
-            {"reg": 1.0, "class": 1.0},
-        ),
-    ),
-    TARGET: Contestant(lambda s, d, seed: None),
-}
-
-
-def settings(name: str, grid: str, columns: int, rows: int) -> list[dict[str, Any]]:
-    """The settings of a contestant that make sense for so many columns and (inner) rows a side; a
-    subspace cannot have more components than either.
-    """
-    found: list[dict[str, Any]] = []
-    for s in getattr(CONTESTANTS[name], grid):
-        s = s | ({"components": min(s["components"], columns, rows)} if "components" in s else {})
-        if s not in found:
-            found.append(s)
-    return found
 
 
 def _losses(y: np.ndarray, prob: np.ndarray) -> np.ndarray:
@@ -188,39 +55,6 @@ def scorers(seed: int) -> dict[str, Any]:
         "deep embedded validation": DeepEmbeddedValidation(loss_func=_losses, random_state=seed),
         "circular validation": CircularValidation(),
     }
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Rows of the source (`side` 1) and the target (-2): `x [n,d]` standardised, `y [n]` codes into
-    the source's k classes, k = a class it lacks.
-
-    `train` and `test` are positions (test rows are of the target), `inner` holds pairs of positions
-    (fit, validate) within `train`.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    side: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-    inner: tuple[tuple[np.ndarray, np.ndarray], ...]
-    seed: int
-
-    def digest(self) -> str:
-        parts = (
-            self.x,
-            self.y,
-            self.side,
-            self.train,
-            self.test,
-            *(a for pair in self.inner for a in pair),
-        )
-        return hashlib.sha256(
-            b"|".join(
-                f"{a.shape}{a.dtype}".encode() + np.ascontiguousarray(a).tobytes() for a in parts
-            )
-        ).hexdigest()
 
 
 def pipeline(
@@ -377,3 +211,28 @@ def head(made: Any, columns: int) -> dict[str, np.ndarray]:
         "known": reader.classes_.astype(np.int64),
         "curve": curve,
     }
+
+
+def run_settings(
+    shift: Shift, contestants: list[str], grid: str, run: Run
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(the reader chosen on the source, one cell for each contestant and setting of the `grid`,
+    "small" or "full").
+    """
+    reader, digest = best_reader(shift), shift.digest()
+    least = min(int((shift.side[fit] == side).sum()) for fit, _ in shift.inner for side in (1, -2))
+    found = []
+    for name in contestants:
+        for setting in settings(name, grid, shift.x.shape[1], least):
+            run.check()
+            values = kept(run.cache, name, setting, reader, shift, digest)
+            found.append({"contestant": name, "setting": setting, **values})
+    return reader, found
+
+
+def fit_final(made: dict[str, Any], reader: dict[str, Any], shift: Shift) -> dict[str, np.ndarray]:
+    """The contestant and setting of the cell `made`, fitted on all rows of the shift, as arrays."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), routing():
+        warnings.simplefilter("ignore")
+        found = fitted(made["contestant"], made["setting"], reader, shift, shift.train)
+    return head(found, shift.x.shape[1]) | shift.scale
