@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.artifacts import Artifact, Embedding, Metric, Metrics, Model, Rationales
+from core.artifacts import Artifact, Embedding, Metrics, Model, Rationales
 from core.io.tensors import nested, taken
 from core.method import Takes
 from core.methods._on_model import OnModel
-from core.params import TrainingParams, batch_param, epochs_param, param, rate_param
+from core.methods.concepts._features import measure_features, name_features
+from core.methods.concepts._params import SAEParams
 
 if TYPE_CHECKING:
     import torch
@@ -21,38 +22,18 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Batch, Run
 
-TAKES = Takes(
-    ("image", "volume", "table", "text", "series", "sequence"),
-    on=("Embedding",),
-    min_rows=30,
-    seconds_per_value=1e-7,
-)
 REASONS = 5  # features named per case
-
-
-class SAEParams(TrainingParams):
-    """Parameters of both."""
-
-    epochs: int = epochs_param(100, le=10_000)
-    batch_size: int = batch_param(128, le=8192)
-    learning_rate: float = rate_param(1e-3)
-    k: int = param(8, "Features that may be on in one case.", ge=1, le=1000)
-    features: int = param(
-        0, "Features to learn; 0 takes eight times the latent dimensions.", ge=0, le=65_536
-    )
-    revive: float = param(
-        1 / 32,
-        "Weight of the loss that brings features back that are never on.",
-        ge=0,
-        le=10,
-        advanced=True,
-    )
 
 
 class SAE(OnModel):
     """Base: a subclass makes the coder and adds what its rule adds to the loss."""
 
-    takes = TAKES
+    takes = Takes(
+        ("image", "volume", "table", "text", "series", "sequence"),
+        on=("Embedding",),
+        min_rows=30,
+        seconds_per_value=1e-7,
+    )
     gives = (Model, Embedding, Rationales, Metrics)
     net_: Any
     least_steps = 1500
@@ -90,11 +71,9 @@ class SAE(OnModel):
         embedding = run.base(Embedding)
         self.cosine_ = embedding.metric == "cosine"
         rows, z = self.coordinates(train, run.on)
-        self.mean_, self.scale_ = (
-            z.mean(0),
-            float(max(np.sqrt(np.square(z - z.mean(0)).sum(1).mean() / z.shape[1]), 1e-8)),
-        )
-        self.d_ = z.shape[1]
+        self.mean_, self.d_ = z.mean(0), z.shape[1]
+        spread = np.sqrt(np.square(z - self.mean_).sum(1).mean() / self.d_)
+        self.scale_ = float(max(spread, 1e-8))
         self.size_ = p.features or 8 * self.d_
         self.net_ = self.make_net()
         steps = p.epochs * max(1, len(rows) // min(p.batch_size, len(rows)))
@@ -125,7 +104,7 @@ class SAE(OnModel):
         self._sign(z, run)
         codes = self.encode_numpy(z)
         self.on_ = (codes != 0).mean(0)
-        self.axes_ = names(codes, train.of(rows), self.on_)
+        self.axes_ = name_features(codes, own)
         base = next((a for a in run.on.values() if isinstance(a, Model)), None)
         usable = (
             base is not None
@@ -171,6 +150,8 @@ class SAE(OnModel):
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
+        import torch
+
         rows, z = self.coordinates(data, run.on)
         run.check()
         codes = self.encode_numpy(z)
@@ -188,56 +169,10 @@ class SAE(OnModel):
             for i, at in enumerate(strongest)
         ]
         yield Rationales(rows=rows, items=items, kind="concepts")
-        yield Metrics.of(self.figures(data.of(rows), z, codes, run), rows)
-
-    def figures(self, data: Dataset, z: np.ndarray, codes: np.ndarray, run: Run) -> list[Metric]:
-        """Variance explained on test, features on per case, and how many are never on."""
-        import torch
-
-        from core.stats.bootstrap import interval
-
-        part = "test" if (data.splits == "test").sum() >= 5 else "train"
-        at = np.flatnonzero(data.splits == part)
-        x = self.scaled(z)
         with torch.no_grad():
-            back = (
-                self.net_.decode(torch.from_numpy(codes).to(self.net_.decoder.device)).cpu().numpy()
-            )
-        wrong, whole = np.square(x - back).sum(1), np.square(x - x[at].mean(0)).sum(1)
-        left = lambda i: float(wrong[at][i].sum() / max(whole[at][i].sum(), 1e-12))  # noqa: E731
-        groups = data.groups[at] if data.groups is not None else None
-        dead = float((self.on_ == 0).mean())
-        return [
-            Metric(
-                "variance of the latent space explained",
-                1 - left(np.arange(len(at))),
-                split=part,
-                n=len(at),
-            ).within(interval(left, len(at), groups, (0, np.inf)).turned(1.0)),
-            Metric(
-                "features on per case",
-                float((codes[at] != 0).sum(1).mean()),
-                split=part,
-                n=len(at),
-                higher_is_better=None,
-            ),
-            Metric(
-                "features that are never on",
-                dead,
-                split="train",
-                n=self.size_,
-                higher_is_better=False,
-                note=f"{round(dead * self.size_)} of {self.size_}",
-            ),
-            Metric(
-                "features used from both sides",
-                float(both_sides(codes).mean()),
-                split="all",
-                n=self.size_,
-                higher_is_better=None,
-                note="at least a tenth of the cases on each side",
-            ),
-        ]
+            back = self.net_.decode(torch.from_numpy(codes).to(self.net_.decoder.device))
+        found = measure_features(self.scaled(z), back.cpu().numpy(), codes, self.on_, data.of(rows))
+        yield Metrics.of(found, rows)
 
     # -- abilities ---------------------------------------------------------------------------------
     def able(self, ability: str) -> bool:
@@ -271,45 +206,3 @@ def _warmed_up(share: float) -> float:
     to a tenth over the last fifth.
     """
     return min(1.0, (share + 1e-3) * 50) * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))
-
-
-def both_sides(codes: np.ndarray) -> np.ndarray:
-    """`bool [m]`: features whose codes are positive and negative, each in at least a tenth of the
-    cases where they are on.
-    """
-    plus, minus = (codes > 0).sum(0), (codes < 0).sum(0)
-    return (np.minimum(plus, minus) >= 0.1 * np.maximum(plus + minus, 1)) & (plus + minus >= 10)
-
-
-def names(codes: np.ndarray, data: Dataset, on: np.ndarray) -> list[str]:
-    """A name for each feature: its number, and the class its poles lean to where a class is twice
-    as frequent among the 20 strongest cases as overall.
-    """
-    found, known = [], np.flatnonzero(data.labels >= 0)
-    share = (
-        np.bincount(data.labels[known], minlength=len(data.classes)) / max(len(known), 1)
-        if len(data.classes)
-        else np.zeros(0)
-    )
-    for j in range(codes.shape[1]):
-        words = []
-        for sign, mark in ((1, "+"), (-1, "−")):
-            strength = sign * codes[known, j] if len(known) else np.zeros(0)
-            top = (
-                known[np.argsort(-strength, kind="stable")[:20]][
-                    np.sort(-strength, kind="stable")[:20] < 0
-                ]
-                if len(known)
-                else known
-            )
-            if len(top) >= 5 and len(data.classes) > 1:
-                own = np.bincount(data.labels[top], minlength=len(data.classes)) / len(top)
-                best = int(own.argmax())
-                if own[best] >= min(0.9, 2 * share[best]) and own[best] > 0.5:
-                    words.append(f"{mark} {data.classes[best]}")
-        found.append(
-            f"feature {j + 1}"
-            + (f" ({', '.join(words)})" if words else "")
-            + (" (never on)" if on[j] == 0 else "")
-        )
-    return found

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from core.methods.concepts._sae import SAE, SAEParams
+from core.methods.concepts._params import SAEParams
+from core.methods.concepts._sae import SAE
 from core.params import param
 
 if TYPE_CHECKING:
