@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,21 @@ def ids(tokenizer: Any, texts: Any, longest: int) -> np.ndarray:
         return_token_type_ids=False,
     )
     return np.asarray(given["input_ids"], dtype=np.int64).reshape(len(texts), longest)
+
+
+def like_length(
+    code: np.ndarray, pad: int, device: Any, size: int = 32
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """(positions, ids int64 [b,t] on the device) of the texts `code` int64 [n, longest] in batches
+    of like length, padding cut off, so that little of it is computed.
+    """
+    import torch
+
+    length = (code != pad).sum(1)
+    order = np.argsort(length, kind="stable")
+    for i in range(0, len(order), size):
+        at = order[i : i + size]
+        yield at, torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(device)
 
 
 def pooled(states: Any, there: torch.Tensor) -> torch.Tensor:

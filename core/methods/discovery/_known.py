@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from core.data.labels import codes_among
 from core.errors import UserError
 from core.methods.discovery._groups import fit_centres, nearest_centre
 from core.nets.pbn import discovery_loss
-from core.params import TrainingParams
 from core.stats.cluster_agreement import accuracy
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.methods.discovery._params import TabularNCDParams
     from core.training.run import Run
 
 WEIGHTS = (0.05, 0.2, 0.4, 0.6, 0.8)
@@ -47,18 +48,38 @@ def hidden_classes(data: Dataset, novel: str) -> np.ndarray:
     return codes
 
 
+def label_known(data: Dataset, novel: str) -> tuple[list[str], np.ndarray]:
+    """(names of the known classes, int64 [n] which of them each training row is of, -1 = novel).
+    UserError when there are fewer than four novel rows.
+    """
+    hidden = hidden_classes(data, novel)
+    names = [name for j, name in enumerate(data.classes) if j not in hidden]
+    label = codes_among(data.part("train"), names)
+    if (label < 0).sum() < 4:
+        raise UserError(
+            "There are fewer than 4 rows to discover anything in; leave some rows unlabelled or"
+            " name classes in “novel”."
+        )
+    return names, label
+
+
 def choose_weight(
     x: np.ndarray,
     label: np.ndarray,
+    classes: int,
     make_net: Callable[[int], Any],
-    params: TrainingParams,
+    params: TabularNCDParams,
     run: Run,
 ) -> tuple[float, list[dict[str, float]]]:
-    """(the weight of WEIGHTS with the best mean clustering accuracy of known classes hidden in
-    turn, the accuracy at each); labels of novel classes are never seen.
+    """(the classifier's weight, the accuracies it was chosen by). Where it is to be tuned and there
+    are three known classes, that of WEIGHTS with the best mean clustering accuracy of known classes
+    hidden in turn; labels of novel classes are never seen. One known class has no classifier.
 
-    `x` float32 [n,d], `label` int64 [n] with -1 = novel; `make_net(classes)` gives a new network.
+    `x` float32 [n,d]; `label` int64 [n], which of the known `classes`, -1 = novel; `make_net(k)`
+    gives a new network for k classes.
     """
+    if not params.tune or classes < 3:
+        return (params.weight if classes > 1 else 0.0), []
     rows = label >= 0
     x, label = x[rows], label[rows]
     known = np.unique(label)
@@ -81,7 +102,7 @@ def train_briefly(
     label: np.ndarray,
     weight: float,
     make_net: Callable[[int], Any],
-    params: TrainingParams,
+    params: TabularNCDParams,
     run: Run,
 ) -> np.ndarray:
     """Latents float32 [n,z] of a network trained for half the epochs on x [n,d] (label -1 =

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 from core.artifacts import Artifact, Clusters, Embedding, Model, Predictions
 from core.data.labels import codes_among
 from core.data.scaling import Standardise
-from core.errors import UserError
 from core.method import DemoRun, Method, Takes
 from core.methods.discovery._groups import estimate_k, fit_centres, nearest_centre
 from core.methods.discovery._params import TabularNCDParams
@@ -59,30 +58,19 @@ class TabularNCD(Method):
     }
     demo = (DemoRun("breast-cancer", 7, "fast", {"novel": "malignant"}),)
 
-    # -- training ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
-        from core.methods.discovery._known import choose_weight, hidden_classes
+        from core.methods.discovery._known import choose_weight, label_known
         from core.nets.pbn import discovery_loss
 
         p, train = self.params, data.part("train")
-        hidden = hidden_classes(data, p.novel)
-        self.class_names_ = [name for j, name in enumerate(data.classes) if j not in hidden]
-        self.features_ = data.shape[0]
+        self.class_names_, label = label_known(data, p.novel)
+        self.features_, novel = data.shape[0], label < 0
         self.scale_ = Standardise.fit(train, by="range")
-        label = codes_among(train, self.class_names_)
-        novel = label < 0
-        if novel.sum() < 4:
-            raise UserError(
-                "There are fewer than 4 rows to discover anything in; leave some rows unlabelled or"
-                " name classes in “novel”."
-            )
         x = self.scale_(torch.from_numpy(train.inputs())).numpy()
-        self.weight_ = p.weight if len(self.class_names_) > 1 else 0.0
-        self.validation_: list[dict[str, float]] = []
-        if p.tune and len(self.class_names_) >= 3:
-            self.weight_, self.validation_ = choose_weight(x, label, self._make_net, p, run)
+        k = len(self.class_names_)
+        self.weight_, self.validation_ = choose_weight(x, label, k, self.make_net, p, run)
         self.net_ = self.make_net()
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
@@ -97,17 +85,13 @@ class TabularNCD(Method):
         k, self.curve_ = (p.groups, {}) if p.groups else estimate_k(x[novel], p.most, run)
         self.centres_ = fit_centres(z[novel], k, run.seed)
 
-    def make_net(self) -> Any:
-        return self._make_net(len(self.class_names_))
-
-    def _make_net(self, classes: int) -> Any:
-        """A new network for so many known classes; one alone is not worth a classifier."""
+    def make_net(self, classes: int | None = None) -> Any:
+        """A new network for so many known classes (all); one alone needs no classifier."""
         from core.nets.pbn import PBN
 
-        p = self.params
+        p, classes = self.params, len(self.class_names_) if classes is None else classes
         return PBN(self.features_, p.latent, classes if classes > 1 else 0, p.dropout)
 
-    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         z = run.map(self.embed, data)
         yield Embedding(rows=data.rows, name="latent", z=z, metric="cosine")

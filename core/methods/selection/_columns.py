@@ -1,4 +1,6 @@
-"""What columns there are to select from; of pictures, every pixel is one."""
+"""What columns there are to select from (of pictures, every pixel is one), and their strengths
+while a network learns.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from core.data.scaling import Standardise
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.nets.sparse import SparseAutoencoder
 
 
 def column_names(data: Dataset) -> list[str]:
@@ -31,15 +34,31 @@ def fit_scale(train: Dataset) -> Standardise:
     return Standardise(torch.from_numpy(x.mean(0)), torch.from_numpy(deviation), (x.shape[1],))
 
 
-class Strengths:
-    """Strength of every column after each epoch, float32 [epochs,p]; part of the checkpoint."""
+class Renewal:
+    """Keeps the strength of every column after each epoch, float32 [epochs,p], and then has the
+    network's weakest connections, a `share` of them, renewed; part of the checkpoint.
+    """
 
-    def __init__(self, epochs: int, p: int) -> None:
-        self.strength = torch.zeros(epochs, p)
+    def __init__(
+        self,
+        net: SparseAutoencoder,
+        optimiser: torch.optim.Optimizer,
+        epochs: int,
+        share: float,
+        seed: int,
+    ) -> None:
+        self.net, self.optimiser, self.share, self.seed = net, optimiser, share, seed
+        self.strength = torch.zeros(epochs, net.first.n_in)
 
-    def keep(self, epoch: int, strength: torch.Tensor) -> None:
-        """Keep the strengths [p] at the end of this epoch."""
-        self.strength[epoch] = strength.cpu()
+    def renew(self, epoch: int) -> None:
+        """Do so as this epoch begins; what is drawn is fixed by the seed and the epoch."""
+        self.strength[epoch - 1] = self.net.first.strength().cpu()
+        self.net.renew(self.share, (self.seed, epoch - 1), self.optimiser)
+
+    def history(self) -> np.ndarray:
+        """The strengths, those at the end included."""
+        self.strength[-1] = self.net.first.strength().cpu()
+        return self.strength.cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
         return {"strength": self.strength}

@@ -61,7 +61,7 @@ class QuickSelection(Method):
     def fit(self, data: Dataset, run: Run) -> None:
         import torch
 
-        from core.methods.selection._columns import Strengths, column_names, fit_scale
+        from core.methods.selection._columns import Renewal, column_names, fit_scale
 
         p, train = self.params, data.part("train")
         self.seed_, self.names_ = run.seed, column_names(data)
@@ -71,11 +71,7 @@ class QuickSelection(Method):
         optimiser = torch.optim.SGD(
             self.net_.parameters(), p.learning_rate, momentum=0.9, weight_decay=1e-5
         )
-        strengths = Strengths(p.epochs, len(self.names_))
-
-        def renew(epoch: int) -> None:
-            strengths.keep(epoch - 1, self.net_.first.strength())
-            self.net_.renew(p.renewed, (run.seed, epoch - 1), optimiser)
+        renewal = Renewal(self.net_, optimiser, p.epochs, p.renewed, run.seed)
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             x = self.flat(batch.x)
@@ -90,11 +86,10 @@ class QuickSelection(Method):
             optimiser=optimiser,
             clip=10.0,
             drop_last=False,
-            track={"record": strengths},
-            between_epochs=renew,
+            track={"record": renewal},
+            between_epochs=renewal.renew,
         )
-        strengths.keep(p.epochs - 1, self.net_.first.strength())
-        self.history_ = strengths.strength.cpu().numpy()
+        self.history_ = renewal.history()
         self.chosen_ = np.argsort(-self.history_[-1], kind="stable")[: p.keep]
 
     def make_net(self) -> torch.nn.Module:
@@ -107,7 +102,6 @@ class QuickSelection(Method):
         """Standardised columns [b,p]."""
         return self.scale_(x.flatten(1))
 
-    # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         yield Embedding(
             rows=data.rows,

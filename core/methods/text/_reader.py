@@ -4,7 +4,7 @@ probabilities, which words moved the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from core.nets import language
 
 if TYPE_CHECKING:
     from core.training.run import Run
-
-SIZE = 32
 
 
 class Reader(nn.Module):
@@ -79,20 +77,14 @@ class Reader(nn.Module):
             )
         )
 
-    def _batches(self, code: np.ndarray, check: Callable[[], None] | None = None) -> Any:
-        """(positions, ids on the device) in batches of like length, padding cut off."""
-        length = (code != self.pad).sum(1)
-        order = np.argsort(length, kind="stable")
-        for i in range(0, len(order), SIZE):
+    def _batches(
+        self, code: np.ndarray, check: Callable[[], None] | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """(positions, ids on the device) in batches of like length; `check` before each."""
+        for at, x in language.like_length(code, self.pad, self.head.weight.device):
             if check is not None:
                 check()
-            at = order[i : i + SIZE]
-            yield (
-                at,
-                torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(
-                    self.head.weight.device
-                ),
-            )
+            yield at, x
 
     def features(self, code: np.ndarray, check: Callable[[], None] | None = None) -> np.ndarray:
         """float32 [n,d] of the last layer."""

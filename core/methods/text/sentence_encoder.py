@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
     from core.training.run import Run
 
-SIZE = 32
-
 
 class SentenceEncoder(Method):
     id = "sentence_encoder"
@@ -47,7 +45,7 @@ class SentenceEncoder(Method):
         seconds_per_value=4e-4,
     )
     gives = (Embedding, Metrics)
-    net: Any  # the language model; Any, since torch types a module's parts as Tensor | Module
+    _net: Any  # a transformer; its weights are another's and not kept
     tiny = {"longest": 16}
     presets = {
         "fast": {"longest": 128},
@@ -74,8 +72,6 @@ class SentenceEncoder(Method):
         self._open(run)
         run.report(0)
 
-    _net: Any  # a transformer; its weights are another's and not kept
-
     def _open(self, run: Run) -> None:
         from core.nets.language import load
 
@@ -84,8 +80,9 @@ class SentenceEncoder(Method):
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         import torch
+        from torch.nn.functional import normalize
 
-        from core.nets.language import ids, pooled
+        from core.nets.language import ids, like_length, pooled
 
         if not hasattr(self, "_net"):
             self._open(run)
@@ -93,24 +90,15 @@ class SentenceEncoder(Method):
             self.params.longest, int(getattr(self._net.config, "max_position_embeddings", 512))
         )
         code, pad = ids(self._tokenizer, data.texts, limit), self._tokenizer.pad_token_id
-        length = (code != pad).sum(1)
-        z = np.zeros((len(data), self._net.config.hidden_size), np.float32)
-        # texts of one length together: little padding is computed
-        order = np.argsort(length, kind="stable")
+        z, done = np.zeros((len(data), self._net.config.hidden_size), np.float32), 0
         with torch.no_grad():
-            for i in range(0, len(order), SIZE):
+            for at, x in like_length(code, pad, run.where):
                 run.check()
-                at = order[i : i + SIZE]
-                x = torch.from_numpy(code[at, : max(2, int(length[at].max()))]).to(run.where)
                 there = x != pad
                 states = self._net(input_ids=x, attention_mask=there.long()).last_hidden_state
-                z[at] = (
-                    torch.nn.functional.normalize(pooled(states, there), dim=1)
-                    .float()
-                    .cpu()
-                    .numpy()
-                )
-                run.report_to(min(i + SIZE, len(order)), len(order), {})
+                z[at] = normalize(pooled(states, there), dim=1).float().cpu().numpy()
+                done += len(at)
+                run.report_to(done, len(data), {})
         yield Embedding(
             rows=data.rows,
             name="latent",
