@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from core import limits
@@ -59,9 +61,13 @@ def labelled_parts(data: Dataset) -> tuple[Dataset, Dataset, list[str]]:
 
 def codes_among(data: Dataset, classes: list[str]) -> np.ndarray:
     """int64 [n]: the position of each row's label among `classes`, -1 = none of them or unknown."""
+    return np.array([*codes_of(data.classes, classes), -1], dtype=np.int64)[data.labels]
+
+
+def codes_of(words: Iterable[str], classes: list[str]) -> np.ndarray:
+    """int64 [n]: the position of each word among `classes`, -1 = none of them."""
     place = {name: i for i, name in enumerate(classes)}
-    own = [place.get(name, -1) for name in data.classes]
-    return np.array([*own, -1], dtype=np.int64)[data.labels]
+    return np.array([place.get(word, -1) for word in words], dtype=np.int64)
 
 
 def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:

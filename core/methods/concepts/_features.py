@@ -16,7 +16,7 @@ TOP = 20  # strongest cases that name a pole of a feature
 
 
 def both_sides(codes: np.ndarray) -> np.ndarray:
-    """bool [m]: features whose codes are positive and negative, each in at least a tenth of the
+    """Bool [m]: features whose codes are positive and negative, each in at least a tenth of the
     cases where they are on.
     """
     plus, minus = (codes > 0).sum(0), (codes < 0).sum(0)

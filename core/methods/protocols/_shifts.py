@@ -55,7 +55,7 @@ class Shift:
 
 
 def sites_of(data: Dataset) -> np.ndarray:
-    """object [n]: the site of each row, None = not known."""
+    """Object [n]: the site of each row, None = not known."""
     return data.domains if data.domains is not None else np.full(len(data), None, dtype=object)
 
 
@@ -95,7 +95,7 @@ def list_shifts(sites: list[str], pairs: bool, splits: int) -> list[tuple[list[s
 
 
 def hold_out(strata: np.ndarray, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool [n]: SHARE of the units (patients, or rows) of each stratum, at least one where there
+    """Bool [n]: SHARE of the units (patients, or rows) of each stratum, at least one where there
     are two; a unit counts to the stratum of its first row.
     """
     _, first, code = np.unique(units, return_index=True, return_inverse=True)

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Metric
-from core.data.labels import column_words
 
 if TYPE_CHECKING:
-    from core.data.dataset import Dataset
     from core.training.run import Run
 
 
@@ -124,19 +122,3 @@ def tested(
             )
         )
     return found
-
-
-def find_partition(
-    data: Dataset, column: str, y: np.ndarray, classes: int
-) -> tuple[str, np.ndarray] | None:
-    """(column, code int64 [classes]) of a coarser column: the most frequent value there of the rows
-    of each class y int64 [n]; None without a column. UserError when there is no such column.
-    """
-    if not column:
-        return None
-    values = column_words(data, column, "within")
-    most = [
-        max(set(values[y == j]), key=list(values[y == j]).count) if (y == j).any() else ""
-        for j in range(classes)
-    ]
-    return column, np.unique(most, return_inverse=True)[1]

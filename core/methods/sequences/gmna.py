@@ -37,7 +37,7 @@ from core.artifacts import (
     Predictions,
     Rationales,
 )
-from core.data.labels import column_words
+from core.data.labels import codes_of
 from core.errors import UserError
 from core.io.tensors import taken
 from core.method import Method, Takes
@@ -48,8 +48,9 @@ from core.methods.sequences._figures import (
     draw_pairs,
     measure_accuracy,
 )
+from core.methods.sequences._groups import choose_groups, find_partition, name_groups
 from core.methods.sequences._kmers import counts, fit_axes, unit_rows
-from core.methods.sequences._network import find_partition, tested
+from core.methods.sequences._network import tested
 from core.methods.sequences._params import GMNAParams
 from core.stats.calibration import fit_temperature
 
@@ -85,36 +86,15 @@ class GMNA(Method):
             return None
         return "Needs a column that says which group each genome is of; this data has none."
 
-    # -- groups ------------------------------------------------------------------------------------
-    def groups(self, data: Dataset) -> np.ndarray:
-        """The group of each row as words, "" where it is not known. UserError when there is no such
-        column.
-        """
-        column = self.params.by or data.roles.get("label", "")
-        if not column:
-            raise UserError(
-                "This data has no label column, so say which column names the group of each genome:"
-                " “by”, for example country."
-            )
-        return column_words(data, column, "by")
-
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the group of each row among `class_names_`, -1 = none of them."""
-        place = {name: i for i, name in enumerate(self.class_names_)}
-        return np.array([place.get(g, -1) for g in self.groups(data)], dtype=np.int64)
+        return codes_of(name_groups(data, self.params.by), self.class_names_)
 
     # -- learning ----------------------------------------------------------------------------------
     def fit(self, data: Dataset, run: Run) -> None:
         p, train = self.params, data.part("train")
-        names, size = np.unique(self.groups(train).astype(str), return_counts=True)
-        self.class_names_ = [str(n) for n, s in zip(names, size) if n and s >= p.least]
-        self.left_out_ = [f"{n} ({s})" for n, s in zip(names, size) if n and s < p.least]
+        self.class_names_, self.left_out_ = choose_groups(name_groups(train, p.by), p.least)
         classes = len(self.class_names_)
-        if classes < 3:
-            raise UserError(
-                f"Only {classes} groups have at least {p.least} training genomes; a"
-                " network needs three (lower “least”, or choose another column in “by”)."
-            )
         x, y = counts(train.texts, p.k), self.codes(train)
         run.check()
         if not x.nnz:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.data.labels import no_such_column
+from core.data.labels import codes_of, no_such_column
 from core.errors import UserError
 
 FACTORS = 4  # the label and three more
@@ -28,14 +28,18 @@ class Factor:
     names: tuple[str, ...]
     cut: float | None = None
 
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Factor:
+        """The factor that `asdict` gave, lists in place of its tuples."""
+        return cls(kept["column"], tuple(kept["values"]), tuple(kept["names"]), kept["cut"])
+
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the symbol of each row, -1 = none of them."""
         column = data.frame[self.column]
         if self.cut is not None:
             value = column.to_numpy(dtype=float, na_value=np.nan)
             return np.where(np.isnan(value), -1, value > self.cut).astype(np.int64)
-        place = {v: i for i, v in enumerate(self.values)}
-        return np.array([place.get(_word(v), -1) for v in column], dtype=np.int64)
+        return codes_of(map(_word, column), list(self.values))
 
 
 def _word(value: Any) -> str:

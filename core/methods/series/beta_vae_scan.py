@@ -191,10 +191,7 @@ class BetaVAEScan(BetaVAE):
         """The columns whose values are symbols."""
         from core.methods.series._factors import Factor
 
-        return [
-            Factor(f["column"], tuple(f["values"]), tuple(f["names"]), f["cut"])
-            for f in self.factors_
-        ]
+        return [Factor.of(kept) for kept in self.factors_]
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
