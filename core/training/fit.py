@@ -24,6 +24,7 @@ from core.data.slices import filled, ids, seen
 from core.errors import Cancelled, UserError, out_of_memory
 from core.method import Method
 from core.params import EpochParams
+from core.training.accumulation import split_batches
 from core.training.compatibility import check_inputs, why_not, why_not_chosen, why_not_on
 from core.training.run import Run
 from core.training.slices_to_volumes import Fold
@@ -146,7 +147,7 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
             run.check_loss()
             if not out_of_memory(e):
                 raise
-            if not method.divides or not run.increase_accumulation():
+            if not method.divides or not split_batches(run):
                 raise UserError(_too_small(method, data)) from e
         gc.collect()  # out of the except block, whose error holds on to what filled the memory
         if run.where.type == "cuda":

@@ -54,6 +54,10 @@ class Run:
     accumulation_steps: int = 1  # parts in which each batch is computed, their gradients gathered
 
     def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Stand at the start, or where the checkpoints stand; the generator begins anew."""
         self.rng = np.random.default_rng(self.seed)
         self.loop = Loop(self)
         if self.resume and not (self.loop.checkpoints and self.loop.checkpoints.found()):
@@ -158,27 +162,6 @@ class Run:
     def check_loss(self) -> None:
         """UserError naming the step and cases at which the loss was no number first, if it was."""
         self.loop.losses.check()
-
-    def increase_accumulation(self) -> bool:
-        """After memory did not suffice: go on from the last checkpoint, or from the start where
-        there is none, with each batch in twice as many parts.
-
-        False when that is no way out: no batch was being learned from, or its parts are of two or
-        three rows already.
-        """
-        size, standing = self.loop.size, self.loop.checkpoints
-        if size < 4 * self.accumulation_steps:
-            return False
-        self.accumulation_steps *= 2
-        parts = self.accumulation_steps
-        self.note(
-            f"Memory did not suffice for {-(-2 * size // parts)} cases at a time, so each batch of"
-            f" {size} was computed in {parts} parts and their gradients gathered; statistics of a"
-            " batch are those of a part."
-        )
-        self.resume = standing is not None and self.loop.number >= 0 and bool(standing.found())
-        self.__post_init__()
-        return True
 
     # -- applying ----------------------------------------------------------------------------------
     def map(self, fn: Callable[[torch.Tensor], Any], data: Dataset, size: int = 256) -> Any:

@@ -165,8 +165,7 @@ class BetaVAEScan(BetaVAE):
             )
         at = [known.index(symbol) for symbol in symbols]
         mu, sd = imagine_symbols(self.scan_, at, len(known))
-        fixed: np.ndarray = (self.nats_[at] > self.chance_[at, None]).any(0)
-        return mu, sd, fixed
+        return mu, sd, np.asarray((self.nats_[at] > self.chance_[at, None]).any(0))
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
