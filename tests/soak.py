@@ -50,24 +50,22 @@ def stored() -> dict[str, dict[str, Any]]:
 
 
 class Results:
-    """Writes how the marked tests ended, keeping what is known of those that did not run."""
-
-    def __init__(self) -> None:
-        self.ended: dict[str, dict[str, Any]] = {}
+    """Writes how each marked test ended as it ends, so that a hunt that is broken off keeps what it
+    found; what is known of those that did not run stays.
+    """
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.rsplit("@", 1)[0] if "@tests" in report.nodeid else report.nodeid
         if name.split("[")[0] not in marked() or (report.when != "call" and report.passed):
             return
-        self.ended[name] = {
+        if "PYTEST_XDIST_WORKER" in os.environ:  # the process that started this one writes
+            return
+        ended = {
             "outcome": report.outcome,
             "seconds": round(report.duration),
             "date": date.today().isoformat(),
             "version": __version__,
             "hardware": hardware(),
         }
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.ended and not hasattr(session.config, "workerinput"):
-            known = dict(sorted((stored() | self.ended).items()))
-            STORED.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        known = dict(sorted((stored() | {name: ended}).items()))
+        STORED.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
