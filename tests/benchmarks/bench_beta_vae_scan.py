@@ -22,7 +22,7 @@ from core.data.readers import read
 from core.data.readers.signal_parts import in_time
 from core.data.samples.catalogue import make
 from core.evidence import shared, store
-from core.methods.series._figures import balanced, windows
+from core.methods.series._figures import balanced_accuracy, window_means
 from core.stats.bootstrap import interval, mean_interval
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
 
@@ -82,8 +82,8 @@ def premature(record: Dataset) -> list[dict[str, Any]]:
             "latent + LDA": (z, LinearDiscriminantAnalysis(priors=[0.5, 0.5])),
             "latent + 5 nearest": (z, KNeighborsClassifier(5)),
             "latent + SVM": (z, SVC(class_weight="balanced")),
-            "window means + logistic regression": (windows(x), probe()),
-            "window means + SVM": (windows(x), SVC(class_weight="balanced")),
+            "window means + logistic regression": (window_means(x), probe()),
+            "window means + SVM": (window_means(x), SVC(class_weight="balanced")),
             "principal components + logistic regression": (
                 pca.transform(x.reshape(len(x), -1)),
                 probe(),
@@ -108,7 +108,7 @@ def premature(record: Dataset) -> list[dict[str, Any]]:
     answer, right = {k: np.concatenate(v) for k, v in said.items()}, np.concatenate(truth)
     rows = []
     for name, one in answer.items():
-        score = lambda i, one=one: balanced(one[i], right[i])  # noqa: E731
+        score = lambda i, one=one: balanced_accuracy(one[i], right[i])  # noqa: E731
         rows.append(
             row(
                 name,

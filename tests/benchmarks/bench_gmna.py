@@ -15,7 +15,7 @@ from sklearn.preprocessing import normalize
 from core.data.readers import read
 from core.evidence import shared, store
 from core.methods.sequences import _network
-from core.methods.sequences._kmers import counts
+from core.methods.sequences._kmers import count_kmers
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import row, run, table, verdict
 
@@ -34,7 +34,7 @@ def tables() -> list[dict[str, Any]]:
         return []
     data, found = read(shared() / "sarscov2_location", label="region"), []
     name = "SARS-CoV-2 genomes (nextstrain example)"
-    x = normalize(counts(data.texts, 8))
+    x = normalize(count_kmers(data.texts, 8))
     for by in BY:
         params = {"by": by, "within": "region" if by == "division" else ""}
         fitted, given = run("gmna", data, params)
@@ -118,7 +118,7 @@ def against_rewired(
         *(row(f"{w}: modularity, z", (v, None, None)) for w, v in z.items() if v is not None),
     ]
     nets = [
-        _network.rates(n.source, n.target, len(n.names))
+        _network.error_rates(n.source, n.target, len(n.names))
         for n in (given["network-left-one-out"], cnn["network-left-one-out"])
     ]
     off = ~np.eye(len(nets[0]), dtype=bool)

@@ -32,7 +32,7 @@ def on_hospitals(data: Dataset) -> list[dict[str, Any]]:
     b: Benchmark = found["benchmark-chosen-without-labels"]
     n = len(b.tasks)
     scorer, found_tables = method.params.scorer, []
-    by_scorer = {s: _tables.chosen(method.cells_, s, "accuracy")[1] for s in (*BLIND, ORACLE)}
+    by_scorer = {s: _tables.choose_by(method.cells_, s, "accuracy")[1] for s in (*BLIND, ORACLE)}
     rows = [row(f"chosen among all by {scorer}", over_tasks(by_scorer[scorer]))] + [
         row(n, over_tasks(s))
         for n, s in zip(b.contestants, np.asarray(b.score, float))
@@ -110,7 +110,7 @@ def on_known(kind: str, title: str) -> dict[str, Any]:
         b: Benchmark = found["benchmark-chosen-without-labels"]
         j = b.tasks.index("west → east" if kind == "device" else "old → new")
         score.setdefault(f"chosen among all by {method.params.scorer}", []).append(
-            float(_tables.chosen(method.cells_, method.params.scorer, "accuracy")[1][j])
+            float(_tables.choose_by(method.cells_, method.params.scorer, "accuracy")[1][j])
         )
         for name, line in zip(b.contestants, b.score):
             score.setdefault(f"{name} (upper bound)" if name == TARGET else name, []).append(

@@ -84,8 +84,10 @@ def test_a_planted_symbol_fixes_its_own_axis_and_shuffled_ones_fix_none():
     for seed in range(5):
         y = (mu[:, k] > np.quantile(mu[:, k], 0.7)).astype(int)[:, None]
         for planted, codes in ((True, y), (False, np.random.default_rng(seed).permutation(y))):
-            made = _scan.patterns(codes, [2], 5)
-            nats = _scan.symbols(_scan.learn(mu, sd, made, 20, seed, steps=200), made)[2]
+            made = _scan.list_patterns(codes, [2], 5)
+            nats = _scan.read_symbols(_scan.learn_symbols(mu, sd, made, 20, seed, steps=200), made)[
+                2
+            ]
             firm = nats[0] > _scan.by_chance(nats)[:, None]
             right += planted and bool(nats[0, 1].argmax() == k and firm[1, k])
             false += not planted and bool(firm.any())
@@ -116,12 +118,12 @@ def test_the_direction_of_the_tie_matters():
     mu = rng.normal(0, 0.1, (400, 2))
     mu[:, 1] += np.where(rng.random(400) < 0.5, 1.5, -1.5)
     mu[200:, 0] += 1.5
-    made = _scan.patterns(np.repeat([0, 1], 200)[:, None], [2], 5)
+    made = _scan.list_patterns(np.repeat([0, 1], 200)[:, None], [2], 5)
     spread = {}
     for reverse in (False, True):
         torch.manual_seed(0)
-        spread[reverse] = _scan.symbols(
-            _scan.learn(mu, np.full_like(mu, 0.2), made, 0, 0, reverse=reverse), made
+        spread[reverse] = _scan.read_symbols(
+            _scan.learn_symbols(mu, np.full_like(mu, 0.2), made, 0, 0, reverse=reverse), made
         )[1][0]
     assert (spread[False][:, 1] > 1.0).all()  # as wide as its bearers
     assert (spread[False][:, 0] < 0.4).all()  # narrow where they agree
@@ -188,9 +190,12 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
     rng = np.random.default_rng(0)
     mu = rng.normal(0, 1, (1000, 4))
     mu[:6, 2] = rng.normal(3, 0.1, 6)
-    made = _scan.patterns((np.arange(1000) < 6).astype(int)[:, None], [2], 5)
+    made = _scan.list_patterns((np.arange(1000) < 6).astype(int)[:, None], [2], 5)
     centre, spread, nats = (
-        v[0] for v in _scan.symbols(_scan.learn(mu, np.full_like(mu, 0.1), made, 0, 0), made)
+        v[0]
+        for v in _scan.read_symbols(
+            _scan.learn_symbols(mu, np.full_like(mu, 0.1), made, 0, 0), made
+        )
     )
     assert abs(centre[1, 2] - 3) < 0.6
     assert nats[1].argmax() == 2
@@ -248,5 +253,5 @@ def test_rare_classes_are_named_and_columns_that_are_not_there_refused():
 
 def test_window_means_are_the_means_of_eight_stretches():
     x = np.arange(2 * 2 * 16, dtype=float).reshape(2, 2, 16)
-    assert _figures.windows(x).shape == (2, 16)
-    assert _figures.windows(x)[0, :2].tolist() == [0.5, 16.5]
+    assert _figures.window_means(x).shape == (2, 16)
+    assert _figures.window_means(x)[0, :2].tolist() == [0.5, 16.5]

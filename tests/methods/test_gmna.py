@@ -68,19 +68,19 @@ def on_tree(k: int = 6):
 
 def test_kmers_of_a_string_are_as_many_as_its_windows():
     texts = ["ACGTACGTAC", "AAAA", "ACGNNACGTT", "AC"]
-    x = _kmers.counts(texts, 4)
+    x = _kmers.count_kmers(texts, 4)
     # windows with an unknown letter are no k-mers
     assert x.sum(1).ravel().tolist()[0] == [7, 1, 2, 0]
-    assert _kmers.word(int(x[1].indices[0]), 4) == "AAAA"
+    assert _kmers.name_kmer(int(x[1].indices[0]), 4) == "AAAA"
     naive: dict[str, int] = {}
     for i in range(7):
         naive[texts[0][i : i + 4]] = naive.get(texts[0][i : i + 4], 0) + 1
-    assert {_kmers.word(int(c), 4): int(v) for c, v in zip(x[0].indices, x[0].data)} == naive
+    assert {_kmers.name_kmer(int(c), 4): int(v) for c, v in zip(x[0].indices, x[0].data)} == naive
 
 
 def test_left_one_out_rows_sum_to_one_and_no_case_leads_home():
     found = network(on_tree()[1])
-    weight = _network.rates(found.source, found.target, 8)
+    weight = _network.error_rates(found.source, found.target, 8)
     np.testing.assert_allclose(weight.sum(1), 1.0)
     assert not np.diag(weight).any()
     assert (found.source != found.target).all()
@@ -110,7 +110,7 @@ def test_errors_follow_the_tree():
         ]
     )
     distance = (base[:, None] != base[None]).mean(2)
-    weight = _network.rates(net.source, net.target, 8)
+    weight = _network.error_rates(net.source, net.target, 8)
     upper = np.triu_indices(8, 1)
     assert spearmanr(((weight + weight.T) / 2)[upper], -distance[upper]).statistic > 0.6
     assert net.community == [0, 0, 0, 0, 1, 1, 1, 1] or net.community == [1, 1, 1, 1, 0, 0, 0, 0]
@@ -144,7 +144,7 @@ def test_twins_cannot_be_told_apart():
     _, found = fit("gmna", replace(data, table=data.table.assign(place=place)), k=6)
     net, grid = network(found), found["grid-indistinguishable"]
     a, b = net.names.index("g00"), net.names.index("twin")
-    weight = _network.rates(net.source, net.target, len(net.names))
+    weight = _network.error_rates(net.source, net.target, len(net.names))
     assert weight[a].argmax() == b
     assert weight[b].argmax() == a
     assert grid.value[a, b] > 0.25
@@ -155,7 +155,7 @@ def test_rewiring_keeps_every_strength_and_leads_no_one_home():
     rng = np.random.default_rng(0)
     source = rng.integers(0, 6, 500)
     target = (source + rng.integers(1, 6, 500)) % 6
-    other = _network.rewired(source, target, rng)
+    other = _network.rewire(source, target, rng)
     assert (other != source).all()
     np.testing.assert_array_equal(np.bincount(other, minlength=6), np.bincount(target, minlength=6))
     assert (other != target).mean() > 0.5

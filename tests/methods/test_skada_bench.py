@@ -193,7 +193,8 @@ def test_the_held_out_rows_reach_no_scorer_not_even_the_oracle():
     y[shift.test] = 1 - y[shift.test]
     reader = {"C": 1.0, "curve": 0.0}
     one, other = (
-        _contest.cell("CORAL", {"centred": False}, reader, s) for s in (shift, replace(shift, y=y))
+        _contest.run_cell("CORAL", {"centred": False}, reader, s)
+        for s in (shift, replace(shift, y=y))
     )
     assert one["scores"] == other["scores"]
     assert all(v is not None for v in one["scores"].values())
@@ -225,9 +226,9 @@ def test_a_patient_is_never_on_two_sides():
 def test_a_further_contestant_costs_only_its_own_cells(tmp_path, monkeypatch):
     from core.methods.protocols import _contest, _contestants
 
-    data, computed, whole = shifted("covariate", n=160), [], _contest.cell
+    data, computed, whole = shifted("covariate", n=160), [], _contest.run_cell
     monkeypatch.setattr(
-        _contest, "cell", lambda name, *rest: (computed.append(name), whole(name, *rest))[1]
+        _contest, "run_cell", lambda name, *rest: (computed.append(name), whole(name, *rest))[1]
     )
     names = {"splits": 1, "inner": 1, "cache": tmp_path}
     _, first = run_on(data, contestants="CORAL", **names)
@@ -353,11 +354,11 @@ def test_a_fitted_pipeline_and_its_arrays_say_the_same():
     new = np.flatnonzero(shift.side < 0)
     for name, one in _contest.CONTESTANTS.items():
         with _contest.routing():
-            pipe = _contest.fitted(
+            pipe = _contest.fit_contestant(
                 name, one.small[-1], {"C": 1.0, "curve": 0.5}, shift, shift.train
             )
             wanted = pipe.predict_proba(shift.x[new], sample_domain=shift.side[new])
-        model = _contest.head(pipe, shift.x.shape[1]) | shift.scale
+        model = _contest.to_arrays(pipe, shift.x.shape[1]) | shift.scale
         np.testing.assert_allclose(
             read_rows(model, x[data.domains == "new"], 2), wanted, atol=1e-6, err_msg=name
         )

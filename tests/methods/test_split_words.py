@@ -9,7 +9,7 @@ import pytest
 
 from core.imaging import signals
 from core.methods.domains import _figures as domains
-from core.methods.series._figures import worst_stretch
+from core.methods.series._figures import find_worst_stretch
 from core.methods.unlearning import _figures as forgetting
 from core.registry import methods
 from tests.methods._fit import sample
@@ -55,7 +55,7 @@ def test_classes_from_sites_are_found_on_train_and_val():
 def test_the_worst_stretch_tells_the_part_it_was_looked_for_in():
     x = np.random.default_rng(0).normal(size=(30, 1, 64)).astype("f4")
     assert (
-        worst_stretch(
+        find_worst_stretch(
             x, x * 0.5, signals.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train"
         ).split
         == "train"

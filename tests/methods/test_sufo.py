@@ -40,10 +40,10 @@ def test_similarity_of_a_space_with_itself_turned_scaled_and_with_noise():
 
 def test_taking_all_components_away_leaves_the_mean():
     z = np.random.default_rng(0).normal(size=(50, 6)) + 2
-    mean, v, share = _sufo.components(z)
-    np.testing.assert_allclose(_sufo.without(z, mean, v, 0), z)
+    mean, v, share = _sufo.principal_components(z)
+    np.testing.assert_allclose(_sufo.remove_components(z, mean, v, 0), z)
     np.testing.assert_allclose(
-        _sufo.without(z, mean, v, 6), np.broadcast_to(mean, z.shape), atol=1e-9
+        _sufo.remove_components(z, mean, v, 6), np.broadcast_to(mean, z.shape), atol=1e-9
     )
     assert share.sum() == pytest.approx(1)
 

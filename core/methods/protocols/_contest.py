@@ -77,7 +77,7 @@ def routing() -> Any:
     return sklearn.config_context(enable_metadata_routing=True)
 
 
-def fitted(
+def fit_contestant(
     name: str, setting: dict[str, Any], reader: dict[str, Any], shift: Shift, at: np.ndarray
 ) -> Any:
     """The contestant fitted on the rows `at`; labels of the target reach only the upper bound,
@@ -92,7 +92,7 @@ def fitted(
     return made.fit(x, y, sample_domain=side)
 
 
-def cell(
+def run_cell(
     name: str, setting: dict[str, Any], reader: dict[str, Any], shift: Shift
 ) -> dict[str, Any]:
     """Every scorer's value (mean over the inner splits, None = failed) and, refitted on all
@@ -104,7 +104,7 @@ def cell(
         warnings.simplefilter("ignore")
         for fit, check in shift.inner if name != TARGET else ():
             try:
-                made = fitted(name, setting, reader, shift, fit)
+                made = fit_contestant(name, setting, reader, shift, fit)
             except FAILURES:
                 made = None
             x, side = shift.x[check], shift.side[check]
@@ -126,7 +126,7 @@ def cell(
         seconds, right, balanced = time.perf_counter() - began, None, None
         if len(shift.test):
             try:
-                said = fitted(name, setting, reader, shift, shift.train).predict(
+                said = fit_contestant(name, setting, reader, shift, shift.train).predict(
                     shift.x[shift.test], sample_domain=shift.side[shift.test]
                 )
                 hit, truth = said == shift.y[shift.test], shift.y[shift.test]
@@ -142,7 +142,7 @@ def cell(
     }
 
 
-def kept(
+def cached_cell(
     cache: Path | None,
     name: str,
     setting: dict[str, Any],
@@ -150,9 +150,9 @@ def kept(
     shift: Shift,
     digest: str,
 ) -> dict[str, Any]:
-    """As `cell`, from the cache where the very same cell was computed before."""
+    """As `run_cell`, from the cache where the very same cell was computed before."""
     if cache is None:
-        return cell(name, setting, reader, shift)
+        return run_cell(name, setting, reader, shift)
     key = hashlib.sha256(
         json.dumps(
             [VERSION, SKADA, digest, shift.seed, name, setting, reader], sort_keys=True
@@ -161,7 +161,7 @@ def kept(
     path = cache / f"{key}.json"
     if path.exists():
         return json.loads(path.read_text())
-    found = cell(name, setting, reader, shift)
+    found = run_cell(name, setting, reader, shift)
     make_folder(cache)
     write_json(path, found)
     return found
@@ -189,7 +189,7 @@ def best_reader(shift: Shift) -> dict[str, Any]:
     return choices[int(np.argmax(np.round(right, 6)))]
 
 
-def head(made: Any, columns: int) -> dict[str, np.ndarray]:
+def to_arrays(made: Any, columns: int) -> dict[str, np.ndarray]:
     """A fitted pipeline as arrays: the target's side of the adapter, which is affine, as `turn
     [d,e]` and `move [e]`, and the reader's own.
     """
@@ -225,7 +225,7 @@ def run_settings(
     for name in contestants:
         for setting in settings(name, grid, shift.x.shape[1], least):
             run.check()
-            values = kept(run.cache, name, setting, reader, shift, digest)
+            values = cached_cell(run.cache, name, setting, reader, shift, digest)
             found.append({"contestant": name, "setting": setting, **values})
     return reader, found
 
@@ -234,5 +234,5 @@ def fit_final(made: dict[str, Any], reader: dict[str, Any], shift: Shift) -> dic
     """The contestant and setting of the cell `made`, fitted on all rows of the shift, as arrays."""
     with warnings.catch_warnings(), np.errstate(all="ignore"), routing():
         warnings.simplefilter("ignore")
-        found = fitted(made["contestant"], made["setting"], reader, shift, shift.train)
-    return head(found, shift.x.shape[1]) | shift.scale
+        found = fit_contestant(made["contestant"], made["setting"], reader, shift, shift.train)
+    return to_arrays(found, shift.x.shape[1]) | shift.scale

@@ -11,10 +11,10 @@ import numpy as np
 
 from core.artifacts import Benchmark, Grid, Metric
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
-from core.methods.protocols._tables import Cell, by_place, chosen, scored
+from core.methods.protocols._tables import Cell, by_place, choose_by, score_contestants
 
 
-def benchmark(
+def draw_benchmark(
     cells: list[Cell],
     names: list[str],
     scorer: str,
@@ -26,7 +26,7 @@ def benchmark(
     """Contestants against shifts, mean and standard error over splits; with what every scorer would
     have picked, if asked for.
     """
-    tasks, value, seconds = scored(cells, names, scorer, measure)
+    tasks, value, seconds = score_contestants(cells, names, scorer, measure)
     n = np.isfinite(value).sum(2)
     mean = np.where(n, np.nansum(value, 2) / np.maximum(n, 1), np.nan)
     spread = np.sqrt(
@@ -34,9 +34,9 @@ def benchmark(
     )
     said: list[dict[str, Any]] = []
     if choices:
-        best, most = chosen(cells, ORACLE, measure)
+        best, most = choose_by(cells, ORACLE, measure)
         for s in BLIND:
-            picked, got = chosen(cells, s, measure)
+            picked, got = choose_by(cells, s, measure)
             for j, task in enumerate(tasks):
                 if picked[j] and best[j]:
                     said.append(
@@ -67,14 +67,14 @@ def _commonest(cells: list[Cell]) -> str:
     return Counter(c["contestant"] for c in cells).most_common(1)[0][0]
 
 
-def grid(cells: list[Cell], names: list[str], measure: str, rows: np.ndarray) -> Grid:
+def draw_choices(cells: list[Cell], names: list[str], measure: str, rows: np.ndarray) -> Grid:
     """Mean gain over training on the source, contestants against the scorer that picked their
     settings.
     """
     columns = (ORACLE, *BLIND)
     value = np.full((len(names), len(columns)), np.nan, dtype=np.float32)
     for k, scorer in enumerate(columns):
-        _, got, _ = scored(cells, names, scorer, measure)
+        _, got, _ = score_contestants(cells, names, scorer, measure)
         gain = (got - got[names.index(SOURCE)]).reshape(len(names), -1)
         value[:, k] = [g[np.isfinite(g)].mean() if np.isfinite(g).any() else np.nan for g in gain]
     return Grid(
@@ -89,14 +89,14 @@ def grid(cells: list[Cell], names: list[str], measure: str, rows: np.ndarray) ->
     )
 
 
-def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> list[Metric]:
+def measure_contest(cells: list[Cell], names: list[str], scorer: str, measure: str) -> list[Metric]:
     """Gains with intervals over shifts and p, the test that all are alike, what choosing without
     labels costs, and how well scorers order the truth.
     """
     from core.stats import rank_tests
     from core.stats.bootstrap import mean_interval
 
-    tasks, value, _ = scored(cells, names, scorer, measure)
+    tasks, value, _ = score_contestants(cells, names, scorer, measure)
     mean = np.array(
         [
             [v[np.isfinite(v)].mean() if np.isfinite(v).any() else np.nan for v in one]
@@ -149,9 +149,9 @@ def figures(cells: list[Cell], names: list[str], scorer: str, measure: str) -> l
             note="" if len(tasks) >= 3 else "needs three shifts",
         )
     )
-    _, most = chosen(cells, ORACLE, measure)
+    _, most = choose_by(cells, ORACLE, measure)
     for s in BLIND:
-        _, got = chosen(cells, s, measure)
+        _, got = choose_by(cells, s, measure)
         found.append(
             over_tasks(
                 f"lost by choosing with {s}",

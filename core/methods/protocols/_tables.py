@@ -29,7 +29,7 @@ def by_place(cells: list[Cell]) -> dict[str, dict[int, list[Cell]]]:
     return found
 
 
-def scored(
+def score_contestants(
     cells: list[Cell], names: list[str], scorer: str, measure: str
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """(tasks [t], value [m,t,s], seconds [m,t]): each contestant with the settings `scorer` picks,
@@ -50,7 +50,7 @@ def scored(
     return list(places), value, seconds
 
 
-def chosen(cells: list[Cell], scorer: str, measure: str) -> tuple[list[list[Cell]], np.ndarray]:
+def choose_by(cells: list[Cell], scorer: str, measure: str) -> tuple[list[list[Cell]], np.ndarray]:
     """What `scorer` picks among all contestants and settings but the upper bound: cells by task and
     split, and their mean value by task [t].
     """

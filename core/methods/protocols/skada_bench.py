@@ -178,14 +178,14 @@ class SkadaBench(Method):
             ("chosen-without-labels", p.scorer),
             ("settings-by-target-labels", ORACLE),
         ):
-            yield _figures.benchmark(
+            yield _figures.draw_benchmark(
                 *about, scorer, p.measure, data.rows, name, choices=scorer == p.scorer
             )
-        yield _figures.grid(*about, p.measure, data.rows)
+        yield _figures.draw_choices(*about, p.measure, data.rows)
         prob = read_by_site(self.models_, data, "chosen", len(self.class_names_))
         yield Predictions(rows=data.rows, prob=prob, classes=list(self.class_names_))
         found = measure_on_test(self.models_, data, prob)
-        found += _figures.figures(*about, p.scorer, p.measure)
+        found += _figures.measure_contest(*about, p.scorer, p.measure)
         found += _figures.tell_choices(self.chosen_, self.left_out_)
         yield Metrics.of(found, data.rows)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.methods.sequences._kmers import word
+from core.methods.sequences._kmers import name_kmer
 
 
 def fit_naive_bayes(x: Any, y: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
@@ -31,7 +31,11 @@ def name_reasons(x: Any, theta: np.ndarray, others: np.ndarray, k: int) -> list[
         gain = times * (theta[first[i], at] - theta[second[i], at])
         best = np.argsort(-gain, kind="stable")[:5]
         found.append(
-            [{"text": word(int(at[j]), k), "weight": float(gain[j])} for j in best if gain[j] > 0]
+            [
+                {"text": name_kmer(int(at[j]), k), "weight": float(gain[j])}
+                for j in best
+                if gain[j] > 0
+            ]
         )
     return found
 
@@ -46,6 +50,6 @@ def name_shared(
     for i, j in {(int(a), int(b)) for a, b in zip(source, target) if a >= 0 and a != b}:
         shared = np.minimum(theta[i], theta[j]) - rest
         best = np.argsort(-shared, kind="stable")[:4]
-        words = ", ".join(word(int(b), k) for b in best)
+        words = ", ".join(name_kmer(int(b), k) for b in best)
         found[f"{i}-{j}"] = f"k-mers both have and others lack: {words}"
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.methods.sequences._kmers import codes
+from core.methods.sequences._kmers import letter_codes
 
 if TYPE_CHECKING:
     import torch
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 BATCH, BINS = 32, 16
 
 
-def one_hot(texts: Any, length: int) -> torch.Tensor:
+def encode_one_hot(texts: Any, length: int) -> torch.Tensor:
     """float32 [n,4,length]: letters beyond `length` are cut, missing and unknown ones are zero."""
     import torch
 
     out = torch.zeros(len(texts), 4, length)
     for i, letters in enumerate(texts):
-        code = codes(letters[:length]).astype(np.int64)
+        code = letter_codes(letters[:length]).astype(np.int64)
         at = np.flatnonzero(code >= 0)
         out[i, code[at], at] = 1.0
     return out
 
 
-def network(classes: int) -> torch.nn.Module:
+def make_network(classes: int) -> torch.nn.Module:
     """[b,4,L] -> [b,classes]: two strided convolutions, the largest response in each of 16
     stretches, one linear layer.
     """
@@ -47,7 +47,7 @@ def network(classes: int) -> torch.nn.Module:
     )
 
 
-def trained(
+def train_network(
     texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run
 ) -> torch.nn.Module:
     """The network after `epochs` passes, classes balanced by weight. Cancel is heeded between
@@ -58,13 +58,13 @@ def trained(
 
     from core.errors import UserError
 
-    net = network(classes).to(run.where)
+    net = make_network(classes).to(run.where)
     optimiser = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-3)
     count = np.bincount(y, minlength=classes)
     weight = torch.from_numpy(
         np.where(count, len(y) / np.maximum(count * (count > 0).sum(), 1), 0).astype("f4")
     ).to(run.where)
-    x, rng, step = one_hot(texts, length), np.random.default_rng(run.seed), 0
+    x, rng, step = encode_one_hot(texts, length), np.random.default_rng(run.seed), 0
     net.train()
     for _ in range(epochs):
         order = rng.permutation(len(y))
@@ -98,18 +98,18 @@ def train_each_left_out(
     nets = {}
     for out in (-1, *range(classes)):
         keep = (y >= 0) & (y != out)
-        nets[str(out)] = trained(texts[keep], y[keep], classes, length, epochs, rate, run)
+        nets[str(out)] = train_network(texts[keep], y[keep], classes, length, epochs, rate, run)
     return nets
 
 
-def logits(net: Any, texts: Any, length: int) -> np.ndarray:
+def predict_logits(net: Any, texts: Any, length: int) -> np.ndarray:
     """float64 [n,classes]."""
     import torch
 
     where = next(net.parameters()).device
     with torch.no_grad():
         parts = [
-            net(one_hot(texts[i : i + BATCH], length).to(where)).cpu().double().numpy()
+            net(encode_one_hot(texts[i : i + BATCH], length).to(where)).cpu().double().numpy()
             for i in range(0, len(texts), BATCH)
         ]
     return np.concatenate(parts) if parts else np.zeros((0, net[-1].out_features))

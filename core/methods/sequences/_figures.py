@@ -23,7 +23,7 @@ def draw_network(
     seed: int,
 ) -> Network:
     """Groups int64 [n] in `source` (-1 = none) and those in `target` they were taken for."""
-    weight = _network.rates(source, target, len(names))
+    weight = _network.error_rates(source, target, len(names))
     notes = [
         f"{int((source == j).sum())} genomes, taken for {len(np.unique(target[source == j]))} other"
         " groups"
@@ -35,8 +35,8 @@ def draw_network(
         names=names,
         source=source,
         target=target.astype(np.int64),
-        xy=_network.layout(weight, seed),
-        community=_network.communities(weight, seed),
+        xy=_network.lay_out(weight, seed),
+        community=_network.find_communities(weight, seed),
         notes=notes,
         pair_notes=pair_notes,
         link="taken for",

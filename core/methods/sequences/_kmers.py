@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def codes(letters: str) -> np.ndarray:
+def letter_codes(letters: str) -> np.ndarray:
     """int8 [L]: A, C, G, T as 0..3, anything else -1."""
     table = np.full(256, -1, np.int8)
     for i, pair in enumerate(("Aa", "Cc", "Gg", "Tt")):
@@ -15,7 +15,7 @@ def codes(letters: str) -> np.ndarray:
     return table[np.frombuffer(letters.encode("ascii", "replace"), np.uint8)]
 
 
-def counts(texts: Any, k: int) -> Any:
+def count_kmers(texts: Any, k: int) -> Any:
     """CSR float32 [n, 4^k]: how often each k-mer stands in each sequence; windows with an unknown
     letter are left out. O(total letters).
     """
@@ -24,7 +24,7 @@ def counts(texts: Any, k: int) -> Any:
     weights = 4 ** np.arange(k - 1, -1, -1)
     data, column, start = [], [], [0]
     for letters in texts:
-        code = codes(letters)
+        code = letter_codes(letters)
         if len(code) >= k:
             windows = np.lib.stride_tricks.sliding_window_view(code, k)
             found, times = np.unique(
@@ -43,7 +43,7 @@ def counts(texts: Any, k: int) -> Any:
     )
 
 
-def word(code: int, k: int) -> str:
+def name_kmer(code: int, k: int) -> str:
     """The k-mer with this number."""
     return "".join("ACGT"[code // 4**i % 4] for i in range(k - 1, -1, -1))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.training.run import Run
 
 
-def rates(source: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
+def error_rates(source: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
     """float64 [k,k]: of the cases of group i taken for another group, the share taken for j; rows
     sum to 1 (0 where i has no cases), diagonal 0.
     """
@@ -24,7 +24,7 @@ def rates(source: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
     return table / np.maximum(table.sum(1, keepdims=True), 1.0)
 
 
-def communities(weight: np.ndarray, seed: int) -> list[int]:
+def find_communities(weight: np.ndarray, seed: int) -> list[int]:
     """Louvain communities of the symmetrised network, numbered by size."""
     import networkx as nx
 
@@ -35,7 +35,7 @@ def communities(weight: np.ndarray, seed: int) -> list[int]:
     return [next(i for i, c in enumerate(found) if j in c) for j in range(len(weight))]
 
 
-def layout(weight: np.ndarray, seed: int) -> np.ndarray:
+def lay_out(weight: np.ndarray, seed: int) -> np.ndarray:
     """float32 [k,2] in [-1, 1]: groups often taken for each other lie near."""
     import networkx as nx
 
@@ -54,7 +54,7 @@ def modularity(weight: np.ndarray, seed: int) -> float:
     return float(nx.community.modularity(graph, nx.community.louvain_communities(graph, seed=seed)))
 
 
-def rewired(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def rewire(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The targets shuffled so that no case leads to its own group: every group keeps its in- and
     out-strength (configuration model).
 
@@ -71,7 +71,7 @@ def rewired(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) ->
     return out
 
 
-def tested(
+def compare_with_rewired(
     source: np.ndarray,
     target: np.ndarray,
     k: int,
@@ -91,7 +91,9 @@ def tested(
                 "modularity of the error network", None, n=len(source), note="fewer than 10 cases"
             )
         ]
-    stats = {"modularity of the error network": lambda t: modularity(rates(source, t, k), run.seed)}
+    stats = {
+        "modularity of the error network": lambda t: modularity(error_rates(source, t, k), run.seed)
+    }
     if partition is not None:
         column, code = partition
         stats[f"errors that stay within one {column}"] = lambda t: float(
@@ -102,7 +104,7 @@ def tested(
         null = []
         for _ in range(draws):
             run.check()
-            null.append(value(rewired(source, target, run.rng)))
+            null.append(value(rewire(source, target, run.rng)))
         own, mean, sd = value(target), float(np.mean(null)), float(np.std(null))
         low, high = np.percentile(null, [2.5, 97.5])
         note = f"rewired networks: {mean:.2f} ({low:.2f} to {high:.2f})"

@@ -49,8 +49,8 @@ from core.methods.sequences._figures import (
     measure_accuracy,
 )
 from core.methods.sequences._groups import choose_groups, find_partition, name_groups
-from core.methods.sequences._kmers import counts, fit_axes, unit_rows
-from core.methods.sequences._network import tested
+from core.methods.sequences._kmers import count_kmers, fit_axes, unit_rows
+from core.methods.sequences._network import compare_with_rewired
 from core.methods.sequences._params import GMNAParams
 from core.stats.calibration import fit_temperature
 
@@ -95,7 +95,7 @@ class GMNA(Method):
         p, train = self.params, data.part("train")
         self.class_names_, self.left_out_ = choose_groups(name_groups(train, p.by), p.least)
         classes = len(self.class_names_)
-        x, y = counts(train.texts, p.k), self.codes(train)
+        x, y = count_kmers(train.texts, p.k), self.codes(train)
         run.check()
         if not x.nnz:
             raise UserError(f"No sequence holds {p.k} known letters in a row; lower “k”.")
@@ -122,24 +122,24 @@ class GMNA(Method):
         """float64 [n, classes]: log-likelihood (naive Bayes) or logits (network) of each class, the
         model having seen all classes.
         """
-        from core.methods.sequences._cnn import logits
+        from core.methods.sequences._cnn import predict_logits
 
         if self.params.model == "network":
-            return logits(self.nets_of_["-1"], data.texts, self.length_)
-        return np.asarray(counts(data.texts, self.params.k) @ self.theta_.T, dtype=np.float64)
+            return predict_logits(self.nets_of_["-1"], data.texts, self.length_)
+        return np.asarray(count_kmers(data.texts, self.params.k) @ self.theta_.T, dtype=np.float64)
 
     def left_one_out(self, data: Dataset, score: np.ndarray, y: np.ndarray) -> np.ndarray:
         """float64 [n, classes] where each row's own class has -inf and the model has never seen a
         member of it. Naive Bayes treats classes apart, so leaving one out only takes its column
         away.
         """
-        from core.methods.sequences._cnn import logits
+        from core.methods.sequences._cnn import predict_logits
 
         out = score.copy()
         if self.params.model == "network":
             for j in np.unique(y[y >= 0]):
                 at = np.flatnonzero(y == j)
-                out[at] = logits(self.nets_of_[str(j)], data.texts[at], self.length_)
+                out[at] = predict_logits(self.nets_of_[str(j)], data.texts[at], self.length_)
         known = np.flatnonzero(y >= 0)
         out[known, y[known]] = -np.inf
         return out
@@ -158,7 +158,7 @@ class GMNA(Method):
         yield Predictions(rows=data.rows, prob=prob.astype(np.float32), classes=list(names))
         held = np.flatnonzero(data.splits != "train")
         yield draw_pairs(score[held], y[held], names, data.rows)
-        x = counts(data.texts, p.k)
+        x = count_kmers(data.texts, p.k)
         z = (np.asarray(unit_rows(x) @ self.axes_.T) - self.middle_).astype(np.float32)
         yield Embedding(rows=data.rows, name="latent", z=z, layer=f"{p.k}-mers")
         if bayes:
@@ -170,7 +170,7 @@ class GMNA(Method):
             yield Rationales(rows=data.rows, items=items, about=said)
         found = measure_accuracy(data, prob, y)
         partition = find_partition(data, p.within, y, len(names))
-        found += tested(y, target, len(names), partition, p.rewired, run)
+        found += compare_with_rewired(y, target, len(names), partition, p.rewired, run)
         found += count_left_out(self.left_out_, len(data))
         yield Metrics.of(found, data.rows)
 
@@ -178,7 +178,7 @@ class GMNA(Method):
     def make_nets_of(self) -> Any:
         from core.methods.sequences import _cnn
 
-        return _cnn.network(len(self.class_names_))
+        return _cnn.make_network(len(self.class_names_))
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 WINDOWS = 8  # of the hand-made features, and of the stretches looked at
 
 
-def windows(x: np.ndarray) -> np.ndarray:
+def window_means(x: np.ndarray) -> np.ndarray:
     """Means of eight equal stretches of every channel: x [n,C,T] -> [n,8C]. The hand-made rival, as
     a potential's window mean is for EEG.
     """
     return np.concatenate([part.mean(2) for part in np.array_split(x, WINDOWS, axis=2)], 1)
 
 
-def logistic(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_logistic(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(weight [f,k], bias [k]) of a logistic regression in which every class of y (codes; -1 = left
     out) weighs the same; features are standardised within.
     """
@@ -55,17 +55,17 @@ def fit_rivals(
     coordinates z [n,d], and on window means of their signals x [n,C,T].
     """
     return {
-        "logistic regression on the latent": logistic(z, y),
-        "logistic regression on window means": logistic(windows(x), y),
+        "logistic regression on the latent": fit_logistic(z, y),
+        "logistic regression on window means": fit_logistic(window_means(x), y),
     }
 
 
-def balanced(said: np.ndarray, truth: np.ndarray) -> float:
+def balanced_accuracy(said: np.ndarray, truth: np.ndarray) -> float:
     """Mean over the classes of `truth` of the share of their cases that are said right."""
     return float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
-def recognised(
+def measure_recognition(
     data: Dataset, truth: np.ndarray, answers: dict[str, np.ndarray], names: list[str]
 ) -> list[Metric]:
     """Balanced accuracy of each answer on test cases that bear a symbol, intervals by group where
@@ -84,7 +84,7 @@ def recognised(
         ]
     found = []
     for name, said in answers.items():
-        score = lambda i, said=said[at]: balanced(said[i], truth[at][i])  # noqa: E731
+        score = lambda i, said=said[at]: balanced_accuracy(said[i], truth[at][i])  # noqa: E731
         found.append(
             counted_metric(
                 f"balanced accuracy: {name}",
@@ -113,7 +113,7 @@ def recognised(
     return found
 
 
-def worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Metric:
+def find_worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Metric:
     """Where small waves are lost: of eight stretches a channel, the one whose squared error is the
     largest share of the variance between cases there.
 

@@ -35,7 +35,7 @@ class Patterns:
     sizes: list[int]
 
 
-def patterns(codes: np.ndarray, sizes: list[int], least: int) -> Patterns:
+def list_patterns(codes: np.ndarray, sizes: list[int], least: int) -> Patterns:
     """Every choice of factors with every combination of their symbols that at least `least` rows of
     `codes` [n,f] bear.
     """
@@ -58,7 +58,7 @@ def patterns(codes: np.ndarray, sizes: list[int], least: int) -> Patterns:
     return Patterns(np.stack(ys), np.stack(members), alone, list(sizes))
 
 
-def learn(
+def learn_symbols(
     mu: np.ndarray,
     sd: np.ndarray,
     found: Patterns,
@@ -146,8 +146,8 @@ def teach(
     """The symbols of `factors` on posteriors mu, sd [n,d] of cases with symbols int64 codes
     [n,factors]; `params` says `least`, `shuffles`, `tie` and `symbol_steps`.
     """
-    found = patterns(codes, [len(f.names) for f in factors], params.least)
-    worlds = learn(
+    found = list_patterns(codes, [len(f.names) for f in factors], params.least)
+    worlds = learn_symbols(
         mu,
         sd,
         found,
@@ -157,7 +157,7 @@ def teach(
         steps=params.symbol_steps,
         check=check,
     )
-    centre, spread, nats = symbols(worlds, found)
+    centre, spread, nats = read_symbols(worlds, found)
     net = SymbolVAE(1, found.y.shape[1], mu.shape[1])
     net.load_state_dict({name: value[:1] for name, value in worlds.state_dict().items()})
     bearers = found.member[found.alone].sum(1)
@@ -165,7 +165,7 @@ def teach(
 
 
 @torch.no_grad()
-def symbols(net: SymbolVAE, found: Patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_symbols(net: SymbolVAE, found: Patterns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mu, sd, nats) float32 [worlds,k,d] of every symbol alone: its Gaussian, and KL(q(z_j|y) ||
     N(0,1)) of each axis.
     """

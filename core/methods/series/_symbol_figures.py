@@ -11,7 +11,7 @@ import numpy as np
 
 from core.artifacts import Grid, Metric
 from core.imaging import signals
-from core.methods.series._figures import recognised, windows, worst_stretch
+from core.methods.series._figures import find_worst_stretch, measure_recognition, window_means
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -73,14 +73,14 @@ def measure(
     part = "test" if (data.splits == "test").any() else "train"
     at = np.flatnonzero(data.splits == part)
     if len(at):
-        found.append(worst_stretch(data.take(at).inputs(), back[at], signals.look(data), part))
+        found.append(find_worst_stretch(data.take(at).inputs(), back[at], signals.look(data), part))
     if prob is not None:
         answers = {"symbols": prob.argmax(1)}
         for name, (weight, bias) in method.rivals_.items():
-            features = z if "latent" in name else windows(data.inputs())
+            features = z if "latent" in name else window_means(data.inputs())
             answers[name] = (features @ weight + bias).argmax(1)
         truth = method.factors[0].codes(data)
-        found += recognised(data, truth, answers, method.class_names_)
+        found += measure_recognition(data, truth, answers, method.class_names_)
     return found + firm_symbols(method, len(data))
 
 

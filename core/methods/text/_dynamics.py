@@ -90,13 +90,13 @@ def measure_dynamics(
             now, first = kept[m, :, k], kept[0, :, k]
             train, val = now[: len(y)], now[len(y) :]
             if len(np.unique(truth)) > 1:
-                grids["probing"][k, m] = _sufo.probed(train, y, val, truth)
+                grids["probing"][k, m] = _sufo.probe(train, y, val, truth)
             grids["similarity"][k, m] = _sufo.rsa(now, first) if m else 1.0
             grids["alignment"][k, m] = _sufo.cka(now, first)
-            mean, v, _ = _sufo.components(train)
+            mean, v, _ = _sufo.principal_components(train)
             grids["disambiguation"][k, m] = _sufo.separation((train - mean) @ v[:2].T, y)
     last = kept[:, : len(y), -1]
-    shares = [float(_sufo.components(last[m])[2][:5].sum()) for m in (0, moments - 1)]
+    shares = [float(_sufo.principal_components(last[m])[2][:5].sum()) for m in (0, moments - 1)]
     return Dynamics(grids, shares, _trace_paths(last, y, names))
 
 
@@ -104,7 +104,7 @@ def _trace_paths(last: np.ndarray, y: np.ndarray, names: list[str]) -> list[dict
     """Where the middle of each class lies at every moment, in the plane of the first two components
     of the last one, from features [moments, texts, d].
     """
-    mean, v, _ = _sufo.components(last[-1])
+    mean, v, _ = _sufo.principal_components(last[-1])
     flat = (last - mean) @ v[:2].T
     return [
         {

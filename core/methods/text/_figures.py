@@ -96,7 +96,9 @@ def measure_reader(
     score = _macro_f1(truth, prob[test].argmax(1))
     found = [counted_metric("macro-F1", score, part, (0, 1), split="test")]
     for k in (k for k in REMOVED if k <= z.shape[1]):
-        left = net.told(_sufo.without(z[test], removal["mean"], removal["v"], k)).argmax(1)
+        left = net.told(_sufo.remove_components(z[test], removal["mean"], removal["v"], k)).argmax(
+            1
+        )
         found.append(
             counted_metric(
                 "macro-F1 without the first components",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.methods.text._sufo import words_of
+from core.methods.text._sufo import join_tokens
 from core.nets import language
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Reader(nn.Module):
             for i, offsets, v in zip(at, given, value):
                 words = [
                     w
-                    for w in words_of(str(texts[i]), offsets, v)
+                    for w in join_tokens(str(texts[i]), offsets, v)
                     if any(c.isalnum() for c in str(texts[i])[w[0] : w[1]])
                 ]
                 words.sort(key=lambda w: -abs(w[2]))

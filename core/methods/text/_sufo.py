@@ -35,7 +35,7 @@ def macro_f1(truth: np.ndarray, said: np.ndarray, labels: np.ndarray) -> float:
     return float(f1_score(truth, said, average="macro", labels=labels, zero_division=0))
 
 
-def probed(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:
+def probe(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:
     """Macro-F1 on `test` of a linear reader fitted on `train` (features standardised)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -47,7 +47,7 @@ def probed(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray
     return macro_f1(truth, reader.predict(test), np.unique(y))
 
 
-def components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def principal_components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean [d], directions [r,d], share of variance [r]) of the principal components of z
     [n,d].
     """
@@ -56,7 +56,7 @@ def components(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, v, np.square(s) / max(np.square(s).sum(), 1e-12)
 
 
-def without(z: np.ndarray, mean: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
+def remove_components(z: np.ndarray, mean: np.ndarray, v: np.ndarray, k: int) -> np.ndarray:
     """`z` with its first k components taken away."""
     return z - (z - mean) @ v[:k].T @ v[:k]
 
@@ -82,7 +82,7 @@ class Outliers:
 
     @classmethod
     def fit(cls, z: np.ndarray, y: np.ndarray, classes: int) -> Outliers:
-        mean, v, _ = components(z)
+        mean, v, _ = principal_components(z)
         flat = (z - mean) @ v[:5].T
         middle = np.stack(
             [
@@ -120,7 +120,7 @@ class Outliers:
         return np.where(known, own - rest.min(1), far.min(1)).astype(np.float32)
 
 
-def words_of(
+def join_tokens(
     text: str, offsets: list[tuple[int, int]], value: np.ndarray
 ) -> list[tuple[int, int, float]]:
     """(start, end, summed weight) of the words of a text from those of its tokens; tokens that

@@ -164,7 +164,7 @@ class SUFO(Method):
         self.grids_, self.shares_, self.paths_ = found.grids, found.shares, found.paths
         features = self.net_.features(code)
         self.outliers_ = _sufo.Outliers.fit(features, y, classes)
-        mean, v, _ = _sufo.components(features)
+        mean, v, _ = _sufo.principal_components(features)
         self.removal_ = {"mean": mean, "v": v[: max(REMOVED)]}
 
     # -- artifacts ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
-def grid_of(boxes: Tensor, side: int) -> Tensor:
+def window_pixels(boxes: Tensor, side: int) -> Tensor:
     """Pixel coordinates (x, y) [b,side,side,2] of the cells of windows `boxes` [b,3]."""
     u = (torch.arange(side, device=boxes.device) + 0.5) * 2 / side - 1
     y, x = torch.meshgrid(u, u, indexing="ij")
@@ -23,7 +23,9 @@ def grid_of(boxes: Tensor, side: int) -> Tensor:
     return boxes[:, None, None, [1, 0]] + boxes[:, None, None, 2:] * unit
 
 
-def look(images: Tensor, pixels: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
+def read_at(
+    images: Tensor, pixels: Tensor, mode: str = "bilinear", padding: str = "border"
+) -> Tensor:
     """`images` [b,C,H,W] read at `pixels` (x, y) [b,h,w,2]."""
     size = torch.tensor([images.shape[3], images.shape[2]], device=images.device)
     return F.grid_sample(
@@ -31,7 +33,7 @@ def look(images: Tensor, pixels: Tensor, mode: str = "bilinear", padding: str = 
     )
 
 
-def placed(prob: Tensor, box: tuple[float, float, float], size: tuple[int, int]) -> Tensor:
+def place_back(prob: Tensor, box: tuple[float, float, float], size: tuple[int, int]) -> Tensor:
     """Window values [n,S,S] back in the frame, [n,H,W]; 0 outside the window."""
     y, x = torch.meshgrid(
         torch.arange(size[0], dtype=torch.float32),
@@ -41,12 +43,12 @@ def placed(prob: Tensor, box: tuple[float, float, float], size: tuple[int, int])
     side = prob.shape[-1]
     cells = torch.stack([(x - box[1]) / box[2], (y - box[0]) / box[2]], -1).to(prob.device)
     pixels = ((cells + 1) * side - 1) / 2
-    return look(prob[:, None], pixels[None].expand(len(prob), -1, -1, -1), padding="zeros")[
+    return read_at(prob[:, None], pixels[None].expand(len(prob), -1, -1, -1), padding="zeros")[
         :, 0
     ] * (cells.abs() <= 1).all(-1)
 
 
-def levelled(frames: Tensor) -> Tensor:
+def level_greys(frames: Tensor) -> Tensor:
     """Windows [b,T,C,S,S] with the grey values of their first frame brought to mean 0 and deviation
     1: one scale a clip, so nothing flickers.
     """
@@ -55,7 +57,7 @@ def levelled(frames: Tensor) -> Tensor:
     return (frames - mean) / (sd + 1e-3)
 
 
-def moved(b: int, steps: int, side: int, middle: Tensor, strength: Tensor) -> Tensor:
+def draw_motion(b: int, steps: int, side: int, middle: Tensor, strength: Tensor) -> Tensor:
     """Displacements [b,T,S,S,2] in window units: breathing-like shift and beat around `middle`
     [b,2], plus a smooth field; strength [b] scales them.
 
@@ -90,7 +92,7 @@ def moved(b: int, steps: int, side: int, middle: Tensor, strength: Tensor) -> Te
     )
 
 
-class Maker:
+class ClipMaker:
     """Makes training clips from the outlined frames of `clips`: either the true next outlined
     frames, or one frame moved about.
     """
@@ -159,21 +161,23 @@ class Maker:
             -2,
         )
         strength = torch.where(still.to(self.device), 1.0, 0.25)
-        motion = moved(b, steps, self.side, torch.zeros(b, 2, device=self.device), strength)
-        unit = grid_of(torch.tensor([[0.0, 0.0, 1.0]], device=self.device), self.side) + motion
+        motion = draw_motion(b, steps, self.side, torch.zeros(b, 2, device=self.device), strength)
+        unit = (
+            window_pixels(torch.tensor([[0.0, 0.0, 1.0]], device=self.device), self.side) + motion
+        )
         pixels = boxes[:, None, None, None, [1, 0]] + boxes[:, None, None, None, 2:] * (
             unit @ turn.transpose(1, 2)[:, None, None]
         )
         flat = pixels.flatten(0, 1)
-        frames = look(images.flatten(0, 1), flat).unflatten(0, (b, steps))
-        masks = look(truth.flatten(0, 1)[:, None], flat, padding="zeros")[:, 0].unflatten(
+        frames = read_at(images.flatten(0, 1), flat).unflatten(0, (b, steps))
+        masks = read_at(truth.flatten(0, 1)[:, None], flat, padding="zeros")[:, 0].unflatten(
             0, (b, steps)
         )
         gain = torch.exp(
             0.2 * torch.randn(b, 1, 1, 1, 1, device=self.device)
             + 0.08 * torch.randn(b, steps, 1, 1, 1, device=self.device)
         )
-        frames = levelled(
+        frames = level_greys(
             frames.clamp(0, 1) ** torch.exp(0.25 * torch.randn(b, 1, 1, 1, 1, device=self.device))
             * gain
         )

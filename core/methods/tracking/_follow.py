@@ -14,7 +14,7 @@ import torch
 from core.artifacts import Metric
 from core.data.clips import window
 from core.errors import UserError
-from core.methods.tracking._clips import grid_of, levelled, look, placed
+from core.methods.tracking._clips import level_greys, place_back, read_at, window_pixels
 
 if TYPE_CHECKING:
     from core.data.clips import Clip
@@ -60,9 +60,9 @@ def follow_clip(net: Any, data: Dataset, clip: Clip, factor: float, backwards: b
     given = data.of(clip.rows[clip.start : clip.start + 1]).mask()[0]
     box = window(given, factor)
     device = next(net.parameters()).device
-    pixels = grid_of(torch.tensor([box]), net.side)
-    frames = look(images, pixels.expand(len(images), -1, -1, -1))
-    first = look(torch.from_numpy(given)[None, None].float(), pixels, padding="zeros").to(device)
+    pixels = window_pixels(torch.tensor([box]), net.side)
+    frames = read_at(images, pixels.expand(len(images), -1, -1, -1))
+    first = read_at(torch.from_numpy(given)[None, None].float(), pixels, padding="zeros").to(device)
     ways = [list(range(clip.start, len(images)))]
     if backwards:
         ways.append(list(range(clip.start, -1, -1)))
@@ -70,8 +70,8 @@ def follow_clip(net: Any, data: Dataset, clip: Clip, factor: float, backwards: b
     with torch.no_grad():
         for way in ways:
             if len(way) > 1:
-                logits = net(levelled(frames[None, way]).to(device), first)[0, 1:]
-                out[way[1:]] = placed(logits.float().sigmoid().cpu(), box, given.shape)
+                logits = net(level_greys(frames[None, way]).to(device), first)[0, 1:]
+                out[way[1:]] = place_back(logits.float().sigmoid().cpu(), box, given.shape)
     out[clip.start] = torch.from_numpy(given).float()
     return out.numpy()
 

@@ -80,7 +80,7 @@ class CineTracker(Method):
         import torch
 
         from core.data.clips import clips_of
-        from core.methods.tracking._clips import Maker
+        from core.methods.tracking._clips import ClipMaker
         from core.methods.tracking._follow import warm_cosine
         from core.nets.tracker import overlap_loss
 
@@ -97,7 +97,7 @@ class CineTracker(Method):
                 raise UserError("The small network has to learn; choose at least 1 epoch.")
             return
         outlined = train.of(np.concatenate([c.rows[c.outlined] for c in clips]))
-        made = Maker(train, clips, p.steps, self.net_.side, p.window, run.where)
+        made = ClipMaker(train, clips, p.steps, self.net_.side, p.window, run.where)
 
         def loss(net: Any, batch: Batch) -> dict[str, torch.Tensor]:
             frames, truth, known = made.make(outlined.rows[batch.at])
