@@ -25,12 +25,12 @@ demo: setup
 app: setup
 	$(BIN)/lightbox app
 
-# Three groups of tests at a time (tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
+# Four groups of tests at a time (tests/conftest.py), since much of a test's time is waiting, with a thread each, since threads that share a
 # processor spin; those of children wait asleep. Trap: numba's first parallel loop gives torch as many threads as numba has. What numba compiles is kept in the checkout.
 # Tests pass in any order: `make test ORDER=--random-order`. At the end it says what took most processor time.
 PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_THREAD_TIMEOUT=4 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_cache $(BIN)/python -m pytest
 test: setup
-	$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder --costs $(ORDER)
+	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder --costs $(ORDER)
 
 # The long hunts, before a release: what they found is kept in tests/soak.json.
 soak: setup
