@@ -16,7 +16,7 @@ from core.workspace import review
 def news() -> None:
     """What has happened to the workspace that nobody was told yet, until it is put away."""
     told: list[str] = st.session_state.setdefault("news", [])
-    told += state.workspace().told()
+    told += state.workspace().startup_messages()
     for said in told:
         st.warning(text.label(said, 600), icon=":material/build:")
     if told:
@@ -211,7 +211,7 @@ def head(title: str, sentence: str) -> None:
     st.markdown(sentence)
 
 
-def made_by_line(context: state.Context, extra: str = "") -> None:
+def show_provenance(context: state.Context, extra: str = "") -> None:
     """The line under a picture: what made it, so that it can be traced."""
     job = context.job
     parts = [

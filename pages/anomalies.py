@@ -42,7 +42,7 @@ shell.head(
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
-    shell.made_by_line(context, f"threshold {threshold_bench.threshold_of(scores, context):.3g}")
+    shell.show_provenance(context, f"threshold {threshold_bench.threshold_of(scores, context):.3g}")
     test = (
         context.data.part("test").rows
         if (context.data.splits == "test").any()

@@ -72,7 +72,7 @@ if len(found) > 1:
 main, side = st.columns([5, 2])
 with main:
     clusters.show(found[picked], context)
-    shell.made_by_line(context, titles[picked])
+    shell.show_provenance(context, titles[picked])
     if embeds:
         called = clusters.names(found[picked], context, picked[0])
         pin_button(

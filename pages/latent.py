@@ -22,7 +22,7 @@ with main:
         assert name is not None  # every dataset has one
         column = map.column_of(context, made, name)
         map.draw(made, context, column, context.job.id)
-        shell.made_by_line(
+        shell.show_provenance(
             context,
             f"{PROJECTIONS[made.how]}, trustworthiness {made.scores['trustworthiness']:.2f}",
         )

@@ -43,7 +43,7 @@ if in_words:
     main, side = st.columns([5, 2])
     with main:
         rationales.show(given[0], context)
-        shell.made_by_line(context)
+        shell.show_provenance(context)
     with side:
         inspector(context)
     shell.details(context)
@@ -99,7 +99,7 @@ with main:
         why = context.ws.artifact(job.id, slug)
         assert isinstance(why, Attributions)
         attributions.show(why, context)
-        shell.made_by_line(context, f"{how}, {text.label(target)}")
+        shell.show_provenance(context, f"{how}, {text.label(target)}")
         pin_button(
             partial(figures.attribution_figure, context.data, why, why.rows[:8]),
             context,

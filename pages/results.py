@@ -16,7 +16,7 @@ main, side = st.columns([5, 2])
 with main:
     apply.panel(context)
     results.show(context)
-    shell.made_by_line(context)
+    shell.show_provenance(context)
 with side:
     inspector(context)
 shell.details(context)

@@ -14,6 +14,6 @@ chosen = run_list.listing()
 if not chosen:
     st.stop()
 if len(chosen) > 1:
-    run_list.beside(chosen)
+    run_list.compare_runs(chosen)
 else:
     run_list.one(chosen[0])

@@ -53,7 +53,7 @@ with main:
         "Between two cases": latent_axes.between,
         "Towards a class": latent_axes.toward,
     }[how](context, row)
-    shell.made_by_line(context, "generated pictures are marked")
+    shell.show_provenance(context, "generated pictures are marked")
 with side:
     state.look_at(row)
     inspector(context)

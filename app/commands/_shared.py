@@ -33,7 +33,7 @@ def workspace() -> Any:
     try:
         ws = Workspace()
         ws.catalogue  # noqa: B018 - opened, and rebuilt if it must be
-        for said in ws.told():
+        for said in ws.startup_messages():
             print(said, file=sys.stderr)
         return ws
     except ValidationError as e:

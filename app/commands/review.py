@@ -83,7 +83,7 @@ def issues(name: str, json: AsJson = False) -> None:
     say(told, "\n".join(lines), json)
 
 
-def _told(name: str, decision: Any, json: bool) -> None:
+def say_decision(name: str, decision: Any, json: bool) -> None:
     from dataclasses import asdict
 
     from core.workspace import decisions
@@ -142,7 +142,7 @@ def exclude(
             chosen = [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)]
     else:
         chosen = numbers(rows)
-    _told(name, review.exclude(ws, name, np.asarray(chosen), reason, finding), json)
+    say_decision(name, review.exclude(ws, name, np.asarray(chosen), reason, finding), json)
 
 
 def release(
@@ -155,7 +155,7 @@ def release(
     from core.workspace import review
 
     chosen = np.asarray(numbers(rows)) if rows else None
-    _told(name, review.release(workspace(), name, chosen, reason), json)
+    say_decision(name, review.release(workspace(), name, chosen, reason), json)
 
 
 def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> None:
@@ -163,7 +163,7 @@ def ignore(name: str, finding: str, reason: Reason, json: AsJson = False) -> Non
     from core.workspace import review
 
     _finding(name, finding)
-    _told(name, review.ignore(workspace(), name, finding, reason), json)
+    say_decision(name, review.ignore(workspace(), name, finding, reason), json)
 
 
 def fix(name: str, finding: str, json: AsJson = False) -> None:

@@ -99,7 +99,7 @@ def axis_sliders(context: Context, row: int) -> None:
             help="What the model makes of the case, at the place in latent space that is set here.",
         )
         if drawable:
-            st.image(traverse.drawn(frame, context, 480), width="stretch")
+            st.image(traverse.draw_generated(frame, context, 480), width="stretch")
         else:
             traverse.values_table(context, row, here, frame)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
@@ -134,7 +134,7 @@ def pin(path: Traversal, context: Context, key: str) -> None:
         if render.drawable(context.data):
             st.download_button(
                 "Take as GIF",
-                lambda: render.gif([traverse.drawn(f, context, 256) for f in path.frames]),
+                lambda: render.gif([traverse.draw_generated(f, context, 256) for f in path.frames]),
                 "traversal.gif",
                 "image/gif",
                 icon=":material/download:",
@@ -152,7 +152,9 @@ def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Contex
     Of a series: both traces, the changed stretch shaded.
     """
     if context.data.modality == "series":
-        return render.made(np.asarray(frame), context.data, side, np.asarray(before), state.look())
+        return render.draw_generated(
+            np.asarray(frame), context.data, side, np.asarray(before), state.look()
+        )
     change = (np.asarray(frame) - np.asarray(before)).mean(0)
     change = change[change.shape[0] // 2] if change.ndim == 3 else change
     return render.enlarge(

@@ -14,7 +14,7 @@ SECOND = ("grid", "uncertainty")  # explain what others show
 LAST = ("metrics", "model")
 
 
-def drawn(context: Context) -> list[tuple[str, Artifact, View]]:
+def list_views(context: Context) -> list[tuple[str, Artifact, View]]:
     """(slug, artifact, view) of everything the open run gave, in the order to offer it."""
     ws, run = context.ws, context.job.id
     given = {slug: ws.artifact(run, slug) for slug in ws.slugs(run)}
@@ -43,7 +43,7 @@ def title(slug: str, view: View, of_its_kind: int) -> str:
 
 def show(context: Context) -> None:
     """A choice of views, and the chosen one."""
-    offered = drawn(context)
+    offered = list_views(context)
     if not offered:
         st.caption("This run gave nothing that can be drawn.")
         return

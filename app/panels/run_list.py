@@ -169,7 +169,7 @@ def _artifacts(job: Job) -> None:
     results.show(state.context_of(job.id))
 
 
-def beside(jobs: list[Job]) -> None:
+def compare_runs(jobs: list[Job]) -> None:
     """Curves together, metrics in columns, parameters that differ."""
     ws = state.workspace()
     st.markdown("#### Side by side")

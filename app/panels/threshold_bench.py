@@ -23,7 +23,7 @@ def _truth_of(home: str, name: str, hash: str, normal: str) -> Truth:
     return truth_of(state.workspace().dataset(name))
 
 
-def told(context: Context, rows: np.ndarray) -> np.ndarray:
+def has_known_truth(context: Context, rows: np.ndarray) -> np.ndarray:
     """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known`
     is.
     """
@@ -91,7 +91,7 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
     kinds = [("cases", np.ones(len(rows), bool), OKABE_ITO[1], "")]
     if truth is not None:
         ill = truth[np.searchsorted(context.data.rows, rows)]
-        sure = told(context, rows)
+        sure = has_known_truth(context, rows)
         kinds = [
             ("known normal", sure & ~ill, OKABE_ITO[1], ""),
             ("known abnormal", sure & ill, OKABE_ITO[0], "/"),
@@ -207,7 +207,7 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
         )
     )
     rows = _scored(artifact, data.rows)
-    sure = told(context, rows)
+    sure = has_known_truth(context, rows)
     scored = truth[np.searchsorted(data.rows, rows[sure])]
     if not sure.all():
         st.caption(
@@ -302,7 +302,7 @@ def _consequences(
     truth, _ = known(context)
     if truth is None or prevalence is None:
         return
-    sure = told(context, rows)
+    sure = has_known_truth(context, rows)
     alarm, place = alarm[sure], np.searchsorted(context.data.rows, rows[sure])
     groups = context.data.groups
     found = rates(alarm, truth[place], groups[place] if groups is not None else None)

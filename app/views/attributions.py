@@ -19,7 +19,7 @@ from core.imaging.palette import OKABE_ITO
 TITLE = "Why"
 
 
-def drawn(
+def draw_maps(
     artifact: Attributions,
     context: Context,
     at: np.ndarray,
@@ -74,7 +74,7 @@ def show(artifact: Attributions, context: Context) -> None:
     page = st.pagination(pages, key=context.key("why-page")) - 1 if pages > 1 else 0
     part = order[page * 12 : (page + 1) * 12]
     names = context.data.of(rows[part]).names()
-    images = drawn(artifact, context, part)
+    images = draw_maps(artifact, context, part)
     for start in range(0, len(part), 6):
         for i, cell in enumerate(st.columns(6)[: len(part) - start]):
             k = start + i

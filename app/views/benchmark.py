@@ -200,7 +200,7 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
             showlegend=False,
         )
     )
-    for k, (low, high) in enumerate(rank_tests.alike(rank, reach)):
+    for k, (low, high) in enumerate(rank_tests.find_groups(rank, reach)):
         inside = [j for j, i in enumerate(order) if low - 1e-9 <= rank[i] <= high + 1e-9]
         figure.add_shape(
             type="rect",

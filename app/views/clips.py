@@ -106,11 +106,13 @@ def _playing(
 ) -> bytes:
     film = _film(home, run, slug, dataset, at)
     return render.gif(
-        [drawn(film, t, trail, truth, 420) for t in range(len(film.shown))], seconds, back=False
+        [draw_frame(film, t, trail, truth, 420) for t in range(len(film.shown))],
+        seconds,
+        back=False,
     )
 
 
-def drawn(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -> np.ndarray:
+def draw_frame(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -> np.ndarray:
     """Frame `t` with its outline in amber, the truth in blue where it is known, and fainter amber
     lines for the frames before.
     """
@@ -158,7 +160,7 @@ def show(artifact: Predictions, context: Context) -> None:
         if play:
             st.image(_playing(*where, at, trail, truth, pace), width="stretch")
         else:
-            st.image(drawn(film, t, trail, truth), width="stretch")
+            st.image(draw_frame(film, t, trail, truth), width="stretch")
         st.caption(
             "Amber: the outline followed. Blue: the truth drawn by hand."
             + (" Faint lines: the frames before." if trail else "")

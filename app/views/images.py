@@ -52,7 +52,7 @@ def show(artifact: Images, context: Context) -> None:
                 (
                     render.like(render.flat(image), context.data, state.look())
                     if artifact.role == "preprocessed"
-                    else render.made(
+                    else render.draw_generated(
                         image,
                         context.data,
                         192 if context.data.modality == "series" else 128,

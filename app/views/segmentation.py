@@ -45,7 +45,9 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
     return dice, share
 
 
-def drawn(artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE) -> np.ndarray:
+def draw_segmentations(
+    artifact: Predictions, data: Dataset, rows: np.ndarray, tile: int = TILE
+) -> np.ndarray:
     """uint8 [n,tile,tile,3]: pictures with the model's contour in amber over the truth's in
     blue.
     """
@@ -125,7 +127,7 @@ def show(artifact: Predictions, context: Context) -> None:
         context,
         rows,
         key,
-        images=drawn(artifact, data, rows[now * size : (now + 1) * size]),
+        images=draw_segmentations(artifact, data, rows[now * size : (now + 1) * size]),
         across=6,
         page_size=size,
         captions=[by_row[int(r)] for r in rows],

@@ -38,9 +38,9 @@ def effects(home: str, run: str) -> np.ndarray:
     return np.asarray(traversal.effects(*opened(home, run)))
 
 
-def drawn(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
+def draw_generated(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
     """A decoded input as a picture, marked GENERATED in its pixels."""
-    return render.made(np.asarray(frame), context.data, side, look=state.look())
+    return render.draw_generated(np.asarray(frame), context.data, side, look=state.look())
 
 
 def gauge(percent: float) -> None:
@@ -65,7 +65,7 @@ def strip(path: Traversal, context: Context) -> None:
     for cell, frame, value in zip(st.columns(many, gap="small"), path.frames, path.value):
         with cell:
             if render.drawable(context.data):
-                st.image(drawn(frame, context, 110), width="stretch")
+                st.image(draw_generated(frame, context, 110), width="stretch")
             st.caption(f"{value:.2g}")
     if not render.drawable(context.data):
         table_path(path, context)

@@ -23,7 +23,7 @@ def role_without_outcome(column: Column, rows: int) -> Role | None:
     return None
 
 
-def role_beside_outcome(column: Column, label: Column, rows: int) -> Role | None:
+def find_role_by_outcome(column: Column, label: Column, rows: int) -> Role | None:
     """The role of a column that says the outcome `label` again or gives it away; None if it does
     neither.
     """
@@ -68,7 +68,7 @@ def _is_named_outcome(column: Column) -> bool:
     return words.is_exact(column.name) or words.outcome_name(column.tokens) >= EVIDENT
 
 
-def _named_alike(one: Column, other: Column) -> bool:
+def _names_overlap(one: Column, other: Column) -> bool:
     a, b = bare(one.name), bare(other.name)
     return a in b or b in a
 
@@ -79,7 +79,7 @@ def _says_the_same(column: Column, label: Column, rows: int) -> Role | None:
     why = f"says the same as the outcome “{label.name}”, row by row"
     if words.is_input(column.tokens):  # sex or treatment: what is known beforehand stays
         return "input", 0.5, why
-    sure = 0.9 if _is_named_outcome(column) or _named_alike(column, label) else 0.7
+    sure = 0.9 if _is_named_outcome(column) or _names_overlap(column, label) else 0.7
     return "left out", sure, why
 
 

@@ -258,7 +258,7 @@ def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
     unit = pc.coalesce(pc.struct_field(found, "u"), pc.struct_field(money, "u"))
     glued = np.asarray(pc.fill_null(pc.equal(pc.struct_field(found, "s"), ""), False))
     power = np.asarray(pc.fill_null(pc.match_substring_regex(unit, r"\A[eE][-+]?\d+\z"), False))
-    said = _alike(unit.to_numpy(zero_copy_only=False))
+    said = _unify_units(unit.to_numpy(zero_copy_only=False))
     known = np.array([u is not None for u in said]) & ~power
     known &= ~glued | np.isin(np.array([u or "" for u in said]), GLUED)
     if len(set(said[known])) != 1:
@@ -267,7 +267,7 @@ def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return pc.if_else(pa.array(known), bare, text), np.where(known, said, "")
 
 
-def _alike(units: np.ndarray) -> np.ndarray:
+def _unify_units(units: np.ndarray) -> np.ndarray:
     """Units with one spelling each: the most frequent of those that differ in capitals only, µg for
     ug.
     """

@@ -22,8 +22,8 @@ from core.data.column_facts import (
     say_the_same,
 )
 from core.data.column_roles import (
+    find_role_by_outcome,
     plain_role,
-    role_beside_outcome,
     role_without_outcome,
 )
 from core.data.dataset import TECHNICAL
@@ -370,7 +370,7 @@ class Guesser:
             if label is None:
                 role = role_without_outcome(column, self.n)
             else:
-                role = role_beside_outcome(column, label, self.n)
+                role = find_role_by_outcome(column, label, self.n)
             if role is not None:
                 self.set(column, *role)
 

@@ -87,7 +87,7 @@ def axis(
     values = np.linspace(*reach(embedding, axis), steps)
     path = np.stack([turned(embedding, start, axis, v) for v in values])
     name = embedding.axes[axis] if embedding.axes else f"axis {axis + 1}"
-    return _made(model, data, embedding, [row], path, values, name)
+    return _make_traversal(model, data, embedding, [row], path, values, name)
 
 
 def between(
@@ -100,7 +100,7 @@ def between(
     share = np.linspace(0, 1, steps)
     path = np.stack([(1 - s) * a + s * b for s in share]).astype(np.float32)
     path[-1], path[0] = b, a
-    return _made(
+    return _make_traversal(
         model, data, embedding, [row_a, row_b], path, share, f"from row {row_a} to row {row_b}"
     )
 
@@ -158,7 +158,7 @@ def toward_label(
         path = np.clip(path, 0, None)
         path /= path.sum(1, keepdims=True)
     held = "not defined" if score != score else f"{score:.2f}"
-    return _made(
+    return _make_traversal(
         model,
         data,
         embedding,
@@ -179,7 +179,7 @@ def _toward_symbol(
     start, share = place(embedding, row), np.linspace(0, 1, steps)
     path = start + share[:, None] * np.where(fixed, mu - start, 0)
     axes = ", ".join(str(j + 1) for j in np.flatnonzero(fixed))
-    return _made(
+    return _make_traversal(
         model,
         data,
         embedding,
@@ -191,7 +191,7 @@ def _toward_symbol(
     )
 
 
-def _made(
+def _make_traversal(
     model: Any,
     data: Dataset,
     embedding: Embedding,
@@ -281,7 +281,7 @@ def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
     make_folder(folder)
     files = []
     if render.drawable(data):
-        images = [render.made(f, data, 240) for f in np.asarray(made.frames)]
+        images = [render.draw_generated(f, data, 240) for f in np.asarray(made.frames)]
         for k, image in enumerate([*images, np.concatenate(images, 1)]):
             files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
             write_bytes(files[-1], render.png(image))

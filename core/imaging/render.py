@@ -34,7 +34,7 @@ def flat(image: Array) -> Array:
     channels show the first. Series [C,T]: a trace on its own scale.
     """
     if image.ndim == 2:
-        return signals.drawn(image, signals.look(image))
+        return signals.draw_signal(image, signals.look(image))
     if image.ndim == 4:
         image = image[:, image.shape[1] // 2]
     shown = image[:3] if image.shape[0] >= 3 else np.repeat(image[:1], 3, axis=0)
@@ -46,7 +46,9 @@ def picture(data: Dataset, row: int, side: int = 0, look: Look = PLAIN) -> Array
     smoothing when it is small; series at that width.
     """
     if data.modality == "series":
-        return signals.drawn(data.of(np.array([row])).inputs()[0], signals.look(data), side or 240)
+        return signals.draw_signal(
+            data.of(np.array([row])).inputs()[0], signals.look(data), side or 240
+        )
     return enlarge(hung(data, row, data.of(np.array([row])).raw()[0], look), side)
 
 
@@ -106,7 +108,7 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
         return (
             np.stack(
                 [
-                    signals.drawn(x, at, tile, tile, axes=False)
+                    signals.draw_signal(x, at, tile, tile, axes=False)
                     for x in data.of(np.asarray(rows)).inputs()
                 ]
             )
@@ -392,7 +394,7 @@ def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
     return orientation.laid(picture, at)
 
 
-def made(
+def draw_generated(
     frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN
 ) -> Array:
     """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the
@@ -402,7 +404,7 @@ def made(
     """
     if data.modality != "series":
         return generated(like(flat(frame), data, look), side)
-    trace = signals.drawn(frame, signals.look(data), side, before=before)
+    trace = signals.draw_signal(frame, signals.look(data), side, before=before)
     room = np.full((max(10, side // 16) + 6, trace.shape[1], 3), signals.GROUND, np.uint8)
     return generated(np.concatenate([trace, room]), 0)
 
@@ -414,7 +416,7 @@ def explained(
     ±`reach`.
     """
     if data.modality == "series":
-        return signals.drawn(x, signals.look(data), side, tint=value / max(reach, 1e-12))
+        return signals.draw_signal(x, signals.look(data), side, tint=value / max(reach, 1e-12))
     return enlarge(like(signed(flat(x) * 0.6, value, reach), data, look), side)
 
 

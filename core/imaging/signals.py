@@ -146,7 +146,7 @@ def changed(before: Array, after: Array) -> tuple[int, int, int]:
     return int(channel), first, last
 
 
-def drawn(
+def draw_signal(
     x: Array,
     at: Look,
     width: int = 96,

@@ -57,10 +57,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Save as `.npy` without pickle; object arrays raise ValueError."""
-    write_with(path, lambda f: np.save(_Told(f), np.asarray(array), allow_pickle=False))
+    write_with(path, lambda f: np.save(_PlainFile(f), np.asarray(array), allow_pickle=False))
 
 
-class _Told:
+class _PlainFile:
     """A file that numpy does not know for one. Trap: into what it knows it writes by itself, and
     then tells of a full disk without its cause.
     """

@@ -16,7 +16,7 @@ from core.evaluate import measure
 from core.jobs.run_folder import find, keep, named_rows
 from core.method import Method
 from core.registry import method_class, open_model
-from core.training.fit import describe, describes_own_only, made_by
+from core.training.fit import describe, describe_origin, describes_own_only
 from core.training.other_data import as_the_model_sees, find_shared, match
 from core.training.run import Run
 from core.training.scope import count_inside, measure_scope
@@ -61,7 +61,9 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
             artifacts.append(scope)
             metrics.insert(0, count_inside(scope, data.of(scope.rows).groups))
     artifacts.append(Metrics.of(metrics, data.rows))
-    made = made_by(job.id, trained.method, model.params, data, run, time.monotonic() - began)
+    made = describe_origin(
+        job.id, trained.method, model.params, data, run, time.monotonic() - began
+    )
     notes = ws.job(job.id).note.splitlines()
     for artifact in artifacts:
         artifact.made_by = replace(made, notes=notes)

@@ -275,7 +275,7 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
     again once cases are excluded or another class is the normal one; a map keeps its places.
     """
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
-    told = decisions.normal_told(review.decisions(ws, base.dataset)) if kind == "measure" else None
+    told = decisions.last_normal(review.decisions(ws, base.dataset)) if kind == "measure" else None
     return key_of(
         kind,
         base.id,

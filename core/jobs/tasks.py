@@ -19,7 +19,7 @@ from core.jobs.run_folder import find, keep, named_rows
 from core.method import check_params
 from core.registry import method_class, open_model
 from core.settings import Settings
-from core.training.fit import fit_and_apply, made_by
+from core.training.fit import describe_origin, fit_and_apply
 from core.training.run import Run
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -85,7 +85,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
     if run.kind == "apply":
         learned = find(ws, run.on_run, Embedding)
-        made = out_of_sample.beside(
+        made = out_of_sample.place_cases(
             ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell)
         )
     elif "onto" in job.spec:
@@ -102,7 +102,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
             cache=ws.home / "cache" / "neighbours",
             report=_fraction(tell),
         )
-    made.made_by = made_by(
+    made.made_by = describe_origin(
         job.on_run,
         f"map-{how}",
         job.spec,
@@ -135,7 +135,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     )
     if tell.stop():
         raise Cancelled
-    made.made_by = made_by(
+    made.made_by = describe_origin(
         job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began
     )
     keep(ws.folder(job.id), [made])
@@ -158,7 +158,7 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     metrics = measure(
         data, given, job.spec.get("names") or None, job.seed, _lent(ws, ws.job(job.on_run))
     )
-    metrics.made_by = made_by(
+    metrics.made_by = describe_origin(
         job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began
     )
     keep(ws.folder(job.id), [metrics])

@@ -77,13 +77,13 @@ def make_map(
     if how == LINEAR:
         xy = _along(z, _axes(z, dims, seed))
     elif len(z) <= WHOLE:
-        xy = _drawn(z, how, dims, seed, cache, report)
+        xy = _draw(z, how, dims, seed, cache, report)
     else:
         landmarks = LANDMARKS
         chosen = np.sort(np.random.default_rng(seed).choice(len(z), landmarks, replace=False))
         xy = np.empty((len(z), dims), np.float32)
         base = z[chosen]
-        xy[chosen] = drawn = _drawn(base, how, dims, seed, cache, report)
+        xy[chosen] = drawn = _draw(base, how, dims, seed, cache, report)
         other = np.delete(np.arange(len(z)), chosen)
         find = Finder(base)
         for i in range(0, len(other), BLOCK):
@@ -195,7 +195,7 @@ def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
     )
 
 
-def _drawn(
+def _draw(
     z: np.ndarray,
     how: str,
     dims: int,

@@ -118,7 +118,7 @@ def _embed(method: Any, data: Dataset) -> np.ndarray:
     return np.asarray(Run(device="cpu").map(method.embed, data))
 
 
-def beside(
+def place_cases(
     ws: Workspace,
     trained: Job,
     learned: Embedding,
@@ -136,7 +136,7 @@ def beside(
     """
     if learned.place is not None or new.place is not None:
         raise UserError("Other data can be placed on maps whose points are cases, not slices.")
-    made = _drawn_before(ws, trained, how, dims, seed)
+    made = _find_whole_map(ws, trained, how, dims, seed)
     if made is None:
         cache = ws.home / "cache" / "neighbours"
         made = make_map(learned, how, dims, seed, cache=cache, report=report)
@@ -155,7 +155,7 @@ def beside(
     )
 
 
-def _drawn_before(ws: Workspace, trained: Job, how: str, dims: int, seed: int) -> Map | None:
+def _find_whole_map(ws: Workspace, trained: Job, how: str, dims: int, seed: int) -> Map | None:
     """The whole map of a run of this kind and seed, where it was drawn already."""
     for job in ws.catalogue.jobs(on_run=trained.id, kind="map", status="done", seed=seed):
         if job.spec == {"how": how, "dims": dims}:

@@ -294,7 +294,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         )
         axes.legend(frameon=False)
         return _png(figure)
-    images = [render.made(np.asarray(f), data, 160) for f in path.frames]
+    images = [render.draw_generated(np.asarray(f), data, 160) for f in path.frames]
     far = (
         [""] * len(images)
         if path.distance is None

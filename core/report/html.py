@@ -90,7 +90,9 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
             raise UserError(f"Run {job.id} is {job.status}; only finished runs can be reported.")
     reports = [_run(ws, job) for job in jobs]
     beside = (
-        _beside(reports) if len(reports) > 1 and len({r["data"] for r in reports}) == 1 else None
+        _compare_metrics(reports)
+        if len(reports) > 1 and len({r["data"] for r in reports}) == 1
+        else None
     )
     helps = {m.title: m.help for m in measures().values()}
     page = (
@@ -325,7 +327,7 @@ def _shown(title: str, png: bytes, caption: str) -> dict[str, str]:
     return {"title": title, "caption": caption, "picture": data_url(png)}
 
 
-def _beside(reports: list[dict[str, Any]]) -> dict[str, Any]:
+def _compare_metrics(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Metrics of several runs in one table: rows by (name, split, group)."""
     keys = list(
         dict.fromkeys((m["name"], m["split"], m["group"]) for r in reports for m in r["metrics"])

@@ -47,7 +47,7 @@ def units(n: int, groups: np.ndarray | None = None) -> np.ndarray:
     return found
 
 
-def drawn_again(unit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def resample(unit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Positions int64 of one bootstrap draw: as many units as there are, with replacement, each
     with all its rows.
     """

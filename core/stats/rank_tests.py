@@ -41,7 +41,7 @@ def critical_difference(contestants: int, tasks: int, alpha: float = 0.05) -> fl
     return float(q * np.sqrt(contestants * (contestants + 1) / (6 * tasks)))
 
 
-def alike(mean_rank: np.ndarray, reach: float) -> list[tuple[float, float]]:
+def find_groups(mean_rank: np.ndarray, reach: float) -> list[tuple[float, float]]:
     """(least, largest mean rank) of each longest run of contestants that lie within `reach` of each
     other, runs of one left out.
     """

@@ -84,7 +84,7 @@ def fit_and_apply(
                 " Train again, with a smaller step size where there is one."
             ) from e
         run.check()
-    made = made_by(
+    made = describe_origin(
         run_id,
         kind.id,
         method.params.model_dump(mode="json"),
@@ -218,7 +218,7 @@ def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[s
     return look
 
 
-def made_by(
+def describe_origin(
     run_id: str, method: str, params: dict[str, Any], data: Dataset, run: Run, seconds: float
 ) -> MadeBy:
     """Provenance of what `run` made."""

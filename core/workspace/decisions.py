@@ -119,13 +119,13 @@ def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Da
     return replace(data, table=table, hash=view_hash(data.hash, decisions, out), at=kept, kept=kept)
 
 
-def normal_told(decisions: list[Decision]) -> str | None:
+def last_normal(decisions: list[Decision]) -> str | None:
     """The class that was last named as the normal one; "" = none is, None = nobody decided."""
     return next((d.value for d in reversed(decisions) if d.what == "normal"), None)
 
 
 def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
-    value = normal_told(decisions)
+    value = last_normal(decisions)
     return (
         data
         if value is None

@@ -280,18 +280,18 @@ def _elsewhere(url: str) -> Catalogue:
 # -- what the user is told once --------------------------------------------------------------------
 def tell(home: Path, sentence: str) -> None:
     """Keep a sentence for the next person who looks."""
-    write_json(home / NOTICE, [*_told(home), sentence])
+    write_json(home / NOTICE, [*_read_notices(home), sentence])
 
 
-def told(home: Path) -> list[str]:
+def take_notices(home: Path) -> list[str]:
     """Sentences that nobody has been told yet; each is given once."""
-    found = _told(home)
+    found = _read_notices(home)
     if found:
         remove(home / NOTICE)
     return found
 
 
-def _told(home: Path) -> list[str]:
+def _read_notices(home: Path) -> list[str]:
     try:
         return [str(s) for s in json.loads((home / NOTICE).read_text())]
     except (OSError, ValueError):

@@ -87,9 +87,9 @@ class Workspace:
         """The catalogue of datasets and jobs, brought to this version when first opened."""
         return upgrade.opened(self.home, Settings().catalogue)
 
-    def told(self) -> list[str]:
+    def startup_messages(self) -> list[str]:
         """Sentences about the workspace that the user has not been told yet; each is given once."""
-        return upgrade.told(self.home)
+        return upgrade.take_notices(self.home)
 
     @cached_property
     def key(self) -> bytes:

@@ -92,16 +92,16 @@ def a_film(factor=4):
 def test_amber_is_what_was_followed_and_blue_the_truth():
     film = a_film()
     plain, both = (
-        clips.drawn(film, 1, trail=False, truth=False, side=80),
-        clips.drawn(film, 1, trail=False, truth=True, side=80),
+        clips.draw_frame(film, 1, trail=False, truth=False, side=80),
+        clips.draw_frame(film, 1, trail=False, truth=True, side=80),
     )
     amber, blue = ((both == np.array(c)).all(2) for c in (clips.SAID, clips.TRUTH))
     assert amber[30, 35] or amber[30, 34:37].any()
     assert blue[30, 18:20].any()
     assert not (plain == np.array(clips.TRUTH)).all(2).any()
-    trail = clips.drawn(film, 2, trail=True, truth=False, side=80)
+    trail = clips.draw_frame(film, 2, trail=True, truth=False, side=80)
     assert (
-        not np.array_equal(trail, clips.drawn(film, 2, trail=False, truth=False, side=80))
+        not np.array_equal(trail, clips.draw_frame(film, 2, trail=False, truth=False, side=80))
         or (film.said["tracked"][1] == film.said["tracked"][2]).all()
     )
 

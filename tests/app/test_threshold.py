@@ -56,7 +56,9 @@ def shown(monkeypatch, tmp_path):
         "known",
         lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"),
     )
-    monkeypatch.setattr(threshold_bench, "told", lambda context, rows: np.ones(len(rows), bool))
+    monkeypatch.setattr(
+        threshold_bench, "has_known_truth", lambda context, rows: np.ones(len(rows), bool)
+    )
     monkeypatch.setattr(threshold_bench, "_truth", lambda *given: None)
 
     def draw(split: list[str], patients: int) -> AppTest:

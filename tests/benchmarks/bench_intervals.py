@@ -26,7 +26,7 @@ from core.measures.clustering_internal import silhouette_of
 from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
 from core.measures.probes import auc
 from core.measures.robustness_index import kept_index, kept_ratio, neighbours
-from core.stats.bootstrap import EVERYWHERE, drawn_again, interval, mean_interval, units
+from core.stats.bootstrap import EVERYWHERE, interval, mean_interval, resample, units
 from core.stats.cluster_agreement import accuracy, purity
 from core.stats.proportions import wilson
 from tests.benchmarks._common import table
@@ -309,7 +309,7 @@ def covered(
 
 def percentiles(one: Drawn, rng: np.random.Generator) -> Interval:
     unit = units(one.n, one.who.astype(object))
-    got = np.array([one.value(drawn_again(unit, rng)) for _ in range(200)])
+    got = np.array([one.value(resample(unit, rng)) for _ in range(200)])
     low, high = np.nanpercentile(got, [2.5, 97.5])
     return Interval(float(low), float(high), "interval")
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.data.readers import read
 from core.data.readers.files import Asked
-from core.data.readers.scan_folders import told
+from core.data.readers.scan_folders import read_names
 
 
 def tree(path, names, **tables):
@@ -83,7 +83,7 @@ def test_a_folder_a_class(tmp_path):
     ],
 )
 def test_what_folders_and_names_say(names, role, values):
-    said = told(names, Asked())
+    said = read_names(names, Asked())
     assert list(said.roles) == ([role] if role else [])
     assert sorted(set(said.columns.get(said.roles.get(role, ""), []))) == values
 
@@ -98,9 +98,9 @@ def test_classes_around_folders_of_patients_are_classes_and_patients(tmp_path):
     data = read(tree(tmp_path, names))
     assert (data.classes, len(set(data.groups))) == (["AD", "CN"], 8)
     assert data.roles["group"] == "patient"
-    asked = told(names, Asked(label="folder"))
+    asked = read_names(names, Asked(label="folder"))
     assert (asked.roles["label"], asked.roles["group"]) == ("label", "patient")
-    assert "label" not in told(names, Asked(label="none")).roles
+    assert "label" not in read_names(names, Asked(label="none")).roles
 
 
 def test_bids_sessions_stay_with_their_patient_and_its_tables_are_joined(tmp_path):

@@ -228,7 +228,8 @@ def test_a_taller_beat_is_drawn_taller_on_the_same_scale():
             np.flatnonzero(
                 (
                     np.abs(
-                        signals.drawn(k * x, look, 128, 128)[:64].astype(int) - signals.COLOURS[0]
+                        signals.draw_signal(k * x, look, 128, 128)[:64].astype(int)
+                        - signals.COLOURS[0]
                     ).sum(2)
                     < 120
                 ).any(1)
@@ -242,7 +243,7 @@ def test_a_taller_beat_is_drawn_taller_on_the_same_scale():
 def test_made_series_are_marked_and_the_mark_hides_no_trace():
     data = beats()
     x = data.inputs()[0]
-    made, plain = render.made(x, data, 320), render.picture(data, 0, 320)
+    made, plain = render.draw_generated(x, data, 320), render.picture(data, 0, 320)
     np.testing.assert_array_equal(made[: len(plain)], plain)
     assert bright(made[len(plain) :], (230, 159, 0)) > 50
 
@@ -255,7 +256,7 @@ def test_the_stretch_that_changes_is_found_and_shaded():
     assert signals.changed(before, after) == (1, 80, 89)
     assert signals.words(signals.look(data), 128, 80, 89) == "144 to 194 ms"
     shaded, plain = (
-        signals.drawn(after, signals.look(data), 256, 128, before=b) for b in (before, None)
+        signals.draw_signal(after, signals.look(data), 256, 128, before=b) for b in (before, None)
     )
     columns = np.flatnonzero((np.abs(shaded.astype(int) - plain).sum(2) > 20).mean(0) > 0.4)
     assert 0.55 < columns.min() / 256 < 0.75
@@ -266,8 +267,8 @@ def test_series_without_card_and_with_many_channels_are_drawn():
     x = np.random.default_rng(0).normal(size=(9, 40)).astype("f4")
     assert render.flat(x).shape == (72, 96, 3)
     assert signals.words(signals.look(x), 40, 3, 7) == "3 to 7 samples"
-    assert signals.drawn(x, signals.look(x), 240).shape == (180, 240, 3)
-    assert signals.drawn(
+    assert signals.draw_signal(x, signals.look(x), 240).shape == (180, 240, 3)
+    assert signals.draw_signal(
         np.zeros((1, 16), "f4"), signals.look(np.zeros((1, 16), "f4")), 240
     ).shape == (180, 240, 3)
 
@@ -295,14 +296,14 @@ def test_a_spike_of_one_sample_is_not_lost_in_a_long_series():
     x = np.zeros((1, 20_000), "f4")
     x[0, 12_345] = 1
     look = signals.Look(np.array([-0.1]), np.array([1.1]), 100)
-    assert bright(signals.drawn(x, look, 96, 96)[:40, 56:64], signals.COLOURS[0]) > 3
+    assert bright(signals.draw_signal(x, look, 96, 96)[:40, 56:64], signals.COLOURS[0]) > 3
 
 
 def test_time_is_written_in_the_unit_that_fits():
     assert [signals._tick(v) for v in (0.1 + 0.2, 1000.0, -0.0)] == ["0.3", "1000", "0"]
     x = np.zeros((1, 50), "f4")
     drawn = [
-        signals.drawn(x, signals.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:]
+        signals.draw_signal(x, signals.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:]
         for rate in (50, 5000, 0.01, 0)
     ]
     assert len({d.tobytes() for d in drawn}) == 4  # seconds, milliseconds, hours, samples

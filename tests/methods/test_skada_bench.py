@@ -373,7 +373,7 @@ def test_ranks_and_the_critical_difference_are_the_tables():
     assert rank_tests.critical_difference(5, 30) == pytest.approx(
         2.728 * np.sqrt(5 * 6 / (6 * 30)), abs=2e-3
     )
-    assert rank_tests.alike(np.array([1.0, 1.5, 3.0, 3.4]), 0.6) == [(1.0, 1.5), (3.0, 3.4)]
+    assert rank_tests.find_groups(np.array([1.0, 1.5, 3.0, 3.4]), 0.6) == [(1.0, 1.5), (3.0, 3.4)]
     steady = np.tile(np.linspace(0.5, 0.9, 4)[:, None], 12) + 0.01 * np.random.default_rng(
         0
     ).normal(size=(4, 12))

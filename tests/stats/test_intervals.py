@@ -6,7 +6,7 @@ from scipy import stats
 
 from core.artifacts import Metric, Metrics
 from core.artifacts.cases import log_odds
-from core.stats.bootstrap import drawn_again, interval, mean_interval, units
+from core.stats.bootstrap import interval, mean_interval, resample, units
 from core.stats.proportions import rates, wilson
 
 
@@ -100,7 +100,7 @@ def test_what_has_no_spread_gets_no_interval():
 
 def test_whole_patients_are_drawn_again():
     unit = units(6, np.array(["a", "b", "a", None, "b", "a"], dtype=object))
-    at = drawn_again(unit, np.random.default_rng(0))
+    at = resample(unit, np.random.default_rng(0))
     drawn = [tuple(np.flatnonzero(unit == u)) for u in range(3)]
     rest = list(at)
     while rest:

@@ -194,11 +194,11 @@ def test_a_damaged_catalogue_is_made_anew_from_the_folders(ws, damage):
     assert seen(again) == before
     assert list(notes.groups(again, "few")) == ["mine"]
     _make.whole(again)
-    told = again.told()
+    told = again.startup_messages()
     assert len(told) == 1
     assert "rebuilt" in told[0]
     assert "1 dataset, 3 runs" in told[0]
-    assert Workspace(ws.home).told() == [], "once"
+    assert Workspace(ws.home).startup_messages() == [], "once"
     aside = list((ws.home / "damaged").glob("*/catalogue.db"))
     assert len(aside) == (damage not in ("gone", "empty")), "what was there is kept"
 
@@ -206,7 +206,7 @@ def test_a_damaged_catalogue_is_made_anew_from_the_folders(ws, damage):
 def test_a_new_workspace_has_nothing_to_tell(tmp_path):
     ws = Workspace(tmp_path)
     assert ws.catalogue.jobs() == []
-    assert ws.told() == []
+    assert ws.startup_messages() == []
 
 
 def test_a_damage_while_it_is_open_is_a_sentence(ws):

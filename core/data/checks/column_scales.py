@@ -48,7 +48,7 @@ def scale_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table."""
     if data.modality != "table":
         return _classes(data)
-    return [*_two_scales(data), *_long_form(data), *_dates_made(data), *_classes(data)]
+    return [*_two_scales(data), *_long_form(data), *_find_made_dates(data), *_classes(data)]
 
 
 def two_scales(values: np.ndarray) -> float | None:
@@ -141,7 +141,7 @@ def _long_form(data: Dataset) -> list[Finding]:
     ]
 
 
-def _dates_made(data: Dataset) -> list[Finding]:
+def _find_made_dates(data: Dataset) -> list[Finding]:
     """Words that a spreadsheet seems to have made dates of: 2-Sep (SEPT2), Oct-19 (10-19)."""
     for c in data.frame.columns:
         values = data.frame[c].dropna()

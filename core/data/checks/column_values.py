@@ -77,7 +77,13 @@ TOLD = {
 
 def column_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table."""
-    return [*_codes(data), *_told(data), *_unread(data), *_spellings(data), *_scans(data)]
+    return [
+        *_codes(data),
+        *_reader_findings(data),
+        *_unread(data),
+        *_spellings(data),
+        *_scans(data),
+    ]
 
 
 def codes_of(values: pd.Series) -> list[float]:
@@ -133,7 +139,7 @@ def _codes(data: Dataset) -> list[Finding]:
     ]
 
 
-def _told(data: Dataset) -> list[Finding]:
+def _reader_findings(data: Dataset) -> list[Finding]:
     """What the reader decided with doubt about columns (`Note`s on the card), one finding a
     kind.
     """

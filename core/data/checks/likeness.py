@@ -70,7 +70,7 @@ def near_copies(
     pairs = [(int(other[i]), int(train[at[i, j]])) for i, j in close]
     for i in range(0, len(pairs), 256):
         part = pairs[i : i + 256]
-        like = _alike(data, np.array([a for a, _ in part]), np.array([b for _, b in part]))
+        like = _similarity(data, np.array([a for a, _ in part]), np.array([b for _, b in part]))
         for (a, b), ok in zip(part, like > (WORDS if data.samples is None else NEAR)):
             row, theirs = int(data.rows[a]), int(data.rows[b])
             if ok and row not in found and same.get(row, -1) != same.get(theirs, -2):
@@ -78,7 +78,7 @@ def near_copies(
     return list(found.values())
 
 
-def _alike(data: Dataset, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _similarity(data: Dataset, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How alike samples at positions `a` and `b` are: correlation of thumbnails (images) or of all
     values; of texts, the share of common words.
     """

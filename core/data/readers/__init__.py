@@ -254,7 +254,9 @@ def preview(
         found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_files["label"]))}
     if found.get("kind") == "nifti":
         scan_names = [m.name for m in used if not scan_masks.is_named(m)]
-        by_name = scan_folders.told(scan_names, asked) if scan_names else scan_folders.Told()
+        by_name = (
+            scan_folders.read_names(scan_names, asked) if scan_names else scan_folders.NameFacts()
+        )
         of_folders = by_name.columns.get(by_name.roles.get("label", ""), [])
         if of_folders:
             found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_folders))}

@@ -18,7 +18,7 @@ LEAD = re.compile(
 )
 
 
-def told_apart(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+def number_duplicates(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
     """A second channel of the same name is called so."""
     seen: Counter[str] = Counter()
     out = []

@@ -73,7 +73,7 @@ def choose_reader(
     kinds = kinds_by_name(members)
     main = _main_kind(members, kinds, secret)
     drawn = contours.among(members) if main == "dicom" else []
-    masks = _masks_beside(main, members, kinds)
+    masks = _find_masks(main, members, kinds)
     laid = masks if main == "dicom" else []
     aside = _set_aside(members, kinds, main, drawn)
     sheets: list[Member] = []
@@ -158,7 +158,7 @@ def _are_series(used: list[Member], asked: Asked, series: str) -> bool:
     return series == "yes" or (series == "auto" and time_tables.found_in(used, asked))
 
 
-def _masks_beside(main: str, members: list[Member], kinds: dict[str, str]) -> list[Member]:
+def _find_masks(main: str, members: list[Member], kinds: dict[str, str]) -> list[Member]:
     """Files of other kinds beside scans that may hold their masks: NIfTI files, and pictures of the
     slices' names, beside DICOM; arrays called masks, of the scans' names, beside NIfTI.
     """
@@ -185,7 +185,7 @@ def kinds_of(members: list[Member]) -> Counter[str]:
             del found["nifti"]  # masks of the slices
     if len(found) > 1 and (found["dicom"] or found["nifti"]):
         kinds = kinds_by_name(members)
-        for member in _masks_beside("dicom" if found["dicom"] else "nifti", members, kinds):
+        for member in _find_masks("dicom" if found["dicom"] else "nifti", members, kinds):
             if kinds[member.name] != "nifti":
                 found[kinds[member.name]] -= 1
     return +found
@@ -255,7 +255,7 @@ def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member]
         )
     kinds = kinds_by_name(members)
     alone = ("table",) if take in ("npz", "npy") else ()  # nothing goes beside them
-    masks = set(_masks_beside(take, members, kinds))
+    masks = set(_find_masks(take, members, kinds))
     left = {
         m.name: kinds[m.name]
         for m in members
@@ -284,10 +284,10 @@ def with_sheets(
     left: list[Member] = []
     rules: list[str] = []
     if not secret and "file" in table:
-        table, sheets, rules = scan_folders.beside(table, sheets)
+        table, sheets, rules = scan_folders.join_sheets(table, sheets)
     for i, sheet in enumerate(sheets):
         try:
-            joined = tables.beside(table, sheet)
+            joined = tables.join_sheet(table, sheet)
         except UserError:
             if secret:
                 raise UserError(

@@ -85,7 +85,7 @@ def _of(sheet: Sheet, found: Sequence[Found]) -> int | None:
     timely = [i for i, f in enumerate(found) if _within(sheet, f)]
     if len(found) == 1:
         return timely[0] if timely else None
-    alike = {i: _alike(sheet.name, found[i].name) for i in timely}
+    alike = {i: _shared_beginning(sheet.name, found[i].name) for i in timely}
     best = max(alike.values(), default=0)
     first = [i for i, many in alike.items() if many == best]
     return first[0] if best and len(first) == 1 else None
@@ -101,7 +101,7 @@ def _within(sheet: Sheet, found: Found) -> bool:
     return -EARLY <= sheet.begin - found.begin < last
 
 
-def _alike(one: str, other: str) -> int:
+def _shared_beginning(one: str, other: str) -> int:
     """Letters that two files' names begin with in common; 0 for files in other folders and for
     names that are not alike.
     """

@@ -129,7 +129,7 @@ def _with_sheet(table: pd.DataFrame, sheets: list[Member]) -> pd.DataFrame:
     does.
     """
     for sheet in sheets:
-        joined = tables.beside(table, sheet)
+        joined = tables.join_sheet(table, sheet)
         if joined is not None:
             return joined
     raise UserError(

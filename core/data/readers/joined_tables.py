@@ -135,7 +135,7 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
     """What `read` holds as one typed table, "file, line" of a row, and in words how values were
     read.
     """
-    like = _alike(read)
+    like = _check_columns(read)
     n = sum(r.rows for r in read)
     if n > limits.ROWS:
         raise UserError(f"{read[0].name} holds {n:,} rows; at most {limits.ROWS:,} are taken.")
@@ -230,7 +230,7 @@ def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
     return parted(seen.column, coded, tuple(taken))
 
 
-def _alike(read: list[Raw]) -> Raw:
+def _check_columns(read: list[Raw]) -> Raw:
     """The file whose columns most have. UserError when another has other ones."""
     usual = Counter(frozenset(r.columns) for r in read).most_common(1)[0][0]
     like = next(r for r in read if frozenset(r.columns) == usual)

@@ -38,7 +38,7 @@ def joined(members: list[Member]) -> tuple[list[Member], list[str]]:
             f"{label.parts[-1]}: the label of each file by its name"
         ]
     if len(others) == 1 and others[0].name.lower().endswith(TABLES):
-        made = _beside(others[0], lines)
+        made = _join_labels(others[0], lines)
         if made is not None:
             kept = [made[0] if m is others[0] else m for m in members if m is not label]
             return kept, [f"{label.parts[-1]}: {made[1]}"]
@@ -57,7 +57,7 @@ def _by_name(lines: list[str], others: list[Member]) -> list[list[str]] | None:
     return None
 
 
-def _beside(member: Member, labels: list[str]) -> tuple[Member, str] | None:
+def _join_labels(member: Member, labels: list[str]) -> tuple[Member, str] | None:
     """The table with a column of labels and what was done: a row a label, or, turned, a column a
     label; None where the numbers do not fit.
     """

@@ -72,7 +72,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     nnU-Net's files of one case (_0000, _0001) are the channels of one row, see `_channels`.
     Which files are segmentations, and of which scans: see `scan_masks.found`; arrays (npy) beside
     them: `array_masks`. What folders and
-    names say: see `scan_folders.told`. Affine and spacing stay in the card; free text of the
+    names say: see `scan_folders.read_names`. Affine and spacing stay in the card; free text of the
     headers does not.
     """
     given = [] if asked.masks is None else paired(collect(asked.masks))
@@ -274,7 +274,7 @@ def _table(
     """
     table, roles = pd.DataFrame(lines), {"file": "file"}
     files = [s.member.name for s in plan.scans]
-    told = scan_folders.told(files, asked)
+    told = scan_folders.read_names(files, asked)
     at = table["file"].map({f: i for i, f in enumerate(files)})
     for name, values in told.columns.items():
         table[name] = [values[i] for i in at]

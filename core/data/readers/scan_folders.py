@@ -41,7 +41,7 @@ TIMES = ("acq_time",)  # columns with dates of people's scans
 
 
 @dataclass
-class Told:
+class NameFacts:
     """Columns by name (a value each scan), the role each plays, and rules in words."""
 
     columns: dict[str, list[str]] = field(default_factory=dict)
@@ -49,14 +49,14 @@ class Told:
     rules: list[str] = field(default_factory=list)
 
 
-def told(files: list[str], asked: Asked) -> Told:
+def read_names(files: list[str], asked: Asked) -> NameFacts:
     """Of scans by their names (posix paths). Sub-folders mean what they mean for pictures, classes,
     unless they hold the scans of one patient each: names that count (patient07), or the same few
     names of scans in every folder.
 
     UserError when classes by folder were asked for and there are no folders.
     """
-    out = Told()
+    out = NameFacts()
     paths = [list(PurePosixPath(f).parts[:-1]) for f in files]
     _parts(paths, out)
     subs = [SUB.search(f) for f in files]
@@ -82,7 +82,7 @@ def told(files: list[str], asked: Asked) -> Told:
     return out
 
 
-def _parts(paths: list[list[str]], out: Told) -> None:
+def _parts(paths: list[list[str]], out: NameFacts) -> None:
     """The data's own split, where every scan lies in a folder of a part and there are several."""
     found = []
     for path in paths:
@@ -96,7 +96,7 @@ def _parts(paths: list[list[str]], out: Told) -> None:
         out.columns["split"], out.roles["split"] = [str(w) for w in found], "split"
 
 
-def _bids(files: list[str], out: Told) -> None:
+def _bids(files: list[str], out: NameFacts) -> None:
     subjects = [SUB.search(f) for f in files]
     out.columns["patient"] = [found[1] if found else "" for found in subjects]
     out.roles["group"] = "patient"
@@ -172,7 +172,7 @@ def _cases(files: list[str]) -> list[str] | None:
     )
 
 
-def _classes(paths: list[list[str]], asked: Asked, out: Told) -> None:
+def _classes(paths: list[list[str]], asked: Asked, out: NameFacts) -> None:
     names = [path[-1] if path else "" for path in paths]
     sites = {n for n in names if n}
     if (
@@ -196,7 +196,7 @@ def _classes(paths: list[list[str]], asked: Asked, out: Told) -> None:
         )
 
 
-def beside(
+def join_sheets(
     table: pd.DataFrame, sheets: list[Member]
 ) -> tuple[pd.DataFrame, list[Member], list[str]]:
     """The table with the columns of tables beside the scans that name patients (participants.tsv,

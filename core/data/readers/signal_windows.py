@@ -39,7 +39,7 @@ def windows(
     """
     if asked.masks is not None:
         raise UserError("Masks are for pictures and scans; a recording has none.")
-    found = [replace(r, channels=channels.told_apart(r.channels)) for r in found]
+    found = [replace(r, channels=channels.number_duplicates(r.channels)) for r in found]
     found, names, odd = channels.shared(found)
     found, slow = channels.of_one_pace(found, names, SLOW)
     units, brought = channels.one_unit(found, names)

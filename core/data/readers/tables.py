@@ -214,7 +214,7 @@ def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
     return found
 
 
-def beside(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
+def join_sheet(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
     """`table` with the columns of a sheet, joined on the sheet's column that names every file (by
     its path, as much of it as both give, or its name, with or without suffix); None when there is
     no such column. UserError where it names one twice.

@@ -63,7 +63,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         raise UserError("Masks are for pictures and scans; a record has none.")
     heads = [m for m in members if is_header(m)]
     names = {m.name for m in members}
-    marked = [m for m in heads if _beside(m, ".atr") in names]
+    marked = [m for m in heads if _sibling(m, ".atr") in names]
     inner = {s for m in heads for s in segments(m)}
     if not marked:
         return _unmarked([m for m in heads if m.name not in inner], members, asked)
@@ -164,7 +164,7 @@ def _rules(kept: list[dict[str, Any]], leads: tuple[str, ...], marked: int, bare
     return rules
 
 
-def _beside(head: Member, suffix: str) -> str:
+def _sibling(head: Member, suffix: str) -> str:
     return str(PurePosixPath(head.name).with_suffix(suffix))
 
 

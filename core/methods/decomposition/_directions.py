@@ -67,7 +67,7 @@ def left_over(x: torch.Tensor, mean: torch.Tensor, components: torch.Tensor) -> 
     return left * (left > ROUNDING**2 * size)
 
 
-def say_all_redrawn(kept: int, varying: int) -> str:
+def explain_no_score(kept: int, varying: int) -> str:
     """Why `kept` directions of `varying` values give no score."""
     values = "one value that varies" if varying == 1 else f"{varying} values that vary"
     directions = "direction" if kept == 1 else "directions"

@@ -29,8 +29,8 @@ import numpy as np
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
 from core.data.scaling import Standardise
 from core.method import DemoRun, Method, Takes
-from core.methods._judged import judged
-from core.methods.decomposition._directions import find_directions, left_over, say_all_redrawn
+from core.methods._anomaly_maps import make_anomaly_maps
+from core.methods.decomposition._directions import explain_no_score, find_directions, left_over
 from core.methods.decomposition._params import PCAParams
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ class PCA(Method):
         if data.modality != "table":
             yield Images(rows=data.rows, name="reconstruction", image=back)
         if self.redraws_all:
-            run.note(say_all_redrawn(len(self.components_), self.varying_))
+            run.note(explain_no_score(len(self.components_), self.varying_))
             return
         maps = None
         if data.modality in ("image", "volume"):
             maps = np.abs(data.inputs() - back).mean(1)
             maps[score == 0] = 0
-        yield judged(data, score, maps, "residual")
+        yield make_anomaly_maps(data, score, maps, "residual")
 
     @property
     def redraws_all(self) -> bool:

@@ -73,7 +73,7 @@ def resampled(
     """
     from scipy.optimize import linear_sum_assignment
 
-    from core.stats.bootstrap import FEWEST, drawn_again, units
+    from core.stats.bootstrap import FEWEST, resample, units
 
     unit, got = units(len(sites), groups), []
     for i in range(DRAWS):
@@ -81,7 +81,7 @@ def resampled(
         parts = []
         for j in range(q.shape[1]):
             own = cell[sites == j]
-            again = own[drawn_again(unit[sites == j], run.rng)] if len(own) else own
+            again = own[resample(unit[sites == j], run.rng)] if len(own) else own
             parts.append(
                 np.bincount(again, minlength=q.shape[0]) / len(again) if len(again) else q[:, j]
             )

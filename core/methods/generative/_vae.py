@@ -14,7 +14,7 @@ from core.data.labels import no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
-from core.methods._judged import judged
+from core.methods._anomaly_maps import make_anomaly_maps
 from core.params import EarlyStoppingParams, batch_param, epochs_param, param, rate_param
 from core.training.ordinary import half_cosine
 
@@ -207,7 +207,7 @@ class VAE(Method):
         if data.modality in ("image", "volume"):
             yield Images(rows=data.rows, name="reconstruction", image=back)
         maps = more.pop(0) if data.modality in ("image", "volume") else None
-        yield judged(data, score, maps, "reconstruction error")
+        yield make_anomaly_maps(data, score, maps, "reconstruction error")
         if self.class_names_:
             yield Predictions(rows=data.rows, prob=more.pop(), classes=list(self.class_names_))
 

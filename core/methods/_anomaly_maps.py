@@ -9,7 +9,7 @@ from core.data.dataset import Dataset
 from core.stats.calibration import validation_threshold
 
 
-def judged(
+def make_anomaly_maps(
     data: Dataset, score: np.ndarray, maps: np.ndarray | None, unit: str, cases: str = "cases"
 ) -> AnomalyMaps:
     """Scores float32 [n] of the rows of `data`, with `maps` [n,*spatial] where there are any, and
