@@ -65,6 +65,12 @@ def code_of(id: str) -> str:
     and what that imports from SOURCES, all without comments, docstrings and layout. "" where there
     is no such file, as for a plug-in.
     """
+    code = "\n".join(words for _, words in sorted(_sources(id).items()))
+    return hashlib.sha256(code.encode()).hexdigest()[:16] if code else ""
+
+
+def _sources(id: str) -> dict[Path, str]:
+    """The files of a method or measure, its own and what they import, each with its code."""
     core = FOLDER.parents[1] / "core"
     own = [*core.glob(f"methods/*/{id}.py"), *core.glob(f"measures/{id}.py")]
     seen: dict[Path, str] = {}
@@ -75,8 +81,7 @@ def code_of(id: str) -> str:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         own += _imported(tree, core.parent)
         seen[path] = _without_words(tree)
-    code = "\n".join(words for _, words in sorted(seen.items()))
-    return hashlib.sha256(code.encode()).hexdigest()[:16] if code else ""
+    return seen
 
 
 def _imported(tree: ast.Module, root: Path) -> list[Path]:

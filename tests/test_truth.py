@@ -10,7 +10,7 @@ from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.ground_truth import abnormal, truth_of
 from core.measures.image_anomaly import ImageAnomaly
-from core.methods.anomaly.strega import StRegA
+from core.methods.anomaly._slices import healthy
 from core.training.slices_to_volumes import Fold
 
 UNKNOWN = [2, 3, 8, 9]  # rows without a mask file
@@ -64,9 +64,9 @@ def test_cases_without_a_label_count_in_no_figure():
 
 def test_healthy_slices_to_learn_from_are_those_known_to_be():
     data = partly()
-    assert StRegA(StRegA.Params()).healthy_rows(data).tolist() == [4, 5, 6, 7]
+    assert healthy(data).rows.tolist() == [4, 5, 6, 7]
     data.table["outlined"] = False  # of none is the truth known: as data without masks
-    assert len(StRegA(StRegA.Params()).healthy_rows(Dataset(**{**vars_of(data)}))) == 10
+    assert len(healthy(Dataset(**{**vars_of(data)}))) == 10
 
 
 def vars_of(data: Dataset) -> dict:
