@@ -231,15 +231,17 @@ def unfinished(ws: Workspace) -> list[Job]:
 
 
 def discard(ws: Workspace, id: str) -> None:
-    """Take away an import that has ended without success, with what it left. UserError while it is
-    at work.
+    """Take away an import that has ended, with what it left; of one that succeeded meanwhile the
+    dataset stays. UserError while it is at work.
     """
     import json
 
-    place = ws.folder(ws.job(id).id) / REQUEST
+    job = ws.job(id)
+    place = ws.folder(job.id) / REQUEST
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
-    ws.remove_run(id)
-    clear_import(ws, id)
+    ws.remove_run(job.id)
+    if job.status != "done":
+        clear_import(ws, job.id)
     if uploaded:
         remove(Path(uploaded))
 

@@ -214,6 +214,14 @@ def test_a_cancelled_import_that_had_to_be_killed_leaves_nothing(ws, pile, done)
     assert empty(ws)
 
 
+def test_dismissing_an_import_that_succeeded_meanwhile_keeps_its_dataset(ws, pile):
+    """The page showed it as broken off; another tab had let it go on."""
+    job = queue.wait(ws, queue.bring(ws, pile, "pile").id, timeout=120)
+    assert job.status == "done", job.error
+    queue.discard(ws, job.id)
+    assert len(ws.dataset("pile")) == 60
+
+
 def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
     files = [
         ("scan/../../evil.png", io.BytesIO(picture(1))),
