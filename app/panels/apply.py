@@ -14,6 +14,7 @@ from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.method import Method
 from core.registry import method_class
 from core.training.fit import describes_own_only
+from core.workspace.catalogue import Job
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -106,14 +107,22 @@ def _others(reasons: dict[str, str | None]) -> None:
         st.caption(f"**{text.label(name)}** · {text.label(why, 300)}")
 
 
-def _origin(context: Context) -> None:
-    """Where the model of an applied run comes from, and what is to be told beside its figures."""
+def find_origin(context: Context) -> tuple[Job | None, str]:
+    """The run in which the model of an applied run was trained, None where it has been removed, and
+    the name of the data it learned from, "" where that is gone.
+    """
     trained = context.ws.catalogue.job(context.job.on_run)
     names = {e["id"]: e["name"] for e in context.ws.catalogue.datasets()}
+    return trained, names.get(trained.dataset, "") if trained is not None else ""
+
+
+def _origin(context: Context) -> None:
+    """Where the model of an applied run comes from, and what is to be told beside its figures."""
+    trained, name = find_origin(context)
     if trained is None:
         st.caption("The run this model was trained in has been removed.")
     else:
-        own = text.label(names.get(trained.dataset, "?"))
+        own = text.label(name or "?")
         st.markdown(f"The model was trained on **{own}** and has learned nothing from these cases.")
         title = f"Open the training run ({trained.id[:4]})"
         st.button(title, on_click=state.open_run, args=(trained.id,), icon=":material/arrow_back:")

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import navigation, progress, state, text
 from app.panels import map, quick_start
+from app.panels.apply import find_origin
 from app.panels.gallery import score_of, thumbs
 from app.panels.threshold_bench import flagged
 from app.views.anomaly_maps import overlays
@@ -135,9 +136,7 @@ def _origin(context: state.Context) -> str:
     """What the model learned from, in words."""
     job = context.job
     if job.kind == "apply":
-        trained = context.ws.catalogue.job(job.on_run)
-        names = {e["id"]: e["name"] for e in context.ws.catalogue.datasets()}
-        own = names.get(trained.dataset) if trained is not None else None
+        _, own = find_origin(context)
         return f"trained on {text.label(own)}, applied here" if own else "applied here"
     return "learned from the normal cases only" if job.spec.get("only_normal") else "learned"
 
