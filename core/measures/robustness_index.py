@@ -21,7 +21,8 @@ import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metric
 from core.measure import Measure
-from core.stats.bootstrap import interval, mean_interval, units
+from core.stats.bootstrap import interval, units
+from core.stats.metrics import mean_metric
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -279,18 +280,18 @@ class RobustnessIndex(Measure):
             z[fit], site[fit]
         )
         right = reader.predict(z[test]) == site[test]
-        groups = whole.groups[test] if whole.groups is not None else None
         most = float(np.unique(site[test], return_counts=True)[1].max() / len(test))
         note = f"always naming the largest site gives {most:.2f}"
-        one = Metric(
-            "site named by a linear probe: accuracy",
-            float(right.mean()),
-            split="val and test",
-            n=len(test),
-            higher_is_better=False,
-            note=note,
-        )
-        return [one.within(mean_interval(np.asarray(right, bool), groups))]
+        return [
+            mean_metric(
+                "site named by a linear probe: accuracy",
+                np.asarray(right, bool),
+                whole.take(test),
+                split="val and test",
+                higher_is_better=False,
+                note=note,
+            )
+        ]
 
 
 def _known(whole: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Grid, Metric, Model, Predictions
 from core.evaluate import held_out
-from core.stats.bootstrap import mean_interval
+from core.stats.metrics import mean_metric
 from core.stats.overlap import overlap
 
 if TYPE_CHECKING:
@@ -84,11 +84,8 @@ def figures(data: Dataset, said: dict[str, Predictions]) -> list[Metric]:
         )
         there = np.isfinite(dice)
         if there.any():
-            groups = shown.groups[there] if shown.groups is not None else None
-            one = Metric(
-                "Dice", float(dice[there].mean()), split=part, group=name, n=int(there.sum())
-            )
-            found.append(one.within(mean_interval(dice[there], groups, (0, 1))))
+            marked = shown.take(np.flatnonzero(there))
+            found.append(mean_metric("Dice", dice[there], marked, (0, 1), split=part, group=name))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.artifacts import Metric
 from core.methods.domains._factorise import DRAWS
+from core.stats.metrics import mean_metric
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -18,8 +19,6 @@ def figures(method: Any, data: Dataset, site_prob: np.ndarray, sites: np.ndarray
     """How well sites are told apart, how far their frequencies differ, and each frequency with
     its interval.
     """
-    from core.stats.bootstrap import mean_interval
-
     held = np.flatnonzero((data.splits != "train") & (sites >= 0))
     condition = float(np.linalg.cond(method.prior_))
     said = (
@@ -50,19 +49,15 @@ def figures(method: Any, data: Dataset, site_prob: np.ndarray, sites: np.ndarray
     if len(held) >= 5:
         each = -np.log(np.maximum(site_prob[held, sites[held]], 1e-12))
         note = f"chance level {np.log(len(method.sites_)):.2f}"
-        one = Metric(
-            "site discriminator: cross-entropy",
-            float(each.mean()),
-            split="val and test",
-            n=len(held),
-            higher_is_better=None,
-            note=note,
-        )
         found.append(
-            one.within(
-                mean_interval(
-                    each, data.groups[held] if data.groups is not None else None, (0, np.inf)
-                )
+            mean_metric(
+                "site discriminator: cross-entropy",
+                each,
+                data.take(held),
+                (0, np.inf),
+                split="val and test",
+                higher_is_better=None,
+                note=note,
             )
         )
     for j in range(method.prior_.shape[0]):

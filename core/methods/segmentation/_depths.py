@@ -11,7 +11,7 @@ import numpy as np
 from core import limits
 from core.artifacts import AnomalyMaps, Metric
 from core.evaluate import held_out
-from core.stats.bootstrap import mean_interval
+from core.stats.metrics import mean_metric
 from core.stats.overlap import overlap
 
 if TYPE_CHECKING:
@@ -96,13 +96,12 @@ def figures(method: Any, data: Dataset, run: Run) -> list[Metric]:
     shown = known.take(at)
     dice = dice_of_heads(method.net_.probabilities, shown, run)
     marked = np.isfinite(dice).all(1)
-    groups = shown.groups[marked] if shown.groups is not None else None
+    scored = shown.take(np.flatnonzero(marked))
     for j, one in enumerate(dice[marked].T):
         if len(one):
-            own = Metric(
-                "Dice", float(one.mean()), split=part, group=f"depth = {j + 1}", n=len(one)
+            found.append(
+                mean_metric("Dice", one, scored, (0, 1), split=part, group=f"depth = {j + 1}")
             )
-            found.append(own.within(mean_interval(one, groups, (0, 1))))
     x = torch.from_numpy(shown.inputs(np.arange(1))).to(run.where)
     for depth, (cost, seconds) in enumerate(costs(method.net_, x), 1):
         about: dict[str, Any] = {"split": part, "group": f"depth = {depth}", "n": 1}

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Metric, Model
 from core.errors import UserError
-from core.stats.bootstrap import mean_interval
+from core.stats.metrics import mean_metric
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -70,40 +70,28 @@ def figures(method: Any, data: Dataset, probs: dict[str, np.ndarray], seed: int)
             if len(at) < 2:
                 continue
             right = prob[at].argmax(1) == y[at]
-            groups = data.groups[at] if data.groups is not None else None
             title = {"test": "accuracy, test cases", "val": "accuracy, validation cases"}.get(
                 name, f"accuracy, cases {name}"
             )
             split, better = (
                 (name, True) if name == held else ("train", None if name == "to forget" else True)
             )
-            one = Metric(
-                title,
-                float(right.mean()),
-                split=split,
-                group=model,
-                n=len(at),
-                higher_is_better=better,
+            some = data.take(at)
+            found.append(
+                mean_metric(title, right, some, split=split, group=model, higher_is_better=better)
             )
-            found.append(one.within(mean_interval(right, groups)))
         taken_for = attacked(prob, parts["retained"], data.splits == "val", gone, seed)
         if taken_for is not None:
             note = "membership attack; near 0.5, or near the model trained anew, is good"
-            one = Metric(
-                "forgotten cases taken for training cases",
-                float(taken_for.mean()),
-                split="train",
-                group=model,
-                n=int(gone.sum()),
-                higher_is_better=None,
-                note=note,
-            )
             found.append(
-                one.within(
-                    mean_interval(
-                        np.asarray(taken_for, bool),
-                        data.groups[gone] if data.groups is not None else None,
-                    )
+                mean_metric(
+                    "forgotten cases taken for training cases",
+                    np.asarray(taken_for, bool),
+                    data.take(np.flatnonzero(gone)),
+                    split="train",
+                    group=model,
+                    higher_is_better=None,
+                    note=note,
                 )
             )
     found.append(
