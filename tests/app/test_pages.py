@@ -25,8 +25,12 @@ def full(tmp_path_factory):
     return ws.home
 
 
-def opened(page):
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+def opened(page, **address):
+    """The page as a browser opens it; `address` may name the dataset and the run."""
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    for name, value in address.items():
+        at.query_params[name] = value
+    at.run()
     return at if page == "home" else at.switch_page(f"../pages/{page}.py").run()
 
 

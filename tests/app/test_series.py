@@ -27,7 +27,7 @@ def home(tmp_path_factory):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_on_a_run_of_series(page, home):
-    at = opened(page)
+    at = opened(page, dataset="beats", run=home[1])
     assert not at.exception
     if page in ("traversal", "data"):
         assert at.get("image"), "traces are shown"
@@ -53,7 +53,7 @@ def test_the_map_shows_traces_when_a_point_is_pointed_at(home):
 
 @pytest.mark.parametrize("way", ["Between two cases", "Towards a class"])
 def test_the_other_ways_of_traversal_work(way, home):
-    at = opened("traversal")
+    at = opened("traversal", dataset="beats", run=home[1])
     at.segmented_control(key="traversal-how").set_value(way).run()
     assert not at.exception
     assert at.get("image")
@@ -93,8 +93,9 @@ def test_every_view_of_the_run_draws_it(home):
             view.show(artifact, context)
 
     for slug in home[0].slugs(home[1]):
-        at = AppTest.from_function(script, args=(slug,), default_timeout=60).run()
-        assert not at.exception, slug
+        at = AppTest.from_function(script, args=(slug,), default_timeout=60)
+        at.query_params["dataset"], at.query_params["run"] = "beats", home[1]
+        assert not at.run().exception, slug
 
 
 def test_it_can_be_asked_why_and_shown_to_others(home, tmp_path):
@@ -146,5 +147,5 @@ def test_a_burst_in_a_recording_is_found_as_the_most_unusual_window(home, tmp_pa
     assert data.frame["event"].iloc[order[0]] == "burst"
     assert scores.score[order[0]] > 3 * scores.score[order[1]]
     for page in ("data", "anomalies", "latent"):
-        at = opened(page)
+        at = opened(page, dataset="night", run=run)
         assert not at.exception

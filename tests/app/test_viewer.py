@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.components import viewer as component
 from app.panels import viewer
@@ -18,7 +17,7 @@ from core.data.samples.catalogue import make
 from core.imaging.windowing import Window
 from core.jobs import queue
 from core.workspace.workspace import Workspace
-from tests.app.test_pages import ROOT
+from tests.app.test_pages import opened
 
 
 def unpacked(message):
@@ -152,13 +151,6 @@ def home(tmp_path_factory):
         == "done"
     )
     return ws.home
-
-
-def opened(page, **query):
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
-    for k, v in query.items():
-        at.query_params[k] = v
-    return at.run().switch_page(f"../pages/{page}.py").run()
 
 
 @pytest.mark.parametrize("page", ["results", "anomalies", "data"])
