@@ -3,12 +3,12 @@
 A method's contract and science tests together are to take BUDGET seconds of one processor; the run
 fails when they take TOLERANCE times that, since a busy machine, and whatever is imported or
 compiled first, count as well. Seconds are those of the test's process and of the children it has
-waited for. `--costs` prints what takes most.
+waited for. `--costs` prints what takes most, and there counts servers, browsers, supervisors and
+workers as well: all that was started from the test's process (`tests/processes.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 from collections import Counter
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from core.registry import methods
+from tests.processes import Tree, own_seconds
 
 BUDGET = 12.0
 TOLERANCE = 3.0
@@ -57,27 +58,28 @@ def over_budget(spent: dict[str, float]) -> list[str]:
     ]
 
 
-def processor_seconds() -> float:
-    """Of this process so far, with the children it has waited for."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
-
-
 class Clock:
     """Adds to each report the seconds since the one before, and sums them up."""
 
     def __init__(self, prints: bool) -> None:
         self.prints = prints
-        self.last = processor_seconds()
+        self.tree: Tree | None = None
         self.seconds: Counter[str] = Counter()
+        self.last = 0.0
 
-    def pytest_runtest_logstart(self) -> None:
-        self.last = processor_seconds()
+    def so_far(self) -> float:
+        """Processor seconds of this process; with `--costs`, of all below it."""
+        return self.tree.seconds() if self.tree else own_seconds()
+
+    def pytest_collection_finish(self) -> None:
+        """In a process that does tests, which the one that hands them out does not."""
+        self.tree = Tree() if self.prints else None
+        self.last = self.so_far()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         report = yield
-        now = processor_seconds()
+        now = self.so_far()
         report.user_properties.append(("processor_seconds", now - self.last))
         self.last = now
         return report

@@ -1,10 +1,15 @@
 """Processor seconds are counted on the method they are spent for, and too many fail the run."""
 
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests.budget import BUDGET, TOLERANCE, Clock, by_method, costs, method_of, over_budget
+from tests.processes import OFTEN, Tree, own_seconds
 
 CONTRACT = "tests/contract/test_odd_data.py::test_odd_data[{}]"
 
@@ -57,7 +62,7 @@ def test_a_run_fails_by_a_method_that_takes_too_much_and_by_nothing_else():
 def test_seconds_are_those_of_the_processor_and_told_with_the_report():
     clock, ends = Clock(prints=False), SimpleNamespace(nodeid="tests/a.py::b@group")
     ends.user_properties = []
-    clock.pytest_runtest_logstart()
+    clock.pytest_collection_finish()
     sum(range(2_000_000))
     step = clock.pytest_runtest_makereport()
     next(step)
@@ -74,3 +79,33 @@ def test_what_takes_most_stands_first():
         "tests/test_jobs.py",
         "tests/contract/test_odd_data.py",
     ]
+
+
+PARENT = """
+import subprocess, sys
+work = "import time\\nwhile time.process_time() < 0.4: pass\\ntime.sleep(60)"
+print(subprocess.Popen([sys.executable, "-c", work], stdout=2).pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_seconds_are_also_those_of_processes_that_nobody_waits_for():
+    tree = Tree()
+    own, before = own_seconds(), tree.seconds()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", PARENT], **pipes) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(OFTEN)
+        tree.seconds()
+        assert child in tree.seen
+    try:
+        end = time.monotonic() + 60
+        while tree.seconds() - before < 0.4 and time.monotonic() < end:
+            time.sleep(OFTEN)
+        assert 0.4 <= tree.seconds() - before < 10
+        assert own_seconds() - own < tree.seconds() - before - 0.3
+    finally:
+        child.kill()
+    child.wait(60)
+    time.sleep(OFTEN)
+    assert tree.seconds() - before >= 0.4
