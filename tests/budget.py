@@ -1,10 +1,11 @@
 """Processor seconds of every test, and what a method's tests may take.
 
 A method's contract and science tests together are to take BUDGET seconds of one processor; the run
-fails when they take TOLERANCE times that, since a busy machine, and whatever is imported or
-compiled first, count as well. Seconds are those of the test's process and of the children it has
-waited for. `--costs` prints what takes most, and there counts servers, browsers, supervisors and
-workers as well: all that was started from the test's process (`tests/processes.py`).
+fails when they take TOLERANCE times that, since processors differ and a busy one counts more
+seconds for the same work. Seconds are those of the test's process and of the children it has waited
+for. What a fixture of the whole session takes is no test's: it is told apart. `--costs` prints what
+takes most, and there counts servers, browsers, supervisors and workers as well: all that was
+started from the test's process (`tests/processes.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from core.registry import methods
 from tests.processes import Tree, own_seconds
 
 BUDGET = 12.0
-TOLERANCE = 3.0
+TOLERANCE = 2.0
 SHOWN = 20
+SESSION = "fixtures of the whole session"
 OWN_FILE = re.compile(r"^tests/methods/test_(\w+)\.py::")
 CONTRACT = re.compile(r"^tests/contract/\w+\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")
 GROUP = re.compile(r"@[^@\]]+$")  # what --dist loadgroup adds to a test's name
@@ -64,6 +66,8 @@ class Clock:
     def __init__(self, prints: bool) -> None:
         self.prints = prints
         self.tree: Tree | None = None
+        self.in_session_fixtures = 0.0  # since the report before
+        self.nested = False  # whether one of them is being set up
         self.seconds: Counter[str] = Counter()
         self.last = 0.0
 
@@ -77,16 +81,30 @@ class Clock:
         self.last = self.so_far()
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, Any, Any]:
+        if fixturedef.scope != "session" or self.nested:
+            return (yield)
+        began, self.nested = self.so_far(), True
+        try:
+            return (yield)
+        finally:
+            self.in_session_fixtures += self.so_far() - began
+            self.nested = False
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         report = yield
         now = self.so_far()
-        report.user_properties.append(("processor_seconds", now - self.last))
-        self.last = now
+        own = max(0.0, now - self.last - self.in_session_fixtures)
+        report.user_properties.append(("processor_seconds", own))
+        report.user_properties.append(("session_seconds", self.in_session_fixtures))
+        self.last, self.in_session_fixtures = now, 0.0
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        spent = dict(report.user_properties).get("processor_seconds", 0.0)
-        self.seconds[GROUP.sub("", report.nodeid)] += float(spent)
+        told = dict(report.user_properties)
+        self.seconds[GROUP.sub("", report.nodeid)] += float(told.get("processor_seconds", 0.0))
+        self.seconds[SESSION] += float(told.get("session_seconds", 0.0))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if over_budget(by_method(self.seconds)) and not session.exitstatus:

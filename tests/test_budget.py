@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from tests.budget import BUDGET, TOLERANCE, Clock, by_method, costs, method_of, over_budget
+from tests.budget import BUDGET, SESSION, TOLERANCE, Clock, by_method, costs, method_of, over_budget
 from tests.processes import OFTEN, Tree, own_seconds
 
 CONTRACT = "tests/contract/test_odd_data.py::test_odd_data[{}]"
@@ -109,3 +109,22 @@ def test_seconds_are_also_those_of_processes_that_nobody_waits_for():
     child.wait(60)
     time.sleep(OFTEN)
     assert tree.seconds() - before >= 0.4
+
+
+def test_what_a_fixture_of_the_session_takes_is_no_test_s():
+    clock, ends = Clock(prints=False), SimpleNamespace(nodeid="tests/a.py::b", user_properties=[])
+    clock.pytest_collection_finish()
+    for scope in ("session", "function"):
+        setup = clock.pytest_fixture_setup(SimpleNamespace(scope=scope))
+        next(setup)
+        sum(range(3_000_000))
+        with pytest.raises(StopIteration):
+            setup.send(None)
+    step = clock.pytest_runtest_makereport()
+    next(step)
+    with pytest.raises(StopIteration):
+        step.send(ends)
+    clock.pytest_runtest_logreport(ends)
+    own, shared = clock.seconds["tests/a.py::b"], clock.seconds[SESSION]
+    assert shared > 0
+    assert 0.3 < own / shared < 3

@@ -24,8 +24,8 @@ class OnModel(Method):
         return kept[name]
 
     def to(self, device: Any) -> None:
+        self._device, self._opened = device, dict[str, Any]()  # before what is kept is opened
         super().to(device)
-        self._device, self._opened = device, dict[str, Any]()
 
 
 class ChangedModel(OnModel):

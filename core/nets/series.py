@@ -92,7 +92,7 @@ class SymbolVAE(nn.Module):
         return mu, logvar.clamp(-10, 4)
 
     def decode(self, z: Tensor) -> Tensor:
-        """`z [worlds,u,d]` -> logits [worlds,u,k]."""
+        """`z [...,worlds,u,d]` -> logits [...,worlds,u,k]."""
         return (
             torch.matmul(torch.tanh(torch.matmul(z, self.three[0]) + self.three[1]), self.four[0])
             + self.four[1]

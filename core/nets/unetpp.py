@@ -4,18 +4,22 @@ many parameters (both from MONAI).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 DEPTH = 4
 
 
 class Outliner(torch.nn.Module):
-    """What both networks share: pictures of any size."""
+    """What both networks share: pictures of any size; `depths` is the number of heads."""
+
+    depths: int
 
     def logits(self, x: Tensor, depth: int) -> list[Tensor]:
         """[b,2,H,W] of each head up to `depth`, of pictures whose sides are multiples of 16."""
@@ -125,6 +129,21 @@ class PlainUNet(Outliner, BasicUNet):
 def outliner(kind: str, channels: int, width: int) -> Outliner:
     """The network for pictures of so many channels: "nested" (UNet++) or "plain"."""
     return (UNetPlusPlus if kind == "nested" else PlainUNet)(channels, width)
+
+
+@cache
+def multiplications(kind: str, channels: int, width: int, height: int, across: int) -> list[float]:
+    """How many multiplications one picture of this size takes at each depth of the network that
+    `outliner` gives; counted without computing anything.
+    """
+    found = []
+    with torch.device("meta"), torch.no_grad():
+        net, x = outliner(kind, channels, width).eval(), torch.zeros(1, channels, height, across)
+        for depth in range(1, net.depths + 1):
+            with FlopCounterMode(display=False) as counter:
+                net(x, depth)
+            found.append(counter.get_total_flops() / 2)
+    return found
 
 
 def features(w: int) -> tuple[int, ...]:

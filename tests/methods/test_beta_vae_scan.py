@@ -123,7 +123,8 @@ def test_the_direction_of_the_tie_matters():
     for reverse in (False, True):
         torch.manual_seed(0)
         spread[reverse] = _scan.read_symbols(
-            _scan.learn_symbols(mu, np.full_like(mu, 0.2), made, 0, 0, reverse=reverse), made
+            _scan.learn_symbols(mu, np.full_like(mu, 0.2), made, 0, 0, steps=200, reverse=reverse),
+            made,
         )[1][0]
     assert (spread[False][:, 1] > 1.0).all()  # as wide as its bearers
     assert (spread[False][:, 0] < 0.4).all()  # narrow where they agree
@@ -132,7 +133,7 @@ def test_the_direction_of_the_tie_matters():
 
 def test_another_label_leaves_the_latent_space_as_it_was():
     """(v) Symbols are taught on a frozen encoder."""
-    few = {"epochs": 5, "latent": 4, "shuffles": 2, "symbol_steps": 50}
+    few = {"epochs": 2, "latent": 4, "shuffles": 2, "symbol_steps": 50}
     one, first = fit("beta_vae_scan", sample("beats"), **few)
     two, second = fit("beta_vae_scan", sample("beats"), also="width, delay", **few)
     assert one.symbols_ == KINDS
@@ -194,7 +195,7 @@ def test_a_rare_symbol_counts_as_much_as_a_frequent_one():
     centre, spread, nats = (
         v[0]
         for v in _scan.read_symbols(
-            _scan.learn_symbols(mu, np.full_like(mu, 0.1), made, 0, 0), made
+            _scan.learn_symbols(mu, np.full_like(mu, 0.1), made, 0, 0, steps=200), made
         )
     )
     assert abs(centre[1, 2] - 3) < 0.6

@@ -52,7 +52,14 @@ def threes():
 
 @cache
 def without_threes():
-    return forget(digits(), threes(), temperature=20.0, epochs=longer(2, KIND.Params().epochs))
+    usual = KIND.Params()
+    return forget(
+        digits(),
+        threes(),
+        temperature=20.0,
+        epochs=longer(2, usual.epochs),
+        model_epochs=longer(3, usual.model_epochs),
+    )
 
 
 def figure(found, name, model):
@@ -83,8 +90,9 @@ def test_labels_change_no_weight():
     shuffled = replace(
         data, table=data.table.assign(**{label: np.random.default_rng(0).permutation(labels)})
     )
-    a = forget(data, threes()[:20], epochs=2, compare=False)[1]["predictions"].prob
-    b = forget(shuffled, threes()[:20], epochs=2, compare=False)[1]["predictions"].prob
+    few = {"epochs": 2, "model_epochs": 3, "compare": False}
+    a = forget(data, threes()[:20], **few)[1]["predictions"].prob
+    b = forget(shuffled, threes()[:20], **few)[1]["predictions"].prob
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 

@@ -74,7 +74,7 @@ class SkadaBench(Method):
     )
     gives = (Benchmark, Grid, Predictions, Metrics)
     Params = SkadaBenchParams
-    tiny = {"splits": 1, "inner": 1, "contestants": "CORAL, kernel mean matching"}
+    tiny = {"splits": 1, "inner": 1, "contestants": "CORAL"}
     presets = {
         "fast": {"splits": 1, "inner": 2},
         "standard": {},

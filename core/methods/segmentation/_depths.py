@@ -60,24 +60,19 @@ def sufficient(method: Any, data: Dataset, run: Run) -> int:
     return int(np.flatnonzero(mean >= mean.max() - p.slack)[0]) + 1
 
 
-def costs(net: Any, x: torch.Tensor, repeats: int = 3) -> list[tuple[float, float]]:
-    """(multiplications, least seconds of `repeats`) of `net(x, depth)` at each depth, for one
-    picture x [1,C,H,W].
-    """
+def seconds_by_depth(net: Any, x: torch.Tensor, repeats: int = 3) -> list[float]:
+    """Least seconds of `repeats` of `net(x, depth)` at each depth, for one picture x [1,C,H,W]."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     found = []
     with torch.no_grad():
         for depth in range(1, net.depths + 1):
-            with FlopCounterMode(display=False) as counter:
-                net(x, depth)
             seconds = []
             for _ in range(repeats):
                 began = time.perf_counter()
                 float(net(x, depth)[-1].sum())
                 seconds.append(time.perf_counter() - began)
-            found.append((counter.get_total_flops() / 2, min(seconds)))
+            found.append(min(seconds))
     return found
 
 
@@ -86,6 +81,8 @@ def figures(method: Any, data: Dataset, run: Run) -> list[Metric]:
     depth.
     """
     import torch
+
+    from core.nets.unetpp import multiplications
 
     note = "1 is the fastest, 4 the deepest"
     found = [Metric("depth used", float(method.level_), higher_is_better=None, note=note)]
@@ -103,7 +100,8 @@ def figures(method: Any, data: Dataset, run: Run) -> list[Metric]:
                 mean_metric("Dice", one, scored, (0, 1), split=part, group=f"depth = {j + 1}")
             )
     x = torch.from_numpy(shown.inputs(np.arange(1))).to(run.where)
-    for depth, (cost, seconds) in enumerate(costs(method.net_, x), 1):
+    count = multiplications(method.params.network, *x.shape[1:2], method.params.width, *x.shape[2:])
+    for depth, (cost, seconds) in enumerate(zip(count, seconds_by_depth(method.net_, x)), 1):
         about: dict[str, Any] = {"split": part, "group": f"depth = {depth}", "n": 1}
         about["higher_is_better"] = False
         found.append(Metric("million multiplications a picture", cost / 1e6, **about))

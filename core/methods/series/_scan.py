@@ -104,15 +104,15 @@ def learn_symbols(
             tie = 0.5 * (lv - log + (second - 2 * m * mean + m.square()) / lv.exp() - 1)
         prior = divergence(m, lv, torch.zeros(()), torch.zeros(()))
         loss = (weight * tie + beta * prior).sum(-1)
-        for _ in range(DRAWS):
-            logits = net.decode(m + torch.randn_like(m) * (0.5 * lv).exp())
-            for shown, part, truth in slices:
-                wrong = F.cross_entropy(
-                    logits[:, shown, part].flatten(0, 1),
-                    truth.repeat(len(orders)),
-                    reduction="none",
-                )
-                loss = loss.index_add(1, shown, wrong.view(len(orders), -1) / DRAWS)
+        noise = torch.stack([torch.randn_like(m) for _ in range(DRAWS)])
+        logits = net.decode(m + noise * (0.5 * lv).exp())
+        for shown, part, truth in slices:
+            wrong = F.cross_entropy(
+                logits[:, :, shown, part].flatten(0, 2),
+                truth.repeat(DRAWS * len(orders)),
+                reduction="none",
+            )
+            loss = loss.index_add(1, shown, wrong.view(DRAWS, len(orders), -1).mean(0))
         optimiser.zero_grad(set_to_none=True)
         loss.mean(1).sum().backward()
         optimiser.step()
