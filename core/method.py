@@ -145,12 +145,25 @@ class Method(ABC):
     other_data: ClassVar[bool] = False
     # `embed` works while `fit` trains, so measures may look along the way
     watched: ClassVar[bool] = False
+    # `embed` and `score` have a gradient by their input, which explaining them needs
+    gradients: ClassVar[bool] = True
+
+    # names of parameters that have a meaning for others, "" = it has none:
+    # side in pixels of the crops of pictures that training looks at, 0 = whole pictures
+    crop_param: ClassVar[str] = ""
+    # "slice by slice", or how volumes are taken whole
+    volumes_param: ClassVar[str] = ""
+    # how many latent axes it has
+    latent_param: ClassVar[str] = ""
 
     # classes of the fitted attributes that have a `state` and a `restore` of their own, by name
     # without the underscore
     parts: ClassVar[dict[str, Any]] = {"scale": Standardise}
 
     Params: ClassVar[type[BaseParams]] = BaseParams
+
+    # names of the classes `predict` speaks of, once fitted
+    class_names_: list[str] = []
 
     _fitted = False
 
@@ -201,10 +214,10 @@ class Method(ABC):
         return float(n * (self.params.epochs if isinstance(self.params, EpochParams) else 1))
 
     def values(self, shape: tuple[int, ...]) -> float:
-        """How many values of a row of this shape one such look takes in; a `crop` of a picture
-        where the method has one.
+        """How many values of a row of this shape one such look takes in; of a picture those of a
+        crop, where the method has a `crop_param`.
         """
-        crop = getattr(self.params, "crop", 0)
+        crop = getattr(self.params, self.crop_param) if self.crop_param else 0
         if crop and len(shape) == 3:
             shape = (shape[0], min(crop, shape[1]), min(crop, shape[2]))
         return float(max(1, math.prod(shape))) if shape else 100.0
@@ -232,17 +245,23 @@ class Method(ABC):
     @property
     def slicewise(self) -> bool:
         """Whether this method, with its parameters, sees the slices of a volume as pictures. One
-        that lists "volume" may have a parameter `volumes` ("slice by slice" or "whole"); without it
-        volumes are taken whole.
+        that lists "volume" takes volumes whole, unless it has a `volumes_param`.
         """
+        if self.volumes_param:
+            return bool(getattr(self.params, self.volumes_param) == "slice by slice")
         if "volume" in self.takes.modalities:
-            return str(getattr(self.params, "volumes", "whole")).startswith("slice")
+            return False
         return "image" in self.takes.modalities and self.takes.volumes == "slices"
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes `predict` speaks of."""
-        return list(getattr(self, "class_names_", getattr(self, "class_names", [])))
+        return list(self.class_names_)
+
+    @property
+    def latent_axes(self) -> int:
+        """How many latent axes it has; 0 where it has no `latent_param`."""
+        return int(getattr(self.params, self.latent_param)) if self.latent_param else 0
 
     @_asking
     def state(self) -> dict[str, Any]:

@@ -45,27 +45,11 @@ def targets(model: Any) -> list[tuple[str, str]]:
         else []
     )
     found += (
-        [("score", "how unusual it is")]
-        if "score" in model.abilities and differentiable(model)
-        else []
+        [("score", "how unusual it is")] if "score" in model.abilities and model.gradients else []
     )
-    if "embed" in model.abilities and differentiable(model):
-        found += [(f"axis {j + 1}", f"latent axis {j + 1}") for j in range(latent_size(model))]
+    if "embed" in model.abilities and model.gradients:
+        found += [(f"axis {j + 1}", f"latent axis {j + 1}") for j in range(model.latent_axes)]
     return found
-
-
-def differentiable(model: Any) -> bool:
-    """A method whose preprocessing has no gradient says so by `gradients = False`."""
-    return getattr(model, "gradients", True)
-
-
-def latent_size(model: Any) -> int:
-    """How many latent dimensions a model has; 0 where it says none."""
-    for name in ("latent", "dimensions"):
-        if hasattr(model.params, name):
-            size = getattr(model.params, name)
-            return min(size, len(model.components_)) if hasattr(model, "components_") else size
-    return 0
 
 
 def ways(data: Dataset) -> list[str]:

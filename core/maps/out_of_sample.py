@@ -98,7 +98,7 @@ def embedded(model: Model | None, embedding: Embedding, own: Dataset, other: Dat
             f" learned from {own.modality} data of shape {tuple(own.shape)}."
         )
     method = open_model(model)
-    if getattr(method, "slicewise", False):
+    if method.slicewise:
         raise UserError(
             "This model takes volumes slice by slice; other cases cannot be put on its map."
         )

@@ -65,6 +65,7 @@ class OSUDA(ChangedModel):
     )
     gives = (Model, Embedding, Predictions, AnomalyMaps, Grid, Metrics)
     Params = OSUDAParams
+    crop_param = "crop"
     tiny_on = "unet_plus_plus"
     tiny = {"epochs": 4, "batch_size": 16, "learning_rate": 0.05, "tau": 2.0, "tie": 0.0}
     presets = {

@@ -57,6 +57,7 @@ class StRegA(Method):
     )
     gives = (Model, Embedding, AnomalyMaps, Images)
     Params = StRegAParams
+    latent_param = "latent"
     other_data = True
     tiny = {"epochs": 1, "latent": 8, "side": 32, "batch_size": 8}
     presets = {"fast": {"epochs": 25}, "standard": {"epochs": 80}, "thorough": {"epochs": 300}}

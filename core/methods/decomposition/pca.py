@@ -52,6 +52,7 @@ class PCA(Method):
     )
     gives = (Model, Embedding, Images, AnomalyMaps)
     Params = PCAParams
+    volumes_param = "volumes"
     other_data = True
     tiny = {"dimensions": 4}
     presets = {
@@ -91,6 +92,10 @@ class PCA(Method):
             maps = np.abs(data.inputs() - back).mean(1)
             maps[score == 0] = 0
         yield make_anomaly_maps(data, score, maps, "residual")
+
+    @property
+    def latent_axes(self) -> int:
+        return len(self.components_)
 
     @property
     def redraws_all(self) -> bool:

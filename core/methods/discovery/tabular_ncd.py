@@ -50,6 +50,7 @@ class TabularNCD(Method):
     takes = Takes(("table",), labels="needed", min_rows=30, seconds_per_value=2e-6)
     gives = (Model, Embedding, Clusters, Predictions)
     Params = TabularNCDParams
+    latent_param = "latent"
     tiny = {"epochs": 3, "latent": 4, "tune": False, "most": 4, "batch_size": 32}
     presets = {
         "fast": {"epochs": 60, "tune": False},

@@ -73,6 +73,8 @@ class VAE(Method):
     """Base of the two; a subclass gives the network, the KL term and how a latent is read off."""
 
     Params = VAEParams
+    volumes_param = "volumes"
+    latent_param = "latent"
     net_: Any  # the network; Any, since torch types a module's parts as Tensor | Module
     takes = TAKES
     other_data = True

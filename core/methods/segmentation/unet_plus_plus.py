@@ -44,6 +44,7 @@ class UNetPlusPlusMethod(Method):
     takes = Takes(("image",), masks="needed", min_rows=8, min_size=16, seconds_per_value=2e-6)
     gives = (Model, Embedding, Predictions, AnomalyMaps, Metrics)
     Params = UNetPlusPlusParams
+    crop_param = "crop"
     other_data = True
     tiny = {"epochs": 2, "batch_size": 16, "width": 2, "crop": 32}
     presets = {
@@ -52,7 +53,7 @@ class UNetPlusPlusMethod(Method):
         "thorough": {"epochs": 400, "width": 32, "crop": 0},
     }
     least_steps = 400
-    class_names_ = ("background", "marked")
+    class_names_ = ["background", "marked"]
 
     def declines(self, data: Dataset) -> str | None:
         return _depths.say_why_not(data)

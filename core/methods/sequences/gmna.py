@@ -68,6 +68,7 @@ class GMNA(Method):
     )
     gives = (Network, Grid, Predictions, Embedding, Rationales, Metrics)
     Params = GMNAParams
+    latent_param = "dimensions"
     tiny = {"k": 5, "dimensions": 4}
     presets = {
         "fast": {},

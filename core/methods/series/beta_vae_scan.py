@@ -65,6 +65,7 @@ class BetaVAEScan(BetaVAE):
     takes = Takes(("series",), labels="optional", min_rows=32, seconds_per_value=1e-6)
     gives = (Model, Embedding, Images, Grid, Rationales, Predictions, Metrics)
     Params = BetaVAEScanParams
+    latent_param = "latent"
     tiny = {
         "epochs": 2,
         "latent": 4,
