@@ -25,7 +25,7 @@ class Card:
 
 
 def card(id: str) -> Card | None:
-    """The card of method `id`; None when nobody has written one."""
+    """Return the card of method `id`; None when nobody has written one."""
     folders = [
         FOLDER,
         *(Path(f) for f in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep))),

@@ -32,16 +32,16 @@ CONFIGURED = ("matplotlib", "numba")  # read settings from the current folder wh
 
 
 def python_command(module: str, *args: str, options: Sequence[str] = ()) -> list[str]:
-    """The command that runs `module` of ours with `args`; to be started with `environment()`.
-    `options` are Python's.
+    """Return the command that runs `module` of ours with `args`; to be started with
+    `environment()`. `options` are Python's.
     """
     return [sys.executable, "-P", *options, "-m", module, *args]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of this process for a child, which may stand in another folder: ours first on
-    Python's path and no entry there that means the current folder; folders named by LIGHTBOX_*
-    settings absolute. `more` is added, or stands in place.
+    """Return the environment of this process for a child, which may stand in another folder: ours
+    first on Python's path and no entry there that means the current folder; folders named by
+    LIGHTBOX_* settings absolute. `more` is added, or stands in place.
     """
     env = dict(os.environ)
     ours = [] if _is_site(ROOT) else [str(ROOT)]
@@ -101,7 +101,7 @@ def safe_path() -> Iterator[None]:
 
 
 def current_folder() -> str:
-    """The real path of the current folder; "" where it is gone."""
+    """Return the real path of the current folder; "" where it is gone."""
     with suppress(OSError):
         return os.path.realpath(os.getcwd())
     return ""

@@ -50,7 +50,7 @@ class Column:
 
 
 def _natural(word: str) -> list[tuple[bool, int, str]]:
-    """A key by which “cluster 10” comes behind “cluster 2”."""
+    """Return a key by which “cluster 10” comes behind “cluster 2”."""
     parts = re.findall(r"\d+|\D+", word.lower())
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
@@ -67,7 +67,7 @@ def in_digits(*values: float) -> list[str]:
 
 
 def table_columns(data: Dataset) -> list[Column]:
-    """The table's columns, label first; file names and free text are left out."""
+    """Return the table's columns, label first; file names and free text are left out."""
     roles = {v: k for k, v in data.roles.items()}
     first = [data.roles[r] for r in ("label", "domain", "split", "group") if r in data.roles]
     found = []
@@ -91,7 +91,9 @@ def table_columns(data: Dataset) -> list[Column]:
 
 
 def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
-    """What a run and the runs built upon it found: clusters, anomaly scores, predicted classes."""
+    """Return what a run and the runs built upon it found: clusters, anomaly scores, predicted
+    classes.
+    """
     found = []
     later = [j for j in ws.runs(job.dataset) if j.on_run == job.id and j.status == "done"]
     for run in [job, *later]:
@@ -181,12 +183,12 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
 
 
 def feature_column(embedding: Embedding, axis: int) -> str:
-    """What the column of one feature of a sparse embedding is called."""
+    """Return what the column of one feature of a sparse embedding is called."""
     return embedding.axes[axis] if embedding.axes else f"feature {axis + 1}"
 
 
 def group_columns(ws: Workspace, data: Dataset) -> list[Column]:
-    """Saved groups, each a yes/no column."""
+    """Return saved groups, each a yes/no column."""
     return [
         Column(
             f"group: {name}",
@@ -213,8 +215,8 @@ def columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, C
 
 
 def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str, Column]:
-    """What is known about each slice on a map of slices, one value a point: where it lies in its
-    volume, and what the run found for it.
+    """Return what is known about each slice on a map of slices, one value a point: where it lies in
+    its volume, and what the run found for it.
     """
     assert made.place is not None
     depth = int(data.shape[1])

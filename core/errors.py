@@ -77,7 +77,7 @@ def has_train() -> bool:
 
 
 def sentence(error: BaseException) -> str | None:
-    """What to tell the user when `error`, or what led to it, is something they can fix: a
+    """Return what to tell the user when `error`, or what led to it, is something they can fix: a
     UserError, the machine's own refusal (disk full, not allowed), or a package of the extra `train`
     that is not installed. None for a bug. Of the machine's refusals no path is told: it may hold a
     name.
@@ -95,9 +95,9 @@ def sentence(error: BaseException) -> str | None:
 
 
 def trace(error: BaseException, words: bool = True) -> str:
-    """The traceback of `error` and its causes for a log, without what may come from the data: the
-    quoted parts of messages are taken out, or (`words` False, while files of strangers are read)
-    all of each message.
+    """Return the traceback of `error` and its causes for a log, without what may come from the
+    data: the quoted parts of messages are taken out, or (`words` False, while files of strangers
+    are read) all of each message.
     """
     told: list[str] = []
     now: BaseException | None = error

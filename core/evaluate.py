@@ -53,7 +53,7 @@ def measure(
 
 
 def _of(artifacts: Mapping[str, Artifact], kind: type[Artifact]) -> list[tuple[str, Artifact]]:
-    """The artifacts of a type with their slugs, those of slices left out."""
+    """Return the artifacts of a type with their slugs, those of slices left out."""
     return [(slug, a) for slug, a in artifacts.items() if isinstance(a, kind) and a.place is None]
 
 

@@ -25,8 +25,8 @@ SOURCES = ("core.methods.", "core.measures.", "core.nets.", "core.stats.")
 
 
 def shared() -> Path | None:
-    """The folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project); None
-    where it is absent.
+    """Return the folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project);
+    None where it is absent.
     """
     path = Path(os.environ.get("LIGHTBOX_SHARED", Path(__file__).parents[2] / "shared"))
     path = path / "data" if (path / "data").is_dir() else path
@@ -34,7 +34,7 @@ def shared() -> Path | None:
 
 
 def hardware() -> str:
-    """The processor this ran on, in words: "2 CPU cores (x86_64)" or the GPU's name."""
+    """Return the processor this ran on, in words: "2 CPU cores (x86_64)" or the GPU's name."""
     import torch
 
     return (
@@ -61,16 +61,16 @@ def target() -> Path:
 
 
 def code_of(id: str) -> str:
-    """A hash (16 hex digits) of the code that figures of a method or measure come from: its file,
-    and what that imports from SOURCES, all without comments, docstrings and layout. "" where there
-    is no such file, as for a plug-in.
+    """Return a hash (16 hex digits) of the code that figures of a method or measure come from: its
+    file, and what that imports from SOURCES, all without comments, docstrings and layout. "" where
+    there is no such file, as for a plug-in.
     """
     code = "\n".join(words for _, words in sorted(_sources(id).items()))
     return hashlib.sha256(code.encode()).hexdigest()[:16] if code else ""
 
 
 def _sources(id: str) -> dict[Path, str]:
-    """The files of a method or measure, its own and what they import, each with its code."""
+    """Return the files of a method or measure, its own and what they import, each with its code."""
     core = FOLDER.parents[1] / "core"
     own = [*core.glob(f"methods/*/{id}.py"), *core.glob(f"measures/{id}.py")]
     seen: dict[Path, str] = {}
@@ -97,7 +97,7 @@ def _imported(tree: ast.Module, root: Path) -> list[Path]:
 
 
 def _without_words(tree: ast.Module) -> str:
-    """The code of a module as Python writes it, its docstrings left out."""
+    """Return the code of a module as Python writes it, its docstrings left out."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -134,24 +134,24 @@ def store(id: str, tables: list[dict[str, Any]]) -> None:
 
 
 def load(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
-    """The stored evidence of method `id` in a folder (the cards' by default), or None when nobody
-    has measured it.
+    """Return the stored evidence of method `id` in a folder (the cards' by default), or None when
+    nobody has measured it.
     """
     path = folder / f"{id}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def best_rival(table: dict[str, Any]) -> dict[str, Any]:
-    """The row of `table` that does best, the first row, which is the method, and bounds that no one
-    could reach left aside.
+    """Return the row of `table` that does best, the first row, which is the method, and bounds that
+    no one could reach left aside.
     """
     pick = max if table["higher_is_better"] else min
     return pick(rivals(table), key=lambda row: row["value"])
 
 
 def rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of `table` that the method, its first row, is measured against: all but those named
-    by NO_RIVALS.
+    """Return the rows of `table` that the method, its first row, is measured against: all but those
+    named by NO_RIVALS.
     """
     return [
         row for row in table["rows"][1:] if not any(words in row["name"] for words in NO_RIVALS)
@@ -168,8 +168,8 @@ def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
-    """The evidence table of method `id` whose title begins with `title` and whose measure begins
-    with `measure`. KeyError when there is none.
+    """Return the evidence table of method `id` whose title begins with `title` and whose measure
+    begins with `measure`. KeyError when there is none.
     """
     for table in (load(id) or {"tables": []})["tables"]:
         if table["title"].startswith(title) and table["measure"].startswith(measure):
@@ -178,8 +178,8 @@ def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
 
 
 def performance_row(id: str, title: str, measure: str, words: str) -> str:
-    """A line of the table in docs/performance.md: what was measured in `words`, and the method's
-    figure against that of its best rival.
+    """Return a line of the table in docs/performance.md: what was measured in `words`, and the
+    method's figure against that of its best rival.
     """
     table = find_table(id, title, measure)
     own, rival = table["rows"][0], best_rival(table)

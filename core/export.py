@@ -52,8 +52,8 @@ def row_table(
 
 
 def _apart(names: Iterable[str]) -> list[str]:
-    """The names, a number behind each that was there already: a table may have columns called “row”
-    or “name” itself.
+    """Return the names, a number behind each that was there already: a table may have columns
+    called “row” or “name” itself.
     """
     out: dict[str, None] = {}
     for name in names:
@@ -65,8 +65,8 @@ def _apart(names: Iterable[str]) -> list[str]:
 
 
 def cell(value: object) -> object:
-    """The value as it may stand in a CSV file: a text that a spreadsheet would run as a formula
-    gets an apostrophe in front.
+    """Return the value as it may stand in a CSV file: a text that a spreadsheet would run as a
+    formula gets an apostrophe in front.
     """
     return (
         f"'{value}"
@@ -88,7 +88,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
-    """A table as Parquet and as CSV, under one name."""
+    """Write a table as Parquet and as CSV, under one name."""
     write_with(
         folder / f"{name}.parquet",
         lambda f: frame.astype(

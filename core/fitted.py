@@ -27,7 +27,9 @@ ABOUT = ("method", "params", "abilities", "input_shape", "classes")  # of a mode
 
 
 def attributes(method: Method) -> dict[str, Any]:
-    """The fitted attributes of a method, by name without the underscore, in the order set."""
+    """Return the fitted attributes of a method, by name without the underscore, in the order
+    set.
+    """
     return {
         name[:-1]: value
         for name, value in vars(method).items()
@@ -36,7 +38,7 @@ def attributes(method: Method) -> dict[str, Any]:
 
 
 def pack(values: dict[str, Any]) -> dict[str, Any]:
-    """The flat state of fitted attributes."""
+    """Return the flat state of fitted attributes."""
     state: dict[str, Any] = {}
     kinds: dict[str, Any] = {}
     for name, value in values.items():
@@ -87,7 +89,7 @@ def unpack(method: Method, state: dict[str, Any]) -> None:
 def _unpack(
     method: Method, name: str, path: str, state: dict[str, Any], kinds: dict[str, Any]
 ) -> Any:
-    """The value that stands under `path`, of the attribute `name`."""
+    """Return the value that stands under `path`, of the attribute `name`."""
     kind = kinds.get(path)
     if kind == "network":
         net = getattr(method, f"make_{name}")()
@@ -112,8 +114,8 @@ def _unpack(
 
 
 def _index_of_old(method: Method, state: dict[str, Any]) -> dict[str, Any]:
-    """The index of a state without one (version 1), guessed from its keys: methods whose states
-    held something else bring them into line in `Method.upgrade`.
+    """Return the index of a state without one (version 1), guessed from its keys: methods whose
+    states held something else bring them into line in `Method.upgrade`.
     """
     names = list(dict.fromkeys(key.partition(".")[0] for key in state))
     kinds: dict[str, Any] = {}
@@ -147,7 +149,7 @@ def move(value: Any, device: Any) -> Any:
 
 
 def networks(value: Any) -> Iterator[Any]:
-    """The torch modules in a fitted attribute."""
+    """Yield the torch modules in a fitted attribute."""
     if _is_network(value):
         yield value
     elif isinstance(value, dict):

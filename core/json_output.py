@@ -40,14 +40,14 @@ def dataset_json(data: Dataset, findings: list[Any]) -> dict[str, Any]:
 
 
 def metric_json(metrics: Metrics) -> list[dict[str, Any]]:
-    """The metrics; `kind` says what low and high are (interval, range, bound; "" = none or not
-    recorded), `units` of how many patients or cases.
+    """Return the metrics; `kind` says what low and high are (interval, range, bound; "" = none or
+    not recorded), `units` of how many patients or cases.
     """
     return [{k: _finite(v) for k, v in asdict(m).items()} for m in metrics]
 
 
 def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
-    """A run with what it gave; `artifacts` tell type, name, folder and a summary."""
+    """Return a run with what it gave; `artifacts` tell type, name, folder and a summary."""
     names = {e["id"]: e["name"] for e in ws.catalogue.datasets()}
     artifacts, metrics = [], []
     for slug in ws.slugs(job.id):
@@ -88,7 +88,7 @@ def run_json(ws: Workspace, job: Job) -> dict[str, Any]:
 
 
 def method_json(kind: type[Method]) -> dict[str, Any]:
-    """What `lightbox methods --json` says of a method."""
+    """Return what `lightbox methods --json` says of a method."""
     return {
         "id": kind.id,
         "kind": "method",
@@ -126,7 +126,7 @@ def param_json(kind: type[Method], name: str) -> dict[str, Any]:
 
 
 def measure_json(measure: Measure) -> dict[str, Any]:
-    """What `lightbox methods --json` says of a measure."""
+    """Return what `lightbox methods --json` says of a measure."""
     needs = [
         *(t.__name__ for t in measure.takes),
         *(["labels"] if measure.labels else []),

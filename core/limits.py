@@ -72,7 +72,7 @@ INTERNAL = {"IN_MEMORY", "SCANS_IN_MEMORY", "SLICE_CACHE", "FINDING_ROWS", "LOOK
 
 
 def shown() -> list[tuple[str, str]]:
-    """(what is bounded, the largest value) of every limit, in words."""
+    """Return (what is bounded, the largest value) of every limit, in words."""
     return [(words, in_words(globals()[name], unit)) for name, (words, unit) in WORDS.items()]
 
 

@@ -41,6 +41,6 @@ class Measure(ABC):
     def compute(
         self, data: Dataset, *artifacts: Artifact, rng: np.random.Generator
     ) -> list[Metric]:
-        """The metrics; `data` has the rows of the artifacts and more. An undefined number is
+        """Return the metrics; `data` has the rows of the artifacts and more. An undefined number is
         Metric(value=None, note=why).
         """

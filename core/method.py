@@ -180,7 +180,7 @@ class Method(ABC):
         self.params: Any = params if params is not None else self.Params()
 
     def __repr__(self) -> str:
-        """The method as its constructor call, and whether it is not fitted yet."""
+        """Return the method as its constructor call, and whether it is not fitted yet."""
         given = ", ".join(f"{name}={value!r}" for name, value in self.params)
         return f"{type(self).__name__}({given})" + ("" if self._fitted else ", not fitted")
 
@@ -224,8 +224,8 @@ class Method(ABC):
 
     @_asking
     def axis_effects(self) -> Any | None:
-        """Optional [d] array, how much each latent axis matters to the output; sorts the sliders.
-        None = measure it by decoding.
+        """Return an optional [d] array, how much each latent axis matters to the output; sorts the
+        sliders. None = measure it by decoding.
         """
         return None
 
@@ -265,8 +265,8 @@ class Method(ABC):
 
     @_asking
     def state(self) -> dict[str, Any]:
-        """What was learned, the attributes that end in an underscore, as a flat dict of tensors,
-        arrays and plain values (see `core.fitted`).
+        """Return what was learned, the attributes that end in an underscore, as a flat dict of
+        tensors, arrays and plain values (see `core.fitted`).
         """
         return fitted.pack(fitted.attributes(self))
 
@@ -277,11 +277,11 @@ class Method(ABC):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """A state of before states had a version, as `core.fitted` reads it."""
+        """Return a state of before states had a version, as `core.fitted` reads it."""
         return state
 
     def nets(self) -> list[Any]:
-        """The torch modules of this method, kept or not."""
+        """Return the torch modules of this method, kept or not."""
         return [n for value in vars(self).values() for n in fitted.networks(value)]
 
     @_asking
@@ -294,7 +294,7 @@ class Method(ABC):
 
     @_asking
     def model(self, data: Dataset, name: str = "") -> Model:
-        """The fitted method as a Model artifact."""
+        """Return the fitted method as a Model artifact."""
         return Model(
             rows=data.part("train").rows,
             name=name,
@@ -308,7 +308,9 @@ class Method(ABC):
 
 
 def check_params(kind: type[Method], given: dict[str, Any]) -> BaseModel:
-    """Validated parameters of `kind`; UserError naming each wrong field and its bounds."""
+    """Return the validated parameters of `kind`; UserError naming each wrong field and its
+    bounds.
+    """
     try:
         return kind.Params(**given)
     except ValidationError as e:

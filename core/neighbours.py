@@ -32,8 +32,8 @@ def prepared(z: np.ndarray, metric: str) -> np.ndarray:
 def neighbours(
     z: np.ndarray, k: int, metric: str = "euclidean", cache: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row: positions int32 [n,k] and Euclidean distances float32
-    [n,k] (of unit rows for cosine), near first.
+    """Return the k nearest other rows of each row: positions int32 [n,k] and Euclidean distances
+    float32 [n,k] (of unit rows for cosine), near first.
 
     k is cut to n - 1. Exact up to 5,000 rows; above, at least 97 in 100 true neighbours are found.
     The same for any number of threads. Cost: about O(n^1.5 d), with all threads. `cache` is a
@@ -133,8 +133,8 @@ class Finder:
 
 
 def nearest(base: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of `base` [m,d] for each of `queries` [n,d], float32: positions int64
-    [n,k] (-1 = none) and squared distances, near first.
+    """Return the k nearest rows of `base` [m,d] for each of `queries` [n,d], float32: positions
+    int64 [n,k] (-1 = none) and squared distances, near first.
 
     Exact up to 50,000 rows of `base`; above it 8 of 1,024 cells are searched (k-means, seeded; of
     4,096 from half a million rows), which finds copies all but surely and most of the true
@@ -160,7 +160,7 @@ def nearest(base: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, 
 
 
 def _cells(faiss: Any, flat: Any, base: np.ndarray, cells: int, looked: int) -> Any:
-    """`base` parted into `cells` by a seeded k-means, of which the `looked` nearest are
+    """Return `base` parted into `cells` by a seeded k-means, of which the `looked` nearest are
     searched.
     """
     index = faiss.IndexIVFFlat(flat, base.shape[1], cells)

@@ -70,8 +70,8 @@ def param(
     only: str = "",
     **bounds: Any,
 ) -> Any:
-    """A parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the flags and
-    the error text come from it.
+    """Return a parameter with its bounds (`ge`, `le`, `gt`, `lt`), unit and help; the form, the
+    flags and the error text come from it.
 
     `column`: its words name a column of the data, "" = none; the form offers the columns. `only`:
     the modality of data it is for; the form leaves it out elsewhere.

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 
 @cache
 def families() -> dict[str, str]:
-    """What each family of methods is for, by folder, in the order a newcomer would ask: `TITLE` and
-    `ORDER` of its `__init__`.
+    """Return what each family of methods is for, by folder, in the order a newcomer would ask:
+    `TITLE` and `ORDER` of its `__init__`.
     """
     found = {}
     for path in (HERE / "methods").glob("*/__init__.py"):
@@ -84,7 +84,7 @@ def _collect(module: ModuleType, path: Path, found: dict[str, type[Method]]) -> 
 
 
 def open_model(model: Model, device: str = "cpu") -> Any:
-    """The fitted `Method` of a model artifact, on `device`, its networks in evaluation mode.
+    """Return the fitted `Method` of a model artifact, on `device`, its networks in evaluation mode.
 
     UserError when the method, or what training needs, is not installed here.
     """
@@ -103,18 +103,20 @@ def open_model(model: Model, device: str = "cpu") -> Any:
 
 
 def method_class(id: str) -> type[Method] | None:
-    """The method of an id; None where there is none."""
+    """Return the method of an id; None where there is none."""
     return methods().get(id)
 
 
 def suggested(goal: Goal) -> list[type[Method]]:
-    """The methods that say they are a sensible first choice for `goal`, in their order."""
+    """Return the methods that say they are a sensible first choice for `goal`, in their order."""
     found = [kind for kind in methods().values() if goal in kind.suggested_for]
     return sorted(found, key=lambda kind: (kind.suggested_for[goal], kind.id))
 
 
 def demo_runs() -> list[tuple[type[Method], DemoRun]]:
-    """What `lightbox demo` trains, in order: each method with the sample and the parameters."""
+    """Return what `lightbox demo` trains, in order: each method with the sample and the
+    parameters.
+    """
     found = [(kind, run) for kind in methods().values() for run in kind.demo]
     return sorted(found, key=lambda pair: (pair[1].order, pair[0].id))
 

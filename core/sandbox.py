@@ -142,8 +142,8 @@ def run(
 
 
 def death(code: int, what: str, log: str = "") -> Exception:
-    """What to raise for a reader's process that ended with `code` (negative: a signal) before it
-    had a result.
+    """Return what to raise for a reader's process that ended with `code` (negative: a signal)
+    before it had a result.
     """
     if code == -getattr(signal, "SIGXCPU", 24):
         return UserError(
@@ -191,7 +191,7 @@ def _put(folder: Path, value: Any) -> None:
 
 
 def _get(folder: Path) -> Any:
-    """What `_put` wrote."""
+    """Return what `_put` wrote."""
 
     def full(item: dict[str, Any]) -> Any:
         import numpy as np

@@ -124,7 +124,7 @@ def samples() -> list[str]:
 
 
 def sample(name: str) -> Dataset:
-    """The built-in dataset called `name`. Raises UserError when there is none."""
+    """Return the built-in dataset called `name`. Raises UserError when there is none."""
     from core.data.samples.catalogue import make
 
     return make(name)
@@ -163,7 +163,7 @@ def fit(
 
 
 def open_run(workspace: str | Path, id: str) -> Fit:
-    """The finished run `id` (or an unambiguous start of it) of a workspace folder.
+    """Return the finished run `id` (or an unambiguous start of it) of a workspace folder.
 
     Raises UserError when there is no such workspace or run, or the run is not finished.
     """

@@ -54,8 +54,8 @@ def _alone(method: type[Method]) -> bool:
 
 
 def _first_choice(estimator: type[_Estimator]) -> type[Method]:
-    """The method an estimator takes where none is named: of those that fit it, one that fits at
-    once before one that trains, then by what the methods say of its goal.
+    """Return the method an estimator takes where none is named: of those that fit it, one that fits
+    at once before one that trains, then by what the methods say of its goal.
     """
     suggested = registry.suggested(estimator._goal)
     return min(
@@ -107,8 +107,8 @@ class _Estimator(BaseEstimator):
         return given
 
     def _kind(self) -> type[Method]:
-        """The method named, or the first choice where none is. ValueError for one that does not
-        fit this estimator.
+        """Return the method named, or the first choice where none is. ValueError for one that does
+        not fit this estimator.
         """
         if self.method is None:
             return _first_choice(type(self))
@@ -134,7 +134,7 @@ class _Estimator(BaseEstimator):
         )
 
     def _ask(self, ability: str, x: np.ndarray) -> np.ndarray:
-        """What the fitted method's function `ability` says of every row of `x`."""
+        """Return what the fitted method's function `ability` says of every row of `x`."""
         import torch
 
         ask, inputs = getattr(self.method_, ability), torch.from_numpy(self._dataset(x).inputs())
@@ -281,6 +281,6 @@ class Classifier(ClassifierMixin, _Estimator):
         return self._ask("predict", self._check(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row."""
+        """Return the most probable class of each row."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(1)]

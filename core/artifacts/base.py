@@ -156,7 +156,7 @@ class Artifact:
 
     @classmethod
     def example(cls, n: int = 24, seed: int = 0) -> Self:
-        """A small valid instance for view tests and empty galleries."""
+        """Return a small valid instance for view tests and empty galleries."""
         raise NotImplementedError
 
     def at(self, rows: Array) -> Array:

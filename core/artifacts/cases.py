@@ -70,7 +70,7 @@ class AnomalyMaps(Artifact):
         )
 
     def marked(self, heat: np.ndarray) -> np.ndarray:
-        """What these maps mark in `heat`.
+        """Return what these maps mark in `heat`.
 
         Parameters: `heat [n, *spatial]` float, rows of `map`; the last two axes are a picture or a
         slice. Returns: bool of the same shape, above `pixel_threshold`, without connected spots (8
@@ -92,9 +92,9 @@ class AnomalyMaps(Artifact):
         return large[spots].reshape(above.shape)
 
     def heat_range(self) -> tuple[float, float]:
-        """The one scale of all heat pictures, from at most 2,000 evenly taken cases: three quarters
-        of all pixels stay clear below it, the 99.8th percentile is full. (0, 1) where there is no
-        map.
+        """Return the one scale of all heat pictures, from at most 2,000 evenly taken cases: three
+        quarters of all pixels stay clear below it, the 99.8th percentile is full. (0, 1) where
+        there is no map.
         """
         if self.map is None:
             return 0.0, 1.0
@@ -129,8 +129,8 @@ class Attributions(Artifact):
     per_row = ("value", "residual", "output")
 
     def full_colour(self) -> float:
-        """The one scale of all signed pictures: the 99th percentile of absolute values, channels
-        summed.
+        """Return the one scale of all signed pictures: the 99th percentile of absolute values,
+        channels summed.
         """
         value = np.asarray(self.value)
         return float(np.quantile(np.abs(value.sum(1) if value.ndim > 2 else value), 0.99)) or 1e-9

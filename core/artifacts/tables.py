@@ -40,7 +40,9 @@ class Interval:
     note: str = ""
 
     def turned(self, whole: float) -> Interval:
-        """The interval of `whole` minus the number: of what is explained, from what is left."""
+        """Return the interval of `whole` minus the number: of what is explained, from what is
+        left.
+        """
         if self.low is None or self.high is None:
             return self
         return replace(self, low=whole - self.high, high=whole - self.low)
@@ -74,7 +76,7 @@ class Metric:
             object.__setattr__(self, "kind", "")
 
     def within(self, found: Interval) -> Metric:
-        """The number with the bounds `found`; what the interval says joins the note."""
+        """Return the number with the bounds `found`; what the interval says joins the note."""
         note = "; ".join(w for w in (self.note, found.note) if w)
         return replace(
             self, low=found.low, high=found.high, kind=found.kind, units=found.units, note=note

@@ -14,8 +14,8 @@ from core.settings import Settings
 
 
 def roots() -> list[Path]:
-    """The allowed roots (LIGHTBOX_FOLDERS, separated as in PATH), resolved; those that are not
-    there are left out.
+    """Return the allowed roots (LIGHTBOX_FOLDERS, separated as in PATH), resolved; those that are
+    not there are left out.
     """
     given = [Path(p).expanduser() for p in Settings().folders.split(os.pathsep) if p]
     return [p.resolve() for p in given if p.is_dir()]

@@ -54,8 +54,8 @@ def is_film(data: Dataset) -> bool:
 
 
 def clip_names(data: Dataset) -> np.ndarray:
-    """The clip each row is of, in words, the patient first where the clip's own name does not say
-    it.
+    """Return the clip each row is of, in words, the patient first where the clip's own name does
+    not say it.
     """
     names, groups = data.column("sequence"), data.groups
     assert names is not None
@@ -67,8 +67,8 @@ def clip_names(data: Dataset) -> np.ndarray:
 
 
 def clips_of(data: Dataset) -> list[Clip]:
-    """The clips of these rows by the roles `sequence` (and `group`) and `time`, in the order of
-    their names. Reads every mask once.
+    """Return the clips of these rows by the roles `sequence` (and `group`) and `time`, in the order
+    of their names. Reads every mask once.
     """
     times = data.column("time")
     assert times is not None
@@ -99,13 +99,13 @@ def window(mask: np.ndarray, factor: float) -> tuple[float, float, float]:
 
 # -- following without learning --------------------------------------------------------------------
 def copied(given: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """The given outline [H,W] in every one of `frames` [T,C,H,W]: bool [T,H,W]."""
+    """Return the given outline [H,W] in every one of `frames` [T,C,H,W]: bool [T,H,W]."""
     return np.repeat(given[None], len(frames), 0)
 
 
 def shifted(given: np.ndarray, frames: np.ndarray, start: int, factor: float = 3.0) -> np.ndarray:
-    """The given outline moved by whole pixels as the window around it moves since frame `start`, by
-    phase correlation under a Hann window.
+    """Return the given outline moved by whole pixels as the window around it moves since frame
+    `start`, by phase correlation under a Hann window.
     """
     y, x, half = window(given, factor)
     (h, w), half = given.shape, max(half, 4.0)
@@ -152,8 +152,8 @@ def rivals(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
 def clip_scores(
     said: np.ndarray, truth: np.ndarray, clip: Clip, mm: float = 1.0
 ) -> dict[str, float]:
-    """The scores of HIGHER of one clip: masks said and true [T,H,W], distances times `mm`; {} when
-    no frame counts.
+    """Return the scores of HIGHER of one clip: masks said and true [T,H,W], distances times `mm`;
+    {} when no frame counts.
     """
     at = np.flatnonzero(clip.scored)
     if not len(at):

@@ -24,8 +24,8 @@ def role_without_outcome(column: Column, rows: int) -> Role | None:
 
 
 def find_role_by_outcome(column: Column, label: Column, rows: int) -> Role | None:
-    """The role of a column that says the outcome `label` again or gives it away; None if it does
-    neither.
+    """Return the role of a column that says the outcome `label` again or gives it away; None if it
+    does neither.
     """
     for rule in _RULES:
         role = rule(column, label, rows)
@@ -35,7 +35,7 @@ def find_role_by_outcome(column: Column, label: Column, rows: int) -> Role | Non
 
 
 def plain_role(column: Column, rows: int) -> Role:
-    """The role of a column that is nothing in particular: an input, or left out."""
+    """Return the role of a column that is nothing in particular: an input, or left out."""
     if column.few(1):
         return "left out", 0.99, "holds one value only"
     if column.numbers:

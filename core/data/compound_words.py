@@ -66,9 +66,9 @@ class Parts:
 
 
 def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) -> Parts | None:
-    """The numbers in a column of words (codes and different words), where nine in ten cells are
-    times, blood pressures, or two numbers with their units; None for any other. `taken`: names of
-    columns there are.
+    """Return the numbers in a column of words (codes and different words), where nine in ten cells
+    are times, blood pressures, or two numbers with their units; None for any other. `taken`: names
+    of columns there are.
     """
     different = [str(w).strip() for w in coded.dictionary.to_pylist()]
     if not different or not any(w.lstrip("-\u2212")[:1].isdigit() for w in different[:200]):

@@ -115,8 +115,8 @@ class Dataset:
         )
 
     def column(self, role: str) -> np.ndarray | None:
-        """The column that plays `role`, as an object array (None = missing), or None when no column
-        does.
+        """Return the column that plays `role`, as an object array (None = missing), or None when no
+        column does.
         """
         name = self.roles.get(role)
         if name is None:
@@ -176,11 +176,11 @@ class Dataset:
 
     # -- views -------------------------------------------------------------------------------------
     def take(self, positions: np.ndarray) -> Dataset:
-        """The view of these positions (of this view), in the order given."""
+        """Return the view of these positions (of this view), in the order given."""
         return self.of(self.rows[np.asarray(positions)])
 
     def of(self, rows: np.ndarray) -> Dataset:
-        """The view of these row ids, in the order given."""
+        """Return the view of these row ids, in the order given."""
         return replace(self, table=self.__dict__["table"], at=np.asarray(rows, dtype=np.int64))
 
     @property
@@ -189,7 +189,7 @@ class Dataset:
         return replace(self, at=self.kept)
 
     def part(self, split: str) -> Dataset:
-        """The rows of one split."""
+        """Return the rows of one split."""
         return self.take(np.flatnonzero(self.splits == split))
 
     @property
@@ -201,8 +201,8 @@ class Dataset:
         return train if len(train) else self
 
     def with_samples(self, array: np.ndarray) -> Dataset:
-        """The rows of this view with numbers made of them, float32 [n,*shape], in place of their
-        samples: a network is given these as they are.
+        """Return the rows of this view with numbers made of them, float32 [n,*shape], in place of
+        their samples: a network is given these as they are.
 
         Rows are renumbered from 0; groups, sites and the codes of labels stay, masks and the
         facts of the card go.
@@ -222,14 +222,14 @@ class Dataset:
         )
 
     def with_labels(self, codes: np.ndarray) -> Dataset:
-        """The same view with class codes int64 [n] (-1 = unknown) in place of its labels."""
+        """Return the same view with class codes int64 [n] (-1 = unknown) in place of its labels."""
         stored = np.full(len(self.__dict__["table"]), -1)
         stored[self.rows] = codes
         return replace(self, table=self.__dict__["table"], codes=stored)
 
     # -- values ------------------------------------------------------------------------------------
     def raw(self, positions: np.ndarray | None = None) -> np.ndarray:
-        """Samples as stored (HU, uint8, ...) at these positions of the view; all of them by
+        """Return samples as stored (HU, uint8, ...) at these positions of the view; all of them by
         default.
         """
         if self.samples is None:
@@ -285,7 +285,7 @@ class Dataset:
         return np.array([v or "" for v in values], dtype=object)
 
     def names(self) -> np.ndarray:
-        """What to call each row on screen: its file name, or "row 12"."""
+        """Return what to call each row on screen: its file name, or "row 12"."""
         files = self.column("file")
         return np.array(
             [f"row {r}" for r in self.rows] if files is None else [str(f) for f in files],
@@ -304,7 +304,9 @@ class Dataset:
         )
 
     def _hashed(self, blocks: Callable[[str, Any], Iterable[np.ndarray]]) -> str:
-        """The content hash, over the blocks that `blocks` gives of each stored array, in order."""
+        """Return the content hash, over the blocks that `blocks` gives of each stored array, in
+        order.
+        """
         h = hashlib.sha256(
             json.dumps(
                 [self.modality, self.roles, self.features, self.input_range], sort_keys=True

@@ -135,8 +135,8 @@ LETTERS = "0123456789bcdfghjklmnpqrstvwxyz"  # no vowels: an id never spells a w
 
 
 def keyed(key: bytes, kind: str, value: str, length: int) -> str:
-    """A short name for `value` that only who holds `key` can make again: HMAC-SHA256, written in
-    `length` signs of 31.
+    """Return a short name for `value` that only who holds `key` can make again: HMAC-SHA256,
+    written in `length` signs of 31.
     """
     number = int.from_bytes(
         hmac.new(
@@ -182,13 +182,15 @@ def held(
 
 
 def maker(word: str) -> str | None:
-    """A known manufacturer of scanners in `word`, by our own spelling; None for any other text."""
+    """Return a known manufacturer of scanners in `word`, by our own spelling; None for any other
+    text.
+    """
     lower = f" {re.sub('[^a-z]+', ' ', word.lower())} "
     return next((m for m in MAKERS if f" {m.lower()} " in lower), None)
 
 
 def known(value: str, words: frozenset[str]) -> str | None:
-    """The word itself when it is one of `words`: free text never passes."""
+    """Return the word itself when it is one of `words`: free text never passes."""
     word = re.sub(r"[^A-Z]", "", value.upper())
     return word if word in words else None
 
@@ -204,8 +206,8 @@ def age(value: str) -> int | None:
 
 
 def removed(tags: Counter[int]) -> dict[str, int]:
-    """Number of files by keyword of what was dropped; private elements, overlays, curves and
-    unknown ones as groups. `tags`: files by tag.
+    """Return the number of files by keyword of what was dropped; private elements, overlays, curves
+    and unknown ones as groups. `tags`: files by tag.
     """
     from pydicom.datadict import keyword_for_tag
 
@@ -223,7 +225,7 @@ def removed(tags: Counter[int]) -> dict[str, int]:
 
 
 def _group_of(tag: int) -> str:
-    """What tags of one kind are counted as together; "" for those counted one by one."""
+    """Return what tags of one kind are counted as together; "" for those counted one by one."""
     group = tag >> 16
     if group % 2:
         return "private tags"
@@ -233,8 +235,8 @@ def _group_of(tag: int) -> str:
 def of_files(
     tags: Counter[int], faces: bool, held_back: int, dated: bool, described: bool
 ) -> dict[str, Any]:
-    """The entry `deidentified` of the card for DICOM files. `described`: sex or age stand in the
-    table.
+    """Return the entry `deidentified` of the card for DICOM files. `described`: sex or age stand in
+    the table.
     """
     true = {"113107": dated, "113108": described}
     return {
@@ -258,8 +260,8 @@ def of_files(
 
 
 def of_volumes(texts: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
-    """The entry `deidentified` of the card for NIfTI files whose headers hold these free texts, by
-    their names counted and not kept.
+    """Return the entry `deidentified` of the card for NIfTI files whose headers hold these free
+    texts, by their names counted and not kept.
     """
     return {
         "profile": [],
@@ -276,8 +278,8 @@ def of_volumes(texts: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]
 
 
 def renamed(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """The table with the values of some columns replaced by their new names; columns that went
-    meanwhile are passed over.
+    """Return the table with the values of some columns replaced by their new names; columns that
+    went meanwhile are passed over.
     """
     return table.assign(**{c: table[c].map(new) for c, new in names.items() if c in table})
 

@@ -47,8 +47,8 @@ class Geometry:
 
 
 def geometry(data: Dataset, row: int) -> Geometry:
-    """The geometry of row id `row`, from the columns `axes`, `mm_slice`, `mm_down`, `mm_across`,
-    `oblique_deg` and the card's `unit`.
+    """Return the geometry of row id `row`, from the columns `axes`, `mm_slice`, `mm_down`,
+    `mm_across`, `oblique_deg` and the card's `unit`.
     """
     facts = data.table.iloc[int(row)]
     axes = facts.get("axes")

@@ -23,7 +23,7 @@ class Truth(NamedTuple):
 
 
 def truth_of(data: Dataset) -> Truth:
-    """What is known about which cases are abnormal. Cost: reads every mask once.
+    """Return what is known about which cases are abnormal. Cost: reads every mask once.
 
     With masks a case is abnormal when any pixel is marked, and judged when its mask is the truth
     (`Dataset.outlined`). Otherwise every class but the normal one is abnormal (see

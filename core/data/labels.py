@@ -43,9 +43,9 @@ def no_classes(data: Dataset, training: bool = True) -> str | None:
 
 
 def labelled_parts(data: Dataset) -> tuple[Dataset, Dataset, list[str]]:
-    """The training rows of a known class, the validation rows of one of these classes, both with
-    codes 0..k-1 as labels, and the k classes' names. UserError where the training rows are all of
-    one class.
+    """Return the training rows of a known class, the validation rows of one of these classes, both
+    with codes 0..k-1 as labels, and the k classes' names. UserError where the training rows are all
+    of one class.
     """
     train, val = data.part("train"), data.part("val")
     train = train.take(np.flatnonzero(train.labels >= 0))
@@ -81,7 +81,7 @@ def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
 
 
 def no_such_column(data: Dataset, column: str, parameter: str) -> UserError:
-    """The error for a parameter that names a column which is not there."""
+    """Return the error for a parameter that names a column which is not there."""
     return UserError(
         f"“{parameter}” = {column}: there is no such column (there are:"
         f" {', '.join(map(str, data.table.columns[:20]))})."

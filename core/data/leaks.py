@@ -43,8 +43,8 @@ def parts_classes(column: Column, label: Column) -> bool:
 
 
 def written_apart(columns: Sequence[Column], label: Column) -> list[Column]:
-    """The columns of 0 and 1 that write the classes together with the outcome: named alike, one of
-    them 1 in each row.
+    """Return the columns of 0 and 1 that write the classes together with the outcome: named alike,
+    one of them 1 in each row.
     """
     if not _is_flag(label):
         return []

@@ -54,8 +54,8 @@ TURNED = {"survived", "survival", "alive", "healthy", "normal", "recovered", "re
 
 
 def guess_normal(classes: Sequence[str], label: str = "") -> tuple[str, str] | None:
-    """The class that is normal by its word and the reason, or None. `label`: the column's name,
-    which turns yes and no around where it is “survived” or the like.
+    """Return the class that is normal by its word and the reason, or None. `label`: the column's
+    name, which turns yes and no around where it is “survived” or the like.
 
     “0”, “no” and the like count only beside one other class; a word of health beside any number of
     classes.
@@ -80,8 +80,8 @@ def guess_normal(classes: Sequence[str], label: str = "") -> tuple[str, str] | N
 
 
 def normal_entries(data: Dataset, told: str = "") -> dict[str, Any]:
-    """What a dataset's card keeps: "normal", the class, and "normal guessed", why it was taken to
-    be that ("" = a person said so).
+    """Return what a dataset's card keeps: "normal", the class, and "normal guessed", why it was
+    taken to be that ("" = a person said so).
 
     Nothing where nobody said so and no word tells; `told` "none": no class is normal. UserError
     when `told` is no class.
@@ -121,8 +121,9 @@ def is_normal(data: Dataset, normal: str = "") -> np.ndarray:
 
 
 def normal_only(data: Dataset, normal: str = "") -> Dataset:
-    """The same rows, of which only normal ones remain in the train and validation parts; the others
-    of these two parts stand aside: they are scored, but nothing is learned or chosen on them.
+    """Return the same rows, of which only normal ones remain in the train and validation parts; the
+    others of these two parts stand aside: they are scored, but nothing is learned or chosen on
+    them.
 
     Raises UserError when the normal class is not known, the data is not split, or no normal case is
     in the train part.

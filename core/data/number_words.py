@@ -217,8 +217,8 @@ def _without_about(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _turned(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words with a minus in front where they are negative as bookkeepers write it, (1.5) or
-    1.5-, and which those are.
+    """Return the words with a minus in front where they are negative as bookkeepers write it, (1.5)
+    or 1.5-, and which those are.
     """
     number = r"[€$£¥]?\s*[\d.,][\d.,'’ \x{a0}\x{2009}\x{202f}]*%?"
     turned = _match(text, rf"\A\(\s*{number}\s*\)\z") | _match(
@@ -230,8 +230,8 @@ def _turned(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _without_flags(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words without a laboratory's marks (5.8 H, 2.1 L, 7*) behind them, and which had one; as
-    they are where every word has one, or a single letter that may be a unit.
+    """Return the words without a laboratory's marks (5.8 H, 2.1 L, 7*) behind them, and which had
+    one; as they are where every word has one, or a single letter that may be a unit.
     """
     found = pc.extract_regex(text, rf"\A(?P<n>[-+]?[\d.,]+)\s*(?P<f>{FLAGS})\z")
     flags = (
@@ -246,8 +246,8 @@ def _without_flags(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _without_units(text: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The words without the one unit (or currency, or percent sign) that stands behind or before
-    all that have one, and that unit; as they are where there are several.
+    """Return the words without the one unit (or currency, or percent sign) that stands behind or
+    before all that have one, and that unit; as they are where there are several.
     """
     none = np.full(len(text), "", dtype=object)
     number = r"[-+]?[\d.,][\d.,'’ \x{a0}\x{2009}\x{202f}]*"
@@ -296,8 +296,8 @@ class Read:
 
 
 def numbers(w: Written, counts: np.ndarray, marks: Marks) -> Read | None:
-    """The words as numbers, or None where they are words; `counts` [k]: how often each stands in
-    the column.
+    """Return the words as numbers, or None where they are words; `counts` [k]: how often each
+    stands in the column.
     """
     number = w.number
     if _codes(w, number) or not _mostly(w, number, counts):
@@ -386,8 +386,8 @@ def _thousands(w: Written, marks: Marks, doubts: list[str]) -> tuple[bool, bool]
 def notes_of(
     column: str, read: Read, w: Written, words: list[str], codes: np.ndarray, counts: np.ndarray
 ) -> list[Note]:
-    """What has to be told of a column that was read as numbers. `codes` [n]: which word each row
-    has, -1 = missing.
+    """Return what has to be told of a column that was read as numbers. `codes` [n]: which word each
+    row has, -1 = missing.
     """
 
     def note(kind: str, which: np.ndarray) -> Note:

@@ -71,7 +71,7 @@ def stored(guesses: Collection[Guess], most: int = 200) -> list[dict[str, Any]]:
 
 
 def recalled(card: Mapping[str, Any]) -> list[Guess]:
-    """The guesses a dataset's card keeps; none for data brought in before they were kept."""
+    """Return the guesses a dataset's card keeps; none for data brought in before they were kept."""
     return [Guess(**g) for g in card.get("roles", []) if isinstance(g, dict)]
 
 

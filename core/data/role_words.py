@@ -35,13 +35,13 @@ ROLES = ("outcome", "patient", "site", "time", "split", "input", "left out")
 
 
 def tokens(name: str) -> list[str]:
-    """The words of a column's name, in small letters: SubjectID -> subject, id."""
+    """Return the words of a column's name, in small letters: SubjectID -> subject, id."""
     spaced = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return re.findall(r"[^\W\d_]+", spaced.lower())
 
 
 def bare(name: str) -> str:
-    """A name in small letters, joined by underscores."""
+    """Return a name in small letters, joined by underscores."""
     return re.sub(r"[\s\-.]+", "_", name.strip().lower())
 
 
@@ -51,7 +51,7 @@ def is_exact(name: str) -> bool:
 
 
 def rank(name: str) -> int:
-    """The place of an exact name among them; those first are preferred."""
+    """Return the place of an exact name among them; those first are preferred."""
     return EXACT.index(bare(name)) if is_exact(name) else len(EXACT)
 
 

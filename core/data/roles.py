@@ -52,7 +52,7 @@ class Guesser:
         return [c for name, c in self.columns.items() if name not in self.found]
 
     def of(self, role: str) -> Column | None:
-        """The column that has a role; None where no column has it."""
+        """Return the column that has a role; None where no column has it."""
         return next((self.columns[g.column] for g in self.found.values() if g.role == role), None)
 
     def set(self, column: Column, role: str, sure: float, why: str, asked: bool = False) -> None:
@@ -60,7 +60,7 @@ class Guesser:
         self.found[column.name] = Guess(column.name, role, round(min(sure, 0.99), 2), why, asked)
 
     def splits(self) -> None:
-        """The data's own parts, whatever their column is called."""
+        """Find the data's own parts, whatever their column is called."""
         fits = [(c, own_split(c.values, c.name)) for c in self.open if c.few(6) and len(c.there)]
         named = [(c, p) for c, p in fits if p is not None]
         named.sort(key=lambda item: bare(item[0].name) not in SPLIT_NAMES)
@@ -149,7 +149,7 @@ class Guesser:
         return some if len(some) < len(self.columns) else []
 
     def outcome(self) -> None:
-        """The column that most looks like what is to be known: by name, values and place."""
+        """Find the column that most looks like what is to be known: by name, values and place."""
         scored = [(self._score(c), c) for c in self.open]
         least = 0.55 if self.inputs else 0.8
         fits = [(s, i, c) for i, (s, c) in enumerate(scored) if s >= least]
@@ -259,8 +259,8 @@ class Guesser:
             self._by_ids()
 
     def _weak(self, column: Column) -> None:
-        """A column called group, case, id or the like: patients only where there are many, with few
-        rows each.
+        """Find a column called group, case, id or the like: patients only where there are many,
+        with few rows each.
         """
         same = self._same(column)
         if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
@@ -315,7 +315,7 @@ class Guesser:
                 return
 
     def _by_ids(self) -> None:
-        """An id of whatever kind (StudyID, hadm_id) with a few rows each: these rows belong
+        """Find an id of whatever kind (StudyID, hadm_id) with a few rows each: these rows belong
         together.
         """
         ids = [
@@ -375,7 +375,7 @@ class Guesser:
                 self.set(column, *role)
 
     def rest(self) -> None:
-        """Inputs, and what cannot be one."""
+        """Find inputs, and what cannot be one."""
         last = self._last
         if (
             self.of("outcome") is None
@@ -409,7 +409,7 @@ def guess_roles(
     label: str = "auto",
     inputs: bool = True,
 ) -> list[Guess]:
-    """A guess for each column of `frame`, in order.
+    """Return a guess for each column of `frame`, in order.
 
     given: roles of the Dataset (label, group, domain, split, file ...) the files themselves decide,
     and their columns. asked: columns and the role (of `ROLES`) a person gave them. label: "none" or
@@ -444,7 +444,7 @@ def guess_roles(
 
 
 def check_asked(frame: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]:
-    """The roles a person gave, looked over: see `guess_roles` for what is refused."""
+    """Return the roles a person gave, looked over: see `guess_roles` for what is refused."""
     known = [str(c) for c in frame.columns]
     taken: dict[str, str] = {}
     for name, role in asked.items():

@@ -100,10 +100,10 @@ class Standardise:
         return self
 
     def state(self) -> dict[str, Any]:
-        """What `restore` makes it again from."""
+        """Return what `restore` makes it again from."""
         return {"mean": self.mean, "sd": self.sd, "shape": list(self.shape)}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Standardise:
-        """The scale that `state` was given by."""
+        """Return the scale that `state` was given by."""
         return cls(state["mean"], state["sd"], tuple(state["shape"]))

@@ -79,8 +79,8 @@ def ids(data: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def slices(data: Dataset) -> Dataset:
-    """The image dataset of all axial slices of a volume dataset's view, volume by volume; nothing
-    is read. Columns `volume` and `slice` are added.
+    """Return the image dataset of all axial slices of a volume dataset's view, volume by volume;
+    nothing is read. Columns `volume` and `slice` are added.
     """
     d, n = depth(data), len(data.table)
     repeated = np.repeat(np.arange(n), d)
@@ -118,7 +118,7 @@ def filled(data: Dataset) -> np.ndarray:
 
 
 def seen(method: Method, data: Dataset) -> Dataset:
-    """The data as `method` with its parameters sees it: the slices of volumes that it takes slice
-    by slice, else `data` itself.
+    """Return the data as `method` with its parameters sees it: the slices of volumes that it takes
+    slice by slice, else `data` itself.
     """
     return slices(data) if data.modality == "volume" and method.slicewise else data

@@ -98,8 +98,8 @@ SHARES = (0.7, 0.15, 0.15)
 
 
 def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
-    """The data's own split in our words, or None when the column says anything else, or nothing in
-    some row.
+    """Return the data's own split in our words, or None when the column says anything else, or
+    nothing in some row.
 
     Words decide (train, validation, test and the like), whatever the column is called: at least two
     parts, one of them train; in a column called split, set or the like one part is enough. A column
@@ -184,8 +184,8 @@ def make_split(
 def add_split(
     table: pd.DataFrame, roles: dict[str, str], seed: int = 0
 ) -> tuple[pd.DataFrame, dict[str, str], str]:
-    """The table with a split column, the roles with "split", and the rule in words; a split the
-    data brings is kept.
+    """Return the table with a split column, the roles with "split", and the rule in words; a split
+    the data brings is kept.
     """
     if "split" in roles:
         own = own_split(table[roles["split"]], roles["split"])

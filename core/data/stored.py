@@ -17,8 +17,8 @@ from core.io import arrays, checksums
 
 
 def listed_files(folder: Path, called: str) -> dict[str, checksums.Sum]:
-    """What the manifest of a stored dataset lists, once every file is there. UserError when one is
-    not.
+    """Return what the manifest of a stored dataset lists, once every file is there. UserError when
+    one is not.
     """
     try:
         lines = checksums.listed(folder)
@@ -92,7 +92,7 @@ class Stored:
 
 
 def read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
-    """The entries `rows` of a stored array [n,...], in their order, as numpy."""
+    """Return the entries `rows` of a stored array [n,...], in their order, as numpy."""
     if isinstance(array, (np.ndarray, Lazy)):
         return array[rows]
     low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
@@ -142,12 +142,12 @@ class Lazy(arrays.Entries):
 
 
 def class_word(value: Any) -> str:
-    """A class as it is shown: whole numbers without a point."""
+    """Return a class as it is shown: whole numbers without a point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def number_first(word: str) -> tuple[int, float, str]:
-    """A key that sorts numbers by size, and words behind them."""
+    """Return a key that sorts numbers by size, and words behind them."""
     try:
         return 0, float(word), word
     except ValueError:

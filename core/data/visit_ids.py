@@ -25,9 +25,9 @@ FORMS = (
 
 
 def patients_in_ids(frame: pd.DataFrame) -> tuple[str, pd.Series] | None:
-    """The column whose words, one a row, begin with who each row is of, and these beginnings [n];
-    None where no column is like that: the endings are few, each stands once with a beginning, and
-    beginnings repeat.
+    """Return the column whose words, one a row, begin with who each row is of, and these beginnings
+    [n]; None where no column is like that: the endings are few, each stands once with a beginning,
+    and beginnings repeat.
     """
     for column in frame.columns:
         values = frame[column]

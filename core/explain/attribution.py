@@ -38,7 +38,9 @@ TOGETHER = 256  # inputs the model looks at in one call
 
 
 def targets(model: Any) -> list[tuple[str, str]]:
-    """What can be explained: (key, title): each class, the anomaly score, each latent axis."""
+    """Return what can be explained: (key, title): each class, the anomaly score, each latent
+    axis.
+    """
     found = (
         [(f"class {c}", f"how likely “{c}” is") for c in model.classes]
         if "predict" in model.abilities

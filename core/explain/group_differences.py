@@ -26,8 +26,8 @@ class Difference:
 
 
 def differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list[Difference]:
-    """The `top` fields by effect among those with q < 0.05; `inside` is a bool array over the rows.
-    Empty when a side has fewer than 3 rows.
+    """Return the `top` fields by effect among those with q < 0.05; `inside` is a bool array over
+    the rows. Empty when a side has fewer than 3 rows.
     """
     from scipy.stats import false_discovery_control
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def decoded(model: Any, z: np.ndarray) -> np.ndarray:
-    """Inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale has it
-    (see `Standardise`).
+    """Return inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale
+    has it (see `Standardise`).
     """
     import torch
 
@@ -64,9 +64,9 @@ def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.n
 
 
 def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
-    """Ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0 to 0.95 on
-    the simplex; of a sparse feature, which is off in most cases, the 99th percentile of its
-    strength where it is on, to either side if it has two poles.
+    """Return the ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0
+    to 0.95 on the simplex; of a sparse feature, which is off in most cases, the 99th percentile of
+    its strength where it is on, to either side if it has two poles.
     """
     if embedding.geometry == "simplex":
         return 0.0, 0.95
@@ -82,7 +82,7 @@ def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
 def axis(
     model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, steps: int = 9
 ) -> Traversal:
-    """The case with one coordinate moved over its reach, the others kept."""
+    """Return the case with one coordinate moved over its reach, the others kept."""
     start = place(embedding, row)
     values = np.linspace(*reach(embedding, axis), steps)
     path = np.stack([turned(embedding, start, axis, v) for v in values])
@@ -93,8 +93,8 @@ def axis(
 def between(
     model: Any, data: Dataset, embedding: Embedding, row_a: int, row_b: int, steps: int = 9
 ) -> Traversal:
-    """The straight line between two cases; its ends decode to their reconstructions exactly. A
-    convex mix stays on the simplex.
+    """Return the straight line between two cases; its ends decode to their reconstructions exactly.
+    A convex mix stays on the simplex.
     """
     a, b = place(embedding, row_a), place(embedding, row_b)
     share = np.linspace(0, 1, steps)
@@ -106,8 +106,8 @@ def between(
 
 
 def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarray, float]:
-    """Unit vector [d] that parts `label` from the rest (logistic regression on standardised
-    training coordinates) and its AUC on held-out cases.
+    """Return the unit vector [d] that parts `label` from the rest (logistic regression on
+    standardised training coordinates) and its AUC on held-out cases.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score

@@ -39,7 +39,7 @@ class UnusualValue:
 def find_unusual_values(
     data: Dataset, reference: Dataset, rows: np.ndarray, top: int = 3
 ) -> list[list[UnusualValue]]:
-    """The most unusual values of table cases, rarest first.
+    """Return the most unusual values of table cases, rarest first.
 
     Parameters: `data` with the case ids `rows` [m]; `reference`, the cases that say what is usual;
     `top`, how many values a case at most. Returns: m lists; empty where no single value is rare.
@@ -60,7 +60,7 @@ def find_unusual_values(
 
 
 def _many(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
-    """A value among many, by the tails of the sorted `column`."""
+    """Return a value among many, by the tails of the sorted `column`."""
     if np.isnan(x):
         return _missing(name, column, data)
     n = int(np.isfinite(column).sum())
@@ -77,7 +77,9 @@ def _many(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValu
 
 
 def _few(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
-    """A value among few, by how often it occurs; of a category's column only the value it has."""
+    """Return a value among few, by how often it occurs; of a category's column only the value it
+    has.
+    """
     if np.isnan(x):
         return _missing(name, column, data)
     shown, category = _parts(name, data)
@@ -96,7 +98,9 @@ def _missing(name: str, column: np.ndarray, data: Dataset) -> UnusualValue:
 
 
 def _parts(name: str, data: Dataset) -> tuple[str, str]:
-    """The column of the table, and of a category's input column ("sex=male") the category."""
+    """Return the column of the table, and of a category's input column ("sex=male") the
+    category.
+    """
     if "=" not in name or name in data.frame.columns:
         return name, ""
     column, _, category = name.partition("=")
@@ -104,7 +108,7 @@ def _parts(name: str, data: Dataset) -> tuple[str, str]:
 
 
 def _most(many: int, n: int) -> str:
-    """A large part of `n` cases in words."""
+    """Return a large part of `n` cases in words."""
     if many == n:
         return f"all {n:,}"
     return f"{many:,} of {n:,}" if many / n >= 0.99 else f"{many / n:.0%}"

@@ -50,8 +50,8 @@ def usable(axes: str, dims: int) -> bool:
 
 
 def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]:
-    """The planes of a sample with `dims` spatial axes (2 or 3): one of a picture; axial, coronal,
-    sagittal of a volume, the usual first.
+    """Return the planes of a sample with `dims` spatial axes (2 or 3): one of a picture; axial,
+    coronal, sagittal of a volume, the usual first.
     """
     if not usable(where.axes, dims):
         orders = [(0, 1)] if dims == 2 else [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
@@ -80,7 +80,7 @@ def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]
 
 
 def laid(picture: np.ndarray, at: Hang) -> np.ndarray:
-    """A stored picture [h,w] or [h,w,3] as it hangs."""
+    """Return a stored picture [h,w] or [h,w,3] as it hangs."""
     turned = np.swapaxes(picture, 0, 1) if at.order[-2] > at.order[-1] else picture
     return turned[:: -1 if at.flip[0] else 1, :: -1 if at.flip[1] else 1]
 
@@ -91,8 +91,8 @@ def cut(volume: np.ndarray, at: Hang, index: int) -> np.ndarray:
 
 
 def square(picture: np.ndarray, at: Hang) -> np.ndarray:
-    """A hung uint8 picture [h,w,3] with square pixels as large as the finer of its two spacings; as
-    it is where these are alike or unknown.
+    """Return a hung uint8 picture [h,w,3] with square pixels as large as the finer of its two
+    spacings; as it is where these are alike or unknown.
     """
     from PIL import Image
 
@@ -112,8 +112,8 @@ def square(picture: np.ndarray, at: Hang) -> np.ndarray:
 
 
 def scale_bar(mm: float, pixels: float, share: float = 0.3) -> tuple[float, str]:
-    """The longest of 1, 2, 5 x 10^k millimetres that fills at most `share` of `pixels` of `mm`
-    each: (its millimetres, in words).
+    """Return the longest of 1, 2, 5 x 10^k millimetres that fills at most `share` of `pixels` of
+    `mm` each: (its millimetres, in words).
     """
     most = mm * pixels * share
     ten = 10.0 ** np.floor(np.log10(most))

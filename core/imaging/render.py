@@ -30,8 +30,8 @@ def drawable(data: Dataset) -> bool:
 
 
 def flat(image: Array) -> Array:
-    """A model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8 [H,W,3]; two
-    channels show the first. Series [C,T]: a trace on its own scale.
+    """Return a model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8
+    [H,W,3]; two channels show the first. Series [C,T]: a trace on its own scale.
     """
     if image.ndim == 2:
         return signals.draw_signal(image, signals.look(image))
@@ -53,13 +53,13 @@ def picture(data: Dataset, row: int, side: int = 0, look: Look = PLAIN) -> Array
 
 
 def middle(data: Dataset, at: Hang) -> int:
-    """The middle slice of a volume in this plane."""
+    """Return the middle slice of a volume in this plane."""
     return data.shape[1:][at.order[0]] // 2
 
 
 def seen(raw: Array, window: Window) -> Array:
-    """Stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first. Not
-    turned.
+    """Return stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first.
+    Not turned.
     """
     shown = (
         (windowing.mapped(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255)
@@ -78,8 +78,8 @@ def way(data: Dataset, row: int, raw: Array, look: Look) -> tuple[Hang, Window]:
 
 
 def hung(data: Dataset, row: int, raw: Array, look: Look, index: int | None = None) -> Array:
-    """The stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3]. Volumes:
-    axial slice `index`, by default the middle one.
+    """Return the stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3].
+    Volumes: axial slice `index`, by default the middle one.
     """
     at, window = way(data, row, raw, look)
     return orientation.square(orientation.laid(_slice(data, raw, window, at, index), at), at)
@@ -135,8 +135,8 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
 
 
 def framed(image: Array, tile: int, smooth: bool = False) -> Array:
-    """A picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square uint8
-    [tile,tile,3]; `smooth`: linear, else cubic.
+    """Return a picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square
+    uint8 [tile,tile,3]; `smooth`: linear, else cubic.
     """
     from PIL import Image
 
@@ -178,8 +178,8 @@ def overlay(
 
 
 def hottest(heat: Array, at: Hang) -> int:
-    """The slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of pixels is
-    hottest: a small lesion counts more than a large brain.
+    """Return the slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of
+    pixels is hottest: a small lesion counts more than a large brain.
     """
     flat = np.moveaxis(heat, at.order[0], 0).reshape(heat.shape[at.order[0]], -1)
     k = max(1, flat.shape[1] // 100)
@@ -311,8 +311,8 @@ def hung_words(data: Dataset, row: int, look: Look) -> str:
 
 
 def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
-    """A signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full colour at
-    ±`reach`.
+    """Return a signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full
+    colour at ±`reach`.
     """
     share = np.clip(value / max(reach, 1e-12), -1, 1)[..., None]
     colour = np.where(share > 0, np.array([230, 159, 0]), np.array([86, 180, 233]))
@@ -321,7 +321,7 @@ def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> A
 
 
 def ramp(colours: str = HEAT) -> Array:
-    """The 256 colours of heat, uint8 [256,3]."""
+    """Return the 256 colours of heat, uint8 [256,3]."""
     return (_map(colours)(np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
@@ -332,8 +332,8 @@ def _map(name: str) -> Any:
 
 
 def table_picture(data: Dataset, rows: int = 60) -> Array:
-    """A table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each column
-    from its 2 % to its 98 % point in cividis; missing is grey.
+    """Return a table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each
+    column from its 2 % to its 98 % point in cividis; missing is grey.
     """
     x, order = data.inputs(), np.argsort(data.labels, kind="stable")
     low, high = np.nanquantile(x, [0.02, 0.98], axis=0)
@@ -365,8 +365,8 @@ def outline(
 
 
 def generated(image: Array, side: int = 240) -> Array:
-    """A made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into its
-    pixels.
+    """Return a made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into
+    its pixels.
     """
     from PIL import Image, ImageDraw
 
@@ -379,8 +379,9 @@ def generated(image: Array, side: int = 240) -> Array:
 
 
 def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
-    """A picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of volumes: a
-    slice along the first axis), hung as its rows are; as it is where these lie differently.
+    """Return a picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of
+    volumes: a slice along the first axis), hung as its rows are; as it is where these lie
+    differently.
     """
     if "axes" not in data.table or data.table["axes"].nunique(dropna=False) != 1:
         return picture
@@ -397,8 +398,8 @@ def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
 def draw_generated(
     frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN
 ) -> Array:
-    """What a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on the
-    scale of their dataset, `before` [C,T] in grey behind.
+    """Return what a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on
+    the scale of their dataset, `before` [C,T] in grey behind.
 
     Values as the model is given them: of `look` only the side counts.
     """
@@ -412,7 +413,7 @@ def draw_generated(
 def explained(
     x: Array, value: Array, reach: float, data: Dataset, side: int, look: Look = PLAIN
 ) -> Array:
-    """A case with a signed map over it, [H,W] for pictures, [T] for series; full colour at
+    """Return a case with a signed map over it, [H,W] for pictures, [T] for series; full colour at
     ±`reach`.
     """
     if data.modality == "series":

@@ -49,11 +49,11 @@ class Look:
     channels: tuple[str, ...] = ()
 
     def name(self, c: int) -> str:
-        """What channel `c` is called."""
+        """Return what channel `c` is called."""
         return _clean(self.channels[c])[:16] if c < len(self.channels) else f"channel {c + 1}"
 
     def unit(self, c: int) -> str:
-        """The unit of channel `c`, short; "" where it is not known."""
+        """Return the unit of channel `c`, short; "" where it is not known."""
         return _clean(self.units[c])[:8] if c < len(self.units) else ""
 
 
@@ -125,7 +125,7 @@ def times(at: Look, many: int) -> tuple[Array, str]:
 
 
 def words(at: Look, many: int, first: int, last: int) -> str:
-    """The stretch of samples `first` to `last` in words: "-20 to 40 ms"."""
+    """Return the stretch of samples `first` to `last` in words: "-20 to 40 ms"."""
     t, unit = times(at, many)
     scale, unit = (1000, "ms") if unit == "s" else (1, unit)
     return f"{scale * t[first]:.0f} to {scale * t[last]:.0f} {unit}"
@@ -155,7 +155,7 @@ def draw_signal(
     tint: Array | None = None,
     axes: bool | None = None,
 ) -> Array:
-    """A series [C,T] as uint8 [height,width,3] (height 0: three quarters of the width).
+    """Return a series [C,T] as uint8 [height,width,3] (height 0: three quarters of the width).
 
     `before` [C,T] is drawn in grey behind it, with the stretch that differs most shaded. `tint` [T]
     in -1..1 colours the ground: orange above zero, blue below. `axes`: whether names, ticks and
@@ -222,7 +222,7 @@ def draw_signal(
 
 
 def _tinted(share: Array) -> Array:
-    """The ground uint8 [1,W,3] under shares [W] from -1 (blue) to 1 (orange)."""
+    """Return the ground uint8 [1,W,3] under shares [W] from -1 (blue) to 1 (orange)."""
     towards = np.where(share[None, :, None] > 0, UP, DOWN) - GROUND
     return (GROUND + np.abs(share)[None, :, None] * 0.75 * towards).astype(np.uint8)
 
@@ -256,8 +256,8 @@ def _margins(w: int, lanes: int, size: int) -> tuple[int, int, int]:
 
 
 def _path(across: Array, y: Array) -> list[tuple[float, float]]:
-    """The points of a line. More than two samples a pixel: only the highest and lowest of each
-    pixel, in their order, so that nothing is lost of a spike.
+    """Return the points of a line. More than two samples a pixel: only the highest and lowest of
+    each pixel, in their order, so that nothing is lost of a spike.
     """
     width = int(across[-1] - across[0]) + 1
     if len(y) > 4 * width:
@@ -273,7 +273,9 @@ def _path(across: Array, y: Array) -> list[tuple[float, float]]:
 
 
 def _step(span: float, most: int) -> float:
-    """A round step (1, 2 or 5 times a power of ten) of which at most `most` fit into `span`."""
+    """Return a round step (1, 2 or 5 times a power of ten) of which at most `most` fit into
+    `span`.
+    """
     base = 10.0 ** np.floor(np.log10(max(span, 1e-12) / most))
     return next(
         (float(base * k) for k in (1, 2, 5, 10) if span / (base * k) <= most), float(10 * base)
@@ -282,7 +284,7 @@ def _step(span: float, most: int) -> float:
 
 @lru_cache(maxsize=16)
 def _font(size: int) -> Any:
-    """A font that has µ, which the built-in one of the drawing library lacks."""
+    """Return a font that has µ, which the built-in one of the drawing library lacks."""
     from pathlib import Path
 
     import matplotlib

@@ -42,8 +42,8 @@ def stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
 
 
 def near(rows: np.ndarray, row: int, most: int) -> slice:
-    """The part of a stack of at most `most` that has `row` in its middle, moved inwards at the
-    ends.
+    """Return the part of a stack of at most `most` that has `row` in its middle, moved inwards at
+    the ends.
     """
     at = int(np.flatnonzero(rows == row)[0])
     first = min(max(0, at - most // 2), max(0, len(rows) - most))

@@ -78,7 +78,7 @@ HELPS = {
 
 
 def short(value: float) -> str:
-    """A value as printed beside W and L: no decimals from 100 on, three figures below."""
+    """Return a value as printed beside W and L: no decimals from 100 on, three figures below."""
     return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
 
 
@@ -112,8 +112,8 @@ def may_be_ct(data: Dataset) -> bool:
 
 
 def offered(data: Dataset) -> list[str]:
-    """The words that mean something for this data, in the order of the buttons. CT presets where
-    values are or may be Hounsfield units.
+    """Return the words that mean something for this data, in the order of the buttons. CT presets
+    where values are or may be Hounsfield units.
     """
     return (
         (["file"] if _of_file(data) else [])
@@ -123,8 +123,8 @@ def offered(data: Dataset) -> list[str]:
 
 
 def usual(data: Dataset) -> str:
-    """The word for "": the file's own window, soft tissue for CT, the full range of 8-bit and
-    colour pictures, else percentiles.
+    """Return the word for "": the file's own window, soft tissue for CT, the full range of 8-bit
+    and colour pictures, else percentiles.
     """
     if _of_file(data):
         return "file"
@@ -140,7 +140,7 @@ def chosen(data: Dataset, choice: str) -> str:
 
 
 def window(data: Dataset, choice: str, values: np.ndarray) -> Window:
-    """The window of one case whose stored values, of any shape, are `values`."""
+    """Return the window of one case whose stored values, of any shape, are `values`."""
     word = chosen(data, parse(choice))
     if "," in word:
         level, width = (float(number) for number in word.split(","))
@@ -155,8 +155,8 @@ def window(data: Dataset, choice: str, values: np.ndarray) -> Window:
 
 
 def own_scale(data: Dataset) -> tuple[float, float]:
-    """(a, b): the stored value v is a v + b in the files; (1, 0) but for deep pictures, which are
-    stored in 256 levels.
+    """Return (a, b): the stored value v is a v + b in the files; (1, 0) but for deep pictures,
+    which are stored in 256 levels.
     """
     found = data.card.get("grey range")
     if not found:
@@ -166,13 +166,13 @@ def own_scale(data: Dataset) -> tuple[float, float]:
 
 
 def in_own_units(at: Window, data: Dataset) -> Window:
-    """The window `at`, of stored values, in the values of the files."""
+    """Return the window `at`, of stored values, in the values of the files."""
     step, first = own_scale(data)
     return Window(at.level * step + first, at.width * step)
 
 
 def between(low: float, high: float) -> Window:
-    """The window from `low` (black) to `high` (white)."""
+    """Return the window from `low` (black) to `high` (white)."""
     return Window((low + high) / 2, high - low if high > low else 1.0)
 
 

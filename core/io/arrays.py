@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 
 def create(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
-    """A new Zarr array at `place`, `per` entries a chunk, to be filled by assignment; what was
-    there is replaced.
+    """Return a new Zarr array at `place`, `per` entries a chunk, to be filled by assignment; what
+    was there is replaced.
     """
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
@@ -72,11 +72,13 @@ class StoredArray(Entries):
         self.ndim = len(self.shape)
 
     def __getitem__(self, at: Any) -> np.ndarray:
-        """The entries at a slice or a position (numpy's basic indexing along the first axis)."""
+        """Return the entries at a slice or a position (numpy's basic indexing along the first
+        axis).
+        """
         return self._tried(lambda: np.asarray(self._array[at]))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """The entries at these positions (int64 [m]), in the order given."""
+        """Return the entries at these positions (int64 [m]), in the order given."""
         return self._tried(lambda: np.asarray(self._array.oindex[np.asarray(rows)]))
 
     def _tried(self, read: Callable[[], T]) -> T:

@@ -49,8 +49,8 @@ def _line(path: Path) -> str:
 
 
 def listed(folder: Path) -> dict[str, Sum]:
-    """What `folder`'s manifest lists, by name. Raises OSError where there is none, ValueError where
-    it is damaged.
+    """Return what `folder`'s manifest lists, by name. Raises OSError where there is none,
+    ValueError where it is damaged.
     """
     try:
         lines = json.loads((folder / NAME).read_text())
@@ -102,7 +102,7 @@ def changed(path: Path, line: Sum) -> bool:
 
 
 def damage(called: str, names: list[str]) -> Damaged:
-    """The sentence about a dataset of which the files `names` are missing or changed; to be
+    """Return the sentence about a dataset of which the files `names` are missing or changed; to be
     raised.
     """
     many = (

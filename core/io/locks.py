@@ -13,8 +13,8 @@ from core.io import files
 
 
 def hold(path: Path, wait: float = 0.0) -> IO[bytes] | None:
-    """An exclusive hold on the lock file `path`, given up when closed; None when another process
-    still has it after `wait` seconds.
+    """Return an exclusive hold on the lock file `path`, given up when closed; None when another
+    process still has it after `wait` seconds.
 
     Trap: nothing may be written into the file: on Windows nobody else could read it.
     """

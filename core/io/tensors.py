@@ -56,5 +56,5 @@ def nested(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def taken(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
-    """The entries of `state` under `prefix.`, with the prefix removed."""
+    """Return the entries of `state` under `prefix.`, with the prefix removed."""
     return {k[len(prefix) + 1 :]: v for k, v in state.items() if k.startswith(prefix + ".")}

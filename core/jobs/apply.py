@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """What the model of an earlier run says of data it has not learned from.
+    """Store what the model of an earlier run says of data it has not learned from.
 
     The same artifacts as there, with the thresholds of that run; how far each case lies from
     the training data; and measures where the truth is known.
@@ -71,7 +71,7 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 
 def learned_from(ws: Workspace, trained: Job) -> Dataset:
-    """The rows in use of the data a run learned from: all of it, or those the run saw."""
+    """Return the rows in use of the data a run learned from: all of it, or those the run saw."""
     data = ws.dataset(trained.dataset)
     if "only" in trained.spec:
         rows = named_rows(ws.folder(trained.id), "only")
@@ -81,7 +81,9 @@ def learned_from(ws: Workspace, trained: Job) -> Dataset:
 
 
 def seen_by(ws: Workspace, run: Job) -> Dataset:
-    """The data of a run as its model saw it: of an applied one, columns and range matched."""
+    """Return the data of a run as its model saw it: of an applied one, columns and range
+    matched.
+    """
     data = ws.dataset(run.dataset)
     if run.kind != "apply":
         return data

@@ -36,7 +36,7 @@ class Attempt:
 
 
 def load(folder: Path) -> list[Attempt]:
-    """The last attempts that a job's folder tells of, oldest first."""
+    """Return the last attempts that a job's folder tells of, oldest first."""
     with suppress(OSError, ValueError, TypeError):
         return [Attempt(**one) for one in json.loads((folder / FILE).read_text())]
     return []
@@ -49,8 +49,8 @@ def add(folder: Path, attempt: Attempt) -> None:
 
 
 def repeated(tried: list[Attempt]) -> str:
-    """What ended the last two of these attempts at the same step in the same way, by the work's own
-    fault; "" where one more may end otherwise.
+    """Return what ended the last two of these attempts at the same step in the same way, by the
+    work's own fault; "" where one more may end otherwise.
     """
     last = tried[-2:]
     if len(last) < 2 or not all(a.own for a in last):
@@ -61,7 +61,7 @@ def repeated(tried: list[Attempt]) -> str:
 
 
 def of_error(error: Exception, phase: str, step: int) -> Attempt:
-    """The attempt that `error` ended."""
+    """Return the attempt that `error` ended."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
@@ -77,7 +77,7 @@ def of_error(error: Exception, phase: str, step: int) -> Attempt:
 
 
 def of_exit(code: int, phase: str, step: int) -> Attempt:
-    """The attempt whose process ended with `code` (negative: a signal)."""
+    """Return the attempt whose process ended with `code` (negative: a signal)."""
     name = exit_words(code)
     return Attempt(name, phase, step, name not in OUTSIDE)
 
@@ -92,7 +92,9 @@ def exit_words(code: int) -> str:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says anything, at most 300 characters; "" where there is none."""
+    """Return the last line of a log that says anything, at most 300 characters; "" where there is
+    none.
+    """
     with suppress(OSError), open(log, "rb") as file:
         file.seek(max(0, log.stat().st_size - 8000))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]

@@ -63,7 +63,7 @@ class Local:
         self._endings: dict[str, int] = {}
 
     def lanes(self) -> list[str]:
-        """The GPUs of this machine and the processor, each doing one job at a time."""
+        """Return the GPUs of this machine and the processor, each doing one job at a time."""
         return [*cards(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
@@ -125,8 +125,8 @@ LOCAL: Engine = Local()
 
 
 def born(pid: int) -> str:
-    """What tells the process `pid` from every other that has or had this number; "" when there is
-    none (a zombie counts as none).
+    """Return what tells the process `pid` from every other that has or had this number; "" when
+    there is none (a zombie counts as none).
     """
     try:
         # the name before may hold anything

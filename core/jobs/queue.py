@@ -184,8 +184,8 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
 
 
 def apply_after(ws: Workspace, trained: Job) -> Job | None:
-    """The application of a finished run to the dataset that was held out for it by name; queued at
-    most once. None where none was named.
+    """Return the application of a finished run to the dataset that was held out for it by name;
+    queued at most once. None where none was named.
     """
     held_out = trained.spec.get("test")
     return apply(ws, trained.id, held_out, token=f"test-{trained.id}") if held_out else None
@@ -223,8 +223,8 @@ def bring(
 
 
 def unfinished(ws: Workspace) -> list[Job]:
-    """Imports that are at work, or were broken off and can go on (what they were asked for is still
-    there), in the order they were asked for.
+    """Return imports that are at work, or were broken off and can go on (what they were asked for
+    is still there), in the order they were asked for.
     """
     found = ws.catalogue.jobs(kind="import", status=["queued", "running", "interrupted"])
     return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
@@ -273,8 +273,9 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
 
 
 def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed: int) -> str:
-    """What tells one map, explanation or measurement of a run from another. Figures are measured
-    again once cases are excluded or another class is the normal one; a map keeps its places.
+    """Return what tells one map, explanation or measurement of a run from another. Figures are
+    measured again once cases are excluded or another class is the normal one; a map keeps its
+    places.
     """
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
     told = decisions.last_normal(review.decisions(ws, base.dataset)) if kind == "measure" else None
@@ -289,8 +290,8 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
 
 
 def finished(ws: Workspace, run: str, use: str) -> Job:
-    """The run of this id, trained or applied. UserError when it is something made from a run, or
-    not done.
+    """Return the run of this id, trained or applied. UserError when it is something made from a
+    run, or not done.
     """
     job = ws.job(run)
     if job.kind not in ("train", "apply"):
@@ -435,8 +436,9 @@ def resume(ws: Workspace, id: str, from_scratch: bool = False) -> Job:
 
 
 def would_repeat(ws: Workspace, job: Job) -> str:
-    """What would end a job again if it went on, or a map or explanation if it was made once more:
-    what has ended it twice at the same step, by the work's own fault. "" where it may go well.
+    """Return what would end a job again if it went on, or a map or explanation if it was made once
+    more: what has ended it twice at the same step, by the work's own fault. "" where it may go
+    well.
     """
     if not job.ended or job.status == "done":
         return ""

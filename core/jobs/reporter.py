@@ -93,13 +93,13 @@ class Reporter:
         os._exit(0)
 
     def last_word(self) -> bool:
-        """True for the one who may say how the job ended, the work or the wish to stop; False for
-        whoever comes second.
+        """Return True for the one who may say how the job ended, the work or the wish to stop;
+        False for whoever comes second.
         """
         return self._end.acquire(blocking=False)
 
     def close(self) -> None:
-        """The heart stops."""
+        """Stop the heartbeat."""
         self._over.set()
 
     @property
@@ -129,7 +129,7 @@ class Reporter:
         print(f"{time.strftime('%H:%M:%S')} {words}")
 
     def note(self, words: str) -> None:
-        """A sentence that is to be read beside the result."""
+        """Keep a sentence that is to be read beside the result."""
         print(f"{time.strftime('%H:%M:%S')} {words}")
         before = self.ws.job(self.job.id).note.splitlines()
         self.ws.catalogue.set_job(self.job.id, note="\n".join([*before, words]))
@@ -142,8 +142,8 @@ class Reporter:
         write_bytes(self._curve, "".join(json.dumps(p) + "\n" for p in kept).encode())
 
     def step(self, step: int, total: int, scalars: dict[str, float]) -> None:
-        """A finished step of `total`; scalars may be 0-d tensors. Each set of quantities is written
-        at most ten times a second, and the last one always.
+        """Report a finished step of `total`; scalars may be 0-d tensors. Each set of quantities is
+        written at most ten times a second, and the last one always.
         """
         now, last = time.monotonic(), step >= total
         # to a checkpoint, since memory did not suffice

@@ -29,9 +29,9 @@ def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
 
 
 def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
-    """The first artifact of `kind` of a run, or the one named `slug`; a run without an Embedding or
-    Model lends that of the run it builds upon, and a model applied to other data is that of the run
-    it was trained in.
+    """Return the first artifact of `kind` of a run, or the one named `slug`; a run without an
+    Embedding or Model lends that of the run it builds upon, and a model applied to other data is
+    that of the run it was trained in.
 
     UserError when there is none.
     """
@@ -48,8 +48,8 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
 
 
 def named_rows(folder: Path, name: str) -> np.ndarray:
-    """The row ids (int64) that were named when the run was asked for. UserError when their file is
-    lost or cut.
+    """Return the row ids (int64) that were named when the run was asked for. UserError when their
+    file is lost or cut.
     """
     try:
         return np.load(folder / f"{name}.npy", allow_pickle=False)

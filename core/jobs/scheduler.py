@@ -85,8 +85,8 @@ def plan(
 
 
 def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
-    """What a job takes up: "import", "light", "cpu", or the number of a card, a free one if there
-    is.
+    """Return what a job takes up: "import", "light", "cpu", or the number of a card, a free one if
+    there is.
     """
     if job.kind != "train":
         return "import" if job.kind == "import" else "light"

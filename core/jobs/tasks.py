@@ -73,8 +73,8 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """A 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases that
-    map lacks.
+    """Make a 2-D or 3-D map of the run's embedding; with "onto", an earlier map of it and the cases
+    that map lacks.
     """
     from core.maps import make as maps
     from core.maps import out_of_sample
@@ -142,7 +142,9 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 
 def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
-    """The measures asked for by name, or all that fit, on a run and the maps made from it."""
+    """Compute the measures asked for by name, or all that fit, on a run and the maps made from
+    it.
+    """
     from core.evaluate import measure
 
     began = time.monotonic()
@@ -165,8 +167,8 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
 
 
 def _lent(ws: Workspace, job: Job) -> dict[str, Any]:
-    """The embeddings of the nearest run below `job` that has some, by slug; none where that run is
-    of another dataset.
+    """Return the embeddings of the nearest run below `job` that has some, by slug; none where that
+    run is of another dataset.
     """
     while job.on_run and ws.job(job.on_run).dataset == job.dataset:
         job = ws.job(job.on_run)

@@ -178,8 +178,8 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
 
 
 def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
-    """What to add to a map job's spec so that it draws the slices of volumes, of this run or the
-    one it builds upon. UserError when there are none.
+    """Return what to add to a map job's spec so that it draws the slices of volumes, of this run or
+    the one it builds upon. UserError when there are none.
     """
     if job.kind == "apply":
         raise UserError(

@@ -128,7 +128,7 @@ def place_cases(
     seed: int,
     report: Callable[[float], None],
 ) -> Map:
-    """A map of cases of other data, each placed among those the model learned from.
+    """Return a map of cases of other data, each placed among those the model learned from.
 
     These get the places of their own map of that kind and seed, which is drawn where it is not
     there yet; none of them moves for the new cases. `learned` and `new` hold the coordinates of
@@ -156,7 +156,7 @@ def place_cases(
 
 
 def _find_whole_map(ws: Workspace, trained: Job, how: str, dims: int, seed: int) -> Map | None:
-    """The whole map of a run of this kind and seed, where it was drawn already."""
+    """Return the whole map of a run of this kind and seed, where it was drawn already."""
     for job in ws.catalogue.jobs(on_run=trained.id, kind="map", status="done", seed=seed):
         if job.spec == {"how": how, "dims": dims}:
             made = ws.artifact(job.id, "map")

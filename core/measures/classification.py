@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: bins of equal width over [0, 1], weighted by their count."""
+    """Return the expected calibration error: bins of equal width over [0, 1], weighted by their
+    count.
+    """
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     gap = np.abs(np.bincount(place, confidence, bins) - np.bincount(place, right, bins))
@@ -27,8 +29,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 10)
 
 
 def by_chance(confidence: np.ndarray, rng: np.random.Generator, draws: int = 200) -> float:
-    """The calibration error of calibrated probabilities on as many cases: each is right as often
-    as its `confidence` [n] says (Bröcker and Smith 2007).
+    """Return the calibration error of calibrated probabilities on as many cases: each is right as
+    often as its `confidence` [n] says (Bröcker and Smith 2007).
     """
     return float(
         np.mean(

@@ -229,8 +229,8 @@ def _aupro_fast(heat: np.ndarray, truth: np.ndarray, i: np.ndarray) -> float:
 
 
 def _binned(heat: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts [n, BINS] of marked and of free pixels by score, bins of about equal count, finer at
-    the top where thresholds matter.
+    """Return counts [n, BINS] of marked and of free pixels by score, bins of about equal count,
+    finer at the top where thresholds matter.
     """
     share = np.unique(
         np.r_[np.linspace(0, 0.9, BINS // 4), 1 - np.geomspace(0.1, 1e-5, 3 * BINS // 4)]

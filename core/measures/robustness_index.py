@@ -113,8 +113,8 @@ def chance(y: np.ndarray, c: np.ndarray) -> float:
 
 
 def best_k(near: np.ndarray, y: np.ndarray) -> int:
-    """The k at which the vote of the nearest neighbours names the class best (balanced accuracy,
-    the case itself left out).
+    """Return the k at which the vote of the nearest neighbours names the class best (balanced
+    accuracy, the case itself left out).
     """
     votes, best, at = np.zeros((len(y), y.max() + 1)), -1.0, 1
     for k in range(near.shape[1]):
@@ -216,8 +216,8 @@ class RobustnessIndex(Measure):
         k: int,
         rng: np.random.Generator,
     ) -> list[Metric]:
-        """The mean over balanced 2 x 2 designs (two classes, two sites, equally many cases each),
-        which takes imbalance away; at most 20 of them.
+        """Return the mean over balanced 2 x 2 designs (two classes, two sites, equally many cases
+        each), which takes imbalance away; at most 20 of them.
         """
         cells = {
             (a, b): np.flatnonzero((y == a) & (c == b)) for a in np.unique(y) for b in np.unique(c)

@@ -17,7 +17,9 @@ class OnModel(Method):
     """
 
     def opened(self, name: str) -> Any:
-        """The fitted method of the model in attribute `name`; opened once for each device."""
+        """Return the fitted method of the model in attribute `name`; opened once for each
+        device.
+        """
         kept = self.__dict__.setdefault("_opened", {})
         if name not in kept:
             kept[name] = open_model(getattr(self, name), str(self.__dict__.get("_device", "cpu")))

@@ -18,8 +18,8 @@ def views(
     crop: int = 0,
     scale: tuple[float, float] = (0.35, 1.0),
 ) -> Callable[[Tensor], Tensor]:
-    """A function [b,C,H,W] in [0,1] -> one augmented view in [0,1], of side `crop` if given. It
-    draws from torch's global generator.
+    """Return a function [b,C,H,W] in [0,1] -> one augmented view in [0,1], of side `crop` if given.
+    It draws from torch's global generator.
 
     Below 24 pixels only slight turns, shifts and zooms: crops of such small pictures no longer show
     what they are of. Left-right flips are off by default, since sides matter in medicine.
@@ -65,7 +65,7 @@ def views(
 def multi_crop(
     shape: tuple[int, ...], small_crops: int, strength: float = 1.0, flip: bool = False
 ) -> Callable[[Tensor], list[Tensor]]:
-    """A function [b,C,H,W] -> views of it: two of the whole size, and from 28 pixels on
+    """Return a function [b,C,H,W] -> views of it: two of the whole size, and from 28 pixels on
     `small_crops` of half the side (at least 14).
     """
     large, side = views(shape, strength, flip), min(shape[1:])
@@ -106,8 +106,8 @@ def crops(x: Tensor, y: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def same_crop(x: Tensor, side: int) -> Tensor:
-    """The same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of it. It
-    draws from torch's global generator.
+    """Return the same random square of every picture x [b,C,H,W], at most `side` pixels; 0 = all of
+    it. It draws from torch's global generator.
     """
     if not side:
         return x

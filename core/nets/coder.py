@@ -49,7 +49,7 @@ class SparseCoder(nn.Module):
         self.decoder.register_hook(self._across)
 
     def _across(self, grad: Tensor) -> Tensor:
-        """The gradient without its part along each direction: lengths are fixed."""
+        """Return the gradient without its part along each direction: lengths are fixed."""
         along = (grad * self.decoder).sum(1, keepdim=True)
         return grad - along * self.decoder.detach()
 
@@ -101,8 +101,8 @@ class SparseCoder(nn.Module):
         self.since[(codes != 0).any(0)] = 0
 
     def revived(self, x: Tensor, back: Tensor, u: Tensor, after: int) -> Tensor:
-        """The auxiliary loss: what the k strongest of the features off for `after` cases explain of
-        the rest, over the rest's variance; 0 when none is dead.
+        """Return the auxiliary loss: what the k strongest of the features off for `after` cases
+        explain of the rest, over the rest's variance; 0 when none is dead.
         """
         dead = self.since > after
         if not bool(dead.any()):

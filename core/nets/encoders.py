@@ -70,8 +70,8 @@ SMALL = 1024
 def dropout_classifier(
     shape: tuple[int, ...], width: int, classes: int, dropout: float
 ) -> ClassifierNet:
-    """A ClassifierNet with dropout before its head; of cases of at most `SMALL` values the encoder
-    is two hidden layers with dropout between them.
+    """Return a ClassifierNet with dropout before its head; of cases of at most `SMALL` values the
+    encoder is two hidden layers with dropout between them.
     """
     net, values, out = ClassifierNet(shape, width, classes), math.prod(shape), 4 * width
     if values <= SMALL:

@@ -24,8 +24,8 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of a model: the installed MiniLM for "minilm", a local path; None for a name of
-    the hub cache. UserError when it is not usable.
+    """Return the folder of a model: the installed MiniLM for "minilm", a local path; None for a
+    name of the hub cache. UserError when it is not usable.
     """
     if name == "minilm":
         spec = find_spec(MINILM)
@@ -142,10 +142,10 @@ def tiny_bert(
 
 
 def pieces(count: Counter[str], most: int) -> dict[str, int]:
-    """A WordPiece vocabulary of at most `most` pieces: the marks, every letter, the most frequent
-    words, and for the rest the most frequent beginnings and continuations of three to five letters.
-    Ties go by the alphabet, so that equal texts give equal pieces (the library's own trainer does
-    not).
+    """Return a WordPiece vocabulary of at most `most` pieces: the marks, every letter, the most
+    frequent words, and for the rest the most frequent beginnings and continuations of three to five
+    letters. Ties go by the alphabet, so that equal texts give equal pieces (the library's own
+    trainer does not).
     """
     letters = sorted({c for w in count for c in w})
     found = [*SPECIAL, *letters, *(f"##{c}" for c in letters)]

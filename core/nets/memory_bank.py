@@ -34,7 +34,7 @@ class MemoryBank:
         return bool(self.kept.shape[1]) and int(self.filled[view]) >= self.kept.shape[1]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {"kept": self.kept, "filled": self.filled}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

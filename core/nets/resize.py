@@ -27,7 +27,7 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def by_matrices(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The same by a product an axis, channels last in memory."""
+    """Return the same by a product an axis, channels last in memory."""
     x = x.movedim(1, -1)  # no copy of what convolutions in that order give
     for axis, m in enumerate(size, 1):
         before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]

@@ -144,5 +144,5 @@ class Sam2Net(nn.Module):
 
 
 def grown(x: Tensor, size: int) -> Tensor:
-    """Maps [B,C,H,W] at `size` by `size`, between the points linear."""
+    """Return maps [B,C,H,W] at `size` by `size`, between the points linear."""
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False)

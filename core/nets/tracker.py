@@ -106,8 +106,8 @@ class TrackNet(nn.Module):
         ).transpose(1, 2)
 
     def recall(self, coarse: Tensor, memory: list[tuple[int, Tensor, Tensor]]) -> Tensor:
-        """What the memory (slot, key, value) says about each cell of a frame, [b,width,s,s]: one
-        cross-attention.
+        """Return what the memory (slot, key, value) says about each cell of a frame, [b,width,s,s]:
+        one cross-attention.
         """
         b, width, s, _ = coarse.shape
         query = self.query(coarse).flatten(2).transpose(1, 2) + self.place * self.where

@@ -68,13 +68,13 @@ class UNetPlusPlus(Outliner, BasicUNetPlusPlus):
         return [getattr(self, f"final_conv_0_{j}")(rows[0][j]) for j in range(1, depth + 1)]
 
     def embed(self, x: Tensor) -> Tensor:
-        """The deepest row, averaged over the picture: [b,16*width] of x [b,C,H,W]."""
+        """Return the deepest row, averaged over the picture: [b,16*width] of x [b,C,H,W]."""
         return self.encode(padded(x))[-1].mean((2, 3))
 
 
 def lattice(used: int) -> dict[str, Any]:
-    """The diagram of a UNet++ (see `Model.diagram`): node X^{i,j} stands in row i and column j and
-    is needed from depth max(1, i + j) on.
+    """Return the diagram of a UNet++ (see `Model.diagram`): node X^{i,j} stands in row i and column
+    j and is needed from depth max(1, i + j) on.
     """
     at = [(i, j) for j in range(DEPTH + 1) for i in range(DEPTH - j + 1)]
     place = {node: k for k, node in enumerate(at)}
@@ -119,7 +119,7 @@ class PlainUNet(Outliner, BasicUNet):
         return [BasicUNet.forward(self, x)]
 
     def embed(self, x: Tensor) -> Tensor:
-        """The deepest row, averaged over the picture: [b,d] of x [b,C,H,W]."""
+        """Return the deepest row, averaged over the picture: [b,d] of x [b,C,H,W]."""
         x = self.conv_0(padded(x))
         for down in (self.down_1, self.down_2, self.down_3, self.down_4):
             x = down(x)
@@ -127,7 +127,7 @@ class PlainUNet(Outliner, BasicUNet):
 
 
 def outliner(kind: str, channels: int, width: int) -> Outliner:
-    """The network for pictures of so many channels: "nested" (UNet++) or "plain"."""
+    """Return the network for pictures of so many channels: "nested" (UNet++) or "plain"."""
     return (UNetPlusPlus if kind == "nested" else PlainUNet)(channels, width)
 
 

@@ -23,8 +23,8 @@ def unit(a: int, b: int, stride: int = 1, dims: int = 2) -> nn.Sequential:
 
 
 def sizes(spatial: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The spatial sizes from the input's on, halved until the smallest axis (of volumes, which may
-    be flat: the longest) is at most 4.
+    """Return the spatial sizes from the input's on, halved until the smallest axis (of volumes,
+    which may be flat: the longest) is at most 4.
     """
     found = [tuple(spatial)]
     while min(found[-1]) > 4 if len(spatial) == 2 else max(found[-1]) > 4:

@@ -43,7 +43,7 @@ def _png(figure: Any) -> bytes:
 
 
 def words(value: object, limit: int = 28) -> str:
-    """A user's string for a figure: one line, cut."""
+    """Return a user's string for a figure: one line, cut."""
     line = " ".join(str(value).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -51,7 +51,9 @@ def words(value: object, limit: int = 28) -> str:
 def map_figure(
     made: Map, data: Dataset, column: Column, selected: np.ndarray | None = None
 ) -> bytes:
-    """The map coloured by a column; classes differ in shape too. `selected` row ids are ringed."""
+    """Return the map coloured by a column; classes differ in shape too. `selected` row ids are
+    ringed.
+    """
     figure = _figure(10, 6.6)
     axes = figure.add_subplot()
     xy, at = np.asarray(made.xy)[:, :2], points(column, data, made)
@@ -188,7 +190,7 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
 def anomaly_figure(
     data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7, look: Look = PLAIN
 ) -> bytes:
-    """The given cases with their heat on one scale and the marked truth outlined in blue."""
+    """Return the given cases with their heat on one scale and the marked truth outlined in blue."""
     at = anomaly.at(rows)
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
@@ -272,8 +274,8 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
 
 
 def traversal_figure(data: Dataset, path: Traversal) -> bytes:
-    """The frames of a path, each marked GENERATED, with its value and how far from real cases it
-    is.
+    """Return the frames of a path, each marked GENERATED, with its value and how far from real
+    cases it is.
     """
     if not render.drawable(data):
         frames = np.asarray(path.frames)

@@ -48,8 +48,8 @@ class Flow:
 
 
 def flow(ws: Workspace, name: str) -> Flow:
-    """The flow of the dataset called `name` as it stands. A row both held back and excluded counts
-    as excluded, under the first reason given.
+    """Return the flow of the dataset called `name` as it stands. A row both held back and excluded
+    counts as excluded, under the first reason given.
     """
     data = ws.dataset(name)
     groups = data.groups
@@ -101,7 +101,7 @@ def lines_of(counts: dict[str, int], most: int = MOST) -> list[str]:
 
 
 def describe(f: Flow) -> str:
-    """The whole flow in one sentence, for those who cannot see the picture."""
+    """Return the whole flow in one sentence, for those who cannot see the picture."""
     said = f"{f.imported:,} cases imported"
     for what, counts in (("held back until looked at", f.held), ("excluded", f.excluded)):
         if counts:
@@ -110,8 +110,8 @@ def describe(f: Flow) -> str:
 
 
 def flow_figure(f: Flow) -> bytes:
-    """The flow as PNG: boxes down the middle, what left on the right, the parts in a row at the
-    bottom.
+    """Return the flow as PNG: boxes down the middle, what left on the right, the parts in a row at
+    the bottom.
     """
     trunk: list[tuple[str, list[str], list[tuple[str, list[str], str]]]] = []
     if f.read or f.left_out:

@@ -56,12 +56,12 @@ def _templates() -> Any:
 
 
 def data_url(png: bytes) -> str:
-    """A PNG as an address that holds it."""
+    """Return a PNG as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def story_html(ws: Workspace) -> str:
-    """The story as slides. UserError when nothing is pinned or the file would pass 25 MB."""
+    """Return the story as slides. UserError when nothing is pinned or the file would pass 25 MB."""
     pins = story.pins(ws)
     if not pins:
         raise UserError("Nothing is pinned yet; press “Pin this view” under a picture.")
@@ -83,7 +83,7 @@ def story_html(ws: Workspace) -> str:
 
 
 def report_html(ws: Workspace, run_ids: list[str]) -> str:
-    """The report of one or more finished runs. UserError for a run that is not done."""
+    """Return the report of one or more finished runs. UserError for a run that is not done."""
     jobs = [ws.job(id) for id in run_ids]
     for job in jobs:
         if job.status != "done":
@@ -119,7 +119,7 @@ def _checked(page: str) -> str:
 
 
 def _run(ws: Workspace, job: Job) -> dict[str, Any]:
-    """What the template shows of one run."""
+    """Return what the template shows of one run."""
     data, given = (
         ws.dataset(job.dataset),
         {slug: a for slug, a in ws.artifacts(job.id).items() if a.place is None},
@@ -203,7 +203,7 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
 
 
 def _left_out(model: Model | None) -> list[str]:
-    """What the report lacks where models cannot be asked, in a sentence."""
+    """Return what the report lacks where models cannot be asked, in a sentence."""
     if model is None or "decode" not in model.abilities or has_train():
         return []
     return [f"The pictures along one latent axis are left out. {NEEDS_TRAIN}"]
@@ -343,7 +343,7 @@ def _compare_metrics(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _commands(ws: Workspace, job: Job) -> list[str]:
-    """The command lines that make this run again."""
+    """Return the command lines that make this run again."""
     import shlex
 
     name = ws.entry(job.dataset)["name"]

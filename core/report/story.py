@@ -34,7 +34,7 @@ class Pin:
 
 
 def pins(ws: Workspace) -> list[Pin]:
-    """The pins in their order."""
+    """Return the pins in their order."""
     path = ws.home / "stories" / "story.json"
     return [Pin(**p) for p in json.loads(path.read_text())] if path.exists() else []
 

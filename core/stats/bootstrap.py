@@ -30,7 +30,7 @@ EVERYWHERE = (-np.inf, np.inf)
 
 
 def units(n: int, groups: np.ndarray | None = None) -> np.ndarray:
-    """The independent unit of each of `n` rows.
+    """Return the independent unit of each of `n` rows.
 
     Parameters: `groups`, object [n], a patient id a row, or None where there are no patients.
     Returns int64 [n], codes 0..k-1. A row without an id (None, NaN, "") is a unit of its own, as
@@ -177,8 +177,8 @@ def _laid(
     limit: int,
     most: float = np.inf,
 ) -> Interval:
-    """The interval about `value` of `k` units from what is found without each (block of) them,
-    `left`.
+    """Return the interval about `value` of `k` units from what is found without each (block of)
+    them, `left`.
 
     At the end of the scale there is no spread, and `limit` units count as so many right of so many.
     `most`: what a proportion can be worth in cases.

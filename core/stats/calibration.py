@@ -8,8 +8,9 @@ import numpy as np
 def fit_temperature(
     logits: np.ndarray, y: np.ndarray, most: float, balanced: bool = False, least: float = 0.2
 ) -> float:
-    """The temperature in [least, most] by which logits [n,k], divided, have the least cross-entropy
-    with the classes y int64 [n]; `balanced`: each class weighs the same. Guo et al., ICML 2017.
+    """Return the temperature in [least, most] by which logits [n,k], divided, have the least
+    cross-entropy with the classes y int64 [n]; `balanced`: each class weighs the same. Guo et al.,
+    ICML 2017.
     """
     from scipy.optimize import minimize_scalar
 
@@ -41,8 +42,8 @@ def balanced_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
 
 
 def validation_threshold(score: np.ndarray, splits: np.ndarray) -> float | None:
-    """The score below which 95 % of the validation cases lie, of `score` [n] and the part each case
-    is of, `splits` [n]; None where there are none.
+    """Return the score below which 95 % of the validation cases lie, of `score` [n] and the part
+    each case is of, `splits` [n]; None where there are none.
     """
     held = score[splits == "val"]
     return float(np.quantile(held, 0.95)) if len(held) else None

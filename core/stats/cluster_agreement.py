@@ -6,7 +6,7 @@ import numpy as np
 
 
 def contingency(cluster: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Counts [clusters, classes] of two label arrays."""
+    """Return counts [clusters, classes] of two label arrays."""
     a, b = np.unique(cluster, return_inverse=True)[1], np.unique(truth, return_inverse=True)[1]
     table = np.zeros((a.max() + 1, b.max() + 1), int)
     np.add.at(table, (a, b), 1)

@@ -21,7 +21,8 @@ def mean_metric(
     within: tuple[float, float] = EVERYWHERE,
     **about: Any,
 ) -> Metric:
-    """The mean of `values` (float or bool [n]), one for each row of `data`, with its 95 % interval.
+    """Return the mean of `values` (float or bool [n]), one for each row of `data`, with its 95 %
+    interval.
 
     `within`: the least and largest value there can be (bool: 0 to 1); `about`: further fields of
     the `Metric`, such as `split` and `note`.

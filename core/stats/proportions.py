@@ -30,8 +30,8 @@ def wilson(k: int, n: int) -> Rate:
 
 
 def share(hit: np.ndarray, groups: np.ndarray | None = None) -> Rate:
-    """The share of true values in bool `hit` [n], its interval over the patients `groups` [n] where
-    there are some.
+    """Return the share of true values in bool `hit` [n], its interval over the patients `groups`
+    [n] where there are some.
     """
     if not len(hit):
         return Rate(None, None, None, 0)

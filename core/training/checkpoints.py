@@ -50,8 +50,8 @@ class Checkpoints:
             self._drop(old)
 
     def load(self, loop: int) -> tuple[dict[str, Any] | None, int]:
-        """The newest state of `loop` that is whole, and how many newer ones were damaged (they are
-        taken away); None when there never was one.
+        """Return the newest state of `loop` that is whole, and how many newer ones were damaged
+        (they are taken away); None when there never was one.
 
         UserError when there are some and none is whole.
         """
@@ -89,7 +89,7 @@ def whole(folder: Path) -> bool:
 
 
 def flat(state: Any, path: str = "") -> dict[str, Any]:
-    """A nested state_dict as one level: lists and dicts opened, keys joined by `/`."""
+    """Return a nested state_dict as one level: lists and dicts opened, keys joined by `/`."""
     items = (
         state.items()
         if isinstance(state, dict)
@@ -107,8 +107,9 @@ def flat(state: Any, path: str = "") -> dict[str, Any]:
 
 
 def unflat(given: dict[str, Any], like: Any) -> Any:
-    """The nested form of what `flat` gave, tensors on the devices of those in `like`; optimisers
-    start with an empty "state", so its shape comes from the keys, types of keys from torch's habit.
+    """Return the nested form of what `flat` gave, tensors on the devices of those in `like`;
+    optimisers start with an empty "state", so its shape comes from the keys, types of keys from
+    torch's habit.
     """
     tree: dict[Any, Any] = {}
     for path, value in given.items():

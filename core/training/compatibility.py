@@ -17,7 +17,7 @@ CHECKED_BYTES = 256 << 20  # read at a time
 
 
 def why_not(kind: type[Method], data: Dataset) -> str | None:
-    """The reason `data` does not fit `kind`, in words, or None. Checked in the same order
+    """Return the reason `data` does not fit `kind`, in words, or None. Checked in the same order
     everywhere: packages, modality, columns, size.
     """
     takes = kind.takes
@@ -56,8 +56,8 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
 
 
 def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> str | None:
-    """The reason an earlier run, given by its artifacts, cannot be built upon by `kind` for `data`,
-    in words, or None.
+    """Return the reason an earlier run, given by its artifacts, cannot be built upon by `kind` for
+    `data`, in words, or None.
     """
     wanted = [t for t in kind.takes.on if not any(type(a).__name__ == t for a in on.values())]
     if wanted and not on:

@@ -22,8 +22,8 @@ def gpu_here() -> bool:
 
 
 def open_fabric(device: str, note: Callable[[str], None]) -> Any:
-    """A Lightning Fabric for `device` ("auto", "cpu" or "cuda"): bf16 mixed precision on a GPU that
-    has it, else float32. `note` hears of a GPU that could not be used.
+    """Return a Lightning Fabric for `device` ("auto", "cpu" or "cuda"): bf16 mixed precision on a
+    GPU that has it, else float32. `note` hears of a GPU that could not be used.
 
     UserError when "cuda" is asked for and there is none.
     """

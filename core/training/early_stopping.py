@@ -43,7 +43,7 @@ class Stopping:
         )
 
     def look(self) -> float:
-        """The score now; remembers the weights when it is the best so far."""
+        """Return the score now; remembers the weights when it is the best so far."""
         import torch
 
         self.net.eval()
@@ -86,7 +86,7 @@ class Stopping:
 
 
 def _steps_between(per_epoch: int) -> int:
-    """Steps between two looks: whole epochs."""
+    """Return the steps between two looks: whole epochs."""
     return per_epoch * -(-LEAST // per_epoch)
 
 

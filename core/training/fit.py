@@ -98,7 +98,7 @@ def fit_and_apply(
 
 
 def _described(method: Method, data: Dataset, run: Run) -> list[Artifact]:
-    """The artifacts of a fitted method, its Model first where it gives one."""
+    """Return the artifacts of a fitted method, its Model first where it gives one."""
     found = list(method.apply(data, run))
     if Model in method.gives and not any(isinstance(a, Model) for a in found):
         found.insert(0, method.model(data))
@@ -106,7 +106,7 @@ def _described(method: Method, data: Dataset, run: Run) -> list[Artifact]:
 
 
 def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
-    """What a fitted method says of every row of data it has not learned from.
+    """Return what a fitted method says of every row of data it has not learned from.
 
     `data` is as the method is to see it (`core.training.other_data.as_the_model_sees`). What the
     method measures of itself and the model are left out: both belong to the run it was fitted in.
@@ -128,8 +128,8 @@ def describes_own_only(method: type[Method] | Method) -> str:
 
 
 def _fitted(method: Method, data: Dataset, run: Run) -> Method:
-    """`method` after its fit on `data`; where memory does not suffice, each batch is computed in
-    parts.
+    """Return `method` after its fit on `data`; where memory does not suffice, each batch is
+    computed in parts.
     """
     import torch
 
@@ -174,8 +174,8 @@ def _as_they_are(artifacts: list[Artifact]) -> list[Artifact]:
 
 
 def watch(method: Method, data: Dataset, most: int = 300) -> Callable[[], dict[str, float]]:
-    """A look at `method` in training: the measures that declare `along_training`, on its embedding
-    of `most` training rows, always the same.
+    """Return a look at `method` in training: the measures that declare `along_training`, on its
+    embedding of `most` training rows, always the same.
 
     Networks are in evaluation mode meanwhile and no generator is drawn from, so what is learned is
     the same with and without.

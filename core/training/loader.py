@@ -268,7 +268,7 @@ def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function: stored values [b,*shape] on `device` -> model inputs, bit for bit those of
+    """Return a function: stored values [b,*shape] on `device` -> model inputs, bit for bit those of
     `Dataset.inputs`.
     """
     import torch

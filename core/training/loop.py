@@ -105,7 +105,7 @@ class Loop:
         self.optimiser.step()
 
     def set_rate(self, rate: float) -> None:
-        """The optimiser's step size from this batch on."""
+        """Set the optimiser's step size from this batch on."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
@@ -162,7 +162,7 @@ class Loop:
         return self._positions
 
     def _parts(self, at: np.ndarray, x: torch.Tensor, y: torch.Tensor) -> Iterator[Any]:
-        """A batch in as many parts as memory asks for, of at least two rows each."""
+        """Yield a batch in as many parts as memory asks for, of at least two rows each."""
         parts = min(self.run.accumulation_steps, max(1, len(at) // 2))
         if parts == 1:
             self.positions, self.share, self.first, self.last = at, 1.0, True, True
@@ -175,7 +175,9 @@ class Loop:
             yield some, x_some, y_some
 
     def _begin(self, data: Dataset, total: int, plan: list[int]) -> int:
-        """A loop of `total` steps over `data` begins; gives the steps that are done already."""
+        """Return a loop of `total` steps over `data` begins; gives the steps that are done
+        already.
+        """
         if self.number >= 0:
             self.before += self.total
         self.number, self.total, self.plan = self.number + 1, total, plan
@@ -210,7 +212,7 @@ class Loop:
             self._saved = time.monotonic()
 
     def _end(self, start: int) -> None:
-        """What a loop has come to is kept, so that what follows it can be done again from there."""
+        """Keep what a loop has come to, so that what follows it can be done again from there."""
         self.losses.check()
         if self.checkpoints is not None and start < self.total:
             resume.save(self, self.total)

@@ -27,7 +27,7 @@ class LossLog:
         self.kept: list[tuple[int, torch.Tensor, np.ndarray]] = []
 
     def begin(self, data: Dataset) -> None:
-        """A loop over `data` begins."""
+        """Begin a loop over `data`."""
         self.data, self.kept = data, []
 
     def add(self, step: int, loss: torch.Tensor, at: np.ndarray) -> None:
@@ -60,7 +60,7 @@ class LossLog:
             )
 
     def worst(self, at: np.ndarray) -> str:
-        """The cases of a batch in words, those with the most extreme inputs first."""
+        """Return the cases of a batch in words, those with the most extreme inputs first."""
         assert self.data is not None
         rows, names = self.data.rows[at], self.data.names()[at]
         order = np.arange(len(at))

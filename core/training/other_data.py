@@ -52,7 +52,9 @@ def as_the_model_sees(own: Dataset, other: Dataset, model: Model) -> tuple[Datas
 
 
 def only_class(own: Dataset) -> str:
-    """The one class all training cases of `own` are of; "" where there are several or none."""
+    """Return the one class all training cases of `own` are of; "" where there are several or
+    none.
+    """
     learned = np.unique(own.part("train").labels)
     learned = learned[learned >= 0]
     return own.classes[int(learned[0])] if len(learned) == 1 else ""
@@ -151,7 +153,7 @@ def _match_columns(own: Dataset, other: Dataset) -> tuple[Dataset, list[str]]:
 
 
 def _column_of(own: Dataset, table: pd.DataFrame, name: str) -> np.ndarray | None:
-    """An input the other data has as a plain column only; None where it does not have it.
+    """Return an input the other data has as a plain column only; None where it does not have it.
 
     A column that is constant there is no input of its own, and a category that does not occur
     has none.
@@ -223,7 +225,7 @@ def _compare_facts(own: Dataset, other: Dataset) -> None:
 
 
 def _compare_ranges(own: Dataset, other: Dataset) -> list[str]:
-    """What is to be told of the value ranges. UserError where they are not of one scale."""
+    """Return what is to be told of the value ranges. UserError where they are not of one scale."""
     (low, high), (low2, high2) = own.input_range, other.input_range
     if (low, high) == (low2, high2) or own.modality not in ("image", "volume"):
         return []

@@ -20,8 +20,8 @@ def cases(kind: type[Method], data: Dataset, params: BaseModel | None = None) ->
 
 
 def preset(kind: type[Method], name: str, n: int) -> dict[str, Any]:
-    """The parameters of preset `name` for `n` training cases (see `cases`): an epoch of few rows
-    has few steps, so all presets' epochs grow by the same factor.
+    """Return the parameters of preset `name` for `n` training cases (see `cases`): an epoch of few
+    rows has few steps, so all presets' epochs grow by the same factor.
     """
     values = dict(kind.presets[name])
     if not kind.least_steps or not issubclass(kind.Params, EpochParams):

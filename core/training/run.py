@@ -93,7 +93,9 @@ class Run:
             raise Cancelled
 
     def base(self, kind: type[A]) -> A:
-        """The artifact of this type of the run this one builds on. UserError when it has none."""
+        """Return the artifact of this type of the run this one builds on. UserError when it has
+        none.
+        """
         for artifact in self.on.values():
             if isinstance(artifact, kind):
                 return artifact

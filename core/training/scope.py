@@ -16,7 +16,7 @@ USUAL = 0.95  # share of held-out cases that lie within the usual distance
 
 
 def measure_scope(own: Dataset, learned: Embedding, new: Embedding) -> Scope | None:
-    """The distance of each new case to the training cases, in the model's latent space.
+    """Return the distance of each new case to the training cases, in the model's latent space.
 
     The mean distance to the `NEAREST` training cases, divided by the distance within which
     95 in 100 cases held out of the training lie (training cases, each without itself, where
@@ -54,7 +54,7 @@ def measure_scope(own: Dataset, learned: Embedding, new: Embedding) -> Scope | N
 
 
 def count_inside(scope: Scope, groups: np.ndarray | None = None) -> Metric:
-    """The share of new cases within the usual distance, with its interval over patients."""
+    """Return the share of new cases within the usual distance, with its interval over patients."""
     rate = share(scope.levels == 0, groups)
     return Metric(
         "cases within the training data",

@@ -78,7 +78,7 @@ class Fold:
         return np.einsum("nd,nd...->n...", weight, self.volumes(value)).astype(np.float32)
 
     def of_slices(self, one: Any, **more: Any) -> Any:
-        """The artifact of the slices that count."""
+        """Return the artifact of the slices that count."""
         kept = {
             key: np.asarray(getattr(one, key))[self.flat]
             for key in one.per_row

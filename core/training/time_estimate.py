@@ -34,7 +34,8 @@ def estimate(
     data: Dataset,
     device: str = "auto",
 ) -> Estimate:
-    """What a training takes here, by the last runs of this method of like size on the same device.
+    """Return what a training takes here, by the last runs of this method of like size on the same
+    device.
 
     The work of a training is the values it looks at. Each run of at most `LIKE` times more or
     less work counts with its time scaled by the work; beyond that, fixed costs would be scaled

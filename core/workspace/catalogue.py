@@ -291,7 +291,7 @@ class Catalogue:
         return True
 
     def job(self, id: str) -> Job | None:
-        """A job, or None."""
+        """Return a job, or None."""
         found = self.jobs(id=id)
         return found[0] if found else None
 

@@ -45,7 +45,7 @@ class Decision:
 
 # -- reading ---------------------------------------------------------------------------------------
 def load(folder: Path) -> list[Decision]:
-    """The decisions kept in a dataset's `folder`, in the order they were made."""
+    """Return the decisions kept in a dataset's `folder`, in the order they were made."""
     return [Decision(**json.loads(p.read_text())) for p in files_of(folder)]
 
 
@@ -55,7 +55,7 @@ def stamp(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of decisions about a dataset, oldest first."""
+    """Return the files of decisions about a dataset, oldest first."""
     return sorted((folder / "review").glob("*.json"))
 
 
@@ -106,8 +106,8 @@ def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
 
 
 def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
-    """The stored dataset `data` as people decided: parts, labels and the normal class changed, and
-    without hidden rows unless `whole`. Row ids stay.
+    """Return the stored dataset `data` as people decided: parts, labels and the normal class
+    changed, and without hidden rows unless `whole`. Row ids stay.
     """
     data = _with_normal(data, decisions)
     changes = [d for d in decisions if d.what in ("part", "label")]
@@ -120,7 +120,9 @@ def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Da
 
 
 def last_normal(decisions: list[Decision]) -> str | None:
-    """The class that was last named as the normal one; "" = none is, None = nobody decided."""
+    """Return the class that was last named as the normal one; "" = none is, None = nobody
+    decided.
+    """
     return next((d.value for d in reversed(decisions) if d.what == "normal"), None)
 
 
@@ -134,8 +136,8 @@ def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
 
 
 def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
-    """The hash of a view: that of the stored data as long as no row is hidden (`out`: ids, sorted)
-    or changed, another for every other view.
+    """Return the hash of a view: that of the stored data as long as no row is hidden (`out`: ids,
+    sorted) or changed, another for every other view.
     """
     changes = [[d.what, d.rows, d.value] for d in decisions if d.what in ("part", "label")]
     if not changes and not len(out):

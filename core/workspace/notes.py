@@ -21,8 +21,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def groups(ws: Workspace, dataset: str) -> dict[str, np.ndarray]:
-    """Saved groups of a dataset: name -> int64 row ids without those excluded since, in the order
-    they were made.
+    """Return saved groups of a dataset: name -> int64 row ids without those excluded since, in the
+    order they were made.
     """
     out = ws.hidden(dataset)
     found = {
@@ -101,7 +101,7 @@ def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
 
 
 def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
-    """The threshold a person has set for a run's anomaly score: {"value", "reason", "made",
+    """Return the threshold a person has set for a run's anomaly score: {"value", "reason", "made",
     "on"}; it was picked `on` validation cases ("val"), or on those that were shown, test cases
     among them ("shown", or absent in earlier versions).
     """

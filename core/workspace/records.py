@@ -35,7 +35,7 @@ def write(home: Path, job: Job) -> None:
 
 
 def read(folder: Path) -> Job | None:
-    """The job that a run's folder tells of; None when it does not, or not in whole."""
+    """Return the job that a run's folder tells of; None when it does not, or not in whole."""
     try:
         told = json.loads((folder / JOB).read_text())
         return Job(**{k: v for k, v in told.items() if k in KNOWN})
@@ -69,7 +69,7 @@ def jobs(home: Path) -> list[Job]:
 
 
 def entries(home: Path) -> list[dict[str, Any]]:
-    """The catalogue's lines of every whole dataset among the folders, oldest first."""
+    """Return the catalogue's lines of every whole dataset among the folders, oldest first."""
     found = []
     for path in sorted((home / "datasets").glob("*/dataset.json")):
         folder = path.parent

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def decisions(ws: Workspace, name: str) -> list[Decision]:
-    """What was decided about the dataset called `name`, oldest first."""
+    """Return what was decided about the dataset called `name`, oldest first."""
     return load(ws.dataset_folder(name))
 
 
@@ -134,8 +134,8 @@ def fix(ws: Workspace, name: str, finding: str) -> list[Decision]:
 
 
 def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
-    """The rows of a set of copies to leave out: all but the first of the training part, or the
-    first where none is in it.
+    """Return the rows of a set of copies to leave out: all but the first of the training part, or
+    the first where none is in it.
     """
     there = [r for r in copies if (data.rows == r).any()]
     part = dict(zip(there, data.of(np.asarray(there, dtype=np.int64)).splits))
@@ -190,7 +190,7 @@ def since(ws: Workspace, run: str) -> int:
 
 
 def since_words(many: int) -> str:
-    """The note a run made before an exclusion carries."""
+    """Return the note a run made before an exclusion carries."""
     was = "case was" if many == 1 else "cases were"
     return (
         f"{many:,} {was} excluded after this run was trained: the model has learned from them or"

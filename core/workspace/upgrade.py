@@ -37,8 +37,8 @@ WAIT = 60.0  # seconds for another process that repairs the catalogue just now
 
 
 def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
-    """The catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk for
-    when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
+    """Return the catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk
+    for when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
     """
     if url:
         return _elsewhere(url)
@@ -164,8 +164,8 @@ def migrate(engine: Engine, unversioned: bool = False) -> None:
 
 @contextmanager
 def _transactional(path: Path) -> Iterator[Engine]:
-    """An engine on an SQLite file whose transactions take in changes of the schema. Trap: Python's
-    sqlite3 begins none before them by itself.
+    """Give an engine on an SQLite file whose transactions take in changes of the schema. Trap:
+    Python's sqlite3 begins none before them by itself.
     """
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
 
@@ -219,8 +219,8 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
 
 
 def _rebuild(home: Path, path: Path, why: str) -> None:
-    """A new catalogue, of all that the folders tell of. The user is told once if that is anything,
-    or if there was one that was damaged.
+    """Make a new catalogue, of all that the folders tell of. The user is told once if that is
+    anything, or if there was one that was damaged.
     """
     # what an attempt before has left, or logs without their database
     for part in home.glob("catalogue.db*"):
@@ -255,7 +255,7 @@ def _rebuild(home: Path, path: Path, why: str) -> None:
 
 
 def _elsewhere(url: str) -> Catalogue:
-    """A catalogue of another database; its backups are its owner's."""
+    """Return a catalogue of another database; its backups are its owner's."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

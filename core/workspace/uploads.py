@@ -99,8 +99,8 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
 
 
 def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
-    """Uploads that no import was asked for yet, newest first, and when each came (seconds since the
-    epoch).
+    """Return uploads that no import was asked for yet, newest first, and when each came (seconds
+    since the epoch).
 
     A page that was closed or loaded again has lost sight of them. Those cut off while they were
     copied are not among them; `sweep` takes them away in time.
@@ -120,8 +120,8 @@ def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
 
 
 def _wanted(ws: Workspace) -> list[str]:
-    """What imports that may still go on ask for, as written; names of their uploads' folders are in
-    it.
+    """Return what imports that may still go on ask for, as written; names of their uploads' folders
+    are in it.
     """
     return [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
 

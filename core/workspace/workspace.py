@@ -154,7 +154,7 @@ class Workspace:
         return self.dataset(name)
 
     def free(self, name: str) -> str:
-        """The name as it may be. UserError when it is unusable or taken."""
+        """Return the name as it may be. UserError when it is unusable or taken."""
         name = check_name(name)
         if any(d["name"] == name for d in self.catalogue.datasets()):
             raise UserError(
@@ -186,7 +186,7 @@ class Workspace:
         return self.home / "datasets" / self.entry(name)["id"]
 
     def dataset(self, name: str, whole: bool = False) -> Dataset:
-        """The dataset as people decided (see `core.workspace.review`): without excluded and
+        """Return the dataset as people decided (see `core.workspace.review`): without excluded and
         held-back rows, unless `whole`; row ids stay.
         """
         from core.data.dataset import Dataset
@@ -229,7 +229,7 @@ class Workspace:
         return self._hidden[key]
 
     def data_hash(self, name: str) -> str:
-        """The hash of `dataset(name)`, without opening it."""
+        """Return the hash of `dataset(name)`, without opening it."""
         folder = self.dataset_folder(name)
         return decisions.view_hash(
             json.loads((folder / "dataset.json").read_text())["hash"],
@@ -264,7 +264,7 @@ class Workspace:
         return self.home / "runs" / id
 
     def job(self, id: str) -> Job:
-        """The job with this id, or the only one whose id starts so. UserError when there is
+        """Return the job with this id, or the only one whose id starts so. UserError when there is
         none.
         """
         self.folder(id.ljust(8, "0"))
@@ -365,8 +365,8 @@ class Workspace:
             self._sound.add(key)
 
     def damaged(self, unlisted: list[str] | None = None) -> list[str]:
-        """Stored files of finished runs and of datasets that are not what was written, by their
-        place in the workspace. Cost: reads everything once.
+        """Return stored files of finished runs and of datasets that are not what was written, by
+        their place in the workspace. Cost: reads everything once.
 
         Datasets without a list of their files are not compared: `unlisted`, where it is known.
         """
@@ -453,8 +453,8 @@ class Workspace:
         self.__dict__["catalogue"] = upgrade.opened(self.home, Settings().catalogue, keep=False)
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
-        """The points of a run's curves, in order: {"step", "total", "seconds", and what the method
-        reported}.
+        """Yield the points of a run's curves, in order: {"step", "total", "seconds", and what the
+        method reported}.
         """
         path = self.folder(run) / "scalars.jsonl"
         if path.exists():
@@ -477,7 +477,9 @@ def _kind(folder: Path) -> type[Artifact]:
 
 
 def check_name(name: str) -> str:
-    """A dataset's name as it may be: 1 to `limits.NAME` visible characters. UserError otherwise."""
+    """Return a dataset's name as it may be: 1 to `limits.NAME` visible characters. UserError
+    otherwise.
+    """
     clean = " ".join(name.split())
     if not clean or len(clean) > limits.NAME or not clean.isprintable():
         raise UserError(f"A dataset's name needs 1 to {limits.NAME} visible characters.")

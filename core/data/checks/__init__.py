@@ -115,8 +115,8 @@ def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
 def findings(
     ws: Workspace, name: str, report: Callable[[float], None] = lambda fraction: None
 ) -> list[Finding]:
-    """The findings about the rows in use of a dataset of the workspace; what costs time is computed
-    once for its contents and kept beside it.
+    """Return the findings about the rows in use of a dataset of the workspace; what costs time is
+    computed once for its contents and kept beside it.
 
     Kept are `checks.json` (of the stored samples) and `findings.json` (of the rows in use); both
     are made again when their hash or `VERSION` is another.

@@ -108,7 +108,7 @@ def _two_scales(data: Dataset) -> list[Finding]:
 
 
 def _long_form(data: Dataset) -> list[Finding]:
-    """A line a measurement: a column that names it beside one that holds its value."""
+    """Return a line a measurement: a column that names it beside one that holds its value."""
     names = [
         str(c)
         for c in data.frame

@@ -87,8 +87,8 @@ def column_findings(data: Dataset) -> list[Finding]:
 
 
 def codes_of(values: pd.Series) -> list[float]:
-    """The numbers of a column (no missing values) that look like codes for “missing”: of repeated
-    sevens, eights or nines (or -1, the only negative one), and apart from all others.
+    """Return the numbers of a column (no missing values) that look like codes for “missing”: of
+    repeated sevens, eights or nines (or -1, the only negative one), and apart from all others.
     """
     coded = values.isin(BOTH)
     if not coded.any() or coded.all():
@@ -140,7 +140,7 @@ def _codes(data: Dataset) -> list[Finding]:
 
 
 def _reader_findings(data: Dataset) -> list[Finding]:
-    """What the reader decided with doubt about columns (`Note`s on the card), one finding a
+    """Return what the reader decided with doubt about columns (`Note`s on the card), one finding a
     kind.
     """
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -253,8 +253,8 @@ SAME = (
 
 
 def _meanings(words: list[str]) -> dict[str, str]:
-    """What each word means, where all of a column are ways to say yes and no, male and female, or
-    positive and negative, and some are two ways to say one; empty otherwise.
+    """Return what each word means, where all of a column are ways to say yes and no, male and
+    female, or positive and negative, and some are two ways to say one; empty otherwise.
     """
     for kinds in SAME:
         of = {way: kind for kind, ways in kinds.items() for way in ways.split()}

@@ -104,7 +104,9 @@ def _similarity(data: Dataset, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def around(x: np.ndarray, k: int = K) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row: positions int64 [n,k] and distances float32 [n,k]."""
+    """Return the k nearest other rows of each row: positions int64 [n,k] and distances float32
+    [n,k].
+    """
     return others(*nearest(x, x, min(k + 1, len(x))))
 
 

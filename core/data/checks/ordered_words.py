@@ -38,7 +38,9 @@ STEP = re.compile(
 
 
 def ordered(words: Sequence[str]) -> list[str] | None:
-    """The words in their order, or None where no order is known. At least three different ones."""
+    """Return the words in their order, or None where no order is known. At least three different
+    ones.
+    """
     if len(set(words)) < FEWEST:
         return None
     plain = {w: " ".join(w.split()).casefold() for w in words}
@@ -64,7 +66,7 @@ def ordered(words: Sequence[str]) -> list[str] | None:
 
 
 def _step(word: str) -> tuple[str, float] | None:
-    """The name before a step and the step: “grade 2” is (grade, 2), “<30” just below 30."""
+    """Return the name before a step and the step: “grade 2” is (grade, 2), “<30” just below 30."""
     found = STEP.fullmatch(word)
     if found is None:
         return None

@@ -13,8 +13,8 @@ OWN_SPLIT = "the data's own split"
 
 
 def role_findings(data: Dataset) -> list[Finding]:
-    """What was guessed with doubt: one finding a role, each column with its reason. Cost: none, the
-    card tells.
+    """Return what was guessed with doubt: one finding a role, each column with its reason. Cost:
+    none, the card tells.
     """
     doubtful = [g for g in recalled(data.card) if g.doubtful]
     out = []

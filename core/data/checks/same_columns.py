@@ -40,7 +40,7 @@ def same_column_findings(data: Dataset) -> list[Finding]:
 
 
 def _key(values: pd.Series) -> bytes:
-    """What two columns share where one is the other; empty for a column of one value."""
+    """Return what two columns share where one is the other; empty for a column of one value."""
     codes, different = pd.factorize(values)
     if len(different) < 2:
         return b""

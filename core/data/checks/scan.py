@@ -78,7 +78,7 @@ def _one_value(flat: np.ndarray) -> np.ndarray:
 
 
 def _vectors(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from raw samples [b,*shape] to vectors [b,d]."""
+    """Return a function from raw samples [b,*shape] to vectors [b,d]."""
     some = (
         data.raw(np.unique(np.linspace(0, len(data) - 1, min(len(data), FITTED)).astype(int)))
         if len(data)

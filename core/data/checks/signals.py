@@ -18,7 +18,7 @@ def signal_findings(data: Dataset) -> list[Finding]:
 
 
 def _broken(data: Dataset) -> list[Finding]:
-    """Records whose samples do not add up to the checksum in their header."""
+    """Return records whose samples do not add up to the checksum in their header."""
     told = data.card.get("broken signals", {})
     if told.get("column") not in data.frame:
         return []

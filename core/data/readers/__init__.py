@@ -139,7 +139,7 @@ def read(
 
 
 def _collected(path: Path, masks: Path | None) -> list[Member]:
-    """The files at `path`. UserError where there are none, or nothing at `masks`."""
+    """Return the files at `path`. UserError where there are none, or nothing at `masks`."""
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
     members = [packed_tables.plain(m) for m in nifti_file.paired(collect(path))]

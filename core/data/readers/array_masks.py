@@ -21,7 +21,7 @@ ORDERS = ("x, y, z as nibabel has them", "z, y, x as SimpleITK has them")
 
 
 def apart(members: list[Member]) -> tuple[list[Member], list[Member]]:
-    """Scans (NIfTI files), and the arrays beside them."""
+    """Return scans (NIfTI files), and the arrays beside them."""
     scans = [m for m in members if is_nifti(m)]
     return scans, [m for m in members if m not in scans]
 
@@ -67,7 +67,9 @@ def as_scans(
 
 
 def _order(array: np.ndarray, scan: Scan, name: str) -> str:
-    """The order of the array's axes that its shape says, one of ORDERS; "" where both fit."""
+    """Return the order of the array's axes that its shape says, one of ORDERS; "" where both
+    fit.
+    """
     if array.dtype.kind not in "biuf":
         raise UserError(f"{name} holds {array.dtype} values; a mask holds plain numbers.")
     flat = tuple(n for n in scan.grid if n > 1)
@@ -84,7 +86,7 @@ def _order(array: np.ndarray, scan: Scan, name: str) -> str:
 
 
 def _stored(array: np.ndarray, scan: Scan, order: str) -> np.ndarray:
-    """The array [X,Y,Z] as the scan's voxels are stored."""
+    """Return the array [X,Y,Z] as the scan's voxels are stored."""
     if order == ORDERS[0]:
         return array.reshape(scan.grid)
     return array.reshape(scan.grid[::-1]).transpose(2, 1, 0)
@@ -93,8 +95,8 @@ def _stored(array: np.ndarray, scan: Scan, order: str) -> np.ndarray:
 def _guessed(
     unsure: list[tuple[Member, np.ndarray, Scan]], orders: set[str]
 ) -> tuple[str, dict[str, Any]]:
-    """The order of arrays whose shape does not say it, and the card's entry on them; no entry where
-    the other arrays say it.
+    """Return the order of arrays whose shape does not say it, and the card's entry on them; no
+    entry where the other arrays say it.
     """
     if len(orders) == 1:
         return next(iter(orders)), {}

@@ -35,8 +35,8 @@ def one_asked(
 def find_roles(
     table: pd.DataFrame, given: dict[str, str], asked: Asked, inputs: bool = False
 ) -> list[Guess]:
-    """What each column is (see `core.data.roles.guess_roles`), by what was asked, the files, the
-    values and the names.
+    """Return what each column is (see `core.data.roles.guess_roles`), by what was asked, the files,
+    the values and the names.
     """
     learned = next((c for c, role in asked.roles.items() if role == "input"), None)
     if learned is not None and not inputs:

@@ -70,8 +70,8 @@ def placed(place: Place) -> bool:
 
 
 def block_of(planes: list[np.ndarray], places: list[Place]) -> Block | None:
-    """A block of parallel planes (uint8 [H,W]), which may overlap (the last one counts where it
-    marks) and of which some in between may be missing (nothing is marked there). None where they
+    """Return a block of parallel planes (uint8 [H,W]), which may overlap (the last one counts where
+    it marks) and of which some in between may be missing (nothing is marked there). None where they
     are not parallel, evenly spaced and straight above one another.
     """
     first = places[0]

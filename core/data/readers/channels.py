@@ -19,7 +19,7 @@ LEAD = re.compile(
 
 
 def number_duplicates(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """A second channel of the same name is called so."""
+    """Return a second channel of the same name is called so."""
     seen: Counter[str] = Counter()
     out = []
     for c in channels:
@@ -31,12 +31,14 @@ def number_duplicates(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
 
 
 def key(name: str) -> str:
-    """What makes two channels' names one: letters' case and spaces do not matter."""
+    """Return what makes two channels' names one: letters' case and spaces do not matter."""
     return re.sub(r"\s+", " ", name).strip().lower()
 
 
 def shared(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], list[str]]:
-    """The recordings that go together, the channels they share, and who was left out and why."""
+    """Return the recordings that go together, the channels they share, and who was left out and
+    why.
+    """
     sets = [{key(c.name) for c in r.channels} for r in found]
     shared, left = set.intersection(*sets), []
     if not shared:
@@ -68,8 +70,8 @@ def shared(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], li
 def of_one_pace(
     found: list[Recording], names: tuple[str, ...], slow: float
 ) -> tuple[list[Recording], list[str]]:
-    """The recordings without those whose channels are all much slower (below the share `slow`) than
-    the usual rate, and who was left out and why.
+    """Return the recordings without those whose channels are all much slower (below the share
+    `slow`) than the usual rate, and who was left out and why.
 
     The usual rate is that of most recordings' fastest channels; of two as common the higher one.
     """
@@ -90,8 +92,8 @@ def of_one_pace(
 
 
 def one_unit(found: list[Recording], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The unit of each channel, and in words what is brought to it: the first recording's, and for
-    leads of an electrocardiogram that are in different voltages mV.
+    """Return the unit of each channel, and in words what is brought to it: the first recording's,
+    and for leads of an electrocardiogram that are in different voltages mV.
     """
     of = [{key(c.name): c for c in r.channels} for r in found]
     units = {n: of[0][key(n)].unit for n in names}

@@ -60,8 +60,8 @@ WORDS = {
 def choose_reader(
     members: list[Member], called: str, asked: Asked, series: str
 ) -> tuple[Reader, list[Member], list[str]]:
-    """The reader for what the members are, by their first bytes; the members it takes; the names of
-    those left aside.
+    """Return the reader for what the members are, by their first bytes; the members it takes; the
+    names of those left aside.
 
     Readme, licence and other side files (.txt, .md, .json, .xml ...) are left aside; UserError
     names other strangers.
@@ -101,7 +101,9 @@ def choose_reader(
 
 
 def _main_kind(members: list[Member], kinds: dict[str, str], secret: bool) -> str:
-    """The kind of the files that are read; others go beside them. UserError where none is read."""
+    """Return the kind of the files that are read; others go beside them. UserError where none is
+    read.
+    """
     there = Counter(kinds.values())
     main = next((k for k in READERS if there[k]), None)
     if main is not None:
@@ -202,9 +204,9 @@ def _there(members: list[Member]) -> Counter[str]:
 
 
 def usual_kind(members: list[Member]) -> str:
-    """The kind that is read where nobody chose, of scans (NIfTI) with pictures beside them: that
-    with more files, and the scans where pictures are named after them. "" for other mixtures, which
-    are asked about, and where nothing has to be left out.
+    """Return the kind that is read where nobody chose, of scans (NIfTI) with pictures beside them:
+    that with more files, and the scans where pictures are named after them. "" for other mixtures,
+    which are asked about, and where nothing has to be left out.
     """
     several = kinds_of(members)
     if set(several) != {"nifti", "picture"}:
@@ -219,8 +221,8 @@ def usual_kind(members: list[Member]) -> str:
 
 
 def _why_left(member: Member, found: str) -> str:
-    """A file of the kind `found` that lies beside files of the usual kind, with the reason why it
-    is left out.
+    """Return a file of the kind `found` that lies beside files of the usual kind, with the reason
+    why it is left out.
     """
     if found == "nifti":
         return f"{member.name} (a scan among pictures)"
@@ -233,8 +235,8 @@ def _why_left(member: Member, found: str) -> str:
 
 
 def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
-    """The members without those of other kinds than `take`, and what was left out. "auto": of the
-    usual kind, where there is one. UserError when there are none of it.
+    """Return the members without those of other kinds than `take`, and what was left out. "auto":
+    of the usual kind, where there is one. UserError when there are none of it.
     """
     usual = usual_kind(members) if take == "auto" else ""
     if usual:
@@ -275,8 +277,8 @@ def with_sheets(
     members: list[Member],
     asked: Asked,
 ) -> Dataset:
-    """What the reader reads, with the columns of tables beside the scans; a table that does not
-    name every scan is left out.
+    """Return what the reader reads, with the columns of tables beside the scans; a table that does
+    not name every scan is left out.
     """
     draft = reader(members, asked)
     secret = "names" in draft.card

@@ -45,8 +45,8 @@ def shares(values: Array, ends: tuple[float, float] | None, edges: Array) -> Arr
 
 
 def taken_out(table: pd.DataFrame, channels: dict[str, float]) -> tuple[pd.DataFrame, Any]:
-    """The table without COLUMN, and the card's entry on clipped windows: their rows, and the share
-    of each channel's samples that are clipped; {} where there is no such window.
+    """Return the table without COLUMN, and the card's entry on clipped windows: their rows, and the
+    share of each channel's samples that are clipped; {} where there is no such window.
     """
     rows = np.flatnonzero(table[COLUMN].to_numpy() >= SHARE)
     told = {name: round(share, 4) for name, share in channels.items() if share > 0}

@@ -103,8 +103,8 @@ def named(column: str) -> str:
 
 
 def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Looked:
-    """What a column of words may mean. `as_words`: it names patients, sites or classes, whatever it
-    is called.
+    """Return what a column of words may mean. `as_words`: it names patients, sites or classes,
+    whatever it is called.
     """
     role = named(column)
     words = stripped(words)
@@ -130,7 +130,7 @@ def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Lo
 
 
 def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
-    """What the words of a column mean.
+    """Return what the words of a column mean.
 
     Numbers are int64, or float64 with NaN; codes with leading zeros stay words. UserError names
     line and column of values that are not finite.
@@ -162,7 +162,7 @@ def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
 
 
 def _understood(seen: Looked, marks: Marks) -> Meaning | None:
-    """The column as numbers, or None where it is words."""
+    """Return the column as numbers, or None where it is words."""
     if seen.cast is not None and not _points_split(seen, marks):
         doubt = _asks(seen, marks)
         return Meaning(_exact(seen.cast), notes=[doubt] if doubt else [])
@@ -200,8 +200,8 @@ def _points_split(seen: Looked, marks: Marks) -> bool:
 
 
 def _asks(seen: Looked, marks: Marks) -> Note | None:
-    """A doubt about points before three digits in a tab- or bar-separated file, where nothing else
-    tells.
+    """Return a doubt about points before three digits in a tab- or bar-separated file, where
+    nothing else tells.
     """
     assert seen.cast is not None
     if (
@@ -232,8 +232,8 @@ def _three(words: pa.ChunkedArray) -> bool:
 
 
 def _words(seen: Looked) -> Meaning:
-    """The column as words. A mark of missing values that is as frequent as the classes it stands
-    among is one of them.
+    """Return the column as words. A mark of missing values that is as frequent as the classes it
+    stands among is one of them.
     """
     plain, none, kept = seen.words, Counter[str](), Counter[str]()
     if pc.any(seen.marked).as_py():
@@ -318,7 +318,7 @@ def dates(values: pd.Series, column: str) -> pd.Series | None:
 
 
 def settled(column: str, values: pd.Series, where: Where) -> Meaning:
-    """A column that came with a type (of Parquet); whole numbers may be dates."""
+    """Return a column that came with a type (of Parquet); whole numbers may be dates."""
     beyond = _beyond(values) if pd.api.types.is_float_dtype(values) else None
     if beyond is not None:
         raise UserError(
@@ -330,7 +330,7 @@ def settled(column: str, values: pd.Series, where: Where) -> Meaning:
 
 
 def kind(values: pd.Series) -> str:
-    """What to call a column on screen: numbers, yes/no, dates, text, words (5 different), or
+    """Return what to call a column on screen: numbers, yes/no, dates, text, words (5 different), or
     empty.
     """
     if values.isna().all():

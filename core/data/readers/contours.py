@@ -20,8 +20,8 @@ _NUMBER = re.compile(r"\d+")
 
 
 def among(members: list[Member]) -> list[Member]:
-    """The outlines among the files: text files, called contour, outline or polygon or lying in a
-    folder so called, that begin with numbers.
+    """Return the outlines among the files: text files, called contour, outline or polygon or lying
+    in a folder so called, that begin with numbers.
     """
     return [
         m

@@ -22,8 +22,8 @@ NOTE = re.compile(
 
 
 def first_rows(start: str, separator: str, name: str, skip: int) -> list[list[str]]:
-    """The 200 rows after the first `skip`; none where they cannot be cut up: whoever reads the
-    whole says so, with the line.
+    """Return the 200 rows after the first `skip`; none where they cannot be cut up: whoever reads
+    the whole says so, with the line.
     """
     begin = start if len(start) <= START else start[:START].rpartition("\n")[0]
     try:
@@ -42,8 +42,8 @@ def names_rows(header: list[str], rows: list[list[str]]) -> bool:
 
 
 def _separator(start: str, name: str) -> str:
-    """The separator that cuts the first lines into most columns, the same number in each; else the
-    first line's most frequent one.
+    """Return the separator that cuts the first lines into most columns, the same number in each;
+    else the first line's most frequent one.
     """
     first = (start.lstrip().splitlines() or [""])[0]
     begin = (
@@ -75,9 +75,9 @@ def _separator(start: str, name: str) -> str:
 
 
 def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
-    """The separator, and how many records stand above the header: lines of a title hold fewer
-    values than the table below them, and the header is the first line of as many names, none of
-    them a number.
+    """Return the separator, and how many records stand above the header: lines of a title hold
+    fewer values than the table below them, and the header is the first line of as many names, none
+    of them a number.
 
     `known`: the separator, where it is known; else what the first lines say, or where they are a
     title, one that cuts what is below them evenly.
@@ -156,8 +156,8 @@ def _stands_over(records: list[list[str]], filled: list[int], at: int) -> bool:
 
 
 def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
-    """The table without notes below it (“Source: ...”), and these: lines of one value, which are
-    words, at the end.
+    """Return the table without notes below it (“Source: ...”), and these: lines of one value, which
+    are words, at the end.
     """
     tail = data[-TAIL:]
     if width < 2 or separator == " ":
@@ -187,7 +187,7 @@ def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[
 
 
 def unnamed(j: int, header: list[str]) -> str:
-    """A name for column `j` (counted from 1), which has none and shares it with no other."""
+    """Return a name for column `j` (counted from 1), which has none and shares it with no other."""
     name = f"column {j}"
     return name if name not in header else f"{name} (no name)"
 
@@ -228,8 +228,8 @@ def is_a_row(first: list[str], start: str, separator: str, name: str) -> bool:
 
 
 def has_no_header(first: list[str]) -> bool:
-    """The first line holds numbers only, and they do not count up by one as made-up column names
-    do.
+    """Return the first line holds numbers only, and they do not count up by one as made-up column
+    names do.
     """
     there = [w for w in first if w not in MISSING]
     if not there or not all(map(is_number, there)):

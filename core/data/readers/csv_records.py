@@ -15,8 +15,8 @@ START = 1 << 16  # letters in which the separator is looked for
 
 
 def as_utf8(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str, bool]:
-    """The text as UTF-8 without a mark in front, the name of the encoding it had, and whether it
-    was cut at `most` bytes.
+    """Return the text as UTF-8 without a mark in front, the name of the encoding it had, and
+    whether it was cut at `most` bytes.
     """
     cut = most is not None and len(data) >= most
     kinds = (

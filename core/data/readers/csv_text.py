@@ -102,8 +102,8 @@ class Head:
 
 
 def split_up(member: Member, most: int | None = None) -> Words:
-    """The words of a text table; of its first `most` bytes, if given. UserError, one sentence with
-    the line, for what is no table.
+    """Return the words of a text table; of its first `most` bytes, if given. UserError, one
+    sentence with the line, for what is no table.
     """
     name = member.name
     data, encoding, cut = as_utf8(member.load() if most is None else member.open(most), name, most)
@@ -143,7 +143,7 @@ def split_up(member: Member, most: int | None = None) -> Words:
 
 
 def _head(data: bytes, name: str, separator: str) -> Head:
-    """What stands above the rows of `data` (UTF-8). `separator`: "" where it is to be found.
+    """Return what stands above the rows of `data` (UTF-8). `separator`: "" where it is to be found.
     UserError for an empty file and for too many columns.
     """
     if re.search(rb"\S", data) is None:
@@ -178,7 +178,7 @@ def _head(data: bytes, name: str, separator: str) -> Head:
 
 
 def _column_names(head: Head, name: str) -> list[str]:
-    """A name for each column. UserError for two columns of one name."""
+    """Return a name for each column. UserError for two columns of one name."""
     if head.bare:
         return [unnamed(j + 1, head.names) for j in range(len(head.names))]
     double = next((c for c, k in Counter(head.names).items() if c and k > 1), None)
@@ -193,7 +193,7 @@ def _column_names(head: Head, name: str) -> list[str]:
 
 
 def _rules_of_head(head: Head, name: str, encoding: str, below: list[list[str]]) -> list[str]:
-    """What was decided about letters, header, and lines around the table, in words."""
+    """Return what was decided about letters, header, and lines around the table, in words."""
     rules = []
     if encoding in ("Latin-1", "Windows-1252"):
         rules.append(
@@ -240,8 +240,8 @@ def _end(data: bytes, separator: str, many: int) -> int:
 
 
 def _quick(data: bytes, at: int, width: int, separator: str) -> pa.Table | None:
-    """The records from byte `at` on, or None when they are not `width` values each throughout, or
-    anything else is odd.
+    """Return the records from byte `at` on, or None when they are not `width` values each
+    throughout, or anything else is odd.
     """
     names = [str(j) for j in range(width)]
     if at >= len(data):
@@ -275,8 +275,8 @@ def stripped(words: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _careful(data: bytes, separator: str, name: str, width: int, skip: int, cut: bool) -> pa.Table:
-    """The same by Python's csv module. UserError names the first line of another width. `cut`: the
-    last record may be torn and is left out.
+    """Return the same by Python's csv module. UserError names the first line of another width.
+    `cut`: the last record may be torn and is left out.
     """
     schema = pa.schema([(str(j), pa.string()) for j in range(width)])
     pieces: list[pa.Table] = []

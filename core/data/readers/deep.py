@@ -45,7 +45,7 @@ class Deep:
 
 
 def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
-    """The picture in `data` (of a TIFF: this page); None for one that Pillow gives as it is.
+    """Return the picture in `data` (of a TIFF: this page); None for one that Pillow gives as it is.
     UserError for what is too large or not read; errors of the libraries for damaged files.
     """
     if data[:4] in TIFF:

@@ -106,8 +106,8 @@ def is_dicom(member: Member) -> bool:
 
 
 def _bare(head: bytes) -> bool:
-    """A data set from its first byte on: an element of group 2 or 8 with a low number, and then a
-    type in letters or a short length; or so in big-endian.
+    """Return a data set from its first byte on: an element of group 2 or 8 with a low number, and
+    then a type in letters or a short length; or so in big-endian.
     """
     if len(head) < 8:
         return False
@@ -348,7 +348,7 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
 
 
 def _given(asked: Asked) -> list[Member]:
-    """The masks given apart: NIfTI files or pictures. UserError for others."""
+    """Return the masks given apart: NIfTI files or pictures. UserError for others."""
     if asked.masks is None:
         return []
     given = nifti_file.paired(collect(asked.masks))
@@ -386,8 +386,8 @@ def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
 
 
 def package_files() -> Iterator[tuple[Path, str]]:
-    """The small scans inside the installed packages pydicom and nibabel: path and kind in words.
-    Nothing is fetched.
+    """Yield the small scans inside the installed packages pydicom and nibabel: path and kind in
+    words. Nothing is fetched.
     """
     import nibabel
     import pydicom

@@ -71,8 +71,8 @@ def sentences(where: str) -> Iterator[None]:
 
 
 def header(member: Member, where: str) -> tuple[Any, Layout]:
-    """The allowed and the identifying elements before the pixels, as a pydicom data set that must
-    not outlive its look; and the layout. NoPicture when there are no pixels.
+    """Return the allowed and the identifying elements before the pixels, as a pydicom data set that
+    must not outlive its look; and the layout. NoPicture when there are no pixels.
     """
     with sentences(where):
         data = member.open(PREFIX)
@@ -88,7 +88,7 @@ def header(member: Member, where: str) -> tuple[Any, Layout]:
 
 
 def _class_of(data: bytes) -> str:
-    """The SOP class of a file without a picture; "" where it cannot be read."""
+    """Return the SOP class of a file without a picture; "" where it cannot be read."""
     try:
         return str(_parsed(data, ("SOPClassUID",)).get("SOPClassUID", ""))
     except Exception:  # a damaged header: the file is left out either way
@@ -96,7 +96,7 @@ def _class_of(data: bytes) -> str:
 
 
 def whole(data: bytes, where: str) -> Any:
-    """The elements that decoding needs, pixels among them."""
+    """Return the elements that decoding needs, pixels among them."""
     data, layout = prepared(data, where)
     return _parsed(data[: layout.end], DECODED)
 
@@ -113,9 +113,9 @@ def _parsed(data: bytes, tags: tuple[str, ...]) -> Any:
 
 
 def prepared(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Layout]:
-    """The bytes as a library may have them: inflated within bounds, cut at zeros that pad them; and
-    their layout. UserError for what would take a library for ever: too many elements, sequences too
-    deep, a packed bomb. `complete`: these are all bytes of the file.
+    """Return the bytes as a library may have them: inflated within bounds, cut at zeros that pad
+    them; and their layout. UserError for what would take a library for ever: too many elements,
+    sequences too deep, a packed bomb. `complete`: these are all bytes of the file.
     """
     start, syntax = _meta(data, where)
     if syntax == DEFLATED:
@@ -171,8 +171,8 @@ class _Order:
 
 
 def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
-    """Steps from element to element without reading one; stops quietly where the steps make no
-    sense, since libraries know more dialects.
+    """Return steps from element to element without reading one; stops quietly where the steps make
+    no sense, since libraries know more dialects.
     """
     layout, count = Layout(), 0
     layout.end = len(data)
@@ -217,8 +217,8 @@ def _walk(data: bytes, at: int, syntax: str, where: str) -> Layout:
 
 
 def _is_last(layout: Layout, data: bytes, at: int, tag: int, explicit: bool, order: _Order) -> bool:
-    """Notes an element of the top level in `layout`; whether it is the last that counts: padding
-    behind the end, or the pixels.
+    """Note an element of the top level in `layout`; return whether it is the last that counts:
+    padding behind the end, or the pixels.
     """
     if tag == 0 and data[at : at + 8] == b"\0" * 8:
         layout.end = at
@@ -232,8 +232,8 @@ def _is_last(layout: Layout, data: bytes, at: int, tag: int, explicit: bool, ord
 
 
 def _size(data: bytes, at: int, explicit: bool, order: _Order) -> tuple[int, int]:
-    """The length of an element's value, and of what stands before it; (0, 0) where the file ends
-    within.
+    """Return the length of an element's value, and of what stands before it; (0, 0) where the file
+    ends within.
     """
     if not explicit:
         return order.long.unpack_from(data, at + 4)[0], 8
@@ -278,8 +278,8 @@ def enough(member: Member, count: int, size: tuple[int, int], where: str) -> Non
 
 
 def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
-    """The frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError names
-    the decoder that lacks.
+    """Yield the frames `wanted` (ascending) as stored, [H,W] or [H,W,3] (colours as RGB). UserError
+    names the decoder that lacks.
     """
     from pydicom.pixels import apply_color_lut, get_decoder
 
@@ -340,8 +340,8 @@ def _spare_bits(dataset: Any) -> int:
 
 
 def _claims(dataset: Any, where: str) -> bytes:
-    """The first packed frame. UserError when one has not the size that the header says: a decoder
-    would make room for whatever the frame claims.
+    """Return the first packed frame. UserError when one has not the size that the header says: a
+    decoder would make room for whatever the frame claims.
     """
     from pydicom.encaps import generate_frames
 

@@ -188,7 +188,9 @@ def facts(header: Any, where: str) -> File:
 
 
 def _meaning(header: Any, modality: str, rescaled: bool) -> tuple[str, str, float]:
-    """Unit of the rescaled values ("" = none), why there is none, and the factor to it."""
+    """Return the unit of the rescaled values ("" = none), why there is none, and the factor to
+    it.
+    """
     if modality == "PT":
         return suv(header)
     if modality == "RTDOSE":
@@ -392,8 +394,8 @@ def _lay(header: Any) -> str:
 
 
 def _person(header: Any, where: str) -> str:
-    """What a patient is known by: the id, with who gave it; else name and birth date; else the
-    study.
+    """Return what a patient is known by: the id, with who gave it; else name and birth date; else
+    the study.
     """
     if _text(header, "PatientID"):
         return f"id\0{_text(header, 'PatientID')}\0{_text(header, 'IssuerOfPatientID')}"
@@ -422,8 +424,8 @@ def _day(header: Any, keyword: str) -> date | None:
 
 
 def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetime | None:
-    """A date and a time in elements of their own, a time `on` a known day, or both in one element
-    (`day` "").
+    """Return a date and a time in elements of their own, a time `on` a known day, or both in one
+    element (`day` "").
     """
     words = _text(header, time)
     known = "" if on is None else on.strftime("%Y%m%d")
@@ -439,7 +441,7 @@ def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetim
 
 
 def _inner(header: Any, keyword: str) -> Any:
-    """The first item of a sequence; None where there is none."""
+    """Return the first item of a sequence; None where there is none."""
     sequence = header.get(keyword)
     return sequence[0] if sequence is not None and len(sequence) else None
 

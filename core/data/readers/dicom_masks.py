@@ -34,7 +34,8 @@ class _Laid:
 
 
 def marks(frames: list[Frame], laid: list[Member], names: Callable[[int], str]) -> Marks:
-    """The masks that the segmentations among `laid` draw on frames, by the nearest label in space.
+    """Return the masks that the segmentations among `laid` draw on frames, by the nearest label in
+    space.
 
     `names`: the path of a file, by its position. A segmentation is of the series it meets in space
     whose folders and names it shares most, among them of those on its very grid, if those are of
@@ -78,7 +79,7 @@ def is_segmentation(member: Member) -> bool:
 
 
 def _kind(scan: Scan, member: Member) -> str:
-    """What it is that is left out, in words; "" for a segmentation."""
+    """Return what it is that is left out, in words; "" for a segmentation."""
     most = scan_masks.MOST if scan_masks.is_named(member) else scan_masks.FEW
     if scan.times == 1 and 0 < scan.kinds <= most:
         return ""
@@ -96,8 +97,8 @@ def _block(scan: Scan, codes: np.ndarray) -> Block:
 def _owners(
     scan: Scan, frames: list[Frame], series: dict[int, list[int]], names: Callable[[int], str]
 ) -> tuple[list[int], bool, str]:
-    """The series a segmentation is of, whether it lies on their grid, and, where it is of none,
-    why.
+    """Return the series a segmentation is of, whether it lies on their grid, and, where it is of
+    none, why.
     """
     if not scan.axes:
         return [], False, NO_PLACE

@@ -33,12 +33,15 @@ def are_masks(pictures: list[Member], files: list[Member]) -> bool:
 
 
 def _named(file: Member) -> Member:
-    """The file with a suffix, so that numbers behind the last point stay part of its name."""
+    """Return the file with a suffix, so that numbers behind the last point stay part of its
+    name.
+    """
     return file if file.name.lower().endswith(ENDS) else replace(file, name=f"{file.name}.dcm")
 
 
 def marks(frames: list[Frame], drawn: list[Member], file: Callable[[int], Member]) -> Marks:
-    """The masks that pictures draw on the frames of files of their names. `file`: by position.
+    """Return the masks that pictures draw on the frames of files of their names. `file`: by
+    position.
 
     What belongs to no file, or to one of several frames, or lies in another proportion is left out
     and counted: names of files may be names of people. Of frames without one the truth is unknown.

@@ -56,7 +56,7 @@ class Found:
     painted: list[Member] = field(default_factory=list)  # pictures beside them that are masks
 
     def where(self, at: int) -> str:
-        """What file `at` is called in messages; never its name."""
+        """Return what file `at` is called in messages; never its name."""
         return where(at, len(self.members))
 
     def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
@@ -78,12 +78,16 @@ def counted(aside: list[Member]) -> list[str]:
 
 
 def where(at: int, n: int) -> str:
-    """What an error calls a file: names of files may be names of people, and errors are stored."""
+    """Return what an error calls a file: names of files may be names of people, and errors are
+    stored.
+    """
     return f"File {at + 1} of {n} (in the order of their names)" if n > 1 else "The file"
 
 
 def loaded(member: Member, called: str) -> bytes:
-    """The bytes of a file. UserError, which calls it `called`, where it cannot be unpacked."""
+    """Return the bytes of a file. UserError, which calls it `called`, where it cannot be
+    unpacked.
+    """
     try:
         return member.load()
     except UserError:
@@ -94,8 +98,8 @@ def loaded(member: Member, called: str) -> bytes:
 
 
 def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) -> tuple[Any, bool]:
-    """Samples float32 [n,C,*size], in memory up to a limit, else made as they are read; and whether
-    all values are whole ones from 0 to 255 (False when nobody has looked).
+    """Return samples float32 [n,C,*size], in memory up to a limit, else made as they are read; and
+    whether all values are whole ones from 0 to 255 (False when nobody has looked).
     """
     of: dict[int, list[tuple[int, int]]] = {}
     for k, f in enumerate(found.frames):
@@ -133,8 +137,8 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
 def _unit(
     files: dict[int, File], samples: Any, whole: bool, inside: Inside
 ) -> tuple[str, tuple[float, float, str], list[str]]:
-    """The unit all values share ("" = none), the range that becomes 0 to 1, and what is to be said
-    of brightness and sizes.
+    """Return the unit all values share ("" = none), the range that becomes 0 to 1, and what is to
+    be said of brightness and sizes.
     """
     # a screenshot among CT slices does not take their unit away
     seen = {at: f for at, f in files.items() if not f.held} or files
@@ -173,8 +177,8 @@ def _unit(
 
 
 def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> list[str]:
-    """A word where folders hold several patients each, who lie in no other: they may be classes.
-    Their names may be names, and are not taken unasked.
+    """Return a word where folders hold several patients each, who lie in no other: they may be
+    classes. Their names may be names, and are not taken unasked.
     """
     if "label" in roles or asked.label != "auto":
         return []
@@ -190,7 +194,7 @@ def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> lis
 
 
 def _line(f: Frame) -> dict[str, Any]:
-    """The columns of a row that say whose and what it is; `at` is the file, for its name."""
+    """Return the columns of a row that say whose and what it is; `at` is the file, for its name."""
     line = {
         "at": f.at,
         "patient": f"patient {f.patient + 1}",

@@ -131,7 +131,7 @@ def uids(header: Any) -> tuple[str, str]:
 
 
 def kind_of(uid: str) -> str:
-    """What a DICOM file of that SOP class is, in words; "" when it is not known."""
+    """Return what a DICOM file of that SOP class is, in words; "" when it is not known."""
     fits = [k for k in KINDS if uid == k or uid.startswith(k + ".")]
     return KINDS[max(fits, key=len)] if fits else ""
 
@@ -150,7 +150,7 @@ def counted(kinds: list[str]) -> list[str]:
 
 
 def segmentation(at: int, header: Any, file: File) -> Segmentation:
-    """What the header of a SEG file says; call it within `dicom.sentences`."""
+    """Return what the header of a SEG file says; call it within `dicom.sentences`."""
     shared = _first(header.get("SharedFunctionalGroupsSequence"))
     each = header.get("PerFrameFunctionalGroupsSequence") or []
     drawn = []
@@ -203,7 +203,7 @@ def marks(
     members: list[Member],
     where: Any,
 ) -> Marks:
-    """The masks that segmentation objects draw on frames. `uids`: SOP instance and frame of
+    """Return the masks that segmentation objects draw on frames. `uids`: SOP instance and frame of
     reference of each file by its position, `where`: what errors call a file.
 
     A frame of a SEG belongs to the slice that it names, else to the slices nearest to its plane in
@@ -312,7 +312,7 @@ def _crossed(
 
 
 def _lay(codes: dict[int, np.ndarray], frames: list[Frame], out: Marks, used: Any) -> None:
-    """The codes of frames into the marks, over what was marked before."""
+    """Write the codes of frames into the marks, over what was marked before."""
     for k, mark in codes.items():
         used[frames[k].series] = max(used[frames[k].series], int(mark.max()))
         out.lay(k, mark)
@@ -349,7 +349,7 @@ class _Slices:
 
 
 def _step(along: list[float]) -> float:
-    """The usual distance between neighbouring planes; 0 for one."""
+    """Return the usual distance between neighbouring planes; 0 for one."""
     between = np.diff(np.unique(np.round(along, 2)))
     return float(np.median(between)) if len(between) else 0.0
 
@@ -408,7 +408,9 @@ def _codes(values: np.ndarray, d: Drawn, seg: Segmentation, base: int) -> np.nda
 
 
 def _onto(codes: np.ndarray, place: Place, frame: Frame) -> tuple[np.ndarray, bool]:
-    """The codes on the grid of a frame, by the nearest pixel, and whether it is the same grid."""
+    """Return the codes on the grid of a frame, by the nearest pixel, and whether it is the same
+    grid.
+    """
     from scipy.ndimage import affine_transform
 
     to = frame.place

@@ -60,8 +60,8 @@ def is_edf(member: Member) -> bool:
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A series dataset of windows of the signals that all files share. UserError names the first
-    file that is not whole.
+    """Return a series dataset of windows of the signals that all files share. UserError names the
+    first file that is not whole.
     """
     found, alone = [], []
     for i, m in enumerate(members):
@@ -128,8 +128,8 @@ class Header:
 
 
 def header(data: bytes, name: str) -> Header:
-    """The header of a file, every claim of it checked against its bytes before anything is read.
-    UserError in one sentence.
+    """Return the header of a file, every claim of it checked against its bytes before anything is
+    read. UserError in one sentence.
     """
     if len(data) < 256:
         raise _wrong(
@@ -180,7 +180,7 @@ def _wrong(name: str, why: str) -> UserError:
 
 
 def _number(raw: bytes, what: str, name: str, kind: Any = int) -> Any:
-    """A number of the header, of the type `kind`. UserError where there is none."""
+    """Return a number of the header, of the type `kind`. UserError where there is none."""
     try:
         value = kind(raw.decode("ascii").strip())
         if np.isfinite(value):
@@ -211,7 +211,7 @@ def _check_size(data: bytes, signals: int, size: int, name: str) -> None:
 
 
 def _fields(data: bytes, signals: int) -> dict[str, list[str]]:
-    """What the header says of each signal, as words."""
+    """Return what the header says of each signal, as words."""
     fields, at = {}, 256
     for key, width in FIELDS.items():
         raw = [data[at + i * width : at + (i + 1) * width] for i in range(signals)]
@@ -260,8 +260,8 @@ def _check_signal(head: Header, i: int, name: str) -> None:
 
 
 def _begin(raw: bytes) -> float | None:
-    """The start of a recording, from the header's date and time (dd.mm.yy and hh.mm.ss, from 1985
-    to 2084); never kept, only compared.
+    """Return the start of a recording, from the header's date and time (dd.mm.yy and hh.mm.ss, from
+    1985 to 2084); never kept, only compared.
     """
     found = re.fullmatch(rb"(\d\d)\.(\d\d)\.(\d\d)(\d\d)\.(\d\d)\.(\d\d)", raw)
     if not found:
@@ -276,7 +276,7 @@ def _begin(raw: bytes) -> float | None:
 
 
 def _words(text: str) -> set[str]:
-    """The words of a header field that may tell who it is of; the field's own fixed words
+    """Return the words of a header field that may tell who it is of; the field's own fixed words
     left out.
     """
     return {
@@ -287,7 +287,7 @@ def _words(text: str) -> set[str]:
 
 
 def _opened(data: bytes, head: Header, name: str) -> Any:
-    """The file as `edfio` has it."""
+    """Return the file as `edfio` has it."""
     try:
         from edfio import read_bdf, read_edf
     except ImportError:
@@ -308,7 +308,7 @@ def _opened(data: bytes, head: Header, name: str) -> Any:
 
 
 def _called(member: Member, head: Header) -> str:
-    """The file's name; "" where a part of it is a word of the header."""
+    """Return the file's name; "" where a part of it is a word of the header."""
     telling = any(
         _words(part) & head.telling for part in PurePosixPath(member.name).with_suffix("").parts
     )
@@ -321,7 +321,9 @@ def _sheet(member: Member, data: bytes, head: Header) -> edf_marks.Sheet:
 
 
 def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_marks.Found:
-    """The recording in a file, without its samples, and how many of its marks became "note"."""
+    """Return the recording in a file, without its samples, and how many of its marks became
+    "note".
+    """
     signals = [i for i in range(head.signals) if i not in head.marks]
     taken = [i for i in signals if not (head.width == 3 and head.fields["label"][i] == "Status")]
     if not taken:
@@ -364,7 +366,7 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
 
 
 def _ends(head: Header, i: int) -> tuple[float, float] | None:
-    """The values at and beyond which signal `i` stands at an end of its numbers."""
+    """Return the values at and beyond which signal `i` stands at an end of its numbers."""
     low, high, least, most = (
         float(head.fields[k][i]) for k in ("low", "high", "digital low", "digital high")
     )
@@ -372,8 +374,8 @@ def _ends(head: Header, i: int) -> tuple[float, float] | None:
 
 
 def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:
-    """Recordings whose file's name told of the header called by their number, and how many that
-    were.
+    """Return recordings whose file's name told of the header called by their number, and how many
+    that were.
     """
     out = [
         (
@@ -387,7 +389,7 @@ def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:
 
 
 def _events(opened: Any, head: Header, name: str) -> tuple[tuple[Event, ...], int]:
-    """The marks as short words, and how many were free notes or words of the header."""
+    """Return the marks as short words, and how many were free notes or words of the header."""
     try:
         marks = opened.annotations
     except Exception:

@@ -44,8 +44,8 @@ class Sheet:
 def join(
     found: Sequence[Found], sheets: Sequence[Sheet]
 ) -> tuple[list[Found], list[str], list[str]]:
-    """The recordings with the marks of the sheets that are of them; what was joined, in words; and
-    the sheets left aside.
+    """Return the recordings with the marks of the sheets that are of them; what was joined, in
+    words; and the sheets left aside.
 
     A sheet is of the recording whose name has the longest beginning in common with its own, in
     whose time it begins. Where two are as near, or none is, it is left aside: marks of another
@@ -81,7 +81,7 @@ def join(
 
 
 def _of(sheet: Sheet, found: Sequence[Found]) -> int | None:
-    """The position of the recording that a sheet is of; None where that is not sure."""
+    """Return the position of the recording that a sheet is of; None where that is not sure."""
     timely = [i for i, f in enumerate(found) if _within(sheet, f)]
     if len(found) == 1:
         return timely[0] if timely else None

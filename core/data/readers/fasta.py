@@ -39,7 +39,7 @@ def is_fasta(member: Member) -> bool:
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A sequence dataset: columns file (the name), sequence, length, and those of the tables
+    """Return a sequence dataset: columns file (the name), sequence, length, and those of the tables
     beside. UserError for anything that is not nucleotides, or a name that stands twice in one file
     with different letters.
     """

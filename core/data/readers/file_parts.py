@@ -37,7 +37,9 @@ def is_train(name: str) -> bool:
 
 
 def _part(name: str) -> tuple[str, str] | None:
-    """The part in the name of a file, and the rest of the name; None unless there is just one."""
+    """Return the part in the name of a file, and the rest of the name; None unless there is just
+    one.
+    """
     folder = name.rpartition("/")[0]
     words = [w for w in re.split(r"[\W_]+", f"{folder} {cut_suffix(name)}") if w]
     at = [i for i, word in enumerate(words) if word.lower() in PARTS]
@@ -67,7 +69,7 @@ def with_unlabelled(read: list[Raw]) -> tuple[list[Raw], str]:
 
 
 def _unlabelled(raw: Raw, label: str) -> Raw:
-    """The table with a column `label` that is empty."""
+    """Return the table with a column `label` that is empty."""
     empty: pa.ChunkedArray | pd.Series
     if any(isinstance(values, pd.Series) for values in raw.columns.values()):
         empty = pd.Series([None] * raw.rows, dtype=object)

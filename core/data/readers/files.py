@@ -102,8 +102,8 @@ class Member:
 
 
 def cut_suffix(name: str) -> str:
-    """The name of a file, given by its posix path, without folders and suffix; .nii.gz and .csv.gz
-    count as one. Other dots belong to the name: UIDs, “007.flair.nii.gz”.
+    """Return the name of a file, given by its posix path, without folders and suffix; .nii.gz and
+    .csv.gz count as one. Other dots belong to the name: UIDs, “007.flair.nii.gz”.
     """
     path = PurePosixPath(name)
     return PurePosixPath(path.stem if path.name.lower().endswith(PACKED) else path.name).stem
@@ -271,7 +271,7 @@ def _apart(name: str, infos: list[zipfile.ZipInfo]) -> None:
 
 
 def _text(name: str | PurePosixPath) -> str:
-    """A file's name as text that can be stored: bytes that are no letters become �."""
+    """Return a file's name as text that can be stored: bytes that are no letters become �."""
     return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -301,7 +301,7 @@ def _reader(path: Path) -> Callable[[int], bytes]:
 def _unzipper(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, zip_name: str
 ) -> Callable[[int], bytes]:
-    """Reads one file of a zip that stays open: opening it again for each of 20,000 files would read
+    """Read one file of a zip that stays open: opening it again for each of 20,000 files would read
     the list of all of them each time.
     """
 
@@ -326,7 +326,7 @@ def _unzipper(
 
 
 def too_large(name: str) -> UserError:
-    """What is raised for a file larger than is taken."""
+    """Return what is raised for a file larger than is taken."""
     return UserError(f"{name} is larger than {limits.in_words(limits.FILE_BYTES, 'bytes')}.")
 
 
@@ -337,8 +337,8 @@ def unpacked(
     size: int | None = None,
     most: int | None = None,
 ) -> bytes:
-    """What a packed stream of `packed` bytes holds, at most `limits.RATIO` times as much: else
-    UserError, before it is unpacked where `size` is known.
+    """Return what a packed stream of `packed` bytes holds, at most `limits.RATIO` times as much:
+    else UserError, before it is unpacked where `size` is known.
 
     Arrays and NIfTI volumes whose own header accounts for every byte (of `size`, where that is
     known) may be packed tighter, as masks are, up to `limits.TIGHT` bytes; `most` bytes

@@ -46,5 +46,5 @@ def in_bytes(samples: np.ndarray, whole: bool) -> np.ndarray:
 
 
 def padded(rule: str) -> str:
-    """The rule of `common_side` for frames, which are padded with their own lowest value."""
+    """Return the rule of `common_side` for frames, which are padded with their own lowest value."""
     return rule.replace("black padding", "padded with each picture's lowest value")

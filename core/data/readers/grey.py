@@ -36,8 +36,9 @@ class GreyRange:
         self.highest = sorted(ends | set(self.highest))[-2:]
 
     def marks(self) -> list[float]:
-        """The least and the largest value, where all others lie so close together beside it that it
-        would leave them no range: the mark of pixels without a value, as -32768 beside a scan.
+        """Return the least and the largest value, where all others lie so close together beside it
+        that it would leave them no range: the mark of pixels without a value, as -32768 beside a
+        scan.
         """
         if len(self.lowest) < 2 or self.highest[0] <= self.lowest[1]:
             return []
@@ -49,7 +50,7 @@ class GreyRange:
         ]
 
     def ends(self) -> tuple[float, float]:
-        """The values that become 0 and 255; marks lie outside.
+        """Return the values that become 0 and 255; marks lie outside.
 
         0 stays black where the values begin in the lower half; else (signed values, values with an
         offset) the least value is black.
@@ -64,7 +65,7 @@ class GreyRange:
         return low, high if high > low else low + 1.0
 
     def rule(self) -> list[str]:
-        """What is done with the values, in words."""
+        """Return what is done with the values, in words."""
         low, high = self.ends()
         n = self.pictures
         words = (

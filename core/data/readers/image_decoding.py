@@ -79,7 +79,7 @@ def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.
 
 
 def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
-    """The one size all pictures get, and the rule in words."""
+    """Return the one size all pictures get, and the rule in words."""
     if len(set(shapes)) == 1 and max(shapes[0]) <= CAP:
         return (
             shapes[0],

@@ -40,8 +40,8 @@ LOOKED = 40  # pictures of a large set that are read to see whether some look li
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """An image dataset from pictures, read twice: for their sizes, then one by one into the common
-    size.
+    """Return an image dataset from pictures, read twice: for their sizes, then one by one into the
+    common size.
     """
     from core.data.readers import picture_masks
 
@@ -91,7 +91,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 
 def _look_at_all(files: list[Member], asked: Asked) -> tuple[list[Look], grey.GreyRange]:
-    """A look at each picture, and the range of the deep ones' values."""
+    """Return a look at each picture, and the range of the deep ones' values."""
     looked: list[Look] = []
     coloured, values = False, grey.GreyRange()
     for i, m in enumerate(files):
@@ -104,7 +104,7 @@ def _look_at_all(files: list[Member], asked: Asked) -> tuple[list[Look], grey.Gr
 def _rules(
     files: list[Member], looked: list[Look], paged: bool, values: grey.GreyRange, channels: int
 ) -> list[str]:
-    """What was decided about pages, frames, values and channels, in words."""
+    """Return what was decided about pages, frames, values and channels, in words."""
     rules = []
     several = 0 if paged else sum(look.several for look in looked)
     if paged:
@@ -125,8 +125,8 @@ def _rules(
 
 
 def _with_sheet(table: pd.DataFrame, sheets: list[Member]) -> pd.DataFrame:
-    """The table with the columns of the first sheet that names every picture. UserError where none
-    does.
+    """Return the table with the columns of the first sheet that names every picture. UserError
+    where none does.
     """
     for sheet in sheets:
         joined = tables.join_sheet(table, sheet)
@@ -208,7 +208,7 @@ def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
 
 
 def _doubts(looked: list[Look]) -> list[str]:
-    """What is to be said of transparency and of depths side by side."""
+    """Return what is to be said of transparency and of depths side by side."""
     clear, deeper = sum(look.clear for look in looked), sum(look.deep for look in looked)
     rules = []
     if clear:
@@ -227,7 +227,9 @@ def _doubts(looked: list[Look]) -> list[str]:
 
 
 def _channels(files: list[Member], looked: list[Look]) -> int:
-    """The number all samples get: grey pictures go beside colour ones, other numbers must agree."""
+    """Return the number all samples get: grey pictures go beside colour ones, other numbers must
+    agree.
+    """
     odd = next((i for i, look in enumerate(looked) if look.channels not in (1, 3)), None)
     if odd is None:
         return max(look.channels for look in looked)
@@ -242,8 +244,8 @@ def _channels(files: list[Member], looked: list[Look]) -> int:
 
 
 def _pages(files: list[Member]) -> tuple[list[Member], bool]:
-    """The pages of a TIFF that came alone as pictures of their own, and whether that is so; else
-    the files as they are, as with pages of several sizes (the levels of a slide).
+    """Return the pages of a TIFF that came alone as pictures of their own, and whether that is so;
+    else the files as they are, as with pages of several sizes (the levels of a slide).
     """
     if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
         return files, False
@@ -265,9 +267,9 @@ def _large(looked: list[Look], n: int) -> bool:
 
 
 def _by_folder(files: list[Member], asked: Asked) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The table of pictures with what their folders say (see `foldered`), its roles, and rules in
-    words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no classes,
-    unless they are asked for and lie in no other: pictures in one are of one patient.
+    """Return the table of pictures with what their folders say (see `foldered`), its roles, and
+    rules in words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no
+    classes, unless they are asked for and lie in no other: pictures in one are of one patient.
     """
     table, roles = pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}
     folders = [[p for p in m.parts[:-1] if p.lower() not in (*PLAIN, *WORDS)] for m in files]

@@ -132,8 +132,8 @@ def name_files(
 
 
 def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:
-    """What `read` holds as one typed table, "file, line" of a row, and in words how values were
-    read.
+    """Return what `read` holds as one typed table, "file, line" of a row, and in words how values
+    were read.
     """
     like = _check_columns(read)
     n = sum(r.rows for r in read)
@@ -212,7 +212,7 @@ def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
 
 
 def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
-    """The numbers in a column whose cells hold times or several numbers (see
+    """Return the numbers in a column whose cells hold times or several numbers (see
     `compound_words.parted`).
     """
     if (
@@ -231,7 +231,7 @@ def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
 
 
 def _check_columns(read: list[Raw]) -> Raw:
-    """The file whose columns most have. UserError when another has other ones."""
+    """Return the file whose columns most have. UserError when another has other ones."""
     usual = Counter(frozenset(r.columns) for r in read).most_common(1)[0][0]
     like = next(r for r in read if frozenset(r.columns) == usual)
     for r in read:
@@ -258,7 +258,9 @@ def _check_columns(read: list[Raw]) -> Raw:
 
 
 def _values(pieces: list[pa.ChunkedArray | pd.Series]) -> pd.Series:
-    """The pieces of a column of several files, at least one of which came with a type, as one."""
+    """Return the pieces of a column of several files, at least one of which came with a type, as
+    one.
+    """
     parts = [p if isinstance(p, pd.Series) else p.to_pandas() for p in pieces]
     return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
@@ -327,15 +329,15 @@ def _rule(note: Note) -> str:
 
 
 def frame_of(member: Member) -> pd.DataFrame:
-    """The table in a CSV or Parquet file, columns typed. UserError naming the line or column that
-    is wrong.
+    """Return the table in a CSV or Parquet file, columns typed. UserError naming the line or column
+    that is wrong.
     """
     return whole([member]).frame
 
 
 def raw_table(member: Member, most: int | None = None) -> Raw:
-    """A file as it stands; of a text file only the first `most` bytes, of Parquet only the first
-    rows, if asked.
+    """Return a file as it stands; of a text file only the first `most` bytes, of Parquet only the
+    first rows, if asked.
     """
     if member.head[:4] != b"PAR1":
         words = split_up(member, most)
@@ -357,7 +359,7 @@ def raw_table(member: Member, most: int | None = None) -> Raw:
 
 
 def _totals(columns: dict[str, pa.ChunkedArray]) -> list[Note]:
-    """A note on the last row where it begins like a row of totals."""
+    """Return a note on the last row where it begins like a row of totals."""
     for column, words in list(columns.items())[:2]:
         last = words[-1].as_py().strip() if len(words) > 1 else ""
         if SUMMARY.fullmatch(last):

@@ -53,8 +53,8 @@ def refuse_known(member: Member, one: str) -> None:
 
 
 def kinds_by_name(members: list[Member]) -> dict[str, str]:
-    """The kind of each file by its name; UserError, without names among DICOM files, for one that
-    is not what it says.
+    """Return the kind of each file by its name; UserError, without names among DICOM files, for one
+    that is not what it says.
     """
     secret = any(dicom.is_dicom(m) for m in members)
     return {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
@@ -80,8 +80,8 @@ def is_side(member: Member) -> bool:
 
 
 def kind(member: Member) -> str:
-    """What a file is, by its first bytes: a key of the readers, "zip", "index", or "unknown".
-    UserError for a file that is not what its name says.
+    """Return what a file is, by its first bytes: a key of the readers, "zip", "index", or
+    "unknown". UserError for a file that is not what its name says.
     """
     for found, fits in BY_CONTENT:
         if fits(member):

@@ -20,8 +20,8 @@ MOST = 1 << 24  # bytes of a file of labels
 
 
 def joined(members: list[Member]) -> tuple[list[Member], list[str]]:
-    """The members with a file of labels made part of the data, and what was done in words; as they
-    were where it does not fit.
+    """Return the members with a file of labels made part of the data, and what was done in words;
+    as they were where it does not fit.
     """
     found = [m for m in members if NAMES.fullmatch(m.parts[-1])]
     others = [m for m in members if m not in found and not SIDE.match(m.parts[-1])]
@@ -58,8 +58,8 @@ def _by_name(lines: list[str], others: list[Member]) -> list[list[str]] | None:
 
 
 def _join_labels(member: Member, labels: list[str]) -> tuple[Member, str] | None:
-    """The table with a column of labels and what was done: a row a label, or, turned, a column a
-    label; None where the numbers do not fit.
+    """Return the table with a column of labels and what was done: a row a label, or, turned, a
+    column a label; None where the numbers do not fit.
     """
     text = _text(member.load())
     first = text.lstrip().partition("\n")[0]
@@ -132,7 +132,7 @@ def _apart(names: list[str]) -> list[str]:
 
 
 def _table(name: str, rows: list[list[str]]) -> Member:
-    """A text table of our own, as if it had lain there."""
+    """Return a text table of our own, as if it had lain there."""
     out = io.StringIO()
     csv.writer(out).writerows(rows)
     data = out.getvalue().encode()

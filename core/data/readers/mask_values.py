@@ -34,14 +34,14 @@ class MaskFile:
     shown: np.ndarray | None = None
 
     def as_shown(self) -> MaskFile:
-        """The mask by what is shown where 0 is stored for white; itself otherwise."""
+        """Return the mask by what is shown where 0 is stored for white; itself otherwise."""
         return self if self.shown is None else MaskFile(self.shown, self.lossy, False)
 
 
 def read_mask(member: Member) -> MaskFile:
-    """A palette in colours gives places in it, one in grey its greys, unless these run from white,
-    the first, to black: then its places. Of pictures with alpha, what is drawn on black, or the
-    alpha where nothing is drawn but that.
+    """Return a palette in colours gives places in it, one in grey its greys, unless these run from
+    white, the first, to black: then its places. Of pictures with alpha, what is drawn on black, or
+    the alpha where nothing is drawn but that.
     """
     from PIL import ImageOps
 

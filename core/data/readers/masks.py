@@ -118,8 +118,8 @@ class Tally:
         _count(self.ramp, values[_between(values, -1) | _between(values, -2)])
 
     def coding(self) -> Coding:
-        """The coding of the whole set. A set without any marked pixel has one mark that never
-        occurs.
+        """Return the coding of the whole set. A set without any marked pixel has one mark that
+        never occurs.
         """
         found = self._coding()
         rule = found.rule + ("; values below 0 are background" if self.below else "")
@@ -258,8 +258,8 @@ def coded(values: np.ndarray) -> tuple[np.ndarray, Coding]:
 
 
 def said(masks: Any, coding: Coding, most: int = 400) -> dict[str, Any]:
-    """The card's entry `masks`: labels (code: value in the files) and the share of all pixels that
-    is marked where any is.
+    """Return the card's entry `masks`: labels (code: value in the files) and the share of all
+    pixels that is marked where any is.
 
     `masks`: uint8 [n, ...] in memory or made as they are read; of more than `most`, evenly spread
     ones are looked at.

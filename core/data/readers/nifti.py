@@ -173,8 +173,8 @@ def _apart(members: list[Member]) -> tuple[list[Member], list[str]]:
 
 
 def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict[str, list[Scan]]]:
-    """Scans whose names end in nnU-Net's _0000, _0001 ...: the first of each case, and its further
-    channels, where all cases have the same ones, each on one grid. As they are otherwise.
+    """Return scans whose names end in nnU-Net's _0000, _0001 ...: the first of each case, and its
+    further channels, where all cases have the same ones, each on one grid. As they are otherwise.
     """
     numbers = [scan_masks.CHANNEL.search(s.member.stem) for s in scans]
     cases: dict[tuple[str, ...], dict[str, Scan]] = {}
@@ -201,8 +201,8 @@ def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict
 
 
 def _scaled(samples: np.ndarray) -> tuple[float, float, str]:
-    """The range of all values; channels [n,C,D,H,W] whose ranges differ much are brought to 0 to 1
-    each, in place.
+    """Return the range of all values; channels [n,C,D,H,W] whose ranges differ much are brought to
+    0 to 1 each, in place.
     """
     ranges = [input_range(samples[:, c]) for c in range(samples.shape[1])]
     spans = [high - low for low, high, _ in ranges]
@@ -269,8 +269,8 @@ def _few(values: np.ndarray) -> bool:
 def _table(
     lines: list[dict[str, Any]], plan: Plan, asked: Asked
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The table of the rows, with what their names and folders say; whether the truth of each is
-    known.
+    """Return the table of the rows, with what their names and folders say; whether the truth of
+    each is known.
     """
     table, roles = pd.DataFrame(lines), {"file": "file"}
     files = [s.member.name for s in plan.scans]
@@ -325,7 +325,7 @@ def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
 
 
 def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
-    """Scans one slice thick as pictures [n,1,H,W], a row each (and each time point), as
+    """Return scans one slice thick as pictures [n,1,H,W], a row each (and each time point), as
     radiologists hang them.
     """
     pictures: list[np.ndarray] = []
@@ -362,14 +362,14 @@ def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
 
 
 def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
-    """The one slice [H,W] of a volume [D,H,W] in RAS order: axial with anterior on top, else the
-    head on top; left edge = the patient's right, or front.
+    """Return the one slice [H,W] of a volume [D,H,W] in RAS order: axial with anterior on top, else
+    the head on top; left edge = the patient's right, or front.
     """
     return np.ascontiguousarray(np.take(volume, 0, axis=thin)[::-1, ::-1])
 
 
 def _slices(plan: Plan) -> Dataset:
-    """The axial slices of one volume as pictures, those of one value only left out."""
+    """Return the axial slices of one volume as pictures, those of one value only left out."""
     scan, card = plan.scans[0], plan.card
     volume = next(volumes(scan, plan.background))
     pictures = axial(volume)
@@ -418,7 +418,7 @@ def _slices(plan: Plan) -> Dataset:
 
 
 def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
-    """The columns of `core.data.geometry` of one row."""
+    """Return the columns of `core.data.geometry` of one row."""
     return {
         "axes": axes,
         **dict(zip(("mm_slice", "mm_down", "mm_across"), (round(float(v), 4) for v in mm))),

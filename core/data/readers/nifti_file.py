@@ -110,8 +110,8 @@ class _Head:
 
 
 def look(member: Member) -> Scan:
-    """What the header says, from the first bytes of the file. UserError for a header that cannot
-    be.
+    """Return what the header says, from the first bytes of the file. UserError for a header that
+    cannot be.
     """
     import nibabel
 
@@ -172,8 +172,8 @@ class Background:
     padded: dict[str, tuple[int, float, float]] = field(default_factory=dict)
 
     def fill(self, array: np.ndarray, name: str) -> np.ndarray:
-        """The volume with its lowest value, where it is apart as padding of CT is (-2000, -3024),
-        as dark as the darkest other voxel.
+        """Return the volume with its lowest value, where it is apart as padding of CT is (-2000,
+        -3024), as dark as the darkest other voxel.
         """
         low = float(array.min())
         if low > PADDING:
@@ -187,7 +187,7 @@ class Background:
         return np.where(away, np.float32(value), array)
 
     def rules(self, most: int = 20) -> list[str]:
-        """What was done, in words, of at most so many files."""
+        """Return what was done, in words, of at most so many files."""
         said = [
             f"{name}: {count:,} voxels without a number (NaN) are background, set to {value:g}"
             for name, (count, value) in self.empty.items()
@@ -269,7 +269,7 @@ def _format(name: str) -> str:
 
 
 def _header(data: bytes, name: str) -> _Head:
-    """The header at the beginning of `data`, looked over before any voxel is read."""
+    """Return the header at the beginning of `data`, looked over before any voxel is read."""
     with sentences(name):
         head = _of_mgh(data, name) if name.lower().endswith(MGH) else _of_nifti(data, name)
         shape, affine = head.shape, head.affine
@@ -412,12 +412,12 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def image_of(member: Member) -> Any:
-    """The file as nibabel has it. UserError in one sentence for a damaged one."""
+    """Return the file as nibabel has it. UserError in one sentence for a damaged one."""
     return _image(member.load(), member.name)
 
 
 def _image(data: bytes, name: str) -> Any:
-    """The image in `data`, its header checked against the bytes before any voxel is read."""
+    """Return the image in `data`, its header checked against the bytes before any voxel is read."""
     with sentences(name):
         if data[:2] == b"\x1f\x8b":
             packed = len(data)
@@ -445,13 +445,13 @@ def is_nifti(member: Member) -> bool:
 
 
 def is_header(member: Member) -> bool:
-    """A header of 348 bytes: NIfTI's or Analyze 7.5's."""
+    """Return a header of 348 bytes: NIfTI's or Analyze 7.5's."""
     return member.head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and len(member.head) >= 348
 
 
 def paired(members: list[Member]) -> list[Member]:
-    """The members with each pair of .hdr and .img (NIfTI or Analyze 7.5) as one: a NIfTI file under
-    the .img's name.
+    """Return the members with each pair of .hdr and .img (NIfTI or Analyze 7.5) as one: a NIfTI
+    file under the .img's name.
     """
     images = {m.name[:-4].lower(): m for m in members if m.name.lower().endswith(".img")}
     pairs = {

@@ -176,7 +176,7 @@ def _some(
 
 
 def _key(arrays: dict[str, np.ndarray], found: dict[str, str], name: str) -> str:
-    """The name of the array of samples: a usual one, else that of the largest array."""
+    """Return the name of the array of samples: a usual one, else that of the largest array."""
     key = next((found[k] for k in X_NAMES if k in found), None)
     if key is None:
         key = max(
@@ -193,7 +193,7 @@ def _key(arrays: dict[str, np.ndarray], found: dict[str, str], name: str) -> str
 def _plain(
     arrays: dict[str, np.ndarray], found: dict[str, str], asked: Asked, name: str, key: str
 ) -> Parts:
-    """The samples, perhaps masks, and columns."""
+    """Return the samples, perhaps masks, and columns."""
     x = arrays.pop(key)
     mask_key = next((found[k] for k in MASK_NAMES if k in found and found[k] in arrays), None)
     mask = arrays.pop(mask_key) if mask_key else None
@@ -314,8 +314,8 @@ def glance(member: Member, asked: Asked) -> dict[str, Any]:
 
 
 def _outlines(member: Member) -> dict[str, np.ndarray]:
-    """The arrays of one value a row as they are, of all others the shape only (with a last axis of
-    0).
+    """Return the arrays of one value a row as they are, of all others the shape only (with a last
+    axis of 0).
     """
     out: dict[str, np.ndarray] = {}
     try:
@@ -345,8 +345,8 @@ def _outlines(member: Member) -> dict[str, np.ndarray]:
 
 
 def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) -> Dataset:
-    """A table of the values [n,d], columns x1 ... xd, those that never change left out of the
-    samples.
+    """Return a table of the values [n,d], columns x1 ... xd, those that never change left out of
+    the samples.
     """
     if "label" in table:
         whole = table["label"].map(

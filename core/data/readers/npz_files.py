@@ -18,7 +18,7 @@ LAST = ("nhwc", "hwc", "channels_last", "ndhwc")
 
 
 def placed(x: np.ndarray, key: str, name: str) -> tuple[np.ndarray, list[str]]:
-    """Samples of 3 to 5 axes as [n,C,*spatial], and how their axes were taken, in words.
+    """Return samples of 3 to 5 axes as [n,C,*spatial], and how their axes were taken, in words.
 
     One end of 1 to 4 beside larger axes is that of the channels; with such at both ends the side
     whose other two axes are alike, or what the array's name says. UserError where neither tells.
@@ -120,12 +120,14 @@ def load_arrays(member: Member) -> dict[str, np.ndarray]:
 
 
 def load_array(member: Member) -> np.ndarray:
-    """The array of an npy file. UserError for a damaged one, and for other than numbers or text."""
+    """Return the array of an npy file. UserError for a damaged one, and for other than numbers or
+    text.
+    """
     return read_array(member.load(), member.name)
 
 
 def read_header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and number type that a .npy file says; many errors where it is damaged."""
+    """Return the shape and number type that a .npy file says; many errors where it is damaged."""
     if np.lib.format.read_magic(f) == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(f)
     else:
@@ -134,8 +136,8 @@ def read_header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def read_array(raw: bytes, name: str) -> np.ndarray:
-    """A .npy file as an array of plain numbers or text. UserError for anything else, and for one
-    that is not whole.
+    """Return a .npy file as an array of plain numbers or text. UserError for anything else, and for
+    one that is not whole.
     """
     f = io.BytesIO(raw)
     try:

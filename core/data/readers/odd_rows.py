@@ -92,8 +92,9 @@ def _shape(word: str) -> str:
 def names_of(
     header: Sequence[str], under: Sequence[Sequence[str]], above: Sequence[str]
 ) -> tuple[list[str], str]:
-    """The names of columns where two lines hold some, and what was decided, in words ("" = those of
-    `header` are taken). `under`: the lines below it that are no cases; `above`: the line above it.
+    """Return the names of columns where two lines hold some, and what was decided, in words ("" =
+    those of `header` are taken). `under`: the lines below it that are no cases; `above`: the line
+    above it.
 
     The second line is taken where the first names groups of columns: it says a name twice, or the
     second tells of outcomes or patients and it does not. Names said twice get the other line's word

@@ -40,8 +40,8 @@ def is_packed(member: Member) -> bool:
 
 
 def plain(member: Member) -> Member:
-    """The text of a packed table, comma-separated of a workbook's first sheet that holds a table;
-    other files as they are.
+    """Return the text of a packed table, comma-separated of a workbook's first sheet that holds a
+    table; other files as they are.
     """
     if not is_packed(member):
         return member
@@ -107,7 +107,7 @@ class _Sheet:
         return self.text[:most]
 
     def _read(self, most: int) -> tuple[bytes, bool]:
-        """The text (of as many rows as `most` bytes take) and whether that is all of it."""
+        """Return the text (of as many rows as `most` bytes take) and whether that is all of it."""
         from openpyxl import load_workbook
 
         data = self.member.load()
@@ -190,8 +190,8 @@ def _is_table(text: bytes) -> bool:
 
 
 def _rows(sheet: Any, name: str, spans: set[int]) -> Iterator[list[str]]:
-    """The rows of a sheet as words. What a workbook says of its own size is not believed: it may be
-    a million rows. `spans` gets the columns that hold durations.
+    """Yield the rows of a sheet as words. What a workbook says of its own size is not believed: it
+    may be a million rows. `spans` gets the columns that hold durations.
     """
     sheet.reset_dimensions()
     for k, row in enumerate(sheet.iter_rows(values_only=True)):
@@ -207,8 +207,8 @@ def _rows(sheet: Any, name: str, spans: set[int]) -> Iterator[list[str]]:
 
 
 def _lines(rows: Iterator[list[str]], most: int) -> tuple[bytes, bool]:
-    """The rows as text of equally many values each, and whether all of them are in it; nothing
-    where no row has a value.
+    """Return the rows as text of equally many values each, and whether all of them are in it;
+    nothing where no row has a value.
     """
     kept: list[list[str]] = []
     size, width, done = 0, 0, True
@@ -227,7 +227,7 @@ def _lines(rows: Iterator[list[str]], most: int) -> tuple[bytes, bool]:
 
 
 def _word(value: Any) -> str:
-    """A cell as it would stand in a text table."""
+    """Return a cell as it would stand in a text table."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -22,8 +22,8 @@ Column: TypeAlias = pa.ChunkedArray | pd.Series
 
 
 def opened(member: Member, few: bool) -> tuple[pa.Table, bool]:
-    """The table (its first thousand rows: `few`) and whether that is all of it. UserError for what
-    is no whole Parquet file, and for too many rows.
+    """Return the table (its first thousand rows: `few`) and whether that is all of it. UserError
+    for what is no whole Parquet file, and for too many rows.
     """
     try:
         source = pq.ParquetFile(pa.BufferReader(member.load()))
@@ -68,7 +68,9 @@ def columns(table: pa.Table, name: str) -> tuple[dict[str, Column], list[str]]:
 
 
 def _order(table: pa.Table) -> list[str]:
-    """The columns, an index of pandas' that has a name first; one without a name is left out."""
+    """Return the columns, an index of pandas' that has a name first; one without a name is left
+    out.
+    """
     kept = _index_columns((table.schema.metadata or {}).get(b"pandas", b"{}"))
     index = [c for c in kept if isinstance(c, str) and c in table.column_names]
     rest = [c for c in table.column_names if c not in index]
@@ -76,8 +78,8 @@ def _order(table: pa.Table) -> list[str]:
 
 
 def _index_columns(notes: bytes) -> list[Any]:
-    """What pandas noted of its index; nothing where the note is damaged, since the values do not
-    depend on it.
+    """Return what pandas noted of its index; nothing where the note is damaged, since the values do
+    not depend on it.
     """
     try:
         found = json.loads(notes)

@@ -48,7 +48,9 @@ def _maybe(part: str) -> bool:
 
 
 def bare(stem: str) -> str:
-    """A file's name without the words that say it is a mask or a picture, in small letters."""
+    """Return a file's name without the words that say it is a mask or a picture, in small
+    letters.
+    """
     for pattern in (_END, _START, _IMAGE):
         stem = pattern.sub("", stem) or stem
     return stem.lower()
@@ -281,10 +283,10 @@ class Places:
         self.there = {_inner(m) for m in files} - {()}
 
     def owner(self, mask: Member) -> tuple[int | None, bool]:
-        """The picture a mask is of, and, where there is none, whether several would do: one of its
-        name in the same sub-folders, else the only picture of that name, else the only picture in
-        the folder that holds the folder of masks, else the picture whose name a mask's begins with
-        (case1_0, case1_1: a mask for each lesion).
+        """Return the picture a mask is of, and, where there is none, whether several would do: one
+        of its name in the same sub-folders, else the only picture of that name, else the only
+        picture in the folder that holds the folder of masks, else the picture whose name a mask's
+        begins with (case1_0, case1_1: a mask for each lesion).
         """
         keys = [key for stem in STEMS for key in _keys(mask, stem(mask))]
         # where its pictures would lie is known: pictures elsewhere are others
@@ -299,9 +301,9 @@ class Places:
 
 
 def _begun(mask: Member, files: list[Member]) -> int | None:
-    """The picture whose name, before a sign that is no letter or number, begins the mask's: the
-    longest such name, if one picture has it. None where pictures are named as the mask is: its own
-    is not there.
+    """Return the picture whose name, before a sign that is no letter or number, begins the mask's:
+    the longest such name, if one picture has it. None where pictures are named as the mask is: its
+    own is not there.
     """
     name = mask.stem.lower()
     shapes = {re.sub(r"\d+", "#", m.stem.lower()) for m in files}

@@ -23,8 +23,8 @@ SAID = 6  # codes that are named in the rule
 
 
 def related(read: list[Raw], torn: bool = False) -> list[Raw]:
-    """The tables of the most rows, with the columns of the others joined to them; as they are where
-    all have the same columns, or some table does not belong to them.
+    """Return the tables of the most rows, with the columns of the others joined to them; as they
+    are where all have the same columns, or some table does not belong to them.
 
     A table belongs to them by the one column whose values it holds once each and which knows every
     value there; what else both hold must agree. One of two columns that only writes codes out
@@ -48,7 +48,7 @@ def related(read: list[Raw], torn: bool = False) -> list[Raw]:
 
 
 def _key(main: list[Raw], other: Raw, torn: bool) -> str | None:
-    """The column by which `other` belongs to the rows of `main`, if there is just one."""
+    """Return the column by which `other` belongs to the rows of `main`, if there is just one."""
     shared = [c for c in main[0].columns if c in other.columns and not c.startswith("column ")]
     fits = [c for c in shared if _knows(main, other, c, torn)]
     if len(fits) != 1:
@@ -111,7 +111,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _words(raw: Raw, column: str) -> pa.ChunkedArray:
-    """A column as words without spaces around; whole numbers alike whatever type they came with."""
+    """Return a column as words without spaces around; whole numbers alike whatever type they came
+    with.
+    """
     values = raw.columns[column]
     if isinstance(values, pd.Series):
         plain = values.astype("Int64") if pd.api.types.is_integer_dtype(values) else values

@@ -83,7 +83,9 @@ def read_names(files: list[str], asked: Asked) -> NameFacts:
 
 
 def _parts(paths: list[list[str]], out: NameFacts) -> None:
-    """The data's own split, where every scan lies in a folder of a part and there are several."""
+    """Take the data's own split, where every scan lies in a folder of a part and there are
+    several.
+    """
     found = []
     for path in paths:
         tail = [
@@ -122,7 +124,7 @@ def _shared(paths: list[list[str]]) -> int:
 
 
 def _people(files: list[str], paths: list[list[str]], asked: Asked) -> list[str] | None:
-    """The patient of each scan where the innermost folders are of a patient each."""
+    """Return the patient of each scan where the innermost folders are of a patient each."""
     if (
         asked.label == "folder"
         and len({tuple(p) for p in paths}) > 1
@@ -160,8 +162,8 @@ def _of_people(names: list[str], scans: list[list[str]]) -> bool:
 
 
 def _cases(files: list[str]) -> list[str] | None:
-    """The case of each scan by its name without the kind of scan at its end, where several share
-    one.
+    """Return the case of each scan by its name without the kind of scan at its end, where several
+    share one.
     """
     stems = [str(PurePosixPath(f).with_name(cut_suffix(f))) for f in files]
     cases = [SUFFIX.sub("", s) for s in stems]
@@ -199,10 +201,11 @@ def _classes(paths: list[list[str]], asked: Asked, out: NameFacts) -> None:
 def join_sheets(
     table: pd.DataFrame, sheets: list[Member]
 ) -> tuple[pd.DataFrame, list[Member], list[str]]:
-    """The table with the columns of tables beside the scans that name patients (participants.tsv,
-    or any with a column that names every patient once), sessions (*_sessions.tsv) or single scans
-    (*_scans.tsv); the sheets that could not be joined; and rules in words. Columns with times of
-    scans are left out. `table` has columns `file` and, for the first two, `patient`.
+    """Return the table with the columns of tables beside the scans that name patients
+    (participants.tsv, or any with a column that names every patient once), sessions
+    (*_sessions.tsv) or single scans (*_scans.tsv); the sheets that could not be joined; and rules
+    in words. Columns with times of scans are left out. `table` has columns `file` and, for the
+    first two, `patient`.
     """
     from core.data.readers.joined_tables import frame_of
 
@@ -250,7 +253,7 @@ def _of_sessions(frame: pd.DataFrame, sheet: Member) -> pd.DataFrame:
 
 
 def _by_patient(table: pd.DataFrame, frame: pd.DataFrame) -> tuple[pd.DataFrame | None, str]:
-    """Joined by the column that names patients once each: participant_id whatever it names, any
+    """Join by the column that names patients once each: participant_id whatever it names, any
     other when it names all; or, in a column called after patients, by the number in their names.
     With the way in words.
     """

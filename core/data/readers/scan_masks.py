@@ -128,7 +128,9 @@ def given(
 
 
 def key(member: Member) -> str:
-    """A file's name without what says that it is a segmentation or a channel, in small letters."""
+    """Return a file's name without what says that it is a segmentation or a channel, in small
+    letters.
+    """
     stem = CHANNEL.sub("", member.stem)
     while (
         shorter := NAMED.sub(lambda m: "_" if m[1] and m[3] else "", stem).strip("_-. ")
@@ -152,8 +154,8 @@ def is_named(member: Member) -> bool:
 
 
 def _beginnings(stem: str) -> list[str]:
-    """The beginnings of a name that end before a sign that is no letter or number: the names "
-    "it may continue.
+    """Return the beginnings of a name that end before a sign that is no letter or number: the names
+    " "it may continue.
     """
     if CHANNEL.search(stem):
         return []
@@ -176,8 +178,8 @@ class Index:
 
 
 def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]:
-    """The scans a mask is of: by name in its folder, in one of the same place, anywhere; by BIDS
-    entities; else, unless `alone`, all in its folder.
+    """Return the scans a mask is of: by name in its folder, in one of the same place, anywhere; by
+    BIDS entities; else, unless `alone`, all in its folder.
     """
     name, place = key(mask), inner(mask)
     here, beside = index.folder.get(mask.parts[:-1], []), index.place.get(place, [])
@@ -233,7 +235,7 @@ def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _one_case(scans: list[Member]) -> bool:
-    """Scans of one case: of one place, and one name but for the channel."""
+    """Return scans of one case: of one place, and one name but for the channel."""
     return len({(inner(s), key(s)) for s in scans}) == 1
 
 
@@ -285,8 +287,8 @@ def layered(scan: Scan, mask: Scan) -> bool:
 
 
 def flattened(mask: Scan) -> Scan:
-    """The same with one volume of labels: of each voxel the volume with the largest value; the
-    first one is background where all add up to 1, else volumes count from 1 and below a half
+    """Return the same with one volume of labels: of each voxel the volume with the largest value;
+    the first one is background where all add up to 1, else volumes count from 1 and below a half
     nothing is marked.
     """
     import nibabel
@@ -358,7 +360,9 @@ def parts(of: dict[str, list[str]]) -> dict[str, str]:
 def rules(
     of: dict[str, list[str]], scans: dict[str, Scan], masks: dict[str, Scan], how: Coding
 ) -> list[str]:
-    """What is to be said: whose, what the values mean, and which were brought onto another grid."""
+    """Return what is to be said: whose, what the values mean, and which were brought onto another
+    grid.
+    """
     ways = [fits(scans[s], masks[m]) for s, ms in of.items() for m in ms]
     pairs = [f"{m} is the mask of {s}" for s, ms in of.items() for m in ms]
     said = [
@@ -385,7 +389,7 @@ def rules(
 
 
 def card(shares: list[float], how: Coding, labels: dict[str, str]) -> dict[str, Any]:
-    """The card's entry `masks`: see `masks.said`."""
+    """Return the card's entry `masks`: see `masks.said`."""
     marked = [s for s in shares if s > 0]
     return {
         "masks": {

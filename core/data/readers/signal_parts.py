@@ -22,8 +22,8 @@ ENOUGH = 3  # recordings from which whole recordings go to one part
 def with_marks(
     table: pd.DataFrame, found: list[Recording], plan: Plan
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """The table with a label column where marks of some length cover half of all windows, else with
-    an event column where there are marks.
+    """Return the table with a label column where marks of some length cover half of all windows,
+    else with an event column where there are marks.
     """
     roles = {"file": "window", "time": "time"}
     if not any(r.events for r in found):
@@ -83,8 +83,8 @@ def with_parts(
     rules: list[str],
     left: list[str],
 ) -> Dataset:
-    """The dataset, its parts by recording (or patient), or in time where there are fewer than
-    three.
+    """Return the dataset, its parts by recording (or patient), or in time where there are fewer
+    than three.
     """
     from core.data.readers.images import foldered
 

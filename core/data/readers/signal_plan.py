@@ -42,7 +42,7 @@ class Plan:
 
 
 def in_words(found: list[Recording]) -> str:
-    """What recordings are called in messages."""
+    """Return what recordings are called in messages."""
     return found[0].file if len(found) == 1 else f"the {len(found)} recordings"
 
 

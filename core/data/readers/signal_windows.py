@@ -31,8 +31,8 @@ BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a st
 def windows(
     found: list[Recording], asked: Asked, rules: list[str], left: Sequence[str] = ()
 ) -> Dataset:
-    """A series dataset of all windows: columns window (its name), file, time (s from the start),
-    perhaps patient, label or event, and part.
+    """Return a series dataset of all windows: columns window (its name), file, time (s from the
+    start), perhaps patient, label or event, and part.
 
     `rules` go before those made here, `left` are files left out so far. UserError when no whole
     window can be cut, or too many.
@@ -109,8 +109,8 @@ def windows(
 
 
 def clock(seconds: float, plan: Plan) -> str:
-    """A time within a recording: 0:12:30, seconds with decimals where windows are shorter than one,
-    or a sample's number.
+    """Return a time within a recording: 0:12:30, seconds with decimals where windows are shorter
+    than one, or a sample's number.
     """
     if not plan.known:
         return f"sample {round(seconds)}"
@@ -201,7 +201,7 @@ def _edges(many: int, n: int, rate: float, plan: Plan) -> Array:
 
 
 def _present(plan: Plan, x: Array) -> tuple[Plan, Array, Array, list[str]]:
-    """What is kept of windows float32 [n,C,T] with missing samples (NaN): the plan with the
+    """Return what is kept of windows float32 [n,C,T] with missing samples (NaN): the plan with the
     channels that stay, the whole windows, which these are (bool [n]), and the rules in words.
     Channels are left out one by one, the one missing most first, as long as more samples are kept
     without it.

@@ -124,8 +124,8 @@ def _doubles(stack: list[Frame]) -> list[int]:
 
 
 def _uneven_steps(places: np.ndarray) -> list[tuple[int, str, str]]:
-    """Steps between places [n] (mm, ascending) that differ from the most: which, "missing" or
-    "uneven", and that in words. With several common steps none is taken for a gap.
+    """Return the steps between places [n] (mm, ascending) that differ from the most: which,
+    "missing" or "uneven", and that in words. With several common steps none is taken for a gap.
     """
     between = np.diff(places)
     step = float(np.median(between))
@@ -210,7 +210,7 @@ class Solid:
 
 
 def solid(stack: list[Frame], step: float) -> Solid | None:
-    """The turn of a volume; None when its directions are of no use."""
+    """Return the turn of a volume; None when its directions are of no use."""
     first = stack[0].place
     word, lean = letters(np.array([first.normal, first.down, first.across]))
     if not word:

@@ -15,7 +15,7 @@ from core.data.scaling import precise
 def encoded(
     frame: pd.DataFrame, roles: dict[str, str], left_out: Collection[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles,
+    """Return inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles,
     constants, names and the columns named in `left_out` left out.
 
     float32, or float64 when a column of numbers needs it (see `core.data.scaling.precise`).
@@ -38,8 +38,8 @@ def encoded(
 
 
 def precise_entry(values: np.ndarray) -> dict[str, bool]:
-    """What a table's card says of inputs that `encoded` keeps as float64: that models subtract
-    their offset first.
+    """Return what a table's card says of inputs that `encoded` keeps as float64: that models
+    subtract their offset first.
     """
     return {"precise": True} if values.dtype == np.float64 else {}
 

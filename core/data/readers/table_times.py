@@ -67,8 +67,8 @@ class Times:
 
 
 def _seconds(frame: pd.DataFrame) -> tuple[np.ndarray, float] | None:
-    """The times in the first column, float64 [n], and how many seconds one of their units is; None
-    where the column is not named like time, or holds others.
+    """Return the times in the first column, float64 [n], and how many seconds one of their units
+    is; None where the column is not named like time, or holds others.
     """
     scale = scale_of(str(frame.columns[0]))
     t = frame.iloc[:, 0]
@@ -87,8 +87,8 @@ def _seconds(frame: pd.DataFrame) -> tuple[np.ndarray, float] | None:
 
 
 def times_of(frame: pd.DataFrame) -> Times | None:
-    """What the first column, which is named like time, says; None when its steps are not even
-    within 1 % (or one unit of its last digit). A few longer steps are pauses.
+    """Return what the first column, which is named like time, says; None when its steps are not
+    even within 1 % (or one unit of its last digit). A few longer steps are pauses.
     """
     found = _seconds(frame)
     if found is None:
@@ -130,8 +130,8 @@ def times_of(frame: pd.DataFrame) -> Times | None:
 
 
 def uneven_times(frame: pd.DataFrame) -> Note | None:
-    """A note on a table of numbers whose times rise as those of a recording do, but unevenly, so
-    that its rows are read as cases.
+    """Return a note on a table of numbers whose times rise as those of a recording do, but
+    unevenly, so that its rows are read as cases.
     """
     if len(frame) < LEAST or not all(is_numeric_dtype(frame[c]) for c in frame.columns[1:]):
         return None

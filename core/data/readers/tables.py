@@ -51,7 +51,9 @@ WHO = "patient"  # the column made of ids of visits
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A table (numeric columns and one-hot categories) or, with a text column, a text dataset."""
+    """Return a table (numeric columns and one-hot categories) or, with a text column, a text
+    dataset.
+    """
     found = whole(members, asked.report, named_in(asked))
     frame, where, rules = found.frame, found.where, found.rules
     name = members[0].name if len(members) == 1 else f"the {len(members)} files"
@@ -115,14 +117,14 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 
 def _wanted(given: dict[str, str], asked: Asked) -> dict[str, str]:
-    """The roles that the files decide, but for a label nobody wants from a column."""
+    """Return the roles that the files decide, but for a label nobody wants from a column."""
     wanted = asked.label == "auto"
     return {role: column for role, column in given.items() if role != "label" or wanted}
 
 
 def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> list[Guess]:
-    """What each column is; where none tells the patients, but ids of visits do (P01_1, P01_2),
-    `frame` gets a column “patient” of their beginnings.
+    """Return what each column is; where none tells the patients, but ids of visits do (P01_1,
+    P01_2), `frame` gets a column “patient” of their beginnings.
     """
     made = patients_in_ids(frame) if WHO not in frame and not asked.group else None
     if made is not None and WHO in asked.roles:
@@ -194,7 +196,9 @@ def glance(
 
 
 def _first_lines(members: list[Member]) -> list[Raw]:
-    """The first lines of the first file; of all of a few files, where some have other columns."""
+    """Return the first lines of the first file; of all of a few files, where some have other
+    columns.
+    """
     first = raw_table(members[0], limits.PREVIEW)
     more = [raw_table(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
     alike = all(set(r.columns) == set(first.columns) for r in more)
@@ -202,7 +206,7 @@ def _first_lines(members: list[Member]) -> list[Raw]:
 
 
 def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """The different words of each column that has two to twenty, as classes are called."""
+    """Return the different words of each column that has two to twenty, as classes are called."""
     found = {}
     for column in frame.columns:
         if (
@@ -253,7 +257,7 @@ def _depth(paths: pd.Series) -> int:
 
 
 def _called(path: str, depth: int, bare: bool) -> str:
-    """The last `depth` parts of a path; `bare`: without suffix."""
+    """Return the last `depth` parts of a path; `bare`: without suffix."""
     parts = path.split("/")[-depth:]
     if bare:
         parts[-1] = cut_suffix(path)
@@ -261,8 +265,8 @@ def _called(path: str, depth: int, bare: bool) -> str:
 
 
 def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
-    """A full column of sentences (on average over 40 characters and 5 words, mostly different),
-    where there is one.
+    """Return a full column of sentences (on average over 40 characters and 5 words, mostly
+    different), where there is one.
     """
     for column in frame.columns:
         series = frame[column]

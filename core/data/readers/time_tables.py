@@ -72,8 +72,8 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A series dataset: each file is a recording, its columns of numbers the channels. UserError
-    when a time column's steps are not even.
+    """Return a series dataset: each file is a recording, its columns of numbers the channels.
+    UserError when a time column's steps are not even.
     """
     found: list[Recording] = []
     rules: list[str] = []

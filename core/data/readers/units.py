@@ -25,7 +25,7 @@ NONE = ("nu", "adu", "n/a", "none", "a.u.", "au")
 
 
 def unit(word: str) -> str:
-    """A unit as it is written on screen: uV and µV are one, unknown ones (NU) are none."""
+    """Return a unit as it is written on screen: uV and µV are one, unknown ones (NU) are none."""
     word = "".join(c for c in word.strip() if c.isprintable())[:12].replace("μ", "µ")
     word = SPELT.get(word.lower(), word)
     return "" if word.lower() in NONE else word

@@ -98,8 +98,8 @@ PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
 
 
 def called(member: Member) -> tuple[str, str] | None:
-    """What the file is and what to do about it, by its first bytes (and, for pickles, its name);
-    None when it is not known.
+    """Return what the file is and what to do about it, by its first bytes (and, for pickles, its
+    name); None when it is not known.
     """
     for rule in _RULES:
         found = rule(member)
@@ -225,8 +225,8 @@ def _table(member: Member) -> tuple[str, str] | None:
 
 
 def is_index(member: Member) -> bool:
-    """A DICOMDIR: a list of DICOM files by their paths, whatever it is called. Its paths are never
-    followed.
+    """Return a DICOMDIR: a list of DICOM files by their paths, whatever it is called. Its paths are
+    never followed.
     """
     return member.head[128:132] == b"DICM" and b"1.2.840.10008.1.3.10" in member.head
 

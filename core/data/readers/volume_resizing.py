@@ -11,7 +11,7 @@ CAP = 128  # voxels of an axis kept
 
 
 def common_size(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], str | None]:
-    """The one size [D,H,W] that all volumes get, and the rule in words; None when they keep
+    """Return the one size [D,H,W] that all volumes get, and the rule in words; None when they keep
     theirs.
     """
     if len(set(shapes)) == 1 and max(shapes[0]) <= CAP:

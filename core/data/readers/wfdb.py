@@ -51,7 +51,7 @@ def is_header(member: Member) -> bool:
 
 
 def read(members: list[Member], asked: Asked) -> Dataset:
-    """A series dataset of beats: columns beat, record, time (s from the record's start),
+    """Return a series dataset of beats: columns beat, record, time (s from the record's start),
     rr_before_s (s since the beat before), part; when no record has marks, of windows of all
     signals.
 
@@ -127,8 +127,8 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
 
 def _broken(found: dict[str, tuple[str, ...]], column: str) -> dict[str, Any]:
-    """The card's entry on records whose samples are not those their header was written for: the
-    signals of each, by what `column` of the table calls it.
+    """Return the card's entry on records whose samples are not those their header was written for:
+    the signals of each, by what `column` of the table calls it.
     """
     there = {name: list(signals) for name, signals in found.items() if signals}
     return {"broken signals": {"column": column, "of": there}} if there else {}
@@ -235,7 +235,7 @@ def _beats(head: Member, beside: list[Member]) -> dict[str, Any]:
 
 
 def _piece(signal: Signal, first: float, last: float) -> np.ndarray:
-    """A stretch of a lead in mV, short gaps bridged."""
+    """Return a stretch of a lead in mV, short gaps bridged."""
     many = len(signal.values)
     values = signal.values[round(first * many) : round(last * many)] * (
         (volts(signal.unit) or 1.0) / 1e3
@@ -268,8 +268,8 @@ def _cut_out(
 
 
 def _filtered(values: np.ndarray, missing: np.ndarray, rate: float) -> np.ndarray:
-    """A lead at 180 Hz without its slow swings; a straight line where samples are missing, so that
-    nothing rings beside it.
+    """Return a lead at 180 Hz without its slow swings; a straight line where samples are missing,
+    so that nothing rings beside it.
     """
     from scipy.signal import butter, resample_poly, sosfiltfilt
 
@@ -308,7 +308,7 @@ def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Datas
 
 
 def _recording(head: Member, beside: list[Member], record: Record) -> Recording:
-    """A record without its samples, which are read again when its windows are cut."""
+    """Return a record without its samples, which are read again when its windows are cut."""
     channels = tuple(Channel(s.name, s.unit, s.rate, len(s.values)) for s in record.signals)
 
     def load(positions: Sequence[int]) -> Iterator[np.ndarray]:

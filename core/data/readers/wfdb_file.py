@@ -98,8 +98,8 @@ def segments(head: Member) -> list[str]:
 
 
 def read_record(head: Member, beside: Iterable[Member], marked: bool = False) -> Record:
-    """The record of a header; `beside` are the files in its folder, of which only its own are
-    unpacked. `marked`: with the beats of its .atr file.
+    """Return the record of a header; `beside` are the files in its folder, of which only its own
+    are unpacked. `marked`: with the beats of its .atr file.
 
     What the headers claim is checked against the files first. UserError in one sentence for what is
     damaged, absent or not read.
@@ -134,7 +134,7 @@ def _lines(head: Member) -> list[list[str]]:
 
 
 def library() -> Any:
-    """The package `wfdb`. UserError where it is not installed."""
+    """Return the package `wfdb`. UserError where it is not installed."""
     try:
         import wfdb
     except ImportError:
@@ -147,7 +147,7 @@ def library() -> Any:
 def damaged(
     name: str, what: str = "it is cut off, damaged, or written in a way that is not read"
 ) -> UserError:
-    """The sentence about a record that the library cannot read, which fails in many ways."""
+    """Return the sentence about a record that the library cannot read, which fails in many ways."""
     return UserError(f"{name} cannot be read as a WFDB record: {what}.")
 
 
@@ -207,8 +207,8 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
 def _segment(
     place: Path, head: Member, name: str, rate: float, length: int | None, budget: int
 ) -> tuple[list[tuple[Any, Signal, int]], int, list[str]]:
-    """The signals of one segment as (key, signal, samples a frame), its frames, and the names of
-    the signals whose samples do not add up to their checksum.
+    """Return the signals of one segment as (key, signal, samples a frame), its frames, and the
+    names of the signals whose samples do not add up to their checksum.
     """
     claims = _header(place / name, head.name)
     if hasattr(claims, "seg_name"):
@@ -263,7 +263,7 @@ def _segment(
 
 
 def _title(name: str | None, i: int) -> str:
-    """What signal `i` is called."""
+    """Return what signal `i` is called."""
     return "".join(c for c in str(name or f"channel {i + 1}") if c.isprintable())[:40]
 
 

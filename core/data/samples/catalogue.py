@@ -75,8 +75,8 @@ def breast_cancer() -> Dataset:
 
 
 def tiny_scans() -> Dataset:
-    """The slices of the small CT, MR and NIfTI files that pydicom and nibabel carry, read by our
-    own readers, resized to 64x64.
+    """Return the slices of the small CT, MR and NIfTI files that pydicom and nibabel carry, read by
+    our own readers, resized to 64x64.
     """
     from core.data.readers.dicom import package_files, read_scan
     from core.data.readers.image_decoding import fit_square
@@ -127,8 +127,8 @@ SAMPLES: dict[str, Callable[[], Dataset]] = {
 
 
 def make(name: str) -> Dataset:
-    """The built-in sample `name`, one of SAMPLES or of the generated ones of every kind. UserError
-    when there is none of that name.
+    """Return the built-in sample `name`, one of SAMPLES or of the generated ones of every kind.
+    UserError when there is none of that name.
     """
     from core.data.samples.generated import GENERATED
 

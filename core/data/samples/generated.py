@@ -18,7 +18,7 @@ from core.data.splits import add_split
 
 
 def two_sites(seed: int = 3) -> Dataset:
-    """The 1,797 digits as two hospitals would have scanned them: site B has less contrast, a
+    """Return the 1,797 digits as two hospitals would have scanned them: site B has less contrast, a
     brighter ground and more noise.
     """
     from sklearn.datasets import load_digits

@@ -304,8 +304,8 @@ def _lesion(
 
 
 def _scanned(image: np.ndarray, scanner: str, rng: np.random.Generator) -> np.ndarray:
-    """What the scanner makes of it, in [0, 1]: gamma, a smooth bias field inside the head, Rician
-    noise. B is darker, more uneven and noisier.
+    """Return what the scanner makes of it, in [0, 1]: gamma, a smooth bias field inside the head,
+    Rician noise. B is darker, more uneven and noisier.
     """
     gamma, bias, noise = (1.0, 0.08, 0.012) if scanner == "A" else (1.2, 0.18, 0.022)
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]

@@ -191,7 +191,9 @@ class OSUDA(ChangedModel):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The old model stood under `old`, and what the three were made with under `base` alone."""
+        """Return the old model stood under `old`, and what the three were made with under `base`
+        alone.
+        """
         kept = {
             k: v for k, v in state.items() if k.partition(".")[0] in ("base", "inner", "replaced")
         }

@@ -45,7 +45,7 @@ def unusualness(
 
 
 def pixel_threshold(heat: np.ndarray, brain: np.ndarray, healthy: float) -> float:
-    """What the share `healthy` of the brain's pixels of healthy maps [n,S,S] stays below."""
+    """Return what the share `healthy` of the brain's pixels of healthy maps [n,S,S] stays below."""
     return float(np.quantile(heat[brain], healthy)) if brain.any() else float(heat.max())
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def healthy(part: Dataset) -> Dataset:
-    """The rows to learn from: where the masks of some are the truth, those with nothing
+    """Return the rows to learn from: where the masks of some are the truth, those with nothing
     marked and those of the normal class; else the commonest class of the part. Rows of which
     nothing is known count for healthy only where nothing is known of any.
     """
@@ -31,7 +31,9 @@ def healthy(part: Dataset) -> Dataset:
 
 
 def in_batches(data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]:
-    """Inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled before each."""
+    """Yield inputs of `data`, `many` at a time, the next read meanwhile; raises Cancelled before
+    each.
+    """
     import torch
 
     for x in in_order(data, torch.device("cpu"), many):

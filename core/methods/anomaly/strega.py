@@ -107,7 +107,7 @@ class StRegA(Method):
         self._calibrate(val if len(val) >= 8 else train, run)
 
     def _calibrate(self, healthy: Dataset, run: Run) -> None:
-        """What is usual, and the thresholds, from healthy slices."""
+        """Learn what is usual, and the thresholds, from healthy slices."""
         found = (self.redrawn(x, run.where) for x in _slices.in_batches(healthy, run))
         residual, brain = map(np.concatenate, zip(*((x - back, at) for x, at, _, back in found)))
         self.mean_, self.spread_ = _residuals.healthy_statistics(residual, brain)
@@ -116,7 +116,9 @@ class StRegA(Method):
         self.threshold_ = float(np.quantile(_residuals.case_score(heat), 0.95))
 
     def prepare(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs [n,C,H,W] -> what the network sees float32 [n,S,S] and the brain bool [n,S,S]."""
+        """Return inputs [n,C,H,W] -> what the network sees float32 [n,S,S] and the brain bool
+        [n,S,S].
+        """
         small = _slices.resized(x[:, self.params.channel], (int(self.params.side),) * 2)
         return _slices.tissue_pictures(small, self.centres_, self.params.input)
 
@@ -168,7 +170,7 @@ class StRegA(Method):
         return self.net_.encode(torch.from_numpy(picture)[:, None].to(x.device))[0]
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """The tissue picture, at the input's size, repeated over its channels."""
+        """Return the tissue picture, at the input's size, repeated over its channels."""
         from torch.nn.functional import interpolate
 
         back = interpolate(self.net_.decode(z).clamp(0, 1), self.shape_[1:], mode="bilinear")

@@ -66,8 +66,8 @@ class OnEmbedding(Method):
 def best_k(
     z: np.ndarray, fit: Any, most: int, rng: np.random.Generator, check: Any
 ) -> tuple[int, dict[str, list[float]]]:
-    """The number of groups with the best mean silhouette over 2..most on at most 2,000 rows, and
-    the curve.
+    """Return the number of groups with the best mean silhouette over 2..most on at most 2,000 rows,
+    and the curve.
     """
     from sklearn.metrics import silhouette_score
 

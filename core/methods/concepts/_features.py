@@ -24,8 +24,8 @@ def both_sides(codes: np.ndarray) -> np.ndarray:
 
 
 def name_features(codes: np.ndarray, data: Dataset) -> list[str]:
-    """A name for each feature: its number, and the class its poles lean to where a class is twice
-    as frequent among the 20 strongest cases as overall. `codes` [n,m] of the rows of `data`.
+    """Return a name for each feature: its number, and the class its poles lean to where a class is
+    twice as frequent among the 20 strongest cases as overall. `codes` [n,m] of the rows of `data`.
     """
     known, on = np.flatnonzero(data.labels >= 0), (codes != 0).any(0)
     count = np.bincount(data.labels[known], minlength=len(data.classes))
@@ -47,8 +47,8 @@ def name_features(codes: np.ndarray, data: Dataset) -> list[str]:
 def _leaning(
     strength: np.ndarray, labels: np.ndarray, classes: list[str], share: np.ndarray
 ) -> str:
-    """The class that most of the strongest cases are of, "" = none stands out; `strength` [n],
-    `labels` int64 [n], `share` [k] of each class in all cases.
+    """Return the class that most of the strongest cases are of, "" = none stands out; `strength`
+    [n], `labels` int64 [n], `share` [k] of each class in all cases.
     """
     top = np.argsort(-strength, kind="stable")[:TOP]
     top = top[strength[top] > 0]

@@ -44,7 +44,7 @@ class SAE(OnModel):
         raise NotImplementedError
 
     def extra(self, codes: torch.Tensor, kl: torch.Tensor, share: float) -> torch.Tensor:
-        """What the rule adds to the loss; `share` is how far training has come, 0..1."""
+        """Return what the rule adds to the loss; `share` is how far training has come, 0..1."""
         raise NotImplementedError
 
     @classmethod
@@ -188,7 +188,7 @@ class SAE(OnModel):
         return self.net_.codes((z - torch.as_tensor(self.mean_, device=z.device)) / self.scale_)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Inputs from codes [b,m], through the earlier model's decoder."""
+        """Return inputs from codes [b,m], through the earlier model's decoder."""
         import torch
 
         z = self.net_.decode(codes) * self.scale_ + torch.as_tensor(self.mean_, device=codes.device)
@@ -202,7 +202,7 @@ class SAE(OnModel):
 
 
 def _warmed_up(share: float) -> float:
-    """The part of the largest step size after this share of the steps: up over a fiftieth, falling
-    to a tenth over the last fifth.
+    """Return the part of the largest step size after this share of the steps: up over a fiftieth,
+    falling to a tenth over the last fifth.
     """
     return min(1.0, (share + 1e-3) * 50) * (1.0 if share < 0.8 else 1.0 - 4.5 * (share - 0.8))

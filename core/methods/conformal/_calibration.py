@@ -93,8 +93,8 @@ def one_of_each_patient(data: Dataset, seed: int) -> list[int]:
 
 
 def say_guarantee(made: Calibration, sites: np.ndarray, patients: bool) -> str:
-    """What the sets guarantee, in words, where each case comes from its site in `sites` ("" = not
-    known) and there are several cases of some `patients`.
+    """Return what the sets guarantee, in words, where each case comes from its site in `sites` (""
+    = not known) and there are several cases of some `patients`.
     """
     named = sorted(set(sites) - {""})
     of = " of one site" if made.by_site else ""

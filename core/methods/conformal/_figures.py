@@ -80,9 +80,10 @@ def count_kept(
     needed: int,
     rng: np.random.Generator,
 ) -> float | None:
-    """The share of drawn batches of `m` cases in which at least `needed` sets hold the truth (`hit`
-    bool [n]). A batch comes from one of `pools` (positions), the larger the oftener, one case of
-    each of its patients `unit` [n], as calibration is; None where none holds as many patients.
+    """Return the share of drawn batches of `m` cases in which at least `needed` sets hold the truth
+    (`hit` bool [n]). A batch comes from one of `pools` (positions), the larger the oftener, one
+    case of each of its patients `unit` [n], as calibration is; None where none holds as many
+    patients.
     """
     pools = [pool for pool in pools if len(np.unique(unit[pool])) >= m]
     if not pools:
@@ -160,7 +161,7 @@ def _share(
     n: int,
     note: str,
 ) -> Metric:
-    """The share of the class `name` in a batch of `n` cases."""
+    """Return the share of the class `name` in a batch of `n` cases."""
     low, high = within or (None, None)
     return Metric(
         f"share of {name}",

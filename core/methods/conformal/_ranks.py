@@ -16,8 +16,8 @@ import numpy as np
 
 
 def share_of(share: float, n: int) -> int:
-    """The smallest whole number that is at least `share` of `n`, `share` taken as the decimal it is
-    written as: 0.55 of 100 is 55 (floats say 56).
+    """Return the smallest whole number that is at least `share` of `n`, `share` taken as the
+    decimal it is written as: 0.55 of 100 is 55 (floats say 56).
     """
     return ceil(Fraction(str(share)) * n)
 
@@ -39,7 +39,7 @@ def pmf_of_one(n: int, m: int, z: int) -> np.ndarray:
 
 
 def quantile_of_one(n: int, m: int, z: int, alpha: float) -> int:
-    """The smallest k with P(R_z <= k) >= 1 - alpha; n + 1 means no finite bound."""
+    """Return the smallest k with P(R_z <= k) >= 1 - alpha; n + 1 means no finite bound."""
     cdf = np.cumsum(pmf_of_one(n, m, z))
     return int(np.searchsorted(cdf, 1 - alpha - 1e-12)) + 1
 
@@ -63,13 +63,13 @@ def pmf_of_sum(n: int, m: int) -> np.ndarray:
 
 
 def quantile_of_sum(n: int, m: int, alpha: float) -> int:
-    """The smallest q with P(sum of R_i <= q) >= 1 - alpha."""
+    """Return the smallest q with P(sum of R_i <= q) >= 1 - alpha."""
     return int(np.searchsorted(np.cumsum(pmf_of_sum(n, m)), 1 - alpha - 1e-12)) + m
 
 
 def largest_sum(scores: np.ndarray, m: int, q: int) -> float:
-    """The largest sum of m of the sorted `scores` [n+1] (the last being the known upper bound)
-    whose ranks (1..n+1, repeats allowed) sum to at most q.
+    """Return the largest sum of m of the sorted `scores` [n+1] (the last being the known upper
+    bound) whose ranks (1..n+1, repeats allowed) sum to at most q.
 
     T[i][j] = max over r of T[i-1][j-r] + S_(r); O(m q n), vectorised over j.
     """

@@ -178,6 +178,6 @@ class BatchPI(Method):
 
 
 def ask_model(data: Dataset, run: Run) -> np.ndarray:
-    """The earlier model's class probabilities of every row."""
+    """Return the earlier model's class probabilities of every row."""
     opened = open_model(run.base(Model), str(run.where))
     return np.asarray(run.map(opened.predict, data))

@@ -28,8 +28,8 @@ def nearest_centre(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def estimate_k(x: np.ndarray, most: int, run: Run) -> tuple[int, dict[str, list[float]]]:
-    """(the k in 2..most with the best mean silhouette of k-means over five draws of 80 % of at most
-    2,000 rows of x [n,d], the curve of silhouettes over k).
+    """Return (the k in 2..most with the best mean silhouette of k-means over five draws of 80 % of
+    at most 2,000 rows of x [n,d], the curve of silhouettes over k).
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score

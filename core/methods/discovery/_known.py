@@ -71,9 +71,10 @@ def choose_weight(
     params: TabularNCDParams,
     run: Run,
 ) -> tuple[float, list[dict[str, float]]]:
-    """(the classifier's weight, the accuracies it was chosen by). Where it is to be tuned and there
-    are three known classes, that of WEIGHTS with the best mean clustering accuracy of known classes
-    hidden in turn; labels of novel classes are never seen. One known class has no classifier.
+    """Return (the classifier's weight, the accuracies it was chosen by). Where it is to be tuned
+    and there are three known classes, that of WEIGHTS with the best mean clustering accuracy of
+    known classes hidden in turn; labels of novel classes are never seen. One known class has no
+    classifier.
 
     `x` float32 [n,d]; `label` int64 [n], which of the known `classes`, -1 = novel; `make_net(k)`
     gives a new network for k classes.

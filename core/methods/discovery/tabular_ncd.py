@@ -87,7 +87,7 @@ class TabularNCD(Method):
         self.centres_ = fit_centres(z[novel], k, run.seed)
 
     def make_net(self, classes: int | None = None) -> Any:
-        """A new network for so many known classes (all); one alone needs no classifier."""
+        """Return a new network for so many known classes (all); one alone needs no classifier."""
         from core.nets.pbn import PBN
 
         p, classes = self.params, len(self.class_names_) if classes is None else classes

@@ -84,7 +84,7 @@ class VAE(Method):
         raise NotImplementedError
 
     def loss_of(self, out: Any) -> torch.Tensor:
-        """The KL term [b]."""
+        """Return the KL term [b]."""
         raise NotImplementedError
 
     # -- training ----------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class VAE(Method):
         )
 
     def _loss_on(self, data: Dataset, run: Run) -> float:
-        """The mean loss of these cases; with labels that of the joint phase."""
+        """Return the mean loss of these cases; with labels that of the joint phase."""
         import torch
         from torch.nn import functional as F
 

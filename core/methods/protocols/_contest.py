@@ -73,15 +73,15 @@ def pipeline(
 
 
 def routing() -> Any:
-    """The context skada's pipelines work in."""
+    """Return the context skada's pipelines work in."""
     return sklearn.config_context(enable_metadata_routing=True)
 
 
 def fit_contestant(
     name: str, setting: dict[str, Any], reader: dict[str, Any], shift: Shift, at: np.ndarray
 ) -> Any:
-    """The contestant fitted on the rows `at`; labels of the target reach only the upper bound,
-    which is given nothing else.
+    """Return the contestant fitted on the rows `at`; labels of the target reach only the upper
+    bound, which is given nothing else.
     """
     made = pipeline(name, setting, reader, shift.x.shape[1], shift.seed)
     x, y, side = shift.x[at], shift.y[at].copy(), shift.side[at]
@@ -168,8 +168,8 @@ def cached_cell(
 
 
 def best_reader(shift: Shift) -> dict[str, Any]:
-    """The reader (straight or curved, strength) with the best accuracy on held-out rows of the
-    source alone.
+    """Return the reader (straight or curved, strength) with the best accuracy on held-out rows of
+    the source alone.
     """
     choices = [{"C": c, "curve": curve} for curve in (0.0, 0.5, 2.0) for c in (0.1, 1.0, 10.0)]
     right = []
@@ -190,8 +190,8 @@ def best_reader(shift: Shift) -> dict[str, Any]:
 
 
 def to_arrays(made: Any, columns: int) -> dict[str, np.ndarray]:
-    """A fitted pipeline as arrays: the target's side of the adapter, which is affine, as `turn
-    [d,e]` and `move [e]`, and the reader's own.
+    """Return a fitted pipeline as arrays: the target's side of the adapter, which is affine, as
+    `turn [d,e]` and `move [e]`, and the reader's own.
     """
     turn, move = np.eye(columns), np.zeros(columns)
     if len(made.steps) > 1:
@@ -216,8 +216,8 @@ def to_arrays(made: Any, columns: int) -> dict[str, np.ndarray]:
 def run_settings(
     shift: Shift, contestants: list[str], grid: str, run: Run
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(the reader chosen on the source, one cell for each contestant and setting of the `grid`,
-    "small" or "full").
+    """Return (the reader chosen on the source, one cell for each contestant and setting of the
+    `grid`, "small" or "full").
     """
     reader, digest = best_reader(shift), shift.digest()
     least = min(int((shift.side[fit] == side).sum()) for fit, _ in shift.inner for side in (1, -2))
@@ -231,7 +231,9 @@ def run_settings(
 
 
 def fit_final(made: dict[str, Any], reader: dict[str, Any], shift: Shift) -> dict[str, np.ndarray]:
-    """The contestant and setting of the cell `made`, fitted on all rows of the shift, as arrays."""
+    """Return the contestant and setting of the cell `made`, fitted on all rows of the shift, as
+    arrays.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"), routing():
         warnings.simplefilter("ignore")
         found = fit_contestant(made["contestant"], made["setting"], reader, shift, shift.train)

@@ -140,8 +140,8 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def settings(name: str, grid: str, columns: int, rows: int) -> list[dict[str, Any]]:
-    """The settings of a contestant that make sense for so many columns and (inner) rows a side; a
-    subspace cannot have more components than either.
+    """Return the settings of a contestant that make sense for so many columns and (inner) rows a
+    side; a subspace cannot have more components than either.
     """
     found: list[dict[str, Any]] = []
     for s in getattr(CONTESTANTS[name], grid):

@@ -208,7 +208,7 @@ def _agreement(cells: list[Cell], scorer: str, measure: str) -> np.ndarray:
 
 
 def tell_choices(by_site: dict[str, str], left_out: list[str]) -> list[Metric]:
-    """What was chosen for each site, and what was left out, in words."""
+    """Return what was chosen for each site, and what was left out, in words."""
     return [
         Metric("chosen for", None, group=site, higher_is_better=None, note=name)
         for site, name in by_site.items()

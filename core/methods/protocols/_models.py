@@ -31,8 +31,8 @@ def read_rows(model: dict[str, np.ndarray], x: np.ndarray, classes: int) -> np.n
 
 
 def fit_pooled(x: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """A straight reader of all sites' learning rows: what rows of a site that is not known are read
-    by.
+    """Return a straight reader of all sites' learning rows: what rows of a site that is not known
+    are read by.
     """
     from core.methods.protocols._contestants import Reader
 

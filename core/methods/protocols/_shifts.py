@@ -60,7 +60,7 @@ def sites_of(data: Dataset) -> np.ndarray:
 
 
 def learning_rows(data: Dataset) -> Dataset:
-    """The labelled rows of known sites that are not of test, in the order of their ids."""
+    """Return the labelled rows of known sites that are not of test, in the order of their ids."""
     known = np.array([site is not None for site in sites_of(data)])
     learn = data.take(np.flatnonzero((data.splits != "test") & (data.labels >= 0) & known))
     return learn.take(np.argsort(learn.rows))
@@ -117,9 +117,9 @@ def make_shift(
     inner: int,
     seed: int,
 ) -> Shift | None:
-    """The shift of outer split `k` (-1 = nothing held out) with `inner` splits inside, or None
-    where the source has fewer than two classes. Which target rows are held out does not depend on
-    their labels.
+    """Return the shift of outer split `k` (-1 = nothing held out) with `inner` splits inside, or
+    None where the source has fewer than two classes. Which target rows are held out does not depend
+    on their labels.
 
     `x` float64 [n,d], NaN = missing; `labels` int64 [n]; `site` words [n]; `groups` [n], patients.
     """

@@ -12,8 +12,8 @@ Cell = dict[str, Any]
 
 
 def pick(cells: list[Cell], scorer: str) -> Cell | None:
-    """The cell that `scorer` values most, the first of equals; None where it could value none. The
-    upper bound has one setting and no value.
+    """Return the cell that `scorer` values most, the first of equals; None where it could value
+    none. The upper bound has one setting and no value.
     """
     valued = [c for c in cells if c["scores"].get(scorer) is not None]
     if not valued:
@@ -51,8 +51,8 @@ def score_contestants(
 
 
 def choose_by(cells: list[Cell], scorer: str, measure: str) -> tuple[list[list[Cell]], np.ndarray]:
-    """What `scorer` picks among all contestants and settings but the upper bound: cells by task and
-    split, and their mean value by task [t].
+    """Return what `scorer` picks among all contestants and settings but the upper bound: cells by
+    task and split, and their mean value by task [t].
     """
     picked = [
         [

@@ -137,8 +137,8 @@ class SkadaBench(Method):
         self.models_["/pooled"] = fit_pooled(x, learn.labels, run.seed)
 
     def names(self) -> list[str]:
-        """The contestants asked for, between the plain model and the upper bound. UserError for one
-        that is not there.
+        """Return the contestants asked for, between the plain model and the upper bound. UserError
+        for one that is not there.
         """
         from core.methods.protocols._contestants import CONTESTANTS
 

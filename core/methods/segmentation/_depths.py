@@ -26,7 +26,7 @@ Heads = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def outlined(data: Dataset) -> Dataset:
-    """The rows whose outlines are the truth."""
+    """Return the rows whose outlines are the truth."""
     return data.take(np.flatnonzero(data.outlined))
 
 
@@ -47,8 +47,8 @@ def dice_of_heads(heads: Heads, data: Dataset, run: Run) -> np.ndarray:
 
 
 def sufficient(method: Any, data: Dataset, run: Run) -> int:
-    """The shallowest depth, from 1, whose mean Dice on outlined validation pictures is within
-    `slack` of the best; the deepest where there are none, or only that was taught.
+    """Return the shallowest depth, from 1, whose mean Dice on outlined validation pictures is
+    within `slack` of the best; the deepest where there are none, or only that was taught.
     """
     deepest, p, val = int(method.net_.depths), method.params, data.part("val")
     val = outlined(val) if len(val) else val
@@ -77,7 +77,7 @@ def seconds_by_depth(net: Any, x: torch.Tensor, repeats: int = 3) -> list[float]
 
 
 def figures(method: Any, data: Dataset, run: Run) -> list[Metric]:
-    """The depth used; Dice of held-out outlined cases, cost and time of one picture at every
+    """Return the depth used; Dice of held-out outlined cases, cost and time of one picture at every
     depth.
     """
     import torch

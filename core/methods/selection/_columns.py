@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def column_names(data: Dataset) -> list[str]:
-    """The features' names, or where each value stands in the sample."""
+    """Return the features' names, or where each value stands in the sample."""
     if data.features:
         return list(data.features)
     width = data.shape[-1]
@@ -56,7 +56,7 @@ class Renewal:
         self.net.renew(self.share, (self.seed, epoch - 1), self.optimiser)
 
     def history(self) -> np.ndarray:
-        """The strengths, those at the end included."""
+        """Return the strengths, those at the end included."""
         self.strength[-1] = self.net.first.strength().cpu()
         return self.strength.cpu().numpy()
 

@@ -21,7 +21,7 @@ SHOWN, STEPS = 60, 12  # columns and epochs in the picture of strengths
 def draw_strengths(
     history: np.ndarray, names: list[str], chosen: np.ndarray, rows: np.ndarray
 ) -> Grid:
-    """The strongest columns over the epochs, from their strengths `history` [epochs,p]."""
+    """Return the strongest columns over the epochs, from their strengths `history` [epochs,p]."""
     order = np.argsort(-history[-1], kind="stable")[:SHOWN]
     picked = set(chosen.tolist())
     last = len(history) - 1
@@ -43,7 +43,7 @@ def draw_strengths(
 
 
 def measure_cost(connections: int, columns: int, hidden: int, n: int) -> list[Metric]:
-    """What the sparse network costs against a dense one with as many units; `n` cases were
+    """Return what the sparse network costs against a dense one with as many units; `n` cases were
     described.
     """
     dense = 2 * columns * hidden

@@ -50,8 +50,8 @@ def make_network(classes: int) -> torch.nn.Module:
 def train_network(
     texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run
 ) -> torch.nn.Module:
-    """The network after `epochs` passes, classes balanced by weight. Cancel is heeded between
-    steps. UserError when the loss is no number.
+    """Return the network after `epochs` passes, classes balanced by weight. Cancel is heeded
+    between steps. UserError when the loss is no number.
     """
     import torch
     from torch.nn import functional as F
@@ -92,8 +92,8 @@ def train_network(
 def train_each_left_out(
     texts: Any, y: np.ndarray, classes: int, length: int, epochs: int, rate: float, run: Run
 ) -> dict[str, Any]:
-    """The network that has seen all classes, as "-1", and for each class, under its number, one
-    that has never seen a member of it; y int64 [n], -1 = none.
+    """Return the network that has seen all classes, as "-1", and for each class, under its number,
+    one that has never seen a member of it; y int64 [n], -1 = none.
     """
     nets = {}
     for out in (-1, *range(classes)):

@@ -22,7 +22,7 @@ def draw_network(
     rows: np.ndarray,
     seed: int,
 ) -> Network:
-    """Groups int64 [n] in `source` (-1 = none) and those in `target` they were taken for."""
+    """Return groups int64 [n] in `source` (-1 = none) and those in `target` they were taken for."""
     weight = _network.error_rates(source, target, len(names))
     notes = [
         f"{int((source == j).sum())} genomes, taken for {len(np.unique(target[source == j]))} other"
@@ -112,7 +112,7 @@ def _balanced(said: np.ndarray, y: np.ndarray) -> float:
 
 
 def count_left_out(groups: list[str], n: int) -> list[Metric]:
-    """The groups that were left out, in words with their sizes; `n` cases were described."""
+    """Return the groups that were left out, in words with their sizes; `n` cases were described."""
     if not groups:
         return []
     note = "too few training genomes: " + ", ".join(groups[:8])

@@ -44,7 +44,7 @@ def count_kmers(texts: Any, k: int) -> Any:
 
 
 def name_kmer(code: int, k: int) -> str:
-    """The k-mer with this number."""
+    """Return the k-mer with this number."""
     return "".join("ACGT"[code // 4**i % 4] for i in range(k - 1, -1, -1))
 
 

@@ -55,8 +55,8 @@ def modularity(weight: np.ndarray, seed: int) -> float:
 
 
 def rewire(source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The targets shuffled so that no case leads to its own group: every group keeps its in- and
-    out-strength (configuration model).
+    """Return the targets shuffled so that no case leads to its own group: every group keeps its in-
+    and out-strength (configuration model).
 
     Markov chain of swaps, vectorised: 60 rounds in which random pairs of cases exchange targets
     where neither would lead home.

@@ -183,7 +183,7 @@ class GMNA(Method):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The networks stood under `net-1`, `net0` and so on."""
+        """Return the networks stood under `net-1`, `net0` and so on."""
         which = state["which"]
         kept = {k: v for k, v in state.items() if k != "which" and not k.startswith("net")}
         nets = {

@@ -30,7 +30,7 @@ class Factor:
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> Factor:
-        """The factor that `asdict` gave, lists in place of its tuples."""
+        """Return the factor that `asdict` gave, lists in place of its tuples."""
         return cls(kept["column"], tuple(kept["values"]), tuple(kept["names"]), kept["cut"])
 
     def codes(self, data: Dataset) -> np.ndarray:
@@ -51,8 +51,8 @@ def _word(value: Any) -> str:
 
 
 def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor | None, list[str]]:
-    """The factor of a column from training rows, None with fewer than two symbols of `least` rows
-    each; and the symbols left out, in words.
+    """Return the factor of a column from training rows, None with fewer than two symbols of `least`
+    rows each; and the symbols left out, in words.
     """
     if column not in data.frame:
         raise no_such_column(data, column, "also")
@@ -76,7 +76,7 @@ def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor 
 
 
 def choose_factors(train: Dataset, also: str, least: int) -> tuple[list[Factor], list[str]]:
-    """The factors of the label and of the columns named in `also`, parted by commas, and the
+    """Return the factors of the label and of the columns named in `also`, parted by commas, and the
     symbols left out, in words. UserError for too many columns and for one that is not there.
     """
     columns = [c.strip() for c in also.split(",") if c.strip()]

@@ -70,8 +70,8 @@ def learn_symbols(
     reverse: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> SymbolVAE:
-    """The symbol network tied to posteriors mu, sd [n,d]: world 0 has the true symbols, the others
-    shuffled ones. Every pattern weighs the same, however rare.
+    """Return the symbol network tied to posteriors mu, sd [n,d]: world 0 has the true symbols, the
+    others shuffled ones. Every pattern weighs the same, however rare.
 
     `reverse` turns the tie round, KL(q(z|y) || q(z|x)), which SCAN does not do: it picks one corner
     of a symbol's cases instead of covering them.
@@ -143,7 +143,7 @@ def teach(
     seed: int,
     check: Callable[[], None],
 ) -> Taught:
-    """The symbols of `factors` on posteriors mu, sd [n,d] of cases with symbols int64 codes
+    """Return the symbols of `factors` on posteriors mu, sd [n,d] of cases with symbols int64 codes
     [n,factors]; `params` says `least`, `shuffles`, `tie` and `symbol_steps`.
     """
     found = list_patterns(codes, [len(f.names) for f in factors], params.least)

@@ -120,8 +120,8 @@ def name_reasons(
 
 
 def firm_symbols(method: BetaVAEScan, n: int) -> list[Metric]:
-    """The axes each symbol fixes firmer than chance does, and the symbols that were left out; `n`
-    cases were described.
+    """Return the axes each symbol fixes firmer than chance does, and the symbols that were left
+    out; `n` cases were described.
     """
     found = []
     for i, name in enumerate(method.symbols_):

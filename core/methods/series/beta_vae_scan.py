@@ -84,7 +84,7 @@ class BetaVAEScan(BetaVAE):
 
     # -- training ----------------------------------------------------------------------------------
     def make_scan(self) -> torch.nn.Module:
-        """The symbols' network of one world, the true one."""
+        """Return the symbols' network of one world, the true one."""
         from core.nets.series import SymbolVAE
 
         return SymbolVAE(1, len(self.symbols_), self.params.latent)
@@ -96,8 +96,8 @@ class BetaVAEScan(BetaVAE):
         self._teach(data, run)
 
     def _teach(self, data: Dataset, run: Run) -> None:
-        """The symbols of the label and the further columns, on the frozen latent space; rivals that
-        know the same training cases.
+        """Learn the symbols of the label and the further columns, on the frozen latent space;
+        rivals that know the same training cases.
         """
         from core.methods.series._factors import choose_factors
         from core.methods.series._scan import teach
@@ -120,8 +120,8 @@ class BetaVAEScan(BetaVAE):
             self.rivals_ = fit_rivals(mu, train.inputs(), codes[:, 0])
 
     def _fit_temperature(self, val: Dataset, run: Run) -> float:
-        """The temperature by validation cases, each symbol weighing the same; 1 when there are
-        fewer than 20.
+        """Return the temperature by validation cases, each symbol weighing the same; 1 when there
+        are fewer than 20.
         """
         y = self.factors[0].codes(val)
         known = y >= 0
@@ -195,7 +195,7 @@ class BetaVAEScan(BetaVAE):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The rivals' weights stood under their number."""
+        """Return the rivals' weights stood under their number."""
         kept = {k: v for k, v in state.items() if not k.startswith("rival")}
         return kept | {
             "rivals": {

@@ -10,8 +10,8 @@ from core.artifacts import Metric
 
 
 def read_whole(code: np.ndarray, pad: int) -> Metric:
-    """The share of texts that were read to their end, from token ids int64 [n, longest], padded;
-    one that fills the limit counts as cut.
+    """Return the share of texts that were read to their end, from token ids int64 [n, longest],
+    padded; one that fills the limit counts as cut.
     """
     cut = int((code[:, -1] != pad).sum())
     note = (

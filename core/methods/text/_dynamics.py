@@ -79,8 +79,8 @@ def measure_dynamics(
     names: list[str],
     check: Callable[[], None],
 ) -> Dynamics:
-    """What SUFO measures on features [moments, texts, layers, d]: the first len(y) texts are of
-    train with classes y, the others of validation with classes `truth`; `names` of the classes.
+    """Return what SUFO measures on features [moments, texts, layers, d]: the first len(y) texts are
+    of train with classes y, the others of validation with classes `truth`; `names` of the classes.
     """
     moments, layers = kept.shape[0], kept.shape[2]
     grids = {name: np.full((layers, moments), np.nan, np.float32) for name in GRIDS}

@@ -125,7 +125,7 @@ def _macro_f1(truth: np.ndarray, said: np.ndarray) -> Callable[[np.ndarray], flo
 
 
 def measure_shares(shares: list[float]) -> list[Metric]:
-    """The shares of variance in five components, before and after training."""
+    """Return the shares of variance in five components, before and after training."""
     return [
         Metric(
             f"variance in five components, {words} training",

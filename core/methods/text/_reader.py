@@ -178,8 +178,8 @@ class Reader(nn.Module):
         run: Run,
         share: int = 5,
     ) -> dict[str, np.ndarray]:
-        """The deletion test: how far the predicted class's probability falls without the `share`
-        words that speak most for it, and without as many random ones.
+        """Return the deletion test: how far the predicted class's probability falls without the
+        `share` words that speak most for it, and without as many random ones.
         """
         falls = {}
         for name in ("weightiest words", "random words"):

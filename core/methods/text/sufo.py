@@ -189,8 +189,8 @@ class SUFO(Method):
 
 
 def warmed_up(share: float) -> float:
-    """The part of the largest step size after this share of the steps: up over a fifth, then down
-    to nothing.
+    """Return the part of the largest step size after this share of the steps: up over a fifth, then
+    down to nothing.
     """
     fallen = 1.0 if share < 0.2 else 0.5 * (1 + math.cos(math.pi * (share - 0.2) / 0.8))
     return min(share / 0.2, fallen)

@@ -188,7 +188,7 @@ class ClipMaker:
         )
 
     def thing(self, size: torch.Size) -> Tensor:
-        """A disc or oval somewhere in the frame, bool [H,W]."""
+        """Return a disc or oval somewhere in the frame, bool [H,W]."""
         h, w = size[0], size[1]
         y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
         cy, cx = (0.2 + 0.6 * torch.rand(2)) * torch.tensor([h, w])

@@ -42,7 +42,7 @@ def make_network(params: Any, channels: int, config: str | None) -> Any:
 
 
 def warm_cosine(peak: float, step: int, total: int) -> float:
-    """The step size: up to `peak` over the first 20 steps, and along half a cosine down to a
+    """Return the step size: up to `peak` over the first 20 steps, and along half a cosine down to a
     fiftieth.
     """
     fallen = 0.02 + 0.49 * (1 + math.cos(math.pi * step / max(1, total)))

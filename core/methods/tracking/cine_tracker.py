@@ -119,8 +119,8 @@ class CineTracker(Method):
         )
 
     def _begin_network(self, channels: int) -> None:
-        """A new network where none was opened. UserError when the one opened has learned from other
-        pictures.
+        """Make a new network where none was opened. UserError when the one opened has learned from
+        other pictures.
         """
         if getattr(self, "net_", None) is None:
             self.channels_, self.config_ = channels, None

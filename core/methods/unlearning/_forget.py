@@ -31,8 +31,8 @@ class EmbeddingVAE(nn.Module):
 
 
 def fitted(e: np.ndarray, epochs: int, run: Run) -> EmbeddingVAE:
-    """The autoencoder of embeddings e [n,d], its weights fixed: squared error + 0.025 KL, Adam
-    1e-3.
+    """Return the autoencoder of embeddings e [n,d], its weights fixed: squared error + 0.025 KL,
+    Adam 1e-3.
     """
     net = EmbeddingVAE(e.shape[1]).to(run.where)
     optimiser, x = torch.optim.Adam(net.parameters(), 1e-3), torch.from_numpy(e).to(run.where)

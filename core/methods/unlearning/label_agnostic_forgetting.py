@@ -146,8 +146,8 @@ class LabelAgnosticForgetting(ChangedModel):
         return lambda e: (e - mean) / sd, of_all, of_gone
 
     def _train_again(self, other: Any, data: Dataset, run: Run) -> Model:
-        """The yardstick: `other`, a method like the old model's, trained without the forgotten
-        cases.
+        """Return the yardstick: `other`, a method like the old model's, trained without the
+        forgotten cases.
         """
         keeping = data.take(np.flatnonzero(~np.isin(data.rows, self.forgotten_)))
         other.fit(keeping, Run(seed=run.seed, device=run.device, stop=run.stop))
@@ -155,7 +155,7 @@ class LabelAgnosticForgetting(ChangedModel):
         return other.model(keeping)
 
     def _receipt(self, forget: Dataset, run: Run) -> dict[str, Any]:
-        """What was done, for those who asked for it, as plain json values."""
+        """Return what was done, for those who asked for it, as plain json values."""
         forgotten = np.ascontiguousarray(forget.inputs()).tobytes()
         return {
             "what": "cases forgotten by a model",
@@ -206,7 +206,7 @@ class LabelAgnosticForgetting(ChangedModel):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """The old model stood under `old`, and the one trained anew under `anew`."""
+        """Return the old model stood under `old`, and the one trained anew under `anew`."""
         kept = {k: v for k, v in state.items() if k.partition(".")[0] not in ("old", "anew")}
         return (
             {"again": None}

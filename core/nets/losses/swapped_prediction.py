@@ -18,7 +18,7 @@ def swapped_prediction(
     epsilon: float,
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """The loss, a 0-d tensor, and the codes [b,K] of the first view.
+    """Return the loss, a 0-d tensor, and the codes [b,K] of the first view.
 
     z [v*b,d] unit length and scores [v*b,K] of v views of b pictures, stacked; prototypes [K,d].
     The first two views are coded, by Sinkhorn-Knopp of softness `epsilon` and with the earlier
