@@ -9,6 +9,7 @@ import streamlit as st
 from app import memory, navigation, shell, state
 from app.components import style, viewer
 from core.errors import Damaged
+from core.jobs import queue
 
 memory.set_modules_aside()
 # a material symbol would be fetched from the network
@@ -59,6 +60,8 @@ try:
     shell.news()
     if damage:
         shell.damaged(damage)
+    if not damage:
+        queue.get_ready(state.workspace())
     if not damage or chosen.url_path in ("data", "runs", "library"):
         chosen.run()
 except Damaged as e:  # found only when it was read

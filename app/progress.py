@@ -14,6 +14,7 @@ from core.imaging.palette import OKABE_ITO
 from core.jobs import queue
 from core.workspace.catalogue import Job
 
+LOOK_EVERY = {"train": 1.0, "import": 1.0, "apply": 1.0}  # seconds; the others are soon done
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
 STATES = {
     "queued": ":material/schedule: waiting",
@@ -53,7 +54,7 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
     """Show a job until it ends, then rerun the page once."""
     job = state.workspace().job(id)
 
-    @st.fragment(run_every=None if job.ended else 1.0)
+    @st.fragment(run_every=None if job.ended else LOOK_EVERY.get(job.kind, 0.3))
     def show() -> None:
         now = state.workspace().job(id)
         queue.ensure_supervisor(state.workspace()) if not now.ended else None

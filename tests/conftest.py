@@ -85,6 +85,8 @@ def own_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         streamlit.cache_resource.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("workspace") / "home"))
+        patch.setenv("LIGHTBOX_IDLE_SECONDS", "20")
+        patch.setenv("LIGHTBOX_STANDBY", "0")  # but in tests/test_standby.py
         yield
 
 

@@ -66,13 +66,6 @@ def test_bad_asks_are_sentences(ws):
         ws.add(make("digits"))
 
 
-@pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (24.0, 3), (100.0, 1)])
-def test_a_job_takes_the_processors_that_nobody_uses(busy, threads, monkeypatch):
-    monkeypatch.setattr(engines.psutil, "cpu_count", lambda: 4)
-    monkeypatch.setattr(engines.psutil, "cpu_percent", lambda look: busy)
-    assert engines.free_threads() == threads
-
-
 def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, monkeypatch):
     (tmp_path / "says_threads.py").write_text(
         "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])"

@@ -1,5 +1,5 @@
 """Who does a job: today a process of its own on this machine. What else may come (a cluster) has
-the same four abilities and needs no other change.
+the same abilities and needs no other change.
 
 A process is known by its number and by `born`: when it started, told by what no clock change moves.
 The wall clock alone makes the living look dead (Linux counts a process's start from the boot, whose
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,14 +19,19 @@ import psutil
 
 from core.children import environment, python_command
 from core.io import files
+from core.io.files import make_folder
+from core.jobs import standby
+from core.jobs.threads import Load, bound_environment
 from core.workspace.catalogue import Job
 
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 # the lane of trainings that use no graphics card; the others are called by the card's number
 CPU = "cpu"
+REPEATABLE_SUMS = ":4096:8"  # what cuBLAS needs to add up in one order
+LOOK = 2.0  # seconds between two looks at the worker that waits
+AGAIN = 60.0  # seconds until another waits after one that died by itself
 
 
 class Engine(Protocol):
@@ -54,11 +60,20 @@ class Engine(Protocol):
     def stop(self, job: Job, hard: bool) -> None:
         """End a job's process: asked to first, killed when `hard`."""
 
+    def keep_ready(self, ws: Workspace) -> None:
+        """Have what the next job needs at hand; called again and again."""
+
+    def release(self) -> None:
+        """Let go what `keep_ready` holds."""
+
 
 class Local:
     """One process a job, in a session of its own: it outlives whoever started it."""
 
     def __init__(self) -> None:
+        self._load = Load()
+        self._standby: standby.Standby | None = None
+        self._next_look = 0.0
         self._children: dict[str, subprocess.Popen[bytes]] = {}  # by when they were born
         self._endings: dict[str, int] = {}
 
@@ -67,23 +82,61 @@ class Local:
         return [*cards(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
-        """Start the job's process; the values its record gets (pid, born)."""
-        # the latter: sums in one order
+        """Start the job's process, or have the one that waits do it; the values its record gets
+        (pid, born).
+        """
         env = (
-            {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+            {"CUDA_VISIBLE_DEVICES": lane, "CUBLAS_WORKSPACE_CONFIG": REPEATABLE_SUMS}
             if lane not in ("", CPU)
             else {}
         )
-        child = spawn(
-            "core.jobs.worker",
-            [str(ws.home), job.id],
-            ws.folder(job.id) / "log.txt",
-            free_threads(),
-            env,
+        log, threads = ws.folder(job.id) / "log.txt", self._load.free_threads()
+        child = self._give_standby(job, log, threads, env) or spawn(
+            "core.jobs.worker", [str(ws.home), job.id], log, threads, env
         )
         begun = born(child.pid)
         self._children[begun] = child
         return {"pid": child.pid, "born": begun}
+
+    def _give_standby(
+        self, job: Job, log: Path, threads: int, env: dict[str, str]
+    ) -> subprocess.Popen[bytes] | None:
+        """The process that waited and now does the job; None where none is there. Imports get a new
+        process: the fewer libraries one has that reads strangers' files, the better.
+        """
+        waiting = self._standby
+        if waiting is None or job.kind == "import":
+            return None
+        self._standby, self._next_look = None, time.monotonic() + LOOK
+        if waiting.fits() and waiting.give(job.id, log, threads, env):
+            return waiting.process
+        waiting.end()
+        return None
+
+    def keep_ready(self, ws: Workspace) -> None:
+        """Have a worker wait for the next job, where memory allows; end it where that has become
+        short, or its code is no longer what is installed. To be called again and again.
+        """
+        self._load.look()
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK
+        if self._standby is None:
+            if standby.has_memory():
+                log = make_folder(ws.home / standby.LOG.parent) / standby.LOG.name
+                process = spawn(standby.MODULE, [str(ws.home)], log, told=True)
+                self._standby = standby.Standby(process)
+        elif self._standby.died():
+            self.release()
+            self._next_look = time.monotonic() + AGAIN
+        elif not (standby.has_memory() and self._standby.fits()):
+            self.release()
+
+    def release(self) -> None:
+        """No worker waits any longer."""
+        if self._standby is not None:
+            self._standby.end()
+            self._standby = None
 
     def alive(self, job: Job) -> bool:
         """Whether the job's process is there, and no other that got its number since."""
@@ -174,35 +227,28 @@ def _driver() -> list[str]:
     return [line for line in told.splitlines() if line.startswith("GPU ")]
 
 
-def free_threads(look: float = 0.3) -> int:
-    """How many processors nobody uses just now, at least one; looks for `look` seconds. Trap:
-    threads that share a busy processor wait for one another by spinning, and arithmetic of a second
-    takes minutes.
-    """
-    cores = psutil.cpu_count() or 1
-    return max(1, round(cores * (1 - psutil.cpu_percent(look) / 100)))
-
-
 def spawn(
     module: str,
     args: list[str],
     log: Path,
     threads: int | None = None,
     env: dict[str, str] | None = None,
+    told: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start our `module` with `args` in a session of its own, in the folder of `log`, to which its
     output is appended: it outlives whoever started it. `threads` bounds those of its arithmetic,
-    where the environment does not; `env` is added to the environment.
+    where the environment does not; `env` is added to the environment. What it reads is nothing, or
+    what it is `told` through a pipe.
     """
     every = environment(PYTHONUNBUFFERED="1", **(env or {}))
     if threads is not None:
-        every = dict.fromkeys(THREADS, str(threads)) | every
+        every = bound_environment(threads) | every
     files.before("append", log)
     with open(log, "ab") as out:
         return subprocess.Popen(
             python_command(module, *args),
             cwd=log.parent,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,

@@ -23,9 +23,10 @@ from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
 from core.jobs.run_folder import clear_import
-from core.jobs.starting import has_died, start_supervisor
+from core.jobs.starting import has_died, start_supervisor, want_supervisor
 from core.method import check_params
 from core.registry import method_class, methods
+from core.settings import Settings
 from core.training.compatibility import why_not, why_not_chosen, why_not_on
 from core.training.fit import key_of
 from core.workspace import decisions, notes, records, review
@@ -33,6 +34,8 @@ from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
+GET_READY = 30.0  # seconds
+_READY: dict[Path, float] = {}  # workspace -> when `get_ready` was called last
 _ASKING = threading.Lock()  # two tabs at one moment: without it both find that nobody has asked yet
 
 
@@ -343,6 +346,15 @@ def ensure_supervisor(ws: Workspace) -> None:
     said = start_supervisor(ws.home)
     for job in ws.catalogue.jobs(status="queued") if said else ():
         _fail_queued(ws, job, said)
+
+
+def get_ready(ws: Workspace) -> None:
+    """Have a worker wait for what is asked for next; called whenever a page is drawn. Costs next to
+    nothing, at most twice a minute a file lock.
+    """
+    if Settings().standby and time.monotonic() - _READY.get(ws.home, -1e9) > GET_READY:
+        _READY[ws.home] = time.monotonic()
+        want_supervisor(ws.home)
 
 
 def _fail_queued(ws: Workspace, job: Job, error: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from core.io.files import keep_private
 from core.io.locks import hold
 from core.jobs import reconciling, starting
-from core.jobs.engines import CPU, LOCAL
+from core.jobs.engines import CPU, LOCAL, LOOK
+from core.jobs.standby import newest_code
 from core.settings import Settings
 from core.workspace import records
 from core.workspace.catalogue import PATIENT, Job
@@ -36,15 +37,25 @@ def main(home: str) -> None:
             return
         with suppress(OSError):
             starting.mark_taken(ws.home, os.getpid())
-        _serve(ws)
-        held.close()
+        try:
+            outdated = _serve(ws)
+        finally:
+            LOCAL.release()
+            held.close()
         # one may have come between the last look and giving up the lock
         if not ws.catalogue.jobs(status="queued"):
             return
+        if outdated:
+            starting.start_supervisor(ws.home)
+            return
 
 
-def _serve(ws: Workspace) -> None:
-    settings, idle_since = Settings(), time.monotonic()
+def _serve(ws: Workspace) -> bool:
+    """Start jobs until there is nothing to do for a while; True where it stopped since the code it
+    runs is no longer what is installed.
+    """
+    settings, code = Settings(), newest_code()
+    idle_since, looked, wanted = time.monotonic(), time.monotonic(), starting.last_wanted(ws.home)
     stopping: dict[str, float] = {}
     cards = [lane for lane in LOCAL.lanes() if lane != CPU]
     while True:
@@ -55,10 +66,17 @@ def _serve(ws: Workspace) -> None:
             _stop(job, stopping)
         for job, lane in plan(waiting, running, cards, settings.light_jobs):
             start(ws, job, lane)
-        if running or waiting:
+        if settings.standby:
+            LOCAL.keep_ready(ws)
+        wanted_before, wanted = wanted, starting.last_wanted(ws.home)
+        if running or waiting or wanted != wanted_before:
             idle_since = time.monotonic()
         elif time.monotonic() - idle_since > settings.idle_seconds:
-            return
+            return False
+        if not running and time.monotonic() - looked > LOOK:
+            looked = time.monotonic()
+            if newest_code() != code:
+                return True
         time.sleep(0.2)
 
 

@@ -8,6 +8,7 @@ import json
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from core.jobs.engines import spawn
 
 SUPERVISOR = "supervisor.lock"  # held by the one at work
 TAKEN = "supervisor.json"  # the process that has held the lock last
+WANTED = "supervisor.wanted"  # touched while somebody looks at the workspace
 LOG = Path("log") / "supervisor.log"
 # seconds within which the death of one that was at work already counts as one at the start
 QUICK = 60.0
@@ -39,6 +41,22 @@ _LOCK = threading.Lock()
 def mark_taken(home: Path, pid: int) -> None:
     """Written by a supervisor once it holds the lock."""
     write_json(home / TAKEN, {"pid": pid})
+
+
+def want_supervisor(home: Path) -> None:
+    """Somebody looks at this workspace and may soon ask for something: have a supervisor there, and
+    stay.
+    """
+    with suppress(OSError):
+        (home / WANTED).touch()
+        start_supervisor(home)
+
+
+def last_wanted(home: Path) -> int:
+    """When `want_supervisor` was called last, in a count that only says whether it was again."""
+    with suppress(OSError):
+        return (home / WANTED).stat().st_mtime_ns
+    return 0
 
 
 def start_supervisor(home: Path) -> str:

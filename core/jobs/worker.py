@@ -14,6 +14,7 @@ from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
 from core.io.files import keep_private, write_bytes
 from core.jobs import attempts, queue, tasks
 from core.jobs.engines import born
+from core.jobs.priority import give_way
 from core.jobs.reporter import Reporter
 from core.jobs.run_folder import clear
 from core.training.checkpoints import Checkpoints
@@ -94,6 +95,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
 def main(home: str, id: str) -> None:
     """Do one job in a process of its own."""
     keep_private()
+    give_way()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
     work(ws, id, alone=True)

@@ -20,7 +20,7 @@ import torch
 
 from core.data.samples.catalogue import make
 from core.explain.attribution import STEPS, TOGETHER, attribute
-from core.jobs.engines import free_threads
+from core.jobs.threads import Load
 from core.methods.anomaly._residuals import case_score
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
@@ -60,7 +60,7 @@ def fitted(kind: Any, data: Any, **params: Any) -> Any:
 
 
 def main() -> None:
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(Load().free_threads())
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         digits = make("digits")
         digits = (enlarged(digits, 16) if DEVICE.type == "cuda" else digits).save(

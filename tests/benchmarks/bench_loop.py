@@ -26,7 +26,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make
-from core.jobs.engines import free_threads
+from core.jobs.threads import Load
 from core.method import Method
 from core.methods.anomaly._slices import healthy
 from core.methods.anomaly.strega import StRegA
@@ -191,7 +191,7 @@ def compare(
 
 
 def main() -> None:
-    torch.set_num_threads(free_threads())
+    torch.set_num_threads(Load().free_threads())
     digits, heads = make("digits"), make("head-phantom")
     digits, heads = (
         data.take(

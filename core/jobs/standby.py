@@ -1,0 +1,63 @@
+"""The worker that waits for the next job, seen from the process that started it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from core.children import ROOT
+
+MODULE = "core.jobs.standby_worker"
+LOG = Path("log") / "standby.log"
+# bytes the machine has to have left for one to wait, which takes about 0.6 GiB
+LEAST_MEMORY = 2 << 30
+
+
+class Standby:
+    """The one worker that waits (`core.jobs.standby_worker`)."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.code = newest_code()
+
+    def died(self) -> bool:
+        """Whether it ended before it was given a job."""
+        return self.process.poll() is not None
+
+    def fits(self) -> bool:
+        """Whether it lives and has the code that is installed now."""
+        return not self.died() and self.code == newest_code()
+
+    def give(self, job: str, log: Path, threads: int, env: dict[str, str]) -> bool:
+        """Have it do the job `job`, whose output goes to `log`, with `threads` for arithmetic and
+        with `env` added to its environment. False when it has just died.
+        """
+        request = {"job": job, "log": str(log), "threads": threads, "env": env}
+        assert self.process.stdin
+        with suppress(OSError):
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.close()
+            return True
+        return False
+
+    def end(self) -> None:
+        """It is not needed."""
+        with suppress(OSError):
+            self.process.kill()
+        self.process.wait()
+        with suppress(OSError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+
+
+def has_memory() -> bool:
+    """Whether the machine has memory to spare for a worker that waits."""
+    return int(psutil.virtual_memory().available) >= LEAST_MEMORY
+
+
+def newest_code() -> float:
+    """When one of our own files in `core` was changed last, in seconds of the epoch."""
+    return max(path.stat().st_mtime for path in (ROOT / "core").rglob("*.py"))
