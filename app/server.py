@@ -8,6 +8,7 @@ socket), but for the word that the server is up.
 
 from __future__ import annotations
 
+import atexit
 import hmac
 import html
 import os
@@ -20,7 +21,8 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from core.io.files import keep_private
-from core.settings import OWN_NAMES
+from core.jobs.starting import release_supervisor
+from core.settings import OWN_NAMES, Settings
 
 POLICY = "; ".join(
     (
@@ -208,6 +210,7 @@ def failed(error: Exception) -> bool:
 
 
 keep_private()
+atexit.register(release_supervisor, Settings().home)
 app = st.App(
     Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed
 )

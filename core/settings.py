@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         ),
     )
     idle_seconds: float = Field(
-        default=600.0,
+        default=300.0,
         description=(
             "The supervisor, and the worker it keeps ready, leave after this long without work and"
             " without anybody who looks."

@@ -187,6 +187,16 @@ def test_the_supervisor_leaves_once_its_code_is_old(ws, monkeypatch):
     assert scheduler._serve(ws)
 
 
+def test_the_supervisor_leaves_when_the_app_is_closed(ws, monkeypatch):
+    monkeypatch.setattr(starting, "start_supervisor", lambda home: "")
+    monkeypatch.setenv("LIGHTBOX_STANDBY", "0")
+    starting.want_supervisor(ws.home)
+    assert starting.last_wanted(ws.home) > 0
+    monkeypatch.setattr(scheduler.time, "sleep", lambda s: starting.release_supervisor(ws.home))
+    assert scheduler._serve(ws) is False
+    assert starting.last_wanted(ws.home) == 0
+
+
 @pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (0.24, 3), (1.0, 1)])
 def test_a_job_takes_the_processors_that_nobody_uses(busy, threads, monkeypatch):
     kind = type(psutil.cpu_times())

@@ -94,6 +94,7 @@ class Local:
         child = self._give_standby(job, log, threads, env) or spawn(
             "core.jobs.worker", [str(ws.home), job.id], log, threads, env
         )
+        self._next_look = time.monotonic() + LOOK  # its imports go first
         begun = born(child.pid)
         self._children[begun] = child
         return {"pid": child.pid, "born": begun}
@@ -107,7 +108,7 @@ class Local:
         waiting = self._standby
         if waiting is None or job.kind == "import":
             return None
-        self._standby, self._next_look = None, time.monotonic() + LOOK
+        self._standby = None
         if waiting.fits() and waiting.give(job.id, log, threads, env):
             return waiting.process
         waiting.end()

@@ -69,9 +69,10 @@ def _serve(ws: Workspace) -> bool:
         if settings.standby:
             LOCAL.keep_ready(ws)
         wanted_before, wanted = wanted, starting.last_wanted(ws.home)
-        if running or waiting or wanted != wanted_before:
+        released = wanted == 0 != wanted_before
+        if running or waiting or wanted not in (wanted_before, 0):
             idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > settings.idle_seconds:
+        elif released or time.monotonic() - idle_since > settings.idle_seconds:
             return False
         if not running and time.monotonic() - looked > LOOK:
             looked = time.monotonic()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from core.children import ROOT
-
+CORE = Path(__file__).parents[1]
 MODULE = "core.jobs.standby_worker"
 LOG = Path("log") / "standby.log"
 # bytes the machine has to have left for one to wait, which takes about 0.6 GiB
@@ -59,5 +58,5 @@ def has_memory() -> bool:
 
 
 def newest_code() -> float:
-    """When one of our own files in `core` was changed last, in seconds of the epoch."""
-    return max(path.stat().st_mtime for path in (ROOT / "core").rglob("*.py"))
+    """When one of the files of `core` was changed last, in seconds of the epoch."""
+    return max(path.stat().st_mtime for path in CORE.rglob("*.py"))

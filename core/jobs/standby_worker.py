@@ -14,11 +14,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from core.children import ROOT
 from core.errors import UserError
 from core.io.files import keep_private
 from core.jobs import worker
 from core.jobs.priority import give_way
+from core.jobs.standby import CORE
 from core.jobs.threads import limit_threads
 
 # what most jobs import late, in their first steps
@@ -66,9 +66,9 @@ def prepare() -> None:
     for name in (*LIBRARIES, *OURS):
         with suppress(ImportError):  # an installation without what training needs
             importlib.import_module(name)
-    for path in sorted((ROOT / "core" / "methods").glob("*/[!_]*.py")):
+    for path in sorted((CORE / "methods").glob("*/[!_]*.py")):
         importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}")
-    for path in sorted((ROOT / "core" / "measures").glob("[!_]*.py")):
+    for path in sorted((CORE / "measures").glob("[!_]*.py")):
         importlib.import_module(f"core.measures.{path.stem}")
     _load_compiled()
 
@@ -81,7 +81,7 @@ def _load_compiled() -> None:
     from core.maps.make import make_map
 
     points = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
-    with suppress(UserError):
+    with suppress(UserError, ImportError):
         make_map(Embedding(rows=np.arange(64), name="", z=points), "umap", 2, 0)
 
 

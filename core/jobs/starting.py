@@ -52,8 +52,16 @@ def want_supervisor(home: Path) -> None:
         start_supervisor(home)
 
 
+def release_supervisor(home: Path) -> None:
+    """Nobody looks at this workspace any longer: its supervisor need not stay once all is done."""
+    with suppress(OSError):
+        (home / WANTED).unlink()
+
+
 def last_wanted(home: Path) -> int:
-    """When `want_supervisor` was called last, in a count that only says whether it was again."""
+    """When `want_supervisor` was called last, in a count that only says whether it was again; 0
+    after `release_supervisor`.
+    """
     with suppress(OSError):
         return (home / WANTED).stat().st_mtime_ns
     return 0

@@ -32,7 +32,7 @@ def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
         [],
     )
     torch.manual_seed(0)
-    made.net_ = made.make_net().eval()
+    made.net_, made._fitted = made.make_net().eval(), True  # it is asked without having learned
     with torch.no_grad():
         return made.embed(torch.from_numpy(data.inputs())).numpy()
 

@@ -32,7 +32,7 @@ from core.methods.anomaly._slices import healthy
 from core.methods.anomaly.strega import StRegA
 from core.methods.generative.gaussian_vae import GaussianVAE
 from core.methods.selfsupervised.swav import SwAV
-from core.nets.augment import views
+from core.nets.augment import Views
 from core.nets.cevae import holes
 from core.nets.losses.context_encoding import context_encoding
 from core.nets.losses.swapped_prediction import swapped_prediction
@@ -59,7 +59,7 @@ def vae(method: Any, net: Any) -> Step:
 
 def swav(method: Any, net: Any) -> Step:
     p = method.params
-    large, bank = views(method.shape_), MemoryBank(0, 2 * p.width)
+    large, bank = Views(), MemoryBank(0, 2 * p.width)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         net.normalise()

@@ -146,6 +146,12 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
         def stop(self, job, hard):
             raise AssertionError
 
+        def keep_ready(self, ws):
+            raise AssertionError("none was asked for")
+
+        def release(self):
+            pass
+
     engine = Instant()
     monkeypatch.setattr(scheduler, "LOCAL", engine)
     monkeypatch.setattr(reconciling, "LOCAL", engine)
