@@ -102,8 +102,8 @@ class Local:
     def _give_standby(
         self, job: Job, log: Path, threads: int, env: dict[str, str]
     ) -> subprocess.Popen[bytes] | None:
-        """The process that waited and now does the job; None where none is there. Imports get a new
-        process: the fewer libraries one has that reads strangers' files, the better.
+        """Have the process that waits do the job, and give it; None where none is there. Imports
+        get a new process: the fewer libraries one has that reads strangers' files, the better.
         """
         waiting = self._standby
         if waiting is None or job.kind == "import":

@@ -44,7 +44,7 @@ class Standby:
         return False
 
     def end(self) -> None:
-        """It is not needed."""
+        """End it, since it is not needed."""
         with suppress(OSError):
             self.process.kill()
         self.process.wait()

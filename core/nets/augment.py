@@ -98,7 +98,7 @@ class Views:
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """A number from `low` to `high` for each picture of x [b,...]: [b]."""
+    """Draw a number from `low` to `high` for each picture of x [b,...]: [b]."""
     return torch.rand(len(x), device=x.device, dtype=x.dtype) * (high - low) + low
 
 
