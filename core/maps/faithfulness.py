@@ -36,11 +36,11 @@ def faithfulness(
         return trust[stand_in], recall[stand_in], scores | {"sampled": float(CHECKED)}
     k = max(1, min(k, (n - 1) // 2 - 1 if n > 6 else 1))
     with _one:
-        false, torn, kept = _penalties(
+        false, torn, recalled = _penalties(
             np.ascontiguousarray(z, np.float64), np.ascontiguousarray(xy, np.float64), k
         )
     penalty = 2.0 / (k * (2 * n - 3 * k - 1))
-    trust, back, recall = 1 - penalty * false, 1 - penalty * torn, kept / k
+    trust, back, recall = 1 - penalty * false, 1 - penalty * torn, recalled / k
     scores = {
         "trustworthiness": float(trust.mean()),
         "continuity": float(back.mean()),
@@ -56,16 +56,16 @@ def _penalties(z: Any, xy: Any, k: int) -> Any:
     the reverse, and how many are neighbours in both.
     """
     n = len(z)
-    false, torn, kept = np.zeros(n), np.zeros(n), np.zeros(n)
+    false, torn, recalled = np.zeros(n), np.zeros(n), np.zeros(n)
     for i in numba.prange(n):
         high, low = _distances(z, i), _distances(xy, i)
         near_high, near_low = _nearest(high, k), _nearest(low, k)
         for m in range(k):
             rank = _rank(high, near_low[m])
             false[i] += max(rank - k, 0)
-            kept[i] += rank <= k
+            recalled[i] += rank <= k
             torn[i] += max(_rank(low, near_high[m]) - k, 0)
-    return false, torn, kept
+    return false, torn, recalled
 
 
 @numba.njit(fastmath={"reassoc"}, cache=True)

@@ -83,11 +83,11 @@ def make_map(
         chosen = np.sort(np.random.default_rng(seed).choice(len(z), landmarks, replace=False))
         xy = np.empty((len(z), dims), np.float32)
         base = z[chosen]
-        xy[chosen] = drawn = _draw(base, how, dims, seed, cache, report)
+        xy[chosen] = base_xy = _draw(base, how, dims, seed, cache, report)
         other = np.delete(np.arange(len(z)), chosen)
         find = Finder(base)
         for i in range(0, len(other), BLOCK):
-            xy[other[i : i + BLOCK]] = _placed(z[other[i : i + BLOCK]], find, drawn, how, seed)
+            xy[other[i : i + BLOCK]] = _placed(z[other[i : i + BLOCK]], find, base_xy, how, seed)
             report(0.6 + 0.2 * i / len(other))
     report(0.8)
     trust, recall, scores = faithfulness(z, xy)
@@ -133,9 +133,9 @@ def count_places(z: np.ndarray) -> int:
     return some if some >= FEWEST_PLACES else len(np.unique(z, axis=0))
 
 
-def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
-    """`made`, drawn from `old`, with the rows of `new` (coordinates in the same latent space) after
-    its own, which stay where they are, bit for bit.
+def add(earlier: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
+    """`earlier`, drawn from `old`, with the rows of `new` (coordinates in the same latent space)
+    after its own, which stay where they are, bit for bit.
 
     A new row's place comes from its nearest rows on the map and never from other new ones.
     Map.added marks the new rows, and the scores are those of all rows together. Raises UserError
@@ -143,37 +143,39 @@ def add(made: Map, old: Embedding, new: Embedding, seed: int = 0) -> Map:
     """
     from core.maps.faithfulness import faithfulness
 
-    if made.place is not None or new.place is not None:
+    if earlier.place is not None or new.place is not None:
         raise UserError("Cases can be added to maps whose points are cases, not slices.")
-    if old.z.shape[1] != new.z.shape[1] or len(at := old.at(made.rows)) != len(made.rows):
+    if old.z.shape[1] != new.z.shape[1] or len(at := old.at(earlier.rows)) != len(earlier.rows):
         raise UserError("The new cases were not embedded by the run of this map.")
     z = prepared(np.asarray(old.z)[at], old.metric)
     z_new = prepared(new.z, old.metric)
-    xy = np.asarray(made.xy)
-    own = z if made.added is None else z[~np.asarray(made.added)]
-    if made.how == LINEAR:
+    xy = np.asarray(earlier.xy)
+    own = z if earlier.added is None else z[~np.asarray(earlier.added)]
+    if earlier.how == LINEAR:
         found = _along(z_new, _axes(own, xy.shape[1], seed))
     else:
         find = Finder(z)
         found = np.concatenate(
             [
-                _placed(z_new[i : i + BLOCK], find, xy, made.how, seed)
+                _placed(z_new[i : i + BLOCK], find, xy, earlier.how, seed)
                 for i in range(0, len(z_new), BLOCK)
             ]
         )
     every = np.concatenate([xy, found.astype(np.float32)])
     trust, recall, scores = faithfulness(np.concatenate([z, z_new]), every)
     new_trust, new_recall = trust[len(z) :], recall[len(z) :]
-    was = np.zeros(len(z), bool) if made.added is None else np.asarray(made.added)
+    was = np.zeros(len(z), bool) if earlier.added is None else np.asarray(earlier.added)
     return replace(
-        made,
-        rows=np.concatenate([made.rows, new.rows]),
+        earlier,
+        rows=np.concatenate([earlier.rows, new.rows]),
         xy=every,
         added=np.concatenate([was, np.ones(len(z_new), bool)]),
-        trust=new_trust if made.trust is None else np.concatenate([made.trust, new_trust]),
-        recall=new_recall if made.recall is None else np.concatenate([made.recall, new_recall]),
+        trust=new_trust if earlier.trust is None else np.concatenate([earlier.trust, new_trust]),
+        recall=new_recall
+        if earlier.recall is None
+        else np.concatenate([earlier.recall, new_recall]),
         scores=scores | {"added_trustworthiness": float(new_trust.mean())},
-        total=max(made.total or 0, len(every)),
+        total=max(earlier.total or 0, len(every)),
     )
 
 
@@ -265,7 +267,7 @@ def _tsne(
         near[0][:, : 3 * perplexity].astype(np.int64), near[1][:, : 3 * perplexity].astype(float)
     )
     joint = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
-    made = TSNEEmbedding(
+    points = TSNEEmbedding(
         start,
         joint,
         negative_gradient_method="fft" if len(z) > 2000 else "bh",
@@ -273,10 +275,10 @@ def _tsne(
         random_state=seed,
         ints_in_interval=2,
     )
-    made = made.optimize(250, exaggeration=12, momentum=0.5).optimize(
+    points = points.optimize(250, exaggeration=12, momentum=0.5).optimize(
         500, exaggeration=1, momentum=0.8
     )
-    return np.asarray(made)
+    return np.asarray(points)
 
 
 def _axes(z: np.ndarray, dims: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 AGREE = 50
 
 
-def missing(ws: Workspace, run: Job, made: Map, embedding: Embedding) -> np.ndarray:
-    """int64 ids, sorted, of cases in use that the whole map `made` of `run` lacks: excluded when it
+def missing(ws: Workspace, run: Job, whole: Map, embedding: Embedding) -> np.ndarray:
+    """int64 ids, sorted, of cases in use that the map `whole` of `run` lacks: excluded when it
     was drawn and taken back since, or held back and released since. Empty for maps of slices or of
     a sample.
     """
     from core.workspace import review
 
-    if made.place is not None or embedding.place is not None:
+    if whole.place is not None or embedding.place is not None:
         return np.zeros(0, np.int64)
     lacks = (
         embedding.rows[:0]
-        if np.array_equal(embedding.rows, made.rows)
-        else np.setdiff1d(embedding.rows, made.rows)
+        if np.array_equal(embedding.rows, whole.rows)
+        else np.setdiff1d(embedding.rows, whole.rows)
     )
     if "only" in run.spec:
         return lacks
@@ -49,18 +49,18 @@ def missing(ws: Workspace, run: Job, made: Map, embedding: Embedding) -> np.ndar
     ]
     use = ws.dataset(run.dataset).rows if released else np.zeros(0, np.int64)
     return np.union1d(
-        lacks, np.setdiff1d(np.intersect1d(np.concatenate([*released, lacks[:0]]), use), made.rows)
+        lacks, np.setdiff1d(np.intersect1d(np.concatenate([*released, lacks[:0]]), use), whole.rows)
     )
 
 
 def with_missing(
-    ws: Workspace, run: Job, made: Map, embedding: Embedding, model: Model | None, seed: int = 0
+    ws: Workspace, run: Job, whole: Map, embedding: Embedding, model: Model | None, seed: int = 0
 ) -> Map:
-    """`made` with the cases it lacks, whose coordinates come from the run's embedding, or from its
+    """`whole` with the cases it lacks, whose coordinates come from the run's embedding, or from its
     model where they were not in use when it ran. UserError where none is missing, or there is no
     model that could embed them.
     """
-    rows = missing(ws, run, made, embedding)
+    rows = missing(ws, run, whole, embedding)
     if not len(rows):
         raise UserError("Every case in use is on this map already.")
     at = embedding.at(rows)
@@ -75,7 +75,7 @@ def with_missing(
             ]
         )
     return add(
-        made,
+        whole,
         embedding,
         replace(embedding, rows=np.concatenate([embedding.rows[at], rest]), z=z, std=None),
         seed,
@@ -136,22 +136,22 @@ def place_cases(
     """
     if learned.place is not None or new.place is not None:
         raise UserError("Other data can be placed on maps whose points are cases, not slices.")
-    made = _find_whole_map(ws, trained, how, dims, seed)
-    if made is None:
+    whole = _find_whole_map(ws, trained, how, dims, seed)
+    if whole is None:
         cache = ws.home / "cache" / "neighbours"
-        made = make_map(learned, how, dims, seed, cache=cache, report=report)
-    more = add(made, learned, new, seed)
-    own = len(made.rows)
+        whole = make_map(learned, how, dims, seed, cache=cache, report=report)
+    more = add(whole, learned, new, seed)
+    own = len(whole.rows)
     return replace(
         more,
         rows=new.rows,
         xy=np.asarray(more.xy)[own:],
         trust=None if more.trust is None else np.asarray(more.trust)[own:],
         recall=None if more.recall is None else np.asarray(more.recall)[own:],
-        scores={**made.scores, "added_trustworthiness": more.scores["added_trustworthiness"]},
+        scores={**whole.scores, "added_trustworthiness": more.scores["added_trustworthiness"]},
         added=None,
         total=len(new.rows),
-        beside=np.asarray(made.xy, dtype=np.float32),
+        beside=np.asarray(whole.xy, dtype=np.float32),
     )
 
 
@@ -159,7 +159,7 @@ def _find_whole_map(ws: Workspace, trained: Job, how: str, dims: int, seed: int)
     """Return the whole map of a run of this kind and seed, where it was drawn already."""
     for job in ws.catalogue.jobs(on_run=trained.id, kind="map", status="done", seed=seed):
         if job.spec == {"how": how, "dims": dims}:
-            made = ws.artifact(job.id, "map")
-            assert isinstance(made, Map)
-            return made
+            found = ws.artifact(job.id, "map")
+            assert isinstance(found, Map)
+            return found
     return None

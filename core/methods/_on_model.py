@@ -20,10 +20,10 @@ class OnModel(Method):
         """Return the fitted method of the model in attribute `name`; opened once for each
         device.
         """
-        kept = self.__dict__.setdefault("_opened", {})
-        if name not in kept:
-            kept[name] = open_model(getattr(self, name), str(self.__dict__.get("_device", "cpu")))
-        return kept[name]
+        opened = self.__dict__.setdefault("_opened", {})
+        if name not in opened:
+            opened[name] = open_model(getattr(self, name), str(self.__dict__.get("_device", "cpu")))
+        return opened[name]
 
     def to(self, device: Any) -> None:
         self._device, self._opened = device, dict[str, Any]()  # before what is kept is opened

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 
-def overlap(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def overlap(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(Dice [n], IoU [n]) of bool masks [n,*spatial]; NaN where the truth is empty."""
     axes = tuple(range(1, truth.ndim))
-    both, one, other = (said & truth).sum(axes), said.sum(axes), truth.sum(axes)
+    both, one, other = (predicted & truth).sum(axes), predicted.sum(axes), truth.sum(axes)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(other > 0, 2 * both / (one + other), np.nan), np.where(
             other > 0, both / (one + other - both), np.nan
         )
 
 
-def objects(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def objects(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance
     transform, O(pixels).
     """
@@ -26,6 +26,6 @@ def objects(said: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return np.zeros(0, int), np.zeros(0)
     nearest = distance_transform_edt(~truth, return_distances=False, return_indices=True)
     home = parts[tuple(nearest)]
-    area, one = (np.bincount(a.ravel(), minlength=k + 1)[1:] for a in (parts, home * said))
-    both = np.bincount((parts * (said & truth)).ravel(), minlength=k + 1)[1:]
+    area, one = (np.bincount(a.ravel(), minlength=k + 1)[1:] for a in (parts, home * predicted))
+    both = np.bincount((parts * (predicted & truth)).ravel(), minlength=k + 1)[1:]
     return area, 2 * both / (one + area)

@@ -20,9 +20,9 @@ HIGHER = {
 }
 
 
-def dice(said: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Dice [T] of bool masks [T,H,W]; 0 where nothing is said, NaN where the truth is empty."""
-    return overlap(said, truth)[0]
+def dice(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Dice [T] of bool masks [T,H,W]; 0 where nothing is marked, NaN where the truth is empty."""
+    return overlap(predicted, truth)[0]
 
 
 def centroids(masks: np.ndarray) -> np.ndarray:
@@ -33,13 +33,13 @@ def centroids(masks: np.ndarray) -> np.ndarray:
         return np.stack([y / area, x / area], 1)
 
 
-def surface_distances(said: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(95 % surface distance, both ways, the larger; mean distance from the edge said to the true
+def surface_distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """(95 % surface distance, both ways, the larger; mean distance from the predicted edge to the true
     edge) in pixels of two masks [H,W], neither empty.
     """
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
-    one, other = said & ~binary_erosion(said), truth & ~binary_erosion(truth)
+    one, other = predicted & ~binary_erosion(predicted), truth & ~binary_erosion(truth)
     there, back = distance_transform_edt(~other)[one], distance_transform_edt(~one)[other]
     return float(max(np.percentile(there, 95), np.percentile(back, 95))), float(there.mean())
 

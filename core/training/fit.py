@@ -47,12 +47,12 @@ def fit_and_apply(
     found is folded back onto the volumes. Memory is that of as many pictures: every picture-like
     result is float32 of the size of all slices, held once.
     """
-    said = why_not(kind, data)
-    if said:
-        raise UserError(said)
-    said = why_not_on(kind, run.on, data) or why_not_chosen(kind, run.chosen, data)
-    if said:
-        raise UserError(said)
+    reason = why_not(kind, data)
+    if reason:
+        raise UserError(reason)
+    reason = why_not_on(kind, run.on, data) or why_not_chosen(kind, run.chosen, data)
+    if reason:
+        raise UserError(reason)
     check_inputs(data)
     began = time.monotonic()
     method = kind(params)
@@ -65,9 +65,9 @@ def fit_and_apply(
             pictures,
             Fold(data, counts),
         )
-        said = why_not(kind, learned)
-        if said:
-            raise UserError(said)
+        reason = why_not(kind, learned)
+        if reason:
+            raise UserError(reason)
         if run.chosen is not None:
             run.chosen = np.intersect1d(ids(data, run.chosen), learned.rows)
     with run.seeded():
@@ -84,7 +84,7 @@ def fit_and_apply(
                 " Train again, with a smaller step size where there is one."
             ) from e
         run.check()
-    made = describe_origin(
+    origin = describe_origin(
         run_id,
         kind.id,
         method.params.model_dump(mode="json"),
@@ -93,7 +93,7 @@ def fit_and_apply(
         run.spent + time.monotonic() - began,
     )
     for artifact in artifacts:
-        artifact.made_by = made
+        artifact.made_by = origin
     return method, artifacts
 
 
@@ -117,9 +117,9 @@ def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
         described, fold = pictures, Fold(data, filled(data))
     with run.seeded():
         method.to(run.where)
-        kept = [a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))]
+        found = [a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))]
         run.check()
-    return fold(kept)
+    return fold(found)
 
 
 def describes_own_only(method: type[Method] | Method) -> str:

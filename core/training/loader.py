@@ -260,11 +260,11 @@ def pinned(raw: np.ndarray, device: torch.device) -> torch.Tensor:
     """
     import torch
 
-    made = torch.from_numpy(raw)
+    tensor = torch.from_numpy(raw)
     if device.type == "cuda":
-        made = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
-        made.numpy()[...] = raw
-    return made
+        tensor = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        tensor.numpy()[...] = raw
+    return tensor
 
 
 def on_device(data: Dataset, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

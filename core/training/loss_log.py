@@ -24,15 +24,15 @@ class LossLog:
 
     def __init__(self) -> None:
         self.data: Dataset | None = None
-        self.kept: list[tuple[int, torch.Tensor, np.ndarray]] = []
+        self.recent: list[tuple[int, torch.Tensor, np.ndarray]] = []
 
     def begin(self, data: Dataset) -> None:
         """Begin a loop over `data`."""
-        self.data, self.kept = data, []
+        self.data, self.recent = data, []
 
     def add(self, step: int, loss: torch.Tensor, at: np.ndarray) -> None:
         """Keep the loss of a step and the positions [b] of its cases until they are looked at."""
-        self.kept.append((step, loss, at))
+        self.recent.append((step, loss, at))
 
     def check(self) -> None:
         """UserError naming the step and cases of the batch at which the loss was no finite number
@@ -40,12 +40,12 @@ class LossLog:
         """
         import torch
 
-        looked, self.kept = self.kept, []
-        if not looked:
+        recent, self.recent = self.recent, []
+        if not recent:
             return
-        bad = ~torch.stack([loss.float() for _, loss, _ in looked]).isfinite()
+        bad = ~torch.stack([loss.float() for _, loss, _ in recent]).isfinite()
         if bool(bad.any()):
-            step, _, at = looked[int(bad.float().argmax())]
+            step, _, at = recent[int(bad.float().argmax())]
             raise UserError(
                 f"The loss stopped being a number at step {step}{self.worst(at)}; look at them for"
                 " extreme values, or try a smaller learning rate."
@@ -69,9 +69,9 @@ class LossLog:
             order = np.argsort(-np.where(np.isnan(x), 0, x).max(1, initial=0), kind="stable")
         # slices of volumes are called by the volume's row
         deep = getattr(self.data.samples, "depth", 0)
-        said = []
+        named = []
         for r, name in zip(rows[order[:NAMED]], names[order[:NAMED]], strict=True):
             row = f"row {r // deep}, slice {r % deep}" if deep else f"row {r}"
-            said.append(row + (f" ({name})" if name != f"row {r}" else ""))
+            named.append(row + (f" ({name})" if name != f"row {r}" else ""))
         more = f" and {len(at) - NAMED} more" if len(at) > NAMED else ""
-        return f", in a batch of {len(at)} cases: {', '.join(said)}{more}"
+        return f", in a batch of {len(at)} cases: {', '.join(named)}{more}"

@@ -174,15 +174,15 @@ def _tell_words(own: Dataset, other: Dataset) -> list[str]:
         column, equals, word = name.partition("=")
         if equals and column in own.table and column in other.table:
             known.setdefault(column, set()).add(word)
-    told = []
+    sentences = []
     for column, words in known.items():
         new = sorted({str(v) for v in other.frame[column].dropna().unique()} - words)
         if new:
-            told.append(
+            sentences.append(
                 f"Column “{column}” holds words the model has not met ({_listed(new)}); "
                 "for it they are none of the known ones."
             )
-    return told
+    return sentences
 
 
 # -- pictures, scans, signals --------------------------------------------------------------------

@@ -79,7 +79,7 @@ class Fold:
 
     def of_slices(self, one: Any, **more: Any) -> Any:
         """Return the artifact of the slices that count."""
-        kept = {
+        fields = {
             key: np.asarray(getattr(one, key))[self.flat]
             for key in one.per_row
             if getattr(one, key) is not None and key not in more
@@ -90,7 +90,7 @@ class Fold:
             name=name,
             rows=one.rows[self.flat] // self.depth,
             place=one.rows[self.flat] % self.depth,
-            **kept | more,
+            **fields | more,
         )
 
     # -- types -------------------------------------------------------------------------------------

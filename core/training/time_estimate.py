@@ -50,10 +50,10 @@ def estimate(
             continue
         if job.dataset not in names or not (slugs := ws.slugs(job.id)):
             continue
-        made = ws.artifact(job.id, slugs[0]).made_by
+        origin = ws.artifact(job.id, slugs[0]).made_by
         done = _work(kind, job.params, ws.dataset(names[job.dataset]))
-        if made.device.startswith(place) and work / LIKE <= done <= work * LIKE:
-            times.append(made.seconds * work / done)
+        if origin.device.startswith(place) and work / LIKE <= done <= work * LIKE:
+            times.append(origin.seconds * work / done)
         if len(times) == MOST:
             break
     return Estimate(STARTUP + float(np.median(times)), len(times)) if times else Estimate(None)

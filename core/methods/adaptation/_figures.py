@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 def say_why_not(on: dict[str, Artifact]) -> str | None:
     """Why the model of this earlier run cannot be moved; None when it can."""
     base = next(a for a in on.values() if isinstance(a, Model))
-    said = [a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None]
-    if "predict" not in base.abilities or not said or len(base.input_shape) != 3:
+    dimensions = [
+        a.prob.ndim for a in on.values() if isinstance(a, Predictions) and a.prob is not None
+    ]
+    if "predict" not in base.abilities or not dimensions or len(base.input_shape) != 3:
         return (
             f"That run’s model ({base.method}) produces no segmentation; choose a run of a"
             " method that does."
         )
-    if not {4, 5} & set(said):  # of pictures, or of volumes outlined slice by slice
+    if not {4, 5} & set(dimensions):  # of pictures, or of volumes outlined slice by slice
         return (
             f"That run’s model ({base.method}) judges whole pictures and produces no"
             " segmentation; choose a run of a method that does."
@@ -55,7 +57,7 @@ def shift_grid(rows: np.ndarray, shifts: list[np.ndarray]) -> Grid:
     )
 
 
-def figures(data: Dataset, said: dict[str, Predictions]) -> list[Metric]:
+def figures(data: Dataset, predictions: dict[str, Predictions]) -> list[Metric]:
     """Dice on held-out outlined pictures of the new site, and how much of a picture is
     outlined, for each model.
     """
@@ -72,13 +74,13 @@ def figures(data: Dataset, said: dict[str, Predictions]) -> list[Metric]:
             n=len(data),
             higher_is_better=None,
         )
-        for name, s in said.items()
+        for name, s in predictions.items()
     ]
     if not len(known):
         return found
     part, at = held_out(known, known.rows)
     shown = known.take(at)
-    for name, s in said.items():
+    for name, s in predictions.items():
         dice = np.concatenate(
             [overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)]
         )

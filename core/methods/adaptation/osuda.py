@@ -165,8 +165,8 @@ class OSUDA(ChangedModel):
                 z=run.map(self.embed, data, size=16),
                 layer="the model’s own, after moving",
             )
-        said = Predictions(rows=data.rows, prob=prob, classes=self.classes)
-        yield said
+        moved = Predictions(rows=data.rows, prob=prob, classes=self.classes)
+        yield moved
         untouched = Predictions(rows=data.rows, name="before", prob=old, classes=self.classes)
         yield untouched
         yield AnomalyMaps(
@@ -183,8 +183,8 @@ class OSUDA(ChangedModel):
             prob=run.map(self.opened("replaced_").predict, data, size=16),
             classes=self.classes,
         )
-        said_by = {"untouched": untouched, "statistics replaced only": replaced, "moved": said}
-        yield Metrics.of(figures(data, said_by), data.rows)
+        by_model = {"untouched": untouched, "statistics replaced only": replaced, "moved": moved}
+        yield Metrics.of(figures(data, by_model), data.rows)
 
     def able(self, ability: str) -> bool:
         return ability != "embed" or "embed" in self.base_.abilities
@@ -194,12 +194,12 @@ class OSUDA(ChangedModel):
         """Return the old model stood under `old`, and what the three were made with under `base`
         alone.
         """
-        kept = {
+        rest = {
             k: v for k, v in state.items() if k.partition(".")[0] in ("base", "inner", "replaced")
         }
         shifts = taken("shift", state)
         return (
-            kept
+            rest
             | nested("base", taken("old", state))
             | {"inner": state["base"], "replaced": state["base"]}
             | {"shifts": [shifts[str(i)] for i in range(len(shifts))]}

@@ -21,9 +21,9 @@ def healthy(part: Dataset) -> Dataset:
     nothing is known count for healthy only where nothing is known of any.
     """
     if part.outlined.any():
-        kept = part.outlined & ~part.mask().any((1, 2))
-        kept |= ~part.outlined & is_normal(part) if part.normal else False
-        return part.take(np.flatnonzero(kept))
+        healthy = part.outlined & ~part.mask().any((1, 2))
+        healthy |= ~part.outlined & is_normal(part) if part.normal else False
+        return part.take(np.flatnonzero(healthy))
     known = part.labels[part.labels >= 0]
     if not len(known):
         return part

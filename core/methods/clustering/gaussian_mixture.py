@@ -77,14 +77,14 @@ class GaussianMixture(OnEmbedding):
         """scikit-learn's mixture, as it was fitted."""
         from sklearn.mixture import GaussianMixture as Mixture
 
-        made = Mixture(len(self.weights_), covariance_type=self.kind_)
-        made.weights_, made.means_, made.covariances_ = (
+        mixture = Mixture(len(self.weights_), covariance_type=self.kind_)
+        mixture.weights_, mixture.means_, mixture.covariances_ = (
             self.weights_,
             self.means_,
             self.covariances_,
         )
-        made.precisions_cholesky_ = self.precisions_
-        return made
+        mixture.precisions_cholesky_ = self.precisions_
+        return mixture
 
     def assign(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         prob = self.mixture.predict_proba(z)

@@ -49,8 +49,8 @@ class SAE(OnModel):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        kept = {k: v for k, v in state.items() if not k.startswith("under.")}
-        return {"base": None} | kept | nested("base", taken("under", state))
+        rest = {k: v for k, v in state.items() if not k.startswith("under.")}
+        return {"base": None} | rest | nested("base", taken("under", state))
 
     # -- training ----------------------------------------------------------------------------------
     def coordinates(self, data: Dataset, on: dict[str, Artifact]) -> tuple[np.ndarray, np.ndarray]:
@@ -195,10 +195,10 @@ class SAE(OnModel):
         return self.opened("base_").decode(z)
 
     def model(self, data: Dataset, name: str = "") -> Model:
-        made = super().model(data, name)
+        artifact = super().model(data, name)
         if self.base_ is not None:
-            made.input_shape = list(self.base_.input_shape)
-        return made
+            artifact.input_shape = list(self.base_.input_shape)
+        return artifact
 
 
 def _warmed_up(share: float) -> float:

@@ -16,8 +16,8 @@ def fit_centres(z: np.ndarray, k: int, seed: int) -> np.ndarray:
     """float32 [k,d]: centres of k-means on z [n,d], the best of ten starts; k is at most n."""
     from sklearn.cluster import KMeans
 
-    made = KMeans(min(k, len(z)), n_init=10, random_state=seed).fit(z)
-    return made.cluster_centers_.astype(np.float32)
+    clusters = KMeans(min(k, len(z)), n_init=10, random_state=seed).fit(z)
+    return clusters.cluster_centers_.astype(np.float32)
 
 
 def nearest_centre(z: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ class Best:
     """
 
     def __init__(self, net: torch.nn.Module) -> None:
-        self.net, self.loss, self.kept = (
+        self.net, self.loss, self.weights = (
             net,
             float("inf"),
             {k: v.clone() for k, v in net.state_dict().items()},
@@ -30,15 +30,15 @@ class Best:
             loss = float(F.cross_entropy(self.net(x).float(), sites))
         self.net.train()
         if loss < self.loss:
-            self.loss, self.kept = loss, {k: v.clone() for k, v in self.net.state_dict().items()}
+            self.loss, self.weights = loss, {k: v.clone() for k, v in self.net.state_dict().items()}
 
     def put_back(self) -> None:
-        self.net.load_state_dict(self.kept)
+        self.net.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         import torch
 
-        return {"loss": torch.tensor(self.loss, dtype=torch.float64), "kept": self.kept}
+        return {"loss": torch.tensor(self.loss, dtype=torch.float64), "kept": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss, self.kept = float(state["loss"]), dict(state["kept"])
+        self.loss, self.weights = float(state["loss"]), dict(state["kept"])

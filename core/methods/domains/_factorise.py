@@ -16,10 +16,10 @@ def cells(prob: np.ndarray, m: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(centres [m,r], cell of each row) by k-means on p(d|x), 5 starts of 100 rounds."""
     from sklearn.cluster import KMeans
 
-    made = KMeans(
+    clusters = KMeans(
         min(m, len(np.unique(prob, axis=0))), n_init=5, max_iter=100, random_state=seed
     ).fit(prob)
-    return made.cluster_centers_, made.labels_
+    return clusters.cluster_centers_, clusters.labels_
 
 
 def frequencies(cell: np.ndarray, sites: np.ndarray, m: int, r: int) -> np.ndarray:

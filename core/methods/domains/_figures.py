@@ -21,7 +21,7 @@ def figures(method: Any, data: Dataset, site_prob: np.ndarray, sites: np.ndarray
     """
     held = np.flatnonzero((data.splits != "train") & (sites >= 0))
     condition = float(np.linalg.cond(method.prior_))
-    said = (
+    words = (
         "the sites differ too little in how often classes occur: do not believe the classes"
         if condition > 10
         else ""
@@ -34,7 +34,7 @@ def figures(method: Any, data: Dataset, site_prob: np.ndarray, sites: np.ndarray
             split="train and val",
             n=learned,
             higher_is_better=False,
-            note=said,
+            note=words,
         )
     ]
     found.append(

@@ -83,13 +83,13 @@ def fit_contestant(
     """Return the contestant fitted on the rows `at`; labels of the target reach only the upper
     bound, which is given nothing else.
     """
-    made = pipeline(name, setting, reader, shift.x.shape[1], shift.seed)
+    model = pipeline(name, setting, reader, shift.x.shape[1], shift.seed)
     x, y, side = shift.x[at], shift.y[at].copy(), shift.side[at]
     if name == TARGET:
         known = (side < 0) & (y < len(np.unique(shift.y[shift.side > 0])))
-        return made.fit(x[known], y[known], sample_domain=np.ones(int(known.sum()), dtype=int))
+        return model.fit(x[known], y[known], sample_domain=np.ones(int(known.sum()), dtype=int))
     y[side < 0] = -1
-    return made.fit(x, y, sample_domain=side)
+    return model.fit(x, y, sample_domain=side)
 
 
 def run_cell(
@@ -104,9 +104,9 @@ def run_cell(
         warnings.simplefilter("ignore")
         for fit, check in shift.inner if name != TARGET else ():
             try:
-                made = fit_contestant(name, setting, reader, shift, fit)
+                fitted = fit_contestant(name, setting, reader, shift, fit)
             except FAILURES:
-                made = None
+                fitted = None
             x, side = shift.x[check], shift.side[check]
             blind = np.where(side > 0, shift.y[check], -1)
             for key, scorer in scorers(shift.seed).items():
@@ -114,8 +114,8 @@ def run_cell(
                 try:
                     value = (
                         float("nan")
-                        if made is None
-                        else float(scorer(made, x, blind.copy(), sample_domain=side, **more))
+                        if fitted is None
+                        else float(scorer(fitted, x, blind.copy(), sample_domain=side, **more))
                     )
                 except FAILURES:
                     value = float("nan")
@@ -126,10 +126,10 @@ def run_cell(
         seconds, right, balanced = time.perf_counter() - began, None, None
         if len(shift.test):
             try:
-                said = fit_contestant(name, setting, reader, shift, shift.train).predict(
+                predicted = fit_contestant(name, setting, reader, shift, shift.train).predict(
                     shift.x[shift.test], sample_domain=shift.side[shift.test]
                 )
-                hit, truth = said == shift.y[shift.test], shift.y[shift.test]
+                hit, truth = predicted == shift.y[shift.test], shift.y[shift.test]
                 right = float(hit.mean())
                 balanced = float(np.mean([hit[truth == c].mean() for c in np.unique(truth)]))
             except FAILURES:
@@ -189,17 +189,17 @@ def best_reader(shift: Shift) -> dict[str, Any]:
     return choices[int(np.argmax(np.round(right, 6)))]
 
 
-def to_arrays(made: Any, columns: int) -> dict[str, np.ndarray]:
+def to_arrays(model: Any, columns: int) -> dict[str, np.ndarray]:
     """Return a fitted pipeline as arrays: the target's side of the adapter, which is affine, as
     `turn [d,e]` and `move [e]`, and the reader's own.
     """
     turn, move = np.eye(columns), np.zeros(columns)
-    if len(made.steps) > 1:
+    if len(model.steps) > 1:
         with routing():
             probe = np.vstack([np.zeros((1, columns)), np.eye(columns)])
-            out = made[:-1].transform(probe, sample_domain=np.full(columns + 1, -2))
+            out = model[:-1].transform(probe, sample_domain=np.full(columns + 1, -2))
         turn, move = out[1:] - out[0], out[0]
-    reader = made.steps[-1][1].base_estimator_
+    reader = model.steps[-1][1].base_estimator_
     curve = np.array([float(reader.curve)])
     return {
         "turn": turn,
@@ -230,11 +230,11 @@ def run_settings(
     return reader, found
 
 
-def fit_final(made: dict[str, Any], reader: dict[str, Any], shift: Shift) -> dict[str, np.ndarray]:
-    """Return the contestant and setting of the cell `made`, fitted on all rows of the shift, as
+def fit_final(cell: dict[str, Any], reader: dict[str, Any], shift: Shift) -> dict[str, np.ndarray]:
+    """Return the contestant and setting of a `cell`, fitted on all rows of the shift, as
     arrays.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"), routing():
         warnings.simplefilter("ignore")
-        found = fit_contestant(made["contestant"], made["setting"], reader, shift, shift.train)
+        found = fit_contestant(cell["contestant"], cell["setting"], reader, shift, shift.train)
     return to_arrays(found, shift.x.shape[1]) | shift.scale

@@ -54,12 +54,14 @@ class Reader(ClassifierMixin, BaseEstimator):
         if len(self.classes_) > 1:
             # second-order steps are several times as fast while their matrix is small
             few = z.shape[1] * len(self.classes_) <= 1000
-            made = LogisticRegression(
+            model = LogisticRegression(
                 C=self.C, solver="newton-cholesky" if few else "lbfgs", max_iter=500
             ).fit(z, y, sample_weight=sample_weight)
             two = len(self.classes_) == 2
-            self.weight_ = np.stack([0 * made.coef_[0], made.coef_[0]], 1) if two else made.coef_.T
-            self.bias_ = np.array([0.0, made.intercept_[0]]) if two else made.intercept_
+            self.weight_ = (
+                np.stack([0 * model.coef_[0], model.coef_[0]], 1) if two else model.coef_.T
+            )
+            self.bias_ = np.array([0.0, model.intercept_[0]]) if two else model.intercept_
         return self
 
     def predict_log_proba(self, X: np.ndarray) -> np.ndarray:

@@ -38,15 +38,15 @@ def fit_pooled(x: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.nda
 
     mean, sd = np.nan_to_num(np.nanmean(x, 0)), np.nan_to_num(np.nanstd(x, 0))
     sd[sd < 1e-12] = 1.0
-    made = Reader(seed=seed).fit(np.nan_to_num((x - mean) / sd), labels)
-    codes, d = made.classes_.astype(np.int64), x.shape[1]
+    reader = Reader(seed=seed).fit(np.nan_to_num((x - mean) / sd), labels)
+    codes, d = reader.classes_.astype(np.int64), x.shape[1]
     return {
         "turn": np.eye(d),
         "move": np.zeros(d),
-        "omega": made.omega_,
-        "phase": made.phase_,
-        "weight": made.weight_,
-        "bias": made.bias_,
+        "omega": reader.omega_,
+        "phase": reader.phase_,
+        "weight": reader.weight_,
+        "bias": reader.bias_,
         "curve": np.zeros(1),
         "known": np.arange(len(codes)),
         "codes": codes,

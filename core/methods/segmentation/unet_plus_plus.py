@@ -95,10 +95,10 @@ class UNetPlusPlusMethod(Method):
     def model(self, data: Dataset, name: str = "") -> Model:
         from core.nets.unetpp import lattice
 
-        made = super().model(data, name)
+        artifact = super().model(data, name)
         if self.net_.depths > 1:
-            made.diagram = lattice(self.level_)
-        return made
+            artifact.diagram = lattice(self.level_)
+        return artifact
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         def described(x: torch.Tensor) -> tuple[torch.Tensor, ...]:

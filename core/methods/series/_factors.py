@@ -29,9 +29,9 @@ class Factor:
     cut: float | None = None
 
     @classmethod
-    def of(cls, kept: dict[str, Any]) -> Factor:
+    def of(cls, stored: dict[str, Any]) -> Factor:
         """Return the factor that `asdict` gave, lists in place of its tuples."""
-        return cls(kept["column"], tuple(kept["values"]), tuple(kept["names"]), kept["cut"])
+        return cls(stored["column"], tuple(stored["values"]), tuple(stored["names"]), stored["cut"])
 
     def codes(self, data: Dataset) -> np.ndarray:
         """int64 [n]: the symbol of each row, -1 = none of them."""
@@ -59,20 +59,24 @@ def factor(data: Dataset, column: str, least: int, label: bool) -> tuple[Factor 
     values = data.frame[column]
     if not label and pd.api.types.is_numeric_dtype(values) and values.nunique() > 6:
         cut = float(values.median())
-        made = Factor(column, ("low", "high"), (f"{column} low", f"{column} high"), cut)
+        halves = Factor(column, ("low", "high"), (f"{column} low", f"{column} high"), cut)
         return (
-            made if np.bincount(made.codes(data) + 1, minlength=3)[1:].min() >= least else None
+            halves if np.bincount(halves.codes(data) + 1, minlength=3)[1:].min() >= least else None
         ), []
     words, count = np.unique([_word(v) for v in values], return_counts=True)
-    kept = [str(w) for w, k in zip(words, count) if w and k >= least]
-    left = [f"{w} ({k})" for w, k in zip(words, count) if w and k < least]
-    if len(kept) > 60:
-        raise UserError(f"“{column}” has {len(kept)} values; symbols are for at most 60.")
+    frequent = [str(w) for w, k in zip(words, count) if w and k >= least]
+    rare = [f"{w} ({k})" for w, k in zip(words, count) if w and k < least]
+    if len(frequent) > 60:
+        raise UserError(f"“{column}” has {len(frequent)} values; symbols are for at most 60.")
     return (
-        Factor(column, tuple(kept), tuple(kept) if label else tuple(f"{column} {w}" for w in kept))
-        if len(kept) >= 2
+        Factor(
+            column,
+            tuple(frequent),
+            tuple(frequent) if label else tuple(f"{column} {w}" for w in frequent),
+        )
+        if len(frequent) >= 2
         else None
-    ), left
+    ), rare
 
 
 def choose_factors(train: Dataset, also: str, least: int) -> tuple[list[Factor], list[str]]:
@@ -85,7 +89,7 @@ def choose_factors(train: Dataset, also: str, least: int) -> tuple[list[Factor],
     label = train.roles.get("label")
     factors, left_out = [], []
     for column in [*([label] if label is not None else []), *columns]:
-        made, left = factor(train, column, least, label=column == label)
-        left_out += left
-        factors += [made] if made is not None else []
+        found, rare = factor(train, column, least, label=column == label)
+        left_out += rare
+        factors += [found] if found is not None else []
     return factors, left_out

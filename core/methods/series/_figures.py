@@ -34,15 +34,15 @@ def fit_logistic(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nd
 
     known = y >= 0
     mean, sd = features[known].mean(0), np.maximum(features[known].std(0), 1e-9)
-    made = LogisticRegression(class_weight="balanced", max_iter=2000).fit(
+    model = LogisticRegression(class_weight="balanced", max_iter=2000).fit(
         (features[known] - mean) / sd, y[known]
     )
     weight, bias = (
-        (made.coef_, made.intercept_)
-        if len(made.classes_) > 2
+        (model.coef_, model.intercept_)
+        if len(model.classes_) > 2
         else (
-            np.stack([-made.coef_[0], made.coef_[0]]),
-            np.stack([-made.intercept_[0], made.intercept_[0]]),
+            np.stack([-model.coef_[0], model.coef_[0]]),
+            np.stack([-model.intercept_[0], model.intercept_[0]]),
         )
     )
     return (weight / sd).T, bias - (weight / sd) @ mean
@@ -60,9 +60,9 @@ def fit_rivals(
     }
 
 
-def balanced_accuracy(said: np.ndarray, truth: np.ndarray) -> float:
+def balanced_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Mean over the classes of `truth` of the share of their cases that are said right."""
-    return float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+    return float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
 def measure_recognition(

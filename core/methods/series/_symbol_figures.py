@@ -127,7 +127,7 @@ def firm_symbols(method: BetaVAEScan, n: int) -> list[Metric]:
     for i, name in enumerate(method.symbols_):
         firm = np.flatnonzero(method.nats_[i] > method.chance_[i])
         order = firm[np.argsort(-method.nats_[i, firm])]
-        said = "; ".join(f"{method.axes_[j]} {method.centre_[i, j]:+.1f}" for j in order)
+        listed = "; ".join(f"{method.axes_[j]} {method.centre_[i, j]:+.1f}" for j in order)
         found.append(
             Metric(
                 "axes fixed firmer than by chance",
@@ -136,7 +136,7 @@ def firm_symbols(method: BetaVAEScan, n: int) -> list[Metric]:
                 split="train",
                 n=int(method.bearers_[i]),
                 higher_is_better=None,
-                note=said or "none",
+                note=listed or "none",
             )
         )
     if method.left_out_:

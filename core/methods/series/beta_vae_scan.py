@@ -110,9 +110,9 @@ class BetaVAEScan(BetaVAE):
             return
         codes = np.stack([f.codes(train) for f in factors], 1)
         mu, sd = run.map(self.posterior, train)
-        made = teach(mu, sd, codes, factors, p, run.seed, run.check)
-        self.centre_, self.spread_, self.nats_ = made.centre, made.spread, made.nats
-        self.chance_, self.bearers_, self.scan_ = made.chance, made.bearers, made.net
+        learned = teach(mu, sd, codes, factors, p, run.seed, run.check)
+        self.centre_, self.spread_, self.nats_ = learned.centre, learned.spread, learned.nats
+        self.chance_, self.bearers_, self.scan_ = learned.chance, learned.bearers, learned.net
         self.temperature_, self.rivals_ = 1.0, {}
         if factors[0].column == data.roles.get("label"):
             self.class_names_ = list(factors[0].names)
@@ -196,8 +196,8 @@ class BetaVAEScan(BetaVAE):
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
         """Return the rivals' weights stood under their number."""
-        kept = {k: v for k, v in state.items() if not k.startswith("rival")}
-        return kept | {
+        rest = {k: v for k, v in state.items() if not k.startswith("rival")}
+        return rest | {
             "rivals": {
                 name: (state[f"rival{i}/weight"], state[f"rival{i}/bias"])
                 for i, name in enumerate(state.get("rivals", []))

@@ -118,10 +118,12 @@ def measure_reader(
     return found
 
 
-def _macro_f1(truth: np.ndarray, said: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Macro-F1 of the classes `said` [n] at positions of them, over the classes of `truth` [n]."""
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Macro-F1 of the classes `predicted` [n] at positions of them, over the classes of `truth`
+    [n].
+    """
     labels = np.unique(truth)
-    return lambda at: _sufo.macro_f1(truth[at], said[at], labels)
+    return lambda at: _sufo.macro_f1(truth[at], predicted[at], labels)
 
 
 def measure_shares(shares: list[float]) -> list[Metric]:

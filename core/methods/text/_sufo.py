@@ -28,11 +28,11 @@ def cka(a: np.ndarray, b: np.ndarray) -> float:
     return float(cross / max(np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b), 1e-12))
 
 
-def macro_f1(truth: np.ndarray, said: np.ndarray, labels: np.ndarray) -> float:
+def macro_f1(truth: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> float:
     """Mean F1 over the classes `labels`; 0 for one that is never said."""
     from sklearn.metrics import f1_score
 
-    return float(f1_score(truth, said, average="macro", labels=labels, zero_division=0))
+    return float(f1_score(truth, predicted, average="macro", labels=labels, zero_division=0))
 
 
 def probe(train: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> float:

@@ -108,9 +108,9 @@ class SUFO(Method):
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
-        kept = {k: v for k, v in state.items() if k.partition(".")[0] not in ("o", "r", "grid")}
+        rest = {k: v for k, v in state.items() if k.partition(".")[0] not in ("o", "r", "grid")}
         return (
-            kept
+            rest
             | nested("outliers", taken("o", state))
             | {"removal": taken("r", state), "grids": taken("grid", state)}
         )

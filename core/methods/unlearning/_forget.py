@@ -61,7 +61,7 @@ class Guard:
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.agreement, self.stopped = net, 1.0, False
-        self.kept = {k: v.clone() for k, v in net.state_dict().items()}
+        self.weights = {k: v.clone() for k, v in net.state_dict().items()}
 
     def look(self, agreement: float, allowed: float) -> bool:
         """Keep the present state if it is good; else stop. Whether it goes on."""
@@ -69,22 +69,22 @@ class Guard:
             return False
         if agreement >= 1 - allowed:
             self.agreement = agreement
-            self.kept = {k: v.clone() for k, v in self.net.state_dict().items()}
+            self.weights = {k: v.clone() for k, v in self.net.state_dict().items()}
         else:
             self.stopped = True
         return not self.stopped
 
     def put_back(self) -> None:
-        self.net.load_state_dict(self.kept)
+        self.net.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "agreement": torch.tensor(self.agreement, dtype=torch.float64),
             "stopped": torch.tensor(self.stopped),
-            "kept": self.kept,
+            "kept": self.weights,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.agreement = float(state["agreement"])
         self.stopped = bool(state["stopped"])
-        self.kept = dict(state["kept"])
+        self.weights = dict(state["kept"])

@@ -105,9 +105,9 @@ class LabelAgnosticForgetting(ChangedModel):
         fresh = inner.scale_(torch.from_numpy(forget.inputs()).to(run.where))
         old_gone = torch.from_numpy(before_gone).to(run.where)
         old_keep = torch.from_numpy(before_keep).to(run.where)
-        said = old.net_.head(old_keep).argmax(1).cpu().numpy()
+        old_class = old.net_.head(old_keep).argmax(1).cpu().numpy()
         for batch in run.batches(keep, p.batch_size, p.epochs):
-            if batch.turn and not guard.look(_agreement(inner, keep, said, run), p.allowed):
+            if batch.turn and not guard.look(_agreement(inner, keep, old_class, run), p.allowed):
                 run.report(batch.step, agreement=guard.agreement)
             if guard.stopped:
                 continue
@@ -127,7 +127,7 @@ class LabelAgnosticForgetting(ChangedModel):
             run.fabric.backward(turn / len(x))
             align.step()
             run.report(batch.step, loss=loss, alignment=turn.detach() / len(x))
-        guard.look(_agreement(inner, keep, said, run), p.allowed)
+        guard.look(_agreement(inner, keep, old_class, run), p.allowed)
         guard.put_back()
         return guard.agreement
 
@@ -176,8 +176,8 @@ class LabelAgnosticForgetting(ChangedModel):
         if self.again_ is not None:
             probs["trained anew without them"] = self._said(self.again_, data, run)
         found = figures(self, data, probs, run.seed)
-        made = self.model(data)
-        made.receipt = self.receipt_ | {
+        artifact = self.model(data)
+        artifact.receipt = self.receipt_ | {
             "figures": [
                 {
                     "what": m.name,
@@ -190,7 +190,7 @@ class LabelAgnosticForgetting(ChangedModel):
                 for m in found
             ]
         }
-        yield made
+        yield artifact
         yield Embedding(rows=data.rows, name="latent", z=z, layer="encoder, after forgetting")
         yield Predictions(rows=data.rows, prob=prob, classes=self.classes)
         yield Metrics.of(found, data.rows)
@@ -207,19 +207,19 @@ class LabelAgnosticForgetting(ChangedModel):
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
         """Return the old model stood under `old`, and the one trained anew under `anew`."""
-        kept = {k: v for k, v in state.items() if k.partition(".")[0] not in ("old", "anew")}
+        rest = {k: v for k, v in state.items() if k.partition(".")[0] not in ("old", "anew")}
         return (
             {"again": None}
-            | kept
+            | rest
             | nested("base", taken("old", state))
             | {"inner": state["base"]}
             | nested("again", taken("anew", state))
         )
 
 
-def _agreement(model: Any, keep: Dataset, said: np.ndarray, run: Run) -> float:
-    """Share of retained cases on which the changed model says what the old one `said` [n] (no
-    labels).
+def _agreement(model: Any, keep: Dataset, old_class: np.ndarray, run: Run) -> float:
+    """Share of retained cases to which the changed model gives `old_class` [n], the class by the
+    old one (no labels are read).
     """
     now = np.asarray(run.map(lambda x: model.net_(model.scale_(x)), keep)).argmax(1)
-    return float((now == said).mean())
+    return float((now == old_class).mean())
