@@ -34,8 +34,8 @@ def centroids(masks: np.ndarray) -> np.ndarray:
 
 
 def surface_distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(95 % surface distance, both ways, the larger; mean distance from the predicted edge to the true
-    edge) in pixels of two masks [H,W], neither empty.
+    """(95 % surface distance, both ways, the larger; mean distance from the predicted edge to the
+    true edge) in pixels of two masks [H,W], neither empty.
     """
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
