@@ -48,9 +48,9 @@ class Tree:
             return self.total
 
     def _look(self) -> dict[psutil.Process, tuple[float, int]]:
-        found = set(psutil.Process().children(recursive=True))
+        found = _below(psutil.Process())
         for left in [p for p in self.seen if p not in found and p.is_running()]:
-            found |= {left, *left.children(recursive=True)}
+            found |= {left} | _below(left)
         here = {}
         for process in found:
             with suppress(psutil.Error):
@@ -61,3 +61,10 @@ class Tree:
         while True:
             time.sleep(LOOK)
             self.seconds()
+
+
+def _below(process: psutil.Process) -> set[psutil.Process]:
+    """Its children and theirs; none of a process that ends meanwhile."""
+    with suppress(psutil.Error):
+        return set(process.children(recursive=True))
+    return set()
