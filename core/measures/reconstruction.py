@@ -67,14 +67,14 @@ class Reconstruction(Measure):
         )
         found = [own.within(interval(share, len(at), groups, (0, np.inf)))]
         if data.modality == "image" and min(data.shape[1:]) >= 11:
-            like = (
+            similarity = (
                 ssim(torch.from_numpy(back), torch.from_numpy(x), window_size=11)
                 .flatten(1)
                 .mean(1)
                 .numpy()
             )
             one = Metric(
-                "structural similarity", float(like.mean()), split=part, n=len(at), note=note
+                "structural similarity", float(similarity.mean()), split=part, n=len(at), note=note
             )
-            found.append(one.within(mean_interval(like, groups, (-1, 1))))
+            found.append(one.within(mean_interval(similarity, groups, (-1, 1))))
         return found

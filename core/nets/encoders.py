@@ -113,7 +113,9 @@ class SwAVNet(nn.Module):
         return z, self.prototypes(z)
 
     def normalise(self) -> None:
-        """Prototypes to unit length, as before every step; `hold_prototypes` undoes the step."""
+        """Bring prototypes to unit length, as before every step; `hold_prototypes` undoes a
+        step.
+        """
         import torch
 
         with torch.no_grad():

@@ -113,20 +113,24 @@ class Workspace:
         here already is refused. `report` hears rows stored of all.
         """
         name = self.free(data.name)
-        once = id is not None
+        imported = id is not None
         id = id or hashlib.sha256(f"{name}\0{uuid.uuid4()}".encode()).hexdigest()[:12]
         tmp, final = self.home / "datasets" / f"tmp-{id}", self.home / "datasets" / id
         if final.exists():  # killed between the rename and the catalogue
             move(final, tmp)
         try:
             stored = replace(data, name=name).save(tmp, report)
-            same = next(
-                (e["name"] for e in self.catalogue.datasets() if once and e["hash"] == stored.hash),
+            twin = next(
+                (
+                    e["name"]
+                    for e in self.catalogue.datasets()
+                    if imported and e["hash"] == stored.hash
+                ),
                 None,
             )
-            if same is not None:
+            if twin is not None:
                 raise UserError(
-                    f"The very same data is already here as “{same}”; open that, or remove it"
+                    f"The very same data is already here as “{twin}”; open that, or remove it"
                     " first."
                 )
             entry = {

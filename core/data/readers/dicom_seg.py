@@ -40,7 +40,7 @@ EXACT = 0.05  # of a pixel, by which two grids may differ and still be one
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class SegmentFrame:
     """One frame of a segmentation: of which `segment`, which files it was drawn on (`on`: SOP
     instance and, where it is said, the number of its frame), and where it lies.
     """
@@ -60,7 +60,7 @@ class Segmentation:
 
     at: int
     file: File
-    drawn: list[Drawn]
+    segment_frames: list[SegmentFrame]
     map: bool
     full: float
     space: str
@@ -166,7 +166,7 @@ def segmentation(at: int, header: Any, file: File) -> Segmentation:
             None,
         )
         number = int(said.get("ReferencedSegmentNumber", 1) or 1) if said is not None else 1
-        drawn.append(Drawn(k, number, _sources(groups), place))
+        drawn.append(SegmentFrame(k, number, _sources(groups), place))
     full = (
         float(header.get("MaximumFractionalValue", 255) or 255)
         if text(header, "SegmentationType") == "FRACTIONAL"
@@ -220,7 +220,7 @@ def marks(
     used: dict[int, int] = defaultdict(int)  # series -> codes in use
     placed = other = shares = turned = 0
     for seg in found:
-        rows = {d.index: _rows(d, seg, frames, uids, by_uid, slices) for d in seg.drawn}
+        rows = {d.index: _rows(d, seg, frames, uids, by_uid, slices) for d in seg.segment_frames}
         if not any(rows.values()):
             crossed = _crossed(seg, frames, uids, used, members, where)
             turned += bool(crossed)
@@ -234,7 +234,7 @@ def marks(
         called = where(seg.at)
         with dicom_file.sentences(called):
             dataset = dicom_file.whole(members[seg.at].load(), called)
-            wanted = [d for d in seg.drawn if rows[d.index]]
+            wanted = [d for d in seg.segment_frames if rows[d.index]]
             for d, values in zip(
                 wanted, dicom_file.frames(dataset, called, [d.index for d in wanted])
             ):
@@ -293,14 +293,18 @@ def _crossed(
         for k, f in enumerate(frames)
         if blocks.placed(f.place) and _one_space(f, uids[f.at][1], seg)
     ]
-    if not there or not seg.drawn or len({d.place.facing for d in seg.drawn}) != 1:
+    if (
+        not there
+        or not seg.segment_frames
+        or len({d.place.facing for d in seg.segment_frames}) != 1
+    ):
         return {}
     base, called = max(used[frames[k].series] for k in there), where(seg.at)
     with dicom_file.sentences(called):
         dataset = dicom_file.whole(members[seg.at].load(), called)
-        values = dicom_file.frames(dataset, called, [d.index for d in seg.drawn])
-        planes = [_codes(v, d, seg, base) for d, v in zip(seg.drawn, values)]
-    block = blocks.block_of(planes, [d.place for d in seg.drawn])
+        values = dicom_file.frames(dataset, called, [d.index for d in seg.segment_frames])
+        planes = [_codes(v, d, seg, base) for d, v in zip(seg.segment_frames, values)]
+    block = blocks.block_of(planes, [d.place for d in seg.segment_frames])
     if block is None:
         return {}
     series = {frames[k].series for k in there if block.meets(frames[k].place, frames[k].file.size)}
@@ -355,7 +359,7 @@ def _step(along: list[float]) -> float:
 
 
 def _rows(
-    d: Drawn,
+    d: SegmentFrame,
     seg: Segmentation,
     frames: list[Frame],
     uids: dict[int, tuple[str, str]],
@@ -378,7 +382,7 @@ def _rows(
         ]
     if not lies:
         return []
-    planes = np.array([p.place.along for p in seg.drawn if p.segment == d.segment])
+    planes = np.array([p.place.along for p in seg.segment_frames if p.segment == d.segment])
     along = slices.position @ d.place.normal
     apart = np.abs(along - d.place.along)
     # empty planes may be left out, so that the next one tells nothing of how thick they are
@@ -397,7 +401,7 @@ def _one_space(frame: Frame, space: str, seg: Segmentation) -> bool:
     return space == seg.space if space and seg.space else frame.file.person == seg.file.person
 
 
-def _codes(values: np.ndarray, d: Drawn, seg: Segmentation, base: int) -> np.ndarray:
+def _codes(values: np.ndarray, d: SegmentFrame, seg: Segmentation, base: int) -> np.ndarray:
     """uint8 [H,W]: 0 or the code of the segment."""
     if seg.map:
         return np.where(values > 0, np.clip(values.astype(np.int64) + base, 0, 255), 0).astype(

@@ -122,10 +122,10 @@ def resize(image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> n
         how = Image.Resampling.BOX
     else:
         how = Image.Resampling.BILINEAR
-    made = np.asarray(Image.fromarray(image).resize(inner, how))
+    resized = np.asarray(Image.fromarray(image).resize(inner, how))
     out = np.zeros((*size, *image.shape[2:]), image.dtype)
-    y, x = (size[0] - made.shape[0]) // 2, (size[1] - made.shape[1]) // 2
-    out[y : y + made.shape[0], x : x + made.shape[1]] = made
+    y, x = (size[0] - resized.shape[0]) // 2, (size[1] - resized.shape[1]) // 2
+    out[y : y + resized.shape[0], x : x + resized.shape[1]] = resized
     return out
 
 

@@ -93,7 +93,7 @@ class LabelAgnosticForgetting(ChangedModel):
 
         p, old = self.params, open_model(self.base_, str(run.where))
         before_keep, before_gone = (np.asarray(run.map(old.embed, part)) for part in (keep, forget))
-        to_scale, of_all, of_gone = self._familiar(before_keep, before_gone, run)
+        to_scale, vae_of_all, vae_of_gone = self._familiar(before_keep, before_gone, run)
         net_, encoder = inner.net_, inner.net_.encoder
         for q in net_.parameters():
             q.requires_grad_(True)
@@ -102,7 +102,7 @@ class LabelAgnosticForgetting(ChangedModel):
         guard = _forget.Guard(net_)
         run.setup(net_, optimiser, align=align, guard=guard).eval()
         inner.scale_.to(run.where)
-        fresh = inner.scale_(torch.from_numpy(forget.inputs()).to(run.where))
+        inputs_gone = inner.scale_(torch.from_numpy(forget.inputs()).to(run.where))
         old_gone = torch.from_numpy(before_gone).to(run.where)
         old_keep = torch.from_numpy(before_keep).to(run.where)
         old_class = old.net_.head(old_keep).argmax(1).cpu().numpy()
@@ -111,12 +111,12 @@ class LabelAgnosticForgetting(ChangedModel):
                 run.report(batch.step, agreement=guard.agreement)
             if guard.stopped:
                 continue
-            at = torch.randint(len(fresh), (len(batch.x),), device="cpu").to(run.where)
-            x, gone_x = inner.scale_(batch.x), fresh[at]
+            at = torch.randint(len(inputs_gone), (len(batch.x),), device="cpu").to(run.where)
+            x, gone_x = inner.scale_(batch.x), inputs_gone[at]
             e_r, e_f = to_scale(encoder(x)), to_scale(encoder(gone_x))
-            loss = (foreignness(e_r, of_all) - foreignness(e_f, of_gone)) / len(x)
+            loss = (foreignness(e_r, vae_of_all) - foreignness(e_f, vae_of_gone)) / len(x)
             run.step(loss, clip=5.0)
-            turn = alignment(
+            aligned = alignment(
                 encoder(x),
                 old_keep[torch.from_numpy(batch.at).to(run.where)],
                 encoder(gone_x),
@@ -124,9 +124,9 @@ class LabelAgnosticForgetting(ChangedModel):
                 p.temperature,
             )
             align.zero_grad()
-            run.fabric.backward(turn / len(x))
+            run.fabric.backward(aligned / len(x))
             align.step()
-            run.report(batch.step, loss=loss, alignment=turn.detach() / len(x))
+            run.report(batch.step, loss=loss, alignment=aligned.detach() / len(x))
         guard.look(_agreement(inner, keep, old_class, run), p.allowed)
         guard.put_back()
         return guard.agreement
@@ -141,9 +141,9 @@ class LabelAgnosticForgetting(ChangedModel):
 
         whole, epochs = np.concatenate([keep, gone]), self.params.model_epochs
         mean, sd = torch.from_numpy(whole.mean(0)).to(run.where), float(max(whole.std(), 1e-6))
-        of_all = _forget.fitted(((whole - whole.mean(0)) / sd).astype("f4"), epochs, run)
-        of_gone = _forget.fitted(((gone - whole.mean(0)) / sd).astype("f4"), epochs, run)
-        return lambda e: (e - mean) / sd, of_all, of_gone
+        vae_of_all = _forget.fitted(((whole - whole.mean(0)) / sd).astype("f4"), epochs, run)
+        vae_of_gone = _forget.fitted(((gone - whole.mean(0)) / sd).astype("f4"), epochs, run)
+        return lambda e: (e - mean) / sd, vae_of_all, vae_of_gone
 
     def _train_again(self, other: Any, data: Dataset, run: Run) -> Model:
         """Return the yardstick: `other`, a method like the old model's, trained without the
