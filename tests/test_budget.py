@@ -100,10 +100,11 @@ def test_seconds_are_also_those_of_processes_that_nobody_waits_for():
         assert child in tree.seen
     try:
         end = time.monotonic() + 60
-        while tree.seconds() - before < 0.4 and time.monotonic() < end:
+        while sum(child.cpu_times()[:2]) < 0.4 and time.monotonic() < end:
             time.sleep(OFTEN)
-        assert 0.4 <= tree.seconds() - before < 10
-        assert own_seconds() - own < tree.seconds() - before - 0.3
+        time.sleep(OFTEN)
+        counted = tree.seconds() - before
+        assert own_seconds() - own + 0.3 < counted
     finally:
         child.kill()
     child.wait(60)
