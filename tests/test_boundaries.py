@@ -31,38 +31,35 @@ def imports(path):
             yield node.module
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if p.relative_to(ROOT).parts[0] == "core"], ids=lambda p: p.stem
+def test_core_knows_no_screen():
+    screen = ("streamlit", "plotly", "app", "pages")
+    core = [path for path in FILES if path.relative_to(ROOT).parts[0] == "core"]
+    assert [(p, m) for p in core for m in imports(p) if m.split(".")[0] in screen] == []
+
+
+FORBIDDEN = (
+    "unsafe_allow_html",
+    "st.html(",
+    "st.table(",
+    "import pickle",
+    "torch.load(",
+    "allow_pickle=True",
+    "joblib.load",
 )
-def test_core_knows_no_screen(path):
-    assert not [
-        m for m in imports(path) if m.split(".")[0] in ("streamlit", "plotly", "app", "pages")
-    ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_are_short_and_safe(path):
-    words = path.read_text()
-    assert len(words.splitlines()) <= 500
-    for forbidden in (
-        "unsafe_allow_html",
-        "st.html(",
-        "st.table(",
-        "import pickle",
-        "torch.load(",
-        "allow_pickle=True",
-        "joblib.load",
-    ):
-        assert forbidden not in words
+def test_files_are_short_and_safe():
+    texts = {path: path.read_text() for path in FILES}
+    assert [path for path, words in texts.items() if len(words.splitlines()) > 500] == []
+    assert [(p, f) for p, words in texts.items() for f in FORBIDDEN if f in words] == []
 
 
 COLOUR = re.compile(r"""["']#[0-9a-fA-F]{3,8}["']""")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_colours_come_from_the_palette(path):
-    if path != ROOT / "core/imaging/palette.py":
-        assert COLOUR.findall(path.read_text()) == []
+def test_colours_come_from_the_palette():
+    others = [path for path in FILES if path != ROOT / "core/imaging/palette.py"]
+    assert [(p, c) for p in others for c in COLOUR.findall(p.read_text())] == []
 
 
 # words that are a method's id and mean something else where they stand
@@ -74,11 +71,8 @@ HOMONYMS = {
 }
 
 
-@pytest.mark.parametrize(
-    "path", [*FILES, *(ROOT / "lightbox").glob("*.py")], ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_no_method_is_named_outside_its_file(path):
-    """What offers methods asks the registry; a method may name another for its contract tests."""
+def methods_named(path):
+    """The methods a file names that are not its own: the file's place, and the id."""
     place = str(path.relative_to(ROOT))
     tree = ast.parse(path.read_text())
     named = [
@@ -87,7 +81,13 @@ def test_no_method_is_named_outside_its_file(path):
         if isinstance(node, ast.Constant) and node.value in methods()
     ]
     own = {path.stem, *(kind.tiny_on for kind in methods().values() if kind.id == path.stem)}
-    assert [id for id in named if id not in own and (place, id) not in HOMONYMS] == []
+    return [(place, id) for id in named if id not in own and (place, id) not in HOMONYMS]
+
+
+def test_no_method_is_named_outside_its_file():
+    """What offers methods asks the registry; a method may name another for its contract tests."""
+    files = [*FILES, *(ROOT / "lightbox").glob("*.py")]
+    assert [found for path in files for found in methods_named(path)] == []
 
 
 def test_methods_say_what_they_are_suggested_for():
