@@ -114,7 +114,7 @@ def environment(wheel, folder, needed):
     (folder / "methods").mkdir()
     (folder / "methods" / "first_columns.py").write_text(PLUGIN)
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    env |= {"LIGHTBOX_HOME": str(folder / "home")}
+    env |= {"LIGHTBOX_HOME": str(folder / "home"), "LIGHTBOX_STANDBY": "1"}
 
     def start(program, *args, **more):
         return subprocess.Popen(
