@@ -104,7 +104,7 @@ def test_what_cannot_be_applied_is_refused_before_anything_starts(ws, trained, a
 
 
 def opened(page, **chosen):
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
     for key, value in chosen.items():
         at.session_state[key] = value
     at = at.run()

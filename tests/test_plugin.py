@@ -46,7 +46,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 root = Path(sys.argv[1])
-at = AppTest.from_file(str(root / "app" / "main.py"), default_timeout=60).run()
+at = AppTest.from_file(str(root / "app" / "main.py"), default_timeout=300).run()
 at = at.switch_page("../pages/train.py").run()
 assert not at.exception
 next(b for b in at.button if b.label == "Odd brightness").click()

@@ -45,7 +45,7 @@ import lightbox
 from pathlib import Path
 
 app = Path(lightbox.__file__).parent / "app" / "main.py"
-at = AppTest.from_file(str(app), default_timeout=120).run()
+at = AppTest.from_file(str(app), default_timeout=300).run()
 for page in sys.argv[1:]:
     assert not at.exception, at.exception
     at = at.switch_page(f"../pages/{page}.py").run()

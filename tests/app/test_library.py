@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_list_is_drawn_without_a_chart_and_is_searched(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     at.switch_page("../pages/library.py").run()
     assert not at.exception
     assert len(at.expander) == len(methods())

@@ -27,7 +27,7 @@ def full(tmp_path_factory):
 
 def opened(page, **address):
     """The page as a browser opens it; `address` may name the dataset and the run."""
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
     for name, value in address.items():
         at.query_params[name] = value
     at.run()
@@ -50,7 +50,7 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
     ws = Workspace(full)
     ws.add(make("breast-cancer"), sample=True)
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     at.session_state["dataset"], at.session_state["training"] = "digits", ws.runs("digits")[0].id
     at = at.switch_page("../pages/train.py").run()
     assert not at.exception
@@ -110,7 +110,7 @@ def test_a_map_that_failed_is_told_and_drawn_again_only_on_request(full, monkeyp
         error="Too few.",
     )
     ws.catalogue.add_job(failed)
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     at.session_state["dataset"], at.session_state["run"] = "digits", run.id
     at.session_state["kept-map-how"], at.session_state["kept-map-dims"] = "tsne", 3
     at = at.switch_page("../pages/latent.py").run().run()

@@ -41,7 +41,7 @@ def script() -> None:
 @pytest.fixture
 def page(run, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(run[0].home))
-    return AppTest.from_function(script, default_timeout=60).run()
+    return AppTest.from_function(script, default_timeout=300).run()
 
 
 def named(kind, label):

@@ -45,7 +45,7 @@ def words(app):
 
 
 def test_the_panel_says_what_went_and_warns_of_faces_and_held_cases(home):
-    app = AppTest.from_function(_panel, default_timeout=60).run()
+    app = AppTest.from_function(_panel, default_timeout=300).run()
     assert not app.exception
     said = words(app)
     for part in (

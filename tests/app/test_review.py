@@ -79,7 +79,7 @@ def test_a_selection_and_the_case_under_the_eye_are_let_go(full):
             state.select(np.array([3, 4, 17]), "by hand", primary=4)
         inspector(state.context())
 
-    at = AppTest.from_function(page, default_timeout=60).run()
+    at = AppTest.from_function(page, default_timeout=300).run()
     assert "canary-004" in words(at)
     decision = review.exclude(full, "films", [4], "planted")
     try:

@@ -60,7 +60,7 @@ def test_two_patients_are_odd_before_the_import() -> None:
 
 
 def page(script: Any, **values: Any) -> AppTest:
-    at = AppTest.from_function(script, kwargs=values, default_timeout=60).run()
+    at = AppTest.from_function(script, kwargs=values, default_timeout=300).run()
     assert not at.exception, at.exception[0]
     return at
 

@@ -46,7 +46,7 @@ def test_the_map_shows_traces_when_a_point_is_pointed_at(home):
         png, tile, _, index = sprites(data, data.rows)
         st.text(f"{png[:4]!r} {tile} {len(index)} {int(index.min())}")
 
-    at = AppTest.from_function(script, default_timeout=60).run()
+    at = AppTest.from_function(script, default_timeout=300).run()
     assert not at.exception
     assert at.text[0].value.endswith(" 40 480 0")
 
@@ -93,7 +93,7 @@ def test_every_view_of_the_run_draws_it(home):
             view.show(artifact, context)
 
     for slug in home[0].slugs(home[1]):
-        at = AppTest.from_function(script, args=(slug,), default_timeout=60)
+        at = AppTest.from_function(script, args=(slug,), default_timeout=300)
         at.query_params["dataset"], at.query_params["run"] = "beats", home[1]
         assert not at.run().exception, slug
 

@@ -29,7 +29,7 @@ def page(tmp_path, monkeypatch):
     assert (data.modality, data.roles["label"]) == ("text", "condition_label")
     Workspace(tmp_path / "home").add(data)
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path / "home"))
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90).run()
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     return at.switch_page("../pages/data.py").run()
 
 
@@ -121,7 +121,7 @@ def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(
         ],
     )
     at = (
-        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
+        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
         .run()
         .switch_page("../pages/rationales.py")
         .run()

@@ -63,7 +63,7 @@ def shown(monkeypatch, tmp_path):
 
     def draw(split: list[str], patients: int) -> AppTest:
         at = AppTest.from_function(
-            script, args=(str(tmp_path), split, patients), default_timeout=60
+            script, args=(str(tmp_path), split, patients), default_timeout=300
         ).run()
         assert not at.exception
         return at

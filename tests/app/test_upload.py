@@ -17,7 +17,7 @@ def test_after_a_reload_one_goes_on_with_the_files_or_takes_them_away(tmp_path, 
 
     def opened():
         return (
-            AppTest.from_file("../../app/main.py", default_timeout=60)
+            AppTest.from_file("../../app/main.py", default_timeout=300)
             .run()
             .switch_page("../pages/data.py")
             .run()

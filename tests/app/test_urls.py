@@ -23,7 +23,7 @@ def test_a_link_opens_its_dataset_and_the_address_holds_its_id(home, monkeypatch
     """By its id, and by its name as in links of before."""
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
     entry = Workspace(home).entry(NAME)
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
     at.query_params["dataset"] = entry[by]
     at.run()
     assert not at.exception
@@ -39,7 +39,7 @@ def test_a_link_opens_its_dataset_and_the_address_holds_its_id(home, monkeypatch
 
 def test_a_link_to_what_is_not_there_opens_what_there_is(home, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=90)
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
     at.query_params["dataset"] = "nothing"
     at.run()
     assert not at.exception

@@ -58,7 +58,7 @@ def script(view: str, kind: str) -> None:
 @pytest.mark.parametrize(("view", "kind"), PAIRS)
 def test_draws_the_example(view, kind, home, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
-    at = AppTest.from_function(script, args=(view, kind), default_timeout=60).run()
+    at = AppTest.from_function(script, args=(view, kind), default_timeout=300).run()
     assert not at.exception
     assert len(at.main) > 0
 

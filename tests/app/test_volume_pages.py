@@ -102,7 +102,7 @@ def looked(event):
         st.text(repr((now.primary, now.place, now.rows.tolist())))
         st.text(" / ".join(map_figure.called(made, state.workspace().dataset("stacks"))))
 
-    at = AppTest.from_function(script, default_timeout=60, args=(event,)).run()
+    at = AppTest.from_function(script, default_timeout=300, args=(event,)).run()
     assert not at.exception
     return eval(at.text[0].value), at.text[1].value
 
@@ -137,7 +137,7 @@ def test_thumbnails_on_a_map_of_slices_are_of_the_slices(home):
             f"{sheet[:tile, :tile].max()} {sheet[:tile, tile : 2 * tile].max()} {index.tolist()}"
         )
 
-    at = AppTest.from_function(script, default_timeout=60).run()
+    at = AppTest.from_function(script, default_timeout=300).run()
     assert not at.exception
     empty, full, *_ = at.text[0].value.split()
     assert (int(empty), int(full) > 100) == (0, True)

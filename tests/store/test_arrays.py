@@ -271,7 +271,7 @@ def test_pages_say_so_and_offer_to_remove_it(ws, page, how):
     )
     flip(path) if how == "flipped" else path.unlink()
     root = Path(__file__).parents[2]
-    at = AppTest.from_file(str(root / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(root / "app" / "main.py"), default_timeout=300).run()
     at = at if page == "home" else at.switch_page(f"../pages/{page}.py").run()
     said = [e.value for e in at.error if "damaged on the disk" in e.value]
     assert not at.exception

@@ -94,7 +94,7 @@ def test_a_parameter_out_of_bounds_is_told_in_the_same_words_everywhere(ws, monk
         )
         assert next(iter(given)) in str(told.value)
     at = (
-        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300)
         .run()
         .switch_page("../pages/train.py")
         .run()
@@ -172,7 +172,7 @@ def test_a_selection_stays_through_pages_and_colours(ws, monkeypatch, many):
     from app import state
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
-    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     at.session_state["selection"] = state.Selection(np.arange(many), 3 if many else None, "a test")
     for page in ("latent", "anomalies", "results", "train", "latent"):
         at = at.switch_page(f"../pages/{page}.py").run()

@@ -391,7 +391,7 @@ def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
     code, _, err = lightbox("train", "few", "pca")
     assert (code, err) == (2, f"{FAULTS[errno.ENOSPC]}\n")
     at = AppTest.from_file(
-        str(Path(files.__file__).parents[2] / "app" / "main.py"), default_timeout=60
+        str(Path(files.__file__).parents[2] / "app" / "main.py"), default_timeout=300
     ).run()
     assert not at.exception
     assert lightbox("runs", "remove", run)[0] == 0
