@@ -45,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a worker waits, and a supervisor stays, in the tests that are about them
+    os.environ |= {"LIGHTBOX_IDLE_SECONDS": "20", "LIGHTBOX_STANDBY": "0"}
     config.pluginmanager.register(Clock(config.getoption("--costs")), "processor-seconds")
     if SOAK:
         config.pluginmanager.register(Results(), "soak-results")
@@ -85,8 +87,6 @@ def own_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         streamlit.cache_resource.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("workspace") / "home"))
-        patch.setenv("LIGHTBOX_IDLE_SECONDS", "20")
-        patch.setenv("LIGHTBOX_STANDBY", "0")  # but in tests/test_standby.py
         yield
 
 
