@@ -2,7 +2,7 @@
 was before: `python -m tests.benchmarks.bench_first_result`.
 
 By the queue: from the call to the job's end. By the command line: the whole command. On screen:
-from the click on the page to the map drawn, in a real Chromium. Medians of five, each of another
+from the click on the page to the map drawn, in a real Chromium. Medians of three, each of another
 seed.
 """
 
@@ -29,7 +29,7 @@ from core.workspace.workspace import Workspace
 from tests.benchmarks.bench_app import idle
 from tests.browser.conftest import FLAGS, chromium, serving
 
-TIMES = 5
+TIMES = 3
 SEEDS = count(1)
 
 
