@@ -8,7 +8,6 @@ socket), but for the word that the server is up.
 
 from __future__ import annotations
 
-import atexit
 import hmac
 import html
 import os
@@ -82,7 +81,10 @@ class StayHome:
             await send(message)
 
         if scope["type"] not in ("http", "websocket"):  # the life of the server itself
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                release_supervisor(Settings().home)
         elif not addressed(scope):
             await refuse(scope, receive, sent, OTHER_HOST)
         elif brings_token(scope):
@@ -210,7 +212,6 @@ def failed(error: Exception) -> bool:
 
 
 keep_private()
-atexit.register(release_supervisor, Settings().home)
 app = st.App(
     Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed
 )

@@ -2,6 +2,7 @@
 is not needed.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -229,3 +230,14 @@ def test_what_is_imported_already_is_bound_to_the_threads_too(tmp_path):
     command = [sys.executable, "-P", "-c", words]
     out = subprocess.run(command, env=free, capture_output=True, text=True, cwd=tmp_path)
     assert out.stdout.split() == ["1"] * 4, out.stderr
+
+
+def test_the_app_lets_the_supervisor_go_when_it_ends(tmp_path, monkeypatch):
+    from app.server import StayHome
+
+    async def life(scope, receive, send):
+        (tmp_path / starting.WANTED).touch()
+
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    asyncio.run(StayHome(life)({"type": "lifespan"}, None, None))
+    assert starting.last_wanted(tmp_path) == 0
