@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -241,3 +242,16 @@ def test_the_app_lets_the_supervisor_go_when_it_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
     asyncio.run(StayHome(life)({"type": "lifespan"}, None, None))
     assert starting.last_wanted(tmp_path) == 0
+
+
+GROUP = Path("/proc/self/autogroup")
+
+
+@pytest.mark.skipif(not GROUP.exists(), reason="no scheduling groups here")
+def test_a_session_of_its_own_gives_way_as_a_whole(tmp_path):
+    words = f"from core.jobs.priority import give_way\ngive_way()\nprint(open('{GROUP}').read())"
+    command = [sys.executable, "-P", "-c", words]
+    out = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, start_new_session=True
+    )
+    assert out.stdout.split()[-1] == str(NICE), out.stderr
