@@ -60,7 +60,7 @@ try:
     shell.news()
     if damage:
         shell.damaged(damage)
-    if not damage:
+    else:
         queue.get_ready(state.workspace())
     if not damage or chosen.url_path in ("data", "runs", "library"):
         chosen.run()

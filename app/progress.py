@@ -14,7 +14,7 @@ from core.imaging.palette import OKABE_ITO
 from core.jobs import queue
 from core.workspace.catalogue import Job
 
-LOOK_EVERY = {"train": 1.0, "import": 1.0, "apply": 1.0}  # seconds; the others are soon done
+LONG = ("train", "import", "apply")  # kinds of job; the others are soon done
 CURVES_EVERY = 5.0  # seconds; drawn each second, they cost a small machine more than the training
 STATES = {
     "queued": ":material/schedule: waiting",
@@ -54,7 +54,9 @@ def live(id: str, curve: bool = False, key: str = "live") -> None:
     """Show a job until it ends, then rerun the page once."""
     job = state.workspace().job(id)
 
-    @st.fragment(run_every=None if job.ended else LOOK_EVERY.get(job.kind, 0.3))
+    every = 1.0 if job.kind in LONG else 0.3
+
+    @st.fragment(run_every=None if job.ended else every)
     def show() -> None:
         now = state.workspace().job(id)
         queue.ensure_supervisor(state.workspace()) if not now.ended else None

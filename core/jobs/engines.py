@@ -19,7 +19,6 @@ import psutil
 
 from core.children import environment, python_command
 from core.io import files
-from core.io.files import make_folder
 from core.jobs import standby
 from core.jobs.threads import Load, bound_environment
 from core.workspace.catalogue import Job
@@ -116,7 +115,7 @@ class Local:
 
     def keep_ready(self, ws: Workspace) -> None:
         """Have a worker wait for the next job, where memory allows; end it where that has become
-        short, or its code is no longer what is installed. To be called again and again.
+        short. To be called again and again.
         """
         self._load.look()
         if time.monotonic() < self._next_look:
@@ -124,17 +123,17 @@ class Local:
         self._next_look = time.monotonic() + LOOK
         if self._standby is None:
             if standby.has_memory():
-                log = make_folder(ws.home / standby.LOG.parent) / standby.LOG.name
+                log = files.make_folder(ws.home / standby.LOG.parent) / standby.LOG.name
                 process = spawn(standby.MODULE, [str(ws.home)], log, told=True)
                 self._standby = standby.Standby(process)
         elif self._standby.died():
             self.release()
             self._next_look = time.monotonic() + AGAIN
-        elif not (standby.has_memory() and self._standby.fits()):
+        elif not standby.has_memory():
             self.release()
 
     def release(self) -> None:
-        """No worker waits any longer."""
+        """End the worker that waits."""
         if self._standby is not None:
             self._standby.end()
             self._standby = None
