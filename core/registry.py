@@ -39,16 +39,20 @@ def purpose(kind: type[Method]) -> tuple[int, str]:
     return order.index(kind.family) if kind.family in order else len(order), kind.id
 
 
+def own_modules() -> list[tuple[Path, ModuleType]]:
+    """Import the files of `core/methods`, sorted; those of a user's folders are not among them."""
+    paths = sorted((HERE / "methods").glob("*/[!_]*.py"))
+    return [(p, importlib.import_module(f"core.methods.{p.parent.name}.{p.stem}")) for p in paths]
+
+
 @cache
 def methods() -> dict[str, type[Method]]:
     """All methods by id, sorted. Folders named in LIGHTBOX_METHODS (separated as in PATH) are
     walked as well as `core/methods`.
     """
     found: dict[str, type[Method]] = {}
-    for path in sorted((HERE / "methods").glob("*/[!_]*.py")):
-        _collect(
-            importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}"), path, found
-        )
+    for path, module in own_modules():
+        _collect(module, path, found)
     for folder in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep)):
         serve_plugin_names()
         for path in sorted(Path(folder).glob("[!_]*.py")):

@@ -74,7 +74,7 @@ def _serve(ws: Workspace) -> bool:
             idle_since = time.monotonic()
         elif released or time.monotonic() - idle_since > settings.idle_seconds:
             return False
-        if not running and time.monotonic() - looked > LOOK:
+        if not (running or waiting) and time.monotonic() - looked > LOOK:
             looked = time.monotonic()
             if newest_code() != code:
                 return True

@@ -59,4 +59,8 @@ def has_memory() -> bool:
 
 def newest_code() -> float:
     """When one of the files of `core` was changed last, in seconds of the epoch."""
-    return max(path.stat().st_mtime for path in CORE.rglob("*.py"))
+    newest = 0.0
+    for path in CORE.rglob("*.py"):
+        with suppress(OSError):  # it is just being replaced
+            newest = max(newest, path.stat().st_mtime)
+    return newest

@@ -14,11 +14,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from core import registry
 from core.errors import UserError
 from core.io.files import keep_private
 from core.jobs import worker
 from core.jobs.priority import give_way
-from core.jobs.standby import CORE
 from core.jobs.threads import limit_threads
 
 # what most jobs import late, in their first steps
@@ -66,10 +66,8 @@ def prepare() -> None:
     for name in (*LIBRARIES, *OURS):
         with suppress(ImportError):  # an installation without what training needs
             importlib.import_module(name)
-    for path in sorted((CORE / "methods").glob("*/[!_]*.py")):
-        importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}")
-    for path in sorted((CORE / "measures").glob("[!_]*.py")):
-        importlib.import_module(f"core.measures.{path.stem}")
+    registry.own_modules()
+    registry.measures()
     _load_compiled()
 
 
@@ -94,9 +92,9 @@ def take_place(log: Path, env: dict[str, str]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     sys.stdout.flush()
     sys.stderr.flush()
-    for there, number in ((nothing, 0), (out, 1), (out, 2)):
-        os.dup2(there, number)
-        os.close(there) if there != out else None
+    for source, number in ((nothing, 0), (out, 1), (out, 2)):
+        os.dup2(source, number)
+    os.close(nothing)
     os.close(out)
     os.environ.update(env)
 
