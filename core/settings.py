@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         default=True,
         description=(
             "Keep a worker ready for the next job: it starts at once, for about 0.6 GiB of memory;"
-            " none is kept where less than 2 GiB are free."
+            " none is started where less than 2 GiB are free, nor kept below 1 GiB."
         ),
     )
     checkpoint_seconds: float = Field(

@@ -139,23 +139,29 @@ def local(monkeypatch):
 
     monkeypatch.setattr(engines, "spawn", start)
     monkeypatch.setattr(engines, "LOOK", 0.0)
-    monkeypatch.setattr(standby, "LEAST_MEMORY", 0)
+    monkeypatch.setattr(standby, "TO_START", 0)
+    monkeypatch.setattr(standby, "TO_STAY", 0)
     made = Local()
     made.started = started
     return made
 
 
 def test_none_waits_where_memory_is_short(ws, local, monkeypatch):
-    monkeypatch.setattr(standby, "LEAST_MEMORY", 1 << 60)
+    monkeypatch.setattr(standby, "TO_START", 1 << 60)
     local.keep_ready(ws)
     assert local.started == []
-    monkeypatch.setattr(standby, "LEAST_MEMORY", 0)
+    monkeypatch.setattr(standby, "TO_START", 0)
     local.keep_ready(ws)
     local.keep_ready(ws)
     assert [p.poll() for p in local.started] == [None]
-    monkeypatch.setattr(standby, "LEAST_MEMORY", 1 << 60)
+    monkeypatch.setattr(standby, "TO_STAY", 1 << 60)
+    local.keep_ready(ws)
     local.keep_ready(ws)
     assert [p.poll() for p in local.started] == [-9]
+
+
+def test_what_one_takes_does_not_end_it():
+    assert standby.TO_START - standby.TO_STAY > 700 << 20
 
 
 def test_one_of_older_code_gets_no_job(ws, local, monkeypatch):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CPU = "cpu"
 REPEATABLE_SUMS = ":4096:8"  # what cuBLAS needs to add up in one order
 LOOK = 2.0  # seconds between two looks at the worker that waits
-AGAIN = 60.0  # seconds until another waits after one that died by itself
+AGAIN = 60.0  # seconds until another waits after one that died, or lacked memory
 
 
 class Engine(Protocol):
@@ -122,15 +122,13 @@ class Local:
             return
         self._next_look = time.monotonic() + LOOK
         if self._standby is None:
-            if standby.has_memory():
+            if standby.has_memory(standby.TO_START):
                 log = files.make_folder(ws.home / standby.LOG.parent) / standby.LOG.name
                 process = spawn(standby.MODULE, [str(ws.home)], log, told=True)
                 self._standby = standby.Standby(process)
-        elif self._standby.died():
+        elif self._standby.died() or not standby.has_memory(standby.TO_STAY):
             self.release()
             self._next_look = time.monotonic() + AGAIN
-        elif not standby.has_memory():
-            self.release()
 
     def release(self) -> None:
         """End the worker that waits."""

@@ -12,8 +12,10 @@ import psutil
 CORE = Path(__file__).parents[1]
 MODULE = "core.jobs.standby_worker"
 LOG = Path("log") / "standby.log"
-# bytes the machine has to have left for one to wait, which takes about 0.6 GiB
-LEAST_MEMORY = 2 << 30
+# Bytes the machine has to have left for one to be started, and to go on waiting. One takes about
+# 0.6 GiB: were they closer, one would be started and ended by turns.
+TO_START = 2 << 30
+TO_STAY = 1 << 30
 
 
 class Standby:
@@ -52,9 +54,9 @@ class Standby:
             self.process.stdin.close()  # type: ignore[union-attr]
 
 
-def has_memory() -> bool:
-    """Whether the machine has memory to spare for a worker that waits."""
-    return int(psutil.virtual_memory().available) >= LEAST_MEMORY
+def has_memory(least: int) -> bool:
+    """Whether the machine has `least` bytes of memory left."""
+    return int(psutil.virtual_memory().available) >= least
 
 
 def newest_code() -> float:
