@@ -30,7 +30,7 @@ app: setup
 # Tests pass in any order: `make test ORDER=--random-order`. At the end it says what took most processor time.
 PYTEST := OMP_WAIT_POLICY=passive OPENBLAS_THREAD_TIMEOUT=4 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_cache $(BIN)/python -m pytest
 test: setup
-	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder --costs $(ORDER)
+	$(PYTEST) -n 4 --dist loadscope --no-loadscope-reorder --costs $(ORDER)
 
 # The long hunts, before a release: what they found is kept in tests/soak.json.
 soak: setup

@@ -27,7 +27,6 @@ SHOWN = 20
 SESSION = "fixtures of the whole session"
 OWN_FILE = re.compile(r"^tests/methods/test_(\w+)\.py::")
 CONTRACT = re.compile(r"^tests/contract/\w+\.py::\w+\[(\w+?)(?:-[^\]]*)?\]")
-GROUP = re.compile(r"@[^@\]]+$")  # what --dist loadgroup adds to a test's name
 
 
 def method_of(test: str) -> str | None:
@@ -103,7 +102,7 @@ class Clock:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = dict(report.user_properties)
-        self.seconds[GROUP.sub("", report.nodeid)] += float(told.get("processor_seconds", 0.0))
+        self.seconds[report.nodeid] += float(told.get("processor_seconds", 0.0))
         self.seconds[SESSION] += float(told.get("session_seconds", 0.0))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -55,7 +55,7 @@ class Results:
     """
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.rsplit("@", 1)[0] if "@tests" in report.nodeid else report.nodeid
+        name = report.nodeid
         if name.split("[")[0] not in marked() or (report.when != "call" and report.passed):
             return
         if "PYTEST_XDIST_WORKER" in os.environ:  # the process that started this one writes
