@@ -38,7 +38,7 @@ class Cancelled(Exception):
 
 # packages of the extra `train`, by the names they are imported by
 TRAIN = ("torch", "lightning_fabric", "kornia", "captum", "faiss", "pacmap", "openTSNE")
-NEEDS_TRAIN = "This needs what training needs: pip install lightbox[train]."
+NEEDS_TRAIN = "This needs the extra for training: pip install lightbox[train]."
 
 
 FAULTS = {

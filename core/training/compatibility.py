@@ -10,7 +10,7 @@ from core.artifacts import Artifact, Model
 from core.data.dataset import Dataset
 from core.data.labels import no_classes
 from core.data.slices import slices
-from core.errors import UserError, has_train
+from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.method import Method
 
 CHECKED_BYTES = 256 << 20  # read at a time
@@ -22,7 +22,7 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     """
     takes = kind.takes
     if not has_train():
-        return "Training needs: pip install lightbox[train]."
+        return NEEDS_TRAIN
     missing = [p for p in takes.requires if find_spec(p) is None]
     if missing:
         return f"Not installed: {', '.join(missing)}."
