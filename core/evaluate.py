@@ -12,7 +12,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Metric, Metrics
 from core.data.dataset import Dataset
-from core.data.labels import no_classes
+from core.data.labels import why_no_classes
 from core.measure import Measure
 from core.registry import measures
 
@@ -63,7 +63,7 @@ def _one(
     why = None
     if one.labels and len(data.classes) < 2:
         why = "there are no labels of at least two classes"
-    elif one.labels and (odd := no_classes(data, training=False)):
+    elif one.labels and (odd := why_no_classes(data, training=False)):
         why = odd[0].lower() + odd[1:].rstrip(".")
     elif one.masks and data.masks is None:
         why = "there are no masks"

@@ -125,9 +125,9 @@ def samples() -> list[str]:
 
 def sample(name: str) -> Dataset:
     """Return the built-in dataset called `name`. Raises UserError when there is none."""
-    from core.data.samples.catalogue import make
+    from core.data.samples.catalogue import make_sample
 
-    return make(name)
+    return make_sample(name)
 
 
 def methods() -> dict[str, type[Method]]:

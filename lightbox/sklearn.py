@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from core import registry
 from core.artifacts import Artifact, Clusters, Embedding
 from core.data.dataset import Dataset
-from core.data.scaling import precise
+from core.data.scaling import needs_float64
 from core.errors import UserError
 from core.method import Goal, Method, check_params
 from core.training.fit import fit_and_apply
@@ -97,7 +97,7 @@ class _Estimator(BaseEstimator):
         """
         kind = self._kind()
         run = Run(seed=int(self.random_state), device="cpu", on={on.slug: on} if on else {})
-        self.precise_ = any(precise(column) for column in x.T)
+        self.precise_ = any(needs_float64(column) for column in x.T)
         try:
             params = check_params(kind, self.params or {})
             fitted, given = fit_and_apply(kind, params, self._dataset(x, labels), run)

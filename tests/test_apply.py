@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.artifacts import AnomalyMaps, Embedding, Map, Metrics, Scope
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.jobs import queue
 from core.jobs.apply import seen_by
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
     made = Workspace(tmp_path_factory.mktemp("home"))
-    digits = make("digits")
+    digits = make_sample("digits")
     for name, at in (("here", np.arange(0, 1200)), ("there", np.arange(1200, 1797))):
         table = digits.table.iloc[at].reset_index(drop=True)
         made.add(replace(digits, name=name, samples=np.asarray(digits.samples[:])[at], table=table))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from tests.benchmarks import bench_gaussian_vae, bench_swav
 
 
 @pytest.fixture(scope="module")
 def few():
-    digits = make("digits")
+    digits = make_sample("digits")
     return digits.of(digits.rows[:64])
 
 

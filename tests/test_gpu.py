@@ -14,7 +14,7 @@ import torch
 
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.explain.attribution import attribute
 from core.jobs import queue
 from core.method import check_params
@@ -68,7 +68,7 @@ def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(
 
 
 def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> None:
-    digits = make("digits")
+    digits = make_sample("digits")
     run, fast, z = trained(digits, params={"epochs": 15})
     _, slow, z_slow = trained(digits, params={"epochs": 15}, device="cpu")
     assert run.fabric.strategy.precision.precision == "bf16-mixed"
@@ -139,7 +139,7 @@ def test_explained_on_the_card_as_on_the_processor() -> None:
 
 def test_one_training_a_card_and_one_on_the_processors_beside_it(tmp_path: Any) -> None:
     ws = Workspace(tmp_path)
-    ws.add(make("digits"), sample=True)
+    ws.add(make_sample("digits"), sample=True)
     params = {"epochs": 40}
     asked = [
         queue.train(ws, "digits", "gaussian_vae", params, seed=seed, device=device)

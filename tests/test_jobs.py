@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.artifacts import Map
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.export import export_run
 from core.jobs import engines, queue
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.processes
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
     made = Workspace(tmp_path_factory.mktemp("home"))
-    made.add(make("digits"), sample=True)
+    made.add(make_sample("digits"), sample=True)
     return made
 
 
@@ -63,7 +63,7 @@ def test_bad_asks_are_sentences(ws):
     with pytest.raises(UserError, match="does not fit"):
         queue.train(ws, "digits", "tabular_ncd")
     with pytest.raises(UserError, match="already"):
-        ws.add(make("digits"))
+        ws.add(make_sample("digits"))
 
 
 def test_threads_are_told_to_a_process_unless_its_user_has_said_so(tmp_path, monkeypatch):

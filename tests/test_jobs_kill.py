@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue, reconciling
 from core.jobs.tasks import find
 from core.method import check_params
@@ -33,7 +33,7 @@ PARAMS = {"epochs": 30, "more": 10, "batch_size": 16, "pause": 0.02}  # 160 step
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    made, digits = Workspace(tmp_path_factory.mktemp("kill")), make("digits")
+    made, digits = Workspace(tmp_path_factory.mktemp("kill")), make_sample("digits")
     few = np.flatnonzero(digits.splits == "train")[:64]
     roles = {k: v for k, v in digits.roles.items() if k != "label"}
     made.add(

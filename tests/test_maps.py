@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.maps import layout
 from core.maps import make as maps
@@ -37,7 +37,7 @@ def embedding(z: np.ndarray, first: int = 0) -> Embedding:
 
 @cache
 def digits() -> np.ndarray:
-    data = make("digits")
+    data = make_sample("digits")
     return np.asarray(data.inputs(), np.float32).reshape(len(data), -1)
 
 
@@ -289,7 +289,7 @@ def workspace(tmp_path_factory):
     from core.workspace.workspace import Workspace
 
     ws = Workspace(tmp_path_factory.mktemp("maps"))
-    ws.add(make("digits"))
+    ws.add(make_sample("digits"))
     run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 6}).id, timeout=120)
     out = review.exclude(ws, "digits", np.array([3, 7, 40, 41]), "look again")
     drawn = queue.wait(
@@ -333,7 +333,7 @@ def test_cases_of_other_data_are_embedded_by_the_runs_model(workspace):
         atol=1e-3,
     )
     with pytest.raises(UserError, match="shape"):
-        out_of_sample.embedded(model, latents, own, make("head-phantom"))
+        out_of_sample.embedded(model, latents, own, make_sample("head-phantom"))
     with pytest.raises(UserError, match="does not give the coordinates"):
         out_of_sample.embedded(
             model, replace(latents, z=np.asarray(latents.z)[::-1].copy()), own, own

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.explain import traversal
 from core.maps.faithfulness import faithfulness
 from core.measures.pixel_anomaly import aupro, pooled
@@ -69,7 +69,7 @@ def test_trustworthiness_is_scikit_learns():
 
 
 def test_traversal_ends_are_the_reconstructions():
-    data = make("digits").take(np.arange(120))
+    data = make_sample("digits").take(np.arange(120))
     kind = methods()["pca"]
     model, given = fit_and_apply(kind, kind.Params(dimensions=6), data, Run(device="cpu"))
     embedding, images = given[1], given[2]
@@ -79,7 +79,7 @@ def test_traversal_ends_are_the_reconstructions():
 
 
 def test_killed_and_resumed_equals_straight(tmp_path):
-    data, kind = make("digits").take(np.arange(160)), methods()["gaussian_vae"]
+    data, kind = make_sample("digits").take(np.arange(160)), methods()["gaussian_vae"]
     params = kind.Params(epochs=4, latent=4, width=4, batch_size=16)
     straight, _ = fit_and_apply(kind, params, data, Run(device="cpu"))
 

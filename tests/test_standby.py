@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from core.children import environment
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import engines, queue, scheduler, standby, starting
 from core.jobs.engines import Local
 from core.jobs.priority import NICE
@@ -43,7 +43,7 @@ def ws(tmp_path_factory):
         for name in THREADS:  # sums of other numbers of threads differ in their last digits
             patch.setenv(name, "1")
         made = Workspace(tmp_path_factory.mktemp("home"))
-        made.add(make("tiny-scans"), sample=True)
+        made.add(make_sample("tiny-scans"), sample=True)
         yield made
         for process in (supervisor(made), waiting(made)):
             if process:

@@ -8,7 +8,7 @@ import pytest
 
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.data.ground_truth import abnormal, truth_of
+from core.data.ground_truth import find_abnormal, find_ground_truth
 from core.measures.image_anomaly import ImageAnomaly
 from core.methods.anomaly._slices import healthy
 from core.training.slices_to_volumes import Fold
@@ -30,11 +30,11 @@ def partly() -> Dataset:
 
 def test_cases_without_a_mask_file_are_neither_normal_nor_abnormal():
     data = partly()
-    truth, _ = abnormal(data)
+    truth, _ = find_abnormal(data)
     assert np.flatnonzero(truth).tolist() == [0, 1]
-    assert np.flatnonzero(~truth_of(data).judged).tolist() == UNKNOWN
+    assert np.flatnonzero(~find_ground_truth(data).judged).tolist() == UNKNOWN
     # rows of unknown truth score highest: as normal cases they would make this AUROC 0.33
-    score = np.where(truth_of(data).judged, truth.astype(float), 2.0).astype(np.float32)
+    score = np.where(find_ground_truth(data).judged, truth.astype(float), 2.0).astype(np.float32)
     found = ImageAnomaly().compute(
         data, AnomalyMaps(rows=data.rows, score=score), rng=np.random.default_rng(0)
     )
@@ -57,9 +57,9 @@ def test_cases_without_a_label_count_in_no_figure():
         (0, 1),
         {"normal": "normal"},
     )
-    truth, _ = abnormal(data)
+    truth, _ = find_abnormal(data)
     assert np.flatnonzero(truth).tolist() == [1, 4, 7, 9]
-    assert np.flatnonzero(~truth_of(data).judged).tolist() == [2, 5, 8]
+    assert np.flatnonzero(~find_ground_truth(data).judged).tolist() == [2, 5, 8]
 
 
 def test_healthy_slices_to_learn_from_are_those_known_to_be():

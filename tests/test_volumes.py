@@ -19,7 +19,7 @@ from core.artifacts import (
 )
 from core.data.dataset import Dataset
 from core.data.samples.generated import stacks
-from core.data.slices import Slices, filled, seen, slices
+from core.data.slices import Slices, as_model_input, as_slices, find_filled_slices
 from core.errors import Cancelled
 from core.method import check_params
 from core.registry import methods, open_model
@@ -72,7 +72,7 @@ def by_slug(artifacts):
 # -- the view of slices ----------------------------------------------------------------------------
 def test_slices_are_those_of_the_volumes_with_label_mask_split_and_patient():
     data = small()
-    view = slices(data)
+    view = as_slices(data)
     assert view.modality == "image"
     assert view.shape == (1, 24, 24)
     assert len(view) == len(data) * DEPTH
@@ -91,16 +91,16 @@ def test_slices_are_those_of_the_volumes_with_label_mask_split_and_patient():
     kept = replace(
         data, table=data.table.assign(patient="P1"), roles=data.roles | {"group": "patient"}
     )
-    assert set(slices(kept).groups) == {"P1"}
+    assert set(as_slices(kept).groups) == {"P1"}
 
 
 def test_a_view_of_some_volumes_in_another_order_gives_their_slices():
     part = small().take(np.array([7, 2]))
     np.testing.assert_array_equal(
-        slices(part).inputs()[:DEPTH], small().take(np.array([7])).inputs()[0].swapaxes(0, 1)
+        as_slices(part).inputs()[:DEPTH], small().take(np.array([7])).inputs()[0].swapaxes(0, 1)
     )
     np.testing.assert_array_equal(
-        slices(part).rows, np.r_[7 * DEPTH : 8 * DEPTH, 2 * DEPTH : 3 * DEPTH]
+        as_slices(part).rows, np.r_[7 * DEPTH : 8 * DEPTH, 2 * DEPTH : 3 * DEPTH]
     )
 
 
@@ -117,7 +117,7 @@ def test_slices_of_a_stored_volume_are_read_volume_by_volume(tmp_path, monkeypat
 
     lazy = Slices(Counting(), 2)
     order = np.random.default_rng(0).permutation(len(lazy))[:60]
-    np.testing.assert_array_equal(lazy[order], slices(small()).raw(order))
+    np.testing.assert_array_equal(lazy[order], as_slices(small()).raw(order))
     assert len(read) == len(set(order // DEPTH))
     monkeypatch.setattr("core.data.slices.SLICE_CACHE", 1)
     lazy = Slices(Counting(), 2)
@@ -129,7 +129,7 @@ def test_empty_slices_are_found_and_a_volume_of_nothing_keeps_its_middle():
     data = small()
     samples = data.samples.copy()
     samples[3] = 7
-    found = filled(replace(data, samples=samples))
+    found = find_filled_slices(replace(data, samples=samples))
     assert found[0].tolist() == [False, *[True] * (DEPTH - 2), False]
     assert np.flatnonzero(found[3]).tolist() == [DEPTH // 2]
 
@@ -139,7 +139,7 @@ def test_methods_say_how_they_take_volumes():
     assert {"strega", "classifier", "gaussian_vae", "unet_plus_plus", "swav"} <= set(SLICED)
     assert not methods()["pca"]().slicewise
     assert "slices by themselves make no sense" in why_not(methods()["cine_tracker"], small())
-    assert seen(methods()["pca"](), small()) is small()
+    assert as_model_input(methods()["pca"](), small()) is small()
 
 
 def test_presets_and_time_count_slices(tmp_path):
@@ -202,7 +202,7 @@ def test_cancelled_on_volumes_it_stops():
 # -- folding ---------------------------------------------------------------------------------------
 def folded(*artifacts):
     data = small().take(np.arange(6))
-    counts = filled(data)
+    counts = find_filled_slices(data)
     return Fold(data, counts)(list(artifacts)), counts
 
 
@@ -329,7 +329,9 @@ def test_what_moved_a_model_of_slices_is_shown_on_the_volume():
     made = attribute(model, small(), rows, "gradient_x_input", "score")
     assert made.value.shape == (2, *small().shape)
     assert made.rows.tolist() == [5, 2]
-    one = attribute(model, slices(small()), np.array([5 * DEPTH + 6]), "gradient_x_input", "score")
+    one = attribute(
+        model, as_slices(small()), np.array([5 * DEPTH + 6]), "gradient_x_input", "score"
+    )
     np.testing.assert_allclose(made.value[0][:, 6], one.value[0], atol=1e-6)
 
 

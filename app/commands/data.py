@@ -31,11 +31,11 @@ def _words(found: dict[str, Any]) -> str:
 
 
 def _described(name: str) -> dict[str, Any]:
-    from core.data.checks import findings
+    from core.data.checks import dataset_findings
     from core.json_output import dataset_json
 
     ws = workspace()
-    return dataset_json(ws.dataset(name), findings(ws, name))
+    return dataset_json(ws.dataset(name), dataset_findings(ws, name))
 
 
 @data_cli.command("add")

@@ -30,9 +30,11 @@ def register(cli: typer.Typer) -> None:
 
 
 def _finding(name: str, kind: str) -> Any:
-    from core.data.checks import findings
+    from core.data.checks import dataset_findings
 
-    found = {f.kind: f for f in findings(workspace(), name) if f.severity not in ("ok", "note")}
+    found = {
+        f.kind: f for f in dataset_findings(workspace(), name) if f.severity not in ("ok", "note")
+    }
     if kind not in found:
         raise UserError(f"There is no finding “{kind}” (there are: {', '.join(found) or 'none'}).")
     return found[kind]
@@ -44,7 +46,7 @@ def issues(name: str, json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from core.data.checks import findings
+    from core.data.checks import dataset_findings
     from core.workspace import decisions, review
 
     ws = workspace()
@@ -52,7 +54,7 @@ def issues(name: str, json: AsJson = False) -> None:
     ignored = {d.finding: d.reason for d in made if d.what == "ignore"}
     found = [
         asdict(f) | {"ignored": ignored.get(f.kind)}
-        for f in findings(ws, name)
+        for f in dataset_findings(ws, name)
         if f.severity not in ("ok", "note")
     ]
     waiting = review.held(ws, name)

@@ -42,13 +42,13 @@ def register(cli: typer.Typer) -> None:
 
 def samples(json: AsJson = False) -> None:
     """Put the built-in samples into the workspace (those that are not there yet) and list them."""
-    from core.data.samples.catalogue import SAMPLES, make
+    from core.data.samples.catalogue import SAMPLES, make_sample
 
     ws = workspace()
     there = {e["name"] for e in ws.catalogue.datasets()}
     for name in SAMPLES:
         if name not in there:
-            ws.add(make(name), sample=True)
+            ws.add(make_sample(name), sample=True)
     listed = [
         {"dataset": e["name"], "n": e["n"], "modality": e["modality"]}
         for e in ws.catalogue.datasets()

@@ -11,8 +11,8 @@ from app.navigation import page
 from app.panels import hidden_cases, issues, privacy, quick_start, texts, viewer
 from app.panels.gallery import thumbs
 from core.data.dataset import Dataset
-from core.data.role_guess import recalled
-from core.data.samples.catalogue import SAMPLES, make
+from core.data.role_guess import guesses_from_card
+from core.data.samples.catalogue import SAMPLES, make_sample
 from core.imaging import render
 from core.imaging.palette import OKABE_ITO
 from core.report import flow
@@ -48,7 +48,7 @@ def samples() -> None:
             if name in there:
                 st.button("Open", key=f"open-{name}", on_click=_open, args=(name,), width="stretch")
             elif st.button("Add", key=f"add-{name}", width="stretch", type="primary"):
-                state.attempt(state.workspace().add, make(name), True)
+                state.attempt(state.workspace().add, make_sample(name), True)
                 state.open_dataset(name)
                 st.session_state["just-imported"] = True
                 st.switch_page(page("data"))
@@ -61,7 +61,7 @@ def _open(name: str) -> None:
 
 @st.cache_resource(show_spinner=False)
 def _sample(name: str) -> Dataset:
-    return make(name)
+    return make_sample(name)
 
 
 def overview(data: Dataset) -> None:
@@ -169,7 +169,7 @@ def _columns_in_words(data: Dataset) -> str:
     """What the columns that are no plain inputs were taken for, escaped; "" for data brought in
     before that was kept.
     """
-    found = [g for g in recalled(data.card) if g.role not in ("file", "text", "input")]
+    found = [g for g in guesses_from_card(data.card) if g.role not in ("file", "text", "input")]
     said = [
         f"“{text.label(g.column, 30)}” {g.role}{' (a guess)' if g.doubtful else ''}" for g in found
     ]

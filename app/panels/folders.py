@@ -15,7 +15,7 @@ from core.data import allowed_folders
 
 def choose() -> Path | None:
     """The folder or file that was chosen with a press; None until then."""
-    roots = allowed_folders.roots()
+    roots = allowed_folders.allowed_roots()
     if not roots:
         st.info(
             "No folder of this machine is open to the browser. Whoever starts Lightbox can open"
@@ -32,7 +32,7 @@ def choose() -> Path | None:
     at = st.session_state.get("folder-at", root)
     if at != root and root not in at.parents:
         at = root
-    listed = state.attempt(allowed_folders.entries, at)
+    listed = state.attempt(allowed_folders.list_entries, at)
     if listed is None:
         st.session_state["folder-at"] = root
         return None
@@ -61,7 +61,7 @@ def choose() -> Path | None:
     right.button("Up", disabled=at == root, on_click=_go, args=(at.parent,), width="stretch")
     st.button(f"Take {text.label(target.name, 40)}", type="primary", on_click=_take, args=(target,))
     taken = st.session_state.get("folder-taken")
-    return state.attempt(allowed_folders.registered, taken) if taken == target else None
+    return state.attempt(allowed_folders.check_allowed, taken) if taken == target else None
 
 
 def _go(target: Path) -> None:

@@ -39,7 +39,7 @@ def show(data: Dataset) -> None:
     if not _ready(data):
         return
     with st.spinner("Looking the data over"):
-        found = checks.findings(ws, data.name)
+        found = checks.dataset_findings(ws, data.name)
     made = review.decisions(ws, data.name)
     ignored = {d.finding: d for d in made if d.what == "ignore"}
     open_ = [f for f in found if f.severity not in ("ok", "note") and f.kind not in ignored]

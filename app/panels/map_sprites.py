@@ -11,7 +11,7 @@ from app import state
 from app.components import latent_map as component
 from app.panels.gallery import thumbs
 from core.data.dataset import Dataset
-from core.data.slices import slices
+from core.data.slices import as_slices
 from core.imaging import render
 
 
@@ -27,7 +27,7 @@ def _slice_sprites(
     home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str
 ) -> tuple[bytes, int]:
     return component.sprite_sheet(
-        render.thumbs(slices(state.workspace().dataset(name)), np.array(ids), 40, state.look())
+        render.thumbs(as_slices(state.workspace().dataset(name)), np.array(ids), 40, state.look())
     )
 
 

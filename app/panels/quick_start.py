@@ -12,7 +12,7 @@ import streamlit as st
 from app import navigation, progress, state, text
 from app.panels import map
 from core.data.dataset import Dataset
-from core.data.normal import normal_only
+from core.data.normal import keep_normal_only
 from core.errors import UserError
 from core.jobs import queue
 from core.method import Goal, Method
@@ -135,7 +135,7 @@ def normal_cases(data: Dataset) -> tuple[Dataset, str]:
         else ""
     )
     try:
-        learned = normal_only(data)
+        learned = keep_normal_only(data)
     except UserError as e:
         return data, f"Learns from all cases: {text.label(e, 300)}"
     if all(why_not(kind, learned) for kind in suggested("unusual")):

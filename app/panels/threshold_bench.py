@@ -11,7 +11,7 @@ import streamlit as st
 from app import state, text
 from app.state import Context
 from core.artifacts import AnomalyMaps, Metric
-from core.data.ground_truth import Truth, truth_of
+from core.data.ground_truth import GroundTruth, find_ground_truth
 from core.imaging.palette import ACCENT, NONE, OKABE_ITO
 from core.measures.image_anomaly import ImageAnomaly
 from core.stats.proportions import rates
@@ -19,8 +19,8 @@ from core.workspace import notes
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _truth_of(home: str, name: str, hash: str, normal: str) -> Truth:
-    return truth_of(state.workspace().dataset(name))
+def _truth_of(home: str, name: str, hash: str, normal: str) -> GroundTruth:
+    return find_ground_truth(state.workspace().dataset(name))
 
 
 def has_known_truth(context: Context, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from app import state, text
 from app.components import viewer as component
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.data.geometry import Geometry, geometry
+from core.data.geometry import Geometry, case_geometry
 from core.imaging import orientation, render, stacks, windowing
 
 HEAT_WORDS = "one scale for the whole run"
@@ -57,7 +57,7 @@ def opening(
         return 0, place
     if heat is None:
         return None
-    at = orientation.planes(geometry(data, row), 3)[0]
+    at = orientation.planes(case_geometry(data, row), 3)[0]
     return at.order[0], render.hottest(np.asarray(heat), at)
 
 
@@ -149,7 +149,7 @@ def _bytes_of_slice(raw: np.ndarray, has_heat: bool, has_mask: bool) -> int:
 
 def _coarser(data: Dataset, row: int, step: int) -> Geometry:
     """Where the case lies in space when every `step`-th point of it is shown."""
-    where = geometry(data, row)
+    where = case_geometry(data, row)
     mm = where.mm and tuple(v * step for v in where.mm)
     return Geometry(where.axes, mm, where.oblique, where.unit)
 
@@ -308,7 +308,7 @@ def closer(
 def given(data: Dataset, row: int) -> np.ndarray:
     """The model's input of a row as it hangs, uint8 [h,w,3]; volumes: the middle axial slice."""
     x = data.of(np.array([row])).inputs()[0]
-    at = orientation.planes(geometry(data, row), x.ndim - 1, state.look().side)[0]
+    at = orientation.planes(case_geometry(data, row), x.ndim - 1, state.look().side)[0]
     flat = np.take(x, render.middle(data, at), 1 + at.order[0]) if x.ndim == 4 else x
     return render.enlarge(orientation.square(orientation.laid(render.flat(flat), at), at), 240)
 

@@ -13,7 +13,7 @@ from app.panels.gallery import gallery, thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.data.geometry import geometry
+from core.data.geometry import case_geometry
 from core.imaging import orientation, render
 
 TITLE = "Unusual cases"
@@ -64,7 +64,7 @@ def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict
     assert artifact.map is not None
     found = {}
     for row, i in zip(rows.tolist(), artifact.at(rows)):
-        at = orientation.planes(geometry(data, row), 3)[0]
+        at = orientation.planes(case_geometry(data, row), 3)[0]
         hottest = render.hottest(np.asarray(artifact.map[i]), at) + 1
         found[row] = f" · {hottest}/{data.shape[1:][at.order[0]]}"
     return found

@@ -15,7 +15,16 @@ from plotly.subplots import make_subplots
 from app import state, text
 from app.state import Context
 from core.artifacts import Predictions
-from core.data.clips import RIVALS, Clip, clip_scores, clips_of, is_film, millimetres, rivals, whole
+from core.data.clips import (
+    BASELINES,
+    Clip,
+    all_frames,
+    baseline_outlines,
+    clip_scores,
+    clips_of,
+    is_film,
+    pixel_spacing,
+)
 from core.data.dataset import Dataset
 from core.evaluate import held_out
 from core.imaging import render
@@ -70,19 +79,19 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
     artifact, data = _tracked(run, slug), state.workspace().dataset(dataset)
     rows = set(artifact.rows.tolist())
     score: dict[str, float] = {}
-    found = [c for c in clips_of(whole(data)) if rows & set(c.rows.tolist())]
+    found = [c for c in clips_of(all_frames(data)) if rows & set(c.rows.tolist())]
     apart = set(artifact.rows[held_out(data, artifact.rows)[1]].tolist())
     # the longest of those held out is the one to look at first
     found.sort(key=lambda c: (not apart & set(c.rows.tolist()), -len(c.rows)))
     for clip in [c for c in found if apart & set(c.rows.tolist()) and c.scored.any()][:MOST]:
         at = clip.rows[clip.scored]
-        score[clip.name] = float(dice(artifact.marked(at), whole(data).of(at).mask()).mean())
+        score[clip.name] = float(dice(artifact.marked(at), all_frames(data).of(at).mask()).mean())
     return found, score
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the film")
 def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
-    artifact, data = _tracked(run, slug), whole(state.workspace().dataset(dataset))
+    artifact, data = _tracked(run, slug), all_frames(state.workspace().dataset(dataset))
     clip = _clips(home, run, slug, dataset)[0][at]
     part = data.of(clip.rows)
     times = np.array([float(t) for t in part.column("time")])  # type: ignore[union-attr]
@@ -94,9 +103,9 @@ def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
         clip,
         shown,
         times,
-        {"tracked": artifact.marked(clip.rows), **rivals(data, clip)},
+        {"tracked": artifact.marked(clip.rows), **baseline_outlines(data, clip)},
         truth,
-        millimetres(data, clip),
+        pixel_spacing(data, clip),
     )
 
 
@@ -290,8 +299,8 @@ def _curves(film: Film, t: int, context: Context) -> go.Figure:
     x, at = film.times, np.flatnonzero(film.clip.scored)
     looks: dict[str, tuple[str, str, str]] = {
         "tracked": (AMBER, "solid", "circle"),
-        RIVALS[0]: (NONE, "dash", "square"),
-        RIVALS[1]: (NONE, "dot", "diamond"),
+        BASELINES[0]: (NONE, "dash", "square"),
+        BASELINES[1]: (NONE, "dot", "diamond"),
     }
     for who, (colour, dash, symbol) in looks.items():
         figure.add_scatter(

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.settings import Settings
 
 
-def roots() -> list[Path]:
+def allowed_roots() -> list[Path]:
     """Return the allowed roots (LIGHTBOX_FOLDERS, separated as in PATH), resolved; those that are
     not there are left out.
     """
@@ -21,11 +21,11 @@ def roots() -> list[Path]:
     return [p.resolve() for p in given if p.is_dir()]
 
 
-def registered(path: Path) -> Path:
+def check_allowed(path: Path) -> Path:
     """`path` resolved, once it is a plain file or folder beneath an allowed root and no step below
     the root is a link. UserError otherwise.
     """
-    allowed = roots()
+    allowed = allowed_roots()
     if not allowed:
         raise UserError(
             "No folder of this machine is open to the browser; start Lightbox with"
@@ -55,11 +55,11 @@ def registered(path: Path) -> Path:
     return whole
 
 
-def entries(folder: Path) -> tuple[list[str], list[str]]:
+def list_entries(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the sub-folders and of the plain files in an allowed folder, each at most
     `limits.LISTED`, in order; hidden ones and links left out.
     """
-    registered(folder)
+    check_allowed(folder)
     folders: list[str] = []
     files: list[str] = []
     with os.scandir(folder) as found:

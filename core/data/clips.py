@@ -18,7 +18,7 @@ from core.stats.tracking import centroids, dice, relative_d98, surface_distances
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
-RIVALS = ("first outline copied", "phase correlation")
+BASELINES = ("first outline copied", "phase correlation")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def clips_of(data: Dataset) -> list[Clip]:
     ]
 
 
-def window(mask: np.ndarray, factor: float) -> tuple[float, float, float]:
+def tracking_window(mask: np.ndarray, factor: float) -> tuple[float, float, float]:
     """(y, x, half side in pixels) of the square looked at: `factor` times as wide as a disc of the
     mask's area or as its longer side.
     """
@@ -98,16 +98,18 @@ def window(mask: np.ndarray, factor: float) -> tuple[float, float, float]:
 
 
 # -- following without learning --------------------------------------------------------------------
-def copied(given: np.ndarray, frames: np.ndarray) -> np.ndarray:
+def repeat_outline(given: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Return the given outline [H,W] in every one of `frames` [T,C,H,W]: bool [T,H,W]."""
     return np.repeat(given[None], len(frames), 0)
 
 
-def shifted(given: np.ndarray, frames: np.ndarray, start: int, factor: float = 3.0) -> np.ndarray:
+def shift_outline(
+    given: np.ndarray, frames: np.ndarray, start: int, factor: float = 3.0
+) -> np.ndarray:
     """Return the given outline moved by whole pixels as the window around it moves since frame
     `start`, by phase correlation under a Hann window.
     """
-    y, x, half = window(given, factor)
+    y, x, half = tracking_window(given, factor)
     (h, w), half = given.shape, max(half, 4.0)
     top, left = max(0, int(y - half)), max(0, int(x - half))
     part = frames[:, :, top : min(h, int(y + half) + 1), left : min(w, int(x + half) + 1)].mean(1)
@@ -121,11 +123,11 @@ def shifted(given: np.ndarray, frames: np.ndarray, start: int, factor: float = 3
             (int(p) + n // 2) % n - n // 2
             for p, n in zip(np.unravel_index(peak, found.shape[1:]), found.shape[1:])
         )
-        out[t] = moved(given, dy, dx)
+        out[t] = translate_mask(given, dy, dx)
     return out
 
 
-def moved(mask: np.ndarray, dy: int, dx: int) -> np.ndarray:
+def translate_mask(mask: np.ndarray, dy: int, dx: int) -> np.ndarray:
     """`mask` [H,W] moved by whole pixels; what leaves the frame is lost."""
     out = np.zeros_like(mask)
     h, w = mask.shape
@@ -135,7 +137,7 @@ def moved(mask: np.ndarray, dy: int, dx: int) -> np.ndarray:
     return out
 
 
-def rivals(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
+def baseline_outlines(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
     """Outlines bool [T,H,W] of `clip` by the two rivals, from its first outline alone; none for a
     clip without an outline.
     """
@@ -143,7 +145,9 @@ def rivals(data: Dataset, clip: Clip) -> dict[str, np.ndarray]:
         return {}
     frames = data.of(clip.rows).inputs()
     given = data.of(clip.rows[clip.start : clip.start + 1]).mask()[0]
-    return dict(zip(RIVALS, (copied(given, frames), shifted(given, frames, clip.start))))
+    return dict(
+        zip(BASELINES, (repeat_outline(given, frames), shift_outline(given, frames, clip.start)))
+    )
 
 
 # -- how far off -----------------------------------------------------------------------------------
@@ -175,7 +179,7 @@ def clip_scores(
     }
 
 
-def millimetres(data: Dataset, clip: Clip) -> float | None:
+def pixel_spacing(data: Dataset, clip: Clip) -> float | None:
     """Side of a pixel of this clip: the column `pixel_mm`, else the card's spacing; None where
     neither is known.
     """
@@ -186,14 +190,14 @@ def millimetres(data: Dataset, clip: Clip) -> float | None:
     return float(spacing[-1]) if isinstance(spacing, (list, tuple)) and len(spacing) else None
 
 
-def compared(
+def compare_trackers(
     data: Dataset, clips: list[Clip], said: dict[str, np.ndarray]
 ) -> tuple[list[dict[str, dict[str, float]]], str]:
     """For each clip, tracker -> scores (the tracked outlines bool [T,H,W] in `said` by clip name,
     as tracker "tracked", and both rivals'), and the unit of the distances: mm where every clip's
     pixel size is known, else px.
     """
-    sizes = [millimetres(data, c) for c in clips]
+    sizes = [pixel_spacing(data, c) for c in clips]
     known = bool(clips) and all(s is not None for s in sizes)
     found = []
     for clip, size in zip(clips, sizes):
@@ -202,12 +206,15 @@ def compared(
         found.append(
             {
                 who: clip_scores(made, truth, clip, mm)
-                for who, made in {"tracked": said[clip.name], **rivals(data, clip)}.items()
+                for who, made in {
+                    "tracked": said[clip.name],
+                    **baseline_outlines(data, clip),
+                }.items()
             }
         )
     return found, "mm" if known else "px"
 
 
-def whole(data: Dataset) -> Dataset:
+def all_frames(data: Dataset) -> Dataset:
     """All rows in use: a clip is followed through all its frames, asked for or not."""
     return data.every

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from core.data import role_words as words
-from core.data.compound_words import FEW, odd_form
+from core.data.compound_words import FEW, why_not_numeric
 from core.data.role_words import tokens
 
 DATE = (
@@ -26,7 +26,7 @@ SINCE = {1: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanosecon
 BITS = 12.0  # a twin by chance would take as many tosses of a coin
 
 
-class Column:
+class ColumnFacts:
     """What the values of one column tell; each is worked out when it is first asked for."""
 
     def __init__(self, name: str, values: pd.Series) -> None:
@@ -101,7 +101,7 @@ class Column:
             return ""
         if words.is_place(self.tokens) or words.is_patient(self.name) or words.is_id(self.tokens):
             return ""
-        return odd_form(self.there.iloc[:SAMPLE])
+        return why_not_numeric(self.there.iloc[:SAMPLE])
 
     @cached_property
     def coded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +137,7 @@ class Column:
         return self.whole or not self.numbers
 
 
-def counts_rows(column: Column, named: float) -> str | None:
+def why_row_number(column: ColumnFacts, named: float) -> str | None:
     """Why a column is a row number; None when it is none.
 
     Whole numbers, none missing, that count the rows in any order, or from the start again in each
@@ -163,7 +163,7 @@ def counts_rows(column: Column, named: float) -> str | None:
     return None
 
 
-def has_few_rows_each(column: Column) -> bool:
+def has_few_rows_each(column: ColumnFacts) -> bool:
     """Many different values with few rows each, and not one row each throughout."""
     k, there = column.different, len(column.there)
     if k < 3 or k >= there:
@@ -172,7 +172,9 @@ def has_few_rows_each(column: Column) -> bool:
     return there / k <= 5 or (k >= 10 and typical <= max(10, there / 20))
 
 
-def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def _cross_tabulate(
+    one: ColumnFacts, other: ColumnFacts
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Codes of both where both are known, and counts [different, different]; None where they cannot
     be compared.
     """
@@ -187,7 +189,7 @@ def _pairs(one: Column, other: Column) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return a[both], b[both], counts
 
 
-def _bits(counts: np.ndarray) -> float:
+def _total_bits(counts: np.ndarray) -> float:
     """How many tosses of a coin the second column is worth: rows times the entropy of its
     values.
     """
@@ -196,28 +198,28 @@ def _bits(counts: np.ndarray) -> float:
     return float(-(share * np.log2(share)).sum() * counts.sum())
 
 
-def say_the_same(one: Column, other: Column) -> bool:
+def carry_same_information(one: ColumnFacts, other: ColumnFacts) -> bool:
     """Whether two columns say the same, value by value, and not by chance."""
     if one.different != other.different or one.different < 2:
         return False
-    pairs = _pairs(one, other)
+    pairs = _cross_tabulate(one, other)
     if pairs is None:
         return False
     counts = pairs[2]
     return (
         bool(((counts > 0).sum(0) == 1).all() and ((counts > 0).sum(1) == 1).all())
-        and _bits(counts) >= BITS
+        and _total_bits(counts) >= BITS
     )
 
 
-def decides(one: Column, other: Column) -> bool:
+def determines(one: ColumnFacts, other: ColumnFacts) -> bool:
     """Whether each value of the first (few, with several rows each) goes with one value of the
     second.
     """
     if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
         return False
-    pairs = _pairs(one, other)
+    pairs = _cross_tabulate(one, other)
     if pairs is None:
         return False
     counts = pairs[2]
-    return bool(((counts > 0).sum(1) == 1).all()) and _bits(counts) >= BITS + one.different
+    return bool(((counts > 0).sum(1) == 1).all()) and _total_bits(counts) >= BITS + one.different

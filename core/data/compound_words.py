@@ -1,8 +1,8 @@
 """Columns whose cells hold more than one number: times (07:30), blood pressures (120/80), 38 w 4 d,
 5'11".
 
-What is sure becomes numbers by a rule; what only looks like two numbers stays words, and `odd_form`
-says why it cannot be learned from.
+What is sure becomes numbers by a rule; what only looks like two numbers stays words, and
+`why_not_numeric` says why it cannot be learned from.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TWO = re.compile(
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitColumn:
     """A column as columns of numbers: name -> values [n] float64, what was done, and what has to be
     told of it.
     """
@@ -65,7 +65,9 @@ class Parts:
     notes: list[Note] = field(default_factory=list)
 
 
-def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) -> Parts | None:
+def split_column(
+    column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()
+) -> SplitColumn | None:
     """Return the numbers in a column of words (codes and different words), where nine in ten cells
     are times, blood pressures, or two numbers with their units; None for any other. `taken`: names
     of columns there are.
@@ -85,7 +87,7 @@ def parted(column: str, coded: pa.DictionaryArray, taken: Sequence[str] = ()) ->
         lost: np.ndarray = np.isnan(values).sum(axis=1) > 0
         notes = [_note("words", column, different, lost, codes, counts)] if lost.any() else []
         notes += [_note(doubt, column, different, ~lost, codes, counts)] if doubt else []
-        return Parts(columns, rule, notes)
+        return SplitColumn(columns, rule, notes)
     return None
 
 
@@ -230,7 +232,7 @@ def _pair(fit: re.Match[str] | None) -> tuple[float, float]:
     return float(fit[1].replace(",", ".")), float(fit[2].replace(",", "."))
 
 
-def odd_form(values: pd.Series) -> str:
+def why_not_numeric(values: pd.Series) -> str:
     """Why words that hold numbers cannot be learned from: several units, or two numbers a cell; ""
     for other words.
     """

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.stored import (
-    Stored,
+    StoredTable,
     class_word,
     has_checksums,
     listed_files,
@@ -42,8 +42,8 @@ class Dataset:
     `at` holds the positions of this view in the stored arrays; a part shares arrays with the whole.
 
     samples: image [n,C,H,W] · volume [n,C,D,H,W] · series [n,C,T] · table [n,d] (NaN = missing;
-        float32, or float64 where a column needs it: see `core.data.scaling.precise`) · None for
-        text and sequences (genomes: strings in the text column). numpy or Zarr.
+        float32, or float64 where a column needs it: see `core.data.scaling.needs_float64`) · None
+        for text and sequences (genomes: strings in the text column). numpy or Zarr.
     table: pandas, one line a row, default index; `roles` says which column is file, label, group
         (patient), domain (site), split, text, sequence (the clip a video frame is of), time (order
         within it).
@@ -127,7 +127,7 @@ class Dataset:
     def _values(self, name: str) -> pd.Series:
         """One column of this view; of a stored dataset it alone is read."""
         held = self.__dict__["table"]
-        values = held.column(name) if isinstance(held, Stored) else held[name]
+        values = held.column(name) if isinstance(held, StoredTable) else held[name]
         return values if self.at is None else values.iloc[self.at]
 
     @cached_property
@@ -418,16 +418,16 @@ class Dataset:
             for k in ("samples", "masks")
         }
         meta["features"], meta["input_range"] = tuple(meta["features"]), tuple(meta["input_range"])
-        table: Any = Stored(folder / "table.parquet", lines.get("table.parquet"), called)
+        table: Any = StoredTable(folder / "table.parquet", lines.get("table.parquet"), called)
         return cls(table=table, **stored, **meta)
 
 
 class _Table:
-    """The field `table`, which may hold a `Stored` one; whoever asks gets a frame."""
+    """The field `table`, which may hold a `StoredTable`; whoever asks gets a frame."""
 
     def __get__(self, data: Dataset, owner: type | None = None) -> pd.DataFrame:
         held = data.__dict__["table"]
-        return held.table if isinstance(held, Stored) else held
+        return held.table if isinstance(held, StoredTable) else held
 
     def __set__(self, data: Dataset, table: Any) -> None:
         data.__dict__["table"] = table

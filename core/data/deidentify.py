@@ -134,7 +134,7 @@ SECONDARY = "1.2.840.10008.5.1.4.1.1.7"  # classes of secondary captures begin s
 LETTERS = "0123456789bcdfghjklmnpqrstvwxyz"  # no vowels: an id never spells a word
 
 
-def keyed(key: bytes, kind: str, value: str, length: int) -> str:
+def make_pseudonym(key: bytes, kind: str, value: str, length: int) -> str:
     """Return a short name for `value` that only who holds `key` can make again: HMAC-SHA256,
     written in `length` signs of 31.
     """
@@ -151,7 +151,7 @@ def keyed(key: bytes, kind: str, value: str, length: int) -> str:
     return out
 
 
-def shifted(key: bytes, patient: str, day: date) -> str:
+def shift_date(key: bytes, patient: str, day: date) -> str:
     """ISO date `day` moved back by the whole days, 1 to `DAYS`, that belong to this patient:
     intervals within one patient stay true.
     """
@@ -161,7 +161,7 @@ def shifted(key: bytes, patient: str, day: date) -> str:
     return (day - timedelta(days=1 + int.from_bytes(digest[:8], "big") % DAYS)).isoformat()
 
 
-def held(
+def why_held_back(
     modality: str, image_type: Iterable[str], burned: str, uid: str, placed: bool
 ) -> str | None:
     """Why a picture stays back until a person has looked at it, in words; None = it need not.
@@ -181,7 +181,7 @@ def held(
     return None
 
 
-def maker(word: str) -> str | None:
+def known_manufacturer(word: str) -> str | None:
     """Return a known manufacturer of scanners in `word`, by our own spelling; None for any other
     text.
     """
@@ -189,13 +189,13 @@ def maker(word: str) -> str | None:
     return next((m for m in MAKERS if f" {m.lower()} " in lower), None)
 
 
-def known(value: str, words: frozenset[str]) -> str | None:
+def known_word(value: str, words: frozenset[str]) -> str | None:
     """Return the word itself when it is one of `words`: free text never passes."""
     word = re.sub(r"[^A-Z]", "", value.upper())
     return word if word in words else None
 
 
-def age(value: str) -> int | None:
+def parse_age(value: str) -> int | None:
     """Whole years from DICOM's "045Y", capped at 90; None for anything else."""
     found = re.fullmatch(r"\s*(\d{1,3})([YMWD])\s*", value)
     return (
@@ -205,7 +205,7 @@ def age(value: str) -> int | None:
     )
 
 
-def removed(tags: Counter[int]) -> dict[str, int]:
+def count_removed(tags: Counter[int]) -> dict[str, int]:
     """Return the number of files by keyword of what was dropped; private elements, overlays, curves
     and unknown ones as groups. `tags`: files by tag.
     """
@@ -232,7 +232,7 @@ def _group_of(tag: int) -> str:
     return {0x60: "overlays", 0x50: "curves"}.get(group >> 8, "")
 
 
-def of_files(
+def dicom_card_entry(
     tags: Counter[int], faces: bool, held_back: int, dated: bool, described: bool
 ) -> dict[str, Any]:
     """Return the entry `deidentified` of the card for DICOM files. `described`: sex or age stand in
@@ -241,7 +241,7 @@ def of_files(
     true = {"113107": dated, "113108": described}
     return {
         "profile": [p for p in PROFILE if true.get(p[0], True)],
-        "removed": removed(tags),
+        "removed": count_removed(tags),
         "kept": list(KEPT),
         "dates": (
             f"study dates moved back by 1 to {DAYS:,} days, each patient by an amount of their own,"
@@ -259,7 +259,7 @@ def of_files(
     }
 
 
-def of_volumes(texts: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
+def nifti_card_entry(texts: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]:
     """Return the entry `deidentified` of the card for NIfTI files whose headers hold these free
     texts, by their names counted and not kept.
     """
@@ -277,7 +277,7 @@ def of_volumes(texts: list[tuple[str, ...]], names: list[str]) -> dict[str, Any]
     }
 
 
-def renamed(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.DataFrame:
+def rename_values(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Return the table with the values of some columns replaced by their new names; columns that
     went meanwhile are passed over.
     """
@@ -285,7 +285,7 @@ def renamed(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.DataFra
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_dicom_libraries() -> Iterator[None]:
     """No warning and no log line of the DICOM libraries inside: they quote values of tags."""
     before = logging.root.manager.disable  # not by name: decoders log under names of their own
     with warnings.catch_warnings():

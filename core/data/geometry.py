@@ -46,7 +46,7 @@ class Geometry:
         return {"left": OPPOSITE[across], "right": across, "top": OPPOSITE[down], "bottom": down}
 
 
-def geometry(data: Dataset, row: int) -> Geometry:
+def case_geometry(data: Dataset, row: int) -> Geometry:
     """Return the geometry of row id `row`, from the columns `axes`, `mm_slice`, `mm_down`,
     `mm_across`, `oblique_deg` and the card's `unit`.
     """
@@ -71,7 +71,7 @@ def geometry(data: Dataset, row: int) -> Geometry:
     )
 
 
-def letters(axes: np.ndarray) -> tuple[str, float]:
+def axis_letters(axes: np.ndarray) -> tuple[str, float]:
     """Letters and leaning (degrees) of axes [k,3], k = 2 or 3: the direction in which each index
     grows, in DICOM's coordinates (x to the patient's left, y to the back, z to the head). Each body
     axis is given once, to the axes it fits best. ("", nan) for anything that is no direction.
@@ -90,7 +90,7 @@ def letters(axes: np.ndarray) -> tuple[str, float]:
     return "".join(("RL", "AP", "FH")[a][int(v > 0)] for a, v in zip(best, along)), round(lean, 1)
 
 
-def sizes_after(
+def spacing_after_fit(
     mm: tuple[float, float], size: tuple[int, int], fitted: tuple[int, int]
 ) -> tuple[float, float]:
     """Millimetres a pixel down and across once a picture of `size` was fitted into `fitted` with

@@ -9,7 +9,7 @@ import numpy as np
 from core.data.dataset import Dataset
 
 
-class Truth(NamedTuple):
+class GroundTruth(NamedTuple):
     """What is known of the cases of a dataset.
 
     `abnormal`: bool [n] over `data.rows`, True = abnormal; None when the truth is not known.
@@ -22,7 +22,7 @@ class Truth(NamedTuple):
     rule: str
 
 
-def truth_of(data: Dataset) -> Truth:
+def find_ground_truth(data: Dataset) -> GroundTruth:
     """Return what is known about which cases are abnormal. Cost: reads every mask once.
 
     With masks a case is abnormal when any pixel is marked, and judged when its mask is the truth
@@ -30,15 +30,15 @@ def truth_of(data: Dataset) -> Truth:
     `core.data.normal`), and where no class is known as normal but the training cases all belong to
     one, every other class; cases with a label are judged.
     """
-    marked = _marked(data)
+    marked = _find_marked(data)
     if marked is not None:
-        return Truth(marked, data.outlined, "a case is abnormal when its mask marks anything")
+        return GroundTruth(marked, data.outlined, "a case is abnormal when its mask marks anything")
     labelled = data.labels >= 0
     if data.normal:
         guessed = " (a guess by its word)" if data.card.get("normal guessed") else ""
         different = labelled & (data.labels != data.classes.index(data.normal))
         if different.any() and not different.all():
-            return Truth(
+            return GroundTruth(
                 different,
                 labelled,
                 f"abnormal = any class but “{data.normal}”, the normal one{guessed}",
@@ -49,28 +49,28 @@ def truth_of(data: Dataset) -> Truth:
         rule = (
             f"abnormal = any class but “{data.classes[int(trained[0])]}”, the only one trained on"
         )
-        return Truth((data.labels != trained[0]) & labelled, labelled, rule)
+        return GroundTruth((data.labels != trained[0]) & labelled, labelled, rule)
     if len(data.classes) > 1 and not data.normal:
-        return Truth(
+        return GroundTruth(
             None,
             labelled,
             "It is not said which class is normal, so how often it is right cannot be counted; name"
             " it on the Data page.",
         )
-    return Truth(
+    return GroundTruth(
         None,
         labelled,
         "Nothing says which cases are truly abnormal, so how often it is right cannot be counted.",
     )
 
 
-def abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
-    """(abnormal, rule) of `truth_of`."""
-    found = truth_of(data)
+def find_abnormal(data: Dataset) -> tuple[np.ndarray | None, str]:
+    """(abnormal, rule) of `find_ground_truth`."""
+    found = find_ground_truth(data)
     return found.abnormal, found.rule
 
 
-def _marked(data: Dataset) -> np.ndarray | None:
+def _find_marked(data: Dataset) -> np.ndarray | None:
     """`bool [n]`: cases whose mask marks anything; None where masks do not part the cases they are
     the truth of.
     """

@@ -11,7 +11,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 
 
-def no_classes(data: Dataset, training: bool = True) -> str | None:
+def why_no_classes(data: Dataset, training: bool = True) -> str | None:
     """Why the labels cannot serve as classes to learn or to count by, in one sentence for the user;
     None when they can.
 
@@ -70,7 +70,7 @@ def codes_of(words: Iterable[str], classes: list[str]) -> np.ndarray:
     return np.array([place.get(word, -1) for word in words], dtype=np.int64)
 
 
-def column_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
+def column_as_words(data: Dataset, column: str, parameter: str) -> np.ndarray:
     """`object [n]`: the values of a column as words, "" where one is missing. UserError, naming the
     parameter that asked for it, when there is no such column.
     """

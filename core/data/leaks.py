@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.data.column_facts import Column
-from core.data.role_words import bare
+from core.data.column_facts import ColumnFacts
+from core.data.role_words import normalise_name
 
 LEAST = 5  # rows of each class, for what is more than chance
 ROWS = 20
 
 
-def blank_by_class(column: Column, label: Column) -> bool:
+def is_blank_by_class(column: ColumnFacts, label: ColumnFacts) -> bool:
     """Whether a column is blank in all rows of some classes and filled in all rows of the
     others.
     """
@@ -30,7 +30,7 @@ def blank_by_class(column: Column, label: Column) -> bool:
     return bool(((none == 0) | (none == size)).all()) and size.min() >= LEAST
 
 
-def parts_classes(column: Column, label: Column) -> bool:
+def separates_classes(column: ColumnFacts, label: ColumnFacts) -> bool:
     """Whether all numbers of one of two classes lie above all of the other."""
     codes = label.coded[0]
     if not column.numbers or label.different != 2 or column.n < ROWS or column.few(10):
@@ -42,15 +42,17 @@ def parts_classes(column: Column, label: Column) -> bool:
     return bool(one.max() < two.min() or two.max() < one.min())
 
 
-def written_apart(columns: Sequence[Column], label: Column) -> list[Column]:
+def find_one_hot_labels(columns: Sequence[ColumnFacts], label: ColumnFacts) -> list[ColumnFacts]:
     """Return the columns of 0 and 1 that write the classes together with the outcome: named alike,
     one of them 1 in each row.
     """
     if not _is_flag(label):
         return []
-    begins = bare(label.name).rpartition("_")[0]
+    begins = normalise_name(label.name).rpartition("_")[0]
     alike = [
-        c for c in columns if begins and bare(c.name).rpartition("_")[0] == begins and _is_flag(c)
+        c
+        for c in columns
+        if begins and normalise_name(c.name).rpartition("_")[0] == begins and _is_flag(c)
     ]
     if len(alike) < 2:
         return []
@@ -58,5 +60,5 @@ def written_apart(columns: Sequence[Column], label: Column) -> list[Column]:
     return alike if bool(np.all(np.asarray(total) == 1)) else []
 
 
-def _is_flag(column: Column) -> bool:
+def _is_flag(column: ColumnFacts) -> bool:
     return column.whole and column.few(2) and {float(v) for v in column.coded[1]} == {0.0, 1.0}

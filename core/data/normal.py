@@ -79,7 +79,7 @@ def guess_normal(classes: Sequence[str], label: str = "") -> tuple[str, str] | N
     return None
 
 
-def normal_entries(data: Dataset, told: str = "") -> dict[str, Any]:
+def make_normal_entries(data: Dataset, told: str = "") -> dict[str, Any]:
     """Return what a dataset's card keeps: "normal", the class, and "normal guessed", why it was
     taken to be that ("" = a person said so).
 
@@ -89,14 +89,14 @@ def normal_entries(data: Dataset, told: str = "") -> dict[str, Any]:
     if told == "none" and told not in data.classes:
         return {"normal": "", "normal guessed": ""}
     if told:
-        return {"normal": known_class(data, told), "normal guessed": ""}
+        return {"normal": check_class(data, told), "normal guessed": ""}
     found = (
         guess_normal(data.classes, data.roles.get("label", "")) if len(data.classes) <= 50 else None
     )
     return {} if found is None else {"normal": found[0], "normal guessed": found[1]}
 
 
-def known_class(data: Dataset, value: str) -> str:
+def check_class(data: Dataset, value: str) -> str:
     """`value` as a class of the data. UserError when it is none."""
     if value not in data.classes:
         there = ", ".join(data.classes[:12]) or "none"
@@ -120,7 +120,7 @@ def is_normal(data: Dataset, normal: str = "") -> np.ndarray:
     return data.labels == data.classes.index(normal)
 
 
-def normal_only(data: Dataset, normal: str = "") -> Dataset:
+def keep_normal_only(data: Dataset, normal: str = "") -> Dataset:
     """Return the same rows, of which only normal ones remain in the train and validation parts; the
     others of these two parts stand aside: they are scored, but nothing is learned or chosen on
     them.

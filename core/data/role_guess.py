@@ -59,23 +59,23 @@ def dataset_roles(guesses: Collection[Guess]) -> dict[str, str]:
     return {DATASET_ROLE[g.role]: g.column for g in guesses if g.role in DATASET_ROLE}
 
 
-def no_inputs(guesses: Collection[Guess]) -> list[str]:
+def excluded_columns(guesses: Collection[Guess]) -> list[str]:
     """Columns that are nothing to learn from."""
     return [g.column for g in guesses if g.role in ("left out", "time")]
 
 
-def stored(guesses: Collection[Guess], most: int = 200) -> list[dict[str, Any]]:
+def guesses_to_card(guesses: Collection[Guess], most: int = 200) -> list[dict[str, Any]]:
     """Plain values for a dataset's card: every column but the inputs that are sure."""
     telling = [g for g in guesses if g.role != "input" or g.doubtful or g.asked]
     return [asdict(g) for g in sorted(telling, key=lambda g: not g.doubtful)[:most]]
 
 
-def recalled(card: Mapping[str, Any]) -> list[Guess]:
+def guesses_from_card(card: Mapping[str, Any]) -> list[Guess]:
     """Return the guesses a dataset's card keeps; none for data brought in before they were kept."""
     return [Guess(**g) for g in card.get("roles", []) if isinstance(g, dict)]
 
 
-def differs(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
+def describe_role_changes(before: Mapping[str, str], guesses: Collection[Guess]) -> list[str]:
     """Sentences: where the role found over the whole is not the one the first lines showed."""
     return [
         f"“{g.column}” looked like {before[g.column]} in the first lines; over the whole it is"

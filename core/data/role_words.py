@@ -40,22 +40,22 @@ def tokens(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", spaced.lower())
 
 
-def bare(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return a name in small letters, joined by underscores."""
     return re.sub(r"[\s\-.]+", "_", name.strip().lower())
 
 
 def is_exact(name: str) -> bool:
     """Whether a column is called just like an outcome."""
-    return bare(name) in EXACT
+    return normalise_name(name) in EXACT
 
 
-def rank(name: str) -> int:
+def exact_name_rank(name: str) -> int:
     """Return the place of an exact name among them; those first are preferred."""
-    return EXACT.index(bare(name)) if is_exact(name) else len(EXACT)
+    return EXACT.index(normalise_name(name)) if is_exact(name) else len(EXACT)
 
 
-def outcome_name(parts: Sequence[str]) -> float:
+def outcome_name_score(parts: Sequence[str]) -> float:
     """How much a name speaks for an outcome: 0.8, 0.5, or 0."""
     there = set(parts)
     if there & {
@@ -80,7 +80,7 @@ def outcome_name(parts: Sequence[str]) -> float:
     return 0.0
 
 
-def outcome_values(values: Sequence[str]) -> float:
+def outcome_values_score(values: Sequence[str]) -> float:
     """How much the different values themselves speak for an outcome."""
     plain = {v.strip().strip("'\"").lower() for v in values}
     if len(plain) >= 2 and plain <= TELLING:
@@ -100,7 +100,7 @@ def is_only_disease(parts: Sequence[str]) -> bool:
     return bool(there & DISEASES) and not there & (STRONG | MEDIUM)
 
 
-def is_afterwards(parts: Sequence[str]) -> bool:
+def is_known_afterwards(parts: Sequence[str]) -> bool:
     """Whether a name is that of a time that is known only once the outcome is: survival_time, days
     to death.
     """
@@ -152,7 +152,9 @@ def is_patient(name: str) -> bool:
     patient_age.
     """
     there = set(tokens(name))
-    return (bool(there & PATIENT) and there <= PATIENT | ID | {"study", "fall"}) or bare(name) in (
+    return (bool(there & PATIENT) and there <= PATIENT | ID | {"study", "fall"}) or normalise_name(
+        name
+    ) in (
         "fall_nr",
         "fall_id",
     )
@@ -167,7 +169,7 @@ def is_group(name: str) -> bool:
 def is_site(name: str) -> float:
     """How much a name speaks for a place or machine: 0.9, 0.8, 0.7, or 0."""
     there = set(tokens(name)) - ID
-    if not there or bare(name) in ("source_name", "batch_size"):
+    if not there or normalise_name(name) in ("source_name", "batch_size"):
         return 0.0
     if there <= set(HINTS["domain"]):
         return 0.9
@@ -178,7 +180,7 @@ def is_site(name: str) -> float:
     return 0.0
 
 
-def row_number(name: str) -> float:
+def row_number_score(name: str) -> float:
     """How much a name (or having none: a blank one, “Unnamed: 0”) speaks for a row number: 0.95,
     0.85, or 0.
     """
@@ -261,7 +263,7 @@ def is_case_weight(parts: Sequence[str]) -> bool:
 
 def is_flag(name: str) -> str:
     """“train”, “val” or “test” for a yes-or-no column that marks one part (is_test), else ""."""
-    found = FLAG.fullmatch(bare(name))
+    found = FLAG.fullmatch(normalise_name(name))
     if found is None:
         return ""
     word = found["a"] or found["b"] or found["c"]

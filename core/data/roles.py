@@ -16,10 +16,10 @@ import pandas as pd
 from core.data import role_words as words
 from core.data.column_facts import (
     FEW,
-    Column,
-    counts_rows,
+    ColumnFacts,
+    carry_same_information,
     has_few_rows_each,
-    say_the_same,
+    why_row_number,
 )
 from core.data.column_roles import (
     find_role_by_outcome,
@@ -27,9 +27,9 @@ from core.data.column_roles import (
     role_without_outcome,
 )
 from core.data.dataset import TECHNICAL
-from core.data.leaks import written_apart
+from core.data.leaks import find_one_hot_labels
 from core.data.role_guess import DATASET_ROLE, DOUBT, WORD_OF, Guess
-from core.data.role_words import ROLES, bare
+from core.data.role_words import ROLES, normalise_name
 from core.data.splits import SPLIT_NAMES, own_split
 from core.errors import UserError
 
@@ -41,21 +41,23 @@ class Guesser:
 
     def __init__(self, frame: pd.DataFrame, inputs: bool) -> None:
         self.columns = {
-            str(c): Column(str(c), frame[c]) for c in frame.columns if c not in TECHNICAL
+            str(c): ColumnFacts(str(c), frame[c]) for c in frame.columns if c not in TECHNICAL
         }
         self.found: dict[str, Guess] = {}
         self.n, self.inputs = len(frame), inputs
 
     @property
-    def open(self) -> list[Column]:
+    def open(self) -> list[ColumnFacts]:
         """Columns without a role so far."""
         return [c for name, c in self.columns.items() if name not in self.found]
 
-    def of(self, role: str) -> Column | None:
+    def of(self, role: str) -> ColumnFacts | None:
         """Return the column that has a role; None where no column has it."""
         return next((self.columns[g.column] for g in self.found.values() if g.role == role), None)
 
-    def set(self, column: Column, role: str, sure: float, why: str, asked: bool = False) -> None:
+    def set(
+        self, column: ColumnFacts, role: str, sure: float, why: str, asked: bool = False
+    ) -> None:
         """Give a column a role, how sure that is (0 to 1) and why."""
         self.found[column.name] = Guess(column.name, role, round(min(sure, 0.99), 2), why, asked)
 
@@ -63,7 +65,7 @@ class Guesser:
         """Find the data's own parts, whatever their column is called."""
         fits = [(c, own_split(c.values, c.name)) for c in self.open if c.few(6) and len(c.there)]
         named = [(c, p) for c, p in fits if p is not None]
-        named.sort(key=lambda item: bare(item[0].name) not in SPLIT_NAMES)
+        named.sort(key=lambda item: normalise_name(item[0].name) not in SPLIT_NAMES)
         for column, parts in named:
             if self.of("split") is not None:
                 self.set(
@@ -83,9 +85,9 @@ class Guesser:
             )
         for column in self.open:
             name = set(column.tokens)
-            numbered = bare(column.name) == "cv" and column.whole and column.few(FEW)
+            numbered = normalise_name(column.name) == "cv" and column.whole and column.few(FEW)
             if (
-                bare(column.name) in ("split", "fold_name")
+                normalise_name(column.name) in ("split", "fold_name")
                 or name & {"fold", "folds", "kfold"}
                 or numbered
             ):
@@ -136,9 +138,9 @@ class Guesser:
             else:
                 self._row_numbers(column)
 
-    def _row_numbers(self, column: Column) -> None:
-        named = max(words.row_number(column.name), 0.95 * (column.name in self._unnamed))
-        why = counts_rows(column, named)
+    def _row_numbers(self, column: ColumnFacts) -> None:
+        named = max(words.row_number_score(column.name), 0.95 * (column.name in self._unnamed))
+        why = why_row_number(column, named)
         if why is not None:
             self.set(column, "left out", named or 0.7, why)
 
@@ -155,11 +157,11 @@ class Guesser:
         fits = [(s, i, c) for i, (s, c) in enumerate(scored) if s >= least]
         if not fits:
             return
-        best = max(fits, key=lambda f: (f[0], -words.rank(f[2].name), f[1]))
+        best = max(fits, key=lambda f: (f[0], -words.exact_name_rank(f[2].name), f[1]))
         near = [
             c
             for s, _, c in fits
-            if c is not best[2] and best[0] - s <= 0.05 and not say_the_same(c, best[2])
+            if c is not best[2] and best[0] - s <= 0.05 and not carry_same_information(c, best[2])
         ]
         if near and best[0] < DOUBT:
             for column in [best[2], *near]:
@@ -172,13 +174,13 @@ class Guesser:
         self.set(best[2], "outcome", sure, why)
 
     @cached_property
-    def _last(self) -> Column | None:
+    def _last(self) -> ColumnFacts | None:
         """The last column that is not yet spoken for at the start."""
         names = [n for n, g in self.columns.items() if n not in self.found]
         return self.columns[names[-1]] if names else None
 
-    def _score(self, column: Column) -> float:
-        exact, name = words.is_exact(column.name), words.outcome_name(column.tokens)
+    def _score(self, column: ColumnFacts) -> float:
+        exact, name = words.is_exact(column.name), words.outcome_name_score(column.tokens)
         most = max(50, self.n // 10) if exact or name >= 0.8 else 10
         if words.is_patient(column.name) or words.is_site(column.name) >= 0.9:
             return 0.0
@@ -193,7 +195,7 @@ class Guesser:
             if column.few(10) or name >= 0.8:
                 return name
             return 0.0
-        told = words.outcome_values([str(v) for v in column.coded[1]])
+        told = words.outcome_values_score([str(v) for v in column.coded[1]])
         ends = column is self._last or column is next(iter(self.columns.values()))
         if words.is_only_disease(column.tokens) and not ends:
             name = 0.3
@@ -220,7 +222,7 @@ class Guesser:
         return min(score, 0.97)
 
     @staticmethod
-    def _may_be_outcome(column: Column) -> bool:
+    def _may_be_outcome(column: ColumnFacts) -> bool:
         """Whether a column could be one by its values, and is not known beforehand by its name."""
         few = column.discrete and column.few(10) and column.different > 1
         return few and not words.is_input(column.tokens)
@@ -228,7 +230,7 @@ class Guesser:
     def patients(self) -> None:
         """Many values with few rows each; fewer only where the name leaves no doubt."""
         if self.of("patient") is not None:
-            strong: list[Column] = []
+            strong: list[ColumnFacts] = []
         else:
             strong = [c for c in self.open if words.is_patient(c.name) and c.discrete]
         for column in strong:
@@ -258,7 +260,7 @@ class Guesser:
         if self.of("patient") is None and self.inputs:
             self._by_ids()
 
-    def _weak(self, column: Column) -> None:
+    def _weak(self, column: ColumnFacts) -> None:
         """Find a column called group, case, id or the like: patients only where there are many,
         with few rows each.
         """
@@ -289,11 +291,11 @@ class Guesser:
             )
             self.set(column, "input", 0.7, f"named like a group, but {said}")
 
-    def _same(self, column: Column) -> str:
+    def _same(self, column: ColumnFacts) -> str:
         """“classes” or “parts” when the column says the same as those, else ""."""
         for role, called in (("outcome", "classes"), ("split", "parts")):
             other = self.of(role)
-            if other is not None and other is not column and say_the_same(column, other):
+            if other is not None and other is not column and carry_same_information(column, other):
                 return called
         return ""
 
@@ -364,7 +366,7 @@ class Guesser:
         if label is not None:
             why = f"with “{label.name}”, just one of them is 1 in each row"
             what = f"{why}: classes over several columns, write them as one"
-            for column in written_apart(self.open, label):
+            for column in find_one_hot_labels(self.open, label):
                 self.set(column, "left out", 0.6, what)
         for column in self.open:
             if label is None:
@@ -472,9 +474,9 @@ def check_asked(frame: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, str]
     return dict(asked)
 
 
-def _why_outcome(column: Column, last: bool) -> str:
+def _why_outcome(column: ColumnFacts, last: bool) -> str:
     said = [f"{column.different} different values"]
-    if words.is_exact(column.name) or words.outcome_name(column.tokens) >= 0.5:
+    if words.is_exact(column.name) or words.outcome_name_score(column.tokens) >= 0.5:
         said.insert(0, "named so")
     if last:
         said.append("the last column")

@@ -18,7 +18,7 @@ LOST = 1e-5  # of a column's spread: float32 may round its values by that much
 LOOKED = 10_000  # values of a column by which its spread is judged
 
 
-def precise(values: np.ndarray) -> bool:
+def needs_float64(values: np.ndarray) -> bool:
     """Whether a column (float64 [n], NaN = missing) has to be stored as float64: float32 would
     round whole numbers, or others by more than `LOST` of their spread. So it is with Julian days,
     seconds since 1970 and genome positions: large numbers with small differences.

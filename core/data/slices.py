@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.stored import Lazy
+from core.data.stored import LazyArray
 from core.limits import SLICE_CACHE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.method import Method
 
 
-class Slices(Lazy):
+class Slices(LazyArray):
     """Array [n * depth, *rest] over stored volumes [n, ..., depth, ...] whose slice axis is `axis`:
     reads the volumes that are asked for.
 
@@ -67,22 +67,22 @@ class Slices(Lazy):
         return read
 
 
-def depth(data: Dataset) -> int:
+def slices_per_volume(data: Dataset) -> int:
     """Slices of each volume."""
     return int(data.shape[1])
 
 
-def ids(data: Dataset, rows: np.ndarray) -> np.ndarray:
+def slice_ids(data: Dataset, rows: np.ndarray) -> np.ndarray:
     """int64 slice ids of all slices of the volumes `rows`, volume by volume."""
-    d = depth(data)
+    d = slices_per_volume(data)
     return (np.asarray(rows, np.int64)[:, None] * d + np.arange(d)).ravel()
 
 
-def slices(data: Dataset) -> Dataset:
+def as_slices(data: Dataset) -> Dataset:
     """Return the image dataset of all axial slices of a volume dataset's view, volume by volume;
     nothing is read. Columns `volume` and `slice` are added.
     """
-    d, n = depth(data), len(data.table)
+    d, n = slices_per_volume(data), len(data.table)
     repeated = np.repeat(np.arange(n), d)
     table = data.table.iloc[repeated].reset_index(drop=True)
     own = {
@@ -100,15 +100,15 @@ def slices(data: Dataset) -> Dataset:
         samples=Slices(data.samples, 2),
         masks=None if data.masks is None else Slices(data.masks, 1),
         roles={"group": own["volume"]} | data.roles,
-        at=ids(data, data.rows),
+        at=slice_ids(data, data.rows),
     )
 
 
-def filled(data: Dataset) -> np.ndarray:
+def find_filled_slices(data: Dataset) -> np.ndarray:
     """`bool [n,depth]` over the view's volumes: slices with more than one value (the middle one
     where a volume has none). Reads each volume once.
     """
-    d = depth(data)
+    d = slices_per_volume(data)
     out = np.empty((len(data), d), bool)
     for i in range(len(data)):
         flat = np.moveaxis(data.raw(np.array([i]))[0], 1, 0).reshape(d, -1)
@@ -117,8 +117,8 @@ def filled(data: Dataset) -> np.ndarray:
     return out
 
 
-def seen(method: Method, data: Dataset) -> Dataset:
+def as_model_input(method: Method, data: Dataset) -> Dataset:
     """Return the data as `method` with its parameters sees it: the slices of volumes that it takes
     slice by slice, else `data` itself.
     """
-    return slices(data) if data.modality == "volume" and method.slicewise else data
+    return as_slices(data) if data.modality == "volume" and method.slicewise else data

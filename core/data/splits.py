@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from core.data.role_words import bare, is_flag
+from core.data.role_words import is_flag, normalise_name
 
 WORDS = {
     "train": "train",
@@ -120,7 +120,7 @@ def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
     if None in part.values() or not part:
         return None
     parts = set(part.values())
-    if bare(name) not in SPLIT_NAMES and (len(parts) < 2 or "train" not in parts):
+    if normalise_name(name) not in SPLIT_NAMES and (len(parts) < 2 or "train" not in parts):
         return None
     return values.map(part)
 

@@ -43,7 +43,7 @@ def has_checksums(folder: Path) -> bool:
     return described.exists() and b'"crc32c"' in described.read_bytes()
 
 
-class Stored:
+class StoredTable:
     """The table of a stored dataset: opening reads nothing of it, one column alone costs a fraction
     of the whole, and each is read once.
 
@@ -93,7 +93,7 @@ class Stored:
 
 def read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
     """Return the entries `rows` of a stored array [n,...], in their order, as numpy."""
-    if isinstance(array, (np.ndarray, Lazy)):
+    if isinstance(array, (np.ndarray, LazyArray)):
         return array[rows]
     low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, array.shape[0])
     # orthogonal selection costs more than reading all that lies between, and indexing it
@@ -103,7 +103,7 @@ def read_rows(array: Any, rows: np.ndarray) -> np.ndarray:
     return array.take(rows)
 
 
-class Lazy(arrays.Entries):
+class LazyArray(arrays.Entries):
     """An array [n,*shape] whose entries are made as they are read, for imports larger than memory:
     it takes slices, positions and one position.
 

@@ -43,14 +43,14 @@ def patients_in_ids(frame: pd.DataFrame) -> tuple[str, pd.Series] | None:
                 continue
             found = [form.fullmatch(str(v)) for v in values]
             who = [f["who"] for f in found if f is not None]
-            if len(who) == len(values) and _repeat(
+            if len(who) == len(values) and _are_visits(
                 who, [f["which"].lower() for f in found if f is not None]
             ):
                 return str(column), pd.Series(who, index=values.index, dtype=object)
     return None
 
 
-def _repeat(who: list[str], which: list[str]) -> bool:
+def _are_visits(who: list[str], which: list[str]) -> bool:
     """Whether beginnings are people (many, a few rows each) and endings their visits."""
     sizes = np.array(list(Counter(who).values()))
     few = len(set(which)) <= max(2, min(20, len(sizes)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Attributions
-from core.data.slices import depth, ids, slices
+from core.data.slices import as_slices, slice_ids, slices_per_volume
 from core.errors import UserError
 from core.training.loader import in_order
 from core.training.slices_to_volumes import Fold
@@ -100,17 +100,17 @@ def attribute(
     import torch
 
     if data.modality == "volume" and model.slicewise:
-        made = attribute(model, slices(data), ids(data, rows), how, target, report, stop)
-        done = len(made.rows) // depth(data)
+        made = attribute(model, as_slices(data), slice_ids(data, rows), how, target, report, stop)
+        done = len(made.rows) // slices_per_volume(data)
         part = data.of(np.asarray(rows)[:done])
         made = replace(
             made,
-            rows=made.rows[: done * depth(data)],
-            value=made.value[: done * depth(data)],
-            residual=_first(made.residual, done * depth(data)),
-            output=_first(made.output, done * depth(data)),
+            rows=made.rows[: done * slices_per_volume(data)],
+            value=made.value[: done * slices_per_volume(data)],
+            residual=_first(made.residual, done * slices_per_volume(data)),
+            output=_first(made.output, done * slices_per_volume(data)),
         )
-        (whole,) = Fold(part, np.ones((done, depth(data)), bool))([made])
+        (whole,) = Fold(part, np.ones((done, slices_per_volume(data)), bool))([made])
         assert isinstance(whole, Attributions)
         return whole
     if how not in HOW or how not in ways(data):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.geometry import geometry
+from core.data.geometry import case_geometry
 from core.imaging import orientation, signals, windowing
 from core.imaging.orientation import Hang
 from core.imaging.windowing import Look, Window, in_own_units
@@ -73,7 +73,7 @@ def way(data: Dataset, row: int, raw: Array, look: Look) -> tuple[Hang, Window]:
     """How the stored sample `raw` [C,*spatial] of row `row` is hung (volumes: axially), and through
     which window it is seen.
     """
-    at = orientation.planes(geometry(data, row), raw.ndim - 1, look.side)[0]
+    at = orientation.planes(case_geometry(data, row), raw.ndim - 1, look.side)[0]
     return at, windowing.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
 
 
@@ -305,7 +305,7 @@ def hung_words(data: Dataset, row: int, look: Look) -> str:
     """How pictures like this row are hung, in words for a report: the side of display, or what is
     not known.
     """
-    at = orientation.planes(geometry(data, row), len(data.shape) - 1, look.side)[0]
+    at = orientation.planes(case_geometry(data, row), len(data.shape) - 1, look.side)[0]
     side = f"{look.side} display" if at.known else "orientation unknown"
     return side + ("" if at.mm is not None else ", scale unknown")
 
@@ -388,7 +388,7 @@ def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
     at = next(
         h
         for h in orientation.planes(
-            geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side
+            case_geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side
         )
         if len(h.order) == 2 or h.order[0] == 0
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Embedding, Metrics, Model
 from core.data.dataset import Dataset
-from core.data.normal import normal_only
+from core.data.normal import keep_normal_only
 from core.errors import UserError
 from core.evaluate import measure
 from core.jobs.run_folder import find, keep, named_rows
@@ -77,7 +77,7 @@ def learned_from(ws: Workspace, trained: Job) -> Dataset:
         rows = named_rows(ws.folder(trained.id), "only")
         data = data.of(rows[np.isin(rows, data.rows)])
     normal = trained.spec.get("only_normal")
-    return normal_only(data, normal) if normal else data
+    return keep_normal_only(data, normal) if normal else data
 
 
 def seen_by(ws: Workspace, run: Job) -> Dataset:

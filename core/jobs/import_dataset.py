@@ -35,7 +35,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
     import psutil
 
     from core import sandbox
-    from core.data.checks import findings
+    from core.data.checks import dataset_findings
     from core.data.readers import read
 
     # libraries quote what they find in files, and this process writes to a log
@@ -72,7 +72,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         tell.phase("looking the cases over")
         looked = reporter(SHARES[1], 1.0)
         try:
-            findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
+            dataset_findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
         except BaseException:  # all or nothing, to the end
             clear_import(ws, job.id)
             raise

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from core import __version__
-from core.data.normal import normal_only
+from core.data.normal import keep_normal_only
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
@@ -79,7 +79,7 @@ def train(
         "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None,
     }
     data = ws.dataset(dataset) if rows["only"] is None else ws.dataset(dataset).of(rows["only"])
-    learned = normal_only(data) if only_normal else data
+    learned = keep_normal_only(data) if only_normal else data
     said = why_not(kind, learned)
     if said and only_normal:
         raise UserError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Embedding, Metrics, Model
-from core.data.normal import normal_only
+from core.data.normal import keep_normal_only
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, seen_by
 from core.jobs.import_dataset import bring
@@ -56,7 +56,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
         notes=job.note.splitlines(),
         spent=job.seconds,
     )
-    learned = normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
+    learned = keep_normal_only(data, job.spec["only_normal"]) if "only_normal" in job.spec else data
     _, artifacts = fit_and_apply(
         kind, check_params(kind, job.params), learned, run, job.id, tell.phase
     )

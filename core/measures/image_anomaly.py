@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Metric
-from core.data.ground_truth import abnormal, truth_of
+from core.data.ground_truth import find_abnormal, find_ground_truth
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import interval
@@ -42,7 +42,7 @@ class ImageAnomaly(Measure):
         (maps,) = artifacts
         if isinstance(maps, AnomalyMaps) and maps.shows == "doubt":
             return "these scores show where the model doubts, not what is unusual"
-        truth, why = abnormal(data)
+        truth, why = find_abnormal(data)
         return why if truth is None else None
 
     def compute(
@@ -53,7 +53,7 @@ class ImageAnomaly(Measure):
         (maps,) = artifacts
         assert isinstance(maps, AnomalyMaps)
         part, at = held_out(data, maps.rows)
-        known = truth_of(data)
+        known = find_ground_truth(data)
         assert known.abnormal is not None
         place = np.searchsorted(data.rows, maps.rows[at])
         told = known.judged[place]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Predictions
-from core.data.clips import RIVALS, clips_of, compared, is_film, whole
+from core.data.clips import BASELINES, all_frames, clips_of, compare_trackers, is_film
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import mean_interval
@@ -49,7 +49,7 @@ class Tracking(Measure):
         (said,) = artifacts
         assert isinstance(said, Predictions)
         part, at = held_out(data, said.rows)
-        wanted, every = set(said.rows[at].tolist()), whole(data)
+        wanted, every = set(said.rows[at].tolist()), all_frames(data)
         clips = [
             c
             for c in clips_of(every)
@@ -64,7 +64,7 @@ class Tracking(Measure):
                     note="no held-out clip has a second outlined frame",
                 )
             ]
-        scores, unit = compared(every, clips, {c.name: said.marked(c.rows) for c in clips})
+        scores, unit = compare_trackers(every, clips, {c.name: said.marked(c.rows) for c in clips})
         patients = every.groups
         owner = patients[[c.rows[0] for c in clips]] if patients is not None else None
         found = []
@@ -74,7 +74,7 @@ class Tracking(Measure):
                 if "distance" in name or "error" in name
                 else f"{name} after the given frame"
             )
-            for who in ("tracked", *RIVALS):
+            for who in ("tracked", *BASELINES):
                 values = np.array([s[who][name] for s in scores])
                 called = title if who == "tracked" else f"{title}, rival: {who}"
                 one = Metric(

@@ -28,7 +28,7 @@ from core.artifacts.tables import KINDS
 from core.cards import card
 from core.columns import columns
 from core.data.dataset import Dataset
-from core.data.ground_truth import truth_of
+from core.data.ground_truth import find_ground_truth
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
 from core.jobs.tasks import find
@@ -284,7 +284,7 @@ def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator
     threshold = set_["value"] if set_ else a.threshold
     score = np.asarray(a.score)[a.at(rows)]
     top = rows[np.argsort(-score, kind="stable")[:12]]
-    truth = truth_of(data)
+    truth = find_ground_truth(data)
     place = np.searchsorted(data.rows, rows)
     known = (
         None if truth.abnormal is None else np.where(truth.judged, truth.abnormal, np.nan)[place]

@@ -8,8 +8,8 @@ import numpy as np
 
 from core.artifacts import Artifact, Model
 from core.data.dataset import Dataset
-from core.data.labels import no_classes
-from core.data.slices import slices
+from core.data.labels import why_no_classes
+from core.data.slices import as_slices
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.method import Method
 
@@ -27,7 +27,7 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     if missing:
         return f"Not installed: {', '.join(missing)}."
     if data.modality == "volume" and kind().slicewise:
-        return why_not(kind, slices(data))
+        return why_not(kind, as_slices(data))
     if data.modality not in takes.modalities:
         apart = (
             "; slices by themselves make no sense to it"
@@ -40,7 +40,7 @@ def why_not(kind: type[Method], data: Dataset) -> str | None:
     for role, need in (("label", takes.labels), ("group", takes.groups), ("domain", takes.domains)):
         if need == "needed" and data.roles.get(role) is None:
             return f"Needs a {role} column; this data has none."
-    if takes.labels == "needed" and (why := no_classes(data)):
+    if takes.labels == "needed" and (why := why_no_classes(data)):
         return why
     if takes.masks == "needed" and data.masks is None:
         return "Needs masks that mark the truth; this data has none."
@@ -70,7 +70,7 @@ def why_not_on(kind: type[Method], on: dict[str, Artifact], data: Dataset) -> st
     if not kind.takes.on:
         return None
     if data.modality == "volume" and kind().slicewise:
-        data = slices(data)
+        data = as_slices(data)
     if "Model" in kind.takes.on and (said := _why_not_model(kind, on, data)):
         return said
     return kind().declines_on(on)

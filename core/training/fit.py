@@ -20,7 +20,7 @@ from core import __version__
 from core.artifacts import Artifact, MadeBy, Metrics, Model
 from core.artifacts.base import NotFinite
 from core.data.dataset import Dataset
-from core.data.slices import filled, ids, seen
+from core.data.slices import as_model_input, find_filled_slices, slice_ids
 from core.errors import Cancelled, UserError, out_of_memory
 from core.method import Method
 from core.params import EpochParams
@@ -57,9 +57,9 @@ def fit_and_apply(
     began = time.monotonic()
     method = kind(params)
     learned, described, fold = data, data, _as_they_are
-    if (pictures := seen(method, data)) is not data:
+    if (pictures := as_model_input(method, data)) is not data:
         phase("looking for empty slices")
-        counts = filled(data)
+        counts = find_filled_slices(data)
         learned, described, fold = (
             pictures.take(np.flatnonzero(counts.ravel())),
             pictures,
@@ -69,7 +69,7 @@ def fit_and_apply(
         if reason:
             raise UserError(reason)
         if run.chosen is not None:
-            run.chosen = np.intersect1d(ids(data, run.chosen), learned.rows)
+            run.chosen = np.intersect1d(slice_ids(data, run.chosen), learned.rows)
     with run.seeded():
         phase("learning")
         method = _fitted(method, learned, run)
@@ -113,8 +113,8 @@ def describe(method: Method, data: Dataset, run: Run) -> list[Artifact]:
     """
     check_inputs(data)
     described, fold = data, _as_they_are
-    if (pictures := seen(method, data)) is not data:
-        described, fold = pictures, Fold(data, filled(data))
+    if (pictures := as_model_input(method, data)) is not data:
+        described, fold = pictures, Fold(data, find_filled_slices(data))
     with run.seeded():
         method.to(run.where)
         found = [a for a in method.apply(described, run) if not isinstance(a, (Metrics, Model))]

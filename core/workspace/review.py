@@ -113,18 +113,18 @@ def relabel(
 
 def name_normal(ws: Workspace, name: str, value: str) -> Decision:
     """Say which class is the normal one; "" = none is. UserError when it is no class."""
-    from core.data.normal import known_class
+    from core.data.normal import check_class
 
     if value:
-        value = known_class(ws.dataset(name), value)
+        value = check_class(ws.dataset(name), value)
     return _add(ws, name, "normal", np.zeros(0, np.int64), "the normal class", value=value)
 
 
 def fix(ws: Workspace, name: str, finding: str) -> list[Decision]:
     """Put every patient (or group) wholly into one part. UserError when all are already."""
-    from core.data.checks.fixes import whole_groups
+    from core.data.checks.fixes import assign_whole_groups
 
-    moves = whole_groups(ws.dataset(name))
+    moves = assign_whole_groups(ws.dataset(name))
     if not moves:
         raise UserError("Every patient is in one part already.")
     return [

@@ -17,10 +17,10 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("cases")))
         ws = Workspace()
-        from core.data.samples.catalogue import make
+        from core.data.samples.catalogue import make_sample
 
-        ws.add(make("two-sites"), True)
-        ws.add(make("digits"), True)
+        ws.add(make_sample("two-sites"), True)
+        ws.add(make_sample("digits"), True)
         yield ws
 
 

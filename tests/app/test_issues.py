@@ -10,7 +10,7 @@ from app import text
 from app.panels.issues import SEVERITY
 from core.data.checks import Finding
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.workspace import review
 from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox, refused, told
@@ -144,7 +144,7 @@ def test_looking_selects_the_cases(ws):
 
 def test_a_doubted_label_is_changed_by_one_press(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
-    ws, data = Workspace(), make("digits")
+    ws, data = Workspace(), make_sample("digits")
     right = data.table["digit"][100]
     data.table.loc[100, "digit"] = str((int(right) + 5) % 10)
     ws.add(data)
@@ -159,7 +159,7 @@ def test_a_doubted_label_is_changed_by_one_press(tmp_path, monkeypatch):
 
 def test_tables_and_texts_have_issues_too(tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
-    ws, data = Workspace(), make("breast-cancer")
+    ws, data = Workspace(), make_sample("breast-cancer")
     data.samples[5] = data.samples[4]
     ws.add(data)
     at = opened("data")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -17,7 +17,7 @@ PAGES = sorted(p.stem for p in (ROOT / "pages").glob("*.py"))
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     ws = Workspace(tmp_path_factory.mktemp("full"))
-    ws.add(make("digits"), sample=True)
+    ws.add(make_sample("digits"), sample=True)
     assert (
         queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 8}).id, timeout=120).status
         == "done"
@@ -49,7 +49,7 @@ def test_opens_with_a_run(page, full, monkeypatch):
 def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(full))
     ws = Workspace(full)
-    ws.add(make("breast-cancer"), sample=True)
+    ws.add(make_sample("breast-cancer"), sample=True)
     at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
     at.session_state["dataset"], at.session_state["training"] = "digits", ws.runs("digits")[0].id
     at = at.switch_page("../pages/train.py").run()

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.panels.column_roles import clash, in_order, odd_patients
 from core.artifacts import AnomalyMaps
-from core.data.ground_truth import abnormal
+from core.data.ground_truth import find_abnormal
 from core.data.readers import read
 from core.jobs import queue
 from core.workspace.workspace import Workspace
@@ -132,7 +132,7 @@ def test_a_run_on_normal_cases_scores_all(tmp_path, monkeypatch) -> None:
     found = ws.artifact(job.id, "anomalymaps")
     assert isinstance(found, AnomalyMaps)
     assert len(found.rows) == len(data)
-    truth, why = abnormal(data)
+    truth, why = find_abnormal(data)
     assert (truth == (data.frame["dx"] == "ill")).all()
     assert "“healthy”, the normal one (a guess by its word)" in why
     assert ImageAnomaly().compute(data, found, rng=rng)[0].value > 0.7

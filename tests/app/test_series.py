@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
 from tests.app.test_cli import told
@@ -19,7 +19,7 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("series")))
         ws = Workspace()
-        ws.add(make("beats"), sample=True)
+        ws.add(make_sample("beats"), sample=True)
         job = queue.train(ws, "beats", "beta_vae_scan", TINY)
         assert queue.wait(ws, job.id, timeout=200).status == "done"
         yield ws, job.id

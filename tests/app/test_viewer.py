@@ -13,7 +13,7 @@ from app.panels import viewer
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.geometry import Geometry
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.imaging.windowing import Window
 from core.jobs import queue
 from core.workspace.workspace import Workspace
@@ -143,7 +143,7 @@ def test_levels_of_deep_pictures_are_told_in_the_values_of_their_files():
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     ws = Workspace(tmp_path_factory.mktemp("viewer"))
-    ws.add(make("head-phantom"), sample=True)
+    ws.add(make_sample("head-phantom"), sample=True)
     assert (
         queue.wait(
             ws, queue.train(ws, "head-phantom", "pca", {"dimensions": 4}).id, timeout=200
@@ -182,7 +182,7 @@ def test_the_window_of_the_url_is_taken_and_what_is_none_is_not(home, monkeypatc
 
 def test_numbers_of_one_data_do_not_blacken_another(home, monkeypatch):
     monkeypatch.setenv("LIGHTBOX_HOME", str(home))
-    Workspace(home).add(make("digits"), sample=True)
+    Workspace(home).add(make_sample("digits"), sample=True)
     at = opened("results", dataset="head-phantom", window="100,50")
     at.selectbox(key="w-open-dataset").set_value("digits").run()
     assert "window" not in at.query_params
@@ -208,7 +208,7 @@ def test_what_a_viewer_sends_late_is_kept_for_its_own_data():
 
 
 def test_a_volume_opens_at_the_slice_asked_for_else_where_it_is_hot_else_in_its_middle():
-    data = make("stacks")
+    data = make_sample("stacks")
     assert unpacked(viewer.built(data, 5, 400))[0]["start"] is None
     heat = np.zeros((len(data), *data.shape[1:]), np.float32)
     heat[:, 4] = 0.2  # a whole warm slice

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.methods.conformal import _ranks
 from core.methods.conformal._calibration import Calibration, make_sets
@@ -244,7 +244,7 @@ def hospitals(data: Dataset) -> dict[str, Any]:
 
 
 def tables() -> list[dict[str, Any]]:
-    found = compare("digits (scikit-learn)", make("digits"), 2)
+    found = compare("digits (scikit-learn)", make_sample("digits"), 2)
     if shared():
         found += compare("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"), 2)
         found += compare("heart disease, four sites (UCI)", heart(), 15)

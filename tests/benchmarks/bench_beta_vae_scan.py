@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.readers.signal_parts import in_time
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.methods.series._figures import balanced_accuracy, window_means
 from core.stats.bootstrap import interval, mean_interval
@@ -184,7 +184,7 @@ def generated() -> list[dict[str, Any]]:
 
     firmest, every, others, component, untaught = [], [], [], [], []
     for seed in SEEDS:
-        data = make("beats")
+        data = make_sample("beats")
         fitted, given = run("beta_vae_scan", data, {"epochs": 90}, seed)
         test, train, kinds = data.splits == "test", data.splits == "train", data.column("label")
         x, z = data.inputs(), latent(given).z

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.data.checks import examine, findings
+from core.data.checks import collect_facts, dataset_findings
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.workspace import review
 from core.workspace.workspace import Workspace
 
@@ -76,15 +76,15 @@ def timed(data: Dataset) -> None:
         name = data.name
         del data
         began, worked = time.perf_counter(), time.process_time()
-        found = findings(ws, name)
+        found = dataset_findings(ws, name)
         first, worked = time.perf_counter() - began, time.process_time() - worked
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         began = time.perf_counter()
-        findings(ws, name)
+        dataset_findings(ws, name)
         again = time.perf_counter() - began
         review.exclude(ws, name, np.arange(10), "bench")
         began = time.perf_counter()
-        findings(ws, name)
+        dataset_findings(ws, name)
         print(
             f"{name}: {first:.1f} s at first ({worked:.1f} s of processor time), {again:.2f} s from"
             f" what is kept, {time.perf_counter() - began:.1f} s after an exclusion; peak memory of"
@@ -95,7 +95,7 @@ def timed(data: Dataset) -> None:
 
 
 def labels() -> None:
-    data = make("digits")
+    data = make_sample("digits")
     y, k = data.labels, len(data.classes)
     for share in (0.01, 0.02, 0.05, 0.1):
         rows = []
@@ -104,7 +104,7 @@ def labels() -> None:
             bad = rng.choice(len(y), int(share * len(y)), replace=False)
             mixed = y.copy()
             mixed[bad] = (y[bad] + rng.integers(1, k, len(bad))) % k
-            doubts = examine(
+            doubts = collect_facts(
                 replace(data, table=data.table.assign(digit=np.array(data.classes)[mixed]))
             ).doubts
             hit = np.isin(doubts["rows"], bad)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from core.artifacts import Predictions
-from core.data.clips import RIVALS, clips_of, compared, whole
+from core.data.clips import BASELINES, all_frames, clips_of, compare_trackers
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.generated import cine
@@ -35,7 +35,7 @@ def masks(said: Predictions, data: Dataset) -> dict[str, np.ndarray]:
 
 def parted(data: Dataset, patient: str) -> Dataset:
     """`patient` is tested on, all others are for training."""
-    side = np.where(whole(data).groups == patient, "test", "train")
+    side = np.where(all_frames(data).groups == patient, "test", "train")
     return replace(data, table=data.table.assign(fold=side), roles=data.roles | {"split": "fold"})
 
 
@@ -52,16 +52,16 @@ def figures(
     rivals, over the clips with a frame to count.
     """
     held = set().union(*(m.keys() for m in made.values()))
-    clips = [c for c in clips_of(whole(data)) if c.name in held and c.scored.any()]
-    patients = np.array([str(whole(data).groups[c.rows[0]]) for c in clips])  # type: ignore[index]
-    scores = {who: compared(data, clips, said) for who, said in made.items()}
+    clips = [c for c in clips_of(all_frames(data)) if c.name in held and c.scored.any()]
+    patients = np.array([str(all_frames(data).groups[c.rows[0]]) for c in clips])  # type: ignore[index]
+    scores = {who: compare_trackers(data, clips, said) for who, said in made.items()}
     first, unit = next(iter(scores.values()))
     found = []
     for what, better in SHOWN.items():
         values = {
             who: np.array([s["tracked"][what] for s in each]) for who, (each, _) in scores.items()
         }
-        values |= {who: np.array([s[who][what] for s in first]) for who in RIVALS}
+        values |= {who: np.array([s[who][what] for s in first]) for who in BASELINES}
         rows = [
             row(who, (float(v.mean()), *mean_interval(v, patients, (0, np.inf)).bounds))
             for who, v in values.items()

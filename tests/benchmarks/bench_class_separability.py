@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.measures.class_separability import ClassSeparability
 from core.measures.rankme import RankMe
@@ -56,7 +56,7 @@ def watched(
 
 
 def tables() -> list[dict[str, Any]]:
-    sets = [("digits (scikit-learn)", make("digits"))] + (
+    sets = [("digits (scikit-learn)", make_sample("digits"))] + (
         [("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"))]
         if shared()
         else []
@@ -117,7 +117,7 @@ def across() -> dict[str, Any]:
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    data, mine, theirs, right = make("digits"), [], [], []
+    data, mine, theirs, right = make_sample("digits"), [], [], []
     for id, params in (
         ("pca", {"dimensions": 2}),
         ("pca", {"dimensions": 16}),

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import over_seeds, probe, row, run, table, verdict
@@ -35,8 +35,8 @@ def tables() -> list[dict[str, Any]]:
     found, sets = (
         [],
         [
-            ("digits (scikit-learn)", make("digits"), "test"),
-            ("breast-cancer (scikit-learn)", make("breast-cancer"), "test"),
+            ("digits (scikit-learn)", make_sample("digits"), "test"),
+            ("breast-cancer (scikit-learn)", make_sample("breast-cancer"), "test"),
         ],
     )
     if shared():

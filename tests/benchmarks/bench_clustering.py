@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import store
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import latent, row, run, table, verdict
@@ -21,7 +21,7 @@ TITLES = {"kmeans": "k-means", "gaussian_mixture": "Gaussian mixture", "hdbscan"
 
 
 def tables(ids: tuple[str, ...] = IDS) -> dict[str, list[dict[str, Any]]]:
-    data = make("digits")
+    data = make_sample("digits")
     spaces = {
         "SwAV": latent(run("swav", data, {"epochs": 30})[1]),
         "PCA 16-d": latent(run("pca", data)[1]),

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from core.children import environment, python_command
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
 from tests.benchmarks.bench_app import idle
@@ -36,7 +36,7 @@ SEEDS = count(1)
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ws = Workspace(Path(folder) / "ws")
-        ws.add(make("digits"), sample=True)
+        ws.add(make_sample("digits"), sample=True)
         runs = [train(ws) for _ in range(1 + 2 * TIMES)]
         rows = {}
         for name, standby in (("a new process each", "0"), ("a worker that waits", "1")):

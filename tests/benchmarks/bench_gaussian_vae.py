@@ -12,7 +12,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 
@@ -40,7 +40,7 @@ def untrained(method: str, data: Dataset, params: dict[str, Any]) -> np.ndarray:
 def tables(method: str) -> list[dict[str, Any]]:
     found = []
     sets: list[tuple[str, Dataset, str, dict[str, Any]]] = [
-        ("digits (scikit-learn)", make("digits"), "test", {"epochs": 30})
+        ("digits (scikit-learn)", make_sample("digits"), "test", {"epochs": 30})
     ]
     if shared() is not None:
         sets.append(

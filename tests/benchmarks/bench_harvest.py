@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.explain.attribution import STEPS, TOGETHER, attribute
 from core.jobs.threads import Load
 from core.methods.anomaly._residuals import case_score
@@ -62,7 +62,7 @@ def fitted(kind: Any, data: Any, **params: Any) -> Any:
 def main() -> None:
     torch.set_num_threads(Load().free_threads())
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        digits = make("digits")
+        digits = make_sample("digits")
         digits = (enlarged(digits, 16) if DEVICE.type == "cuda" else digits).save(
             Path(folder) / "digits"
         )
@@ -116,7 +116,7 @@ def main() -> None:
             slopes,
         )
 
-        heads = make("head-phantom")
+        heads = make_sample("head-phantom")
         heads = heads.take(
             np.concatenate(
                 [

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.method import check_params
 from core.registry import methods
@@ -50,7 +50,7 @@ def forgotten(
 
 
 def tables() -> list[dict[str, Any]]:
-    digits = make("digits")
+    digits = make_sample("digits")
     train = digits.part("train")
 
     def some(part, s):

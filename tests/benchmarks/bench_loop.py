@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs.threads import Load
 from core.method import Method
 from core.methods.anomaly._slices import healthy
@@ -192,7 +192,7 @@ def compare(
 
 def main() -> None:
     torch.set_num_threads(Load().free_threads())
-    digits, heads = make("digits"), make("head-phantom")
+    digits, heads = make_sample("digits"), make_sample("head-phantom")
     digits, heads = (
         data.take(
             np.concatenate(

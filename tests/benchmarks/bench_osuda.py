@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.data.splits import add_split
 from core.evidence import shared, store
 from tests.benchmarks._common import over_seeds, row, run, table
@@ -29,7 +29,7 @@ def phantom() -> Dataset:
     """
     from dataclasses import replace
 
-    data = make("head-phantom")
+    data = make_sample("head-phantom")
     table, roles, _ = add_split(
         data.table.drop(columns=data.roles["split"]),
         {k: v for k, v in data.roles.items() if k != "split"},
@@ -45,7 +45,7 @@ def tables() -> list[dict[str, Any]]:
             (
                 "lesions: scanner A to B",
                 "made-up lesions of two scanners",
-                lambda s: make("lesions"),
+                lambda s: make_sample("lesions"),
                 ("A",),
                 ("B",),
                 {"epochs": 40, "width": 4, "crop": 0},

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import store
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 
@@ -14,7 +14,7 @@ from tests.benchmarks._common import latent, probe, row, run, table, verdict
 def tables() -> list[dict[str, Any]]:
     found = []
     for name in ("digits", "breast-cancer"):
-        data = make(name)
+        data = make_sample(name)
         d = 16 if name == "digits" else 8
         x = data.inputs().reshape(len(data), -1)
         z = latent(run("pca", data, {"dimensions": d})[1]).z

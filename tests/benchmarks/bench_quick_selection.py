@@ -14,7 +14,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.neighbors import kneighbors_graph
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.data.splits import add_split
 from core.evidence import shared, store
 from core.training.run import Run
@@ -120,8 +120,8 @@ def scores(data: Dataset, keep: int) -> dict[str, list[float]]:
 
 def tables() -> list[dict[str, Any]]:
     sets = [
-        ("digits (scikit-learn)", make("digits"), 20),
-        ("breast-cancer (scikit-learn)", make("breast-cancer"), 6),
+        ("digits (scikit-learn)", make_sample("digits"), 20),
+        ("breast-cancer (scikit-learn)", make_sample("breast-cancer"), 6),
     ]
     if shared():
         sets += [(f"gut flora, {n} (PopPhy)", gut(n), 40) for n in ("Cirrhosis", "T2D")]

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.measures.robustness_index import RobustnessIndex
 from tests.benchmarks._common import heart, latent, row, run, table
@@ -96,7 +96,7 @@ def compare(
 def tables() -> list[dict[str, Any]]:
     found = compare(
         "digits of two made-up scanners",
-        make("two-sites"),
+        make_sample("two-sites"),
         {
             "PCA 16-d": ("pca", {"dimensions": 16}),
             "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}),
@@ -105,7 +105,7 @@ def tables() -> list[dict[str, Any]]:
     )
     found += compare(
         "head phantom of two made-up scanners, lesion or none",
-        make("head-phantom"),
+        make_sample("head-phantom"),
         {
             "PCA 16-d": ("pca", {"dimensions": 16}),
             "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}),

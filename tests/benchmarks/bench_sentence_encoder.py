@@ -11,7 +11,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from tests.benchmarks._common import few_labels, latent, probe, row, run, table, verdict
 
@@ -20,7 +20,7 @@ def tables() -> list[dict[str, Any]]:
     data = (
         read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
         if shared()
-        else make("notes")
+        else make_sample("notes")
     )
     z, train = latent(run("sentence_encoder", data)[1]).z, data.splits == "train"
     counted = (

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
 
@@ -34,7 +34,7 @@ def minilm(data: Dataset) -> Embedding:
 
 
 def spaces() -> list[tuple[str, Dataset, Embedding]]:
-    digits = make("digits")
+    digits = make_sample("digits")
     found = [("SwAV on digits", digits, latent(run("swav", digits, {"epochs": 15})[1]))]
     if shared():
         chest = read(shared() / "pneumoniamnist_balanced")

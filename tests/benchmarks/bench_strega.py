@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.measures.pixel_anomaly import _binned, aupro, case_dice, pooled
 from core.nets.tissue import brain_mask
@@ -59,7 +59,7 @@ def rivals(x: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, np.n
 
 
 def phantom() -> list[dict[str, Any]]:
-    data, seeds = make("head-phantom"), [0, 1, 2]
+    data, seeds = make_sample("head-phantom"), [0, 1, 2]
     test, train = data.splits == "test", data.splits == "train"
     truth, x = data.mask()[test], data.inputs()[:, 0]
     ap = lambda h: float(average_precision_score(truth.ravel(), h.ravel()))  # noqa: E731

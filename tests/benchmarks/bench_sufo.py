@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import shared, store
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import change, row, run, table, verdict
@@ -54,7 +54,7 @@ def tables() -> list[dict[str, Any]]:
     data = (
         read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
         if shared()
-        else make("notes")
+        else make_sample("notes")
     )
     n, name, given = int((data.splits == "test").sum()), data.name, {}
     for words, params in WAYS.items():

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import store
 from core.registry import methods
 from tests.benchmarks._common import few_labels, latent, over_seeds, probe, row, run, table, verdict
@@ -36,7 +36,7 @@ def used(given: dict[str, Any]) -> int:
 
 
 def tables() -> list[dict[str, Any]]:
-    data, seeds = make("digits"), [0, 1, 2]
+    data, seeds = make_sample("digits"), [0, 1, 2]
     runs = [run("swav", data, {"epochs": 30}, s)[1] for s in seeds]
     flat, base = (
         data.inputs().reshape(len(data), -1),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.evidence import store
 from core.methods.discovery._groups import estimate_k
 from core.stats.bootstrap import mean_interval
@@ -21,7 +21,7 @@ SPLITS = ("0,3,5,6,7", "1,2,4,8,9", "0,1,2,3,4")
 
 
 def digits_table() -> Dataset:
-    d = make("digits")
+    d = make_sample("digits")
     return Dataset(
         "digits-table",
         "table",
@@ -149,7 +149,7 @@ def tables() -> list[dict[str, Any]]:
             f"Known rows are named right in {np.mean(known):.1%} of cases.",
         )
     )
-    cancer = make("breast-cancer")
+    cancer = make_sample("breast-cancer")
     _, given = run("tabular_ncd", cancer, {"novel": "malignant"})
     test = cancer.splits == "test"
     label = given["clusters-groups"].label[test]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.workspace import notes
 from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
@@ -47,7 +47,7 @@ def test_a_classifier_forgets_a_saved_group(
 ) -> None:
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
-        ws.add(make("digits"), sample=True)
+        ws.add(make_sample("digits"), sample=True)
     for name in notes.groups(ws, "digits"):  # of other journeys
         notes.remove_group(ws, "digits", name)
     page.goto(f"{served}/?dataset=digits")

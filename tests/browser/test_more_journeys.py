@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
 from tests.browser.conftest import go, loop_around, settled
@@ -24,7 +24,7 @@ def digits(served: str, home: Path) -> str:
     """The address with the digits and a PCA run open, its map drawn."""
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
-        ws.add(make("digits"), sample=True)
+        ws.add(make_sample("digits"), sample=True)
     run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
     queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=500)
     return f"{served}/?dataset=digits&run={run.id}"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.data.samples.phantom import head_phantom
 from core.method import check_params
 from core.registry import methods
@@ -32,7 +32,7 @@ def small(name, train=96, val=24, test=24):
     """A few rows of each part of a sample, stored apart so that a changed copy is cheap; of
     pictures the middle.
     """
-    data = head_phantom(patients=24) if name == "head-phantom" else make(name)
+    data = head_phantom(patients=24) if name == "head-phantom" else make_sample(name)
     some = np.sort(
         np.concatenate(
             [

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from core.artifacts import Model
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.registry import methods
 from core.training.compatibility import why_not
@@ -24,7 +24,7 @@ from tests.contract._fits import (
 def test_declines_what_does_not_fit(id):
     kind = methods()[id]
     if "image" not in kind.takes.modalities:
-        assert why_not(kind, make("digits"))
+        assert why_not(kind, make_sample("digits"))
     assert why_not(kind, data_for(id).take(np.arange(2)))
 
 

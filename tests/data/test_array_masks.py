@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import kinds_of, preview, read
 from core.data.readers.files import collect
 from core.errors import UserError
@@ -95,7 +95,7 @@ def test_arrays_as_long_one_way_as_the_other_are_turned_by_their_scans_and_it_is
     data = read(tmp_path)
     for mask, marked in zip(data.masks[:], truth):
         np.testing.assert_array_equal(mask, marked.transpose(2, 1, 0))
-    (found,) = [f for f in check(data) if f.kind == "mask axes"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "mask axes"]
     assert found.severity == "look"
     assert "3 masks" in found.words
     assert ("SimpleITK" if order[0] else "nibabel") in found.words
@@ -108,7 +108,7 @@ def test_one_array_of_equal_sides_has_the_order_of_the_others(tmp_path):
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 3, 1])), tmp_path / "d.nii.gz")
     np.save(tmp_path / "masks" / "d.npy", (voxels > 1).transpose(2, 1, 0))
     data = read(tmp_path)
-    assert not [f for f in check(data) if f.kind == "mask axes"]
+    assert not [f for f in check_dataset(data) if f.kind == "mask axes"]
     at = data.table["file"].tolist().index("c0.nii.gz")
     marked = np.asarray(data.masks[at]) > 0
     assert data.raw()[at, 0][marked].mean() > 3

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from core.data.checks import check, examine, findings
+from core.data.checks import check_dataset, collect_facts, dataset_findings
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.data.splits import make_split
 from core.errors import UserError
 
@@ -44,13 +44,13 @@ def made(n=90, modality="image", samples=None, table=None, **roles):
 
 
 def finding(data, kind):
-    found = [f for f in check(data) if f.kind == kind]
+    found = [f for f in check_dataset(data) if f.kind == kind]
     assert len(found) <= 1
     return found[0] if found else None
 
 
 def test_clean_data_has_nothing_to_look_at():
-    found = check(made())
+    found = check_dataset(made())
     # noise tells no labels
     assert {f.kind: f.severity for f in found if f.severity != "ok"} == {"labels doubted": "note"}
     assert {f.kind for f in found} == {
@@ -135,7 +135,7 @@ def test_patients_on_two_sides():
     f = finding(made(table={"who": [f"P{k // 7}" for k in range(90)]}), "leak")
     assert f.severity == "stop"
     assert f.rows == [*range(28, 35), *range(56, 63)]
-    assert check(made(table={"who": [f"P{k // 7}" for k in range(90)]}))[0].kind == "leak"
+    assert check_dataset(made(table={"who": [f"P{k // 7}" for k in range(90)]}))[0].kind == "leak"
     assert finding(made(table={"who": "P1", "part": "train"}), "groups").title == "One patient only"
     assert finding(
         made(table={"who": [None] + [f"P{k // 3}" for k in range(3, 92)]}), "groups missing"
@@ -174,7 +174,9 @@ def test_long_lists_of_rows_are_cut_and_counted(monkeypatch):
     from core.data import checks
 
     monkeypatch.setattr(checks, "FINDING_ROWS", 200)
-    found = {f.kind: f for f in check(made(900, samples=np.zeros((900, 1, 4, 4), np.uint8)))}
+    found = {
+        f.kind: f for f in check_dataset(made(900, samples=np.zeros((900, 1, 4, 4), np.uint8)))
+    }
     assert (len(found["blank"].rows), found["blank"].total) == (200, 900)
     x = np.random.default_rng(1).integers(0, 255, (300, 1, 4, 4), dtype=np.uint8).repeat(3, 0)
     f = finding(made(900, samples=x), "duplicates")
@@ -183,7 +185,7 @@ def test_long_lists_of_rows_are_cut_and_counted(monkeypatch):
 
 def flipped(share, seed):
     """Digits of which a share of the labels is wrong, and which."""
-    data = make("digits")
+    data = make_sample("digits")
     rng, y, k = np.random.default_rng(seed), data.labels, len(data.classes)
     bad = rng.choice(len(y), int(share * len(y)), replace=False)
     y = y.copy()
@@ -194,7 +196,7 @@ def flipped(share, seed):
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
 def test_wrong_labels_are_found_and_the_trial_says_how_well(share):
     data, bad = flipped(share, 1)
-    facts = examine(data)
+    facts = collect_facts(data)
     named, hit = facts.doubts["rows"], np.isin(facts.doubts["rows"], bad)
     assert hit.mean() > 0.85
     assert hit.sum() / len(bad) > 0.7
@@ -202,13 +204,13 @@ def test_wrong_labels_are_found_and_the_trial_says_how_well(share):
     assert abs(facts.doubts["found"] - hit.sum() / len(bad)) < 0.15
     assert hit[: len(named) // 2].mean() >= hit.mean()  # the strongest first
     f = finding(data, "labels doubted")
-    right = make("digits")
+    right = make_sample("digits")
     said = [f.notes[str(r)] == right.classes[right.labels[r]] for r in np.array(named)[hit]]
     assert np.mean(said) > 0.9
-    relabelled = replace(data, table=data.table.assign(digit=make("digits").table["digit"]))
-    assert len({f.kind: f for f in check(relabelled, facts)}["labels doubted"].rows) < 0.2 * len(
-        named
-    )
+    relabelled = replace(data, table=data.table.assign(digit=make_sample("digits").table["digit"]))
+    assert len(
+        {f.kind: f for f in check_dataset(relabelled, facts)}["labels doubted"].rows
+    ) < 0.2 * len(named)
 
 
 def test_labels_that_looks_cannot_tell_are_not_doubted():
@@ -265,20 +267,20 @@ def test_findings_follow_the_rows_in_use_without_reading_the_samples_again(tmp_p
     x[7] = 0
     ws = Workspace(tmp_path)
     ws.add(made(samples=x))
-    first = {f.kind: f for f in findings(ws, "made")}
+    first = {f.kind: f for f in dataset_findings(ws, "made")}
     assert first["duplicates"].sets == [[2, 5, 80]]
-    monkeypatch.setattr(checks, "examine", None)  # would fail if called again
-    assert {f.kind: f for f in findings(ws, "made")} == first
+    monkeypatch.setattr(checks, "collect_facts", None)  # would fail if called again
+    assert {f.kind: f for f in dataset_findings(ws, "made")} == first
     one = review.exclude(ws, "made", [80, 7], "copy, blank")
-    now = {f.kind: f for f in findings(ws, "made")}
+    now = {f.kind: f for f in dataset_findings(ws, "made")}
     assert (now["duplicates"].severity, now["duplicates"].sets) == ("look", [[2, 5]])
     assert "blank" not in now
     review.exclude(ws, "made", [5], "copy")
-    assert "values" in {f.kind for f in findings(ws, "made")}
+    assert "values" in {f.kind for f in dataset_findings(ws, "made")}
     review.undo(ws, "made", one.id)
-    assert "blank" in {f.kind for f in findings(ws, "made")}
+    assert "blank" in {f.kind for f in dataset_findings(ws, "made")}
     review.exclude(ws, "made", range(90), "all")
-    assert findings(ws, "made") == []
+    assert dataset_findings(ws, "made") == []
 
 
 def test_split_by_group_never_parts_a_group():
@@ -360,7 +362,7 @@ def test_few_patients_to_test_on_are_told(many, severity):
 
 def test_what_was_left_out_and_missing_labels_are_not_called_in_order():
     data = replace(made(), roles={}, card={"left out": ["notes.txt"]})
-    found = {f.kind: f.severity for f in check(data)}
+    found = {f.kind: f.severity for f in check_dataset(data)}
     assert found["left out"] == found["labels"] == found["groups"] == "note"
 
 

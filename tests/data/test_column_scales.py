@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks.column_scales import two_scales
+from core.data.checks.column_scales import split_scales
 from core.data.checks.table import table_findings
 from core.data.readers import read
 
@@ -51,7 +51,7 @@ def test_two_units_in_one_column(tmp_path, values, few):
     ],
 )
 def test_one_scale_is_left_alone(values):
-    assert two_scales(values) is None
+    assert split_scales(values) is None
 
 
 LABELS = {

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data.checks import check
-from core.data.checks.column_values import codes_of
+from core.data.checks import check_dataset
+from core.data.checks.column_values import missing_codes
 from core.data.readers import preview, read
 from core.data.readers.files import collect
 from core.data.readers.joined_tables import whole
@@ -137,7 +137,7 @@ def test_values_below_a_limit_are_the_limit_and_told(tmp_path):
         100,
         {},
     )
-    finding = next(f for f in check(data) if f.kind == "read: bounds")
+    finding = next(f for f in check_dataset(data) if f.kind == "read: bounds")
     assert (finding.severity, finding.total, finding.rows[:3]) == ("look", 12, [4, 7, 13])
     assert "“x”: “<0.5” (11), “≥ 100” (1)" in finding.words
     assert (
@@ -153,11 +153,11 @@ def test_words_among_numbers_are_told(tmp_path):
     frame_of(tmp_path, {"potassium": x, "k": range(60)})
     data = read(tmp_path / "t.csv")
     assert "potassium" in data.features
-    finding = next(f for f in check(data) if f.kind == "read: words")
+    finding = next(f for f in check_dataset(data) if f.kind == "read: words")
     assert (finding.rows, finding.total) == ([3, 9, 50], 3)
     assert "“hemolyzed” (2), “see note” (1)" in finding.words
     shared = data.take(np.array([3, 4, 5]))
-    assert next(f for f in check(shared) if f.kind == "read: words").rows == [3]
+    assert next(f for f in check_dataset(shared) if f.kind == "read: words").rows == [3]
 
 
 def test_codes_among_numbers_stay_codes(tmp_path):
@@ -170,7 +170,9 @@ def test_codes_among_numbers_stay_codes(tmp_path):
     assert found.frame["severity"].tolist() == grade
     data = read(tmp_path / "t.csv")
     assert any(
-        "“diag_1” holds numbers, but 20 of 60" in f.words for f in check(data) if f.kind == "words"
+        "“diag_1” holds numbers, but 20 of 60" in f.words
+        for f in check_dataset(data)
+        if f.kind == "words"
     )
 
 
@@ -234,7 +236,9 @@ def test_a_mark_that_is_one_of_the_classes_stays_one(tmp_path, case, column):
     assert set(found.frame[column].dropna()) == (set(words) - marks) | kept
     assert [set(n.words) for n in found.notes] == ([kept] if kept else [])
     if kept:
-        finding = next(f for f in check(read(tmp_path / "t.csv")) if f.kind == "read: class marks")
+        finding = next(
+            f for f in check_dataset(read(tmp_path / "t.csv")) if f.kind == "read: class marks"
+        )
         assert finding.total == words.count(next(iter(kept)))
 
 
@@ -242,7 +246,7 @@ def test_labels_in_two_spellings_are_told(tmp_path):
     words = ["Malignant"] * 12 + ["malignant"] * 3 + ["benign"] * 15 + ["Benign "] * 2
     frame_of(tmp_path, {"x": range(32), "label": words})
     data = read(tmp_path / "t.csv")
-    finding = next(f for f in check(data) if f.kind == "spelling")
+    finding = next(f for f in check_dataset(data) if f.kind == "spelling")
     assert (finding.severity, finding.rows) == ("look", [12, 13, 14, 30, 31])
     assert "“Malignant” (12), “malignant” (3)" in finding.words
     assert "“benign” (15), “Benign” (2)" in finding.words
@@ -295,7 +299,7 @@ CODES = {
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 def test_codes_for_missing_values(case, kind):
     values, codes = CODES[case]
-    assert [round(c, 3) for c in codes_of(pd.Series(np.array(values, kind)))] == codes
+    assert [round(c, 3) for c in missing_codes(pd.Series(np.array(values, kind)))] == codes
 
 
 def test_codes_are_a_finding_with_their_rows(tmp_path):
@@ -304,7 +308,7 @@ def test_codes_are_a_finding_with_their_rows(tmp_path):
         for k in range(100)
     ]
     (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
-    finding = next(f for f in check(read(tmp_path / "a.csv")) if f.kind == "codes")
+    finding = next(f for f in check_dataset(read(tmp_path / "a.csv")) if f.kind == "codes")
     assert finding.rows == [k for k in range(100) if k % 9 == 4]
     assert "“glucose” 999 in 11 rows, “bmi” 999.9 in 11 rows" in finding.words
 
@@ -387,7 +391,7 @@ def test_whole_numbers_and_answers_with_missing_ones_are_columns_of_the_screen(t
     columns = {c.name: c for c in table_columns(data)}
     assert np.isnan(columns["key"].values[3])
     assert columns["ok"].values[0] is None
-    assert check(data)
+    assert check_dataset(data)
 
 
 def test_nested_parquet_is_refused_with_what_it_is(tmp_path):

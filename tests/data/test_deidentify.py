@@ -60,7 +60,7 @@ def seeded(pixels, place, numbers=False):
     """A file with a canary in every text element of the dictionary, in private elements, an
     overlay, a curve and a nested sequence.
     """
-    with deidentify.quiet():
+    with deidentify.silence_dicom_libraries():
         d = made(pixels, ImagePositionPatient=[0, 0, place])
         for tag, (kind, _, _, _, keyword) in DicomDictionary.items():
             if kind not in TEXT or tag >> 16 in (0, 2, 4, 6) or keyword in NEEDED or not keyword:
@@ -131,7 +131,7 @@ def test_canaries_in_tags_and_names_appear_nowhere(tmp_path, numbers, capfd, cap
     source = tmp_path / f"{CANARY}_Doe_Jane"
     (source / f"{CANARY} study").mkdir(parents=True)
     for k in range(4):
-        with deidentify.quiet():
+        with deidentify.silence_dicom_libraries():
             seeded(PIXELS + k, 5.0 * k, numbers).save_as(
                 source / f"{CANARY} study" / f"{CANARY}-{k}.dcm", enforce_file_format=True
             )
@@ -173,7 +173,7 @@ def test_canaries_do_not_come_back_in_errors(tmp_path):
     """A folder whose second file is damaged, in ways that make the library quote what it found."""
     source = tmp_path / f"{CANARY}"
     source.mkdir()
-    with deidentify.quiet():
+    with deidentify.silence_dicom_libraries():
         seeded(PIXELS, 0).save_as(source / f"{CANARY}1.dcm", enforce_file_format=True)
     good = (source / f"{CANARY}1.dcm").read_bytes()
     for broken in (

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from core import limits
-from core.data.geometry import geometry, letters
+from core.data.geometry import axis_letters, case_geometry
 from core.data.readers import read
 from core.errors import UserError
 from tests.data._dicom import DIRECTIONS, item, some, stack, write
@@ -28,7 +28,7 @@ from tests.data._dicom import DIRECTIONS, item, some, stack, write
 def test_slices_know_the_sides_of_the_body_and_their_millimetres(tmp_path, directions, axes, edges):
     stack(tmp_path, some(), directions, PixelSpacing=[0.5, 0.8])
     data = read(tmp_path)
-    seen = geometry(data, 1)
+    seen = case_geometry(data, 1)
     assert (seen.axes, seen.mm, seen.unit) == (axes, (0.5, 0.8), "HU")
     assert seen.edges == edges
     assert data.table["mm_slice"].tolist() == [3, 3, 3]
@@ -37,10 +37,10 @@ def test_slices_know_the_sides_of_the_body_and_their_millimetres(tmp_path, direc
 
 def test_a_slice_that_leans_says_by_how_much():
     a = np.radians(20)
-    word, lean = letters(np.array([[0, np.cos(a), np.sin(a)], [1, 0, 0]]))
+    word, lean = axis_letters(np.array([[0, np.cos(a), np.sin(a)], [1, 0, 0]]))
     assert (word, lean) == ("PL", 20.0)
-    assert letters(np.array([[0, 0, 0], [1, 0, 0]]))[0] == ""
-    assert letters(np.array([[1, 0, 0], [1, 0, 0]]))[0] == ""
+    assert axis_letters(np.array([[0, 0, 0], [1, 0, 0]]))[0] == ""
+    assert axis_letters(np.array([[1, 0, 0], [1, 0, 0]]))[0] == ""
 
 
 def test_millimetres_follow_when_pictures_are_shrunk_and_padded(tmp_path):
@@ -56,10 +56,10 @@ def test_millimetres_follow_when_pictures_are_shrunk_and_padded(tmp_path):
     data = read(tmp_path)
     side = data.shape[1]
     inside = data.samples[0, 0] > 500
-    down, across = geometry(data, 0).mm
+    down, across = case_geometry(data, 0).mm
     assert inside.any(1).sum() * down == pytest.approx(150, abs=2 * down)  # 300 pixels of 0.5 mm
     assert inside.any(0).sum() * across == pytest.approx(70, abs=2 * across)
-    assert geometry(data, 1).mm == pytest.approx(
+    assert case_geometry(data, 1).mm == pytest.approx(
         (2 * 40 / round(40 * side / 60), 3 * 60 / side), abs=1e-3
     )
 
@@ -74,7 +74,7 @@ def test_what_the_header_does_not_say_is_not_guessed(tmp_path):
             PixelSpacing=None,
             InstanceNumber=k,
         )
-    seen = geometry(read(tmp_path), 0)
+    seen = case_geometry(read(tmp_path), 0)
     assert (seen.axes, seen.mm, seen.edges) == ("", None, {})
 
 
@@ -221,8 +221,8 @@ def test_radiographs_have_letters_from_their_words_and_the_size_at_the_detector_
             InstanceNumber=k,
         )
     data = read(tmp_path)
-    assert geometry(data, 0).axes == "FL"
-    assert geometry(data, 0).mm == (0.2, 0.2)
+    assert case_geometry(data, 0).axes == "FL"
+    assert case_geometry(data, 0).mm == (0.2, 0.2)
     assert data.table["laterality"].tolist() == ["right", "right"]
     assert any("at the detector" in r for r in data.card["rules"])
 
@@ -336,8 +336,8 @@ def test_frames_of_an_enhanced_file_have_places_and_rescaling_of_their_own(tmp_p
     assert data.table["frame"].tolist() == [4, 3, 2, 1, 0]
     assert data.table["position_mm"].tolist() == [34, 38, 42, 46, 50]
     assert all(np.allclose(data.samples[4 - k, 0], volume[k] * (k + 1) - k) for k in range(5))
-    assert geometry(data, 0).axes == "PL"
-    assert geometry(data, 0).mm == (0.7, 0.9)
+    assert case_geometry(data, 0).axes == "PL"
+    assert case_geometry(data, 0).mm == (0.7, 0.9)
     assert data.card["unit"] == "HU"
 
 
@@ -411,7 +411,7 @@ def test_stacks_become_volumes_with_a_known_voxel_on_its_side(tmp_path, directio
     data = read(tmp_path)
     assert (data.modality, data.shape, len(data)) == ("volume", (1, 6, 8, 10), 3)
     assert np.argwhere(data.samples[0, 0] == 3000).tolist() == [[5, 0, 0]]
-    seen = geometry(data, 0)
+    seen = case_geometry(data, 0)
     assert seen.axes == "HAR"
     assert sorted(seen.mm) == [2, 2, 3]
     assert seen.mm[{"axial": 0, "coronal": 1, "sagittal": 2}[directions]] == 3

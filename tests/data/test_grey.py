@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 from core.data.readers.grey import GreyRange
 from core.errors import UserError
@@ -284,7 +284,7 @@ def test_pictures_that_share_their_levels_are_not_called_copies(tmp_path):
     near = folder(tmp_path / "deep", [(X * 50 - 1000 + i).astype("<i2") for i in range(10)])
     same = folder(tmp_path / "plain", [X.astype("u1")] * 10)
     for data, words in ((near, "the same once brought to 256 levels"), (same, "exact copies")):
-        assert words in next(f for f in check(data) if f.kind == "duplicates").words
+        assert words in next(f for f in check_dataset(data) if f.kind == "duplicates").words
 
 
 def test_the_levels_of_a_slide_are_no_pictures_of_their_own(tmp_path):

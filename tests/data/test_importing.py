@@ -19,7 +19,7 @@ from core import limits
 from core.data import allowed_folders
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.stored import Lazy
+from core.data.stored import LazyArray
 from core.errors import UserError
 from core.jobs import queue, reconciling
 from core.workspace import uploads
@@ -85,7 +85,7 @@ def test_a_pile_larger_than_memory_is_decoded_as_it_is_written(pile, tmp_path, m
     small = read(pile, name="x")
     monkeypatch.setattr(limits, "IN_MEMORY", 10_000)
     large = read(pile, name="x")
-    assert isinstance(large.samples, Lazy)
+    assert isinstance(large.samples, LazyArray)
     assert large.samples.nbytes == small.samples.nbytes
     np.testing.assert_array_equal(large.samples[:], small.samples)
     np.testing.assert_array_equal(
@@ -107,9 +107,10 @@ def test_an_entry_that_keeps_what_it_read_last_is_never_made_beside_another():
         at_work.clear()
         return np.full(3, i)
 
-    np.testing.assert_array_equal(Lazy(40, (3,), np.int64, make)[:][:, 0], np.arange(40))
+    np.testing.assert_array_equal(LazyArray(40, (3,), np.int64, make)[:][:, 0], np.arange(40))
     np.testing.assert_array_equal(
-        Lazy(40, (3,), np.int64, lambda i: np.full(3, i), at_once=True)[5:][:, 0], np.arange(5, 40)
+        LazyArray(40, (3,), np.int64, lambda i: np.full(3, i), at_once=True)[5:][:, 0],
+        np.arange(5, 40),
     )
 
 
@@ -125,7 +126,7 @@ def test_a_save_that_was_broken_off_goes_on_behind_what_is_there(tmp_path):
         "x",
         "image",
         table,
-        Lazy(1500, (1, 256, 256), np.uint8, make),
+        LazyArray(1500, (1, 256, 256), np.uint8, make),
         None,
         {"file": "file"},
         (),
@@ -271,13 +272,13 @@ def test_only_folders_beneath_the_opened_roots_can_be_chosen(tmp_path, monkeypat
     (inside / "a.csv").write_text("a,b\n1,2\n")
     monkeypatch.delenv("LIGHTBOX_FOLDERS", raising=False)
     with pytest.raises(UserError, match="LIGHTBOX_FOLDERS"):
-        allowed_folders.registered(inside)
+        allowed_folders.check_allowed(inside)
     monkeypatch.setenv("LIGHTBOX_FOLDERS", str(inside))
-    assert allowed_folders.registered(inside / "deep") == inside / "deep"
-    assert allowed_folders.entries(inside) == (["deep"], ["a.csv"])
+    assert allowed_folders.check_allowed(inside / "deep") == inside / "deep"
+    assert allowed_folders.list_entries(inside) == (["deep"], ["a.csv"])
     for wrong in (outside, inside / ".." / "closed", tmp_path):
         with pytest.raises(UserError, match="outside"):
-            allowed_folders.registered(wrong)
+            allowed_folders.check_allowed(wrong)
 
 
 def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from core.columns import Column, in_digits
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.scaling import Standardise, precise
+from core.data.scaling import Standardise, needs_float64
 from core.explain.attribution import attribute, ways
 from core.explain.group_differences import differences
 from core.explain.traversal import decoded
@@ -126,9 +126,9 @@ def test_plain_tables_stay_float32(tmp_path):
     data = read(tmp_path / "a.csv")
     assert (data.samples.dtype, data.inputs().dtype) == (np.float32, np.float32)
     assert Standardise.fit(data).mean.dtype == torch.float32
-    assert not precise(np.array([np.nan, np.nan]))
-    assert not precise(np.full(9, 0.1))
-    assert precise(np.array([16_777_217.0, 3.0]))
+    assert not needs_float64(np.array([np.nan, np.nan]))
+    assert not needs_float64(np.full(9, 0.1))
+    assert needs_float64(np.array([16_777_217.0, 3.0]))
 
 
 def test_a_stored_table_of_float32_is_scaled_as_before(tmp_path):
@@ -156,6 +156,6 @@ def test_the_check_sees_the_differences(tmp_path):
     frame.loc[3, "when"] = 2_459_003.0  # three days, sixty times the usual distance
     frame.to_csv(tmp_path / "a.csv", index=False)
     data = read(tmp_path / "a.csv")
-    far = next(f for f in check(data) if f.kind == "outliers")
+    far = next(f for f in check_dataset(data) if f.kind == "outliers")
     assert 3 in far.rows
     assert len(x) == len(data)

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from core.data.checks import Facts, check
+from core.data.checks import Facts, check_dataset
 from core.data.readers import read
 from core.data.readers.masks import coded
 from core.errors import UserError
@@ -255,7 +255,7 @@ def test_masks_that_are_pictures_are_refused(tmp_path):
 
 def test_masks_that_mark_most_of_a_picture_are_a_finding(tmp_path):
     def found(data):
-        return [f.words for f in check(data, Facts()) if f.kind == "masks inverted"]
+        return [f.words for f in check_dataset(data, Facts()) if f.kind == "masks inverted"]
 
     assert not found(brought(tmp_path / "a", [packed(d * np.uint8(255)) for d in DISCS]))
     assert (
@@ -316,7 +316,7 @@ def test_a_grey_palette_from_black_to_white_is_read_as_its_greys(tmp_path):
 
 
 def like_masks(data):
-    return [f for f in check(data, Facts()) if f.kind == "like masks"]
+    return [f for f in check_dataset(data, Facts()) if f.kind == "like masks"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from core.data.geometry import geometry
+from core.data.geometry import case_geometry
 from core.data.readers import read
 from core.errors import UserError
 from tests.hostile._make import REFUSE, peak
@@ -55,7 +55,7 @@ def test_volumes_are_turned_to_one_order_whatever_way_they_are_stored(tmp_path, 
     assert data.shape == (1, 6, 5, 4)
     assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
     assert np.argwhere(data.samples[0, 0] == 120).tolist() == [[5, 4, 3]]
-    seen = geometry(data, 0)
+    seen = case_geometry(data, 0)
     assert (seen.axes, seen.mm, seen.oblique) == ("HAR", (4, 3, 2), 0)
     assert {s["stored orientation"] for s in data.card["scans"]} == {codes}
 
@@ -66,7 +66,7 @@ def test_slices_of_one_volume_hang_as_radiologists_hang_them(tmp_path):
     data = read(saved(tmp_path / "a.nii", array, np.diag([2.0, 3.0, 4.0, 1.0])))
     # the last slice, its upper left corner
     assert np.argwhere(data.samples == 500).tolist() == [[5, 0, 0, 0]]
-    seen = geometry(data, 5)
+    seen = case_geometry(data, 5)
     assert seen.edges == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
     assert seen.mm == (3, 2)
     assert data.table["mm_slice"].tolist() == [4] * 6
@@ -80,7 +80,7 @@ def test_an_oblique_scan_says_by_how_much(tmp_path):
     )
     for k in range(2):
         saved(tmp_path / f"{k}.nii", body(), affine)
-    seen = geometry(read(tmp_path), 0)
+    seen = case_geometry(read(tmp_path), 0)
     assert (seen.axes, seen.mm, seen.oblique) == ("HAR", (2, 2, 2), 15.0)
 
 
@@ -95,11 +95,11 @@ def test_an_orientation_nobody_wrote_down_stays_unknown_and_the_voxels_as_stored
         )
     data = read(tmp_path)
     assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
-    seen = geometry(data, 0)
+    seen = case_geometry(data, 0)
     assert (seen.axes, seen.mm, seen.edges) == ("", (4, 3, 2), {})
     assert any("orientation is unknown" in r for r in data.card["rules"])
     # a single volume, as slices (two are not of one value)
-    assert geometry(read(tmp_path / "0.nii"), 0).axes == ""
+    assert case_geometry(read(tmp_path / "0.nii"), 0).axes == ""
 
 
 def test_millimetres_follow_when_large_volumes_are_shrunk(tmp_path):
@@ -111,7 +111,7 @@ def test_millimetres_follow_when_large_volumes_are_shrunk(tmp_path):
         )
     data = read(tmp_path)
     assert data.shape == (1, 20, 100, 128)
-    assert geometry(data, 0).mm == (3, 1, 1)
+    assert case_geometry(data, 0).mm == (3, 1, 1)
 
 
 def test_time_points_are_rows_of_one_group(tmp_path):
@@ -222,7 +222,7 @@ def test_analyze_pairs_are_read_and_their_place_is_unknown(tmp_path, kind):
         (tmp_path / f"a{k}.mat").unlink(missing_ok=True)
     data = read(tmp_path)
     assert np.allclose(data.samples[0, 0], body().transpose(2, 1, 0), atol=0.01)
-    assert geometry(data, 0).axes == ""
+    assert case_geometry(data, 0).axes == ""
     assert any("orientation is unknown" in r for r in data.card["rules"])
 
 
@@ -236,7 +236,7 @@ def test_scans_of_freesurfer(tmp_path, name):
         nibabel.MGHImage(array, turned).to_filename(tmp_path / name.format(k))
     data = read(tmp_path)
     assert np.array_equal(data.samples[0, 0], body().transpose(2, 1, 0))
-    seen = geometry(data, 0)
+    seen = case_geometry(data, 0)
     assert (seen.axes, seen.mm) == ("HAR", (3, 2, 1))
     assert read(tmp_path / name.format(0)).modality == "image"
     for bad in (b"\0\0\0\1" + b"\7" * 300, b"words"):
@@ -299,8 +299,8 @@ def test_two_dimensions_and_one_slice_are_pictures_with_masks(tmp_path, third):
         np.array_equal(data.samples[k, 0], p) and np.array_equal(data.masks[k], m)
         for k, (p, m) in enumerate(shown)
     )
-    assert geometry(data, 0).mm == (0.3, 0.3)
-    assert geometry(data, 0).axes == "PL"
+    assert case_geometry(data, 0).mm == (0.3, 0.3)
+    assert case_geometry(data, 0).axes == "PL"
 
 
 @pytest.mark.parametrize(("thin", "axes"), [(0, "FP"), (1, "FL")])
@@ -314,8 +314,8 @@ def test_single_sagittal_and_coronal_slices_hang_with_the_head_on_top(tmp_path, 
     data = read(tmp_path)
     assert data.modality == "image"
     assert np.argwhere(data.samples[0, 0] == 5).tolist() == [[0, 0]]
-    assert geometry(data, 0).axes == axes
-    assert geometry(data, 0).mm == ((4, 3) if thin == 0 else (4, 2))
+    assert case_geometry(data, 0).axes == axes
+    assert case_geometry(data, 0).mm == ((4, 3) if thin == 0 else (4, 2))
 
 
 def test_free_text_of_headers_is_counted_and_dropped(tmp_path):

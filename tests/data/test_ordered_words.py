@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.data.checks import check
-from core.data.checks.ordered_words import ordered
+from core.data.checks import check_dataset
+from core.data.checks.ordered_words import order_words
 from core.data.readers import read
 
 
@@ -26,7 +26,7 @@ from core.data.readers import read
     ],
 )
 def test_the_order_of_words_is_told(steps):
-    assert ordered(steps[::-1]) == steps
+    assert order_words(steps[::-1]) == steps
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_order_of_words_is_told(steps):
     ],
 )
 def test_names_have_no_order(words):
-    assert ordered(words) is None
+    assert order_words(words) is None
 
 
 def test_the_check_says_that_the_order_is_not_kept(tmp_path):
@@ -55,6 +55,6 @@ def test_the_check_says_that_the_order_is_not_kept(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["age,her2,label", *lines]) + "\n")
     data = read(tmp_path / "a.csv")
     assert data.features == ("age", "her2=0", "her2=1+", "her2=2+", "her2=3+")
-    (found,) = [f for f in check(data) if f.kind == "ordered"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "ordered"]
     assert "“her2” (0, 1+, 2+, 3+)" in found.words
     assert "order is not kept" in found.words

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -60,6 +60,6 @@ def test_pixels_of_several_sizes_are_a_finding(tmp_path, sizes, said):
     for k, mm in enumerate(sizes):
         voxels = rng.normal(100, 9, (20, 24, 16)).astype(np.float32)
         _save(tmp_path, k, voxels, np.diag([mm, mm, 3.0, 1.0]))
-    found = [f for f in check(read(tmp_path)) if f.kind == "voxel sizes"]
+    found = [f for f in check_dataset(read(tmp_path)) if f.kind == "voxel sizes"]
     assert bool(found) == said
     assert not said or "1 to 3 mm wide" in found[0].words

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import preview, read
 from core.data.readers.signal_windows import bridged
 from core.errors import UserError
@@ -62,7 +62,7 @@ def test_a_recording_is_cut_into_windows_in_its_units(tmp_path, bdf):
     times, part = data.frame["time"].to_numpy(), data.splits
     # a window left out at every border
     assert all(np.diff(times)[k] >= 20 for k in np.flatnonzero(part[1:] != part[:-1]))
-    assert next(f for f in check(data) if f.kind == "groups").title == "Split in time"
+    assert next(f for f in check_dataset(data) if f.kind == "groups").title == "Split in time"
 
 
 def test_nothing_of_the_header_is_kept(tmp_path):
@@ -439,11 +439,11 @@ def test_windows_at_the_end_of_what_can_be_stored_are_a_finding(tmp_path):
     """From 50 s to 70 s one channel is driven to its limit."""
     x = eeg(200)
     free = read(put(tmp_path / "free.edf", edf(x)))
-    assert not [f for f in check(free) if f.kind == "clipped"]
+    assert not [f for f in check_dataset(free) if f.kind == "clipped"]
     x[1, 50 * 128 : 70 * 128] *= 20
     x[1] = x[1].clip(-200, 200)
     data = read(put(tmp_path / "clipped.edf", edf(x, labels=["C1", "C2", "C3", "C4"])))
-    (found,) = [f for f in check(data) if f.kind == "clipped"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "clipped"]
     at = data.of(np.array(found.rows)).frame["time"]
     assert found.severity == "look"
     assert set(at) <= {50.0, 60.0}
@@ -458,6 +458,6 @@ def test_oxygen_and_switches_may_stand_at_their_end(tmp_path):
     x[0, ::1000], x[1, ::1000] = 90.0, 40.0
     x[1, 5::1000] = -100.0
     data = read(put(tmp_path / "night.edf", edf(x, labels=["SpO2", "flow"], units=["%", "l/s"])))
-    (found,) = [f for f in check(data) if f.kind == "clipped"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "clipped"]
     assert "flow" in found.words
     assert "SpO2" not in found.words

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import preview, read
 from core.errors import UserError
 
@@ -91,7 +91,7 @@ def test_a_list_of_codes_changes_nothing_for_the_check(tmp_path):
     _write(tmp_path / "codes.csv", "grp_code,meaning", ["0,control", "1,treated"])
     data = read(tmp_path)
     assert "grp_code=control" in data.features or "grp_code" in data.roles.values()
-    assert not [f for f in check(data) if f.severity == "stop" and f.kind == "duplicates"]
+    assert not [f for f in check_dataset(data) if f.severity == "stop" and f.kind == "duplicates"]
 
 
 def _two_parts(folder, names, lacks=("test",)):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.data.checks.table import table_findings
-from core.data.normal import ASIDE, guess_normal, normal_only
+from core.data.normal import ASIDE, guess_normal, keep_normal_only
 from core.data.readers import preview, read
 from core.data.role_words import is_patient, tokens
 from core.data.roles import guess_roles
@@ -303,7 +303,7 @@ def test_training_on_normal_cases_keeps_all_cases(tmp_path) -> None:
     data = brought(tmp_path, table(label=CLASSES), normal="well")
     assert data.normal == "well"
     assert data.card["normal guessed"] == ""
-    kept = normal_only(data)
+    kept = keep_normal_only(data)
     assert len(kept) == N
     assert (
         set(kept.part("train").frame["label"]) == set(kept.part("val").frame["label"]) == {"well"}

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 
 
 def _found(folder, table):
     table.to_csv(folder / "table.csv", index=False)
-    return [f for f in check(read(folder / "table.csv")) if f.kind == "same columns"]
+    return [f for f in check_dataset(read(folder / "table.csv")) if f.kind == "same columns"]
 
 
 def test_the_same_column_twice_is_said_in_whatever_unit_or_words(tmp_path):

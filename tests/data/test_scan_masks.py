@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from core.data.checks import Facts, check
+from core.data.checks import Facts, check_dataset
 from core.data.readers import read, scan_masks
 from core.errors import UserError
 
@@ -161,7 +161,7 @@ def test_left_over_files_of_few_whole_values_are_a_finding(tmp_path):
         saved(tmp_path / f"c{k}.nii.gz", scan(k))
     saved(tmp_path / "x9.nii.gz", MARK * np.uint8(2))
     data = read(tmp_path)
-    found = [f for f in check(data, Facts()) if f.kind == "like segmentations"]
+    found = [f for f in check_dataset(data, Facts()) if f.kind == "like segmentations"]
     assert [data.table["file"][r] for f in found for r in f.rows] == ["x9.nii.gz"]
     assert "x9.nii.gz" in found[0].words
 

@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 from core.data.readers.dicom import package_files
 from core.errors import UserError
@@ -141,7 +141,7 @@ def test_side_files_and_reports_are_left_out_by_name(tmp_path):
     assert len(data) == 2
     # counted: their names may be those of people
     assert data.card["left out"] == ["2 other files (tables, texts)", "1 report (SR)"]
-    assert any(f.kind == "left out" and "2 other files" in f.words for f in check(data))
+    assert any(f.kind == "left out" and "2 other files" in f.words for f in check_dataset(data))
     (tmp_path / "x.bin").write_bytes(b"\0\1\2")
     with pytest.raises(UserError, match=r"File 6 of 6 .* is of no kind"):
         read(tmp_path)

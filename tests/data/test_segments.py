@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from core.data.checks import Facts, check
+from core.data.checks import Facts, check_dataset
 from core.data.readers import read
 from tests.data._dicom import DIRECTIONS, item, made
 
@@ -190,7 +190,7 @@ def test_segmentations_alone_are_shown_and_are_a_finding(tmp_path):
     data = read(tmp_path)
     assert len(data) == 4
     assert any("without the scan they were drawn on" in r for r in data.card["rules"])
-    assert [f.total for f in check(data, Facts()) if f.kind == "like segmentations"] == [4]
+    assert [f.total for f in check_dataset(data, Facts()) if f.kind == "like segmentations"] == [4]
 
 
 def test_objects_without_a_picture_are_named_by_kind(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.dataset import Dataset
 from core.data.readers import preview, read
 from core.data.readers.signal_parts import in_time
@@ -95,7 +95,7 @@ def test_one_records_minutes_are_parted_with_gaps(tmp_path):
     change = np.flatnonzero(part[1:] != part[:-1])
     assert len(change) >= 9
     assert (np.diff(time)[change] > 1.9).all()  # at least one beat was left out at every border
-    assert next(f for f in check(data) if f.kind == "groups").title == "Split in time"
+    assert next(f for f in check_dataset(data) if f.kind == "groups").title == "Split in time"
 
 
 def test_no_two_neighbours_stand_in_two_parts_and_rare_beats_are_kept():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import preview, read
 from core.data.readers.joined_tables import frame_of
 from core.errors import UserError
@@ -225,7 +225,7 @@ def test_real_tables():
         "reprocessed.hungarian": 294,
     }
     # only the Hungarian file writes -9
-    assert next(f for f in check(data) if f.kind == "codes").rows[0] >= 626
+    assert next(f for f in check_dataset(data) if f.kind == "codes").rows[0] >= 626
     text = read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
     assert (text.modality, len(text), text.classes) == ("text", 2311, ["1", "2", "3", "4", "5"])
 
@@ -329,7 +329,7 @@ def test_the_weight_of_a_case_is_no_input_and_that_of_a_person_is(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["weight,sample_weight,label", *rows]) + "\n")
     data = read(tmp_path / "a.csv")
     assert data.features == ("weight",)
-    assert [f for f in check(data) if "sample_weight" in f.words and f.severity == "look"]
+    assert [f for f in check_dataset(data) if "sample_weight" in f.words and f.severity == "look"]
 
 
 def test_thousands_in_pairs_are_read(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 from core.errors import UserError
 
@@ -58,7 +58,7 @@ def test_uneven_times_of_a_table_are_a_finding(tmp_path, how):
     _write(tmp_path / "a.csv", times, np.sin(8 * T))
     data = read(tmp_path / "a.csv")
     assert data.modality == "table"
-    (found,) = [f for f in check(data) if f.kind == "read: times"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "read: times"]
     assert found.severity == "look"
     assert "“time”" in found.words
     with pytest.raises(UserError, match="not evenly spaced"):
@@ -71,4 +71,4 @@ def test_a_table_of_cases_sorted_by_a_time_is_no_recording(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(["time,x,death", *rows]) + "\n")
     data = read(tmp_path / "a.csv")
     assert "label" in data.roles
-    assert not [f for f in check(data) if f.kind == "read: times"]
+    assert not [f for f in check_dataset(data) if f.kind == "read: times"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import preview, read
 
 ROWS = "".join(f"{30 + k % 40},{110 + k % 50},{'ab'[k % 2]}\n" for k in range(60))
@@ -77,7 +77,7 @@ def test_a_row_of_totals_is_a_finding(tmp_path):
     # not what the rows above say
     (tmp_path / "a.csv").write_text("name,x,y,label\n" + rows + "Total,217,180,\n")
     data = read(tmp_path / "a.csv")
-    finding = next(f for f in check(data) if f.kind == "read: total")
+    finding = next(f for f in check_dataset(data) if f.kind == "read: total")
     assert (finding.rows, len(data)) == ([40], 41)
 
 

@@ -5,7 +5,7 @@ frame, units of segments, and marks around a pause.
 import numpy as np
 import pytest
 
-from core.data.checks import check
+from core.data.checks import check_dataset
 from core.data.readers import read
 from core.data.readers.files import collect
 from core.data.readers.wfdb_file import read_record
@@ -278,14 +278,14 @@ def test_samples_that_do_not_add_up_to_the_checksum_are_a_finding(tmp_path):
         signals = [0.3 + wave(120, 100, phase=k) for k in range(2)]
         segment(tmp_path, name, signals, sums=sums)
     data = read(tmp_path)
-    (found,) = [f for f in check(data) if f.kind == "broken signals"]
+    (found,) = [f for f in check_dataset(data) if f.kind == "broken signals"]
     assert "b.hea (II)" in found.words
     assert "a.hea" not in found.words
     rows = data.rows[data.table["file"] == "b.hea"]
     assert (found.severity, found.rows, found.total) == ("look", rows.tolist(), len(rows))
-    assert check(data.take(np.flatnonzero(data.table["file"] != "b.hea")))
+    assert check_dataset(data.take(np.flatnonzero(data.table["file"] != "b.hea")))
     damaged = bytearray((tmp_path / "a.dat").read_bytes())
     damaged[5001] ^= 4
     (tmp_path / "a.dat").write_bytes(damaged)
-    (found,) = [f for f in check(read(tmp_path)) if f.kind == "broken signals"]
+    (found,) = [f for f in check_dataset(read(tmp_path)) if f.kind == "broken signals"]
     assert "a.hea (I), b.hea (II)" in found.words

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.training.run import Run
 
 
 def test_numbers_made_of_the_rows_are_given_as_they_are():
-    data = make("digits").take(np.arange(40, 52))
+    data = make_sample("digits").take(np.arange(40, 52))
     made = data.with_samples(np.arange(36, dtype=np.float32).reshape(12, 3) - 5)
     assert made.rows.tolist() == list(range(12))
     assert np.array_equal(made.labels, data.labels)
@@ -18,7 +18,7 @@ def test_numbers_made_of_the_rows_are_given_as_they_are():
 
 
 def test_codes_stand_in_place_of_labels_in_every_view():
-    data = make("digits").take(np.array([5, 3, 9, 8]))
+    data = make_sample("digits").take(np.array([5, 3, 9, 8]))
     coded = data.with_labels(np.array([2, -1, 0, 2]))
     assert coded.labels.tolist() == [2, -1, 0, 2]
     assert coded.take(np.array([3, 1])).labels.tolist() == [2, -1]
@@ -31,7 +31,7 @@ class Few:
 
 
 def test_the_ordinary_training_learns_from_the_loss_by_the_schedule():
-    data = make("digits").take(np.arange(16))
+    data = make_sample("digits").take(np.arange(16))
     net, seen, rates = torch.nn.Linear(64, 1), [], []
     optimiser = torch.optim.SGD(net.parameters(), 0.5)
     before = net.weight.detach().clone()

@@ -18,7 +18,7 @@ import typer
 from PIL import Image
 
 from core import children
-from core.data.samples.catalogue import SAMPLES, make
+from core.data.samples.catalogue import SAMPLES, make_sample
 from core.registry import demo_runs
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -71,8 +71,8 @@ def home(tmp_path_factory):
     """
     ws = Workspace(tmp_path_factory.mktemp("home"))
     for name in SAMPLES:
-        ws.add(make(name), sample=True)
-    data = make("digits")
+        ws.add(make_sample(name), sample=True)
+    data = make_sample("digits")
     few = replace(
         data,
         name="few",

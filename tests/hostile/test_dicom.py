@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from core import limits
-from core.data.deidentify import quiet
+from core.data.deidentify import silence_dicom_libraries
 from core.data.readers import read
 from core.data.readers.dicom_file import packed_size, prepared
 from core.errors import UserError
@@ -275,7 +275,7 @@ def test_a_dicomdir_with_paths_outside_is_left_out(tmp_path):
         "1.2.9",
     )
     d.file_meta.TransferSyntaxUID = EXPLICIT
-    with quiet():
+    with silence_dicom_libraries():
         d.DirectoryRecordSequence = item(
             ReferencedFileID=["..", "..", "ETC", "PASSWD"],
             DirectoryRecordType="IMAGE",

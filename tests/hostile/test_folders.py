@@ -29,15 +29,15 @@ def root(tmp_path, monkeypatch):
 
 def refused(path, said):
     with pytest.raises(UserError, match=said) as e:
-        allowed_folders.registered(path)
+        allowed_folders.check_allowed(path)
     assert str(path.parent) not in str(e.value)
 
 
 def test_what_lies_beneath_a_root_is_taken(root):
     """Fault 36: the root itself, a folder and a file in it."""
     for path in (root, root / "a", root / "a" / "0.png"):
-        assert allowed_folders.registered(path) == path.resolve()
-    assert len(read(allowed_folders.registered(root / "a"))) == 2
+        assert allowed_folders.check_allowed(path) == path.resolve()
+    assert len(read(allowed_folders.check_allowed(root / "a"))) == 2
 
 
 def test_what_lies_elsewhere_is_not(root):
@@ -54,14 +54,14 @@ def test_what_lies_elsewhere_is_not(root):
         refused(path, "outside the folders")
     for path in ("/", "/etc/passwd", "/proc/self/environ", "relative", ""):
         with pytest.raises(UserError, match="outside the folders"):
-            allowed_folders.registered(type(root)(path))
+            allowed_folders.check_allowed(type(root)(path))
 
 
 def test_nothing_is_open_by_default(monkeypatch, tmp_path):
     """Fault 36: without LIGHTBOX_FOLDERS nothing of this machine is reached."""
     monkeypatch.delenv("LIGHTBOX_FOLDERS", raising=False)
     with pytest.raises(UserError, match="No folder of this machine is open"):
-        allowed_folders.registered(tmp_path)
+        allowed_folders.check_allowed(tmp_path)
 
 
 def test_links_are_not_followed(root):
@@ -77,7 +77,7 @@ def test_links_are_not_followed(root):
     (root / "a" / "etc").symlink_to("/etc")
     (root / "a" / "2.png").symlink_to(root.parent / "secret" / "x.csv")
     assert [m.name for m in collect(root / "a")] == ["0.png", "1.png"]
-    assert allowed_folders.entries(root) == (["a"], [])
+    assert allowed_folders.list_entries(root) == (["a"], [])
 
 
 @pytest.mark.timeout(20)
@@ -96,7 +96,7 @@ def test_pipes_sockets_and_devices_are_left_out(root, monkeypatch):
         with pytest.raises(UserError, match="neither a file nor a folder"):
             read(path)
     assert len(read(root / "a")) == 2
-    assert allowed_folders.entries(root / "a")[1] == ["0.png", "1.png"]
+    assert allowed_folders.list_entries(root / "a")[1] == ["0.png", "1.png"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the super-user may read everything")
@@ -166,7 +166,7 @@ def test_a_million_files_are_not_even_listed(root, monkeypatch):
     monkeypatch.setattr(limits, "LISTED", 20)
     with pytest.raises(UserError, match="a holds more than 100 files"):
         read(root / "a")
-    assert len(allowed_folders.entries(root / "a")[1]) == 20
+    assert len(allowed_folders.list_entries(root / "a")[1]) == 20
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_million_files_are_not_even_listed(root, monkeypatch):
 def test_odd_names_end_in_a_sentence(root, name):
     """Fault 36: names that no system call takes."""
     with pytest.raises(UserError):
-        allowed_folders.registered(root / name)
+        allowed_folders.check_allowed(root / name)
 
 
 def test_names_that_are_no_letters(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from core.artifacts import Clusters, Embedding, Predictions
 from core.data.dataset import Dataset
-from core.data.labels import no_classes
+from core.data.labels import why_no_classes
 from core.evaluate import measure
 from core.registry import measures, methods
 from core.training.compatibility import why_not
@@ -162,7 +162,7 @@ def test_measures_are_defined_or_say_why_not(odd):
     for m in found:
         assert m.value is None or np.isfinite(m.value), m
         assert m.value is not None or m.note, m
-    if said is not None and no_classes(data, training=False):
+    if said is not None and why_no_classes(data, training=False):
         assert {m.name for m in found} == set(usable)
         assert all(m.value is None for m in found)
     else:

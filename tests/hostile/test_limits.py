@@ -113,12 +113,12 @@ def _glanced(monkeypatch, tmp_path):
 
 
 def _classes(monkeypatch, tmp_path):
-    from core.data.labels import no_classes
+    from core.data.labels import why_no_classes
 
     (tmp_path / "a.csv").write_text(
         "x,label\n" + "\n".join(f"{i},{'abcd'[i % 4]}" for i in range(40))
     )
-    assert "4 different values in 40 cases" in no_classes(read(tmp_path / "a.csv"))
+    assert "4 different values in 40 cases" in why_no_classes(read(tmp_path / "a.csv"))
 
 
 def _listed(monkeypatch, tmp_path):
@@ -128,7 +128,7 @@ def _listed(monkeypatch, tmp_path):
     for i in range(5):
         (tmp_path / f"d{i}").mkdir()
         (tmp_path / f"{i}.csv").write_text("x")
-    assert [len(found) for found in allowed_folders.entries(tmp_path)] == [2, 2]
+    assert [len(found) for found in allowed_folders.list_entries(tmp_path)] == [2, 2]
 
 
 def _import_memory(monkeypatch, tmp_path):

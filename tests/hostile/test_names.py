@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.workspace.workspace import Workspace
 
@@ -38,7 +38,7 @@ def ws(tmp_path):
 def renamed(name):
     from dataclasses import replace
 
-    return replace(make("breast-cancer"), name=name)
+    return replace(make_sample("breast-cancer"), name=name)
 
 
 def tree(ws):

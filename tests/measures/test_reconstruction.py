@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Images
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.registry import measures
 
 
@@ -33,7 +33,7 @@ def similarity(a, b):
 
 
 def test_similarity_and_error_are_those_computed_by_hand():
-    data = make("head-phantom")
+    data = make_sample("head-phantom")
     x = data.inputs()
     noisy = np.clip(x + np.random.default_rng(1).normal(0, 0.1, x.shape), 0, 1).astype("f4")
     got = found(data, noisy)
@@ -49,7 +49,7 @@ def test_similarity_and_error_are_those_computed_by_hand():
 
 
 def test_a_perfect_picture_is_perfect():
-    data = make("head-phantom")
+    data = make_sample("head-phantom")
     got = found(data, data.inputs())
     assert got["structural similarity"].value == pytest.approx(1, abs=1e-5)
     assert got["reconstruction error (share of the mean picture's)"].value == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from core.data.clips import Clip, clip_scores, copied, moved, shifted
+from core.data.clips import Clip, clip_scores, repeat_outline, shift_outline, translate_mask
 from core.stats.tracking import dice, relative_d98, surface_distances
 
 
@@ -26,7 +26,7 @@ def test_scores_are_those_worked_out_by_hand():
         "mean surface distance": 0.0,
         "relative D98": pytest.approx(1.0),
     }
-    aside = clip_scores(np.stack([moved(m, 0, 3) for m in truth]), truth, clip, mm=2.0)
+    aside = clip_scores(np.stack([translate_mask(m, 0, 3) for m in truth]), truth, clip, mm=2.0)
     assert aside["centroid error"] == pytest.approx(6.0)  # 3 pixels of 2 mm
     square = np.zeros((1, 10, 10), bool)
     square[0, 2:6, 2:6] = True
@@ -65,6 +65,7 @@ def test_the_rivals_copy_and_shift():
     picture = gaussian_filter(rng.normal(0, 1, (48, 48)), 1.5)
     frames = np.stack([np.roll(picture, (k, 2 * k), (0, 1))[None] for k in range(4)]).astype("f4")
     assert np.array_equal(
-        shifted(given, frames, 0), np.stack([moved(given, k, 2 * k) for k in range(4)])
+        shift_outline(given, frames, 0),
+        np.stack([translate_mask(given, k, 2 * k) for k in range(4)]),
     )
-    assert np.array_equal(copied(given, frames), np.stack([given] * 4))
+    assert np.array_equal(repeat_outline(given, frames), np.stack([given] * 4))

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.artifacts import Artifact
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
@@ -27,7 +27,7 @@ def fit(
 
 @cache
 def sample(name: str) -> Dataset:
-    return make(name)
+    return make_sample(name)
 
 
 @cache

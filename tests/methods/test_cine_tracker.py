@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from core.artifacts import Predictions
-from core.data.clips import RIVALS, Clip, clips_of, compared
+from core.data.clips import BASELINES, Clip, clips_of, compare_trackers
 from core.data.dataset import Dataset
 from core.data.samples.generated import cine
 from core.errors import UserError
@@ -120,15 +120,15 @@ def test_it_beats_the_copied_outline_and_the_shifted_one_on_held_out_chambers():
         for c in clips
     ]
     assert max(way) >= 6
-    scores, unit = compared(
+    scores, unit = compare_trackers(
         data, clips, {c.name: said.prob[said.at(c.rows)].argmax(1) > 0 for c in clips}
     )
     mean = {
         who: {k: np.mean([s[who][k] for s in scores]) for k in ("Dice", "centroid error")}
-        for who in ("tracked", *RIVALS)
+        for who in ("tracked", *BASELINES)
     }
     assert unit == "mm"
-    for rival in RIVALS:
+    for rival in BASELINES:
         assert mean["tracked"]["Dice"] >= mean[rival]["Dice"] + 0.10
         assert mean["tracked"]["centroid error"] <= mean[rival]["centroid error"] / 2
 
@@ -260,7 +260,7 @@ def test_the_measure_tells_tracker_and_rivals_and_no_interval_of_two_patients():
     by = {(m.name, m.group): m for m in told}
     own, copy = (
         by["Dice after the given frame", "all"],
-        by[f"Dice after the given frame, rival: {RIVALS[0]}", "all"],
+        by[f"Dice after the given frame, rival: {BASELINES[0]}", "all"],
     )
     assert own.low is None
     assert "too few for an interval" in own.note  # two patients
@@ -287,7 +287,7 @@ def test_the_measure_puts_the_tracker_before_the_copied_outline():
     told = Tracking().compute(data, found["predictions-tracked"], rng=np.random.default_rng(0))
     by = {m.name: m.value for m in told if m.group == "all"}
     name = "Dice after the given frame"
-    assert by[name] > by[f"{name}, rival: {RIVALS[0]}"]
+    assert by[name] > by[f"{name}, rival: {BASELINES[0]}"]
 
 
 # -- what it declines ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.data.dataset import Dataset
-from core.data.labels import codes_among, codes_of, column_words
+from core.data.labels import codes_among, codes_of, column_as_words
 from core.errors import UserError
 from core.stats.bootstrap import interval, mean_interval
 from core.stats.calibration import fit_temperature
@@ -54,10 +54,10 @@ def test_labels_become_codes_among_the_names_that_are_known():
 
 
 def test_a_column_s_values_are_words_and_missing_ones_are_empty():
-    words = column_words(six_rows(), "ward", "by").tolist()
+    words = column_as_words(six_rows(), "ward", "by").tolist()
     assert words == ["east", "west", "", "3", "east", "west"]
     with pytest.raises(UserError, match=r"“by” = bed: there is no such column .*kind, ward"):
-        column_words(six_rows(), "bed", "by")
+        column_as_words(six_rows(), "bed", "by")
 
 
 @pytest.mark.parametrize("balanced", [False, True])

@@ -13,7 +13,7 @@ import pytest
 import zarr
 from streamlit.testing.v1 import AppTest
 
-from core.data.checks import findings
+from core.data.checks import dataset_findings
 from core.data.dataset import Dataset
 from core.errors import UserError
 from core.io import checksums
@@ -244,7 +244,7 @@ def test_commands_say_one_sentence_and_the_data_can_be_removed(ws):
 
 
 def test_a_changed_chunk_is_found_by_show_and_check_although_nothing_reads_it(ws):
-    findings(ws, "few")  # kept: what follows need not read the samples
+    dataset_findings(ws, "few")  # kept: what follows need not read the samples
     assert lightbox("data", "show", "few")[0] == 0
     flip(chunks(ws.dataset_folder("few"), "samples")[-1])
     for command in ("show", "check"):

@@ -9,7 +9,7 @@ import pytest
 
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.training.fit import fit_and_apply
 from core.training.run import Run
 from tests.survive.methods.fragile import Fragile
@@ -17,7 +17,7 @@ from tests.survive.methods.fragile import Fragile
 
 def some_digits() -> Dataset:
     """60 digits to train with, 10 to validate and 10 to test."""
-    digits = make("digits")
+    digits = make_sample("digits")
     return digits.take(
         np.sort(
             np.concatenate(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.io import checksums, files
 from core.jobs import queue, worker
 from core.workspace import records
@@ -39,7 +39,7 @@ class Failing:
 
 def small(n: int = 40, name: str = "few"):
     """A few rows of the digits."""
-    data = make("digits")
+    data = make_sample("digits")
     some = np.arange(n)
     return replace(
         data,

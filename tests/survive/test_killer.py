@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from core.artifacts import Embedding
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue, reconciling
 from core.jobs.reporter import Reporter
 from core.training.checkpoints import Checkpoints, whole
@@ -99,7 +99,7 @@ class Workers:
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     ws = Workspace(tmp_path_factory.mktemp("killer"))
-    digits = make("digits")
+    digits = make_sample("digits")
     some = np.sort(
         np.concatenate(
             [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.checks import findings
+from core.data.checks import dataset_findings
 from core.errors import UserError
 from core.jobs import queue
 from core.method import check_params
@@ -50,7 +50,7 @@ def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_pat
     )
     ws = _make.workspace(tmp_path / "home")
     ws.add(replace(data, samples=samples, table=table, roles=data.roles | {"group": "patient"}))
-    found = {f.kind: f for f in findings(ws, "deceiving")}
+    found = {f.kind: f for f in dataset_findings(ws, "deceiving")}
     kinds = {kind for kind, f in found.items() if f.severity == "stop"}
     assert {"leak", "duplicates"} <= kinds, kinds
     review.fix(ws, "deceiving", "leak")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.errors import Cancelled, UserError
 from core.training import resume
 from core.training.checkpoints import Checkpoints, whole
@@ -291,7 +291,7 @@ def test_a_poisoned_case_is_named_with_its_step_and_no_checkpoint_holds_what_it_
 def test_the_cases_with_the_most_extreme_values_are_named_first(data: Dataset) -> None:
     import torch
 
-    table = make("breast-cancer").part("train").take(np.arange(32))
+    table = make_sample("breast-cancer").part("train").take(np.arange(32))
     samples = table.raw().astype(np.float32)
     samples[11, 3] = 1e30
     from dataclasses import replace

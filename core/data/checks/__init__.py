@@ -1,9 +1,9 @@
 """Looking a dataset over before use: findings in words, with the rows they are about and what can
 be done.
 
-What needs the samples (`examine`) is computed once over all stored rows and kept beside the
-dataset; which findings follow (`check`) depends on the rows in use, so that excluding some changes
-the list at once.
+What needs the samples (`collect_facts`) is computed once over all stored rows and kept beside the
+dataset; which findings follow (`check_dataset`) depends on the rows in use, so that excluding some
+changes the list at once.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from core.data.checks import likeness
-from core.data.checks.finding import Finding, among
+from core.data.checks import label_noise, outliers
+from core.data.checks.duplicates import find_near_copies
+from core.data.checks.finding import Finding, sampled_words
 from core.data.checks.masks import mask_findings
-from core.data.checks.scan import survey
+from core.data.checks.scan import scan_samples
 from core.data.checks.signals import signal_findings
 from core.data.checks.table import table_findings
 from core.data.dataset import Dataset
 from core.io.files import write_json
 from core.limits import FINDING_ROWS, LOOKED
+from core.neighbours import nearest, others
 
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
+NEIGHBOURS = 15  # that vote on a label; the tenth tells how far off a case is
 VERSION = 5  # of what is stored; raise it when a rule changes
 
-__all__ = ["Facts", "Finding", "check", "examine", "findings"]
+__all__ = ["Facts", "Finding", "check_dataset", "collect_facts", "dataset_findings"]
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the samples of a dataset tell. `copies` sets of row ids, `blank` row ids, `near` pairs
     [held-out row, training row], `far` rows and how many times the usual distance, `doubts` see
-    `likeness.Doubts`.
+    `label_noise.LabelDoubts`.
     """
 
     copies: list[list[int]] = field(default_factory=list)
@@ -50,7 +53,7 @@ class Facts:
     looked: int = 0  # rows among which neighbours were searched; 0 = all
 
 
-def examine(data: Dataset, report: Callable[[float], None] = lambda fraction: None) -> Facts:
+def collect_facts(data: Dataset, report: Callable[[float], None] = lambda fraction: None) -> Facts:
     """Read all samples once and search neighbours among small vectors of them; `report` is told the
     fraction done and may raise to stop.
 
@@ -58,39 +61,39 @@ def examine(data: Dataset, report: Callable[[float], None] = lambda fraction: No
     searches: about ten seconds of one core for 100,000 rows of 50 columns. Copies are sought among
     all rows, neighbours among at most `limits.LOOKED` evenly spread ones, and the findings say so.
     """
-    seen = survey(data, lambda fraction: report(0.6 * fraction))
+    seen = scan_samples(data, lambda fraction: report(0.6 * fraction))
     looked, x = 0, seen.x
     if len(data) > LOOKED:
         some = np.unique(np.linspace(0, len(data) - 1, LOOKED).astype(int))
         data, looked, x = data.take(some), len(some), seen.x[some]
-    near = likeness.near_copies(data, x, seen.unit, seen.copies)
+    near = find_near_copies(data, x, seen.unit, seen.copies)
     report(0.75)
-    if len(data) <= likeness.K or (x.shape[1] < 2 and data.samples is None):
+    if len(data) <= NEIGHBOURS or (x.shape[1] < 2 and data.samples is None):
         return Facts(
             seen.copies,
             seen.blank,
             near,
-            doubts=asdict(likeness.Doubts(why="there are too few cases")),
+            doubts=asdict(label_noise.LabelDoubts(why="there are too few cases")),
         )
-    at, distance = likeness.around(x)
+    at, distance = others(*nearest(x, x, NEIGHBOURS + 1))
     report(0.95)
-    far, times = likeness.far_off(data, distance)
+    far, times = outliers.find_outliers(data, distance)
     return Facts(
         seen.copies,
         seen.blank,
         near,
         far,
         times,
-        asdict(likeness.doubtful_labels(data, at)),
+        asdict(label_noise.find_label_noise(data, at)),
         looked,
     )
 
 
-def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
+def check_dataset(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     """All findings about the rows of this view, the worst first. Without `facts` of the whole
-    dataset they are taken of this view (see `examine`).
+    dataset they are taken of this view (see `collect_facts`).
     """
-    facts = examine(data) if facts is None else facts
+    facts = collect_facts(data) if facts is None else facts
     found = []
     if len(data):
         found = [*table_findings(data), *mask_findings(data), *signal_findings(data)]
@@ -101,10 +104,10 @@ def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     )
     found += (
         [
-            *_copies(data, facts, place),
-            *_near(data, facts, place),
-            *_labels(data, facts),
-            *_far(facts, place, data),
+            *_find_copies(data, facts, place),
+            *_find_near_copies(data, facts, place),
+            *_find_label_noise(data, facts),
+            *_find_outliers(facts, place, data),
         ]
         if len(data)
         else []
@@ -112,7 +115,7 @@ def check(data: Dataset, facts: Facts | None = None) -> list[Finding]:
     return sorted(found, key=lambda f: ("stop", "look", "note", "ok").index(f.severity))
 
 
-def findings(
+def dataset_findings(
     ws: Workspace, name: str, report: Callable[[float], None] = lambda fraction: None
 ) -> list[Finding]:
     """Return the findings about the rows in use of a dataset of the workspace; what costs time is
@@ -127,19 +130,19 @@ def findings(
         "hash": ws.data_hash(name),
         "normal": ws.dataset(name).card.get("normal"),
     }
-    if (kept := _kept(folder / "findings.json", now)) is not None:
+    if (kept := _load_facts(folder / "findings.json", now)) is not None:
         return [Finding(**f) for f in kept]
     stored = {"version": VERSION, "hash": json.loads((folder / "dataset.json").read_text())["hash"]}
-    facts = _kept(folder / "checks.json", stored)
+    facts = _load_facts(folder / "checks.json", stored)
     if facts is None:
-        facts = asdict(examine(ws.dataset(name, whole=True), report))
-        _keep(folder / "checks.json", stored | {"kept": facts})
-    found = check(ws.dataset(name), Facts(**facts))
-    _keep(folder / "findings.json", now | {"kept": [asdict(f) for f in found]})
+        facts = asdict(collect_facts(ws.dataset(name, whole=True), report))
+        _store_facts(folder / "checks.json", stored | {"kept": facts})
+    found = check_dataset(ws.dataset(name), Facts(**facts))
+    _store_facts(folder / "findings.json", now | {"kept": [asdict(f) for f in found]})
     return found
 
 
-def _keep(path: Any, value: dict[str, Any]) -> None:
+def _store_facts(path: Any, value: dict[str, Any]) -> None:
     """Keep what was found; on a full disk it is worked out again the next time."""
     try:
         write_json(path, value)
@@ -148,7 +151,7 @@ def _keep(path: Any, value: dict[str, Any]) -> None:
             raise
 
 
-def _kept(path: Any, like: dict[str, Any]) -> Any:
+def _load_facts(path: Any, like: dict[str, Any]) -> Any:
     try:
         stored = json.loads(path.read_text())
     except (OSError, ValueError):  # not there, or cut off: it is made again
@@ -157,7 +160,7 @@ def _kept(path: Any, like: dict[str, Any]) -> Any:
 
 
 # -- from facts to findings ------------------------------------------------------------------------
-def _coarse(data: Dataset) -> bool:
+def _is_coarse(data: Dataset) -> bool:
     """Whether several values of the files share one stored level (16-bit pictures): what looks the
     same need not be a copy.
     """
@@ -165,7 +168,7 @@ def _coarse(data: Dataset) -> bool:
     return float(high) - float(low) > 256
 
 
-def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
+def _find_copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
     """Exact copies, and rows of one value. Texts count as copies whatever their case and spaces."""
     copies = [[r for r in rows if r in place] for rows in facts.copies]
     copies = [rows for rows in copies if len(rows) > 1]
@@ -177,7 +180,7 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
         # those on two sides first
         copies = [copies[i] for i in np.argsort([p < 2 for p in parts], kind="stable")]
         total, across = sum(map(len, copies)), sum(p > 1 for p in parts)
-        coarse = _coarse(data)
+        coarse = _is_coarse(data)
         alike = "the same once brought to 256 levels" if coarse else "exact copies of one another"
         words = f"{total:,} cases are {alike} ({len(copies):,} set{'s' * (len(copies) != 1)})"
         words += (
@@ -186,7 +189,7 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
             else ", all within one part."
         )
         words += f" In {unlike:,} set{'s' * (unlike != 1)} the labels differ." if unlike else ""
-        sets = _cut(copies)
+        sets = _limit_sets(copies)
         title = "The same at 256 levels" if coarse else "Exact copies"
         severity: Literal["stop", "look"] = "stop" if across else "look"
         rows = [r for s in sets for r in s]
@@ -203,7 +206,7 @@ def _copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]
     return found
 
 
-def _near(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
+def _find_near_copies(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
     if (
         data.modality == "table"
         or len(set(data.splits)) < 2
@@ -230,7 +233,7 @@ def _near(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
         f" same as a training case{_among(facts, data)}; "
     )
     words += "look whether they are the same patient."
-    sets = _cut(pairs)
+    sets = _limit_sets(pairs)
     return [
         Finding(
             "near", "look", "Near copies", words, [r for s in sets for r in s], 2 * len(pairs), sets
@@ -238,8 +241,8 @@ def _near(data: Dataset, facts: Facts, place: dict[int, int]) -> list[Finding]:
     ]
 
 
-def _labels(data: Dataset, facts: Facts) -> list[Finding]:
-    doubts = likeness.Doubts(**facts.doubts) if facts.doubts else likeness.Doubts()
+def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
+    doubts = label_noise.LabelDoubts(**facts.doubts) if facts.doubts else label_noise.LabelDoubts()
     if not doubts.swapped:
         return []
     trial = (
@@ -285,10 +288,10 @@ def _labels(data: Dataset, facts: Facts) -> list[Finding]:
 
 
 def _among(facts: Facts, data: Dataset) -> str:
-    return among(facts.looked or len(data), len(data))
+    return sampled_words(facts.looked or len(data), len(data))
 
 
-def _far(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
+def _find_outliers(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
     far = [(r, t) for r, t in zip(facts.far, facts.times) if r in place]
     if not far:
         return (
@@ -300,7 +303,7 @@ def _far(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
                     f"No case lies far from all others{_among(facts, data)}.",
                 )
             ]
-            if len(data) >= likeness.FEWEST
+            if len(data) >= outliers.FEWEST
             else []
         )
     words = (
@@ -325,7 +328,7 @@ def _far(facts: Facts, place: dict[int, int], data: Dataset) -> list[Finding]:
     ]
 
 
-def _cut(sets: list[list[int]]) -> list[list[int]]:
+def _limit_sets(sets: list[list[int]]) -> list[list[int]]:
     """As many whole sets as stay within the limit of rows."""
     many = np.cumsum([len(s) for s in sets])
     return sets[: max(1, int((many <= FINDING_ROWS).sum()))]

@@ -47,11 +47,16 @@ MADE = re.compile(
 def scale_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table."""
     if data.modality != "table":
-        return _classes(data)
-    return [*_two_scales(data), *_long_form(data), *_find_made_dates(data), *_classes(data)]
+        return _find_odd_classes(data)
+    return [
+        *_find_two_scales(data),
+        *_find_long_form(data),
+        *_find_made_dates(data),
+        *_find_odd_classes(data),
+    ]
 
 
-def two_scales(values: np.ndarray) -> float | None:
+def split_scales(values: np.ndarray) -> float | None:
     """Where numbers [n] part into two scales, as metres beside centimetres: the smallest of the
     upper; else None.
     """
@@ -71,14 +76,14 @@ def two_scales(values: np.ndarray) -> float | None:
     return float(high[0]) if steps[at] > APART * spread and few >= LEAST else None
 
 
-def _two_scales(data: Dataset) -> list[Finding]:
+def _find_two_scales(data: Dataset) -> list[Finding]:
     found, rows = [], []
     for c in data.features:
         values = data.frame[c].dropna() if c in data.frame else None
         if values is None or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
             continue
         numbers = values.to_numpy(float)
-        start = two_scales(numbers)
+        start = split_scales(numbers)
         if start is None:
             continue
         upper = numbers >= start
@@ -107,7 +112,7 @@ def _two_scales(data: Dataset) -> list[Finding]:
     ]
 
 
-def _long_form(data: Dataset) -> list[Finding]:
+def _find_long_form(data: Dataset) -> list[Finding]:
     """Return a line a measurement: a column that names it beside one that holds its value."""
     names = [
         str(c)
@@ -167,7 +172,7 @@ def _find_made_dates(data: Dataset) -> list[Finding]:
     return []
 
 
-def _classes(data: Dataset) -> list[Finding]:
+def _find_odd_classes(data: Dataset) -> list[Finding]:
     """Classes that may mean “not known”, and several labels in one cell."""
     if "label" not in data.roles or not 2 <= len(data.classes) <= 200:
         return []

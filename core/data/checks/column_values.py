@@ -20,7 +20,7 @@ CODES = sorted({*REPEATED, *(-v for v in REPEATED), -1.0, 32767.0, -32768.0})
 # a float32 column holds others
 BOTH = pd.unique(pd.Series([*CODES, *np.array(CODES, np.float32).astype(float)])).tolist()
 FEW = 5  # different values of a column of answers, where 9 is “not known”
-TOLD = {
+DOUBTS = {
     "bounds": (
         "Values at a limit",
         "known only to lie below or above a limit, and taken as the limit itself",
@@ -78,15 +78,15 @@ TOLD = {
 def column_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table."""
     return [
-        *_codes(data),
+        *_find_missing_codes(data),
         *_reader_findings(data),
-        *_unread(data),
-        *_spellings(data),
-        *_scans(data),
+        *_find_unread_numbers(data),
+        *_find_spellings(data),
+        *_find_scan_types(data),
     ]
 
 
-def codes_of(values: pd.Series) -> list[float]:
+def missing_codes(values: pd.Series) -> list[float]:
     """Return the numbers of a column (no missing values) that look like codes for “missing”: of
     repeated sevens, eights or nines (or -1, the only negative one), and apart from all others.
     """
@@ -114,13 +114,13 @@ def codes_of(values: pd.Series) -> list[float]:
     return kept
 
 
-def _codes(data: Dataset) -> list[Finding]:
+def _find_missing_codes(data: Dataset) -> list[Finding]:
     found = []
     for c in data.features:
         values = data.frame[c].dropna() if c in data.frame else None
         if values is None or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
             continue
-        for code in codes_of(values):
+        for code in missing_codes(values):
             found.append((c, code, values.index[values == code].to_list()))
     if not found:
         return []
@@ -149,26 +149,26 @@ def _reader_findings(data: Dataset) -> list[Finding]:
     found, there = [], set(data.rows.tolist())
     for kind, notes in kinds.items():
         rows = sorted({r for note in notes for r in note["rows"] if r in there})
-        if kind not in TOLD or not rows:
+        if kind not in DOUBTS or not rows:
             continue
-        title, what = TOLD[kind]
+        title, what = DOUBTS[kind]
         many = (
             max(len(rows), *(int(note["count"]) for note in notes))
             if len(there) == len(data.table)
             else len(rows)
         )
-        each = "; ".join(f"“{note['column']}”: {_listed(note['words'])}" for note in notes[:4])
+        each = "; ".join(f"“{note['column']}”: {_list_words(note['words'])}" for note in notes[:4])
         words = f"Values that are {what}: {each}{' …' if len(notes) > 4 else ''}."
         found.append(Finding(f"read: {kind}", "look", title, words, rows[:SHOWN], many))
     return found
 
 
-def _listed(words: dict[str, int]) -> str:
+def _list_words(words: dict[str, int]) -> str:
     said = ", ".join(f"“{w[:40]}” ({k:,})" for w, k in list(words.items())[:4])
     return said + (" …" if len(words) > 4 else "")
 
 
-def _unread(data: Dataset) -> list[Finding]:
+def _find_unread_numbers(data: Dataset) -> list[Finding]:
     """Columns of words most of which are numbers."""
     out = []
     for c in data.frame.columns if data.modality == "table" else []:
@@ -192,7 +192,7 @@ def _unread(data: Dataset) -> list[Finding]:
     return out
 
 
-def _spellings(data: Dataset) -> list[Finding]:
+def _find_spellings(data: Dataset) -> list[Finding]:
     """Labels, and words of columns of few words, that differ in capitals or spaces only."""
     label = data.roles.get("label")
     found = []
@@ -210,7 +210,7 @@ def _spellings(data: Dataset) -> list[Finding]:
         if len(counts) > (1000 if c == label else 50):
             continue
         alike: dict[str, list[str]] = defaultdict(list)
-        same = _meanings(list(counts.index))
+        same = _match_meanings(list(counts.index))
         for word in counts.index:
             alike[same.get(word, " ".join(word.split()).casefold())].append(word)
         twice = [words for words in alike.values() if len(words) > 1]
@@ -252,7 +252,7 @@ SAME = (
 )
 
 
-def _meanings(words: list[str]) -> dict[str, str]:
+def _match_meanings(words: list[str]) -> dict[str, str]:
     """Return what each word means, where all of a column are ways to say yes and no, male and
     female, or positive and negative, and some are two ways to say one; empty otherwise.
     """
@@ -265,7 +265,7 @@ def _meanings(words: list[str]) -> dict[str, str]:
     return {}
 
 
-def _scans(data: Dataset) -> list[Finding]:
+def _find_scan_types(data: Dataset) -> list[Finding]:
     if "scan type" not in data.frame or data.frame["scan type"].nunique() < 2:
         return []
     kinds = Counter(data.frame["scan type"].dropna())

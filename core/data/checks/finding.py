@@ -33,6 +33,6 @@ def cases_have(n: int) -> str:
     return f"{n:,} case has" if n == 1 else f"{n:,} cases have"
 
 
-def among(n: int, total: int) -> str:
+def sampled_words(n: int, total: int) -> str:
     """Says, where not all rows were looked at, how many were."""
     return "" if n == total else f" (looked at {n:,} of {total:,} cases, evenly spread)"

@@ -9,7 +9,7 @@ import numpy as np
 from core.data.dataset import SPLITS, Dataset
 
 
-def whole_groups(data: Dataset) -> dict[str, np.ndarray]:
+def assign_whole_groups(data: Dataset) -> dict[str, np.ndarray]:
     """Part -> row ids to move there so that every patient (or group) lies in one part: the one with
     most of its rows, train where two have as many.
     """

@@ -28,7 +28,7 @@ def mask_findings(data: Dataset) -> list[Finding]:
         found.append(
             Finding("masks inverted", "look", "Masks that mark most of the picture", words)
         )
-    found += [*_like_masks(data), *_guessed_axes(data)]
+    found += [*_find_images_like_masks(data), *_find_guessed_axes(data)]
     names = set(data.card.get("like segmentations", []))
     file = data.column("file")
     rows = (
@@ -56,7 +56,7 @@ def mask_findings(data: Dataset) -> list[Finding]:
     return found
 
 
-def _guessed_axes(data: Dataset) -> list[Finding]:
+def _find_guessed_axes(data: Dataset) -> list[Finding]:
     """Masks in arrays whose shape does not say in which order their axes stand."""
     told = data.card.get("mask axes")
     if not told or data.masks is None:
@@ -74,7 +74,7 @@ def _guessed_axes(data: Dataset) -> list[Finding]:
     return [Finding("mask axes", "look", "Order of the masks' axes guessed", words)]
 
 
-def _like_masks(data: Dataset) -> list[Finding]:
+def _find_images_like_masks(data: Dataset) -> list[Finding]:
     """Pictures of a few values only, as masks have."""
     names, file = set(data.card.get("like masks", [])), data.column("file")
     if not names or file is None:

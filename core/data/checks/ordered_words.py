@@ -37,7 +37,7 @@ STEP = re.compile(
 )
 
 
-def ordered(words: Sequence[str]) -> list[str] | None:
+def order_words(words: Sequence[str]) -> list[str] | None:
     """Return the words in their order, or None where no order is known. At least three different
     ones.
     """
@@ -46,14 +46,14 @@ def ordered(words: Sequence[str]) -> list[str] | None:
     plain = {w: " ".join(w.split()).casefold() for w in words}
     for scale in SCALES:
         at = {w: scale.index(p) for w, p in plain.items() if p in scale}
-        steps = {w: _step(p) for w, p in plain.items() if w not in at}
+        steps = {w: _split_step(p) for w, p in plain.items() if w not in at}
         numbered = [w for w, found in steps.items() if found and not found[0]]
         # neg, trace, 1+, 2+
         if at and len(at) + len(numbered) == len(plain):
             rank = {w: (0, float(k)) for w, k in at.items()}
             rank |= {w: (1, found[1]) for w, found in steps.items() if found}
             return sorted(words, key=lambda w: rank[w])
-    found = {w: _step(p) for w, p in plain.items()}
+    found = {w: _split_step(p) for w, p in plain.items()}
     names = {step[0] for step in found.values() if step}
     numbers = {w: step[1] for w, step in found.items() if step}
     if len(numbers) < len(plain) or len(names - {""}) > 1:
@@ -65,7 +65,7 @@ def ordered(words: Sequence[str]) -> list[str] | None:
     return sorted(words, key=lambda w: (numbers[w], w))
 
 
-def _step(word: str) -> tuple[str, float] | None:
+def _split_step(word: str) -> tuple[str, float] | None:
     """Return the name before a step and the step: “grade 2” is (grade, 2), “<30” just below 30."""
     found = STEP.fullmatch(word)
     if found is None:
@@ -85,7 +85,7 @@ def ordered_findings(data: Dataset) -> list[Finding]:
     for column in dict.fromkeys(f.partition("=")[0] for f in data.features if "=" in f):
         if column not in data.frame or pd.api.types.is_numeric_dtype(data.frame[column]):
             continue
-        steps = ordered(data.frame[column].dropna().astype(str).unique().tolist())
+        steps = order_words(data.frame[column].dropna().astype(str).unique().tolist())
         if steps:
             said.append(f"“{column}” ({', '.join(steps[:8])}{' …' if len(steps) > 8 else ''})")
     if not said:

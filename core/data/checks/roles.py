@@ -7,7 +7,7 @@ import pandas as pd
 
 from core.data.checks.finding import Finding
 from core.data.dataset import Dataset
-from core.data.role_guess import recalled
+from core.data.role_guess import guesses_from_card
 
 OWN_SPLIT = "the data's own split"
 
@@ -16,7 +16,7 @@ def role_findings(data: Dataset) -> list[Finding]:
     """Return what was guessed with doubt: one finding a role, each column with its reason. Cost:
     none, the card tells.
     """
-    doubtful = [g for g in recalled(data.card) if g.doubtful]
+    doubtful = [g for g in guesses_from_card(data.card) if g.doubtful]
     out = []
     for role in dict.fromkeys(g.role for g in doubtful):
         some = [g for g in doubtful if g.role == role]

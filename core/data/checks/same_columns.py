@@ -25,7 +25,7 @@ def same_column_findings(data: Dataset) -> list[Finding]:
     inputs = dict.fromkeys(f if f in data.frame else f.split("=")[0] for f in data.features)
     alike: dict[bytes, list[str]] = defaultdict(list)
     for column in inputs:
-        if column in data.frame and (key := _key(data.frame[column])):
+        if column in data.frame and (key := _comparison_key(data.frame[column])):
             alike[key].append(column)
     twice = [columns for columns in alike.values() if len(columns) > 1]
     if not twice:
@@ -39,7 +39,7 @@ def same_column_findings(data: Dataset) -> list[Finding]:
     return [Finding("same columns", "look", "One column twice", words)]
 
 
-def _key(values: pd.Series) -> bytes:
+def _comparison_key(values: pd.Series) -> bytes:
     """Return what two columns share where one is the other; empty for a column of one value."""
     codes, different = pd.factorize(values)
     if len(different) < 2:

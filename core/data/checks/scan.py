@@ -23,7 +23,7 @@ KEPT = 32
 
 
 @dataclass(frozen=True)
-class Survey:
+class SampleScan:
     """Over the rows of the dataset looked at: `x` [n,d] float32, `copies` sets of row ids with
     equal contents, `blank` row ids; `unit` whether rows of `x` have length one (so that squared
     distance is 2 - 2 times correlation).
@@ -35,26 +35,28 @@ class Survey:
     unit: bool
 
 
-def survey(data: Dataset, report: Callable[[float], None] = lambda fraction: None) -> Survey:
+def scan_samples(
+    data: Dataset, report: Callable[[float], None] = lambda fraction: None
+) -> SampleScan:
     """Read every sample once. Memory: one chunk, and the vectors. `report` is told the fraction
     done; it may raise to stop.
     """
     if data.samples is None:
-        return _texts(data)
+        return _scan_texts(data)
     seen: dict[bytes, list[int]] = defaultdict(list)
     blank: list[int] = []
-    vector = _vectors(data)
+    vector = _make_vectoriser(data)
     parts = []
     for at, block in _chunks(data):
         flat = block.reshape(len(block), -1)
-        same = _one_value(flat) if flat.shape[1] > 1 else np.zeros(len(flat), bool)
+        same = _is_constant(flat) if flat.shape[1] > 1 else np.zeros(len(flat), bool)
         blank += data.rows[at[same]].tolist()
         for row, sample in zip(data.rows[at].tolist(), np.ascontiguousarray(flat)):
             seen[hashlib.blake2b(sample.data, digest_size=16).digest()].append(row)
         parts.append(vector(block))
         report((int(at[-1]) + 1) / len(data))
     x = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
-    return Survey(
+    return SampleScan(
         x, [rows for rows in seen.values() if len(rows) > 1], blank, data.modality != "table"
     )
 
@@ -68,7 +70,7 @@ def _chunks(data: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield at, data.raw(at)
 
 
-def _one_value(flat: np.ndarray) -> np.ndarray:
+def _is_constant(flat: np.ndarray) -> np.ndarray:
     if flat.dtype.kind != "f":
         return flat.max(1) == flat.min(1)
     none = np.isnan(flat)
@@ -77,14 +79,18 @@ def _one_value(flat: np.ndarray) -> np.ndarray:
     )
 
 
-def _vectors(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
+def _make_vectoriser(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from raw samples [b,*shape] to vectors [b,d]."""
     some = (
         data.raw(np.unique(np.linspace(0, len(data) - 1, min(len(data), FITTED)).astype(int)))
         if len(data)
         else np.zeros((0, *data.shape))
     )
-    plain = _standardised(some) if data.modality == "table" else lambda raw: unit(blocks(raw))
+    plain = (
+        _standardise(some)
+        if data.modality == "table"
+        else lambda raw: normalise_rows(block_means(raw))
+    )
     first = (
         np.concatenate([plain(some[i : i + 256]) for i in range(0, len(some), 256)])
         if len(some)
@@ -97,7 +103,7 @@ def _vectors(data: Dataset) -> Callable[[np.ndarray], np.ndarray]:
     return lambda raw: (plain(raw) - middle) @ turn
 
 
-def _standardised(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _standardise(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Columns in robust units (median 0, spread 1, cut at 8); missing = the median."""
     with np.errstate(all="ignore"):
         middle = np.nan_to_num(np.nanmedian(some, axis=0)) if len(some) else np.zeros(some.shape[1])
@@ -118,7 +124,7 @@ def _standardised(some: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return make
 
 
-def blocks(raw: np.ndarray) -> np.ndarray:
+def block_means(raw: np.ndarray) -> np.ndarray:
     """[b,C,*spatial] -> [b,d] float32, block means: of pictures 16x16 of the mean channel, of
     volumes 8x8x8, of series 64 stretches of each of at most 8 channels. Smaller ones stay as they
     are.
@@ -136,13 +142,13 @@ def blocks(raw: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32))
 
 
-def unit(x: np.ndarray) -> np.ndarray:
+def normalise_rows(x: np.ndarray) -> np.ndarray:
     """Rows with mean 0 and length 1."""
     x = x - x.mean(1, keepdims=True)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
 
 
-def _texts(data: Dataset) -> Survey:
+def _scan_texts(data: Dataset) -> SampleScan:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -165,4 +171,4 @@ def _texts(data: Dataset) -> Survey:
         ]
         x = TruncatedSVD(KEPT, random_state=0).fit(some).transform(counts).astype(np.float32)
         x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
-    return Survey(x, [rows for rows in seen.values() if len(rows) > 1], blank, True)
+    return SampleScan(x, [rows for rows in seen.values() if len(rows) > 1], blank, True)

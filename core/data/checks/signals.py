@@ -14,10 +14,10 @@ from core.words import some_of
 
 def signal_findings(data: Dataset) -> list[Finding]:
     """All of them, from the card: no sample is read."""
-    return [*_broken(data), *_clipped(data)]
+    return [*_find_broken(data), *_find_clipped(data)]
 
 
-def _broken(data: Dataset) -> list[Finding]:
+def _find_broken(data: Dataset) -> list[Finding]:
     """Return records whose samples do not add up to the checksum in their header."""
     told = data.card.get("broken signals", {})
     if told.get("column") not in data.frame:
@@ -37,7 +37,7 @@ def _broken(data: Dataset) -> list[Finding]:
     return [Finding("broken signals", "look", title, words, rows[:SHOWN].tolist(), len(rows))]
 
 
-def _clipped(data: Dataset) -> list[Finding]:
+def _find_clipped(data: Dataset) -> list[Finding]:
     """Windows with samples at the end of what the recorder can store."""
     told = data.card.get("clipped", {})
     rows = data.rows[np.isin(data.rows, told.get("rows", []))]

@@ -28,23 +28,23 @@ def table_findings(data: Dataset) -> list[Finding]:
     """All of them, for the rows of this view. Cost: one pass over the table, no sample is read."""
     about_columns = [*role_findings(data), *normal_findings(data)]
     return [
-        _size(data),
-        *_classes(data),
-        *_groups(data),
-        *_sites(data),
-        *_long(data),
-        *_voxels(data),
+        _find_small_size(data),
+        *_find_imbalance(data),
+        *_find_split_groups(data),
+        *_find_site_bias(data),
+        *_is_long(data),
+        *_find_mixed_spacing(data),
         *about_columns,
-        *_missing(data),
+        *_find_missing(data),
         *column_findings(data),
         *ordered_findings(data),
         *scale_findings(data),
         *same_column_findings(data),
-        *_aside(data),
+        *_find_left_out(data),
     ]
 
 
-def _size(data: Dataset) -> Finding:
+def _find_small_size(data: Dataset) -> Finding:
     n = len(data)
     parts = ", ".join(
         f"{int((data.splits == s).sum())} {s}" for s in SPLITS if (data.splits == s).any()
@@ -59,7 +59,7 @@ def _size(data: Dataset) -> Finding:
     return Finding("size", "ok", "Size", f"{n:,} cases ({parts}).")
 
 
-def _voxels(data: Dataset) -> list[Finding]:
+def _find_mixed_spacing(data: Dataset) -> list[Finding]:
     """Whether pixels of some scans are much larger than those of others: none is resampled."""
     said = []
     for name, words in (("mm_across", "wide"), ("mm_down", "high"), ("mm_slice", "thick")):
@@ -77,7 +77,7 @@ def _voxels(data: Dataset) -> list[Finding]:
     return [Finding("voxel sizes", "note", "Sizes of pixels differ", words)]
 
 
-def _classes(data: Dataset) -> list[Finding]:
+def _find_imbalance(data: Dataset) -> list[Finding]:
     if "label" not in data.roles:
         words = "There is no label column; methods that need one will not be offered."
         return [Finding("labels", "note", "No labels", words)]
@@ -123,7 +123,7 @@ def _classes(data: Dataset) -> list[Finding]:
     return found
 
 
-def _groups(data: Dataset) -> list[Finding]:
+def _find_split_groups(data: Dataset) -> list[Finding]:
     groups = data.groups
     if groups is None and data.card.get("split in time"):
         words = (
@@ -199,7 +199,7 @@ def _groups(data: Dataset) -> list[Finding]:
             " another."
         )
         return [Finding("groups", "look", "One patient only", words)]
-    found += _few_to_test(groups, data.splits)
+    found += _has_few_to_test(groups, data.splits)
     if wrong is not None or found:
         return found
     return [
@@ -210,7 +210,7 @@ def _groups(data: Dataset) -> list[Finding]:
     ]
 
 
-def _long(data: Dataset) -> list[Finding]:
+def _is_long(data: Dataset) -> list[Finding]:
     """Whether pictures are so long that they may be recordings: channels by samples."""
     if data.modality != "image" or max(data.shape[1:]) < LONG * min(data.shape[1:]):
         return []
@@ -223,7 +223,7 @@ def _long(data: Dataset) -> list[Finding]:
     return [Finding("long pictures", "look", "Pictures, or recordings?", words)]
 
 
-def _few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
+def _has_few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
     """Whether the parts that figures are measured on hold too few patients to tell of others."""
     for part, name in (("test", "test"), ("val", "validation")):
         at = splits == part
@@ -239,7 +239,7 @@ def _few_to_test(groups: np.ndarray, splits: np.ndarray) -> list[Finding]:
     return []
 
 
-def _sites(data: Dataset) -> list[Finding]:
+def _find_site_bias(data: Dataset) -> list[Finding]:
     """Whether the classes are spread unevenly over hospitals or scanners, so that telling the site
     is telling the class.
     """
@@ -276,7 +276,7 @@ def _sites(data: Dataset) -> list[Finding]:
     return [Finding("sites", "look", "Class goes with the site", words)]
 
 
-def _missing(data: Dataset) -> list[Finding]:
+def _find_missing(data: Dataset) -> list[Finding]:
     counts = data.frame.isna().sum()
     counts = counts[
         (counts > 0)
@@ -296,7 +296,7 @@ def _missing(data: Dataset) -> list[Finding]:
     return [Finding("missing", "look", "Missing values", words, rows[:SHOWN].tolist(), len(rows))]
 
 
-def _aside(data: Dataset) -> list[Finding]:
+def _find_left_out(data: Dataset) -> list[Finding]:
     left = data.card.get("left out", [])
     if not left:
         return []

@@ -16,7 +16,7 @@ import pandas as pd
 from core import limits
 from core.data import deidentify
 from core.data.dataset import TECHNICAL, Dataset
-from core.data.normal import normal_entries
+from core.data.normal import make_normal_entries
 from core.data.readers import (
     contours,
     dicom,
@@ -35,7 +35,7 @@ from core.data.readers.asked_roles import find_roles, one_asked
 from core.data.readers.choice import choose_reader, kinds_of, of_kind, usual_kind, with_sheets
 from core.data.readers.files import Asked, Member, collect, cut_suffix
 from core.data.readers.kinds import kind
-from core.data.role_guess import dataset_roles, stored
+from core.data.role_guess import dataset_roles, guesses_to_card
 from core.data.splits import add_split
 from core.errors import UserError
 
@@ -104,7 +104,7 @@ def read(
     if "roles" not in draft.card:
         guesses = find_roles(draft.table, draft.roles, asked)
         found = {**draft.roles, **dataset_roles(guesses)}
-        guessed = {"roles": stored(guesses)}
+        guessed = {"roles": guesses_to_card(guesses)}
     table, found, rule = add_split(draft.table, found, seed)
     card: dict[str, Any] = {
         "source": source or path.name,
@@ -115,7 +115,7 @@ def read(
         **guessed,
         **draft.card,
     }
-    table = deidentify.renamed(table, card.pop("names", {}))
+    table = deidentify.rename_values(table, card.pop("names", {}))
     if joined:
         card["rules"] = [*joined, *card.get("rules", [])]
     left_out = [*aside, *others, *card.pop("left out", [])]
@@ -134,7 +134,7 @@ def read(
         draft.input_range,
         card,
     )
-    card |= normal_entries(data, normal)
+    card |= make_normal_entries(data, normal)
     return data
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.geometry import sizes_after
+from core.data.geometry import spacing_after_fit
 from core.data.readers import (
     contours,
     dicom_file,
@@ -195,7 +195,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     lines = []
     for f, step, note in zip(frames, steps, notes):
         word, lean = f.place.axes
-        mm = sizes_after(f.place.mm, f.file.size, size)
+        mm = spacing_after_fit(f.place.mm, f.file.size, size)
         line = (
             _line(f)
             | {"position_mm": f.place.known, "frame": f.index}

@@ -55,7 +55,7 @@ def sentences(where: str) -> Iterator[None]:
     what it holds.
     """
     try:
-        with deidentify.quiet():
+        with deidentify.silence_dicom_libraries():
             yield
     except UserError:
         raise

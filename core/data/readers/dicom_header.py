@@ -14,7 +14,7 @@ import numpy as np
 
 from core import limits
 from core.data import deidentify
-from core.data.geometry import letters
+from core.data.geometry import axis_letters
 from core.data.readers.padding import padding
 from core.errors import UserError
 
@@ -45,7 +45,9 @@ class Place:
     @cached_property
     def axes(self) -> tuple[str, float]:
         """Letters of the sides of the body the rows and columns run to, and degrees off them."""
-        return ("", NAN) if self.across is None else letters(np.array([self.down, self.across]))
+        return (
+            ("", NAN) if self.across is None else axis_letters(np.array([self.down, self.across]))
+        )
 
     @cached_property
     def normal(self) -> np.ndarray:
@@ -129,14 +131,14 @@ def facts(header: Any, where: str) -> File:
             f"{where} does not say whether small values are dark or bright"
             " (PhotometricInterpretation is missing); fix or remove it."
         )
-    modality = deidentify.known(_text(header, "Modality"), deidentify.MODALITIES) or "other"
+    modality = deidentify.known_word(_text(header, "Modality"), deidentify.MODALITIES) or "other"
     places = _places(header, count, modality, where)
     plain_axes = places[0].across is None
     rescaled = "RescaleIntercept" in header or any(p.intercept for p in places)
     unit, note, factor = _meaning(header, modality, rescaled)
     turned = meaning == "MONOCHROME1" and unit == ""
     uid, kinds = _text(header, "SOPClassUID"), _texts(header, "ImageType")
-    part = deidentify.known(_text(header, "BodyPartExamined"), deidentify.PARTS)
+    part = deidentify.known_word(_text(header, "BodyPartExamined"), deidentify.PARTS)
     words = " ".join(
         _text(header, k)
         for k in ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName")
@@ -145,7 +147,7 @@ def facts(header: Any, where: str) -> File:
         "sex": {"M": "M", "F": "F", "O": "O"}.get(_text(header, "PatientSex").upper()),
         "age": _age(header),
         "body part": part and part.lower(),
-        "maker": deidentify.maker(_text(header, "Manufacturer")),
+        "maker": deidentify.known_manufacturer(_text(header, "Manufacturer")),
         "laterality": deidentify.SIDES.get(
             (_text(header, "ImageLaterality") or _text(header, "Laterality")).upper()
         ),
@@ -173,7 +175,7 @@ def facts(header: Any, where: str) -> File:
         ),
         face=modality in ("CT", "MR", "PT")
         and (part in deidentify.HEAD_PARTS or bool(deidentify.HEAD.search(words))),
-        held=deidentify.held(
+        held=deidentify.why_held_back(
             modality,
             kinds,
             _text(header, "BurnedInAnnotation"),
@@ -325,7 +327,7 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
         return None
 
     axes = found("PlaneOrientationSequence", "ImageOrientationPatient", 6)
-    if axes is not None and not letters(np.array([axes[3:], axes[:3]]))[0]:
+    if axes is not None and not axis_letters(np.array([axes[3:], axes[:3]]))[0]:
         axes = None
     spacing = found("PixelMeasuresSequence", "PixelSpacing", 2)
     if spacing is None and modality not in ("CT", "MR", "PT", "NM"):
@@ -405,7 +407,7 @@ def _person(header: Any, where: str) -> str:
 
 
 def _age(header: Any) -> int | None:
-    said = deidentify.age(_text(header, "PatientAge"))
+    said = deidentify.parse_age(_text(header, "PatientAge"))
     born, seen = _day(header, "PatientBirthDate"), _day(header, "StudyDate")
     if said is not None or born is None or seen is None or seen < born:
         return said

@@ -24,7 +24,7 @@ from core.data.readers.frames import fitted
 from core.data.readers.npz_files import input_range
 from core.data.readers.padding import Inside, filled, outside
 from core.data.readers.slice_order import Frame
-from core.data.stored import Lazy
+from core.data.stored import LazyArray
 from core.errors import UserError
 
 RANGES = {
@@ -119,7 +119,7 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
             }
         return held[f.at][f.index]
 
-    samples = Lazy(n, shape, np.float32, make)
+    samples = LazyArray(n, shape, np.float32, make)
     if samples.nbytes > limits.SCANS_IN_MEMORY:
         return samples, False
     out, whole = np.empty(samples.shape, np.float32), True
@@ -241,7 +241,7 @@ def _dataset(
     files = [found.files[at] for at in dict.fromkeys(table["at"])]
     if "day" in table:
         moved = [
-            None if pd.isna(d) else deidentify.shifted(asked.key, found.files[a].person, d)
+            None if pd.isna(d) else deidentify.shift_date(asked.key, found.files[a].person, d)
             for a, d in zip(table["at"], table["day"])
         ]
         table = table.drop(columns="day")
@@ -250,7 +250,9 @@ def _dataset(
     faces = any(f.face for f in files)
     held = int(table["held"].notna().sum()) if "held" in table else 0
     kinds = Counter(f.modality for f in files)
-    token = deidentify.keyed(asked.key, "import", "\0".join(sorted({f.series for f in files})), 4)
+    token = deidentify.make_pseudonym(
+        asked.key, "import", "\0".join(sorted({f.series for f in files})), 4
+    )
     left += dicom_seg.counted(found.without)
     card: dict[str, Any] = {
         "source": "DICOM files",
@@ -263,7 +265,7 @@ def _dataset(
             "files seen": len(found.members),
             "frames used" if modality == "image" else "volumes": len(table),
         },
-        "deidentified": deidentify.of_files(
+        "deidentified": deidentify.dicom_card_entry(
             found.tags, faces, held, any(f.day for f in files), "sex" in table or "age" in table
         ),
         **said,
@@ -289,8 +291,10 @@ def _names(table: pd.DataFrame, found: Found, asked: Asked) -> dict[str, dict[st
         table["at"], table["patient"], table["series"], table["file"]
     ):
         f = found.files[at]
-        new["patient"][patient] = "patient " + deidentify.keyed(asked.key, "patient", f.person, 8)
-        new["series"][series] = "series " + deidentify.keyed(
+        new["patient"][patient] = "patient " + deidentify.make_pseudonym(
+            asked.key, "patient", f.person, 8
+        )
+        new["series"][series] = "series " + deidentify.make_pseudonym(
             asked.key, "series", f"{f.person}\0{f.series}", 6
         )
         if file not in new["file"]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from core import limits
 from core.data.dataset import Dataset
-from core.data.deidentify import keyed
+from core.data.deidentify import make_pseudonym
 from core.data.readers import edf_marks
 from core.data.readers.clipping import ends_of
 from core.data.readers.files import Asked, Member
@@ -358,7 +358,7 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
         known = ""
     else:
         known = head.patient
-    number = keyed(asked.key, "edf patient", known, 8) if known else ""
+    number = make_pseudonym(asked.key, "edf patient", known, 8) if known else ""
     recording = Recording(
         _called(member, head), channels, load, events, f"patient {number}" if number else "", pieces
     )

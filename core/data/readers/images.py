@@ -26,7 +26,7 @@ from core.data.readers.image_decoding import (
     resize,
 )
 from core.data.splits import WORDS
-from core.data.stored import Lazy
+from core.data.stored import LazyArray
 from core.errors import UserError
 
 # folders of a patient each, by their names: patient7, TCGA_CS_4941; but not grade_001
@@ -69,7 +69,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         return np.repeat(image[None], channels, 0) if image.ndim == 2 else image.transpose(2, 0, 1)
 
     alike: set[str] = set()  # names of pictures that look like masks
-    samples: Any = Lazy(len(files), (channels, *side), np.uint8, sample, at_once=True)
+    samples: Any = LazyArray(len(files), (channels, *side), np.uint8, sample, at_once=True)
     if samples.nbytes <= limits.IN_MEMORY:
         samples = samples[:]
         asked.report(2 * len(files), 2 * len(files))

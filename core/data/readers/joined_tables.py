@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import limits
-from core.data.compound_words import Parts, parted
+from core.data.compound_words import SplitColumn, split_column
 from core.data.number_words import Marks, Note, combined
 from core.data.readers import parquet
 from core.data.readers.column_types import (
@@ -211,9 +211,9 @@ def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
     return (named, bare) if named and bare and apart else (members, [])
 
 
-def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
+def _parts(seen: Looked, taken: Collection[str]) -> SplitColumn | None:
     """Return the numbers in a column whose cells hold times or several numbers (see
-    `compound_words.parted`).
+    `compound_words.split_column`).
     """
     if (
         seen.strict
@@ -227,7 +227,7 @@ def _parts(seen: Looked, taken: Collection[str]) -> Parts | None:
         if not len(begins) or pc.mean(pc.match_substring_regex(begins, r"\A\d.*\d")).as_py() < 0.5:
             return None
         coded = seen.bare.combine_chunks().dictionary_encode()
-    return parted(seen.column, coded, tuple(taken))
+    return split_column(seen.column, coded, tuple(taken))
 
 
 def _check_columns(read: list[Raw]) -> Raw:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.data import deidentify
 from core.data.dataset import Dataset
-from core.data.geometry import sizes_after as picture_sizes
+from core.data.geometry import spacing_after_fit as picture_sizes
 from core.data.readers import array_masks, scan_folders, scan_masks, time_points, volume_resizing
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.frames import stack
@@ -130,7 +130,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         "left out": [*found.left, *aside],
         **guessed,
     }
-    card["deidentified"] = deidentify.of_volumes(
+    card["deidentified"] = deidentify.nifti_card_entry(
         [s.texts for s in looked.values()], [s.member.stem for s in scans]
     )
     scans, layers = _channels(scans, card)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from core import limits
-from core.data.geometry import letters
+from core.data.geometry import axis_letters
 from core.data.readers.files import HEAD, Member, unpacked
 from core.errors import UserError
 
@@ -141,7 +141,7 @@ def look(member: Member) -> Scan:
     )
     if known:
         affine = affine @ nibabel.orientations.inv_ornt_aff(turn, shape[:3])
-        word, lean = letters((TO_LPS @ affine[:3, :3]).T[::-1])
+        word, lean = axis_letters((TO_LPS @ affine[:3, :3]).T[::-1])
     else:
         word, lean = "", float("nan")
     affine = np.diag([head.factor] * 3 + [1.0]) @ affine

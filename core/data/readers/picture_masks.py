@@ -16,7 +16,7 @@ from core.data.readers.image_decoding import PLAIN, resize
 from core.data.readers.mask_values import MANY, NUMBERS, coded, packed_colours, read_mask
 from core.data.readers.masks import said
 from core.data.splits import WORDS
-from core.data.stored import Lazy
+from core.data.stored import LazyArray
 from core.errors import UserError
 
 _WORD = (
@@ -172,7 +172,7 @@ def join(
             np.maximum(out, codes(mask), out=out)
         return out
 
-    lazy = Lazy(len(files), size, np.uint8, made, at_once=True)
+    lazy = LazyArray(len(files), size, np.uint8, made, at_once=True)
     out = lazy[:] if lazy.nbytes <= limits.IN_MEMORY else lazy
     rules = [f"{len(taken)} of {len(files)} pictures have a mask; {values.coding.rule}"]
     several = sum(len(m) > 1 for m in taken.values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.data.geometry import letters
+from core.data.geometry import axis_letters
 from core.data.readers.dicom_header import File, Place
 
 SAME = 0.01  # millimetres within which two places are one
@@ -212,7 +212,7 @@ class Solid:
 def solid(stack: list[Frame], step: float) -> Solid | None:
     """Return the turn of a volume; None when its directions are of no use."""
     first = stack[0].place
-    word, lean = letters(np.array([first.normal, first.down, first.across]))
+    word, lean = axis_letters(np.array([first.normal, first.down, first.across]))
     if not word:
         return None
     order = tuple(next(i for i, w in enumerate(word) if w in pair) for pair in ("HF", "AP", "RL"))

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from core.data.compound_words import FEW as CATEGORIES
-from core.data.scaling import precise
+from core.data.scaling import needs_float64
 
 
 def encoded(
@@ -18,7 +18,7 @@ def encoded(
     """Return inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles,
     constants, names and the columns named in `left_out` left out.
 
-    float32, or float64 when a column of numbers needs it (see `core.data.scaling.precise`).
+    float32, or float64 when a column of numbers needs it (see `core.data.scaling.needs_float64`).
     """
     # names, and what makes each: all columns never stand beside one another twice
     parts: list[tuple[str, Callable[[], np.ndarray]]] = []
@@ -30,7 +30,9 @@ def encoded(
         more = _numbers(column, frame[column]) if numeric else _categories(column, frame[column])
         parts += more
         of += [str(column) if numeric else ""] * len(more)
-    double = any(name == column and precise(make()) for (name, make), column in zip(parts, of))
+    double = any(
+        name == column and needs_float64(make()) for (name, make), column in zip(parts, of)
+    )
     out = np.empty((len(frame), len(parts)), np.float64 if double else np.float32)
     for j, (_, make) in enumerate(parts):
         out[:, j] = make()

@@ -39,7 +39,13 @@ from core.data.readers.joined_tables import (
 from core.data.readers.related_tables import related
 from core.data.readers.table_inputs import encoded, precise_entry
 from core.data.readers.table_times import uneven_times
-from core.data.role_guess import Guess, dataset_roles, differs, no_inputs, stored
+from core.data.role_guess import (
+    Guess,
+    dataset_roles,
+    describe_role_changes,
+    excluded_columns,
+    guesses_to_card,
+)
 from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
 from core.words import some_of
@@ -70,7 +76,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     given = _wanted(found.given, asked)
     guesses = _with_patients(frame, given, asked)
     roles = given | dataset_roles(guesses)
-    rules += differs(asked.looked, guesses)
+    rules += describe_role_changes(asked.looked, guesses)
     column = text or (None if asked.text == "none" else _text_column(frame, roles))
     if column is not None:
         empty = np.flatnonzero(frame[column].isna())
@@ -80,9 +86,9 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             )
         rules.append(f"text taken from column “{column}”")
         kept = [g for g in guesses if g.role not in ("input", "left out") and g.column != column]
-        card = {**_card(found), "roles": stored(kept)}
+        card = {**_card(found), "roles": guesses_to_card(kept)}
         return Dataset("", "text", frame, None, None, {**roles, "text": column}, card=card)
-    values, features = encoded(frame, roles, no_inputs(guesses))
+    values, features = encoded(frame, roles, excluded_columns(guesses))
     if not features:
         raise UserError(f"{name} has no column of numbers or categories to learn from.")
     used = {f.split("=")[0] for f in features} | set(features)
@@ -112,7 +118,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"the times in “{uneven.column}” rise as in a recording, but not evenly: each row is"
             " read as a case of its own"
         )
-    card = {**_card(found), "roles": stored(guesses), **precise_entry(values)}
+    card = {**_card(found), "roles": guesses_to_card(guesses), **precise_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 

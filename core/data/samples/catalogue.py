@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.data.normal import normal_entries
+from core.data.normal import make_normal_entries
 from core.data.samples.phantom import head_phantom
 from core.data.splits import add_split
 from core.errors import UserError
@@ -126,7 +126,7 @@ SAMPLES: dict[str, Callable[[], Dataset]] = {
 }
 
 
-def make(name: str) -> Dataset:
+def make_sample(name: str) -> Dataset:
     """Return the built-in sample `name`, one of SAMPLES or of the generated ones of every kind.
     UserError when there is none of that name.
     """
@@ -136,5 +136,5 @@ def make(name: str) -> Dataset:
     if name not in known:
         raise UserError(f"There is no sample “{name}” (there are: {', '.join(known)}).")
     data = known[name]()
-    data.card.update(normal_entries(data))
+    data.card.update(make_normal_entries(data))
     return data

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.data.samples.made_card import made_card
+from core.data.samples.generated_card import generated_card
 from core.data.samples.notes import notes
 from core.data.samples.phantom import head_volumes
 from core.data.splits import add_split
@@ -38,7 +38,7 @@ def two_sites(seed: int = 3) -> Dataset:
         samples,
         roles=roles,
         input_range=(0, 255),
-        card=made_card("Digits from two made-up scanners.", rule),
+        card=generated_card("Digits from two made-up scanners.", rule),
     )
 
 
@@ -64,7 +64,7 @@ def shifted_sites(
         pd.DataFrame({"digit": bunch.target[keep].astype(str), "site": site}),
         {"label": "digit", "domain": "site"},
     )
-    card = made_card("Digits from made-up sites that see them in different shares.", rule)
+    card = generated_card("Digits from made-up sites that see them in different shares.", rule)
     return Dataset(
         "shifted-sites",
         "image",
@@ -103,7 +103,7 @@ def nuclei(n: int = 240, side: int = 64, seed: int = 5) -> Dataset:
         masks.append(mask)
         lines.append({"file": f"field{i:03d}.png", "stain": "stained" if stained else "fluo"})
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "stain"})
-    card = made_card("Made-up nuclei in two stains, with their masks.", rule)
+    card = generated_card("Made-up nuclei in two stains, with their masks.", rule)
     return _with_masks("nuclei", images, masks, table, roles, card)
 
 
@@ -137,7 +137,7 @@ def lesions(n: int = 160, side: int = 48, seed: int = 7) -> Dataset:
         masks.append(mask)
         lines.append({"file": f"slice{i:03d}.png", "scanner": "B" if i % 2 else "A"})
     table, roles, rule = add_split(pd.DataFrame(lines), {"file": "file", "domain": "scanner"})
-    card = made_card("Made-up lesions in two channels from two made-up scanners.", rule)
+    card = generated_card("Made-up lesions in two channels from two made-up scanners.", rule)
     return _with_masks("lesions", images, masks, table, roles, card)
 
 
@@ -187,7 +187,7 @@ def beats(records: int = 12, each: int = 40, seed: int = 9) -> Dataset:
     table, roles, rule = add_split(
         pd.DataFrame(lines), {"label": "beat", "group": "record", "time": "time"}
     )
-    card = made_card(
+    card = generated_card(
         "Made-up heart beats of three kinds, with known height, width and delay.",
         rule,
         rate_hz=180,
@@ -229,7 +229,7 @@ def genomes(n: int = 180, length: int = 1500, seed: int = 13) -> Dataset:
         "sequence",
         table,
         roles=roles,
-        card=made_card("Made-up genomes of four countries on two continents.", rule),
+        card=generated_card("Made-up genomes of four countries on two continents.", rule),
     )
 
 
@@ -281,7 +281,7 @@ def cine(
         pd.DataFrame(lines),
         {"file": "file", "group": "patient", "sequence": "clip", "time": "frame"},
     )
-    card = made_card(
+    card = generated_card(
         "Made-up beating chambers: clips of twelve frames, each with its mask.",
         rule,
         spacing_mm=[1.5, 1.5],
@@ -326,7 +326,7 @@ def stacks(n: int = 40, depth: int = 12, side: int = 24, seed: int = 23) -> Data
     table, roles, rule = add_split(
         pd.DataFrame(lines), {"file": "file", "label": "finding", "domain": "scanner"}
     )
-    card = made_card("Made-up small volumes, half of them with a bright ball.", rule)
+    card = generated_card("Made-up small volumes, half of them with a bright ball.", rule)
     return _with_masks("stacks", volumes, masks, table, roles, card)
 
 
@@ -350,7 +350,7 @@ def two_clinics(n: int = 480, seed: int = 19) -> Dataset:
     table.insert(0, "clinic", np.where(east, "east", "west"))
     table.insert(0, "state", np.where(ill, "ill", "well"))
     table, roles, rule = add_split(table, {"label": "state", "domain": "clinic"})
-    card = made_card("Made-up markers from two clinics whose devices read differently.", rule)
+    card = generated_card("Made-up markers from two clinics whose devices read differently.", rule)
     return Dataset(
         "two-clinics",
         "table",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.dataset import Dataset
-from core.data.samples.made_card import made_card
+from core.data.samples.generated_card import generated_card
 from core.data.splits import add_split
 
 _TOPICS = {
@@ -61,5 +61,9 @@ def notes(n: int = 300, seed: int = 11) -> Dataset:
         pd.DataFrame(lines), {"text": "note", "label": "clinic", "domain": "site"}
     )
     return Dataset(
-        "notes", "text", table, roles=roles, card=made_card("Made-up notes of three clinics.", rule)
+        "notes",
+        "text",
+        table,
+        roles=roles,
+        card=generated_card("Made-up notes of three clinics.", rule),
     )

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Metric, Metrics, Model, Predictions
-from core.data.labels import codes_among, column_words
+from core.data.labels import codes_among, column_as_words
 from core.errors import UserError
 from core.method import Method, Takes
 from core.methods.conformal._calibration import (
@@ -120,7 +120,9 @@ class BatchPI(Method):
         UserError for a column that is not there.
         """
         column = self.params.by or data.roles.get("domain", "")
-        return column_words(data, column, "by") if column else np.full(len(data), "", dtype=object)
+        return (
+            column_as_words(data, column, "by") if column else np.full(len(data), "", dtype=object)
+        )
 
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Images, Predictions
-from core.data.labels import no_classes
+from core.data.labels import why_no_classes
 from core.data.scaling import Standardise
 from core.errors import UserError
 from core.method import Method, Takes
@@ -101,7 +101,7 @@ class VAE(Method):
         self.shape_, self.scale_ = tuple(data.shape), Standardise.fit(train).to(run.where)
         known = len(np.unique(train.labels[train.labels >= 0]))
         self.class_names_ = (
-            data.classes if p.classifier and known >= 2 and no_classes(data) is None else []
+            data.classes if p.classifier and known >= 2 and why_no_classes(data) is None else []
         )
         self.net_ = self.make_net()
         val = data.part("val")

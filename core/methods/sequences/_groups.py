@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.labels import column_words
+from core.data.labels import column_as_words
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def name_groups(data: Dataset, by: str) -> np.ndarray:
             "This data has no label column, so say which column names the group of each genome:"
             " “by”, for example country."
         )
-    return column_words(data, column, "by")
+    return column_as_words(data, column, "by")
 
 
 def choose_groups(words: np.ndarray, least: int) -> tuple[list[str], list[str]]:
@@ -48,7 +48,7 @@ def find_partition(
     """
     if not column:
         return None
-    values = column_words(data, column, "within")
+    values = column_as_words(data, column, "within")
     most = [
         max(set(values[y == j]), key=list(values[y == j]).count) if (y == j).any() else ""
         for j in range(classes)

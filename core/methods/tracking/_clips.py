@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.data.clips import Clip, window
+from core.data.clips import Clip, tracking_window
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -149,7 +149,7 @@ class ClipMaker:
             # alone
             if still[k] and torch.rand(()) < 0.4:
                 truth[k] = self.thing(truth.shape[2:])
-            boxes[k] = torch.tensor(window(truth[k, 0].numpy() > 0, self.factor))
+            boxes[k] = torch.tensor(tracking_window(truth[k, 0].numpy() > 0, self.factor))
         boxes[:, :2] += 0.15 * boxes[:, 2:] * torch.randn(b, 2)
         boxes[:, 2] *= torch.empty(b).uniform_(0.8, 1.25)
         images = self.images[at].to(self.device)

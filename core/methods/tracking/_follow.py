@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from core.artifacts import Metric
-from core.data.clips import window
+from core.data.clips import tracking_window
 from core.errors import UserError
 from core.methods.tracking._clips import level_greys, place_back, read_at, window_pixels
 
@@ -58,7 +58,7 @@ def follow_clip(net: Any, data: Dataset, clip: Clip, factor: float, backwards: b
     """
     images = torch.from_numpy(data.of(clip.rows).inputs())
     given = data.of(clip.rows[clip.start : clip.start + 1]).mask()[0]
-    box = window(given, factor)
+    box = tracking_window(given, factor)
     device = next(net.parameters()).device
     pixels = window_pixels(torch.tensor([box]), net.side)
     frames = read_at(images, pixels.expand(len(images), -1, -1, -1))

@@ -134,11 +134,11 @@ class CineTracker(Method):
             self.config_ = self.net_.config
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        from core.data.clips import clips_of, whole
+        from core.data.clips import all_frames, clips_of
         from core.methods.tracking._follow import measure_speed
 
         # a frame's mask rests on the earlier frames of its clip, asked for or not
-        every, wanted = whole(data), set(data.rows.tolist())
+        every, wanted = all_frames(data), set(data.rows.tolist())
         clips = [c for c in clips_of(every) if wanted & set(c.rows.tolist())]
         masks: dict[int, np.ndarray] = {}
         began = time.monotonic()
