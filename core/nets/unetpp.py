@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 import torch
-from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+
+from core.nets.monai_parts import BasicUNet, BasicUNetPlusPlus
 
 DEPTH = 4
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceCELoss
 from torch import Tensor
+
+from core.nets.monai_parts import DiceCELoss
 
 
 def dice_and_cross_entropy(heads: list[Tensor], truth: Tensor) -> Tensor:
