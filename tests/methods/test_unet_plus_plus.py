@@ -1,6 +1,7 @@
 """UNet++: the graph, pruning that changes nothing, what deep supervision buys, and refusals."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,12 @@ def unetpp():
 
 def small():
     return FITS.setdefault("data", nuclei(longer(80, 150), 48, seed=1))
+
+
+@cache
+def few():
+    """Enough where nothing is asked of what was learned."""
+    return nuclei(32, 32, seed=1)
 
 
 def fitted(**params):
@@ -159,7 +166,7 @@ def test_the_depth_used_is_the_shallowest_that_suffices():
     found = dice_of_heads(method.net_.probabilities, small().part("val"), _run())
     mean = np.nanmean(found, 0)
     assert method.level_ == int(np.flatnonzero(mean >= mean.max() - 0.005)[0]) + 1
-    assert fit("unet_plus_plus", small(), epochs=1, width=2, level=2)[0].level_ == 2
+    assert fit("unet_plus_plus", few(), epochs=1, width=2, level=2)[0].level_ == 2
 
 
 def _run():
@@ -181,9 +188,9 @@ def test_heads_disagree_where_they_err():
 
 
 def test_sides_that_are_no_multiple_of_sixteen():
-    data = nuclei(40, 50, seed=2)
+    data = nuclei(24, 50, seed=2)
     _, made = fit("unet_plus_plus", data, epochs=1, width=2, crop=32)
-    assert made["predictions"].prob.shape == (40, 2, 50, 50)
+    assert made["predictions"].prob.shape == (24, 2, 50, 50)
     np.testing.assert_allclose(made["predictions"].prob.sum(1), 1, atol=1e-5)
 
 
@@ -211,7 +218,7 @@ def test_nothing_marked_no_masks_and_too_much_are_declined():
 
 
 def test_only_outlined_rows_teach():
-    data = small()
+    data = few()
     table = data.table.assign(outlined=np.arange(len(data)) % 2 == 0)
     half = replace(data, table=table)
     spoilt = replace(half, masks=np.where(half.outlined[:, None, None], half.masks, 1))
