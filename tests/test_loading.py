@@ -180,3 +180,10 @@ def test_a_compiled_network_learns_the_same_under_the_same_names(stored, tmp_pat
     np.testing.assert_allclose(
         trained(stored, tmp_path, resume=True), straight, rtol=1e-4, atol=1e-4
     )
+
+
+def test_applying_a_model_opens_no_fabric(stored):
+    """That reads the metadata of every installed package, which takes as long as 150 pictures."""
+    run = Run(device="cpu")
+    assert len(run.map(lambda x: x.flatten(1).mean(1), stored)) == len(stored)
+    assert "fabric" not in vars(run)

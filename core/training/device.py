@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry for each in the machine, usable or not
 
@@ -21,32 +24,44 @@ def gpu_here() -> bool:
     return (GPUS.exists() and any(GPUS.iterdir())) or shutil.which("nvidia-smi") is not None
 
 
-def open_fabric(device: str, note: Callable[[str], None]) -> Any:
-    """Return a Lightning Fabric for `device` ("auto", "cpu" or "cuda"): bf16 mixed precision on a
-    GPU that has it, else float32. `note` hears of a GPU that could not be used.
+def choose_device(device: str, note: Callable[[str], None]) -> torch.device:
+    """Return the torch device that `device` ("auto", "cpu" or "cuda") means on this machine. `note`
+    hears of a GPU that could not be used.
 
     UserError when "cuda" is asked for and there is none.
     """
     import torch
-    from lightning_fabric import Fabric
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "No CUDA device (graphics card) can be used here; have it computed on the"
             " processor (--device auto or cpu)."
         )
-    gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", 0)
     # by the user; a lane's worker is shown its own card
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if device == "auto" and not gpu and not hidden and gpu_here():
+    if device == "auto" and not hidden and gpu_here():
         note(
             "This machine has a GPU that could not be used (see its driver), so the processor"
             " computed this."
         )
+    return torch.device("cpu")
+
+
+def open_fabric(device: torch.device) -> Any:
+    """Return a Lightning Fabric for `device`: bf16 mixed precision on a GPU that has it, else
+    float32. It looks through all installed packages for plug-ins, some milliseconds: whoever trains
+    opens one, who only applies needs none.
+    """
+    import torch
+    from lightning_fabric import Fabric
+
+    gpu = device.type == "cuda"
     # older GPUs only imitate it, slowly
     fast = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     return Fabric(
-        accelerator="cuda" if gpu else "cpu",
+        accelerator=device.type,
         devices=1,
         precision="bf16-mixed" if fast else "32-true",
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.artifacts import Artifact
 from core.errors import Cancelled, UserError
-from core.training.device import gpu_here, open_fabric, seeded
+from core.training.device import choose_device, gpu_here, open_fabric, seeded
 from core.training.inference import map_rows
 from core.training.loop import Batch, Loop
 from core.training.ordinary import fit_network
@@ -68,14 +68,14 @@ class Run:
 
     # -- device, seeds, words ----------------------------------------------------------------------
     @cached_property
-    def fabric(self) -> Any:
-        """The Lightning Fabric of this run (see `core.training.device.open_fabric`)."""
-        return open_fabric(self.device, self.note)
-
-    @property
     def where(self) -> torch.device:
         """The torch device this run computes on."""
-        return self.fabric.device
+        return choose_device(self.device, self.note)
+
+    @cached_property
+    def fabric(self) -> Any:
+        """The Lightning Fabric that trains (see `core.training.device.open_fabric`)."""
+        return open_fabric(self.where)
 
     def seeded(self) -> AbstractContextManager[None]:
         """Torch's generators seeded inside, as they were outside."""
