@@ -85,6 +85,8 @@ def carousel(
 def on_chambers():
     """A tracker of chambers that move by up to 7 pixels, and what it gave."""
     data = cine(patients=14, sway=7)
+    taught = data.groups < longer("P05", "P99")
+    data = data.take(np.flatnonzero(taught | (data.splits != "train")))
     return data, *fit("cine_tracker", data, epochs=longer(1, 7), **SMALL)
 
 
