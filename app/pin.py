@@ -34,7 +34,7 @@ def pin_button(
                 "seed": context.job.seed,
             }
             if context.data.modality in ("image", "volume"):
-                word = windowing.chosen(context.data, state.look().window)
+                word = windowing.choose_window(context.data, state.look().window)
                 stamp |= {
                     "window": windowing.WORDS.get(word, f"level and width {word}"),
                     "display": state.look().side,

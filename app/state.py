@@ -97,7 +97,7 @@ def adopt_url() -> None:
         asked = st.session_state["dataset"]
         _repair()
         if asked in (None, dataset_name()):
-            _windows()[dataset_name() or ""] = windowing.parse(st.query_params.get("window"))
+            _windows()[dataset_name() or ""] = windowing.parse_window(st.query_params.get("window"))
     _repair()
     _heed_decisions()
 
@@ -183,10 +183,10 @@ def mirror_url() -> None:
 
 
 # -- how pictures are looked at --------------------------------------------------------------------
-def look() -> windowing.Look:
+def look() -> windowing.DisplaySettings:
     """The window chosen for the pictures of the open dataset, and the side chosen for all."""
     side = st.session_state.get("side", "")
-    return windowing.Look(
+    return windowing.DisplaySettings(
         _windows().get(dataset_name() or "", ""),
         side if side in windowing.SIDES else windowing.SIDES[0],
     )
@@ -203,7 +203,7 @@ def set_window(choice: object, of: str) -> None:
     """Choose a window for all pictures of the dataset `of`, see `core.imaging.windowing`; what is
     no choice means the usual one.
     """
-    _windows()[of] = windowing.parse(choice)
+    _windows()[of] = windowing.parse_window(choice)
     _mirror_look()
 
 

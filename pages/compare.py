@@ -9,7 +9,7 @@ from app.panels.gallery import gallery
 from app.views.metrics import table
 from core.artifacts import Embedding, Map, Metrics
 from core.errors import UserError
-from core.explain.neighbour_changes import aligned, neighbour_change
+from core.explain.neighbour_changes import align_map, measure_neighbour_change
 from core.jobs.tasks import find
 from core.maps.projections import NONLINEAR
 
@@ -43,7 +43,7 @@ for cell, context in zip(st.columns(2), (left, right)):
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
             assert isinstance(made, Map)
-            drawn = aligned(made, drawn) if drawn is not None else made
+            drawn = align_map(made, drawn) if drawn is not None else made
             name = state.colour_column()
             assert name is not None  # every dataset has one
             map.draw(
@@ -59,7 +59,7 @@ for cell, context in zip(st.columns(2), (left, right)):
 tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
 with tabs[0]:
     try:
-        rows, change = neighbour_change(
+        rows, change = measure_neighbour_change(
             find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding)
         )
         order = np.argsort(-change, kind="stable")[:60]

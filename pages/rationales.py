@@ -12,7 +12,7 @@ from app.views import attributions, rationales
 from app.views.traversal import opened
 from core.artifacts import Attributions, Rationales
 from core.errors import UserError
-from core.explain.attribution import HOW, targets, ways
+from core.explain.attribution import HOW, attribution_methods, list_targets
 from core.report import figures
 
 context = shell.need_run("what in a case moved the model’s result")
@@ -22,7 +22,7 @@ shell.head(
     " what matters medically.",
 )
 try:
-    offered = dict(targets(opened(str(context.ws.home), context.job.id)[0]))
+    offered = dict(list_targets(opened(str(context.ws.home), context.job.id)[0]))
 except UserError:
     offered = {}
 asked = bool(offered) and context.data.modality != "text"
@@ -66,10 +66,10 @@ with main:
     )
     how = b.selectbox(
         "By",
-        ways(context.data),
+        attribution_methods(context.data),
         format_func=lambda h: HOW[h].split(":")[0],
         key="how-why",
-        help="\n\n".join(text.label(HOW[h], 200) for h in ways(context.data)),
+        help="\n\n".join(text.label(HOW[h], 200) for h in attribution_methods(context.data)),
     )
     chosen, row = state.selection(), state.selection().primary
     test = (

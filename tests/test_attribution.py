@@ -44,6 +44,6 @@ def test_the_average_case_leaves_missing_values_out():
     data = small_shared("breast-cancer")
     holed = data.samples.astype("f4")
     holed[::3, 0], holed[:, 1] = np.nan, np.nan
-    found = attribution._average(replace(data, samples=holed))
+    found = attribution._mean_input(replace(data, samples=holed))
     np.testing.assert_allclose(found[[0, 2]], np.nanmean(holed[:, [0, 2]], 0), rtol=1e-5)
     assert found[1] == 0

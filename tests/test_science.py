@@ -73,7 +73,7 @@ def test_traversal_ends_are_the_reconstructions():
     kind = methods()["pca"]
     model, given = fit_and_apply(kind, kind.Params(dimensions=6), data, Run(device="cpu"))
     embedding, images = given[1], given[2]
-    path = traversal.between(model, data, embedding, 3, 17, 5)
+    path = traversal.traverse_between(model, data, embedding, 3, 17, 5)
     np.testing.assert_allclose(path.frames[0], images.image[3], atol=1e-5)
     np.testing.assert_allclose(path.frames[-1], images.image[17], atol=1e-5)
 

@@ -147,7 +147,7 @@ def explain(
 ) -> None:
     """What in the input moved the result, for some rows."""
     from core.artifacts import Attributions, Model
-    from core.explain.attribution import targets, ways
+    from core.explain.attribution import attribution_methods, list_targets
     from core.jobs import queue
     from core.jobs.tasks import find
 
@@ -155,12 +155,12 @@ def explain(
     job = ws.job(run)
     data = ws.dataset(job.dataset)
     how = how or ("feature_ablation" if data.modality == "table" else "integrated_gradients")
-    fit = ways(data)
+    fit = attribution_methods(data)
     if how not in fit:
         raise UserError(
             f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)})."
         )
-    offered = dict(targets(open_model(find(ws, job.id, Model))))
+    offered = dict(list_targets(open_model(find(ws, job.id, Model))))
     wanted = target or next(iter(offered), "")
     if wanted not in offered:
         raise UserError(
@@ -223,16 +223,20 @@ def traverse(
     model, embedding = open_model(find(ws, job.id, Model)), find(ws, job.id, Embedding)
     start = row_of(data, row)
     if to is not None:
-        made = traversal.between(model, data, embedding, start, row_of(data, to), steps)
+        made = traversal.traverse_between(model, data, embedding, start, row_of(data, to), steps)
     elif label is not None:
-        made = traversal.toward_label(model, data, embedding, start, label, steps)
+        made = traversal.traverse_toward_label(model, data, embedding, start, label, steps)
     else:
         if axis is not None and not 1 <= axis <= embedding.z.shape[1]:
             raise UserError(
                 f"There is no axis {axis}; this run has axes 1 to {embedding.z.shape[1]}."
             )
-        best = int(np.argmax(traversal.effects(model, embedding))) if axis is None else axis - 1
-        made = traversal.axis(model, data, embedding, start, best, steps)
+        best = (
+            int(np.argmax(traversal.measure_axis_effects(model, embedding)))
+            if axis is None
+            else axis - 1
+        )
+        made = traversal.traverse_axis(model, data, embedding, start, best, steps)
     with for_others():
         files = traversal.save_frames(made, data, writable(to_dir))
     found = {

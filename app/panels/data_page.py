@@ -28,10 +28,10 @@ def samples() -> None:
         data = _sample(name)
         with cell, st.container(border=True):
             st.markdown(f"**{text.label(name)}**")
-            if render.drawable(data):
+            if render.is_drawable(data):
                 st.image(
-                    render.wall(
-                        render.thumbs(
+                    render.draw_grid(
+                        render.draw_thumbnails(
                             data, data.rows[np.linspace(0, len(data) - 1, 16).astype(int)], 48
                         ),
                         4,
@@ -39,7 +39,7 @@ def samples() -> None:
                     width="stretch",
                 )
             elif data.modality == "table":
-                st.image(render.enlarge(render.table_picture(data, 30), 300), width="stretch")
+                st.image(render.enlarge(render.draw_table(data, 30), 300), width="stretch")
             st.caption(text.label(data.card["about"], 300))
             st.caption(
                 f"{len(data):,} cases · {text.label(data.card['licence'])}"
@@ -117,7 +117,7 @@ def removal(name: str) -> None:
 def _look(data: Dataset) -> None:
     if not len(data):
         return
-    if render.drawable(data):
+    if render.is_drawable(data):
         side, across, many = (
             (160, 5, 30) if data.modality == "series" and data.shape[1] > LONG else (72, 10, 60)
         )
@@ -125,7 +125,7 @@ def _look(data: Dataset) -> None:
         at = st.pagination(pages, key=f"look-{data.hash[:8]}") - 1 if pages > 1 else 0
         # spread over the whole set, so that each page shows every kind of case
         rows = data.rows[at::pages]
-        st.image(render.wall(thumbs(data, rows, side), across), width="stretch")
+        st.image(render.draw_grid(thumbs(data, rows, side), across), width="stretch")
         if pages > 1:
             st.caption(f"{len(rows)} of {len(data):,} cases, spread evenly over the whole set.")
     viewer.browse(data)

@@ -15,7 +15,7 @@ from app.state import Context
 from core.artifacts import AnomalyMaps, Embedding
 from core.data.dataset import Dataset
 from core.imaging import render
-from core.imaging.windowing import Look
+from core.imaging.windowing import DisplaySettings
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -25,7 +25,7 @@ def _thumbs(
     data = state.dataset()
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
-    return render.thumbs(data, np.array(rows), tile, Look(window, side))
+    return render.draw_thumbnails(data, np.array(rows), tile, DisplaySettings(window, side))
 
 
 def thumbs(data: Dataset, rows: np.ndarray, tile: int = 96) -> np.ndarray:
@@ -68,7 +68,7 @@ def gallery(
     part = slice(at * page_size, (at + 1) * page_size)
     shown = np.asarray(rows)[part]
     names = dict(zip(shown.tolist(), data.of(shown).names()))
-    drawn = render.drawable(data)
+    drawn = render.is_drawable(data)
     opening = dict(zip(shown.tolist(), data.of(shown).texts)) if data.modality == "text" else {}
     longest = 24  # letters of a name
     if not drawn:  # named in words instead
@@ -128,8 +128,8 @@ def inspector(context: Context) -> None:
             "A closer look", key="inspect-closer", icon=":material/open_in_full:", width="stretch"
         ):
             viewer.closer(data, row, scores, context.job.id, place)
-    elif render.drawable(data):
-        st.image(render.picture(data, row, 320), width="stretch")
+    elif render.is_drawable(data):
+        st.image(render.draw_case(data, row, 320), width="stretch")
     elif data.modality == "text":
         with st.container(height=320):
             texts.read(data.of(np.array([row])).texts[0])
@@ -209,7 +209,7 @@ def _neighbours(context: Context, row: int) -> None:
         "Most similar, by what the model learned:",
         help="Nearest in the latent space itself, not on the picture of the map.",
     )
-    pics = thumbs(context.data, np.array(near), 72) if render.drawable(context.data) else None
+    pics = thumbs(context.data, np.array(near), 72) if render.is_drawable(context.data) else None
     names = context.data.of(np.array(near)).names()
     for i, (cell, other) in enumerate(zip(st.columns(len(near)), near)):
         with cell, st.container(key=f"picture-near-{i}", gap="small"):

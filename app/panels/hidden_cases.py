@@ -100,7 +100,7 @@ def _tiles(data: Dataset, part: list[int], waiting: dict[int, str]) -> list[int]
     for i in range(0, len(part), across):
         for row, cell in zip(part[i : i + across], st.columns(across)):
             with cell:
-                if render.drawable(data):
+                if render.is_drawable(data):
                     clear = st.session_state.get(f"clear-{data.name}-{row}", False)
                     tile = thumbs(data, np.array([row]), 2 * TILE if clear else TILE)[0]
                     st.image(tile if clear else blurred(tile), width="stretch")

@@ -43,7 +43,7 @@ def show(data: Dataset) -> None:
     with left:
         if context is None:
             st.markdown("Nothing has been trained on this data yet.")
-            if render.drawable(data):
+            if render.is_drawable(data):
                 _wall(data, data.rows[np.linspace(0, len(data) - 1, 40).astype(int)], 10)
         else:
             _picture(context)
@@ -67,7 +67,7 @@ def show(data: Dataset) -> None:
 
 
 def _wall(data: Dataset, rows: np.ndarray, across: int) -> None:
-    st.image(render.wall(thumbs(data, rows, 64), across), width="stretch")
+    st.image(render.draw_grid(thumbs(data, rows, 64), across), width="stretch")
 
 
 def _picture(context: state.Context) -> None:
@@ -84,10 +84,10 @@ def _picture(context: state.Context) -> None:
         st.caption(map.reading(made))
         return
     scores = score_of(context)
-    if scores is not None and render.drawable(context.data):
+    if scores is not None and render.is_drawable(context.data):
         rows = scores.rows[np.argsort(-np.asarray(scores.score))[:15]]
         st.image(
-            render.wall(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5),
+            render.draw_grid(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5),
             width="stretch",
         )
         st.caption("The most unusual cases, and where.")

@@ -157,7 +157,7 @@ def _issue(data: Dataset, found: Finding) -> None:
 
 def _few(data: Dataset, found: Finding, rows: np.ndarray) -> None:
     """The first cases small; copies side by side in pairs."""
-    if not render.drawable(data):
+    if not render.is_drawable(data):
         shown = _lines(data, found, rows[:4])
         st.dataframe(
             shown if found.sets or len(shown.columns) < 9 else shown[shown.columns[:8]],
@@ -261,7 +261,7 @@ def _large(data: Dataset, found: Finding) -> None:
     at = st.pagination(pages, key=f"large-{found.kind}") - 1 if pages > 1 else 0
     part = rows[at * PAGE : (at + 1) * PAGE]
     names = data.of(part).names()
-    if not render.drawable(data):
+    if not render.is_drawable(data):
         st.dataframe(data.of(part).shown)
         return
     across = 6

@@ -14,7 +14,7 @@ from app.views import traversal as traverse
 from core.artifacts import Embedding, Traversal
 from core.explain import traversal
 from core.imaging import render
-from core.imaging.windowing import Look
+from core.imaging.windowing import DisplaySettings
 from core.report import figures
 
 
@@ -25,15 +25,15 @@ def ranges(embedding: Embedding, axis: int) -> tuple[float, float]:
     if embedding.geometry == "simplex":
         return 0.0, 0.99
     if embedding.geometry == "sparse":
-        return traversal.reach(embedding, axis)
+        return traversal.axis_range(embedding, axis)
     low, high = np.quantile(embedding.z[:, axis], [0.005, 0.995])
     room = 0.2 * (high - low) or 1.0
     return float(low - room), float(high + room)
 
 
-def _as_given() -> Look:
+def _as_given() -> DisplaySettings:
     """Beside what a model makes stands what it is given, whatever window the user has chosen."""
-    return Look("range", state.look().side)
+    return DisplaySettings("range", state.look().side)
 
 
 def axis_name(embedding: Embedding, axis: int) -> str:
@@ -50,7 +50,7 @@ def axis_sliders(context: Context, row: int) -> None:
         order = np.concatenate([[asked], order[order != asked]])
     z0 = np.array(embedding.z[embedding.at(np.array([row]))[0]], dtype=np.float32)
     z = z0.copy()
-    drawable = render.drawable(context.data)
+    drawable = render.is_drawable(context.data)
     left, middle, right = st.columns([3, 4, 3] if drawable else [1, 60, 30])
     with right:
         head = st.columns([2, 1], vertical_alignment="center")
@@ -79,13 +79,13 @@ def axis_sliders(context: Context, row: int) -> None:
                 ),
             )
             if abs(value - start) > 1e-6:
-                z = traversal.turned(embedding, z, int(axis), value)
-    frame = traversal.decoded(model, z[None])[0]
-    here = traversal.decoded(model, z0[None])[0]
+                z = traversal.set_coordinate(embedding, z, int(axis), value)
+    frame = traversal.decode(model, z[None])[0]
+    here = traversal.decode(model, z0[None])[0]
     if drawable:
         with left:
             st.markdown("**The case**")
-            st.image(render.picture(context.data, row, 240, _as_given()), width="stretch")
+            st.image(render.draw_case(context.data, row, 240, _as_given()), width="stretch")
             st.markdown("**What changed**")
             st.image(difference(frame, here, 240, context), width="stretch")
             st.caption(
@@ -104,11 +104,11 @@ def axis_sliders(context: Context, row: int) -> None:
             traverse.values_table(context, row, here, frame)
         traverse.gauge(float(traversal.distance_percentile(context.data, embedding, z[None])[0]))
         if "predict" in model.abilities:
-            predicted = traversal.predicted(model, frame[None])
+            predicted = traversal.predict(model, frame[None])
             assert predicted is not None
             for name, p in zip(model.classes, predicted[0]):
                 st.caption(f"{text.label(name)}: {p:.0%}")
-    traverse.real_cases(context, np.asarray(traversal.nearest(embedding, z[None], 3)[0]))
+    traverse.real_cases(context, np.asarray(traversal.nearest_cases(embedding, z[None], 3)[0]))
     with st.expander("Along one axis", expanded=True):
         chosen = st.selectbox(
             "Latent axis",
@@ -116,7 +116,7 @@ def axis_sliders(context: Context, row: int) -> None:
             format_func=lambda a: axis_name(embedding, a),
             key=f"strip-{context.job.id}",
         )
-        path = traversal.axis(model, context.data, embedding, row, chosen, 9)
+        path = traversal.traverse_axis(model, context.data, embedding, row, chosen, 9)
         traverse.strip(path, context)
         traverse.curves(path, model.classes)
         pin(path, context, "axis")
@@ -131,10 +131,12 @@ def pin(path: Traversal, context: Context, key: str) -> None:
             f"{path.axis} (made by the model)",
             f"path-{key}",
         )
-        if render.drawable(context.data):
+        if render.is_drawable(context.data):
             st.download_button(
                 "Take as GIF",
-                lambda: render.gif([traverse.draw_generated(f, context, 256) for f in path.frames]),
+                lambda: render.encode_gif(
+                    [traverse.draw_generated(f, context, 256) for f in path.frames]
+                ),
                 "traversal.gif",
                 "image/gif",
                 icon=":material/download:",
@@ -158,8 +160,8 @@ def difference(frame: np.ndarray, before: np.ndarray, side: int, context: Contex
     change = (np.asarray(frame) - np.asarray(before)).mean(0)
     change = change[change.shape[0] // 2] if change.ndim == 3 else change
     return render.enlarge(
-        render.like(
-            render.signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0),
+        render.orient_like(
+            render.overlay_signed(np.full((*change.shape, 3), 40.0), change, 0.5, 1.0),
             context.data,
             state.look(),
         ),
@@ -188,16 +190,16 @@ def between(context: Context, row: int) -> None:
     if other not in set(embedding.rows.tolist()):
         st.caption("That case is not in this run.")
         return
-    path = traversal.between(model, context.data, embedding, row, int(other), 9)
+    path = traversal.traverse_between(model, context.data, embedding, row, int(other), 9)
     cells = st.columns([1, 6, 1], vertical_alignment="center")
-    if render.drawable(context.data):
+    if render.is_drawable(context.data):
         cells[0].image(
-            render.picture(context.data, row, 110, _as_given()),
+            render.draw_case(context.data, row, 110, _as_given()),
             caption="the first case",
             width="stretch",
         )
         cells[2].image(
-            render.picture(context.data, int(other), 110, _as_given()),
+            render.draw_case(context.data, int(other), 110, _as_given()),
             caption="the other case",
             width="stretch",
         )
@@ -213,7 +215,9 @@ def toward(context: Context, row: int) -> None:
     label = st.selectbox(
         "Towards", context.data.classes, format_func=text.plain, key=f"toward-{context.job.id}"
     )
-    path = state.attempt(traversal.toward_label, model, context.data, embedding, row, label, 9)
+    path = state.attempt(
+        traversal.traverse_toward_label, model, context.data, embedding, row, label, 9
+    )
     if path is not None:
         st.caption(text.label(path.axis, 200))
         traverse.strip(path, context)

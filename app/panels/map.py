@@ -19,7 +19,7 @@ from app.state import Context
 from core.artifacts import Embedding, Map
 from core.columns import Column, points, slice_columns
 from core.errors import UserError
-from core.explain.group_differences import differences
+from core.explain.group_differences import find_differences
 from core.imaging.palette import ACCENT, AMBER
 from core.jobs.tasks import find
 from core.maps import make as maps
@@ -312,7 +312,7 @@ def panels(context: Context, key: str = "selection") -> None:
 
 def why(context: Context) -> None:
     """The fields in which the selection differs most from the rest, in sentences."""
-    found = differences(
+    found = find_differences(
         list(context.columns.values()), np.isin(context.data.rows, state.selection().rows)
     )
     if not found:

@@ -27,7 +27,9 @@ def _slice_sprites(
     home: str, hash: str, name: str, ids: tuple[int, ...], window: str, side: str
 ) -> tuple[bytes, int]:
     return component.sprite_sheet(
-        render.thumbs(as_slices(state.workspace().dataset(name)), np.array(ids), 40, state.look())
+        render.draw_thumbnails(
+            as_slices(state.workspace().dataset(name)), np.array(ids), 40, state.look()
+        )
     )
 
 
@@ -37,7 +39,7 @@ def sprites(
     """One sheet with thumbnails of at most 2,500 evenly taken cases (slices where `place` names
     them), and which tile each point has (-1 = none).
     """
-    if not render.drawable(data):
+    if not render.is_drawable(data):
         return None
     some = np.arange(0, len(rows), max(1, -(-len(rows) // component.TILES_MOST)))
     where = (str(state.workspace().home), data.hash, data.name)

@@ -57,8 +57,8 @@ def opening(
         return 0, place
     if heat is None:
         return None
-    at = orientation.planes(case_geometry(data, row), 3)[0]
-    return at.order[0], render.hottest(np.asarray(heat), at)
+    at = orientation.display_planes(case_geometry(data, row), 3)[0]
+    return at.order[0], render.hottest_slice(np.asarray(heat), at)
 
 
 def built(
@@ -74,14 +74,14 @@ def built(
     A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in
     the middle.
     """
-    rows, word = stacks.stack(data, row)
+    rows, word = stacks.find_stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
     total, part = len(rows), slice(0, 1)
     has_heat = artifact is not None and _lies_on(artifact, raw)
     flat = data.modality == "image"
     if flat:
         each = _bytes_of_slice(raw, has_heat, data.masks is not None)
-        part = stacks.near(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
+        part = stacks.crop_stack(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
         rows = rows[part]
     pixels = _pixels(data, rows, raw)
     mask = data.of(rows).mask() if data.masks is not None else None
@@ -96,19 +96,19 @@ def built(
     start = opening(data, row, hot, place) if data.modality == "volume" else None
     more: dict[str, Any] = {
         "presets": {
-            preset: windowing.in_own_units(
-                windowing.window(data, preset, raw if len(raw) >= 3 else raw[:1]), data
+            preset: windowing.in_file_units(
+                windowing.find_window(data, preset, raw if len(raw) >= 3 else raw[:1]), data
             )
-            for preset in windowing.offered(data)
+            for preset in windowing.offered_windows(data)
         },
-        "usual": windowing.usual(data),
-        "scale": windowing.own_scale(data),
+        "usual": windowing.default_window(data),
+        "scale": windowing.file_scale(data),
         "id": f"{data.hash[:12]}-{row}",
         "height": height,
         "title": _title(data, row),
         "heat_range": reach,
         "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
-        "colours": None if hot is None else render.ramp(),
+        "colours": None if hot is None else render.colour_ramp(),
         "word": word,
     }
     if flat:
@@ -182,7 +182,7 @@ def _pixels(data: Dataset, rows: np.ndarray, raw: np.ndarray) -> np.ndarray:
     if colour.dtype == np.uint8:
         return colour
     return (
-        (windowing.mapped(colour, windowing.between(*data.input_range)) * 255)
+        (windowing.apply_window(colour, windowing.window_between(*data.input_range)) * 255)
         .round()
         .astype(np.uint8)
     )
@@ -217,7 +217,7 @@ def case(
     if not fits(data) or row not in data.rows:
         return
     ws = state.workspace()
-    rows = stacks.stack(data, row)[0]
+    rows = stacks.find_stack(data, row)[0]
     heat = artifact is not None and artifact.map is not None and bool(np.isin(row, artifact.rows))
     data_ = _message(
         str(ws.home),
@@ -289,7 +289,7 @@ def closer(
     with right:
         st.markdown("**What the model gets**")
         st.image(given(data, row), width="stretch")
-        step, first = windowing.own_scale(data)
+        step, first = windowing.file_scale(data)
         low, high = (step * end + first for end in data.input_range)
         levels = stored_levels(data)
         st.caption(
@@ -308,9 +308,11 @@ def closer(
 def given(data: Dataset, row: int) -> np.ndarray:
     """The model's input of a row as it hangs, uint8 [h,w,3]; volumes: the middle axial slice."""
     x = data.of(np.array([row])).inputs()[0]
-    at = orientation.planes(case_geometry(data, row), x.ndim - 1, state.look().side)[0]
-    flat = np.take(x, render.middle(data, at), 1 + at.order[0]) if x.ndim == 4 else x
-    return render.enlarge(orientation.square(orientation.laid(render.flat(flat), at), at), 240)
+    at = orientation.display_planes(case_geometry(data, row), x.ndim - 1, state.look().side)[0]
+    flat = np.take(x, render.middle_slice(data, at), 1 + at.order[0]) if x.ndim == 4 else x
+    return render.enlarge(
+        orientation.make_pixels_square(orientation.orient(render.input_to_rgb(flat), at), at), 240
+    )
 
 
 def window_choice(data: Dataset) -> None:
@@ -319,8 +321,8 @@ def window_choice(data: Dataset) -> None:
     """
     if not fits(data):
         return
-    look, offered = state.look(), windowing.offered(data)
-    word = windowing.chosen(data, look.window)
+    look, offered = state.look(), windowing.offered_windows(data)
+    word = windowing.choose_window(data, look.window)
     other = ", right at right" if look.side == "neurological" else ""
     with st.popover(
         f"Window: {windowing.WORDS.get(word, 'own numbers')}{other}",
@@ -353,7 +355,10 @@ def window_choice(data: Dataset) -> None:
                 min_value=1e-6 if name == "width" else None,
                 format="%.6g",
             )
-        if any(orientation.usable(a, 2) or orientation.usable(a, 3) for a in _axes(data)):
+        if any(
+            orientation.names_each_axis(a, 2) or orientation.names_each_axis(a, 3)
+            for a in _axes(data)
+        ):
             st.session_state["w-side"] = look.side
             st.radio(
                 "Seen from",
@@ -380,11 +385,11 @@ def _numbers(data: Dataset, word: str) -> tuple[float, float]:
     case where they differ by case.
     """
     at = (
-        windowing.window(data, word, data.of(data.rows[:1]).raw()[0])
+        windowing.find_window(data, word, data.of(data.rows[:1]).raw()[0])
         if len(data)
         else windowing.Window(0.5, 1)
     )
-    at = windowing.in_own_units(at, data)
+    at = windowing.in_file_units(at, data)
     return float(f"{at.level:.6g}"), float(f"{at.width:.6g}")
 
 

@@ -51,11 +51,11 @@ def overlays(
     scale = reach(str(context.ws.home), context.job.id, artifact.slug)
     out = np.zeros((len(rows), tile, tile, 3), np.uint8)
     for i, made in enumerate(
-        render.heated(
+        render.draw_heat_maps(
             data, artifact.map[artifact.at(rows)], rows, scale, opacity, tile, truth, state.look()
         )
     ):
-        out[i] = render.framed(made, tile, smooth=True)
+        out[i] = render.fit_into_square(made, tile, smooth=True)
     return out
 
 
@@ -64,8 +64,8 @@ def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict
     assert artifact.map is not None
     found = {}
     for row, i in zip(rows.tolist(), artifact.at(rows)):
-        at = orientation.planes(case_geometry(data, row), 3)[0]
-        hottest = render.hottest(np.asarray(artifact.map[i]), at) + 1
+        at = orientation.display_planes(case_geometry(data, row), 3)[0]
+        hottest = render.hottest_slice(np.asarray(artifact.map[i]), at) + 1
         found[row] = f" · {hottest}/{data.shape[1:][at.order[0]]}"
     return found
 
@@ -73,7 +73,7 @@ def slices_shown(artifact: AnomalyMaps, data: Dataset, rows: np.ndarray) -> dict
 def colour_bar(low: float, high: float, opacity: float) -> np.ndarray:
     """The heat scale over mid grey, uint8 [18,360,3]."""
     ramp = np.tile(np.linspace(low, high, 360), (18, 1))
-    return render.overlay(np.full((18, 360, 3), 90, np.uint8), ramp, low, high, opacity)
+    return render.overlay_heat(np.full((18, 360, 3), 90, np.uint8), ramp, low, high, opacity)
 
 
 def show(artifact: AnomalyMaps, context: Context) -> None:
@@ -175,7 +175,7 @@ def _pictures(
             " through all of them."
         )
     images = None
-    if render.drawable(data):
+    if render.is_drawable(data):
         images = overlays(artifact, context, shown, opacity, truth=True)
     score = np.asarray(artifact.score)[artifact.at(ranked)]
     marked = set(flagged.tolist())

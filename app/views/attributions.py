@@ -33,7 +33,7 @@ def draw_maps(
     reach = reach or artifact.full_colour()
     inputs = context.data.of(artifact.rows[at]).inputs()
     return [
-        render.explained(x, v, reach, context.data, side, state.look())
+        render.draw_attribution(x, v, reach, context.data, side, state.look())
         for x, v in zip(inputs, value)
     ]
 

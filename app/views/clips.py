@@ -98,7 +98,7 @@ def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
     truth = (
         part.mask() if data.masks is not None else np.zeros((len(clip.rows), *data.shape[1:]), bool)
     )
-    shown = np.stack([render.flat(x) for x in part.inputs()])
+    shown = np.stack([render.input_to_rgb(x) for x in part.inputs()])
     return Film(
         clip,
         shown,
@@ -114,7 +114,7 @@ def _playing(
     home: str, run: str, slug: str, dataset: str, at: int, trail: bool, truth: bool, seconds: float
 ) -> bytes:
     film = _film(home, run, slug, dataset, at)
-    return render.gif(
+    return render.encode_gif(
         [draw_frame(film, t, trail, truth, 420) for t in range(len(film.shown))],
         seconds,
         back=False,
@@ -128,10 +128,10 @@ def draw_frame(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -
     made = render.enlarge(film.shown[t], side)
     width = max(1, made.shape[0] // 250)
     for k in range(max(0, t - TRAIL), t) if trail else ():
-        made = render.outline(made, film.said["tracked"][k], SAID, 1, 0.75 - 0.15 * (t - k))
+        made = render.draw_outline(made, film.said["tracked"][k], SAID, 1, 0.75 - 0.15 * (t - k))
     if truth and film.known[t]:
-        made = render.outline(made, film.truth[t], TRUTH, width)
-    return render.outline(made, film.said["tracked"][t], SAID, width)
+        made = render.draw_outline(made, film.truth[t], TRUTH, width)
+    return render.draw_outline(made, film.said["tracked"][t], SAID, width)
 
 
 def show(artifact: Predictions, context: Context) -> None:

@@ -104,7 +104,7 @@ def _line(
                         state.attempt(notes.name_cluster, context.ws, run, j, given)
                         st.rerun()
         with body:
-            if render.drawable(context.data):
+            if render.is_drawable(context.data):
                 pics = thumbs(context.data, np.array(rows), 96)
                 for i, cell in enumerate(st.columns(9)[: len(rows)]):
                     cell.image(pics[i], width="stretch")

@@ -176,7 +176,7 @@ def _cases(context: Context, rows: np.ndarray, strength: np.ndarray, key: str, c
         for words, v in zip(context.data.of(rows).texts[:3], strength):
             st.text(f"{v:+.2f}  {text.plain(words, 160)}")
         return
-    pics = thumbs(context.data, rows, 72) if render.drawable(context.data) else None
+    pics = thumbs(context.data, rows, 72) if render.is_drawable(context.data) else None
     for i, cell in enumerate(st.columns(TOP)[: len(rows)]):
         with cell:
             if pics is not None:

@@ -50,7 +50,7 @@ def show(artifact: Images, context: Context) -> None:
             image = np.asarray(artifact.image[part[k]])
             cell.image(
                 (
-                    render.like(render.flat(image), context.data, state.look())
+                    render.orient_like(render.input_to_rgb(image), context.data, state.look())
                     if artifact.role == "preprocessed"
                     else render.draw_generated(
                         image,

@@ -15,7 +15,7 @@ from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.evaluate import held_out
 from core.imaging.palette import ACCENT, AMBER, GREY, OKABE_ITO
-from core.imaging.render import drawable
+from core.imaging.render import is_drawable
 from core.stats.proportions import wilson
 
 TITLE = "Prediction sets"
@@ -74,7 +74,7 @@ def show(artifact: Predictions, context: Context) -> None:
         " / ".join(text.plain(artifact.classes[j], 12) for j in np.flatnonzero(s))
         for s in sets[order][size[order] > 1]
     ]
-    if drawable(context.data):
+    if is_drawable(context.data):
         gallery(context, still, context.key(f"open-gallery-{artifact.slug}"), captions=words)
     else:
         st.dataframe(

@@ -62,12 +62,12 @@ def draw_segmentations(
     )
     look = state.look()
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
-        at, window = render.way(data, int(row), raw, look)
-        image = render.enlarge(orientation.laid(render.seen(raw, window), at), tile)
+        at, window = render.find_plane_and_window(data, int(row), raw, look)
+        image = render.enlarge(orientation.orient(render.window_to_rgb(raw, window), at), tile)
         width = max(1, image.shape[0] // 128)
         for mask, colour in ((truth[i], (86, 180, 233)), (made[i], AMBER)):
-            image = render.outline(image, orientation.laid(mask, at), colour, width)
-        out[i] = render.framed(orientation.square(image, at), tile)
+            image = render.draw_outline(image, orientation.orient(mask, at), colour, width)
+        out[i] = render.fit_into_square(orientation.make_pixels_square(image, at), tile)
     return out
 
 

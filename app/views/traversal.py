@@ -35,7 +35,7 @@ def opened(home: str, run: str) -> Any:
 
 @st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")
 def effects(home: str, run: str) -> np.ndarray:
-    return np.asarray(traversal.effects(*opened(home, run)))
+    return np.asarray(traversal.measure_axis_effects(*opened(home, run)))
 
 
 def draw_generated(frame: np.ndarray, context: Context, side: int = 320) -> np.ndarray:
@@ -64,10 +64,10 @@ def strip(path: Traversal, context: Context) -> None:
     many = len(path.frames)
     for cell, frame, value in zip(st.columns(many, gap="small"), path.frames, path.value):
         with cell:
-            if render.drawable(context.data):
+            if render.is_drawable(context.data):
                 st.image(draw_generated(frame, context, 110), width="stretch")
             st.caption(f"{value:.2g}")
-    if not render.drawable(context.data):
+    if not render.is_drawable(context.data):
         table_path(path, context)
 
 
@@ -170,7 +170,7 @@ def real_cases(context: Context, rows: np.ndarray) -> None:
     names = context.data.of(rows).names()
     pics = (
         thumbs(context.data, rows, 240 if context.data.modality == "series" else 96)
-        if render.drawable(context.data)
+        if render.is_drawable(context.data)
         else None
     )
     for i, cell in enumerate(st.columns(max(3, len(rows)))[: len(rows)]):

@@ -63,7 +63,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
         context,
         rows,
         key,
-        images=images if render.drawable(data) else None,
+        images=images if render.is_drawable(data) else None,
         across=6,
         page_size=PAGE,
         captions=[f"{s:.3g}" for s in score],

@@ -38,7 +38,7 @@ BATCH = 32
 TOGETHER = 256  # inputs the model looks at in one call
 
 
-def targets(model: Any) -> list[tuple[str, str]]:
+def list_targets(model: Any) -> list[tuple[str, str]]:
     """Return what can be explained: (key, title): each class, the anomaly score, each latent
     axis.
     """
@@ -55,7 +55,7 @@ def targets(model: Any) -> list[tuple[str, str]]:
     return found
 
 
-def ways(data: Dataset) -> list[str]:
+def attribution_methods(data: Dataset) -> list[str]:
     """Which ways fit this kind of data."""
     return (
         ["integrated_gradients", "gradient_x_input", "feature_ablation"]
@@ -64,7 +64,7 @@ def ways(data: Dataset) -> list[str]:
     )
 
 
-def _forward(model: Any, target: str) -> Callable[[Any], Any]:
+def _make_forward(model: Any, target: str) -> Callable[[Any], Any]:
     """`x [b,*input]` -> [b]."""
     if target.startswith("class "):
         name = target.removeprefix("class ")
@@ -114,14 +114,13 @@ def attribute(
         (whole,) = Fold(part, np.ones((done, slices_per_volume(data)), bool))([made])
         assert isinstance(whole, Attributions)
         return whole
-    if how not in HOW or how not in ways(data):
-        raise UserError(
-            f"“{how}” does not fit {data.modality} data; use {' or '.join(ways(data))}."
-        )
-    forward = _forward(model, target)
+    fitting = attribution_methods(data)
+    if how not in HOW or how not in fitting:
+        raise UserError(f"“{how}” does not fit {data.modality} data; use {' or '.join(fitting)}.")
+    forward = _make_forward(model, target)
     device = next((p.device for net in model.nets() for p in net.parameters()), torch.device("cpu"))
-    base = torch.from_numpy(_average(data.reference))[None].to(device)
-    explain = _explainer(forward, base, how, data)
+    base = torch.from_numpy(_mean_input(data.reference))[None].to(device)
+    explain = _make_explainer(forward, base, how, data)
     with torch.no_grad():
         usual = forward(base)
     values, residuals, outputs = [], [], []
@@ -151,7 +150,7 @@ def attribute(
     )
 
 
-def _average(data: Dataset) -> np.ndarray:
+def _mean_input(data: Dataset) -> np.ndarray:
     """Mean input [*shape] in the type of inputs, missing values left out (0 where all are missing);
     read a block at a time.
     """
@@ -169,13 +168,13 @@ def _first(values: np.ndarray | None, many: int) -> np.ndarray | None:
     return None if values is None else values[:many]
 
 
-def _explainer(
+def _make_explainer(
     forward: Callable[[Any], Any], base: Any, how: str, data: Dataset
 ) -> Callable[[Any], Any]:
     if how == "integrated_gradients":
         return lambda x: integrated_gradients(forward, x, base)
     if how == "gradient_x_input":
-        return lambda x: x * _slopes(forward, x)
+        return lambda x: x * _row_gradients(forward, x)
     from captum.attr import FeatureAblation, Occlusion
 
     if how == "feature_ablation":
@@ -215,12 +214,12 @@ def integrated_gradients(forward: Callable[[Any], Any], x: Any, base: Any) -> An
     found = []
     for part in x.split(max(1, TOGETHER // STEPS)):
         along = base + (nodes + 1) / 2 * (part - base)
-        slopes = _slopes(forward, along.flatten(0, 1)).view_as(along)
+        slopes = _row_gradients(forward, along.flatten(0, 1)).view_as(along)
         found.append((slopes * (weights / 2)).sum(0) * (part - base))
     return torch.cat(found)
 
 
-def _slopes(forward: Callable[[Any], Any], x: Any) -> Any:
+def _row_gradients(forward: Callable[[Any], Any], x: Any) -> Any:
     """Gradients [b,*input] of each row's result at x [b,*input]: of their sum, since rows do not
     depend on one another.
     """

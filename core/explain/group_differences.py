@@ -25,7 +25,7 @@ class Difference:
     words: str
 
 
-def differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list[Difference]:
+def find_differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list[Difference]:
     """Return the `top` fields by effect among those with q < 0.05; `inside` is a bool array over
     the rows. Empty when a side has fewer than 3 rows.
     """
@@ -37,7 +37,11 @@ def differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list
         d
         for c in columns
         if c.source != "group"
-        and (d := _amount(c, inside) if c.kind == "amount" else _category(c, inside))
+        and (
+            d := _compare_amounts(c, inside)
+            if c.kind == "amount"
+            else _compare_categories(c, inside)
+        )
     ]
     if not found:
         return []
@@ -50,7 +54,7 @@ def differences(columns: list[Column], inside: np.ndarray, top: int = 5) -> list
     return sorted(kept, key=lambda d: -abs(d.effect))[:top]
 
 
-def _amount(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
+def _compare_amounts(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
     from scipy.stats import mannwhitneyu
 
     there = np.isfinite(column.values)
@@ -67,7 +71,7 @@ def _amount(column: Column, inside: np.ndarray) -> tuple[str, float, float, str]
     return column.name, float(effect), float(p), words
 
 
-def _category(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
+def _compare_categories(column: Column, inside: np.ndarray) -> tuple[str, float, float, str] | None:
     from scipy.stats import chi2_contingency
 
     code, words = column.codes()

@@ -12,7 +12,9 @@ from core.artifacts import Embedding, Map
 from core.neighbours import neighbours
 
 
-def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarray, np.ndarray]:
+def measure_neighbour_change(
+    a: Embedding, b: Embedding, k: int = 15
+) -> tuple[np.ndarray, np.ndarray]:
     """(row ids both hold, share of each one's k neighbours in `a` that are none in `b`: 0 = the
     same neighbours, 1 = all new).
 
@@ -26,7 +28,7 @@ def neighbour_change(a: Embedding, b: Embedding, k: int = 15) -> tuple[np.ndarra
     return rows, (1 - shared / max(1, k)).astype(np.float32)
 
 
-def aligned(other: Map, onto: Map) -> Map:
+def align_map(other: Map, onto: Map) -> Map:
     """`other` turned, mirrored and scaled to lie over `onto` as well as its shared rows allow
     (orthogonal Procrustes); distances within it keep their proportions. Given back as it is where
     fewer than three rows are shared or the dimensions differ.

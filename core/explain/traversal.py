@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 
-def decoded(model: Any, z: np.ndarray) -> np.ndarray:
+def decode(model: Any, z: np.ndarray) -> np.ndarray:
     """Return inputs [b,*input] decoded from z [b,d]: float32, or float64 where the model's scale
     has it (see `Standardise`).
     """
@@ -31,7 +31,7 @@ def decoded(model: Any, z: np.ndarray) -> np.ndarray:
         return (made if made.dtype == torch.float64 else made.float()).numpy()
 
 
-def predicted(model: Any, x: np.ndarray) -> np.ndarray | None:
+def predict(model: Any, x: np.ndarray) -> np.ndarray | None:
     """Class probabilities [b,k] of inputs, or None when the model does not predict."""
     import torch
 
@@ -42,7 +42,7 @@ def predicted(model: Any, x: np.ndarray) -> np.ndarray | None:
         return model.predict(torch.from_numpy(np.ascontiguousarray(x, dtype=kind))).float().numpy()
 
 
-def place(embedding: Embedding, row: int) -> np.ndarray:
+def latent_position(embedding: Embedding, row: int) -> np.ndarray:
     """Latent coordinates [d] of a row. UserError when the run does not hold it."""
     at = embedding.at(np.array([row]))
     if not len(at):
@@ -50,7 +50,7 @@ def place(embedding: Embedding, row: int) -> np.ndarray:
     return np.array(embedding.z[at[0]], dtype=np.float32)
 
 
-def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.ndarray:
+def set_coordinate(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.ndarray:
     """`z [d]` with one coordinate set; on the simplex the others are scaled so that the sum stays 1
     and value is kept within [0, 0.999].
     """
@@ -63,7 +63,7 @@ def turned(embedding: Embedding, z: np.ndarray, axis: int, value: float) -> np.n
     return out
 
 
-def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
+def axis_range(embedding: Embedding, axis: int) -> tuple[float, float]:
     """Return the ends of an axis: the 1st and 99th percentile of all cases, widened by a tenth; 0
     to 0.95 on the simplex; of a sparse feature, which is off in most cases, the 99th percentile of
     its strength where it is on, to either side if it has two poles.
@@ -79,24 +79,24 @@ def reach(embedding: Embedding, axis: int) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def axis(
+def traverse_axis(
     model: Any, data: Dataset, embedding: Embedding, row: int, axis: int, steps: int = 9
 ) -> Traversal:
     """Return the case with one coordinate moved over its reach, the others kept."""
-    start = place(embedding, row)
-    values = np.linspace(*reach(embedding, axis), steps)
-    path = np.stack([turned(embedding, start, axis, v) for v in values])
+    start = latent_position(embedding, row)
+    values = np.linspace(*axis_range(embedding, axis), steps)
+    path = np.stack([set_coordinate(embedding, start, axis, v) for v in values])
     name = embedding.axes[axis] if embedding.axes else f"axis {axis + 1}"
     return _make_traversal(model, data, embedding, [row], path, values, name)
 
 
-def between(
+def traverse_between(
     model: Any, data: Dataset, embedding: Embedding, row_a: int, row_b: int, steps: int = 9
 ) -> Traversal:
     """Return the straight line between two cases; its ends decode to their reconstructions exactly.
     A convex mix stays on the simplex.
     """
-    a, b = place(embedding, row_a), place(embedding, row_b)
+    a, b = latent_position(embedding, row_a), latent_position(embedding, row_b)
     share = np.linspace(0, 1, steps)
     path = np.stack([(1 - s) * a + s * b for s in share]).astype(np.float32)
     path[-1], path[0] = b, a
@@ -105,7 +105,7 @@ def between(
     )
 
 
-def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarray, float]:
+def find_direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarray, float]:
     """Return the unit vector [d] that parts `label` from the rest (logistic regression on
     standardised training coordinates) and its AUC on held-out cases.
     """
@@ -133,7 +133,7 @@ def direction(data: Dataset, embedding: Embedding, label: str) -> tuple[np.ndarr
     return (normal / np.linalg.norm(normal)).astype(np.float32), float(score)
 
 
-def toward_label(
+def traverse_toward_label(
     model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int = 9
 ) -> Traversal:
     """From the case along the direction of a class, up to where the middle case of that class lies
@@ -144,11 +144,11 @@ def toward_label(
     """
     if (
         label in getattr(model, "symbols_", [])
-        and (path := _toward_symbol(model, data, embedding, row, label, steps)) is not None
+        and (path := _traverse_toward_symbol(model, data, embedding, row, label, steps)) is not None
     ):
         return path
-    way, score = direction(data, embedding, label)
-    start, z = place(embedding, row), np.asarray(embedding.z)
+    way, score = find_direction(data, embedding, label)
+    start, z = latent_position(embedding, row), np.asarray(embedding.z)
     along = z @ way
     goal = np.median(along[data.of(embedding.rows).labels == data.classes.index(label)])
     length = max(float(goal - start @ way), 2 * float(along.std()))
@@ -169,14 +169,14 @@ def toward_label(
     )
 
 
-def _toward_symbol(
+def _traverse_toward_symbol(
     model: Any, data: Dataset, embedding: Embedding, row: int, label: str, steps: int
 ) -> Traversal | None:
     """None when the symbol fixes no axis firmer than chance does."""
     mu, _, fixed = model.imagine([label])
     if not fixed.any():
         return None
-    start, share = place(embedding, row), np.linspace(0, 1, steps)
+    start, share = latent_position(embedding, row), np.linspace(0, 1, steps)
     path = start + share[:, None] * np.where(fixed, mu - start, 0)
     axes = ", ".join(str(j + 1) for j in np.flatnonzero(fixed))
     return _make_traversal(
@@ -200,7 +200,7 @@ def _make_traversal(
     values: np.ndarray,
     name: str,
 ) -> Traversal:
-    frames = decoded(model, path)
+    frames = decode(model, path)
     return Traversal(
         rows=np.array(rows),
         path=path.astype(np.float32),
@@ -208,12 +208,12 @@ def _make_traversal(
         value=np.asarray(values, dtype=float),
         axis=name,
         distance=distance_percentile(data, embedding, path),
-        near=nearest(embedding, path, 3),
-        output=predicted(model, frames),
+        near=nearest_cases(embedding, path, 3),
+        output=predict(model, frames),
     )
 
 
-def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
+def measure_axis_effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
     """Mean absolute change of the decoded input when an axis is turned from 2 sd below to 2 sd
     above its mean, over `anchors` cases: [d].
 
@@ -230,16 +230,16 @@ def effects(model: Any, embedding: Embedding, anchors: int = 16) -> np.ndarray:
         if embedding.geometry == "simplex":
             low, high = 0.0, 0.5
         elif sparse:
-            low, high = reach(embedding, j)
+            low, high = axis_range(embedding, j)
         ends = [
-            decoded(model, np.stack([turned(embedding, a, j, v) for a in some]))
+            decode(model, np.stack([set_coordinate(embedding, a, j, v) for a in some]))
             for v in (low, high)
         ]
         out[j] = np.abs(ends[1] - ends[0]).mean()
     return out
 
 
-def nearest(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray:
+def nearest_cases(embedding: Embedding, z: np.ndarray, k: int = 3) -> np.ndarray:
     """Row ids int64 [b,k] of the real cases nearest to latent points z [b,d]."""
     from scipy.spatial.distance import cdist
 
@@ -280,11 +280,11 @@ def save_frames(made: Traversal, data: Dataset, folder: Path) -> list[Path]:
 
     make_folder(folder)
     files = []
-    if render.drawable(data):
+    if render.is_drawable(data):
         images = [render.draw_generated(f, data, 240) for f in np.asarray(made.frames)]
         for k, image in enumerate([*images, np.concatenate(images, 1)]):
             files.append(folder / (f"frame_{k:02d}.png" if k < len(images) else "strip.png"))
-            write_bytes(files[-1], render.png(image))
+            write_bytes(files[-1], render.encode_png(image))
         first, *others = [Image.fromarray(i) for i in images]
         first.save(
             folder / "traversal.gif",

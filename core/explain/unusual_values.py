@@ -52,17 +52,21 @@ def find_unusual_values(
         column = np.sort(known[:, j])  # missing values last
         few = len(np.unique(column)) <= FEW
         for i, x in enumerate(cases[:, j]):
-            one = _few(name, column, x, data) if few else _many(name, column, x, data)
+            one = (
+                _check_category(name, column, x, data)
+                if few
+                else _check_number(name, column, x, data)
+            )
             if one is not None and one.share <= RARE:
-                far = 0.0 if few else _distance(column, x)
+                far = 0.0 if few else _distance_from_middle(column, x)
                 found[i].append((one.share, -far, one))
     return [[v for *_, v in sorted(of, key=lambda f: f[:2])[:top]] for of in found]
 
 
-def _many(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
+def _check_number(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
     """Return a value among many, by the tails of the sorted `column`."""
     if np.isnan(x):
-        return _missing(name, column, data)
+        return _check_missing(name, column, data)
     n = int(np.isfinite(column).sum())
     if not n:
         return None
@@ -72,32 +76,34 @@ def _many(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValu
     high = below >= above
     beaten = max(below, above)
     side = "higher" if high else "lower"
-    words = f"{side} than {_most(beaten, n)}"
+    words = f"{side} than {_describe_majority(beaten, n)}"
     return UnusualValue(name, in_digits(x)[0], share, words)
 
 
-def _few(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
+def _check_category(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
     """Return a value among few, by how often it occurs; of a category's column only the value it
     has.
     """
     if np.isnan(x):
-        return _missing(name, column, data)
-    shown, category = _parts(name, data)
+        return _check_missing(name, column, data)
+    shown, category = _split_name(name, data)
     if category and x == 0:
         return None
     value = category or in_digits(x)[0]
     values, counts = np.unique(column, return_counts=True)
     own = int(counts[values == x].sum())
     share = (1 + int(counts[counts <= own].sum())) / (len(column) + 1)
-    return UnusualValue(shown, value, share, _occurs(own, len(column)))
+    return UnusualValue(shown, value, share, _describe_frequency(own, len(column)))
 
 
-def _missing(name: str, column: np.ndarray, data: Dataset) -> UnusualValue:
+def _check_missing(name: str, column: np.ndarray, data: Dataset) -> UnusualValue:
     lost, n = int(np.isnan(column).sum()), len(column)
-    return UnusualValue(_parts(name, data)[0], "missing", (1 + lost) / (n + 1), _occurs(lost, n))
+    return UnusualValue(
+        _split_name(name, data)[0], "missing", (1 + lost) / (n + 1), _describe_frequency(lost, n)
+    )
 
 
-def _parts(name: str, data: Dataset) -> tuple[str, str]:
+def _split_name(name: str, data: Dataset) -> tuple[str, str]:
     """Return the column of the table, and of a category's input column ("sex=male") the
     category.
     """
@@ -107,21 +113,21 @@ def _parts(name: str, data: Dataset) -> tuple[str, str]:
     return column, category
 
 
-def _most(many: int, n: int) -> str:
+def _describe_majority(many: int, n: int) -> str:
     """Return a large part of `n` cases in words."""
     if many == n:
         return f"all {n:,}"
     return f"{many:,} of {n:,}" if many / n >= 0.99 else f"{many / n:.0%}"
 
 
-def _occurs(many: int, n: int) -> str:
+def _describe_frequency(many: int, n: int) -> str:
     """How often a value occurs, in words."""
     if not many:
         return f"in none of {n:,}"
     return f"in {many:,} of {n:,}" if many / n < 0.01 else f"in {many / n:.0%} of cases"
 
 
-def _distance(column: np.ndarray, x: float) -> float:
+def _distance_from_middle(column: np.ndarray, x: float) -> float:
     """How far `x` lies from the middle, in half-widths of the middle half; ranks equal shares."""
     there = column[np.isfinite(column)]
     if np.isnan(x) or not len(there):

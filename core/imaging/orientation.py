@@ -22,7 +22,7 @@ UNKNOWN = ("as stored", "along rows", "along columns")  # planes of a volume wit
 
 
 @dataclass(frozen=True)
-class Hang:
+class DisplayPlane:
     """One plane of a sample on the screen.
 
     `order`: stored axes as (slice, down, across), or (down, across) for a picture; `flip`: whether
@@ -44,20 +44,20 @@ class Hang:
         return bool(self.edges)
 
 
-def usable(axes: str, dims: int) -> bool:
+def names_each_axis(axes: str, dims: int) -> bool:
     """Whether `axes` names each of `dims` axes once."""
     return len(axes) == dims and len({_PAIR.get(a) for a in axes} - {None}) == dims
 
 
-def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]:
+def display_planes(where: Geometry, dims: int, side: str = "radiological") -> list[DisplayPlane]:
     """Return the planes of a sample with `dims` spatial axes (2 or 3): one of a picture; axial,
     coronal, sagittal of a volume, the usual first.
     """
-    if not usable(where.axes, dims):
+    if not names_each_axis(where.axes, dims):
         orders = [(0, 1)] if dims == 2 else [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
         mm = where.mm if where.mm and len(where.mm) == dims else None
         return [
-            Hang(name, o, (False, False), {}, mm and tuple(mm[i] for i in o))
+            DisplayPlane(name, o, (False, False), {}, mm and tuple(mm[i] for i in o))
             for name, o in zip(UNKNOWN, orders)
         ]
     made = []
@@ -75,22 +75,24 @@ def planes(where: Geometry, dims: int, side: str = "radiological") -> list[Hang]
         edges = {"left": OPPOSITE[across], "right": across, "top": OPPOSITE[down], "bottom": down}
         ends = where.axes[order[0]] if dims == 3 else ""
         mm = tuple(where.mm[i] for i in order) if where.mm and len(where.mm) == dims else None
-        made.append(Hang(name, order, flip, edges, mm, OPPOSITE[ends] + ends if ends else ""))
+        made.append(
+            DisplayPlane(name, order, flip, edges, mm, OPPOSITE[ends] + ends if ends else "")
+        )
     return made
 
 
-def laid(picture: np.ndarray, at: Hang) -> np.ndarray:
+def orient(picture: np.ndarray, at: DisplayPlane) -> np.ndarray:
     """Return a stored picture [h,w] or [h,w,3] as it hangs."""
     turned = np.swapaxes(picture, 0, 1) if at.order[-2] > at.order[-1] else picture
     return turned[:: -1 if at.flip[0] else 1, :: -1 if at.flip[1] else 1]
 
 
-def cut(volume: np.ndarray, at: Hang, index: int) -> np.ndarray:
+def orient_slice(volume: np.ndarray, at: DisplayPlane, index: int) -> np.ndarray:
     """Slice `index` of a stored volume [D,H,W] as it hangs."""
-    return laid(np.take(volume, index, axis=at.order[0]), at)
+    return orient(np.take(volume, index, axis=at.order[0]), at)
 
 
-def square(picture: np.ndarray, at: Hang) -> np.ndarray:
+def make_pixels_square(picture: np.ndarray, at: DisplayPlane) -> np.ndarray:
     """Return a hung uint8 picture [h,w,3] with square pixels as large as the finer of its two
     spacings; as it is where these are alike or unknown.
     """

@@ -36,11 +36,11 @@ def category_colours(k: int) -> list[str]:
     the map tell them apart.
     """
     return [
-        _paler(OKABE_ITO[j % len(OKABE_ITO)], 1 - 0.55 ** (j // len(OKABE_ITO))) for j in range(k)
+        _lighten(OKABE_ITO[j % len(OKABE_ITO)], 1 - 0.55 ** (j // len(OKABE_ITO))) for j in range(k)
     ]
 
 
-def _paler(colour: str, share: float) -> str:
+def _lighten(colour: str, share: float) -> str:
     """`colour` mixed with `share` of a light grey."""
     parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(c + (225 - c) * share):02X}" for c in parts)

@@ -11,84 +11,92 @@ import numpy as np
 
 from core.data.geometry import case_geometry
 from core.imaging import orientation, signals, windowing
-from core.imaging.orientation import Hang
-from core.imaging.windowing import Look, Window, in_own_units
+from core.imaging.orientation import DisplayPlane
+from core.imaging.windowing import DisplaySettings, Window, in_file_units
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
 
 Array = np.ndarray
-PLAIN = Look()
+PLAIN = DisplaySettings()
 # pixels of the longer side; smaller pictures are enlarged by whole numbers, with sharp pixels
 SMOOTH_FROM = 96
 HEAT = "inferno"  # perceptually even, readable in grey
 
 
-def drawable(data: Dataset) -> bool:
+def is_drawable(data: Dataset) -> bool:
     """Whether rows of this data can be drawn as pictures."""
     return data.modality in ("image", "volume", "series")
 
 
-def flat(image: Array) -> Array:
+def input_to_rgb(image: Array) -> Array:
     """Return a model input [C,H,W] or [C,D,H,W] in [0,1] (volumes: the middle slice) as uint8
     [H,W,3]; two channels show the first. Series [C,T]: a trace on its own scale.
     """
     if image.ndim == 2:
-        return signals.draw_signal(image, signals.look(image))
+        return signals.draw_signal(image, signals.signal_style(image))
     if image.ndim == 4:
         image = image[:, image.shape[1] // 2]
     shown = image[:3] if image.shape[0] >= 3 else np.repeat(image[:1], 3, axis=0)
     return (np.clip(shown, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
 
 
-def picture(data: Dataset, row: int, side: int = 0, look: Look = PLAIN) -> Array:
+def draw_case(data: Dataset, row: int, side: int = 0, look: DisplaySettings = PLAIN) -> Array:
     """Row `row` as uint8 [H,W,3], windowed and hung, enlarged to at least `side` pixels without
     smoothing when it is small; series at that width.
     """
     if data.modality == "series":
         return signals.draw_signal(
-            data.of(np.array([row])).inputs()[0], signals.look(data), side or 240
+            data.of(np.array([row])).inputs()[0], signals.signal_style(data), side or 240
         )
-    return enlarge(hung(data, row, data.of(np.array([row])).raw()[0], look), side)
+    return enlarge(draw_oriented(data, row, data.of(np.array([row])).raw()[0], look), side)
 
 
-def middle(data: Dataset, at: Hang) -> int:
+def middle_slice(data: Dataset, at: DisplayPlane) -> int:
     """Return the middle slice of a volume in this plane."""
     return data.shape[1:][at.order[0]] // 2
 
 
-def seen(raw: Array, window: Window) -> Array:
+def window_to_rgb(raw: Array, window: Window) -> Array:
     """Return stored values [C,H,W] as uint8 [H,W,3] through a window; two channels show the first.
     Not turned.
     """
     shown = (
-        (windowing.mapped(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255)
+        (windowing.apply_window(raw[:3] if raw.shape[0] >= 3 else raw[:1], window) * 255)
         .round()
         .astype(np.uint8)
     )
     return (shown if len(shown) == 3 else np.repeat(shown, 3, axis=0)).transpose(1, 2, 0)
 
 
-def way(data: Dataset, row: int, raw: Array, look: Look) -> tuple[Hang, Window]:
+def find_plane_and_window(
+    data: Dataset, row: int, raw: Array, look: DisplaySettings
+) -> tuple[DisplayPlane, Window]:
     """How the stored sample `raw` [C,*spatial] of row `row` is hung (volumes: axially), and through
     which window it is seen.
     """
-    at = orientation.planes(case_geometry(data, row), raw.ndim - 1, look.side)[0]
-    return at, windowing.window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
+    at = orientation.display_planes(case_geometry(data, row), raw.ndim - 1, look.side)[0]
+    return at, windowing.find_window(data, look.window, raw[:1] if raw.shape[0] < 3 else raw)
 
 
-def hung(data: Dataset, row: int, raw: Array, look: Look, index: int | None = None) -> Array:
+def draw_oriented(
+    data: Dataset, row: int, raw: Array, look: DisplaySettings, index: int | None = None
+) -> Array:
     """Return the stored sample `raw` of row `row` as it hangs, pixels made square: uint8 [h,w,3].
     Volumes: axial slice `index`, by default the middle one.
     """
-    at, window = way(data, row, raw, look)
-    return orientation.square(orientation.laid(_slice(data, raw, window, at, index), at), at)
+    at, window = find_plane_and_window(data, row, raw, look)
+    return orientation.make_pixels_square(
+        orientation.orient(_draw_slice(data, raw, window, at, index), at), at
+    )
 
 
-def _slice(data: Dataset, raw: Array, window: Window, at: Hang, index: int | None) -> Array:
+def _draw_slice(
+    data: Dataset, raw: Array, window: Window, at: DisplayPlane, index: int | None
+) -> Array:
     if raw.ndim == 4:
-        raw = np.take(raw, middle(data, at) if index is None else index, axis=1 + at.order[0])
-    return seen(raw, window)
+        raw = np.take(raw, middle_slice(data, at) if index is None else index, axis=1 + at.order[0])
+    return window_to_rgb(raw, window)
 
 
 def enlarge(image: Array, side: int) -> Array:
@@ -97,14 +105,16 @@ def enlarge(image: Array, side: int) -> Array:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Array:
+def draw_thumbnails(
+    data: Dataset, rows: Array, tile: int = 64, look: DisplaySettings = PLAIN
+) -> Array:
     """Small pictures uint8 [n,tile,tile,3] of `rows`, windowed and hung, fitted into squares on
     black. Cost: one read and one resize each.
     """
     from PIL import Image
 
     if data.modality == "series":
-        at = signals.look(data)
+        at = signals.signal_style(data)
         return (
             np.stack(
                 [
@@ -119,7 +129,7 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
     for start in range(0, len(rows), 512):
         part = np.asarray(rows[start : start + 512])
         for i, (row, raw) in enumerate(zip(part, data.of(part).raw())):
-            made = Image.fromarray(np.ascontiguousarray(hung(data, int(row), raw, look)))
+            made = Image.fromarray(np.ascontiguousarray(draw_oriented(data, int(row), raw, look)))
             most = max(made.size)
             if most > tile or most >= SMOOTH_FROM:
                 made = made.resize(
@@ -134,7 +144,7 @@ def thumbs(data: Dataset, rows: Array, tile: int = 64, look: Look = PLAIN) -> Ar
     return out
 
 
-def framed(image: Array, tile: int, smooth: bool = False) -> Array:
+def fit_into_square(image: Array, tile: int, smooth: bool = False) -> Array:
     """Return a picture uint8 [h,w,3], shrunk where it is larger, in the middle of a black square
     uint8 [tile,tile,3]; `smooth`: linear, else cubic.
     """
@@ -150,7 +160,7 @@ def framed(image: Array, tile: int, smooth: bool = False) -> Array:
     return out
 
 
-def wall(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
+def draw_grid(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
     """Tiles uint8 [n,t,t,3] as one picture, `across` in a line with a gap between; empty places
     stay background.
     """
@@ -165,19 +175,19 @@ def wall(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
     )
 
 
-def overlay(
+def overlay_heat(
     image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT
 ) -> Array:
     """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the
     scale is the caller's, never per image.
     """
     share = np.clip((heat - low) / max(high - low, 1e-12), 0, 1)[..., None]
-    colour = _map(colours)((share[..., 0] * 255).astype(np.uint8))[..., :3] * 255
+    colour = _colour_map(colours)((share[..., 0] * 255).astype(np.uint8))[..., :3] * 255
     alpha = opacity * np.minimum(1.0, share * 2)
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
 
 
-def hottest(heat: Array, at: Hang) -> int:
+def hottest_slice(heat: Array, at: DisplayPlane) -> int:
     """Return the slice of a volume's heat [D,H,W] in the plane `at` whose hottest hundredth of
     pixels is hottest: a small lesion counts more than a large brain.
     """
@@ -186,7 +196,7 @@ def hottest(heat: Array, at: Hang) -> int:
     return int(np.partition(flat, -k, axis=1)[:, -k:].mean(1).argmax())
 
 
-def heated(
+def draw_heat_maps(
     data: Dataset,
     heat: Array,
     rows: Array,
@@ -194,7 +204,7 @@ def heated(
     opacity: float,
     side: int,
     truth: bool = True,
-    look: Look = PLAIN,
+    look: DisplaySettings = PLAIN,
     words: bool = False,
 ) -> list[Array]:
     """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale,
@@ -207,56 +217,60 @@ def heated(
     masks = part.mask() if truth and data.masks is not None else None
     out = []
     for i, (row, raw) in enumerate(zip(rows, part.raw())):
-        at, window = way(data, int(row), raw, look)
+        at, window = find_plane_and_window(data, int(row), raw, look)
         mask = None if masks is None else masks[i]
         hot = np.asarray(heat[i], dtype=np.float32)
         index = place = None
         if raw.ndim == 4:
-            index = hottest(hot, at)
+            index = hottest_slice(hot, at)
             place = (index + 1, data.shape[1:][at.order[0]])
             hot = np.take(hot, index, at.order[0])
             if mask is not None:
                 mask = np.take(mask, index, at.order[0])
-        made = _slice(data, raw, window, at, index)
+        made = _draw_slice(data, raw, window, at, index)
         if opacity > 0:
-            made = overlay(made, hot, *scale, opacity)
-        made = enlarge(orientation.laid(made, at), side)
+            made = overlay_heat(made, hot, *scale, opacity)
+        made = enlarge(orientation.orient(made, at), side)
         if mask is not None and mask.any():
-            made = outline(made, orientation.laid(mask, at), width=max(1, made.shape[0] // 100))
+            made = draw_outline(
+                made, orientation.orient(mask, at), width=max(1, made.shape[0] // 100)
+            )
         grown = made.shape[0] / data.shape[1:][at.order[-2]]
-        made = orientation.square(made, at)
+        made = orientation.make_pixels_square(made, at)
         out.append(
-            printed(made, at, in_own_units(window, data), grown, look, place) if words else made
+            annotate(made, at, in_file_units(window, data), grown, look, place) if words else made
         )
     return out
 
 
-def report(data: Dataset, row: int, side: int = 240, look: Look = PLAIN) -> Array:
-    """As `picture`, with letters, window, scale bar and slice number printed into the pixels; a
+def draw_for_report(
+    data: Dataset, row: int, side: int = 240, look: DisplaySettings = PLAIN
+) -> Array:
+    """As `draw_case`, with letters, window, scale bar and slice number printed into the pixels; a
     report shows nothing else beside it.
     """
     if data.modality == "series":
-        return picture(data, row, side)
+        return draw_case(data, row, side)
     raw = data.of(np.array([row])).raw()[0]
-    at, window = way(data, row, raw, look)
-    made = enlarge(orientation.laid(_slice(data, raw, window, at, None), at), side)
+    at, window = find_plane_and_window(data, row, raw, look)
+    made = enlarge(orientation.orient(_draw_slice(data, raw, window, at, None), at), side)
     grown = made.shape[0] / data.shape[1:][at.order[-2]]
-    return printed(
-        orientation.square(made, at),
+    return annotate(
+        orientation.make_pixels_square(made, at),
         at,
-        in_own_units(window, data),
+        in_file_units(window, data),
         grown,
         look,
-        (middle(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None,
+        (middle_slice(data, at) + 1, data.shape[1:][at.order[0]]) if raw.ndim == 4 else None,
     )
 
 
-def printed(
+def annotate(
     image: Array,
-    at: Hang,
+    at: DisplayPlane,
     window: Window,
     grown: float,
-    look: Look,
+    look: DisplaySettings,
     slice: tuple[int, int] | None = None,
 ) -> Array:
     """`image` uint8 [h,w,3] with what must travel with it written into its pixels: letters at the
@@ -301,16 +315,16 @@ def printed(
     return np.asarray(made)
 
 
-def hung_words(data: Dataset, row: int, look: Look) -> str:
+def describe_orientation(data: Dataset, row: int, look: DisplaySettings) -> str:
     """How pictures like this row are hung, in words for a report: the side of display, or what is
     not known.
     """
-    at = orientation.planes(case_geometry(data, row), len(data.shape) - 1, look.side)[0]
+    at = orientation.display_planes(case_geometry(data, row), len(data.shape) - 1, look.side)[0]
     side = f"{look.side} display" if at.known else "orientation unknown"
     return side + ("" if at.mm is not None else ", scale unknown")
 
 
-def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
+def overlay_signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> Array:
     """Return a signed map [H,W] over `image`: blue lowers, orange raises, nothing at zero; full
     colour at ±`reach`.
     """
@@ -320,18 +334,18 @@ def signed(image: Array, value: Array, reach: float, opacity: float = 0.75) -> A
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)
 
 
-def ramp(colours: str = HEAT) -> Array:
+def colour_ramp(colours: str = HEAT) -> Array:
     """Return the 256 colours of heat, uint8 [256,3]."""
-    return (_map(colours)(np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    return (_colour_map(colours)(np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def _map(name: str) -> Any:
+def _colour_map(name: str) -> Any:
     from matplotlib import colormaps
 
     return colormaps[name]
 
 
-def table_picture(data: Dataset, rows: int = 60) -> Array:
+def draw_table(data: Dataset, rows: int = 60) -> Array:
     """Return a table as uint8 [rows, columns, 3]: evenly taken rows in order of their class, each
     column from its 2 % to its 98 % point in cividis; missing is grey.
     """
@@ -339,12 +353,12 @@ def table_picture(data: Dataset, rows: int = 60) -> Array:
     low, high = np.nanquantile(x, [0.02, 0.98], axis=0)
     x = x[order[np.linspace(0, len(x) - 1, min(rows, len(x))).astype(int)]]
     share = np.clip((x - low) / np.maximum(high - low, 1e-12), 0, 1)
-    colour = (_map("cividis")(np.nan_to_num(share))[..., :3] * 255).round().astype(np.uint8)
+    colour = (_colour_map("cividis")(np.nan_to_num(share))[..., :3] * 255).round().astype(np.uint8)
     colour[np.isnan(x)] = 107
     return colour
 
 
-def outline(
+def draw_outline(
     image: Array,
     mask: Array,
     colour: tuple[int, int, int] = (86, 180, 233),
@@ -364,7 +378,7 @@ def outline(
     return out
 
 
-def generated(image: Array, side: int = 240) -> Array:
+def mark_generated(image: Array, side: int = 240) -> Array:
     """Return a made picture uint8 [H,W,3] enlarged to `side`, with the words GENERATED written into
     its pixels.
     """
@@ -378,7 +392,7 @@ def generated(image: Array, side: int = 240) -> Array:
     return np.asarray(made)
 
 
-def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
+def orient_like(picture: Array, data: Dataset, look: DisplaySettings = PLAIN) -> Array:
     """Return a picture [h,w] or [h,w,3] that is no row of the data but made in its shape (of
     volumes: a slice along the first axis), hung as its rows are; as it is where these lie
     differently.
@@ -387,16 +401,20 @@ def like(picture: Array, data: Dataset, look: Look = PLAIN) -> Array:
         return picture
     at = next(
         h
-        for h in orientation.planes(
+        for h in orientation.display_planes(
             case_geometry(data, int(data.rows[0])), len(data.shape) - 1, look.side
         )
         if len(h.order) == 2 or h.order[0] == 0
     )
-    return orientation.laid(picture, at)
+    return orientation.orient(picture, at)
 
 
 def draw_generated(
-    frame: Array, data: Dataset, side: int = 240, before: Array | None = None, look: Look = PLAIN
+    frame: Array,
+    data: Dataset,
+    side: int = 240,
+    before: Array | None = None,
+    look: DisplaySettings = PLAIN,
 ) -> Array:
     """Return what a model made, [*input], drawn `side` pixels wide and marked GENERATED; series on
     the scale of their dataset, `before` [C,T] in grey behind.
@@ -404,24 +422,28 @@ def draw_generated(
     Values as the model is given them: of `look` only the side counts.
     """
     if data.modality != "series":
-        return generated(like(flat(frame), data, look), side)
-    trace = signals.draw_signal(frame, signals.look(data), side, before=before)
+        return mark_generated(orient_like(input_to_rgb(frame), data, look), side)
+    trace = signals.draw_signal(frame, signals.signal_style(data), side, before=before)
     room = np.full((max(10, side // 16) + 6, trace.shape[1], 3), signals.GROUND, np.uint8)
-    return generated(np.concatenate([trace, room]), 0)
+    return mark_generated(np.concatenate([trace, room]), 0)
 
 
-def explained(
-    x: Array, value: Array, reach: float, data: Dataset, side: int, look: Look = PLAIN
+def draw_attribution(
+    x: Array, value: Array, reach: float, data: Dataset, side: int, look: DisplaySettings = PLAIN
 ) -> Array:
     """Return a case with a signed map over it, [H,W] for pictures, [T] for series; full colour at
     ±`reach`.
     """
     if data.modality == "series":
-        return signals.draw_signal(x, signals.look(data), side, tint=value / max(reach, 1e-12))
-    return enlarge(like(signed(flat(x) * 0.6, value, reach), data, look), side)
+        return signals.draw_signal(
+            x, signals.signal_style(data), side, tint=value / max(reach, 1e-12)
+        )
+    return enlarge(
+        orient_like(overlay_signed(input_to_rgb(x) * 0.6, value, reach), data, look), side
+    )
 
 
-def gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:
+def encode_gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:
     """Frames uint8 [H,W,3] of one size as an endless GIF, there and (unless `back` is False) back,
     `seconds` each.
     """
@@ -435,7 +457,7 @@ def gif(frames: list[Array], seconds: float = 0.25, back: bool = True) -> bytes:
     return out.getvalue()
 
 
-def png(image: Array) -> bytes:
+def encode_png(image: Array) -> bytes:
     """uint8 [H,W,3] as PNG bytes without any metadata."""
     from PIL import Image
 

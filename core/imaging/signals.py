@@ -36,7 +36,7 @@ WIDE = 200  # pixels from which axes are written
 
 
 @dataclass(frozen=True)
-class Look:
+class SignalStyle:
     """How the series of one dataset are drawn: `low` and `high` [C] end each lane; `rate` in Hz (0
     = unknown), `start` in s, `units` of the channels' values.
     """
@@ -61,26 +61,26 @@ def _clean(word: str) -> str:
     return "".join(k for k in word if k.isprintable())
 
 
-_looks: dict[str, Look] = {}  # by the hash of the dataset: what was stored never changes
+_looks: dict[str, SignalStyle] = {}  # by the hash of the dataset: what was stored never changes
 
 
-def look(data: Dataset | Array) -> Look:
+def signal_style(data: Dataset | Array) -> SignalStyle:
     """Lanes that hold 99 % of all cases (at most 400, evenly taken), with rate, start, units and
     names from the card; or lanes of one series [C,T].
     """
     if isinstance(data, np.ndarray):
-        return _lanes(data[None], ())
+        return _lane_limits(data[None], ())
     if data.hash and data.hash in _looks:
         return _looks[data.hash]
     every = data.every
     many = max(16, min(400, LOOKED // max(1, int(np.prod(every.shape)))))
     card = data.card
     units = tuple(map(str, card.get("units") or [card.get("unit") or ""] * every.shape[0]))
-    some = _lanes(
+    some = _lane_limits(
         every.inputs(np.unique(np.linspace(0, len(every) - 1, min(many, len(every))).astype(int))),
         units,
     )
-    found = Look(
+    found = SignalStyle(
         some.low,
         some.high,
         float(card.get("rate_hz") or 0),
@@ -95,7 +95,7 @@ def look(data: Dataset | Array) -> Look:
     return found
 
 
-def _lanes(x: Array, units: tuple[str, ...]) -> Look:
+def _lane_limits(x: Array, units: tuple[str, ...]) -> SignalStyle:
     low = np.quantile(x.min(2), 0.01, axis=0)
     high = np.quantile(x.max(2), 0.99, axis=0)
     room = 0.06 * np.maximum(high - low, 1e-9)
@@ -110,10 +110,10 @@ def _lanes(x: Array, units: tuple[str, ...]) -> Look:
             middle = (low + high) / 2
             low = np.where(same, middle - span / 2, low)
             high = np.where(same, middle + span / 2, high)
-    return Look(low, high)
+    return SignalStyle(low, high)
 
 
-def times(at: Look, many: int) -> tuple[Array, str]:
+def sample_times(at: SignalStyle, many: int) -> tuple[Array, str]:
     """Time of each of `many` samples and its unit: seconds where the rate is known, else the
     sample's number.
     """
@@ -124,14 +124,14 @@ def times(at: Look, many: int) -> tuple[Array, str]:
     )
 
 
-def words(at: Look, many: int, first: int, last: int) -> str:
+def describe_stretch(at: SignalStyle, many: int, first: int, last: int) -> str:
     """Return the stretch of samples `first` to `last` in words: "-20 to 40 ms"."""
-    t, unit = times(at, many)
+    t, unit = sample_times(at, many)
     scale, unit = (1000, "ms") if unit == "s" else (1, unit)
     return f"{scale * t[first]:.0f} to {scale * t[last]:.0f} {unit}"
 
 
-def changed(before: Array, after: Array) -> tuple[int, int, int]:
+def find_largest_change(before: Array, after: Array) -> tuple[int, int, int]:
     """(channel, first, last): the stretch around the largest difference of two series [C,T] in
     which it stays above half of that.
     """
@@ -148,7 +148,7 @@ def changed(before: Array, after: Array) -> tuple[int, int, int]:
 
 def draw_signal(
     x: Array,
-    at: Look,
+    at: SignalStyle,
     width: int = 96,
     height: int = 0,
     before: Array | None = None,
@@ -166,7 +166,7 @@ def draw_signal(
     many = x.shape[1]
     if axes is None:
         axes = width >= WIDE
-    height = height or _height(len(x), width, axes)
+    height = height or _picture_height(len(x), width, axes)
     most = max(LANES, min(MOST, height // CLOSE)) if axes else LANES
     lanes = min(len(x), most)
     fine = 2  # drawn at twice the size: lines without steps
@@ -177,40 +177,43 @@ def draw_signal(
     canvas = np.full((h, w, 3), GROUND, np.uint8)
     if tint is not None:
         share = np.interp(np.arange(left, right), across, np.clip(tint, -1, 1))
-        canvas[: h - foot, left:right] = _tinted(share)
+        canvas[: h - foot, left:right] = _tint_ground(share)
     if before is not None and np.abs(x - before).max() > 1e-6:
-        _, first, last = changed(before, x)
+        _, first, last = find_largest_change(before, x)
         canvas[: h - foot, round(across[first]) : round(across[last]) + fine] = (58, 48, 24)
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
     if axes:
-        _time_axis(draw, at, across, h - foot, size, w)
+        _draw_time_axis(draw, at, across, h - foot, size, w)
     each = (h - foot) / lanes
     # for the channel's name, so that it hides nothing of the trace
     strip = 1.3 * size if axes and lanes <= LANES else 0.0
     for c in range(lanes):
         low, high = float(at.low[c]), float(at.high[c])
-        place = partial(_height_of, low=low, high=high, foot=each * (c + 1), room=each - strip)
+        place = partial(_place_in_lane, low=low, high=high, foot=each * (c + 1), room=each - strip)
         if low < 0 < high:
             draw.line(
                 [(left, float(place(0.0))), (right, float(place(0.0)))], fill=GRID, width=fine // 2
             )
         if before is not None:
-            draw.line(_path(across, place(before[c])), fill=FAINT, width=fine, joint="curve")
+            draw.line(_line_points(across, place(before[c])), fill=FAINT, width=fine, joint="curve")
         # dense waves stay apart only in fine lines
         thick = max(fine, round(fine * width / 200)) if many < w and lanes <= LANES else fine
         draw.line(
-            _path(across, place(x[c])), fill=COLOURS[c % len(COLOURS)], width=thick, joint="curve"
+            _line_points(across, place(x[c])),
+            fill=COLOURS[c % len(COLOURS)],
+            width=thick,
+            joint="curve",
         )
         if axes and lanes <= LANES:
-            _lane_axis(draw, at, c, place, left, size, (each * c + strip, each * (c + 1)))
+            _draw_lane_axis(draw, at, c, place, left, size, (each * c + strip, each * (c + 1)))
     if axes and lanes > LANES:
         for c in range(lanes):
             where = (left - size // 2, each * (c + 0.5))
-            _words(draw, where, at.name(c), COLOURS[c % len(COLOURS)], size, "rm")
-        _scale_bars(draw, at, lanes, each, right, size)
+            _draw_words(draw, where, at.name(c), COLOURS[c % len(COLOURS)], size, "rm")
+        _draw_scale_bars(draw, at, lanes, each, right, size)
     if axes and len(x) > lanes:
-        _words(
+        _draw_words(
             draw,
             (w - size // 2, h - foot + size // 5),
             f"{lanes} of {len(x)} channels",
@@ -221,13 +224,13 @@ def draw_signal(
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _tinted(share: Array) -> Array:
+def _tint_ground(share: Array) -> Array:
     """Return the ground uint8 [1,W,3] under shares [W] from -1 (blue) to 1 (orange)."""
     towards = np.where(share[None, :, None] > 0, UP, DOWN) - GROUND
     return (GROUND + np.abs(share)[None, :, None] * 0.75 * towards).astype(np.uint8)
 
 
-def _height_of(values: Any, low: float, high: float, foot: float, room: float) -> Array:
+def _place_in_lane(values: Any, low: float, high: float, foot: float, room: float) -> Array:
     """Where values stand in a lane of `room` pixels above `foot`: `low` at its foot, `high` at its
     top.
     """
@@ -235,7 +238,7 @@ def _height_of(values: Any, low: float, high: float, foot: float, room: float) -
     return foot - room * np.clip(share, 0, 1)
 
 
-def _height(channels: int, width: int, axes: bool) -> int:
+def _picture_height(channels: int, width: int, axes: bool) -> int:
     """Pixels of a picture of so many channels: three quarters of its width, more for many that are
     to be told apart.
     """
@@ -255,7 +258,7 @@ def _margins(w: int, lanes: int, size: int) -> tuple[int, int, int]:
     return round(6.5 * size), w - 6 * size, foot
 
 
-def _path(across: Array, y: Array) -> list[tuple[float, float]]:
+def _line_points(across: Array, y: Array) -> list[tuple[float, float]]:
     """Return the points of a line. More than two samples a pixel: only the highest and lowest of
     each pixel, in their order, so that nothing is lost of a spike.
     """
@@ -272,7 +275,7 @@ def _path(across: Array, y: Array) -> list[tuple[float, float]]:
     return list(zip(across.tolist(), y.tolist()))
 
 
-def _step(span: float, most: int) -> float:
+def _round_step(span: float, most: int) -> float:
     """Return a round step (1, 2 or 5 times a power of ten) of which at most `most` fit into
     `span`.
     """
@@ -283,7 +286,7 @@ def _step(span: float, most: int) -> float:
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> Any:
+def _load_font(size: int) -> Any:
     """Return a font that has µ, which the built-in one of the drawing library lacks."""
     from pathlib import Path
 
@@ -295,14 +298,16 @@ def _font(size: int) -> Any:
     )
 
 
-def _words(
+def _draw_words(
     draw: Any, place: tuple[float, float], words: str, colour: Any, size: int, anchor: str = "la"
 ) -> None:
-    draw.text(place, words, fill=colour, font=_font(size), anchor=anchor)
+    draw.text(place, words, fill=colour, font=_load_font(size), anchor=anchor)
 
 
-def _time_axis(draw: Any, at: Look, across: Array, floor: int, size: int, right: int) -> None:
-    t, unit = times(at, len(across))
+def _draw_time_axis(
+    draw: Any, at: SignalStyle, across: Array, floor: int, size: int, right: int
+) -> None:
+    t, unit = sample_times(at, len(across))
     if unit == "s":
         span = t[-1] - t[0]
         scale, unit = next(
@@ -316,17 +321,20 @@ def _time_axis(draw: Any, at: Look, across: Array, floor: int, size: int, right:
             if span >= least
         )
         t = t * scale
-    step = _step(float(t[-1] - t[0]), 5)
+    step = _round_step(float(t[-1] - t[0]), 5)
     ticks = np.arange(np.ceil(t[0] / step - 1e-6), np.floor(t[-1] / step + 1e-6) + 1) * step
     for k, tick in enumerate(ticks):
         x = float(np.interp(tick, t, across))
         draw.line([(x, 0), (x, floor)], fill=GRID, width=1)
-        said = _tick(tick) + (f" {unit}" if k == len(ticks) - 1 else "")
-        wide = _font(size).getlength(said)
-        _words(
+        said = _format_tick(tick) + (f" {unit}" if k == len(ticks) - 1 else "")
+        wide = _load_font(size).getlength(said)
+        _draw_words(
             draw,
             (
-                min(max(x - _font(size).getlength(_tick(tick)) / 2, 0), right - wide - size // 4),
+                min(
+                    max(x - _load_font(size).getlength(_format_tick(tick)) / 2, 0),
+                    right - wide - size // 4,
+                ),
                 floor + size // 5,
             ),
             said,
@@ -335,12 +343,12 @@ def _time_axis(draw: Any, at: Look, across: Array, floor: int, size: int, right:
         )
 
 
-def _tick(value: float) -> str:
+def _format_tick(value: float) -> str:
     return f"{round(float(value), 9) + 0.0:.6g}"
 
 
-def _lane_axis(
-    draw: Any, at: Look, c: int, place: Any, left: int, size: int, lane: tuple[float, float]
+def _draw_lane_axis(
+    draw: Any, at: SignalStyle, c: int, place: Any, left: int, size: int, lane: tuple[float, float]
 ) -> None:
     """Round values within the lane (beside its name there is room for theirs), and the channel's
     name with its unit in the lane's corner.
@@ -348,24 +356,30 @@ def _lane_axis(
     low, high = float(at.low[c]), float(at.high[c])
     shown: list[float] = []
     for most in (3, 4, 6):
-        step = _step(high - low, most)
+        step = _round_step(high - low, most)
         ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
         shown = [t for t in ticks.tolist() if lane[0] <= float(place(t)) <= lane[1]]
         if len(shown) > 1 or step / (high - low) * (lane[1] - lane[0]) < 2.2 * size:
             break
     for tick in shown:
-        _words(draw, (left - size // 3, float(place(tick))), _tick(tick), WORDS, size, "rm")
+        _draw_words(
+            draw, (left - size // 3, float(place(tick))), _format_tick(tick), WORDS, size, "rm"
+        )
     said = at.name(c) + (f", {at.unit(c)}" if at.unit(c) else "")
-    _words(draw, (left + size // 2, lane[0] - 1.15 * size), said, COLOURS[c % len(COLOURS)], size)
+    _draw_words(
+        draw, (left + size // 2, lane[0] - 1.15 * size), said, COLOURS[c % len(COLOURS)], size
+    )
 
 
-def _scale_bars(draw: Any, at: Look, lanes: int, each: float, left: int, size: int) -> None:
+def _draw_scale_bars(
+    draw: Any, at: SignalStyle, lanes: int, each: float, left: int, size: int
+) -> None:
     """Right of the first lane of each unit, how high a round amount is in its lanes."""
     free = 0.0
     for u in list(dict.fromkeys(at.unit(c) for c in range(lanes))):
         c = next(c for c in range(lanes) if at.unit(c) == u)
         span = float(at.high[c] - at.low[c])
-        amount = _step(span, 1) / (1 if _step(span, 1) <= span else 2)
+        amount = _round_step(span, 1) / (1 if _round_step(span, 1) <= span else 2)
         tall, middle = amount / span * each, each * (c + 0.5)
         if middle - tall / 2 >= free:
             draw.line(
@@ -373,5 +387,12 @@ def _scale_bars(draw: Any, at: Look, lanes: int, each: float, left: int, size: i
                 fill=WORDS,
                 width=3,
             )
-            _words(draw, (left + size, middle), f"{_tick(amount)} {u}".strip(), WORDS, size, "lm")
+            _draw_words(
+                draw,
+                (left + size, middle),
+                f"{_format_tick(amount)} {u}".strip(),
+                WORDS,
+                size,
+                "lm",
+            )
             free = middle + max(tall, size) / 2

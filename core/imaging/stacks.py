@@ -17,7 +17,7 @@ KINDS = (
 )
 
 
-def stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
+def find_stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
     """(row ids of this view in their order, with `row` among them; "slice" or "frame"). One row
     alone where nothing says what lies beside it.
     """
@@ -41,7 +41,7 @@ def stack(data: Dataset, row: int) -> tuple[np.ndarray, str]:
     return alone
 
 
-def near(rows: np.ndarray, row: int, most: int) -> slice:
+def crop_stack(rows: np.ndarray, row: int, most: int) -> slice:
     """Return the part of a stack of at most `most` that has `row` in its middle, moved inwards at
     the ends.
     """

@@ -24,7 +24,7 @@ SIDES = ("radiological", "neurological")
 @dataclass(frozen=True)
 class Window:
     """`level` is the value drawn mid grey, `width` (> 0) the span from black to white, both in
-    stored values (HU, ...), or in those of the files (`in_own_units`).
+    stored values (HU, ...), or in those of the files (`in_file_units`).
     """
 
     level: float
@@ -38,11 +38,11 @@ class Window:
     @property
     def words(self) -> str:
         """“W 1500 L -600”, as printed on pictures."""
-        return f"W {short(self.width)} L {short(self.level)}"
+        return f"W {format_value(self.width)} L {format_value(self.level)}"
 
 
 @dataclass(frozen=True)
-class Look:
+class DisplaySettings:
     """How the user wants pictures: the choice of `window`, and the `side` they are shown from:
     "radiological" (the patient's right at the left edge) or "neurological" (at the right edge).
     """
@@ -77,12 +77,12 @@ HELPS = {
 }
 
 
-def short(value: float) -> str:
+def format_value(value: float) -> str:
     """Return a value as printed beside W and L: no decimals from 100 on, three figures below."""
     return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
 
 
-def parse(words: object) -> str:
+def parse_window(words: object) -> str:
     """`words` as a choice, or "" when it is none: from a URL anything may come."""
     words = str(words or "").strip()
     if words in WORDS:
@@ -94,7 +94,7 @@ def parse(words: object) -> str:
     return f"{level:.6g},{width:.6g}" if np.isfinite([level, width]).all() and width > 0 else ""
 
 
-def _of_file(data: Dataset) -> Window | None:
+def _file_window(data: Dataset) -> Window | None:
     given = data.card.get("window")
     if not (isinstance(given, (list, tuple)) and len(given) == 2):
         return None
@@ -111,22 +111,22 @@ def may_be_ct(data: Dataset) -> bool:
     )
 
 
-def offered(data: Dataset) -> list[str]:
+def offered_windows(data: Dataset) -> list[str]:
     """Return the words that mean something for this data, in the order of the buttons. CT presets
     where values are or may be Hounsfield units.
     """
     return (
-        (["file"] if _of_file(data) else [])
+        (["file"] if _file_window(data) else [])
         + (list(HU) if may_be_ct(data) else [])
         + ["auto", "range"]
     )
 
 
-def usual(data: Dataset) -> str:
+def default_window(data: Dataset) -> str:
     """Return the word for "": the file's own window, soft tissue for CT, the full range of 8-bit
     and colour pictures, else percentiles.
     """
-    if _of_file(data):
+    if _file_window(data):
         return "file"
     if data.card.get("unit") == "HU":
         return "soft"
@@ -134,27 +134,27 @@ def usual(data: Dataset) -> str:
     return "range" if plain or data.input_range == (0.0, 1.0) else "auto"
 
 
-def chosen(data: Dataset, choice: str) -> str:
+def choose_window(data: Dataset, choice: str) -> str:
     """`choice` where this data offers it (numbers always), else what is usual."""
-    return choice if "," in choice or choice in offered(data) else usual(data)
+    return choice if "," in choice or choice in offered_windows(data) else default_window(data)
 
 
-def window(data: Dataset, choice: str, values: np.ndarray) -> Window:
+def find_window(data: Dataset, choice: str, values: np.ndarray) -> Window:
     """Return the window of one case whose stored values, of any shape, are `values`."""
-    word = chosen(data, parse(choice))
+    word = choose_window(data, parse_window(choice))
     if "," in word:
         level, width = (float(number) for number in word.split(","))
-        step, first = own_scale(data)
+        step, first = file_scale(data)
         return Window((level - first) / step, width / step)
     if word in HU:
         return HU[word]
-    own = _of_file(data)
+    own = _file_window(data)
     if word == "file" and own is not None:
         return own
-    return spread(values) if word == "auto" else between(*data.input_range)
+    return percentile_window(values) if word == "auto" else window_between(*data.input_range)
 
 
-def own_scale(data: Dataset) -> tuple[float, float]:
+def file_scale(data: Dataset) -> tuple[float, float]:
     """Return (a, b): the stored value v is a v + b in the files; (1, 0) but for deep pictures,
     which are stored in 256 levels.
     """
@@ -165,18 +165,18 @@ def own_scale(data: Dataset) -> tuple[float, float]:
     return (high - low) / 255, low
 
 
-def in_own_units(at: Window, data: Dataset) -> Window:
+def in_file_units(at: Window, data: Dataset) -> Window:
     """Return the window `at`, of stored values, in the values of the files."""
-    step, first = own_scale(data)
+    step, first = file_scale(data)
     return Window(at.level * step + first, at.width * step)
 
 
-def between(low: float, high: float) -> Window:
+def window_between(low: float, high: float) -> Window:
     """Return the window from `low` (black) to `high` (white)."""
     return Window((low + high) / 2, high - low if high > low else 1.0)
 
 
-def spread(values: np.ndarray) -> Window:
+def percentile_window(values: np.ndarray) -> Window:
     """From the 1st to the 99th percentile of the finite values; from the least to the largest when
     those are alike.
     """
@@ -185,10 +185,14 @@ def spread(values: np.ndarray) -> Window:
     if not there.size:
         return Window(0.5, 1.0)
     low, high = (float(v) for v in np.percentile(there, PERCENT))
-    return between(low, high) if high > low else between(float(there.min()), float(there.max()))
+    return (
+        window_between(low, high)
+        if high > low
+        else window_between(float(there.min()), float(there.max()))
+    )
 
 
-def mapped(values: np.ndarray, at: Window) -> np.ndarray:
+def apply_window(values: np.ndarray, at: Window) -> np.ndarray:
     """float32 in [0, 1] of the same shape: 0 = black, 1 = white."""
     out = np.asarray(values, dtype=np.float32) - np.float32(at.low)
     out /= np.float32(at.width)

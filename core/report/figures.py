@@ -15,7 +15,7 @@ from core.columns import Column, points
 from core.imaging import render
 from core.imaging.palette import FAINT, OKABE_ITO
 from core.imaging.render import PLAIN
-from core.imaging.windowing import Look
+from core.imaging.windowing import DisplaySettings
 from core.neighbours import prepared
 
 if TYPE_CHECKING:
@@ -106,11 +106,11 @@ def map_figure(
     return _png(figure)
 
 
-def _side(data: Dataset, rows: np.ndarray, look: Look) -> str:
+def _side(data: Dataset, rows: np.ndarray, look: DisplaySettings) -> str:
     """How the pictures of a figure are hung, in words, each way once."""
     if data.modality not in ("image", "volume"):
         return ""
-    return "; ".join(dict.fromkeys(render.hung_words(data, int(r), look) for r in rows))
+    return "; ".join(dict.fromkeys(render.describe_orientation(data, int(r), look) for r in rows))
 
 
 def _grid(
@@ -150,14 +150,18 @@ def _grid(
 
 
 def gallery_figure(
-    data: Dataset, rows: np.ndarray, captions: list[str], across: int = 6, look: Look = PLAIN
+    data: Dataset,
+    rows: np.ndarray,
+    captions: list[str],
+    across: int = 6,
+    look: DisplaySettings = PLAIN,
 ) -> bytes:
     """Cases as they are, with letters, window and scale in their pixels; tables as their most
     unusual columns.
     """
-    if render.drawable(data):
+    if render.is_drawable(data):
         return _grid(
-            [render.report(data, int(r), SIDE, look) for r in rows],
+            [render.draw_for_report(data, int(r), SIDE, look) for r in rows],
             captions,
             across,
             _side(data, rows, look),
@@ -188,7 +192,11 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
 
 
 def anomaly_figure(
-    data: Dataset, anomaly: AnomalyMaps, rows: np.ndarray, opacity: float = 0.7, look: Look = PLAIN
+    data: Dataset,
+    anomaly: AnomalyMaps,
+    rows: np.ndarray,
+    opacity: float = 0.7,
+    look: DisplaySettings = PLAIN,
 ) -> bytes:
     """Return the given cases with their heat on one scale and the marked truth outlined in blue."""
     at = anomaly.at(rows)
@@ -196,7 +204,7 @@ def anomaly_figure(
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
         return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
-    images = render.heated(
+    images = render.draw_heat_maps(
         data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True
     )
     note = (
@@ -258,7 +266,8 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
     value = np.asarray(found.value)[at].sum(1)
     reach = found.full_colour()
     images = [
-        render.explained(x, v, reach, data, 160) for x, v in zip(data.of(rows).inputs(), value)
+        render.draw_attribution(x, v, reach, data, 160)
+        for x, v in zip(data.of(rows).inputs(), value)
     ]
     captions = [
         f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else ""
@@ -277,7 +286,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
     """Return the frames of a path, each marked GENERATED, with its value and how far from real
     cases it is.
     """
-    if not render.drawable(data):
+    if not render.is_drawable(data):
         frames = np.asarray(path.frames)
         sd = np.nanstd(data.reference.inputs(), 0)
         change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
@@ -319,7 +328,7 @@ def clusters_figure(
     clusters: Clusters,
     names: dict[int, str],
     most: int = 8,
-    look: Look = PLAIN,
+    look: DisplaySettings = PLAIN,
 ) -> bytes:
     """For each of the largest groups the cases nearest to its centre in latent space (tables: the
     centre's columns).
@@ -336,7 +345,7 @@ def clusters_figure(
         lines.append(
             (f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near])
         )
-    if not render.drawable(data):
+    if not render.is_drawable(data):
         return _bars(
             data,
             np.array([rows[0] for _, rows in lines]),
@@ -350,7 +359,9 @@ def clusters_figure(
             axes.set_frame_on(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for axes, r in zip(row, rows):
-            axes.imshow(render.report(data, int(r), SIDE // 2, look), interpolation="antialiased")
+            axes.imshow(
+                render.draw_for_report(data, int(r), SIDE // 2, look), interpolation="antialiased"
+            )
     figure.supxlabel(_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9)
     return _png(figure)
 

@@ -107,11 +107,11 @@ def test_amber_is_what_was_followed_and_blue_the_truth():
 
 
 def test_the_film_plays_forward_only():
-    from core.imaging.render import gif
+    from core.imaging.render import encode_gif
 
     frames = [np.full((8, 8, 3), 60 * k, np.uint8) for k in range(4)]
-    shown = Image.open(io.BytesIO(gif(frames, back=False)))
-    assert (shown.n_frames, Image.open(io.BytesIO(gif(frames))).n_frames) == (4, 6)
+    shown = Image.open(io.BytesIO(encode_gif(frames, back=False)))
+    assert (shown.n_frames, Image.open(io.BytesIO(encode_gif(frames))).n_frames) == (4, 6)
 
 
 def test_only_outlines_of_films_are_played(run):

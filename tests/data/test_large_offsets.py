@@ -12,9 +12,9 @@ from core.data.checks import check_dataset
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.scaling import Standardise, needs_float64
-from core.explain.attribution import attribute, ways
-from core.explain.group_differences import differences
-from core.explain.traversal import decoded
+from core.explain.attribution import attribute, attribution_methods
+from core.explain.group_differences import find_differences
+from core.explain.traversal import decode
 from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
@@ -77,7 +77,7 @@ def test_a_model_tells_the_classes_apart_and_gives_values_back(tmp_path):
     z = method.embed(torch.from_numpy(data.inputs())).numpy()
     probe = LogisticRegression().fit(z, data.labels)
     assert roc_auc_score(data.labels, probe.decision_function(z)) == 1.0
-    back = decoded(method, z)
+    back = decode(method, z)
     assert back.dtype == np.float64
     assert np.abs(back[:, 0] - x).max() < 1e-3
 
@@ -90,7 +90,7 @@ def test_reasons_of_a_model_are_in_the_column_that_tells(tmp_path):
         kind, check_params(kind, kind.tiny | {"epochs": 20}), data, Run(device="cpu", seed=0)
     )
     rows = data.rows[:20]
-    for how in ways(data):
+    for how in attribution_methods(data):
         found = attribute(method, data, rows, how, "class late")
         assert found.value.dtype == np.float32
         assert np.isfinite(found.value).all()
@@ -145,7 +145,7 @@ def test_words_show_where_numbers_differ(tmp_path):
     assert in_digits(4.0, 4.0) == ["4", "4"]
     x = table(tmp_path, *KINDS["Julian days"])
     inside = np.arange(len(x)) % 2 == 1
-    (found,) = differences([Column("when", x, "amount", "data")], inside)
+    (found,) = find_differences([Column("when", x, "amount", "data")], inside)
     said = [float(w) for w in found.words.replace(",", "").split() if w[0].isdigit()]
     assert said[0] - said[1] == pytest.approx(0.1, abs=0.02)
 

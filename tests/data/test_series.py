@@ -208,20 +208,20 @@ def bright(image, colour):
 
 def test_series_are_drawn_with_a_lane_a_channel():
     data = beats()
-    assert render.drawable(data)
-    tiles = render.thumbs(data, data.rows[:5], 64)
+    assert render.is_drawable(data)
+    tiles = render.draw_thumbnails(data, data.rows[:5], 64)
     assert tiles.shape == (5, 64, 64, 3)
     for tile in tiles:
         assert bright(tile[:32], signals.COLOURS[0]) > 20 > bright(tile[:32], signals.COLOURS[1])
         assert bright(tile[32:], signals.COLOURS[1]) > 20 > bright(tile[32:], signals.COLOURS[0])
-    large = render.picture(data, 3, 320)
+    large = render.draw_case(data, 3, 320)
     assert large.shape == (240, 320, 3)
     assert bright(large[-18:], signals.WORDS) > 10  # the time axis is written
 
 
 def test_a_taller_beat_is_drawn_taller_on_the_same_scale():
     data = beats()
-    look = signals.look(data)
+    look = signals.signal_style(data)
     x = data.inputs()[0]
     tops = [
         int(
@@ -243,7 +243,7 @@ def test_a_taller_beat_is_drawn_taller_on_the_same_scale():
 def test_made_series_are_marked_and_the_mark_hides_no_trace():
     data = beats()
     x = data.inputs()[0]
-    made, plain = render.draw_generated(x, data, 320), render.picture(data, 0, 320)
+    made, plain = render.draw_generated(x, data, 320), render.draw_case(data, 0, 320)
     np.testing.assert_array_equal(made[: len(plain)], plain)
     assert bright(made[len(plain) :], (230, 159, 0)) > 50
 
@@ -253,10 +253,11 @@ def test_the_stretch_that_changes_is_found_and_shaded():
     before = data.inputs()[0]
     after = before.copy()
     after[1, 80:90] += 1
-    assert signals.changed(before, after) == (1, 80, 89)
-    assert signals.words(signals.look(data), 128, 80, 89) == "144 to 194 ms"
+    assert signals.find_largest_change(before, after) == (1, 80, 89)
+    assert signals.describe_stretch(signals.signal_style(data), 128, 80, 89) == "144 to 194 ms"
     shaded, plain = (
-        signals.draw_signal(after, signals.look(data), 256, 128, before=b) for b in (before, None)
+        signals.draw_signal(after, signals.signal_style(data), 256, 128, before=b)
+        for b in (before, None)
     )
     columns = np.flatnonzero((np.abs(shaded.astype(int) - plain).sum(2) > 20).mean(0) > 0.4)
     assert 0.55 < columns.min() / 256 < 0.75
@@ -265,11 +266,11 @@ def test_the_stretch_that_changes_is_found_and_shaded():
 
 def test_series_without_card_and_with_many_channels_are_drawn():
     x = np.random.default_rng(0).normal(size=(9, 40)).astype("f4")
-    assert render.flat(x).shape == (72, 96, 3)
-    assert signals.words(signals.look(x), 40, 3, 7) == "3 to 7 samples"
-    assert signals.draw_signal(x, signals.look(x), 240).shape == (180, 240, 3)
+    assert render.input_to_rgb(x).shape == (72, 96, 3)
+    assert signals.describe_stretch(signals.signal_style(x), 40, 3, 7) == "3 to 7 samples"
+    assert signals.draw_signal(x, signals.signal_style(x), 240).shape == (180, 240, 3)
     assert signals.draw_signal(
-        np.zeros((1, 16), "f4"), signals.look(np.zeros((1, 16), "f4")), 240
+        np.zeros((1, 16), "f4"), signals.signal_style(np.zeros((1, 16), "f4")), 240
     ).shape == (180, 240, 3)
 
 
@@ -279,11 +280,11 @@ def test_many_channels_stand_under_their_names_at_one_gain_with_a_scale_bar():
     x[:, 3] *= 20  # one loud channel flattens no other
     card = {"rate_hz": 100, "channels": [f"C{i}" for i in range(19)], "units": ["µV"] * 18 + ["%"]}
     data = Dataset("many", "series", pd.DataFrame(index=range(40)), x, card=card)
-    at = signals.look(data)
+    at = signals.signal_style(data)
     span = at.high - at.low
     np.testing.assert_allclose(span[:18], span[0], rtol=1e-5)
     assert span[0] < 12
-    large = render.picture(data, 0, 480)
+    large = render.draw_case(data, 0, 480)
     assert large.shape[0] >= 19 * signals.CLOSE
     lanes = np.array_split(large[:-17, 100:380], 19)
     assert all(
@@ -295,15 +296,17 @@ def test_many_channels_stand_under_their_names_at_one_gain_with_a_scale_bar():
 def test_a_spike_of_one_sample_is_not_lost_in_a_long_series():
     x = np.zeros((1, 20_000), "f4")
     x[0, 12_345] = 1
-    look = signals.Look(np.array([-0.1]), np.array([1.1]), 100)
+    look = signals.SignalStyle(np.array([-0.1]), np.array([1.1]), 100)
     assert bright(signals.draw_signal(x, look, 96, 96)[:40, 56:64], signals.COLOURS[0]) > 3
 
 
 def test_time_is_written_in_the_unit_that_fits():
-    assert [signals._tick(v) for v in (0.1 + 0.2, 1000.0, -0.0)] == ["0.3", "1000", "0"]
+    assert [signals._format_tick(v) for v in (0.1 + 0.2, 1000.0, -0.0)] == ["0.3", "1000", "0"]
     x = np.zeros((1, 50), "f4")
     drawn = [
-        signals.draw_signal(x, signals.Look(np.array([-1.0]), np.array([1.0]), rate), 320)[-20:]
+        signals.draw_signal(x, signals.SignalStyle(np.array([-1.0]), np.array([1.0]), rate), 320)[
+            -20:
+        ]
         for rate in (50, 5000, 0.01, 0)
     ]
     assert len({d.tobytes() for d in drawn}) == 4  # seconds, milliseconds, hours, samples

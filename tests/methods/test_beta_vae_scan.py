@@ -174,7 +174,7 @@ def test_walking_towards_a_symbol_moves_only_its_axes_and_widens_the_beat():
     embedding = found["embedding-latent"]
     assert isinstance(embedding, Embedding)
     row = int(data.rows[(data.splits == "test") & (data.column("label") == "N")][0])
-    path = traversal.toward_label(method, data, embedding, row, "V", 9)
+    path = traversal.traverse_toward_label(method, data, embedding, row, "V", 9)
     still = ~method.imagine(["V"])[2]
     assert 0 < still.sum() < len(still)
     np.testing.assert_allclose(path.path[:, still], path.path[:1, still].repeat(9, 0))

@@ -56,7 +56,7 @@ def test_walking_towards_a_class_raises_its_probability_steadily(id):
         row = int(
             data.rows[(data.splits == "test") & (data.labels != data.classes.index(label))][0]
         )
-        path = traversal.toward_label(method, data, embedding, row, label, 9)
+        path = traversal.traverse_toward_label(method, data, embedding, row, label, 9)
         said.append(spearmanr(path.value, path.output[:, method.classes.index(label)]).statistic)
     assert np.mean(said) > 0.9
 

@@ -56,7 +56,7 @@ def test_the_worst_stretch_tells_the_part_it_was_looked_for_in():
     x = np.random.default_rng(0).normal(size=(30, 1, 64)).astype("f4")
     assert (
         find_worst_stretch(
-            x, x * 0.5, signals.Look(np.zeros(1), np.ones(1), channels=("lead",)), "train"
+            x, x * 0.5, signals.SignalStyle(np.zeros(1), np.ones(1), channels=("lead",)), "train"
         ).split
         == "train"
     )

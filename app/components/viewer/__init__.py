@@ -89,7 +89,10 @@ def message(
     dims = (1, *spatial) if len(spatial) == 2 else spatial
     flat = apart or len(spatial) == 2
     sides = {
-        side: [_as_volume(h, flat) for h in orientation.planes(geometry, 2 if flat else 3, side)]
+        side: [
+            _as_volume(h, flat)
+            for h in orientation.display_planes(geometry, 2 if flat else 3, side)
+        ]
         for side in windowing.SIDES
     }
     longest = max(dims[1:] if flat else dims)
@@ -141,7 +144,7 @@ def message(
     return pack(head | {"packed": len(packed)}, [np.frombuffer(packed, np.uint8)])
 
 
-def _as_volume(at: orientation.Hang, picture: bool) -> dict[str, Any]:
+def _as_volume(at: orientation.DisplayPlane, picture: bool) -> dict[str, Any]:
     """A plane as the browser takes it: always three axes, the first of a picture being the
     stack.
     """
@@ -179,7 +182,7 @@ def _sharing() -> Any:
     )
 
 
-def share(look: windowing.Look, of: str = "") -> None:
+def share(look: windowing.DisplaySettings, of: str = "") -> None:
     """Tell every viewer on the page the window and side chosen for all pictures; draws nothing.
     Before the first viewer of a page. `of`: hash of the data the window was chosen for; viewers of
     other data keep their own.

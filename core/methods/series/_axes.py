@@ -13,7 +13,7 @@ import numpy as np
 from core.imaging import signals
 
 if TYPE_CHECKING:
-    from core.imaging.signals import Look
+    from core.imaging.signals import SignalStyle
 
 LEAST_NATS = 0.05  # mean KL of an axis below which the model does not use it
 
@@ -51,7 +51,7 @@ def name_axes(
     mu: np.ndarray,
     logvar: np.ndarray,
     decode: Callable[[np.ndarray], np.ndarray],
-    look: Look,
+    look: SignalStyle,
 ) -> Axes:
     """Turn every axis so that it raises the signal where it changes it most, and name it by that
     place.
@@ -67,12 +67,12 @@ def name_axes(
         ends = np.repeat(middle[None], 2, 0)
         ends[:, j] += np.array([-2, 2]) * max(spread[j], 1e-3)
         low, high = decode(ends.astype("f4"))
-        channel, first, last = signals.changed(low, high)
+        channel, first, last = signals.find_largest_change(low, high)
         at = first + int(np.abs(high - low)[channel, first : last + 1].argmax())
         turn[j] = -1.0 if high[channel, at] < low[channel, at] else 1.0
         known = channel < len(look.channels)
         called = look.channels[channel] if known else f"channel {channel + 1}"
-        where = f"{called}, {signals.words(look, low.shape[1], first, last)}"
+        where = f"{called}, {signals.describe_stretch(look, low.shape[1], first, last)}"
         names.append(f"axis {j + 1} ({where if used[j] else 'hardly used'})")
     places = np.quantile(mu, [0.1, 0.3, 0.7, 0.9], axis=0)
     return Axes(used, turn, np.sort(places * turn, axis=0), names)

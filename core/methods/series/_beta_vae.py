@@ -83,7 +83,7 @@ class BetaVAE(Method):
 
         train = data.part("train")
         mu, logvar = run.map(lambda x: self.net_.encode(self.scaled(x)), train)
-        found = name_axes(mu, logvar, decode, signals.look(data))
+        found = name_axes(mu, logvar, decode, signals.signal_style(data))
         self.used_, self.places_, self.axes_ = found.used, found.places, found.names
         self.turn_ = torch.from_numpy(found.turn.astype("f4")).to(run.where)
 

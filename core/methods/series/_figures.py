@@ -14,7 +14,7 @@ from core.stats.metrics import counted_metric
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
-    from core.imaging.signals import Look
+    from core.imaging.signals import SignalStyle
 
 WINDOWS = 8  # of the hand-made features, and of the stretches looked at
 
@@ -113,7 +113,7 @@ def measure_recognition(
     return found
 
 
-def find_worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -> Metric:
+def find_worst_stretch(x: np.ndarray, back: np.ndarray, look: SignalStyle, part: str) -> Metric:
     """Where small waves are lost: of eight stretches a channel, the one whose squared error is the
     largest share of the variance between cases there.
 
@@ -133,10 +133,8 @@ def find_worst_stretch(x: np.ndarray, back: np.ndarray, look: Look, part: str) -
     )
     c, k = np.unravel_index(int(share.argmax()), share.shape)
     where = look.channels[c] if c < len(look.channels) else f"channel {c + 1}"
-    note = (
-        f"{where}, {signals.words(look, x.shape[2], int(edges[k]), int(edges[k + 1]) - 1)}; above"
-        " 1: that stretch is better left as the mean"
-    )
+    stretch = signals.describe_stretch(look, x.shape[2], int(edges[k]), int(edges[k + 1]) - 1)
+    note = f"{where}, {stretch}; above 1: that stretch is better left as the mean"
     return Metric(
         "worst stretch: error of the redrawn signal",
         float(share[c, k]),

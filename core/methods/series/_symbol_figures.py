@@ -73,7 +73,9 @@ def measure(
     part = "test" if (data.splits == "test").any() else "train"
     at = np.flatnonzero(data.splits == part)
     if len(at):
-        found.append(find_worst_stretch(data.take(at).inputs(), back[at], signals.look(data), part))
+        found.append(
+            find_worst_stretch(data.take(at).inputs(), back[at], signals.signal_style(data), part)
+        )
     if prob is not None:
         answers = {"symbols": prob.argmax(1)}
         for name, (weight, bias) in method.rivals_.items():
