@@ -37,7 +37,7 @@ class Cancelled(Exception):
 
 
 # packages of the extra `train`, by the names they are imported by
-TRAIN = ("torch", "lightning_fabric", "kornia", "captum", "faiss", "pacmap", "openTSNE")
+TRAIN = ("torch", "lightning_fabric", "kornia", "captum", "faiss", "pacmap")
 NEEDS_TRAIN = "This needs the extra for training: pip install lightbox[train]."
 
 

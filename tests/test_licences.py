@@ -15,7 +15,7 @@ def test_the_base_is_free_of_gpl_and_all_of_it_says_its_licence():
     bad = [one for one in found.values() if one.kind in ("strong", "unknown")]
     assert not bad
     assert "pylibjpeg-libjpeg" not in found
-    assert {"torch", "imagecodecs", "opentsne", "faiss-cpu"} <= set(found)
+    assert {"torch", "imagecodecs", "pacmap", "faiss-cpu"} <= set(found)
 
 
 @pytest.mark.parametrize(

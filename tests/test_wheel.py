@@ -55,7 +55,7 @@ assert not {"core", "app", "pages"} & set(sys.modules)
 
 
 # by the extra `train`, as it is imported or called: what the light install lacks
-TRAIN = ("torch", "lightning", "kornia", "captum", "faiss", "pacmap", "openTSNE", "opentsne")
+TRAIN = ("torch", "lightning", "kornia", "captum", "faiss", "pacmap")
 
 
 def has_bundle():

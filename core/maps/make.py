@@ -27,6 +27,7 @@ WHOLE = 200_000
 LANDMARKS = 100_000
 # different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
 FEWEST_PLACES = 5
+GRID_LEAST = 50  # rows from which t-SNE is ours; scikit-learn's settles fewer better
 PACMAP_LEAST = 35  # rows: each is paired with 10 near, 5 middling and 20 far ones
 
 
@@ -244,41 +245,23 @@ def _tsne(
     start = 1e-4 * start / max(float(start[:, 0].std()), 1e-12) + np.random.default_rng(
         seed
     ).normal(scale=1e-8, size=start.shape)
-    if dims == 3 or len(z) < 50:  # openTSNE's fast gradient is for two dimensions
-        from sklearn.manifold import TSNE
+    if dims == 2 and len(z) >= GRID_LEAST:
+        from core.maps.tsne import tsne
 
-        if len(z) > 10_000:
-            raise UserError(
-                "t-SNE in three dimensions is too slow above 10,000 cases; choose UMAP, or two"
-                " dimensions."
-            )
-        return TSNE(
-            dims,
-            perplexity=min(30, (len(z) - 1) / 3),
-            random_state=seed,
-            init=start.astype(np.float32),
-        ).fit_transform(z)
-    import faiss
-    from openTSNE import TSNEEmbedding, affinity, nearest_neighbors
+        return tsne(start, near, report)
+    from sklearn.manifold import TSNE
 
-    threads = faiss.omp_get_max_threads()  # as many as this process may use
-    perplexity = min(30, near[0].shape[1] // 3)
-    found = nearest_neighbors.PrecomputedNeighbors(
-        near[0][:, : 3 * perplexity].astype(np.int64), near[1][:, : 3 * perplexity].astype(float)
-    )
-    joint = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=found, n_jobs=threads)
-    points = TSNEEmbedding(
-        start,
-        joint,
-        negative_gradient_method="fft" if len(z) > 2000 else "bh",
-        n_jobs=threads,
+    if len(z) > 10_000:
+        raise UserError(
+            "t-SNE in three dimensions is too slow above 10,000 cases; choose UMAP, or two"
+            " dimensions."
+        )
+    return TSNE(
+        dims,
+        perplexity=min(30, (len(z) - 1) / 3),
         random_state=seed,
-        ints_in_interval=2,
-    )
-    points = points.optimize(250, exaggeration=12, momentum=0.5).optimize(
-        500, exaggeration=1, momentum=0.8
-    )
-    return np.asarray(points)
+        init=start.astype(np.float32),
+    ).fit_transform(z)
 
 
 def _axes(z: np.ndarray, dims: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
