@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -37,7 +39,12 @@ class Column:
         their names, numbers in them as numbers, so that a class has its colour in other data as
         well; of more, for which there are paler colours only, the most frequent come first.
         """
-        code, words = pd.factorize(pd.Series(self.values))
+        return self._coded
+
+    @cached_property
+    def _coded(self) -> tuple[np.ndarray, list[str]]:
+        code, found = pd.factorize(pd.Series(self.values))
+        words = found.tolist()  # one at a time they come slowly from where pandas keeps them
         if len(words) <= len(OKABE_ITO):
             order = np.array(sorted(range(len(words)), key=lambda j: _natural(str(words[j]))), int)
         else:
@@ -66,8 +73,19 @@ def in_digits(*values: float) -> list[str]:
     return said if digits == 3 else [f"{v:.{digits + 1}g}" for v in values]
 
 
+_OF_TABLES: WeakKeyDictionary[Dataset, list[Column]] = WeakKeyDictionary()
+
+
 def table_columns(data: Dataset) -> list[Column]:
-    """Return the table's columns, label first; file names and free text are left out."""
+    """Return the table's columns, label first; file names and free text are left out. They are made
+    once for a dataset that is held on to, since a page asks for them whenever it is drawn.
+    """
+    if data not in _OF_TABLES:
+        _OF_TABLES[data] = _table_columns(data)
+    return list(_OF_TABLES[data])
+
+
+def _table_columns(data: Dataset) -> list[Column]:
     roles = {v: k for k, v in data.roles.items()}
     first = [data.roles[r] for r in ("label", "domain", "split", "group") if r in data.roles]
     found = []

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from core.columns import Column
+from core.columns import Column, table_columns
+from tests.contract._fits import small_shared
 
 
 def codes(words):
@@ -23,3 +24,13 @@ def test_numbers_in_words_are_numbers_and_missing_has_no_code():
 def test_of_more_words_than_colours_the_most_frequent_come_first():
     words = [f"w{k}" for k in range(9)] + ["w8"]
     assert codes(words)[1][0] == "w8"
+
+
+def test_columns_of_a_dataset_are_made_once_and_those_of_its_views_are_their_own():
+    data = small_shared("digits")
+    columns = table_columns(data)
+    assert all(a is b for a, b in zip(columns, table_columns(data), strict=True))
+    assert columns[0].codes() is columns[0].codes()
+    columns.pop()
+    assert len(table_columns(data)) == len(columns) + 1
+    assert len(table_columns(data.take(np.arange(3)))[0].values) == 3

@@ -40,17 +40,15 @@ def missing(ws: Workspace, run: Job, whole: Map, embedding: Embedding) -> np.nda
         if np.array_equal(embedding.rows, whole.rows)
         else np.setdiff1d(embedding.rows, whole.rows)
     )
-    if "only" in run.spec:
-        return lacks
     released = [
         np.asarray(d.rows, np.int64)
         for d in review.decisions(ws, run.dataset)
         if d.what == "release"
     ]
-    use = ws.dataset(run.dataset).rows if released else np.zeros(0, np.int64)
-    return np.union1d(
-        lacks, np.setdiff1d(np.intersect1d(np.concatenate([*released, lacks[:0]]), use), whole.rows)
-    )
+    if "only" in run.spec or not released:
+        return lacks
+    came = np.intersect1d(np.concatenate(released), ws.dataset(run.dataset).rows)
+    return np.union1d(lacks, np.setdiff1d(came, whole.rows))
 
 
 def with_missing(
