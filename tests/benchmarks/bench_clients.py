@@ -4,6 +4,10 @@
 websocket, so that no browser takes the processors from the server: it asks for a page and waits
 until the page's script has finished. A training may run beside them (`--training`).
 
+`--beside`: one person alone, beside a training, and beside a training, a map and an import (all
+that runs at once on a machine without a graphics card), each the same pages in the same order, with
+the ratio to the person alone, before and after.
+
 `--cpu`: seconds of processor time the server spends on a switch to each page, which other work on
 the machine hardly changes. `--sessions 30`: the server's memory before and after so many people
 came, looked at every page and went, once five had come and gone.
@@ -16,6 +20,7 @@ import asyncio
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,6 +147,70 @@ def tell(many: int, found: dict[str, list[float]]) -> None:
     )
 
 
+def wait_running(ws: Any, ids: list[str]) -> None:
+    """Until these jobs are at work, their imports done."""
+    until = time.monotonic() + 300
+    while any(not (ws.job(id).progress or ws.job(id).ended) for id in ids):
+        assert time.monotonic() < until, [ws.job(id) for id in ids]
+        time.sleep(0.5)
+
+
+def more_jobs(ws: Any, home: Path, run: str) -> list[str]:
+    """Ask for maps and imports that keep the two lanes beside a training busy for minutes; gives
+    the ids of the first of each.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+
+    from core.jobs import queue
+    from tests.benchmarks.bench_import_tables import large
+
+    spec = {"how": "tsne", "dims": 2}
+    maps = [queue.derive(ws, "map", run, spec, seed) for seed in range(1, 30)]
+    table, imports = large(200_000), []
+    for number in range(8):
+        file = home / f"large-{number}.csv"
+        batch = pa.array(np.full(table.num_rows, number))  # or it would be the very same data
+        pa.csv.write_csv(table.append_column("batch", batch), file)
+        imports.append(queue.bring(ws, file, name=f"large {number}"))
+    return [maps[0].id, imports[0].id]
+
+
+def measure_beside(ws: Any, home: Path, url: Any, query: str, run: str) -> None:
+    """Print the seconds of page switches alone and beside jobs, and their ratios."""
+    from core.jobs import queue
+
+    def switches() -> list[float]:
+        found = asyncio.run(_clients(url, query, 1))
+        return [t for times in found.values() for t in times]
+
+    found = {"alone": switches()}
+    training = queue.train(ws, "many", "gaussian_vae", {"epochs": 1000})
+    try:
+        wait_running(ws, [training.id])
+        found["beside a training"] = switches()
+        wait_running(ws, more_jobs(ws, home, run))
+        found["beside a training, a map and an import"] = switches()
+        ended = Counter(job.kind for job in ws.catalogue.jobs() if job.ended)
+        assert not ws.job(training.id).ended, "the training ended too early"
+        print(f"jobs that had ended by then: {dict(ended)}")
+    finally:
+        left = ws.catalogue.jobs(status="queued") + ws.catalogue.jobs(status="running")
+        for job in left:
+            queue.cancel(ws, job.id)
+        for job in left:
+            queue.wait(ws, job.id, timeout=120)
+    found["alone again"] = switches()
+    usual = np.minimum(*(np.percentile(found[name], [50, 95]) for name in ("alone", "alone again")))
+    for name, times in found.items():
+        low, high = np.percentile(times, [50, 95])
+        print(
+            f"{name}: p50 {low:.2f} s, p95 {high:.2f} s of {len(times)} switches; ratio to alone"
+            f" {low / usual[0]:.2f} and {high / usual[1]:.2f}",
+            flush=True,
+        )
+
+
 def tell_cpu(found: dict[str, float]) -> None:
     words = ", ".join(f"{page or 'home'} {seconds:.3f}" for page, seconds in found.items())
     print(f"processor seconds a switch: {words}; all {sum(found.values()):.3f}")
@@ -161,6 +230,7 @@ def main() -> None:
 
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--training", action="store_true")
+    asked.add_argument("--beside", action="store_true")
     asked.add_argument("--cpu", action="store_true")
     asked.add_argument("--sessions", type=int, default=0)
     asked.add_argument("--home", type=Path, help="a folder prepared before, or to prepare")
@@ -181,7 +251,9 @@ def main() -> None:
             if told.sessions:
                 sizes = asyncio.run(measure_memory(url, query, server, told.sessions))
                 tell_memory(sizes)
-            if not told.cpu and not told.sessions:
+            if told.beside:
+                measure_beside(ws, home, url, query, run)
+            if not (told.cpu or told.sessions or told.beside):
                 tell(1, asyncio.run(_clients(url, query, 1)))
                 tell(CLIENTS, asyncio.run(_clients(url, query, CLIENTS)))
         if told.training:

@@ -9,12 +9,19 @@ round, since other work on the machine only slows (1 = no overhead; asked for: a
 the same in processor time, which other work hardly touches. Threads: as many as a run would be
 given. With a GPU the digits have 128 x 128 pixels and more epochs, and its share of the time at
 work is printed; LIGHTBOX_COMPILE compiles `Run`'s side.
+
+`--before FOLDER`: instead, the same trainings through this code and through that of another
+checkout, in alternating processes; the ratio of each one's best round (above 1: faster now).
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +33,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
-from core.jobs.threads import Load
+from core.jobs.threads import Load, bound_environment
 from core.method import Method
 from core.methods.anomaly._slices import healthy
 from core.methods.anomaly.strega import StRegA
@@ -190,7 +197,75 @@ def compare(
     )
 
 
+# what `--before` trains: method, its parameters, how many pixels each pixel of the digits becomes
+CASES = (
+    ("gaussian_vae", {"epochs": 10, "classifier": False}, 1),
+    ("gaussian_vae", {"epochs": 2, "classifier": False}, 8),
+    ("swav", {"epochs": 3, "batch_size": 64, "frozen_steps": 0}, 1),
+    ("swav", {"epochs": 1, "batch_size": 64, "frozen_steps": 0}, 8),
+)
+TRAIN = """
+import json, sys, time
+from pathlib import Path
+import numpy as np, torch
+from core.data.dataset import Dataset
+from core.registry import methods
+from core.training.run import Run
+id, params, folder = json.loads(sys.argv[1])
+data = Dataset.load(Path(folder))
+def report(step, total, scalars):
+    if step in (1, total):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append((time.perf_counter(), time.process_time()))
+rates = []
+for k in range(2):
+    times, run = [], Run(seed=0, report_to=report)
+    with run.seeded():
+        kind = methods()[id]
+        kind(kind.Params(**params)).fit(data, run)
+    rates.append(64 * (len(data) // 64 * params["epochs"] - 1) / np.subtract(*times[::-1]))
+print(json.dumps(np.max(rates, 0).tolist()))
+"""
+
+
+def through(code: Path, *what: Any) -> list[float]:
+    """Samples a second, of the clock and of processor time, of a training by the code in a folder,
+    in a process of its own; `what`: method, parameters, folder of the dataset.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TRAIN, json.dumps(what)],
+        cwd=code,
+        env=os.environ | bound_environment(torch.get_num_threads()),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare_with(before: Path, digits: Dataset) -> None:
+    """Print how much faster `CASES` train by this code than by that in the folder `before`."""
+    here = Path(__file__).parents[2]
+    for id, params, times in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            enlarged(digits.part("train"), times).save(Path(folder))
+            codes = (here, before.resolve())
+            rounds = [[through(code, id, params, folder) for code in codes] for _ in range(3)]
+        now_, then = np.max(rounds, 0)
+        ratio = now_ / then
+        print(
+            f"{id}, {8 * times} x {8 * times} pixels, batches of 64: {now_[0]:.0f} samples a"
+            f" second, before {then[0]:.0f}; ratio {ratio[0]:.2f}, in processor time"
+            f" {ratio[1]:.2f}",
+            flush=True,
+        )
+
+
 def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--before", type=Path, help="another checkout to compare with")
+    told = asked.parse_args()
     torch.set_num_threads(Load().free_threads())
     digits, heads = make_sample("digits"), make_sample("head-phantom")
     digits, heads = (
@@ -204,6 +279,9 @@ def main() -> None:
         )
         for data in (digits, heads)
     )
+    if told.before:
+        compare_with(told.before, digits)
+        return
     params: Any = GaussianVAE.Params(epochs=10 * MORE, classifier=False)
     many: Any = SwAV.Params(epochs=3 * MORE, frozen_steps=0)
     if GPU:
