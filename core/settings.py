@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(
         default=30.0, description="Seconds of training that a crash may cost."
     )
+    capture: bool = Field(
+        default=True,
+        description=(
+            "Record training steps on a GPU and replay them (CUDA graphs), which is several times"
+            " as fast; off for comparison, or where a driver cannot."
+        ),
+    )
     compile: str = Field(
         default="",
         description=(

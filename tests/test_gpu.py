@@ -58,9 +58,11 @@ def test_inputs_on_the_card_have_the_bits_of_those_made_by_numpy(
     wanted = [rng.integers(0, 100, k) for k in (1, 40, 64)]
     with loader.Inputs(data, GPU, tmp_path) as inputs:
         assert (inputs.held is not None) == bool(room)
-        for wish, (at, x) in zip(wanted, inputs.batches(wanted), strict=True):
+        placed = [loader.Positions(at, GPU) for at in wanted]
+        for wish, (at, x) in zip(wanted, inputs.batches(placed), strict=True):
             assert (x.device, x.dtype) == (GPU, torch.float32)
-            assert np.array_equal(at, wish)
+            assert np.array_equal(at.at, wish)
+            assert np.array_equal(at.placed.cpu().numpy(), wish)
             assert np.array_equal(x.cpu().numpy(), data.inputs(wish))
     assert np.array_equal(
         torch.cat(list(loader.in_order(data, GPU, 8))).cpu().numpy(), data.inputs()
@@ -77,6 +79,37 @@ def test_networks_learn_in_bf16_and_as_well_as_in_float32_on_the_processor() -> 
         slow._loss_on(digits.part("val"), Run(device="cpu")), rel=0.05
     )
     assert z.std() == pytest.approx(z_slow.std(), rel=0.1)
+
+
+@pytest.mark.parametrize("id", ["gaussian_vae", "swav", "classifier"])
+def test_replayed_steps_learn_what_steps_call_by_call_learn(
+    id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = small("digits")
+    params = {**methods()[id].tiny, "epochs": 6, "batch_size": 16}
+    run, _, fast = trained(data, id, params)
+    assert run.notes == [], "they could be recorded"
+    monkeypatch.setenv("LIGHTBOX_CAPTURE", "0")
+    _, _, slow = trained(data, id, params)
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-5 * np.abs(slow).max())
+
+
+def test_a_run_with_recorded_steps_killed_and_resumed_equals_the_straight_one(
+    tmp_path: Any,
+) -> None:
+    params = {**methods()["gaussian_vae"].tiny, "epochs": 6, "batch_size": 16}
+    _, _, straight = trained(small("digits"), params=params)
+
+    def kill(step: int, total: int, scalars: dict[str, float]) -> None:
+        if step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(
+            small("digits"), params=params, folder=tmp_path, checkpoint_every=-1.0, report_to=kill
+        )
+    _, _, resumed = trained(small("digits"), params=params, folder=tmp_path, resume=True)
+    np.testing.assert_allclose(resumed, straight, rtol=0, atol=1e-5 * np.abs(straight).max())
 
 
 def test_begun_on_the_processor_it_goes_on_on_the_card_and_says_so(tmp_path: Any) -> None:

@@ -55,7 +55,7 @@ def test_inputs_made_on_the_device_have_the_bits_of_those_made_by_numpy(kind, mo
     )
     at = rng.integers(0, 50, 23)
     with loader.Inputs(data, CPU) as inputs:
-        ((_, x),) = inputs.batches([at])
+        ((_, x),) = inputs.batches([loader.Positions(at, CPU)])
     assert x.dtype == torch.float32
     assert np.array_equal(x.numpy(), data.inputs(at))
     assert np.array_equal(torch.cat(list(loader.in_order(data, CPU, 8))).numpy(), data.inputs())
@@ -76,9 +76,9 @@ def test_any_order_of_rows_is_read_alike_from_memory_and_from_disk(
             [] if limit else list(tmp_path.glob("inputs-*/inputs.npy"))
         )
         assert inputs.fits == bool(limit)
-        found = list(inputs.batches(wanted))
+        found = list(inputs.batches(loader.Positions(at, CPU) for at in wanted))
     assert all(
-        np.array_equal(at, w) and np.array_equal(x.numpy(), data.inputs(w))
+        np.array_equal(at.at, w) and np.array_equal(x.numpy(), data.inputs(w))
         for (at, x), w in zip(found, wanted, strict=True)
     )
     assert not list(tmp_path.glob("inputs-*"))

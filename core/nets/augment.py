@@ -4,9 +4,11 @@ for the whole batch at once, from torch's global generator of that device.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +94,7 @@ class Views:
         plane[:, 1, 1] = plane[:, 2, 2] = saturation * turn.cos()
         plane[:, 2, 1] = saturation * turn.sin()
         plane[:, 1, 2] = -plane[:, 2, 1]
-        to_yiq = x.new_tensor(TO_YIQ)
+        to_yiq = _constant(TO_YIQ, x.device, x.dtype)
         mixed = torch.linalg.inv(to_yiq) @ plane @ to_yiq
         return torch.bmm(mixed, x.flatten(2)).view_as(x).clamp(0, 1)
 
@@ -107,6 +109,12 @@ def _chosen(x: Tensor, share: float) -> Tensor:
     return (torch.rand(len(x), device=x.device) < share).to(x.dtype)
 
 
+@functools.cache
+def _constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return `values` as a tensor, sent to the device once, since a GPU is waited for each time."""
+    return torch.tensor(values, device=device, dtype=dtype)
+
+
 def _each(value: Tensor) -> Tensor:
     """[b] for use with [b,C,H,W]."""
     return value[:, None, None, None]
@@ -114,7 +122,10 @@ def _each(value: Tensor) -> Tensor:
 
 def _contrast(x: Tensor, factor: Tensor) -> Tensor:
     """Distances from each picture's mean, of its luma where it has colours, times `factor` [b]."""
-    weight = x.new_tensor(GREY) if x.shape[1] == 3 else x.new_full((x.shape[1],), 1 / x.shape[1])
+    colours = x.shape[1] == 3
+    weight = (
+        _constant(GREY, x.device, x.dtype) if colours else x.new_full((x.shape[1],), 1 / x.shape[1])
+    )
     mean = torch.einsum("bchw,c->b", x, weight) / (x.shape[2] * x.shape[3])
     return (_each(mean) + _each(factor) * (x - _each(mean))).clamp(0, 1)
 
@@ -123,12 +134,14 @@ def _blur(x: Tensor, sigma: Tensor, side: int) -> Tensor:
     """Each picture of x [b,C,H,W] under its own Gaussian of standard deviation `sigma` [b] pixels,
     cut off at `side` pixels (odd); those with 0 stay.
     """
-    picked = sigma.nonzero()[:, 0]
+    # on a GPU all are, since to count those that are to be it would have to be waited for
+    picked = torch.arange(len(x), device=x.device) if x.is_cuda else sigma.nonzero()[:, 0]
     some, (b, c) = x[picked], (len(picked), x.shape[1])
     if not b:
         return x
     place = torch.arange(side, device=x.device, dtype=x.dtype) - side // 2
-    kernel = (-(place**2) / (2 * sigma[picked, None] ** 2)).exp()
+    # the smallest leaves a picture as it is
+    kernel = (-(place**2) / (2 * sigma[picked, None].clamp(min=1e-3) ** 2)).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)
     grown = [n + 2 * (side // 2) for n in some.shape[2:]]
     flat = F.pad(some, [side // 2] * 4, mode="reflect").reshape(1, b * c, *grown)

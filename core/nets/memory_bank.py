@@ -16,6 +16,7 @@ class MemoryBank:
     def __init__(self, size: int, width: int) -> None:
         self.kept = torch.zeros(2, size, width)
         self.filled = torch.zeros(2, dtype=torch.long)  # pictures that each view has seen
+        self.full = (False, False)  # whether each view's memory was, when last looked at
 
     def to(self, device: Any) -> MemoryBank:
         """Move it to a torch device; gives itself."""
@@ -29,9 +30,15 @@ class MemoryBank:
             self.kept[view] = torch.cat([z.detach(), self.kept[view]])[:size]
             self.filled[view] += len(z)
 
-    def ready(self, view: int) -> bool:
-        """Whether the memory of this view is full."""
-        return bool(self.kept.shape[1]) and int(self.filled[view]) >= self.kept.shape[1]
+    def look(self) -> tuple[bool, bool]:
+        """Look whether each view's memory is full, as a step begins, and keep that in `full`. Until
+        both are, a GPU is waited for.
+        """
+        size = self.kept.shape[1]
+        if size and not all(self.full):
+            first, second = (self.filled >= size).tolist()
+            self.full = (first, second)
+        return self.full
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -41,3 +48,4 @@ class MemoryBank:
         """Go on from what `state_dict` gave."""
         # one count for both in checkpoints of before
         self.kept, self.filled = state["kept"], state["filled"].expand(2).clone()
+        self.full = (False, False)

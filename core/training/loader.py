@@ -78,6 +78,26 @@ def ahead(read: Callable[[T], U], wanted: Iterable[T]) -> Iterator[U]:
             yield coming.result()
 
 
+class Positions:
+    """Positions [n] in a dataset, int64: `at` here, `placed` on `device`. A slice of them is one of
+    both, so that an epoch's order goes to a GPU once and not a batch at a time, which it would have
+    to wait for.
+    """
+
+    def __init__(self, at: np.ndarray, device: torch.device) -> None:
+        import torch
+
+        self.at, self.placed = at, torch.from_numpy(at).to(device)
+
+    def __getitem__(self, part: slice) -> Positions:
+        some = object.__new__(Positions)
+        some.at, some.placed = self.at[part], self.placed[part]
+        return some
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
 class Inputs:
     """Batches of `data` on `device`, as `Dataset.inputs` gives them. A context: what it has laid
     out on disk, in `folder`, goes when it ends.
@@ -102,7 +122,6 @@ class Inputs:
         data = self.data
         self.temporary: Any = None
         self.array: Any = None
-        self._placed: tuple[Any, Any] = (None, None)
         self.held: torch.Tensor | None = None
         size = len(data) * row_bytes(data)
         fits = size <= room(self.device)
@@ -125,51 +144,42 @@ class Inputs:
         if self.temporary is not None:
             self.temporary.cleanup()
 
-    def batches(self, wanted: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """(positions, model inputs [b,*shape] on the device) for each array of positions in
-        `data`.
-        """
+    def batches(self, wanted: Iterable[Positions]) -> Iterator[tuple[Positions, torch.Tensor]]:
+        """(positions, model inputs [b,*shape] on the device) for each of `wanted`, of `data`."""
         import torch
 
         if self.held is not None:
-            for at in wanted:
-                x = self.held[self.place(at)]
-                yield at, x if self.ready else self.turned(x)
+            for some in wanted:
+                x = self.held[some.placed]
+                yield some, x if self.ready else self.turned(x)
         elif self.fits:
-            for at in wanted:
-                yield at, self.turned(torch.from_numpy(self._at(at)))
+            for some in wanted:
+                yield some, self.turned(torch.from_numpy(self._at(some.at)))
         else:
             for several, read in ahead(self._several, self._grouped(wanted)):
                 held = read.to(self.device, non_blocking=True)
-                for at, x in zip(several, held.split([len(at) for at in several])):
-                    yield at, self.turned(x)
-
-    def place(self, at: np.ndarray) -> torch.Tensor:
-        """Positions on the device; those of the last batch are there already."""
-        import torch
-
-        if self._placed[0] is not at:
-            self._placed = (at, torch.from_numpy(at).to(self.device))
-        return self._placed[1]
+                for some, x in zip(several, held.split([len(some) for some in several])):
+                    yield some, self.turned(x)
 
     def _at(self, at: np.ndarray) -> np.ndarray:
         return _plain(np.take(self.array, self.rows[at], axis=0), self.data)
 
-    def _grouped(self, wanted: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def _grouped(self, wanted: Iterable[Positions]) -> Iterator[list[Positions]]:
         """Small batches several at a time, since handing one over costs as much as reading a
         hundred pictures.
         """
-        group: list[np.ndarray] = []
-        for at in wanted:
-            group.append(at)
+        group: list[Positions] = []
+        for some in wanted:
+            group.append(some)
             if sum(map(len, group)) * row_bytes(self.data) >= AT_ONCE:
                 yield group
                 group = []
         if group:
             yield group
 
-    def _several(self, group: list[np.ndarray]) -> tuple[list[np.ndarray], torch.Tensor]:
-        return group, pinned(self._at(np.concatenate(group)), self.device)
+    def _several(self, group: list[Positions]) -> tuple[list[Positions], torch.Tensor]:
+        whole = np.concatenate([some.at for some in group])
+        return group, pinned(self._at(whole), self.device)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Positions in the order in which they are stored, a block at a time."""

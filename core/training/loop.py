@@ -5,7 +5,7 @@ them checkpoints, looks at the loss, early stopping, and the user's request to s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from core.settings import Settings
 from core.training import resume
 from core.training.checkpoints import Checkpoints
 from core.training.early_stopping import Stopping
-from core.training.loader import Inputs
+from core.training.loader import Inputs, Positions
 from core.training.loss_log import EVERY, LossLog
+from core.training.optimisers import suit_device
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ LOOKS = 10  # times a training is watched
 class Batch:
     """`x` float32 [b,*shape] on the device (tables: NaN = missing; float64 where they are stored
     so: `Standardise` gives float32); `y` int64 class codes, -1 = unknown; `at` int64 positions in
-    the data.
+    the data, `placed` the same on the device; `phase`: see `core.training.ordinary`.
 
     `turn`: the first of an epoch that is not the first epoch. Trap: to compare `epoch` with one
     remembered goes wrong in a run that was resumed. Where memory does not suffice for a whole
@@ -41,9 +42,11 @@ class Batch:
     x: torch.Tensor
     y: torch.Tensor
     at: np.ndarray
+    placed: torch.Tensor
     step: int
     epoch: int
     turn: bool = False
+    phase: Hashable = None
 
 
 class Loop:
@@ -63,6 +66,7 @@ class Loop:
         self.plan: list[int] = []
         self.positions = np.zeros(0, np.int64)  # in the data, of the batch at hand
         self.size = 0  # of a batch; 0 between loops
+        self.ordinary = False  # whether `Run.fit` takes the steps, which then says what it records
         # of the batch at hand: its share of the rows, whether it is the first part, the last
         self.share, self.first, self.last = 1.0, True, True
 
@@ -84,30 +88,49 @@ class Loop:
             net.compile(backend=backend)
             self.run.note(f"Its network was compiled ({backend}) where that is possible.")
         self.net, self.optimiser = self.run.fabric.setup(net, optimiser)
+        suit_device(optimiser)
         self.tracked = {"net": net, "optimiser": optimiser, **more}
         net.train()
         return self.net
 
     def step(self, loss: torch.Tensor, clip: float | None) -> None:
         """See `Run.step`."""
-        fabric = self.run.fabric
         if self.first:
             self.optimiser.zero_grad(set_to_none=True)
-        fabric.backward(loss if self.first and self.last else loss * self.share)
-        self.losses.add(self.done + 1, loss.detach(), self.positions)
-        if not self.last:
-            return
-        if clip is not None:  # a gradient that is no number counts as a loss that is none
-            norm = fabric.clip_gradients(
-                self.net, self.optimiser, max_norm=clip, error_if_nonfinite=False
-            )
-            self.losses.add(self.done + 1, norm, self.positions)
-        self.optimiser.step()
+        norm = self.descend(loss if self.first and self.last else loss * self.share, clip)
+        self.log_loss(loss.detach())
+        if norm is not None:
+            self.log_loss(norm)
+
+    def descend(self, loss: torch.Tensor, clip: float | None) -> torch.Tensor | None:
+        """Add the gradients of `loss` and, on the last part of a batch, move the weights; gives the
+        norm of the gradients where they are clipped.
+        """
+        fabric, norm = self.run.fabric, None
+        fabric.backward(loss)
+        if self.last:
+            if clip is not None:
+                norm = fabric.clip_gradients(
+                    self.net, self.optimiser, max_norm=clip, error_if_nonfinite=False
+                )
+            self.optimiser.step()
+        return norm
+
+    def log_loss(self, value: torch.Tensor) -> None:
+        """Keep the loss of the batch at hand until losses are looked at; the norm of its gradients
+        as well, since one that is no number counts as a loss that is none.
+        """
+        self.losses.add(self.done + 1, value, self.positions)
 
     def set_rate(self, rate: float) -> None:
         """Set the optimiser's step size from this batch on."""
+        import torch
+
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def stop_early(self, patience: int, score: Callable[[], float], after: int) -> None:
         """See `Run.stop_early`."""
@@ -142,35 +165,36 @@ class Loop:
             labels = torch.from_numpy(data.labels).to(run.where)
             for step, (at, x) in enumerate(inputs.batches(wanted), start):
                 self.done, epoch = step, step // per_epoch
-                for k, (some, x_some, y_some) in enumerate(
-                    self._parts(at, x, labels[inputs.place(at)])
-                ):
+                for k, (some, x_some, y_some) in enumerate(self._parts(at, x, labels[at.placed])):
                     turn = k == 0 and step % per_epoch == 0 < step
-                    yield Batch(x_some, y_some, some, step, epoch, turn)
+                    yield Batch(x_some, y_some, some.at, some.placed, step, epoch, turn)
                 if self._is_over(step + 1, per_epoch):
                     break
                 self._between(step + 1)
         self._end(start)
 
-    def _order(self, n: int, epoch: int, shuffle: bool) -> np.ndarray:
+    def _order(self, n: int, epoch: int, shuffle: bool) -> Positions:
         """Positions in the order of this epoch, which (seed, epoch) fixes; the last is kept."""
         key = (n, epoch, shuffle)
         if getattr(self, "_ordered", None) != key:
             rng = np.random.default_rng((self.run.seed, epoch))
             self._ordered = key
-            self._positions = rng.permutation(n) if shuffle else np.arange(n)
+            order = rng.permutation(n) if shuffle else np.arange(n)
+            self._positions = Positions(order, self.run.where)
         return self._positions
 
-    def _parts(self, at: np.ndarray, x: torch.Tensor, y: torch.Tensor) -> Iterator[Any]:
+    def _parts(self, at: Positions, x: torch.Tensor, y: torch.Tensor) -> Iterator[Any]:
         """Yield a batch in as many parts as memory asks for, of at least two rows each."""
         parts = min(self.run.accumulation_steps, max(1, len(at) // 2))
         if parts == 1:
-            self.positions, self.share, self.first, self.last = at, 1.0, True, True
+            self.positions, self.share, self.first, self.last = at.at, 1.0, True, True
             yield at, x, y
             return
-        split = zip(np.array_split(at, parts), x.tensor_split(parts), y.tensor_split(parts))
-        for k, (some, x_some, y_some) in enumerate(split):
-            self.positions, self.share = some, len(some) / len(at)
+        bounds = np.cumsum([0, *map(len, np.array_split(at.at, parts))]).tolist()
+        for k in range(parts):
+            part = slice(bounds[k], bounds[k + 1])
+            some, x_some, y_some = at[part], x[part], y[part]
+            self.positions, self.share = some.at, len(some) / len(at)
             self.first, self.last = k == 0, k == parts - 1
             yield some, x_some, y_some
 
@@ -216,7 +240,7 @@ class Loop:
         self.losses.check()
         if self.checkpoints is not None and start < self.total:
             resume.save(self, self.total)
-        self.stopping, self.size = None, 0
+        self.stopping, self.size, self.ordinary = None, 0, False
         self.share, self.first, self.last = 1.0, True, True
 
     # -- reports -----------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
+
+from core.training.graphs import Steps
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ def fit_network(
     validate_after: int = 0,
     between_epochs: Callable[[int], None] | None = None,
     after_step: Callable[[Batch], None] | None = None,
+    phase: Callable[[Batch], Hashable] | None = None,
 ) -> None:
     """Train `net` in place over the batches of `data`: what `run.fit` does.
 
@@ -58,18 +61,24 @@ def fit_network(
     `validation`: see `Run.stop_early`, with `params.patience` and `validate_after` epochs.
     `between_epochs(epoch)` is called as an epoch begins that is not the first, `after_step(batch)`
     when the weights have moved.
+
+    On a GPU steps are recorded and replayed (see `core.training.graphs`), so `loss` is to depend on
+    the batch's tensors alone. `phase(batch)` gives what else it depends on, one of a few values,
+    which `loss` finds as `batch.phase`; each is recorded by itself.
     """
     called = run.setup(net, optimiser, **track or {})
     if validation is not None:
         run.stop_early(params.patience, validation, validate_after)
+    steps = Steps(run.loop, called, loss, clip)
     batches = run.batches(data, params.batch_size, params.epochs, drop_last=drop_last, of=of)
     for batch in batches:
         if between_epochs is not None and batch.turn:
             between_epochs(batch.epoch)
         if schedule is not None:
             run.set_rate(schedule(batch.step, run.loop.total))
-        scalars = loss(called, batch)
-        run.step(scalars["loss"], clip=clip)
+        if phase is not None:
+            batch.phase = phase(batch)
+        scalars = steps.take(batch)
         if after_step is not None and run.loop.last:
             after_step(batch)
         run.report(batch.step, **scalars)

@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.io.tensors import nested, taken
 from core.training.checkpoints import FROM_SCRATCH, flat, unflat
 from core.training.device import describe_place
+from core.training.optimisers import suit_device
 
 if TYPE_CHECKING:
     from core.training.loop import Loop
@@ -98,6 +99,8 @@ def _put_back(loop: Loop, state: dict[str, Any]) -> None:
     try:
         for key, thing in _things(loop).items():
             thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
+        if "optimiser" in loop.tracked:
+            suit_device(loop.tracked["optimiser"])
     except (KeyError, IndexError, ValueError, RuntimeError) as e:
         raise UserError(
             "This run cannot go on: what it had saved is of another version of the method;"

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from core.data.dataset import Dataset
 
+CALL_BY_CALL = (
+    "This method steps by itself, so its training steps were not recorded on the GPU but computed"
+    " call by call, which takes longer."
+)
 A = TypeVar("A", bound=Artifact)
 
 __all__ = ["Batch", "Run", "gpu_here"]
@@ -139,6 +143,8 @@ class Run:
         """Backward pass and optimiser step, which waits for the last part of a batch. Raises
         UserError, naming the step, once the loss is not finite.
         """
+        if self.where.type == "cuda" and not self.loop.ordinary:
+            self.note(CALL_BY_CALL)
         self.loop.step(loss, clip)
 
     # the ordinary training of one network: `run.fit(net, loss, data, params, optimiser=...)`

@@ -18,7 +18,7 @@ from core.explain.traversal import decode
 from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
-from core.training.loader import Inputs, in_order
+from core.training.loader import Inputs, Positions, in_order
 from core.training.run import Run
 
 KINDS = {
@@ -62,8 +62,8 @@ def test_the_offset_goes_before_float32(tmp_path, kind):
             np.concatenate([b.numpy() for b in in_order(stored, torch.device("cpu"), 64)])[:, 0], x
         )
         with Inputs(stored, torch.device("cpu"), tmp_path) as inputs:
-            at = np.array([5, 2, 9])
-            assert np.array_equal(next(inputs.batches([at]))[1][:, 0].numpy(), x[at])
+            at = Positions(np.array([5, 2, 9]), torch.device("cpu"))
+            assert np.array_equal(next(inputs.batches([at]))[1][:, 0].numpy(), x[at.at])
 
 
 def test_a_model_tells_the_classes_apart_and_gives_values_back(tmp_path):

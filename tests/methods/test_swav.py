@@ -95,9 +95,9 @@ def test_with_a_plain_softmax_in_sinkhorns_place_it_collapses():
 def test_each_views_queue_is_used_from_the_step_after_it_is_full():
     queue, used = MemoryBank(8, 3), []
     for _ in range(4):
-        ready = []
+        ready, full = [], queue.look()
         for view in (0, 1):
-            ready.append(queue.ready(view))
+            ready.append(full[view])
             queue.push(view, torch.ones(4, 3))
         used.append(ready)
     assert used == [[False, False], [False, False], [True, True], [True, True]]
@@ -107,12 +107,11 @@ def test_each_views_queue_is_used_from_the_step_after_it_is_full():
 def test_no_queue_is_never_ready():
     queue = MemoryBank(0, 3)
     queue.push(0, torch.ones(4, 3))
-    assert not queue.ready(0)
+    assert queue.look() == (False, False)
 
 
 def test_a_queue_of_a_checkpoint_with_one_count_for_both_views_goes_on():
     queue = MemoryBank(8, 3)
     queue.load_state_dict({"kept": torch.zeros(2, 8, 3), "filled": torch.tensor([8])})
-    assert queue.ready(0)
-    assert queue.ready(1)
+    assert queue.look() == (True, True)
     assert MemoryBank(8, 3).state_dict()["filled"].shape == (2,)

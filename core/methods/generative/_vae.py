@@ -115,14 +115,13 @@ class VAE(Method):
             loss = reconstruction + p.beta * kl
             scalars = {"reconstruction": reconstruction, "kl": kl}
             if out[3] is not None:
-                joint = batch.epoch >= joint_from
                 # a GPU is not waited for, as it would be to look whether there are any
                 labelled = (batch.y >= 0).sum().clamp(min=1)
                 wrong = (
                     F.cross_entropy(out[3], batch.y, ignore_index=-1, reduction="sum") / labelled
                 )
-                loss = loss + (p.classifier_weight * wrong if joint else 0.0 * wrong)
-                scalars |= {"classifier": wrong} if joint else {}
+                loss = loss + (p.classifier_weight * wrong if batch.phase else 0.0 * wrong)
+                scalars |= {"classifier": wrong} if batch.phase else {}
             return {"loss": loss, **scalars}
 
         run.fit(
@@ -134,6 +133,7 @@ class VAE(Method):
             # so the joint phase has half the rate on average, as the paper's has
             schedule=half_cosine(p.learning_rate, after=2 / 3),
             clip=5.0,
+            phase=lambda batch: batch.epoch >= joint_from,
             validation=(lambda: self._loss_on(val, run)) if len(val) else None,
             validate_after=joint_from if self.class_names_ else 0,
         )

@@ -104,6 +104,7 @@ class SwAV(Method):
             schedule=half_cosine(p.learning_rate),
             track={"queue": bank},
             after_step=hold,
+            phase=lambda batch: bank.look(),
         )
         self.net_.normalise()
 

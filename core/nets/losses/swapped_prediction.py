@@ -22,8 +22,8 @@ def swapped_prediction(
 
     z [v*b,d] unit length and scores [v*b,K] of v views of b pictures, stacked; prototypes [K,d].
     The first two views are coded, by Sinkhorn-Knopp of softness `epsilon` and with the earlier
-    pictures in `bank`, which keeps them; each code is then to be told from every other view's
-    softmax of `temperature`.
+    pictures in `bank`, which keeps them (call its `look` first); each code is then to be told from
+    every other view's softmax of `temperature`.
     """
     many = len(scores) // b
     log = (scores.float() / temperature).log_softmax(1).view(many, b, -1)
@@ -31,7 +31,7 @@ def swapped_prediction(
     for i in range(2):
         with torch.no_grad():
             own = scores[i * b : (i + 1) * b].detach()
-            every = torch.cat([bank.kept[i] @ prototypes.T, own]) if bank.ready(i) else own
+            every = torch.cat([bank.kept[i] @ prototypes.T, own]) if bank.full[i] else own
             q = sinkhorn(every, epsilon)[-b:]
             bank.push(i, z[i * b : (i + 1) * b].float())
         codes.append(q)
