@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from core import nearest_cells
 from core.io.files import make_folder, write_array
 
 EXACT = 50_000  # rows up to which `nearest` is exact
@@ -35,9 +36,11 @@ def neighbours(
     """Return the k nearest other rows of each row: positions int32 [n,k] and Euclidean distances
     float32 [n,k] (of unit rows for cosine), near first.
 
-    k is cut to n - 1. Exact up to 5,000 rows; above, at least 97 in 100 true neighbours are found.
-    The same for any number of threads. Cost: about O(n^1.5 d), with all threads. `cache` is a
-    folder; what was computed for the same rows and k is read from there, memory-mapped.
+    k is cut to n - 1. Exact up to 5,000 rows; above, about 98 in 100 true neighbours are found, and
+    at least 97 of a sample's (`nearest_cells`). The same for any number of threads. Cost: for
+    clustered rows about O(n^1.5 d), where they have no near ones O(n^2 d), with all threads.
+    `cache` is a folder; what was computed for the same rows and k is read from there,
+    memory-mapped.
     """
     k = min(k, len(z) - 1)
     x = prepared(z, metric)
@@ -60,8 +63,8 @@ def neighbours(
 
 
 def has_faiss() -> bool:
-    """Whether the search for large data is installed (extra `train`); without it the search is
-    exact for any number of rows, which takes longer from some ten thousand rows on.
+    """Whether the search for large data is installed (extra `train`); without it the neighbours of
+    queries are found exactly, which takes longer from some ten thousand rows on.
     """
     return find_spec("faiss") is not None
 
@@ -178,6 +181,8 @@ def _cells(faiss: Any, flat: Any, base: np.ndarray, cells: int, looked: int) -> 
 
 
 def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(x) > CELLED:
+        return nearest_cells.search(x, k)
     find, n = Finder(x), len(x)
     index, distance = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for i in range(0, n, BLOCK):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -234,6 +235,26 @@ def test_neighbours_above_the_exact_size_are_nearly_all_true():
     np.testing.assert_allclose(
         distance[some], np.linalg.norm(z[index[some]] - z[some, None], axis=2), rtol=1e-3
     )
+
+
+def test_neighbours_of_many_rows_are_the_same_for_any_number_of_threads():
+    z = mixture(6_000)[0]
+    z[:12] += 1e4  # a cell of fewer rows than are asked for
+    z[100:200] = z[100]
+    usual, found = numba.get_num_threads(), []
+    try:
+        for threads in (1, usual):
+            numba.set_num_threads(threads)
+            found.append(neighbours(z, 20))
+    finally:
+        numba.set_num_threads(usual)
+    index, distance = found[0]
+    assert index.tobytes() == found[1][0].tobytes()
+    assert distance.tobytes() == found[1][1].tobytes()
+    assert ((index >= 0) & (index != np.arange(6_000)[:, None])).all()
+    assert set(index[0][:11]) == set(range(1, 12))
+    assert not distance[150].any()
+    assert (np.diff(distance) >= 0).all()
 
 
 def test_neighbours_are_found_where_a_cell_holds_too_few():
