@@ -58,10 +58,18 @@ def bound_environment(threads: int) -> dict[str, str]:
 def limit_threads(threads: int) -> None:
     """Bound the arithmetic of this process as `bound_environment` does that of a new one: of what
     is imported already, and by the environment of what comes later.
+
+    Trap: numba reads its variable again each time it compiles something, and refuses to once that
+    is another number than that of the threads it has launched.
     """
     from threadpoolctl import threadpool_limits
 
     free = bound_environment(threads)
+    if "numba" in sys.modules and free.pop("NUMBA_NUM_THREADS", None):
+        import numba
+
+        # before it is bound: as many as there can be
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
     os.environ.update(free)
     if "OMP_NUM_THREADS" in free:
         threadpool_limits(threads, "openmp")
@@ -71,8 +79,3 @@ def limit_threads(threads: int) -> None:
             torch.set_num_threads(threads)
     if "OPENBLAS_NUM_THREADS" in free:
         threadpool_limits(threads, "blas")
-    if "numba" in sys.modules and "NUMBA_NUM_THREADS" in free:
-        import numba
-
-        most = numba.get_num_threads()  # asked before it is bound: as many as there can be
-        numba.set_num_threads(min(threads, most))
