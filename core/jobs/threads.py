@@ -65,7 +65,7 @@ def limit_threads(threads: int) -> None:
     from threadpoolctl import threadpool_limits
 
     free = bound_environment(threads)
-    if "numba" in sys.modules and free.pop("NUMBA_NUM_THREADS", None):
+    if "numba" in sys.modules and free.pop("NUMBA_NUM_THREADS", ""):
         import numba
 
         # before it is bound: as many as there can be
