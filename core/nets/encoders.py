@@ -32,7 +32,8 @@ class ConvEncoder(nn.Module):
 
     @staticmethod
     def _unit(a: int, b: int, stride: int) -> list[nn.Module]:
-        return [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        # in place: fresh memory for maps of this size costs a tenth of a step on a processor
+        return [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x).mean((2, 3))

@@ -23,7 +23,7 @@ class Unit(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(a, b, 3, stride, 1, bias=False),
             nn.GroupNorm(math.gcd(8, b), b),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(b, b, 3, 1, 1, bias=False),
             nn.GroupNorm(math.gcd(8, b), b),
         )
@@ -36,7 +36,7 @@ class Unit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.around(x))
+        return F.relu(self.body(x) + self.around(x), inplace=True)
 
 
 def places(side: int, width: int) -> Tensor:
@@ -83,7 +83,9 @@ class TrackNet(nn.Module):
         self.query, self.key = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         self.place = nn.Parameter(torch.ones(1))
         self.value = nn.Sequential(
-            nn.Conv2d(width + 16, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
+            nn.Conv2d(width + 16, width, 3, 1, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 1),
         )
         # how much each memory is trusted: the first frame's, then the newest, ...
         self.slot = nn.Parameter(torch.zeros(recent + 1))
