@@ -12,7 +12,7 @@ import typer
 
 from core import __version__
 from core.children import import_from_elsewhere, safe_path
-from core.errors import UserError, sentence
+from core.errors import UserError, user_sentence
 
 cli = typer.Typer(
     help=(
@@ -76,7 +76,7 @@ def _run() -> None:
             sys.exit(0)
         if hasattr(e, "format_message"):  # the parser's own refusals
             _fail(e.format_message().rstrip(".") + ".")
-        if said := sentence(e):
+        if said := user_sentence(e):
             _fail(said)
         from app.error_log import noted
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from core.errors import trace
-from core.io.files import append, make_folder
+from core.errors import private_traceback
+from core.io.files import append_line, make_folder
 from core.settings import Settings
 
 
@@ -19,9 +19,9 @@ def noted(error: BaseException, on_screen: bool = False) -> str:
     """
     bug = uuid.uuid4().hex[:8]
     log = Path(Settings().home).expanduser() / "log" / "errors.log"
-    said = trace(error)
+    said = private_traceback(error)
     try:
-        append(make_folder(log.parent) / log.name, f"{bug} {type(error).__name__}\n{said}\n")
+        append_line(make_folder(log.parent) / log.name, f"{bug} {type(error).__name__}\n{said}\n")
     except OSError as e:
         return (
             f"Something went wrong inside, and the log cannot be written ({e.strerror}):"

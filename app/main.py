@@ -61,7 +61,7 @@ try:
     if damage:
         shell.damaged(damage)
     else:
-        queue.get_ready(state.workspace())
+        queue.prepare_worker(state.workspace())
     if not damage or chosen.url_path in ("data", "runs", "library"):
         chosen.run()
 except Damaged as e:  # found only when it was read

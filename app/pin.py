@@ -41,7 +41,7 @@ def pin_button(
                 }
             with st.spinner("Freezing the picture"):
                 done = state.attempt(
-                    lambda: story.add(context.ws, make(), words, stamp | (facts or {}))
+                    lambda: story.add_pin(context.ws, make(), words, stamp | (facts or {}))
                 )
             if done is not None:
                 st.toast("Pinned. Present shows it.")

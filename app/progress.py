@@ -156,7 +156,7 @@ def ended_badly(job: Job, key: str) -> bool:
     it was pressed.
     """
     bar(job)
-    if queue.would_repeat(state.workspace(), job):
+    if queue.why_would_fail_again(state.workspace(), job):
         st.caption(
             "It ended twice in the same way; trying again would end so too. Choose other settings,"
             " or another run."

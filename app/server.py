@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import streamlit as st
 from starlette.middleware import Middleware
 
-from core.io.files import keep_private
+from core.io.files import keep_new_files_private
 from core.jobs.starting import release_supervisor
 from core.settings import OWN_NAMES, Settings
 
@@ -198,9 +198,9 @@ def failed(error: Exception) -> bool:
     """A sentence onto the screen. Of a bug: with an id under which the log has its traceback."""
     from app.error_log import noted
     from app.text import label
-    from core.errors import sentence
+    from core.errors import user_sentence
 
-    if said := sentence(error):
+    if said := user_sentence(error):
         st.error(label(said, 600))
         return True
     st.error(
@@ -211,7 +211,7 @@ def failed(error: Exception) -> bool:
     return True
 
 
-keep_private()
+keep_new_files_private()
 app = st.App(
     Path(__file__).parent / "main.py", middleware=[Middleware(StayHome)], on_script_error=failed
 )

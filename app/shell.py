@@ -135,7 +135,7 @@ def _selection() -> None:
         width="stretch",
         help="Bring back the selection before this one.",
     )
-    saved = notes.groups(state.workspace(), data.name)
+    saved = notes.load_groups(state.workspace(), data.name)
     with st.popover("Groups", width="stretch", icon=":material/group_work:"):
         for name, rows in saved.items():
             row = st.columns([4, 1], vertical_alignment="center")
@@ -185,9 +185,9 @@ def need_run(what: str) -> state.Context:
         st.stop()
     if not len(context.data):
         none_left()
-    many = review.since(context.ws, context.job.id)
+    many = review.count_removed_since(context.ws, context.job.id)
     if many:
-        st.markdown(f":orange[:material/visibility: {review.since_words(many)}]")
+        st.markdown(f":orange[:material/visibility: {review.describe_removed_since(many)}]")
     return context
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.columns import Column, columns
+from core.columns import Column, list_columns
 from core.data.dataset import Dataset
-from core.errors import Damaged, sentence
+from core.errors import Damaged, user_sentence
 from core.imaging import windowing
 from core.workspace import decisions
 from core.workspace.catalogue import Job
@@ -80,9 +80,9 @@ def _decided(home: str) -> dict[str, str]:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _applied(home: str, run: str, decided: str) -> Dataset:
-    from core.jobs.apply import seen_by
+    from core.jobs.apply import load_data_as_seen
 
-    return seen_by(workspace(), workspace().job(run))
+    return load_data_as_seen(workspace(), workspace().job(run))
 
 
 # -- what is open ----------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def _heed_decisions() -> None:
     if name is None:
         return
     folder = ws.dataset_folder(name)
-    now = decisions.stamp(folder)
+    now = decisions.decisions_stamp(folder)
     seen = _decided(str(ws.home))
     if seen.get(folder.name, now) != now:
         st.cache_data.clear()
@@ -236,7 +236,7 @@ def dataset(whole: bool = False) -> Dataset | None:
     if not name:
         return None
     folder = ws.dataset_folder(name)
-    return _dataset(str(ws.home), folder.name, decisions.stamp(folder), whole)
+    return _dataset(str(ws.home), folder.name, decisions.decisions_stamp(folder), whole)
 
 
 def damage() -> str:
@@ -286,8 +286,10 @@ def context_of(id: str) -> Context:
     ws = workspace()
     job = ws.job(id)
     if job.kind == "apply" and ws.catalogue.job(job.on_run) is not None:
-        data = _applied(str(ws.home), job.id, decisions.stamp(ws.dataset_folder(job.dataset)))
-    return Context(ws, data, job, columns(ws, data, job))
+        data = _applied(
+            str(ws.home), job.id, decisions.decisions_stamp(ws.dataset_folder(job.dataset))
+        )
+    return Context(ws, data, job, list_columns(ws, data, job))
 
 
 # -- the selection ---------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ def attempt(action: Any, *args: Any, **kw: Any) -> Any:
     try:
         return action(*args, **kw)
     except Exception as e:
-        if (said := sentence(e)) is None:
+        if (said := user_sentence(e)) is None:
             raise
         st.error(label(said, 600))
         return None

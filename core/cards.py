@@ -24,17 +24,17 @@ class Card:
     sections: dict[str, str]
 
 
-def card(id: str) -> Card | None:
+def load_card(id: str) -> Card | None:
     """Return the card of method `id`; None when nobody has written one."""
     folders = [
         FOLDER,
         *(Path(f) for f in filter(None, os.environ.get("LIGHTBOX_METHODS", "").split(os.pathsep))),
     ]
     path = next((f / f"{id}.md" for f in folders if (f / f"{id}.md").exists()), None)
-    return None if path is None else parse(id, path.read_text(encoding="utf-8"))
+    return None if path is None else parse_card(id, path.read_text(encoding="utf-8"))
 
 
-def parse(id: str, words: str) -> Card:
+def parse_card(id: str, words: str) -> Card:
     """Read front matter and headings. Raises ValueError for a card without front matter."""
     _, front, body = words.split("---\n", 2)
     facts = {

@@ -46,7 +46,9 @@ class Column:
         code, found = pd.factorize(pd.Series(self.values))
         words = found.tolist()  # one at a time they come slowly from where pandas keeps them
         if len(words) <= len(OKABE_ITO):
-            order = np.array(sorted(range(len(words)), key=lambda j: _natural(str(words[j]))), int)
+            order = np.array(
+                sorted(range(len(words)), key=lambda j: _natural_key(str(words[j]))), int
+            )
         else:
             order = np.argsort(-np.bincount(code[code >= 0], minlength=len(words)), kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
@@ -56,13 +58,13 @@ class Column:
         ]
 
 
-def _natural(word: str) -> list[tuple[bool, int, str]]:
+def _natural_key(word: str) -> list[tuple[bool, int, str]]:
     """Return a key by which “cluster 10” comes behind “cluster 2”."""
     parts = re.findall(r"\d+|\D+", word.lower())
     return [(p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in parts]
 
 
-def in_digits(*values: float) -> list[str]:
+def format_distinct(*values: float) -> list[str]:
     """Numbers as words: three digits each, or as many more as tell different ones apart (2459000.1
     and 2459000.3).
     """
@@ -121,12 +123,12 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
             if artifact.place is not None:
                 continue
             if isinstance(artifact, Clusters):
-                given = notes.cluster_names(ws, run.id)
+                given = notes.load_cluster_names(ws, run.id)
                 words = [given.get(int(j), artifact.name_of(int(j))) for j in artifact.label]
                 found.append(
                     Column(
                         f"cluster{suffix}",
-                        _spread(data.rows, artifact.rows, np.array(words, dtype=object)),
+                        _spread_values(data.rows, artifact.rows, np.array(words, dtype=object)),
                         "category",
                         "run",
                     )
@@ -136,7 +138,9 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(
                     Column(
                         f"{what}{suffix}",
-                        _spread(data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)),
+                        _spread_values(
+                            data.rows, artifact.rows, np.asarray(artifact.score, dtype=float)
+                        ),
                         "amount",
                         "run",
                     )
@@ -147,7 +151,7 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(
                     Column(
                         f"scope{suffix}",
-                        _spread(data.rows, artifact.rows, levels),
+                        _spread_values(data.rows, artifact.rows, levels),
                         "category",
                         "run",
                     )
@@ -155,17 +159,17 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(
                     Column(
                         f"distance to the training data{suffix}",
-                        _spread(data.rows, artifact.rows, distance),
+                        _spread_values(data.rows, artifact.rows, distance),
                         "amount",
                         "run",
                     )
                 )
             elif isinstance(artifact, Embedding) and artifact.geometry == "sparse":
-                for axis in notes.features(ws, run.id).get(slug, []):
+                for axis in notes.load_features(ws, run.id).get(slug, []):
                     found.append(
                         Column(
                             feature_column(artifact, axis),
-                            _spread(
+                            _spread_values(
                                 data.rows,
                                 artifact.rows,
                                 np.asarray(artifact.z[:, axis], dtype=float),
@@ -184,7 +188,7 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(
                     Column(
                         f"predicted{suffix}",
-                        _spread(data.rows, artifact.rows, said),
+                        _spread_values(data.rows, artifact.rows, said),
                         "category",
                         "run",
                     )
@@ -192,7 +196,9 @@ def run_columns(ws: Workspace, data: Dataset, job: Job) -> list[Column]:
                 found.append(
                     Column(
                         f"confidence{suffix}",
-                        _spread(data.rows, artifact.rows, artifact.prob.max(1).astype(float)),
+                        _spread_values(
+                            data.rows, artifact.rows, artifact.prob.max(1).astype(float)
+                        ),
                         "amount",
                         "run",
                     )
@@ -214,11 +220,11 @@ def group_columns(ws: Workspace, data: Dataset) -> list[Column]:
             "category",
             "group",
         )
-        for name, rows in notes.groups(ws, data.name).items()
+        for name, rows in notes.load_groups(ws, data.name).items()
     ]
 
 
-def columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, Column]:
+def list_columns(ws: Workspace, data: Dataset, job: Job | None = None) -> dict[str, Column]:
     """All columns by name, in the order to offer them: label, what the run found, saved groups, the
     rest of the table.
     """
@@ -242,7 +248,9 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
     at = np.asarray(made.rows) * depth + np.asarray(made.place)
 
     def spread(artifact: Artifact, values: np.ndarray) -> np.ndarray:
-        return _spread(at, np.asarray(artifact.rows) * depth + np.asarray(artifact.place), values)
+        return _spread_values(
+            at, np.asarray(artifact.rows) * depth + np.asarray(artifact.place), values
+        )
 
     for slug in ws.slugs(job.id):
         artifact = ws.artifact(job.id, slug)
@@ -274,7 +282,7 @@ def slice_columns(ws: Workspace, data: Dataset, job: Job, made: Map) -> dict[str
     return {c.name: c for c in found}
 
 
-def points(column: Column, data: Dataset, made: Map) -> np.ndarray:
+def map_points(column: Column, data: Dataset, made: Map) -> np.ndarray:
     """Position in `column.values` of each point of a map of `data`."""
     return (
         np.arange(len(made.rows))
@@ -283,7 +291,7 @@ def points(column: Column, data: Dataset, made: Map) -> np.ndarray:
     )
 
 
-def _spread(over: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _spread_values(over: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`values` of the ids `rows`, laid out over the ids `over`; None or NaN where one has none."""
     out = np.full(
         len(over),

@@ -76,7 +76,7 @@ def has_train() -> bool:
     return find_spec("torch") is not None
 
 
-def sentence(error: BaseException) -> str | None:
+def user_sentence(error: BaseException) -> str | None:
     """Return what to tell the user when `error`, or what led to it, is something they can fix: a
     UserError, the machine's own refusal (disk full, not allowed), or a package of the extra `train`
     that is not installed. None for a bug. Of the machine's refusals no path is told: it may hold a
@@ -94,7 +94,7 @@ def sentence(error: BaseException) -> str | None:
     return None
 
 
-def trace(error: BaseException, words: bool = True) -> str:
+def private_traceback(error: BaseException, words: bool = True) -> str:
     """Return the traceback of `error` and its causes for a log, without what may come from the
     data: the quoted parts of messages are taken out, or (`words` False, while files of strangers
     are read) all of each message.
@@ -115,7 +115,7 @@ def trace(error: BaseException, words: bool = True) -> str:
     return "\n\nwhich led to\n".join(told[::-1])
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory, the machine's or the GPU's, did not suffice. Told by names and words: torch
     has several ways to say so, and is not imported here.
     """

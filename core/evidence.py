@@ -24,7 +24,7 @@ TARGET = "LIGHTBOX_EVIDENCE"
 SOURCES = ("core.methods.", "core.measures.", "core.nets.", "core.stats.")
 
 
-def shared() -> Path | None:
+def shared_data() -> Path | None:
     """Return the folder of real open data (LIGHTBOX_SHARED, or `shared/data` beside the project);
     None where it is absent.
     """
@@ -33,7 +33,7 @@ def shared() -> Path | None:
     return path if (path / "INDEX.md").exists() else None
 
 
-def hardware() -> str:
+def describe_hardware() -> str:
     """Return the processor this ran on, in words: "2 CPU cores (x86_64)" or the GPU's name."""
     import torch
 
@@ -51,7 +51,7 @@ def is_checkout() -> bool:
     return (FOLDER.parents[1] / ".git").exists()
 
 
-def target() -> Path:
+def evidence_folder() -> Path:
     """Where benchmarks put what they measured: LIGHTBOX_EVIDENCE, else in a checkout its own
     evidence, else the workspace.
     """
@@ -114,26 +114,26 @@ def is_stale(found: dict[str, Any]) -> bool | None:
     return None if not code else code != code_of(found["method"])
 
 
-def store(id: str, tables: list[dict[str, Any]]) -> None:
+def store_evidence(id: str, tables: list[dict[str, Any]]) -> None:
     """Write the benchmark's tables as evidence about method `id`, with date, hardware and a hash of
-    the code, to `target`. ValueError where a row has bounds but no `kind` (of `KINDS`) that says of
-    what.
+    the code, to `evidence_folder()`. ValueError where a row has bounds but no `kind` (of `KINDS`)
+    that says of what.
     """
     for table in tables:
         for row in table["rows"]:
             if row["low"] is not None and row.get("kind", "") not in set(KINDS) - {""}:
                 raise ValueError(f"{id}, “{table['title']}”: what are the bounds of {row['name']}?")
-    folder = make_folder(target())
+    folder = make_folder(evidence_folder())
     made = {
         "date": date.today().isoformat(),
-        "hardware": hardware(),
+        "hardware": describe_hardware(),
         "version": __version__,
         "code": code_of(id),
     }
     write_json(folder / f"{id}.json", {"method": id, "made": made, "tables": tables})
 
 
-def load(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
+def load_evidence(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     """Return the stored evidence of method `id` in a folder (the cards' by default), or None when
     nobody has measured it.
     """
@@ -141,15 +141,15 @@ def load(id: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def best_rival(table: dict[str, Any]) -> dict[str, Any]:
+def find_best_rival(table: dict[str, Any]) -> dict[str, Any]:
     """Return the row of `table` that does best, the first row, which is the method, and bounds that
     no one could reach left aside.
     """
     pick = max if table["higher_is_better"] else min
-    return pick(rivals(table), key=lambda row: row["value"])
+    return pick(list_rivals(table), key=lambda row: row["value"])
 
 
-def rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
+def list_rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of `table` that the method, its first row, is measured against: all but those
     named by NO_RIVALS.
     """
@@ -158,7 +158,7 @@ def rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def intervals_overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether what lies about the values of two rows of a table overlaps; no where one has nothing
     about it.
     """
@@ -171,7 +171,7 @@ def find_table(id: str, title: str, measure: str) -> dict[str, Any]:
     """Return the evidence table of method `id` whose title begins with `title` and whose measure
     begins with `measure`. KeyError when there is none.
     """
-    for table in (load(id) or {"tables": []})["tables"]:
+    for table in (load_evidence(id) or {"tables": []})["tables"]:
         if table["title"].startswith(title) and table["measure"].startswith(measure):
             return table
     raise KeyError(f"{id}: no table “{title}” of {measure}")
@@ -182,9 +182,9 @@ def performance_row(id: str, title: str, measure: str, words: str) -> str:
     method's figure against that of its best rival.
     """
     table = find_table(id, title, measure)
-    own, rival = table["rows"][0], best_rival(table)
-    close = " (they overlap)" if overlap(own, rival) else ""
-    many = len(rivals(table))
+    own, rival = table["rows"][0], find_best_rival(table)
+    close = " (they overlap)" if intervals_overlap(own, rival) else ""
+    many = len(list_rivals(table))
     of = f"the best of {many}" if many > 1 else "its one rival"
     return (
         f"| `{id}`, {words}, against {of}, {rival['name']} | {own['value']:.3f} against"

@@ -48,10 +48,10 @@ def row_table(
         [pd.DataFrame(parts), frame, *(v.reindex(frame.index).rename(k) for k, v in found.items())],
         axis=1,
     )
-    return out.set_axis(_apart(map(str, out.columns)), axis=1).reset_index(drop=True)
+    return out.set_axis(_make_unique(map(str, out.columns)), axis=1).reset_index(drop=True)
 
 
-def _apart(names: Iterable[str]) -> list[str]:
+def _make_unique(names: Iterable[str]) -> list[str]:
     """Return the names, a number behind each that was there already: a table may have columns
     called “row” or “name” itself.
     """
@@ -64,7 +64,7 @@ def _apart(names: Iterable[str]) -> list[str]:
     return list(out)
 
 
-def cell(value: object) -> object:
+def safe_cell(value: object) -> object:
     """Return the value as it may stand in a CSV file: a text that a spreadsheet would run as a
     formula gets an apostrophe in front.
     """
@@ -75,14 +75,14 @@ def cell(value: object) -> object:
     )
 
 
-def csv(frame: pd.DataFrame) -> str:
+def safe_csv(frame: pd.DataFrame) -> str:
     """CSV text in which no text cell or header can be run as a formula by a spreadsheet: see
-    `cell`. The only way for a table to leave as CSV.
+    `safe_cell`. The only way for a table to leave as CSV.
     """
-    frame = frame.set_axis(_apart(str(cell(str(c))) for c in frame.columns), axis=1)
+    frame = frame.set_axis(_make_unique(str(safe_cell(str(c))) for c in frame.columns), axis=1)
     texts = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
     # so, a lone \r is quoted too
-    return frame.assign(**{c: frame[c].astype(object).map(cell) for c in texts}).to_csv(
+    return frame.assign(**{c: frame[c].astype(object).map(safe_cell) for c in texts}).to_csv(
         index=False, lineterminator="\r\n"
     )
 
@@ -95,7 +95,7 @@ def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
             {c: str for c in frame.columns if frame[c].dtype == object}
         ).to_parquet(f, index=False),
     )
-    write_with(folder / f"{name}.csv", lambda f: (f.write(csv(frame).encode()), None)[1])
+    write_with(folder / f"{name}.csv", lambda f: (f.write(safe_csv(frame).encode()), None)[1])
 
 
 def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:

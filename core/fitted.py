@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Model
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 
 if TYPE_CHECKING:
     from core.method import Method
@@ -50,13 +50,13 @@ def _pack(path: str, value: Any, state: dict[str, Any], kinds: dict[str, Any]) -
     """Put `value` into `state` under `path`, and what it is into `kinds`."""
     if _is_network(value):
         kinds[path] = "network"
-        state |= nested(path, value.state_dict())
+        state |= add_prefix(path, value.state_dict())
     elif isinstance(value, Model):
         kinds[path] = "model"
-        state |= {path: _about(value), **nested(path, value.state)}
+        state |= {path: _about(value), **add_prefix(path, value.state)}
     elif hasattr(value, "state") and hasattr(type(value), "restore"):
         kinds[path] = "part"
-        state |= nested(path, value.state())
+        state |= add_prefix(path, value.state())
     elif isinstance(value, np.ndarray) and value.dtype == object:
         kinds[path] = "words"
         state[path] = value.tolist()
@@ -93,12 +93,12 @@ def _unpack(
     kind = kinds.get(path)
     if kind == "network":
         net = getattr(method, f"make_{name}")()
-        net.load_state_dict(taken(path, state))
+        net.load_state_dict(take_prefix(path, state))
         return net.eval()
     if kind == "part":
-        return method.parts[name].restore(taken(path, state))
+        return method.parts[name].restore(take_prefix(path, state))
     if kind == "model":
-        return Model(rows=np.zeros(0), **state[path], state=taken(path, state))
+        return Model(rows=np.zeros(0), **state[path], state=take_prefix(path, state))
     if kind == "words":
         return np.array(state[path], dtype=object)
     if kind == "tuple":

@@ -167,13 +167,13 @@ def open_run(workspace: str | Path, id: str) -> Fit:
 
     Raises UserError when there is no such workspace or run, or the run is not finished.
     """
-    from core.jobs.queue import finished
+    from core.jobs.queue import finished_run
     from core.workspace.workspace import Workspace
 
     if not Path(workspace).is_dir():
         raise UserError(f"There is no workspace folder {workspace}.")
     ws = Workspace(Path(workspace))
-    job = finished(ws, id, "opened")
+    job = finished_run(ws, id, "opened")
     given = ws.artifacts(job.id)
     model = next((a for a in given.values() if isinstance(a, Model)), None)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]

@@ -10,7 +10,7 @@ from app.pin import pin_button
 from app.views import clusters
 from core.artifacts import Clusters, Embedding
 from core.jobs import queue
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.registry import methods
 from core.report import figures
 
@@ -78,7 +78,7 @@ with main:
         pin_button(
             lambda: figures.clusters_figure(
                 context.data,
-                find(context.ws, context.job.id, Embedding),
+                find_artifact(context.ws, context.job.id, Embedding),
                 found[picked],
                 called,
                 look=state.look(),

@@ -10,7 +10,7 @@ from app.views.metrics import table
 from core.artifacts import Embedding, Map, Metrics
 from core.errors import UserError
 from core.explain.neighbour_changes import align_map, measure_neighbour_change
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.maps.projections import NONLINEAR
 
 left = shell.need_run("two runs side by side")
@@ -60,7 +60,8 @@ tabs = st.tabs(["What moved", "Figures side by side", "The selection"])
 with tabs[0]:
     try:
         rows, change = measure_neighbour_change(
-            find(left.ws, left.job.id, Embedding), find(left.ws, right.job.id, Embedding)
+            find_artifact(left.ws, left.job.id, Embedding),
+            find_artifact(left.ws, right.job.id, Embedding),
         )
         order = np.argsort(-change, kind="stable")[:60]
         st.markdown(

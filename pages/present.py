@@ -8,7 +8,7 @@ from app.panels import story as _story
 from core.report import story
 
 ws = state.workspace()
-pins = story.pins(ws)
+pins = story.load_pins(ws)
 if pins and st.session_state.get("presenting"):
     style.apply("stage")
     _story.present(pins)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from core import __version__
-from core.evidence import hardware
+from core.evidence import describe_hardware
 
 T = TypeVar("T")
 SOAK = bool(os.environ.get("LIGHTBOX_SOAK"))
@@ -65,7 +65,7 @@ class Results:
             "seconds": round(report.duration),
             "date": date.today().isoformat(),
             "version": __version__,
-            "hardware": hardware(),
+            "hardware": describe_hardware(),
         }
         known = dict(sorted((stored() | {name: ended}).items()))
         STORED.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")

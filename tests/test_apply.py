@@ -11,7 +11,7 @@ from core.artifacts import AnomalyMaps, Embedding, Map, Metrics, Scope
 from core.data.samples.catalogue import make_sample
 from core.errors import UserError
 from core.jobs import queue
-from core.jobs.apply import seen_by
+from core.jobs.apply import load_data_as_seen
 from core.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_its_map_lies_among_the_training_cases(ws, trained, applied):
 
 
 def test_its_model_is_that_of_the_training_for_explanations_and_measures(ws, applied):
-    assert set(seen_by(ws, applied).splits) == {"test"}
+    assert set(load_data_as_seen(ws, applied).splits) == {"test"}
     rows = ws.dataset("there").rows[:3].tolist()
     spec = {"how": "occlusion", "target": "score", "rows": rows}
     job = queue.wait(ws, queue.derive(ws, "explain", applied.id, spec).id, timeout=120)

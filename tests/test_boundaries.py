@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from core.cards import HEADINGS, card
+from core.cards import HEADINGS, load_card
 from core.data.samples.catalogue import SAMPLES
 from core.method import Goal, check_params
 from core.registry import demo_runs, methods, suggested
@@ -122,7 +122,7 @@ def test_listing_methods_does_not_import_torch():
 
 @pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
 def test_every_method_and_published_measure_has_its_card(id):
-    found = card(id)
+    found = load_card(id)
     assert found is not None
     assert tuple(found.sections) == HEADINGS
     assert all(found.sections.values())

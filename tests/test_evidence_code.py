@@ -28,7 +28,7 @@ def test_a_method_s_code_is_its_file_and_the_networks_it_imports():
 
 def test_stored_evidence_is_stale_once_the_code_has_changed(tmp_path, monkeypatch):
     monkeypatch.setenv(evidence.TARGET, str(tmp_path))
-    evidence.store("pca", [])
+    evidence.store_evidence("pca", [])
     found = json.loads((tmp_path / "pca.json").read_text())
     assert evidence.is_stale(found) is False
     monkeypatch.setattr(evidence, "code_of", lambda id: "other")
@@ -39,9 +39,11 @@ def test_stored_evidence_is_stale_once_the_code_has_changed(tmp_path, monkeypatc
 
 def test_which_figures_are_of_other_code_than_this_is_told():
     ids = sorted(path.stem for path in evidence.FOLDER.glob("*.json"))
-    stale = [id for id in ids if evidence.is_stale(evidence.load(id))]
+    stale = [id for id in ids if evidence.is_stale(evidence.load_evidence(id))]
     unknown = [
-        id for id in ids if evidence.code_of(id) and evidence.is_stale(evidence.load(id)) is None
+        id
+        for id in ids
+        if evidence.code_of(id) and evidence.is_stale(evidence.load_evidence(id)) is None
     ]
     for said, of in (("is of older code", stale), ("was stored without its code", unknown)):
         if of:

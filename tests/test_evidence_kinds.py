@@ -56,8 +56,8 @@ def test_bounds_without_a_kind_are_not_stored(tmp_path, monkeypatch):
     monkeypatch.setenv(evidence.TARGET, str(tmp_path))
     row = {"name": "x", "value": 0.5, "low": 0.4, "high": 0.6}
     with pytest.raises(ValueError, match="what are the bounds of x"):
-        evidence.store("pca", [{"title": "t", "rows": [row]}])
-    evidence.store("pca", [{"title": "t", "rows": [row | {"kind": "interval"}]}])
+        evidence.store_evidence("pca", [{"title": "t", "rows": [row]}])
+    evidence.store_evidence("pca", [{"title": "t", "rows": [row | {"kind": "interval"}]}])
     assert (tmp_path / "pca.json").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core import evidence
-from core.cards import FOLDER, parse
+from core.cards import FOLDER, parse_card
 
 PERFORMANCE = (Path(__file__).parent.parent / "docs" / "performance.md").read_text(encoding="utf-8")
 ROWS = (  # method, title of the table, measure, what was measured in words
@@ -45,12 +45,14 @@ NO_RESULT = {  # numbers on cards that are settings, not results
 
 
 def body(id: str) -> str:
-    return " ".join(parse(id, (FOLDER / f"{id}.md").read_text(encoding="utf-8")).sections.values())
+    return " ".join(
+        parse_card(id, (FOLDER / f"{id}.md").read_text(encoding="utf-8")).sections.values()
+    )
 
 
 def values(id: str) -> list[float]:
     """All values and what lies about them, of a method's evidence."""
-    tables = (evidence.load(id) or {"tables": []})["tables"]
+    tables = (evidence.load_evidence(id) or {"tables": []})["tables"]
     return [
         row[key]
         for table in tables
@@ -109,10 +111,10 @@ def test_figures_on_cards_are_those_of_the_evidence(id):
 
 @pytest.mark.parametrize("id", CARDS)
 def test_what_cards_set_against_each_other_is_the_best_rival_of_one_table(id):
-    tables = (evidence.load(id) or {"tables": []})["tables"]
+    tables = (evidence.load_evidence(id) or {"tables": []})["tables"]
     for one, other in re.findall(r"(\d+\.\d+) against (\d+\.\d+)", body(id)):
         pairs = [
-            (t["rows"][0]["value"], evidence.best_rival(t)["value"])
+            (t["rows"][0]["value"], evidence.find_best_rival(t)["value"])
             for t in tables
             if len(t["rows"]) > 1
         ]
@@ -125,7 +127,7 @@ def test_what_cards_set_against_each_other_is_the_best_rival_of_one_table(id):
 
 def test_every_verdict_speaks_of_the_best_rival():
     for path in sorted(evidence.FOLDER.glob("*.json")):
-        for table in (evidence.load(path.stem) or {"tables": []})["tables"]:
+        for table in (evidence.load_evidence(path.stem) or {"tables": []})["tables"]:
             said = re.search(
                 r"^The rival (.+) is as good or better|is ahead of the best rival, (.+) \([-\d.]+"
                 r" against",
@@ -135,7 +137,7 @@ def test_every_verdict_speaks_of_the_best_rival():
                 named = said[1] or said[2]
                 rivals = {
                     r["name"]
-                    for r in evidence.rivals(table)
-                    if r["value"] == evidence.best_rival(table)["value"]
+                    for r in evidence.list_rivals(table)
+                    if r["value"] == evidence.find_best_rival(table)["value"]
                 }
                 assert named in rivals, (path.stem, table["title"])

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from core.errors import UserError
-from core.io.locks import hold
+from core.io.locks import hold_lock
 from core.jobs import attempts, engines, queue, reconciling, starting
 from core.jobs.attempts import Attempt
 from tests.survive import _make
@@ -81,7 +81,7 @@ def test_one_that_is_starting_is_waited_for_and_one_that_hangs_is_ended(ws, spaw
     spawned.code = "import time; time.sleep(60)"
     assert starting.start_supervisor(ws.home) == starting.start_supervisor(ws.home) == ""
     assert len(spawned.made) == 1, "it is on its way"
-    starting.mark_taken(ws.home, spawned.made[0].pid)
+    starting.mark_supervisor_started(ws.home, spawned.made[0].pid)
     assert starting.start_supervisor(ws.home) == ""
     assert len(spawned.made) == 2, "it has had the lock and let it go, so it is leaving"
     monkeypatch.setattr(starting, "STUCK", 0.0)
@@ -98,7 +98,7 @@ def test_a_supervisor_that_lived_or_left_well_counts_for_nothing(ws, spawned):
     for _ in range(4):
         assert starting.start_supervisor(ws.home) == ""
         spawned.made[-1].wait()
-    held = hold(ws.home / starting.SUPERVISOR)
+    held = hold_lock(ws.home / starting.SUPERVISOR)
     assert starting.start_supervisor(ws.home) == ""
     assert len(spawned.made) == 4
     held.close()
@@ -141,7 +141,7 @@ CRASH = "import os, signal; os.kill(os.getpid(), signal.SIG{})"
 def test_a_crash_that_would_repeat_is_not_gone_on_with(ws, spawned, monkeypatch):
     job = _make.ask(ws, monkeypatch)
     now = dies(ws, job, spawned, CRASH.format("SEGV"))
-    assert (now.status, queue.would_repeat(ws, now)) == ("interrupted", "")
+    assert (now.status, queue.why_would_fail_again(ws, now)) == ("interrupted", "")
     assert "brought down from within (SIGSEGV)" in now.error
     assert queue.resume(ws, job.id).status == "queued"
     now = dies(ws, job, spawned, CRASH.format("SEGV"))
@@ -182,11 +182,11 @@ def test_an_error_of_the_work_itself_is_not_met_a_third_time(ws, monkeypatch):
         assert fail(OSError(28, "No space left on device")).status == "failed"
         assert queue.resume(ws, job.id).status == "queued"
     for _ in range(2):
-        assert queue.would_repeat(ws, ws.job(job.id)) == ""
+        assert queue.why_would_fail_again(ws, ws.job(job.id)) == ""
         assert fail(ValueError("names of patients")).status == "failed"
-        if not queue.would_repeat(ws, ws.job(job.id)):
+        if not queue.why_would_fail_again(ws, ws.job(job.id)):
             queue.resume(ws, job.id)
-    assert "ValueError" in queue.would_repeat(ws, ws.job(job.id))
+    assert "ValueError" in queue.why_would_fail_again(ws, ws.job(job.id))
     assert "patients" not in (ws.folder(job.id) / attempts.FILE).read_text()
     with pytest.raises(UserError, match="ended twice"):
         queue.resume(ws, job.id)
@@ -201,14 +201,18 @@ def test_endings_are_alike_by_cause_phase_and_step():
             for m in more
         ]
 
-    assert attempts.repeated(tried({}, {})) == "SIGABRT"
-    assert attempts.repeated(tried({}, {"step": 104})) == "SIGABRT"
+    assert attempts.find_repeated_cause(tried({}, {})) == "SIGABRT"
+    assert attempts.find_repeated_cause(tried({}, {"step": 104})) == "SIGABRT"
     for other in ({"step": 120}, {"cause": "SIGSEGV"}, {"phase": "measuring"}, {"own": False}):
-        assert attempts.repeated(tried({}, other)) == ""
-    assert attempts.repeated(tried({})) == attempts.repeated([]) == ""
-    assert attempts.repeated(tried({}, {}, {"step": 500})) == "", "it got further"
+        assert attempts.find_repeated_cause(tried({}, other)) == ""
+    assert attempts.find_repeated_cause(tried({})) == attempts.find_repeated_cause([]) == ""
+    assert attempts.find_repeated_cause(tried({}, {}, {"step": 500})) == "", "it got further"
 
 
 def test_an_end_is_named():
-    assert [attempts.exit_words(c) for c in (1, -11, -9)] == ["exit code 1", "SIGSEGV", "SIGKILL"]
-    assert os.name == "nt" or attempts.of_exit(-9, "", 0).own is False
+    assert [attempts.describe_exit(c) for c in (1, -11, -9)] == [
+        "exit code 1",
+        "SIGSEGV",
+        "SIGKILL",
+    ]
+    assert os.name == "nt" or attempts.attempt_of_exit(-9, "", 0).own is False

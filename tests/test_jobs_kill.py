@@ -19,7 +19,7 @@ import pytest
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make_sample
 from core.jobs import queue, reconciling
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
@@ -84,7 +84,7 @@ def test_a_killed_run_is_shown_as_interrupted_and_resumed_ends_as_if_nothing_had
         kind, check_params(kind, PARAMS | {"pause": 0}), ws.dataset("digits"), Run(device="cpu")
     )
     np.testing.assert_allclose(
-        find(ws, id, Embedding).z,
+        find_artifact(ws, id, Embedding).z,
         next(a.z for a in straight if isinstance(a, Embedding)),
         atol=1e-4,
     )

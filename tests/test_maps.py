@@ -323,11 +323,11 @@ def workspace(tmp_path_factory):
 
 def test_cases_that_came_into_use_later_are_added_by_a_job(workspace):
     from core.jobs import queue
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
     from core.maps import out_of_sample
 
     ws, run, drawn = workspace
-    made, latents = ws.artifact(drawn.id, "map"), find(ws, run.id, Embedding)
+    made, latents = ws.artifact(drawn.id, "map"), find_artifact(ws, run.id, Embedding)
     assert out_of_sample.missing(ws, run, made, latents).tolist() == [3, 7, 40, 41]
     done = queue.wait(
         ws,
@@ -343,11 +343,15 @@ def test_cases_that_came_into_use_later_are_added_by_a_job(workspace):
 
 def test_cases_of_other_data_are_embedded_by_the_runs_model(workspace):
     from core.artifacts import Model
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
     from core.maps import out_of_sample
 
     ws, run, _ = workspace
-    model, latents, own = find(ws, run.id, Model), find(ws, run.id, Embedding), ws.dataset("digits")
+    model, latents, own = (
+        find_artifact(ws, run.id, Model),
+        find_artifact(ws, run.id, Embedding),
+        ws.dataset("digits"),
+    )
     np.testing.assert_allclose(
         out_of_sample.embedded(model, latents, own, own.of(np.arange(20))),
         latents.z[:20],

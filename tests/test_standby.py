@@ -99,7 +99,7 @@ def test_a_worker_that_waited_gives_what_a_new_process_gives(ws):
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal")
 def test_it_ends_with_its_supervisor(ws):
-    starting.want_supervisor(ws.home)
+    starting.request_supervisor(ws.home)
     process = eventually(lambda: waiting(ws))
     eventually(lambda: supervisor(ws)).send_signal(signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(process.pid) or process.status() == "zombie")
@@ -166,7 +166,7 @@ def test_what_one_takes_does_not_end_it():
 
 def test_one_of_older_code_gets_no_job(ws, local, monkeypatch):
     local.keep_ready(ws)
-    monkeypatch.setattr(standby, "newest_code", lambda: 1e12)
+    monkeypatch.setattr(standby, "newest_code_time", lambda: 1e12)
     local.start(ws, Job(id="a" * 8, kind="train", dataset=""), "cpu")
     assert [p.asked for p in local.started] == ["core.jobs.standby_worker", "core.jobs.worker"]
     assert [p.poll() for p in local.started] == [-9, None]
@@ -192,7 +192,7 @@ def test_one_that_dies_is_not_started_again_at_once(ws, local):
 def test_the_supervisor_leaves_once_its_code_is_old(ws, monkeypatch):
     seen = iter([1.0, 1.0])
     monkeypatch.setattr(scheduler, "LOOK", 0.0)
-    monkeypatch.setattr(scheduler, "newest_code", lambda: next(seen, 2.0))
+    monkeypatch.setattr(scheduler, "newest_code_time", lambda: next(seen, 2.0))
     monkeypatch.setenv("LIGHTBOX_STANDBY", "0")
     assert scheduler._serve(ws)
 
@@ -200,11 +200,11 @@ def test_the_supervisor_leaves_once_its_code_is_old(ws, monkeypatch):
 def test_the_supervisor_leaves_when_the_app_is_closed(ws, monkeypatch):
     monkeypatch.setattr(starting, "start_supervisor", lambda home: "")
     monkeypatch.setenv("LIGHTBOX_STANDBY", "0")
-    starting.want_supervisor(ws.home)
-    assert starting.last_wanted(ws.home) > 0
+    starting.request_supervisor(ws.home)
+    assert starting.last_request(ws.home) > 0
     monkeypatch.setattr(scheduler.time, "sleep", lambda s: starting.release_supervisor(ws.home))
     assert scheduler._serve(ws) is False
-    assert starting.last_wanted(ws.home) == 0
+    assert starting.last_request(ws.home) == 0
 
 
 @pytest.mark.parametrize(("busy", "threads"), [(0.0, 4), (0.24, 3), (1.0, 1)])
@@ -247,7 +247,7 @@ def test_the_app_lets_the_supervisor_go_when_it_ends(tmp_path, monkeypatch):
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
     asyncio.run(StayHome(life)({"type": "lifespan"}, None, None))
-    assert starting.last_wanted(tmp_path) == 0
+    assert starting.last_request(tmp_path) == 0
 
 
 GROUP = Path("/proc/self/autogroup")
@@ -255,7 +255,9 @@ GROUP = Path("/proc/self/autogroup")
 
 @pytest.mark.skipif(not GROUP.exists(), reason="no scheduling groups here")
 def test_a_session_of_its_own_gives_way_as_a_whole(tmp_path):
-    words = f"from core.jobs.priority import give_way\ngive_way()\nprint(open('{GROUP}').read())"
+    words = (
+        f"from core.jobs import priority\npriority.lower_priority()\nprint(open('{GROUP}').read())"
+    )
     command = [sys.executable, "-P", "-c", words]
     out = subprocess.run(
         command, env=environment(), capture_output=True, text=True, start_new_session=True

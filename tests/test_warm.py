@@ -34,7 +34,7 @@ def test_how_a_child_ended_is_known(server, tmp_path):
     assert "KeyError" in (tmp_path / "log.txt").read_text()
     sleeper = server.start("time", "sleep", [100], log=log)
     assert sleeper.poll() is None
-    assert engines.born(sleeper.pid)
+    assert engines.process_identity(sleeper.pid)
     sleeper.kill()
     assert sleeper.wait(60) == -9
 

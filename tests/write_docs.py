@@ -209,7 +209,7 @@ def methods_page() -> str:
 
 
 def _method_lines(kind: Any) -> list[str]:
-    said, card = method_json(kind), cards.card(kind.id)
+    said, card = method_json(kind), cards.load_card(kind.id)
     takes = said["takes"]
     lines = ["", f"### {kind.id}: {kind.title}", ""]
     if card is not None:
@@ -298,7 +298,7 @@ def benchmarks_page() -> str:
         "[performance](performance.md).",
     ]
     for path in sorted(evidence.FOLDER.glob("*.json")):
-        found = evidence.load(path.stem)
+        found = evidence.load_evidence(path.stem)
         assert found is not None
         made = found["made"]
         lines += ["", f"## {path.stem}", "", f"Measured {made['date']} on {made['hardware']}."]

@@ -26,10 +26,10 @@ def workspace() -> Any:
     """The workspace. UserError when it cannot be written or a LIGHTBOX_* setting is not valid."""
     from pydantic import ValidationError
 
-    from core.io.files import keep_private
+    from core.io.files import keep_new_files_private
     from core.workspace.workspace import Workspace
 
-    keep_private()
+    keep_new_files_private()
     try:
         ws = Workspace()
         ws.catalogue  # noqa: B018 - opened, and rebuilt if it must be

@@ -137,7 +137,7 @@ def add(
         "take": take,
         "normal": normal,
     }
-    job = queue.bring(ws, path, name, options)
+    job = queue.import_data(ws, path, name, options)
     try:
         job = queue.wait(ws, job.id, _progress if sys.stderr.isatty() else None)
     except KeyboardInterrupt:
@@ -280,7 +280,7 @@ def list_(json: AsJson = False) -> None:
         {"dataset": e["name"], "n": e["n"], "modality": e["modality"], "sample": bool(e["sample"])}
         for e in ws.catalogue.datasets()
     ]
-    waiting = queue.unfinished(ws)
+    waiting = queue.unfinished_imports(ws)
     lines = [f"{d['dataset']:<24} {d['n']:>7} {d['modality']}" for d in listed] or [
         "No data yet: lightbox samples, or lightbox data add PATH."
     ]

@@ -50,7 +50,11 @@ def benchmark(
     from core import evidence
     from core.registry import measures, methods
 
-    if method not in methods() and method not in measures() and evidence.load(method) is None:
+    if (
+        method not in methods()
+        and method not in measures()
+        and evidence.load_evidence(method) is None
+    ):
         raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")
     if store and not evidence.is_checkout():
         raise UserError(
@@ -60,7 +64,7 @@ def benchmark(
     folder = evidence.FOLDER if store or stored else workspace().home / "evidence"
     if not stored:
         _measure(method, folder, json)
-    found = evidence.load(method, folder)
+    found = evidence.load_evidence(method, folder)
     if found is None:
         raise UserError(f"Nobody has measured “{method}” yet; `lightbox benchmark {method}` does.")
     say(found, _words(found), json)

@@ -62,8 +62,8 @@ def map_(
     given places on it; it stays as it is.
     """
     from core.artifacts import Map
-    from core.export import csv
-    from core.io.files import for_others, write_bytes
+    from core.export import safe_csv
+    from core.io.files import share_new_files, write_bytes
     from core.jobs import queue
     from core.maps.make import of_slices
 
@@ -94,8 +94,8 @@ def map_(
         say(found, made.summary(), json)
         return
     places = _places(ws, job, made, add)
-    with for_others():
-        write_bytes(to, csv(places).encode())
+    with share_new_files():
+        write_bytes(to, safe_csv(places).encode())
     say(
         found | {"added": len(places), "places": str(to)},
         f"{len(places):,} cases of “{add}” placed on the map: {to}",
@@ -110,13 +110,13 @@ def _places(ws: Any, job: Any, made: Any, other: str) -> Any:
     import pandas as pd
 
     from core.artifacts import Embedding, Model
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
     from core.maps import out_of_sample
     from core.maps.make import add
 
-    data, embedding = ws.dataset(other), find(ws, job.on_run, Embedding)
+    data, embedding = ws.dataset(other), find_artifact(ws, job.on_run, Embedding)
     z = out_of_sample.embedded(
-        find(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data
+        find_artifact(ws, job.on_run, Model), embedding, ws.dataset(job.dataset), data
     )
     more = add(made, embedding, Embedding(rows=data.rows, z=z, metric=embedding.metric), job.seed)
     new = slice(len(made.rows), None)
@@ -149,7 +149,7 @@ def explain(
     from core.artifacts import Attributions, Model
     from core.explain.attribution import attribution_methods, list_targets
     from core.jobs import queue
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
 
     ws = workspace()
     job = ws.job(run)
@@ -160,7 +160,7 @@ def explain(
         raise UserError(
             f"“{how}” is not a way to explain {data.modality} data (there are: {', '.join(fit)})."
         )
-    offered = dict(list_targets(open_model(find(ws, job.id, Model))))
+    offered = dict(list_targets(open_model(find_artifact(ws, job.id, Model))))
     wanted = target or next(iter(offered), "")
     if wanted not in offered:
         raise UserError(
@@ -212,15 +212,18 @@ def traverse(
     """Decoded pictures along a path through the latent space, every one marked GENERATED."""
     from core.artifacts import Embedding, Model
     from core.explain import traversal
-    from core.io.files import for_others
-    from core.jobs.tasks import find
+    from core.io.files import share_new_files
+    from core.jobs.run_folder import find_artifact
 
     if sum(v is not None for v in (axis, to, label)) > 1:
         raise UserError("Choose one of --axis, --to and --label.")
     ws = workspace()
     job = ws.job(run)
     data = ws.dataset(job.dataset)
-    model, embedding = open_model(find(ws, job.id, Model)), find(ws, job.id, Embedding)
+    model, embedding = (
+        open_model(find_artifact(ws, job.id, Model)),
+        find_artifact(ws, job.id, Embedding),
+    )
     start = row_of(data, row)
     if to is not None:
         made = traversal.traverse_between(model, data, embedding, start, row_of(data, to), steps)
@@ -237,7 +240,7 @@ def traverse(
             else axis - 1
         )
         made = traversal.traverse_axis(model, data, embedding, start, best, steps)
-    with for_others():
+    with share_new_files():
         files = traversal.save_frames(made, data, writable(to_dir))
     found = {
         "run": job.id,
@@ -262,7 +265,7 @@ def report(
     json: AsJson = False,
 ) -> None:
     """One self-contained HTML page about one or more runs, to show to others."""
-    from core.io.files import elsewhere, for_others, make_folder, send, write_bytes
+    from core.io.files import is_remote, make_folder, send_to_remote, share_new_files, write_bytes
     from core.report.html import report_html
 
     ws = workspace()
@@ -273,12 +276,12 @@ def report(
     if path.is_dir():
         raise UserError(f"{to} is a folder; name a file.")
     page = report_html(ws, ids).encode()
-    if elsewhere(to):
+    if is_remote(to):
         with TemporaryDirectory() as place:
             write_bytes(Path(place) / path.name, page)
-            send(Path(place) / path.name, to)
+            send_to_remote(Path(place) / path.name, to)
     else:
-        with for_others():
+        with share_new_files():
             make_folder(writable(path.parent))
             write_bytes(path, page)
     say({"runs": ids, "report": to, "bytes": len(page)}, f"Written: {to}", json)

@@ -50,14 +50,14 @@ def issues(name: str, json: AsJson = False) -> None:
     from core.workspace import decisions, review
 
     ws = workspace()
-    made = review.decisions(ws, name)
+    made = review.list_decisions(ws, name)
     ignored = {d.finding: d.reason for d in made if d.what == "ignore"}
     found = [
         asdict(f) | {"ignored": ignored.get(f.kind)}
         for f in dataset_findings(ws, name)
         if f.severity not in ("ok", "note")
     ]
-    waiting = review.held(ws, name)
+    waiting = review.held_rows(ws, name)
     told = {
         "dataset": ws.entry(name)["name"],
         "issues": found,
@@ -141,7 +141,7 @@ def exclude(
         found = _finding(name, finding)
         chosen = found.rows
         if keep_one and found.sets:
-            chosen = [r for s in found.sets for r in review.all_but_one(ws.dataset(name), s)]
+            chosen = [r for s in found.sets for r in review.surplus_copies(ws.dataset(name), s)]
     else:
         chosen = numbers(rows)
     say_decision(name, review.exclude(ws, name, np.asarray(chosen), reason, finding), json)
@@ -179,7 +179,7 @@ def fix(name: str, finding: str, json: AsJson = False) -> None:
             f"“{finding}” cannot be fixed by itself; exclude cases or ignore it with a reason."
         )
     ws = workspace()
-    made = review.fix(ws, name, finding)
+    made = review.fix_split(ws, name, finding)
     told = {"dataset": ws.entry(name)["name"], "decisions": [asdict(d) for d in made]}
     say(told, "\n".join(f"{d.id}: {len(d.rows):,} rows moved to {d.value}" for d in made), json)
 

@@ -299,7 +299,7 @@ def remove(id: str, json: AsJson = False) -> None:
     reconciling.reconcile(ws)
     job = ws.job(id)
     if job.kind == "import" and job.status != "done":
-        queue.discard(ws, job.id)
+        queue.discard_import(ws, job.id)
     else:
         ws.remove_run(job.id)
     say({"run": job.id, "removed": True}, f"Removed run {job.id}.", json)
@@ -342,17 +342,17 @@ def export(
     names.
     """
     from core.export import export_run
-    from core.io.files import elsewhere, for_others, send
+    from core.io.files import is_remote, send_to_remote, share_new_files
 
     ws = workspace()
     job = ws.job(run)
-    if elsewhere(to):
+    if is_remote(to):
         with TemporaryDirectory() as place:
             names = [f.name for f in export_run(ws, job.id, Path(place))]
-            send(Path(place), to)
+            send_to_remote(Path(place), to)
     else:
         path = Path(to)
-        with for_others():
+        with share_new_files():
             names = [
                 f.name
                 for f in export_run(ws, job.id, writable(path) if not path.is_file() else path)

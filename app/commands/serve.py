@@ -215,9 +215,9 @@ def _alone(ws: Any, address: str, check: Callable[[], None] = lambda: None) -> A
     import json
 
     from core.io.files import write_json
-    from core.io.locks import hold
+    from core.io.locks import hold_lock
 
-    held, facts = hold(ws.home / "server.lock"), ws.home / "server.json"
+    held, facts = hold_lock(ws.home / "server.lock"), ws.home / "server.json"
     if held is None:
         try:
             other = json.loads(facts.read_text())

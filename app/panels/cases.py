@@ -78,7 +78,7 @@ def named(data: Dataset) -> dict[str, str]:
     """
     found = {
         name: f"group “{name}” ({len(rows):,})"
-        for name, rows in notes.groups(state.workspace(), data.name).items()
+        for name, rows in notes.load_groups(state.workspace(), data.name).items()
     }
     for role in ("domain", "label", "group"):
         column = data.roles.get(role)
@@ -107,7 +107,7 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
     if kind.takes.chosen != "no":
         if ways:
             # a group is there for a purpose; a whole class is never taken unasked
-            saved = bool(notes.groups(state.workspace(), data.name))
+            saved = bool(notes.load_groups(state.workspace(), data.name))
             chosen = (
                 st.selectbox(
                     "Which cases it is about",

@@ -223,7 +223,7 @@ def _flow(data: Dataset) -> None:
         str(state.workspace().home),
         data.hash,
         data.name,
-        decisions.stamp(state.workspace().dataset_folder(data.name)),
+        decisions.decisions_stamp(state.workspace().dataset_folder(data.name)),
     )
     st.image(png, width="stretch")
     st.caption(text.label(words, 600))
@@ -231,8 +231,8 @@ def _flow(data: Dataset) -> None:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _flowing(home: str, hash: str, name: str, decided: str) -> tuple[bytes, str]:
-    counted = flow.flow(state.workspace(), name)
-    return flow.flow_figure(counted), flow.describe(counted)
+    counted = flow.count_flow(state.workspace(), name)
+    return flow.flow_figure(counted), flow.describe_flow(counted)
 
 
 def _balance(data: Dataset) -> None:

@@ -175,9 +175,9 @@ def inspector(context: Context) -> None:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _nearest(home: str, run: str, row: int, k: int) -> list[int]:
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
 
-    embedding: Embedding = find(state.workspace(), run, Embedding)
+    embedding: Embedding = find_artifact(state.workspace(), run, Embedding)
     at = embedding.at(np.array([row]))
     if not len(at):
         return []

@@ -37,7 +37,7 @@ def blurred(tile: np.ndarray, cells: int = 5) -> np.ndarray:
 def show(name: str) -> None:
     """The amber panel; nothing when no case is held back."""
     ws = state.workspace()
-    waiting = review.held(ws, name)
+    waiting = review.held_rows(ws, name)
     if not waiting:
         return
     data = state.dataset(whole=True)

@@ -40,7 +40,7 @@ def show(data: Dataset) -> None:
         return
     with st.spinner("Looking the data over"):
         found = checks.dataset_findings(ws, data.name)
-    made = review.decisions(ws, data.name)
+    made = review.list_decisions(ws, data.name)
     ignored = {d.finding: d for d in made if d.what == "ignore"}
     open_ = [f for f in found if f.severity not in ("ok", "note") and f.kind not in ignored]
     if not len(data):
@@ -135,7 +135,7 @@ def _issue(data: Dataset, found: Finding) -> None:
                     key=f"fix-{found.kind}",
                     icon=":material/build:",
                     on_click=press,
-                    args=(lambda: review.fix(state.workspace(), data.name, found.kind),),
+                    args=(lambda: review.fix_split(state.workspace(), data.name, found.kind),),
                     help=(
                         "Each patient goes wholly to the part that has most of its cases. The files"
                         " stay as they are."
@@ -222,7 +222,7 @@ def _exclude(data: Dataset, found: Finding, rows: np.ndarray) -> None:
     if found.sets:
         ways = {
             "all but one of each set": lambda: [
-                r for s in found.sets for r in review.all_but_one(data, s)
+                r for s in found.sets for r in review.surplus_copies(data, s)
             ],
             **ways,
         }
@@ -327,7 +327,7 @@ def _said(data: Dataset) -> None:
     made = [
         d
         for d in st.session_state.get("decided-now", [])
-        if d.id in {x.id for x in review.decisions(state.workspace(), data.name)}
+        if d.id in {x.id for x in review.list_decisions(state.workspace(), data.name)}
     ]
     if not made:
         return

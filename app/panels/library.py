@@ -12,8 +12,8 @@ import streamlit as st
 from app import text
 from core import registry
 from core.artifacts.tables import KINDS
-from core.cards import HEADINGS, Card, card
-from core.evidence import load
+from core.cards import HEADINGS, Card, load_card
+from core.evidence import load_evidence
 from core.imaging.palette import NONE, OKABE_ITO
 from core.json_output import method_json
 
@@ -32,7 +32,7 @@ def _methods() -> list[Entry]:
     """The list of methods, worked out once for all sessions."""
     found = []
     for id, kind in sorted(registry.methods().items(), key=lambda m: registry.purpose(m[1])):
-        about = card(id)
+        about = load_card(id)
         sections = about.sections if about else {}
         words = " ".join([id, kind.title, kind.family, *sections.values()]).lower()
         answers = f" · {text.label(sections.get('Answers', ''), 110)}" if about else ""
@@ -45,7 +45,7 @@ def _methods() -> list[Entry]:
 def _measures() -> list[Entry]:
     found = []
     for id, one in registry.measures().items():
-        about = card(id)
+        about = load_card(id)
         sections = about.sections if about else {}
         words = " ".join([id, one.title, one.help, *sections.values()]).lower()
         answers = text.label(sections.get("Answers", one.help), 110)
@@ -79,7 +79,7 @@ def _list(entries: list[Entry], find: str, key: str, draw: Callable[[str], None]
 
 
 def _method(id: str) -> None:
-    kind, about = registry.methods()[id], card(id)
+    kind, about = registry.methods()[id], load_card(id)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _sections(about)
@@ -116,7 +116,7 @@ def _method(id: str) -> None:
 
 
 def _measure(id: str) -> None:
-    one, about = registry.measures()[id], card(id)
+    one, about = registry.measures()[id], load_card(id)
     needs = [
         *(t.__name__ for t in one.takes),
         *(["labels"] if one.labels else []),
@@ -152,7 +152,7 @@ def _number(seed: int | None, none: str = "") -> str:
 
 def evidence(id: str) -> None:
     """The stored tables of a method; says so when nobody has measured it."""
-    found = load(id)
+    found = load_evidence(id)
     if found is None:
         st.caption("Not measured yet.")
         return

@@ -17,11 +17,11 @@ from app.panels.map_figure import HEIGHT, called, coded, draw_in_3d, draw_with_p
 from app.panels.map_sprites import sprites
 from app.state import Context
 from core.artifacts import Embedding, Map
-from core.columns import Column, points, slice_columns
+from core.columns import Column, map_points, slice_columns
 from core.errors import UserError
 from core.explain.group_differences import find_differences
 from core.imaging.palette import ACCENT, AMBER
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.maps import make as maps
 from core.maps import out_of_sample
 from core.maps.projections import DIMENSIONS, NONLINEAR, PROJECTIONS
@@ -98,7 +98,7 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
             context.ws,
             context.job,
             made,
-            find(context.ws, context.job.id, Embedding, spec.get("artifact")),
+            find_artifact(context.ws, context.job.id, Embedding, spec.get("artifact")),
         )
     except UserError:
         return made
@@ -210,7 +210,7 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
     if made.xy.shape[1] == 3:
         draw_in_3d(made, context, column, key)
         return
-    at = points(column, context.data, made)
+    at = map_points(column, context.data, made)
     code, names, palette, kind = coded(column, at)
     chosen = np.isin(made.rows, state.selection().rows)
     xy, under = scaled(made)
@@ -337,13 +337,13 @@ def why(context: Context) -> None:
 
 
 def _table(context: Context, key: str) -> None:
-    from core.export import SAFE, csv, row_table
+    from core.export import SAFE, row_table, safe_csv
 
     frame = row_table(context.ws, context.data, context.job, state.selection().rows)
     st.dataframe(frame, hide_index=True, width="stretch", height=300)
     st.download_button(
         "Export as CSV",
-        csv(frame),
+        safe_csv(frame),
         "selection.csv",
         "text/csv",
         key=f"{key}-csv",

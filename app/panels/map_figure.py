@@ -10,7 +10,7 @@ from app import state, text
 from app.components import latent_map as component
 from app.state import Context
 from core.artifacts import Map
-from core.columns import Column, points
+from core.columns import Column, map_points
 from core.data.dataset import Dataset
 from core.imaging.palette import CIVIDIS, NONE, SYMBOLS, category_colours
 
@@ -58,7 +58,7 @@ def figure(made: Map, context: Context, column: Column) -> go.Figure:
     """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour
     bar.
     """
-    code, names, palette, kind = coded(column, points(column, context.data, made))
+    code, names, palette, kind = coded(column, map_points(column, context.data, made))
     three = made.xy.shape[1] == 3
     make = go.Scatter3d if three else go.Scattergl
     xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))

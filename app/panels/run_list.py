@@ -91,7 +91,7 @@ def one(job: Job) -> None:
             "Open it", type="primary", on_click=state.open_run, args=(job.id,), width="stretch"
         )
     stopped = job.status in ("interrupted", "cancelled", "failed")
-    cause = queue.would_repeat(ws, job)
+    cause = queue.why_would_fail_again(ws, job)
     if stopped and not cause:
         next(cells).button(
             "Resume",

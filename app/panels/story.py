@@ -71,7 +71,7 @@ def present(pins: list[story.Pin]) -> None:
 
 
 def _outdated(pin: story.Pin) -> None:
-    if story.outdated(state.workspace(), pin):
+    if story.is_outdated(state.workspace(), pin):
         st.markdown(f":orange[:material/visibility: {story.OUTDATED}]")
 
 
@@ -94,13 +94,13 @@ def edit(pins: list[story.Pin]) -> None:
                     max_chars=2000,
                 )
                 if caption != pin.caption or notes != pin.notes:
-                    story.change(ws, pin.id, caption, notes)
+                    story.change_pin(ws, pin.id, caption, notes)
                 st.caption(text.label(pin.stamp, 300))
                 _outdated(pin)
             right.button(
                 "Up",
                 key=f"up-{pin.id}",
-                on_click=story.move,
+                on_click=story.move_pin,
                 args=(ws, pin.id, -1),
                 disabled=i == 0,
                 width="stretch",
@@ -109,7 +109,7 @@ def edit(pins: list[story.Pin]) -> None:
             right.button(
                 "Down",
                 key=f"down-{pin.id}",
-                on_click=story.move,
+                on_click=story.move_pin,
                 args=(ws, pin.id, 1),
                 disabled=i == len(pins) - 1,
                 width="stretch",
@@ -126,7 +126,7 @@ def edit(pins: list[story.Pin]) -> None:
 
 
 def _remove(id: str) -> None:
-    st.session_state["removed-pin"] = story.remove(state.workspace(), id)
+    st.session_state["removed-pin"] = story.remove_pin(state.workspace(), id)
 
 
 def undo() -> None:
@@ -135,7 +135,7 @@ def undo() -> None:
     if gone is not None and st.button(
         f"Bring back “{text.label(gone.caption, 40)}”", icon=":material/undo:"
     ):
-        story.restore(state.workspace(), gone)
+        story.restore_pin(state.workspace(), gone)
         st.session_state["removed-pin"] = None
         st.rerun()
 

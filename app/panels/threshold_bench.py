@@ -44,7 +44,7 @@ def known(context: Context) -> tuple[np.ndarray | None, str]:
 
 def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     """The threshold a person set, else the one the method chose, else the 95th percentile."""
-    given = notes.threshold(context.ws, context.job.id)
+    given = notes.load_threshold(context.ws, context.job.id)
     if given:
         return float(given["value"])
     return (
@@ -60,7 +60,7 @@ def flagged(artifact: AnomalyMaps, context: Context) -> str:
     """
     over = int((np.asarray(artifact.score) > threshold_of(artifact, context)).sum())
     count = f"{over:,} of {len(artifact.rows):,} cases"
-    given = notes.threshold(context.ws, context.job.id)
+    given = notes.load_threshold(context.ws, context.job.id)
     if given:
         why = f" (“{text.label(given['reason'], 120)}”)" if given.get("reason") else ""
         return f"{count} lie above the threshold that was kept for this run{why}."
@@ -248,7 +248,7 @@ def _on_test(
     artifact: AnomalyMaps, context: Context, rows: np.ndarray, prevalence: float | None
 ) -> None:
     """What the kept threshold, or the method's own, means on the test cases `rows`."""
-    given, at = notes.threshold(context.ws, context.job.id), threshold_of(artifact, context)
+    given, at = notes.load_threshold(context.ws, context.job.id), threshold_of(artifact, context)
     whose = (
         "the method’s own threshold"
         if artifact.threshold is not None

@@ -8,9 +8,9 @@ from app import form, navigation, progress, state, text
 from app.panels import apply
 from app.panels import cases as _cases
 from app.panels.gallery import score_of
-from core.cards import card
+from core.cards import load_card
 from core.data.dataset import Dataset
-from core.evidence import load
+from core.evidence import load_evidence
 from core.jobs import queue
 from core.method import Method
 from core.registry import families, methods, purpose
@@ -72,7 +72,7 @@ def choose(data: Dataset) -> type[Method] | None:
 
 
 def _answers(id: str) -> str:
-    about = card(id)
+    about = load_card(id)
     return about.sections.get("Answers", "") if about else ""
 
 
@@ -83,7 +83,7 @@ def _pick(id: str) -> None:
 def start(kind: type[Method], data: Dataset) -> None:
     """What the method is for, preset, form, time estimate, and the button."""
     st.markdown(f"### {text.label(kind.title)}")
-    about, found = card(kind.id), load(kind.id)
+    about, found = load_card(kind.id), load_evidence(kind.id)
     if about:
         st.markdown(text.label(_answers(kind.id), 400))
         st.caption(

@@ -75,8 +75,8 @@ def _left_waiting() -> None:
     """Files that were copied but not imported, before the page was loaded again or closed: go on
     with them, or take them away.
     """
-    uploads.sweep(state.workspace())
-    for found, came in uploads.waiting(state.workspace())[:3]:
+    uploads.remove_old_uploads(state.workspace())
+    for found, came in uploads.waiting_uploads(state.workspace())[:3]:
         words, more, away = st.columns([4, 1.4, 1], vertical_alignment="center")
         _, source = _called(found)
         words.markdown(
@@ -123,7 +123,7 @@ def _drop(folder: bool) -> None:
         limits_note.show()
         return
     with st.spinner("Copying into the workspace"):
-        kept = state.attempt(uploads.keep, state.workspace(), [(f.name, f) for f in files])
+        kept = state.attempt(uploads.store_upload, state.workspace(), [(f.name, f) for f in files])
     if kept is None:
         return
     st.session_state["upload"] = kept
@@ -286,7 +286,7 @@ def _form(
         st.warning(text.label(wrong, 240))
     if st.button("Import", type="primary", key=f"import-{token}", disabled=wrong is not None):
         job = state.attempt(
-            queue.bring,
+            queue.import_data,
             state.workspace(),
             path,
             name,
@@ -379,7 +379,9 @@ def _importing(job: Job) -> None:
             st.caption("It goes on when this page or the browser is closed.")
             return
         cells = iter(st.columns([1, 1, 2]))
-        resumable = (ws.folder(job.id) / REQUEST).exists() and not queue.would_repeat(ws, job)
+        resumable = (ws.folder(job.id) / REQUEST).exists() and not queue.why_would_fail_again(
+            ws, job
+        )
         if resumable:
             next(cells).button(
                 "Go on",
@@ -395,7 +397,7 @@ def _importing(job: Job) -> None:
             key=f"dismiss-{job.id}",
             width="stretch",
             on_click=state.attempt,
-            args=(queue.discard, ws, job.id),
+            args=(queue.discard_import, ws, job.id),
         )
 
 

@@ -76,9 +76,9 @@ def headline(artifact: Benchmark, mean: np.ndarray, base: int) -> str:
         f"“{artifact.contestants[best]}” is best on average {over}: {mean[best]:+.3f}"
         f" {artifact.measure} against “{name}”."
     )
-    p = rank_tests.against(np.asarray(artifact.score, dtype=float)[own], own.index(base))[
-        own.index(best)
-    ]
+    p = rank_tests.compare_to_baseline(
+        np.asarray(artifact.score, dtype=float)[own], own.index(base)
+    )[own.index(best)]
     if p is None:
         return f"{said} That is too few tasks to say whether it is chance."
     return (
@@ -175,7 +175,7 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
     """Mean ranks on one line; a bar joins those that do not differ significantly."""
     own = competing(artifact)
     score = np.asarray(artifact.score, dtype=float)[own]
-    tasks = rank_tests.complete(score)
+    tasks = rank_tests.complete_tasks(score)
     st.markdown("**Significant differences**")
     if len(tasks) < 3 or len(own) < 3:
         st.caption(
@@ -183,8 +183,8 @@ def _ranks(artifact: Benchmark, context: Context) -> None:
             f" there are {len(own)} and {len(tasks)}."
         )
         return
-    rank = rank_tests.ranks(score[:, tasks], artifact.higher_is_better).mean(1)
-    reach, p = rank_tests.critical_difference(len(own), len(tasks)), rank_tests.friedman(score)
+    rank = rank_tests.rank_contestants(score[:, tasks], artifact.higher_is_better).mean(1)
+    reach, p = rank_tests.critical_difference(len(own), len(tasks)), rank_tests.friedman_test(score)
     order = np.argsort(rank)
     names = [text.chart(artifact.contestants[own[i]], 34) for i in order]
     figure = go.Figure(

@@ -15,7 +15,7 @@ from core.artifacts import Clusters, Embedding
 from core.errors import UserError
 from core.imaging import render
 from core.imaging.palette import CIVIDIS, OKABE_ITO
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.neighbours import prepared
 from core.workspace import notes
 
@@ -33,7 +33,7 @@ def typical(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
     label = np.asarray(clusters.label)
     groups = [int(j) for j in np.unique(label)]
     try:
-        embedding = find(ws, run, Embedding)
+        embedding = find_artifact(ws, run, Embedding)
     except UserError:
         return {j: clusters.rows[label == j][:most].tolist() for j in groups}
     z = prepared(np.asarray(embedding.z)[embedding.at(clusters.rows)], embedding.metric)
@@ -46,7 +46,7 @@ def typical(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
 
 
 def names(clusters: Clusters, context: Context, run: str) -> dict[int, str]:
-    given = notes.cluster_names(context.ws, run)
+    given = notes.load_cluster_names(context.ws, run)
     return {int(j): given.get(int(j), clusters.name_of(int(j))) for j in np.unique(clusters.label)}
 
 

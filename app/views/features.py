@@ -17,7 +17,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.imaging import render
 from core.imaging.palette import ACCENT, AMBER
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.workspace import notes
 
 TITLE = "Features"
@@ -133,7 +133,7 @@ def _feature(artifact: Embedding, context: Context, j: int, often: float) -> Non
 
 def _turns(context: Context, run: str) -> bool:
     try:
-        return run == context.job.id and "decode" in find(context.ws, run, Model).abilities
+        return run == context.job.id and "decode" in find_artifact(context.ws, run, Model).abilities
     except UserError:
         return False
 

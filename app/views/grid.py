@@ -12,7 +12,7 @@ import streamlit as st
 from app import text
 from app.state import Context
 from core.artifacts import Grid
-from core.export import SAFE, csv
+from core.export import SAFE, safe_csv
 from core.imaging.palette import CIVIDIS, OKABE_ITO, PALE, RED, category_colours
 
 TITLE = "Grid"
@@ -96,7 +96,7 @@ def show(artifact: Grid, context: Context) -> None:
     )
     st.download_button(
         "Values as CSV",
-        lambda: csv(frame),
+        lambda: safe_csv(frame),
         f"{artifact.slug}.csv",
         "text/csv",
         key=context.key(f"csv-{artifact.slug}"),

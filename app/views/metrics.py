@@ -11,8 +11,8 @@ from app import text
 from app.state import Context
 from core.artifacts import Metric, Metrics
 from core.artifacts.tables import KINDS
-from core.cards import card
-from core.export import SAFE, csv
+from core.cards import load_card
+from core.export import SAFE, safe_csv
 from core.imaging.palette import NONE, OKABE_ITO
 from core.registry import measures
 
@@ -42,7 +42,7 @@ def show(artifact: Metrics, context: Context) -> None:
     st.dataframe(table(artifact), hide_index=True, width="stretch")
     st.download_button(
         "Figures as CSV",
-        lambda: csv(pd.DataFrame(artifact.table)),
+        lambda: safe_csv(pd.DataFrame(artifact.table)),
         f"{artifact.slug}.csv",
         "text/csv",
         key=context.key(f"csv-{artifact.slug}"),
@@ -50,7 +50,7 @@ def show(artifact: Metrics, context: Context) -> None:
         help=SAFE,
     )
     with st.expander("What do these mean?"):
-        about = card(context.job.method)
+        about = load_card(context.job.method)
         if about:
             st.markdown(
                 f"**{text.label(about.title)}** ·"

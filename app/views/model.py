@@ -12,7 +12,7 @@ import streamlit as st
 from app import text
 from app.state import Context
 from core.artifacts import Metrics, Model
-from core.cards import card
+from core.cards import load_card
 from core.imaging.palette import ACCENT, GREY, INK, NONE, PALE
 from core.registry import method_class
 
@@ -27,7 +27,7 @@ CAN = {
 
 def show(artifact: Model, context: Context) -> None:
     """A one-screen sheet; what nobody has stated is shown as not stated."""
-    about, kind, data = card(artifact.method), method_class(artifact.method), context.data
+    about, kind, data = load_card(artifact.method), method_class(artifact.method), context.data
     left, right = st.columns(2)
     with left:
         st.markdown(

@@ -15,7 +15,7 @@ from core.artifacts import Predictions
 from core.data.dataset import Dataset
 from core.imaging import orientation, render
 from core.imaging.palette import ACCENT
-from core.stats.overlap import overlap
+from core.stats.overlap import mask_overlap
 
 TITLE = "Segmentation"
 AMBER = (230, 159, 0)
@@ -41,7 +41,9 @@ def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndar
         made, part = artifact.marked(rows), data.of(rows)
         share[i : i + len(rows)] = made.mean((1, 2))
         if data.masks is not None and data.masks.shape[1:] == made.shape[1:]:
-            dice[i : i + len(rows)] = np.where(part.outlined, overlap(made, part.mask())[0], np.nan)
+            dice[i : i + len(rows)] = np.where(
+                part.outlined, mask_overlap(made, part.mask())[0], np.nan
+            )
     return dice, share
 
 

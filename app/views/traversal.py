@@ -28,9 +28,11 @@ KNOBS = 6  # sliders shown before "more"
 def opened(home: str, run: str) -> Any:
     """The fitted method of a run on the processor, and its embedding."""
     from core.artifacts import Model
-    from core.jobs.tasks import find
+    from core.jobs.run_folder import find_artifact
 
-    return open_model(find(state.workspace(), run, Model)), find(state.workspace(), run, Embedding)
+    return open_model(find_artifact(state.workspace(), run, Model)), find_artifact(
+        state.workspace(), run, Embedding
+    )
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring what each latent axis does")

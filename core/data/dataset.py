@@ -369,7 +369,7 @@ class Dataset:
             store = (
                 zarr.open_array(place, mode="r+")
                 if kept
-                else arrays.create(place, array.shape, array.dtype, per)
+                else arrays.create_array(place, array.shape, array.dtype, per)
             )
             for k, i in enumerate(range(0, len(array), per)):
                 block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
@@ -390,7 +390,7 @@ class Dataset:
             for k in ("name", "modality", "roles", "features", "input_range", "card")
         }
         write_json(folder / "dataset.json", kept | {"hash": found})
-        checksums.write(folder)
+        checksums.write_manifest(folder)
         return Dataset.load(folder)
 
     @classmethod
@@ -404,11 +404,11 @@ class Dataset:
         if (folder / checksums.NAME).exists():
             lines = listed_files(folder, called)
         elif has_checksums(folder):
-            raise checksums.damage(called, [checksums.NAME])
+            raise checksums.damage_error(called, [checksums.NAME])
         try:
             meta = json.loads((folder / "dataset.json").read_text())
         except (OSError, ValueError):
-            raise checksums.damage(called, ["dataset.json"]) from None
+            raise checksums.damage_error(called, ["dataset.json"]) from None
         stored: dict[str, Any] = {
             k: (
                 arrays.StoredArray(folder, k, lines, called)

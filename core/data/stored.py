@@ -21,17 +21,17 @@ def listed_files(folder: Path, called: str) -> dict[str, checksums.Sum]:
     one is not.
     """
     try:
-        lines = checksums.listed(folder)
+        lines = checksums.read_manifest(folder)
     except (OSError, ValueError):
-        raise checksums.damage(called, [checksums.NAME]) from None
+        raise checksums.damage_error(called, [checksums.NAME]) from None
     described = lines.get("dataset.json")
     if described is None:
-        raise checksums.damage(called, [checksums.NAME])
-    lost = checksums.misplaced(folder, lines)
-    if not lost and checksums.changed(folder / "dataset.json", described):
+        raise checksums.damage_error(called, [checksums.NAME])
+    lost = checksums.find_misplaced_files(folder, lines)
+    if not lost and checksums.has_changed(folder / "dataset.json", described):
         lost = ["dataset.json"]
     if lost:
-        raise checksums.damage(called, lost)
+        raise checksums.damage_error(called, lost)
     return lines
 
 
@@ -74,8 +74,8 @@ class StoredTable:
         return self.columns[name]
 
     def _checked(self, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        if self.line is not None and checksums.changed(self.path, self.line):
-            raise checksums.damage(self.called, [self.path.name])
+        if self.line is not None and checksums.has_changed(self.path, self.line):
+            raise checksums.damage_error(self.called, [self.path.name])
         return self._tried(read)
 
     def _tried(self, read: Callable[[], Any]) -> Any:
@@ -85,7 +85,7 @@ class StoredTable:
             # the machine's own refusal
             if isinstance(e, OSError) and e.errno not in (None, errno.ENOENT):
                 raise
-            raise checksums.damage(self.called, [self.path.name]) from None
+            raise checksums.damage_error(self.called, [self.path.name]) from None
 
     def __len__(self) -> int:
         return self.rows

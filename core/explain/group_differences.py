@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.columns import Column, in_digits
+from core.columns import Column, format_distinct
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _compare_amounts(column: Column, inside: np.ndarray) -> tuple[str, float, fl
         return None
     u, p = mannwhitneyu(a, b)
     effect = 2 * u / (len(a) * len(b)) - 1
-    inner, outer = in_digits(float(np.median(a)), float(np.median(b)))
+    inner, outer = format_distinct(float(np.median(a)), float(np.median(b)))
     words = (
         f"is {'higher' if effect > 0 else 'lower'}: typically {inner} in the group, {outer}"
         " elsewhere"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.columns import in_digits
+from core.columns import format_distinct
 from core.data.dataset import Dataset
 
 FEW = 10  # different values up to which they are counted one by one
@@ -77,7 +77,7 @@ def _check_number(name: str, column: np.ndarray, x: float, data: Dataset) -> Unu
     beaten = max(below, above)
     side = "higher" if high else "lower"
     words = f"{side} than {_describe_majority(beaten, n)}"
-    return UnusualValue(name, in_digits(x)[0], share, words)
+    return UnusualValue(name, format_distinct(x)[0], share, words)
 
 
 def _check_category(name: str, column: np.ndarray, x: float, data: Dataset) -> UnusualValue | None:
@@ -89,7 +89,7 @@ def _check_category(name: str, column: np.ndarray, x: float, data: Dataset) -> U
     shown, category = _split_name(name, data)
     if category and x == 0:
         return None
-    value = category or in_digits(x)[0]
+    value = category or format_distinct(x)[0]
     values, counts = np.unique(column, return_counts=True)
     own = int(counts[values == x].sum())
     share = (1 + int(counts[counts <= own].sum())) / (len(column) + 1)

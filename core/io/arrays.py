@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from core.errors import UserError
-from core.io.checksums import Sum, damage
+from core.io.checksums import Sum, damage_error
 
 T = TypeVar("T")
 
 
-def create(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
+def create_array(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
     """Return a new Zarr array at `place`, `per` entries a chunk, to be filled by assignment; what
     was there is replaced.
     """
@@ -85,15 +85,15 @@ class StoredArray(Entries):
         try:
             return read()
         except Lost as e:
-            raise damage(self.called, [str(e)]) from None
+            raise damage_error(self.called, [str(e)]) from None
         except (MemoryError, UserError, IndexError):
             raise
         except OSError as e:
             if isinstance(e, FileNotFoundError):
-                raise damage(self.called, [self.key]) from None
+                raise damage_error(self.called, [self.key]) from None
             raise
         except Exception:  # whatever a damaged chunk makes the codecs do
-            raise damage(self.called, [f"a part of {self.key}"]) from None
+            raise damage_error(self.called, [f"a part of {self.key}"]) from None
 
 
 class Lost(Exception):

@@ -32,13 +32,13 @@ def sum_of(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def write(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
     """List every file below `folder`, read back from where it was written."""
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != NAME]
     write_json(folder / NAME, {p.relative_to(folder).as_posix(): _line(p) for p in paths})
 
 
-def add(folder: Path, name: str) -> None:
+def add_to_manifest(folder: Path, name: str) -> None:
     """List one more file of `folder`, or one that was written again."""
     lines = json.loads((folder / NAME).read_text())
     write_json(folder / NAME, lines | {name: _line(folder / name)})
@@ -48,7 +48,7 @@ def _line(path: Path) -> str:
     return f"{sum_of(path)} {path.stat().st_size}"
 
 
-def listed(folder: Path) -> dict[str, Sum]:
+def read_manifest(folder: Path) -> dict[str, Sum]:
     """Return what `folder`'s manifest lists, by name. Raises OSError where there is none,
     ValueError where it is damaged.
     """
@@ -60,13 +60,13 @@ def listed(folder: Path) -> dict[str, Sum]:
         raise ValueError(f"no list of files: {e}") from None
 
 
-def wrong(folder: Path, under: str = "", most: int | None = None) -> list[str]:
+def find_wrong_files(folder: Path, under: str = "", most: int | None = None) -> list[str]:
     """Names of the files listed in `folder`'s manifest (those below `under` only) that are missing
     or differ from what was written; of those larger than `most` bytes only the size is compared.
     The manifest itself is named when it cannot be read. Cost: reads each file once.
     """
     try:
-        lines = listed(folder)
+        lines = read_manifest(folder)
     except (OSError, ValueError):
         return [NAME]
     return [
@@ -76,7 +76,7 @@ def wrong(folder: Path, under: str = "", most: int | None = None) -> list[str]:
     ]
 
 
-def misplaced(folder: Path, lines: dict[str, Sum]) -> list[str]:
+def find_misplaced_files(folder: Path, lines: dict[str, Sum]) -> list[str]:
     """Names of the listed files that are missing or of another size. Cost: one look at each name,
     nothing is read.
     """
@@ -87,7 +87,7 @@ def misplaced(folder: Path, lines: dict[str, Sum]) -> list[str]:
 _sound: set[tuple[str, int, int]] = set()
 
 
-def changed(path: Path, line: Sum) -> bool:
+def has_changed(path: Path, line: Sum) -> bool:
     """Whether a file is no longer what was written; read once for each state of it."""
     try:
         now = path.stat()
@@ -101,7 +101,7 @@ def changed(path: Path, line: Sum) -> bool:
         return True
 
 
-def damage(called: str, names: list[str]) -> Damaged:
+def damage_error(called: str, names: list[str]) -> Damaged:
     """Return the sentence about a dataset of which the files `names` are missing or changed; to be
     raised.
     """

@@ -42,7 +42,7 @@ def write_with(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     except BaseException:
         tmp.unlink(missing_ok=True)
         raise
-    settle(path.parent)
+    sync_folder(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -104,7 +104,7 @@ def write_once(path: Path, data: bytes) -> bytes:
                 f.flush()
                 os.fsync(f.fileno())
             os.link(tmp, path)  # unlike a rename, it fails where there is one already
-            settle(path.parent)
+            sync_folder(path.parent)
         except FileExistsError:
             pass
         finally:
@@ -112,7 +112,7 @@ def write_once(path: Path, data: bytes) -> bytes:
     return path.read_bytes()
 
 
-def append(path: Path, words: str) -> None:
+def append_line(path: Path, words: str) -> None:
     """Add lines to a log or curve. The last line may be cut short by a crash: whoever reads skips
     it.
     """
@@ -121,19 +121,21 @@ def append(path: Path, words: str) -> None:
         f.write(words)
 
 
-_users: list[int] = []  # the umask this process was started with, once it is `keep_private`
+_users: list[
+    int
+] = []  # the umask this process was started with, once `keep_new_files_private` was called
 
 
-def keep_private() -> None:
+def keep_new_files_private() -> None:
     """From now on only its owner reads what this process makes (700, 600): data of patients. What
-    goes to a place of the user's is written `for_others`.
+    goes to a place of the user's is written under `share_new_files`.
     """
     if not _users:
         _users.append(os.umask(0o077))
 
 
 @contextmanager
-def for_others() -> Iterator[None]:
+def share_new_files() -> Iterator[None]:
     """Write with the rights the user usually gives, as to a folder of theirs. Of the whole process:
     for commands, not for a server.
     """
@@ -187,7 +189,7 @@ def move(source: Path, target: Path) -> None:
     """Rename within the workspace, for good."""
     before("replace", target)
     source.rename(target)
-    settle(target.parent)
+    sync_folder(target.parent)
 
 
 def publish(made: Path, target: Path) -> None:
@@ -202,7 +204,7 @@ def publish(made: Path, target: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-        settle(Path(folder))
+        sync_folder(Path(folder))
     move(made, target)
 
 
@@ -217,14 +219,14 @@ def copy_tree(source: Path, target: Path) -> None:
         new.mkdir() if path.is_dir() else shutil.copyfile(path, new)
 
 
-def elsewhere(place: str) -> bool:
+def is_remote(place: str) -> bool:
     """Whether a place to write to is no path of this machine but an address that fsspec knows
     (s3://bucket/folder, sftp://host/folder, memory://x).
     """
     return "://" in place
 
 
-def send(made: Path, address: str) -> None:
+def send_to_remote(made: Path, address: str) -> None:
     """Copy a finished file or folder to an address. UserError when nothing there takes it."""
     import fsspec
 
@@ -255,7 +257,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def settle(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Let the names in a folder reach the disk: without it a rename may be lost with the power."""
     if os.name == "nt":
         return

@@ -12,7 +12,7 @@ from typing import IO
 from core.io import files
 
 
-def hold(path: Path, wait: float = 0.0) -> IO[bytes] | None:
+def hold_lock(path: Path, wait: float = 0.0) -> IO[bytes] | None:
     """Return an exclusive hold on the lock file `path`, given up when closed; None when another
     process still has it after `wait` seconds.
 

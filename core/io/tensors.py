@@ -50,11 +50,11 @@ def load_state(folder: Path) -> dict[str, Any]:
     return {**tensors, **extra["plain"]}
 
 
-def nested(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with every key put under `prefix.`; `taken` is its inverse."""
+def add_prefix(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with every key put under `prefix.`; `take_prefix` is its inverse."""
     return {f"{prefix}.{k}": v for k, v in values.items()}
 
 
-def taken(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+def take_prefix(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of `state` under `prefix.`, with the prefix removed."""
     return {k[len(prefix) + 1 :]: v for k, v in state.items() if k.startswith(prefix + ".")}

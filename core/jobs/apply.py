@@ -13,7 +13,7 @@ from core.data.dataset import Dataset
 from core.data.normal import keep_normal_only
 from core.errors import UserError
 from core.evaluate import measure
-from core.jobs.run_folder import find, keep, named_rows
+from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.method import Method
 from core.registry import method_class, open_model
 from core.training.fit import describe, describe_origin, describes_own_only
@@ -35,9 +35,9 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
     """
     began = time.monotonic()
     trained = ws.job(job.on_run)
-    model: Model = find(ws, trained.id, Model)
+    model: Model = find_artifact(ws, trained.id, Model)
     tell.phase("comparing it with the training data")
-    own = learned_from(ws, trained)
+    own = load_training_data(ws, trained)
     data, notes = as_the_model_sees(own, ws.dataset(job.dataset), model)
     for note in [*notes, *find_shared(own, data)]:
         tell.note(note)
@@ -67,20 +67,20 @@ def apply_model(ws: Workspace, job: Job, tell: Reporter) -> None:
     notes = ws.job(job.id).note.splitlines()
     for artifact in artifacts:
         artifact.made_by = replace(made, notes=notes)
-    keep(ws.folder(job.id), artifacts)
+    save_artifacts(ws.folder(job.id), artifacts)
 
 
-def learned_from(ws: Workspace, trained: Job) -> Dataset:
+def load_training_data(ws: Workspace, trained: Job) -> Dataset:
     """Return the rows in use of the data a run learned from: all of it, or those the run saw."""
     data = ws.dataset(trained.dataset)
     if "only" in trained.spec:
-        rows = named_rows(ws.folder(trained.id), "only")
+        rows = load_named_rows(ws.folder(trained.id), "only")
         data = data.of(rows[np.isin(rows, data.rows)])
     normal = trained.spec.get("only_normal")
     return keep_normal_only(data, normal) if normal else data
 
 
-def seen_by(ws: Workspace, run: Job) -> Dataset:
+def load_data_as_seen(ws: Workspace, run: Job) -> Dataset:
     """Return the data of a run as its model saw it: of an applied one, columns and range
     matched.
     """
@@ -88,7 +88,9 @@ def seen_by(ws: Workspace, run: Job) -> Dataset:
     if run.kind != "apply":
         return data
     trained = ws.job(run.on_run)
-    return as_the_model_sees(learned_from(ws, trained), data, find(ws, trained.id, Model))[0]
+    return as_the_model_sees(
+        load_training_data(ws, trained), data, find_artifact(ws, trained.id, Model)
+    )[0]
 
 
 def _keep_threshold(ws: Workspace, trained: str, new: AnomalyMaps) -> None:
@@ -111,8 +113,8 @@ def why_not_applied(ws: Workspace, base: Job, dataset: str) -> str | None:
     if not kind.other_data:
         return describes_own_only(kind)
     try:
-        model = find(ws, base.id, Model)
-        as_the_model_sees(learned_from(ws, base), ws.dataset(dataset), model)
+        model = find_artifact(ws, base.id, Model)
+        as_the_model_sees(load_training_data(ws, base), ws.dataset(dataset), model)
     except UserError as e:
         return str(e)
     return None

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.errors import UserError, out_of_memory, sentence
+from core.errors import UserError, is_out_of_memory, user_sentence
 from core.io.files import write_json
 
 FILE = "attempts.json"
@@ -48,7 +48,7 @@ def add(folder: Path, attempt: Attempt) -> None:
         write_json(folder / FILE, [asdict(a) for a in [*load(folder), attempt][-KEPT:]])
 
 
-def repeated(tried: list[Attempt]) -> str:
+def find_repeated_cause(tried: list[Attempt]) -> str:
     """Return what ended the last two of these attempts at the same step in the same way, by the
     work's own fault; "" where one more may end otherwise.
     """
@@ -60,7 +60,7 @@ def repeated(tried: list[Attempt]) -> str:
     return now.cause if (before.cause, before.phase) == (now.cause, now.phase) and near else ""
 
 
-def of_error(error: Exception, phase: str, step: int) -> Attempt:
+def attempt_of_error(error: Exception, phase: str, step: int) -> Attempt:
     """Return the attempt that `error` ended."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
@@ -70,19 +70,19 @@ def of_error(error: Exception, phase: str, step: int) -> Attempt:
         if at is not None
         else ""
     )
-    machine = out_of_memory(error) or (
-        sentence(error) is not None and not isinstance(error, UserError)
+    machine = is_out_of_memory(error) or (
+        user_sentence(error) is not None and not isinstance(error, UserError)
     )
     return Attempt(type(error).__name__ + where, phase, step, own=not machine)
 
 
-def of_exit(code: int, phase: str, step: int) -> Attempt:
+def attempt_of_exit(code: int, phase: str, step: int) -> Attempt:
     """Return the attempt whose process ended with `code` (negative: a signal)."""
-    name = exit_words(code)
+    name = describe_exit(code)
     return Attempt(name, phase, step, name not in OUTSIDE)
 
 
-def exit_words(code: int) -> str:
+def describe_exit(code: int) -> str:
     """“SIGSEGV”, or “exit code 1”."""
     if code >= 0:
         return f"exit code {code}"

@@ -78,7 +78,7 @@ class Local:
 
     def lanes(self) -> list[str]:
         """Return the GPUs of this machine and the processor, each doing one job at a time."""
-        return [*cards(), CPU]
+        return [*list_gpus(), CPU]
 
     def start(self, ws: Workspace, job: Job, lane: str) -> dict[str, Any]:
         """Start the job's process, or have the one that waits do it; the values its record gets
@@ -94,7 +94,7 @@ class Local:
             "core.jobs.worker", [str(ws.home), job.id], log, threads, env
         )
         self._next_look = time.monotonic() + LOOK  # its imports go first
-        begun = born(child.pid)
+        begun = process_identity(child.pid)
         self._children[begun] = child
         return {"pid": child.pid, "born": begun}
 
@@ -142,7 +142,7 @@ class Local:
         if job.pid is None:
             return False
         if job.born:
-            return born(job.pid) == job.born
+            return process_identity(job.pid) == job.born
         try:  # started by a Lightbox that knew the wall clock only
             return (
                 abs(psutil.Process(job.pid).create_time() - (job.pid_start or 0)) < 2
@@ -175,14 +175,14 @@ class Local:
 LOCAL: Engine = Local()
 
 
-def born(pid: int) -> str:
+def process_identity(pid: int) -> str:
     """Return what tells the process `pid` from every other that has or had this number; "" when
     there is none (a zombie counts as none).
     """
     try:
         # the name before may hold anything
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if stat[0] in "ZX" else f"{_boot()}:{stat[19]}"
+        return "" if stat[0] in "ZX" else f"{_boot_id()}:{stat[19]}"
     except (OSError, IndexError):
         pass
     if Path("/proc/self/stat").exists():
@@ -194,14 +194,14 @@ def born(pid: int) -> str:
         return ""
 
 
-def _boot() -> str:
+def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
 
 
-def cards() -> list[str]:
+def list_gpus() -> list[str]:
     """Numbers of the graphics cards that jobs may use; asked of the driver, since importing torch
     would cost a second and 200 MB.
     """
@@ -209,13 +209,13 @@ def cards() -> list[str]:
     if allowed is not None:
         return (
             [c.strip() for c in allowed.split(",") if c.strip() and c.strip() != "-1"]
-            if _driver()
+            if _load_driver()
             else []
         )
-    return [str(i) for i in range(len(_driver()))]
+    return [str(i) for i in range(len(_load_driver()))]
 
 
-def _driver() -> list[str]:
+def _load_driver() -> list[str]:
     try:
         told = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True

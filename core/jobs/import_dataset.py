@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core import limits
 from core.errors import Cancelled, UserError
 from core.io import checksums
-from core.jobs.run_folder import clear_import
+from core.jobs.run_folder import remove_import
 from core.workspace.catalogue import Job
 from core.workspace.import_request import REQUEST, drop_request
 from core.workspace.workspace import Workspace
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHARES = (0.4, 0.8)  # of the progress bar: reading ends, storing ends
 
 
-def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
+def import_data(ws: Workspace, job: Job, tell: Reporter) -> None:
     """Read, store and register the dataset that the job's request asks for. UserError when anything
     does not fit; nothing is kept then.
     """
@@ -74,7 +74,7 @@ def bring(ws: Workspace, job: Job, tell: Reporter) -> None:
         try:
             dataset_findings(ws, stored.name, lambda fraction: looked(round(1000 * fraction), 1000))
         except BaseException:  # all or nothing, to the end
-            clear_import(ws, job.id)
+            remove_import(ws, job.id)
             raise
     except MemoryError:
         raise UserError(

@@ -11,7 +11,7 @@ import psutil
 NICE = 5  # of -20 to 19; a third of the share of a page that wants the same processor
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Lower the priority of this process for the processors (to `NICE`; "below normal" on Windows)
     and, on Linux, for the disk, where it gets what nobody else wants. Leaves alone what the system
     does not allow, and a process that is lower already.

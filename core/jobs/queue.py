@@ -22,8 +22,8 @@ from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
 from core.jobs.reconciling import reconcile
-from core.jobs.run_folder import clear_import
-from core.jobs.starting import has_died, start_supervisor, want_supervisor
+from core.jobs.run_folder import remove_import
+from core.jobs.starting import request_supervisor, start_supervisor, supervisor_has_died
 from core.method import check_params
 from core.registry import method_class, methods
 from core.settings import Settings
@@ -35,7 +35,7 @@ from core.workspace.import_request import REQUEST, write_request
 from core.workspace.workspace import Workspace
 
 GET_READY = 30.0  # seconds
-_READY: dict[Path, float] = {}  # workspace -> when `get_ready` was called last
+_READY: dict[Path, float] = {}  # workspace -> when `prepare_worker` was called last
 _ASKING = threading.Lock()  # two tabs at one moment: without it both find that nobody has asked yet
 
 
@@ -75,8 +75,8 @@ def train(
         raise UserError(NEEDS_TRAIN)
     checked = check_params(kind, params or {})
     rows = {
-        "only": notes.named_rows(ws, dataset, only) if only else None,
-        "chosen": notes.named_rows(ws, dataset, chosen) if chosen else None,
+        "only": notes.find_named_rows(ws, dataset, only) if only else None,
+        "chosen": notes.find_named_rows(ws, dataset, chosen) if chosen else None,
     }
     data = ws.dataset(dataset) if rows["only"] is None else ws.dataset(dataset).of(rows["only"])
     learned = keep_normal_only(data) if only_normal else data
@@ -91,7 +91,7 @@ def train(
             f" {said}"
         )
     _check_seed(seed)
-    base = finished(ws, on, "built upon") if on else None
+    base = finished_run(ws, on, "built upon") if on else None
     said = why_not_on(kind, ws.artifacts(base.id) if base else {}, data)
     if said:
         raise UserError(said)
@@ -159,7 +159,7 @@ def apply(ws: Workspace, run: str, dataset: str, token: str = "") -> Job:
     """
     if token and (before := ws.catalogue.jobs(token=token)):
         return before[0]
-    base, entry = finished(ws, run, "applied"), ws.entry(dataset)
+    base, entry = finished_run(ws, run, "applied"), ws.entry(dataset)
     if base.kind == "apply":
         raise UserError(f"{base.id} is an application of run {base.on_run}; name that run.")
     said = why_not_applied(ws, base, entry["name"])
@@ -196,7 +196,7 @@ def apply_after(ws: Workspace, trained: Job) -> Job | None:
     return apply(ws, trained.id, held_out, token=f"test-{trained.id}") if held_out else None
 
 
-def bring(
+def import_data(
     ws: Workspace,
     path: Path,
     name: str | None = None,
@@ -227,7 +227,7 @@ def bring(
     return _submit(ws, job)
 
 
-def unfinished(ws: Workspace) -> list[Job]:
+def unfinished_imports(ws: Workspace) -> list[Job]:
     """Return imports that are at work, or were broken off and can go on (what they were asked for
     is still there), in the order they were asked for.
     """
@@ -235,7 +235,7 @@ def unfinished(ws: Workspace) -> list[Job]:
     return [job for job in found if (ws.folder(job.id) / REQUEST).exists()]
 
 
-def discard(ws: Workspace, id: str) -> None:
+def discard_import(ws: Workspace, id: str) -> None:
     """Take away an import that has ended, with what it left; of one that succeeded meanwhile the
     dataset stays. UserError while it is at work.
     """
@@ -246,7 +246,7 @@ def discard(ws: Workspace, id: str) -> None:
     uploaded = json.loads(place.read_text())["uploaded"] if place.exists() else None
     ws.remove_run(job.id)
     if job.status != "done":
-        clear_import(ws, job.id)
+        remove_import(ws, job.id)
     if uploaded:
         remove(Path(uploaded))
 
@@ -255,7 +255,7 @@ def derive(ws: Workspace, kind: str, run: str, spec: dict[str, Any], seed: int =
     """Queue a map, explanation or measurement of a finished run, or give the job that made (or is
     making) exactly this before.
     """
-    base = finished(ws, run, "looked at")
+    base = finished_run(ws, run, "looked at")
     _check_seed(seed)
     key = derived_key(ws, base, kind, spec, seed)
     with _ASKING:
@@ -283,7 +283,11 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
     places.
     """
     out: list[Any] = ws.hidden(base.dataset).tolist() if kind == "measure" else []
-    told = decisions.last_normal(review.decisions(ws, base.dataset)) if kind == "measure" else None
+    told = (
+        decisions.last_normal(review.list_decisions(ws, base.dataset))
+        if kind == "measure"
+        else None
+    )
     return key_of(
         kind,
         base.id,
@@ -294,7 +298,7 @@ def derived_key(ws: Workspace, base: Job, kind: str, spec: dict[str, Any], seed:
     )
 
 
-def finished(ws: Workspace, run: str, use: str) -> Job:
+def finished_run(ws: Workspace, run: str, use: str) -> Job:
     """Return the run of this id, trained or applied. UserError when it is something made from a
     run, or not done.
     """
@@ -326,7 +330,7 @@ def _submit(ws: Workspace, job: Job, rows: dict[str, np.ndarray] | None = None) 
         for name, ids in (rows or {}).items():
             write_array(folder / f"{name}.npy", ids)
         job = replace(job, created=time.time(), version=__version__)
-        records.write(ws.home, job)
+        records.write_record(ws.home, job)
         added = catalogue.add_job(job)
     except BaseException:
         remove(folder)
@@ -350,20 +354,20 @@ def ensure_supervisor(ws: Workspace) -> None:
         _fail_queued(ws, job, said)
 
 
-def get_ready(ws: Workspace) -> None:
+def prepare_worker(ws: Workspace) -> None:
     """Have a worker wait for what is asked for next; called whenever a page is drawn. Costs next to
     nothing, at most twice a minute a file lock.
     """
     if Settings().standby and time.monotonic() - _READY.get(ws.home, -1e9) > GET_READY:
         _READY[ws.home] = time.monotonic()
-        want_supervisor(ws.home)
+        request_supervisor(ws.home)
 
 
 def _fail_queued(ws: Workspace, job: Job, error: str) -> None:
     values: dict[str, Any] = {"status": "failed", "error": error, "finished": time.time()}
     if ws.catalogue.set_job(job.id, only_if="queued", **values):
         with suppress(OSError):
-            records.write(ws.home, replace(job, **values))
+            records.write_record(ws.home, replace(job, **values))
 
 
 def wait(
@@ -384,7 +388,7 @@ def wait(
                 f"Run {id} has not ended after {timeout:.0f} seconds; it goes on, look at it with"
                 f" `lightbox runs show {id}`."
             )
-        if has_died(ws.home) or int((time.monotonic() - began) / 5) != int(
+        if supervisor_has_died(ws.home) or int((time.monotonic() - began) / 5) != int(
             (time.monotonic() - began - pause) / 5
         ):
             ensure_supervisor(ws)
@@ -399,7 +403,7 @@ def cancel(ws: Workspace, id: str) -> Job:
     job = ws.job(id)
     if ws.catalogue.set_job(job.id, only_if="queued", status="cancelled", finished=time.time()):
         job = ws.job(job.id)
-        records.write(ws.home, job)
+        records.write_record(ws.home, job)
         return job
     ws.catalogue.set_job(job.id, only_if="running", cancel=1)
     ensure_supervisor(ws)
@@ -416,7 +420,7 @@ def resume(ws: Workspace, id: str, from_scratch: bool = False) -> Job:
     job = ws.job(id)
     if job.status == "done":
         raise UserError(f"Run {job.id} is done; there is nothing to resume.")
-    if not from_scratch and (cause := would_repeat(ws, job)):
+    if not from_scratch and (cause := why_would_fail_again(ws, job)):
         raise UserError(
             f"Run {job.id} ended twice at the same step in the same way ({cause}); going on from"
             f" there would end so again. Begin it again with `lightbox runs resume {job.id}"
@@ -443,13 +447,13 @@ def resume(ws: Workspace, id: str, from_scratch: bool = False) -> Job:
         again["note"] = "\n".join(filter(None, [job.note, words]))
     if job.ended:
         # first: an old ending there must not be taken for that of the new attempt
-        records.write(ws.home, replace(job, **again))
+        records.write_record(ws.home, replace(job, **again))
         ws.catalogue.set_job(job.id, only_if=("interrupted", "cancelled", "failed"), **again)
     ensure_supervisor(ws)
     return ws.job(job.id)
 
 
-def would_repeat(ws: Workspace, job: Job) -> str:
+def why_would_fail_again(ws: Workspace, job: Job) -> str:
     """Return what would end a job again if it went on, or a map or explanation if it was made once
     more: what has ended it twice at the same step, by the work's own fault. "" where it may go
     well.
@@ -459,4 +463,4 @@ def would_repeat(ws: Workspace, job: Job) -> str:
     alike = (
         ws.catalogue.jobs(key=job.key) if job.key and job.kind not in ("train", "import") else [job]
     )
-    return attempts.repeated([a for j in alike for a in attempts.load(ws.folder(j.id))])
+    return attempts.find_repeated_cause([a for j in alike for a in attempts.load(ws.folder(j.id))])

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import Full
 from core.jobs import attempts
 from core.jobs.engines import LOCAL
-from core.jobs.run_folder import clear, clear_import
+from core.jobs.run_folder import remove_import, remove_leftovers
 from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.import_request import drop_request
@@ -65,20 +65,20 @@ def _reconcile(ws: Workspace) -> None:
             and time.monotonic() - _unseen.setdefault(job.id, time.monotonic()) < STALE
         ):
             continue  # it is being started
-        told = records.read(ws.folder(job.id))
+        told = records.read_record(ws.folder(job.id))
         if told is not None and told.ended:
             ws.catalogue.set_job(job.id, only_if="running", **{k: getattr(told, k) for k in ENDING})
             continue
-        clear(ws, job)
+        remove_leftovers(ws, job)
         if job.cancel:  # it did not heed the wish to stop, so it was killed
             if job.kind == "import":
-                clear_import(ws, job.id)
+                remove_import(ws, job.id)
                 drop_request(ws.folder(job.id))
-            records.ended(
+            records.end_job(
                 ws.catalogue, ws.home, job, status="cancelled", finished=time.time(), error=""
             )
-        elif not _died_of_itself(ws, job):
-            records.ended(
+        elif not _handle_death(ws, job):
+            records.end_job(
                 ws.catalogue,
                 ws.home,
                 job,
@@ -88,7 +88,7 @@ def _reconcile(ws: Workspace) -> None:
             )
 
 
-def _died_of_itself(ws: Workspace, job: Job) -> bool:
+def _handle_death(ws: Workspace, job: Job) -> bool:
     """Deal with a job whose process is known to have ended by its own fault. One that died before
     it began is started once more; one that has ended twice alike fails, in a sentence. False where
     a kill, or what nobody knows, ended it.
@@ -97,15 +97,15 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
     if not code:
         return False
     points = list(ws.scalars(job.id))
-    attempt = attempts.of_exit(code, job.phase, int(points[-1]["step"]) if points else 0)
+    attempt = attempts.attempt_of_exit(code, job.phase, int(points[-1]["step"]) if points else 0)
     attempts.add(folder, attempt)
     if not attempt.own:
         return False
-    again = bool(attempts.repeated(attempts.load(folder)))
+    again = bool(attempts.find_repeated_cause(attempts.load(folder)))
     if job.heartbeat is None and not again:
         again_queued: dict[str, Any] = {"status": "queued", "pid": None, "born": "", "phase": ""}
         if ws.catalogue.set_job(job.id, only_if="running", **again_queued):
-            records.write(ws.home, replace(job, **again_queued))
+            records.write_record(ws.home, replace(job, **again_queued))
         return True
     status = "interrupted"
     error = (
@@ -127,5 +127,5 @@ def _died_of_itself(ws: Workspace, job: Job) -> bool:
         error = f"The process ended twice {at}, by {attempt.cause}." + (
             f" The last line of its log: {said}" if said else ""
         )
-    records.ended(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
+    records.end_job(ws.catalogue, ws.home, job, status=status, finished=time.time(), error=error)
     return True

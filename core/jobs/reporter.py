@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 
 from core.errors import Cancelled, UserError
-from core.io.files import append, write_bytes
-from core.jobs.run_folder import clear
+from core.io.files import append_line, write_bytes
+from core.jobs.run_folder import remove_leftovers
 from core.workspace import records
 from core.workspace.catalogue import Job
 from core.workspace.import_request import drop_request
@@ -77,9 +77,9 @@ class Reporter:
         print(
             f"{time.strftime('%H:%M:%S')} stopped within: {self._phase or 'starting'}", flush=True
         )
-        clear(self.ws, self.job)
+        remove_leftovers(self.ws, self.job)
         with suppress(UserError):
-            records.ended(
+            records.end_job(
                 self.ws.catalogue,
                 self.ws.home,
                 self.job,
@@ -88,7 +88,7 @@ class Reporter:
                 seconds=self.seconds,
                 eta=None,
             )
-        clear(self.ws, self.job)  # the work went on meanwhile
+        remove_leftovers(self.ws, self.job)  # the work went on meanwhile
         drop_request(self.ws.folder(self.job.id))
         os._exit(0)
 
@@ -155,7 +155,7 @@ class Reporter:
         if scalars and (now - self._wrote.get(tuple(scalars), 0.0) > 0.1 or last):
             self._wrote[tuple(scalars)] = now
             values = {k: float(v) for k, v in scalars.items()}
-            append(
+            append_line(
                 self._curve,
                 json.dumps(
                     {"step": step, "total": total, "seconds": round(self.seconds, 2), **values}

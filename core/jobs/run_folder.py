@@ -16,7 +16,7 @@ from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
 
-def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
+def save_artifacts(folder: Path, artifacts: Iterable[Artifact]) -> None:
     """Save artifacts beside the final place, list every file with its sha256, then rename: they are
     all there or not at all.
     """
@@ -24,11 +24,11 @@ def keep(folder: Path, artifacts: Iterable[Artifact]) -> None:
     remove(tmp)
     for artifact in artifacts:
         artifact.save(tmp / artifact.slug)
-    checksums.write(tmp)
+    checksums.write_manifest(tmp)
     publish(tmp, folder / "artifacts")
 
 
-def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
+def find_artifact(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> Any:
     """Return the first artifact of `kind` of a run, or the one named `slug`; a run without an
     Embedding or Model lends that of the run it builds upon, and a model applied to other data is
     that of the run it was trained in.
@@ -43,11 +43,11 @@ def find(ws: Workspace, run: str, kind: type[Any], slug: str | None = None) -> A
     job = ws.job(run)
     lends = job.kind == "apply" and kind is Model
     if job.on_run and (lends or ws.job(job.on_run).dataset == job.dataset):
-        return find(ws, job.on_run, kind, slug)
+        return find_artifact(ws, job.on_run, kind, slug)
     raise UserError(f"Run {run} has no {kind.__name__}; this needs a method that gives one.")
 
 
-def named_rows(folder: Path, name: str) -> np.ndarray:
+def load_named_rows(folder: Path, name: str) -> np.ndarray:
     """Return the row ids (int64) that were named when the run was asked for. UserError when their
     file is lost or cut.
     """
@@ -60,7 +60,7 @@ def named_rows(folder: Path, name: str) -> np.ndarray:
         ) from None
 
 
-def clear_import(ws: Workspace, id: str) -> None:
+def remove_import(ws: Workspace, id: str) -> None:
     """Take away the dataset of the import `id`, whatever of it is there: half stored, or stored
     when the import ended without success.
     """
@@ -69,7 +69,7 @@ def clear_import(ws: Workspace, id: str) -> None:
         remove(ws.home / "datasets" / name)
 
 
-def clear(ws: Workspace, job: Job) -> None:
+def remove_leftovers(ws: Workspace, job: Job) -> None:
     """Take away what an attempt that did not end well has left: artifacts are of finished jobs
     only.
     """

@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from core.io.files import keep_private
-from core.io.locks import hold
+from core.io.files import keep_new_files_private
+from core.io.locks import hold_lock
 from core.jobs import reconciling, starting
 from core.jobs.engines import CPU, LOCAL, LOOK
-from core.jobs.standby import newest_code
+from core.jobs.standby import newest_code_time
 from core.settings import Settings
 from core.workspace import records
 from core.workspace.catalogue import PATIENT, Job
@@ -28,15 +28,15 @@ GRACE = 10.0  # seconds between asking a worker to stop and killing it
 
 def main(home: str) -> None:
     """Look after the jobs of a workspace until none is left; returns at once where another does."""
-    keep_private()
+    keep_new_files_private()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
     while True:
-        held = hold(ws.home / starting.SUPERVISOR)
+        held = hold_lock(ws.home / starting.SUPERVISOR)
         if held is None:
             return
         with suppress(OSError):
-            starting.mark_taken(ws.home, os.getpid())
+            starting.mark_supervisor_started(ws.home, os.getpid())
         try:
             outdated = _serve(ws)
         finally:
@@ -54,8 +54,8 @@ def _serve(ws: Workspace) -> bool:
     """Start jobs until there is nothing to do for a while; True where it stopped since the code it
     runs is no longer what is installed.
     """
-    settings, code = Settings(), newest_code()
-    idle_since, looked, wanted = time.monotonic(), time.monotonic(), starting.last_wanted(ws.home)
+    settings, code = Settings(), newest_code_time()
+    idle_since, looked, wanted = time.monotonic(), time.monotonic(), starting.last_request(ws.home)
     stopping: dict[str, float] = {}
     cards = [lane for lane in LOCAL.lanes() if lane != CPU]
     while True:
@@ -63,12 +63,12 @@ def _serve(ws: Workspace) -> bool:
         running = ws.catalogue.jobs(status="running")
         waiting = ws.catalogue.jobs(status="queued")
         for job in running:
-            _stop(job, stopping)
-        for job, lane in plan(waiting, running, cards, settings.light_jobs):
-            start(ws, job, lane)
+            _stop_worker(job, stopping)
+        for job, lane in plan_starts(waiting, running, cards, settings.light_jobs):
+            start_job(ws, job, lane)
         if settings.standby:
             LOCAL.keep_ready(ws)
-        wanted_before, wanted = wanted, starting.last_wanted(ws.home)
+        wanted_before, wanted = wanted, starting.last_request(ws.home)
         released = wanted == 0 != wanted_before
         if running or waiting or wanted not in (wanted_before, 0):
             idle_since = time.monotonic()
@@ -76,12 +76,12 @@ def _serve(ws: Workspace) -> bool:
             return False
         if not (running or waiting) and time.monotonic() - looked > LOOK:
             looked = time.monotonic()
-            if newest_code() != code:
+            if newest_code_time() != code:
                 return True
         time.sleep(0.2)
 
 
-def plan(
+def plan_starts(
     waiting: list[Job], running: list[Job], cards: list[str], light: int
 ) -> list[tuple[Job, str]]:
     """Which waiting jobs, in their order, start now and in which lane. A training that may use a
@@ -90,20 +90,20 @@ def plan(
     """
     free = {"import": 1, CPU: 1, "light": light, **dict.fromkeys(cards, 1)}
     for job in running:
-        place = _place(job, cards, {})
+        place = _choose_lane(job, cards, {})
         free[job.lane if job.lane in free else place] = (
             free.get(job.lane if job.lane in free else place, 0) - 1
         )
     starts: list[tuple[Job, str]] = []
     for job in waiting:
-        place = _place(job, cards, free)
+        place = _choose_lane(job, cards, free)
         if free[place] > 0:
             free[place] -= 1
             starts.append((job, place if place in (CPU, *cards) else ""))
     return starts
 
 
-def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
+def _choose_lane(job: Job, cards: list[str], free: dict[str, int]) -> str:
     """Return what a job takes up: "import", "light", "cpu", or the number of a card, a free one if
     there is.
     """
@@ -114,11 +114,11 @@ def _place(job: Job, cards: list[str], free: dict[str, int]) -> str:
     return next((c for c in cards if free.get(c, 0) > 0), cards[0])
 
 
-def start(ws: Workspace, job: Job, lane: str) -> None:
+def start_job(ws: Workspace, job: Job, lane: str) -> None:
     """Take a queued job and start it; what keeps it from starting (a full disk) is its failure, in
     a sentence.
     """
-    from core.errors import sentence
+    from core.errors import user_sentence
 
     if not ws.catalogue.set_job(
         job.id,
@@ -136,12 +136,14 @@ def start(ws: Workspace, job: Job, lane: str) -> None:
     try:
         ws.catalogue.set_job(job.id, only_if="running", **LOCAL.start(ws, job, lane))
     except OSError as e:
-        if (said := sentence(e)) is None:
+        if (said := user_sentence(e)) is None:
             raise
-        records.ended(ws.catalogue, ws.home, job, status="failed", error=said, finished=time.time())
+        records.end_job(
+            ws.catalogue, ws.home, job, status="failed", error=said, finished=time.time()
+        )
 
 
-def _stop(job: Job, stopping: dict[str, float]) -> None:
+def _stop_worker(job: Job, stopping: dict[str, float]) -> None:
     """Kill a worker that has not heeded a cancel for GRACE seconds, first softly, then hard."""
     if job.cancel and LOCAL.alive(job):
         since = time.monotonic() - stopping.setdefault(job.id, time.monotonic())

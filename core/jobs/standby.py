@@ -23,7 +23,7 @@ class Standby:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
-        self.code = newest_code()
+        self.code = newest_code_time()
 
     def died(self) -> bool:
         """Whether it ended before it was given a job."""
@@ -31,7 +31,7 @@ class Standby:
 
     def fits(self) -> bool:
         """Whether it lives and has the code that is installed now."""
-        return not self.died() and self.code == newest_code()
+        return not self.died() and self.code == newest_code_time()
 
     def give(self, job: str, log: Path, threads: int, env: dict[str, str]) -> bool:
         """Have it do the job `job`, whose output goes to `log`, with `threads` for arithmetic and
@@ -59,7 +59,7 @@ def has_memory(least: int) -> bool:
     return int(psutil.virtual_memory().available) >= least
 
 
-def newest_code() -> float:
+def newest_code_time() -> float:
     """When one of the files of `core` was changed last, in seconds of the epoch."""
     newest = 0.0
     for path in CORE.rglob("*.py"):

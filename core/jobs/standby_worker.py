@@ -16,9 +16,9 @@ from pathlib import Path
 
 from core import registry
 from core.errors import UserError
-from core.io.files import keep_private
+from core.io.files import keep_new_files_private
 from core.jobs import worker
-from core.jobs.priority import give_way
+from core.jobs.priority import lower_priority
 from core.jobs.threads import limit_threads
 
 # what most jobs import late, in their first steps
@@ -47,8 +47,8 @@ OURS = ("core.evaluate", "core.maps.make", "core.explain.attribution")
 
 def main(home: str) -> None:
     """Import, wait for a job, do it."""
-    keep_private()
-    give_way()
+    keep_new_files_private()
+    lower_priority()
     prepare()
     line = sys.stdin.readline()
     if not line:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.io.files import write_json
-from core.io.locks import hold
-from core.jobs.attempts import exit_words, last_line
+from core.io.locks import hold_lock
+from core.jobs.attempts import describe_exit, last_line
 from core.jobs.engines import spawn
 
 SUPERVISOR = "supervisor.lock"  # held by the one at work
@@ -38,12 +38,12 @@ _LAST: dict[Path, _Start] = {}  # workspace -> what this process has started for
 _LOCK = threading.Lock()
 
 
-def mark_taken(home: Path, pid: int) -> None:
+def mark_supervisor_started(home: Path, pid: int) -> None:
     """Written by a supervisor once it holds the lock."""
     write_json(home / TAKEN, {"pid": pid})
 
 
-def want_supervisor(home: Path) -> None:
+def request_supervisor(home: Path) -> None:
     """Somebody looks at this workspace and may soon ask for something: have a supervisor there, and
     stay.
     """
@@ -58,8 +58,8 @@ def release_supervisor(home: Path) -> None:
         (home / WANTED).unlink()
 
 
-def last_wanted(home: Path) -> int:
-    """When `want_supervisor` was called last, in a count that only says whether it was again; 0
+def last_request(home: Path) -> int:
+    """When `request_supervisor` was called last, in a count that only says whether it was again; 0
     after `release_supervisor`.
     """
     with suppress(OSError):
@@ -72,7 +72,7 @@ def start_supervisor(home: Path) -> str:
     a sentence, and starts none, when the last TRIES that this process started have died as they
     started; the next call tries again.
     """
-    held = hold(home / SUPERVISOR)
+    held = hold_lock(home / SUPERVISOR)
     if held is None:
         return ""
     held.close()
@@ -84,13 +84,13 @@ def start_supervisor(home: Path) -> str:
         if deaths >= TRIES:
             del _LAST[home]
             assert last is not None
-            return _words(home, last.process.returncode)
+            return _describe_death(home, last.process.returncode)
         process = spawn("core.jobs.scheduler", [str(home)], home / LOG)
         _LAST[home] = _Start(process, time.monotonic(), deaths)
         return ""
 
 
-def has_died(home: Path) -> bool:
+def supervisor_has_died(home: Path) -> bool:
     """Whether the supervisor that this process started last did not end well. Costs next to
     nothing.
     """
@@ -102,7 +102,7 @@ def _is_starting(home: Path, last: _Start) -> bool:
     """Whether it lives and has not held the lock yet; one that takes too long over that is
     ended.
     """
-    if last.process.poll() is not None or _has_held(home, last.process.pid):
+    if last.process.poll() is not None or _has_started(home, last.process.pid):
         return False
     if time.monotonic() - last.began < STUCK:
         return True
@@ -117,22 +117,22 @@ def _count_deaths(home: Path, last: _Start | None) -> int:
     """
     if last is None or last.process.poll() in (None, 0):
         return 0
-    at_start = not _has_held(home, last.process.pid) or time.monotonic() - last.began < QUICK
+    at_start = not _has_started(home, last.process.pid) or time.monotonic() - last.began < QUICK
     return last.deaths + 1 if at_start else 0
 
 
-def _has_held(home: Path, pid: int) -> bool:
+def _has_started(home: Path, pid: int) -> bool:
     try:
         return json.loads((home / TAKEN).read_text())["pid"] == pid
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _words(home: Path, code: int) -> str:
+def _describe_death(home: Path, code: int) -> str:
     said = last_line(home / LOG)
     return (
         f"Nothing can be started here: the process that starts the work ended at once, {TRIES}"
-        f" times ({exit_words(code)}). "
+        f" times ({describe_exit(code)}). "
         + (f"The last line of its log: {said.rstrip('.')}. " if said else "It wrote nothing. ")
         + f"The log is {home / LOG}."
     )

@@ -13,9 +13,9 @@ import numpy as np
 from core.artifacts import Embedding, Metrics, Model
 from core.data.normal import keep_normal_only
 from core.errors import Cancelled, UserError
-from core.jobs.apply import apply_model, seen_by
-from core.jobs.import_dataset import bring
-from core.jobs.run_folder import find, keep, named_rows
+from core.jobs.apply import apply_model, load_data_as_seen
+from core.jobs.import_dataset import import_data
+from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.method import check_params
 from core.registry import method_class, open_model
 from core.settings import Settings
@@ -36,7 +36,7 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     if kind is None:
         raise UserError(f"The method “{job.method}” is not installed here.")
     data, folder = ws.dataset(job.dataset), ws.folder(job.id)
-    named = {name: named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
+    named = {name: load_named_rows(folder, name) for name in ("only", "chosen") if name in job.spec}
     # some may have been excluded while the job waited
     named = {name: rows[np.isin(rows, data.rows)] for name, rows in named.items()}
     if "only" in named:
@@ -65,11 +65,13 @@ def train(ws: Workspace, job: Job, tell: Reporter) -> None:
     # what the method measured itself stands first in the one table
     own = [m for a in artifacts if isinstance(a, Metrics) for m in a]
     metrics = Metrics.of(
-        [*own, *measure(data, given, None, job.seed, _lent(ws, job))],
+        [*own, *measure(data, given, None, job.seed, _find_embeddings(ws, job))],
         data.rows,
         made_by=artifacts[0].made_by,
     )
-    keep(ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics])
+    save_artifacts(
+        ws.folder(job.id), [*(a for a in artifacts if not isinstance(a, Metrics)), metrics]
+    )
 
 
 def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
@@ -81,17 +83,19 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
 
     began = time.monotonic()
     tell.phase("drawing the map")
-    embedding = find(ws, job.on_run, Embedding, job.spec.get("artifact"))
+    embedding = find_artifact(ws, job.on_run, Embedding, job.spec.get("artifact"))
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
     if run.kind == "apply":
-        learned = find(ws, run.on_run, Embedding)
+        learned = find_artifact(ws, run.on_run, Embedding)
         made = out_of_sample.place_cases(
-            ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _fraction(tell)
+            ws, ws.job(run.on_run), learned, embedding, how, dims, job.seed, _report_fraction(tell)
         )
     elif "onto" in job.spec:
         old = ws.artifact(job.spec["onto"], "map")
         assert isinstance(old, maps.Map)
-        made = out_of_sample.with_missing(ws, run, old, embedding, _model(ws, job.on_run), job.seed)
+        made = out_of_sample.with_missing(
+            ws, run, old, embedding, _open_model(ws, job.on_run), job.seed
+        )
     else:
         made = maps.make_map(
             embedding,
@@ -100,7 +104,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
             job.seed,
             limit=job.spec.get("limit"),
             cache=ws.home / "cache" / "neighbours",
-            report=_fraction(tell),
+            report=_report_fraction(tell),
         )
     made.made_by = describe_origin(
         job.on_run,
@@ -110,7 +114,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
         Run(job.seed, "cpu"),
         time.monotonic() - began,
     )
-    keep(ws.folder(job.id), [made])
+    save_artifacts(ws.folder(job.id), [made])
 
 
 def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
@@ -119,8 +123,8 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
 
     began = time.monotonic()
     tell.phase("looking for what moved the result")
-    data = seen_by(ws, ws.job(job.on_run))
-    model = find(ws, job.on_run, Model)
+    data = load_data_as_seen(ws, ws.job(job.on_run))
+    model = find_artifact(ws, job.on_run, Model)
     rows = np.asarray(job.spec["rows"]) if job.spec.get("rows") else data.rows
     rows = rows[np.isin(rows, data.rows)]
     run = Run(job.seed, job.device)
@@ -130,7 +134,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
         rows,
         job.spec["how"],
         job.spec["target"],
-        report=_fraction(tell),
+        report=_report_fraction(tell),
         stop=tell.stop,
     )
     if tell.stop():
@@ -138,7 +142,7 @@ def explain(ws: Workspace, job: Job, tell: Reporter) -> None:
     made.made_by = describe_origin(
         job.on_run, job.spec["how"], job.spec, data, run, time.monotonic() - began
     )
-    keep(ws.folder(job.id), [made])
+    save_artifacts(ws.folder(job.id), [made])
 
 
 def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
@@ -149,7 +153,7 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
 
     began = time.monotonic()
     tell.phase("measuring")
-    data = seen_by(ws, ws.job(job.on_run))
+    data = load_data_as_seen(ws, ws.job(job.on_run))
     given = ws.artifacts(job.on_run)
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
@@ -158,15 +162,19 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
             for slug, a in ws.artifacts(made.id).items()
         }
     metrics = measure(
-        data, given, job.spec.get("names") or None, job.seed, _lent(ws, ws.job(job.on_run))
+        data,
+        given,
+        job.spec.get("names") or None,
+        job.seed,
+        _find_embeddings(ws, ws.job(job.on_run)),
     )
     metrics.made_by = describe_origin(
         job.on_run, "measure", job.spec, data, Run(job.seed, "cpu"), time.monotonic() - began
     )
-    keep(ws.folder(job.id), [metrics])
+    save_artifacts(ws.folder(job.id), [metrics])
 
 
-def _lent(ws: Workspace, job: Job) -> dict[str, Any]:
+def _find_embeddings(ws: Workspace, job: Job) -> dict[str, Any]:
     """Return the embeddings of the nearest run below `job` that has some, by slug; none where that
     run is of another dataset.
     """
@@ -178,14 +186,14 @@ def _lent(ws: Workspace, job: Job) -> dict[str, Any]:
     return {}
 
 
-def _model(ws: Workspace, run: str) -> Model | None:
+def _open_model(ws: Workspace, run: str) -> Model | None:
     try:
-        return find(ws, run, Model)
+        return find_artifact(ws, run, Model)
     except UserError:
         return None
 
 
-def _fraction(tell: Reporter) -> Callable[[float], None]:
+def _report_fraction(tell: Reporter) -> Callable[[float], None]:
     def report(fraction: float) -> None:
         if tell.stop():
             raise Cancelled
@@ -199,6 +207,6 @@ TASKS: dict[str, Callable[[Workspace, Job, Any], None]] = {
     "map": make_map,
     "explain": explain,
     "measure": measure_run,
-    "import": bring,
+    "import": import_data,
     "apply": apply_model,
 }

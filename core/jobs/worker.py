@@ -10,33 +10,35 @@ import time
 import uuid
 from pathlib import Path
 
-from core.errors import Cancelled, UserError, out_of_memory, sentence, trace
-from core.io.files import keep_private, write_bytes
+from core.errors import Cancelled, UserError, is_out_of_memory, private_traceback, user_sentence
+from core.io.files import keep_new_files_private, write_bytes
 from core.jobs import attempts, queue, tasks
-from core.jobs.engines import born
-from core.jobs.priority import give_way
+from core.jobs.engines import process_identity
+from core.jobs.priority import lower_priority
 from core.jobs.reporter import Reporter
-from core.jobs.run_folder import clear
+from core.jobs.run_folder import remove_leftovers
 from core.training.checkpoints import Checkpoints
 from core.workspace import records
 from core.workspace.catalogue import PATIENT
 from core.workspace.workspace import Workspace
 
 
-def work(ws: Workspace, id: str, alone: bool = False) -> None:
+def do_job(ws: Workspace, id: str, alone: bool = False) -> None:
     """Do the job `id`, which is running, to its end, and write down how it ended; nothing where it
     no longer is (it was cancelled meanwhile).
 
     `alone`: this process is the job's own, see `Reporter`.
     """
-    if not ws.catalogue.set_job(id, only_if="running", pid=os.getpid(), born=born(os.getpid())):
+    if not ws.catalogue.set_job(
+        id, only_if="running", pid=os.getpid(), born=process_identity(os.getpid())
+    ):
         return
     job, folder = ws.job(id), ws.folder(id)
     reporter = Reporter(ws, job, alone)
-    clear(ws, job)
+    remove_leftovers(ws, job)
     status, error, bug = "failed", "", ""
     try:
-        records.write(ws.home, job)
+        records.write_record(ws.home, job)
         if not job.resume:
             write_bytes(folder / "scalars.jsonl", b"")
         tasks.TASKS[job.kind](ws, job, reporter)
@@ -46,13 +48,13 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
     except Cancelled:
         status = "cancelled"
     except Exception as e:
-        attempts.add(folder, attempts.of_error(e, reporter.doing, reporter.reached))
-        error = sentence(e) or ""
+        attempts.add(folder, attempts.attempt_of_error(e, reporter.doing, reporter.reached))
+        error = user_sentence(e) or ""
         if not isinstance(e, UserError):
             bug = uuid.uuid4().hex[:8]
             print(f"error {bug}")
-            print(trace(e, words=job.kind != "import"))
-            if out_of_memory(e):
+            print(private_traceback(e, words=job.kind != "import"))
+            if is_out_of_memory(e):
                 error = (
                     "Memory, the machine's or the GPU's, did not suffice; close other programs, or"
                     " try fewer rows or smaller images."
@@ -65,7 +67,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
     while not reporter.last_word():
         time.sleep(1)  # it is being ended
     if status != "done":
-        clear(ws, job)
+        remove_leftovers(ws, job)
     reporter.close()
     values = {
         "status": status,
@@ -76,7 +78,7 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
         "eta": None,
     }
     if (
-        records.ended(
+        records.end_job(
             ws.catalogue,
             ws.home,
             job,
@@ -94,11 +96,11 @@ def work(ws: Workspace, id: str, alone: bool = False) -> None:
 
 def main(home: str, id: str) -> None:
     """Do one job in a process of its own."""
-    keep_private()
-    give_way()
+    keep_new_files_private()
+    lower_priority()
     ws = Workspace(Path(home))
     ws.catalogue.patience = PATIENT
-    work(ws, id, alone=True)
+    do_job(ws, id, alone=True)
     sys.stdout.flush()
     os._exit(0)  # threads of libraries do not hold the process
 

@@ -42,7 +42,7 @@ def missing(ws: Workspace, run: Job, whole: Map, embedding: Embedding) -> np.nda
     )
     released = [
         np.asarray(d.rows, np.int64)
-        for d in review.decisions(ws, run.dataset)
+        for d in review.list_decisions(ws, run.dataset)
         if d.what == "release"
     ]
     if "only" in run.spec or not released:

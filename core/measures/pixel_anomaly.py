@@ -22,7 +22,7 @@ from core.artifacts import AnomalyMaps, Artifact, Metric
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import interval, mean_interval
-from core.stats.overlap import overlap
+from core.stats.overlap import mask_overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -167,7 +167,7 @@ class PixelAnomaly(Measure):
         if artifact.pixel_threshold is None:
             return found
         said = artifact.marked(heat)
-        each, _ = overlap(said, truth)
+        each, _ = mask_overlap(said, truth)
         rule = "(threshold from validation)"
         one = Metric(
             f"Dice, mean of marked cases {rule}",

@@ -17,7 +17,7 @@ from core.data.clips import is_film
 from core.evaluate import held_out
 from core.measure import Measure
 from core.stats.bootstrap import mean_interval, units
-from core.stats.overlap import objects, overlap
+from core.stats.overlap import mask_overlap, object_overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -64,12 +64,12 @@ class Segmentation(Measure):
             chunk = slice(i, min(i + 64, len(known)))
             made = said.marked(known.rows[chunk])
             truth = known.mask(np.arange(chunk.start, chunk.stop))
-            d, o = overlap(made, truth)
+            d, o = mask_overlap(made, truth)
             dice.append(d)
             iou.append(o)
             empty.append(np.where(np.isnan(d), made.any(tuple(range(1, made.ndim))), np.nan))
             for k in range(len(made)):
-                area, one = objects(made[k], truth[k])
+                area, one = object_overlap(made[k], truth[k])
                 sizes.append(area)
                 each.append(one)
                 owner.append(np.full(len(area), i + k))

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Attributions, Clusters, Embedding, Map, Metrics, Traversal
 from core.artifacts.tables import KINDS
-from core.columns import Column, points
+from core.columns import Column, map_points
 from core.imaging import render
 from core.imaging.palette import FAINT, OKABE_ITO
 from core.imaging.render import PLAIN
@@ -25,7 +25,7 @@ MARKERS = "osD^vP*X"
 SIDE = 240  # pixels of a case, so that what is printed into it can be read
 
 
-def _figure(width: float, height: float, **more: Any) -> Any:
+def _new_figure(width: float, height: float, **more: Any) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=110, layout="constrained", **more)
@@ -42,7 +42,7 @@ def _png(figure: Any) -> bytes:
     return out.getvalue()
 
 
-def words(value: object, limit: int = 28) -> str:
+def draw_words(value: object, limit: int = 28) -> str:
     """Return a user's string for a figure: one line, cut."""
     line = " ".join(str(value).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
@@ -54,13 +54,13 @@ def map_figure(
     """Return the map coloured by a column; classes differ in shape too. `selected` row ids are
     ringed.
     """
-    figure = _figure(10, 6.6)
+    figure = _new_figure(10, 6.6)
     axes = figure.add_subplot()
-    xy, at = np.asarray(made.xy)[:, :2], points(column, data, made)
+    xy, at = np.asarray(made.xy)[:, :2], map_points(column, data, made)
     size = float(np.clip(6000 / len(xy), 3, 40))
     if column.kind == "amount":
         drawn = axes.scatter(*xy.T, c=column.values[at], s=size, cmap="cividis", linewidths=0)
-        figure.colorbar(drawn, label=words(column.name), shrink=0.8)
+        figure.colorbar(drawn, label=draw_words(column.name), shrink=0.8)
     else:
         code, names = column.codes()
         for j, name in enumerate(names[:16]):
@@ -71,7 +71,7 @@ def map_figure(
                 c=OKABE_ITO[j % 8],
                 marker=MARKERS[j % 8],
                 linewidths=0,
-                label=f"{words(name, 20)} ({len(part):,})",
+                label=f"{draw_words(name, 20)} ({len(part):,})",
             )
         rest = xy[(code[at] < 0) | (code[at] >= 16)]
         if len(rest):
@@ -83,7 +83,7 @@ def map_figure(
                 label=f"other or missing ({len(rest):,})",
             )
         figure.legend(
-            loc="outside right upper", title=words(column.name), markerscale=1.6, frameon=False
+            loc="outside right upper", title=draw_words(column.name), markerscale=1.6, frameon=False
         )
     if selected is not None and len(selected):
         axes.scatter(
@@ -106,14 +106,14 @@ def map_figure(
     return _png(figure)
 
 
-def _side(data: Dataset, rows: np.ndarray, look: DisplaySettings) -> str:
+def _describe_side(data: Dataset, rows: np.ndarray, look: DisplaySettings) -> str:
     """How the pictures of a figure are hung, in words, each way once."""
     if data.modality not in ("image", "volume"):
         return ""
     return "; ".join(dict.fromkeys(render.describe_orientation(data, int(r), look) for r in rows))
 
 
-def _grid(
+def _draw_grid(
     images: list[np.ndarray],
     captions: list[str],
     across: int,
@@ -124,14 +124,14 @@ def _grid(
     of all.
     """
     lines = -(-len(images) // across)
-    figure = _figure(min(14.4, 2.4 * across), 2.6 * lines + (0.7 if bar else 0.3))
+    figure = _new_figure(min(14.4, 2.4 * across), 2.6 * lines + (0.7 if bar else 0.3))
     grid = figure.subplots(lines, across, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, captions):
         # "nearest" drops lines of the letters printed into the pixels
         axes.imshow(image, interpolation="antialiased")
-        axes.set_title(words(caption, 24), fontsize=9)
+        axes.set_title(draw_words(caption, 24), fontsize=9)
     if bar is not None:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
@@ -160,19 +160,19 @@ def gallery_figure(
     unusual columns.
     """
     if render.is_drawable(data):
-        return _grid(
+        return _draw_grid(
             [render.draw_for_report(data, int(r), SIDE, look) for r in rows],
             captions,
             across,
-            _side(data, rows, look),
+            _describe_side(data, rows, look),
         )
-    return _bars(data, rows, captions)
+    return _draw_bars(data, rows, captions)
 
 
-def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) -> bytes:
+def _draw_bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) -> bytes:
     train = data.reference.inputs() if data.modality == "table" else np.zeros((1, 1))
     mean, sd = np.nanmean(train, 0), np.nanstd(train, 0)
-    figure = _figure(12, 3.2 * -(-len(rows) // 3))
+    figure = _new_figure(12, 3.2 * -(-len(rows) // 3))
     grid = figure.subplots(-(-len(rows) // 3), 3, squeeze=False)
     for axes in grid.flat[len(rows) :]:
         axes.axis("off")
@@ -182,11 +182,11 @@ def _bars(data: Dataset, rows: np.ndarray, captions: list[str], top: int = 8) ->
         )
         order = np.argsort(-np.abs(score))[:top][::-1]
         axes.barh(
-            [words(data.features[j], 22) for j in order],
+            [draw_words(data.features[j], 22) for j in order],
             score[order],
             color=[OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in score[order]],
         )
-        axes.set_title(words(caption, 30), fontsize=9)
+        axes.set_title(draw_words(caption, 30), fontsize=9)
         axes.set_xlabel("standard deviations from the mean", fontsize=8)
     return _png(figure)
 
@@ -209,10 +209,10 @@ def anomaly_figure(
     )
     note = (
         "one scale for all, clear below it; "
-        + _side(data, rows, look)
+        + _describe_side(data, rows, look)
         + ("; blue outline: what was marked" if data.masks is not None else "")
     )
-    return _grid(images, captions, 6, note, (low, high, render.HEAT, anomaly.unit))
+    return _draw_grid(images, captions, 6, note, (low, high, render.HEAT, anomaly.unit))
 
 
 def histogram_figure(
@@ -221,7 +221,7 @@ def histogram_figure(
     """Scores of `rows`, parted by `truth` (aligned to rows: 1 abnormal, 0 normal, NaN not known),
     with the threshold.
     """
-    figure = _figure(9, 3.4)
+    figure = _new_figure(9, 3.4)
     axes = figure.add_subplot()
     score = np.asarray(anomaly.score)[anomaly.at(rows)]
     edges = np.histogram_bin_edges(np.clip(score, *np.quantile(score, [0, 0.998])), 40)
@@ -253,15 +253,15 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
     at = found.at(rows)
     if data.modality == "table":
         value = np.asarray(found.value)[at]
-        figure = _figure(10, 5)
+        figure = _new_figure(10, 5)
         axes = figure.add_subplot()
         order = np.argsort(-np.abs(value).mean(0))[:15][::-1]
         axes.barh(
-            [words(data.features[j]) for j in order],
+            [draw_words(data.features[j]) for j in order],
             value[:, order].mean(0),
             color=[OKABE_ITO[0] if v > 0 else OKABE_ITO[1] for v in value[:, order].mean(0)],
         )
-        axes.set_xlabel(f"mean effect on {words(found.target)} over {len(rows)} cases")
+        axes.set_xlabel(f"mean effect on {draw_words(found.target)} over {len(rows)} cases")
         return _png(figure)
     value = np.asarray(found.value)[at].sum(1)
     reach = found.full_colour()
@@ -270,15 +270,15 @@ def attribution_figure(data: Dataset, found: Attributions, rows: np.ndarray) -> 
         for x, v in zip(data.of(rows).inputs(), value)
     ]
     captions = [
-        f"{words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else ""
+        f"{draw_words(found.target, 14)} {found.output[a]:.2f}" if found.output is not None else ""
         for a in at
     ]
-    return _grid(
+    return _draw_grid(
         images,
         captions,
         4,
         f"orange raised it, blue lowered it; full colour at ±{reach:.2g}, the same for all ·"
-        f" {found.how} · {_side(data, rows, PLAIN)}".rstrip(" ·"),
+        f" {found.how} · {_describe_side(data, rows, PLAIN)}".rstrip(" ·"),
     )
 
 
@@ -290,7 +290,7 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
         frames = np.asarray(path.frames)
         sd = np.nanstd(data.reference.inputs(), 0)
         change = (frames - frames[:1]) / np.where(sd > 0, sd, 1)
-        figure = _figure(10, 4.5)
+        figure = _new_figure(10, 4.5)
         axes = figure.add_subplot()
         for i, j in enumerate(np.argsort(-np.abs(change).max(0))[:8]):
             axes.plot(
@@ -298,10 +298,11 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
                 change[:, j],
                 marker=MARKERS[i],
                 color=OKABE_ITO[i],
-                label=words(data.features[j]),
+                label=draw_words(data.features[j]),
             )
         axes.set(
-            xlabel=words(path.axis, 60), ylabel="change (training standard deviations) · GENERATED"
+            xlabel=draw_words(path.axis, 60),
+            ylabel="change (training standard deviations) · GENERATED",
         )
         axes.legend(frameon=False)
         return _png(figure)
@@ -314,11 +315,11 @@ def traversal_figure(data: Dataset, path: Traversal) -> bytes:
             for d in path.distance
         ]
     )
-    return _grid(
+    return _draw_grid(
         images,
         [f"{v:.2g}{d}" for v, d in zip(path.value, far)],
         len(images),
-        f"{words(path.axis, 90)} · made by the model, no patients",
+        f"{draw_words(path.axis, 90)} · made by the model, no patients",
     )
 
 
@@ -343,15 +344,15 @@ def clusters_figure(
         part = np.flatnonzero(label == j)
         near = part[np.argsort(np.square(z[part] - z[part].mean(0)).sum(1), kind="stable")[:8]]
         lines.append(
-            (f"{words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near])
+            (f"{draw_words(names.get(int(j), str(j)), 20)} ({len(part):,})", clusters.rows[near])
         )
     if not render.is_drawable(data):
-        return _bars(
+        return _draw_bars(
             data,
             np.array([rows[0] for _, rows in lines]),
             [f"typical of {name}" for name, _ in lines],
         )
-    figure = _figure(12.5, 1.4 * len(lines))
+    figure = _new_figure(12.5, 1.4 * len(lines))
     grid = figure.subplots(len(lines), 8, squeeze=False)
     for row, (name, rows) in zip(grid, lines):
         for axes in row:
@@ -362,7 +363,9 @@ def clusters_figure(
             axes.imshow(
                 render.draw_for_report(data, int(r), SIDE // 2, look), interpolation="antialiased"
             )
-    figure.supxlabel(_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9)
+    figure.supxlabel(
+        _describe_side(data, lines[0][1] if lines else data.rows[:0], look), fontsize=9
+    )
     return _png(figure)
 
 
@@ -380,7 +383,7 @@ def metrics_figure(metrics: Metrics) -> bytes | None:
     ][:24]
     if not shown:
         return None
-    figure = _figure(10, 0.6 + 0.34 * len(shown))
+    figure = _new_figure(10, 0.6 + 0.34 * len(shown))
     axes = figure.add_subplot()
     for i, m in enumerate(shown):
         if m.low is not None and m.high is not None:
@@ -409,9 +412,9 @@ def metrics_figure(metrics: Metrics) -> bytes | None:
     axes.set_yticklabels(
         [
             (
-                f"{words(m.name, 44)} · {m.split}"
+                f"{draw_words(m.name, 44)} · {m.split}"
                 if m.group == "all"
-                else f"{words(m.name, 36)} · {words(m.group, 24)} · {m.split}"
+                else f"{draw_words(m.name, 36)} · {draw_words(m.group, 24)} · {m.split}"
             )
             for m in shown
         ]

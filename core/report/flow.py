@@ -12,7 +12,7 @@ import numpy as np
 
 from core.data.dataset import SPLITS
 from core.imaging.palette import BLUE, DARK, INK, OCHRE
-from core.report.figures import _figure, _png, words
+from core.report.figures import _new_figure, _png, draw_words
 from core.workspace import decisions, review
 from core.workspace.workspace import Workspace
 
@@ -20,7 +20,7 @@ MOST = 10  # reasons or classes written out; the rest is summed up
 
 
 @dataclass(frozen=True)
-class Part:
+class FlowPart:
     """One part: its rows, rows by class ("no label" for those without one), and number of different
     patients or groups (None = not known).
     """
@@ -44,10 +44,10 @@ class Flow:
     held: dict[str, int]
     excluded: dict[str, int]
     used: int
-    parts: list[Part]
+    parts: list[FlowPart]
 
 
-def flow(ws: Workspace, name: str) -> Flow:
+def count_flow(ws: Workspace, name: str) -> Flow:
     """Return the flow of the dataset called `name` as it stands. A row both held back and excluded
     counts as excluded, under the first reason given.
     """
@@ -69,7 +69,7 @@ def flow(ws: Workspace, name: str) -> Flow:
         if data.classes and (labels < 0).any():
             classes["no label"] = int((labels < 0).sum())
         parts.append(
-            Part(
+            FlowPart(
                 part,
                 len(at),
                 classes,
@@ -79,33 +79,33 @@ def flow(ws: Workspace, name: str) -> Flow:
     return Flow(
         {str(k): int(v) for k, v in data.card.get("cohort", {}).items()},
         list(data.card.get("left out", [])),
-        decisions.stored(ws.dataset_folder(name)),
-        dict(Counter(review.held(ws, name).values()).most_common()),
-        dict(Counter(review.excluded(ws, name).values()).most_common()),
+        decisions.count_stored_rows(ws.dataset_folder(name)),
+        dict(Counter(review.held_rows(ws, name).values()).most_common()),
+        dict(Counter(review.excluded_rows(ws, name).values()).most_common()),
         len(data),
         parts,
     )
 
 
 def _some(names: list[str], most: int = 4) -> list[str]:
-    return [words(n, 36) for n in names[:most]] + (
+    return [draw_words(n, 36) for n in names[:most]] + (
         [f"and {len(names) - most} more"] if len(names) > most else []
     )
 
 
-def lines_of(counts: dict[str, int], most: int = MOST) -> list[str]:
+def flow_lines(counts: dict[str, int], most: int = MOST) -> list[str]:
     """“ill: 1,204” for each; beyond `most` the rest in one line."""
-    shown = [f"{words(name, 36)}: {k:,}" for name, k in list(counts.items())[:most]]
+    shown = [f"{draw_words(name, 36)}: {k:,}" for name, k in list(counts.items())[:most]]
     rest = list(counts.values())[most:]
     return shown + ([f"{len(rest)} more: {sum(rest):,}"] if rest else [])
 
 
-def describe(f: Flow) -> str:
+def describe_flow(f: Flow) -> str:
     """Return the whole flow in one sentence, for those who cannot see the picture."""
     said = f"{f.imported:,} cases imported"
     for what, counts in (("held back until looked at", f.held), ("excluded", f.excluded)):
         if counts:
-            said += f"; {sum(counts.values()):,} {what} ({', '.join(lines_of(counts))})"
+            said += f"; {sum(counts.values()):,} {what} ({', '.join(flow_lines(counts))})"
     return said + f"; {f.used:,} in use: " + ", ".join(f"{p.n:,} {p.name}" for p in f.parts) + "."
 
 
@@ -120,7 +120,7 @@ def flow_figure(f: Flow) -> bytes:
         )
         trunk.append(("Files", [f"{k}: {v:,}" for k, v in f.read.items()], left))
     out = [
-        (f"{title}: {sum(c.values()):,}", lines_of(c), colour)
+        (f"{title}: {sum(c.values()):,}", flow_lines(c), colour)
         for title, c, colour in (
             ("Held back", f.held, OCHRE),
             ("Excluded", f.excluded, DARK),
@@ -135,14 +135,14 @@ def flow_figure(f: Flow) -> bytes:
     said = [
         [
             f"{p.name}: {p.n:,}",
-            *([counted_patients(p.patients)] if p.patients is not None else []),
-            *lines_of(p.classes),
+            *([count_patients(p.patients)] if p.patients is not None else []),
+            *flow_lines(p.classes),
         ]
         for p in f.parts
     ]
     foot = 0.35 + 0.2 * max(len(s) for s in said)
     height = sum(tall) + 0.34 * len(tall) + foot + 0.1
-    figure = _figure(8.6, height)
+    figure = _new_figure(8.6, height)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, 8.6), ylim=(0, height))
@@ -150,24 +150,24 @@ def flow_figure(f: Flow) -> bytes:
     y, middle, before = height - 0.05, 2.6, None
     for (title, lines, asides), room in zip(trunk, tall):
         own = 0.42 + 0.2 * len(lines)
-        _box(axes, 0.9, y - own, 3.4, own, [title, *lines], BLUE)
+        _draw_box(axes, 0.9, y - own, 3.4, own, [title, *lines], BLUE)
         if before is not None:
-            _arrow(axes, (middle, before), (middle, y))
+            _draw_arrow(axes, (middle, before), (middle, y))
         at = y - own - 0.12
         for gone, more, colour in asides:
             size = 0.42 + 0.2 * len(more)
-            _box(axes, 5.0, at - size, 3.4, size, [gone, *more], colour)
-            _arrow(axes, (middle, at - 0.21), (5.0, at - 0.21))
+            _draw_box(axes, 5.0, at - size, 3.4, size, [gone, *more], colour)
+            _draw_arrow(axes, (middle, at - 0.21), (5.0, at - 0.21))
             at -= size + 0.18
         before, y = y - own, y - room - 0.34
     wide = 8.2 / len(said)
     for i, lines in enumerate(said):
-        _box(axes, 0.2 + i * wide, 0.05, wide - 0.2, foot - 0.05, lines, BLUE)
-        _arrow(axes, (middle, before or 0), (0.2 + i * wide + (wide - 0.2) / 2, foot))
+        _draw_box(axes, 0.2 + i * wide, 0.05, wide - 0.2, foot - 0.05, lines, BLUE)
+        _draw_arrow(axes, (middle, before or 0), (0.2 + i * wide + (wide - 0.2) / 2, foot))
     return _png(figure)
 
 
-def _box(
+def _draw_box(
     axes: Any, x: float, y: float, wide: float, high: float, lines: list[str], colour: str
 ) -> None:
     from matplotlib.patches import FancyBboxPatch
@@ -197,7 +197,7 @@ def _box(
         )
 
 
-def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _draw_arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
     axes.annotate(
         "",
         end,
@@ -207,6 +207,6 @@ def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> N
     )
 
 
-def counted_patients(n: int) -> str:
+def count_patients(n: int) -> str:
     """“1 patient or group”, “12 patients or groups”."""
     return "1 patient or group" if n == 1 else f"{n:,} patients or groups"

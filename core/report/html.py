@@ -25,13 +25,13 @@ from core.artifacts import (
     Model,
 )
 from core.artifacts.tables import KINDS
-from core.cards import card
-from core.columns import columns
+from core.cards import load_card
+from core.columns import list_columns
 from core.data.dataset import Dataset
 from core.data.ground_truth import find_ground_truth
 from core.errors import NEEDS_TRAIN, UserError, has_train
 from core.explain import traversal
-from core.jobs.tasks import find
+from core.jobs.run_folder import find_artifact
 from core.registry import headlines, measures, method_class, open_model
 from core.report import figures, flow, story
 from core.workspace import notes, review
@@ -62,7 +62,7 @@ def data_url(png: bytes) -> str:
 
 def story_html(ws: Workspace) -> str:
     """Return the story as slides. UserError when nothing is pinned or the file would pass 25 MB."""
-    pins = story.pins(ws)
+    pins = story.load_pins(ws)
     if not pins:
         raise UserError("Nothing is pinned yet; press “Pin this view” under a picture.")
     slides = [
@@ -70,12 +70,12 @@ def story_html(ws: Workspace) -> str:
             "caption": p.caption,
             "notes": p.notes,
             "stamp": p.stamp,
-            "warning": story.OUTDATED if story.outdated(ws, p) else "",
+            "warning": story.OUTDATED if story.is_outdated(ws, p) else "",
             "picture": data_url(story.picture_path(ws, p.id).read_bytes()),
         }
         for p in pins
     ]
-    return _checked(
+    return _check_pins(
         _templates()
         .get_template("story.html.j2")
         .render(slides=slides, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}")
@@ -88,7 +88,7 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
     for job in jobs:
         if job.status != "done":
             raise UserError(f"Run {job.id} is {job.status}; only finished runs can be reported.")
-    reports = [_run(ws, job) for job in jobs]
+    reports = [_describe_run(ws, job) for job in jobs]
     beside = (
         _compare_metrics(reports)
         if len(reports) > 1 and len({r["data"] for r in reports}) == 1
@@ -106,10 +106,10 @@ def report_html(ws: Workspace, run_ids: list[str]) -> str:
             made=f"{datetime.now():%Y-%m-%d %H:%M}",
         )
     )
-    return _checked(page)
+    return _check_pins(page)
 
 
-def _checked(page: str) -> str:
+def _check_pins(page: str) -> str:
     if len(page.encode()) > limits.REPORT_BYTES:
         raise UserError(
             f"The file would be {len(page.encode()) >> 20} MB, more than"
@@ -118,7 +118,7 @@ def _checked(page: str) -> str:
     return page
 
 
-def _run(ws: Workspace, job: Job) -> dict[str, Any]:
+def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
     """Return what the template shows of one run."""
     data, given = (
         ws.dataset(job.dataset),
@@ -128,12 +128,12 @@ def _run(ws: Workspace, job: Job) -> dict[str, Any]:
         raise UserError(
             f"Every case of “{data.name}” is excluded or held back; there is nothing to report."
         )
-    kind, about = method_class(job.method), card(job.method)
+    kind, about = method_class(job.method), load_card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
     model = next((a for a in given.values() if isinstance(a, Model)), None)
-    gone = review.since(ws, job.id)
-    gone_words = [review.since_words(gone)] if gone else []
+    gone = review.count_removed_since(ws, job.id)
+    gone_words = [review.describe_removed_since(gone)] if gone else []
     parts = {
         s: int((data.splits == s).sum())
         for s in ("train", "val", "test")
@@ -161,15 +161,15 @@ def _run(ws: Workspace, job: Job) -> dict[str, Any]:
         ),
         "about": about.sections if about else {},
         "reference": about.reference if about else "",
-        "summary": [*_summary(data, given, metrics), *_left_out(model), *gone_words],
+        "summary": [*_summary(data, given, metrics), *_describe_left_out(model), *gone_words],
         "metrics": [_row(m) for m in metrics],
         "can": model.abilities if model else [],
         "figures": list(_figures(ws, job, data, given)),
-        "evidence": evidence.load(job.method),
+        "evidence": evidence.load_evidence(job.method),
         "made_by": first.made_by,
         "params": job.params,
         "commands": _commands(ws, job),
-        "threshold": notes.threshold(ws, job.id),
+        "threshold": notes.load_threshold(ws, job.id),
     }
 
 
@@ -202,7 +202,7 @@ def _summary(data: Dataset, given: dict[str, Any], metrics: list[Metric]) -> lis
     return said
 
 
-def _left_out(model: Model | None) -> list[str]:
+def _describe_left_out(model: Model | None) -> list[str]:
     """Return what the report lacks where models cannot be asked, in a sentence."""
     if model is None or "decode" not in model.abilities or has_train():
         return []
@@ -218,8 +218,8 @@ def _figures(
     ws: Workspace, job: Job, data: Dataset, given: dict[str, Any]
 ) -> Iterator[dict[str, str]]:
     """Pictures with title, caption and alternative text, in the order of a reading."""
-    counted = flow.flow(ws, data.name)
-    yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe(counted))
+    counted = flow.count_flow(ws, data.name)
+    yield _shown("How the cases came about", flow.flow_figure(counted), flow.describe_flow(counted))
     from core.maps.make import make_map
     from core.maps.projections import LINEAR
 
@@ -235,7 +235,7 @@ def _figures(
     if embedding is not None and len(embedding.rows) >= 5:
         cache = ws.home / "cache" / "neighbours"
         made = maps[-1] if maps else make_map(embedding, LINEAR, cache=cache)
-        every = columns(ws, data, job)
+        every = list_columns(ws, data, job)
         column = next(iter(every.values()), None)
         if column is not None:
             yield _shown(
@@ -247,7 +247,7 @@ def _figures(
     for a in given.values():
         if isinstance(a, Clusters) and embedding is not None:
             names = {
-                int(j): notes.cluster_names(ws, job.id).get(int(j), a.name_of(int(j)))
+                int(j): notes.load_cluster_names(ws, job.id).get(int(j), a.name_of(int(j)))
                 for j in np.unique(a.label)
             }
             yield _shown(
@@ -280,7 +280,7 @@ def _unusual(ws: Workspace, job: Job, data: Dataset, a: AnomalyMaps) -> Iterator
     rows = rows[np.isin(rows, a.rows)]
     if not len(rows):
         return
-    set_ = notes.threshold(ws, job.id)
+    set_ = notes.load_threshold(ws, job.id)
     threshold = set_["value"] if set_ else a.threshold
     score = np.asarray(a.score)[a.at(rows)]
     top = rows[np.argsort(-score, kind="stable")[:12]]
@@ -307,7 +307,7 @@ def _path(
     if embedding is None:
         return
     try:
-        model = open_model(find(ws, job.id, Model))
+        model = open_model(find_artifact(ws, job.id, Model))
     except UserError:
         return
     if "decode" not in model.abilities:

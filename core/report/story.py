@@ -33,13 +33,13 @@ class Pin:
         return " · ".join(f"{k} {v}" for k, v in self.facts.items() if v not in ("", None))
 
 
-def pins(ws: Workspace) -> list[Pin]:
+def load_pins(ws: Workspace) -> list[Pin]:
     """Return the pins in their order."""
     path = ws.home / "stories" / "story.json"
     return [Pin(**p) for p in json.loads(path.read_text())] if path.exists() else []
 
 
-def outdated(ws: Workspace, pin: Pin) -> bool:
+def is_outdated(ws: Workspace, pin: Pin) -> bool:
     """Whether other cases were in use when the view was frozen: its picture may show cases that are
     excluded by now.
     """
@@ -63,7 +63,7 @@ def _write(ws: Workspace, story: list[Pin]) -> None:
     write_json(ws.home / "stories" / "story.json", [asdict(p) for p in story])
 
 
-def add(ws: Workspace, png: bytes, caption: str, facts: dict[str, Any]) -> Pin:
+def add_pin(ws: Workspace, png: bytes, caption: str, facts: dict[str, Any]) -> Pin:
     """Freeze a picture at the end of the story. UserError when it is no PNG."""
     if png[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError("This view gave no picture to pin.")
@@ -74,7 +74,7 @@ def add(ws: Workspace, png: bytes, caption: str, facts: dict[str, Any]) -> Pin:
         facts | {"date": time.strftime("%Y-%m-%d %H:%M"), "version": __version__},
     )
     write_bytes(picture_path(ws, pin.id), png)
-    _write(ws, [*pins(ws), pin])
+    _write(ws, [*load_pins(ws), pin])
     return pin
 
 
@@ -85,17 +85,19 @@ def picture_path(ws: Workspace, id: str) -> Any:
     return ws.home / "stories" / f"{id}.png"
 
 
-def change(ws: Workspace, id: str, caption: str | None = None, notes: str | None = None) -> None:
+def change_pin(
+    ws: Workspace, id: str, caption: str | None = None, notes: str | None = None
+) -> None:
     """Reword a pin's caption or notes."""
     new: dict[str, Any] = {
         k: v.strip()[:2000] for k, v in (("caption", caption), ("notes", notes)) if v is not None
     }
-    _write(ws, [replace(p, **new) if p.id == id else p for p in pins(ws)])
+    _write(ws, [replace(p, **new) if p.id == id else p for p in load_pins(ws)])
 
 
-def move(ws: Workspace, id: str, by: int) -> None:
+def move_pin(ws: Workspace, id: str, by: int) -> None:
     """Move a pin up (negative) or down; stops at the ends."""
-    story = pins(ws)
+    story = load_pins(ws)
     at = next((i for i, p in enumerate(story) if p.id == id), None)
     if at is not None:
         pin = story.pop(at)
@@ -103,15 +105,15 @@ def move(ws: Workspace, id: str, by: int) -> None:
         _write(ws, story)
 
 
-def remove(ws: Workspace, id: str) -> Pin | None:
-    """Take a pin out; its picture is kept so that `restore` can bring it back."""
-    story = pins(ws)
+def remove_pin(ws: Workspace, id: str) -> Pin | None:
+    """Take a pin out; its picture is kept so that `restore_pin` can bring it back."""
+    story = load_pins(ws)
     gone = next((p for p in story if p.id == id), None)
     _write(ws, [p for p in story if p.id != id])
     return gone
 
 
-def restore(ws: Workspace, pin: Pin) -> None:
+def restore_pin(ws: Workspace, pin: Pin) -> None:
     """Bring a removed pin back, at the end."""
-    if all(p.id != pin.id for p in pins(ws)):
-        _write(ws, [*pins(ws), pin])
+    if all(p.id != pin.id for p in load_pins(ws)):
+        _write(ws, [*load_pins(ws), pin])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def overlap(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mask_overlap(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(Dice [n], IoU [n]) of bool masks [n,*spatial]; NaN where the truth is empty."""
     axes = tuple(range(1, truth.ndim))
     both, one, other = (predicted & truth).sum(axes), predicted.sum(axes), truth.sum(axes)
@@ -15,7 +15,7 @@ def overlap(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nd
         )
 
 
-def objects(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def object_overlap(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(area in pixels, Dice) of every object of one case; bool masks [*spatial]. One distance
     transform, O(pixels).
     """

@@ -7,25 +7,25 @@ from __future__ import annotations
 import numpy as np
 
 
-def complete(score: np.ndarray) -> np.ndarray:
+def complete_tasks(score: np.ndarray) -> np.ndarray:
     """int64 positions of the tasks (columns of `score [m,t]`) on which every contestant was run."""
     return np.flatnonzero(np.isfinite(score).all(0))
 
 
-def ranks(score: np.ndarray, higher_is_better: bool = True) -> np.ndarray:
+def rank_contestants(score: np.ndarray, higher_is_better: bool = True) -> np.ndarray:
     """float64 [m,t]: the rank of each contestant on each task, 1 = best, ties shared."""
     from scipy.stats import rankdata
 
     return rankdata(-score if higher_is_better else score, axis=0)
 
 
-def friedman(score: np.ndarray) -> float | None:
+def friedman_test(score: np.ndarray) -> float | None:
     """`p` that all contestants are alike, over the complete tasks; None below three contestants or
     three tasks, where the test says nothing.
     """
     from scipy.stats import friedmanchisquare
 
-    part = score[:, complete(score)]
+    part = score[:, complete_tasks(score)]
     if min(part.shape) < 3:
         return None
     if (part == part[:1]).all():
@@ -54,7 +54,7 @@ def find_groups(mean_rank: np.ndarray, reach: float) -> list[tuple[float, float]
     return found
 
 
-def against(score: np.ndarray, base: int) -> list[float | None]:
+def compare_to_baseline(score: np.ndarray, base: int) -> list[float | None]:
     """Wilcoxon signed-rank p of each contestant against contestant `base`, over the tasks both ran,
     corrected by Holm; None for `base` itself and below five tasks, where no p can be small.
     """

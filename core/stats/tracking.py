@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.stats.overlap import overlap
+from core.stats.overlap import mask_overlap
 
 if TYPE_CHECKING:
     pass
@@ -22,7 +22,7 @@ HIGHER = {
 
 def dice(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Dice [T] of bool masks [T,H,W]; 0 where nothing is marked, NaN where the truth is empty."""
-    return overlap(predicted, truth)[0]
+    return mask_overlap(predicted, truth)[0]
 
 
 def centroids(masks: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Checkpoints:
         tmp = self.folder / "tmp"
         remove(tmp)
         save_state(tmp, state)
-        checksums.write(tmp)
+        checksums.write_manifest(tmp)
         publish(tmp, self.folder / f"{loop:03d}-{number:06d}")
         for old in before[: len(before) + 1 - KEPT]:
             self._drop(old)
@@ -85,7 +85,7 @@ class Checkpoints:
 
 def whole(folder: Path) -> bool:
     """Whether every file of a checkpoint is what its manifest says."""
-    return not checksums.wrong(folder)
+    return not checksums.find_wrong_files(folder)
 
 
 def flat(state: Any, path: str = "") -> dict[str, Any]:

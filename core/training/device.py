@@ -87,14 +87,14 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if there else []
     with (
         torch.random.fork_rng(devices),
-        one_order() if there and device != "cpu" else nullcontext(),
+        fixed_order() if there and device != "cpu" else nullcontext(),
     ):
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def one_order() -> Iterator[None]:
+def fixed_order() -> Iterator[None]:
     """Inside, torch computes on GPUs in a fixed order, where it can (elsewhere it warns), and
     rounds as on a processor.
     """

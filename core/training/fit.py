@@ -21,7 +21,7 @@ from core.artifacts import Artifact, MadeBy, Metrics, Model
 from core.artifacts.base import NotFinite
 from core.data.dataset import Dataset
 from core.data.slices import as_model_input, find_filled_slices, slice_ids
-from core.errors import Cancelled, UserError, out_of_memory
+from core.errors import Cancelled, UserError, is_out_of_memory
 from core.method import Method
 from core.params import EpochParams
 from core.training.accumulation import split_batches
@@ -145,7 +145,7 @@ def _fitted(method: Method, data: Dataset, run: Run) -> Method:
             # weights that are no numbers fail in many ways before the loss is looked at: tell the
             # cause
             run.check_loss()
-            if not out_of_memory(e):
+            if not is_out_of_memory(e):
                 raise
             if not method.divides or not split_batches(run):
                 raise UserError(_too_small(method, data)) from e

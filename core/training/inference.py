@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import out_of_memory
+from core.errors import is_out_of_memory
 from core.training.loader import in_order
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def retry_in_halves(fn: Callable[[torch.Tensor], Any], x: torch.Tensor) -> Any:
     try:
         return fn(x)
     except Exception as e:
-        if len(x) < 2 or not out_of_memory(e):
+        if len(x) < 2 or not is_out_of_memory(e):
             raise
     if x.is_cuda:
         torch.cuda.empty_cache()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 from core.training.checkpoints import FROM_SCRATCH, flat, unflat
 from core.training.device import describe_place
 from core.training.optimisers import suit_device
@@ -36,11 +36,11 @@ def save(loop: Loop, done: int) -> None:
         "where": describe_place(run.fabric),
         "rng": torch.get_rng_state(),
     }
-    state |= nested("numpy", flat(run.rng.bit_generator.state))
+    state |= add_prefix("numpy", flat(run.rng.bit_generator.state))
     if run.where.type == "cuda":
         state["rng_cuda"] = torch.cuda.get_rng_state(run.where)
     for name, thing in _things(loop).items():
-        state |= nested(name, flat(thing.state_dict()))
+        state |= add_prefix(name, flat(thing.state_dict()))
     loop.checkpoints.save(loop.number, state)
 
 
@@ -98,7 +98,7 @@ def _put_back(loop: Loop, state: dict[str, Any]) -> None:
     run = loop.run
     try:
         for key, thing in _things(loop).items():
-            thing.load_state_dict(unflat(taken(key, state), thing.state_dict()))
+            thing.load_state_dict(unflat(take_prefix(key, state), thing.state_dict()))
         if "optimiser" in loop.tracked:
             suit_device(loop.tracked["optimiser"])
     except (KeyError, IndexError, ValueError, RuntimeError) as e:
@@ -106,7 +106,7 @@ def _put_back(loop: Loop, state: dict[str, Any]) -> None:
             "This run cannot go on: what it had saved is of another version of the method;"
             f" {FROM_SCRATCH}."
         ) from e
-    run.rng.bit_generator.state = unflat(taken("numpy", state), run.rng.bit_generator.state)
+    run.rng.bit_generator.state = unflat(take_prefix("numpy", state), run.rng.bit_generator.state)
     torch.set_rng_state(state["rng"])
     if "rng_cuda" in state and run.where.type == "cuda":
         torch.cuda.set_rng_state(state["rng_cuda"], run.where)

@@ -44,28 +44,28 @@ class Decision:
 
 
 # -- reading ---------------------------------------------------------------------------------------
-def load(folder: Path) -> list[Decision]:
+def load_decisions(folder: Path) -> list[Decision]:
     """Return the decisions kept in a dataset's `folder`, in the order they were made."""
-    return [Decision(**json.loads(p.read_text())) for p in files_of(folder)]
+    return [Decision(**json.loads(p.read_text())) for p in decision_files(folder)]
 
 
-def stamp(folder: Path) -> str:
+def decisions_stamp(folder: Path) -> str:
     """Tells two states of the decisions apart without reading them; "" when there are none."""
-    return "".join(p.stem for p in files_of(folder))
+    return "".join(p.stem for p in decision_files(folder))
 
 
-def files_of(folder: Path) -> list[Path]:
+def decision_files(folder: Path) -> list[Path]:
     """Return the files of decisions about a dataset, oldest first."""
     return sorted((folder / "review").glob("*.json"))
 
 
-def rows_of(decisions: list[Decision], what: What) -> np.ndarray:
+def rows_of_kind(decisions: list[Decision], what: What) -> np.ndarray:
     """int64 row ids of all decisions of a kind, sorted, each once."""
     found = [np.asarray(d.rows, dtype=np.int64) for d in decisions if d.what == what]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
 
-def stored(folder: Path) -> int:
+def count_stored_rows(folder: Path) -> int:
     """How many rows the dataset in `folder` has in all."""
     import pyarrow.parquet as parquet
 
@@ -84,7 +84,7 @@ def reasons_held(where: Path | Dataset) -> np.ndarray:
         column = (
             pd.read_parquet(where / "table.parquet", columns=["held"])["held"] if there else None
         )
-        many = stored(where)
+        many = count_stored_rows(where)
     else:
         column = where.table.get("held")
         many = len(where.table)
@@ -95,28 +95,32 @@ def reasons_held(where: Path | Dataset) -> np.ndarray:
     )
 
 
-def hidden(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
+def find_hidden_rows(reasons: np.ndarray, decisions: list[Decision]) -> np.ndarray:
     """`bool` over the stored rows, of which `reasons` says why they were held back: those excluded,
     or held back and not released.
     """
     out = np.array([r is not None for r in reasons], dtype=bool)
-    out[rows_of(decisions, "release")] = False
-    out[rows_of(decisions, "exclude")] = True
+    out[rows_of_kind(decisions, "release")] = False
+    out[rows_of_kind(decisions, "exclude")] = True
     return out
 
 
-def applied(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
+def apply_decisions(data: Dataset, decisions: list[Decision], whole: bool = False) -> Dataset:
     """Return the stored dataset `data` as people decided: parts, labels and the normal class
     changed, and without hidden rows unless `whole`. Row ids stay.
     """
-    data = _with_normal(data, decisions)
+    data = _set_normal(data, decisions)
     changes = [d for d in decisions if d.what in ("part", "label")]
-    out = np.zeros(0, np.int64) if whole else np.flatnonzero(hidden(reasons_held(data), decisions))
+    out = (
+        np.zeros(0, np.int64)
+        if whole
+        else np.flatnonzero(find_hidden_rows(reasons_held(data), decisions))
+    )
     if not changes and not len(out):
         return data
     kept = np.setdiff1d(np.arange(len(data.table)), out) if len(out) else None
-    table = _changed(data, changes) if changes else data.table
-    return replace(data, table=table, hash=view_hash(data.hash, decisions, out), at=kept, kept=kept)
+    table = _apply_changes(data, changes) if changes else data.table
+    return replace(data, table=table, hash=hash_view(data.hash, decisions, out), at=kept, kept=kept)
 
 
 def last_normal(decisions: list[Decision]) -> str | None:
@@ -126,7 +130,7 @@ def last_normal(decisions: list[Decision]) -> str | None:
     return next((d.value for d in reversed(decisions) if d.what == "normal"), None)
 
 
-def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
+def _set_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
     value = last_normal(decisions)
     return (
         data
@@ -135,7 +139,7 @@ def _with_normal(data: Dataset, decisions: list[Decision]) -> Dataset:
     )
 
 
-def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
+def hash_view(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
     """Return the hash of a view: that of the stored data as long as no row is hidden (`out`: ids,
     sorted) or changed, another for every other view.
     """
@@ -147,7 +151,7 @@ def view_hash(stored: str, decisions: list[Decision], out: np.ndarray) -> str:
     ).hexdigest()
 
 
-def _changed(data: Dataset, changes: list[Decision]) -> Any:
+def _apply_changes(data: Dataset, changes: list[Decision]) -> Any:
     table = data.table.copy()
     for d in changes:
         column = data.roles.get({"part": "split", "label": "label"}[d.what])

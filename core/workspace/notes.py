@@ -20,7 +20,7 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def groups(ws: Workspace, dataset: str) -> dict[str, np.ndarray]:
+def load_groups(ws: Workspace, dataset: str) -> dict[str, np.ndarray]:
     """Return saved groups of a dataset: name -> int64 row ids without those excluded since, in the
     order they were made.
     """
@@ -51,11 +51,11 @@ def remove_group(ws: Workspace, dataset: str, name: str) -> None:
     write_json(path, {k: v for k, v in _read(path).items() if k != name})
 
 
-def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
+def find_named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
     """int64 row ids of the saved group called `words`, or of the rows where COLUMN=VALUE. UserError
     when there are none.
     """
-    saved = groups(ws, dataset)
+    saved = load_groups(ws, dataset)
     if words in saved:
         if not len(saved[words]):
             raise UserError(f"Every case of the group “{words}” is excluded.")
@@ -86,21 +86,21 @@ def named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
     return rows
 
 
-def cluster_names(ws: Workspace, run: str) -> dict[int, str]:
+def load_cluster_names(ws: Workspace, run: str) -> dict[int, str]:
     """Names given by people to the groups a run found: number -> name."""
     return {int(k): v for k, v in _read(ws.folder(run) / "names.json").items()}
 
 
 def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
     """Name one group; an empty name takes the name back."""
-    names = {str(k): v for k, v in cluster_names(ws, run).items() if k != cluster}
+    names = {str(k): v for k, v in load_cluster_names(ws, run).items() if k != cluster}
     write_json(
         ws.folder(run) / "names.json",
         names | ({str(cluster): check_name(name)} if name.strip() else {}),
     )
 
 
-def threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
+def load_threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
     """Return the threshold a person has set for a run's anomaly score: {"value", "reason", "made",
     "on"}; it was picked `on` validation cases ("val"), or on those that were shown, test cases
     among them ("shown", or absent in earlier versions).
@@ -119,7 +119,7 @@ def set_threshold(
     )
 
 
-def features(ws: Workspace, run: str) -> dict[str, list[int]]:
+def load_features(ws: Workspace, run: str) -> dict[str, list[int]]:
     """Features of a run's sparse embeddings that the user wants as colours: slug -> axes, in the
     order chosen.
     """
@@ -128,7 +128,7 @@ def features(ws: Workspace, run: str) -> dict[str, list[int]]:
 
 def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
     """Offer one feature as a colour from now on; the last eight are kept."""
-    chosen = features(ws, run)
+    chosen = load_features(ws, run)
     write_json(
         ws.folder(run) / "features.json",
         chosen | {slug: [*(a for a in chosen.get(slug, []) if a != axis), axis][-8:]},

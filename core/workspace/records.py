@@ -24,7 +24,7 @@ JOB, ENTRY = "job.json", "entry.json"
 KNOWN = {f.name for f in fields(Job)}
 
 
-def write(home: Path, job: Job) -> None:
+def write_record(home: Path, job: Job) -> None:
     """Keep what the catalogue says of a job beside its results. Raises OSError. Why an import
     failed is left out: it names files, which may be called after patients, and goes with the
     catalogue.
@@ -34,7 +34,7 @@ def write(home: Path, job: Job) -> None:
     write_json(home / "runs" / job.id / JOB, asdict(job))
 
 
-def read(folder: Path) -> Job | None:
+def read_record(folder: Path) -> Job | None:
     """Return the job that a run's folder tells of; None when it does not, or not in whole."""
     try:
         told = json.loads((folder / JOB).read_text())
@@ -43,7 +43,7 @@ def read(folder: Path) -> Job | None:
         return None
 
 
-def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
+def end_job(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
     """Set the last state of a running job: first in its folder, then in the catalogue. True when
     the catalogue took it, False when the job was no longer running there. Whatever keeps the
     catalogue from it, the record stands, and `reconcile` goes by it.
@@ -54,21 +54,21 @@ def ended(catalogue: Catalogue, home: Path, job: Job, **values: Any) -> bool:
         now = job
     if now.status == "running":
         with suppress(OSError):  # where the disk takes nothing any more, the catalogue may
-            write(home, replace(now, **values))
+            write_record(home, replace(now, **values))
     return catalogue.set_job(job.id, only_if="running", **values)
 
 
-def jobs(home: Path) -> list[Job]:
+def read_jobs(home: Path) -> list[Job]:
     """Every job that a folder tells of, in the order they were asked for."""
     found = [
         job
         for path in sorted((home / "runs").glob(f"*/{JOB}"))
-        if (job := read(path.parent)) is not None and job.id == path.parent.name
+        if (job := read_record(path.parent)) is not None and job.id == path.parent.name
     ]
     return sorted(found, key=lambda j: (j.created, j.id))
 
 
-def entries(home: Path) -> list[dict[str, Any]]:
+def read_dataset_entries(home: Path) -> list[dict[str, Any]]:
     """Return the catalogue's lines of every whole dataset among the folders, oldest first."""
     found = []
     for path in sorted((home / "datasets").glob("*/dataset.json")):
@@ -78,9 +78,11 @@ def entries(home: Path) -> list[dict[str, Any]]:
         try:
             stored = json.loads(path.read_text())
             kept = json.loads((folder / ENTRY).read_text()) if (folder / ENTRY).exists() else {}
-            n = decisions.stored(folder) - int(
+            n = decisions.count_stored_rows(folder) - int(
                 np.count_nonzero(
-                    decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))
+                    decisions.find_hidden_rows(
+                        decisions.reasons_held(folder), decisions.load_decisions(folder)
+                    )
                 )
             )
             found.append(
@@ -99,14 +101,14 @@ def entries(home: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda e: (e["created"], e["id"]))
 
 
-def fill(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -> None:
+def write_missing(home: Path, jobs: list[Job], datasets: list[dict[str, Any]]) -> None:
     """Write the records of folders that have none yet, from the catalogue: those of a workspace
     made before there were records.
     """
     for job in jobs:
         folder = home / "runs" / job.id
         if folder.is_dir() and not (folder / JOB).exists():
-            write(home, job)
+            write_record(home, job)
     for entry in datasets:
         folder = home / "datasets" / entry["id"]
         if folder.is_dir() and not (folder / ENTRY).exists():

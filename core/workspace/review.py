@@ -17,30 +17,38 @@ import numpy as np
 from core.data.dataset import SPLITS, Dataset
 from core.errors import UserError
 from core.io.files import make_folder, remove, write_json
-from core.workspace.decisions import Decision, What, files_of, load, reasons_held, rows_of, stored
+from core.workspace.decisions import (
+    Decision,
+    What,
+    count_stored_rows,
+    decision_files,
+    load_decisions,
+    reasons_held,
+    rows_of_kind,
+)
 
 if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
 
-def decisions(ws: Workspace, name: str) -> list[Decision]:
+def list_decisions(ws: Workspace, name: str) -> list[Decision]:
     """Return what was decided about the dataset called `name`, oldest first."""
-    return load(ws.dataset_folder(name))
+    return load_decisions(ws.dataset_folder(name))
 
 
 def exclude(ws: Workspace, name: str, rows: np.ndarray, reason: str, finding: str = "") -> Decision:
     """Leave rows out of everything from now on. UserError for unknown rows, rows already excluded,
     or no reason.
     """
-    rows = _known(ws, name, rows)
-    new = np.setdiff1d(rows, rows_of(decisions(ws, name), "exclude"))
+    rows = _check_rows(ws, name, rows)
+    new = np.setdiff1d(rows, rows_of_kind(list_decisions(ws, name), "exclude"))
     if not len(new):
         raise UserError(
             "These cases are excluded already."
             if len(rows)
             else "No case is named; choose some first."
         )
-    return _add(ws, name, "exclude", new, _said(reason), finding)
+    return _add_decision(ws, name, "exclude", new, _check_reason(reason), finding)
 
 
 def release(
@@ -49,11 +57,11 @@ def release(
     """Let held-back rows be used, all of them by default. UserError when none of `rows` is held
     back.
     """
-    waiting = held(ws, name)
+    waiting = held_rows(ws, name)
     chosen = (
         np.array(sorted(waiting), dtype=np.int64)
         if rows is None
-        else np.intersect1d(_known(ws, name, rows), list(waiting))
+        else np.intersect1d(_check_rows(ws, name, rows), list(waiting))
     )
     if not len(chosen):
         raise UserError(
@@ -61,12 +69,12 @@ def release(
             if rows is not None
             else f"No case of “{ws.entry(name)['name']}” is held back."
         )
-    return _add(ws, name, "release", chosen, _said(reason))
+    return _add_decision(ws, name, "release", chosen, _check_reason(reason))
 
 
 def ignore(ws: Workspace, name: str, finding: str, reason: str) -> Decision:
     """Keep a finding from being shown as open. UserError without a reason."""
-    return _add(ws, name, "ignore", np.zeros(0, np.int64), _said(reason), finding)
+    return _add_decision(ws, name, "ignore", np.zeros(0, np.int64), _check_reason(reason), finding)
 
 
 def move(
@@ -82,7 +90,9 @@ def move(
             if part in SPLITS
             else f"“{part}” is not a part (there are: {', '.join(SPLITS)})."
         )
-    return _add(ws, name, "part", _known(ws, name, rows), _said(reason), finding, part)
+    return _add_decision(
+        ws, name, "part", _check_rows(ws, name, rows), _check_reason(reason), finding, part
+    )
 
 
 def relabel(
@@ -94,7 +104,7 @@ def relabel(
     Trap: classes are numbered over the whole table, and finished runs count on those numbers, so no
     class may go or come.
     """
-    data, rows = ws.dataset(name, whole=True), _known(ws, name, rows)
+    data, rows = ws.dataset(name, whole=True), _check_rows(ws, name, rows)
     if label not in data.classes:
         raise UserError(
             f"“{label}” is not a label of “{data.name}” (there are:"
@@ -108,7 +118,7 @@ def relabel(
             f"No case would be left with the label “{data.classes[gone[0]]}”; exclude these cases"
             " instead."
         )
-    return _add(ws, name, "label", rows, _said(reason), finding, label)
+    return _add_decision(ws, name, "label", rows, _check_reason(reason), finding, label)
 
 
 def name_normal(ws: Workspace, name: str, value: str) -> Decision:
@@ -117,10 +127,10 @@ def name_normal(ws: Workspace, name: str, value: str) -> Decision:
 
     if value:
         value = check_class(ws.dataset(name), value)
-    return _add(ws, name, "normal", np.zeros(0, np.int64), "the normal class", value=value)
+    return _add_decision(ws, name, "normal", np.zeros(0, np.int64), "the normal class", value=value)
 
 
-def fix(ws: Workspace, name: str, finding: str) -> list[Decision]:
+def fix_split(ws: Workspace, name: str, finding: str) -> list[Decision]:
     """Put every patient (or group) wholly into one part. UserError when all are already."""
     from core.data.checks.fixes import assign_whole_groups
 
@@ -133,7 +143,7 @@ def fix(ws: Workspace, name: str, finding: str) -> list[Decision]:
     ]
 
 
-def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
+def surplus_copies(data: Dataset, copies: list[int]) -> list[int]:
     """Return the rows of a set of copies to leave out: all but the first of the training part, or
     the first where none is in it.
     """
@@ -146,7 +156,7 @@ def all_but_one(data: Dataset, copies: list[int]) -> list[int]:
 def undo(ws: Workspace, name: str, id: str) -> Decision:
     """Undo one decision. UserError when there is none of this id."""
     folder = ws.dataset_folder(name)
-    for path, decision in zip(files_of(folder), load(folder)):
+    for path, decision in zip(decision_files(folder), load_decisions(folder)):
         if decision.id == id:
             remove(path)
             ws.recount(name)
@@ -154,12 +164,12 @@ def undo(ws: Workspace, name: str, id: str) -> Decision:
     raise UserError("Already undone.")
 
 
-def held(ws: Workspace, name: str) -> dict[int, str]:
+def held_rows(ws: Workspace, name: str) -> dict[int, str]:
     """Rows that are still held back until a person has looked, and why; excluded ones no longer
     count.
     """
-    made = decisions(ws, name)
-    done = set(rows_of(made, "release").tolist()) | set(rows_of(made, "exclude").tolist())
+    made = list_decisions(ws, name)
+    done = set(rows_of_kind(made, "release").tolist()) | set(rows_of_kind(made, "exclude").tolist())
     return {
         i: str(r)
         for i, r in enumerate(reasons_held(ws.dataset_folder(name)))
@@ -167,16 +177,16 @@ def held(ws: Workspace, name: str) -> dict[int, str]:
     }
 
 
-def excluded(ws: Workspace, name: str) -> dict[int, str]:
+def excluded_rows(ws: Workspace, name: str) -> dict[int, str]:
     """Excluded rows and the reason given first."""
     found: dict[int, str] = {}
-    for d in decisions(ws, name):
+    for d in list_decisions(ws, name):
         if d.what == "exclude":
             found = {r: d.reason for r in d.rows} | found
     return dict(sorted(found.items()))
 
 
-def since(ws: Workspace, run: str) -> int:
+def count_removed_since(ws: Workspace, run: str) -> int:
     """How many rows that a run was made on are now excluded or held back."""
     job = ws.job(run)
     out = ws.hidden(job.dataset)
@@ -189,7 +199,7 @@ def since(ws: Workspace, run: str) -> int:
     return len(gone)
 
 
-def since_words(many: int) -> str:
+def describe_removed_since(many: int) -> str:
     """Return the note a run made before an exclusion carries."""
     was = "case was" if many == 1 else "cases were"
     return (
@@ -198,7 +208,7 @@ def since_words(many: int) -> str:
     )
 
 
-def _add(
+def _add_decision(
     ws: Workspace,
     name: str,
     what: What,
@@ -215,9 +225,9 @@ def _add(
     return decision
 
 
-def _known(ws: Workspace, name: str, rows: Any) -> np.ndarray:
+def _check_rows(ws: Workspace, name: str, rows: Any) -> np.ndarray:
     rows = np.unique(np.asarray(rows, dtype=np.int64))
-    n = stored(ws.dataset_folder(name))
+    n = count_stored_rows(ws.dataset_folder(name))
     bad = rows[(rows < 0) | (rows >= n)]
     if len(bad):
         raise UserError(
@@ -227,7 +237,7 @@ def _known(ws: Workspace, name: str, rows: Any) -> np.ndarray:
     return rows
 
 
-def _said(reason: str) -> str:
+def _check_reason(reason: str) -> str:
     words = " ".join(reason.split())[:200]
     if not words:
         raise UserError("Say why, in a few words: the reason is kept with the data.")

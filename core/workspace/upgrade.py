@@ -23,7 +23,7 @@ from sqlalchemy import Engine, create_engine, event, inspect
 
 from core.errors import Full, UserError
 from core.io.files import has_room, make_folder, move, remove, write_bytes, write_json
-from core.io.locks import hold
+from core.io.locks import hold_lock
 from core.workspace import records
 from core.workspace.catalogue import Busy, Catalogue
 
@@ -36,27 +36,27 @@ RESERVE, RESERVED = "reserve", 256 << 10
 WAIT = 60.0  # seconds for another process that repairs the catalogue just now
 
 
-def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
+def open_catalogue(home: Path, url: str = "", keep: bool = True) -> Catalogue:
     """Return the catalogue of the workspace in `home`, or the one at `url`; `keep` some of the disk
     for when it is full. UserError when it was made by a newer Lightbox or cannot be opened.
     """
     if url:
-        return _elsewhere(url)
+        return _open_other_database(url)
     path = home / "catalogue.db"
-    seen = _look(path)
+    seen = _inspect(path)
     if seen == "full":
-        if _version(path, full=True) != VERSIONS[-1]:
+        if _read_version(path, full=True) != VERSIONS[-1]:
             raise Full
         return Catalogue(path, full=True)
     if seen != VERSIONS[-1]:
-        held = hold(home / "catalogue.lock", WAIT)
+        held = hold_lock(home / "catalogue.lock", WAIT)
         if held is None:
             raise UserError(
                 "The workspace is busy: another program has been repairing its catalogue for a"
                 " minute. Try again in a moment."
             )
         with held:
-            now = _look(path)
+            now = _inspect(path)
             if now == "full":
                 raise Full
             if now == "damaged":
@@ -68,25 +68,25 @@ def opened(home: Path, url: str = "", keep: bool = True) -> Catalogue:
             elif now != VERSIONS[-1]:
                 _bring_up(home, path, now)
     if keep:
-        reserve(home)
+        reserve_space(home)
     return Catalogue(path)
 
 
-def reserve(home: Path) -> None:
-    """Keep some bytes of the disk for `free`, as far as there are any."""
+def reserve_space(home: Path) -> None:
+    """Keep some bytes of the disk for `free_space`, as far as there are any."""
     if not (home / RESERVE).exists():
         with suppress(OSError):
             # zeros would take no room where the disk packs them
             write_bytes(home / RESERVE, os.urandom(RESERVED))
 
 
-def free(home: Path) -> None:
+def free_space(home: Path) -> None:
     """Give up what was reserved, and what can be computed again."""
     for path in (home / RESERVE, *(home / "cache").glob("*")):
         remove(path)
 
 
-def _look(path: Path) -> str:
+def _inspect(path: Path) -> str:
     """Tell "missing", "damaged", "full" (it is whole, but the disk has no room to open it), or the
     version of the catalogue at `path` ("0000" = made before versions were kept). UserError for a
     newer one.
@@ -98,7 +98,7 @@ def _look(path: Path) -> str:
             raise Full
         return "missing"
     try:
-        return _version(path)
+        return _read_version(path)
     except sqlite3.OperationalError as e:
         if "locked" in str(e):
             raise Busy from None
@@ -114,7 +114,7 @@ def _look(path: Path) -> str:
         return "damaged"
 
 
-def _version(path: Path, full: bool = False) -> str:
+def _read_version(path: Path, full: bool = False) -> str:
     """Give "damaged", "missing" (there is nothing in it) or the version of a catalogue.
 
     Raises sqlite3.DatabaseError.
@@ -128,14 +128,14 @@ def _version(path: Path, full: bool = False) -> str:
         }
         if not {"jobs", "datasets"} <= tables:
             return "damaged" if tables else "missing"
-        return _known(
+        return _is_known(
             [v for (v,) in c.execute("SELECT version_num FROM alembic_version")]
             if "alembic_version" in tables
             else []
         )
 
 
-def _known(found: list[str]) -> str:
+def _is_known(found: list[str]) -> str:
     version = found[0] if found else "0000"
     if version not in ("0000", *VERSIONS):
         raise UserError(
@@ -163,7 +163,7 @@ def migrate(engine: Engine, unversioned: bool = False) -> None:
 
 
 @contextmanager
-def _transactional(path: Path) -> Iterator[Engine]:
+def _transactional_engine(path: Path) -> Iterator[Engine]:
     """Give an engine on an SQLite file whose transactions take in changes of the schema. Trap:
     Python's sqlite3 begins none before them by itself.
     """
@@ -199,7 +199,7 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
             ):
                 source.backup(target)
         try:
-            with _transactional(trial) as engine:
+            with _transactional_engine(trial) as engine:
                 migrate(engine, version == "0000")
         except Exception as e:
             raise UserError(
@@ -209,9 +209,9 @@ def _bring_up(home: Path, path: Path, version: str) -> None:
             ) from e
         tried = Catalogue(trial)
         # before the catalogue says that it is of this version: whoever is killed here begins again
-        records.fill(home, tried.jobs(), tried.datasets())
+        records.write_missing(home, tried.jobs(), tried.datasets())
         tried.engine.dispose()
-        with _transactional(path) as engine:
+        with _transactional_engine(path) as engine:
             migrate(engine, version == "0000")
     finally:
         for part in trial.parent.glob("*.trial*"):
@@ -226,15 +226,15 @@ def _rebuild(home: Path, path: Path, why: str) -> None:
     for part in home.glob("catalogue.db*"):
         remove(part)
     new = home / "catalogue.db.new"
-    with _transactional(new) as engine:
+    with _transactional_engine(new) as engine:
         migrate(engine)
     made = Catalogue(new)
     names: set[str] = set()
-    for entry in records.entries(home):
+    for entry in records.read_dataset_entries(home):
         if entry["name"] not in names:
             made.add_dataset(**entry)
             names.add(entry["name"])
-    jobs = records.jobs(home)
+    jobs = records.read_jobs(home)
     # what stands there as running is looked at by whoever shows it
     for place, job in enumerate(jobs, 1):
         made.add_job(replace(job, place=place))
@@ -247,14 +247,14 @@ def _rebuild(home: Path, path: Path, why: str) -> None:
         was = (
             f"was damaged (it is kept in {home / 'damaged'})" if why == "damaged" else "was missing"
         )
-        tell(
+        add_notice(
             home,
             f"The catalogue of this workspace {was} and was rebuilt from the folders:"
             f" {len(names)} dataset{'s' * (len(names) != 1)}, {runs} run{'s' * (runs != 1)}.",
         )
 
 
-def _elsewhere(url: str) -> Catalogue:
+def _open_other_database(url: str) -> Catalogue:
     """Return a catalogue of another database; its backups are its owner's."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -267,7 +267,7 @@ def _elsewhere(url: str) -> Catalogue:
                 if "alembic_version" in tables
                 else []
             )
-        if _known(found) != VERSIONS[-1]:
+        if _is_known(found) != VERSIONS[-1]:
             migrate(catalogue.engine, "jobs" in tables and not found)
     except (SQLAlchemyError, ModuleNotFoundError) as e:
         raise UserError(
@@ -278,7 +278,7 @@ def _elsewhere(url: str) -> Catalogue:
 
 
 # -- what the user is told once --------------------------------------------------------------------
-def tell(home: Path, sentence: str) -> None:
+def add_notice(home: Path, sentence: str) -> None:
     """Keep a sentence for the next person who looks."""
     write_json(home / NOTICE, [*_read_notices(home), sentence])
 

@@ -40,7 +40,7 @@ class Upload:
     hash: str
 
 
-def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
+def store_upload(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
     """Copy (name, stream) pairs into a new folder of the workspace, 1 MB at a time, hashing on the
     way.
 
@@ -98,15 +98,15 @@ def keep(ws: Workspace, files: Sequence[tuple[str, IO[bytes]]]) -> Upload:
     return Upload(folder, path, tuple(names), size, h.hexdigest())
 
 
-def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
+def waiting_uploads(ws: Workspace) -> list[tuple[Upload, float]]:
     """Return uploads that no import was asked for yet, newest first, and when each came (seconds
     since the epoch).
 
     A page that was closed or loaded again has lost sight of them. Those cut off while they were
-    copied are not among them; `sweep` takes them away in time.
+    copied are not among them; `remove_old_uploads` takes them away in time.
     """
     places, found = list((ws.home / "uploads").glob(f"*/{ABOUT}")), []
-    wanted = _wanted(ws) if places else []
+    wanted = _requested_paths(ws) if places else []
     for place in places:
         folder = place.parent
         if any(folder.name in w for w in wanted) or not (folder / "upload.zip").exists():
@@ -119,17 +119,17 @@ def waiting(ws: Workspace) -> list[tuple[Upload, float]]:
     return sorted(found, key=lambda f: -f[1])
 
 
-def _wanted(ws: Workspace) -> list[str]:
+def _requested_paths(ws: Workspace) -> list[str]:
     """Return what imports that may still go on ask for, as written; names of their uploads' folders
     are in it.
     """
     return [place.read_text() for place in (ws.home / "runs").glob(f"*/{REQUEST}")]
 
 
-def sweep(ws: Workspace) -> None:
+def remove_old_uploads(ws: Workspace) -> None:
     """Take away uploads that are a day old and of no import that could still go on."""
     old = [f for f in (ws.home / "uploads").glob("*") if time.time() - f.stat().st_mtime > OLD]
-    wanted = _wanted(ws) if old else []
+    wanted = _requested_paths(ws) if old else []
     for folder in old:
         if not any(folder.name in w for w in wanted):
             remove(folder)

@@ -85,7 +85,7 @@ class Workspace:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The catalogue of datasets and jobs, brought to this version when first opened."""
-        return upgrade.opened(self.home, Settings().catalogue)
+        return upgrade.open_catalogue(self.home, Settings().catalogue)
 
     def startup_messages(self) -> list[str]:
         """Sentences about the workspace that the user has not been told yet; each is given once."""
@@ -143,7 +143,7 @@ class Workspace:
                 "created": time.time(),
             }
             write_json(tmp / records.ENTRY, entry)
-            checksums.add(tmp, records.ENTRY)
+            checksums.add_to_manifest(tmp, records.ENTRY)
             publish(tmp, final)
             self.catalogue.add_dataset(**entry)
         except BaseException:
@@ -197,7 +197,9 @@ class Workspace:
 
         entry = self.entry(name)
         folder = self.home / "datasets" / entry["id"]
-        return decisions.applied(Dataset.load(folder, entry["name"]), decisions.load(folder), whole)
+        return decisions.apply_decisions(
+            Dataset.load(folder, entry["name"]), decisions.load_decisions(folder), whole
+        )
 
     def compare(self, name: str, most: int | None = None) -> None:
         """UserError when a stored file of a dataset is missing or not what was written. Cost: reads
@@ -212,9 +214,9 @@ class Workspace:
             most is not None
             and sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) > most
         )
-        lost = checksums.wrong(folder, most=-1 if large else None)
+        lost = checksums.find_wrong_files(folder, most=-1 if large else None)
         if lost:
-            raise checksums.damage(entry["name"], lost)
+            raise checksums.damage_error(entry["name"], lost)
 
     def hidden(self, name: str) -> np.ndarray:
         """int64 ids, sorted, of the rows of a dataset that are excluded or held back. Read once for
@@ -224,20 +226,22 @@ class Workspace:
 
         entry = self.entry(name)
         folder = self.home / "datasets" / entry["id"]
-        key = (folder.name, decisions.stamp(folder))
+        key = (folder.name, decisions.decisions_stamp(folder))
         if key not in self._hidden:
             Dataset.load(folder, entry["name"])  # whose sentence is of use where files are lost
             self._hidden[key] = np.flatnonzero(
-                decisions.hidden(decisions.reasons_held(folder), decisions.load(folder))
+                decisions.find_hidden_rows(
+                    decisions.reasons_held(folder), decisions.load_decisions(folder)
+                )
             )
         return self._hidden[key]
 
     def data_hash(self, name: str) -> str:
         """Return the hash of `dataset(name)`, without opening it."""
         folder = self.dataset_folder(name)
-        return decisions.view_hash(
+        return decisions.hash_view(
             json.loads((folder / "dataset.json").read_text())["hash"],
-            decisions.load(folder),
+            decisions.load_decisions(folder),
             self.hidden(name),
         )
 
@@ -245,7 +249,7 @@ class Workspace:
         """Let the catalogue count the rows that are in use."""
         self.catalogue.set_dataset(
             self.entry(name)["id"],
-            n=decisions.stored(self.dataset_folder(name)) - len(self.hidden(name)),
+            n=decisions.count_stored_rows(self.dataset_folder(name)) - len(self.hidden(name)),
         )
 
     def remove_dataset(self, name: str) -> None:
@@ -363,7 +367,7 @@ class Workspace:
         except OSError:
             key = (run, slug, 0)
         if key not in self._sound:
-            wrong = checksums.wrong(folder, f"{slug}/", limits.VERIFIED)
+            wrong = checksums.find_wrong_files(folder, f"{slug}/", limits.VERIFIED)
             if wrong:
                 raise _damaged(run, slug, wrong[0])
             self._sound.add(key)
@@ -388,7 +392,7 @@ class Workspace:
         return [
             str((folder / name).relative_to(self.home))
             for folder in folders
-            for name in checksums.wrong(folder)
+            for name in checksums.find_wrong_files(folder)
         ]
 
     def unlisted(self) -> list[str]:
@@ -416,7 +420,7 @@ class Workspace:
         data = self.dataset(name, whole=True)
         for at in range(0, len(data), 1000):
             data.samples[at : at + 1000]
-        checksums.write(self.dataset_folder(name))
+        checksums.write_manifest(self.dataset_folder(name))
 
     def artifacts(self, run: str) -> dict[str, Artifact]:
         """All artifacts of a run by their names."""
@@ -447,14 +451,16 @@ class Workspace:
             remove(folder)
             self.make_room()
             tell()
-            upgrade.reserve(self.home)
+            upgrade.reserve_space(self.home)
 
     def make_room(self) -> None:
         """On a full disk: give up what was reserved and what can be computed again, and open the
         catalogue again, so that it can be written.
         """
-        upgrade.free(self.home)
-        self.__dict__["catalogue"] = upgrade.opened(self.home, Settings().catalogue, keep=False)
+        upgrade.free_space(self.home)
+        self.__dict__["catalogue"] = upgrade.open_catalogue(
+            self.home, Settings().catalogue, keep=False
+        )
 
     def scalars(self, run: str) -> Iterator[dict[str, float]]:
         """Yield the points of a run's curves, in order: {"step", "total", "seconds", and what the

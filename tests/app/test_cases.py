@@ -100,10 +100,10 @@ def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
 @pytest.mark.parametrize("id", [*methods(), "robustness_index", "class_separability"])
 def test_every_method_has_a_benchmark_and_its_stored_result(id):
     from app.commands.evidence import benches
-    from core.evidence import load
+    from core.evidence import load_evidence
 
     assert id in benches()
-    found = load(id)
+    found = load_evidence(id)
     assert found is not None
     assert found["tables"]
     assert all(t["rows"] and t["n"] > 0 and t["verdict"] for t in found["tables"])

@@ -23,7 +23,7 @@ TABLE = {
 
 def measured(monkeypatch):
     """A benchmark that stores one table and takes no time."""
-    code = f"from core import evidence; evidence.store('pca', [{TABLE!r}])"
+    code = f"from core import evidence; evidence.store_evidence('pca', [{TABLE!r}])"
     monkeypatch.setattr(
         command, "python_command", lambda *args, **more: [sys.executable, "-c", code]
     )
@@ -54,7 +54,7 @@ def test_an_installed_lightbox_keeps_its_cards(tmp_path, monkeypatch):
     assert code == 2
     assert "leave --store out" in err
     monkeypatch.delenv("LIGHTBOX_EVIDENCE", raising=False)
-    assert evidence.target() == tmp_path / "home" / "evidence"
+    assert evidence.evidence_folder() == tmp_path / "home" / "evidence"
 
 
 def test_store_replaces_the_cards_figures_in_a_checkout(tmp_path, monkeypatch):

@@ -53,12 +53,12 @@ def test_an_issue_is_excluded_said_and_taken_back(ws):
     assert "Blank cases" in said(at)
     form_button(at, "exclude-blank").click().run()
     assert not at.exception
-    assert review.excluded(ws, "films") == {ws.blank: "Blank cases"}
+    assert review.excluded_rows(ws, "films") == {ws.blank: "Blank cases"}
     assert any("1 case excluded" in i.value and "56 cases are in use" in i.value for i in at.info)
     assert "hold one value" not in said(at).replace("holds", "hold")
     pressed(at, "Undo", "undo-now")
     assert not at.exception
-    assert review.excluded(ws, "films") == {}
+    assert review.excluded_rows(ws, "films") == {}
     assert "Blank cases" in said(at)
 
 
@@ -70,25 +70,25 @@ def test_of_copies_one_is_kept_the_one_of_the_training_part(ws):
     assert open_findings(at)
     form_button(at, "exclude-duplicates").click().run()
     assert not at.exception
-    assert list(review.excluded(ws, "films")) == [ws.copies[1]]
+    assert list(review.excluded_rows(ws, "films")) == [ws.copies[1]]
     assert not open_findings(at)
 
 
 def test_ignoring_needs_a_reason_and_is_listed(ws):
     at = opened("data")
     form_button(at, "ignore-blank").click().run()
-    assert review.decisions(ws, "films") == []
+    assert review.list_decisions(ws, "films") == []
     assert any("Say why" in e.value for e in at.error)
     next(t for t in at.text_input if t.proto.form_id == "ignore-blank").input("a phantom")
     form_button(at, "ignore-blank").click().run()
     assert not at.exception
-    assert [(d.what, d.finding, d.reason) for d in review.decisions(ws, "films")] == [
+    assert [(d.what, d.finding, d.reason) for d in review.list_decisions(ws, "films")] == [
         ("ignore", "blank", "a phantom")
     ]
     assert not [m for m in at.markdown if "Blank cases" in m.value and "look twice" in m.value]
     assert any("a phantom" in m.value for m in at.markdown)
     pressed(at, "Undo", "undo-")
-    assert review.decisions(ws, "films") == []
+    assert review.list_decisions(ws, "films") == []
 
 
 def test_patients_on_two_sides_are_moved_together(tmp_path, monkeypatch):
@@ -125,13 +125,13 @@ def test_held_back_cases_are_blurred_until_asked_for_and_released_by_a_person(ws
     next(c for c in at.checkbox if c.label == "row 31").check().run()
     pressed(at, "Release the 1 ticked")
     assert not at.exception
-    assert list(review.held(ws, "films")) == [30, 32]
+    assert list(review.held_rows(ws, "films")) == [30, 32]
     assert 31 in ws.dataset("films").rows
     form_button(at, "held-release").click().run()
-    assert len(review.held(ws, "films")) == 2  # the box was not ticked
+    assert len(review.held_rows(ws, "films")) == 2  # the box was not ticked
     next(c for c in at.checkbox if c.proto.form_id == "held-release").check()
     form_button(at, "held-release").click().run()
-    assert not review.held(ws, "films")
+    assert not review.held_rows(ws, "films")
     assert "held back until" not in " ".join(m.value for m in at.markdown)
 
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.artifacts import Metric, Metrics, Rationales
 from core.data.readers import read
-from core.jobs.tasks import keep
+from core.jobs.run_folder import save_artifacts
 from core.methods.text._cut import read_whole
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -113,7 +113,7 @@ def test_the_page_of_reasons_tells_the_deletion_test_and_what_was_not_read(
         )
     )
     ws.folder("0123456789").mkdir()
-    keep(
+    save_artifacts(
         ws.folder("0123456789"),
         [
             Rationales(rows=data.rows, items=words, kind="spans"),

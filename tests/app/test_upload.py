@@ -13,7 +13,7 @@ def test_after_a_reload_one_goes_on_with_the_files_or_takes_them_away(tmp_path, 
     monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
     ws = Workspace(tmp_path)
     rows = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(40))
-    kept = uploads.keep(ws, [("chest.csv", io.BytesIO(f"a,b,label\n{rows}".encode()))])
+    kept = uploads.store_upload(ws, [("chest.csv", io.BytesIO(f"a,b,label\n{rows}".encode()))])
 
     def opened():
         return (

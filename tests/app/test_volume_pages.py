@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.state import Selection
 from core.artifacts import Map
-from core.columns import points, slice_columns, table_columns
+from core.columns import map_points, slice_columns, table_columns
 from core.data.samples.generated import stacks
 from core.errors import UserError
 from core.jobs import queue
@@ -76,7 +76,7 @@ def test_what_is_known_of_a_slice_stands_at_its_point(home):
     assert found["anomaly score of the slice"].values[i] == pytest.approx(scores.score[where[0]])
     assert found["slice number"].values[i] == made.place[i] + 1
     label = table_columns(data)[0]
-    assert label.values[points(label, data, made)[i]] == data.table["finding"][made.rows[i]]
+    assert label.values[map_points(label, data, made)[i]] == data.table["finding"][made.rows[i]]
 
 
 def looked(event):

@@ -13,7 +13,7 @@ import numpy as np
 from core.artifacts import Artifact, Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.evidence import overlap, shared
+from core.evidence import intervals_overlap, shared_data
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
 from core.registry import methods
@@ -155,7 +155,7 @@ def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:
     own, rivals = rows[0], rows[1:]
     best = (max if better else min)(rivals, key=lambda r: r["value"])
     won = own["value"] > best["value"] if better else own["value"] < best["value"]
-    close = overlap(own, best)
+    close = intervals_overlap(own, best)
     kinds = {own["kind"], best["kind"]}
     what = f"{kinds.pop()}s" if len(kinds) == 1 else "bars"
     gap = f"{own['value']:.3f} against {best['value']:.3f}"
@@ -189,7 +189,7 @@ def heart() -> Dataset:
     import shutil
     import tempfile
 
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     with tempfile.TemporaryDirectory() as place:
         for file in (folder / "heart_disease_4sites").glob("*.data"):

@@ -11,7 +11,7 @@ import numpy as np
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.methods.conformal import _ranks
 from core.methods.conformal._calibration import Calibration, make_sets
 from core.methods.conformal._figures import bound_shares
@@ -245,12 +245,14 @@ def hospitals(data: Dataset) -> dict[str, Any]:
 
 def tables() -> list[dict[str, Any]]:
     found = compare("digits (scikit-learn)", make_sample("digits"), 2)
-    if shared():
-        found += compare("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"), 2)
+    if shared_data():
+        found += compare(
+            "PneumoniaMNIST, balanced", read(shared_data() / "pneumoniamnist_balanced"), 2
+        )
         found += compare("heart disease, four sites (UCI)", heart(), 15)
         found.append(hospitals(heart()))
     return [*found, simulated(), said_of_sites()]
 
 
 if __name__ == "__main__":
-    store("batch_pi", tables())
+    store_evidence("batch_pi", tables())

@@ -21,7 +21,7 @@ from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.readers.signal_parts import in_time
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.methods.series._figures import balanced_accuracy, window_means
 from core.stats.bootstrap import interval, mean_interval
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
@@ -273,9 +273,13 @@ def generated() -> list[dict[str, Any]]:
 
 
 def tables() -> list[dict[str, Any]]:
-    real = premature(read(shared() / "physionet_ecg_samples")) if shared() is not None else []
+    real = (
+        premature(read(shared_data() / "physionet_ecg_samples"))
+        if shared_data() is not None
+        else []
+    )
     return [*real, *generated()]
 
 
 if __name__ == "__main__":
-    store("beta_vae_scan", tables())
+    store_evidence("beta_vae_scan", tables())

@@ -17,7 +17,7 @@ from core.data.clips import BASELINES, all_frames, clips_of, compare_trackers
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.generated import cine
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
@@ -40,7 +40,7 @@ def parted(data: Dataset, patient: str) -> Dataset:
 
 
 def heart() -> Dataset:
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     return read(folder / "sunnybrook_cine_mri", name="heart films")
 
@@ -139,8 +139,8 @@ def discs() -> list[dict[str, Any]]:
 
 
 def tables() -> list[dict[str, Any]]:
-    return [*(hearts() if shared() else []), *discs()]
+    return [*(hearts() if shared_data() else []), *discs()]
 
 
 if __name__ == "__main__":
-    store("cine_tracker", tables())
+    store_evidence("cine_tracker", tables())

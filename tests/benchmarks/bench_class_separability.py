@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.measures.class_separability import ClassSeparability
 from core.measures.rankme import RankMe
 from core.method import check_params
@@ -57,8 +57,8 @@ def watched(
 
 def tables() -> list[dict[str, Any]]:
     sets = [("digits (scikit-learn)", make_sample("digits"))] + (
-        [("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"))]
-        if shared()
+        [("PneumoniaMNIST, balanced", read(shared_data() / "pneumoniamnist_balanced"))]
+        if shared_data()
         else []
     )
     found, share = [], []
@@ -162,4 +162,4 @@ def across() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    store("class_separability", tables())
+    store_evidence("class_separability", tables())

@@ -11,7 +11,7 @@ import numpy as np
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.stats.bootstrap import mean_interval
 from tests.benchmarks._common import over_seeds, probe, row, run, table, verdict
 
@@ -39,8 +39,10 @@ def tables() -> list[dict[str, Any]]:
             ("breast-cancer (scikit-learn)", make_sample("breast-cancer"), "test"),
         ],
     )
-    if shared():
-        sets.append(("PneumoniaMNIST, balanced", read(shared() / "pneumoniamnist_balanced"), "val"))
+    if shared_data():
+        sets.append(
+            ("PneumoniaMNIST, balanced", read(shared_data() / "pneumoniamnist_balanced"), "val")
+        )
     for name, data, part in sets:
         given = [run("classifier", data, seed=s)[1]["predictions"] for s in SEEDS]
         scores = [accuracy(g.prob, g.classes, data, part) for g in given]
@@ -74,4 +76,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("classifier", tables())
+    store_evidence("classifier", tables())

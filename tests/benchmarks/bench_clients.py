@@ -171,7 +171,7 @@ def more_jobs(ws: Any, home: Path, run: str) -> list[str]:
         file = home / f"large-{number}.csv"
         batch = pa.array(np.full(table.num_rows, number))  # or it would be the very same data
         pa.csv.write_csv(table.append_column("batch", batch), file)
-        imports.append(queue.bring(ws, file, name=f"large {number}"))
+        imports.append(queue.import_data(ws, file, name=f"large {number}"))
     return [maps[0].id, imports[0].id]
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make_sample
-from core.evidence import store
+from core.evidence import store_evidence
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import latent, row, run, table, verdict
 
@@ -63,4 +63,4 @@ def tables(ids: tuple[str, ...] = IDS) -> dict[str, list[dict[str, Any]]]:
 
 if __name__ == "__main__":
     for id, made in tables(tuple(sys.argv[1:]) or IDS).items():
-        store(id, made)
+        store_evidence(id, made)

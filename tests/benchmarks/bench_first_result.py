@@ -117,7 +117,7 @@ def browsing(ws: Workspace, folder: Path) -> Iterator[tuple[Any, str]]:
 
 def rest(ws: Workspace) -> None:
     """Wait until nothing of this workspace works: what waits has imported all it needs."""
-    queue.get_ready(ws)
+    queue.prepare_worker(ws)
     time.sleep(3)
     while sum(p.cpu_percent(1.0) for p in ours(ws)) > 20:
         pass

@@ -13,7 +13,7 @@ import torch
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 
 IDS = ("gaussian_vae", "dirichlet_vae")
@@ -42,11 +42,11 @@ def tables(method: str) -> list[dict[str, Any]]:
     sets: list[tuple[str, Dataset, str, dict[str, Any]]] = [
         ("digits (scikit-learn)", make_sample("digits"), "test", {"epochs": 30})
     ]
-    if shared() is not None:
+    if shared_data() is not None:
         sets.append(
             (
                 "pneumoniamnist, balanced",
-                read(shared() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz"),
+                read(shared_data() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz"),
                 "val",
                 {"epochs": 15},
             )
@@ -118,4 +118,4 @@ def tables(method: str) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     for id in sys.argv[1:] or IDS:
-        store(id, tables(id))
+        store_evidence(id, tables(id))

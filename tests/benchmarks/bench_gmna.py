@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
 from core.data.readers import read
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.methods.sequences import _network
 from core.methods.sequences._kmers import count_kmers
 from core.stats.bootstrap import interval
@@ -30,9 +30,9 @@ def balanced(said: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
 
 
 def tables() -> list[dict[str, Any]]:
-    if shared() is None:
+    if shared_data() is None:
         return []
-    data, found = read(shared() / "sarscov2_location", label="region"), []
+    data, found = read(shared_data() / "sarscov2_location", label="region"), []
     name = "SARS-CoV-2 genomes (nextstrain example)"
     x = normalize(count_kmers(data.texts, 8))
     for by in BY:
@@ -146,4 +146,4 @@ def against_rewired(
 
 if __name__ == "__main__":
     if found := tables():
-        store("gmna", found)
+        store_evidence("gmna", found)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from core.data.dataset import Dataset
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.methods.generative.gaussian_vae import GaussianVAE
 from core.methods.selfsupervised.swav import SwAV
 from tests.benchmarks._common import enlarged
@@ -87,7 +87,7 @@ def main() -> None:
     if not GPU:
         print("No GPU here: nothing is recorded.")
         return
-    digits = make("digits")
+    digits = make_sample("digits")
     digits = digits.take(np.flatnonzero(digits.splits == "train")[:1280])
     for times in (4, 8, 16):
         data = enlarged(digits, times)

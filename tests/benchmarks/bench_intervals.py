@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import norm
 
 from core.artifacts import Interval
-from core.evidence import load, store, target
+from core.evidence import evidence_folder, load_evidence, store_evidence
 from core.measures.clustering_internal import silhouette_of
 from core.measures.pixel_anomaly import _aupro_fast, _binned, case_dice, pooled
 from core.measures.probes import auc
@@ -395,8 +395,8 @@ if __name__ == "__main__":
     only_new = "new" in sys.argv[1:]
     patients_asked = [int(k) for k in sys.argv[1:] if k != "new"] or list(PATIENTS)
     found: dict[int, list[dict[str, Any]]] = {}
-    for t in (load("intervals", target()) or {"tables": []})["tables"]:
+    for t in (load_evidence("intervals", evidence_folder()) or {"tables": []})["tables"]:
         found.setdefault(t["n"], []).append(t)
     for k in patients_asked:  # one after another, each kept when it is done
         found[k] = tables(k, found.get(k, []) if only_new else [])
-        store("intervals", [t for n in sorted(found) for t in found[n]])
+        store_evidence("intervals", [t for n in sorted(found) for t in found[n]])

@@ -11,7 +11,7 @@ import numpy as np
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.method import check_params
 from core.registry import methods
 from core.training.fit import fit_and_apply
@@ -65,8 +65,8 @@ def tables() -> list[dict[str, Any]]:
             {"temperature": 20.0},
         ),
     ]
-    if shared():
-        lungs = read(shared() / "pneumoniamnist_balanced")
+    if shared_data():
+        lungs = read(shared_data() / "pneumoniamnist_balanced")
         cases.append(
             (
                 "PneumoniaMNIST, balanced, one case in ten",
@@ -110,4 +110,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("label_agnostic_forgetting", tables())
+    store_evidence("label_agnostic_forgetting", tables())

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from core.data.dataset import Dataset
 from core.data.samples.generated import shifted_sites
 from core.data.scaling import Standardise
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.stats.cluster_agreement import accuracy
 from tests.benchmarks._common import heart, over_seeds, row, run, table, verdict
 from tests.methods.test_latent_label_shift import distance, shares
@@ -116,7 +116,7 @@ def tables() -> list[dict[str, Any]]:
             [shifted_sites(classes, sites, s) for s in SEEDS],
             len(classes),
         )
-    if shared():
+    if shared_data():
         found += compare(
             "Finding the ill without labels: heart disease, four hospitals",
             "heart disease, four sites (UCI)",
@@ -127,4 +127,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("latent_label_shift", tables())
+    store_evidence("latent_label_shift", tables())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from core.artifacts import Embedding
-from core.evidence import shared
+from core.evidence import shared_data
 from core.maps.faithfulness import faithfulness
 from core.maps.make import make_map
 
@@ -41,7 +41,7 @@ def mixture(n: int, d: int = 64, k: int = 20, seed: int = 0) -> np.ndarray:
 def latents() -> Iterator[tuple[str, np.ndarray]]:
     yield "mixture 20,000 x 64", mixture(20_000)
     yield "mixture 70,000 x 64", mixture(70_000)
-    if (folder := shared()) is not None:
+    if (folder := shared_data()) is not None:
         with np.load(folder / "adbench_classical" / "32_shuttle.npz", allow_pickle=False) as file:
             x = np.asarray(file["X"], np.float32)
         yield f"shuttle {len(x):,} x {x.shape[1]}", (x - x.mean(0)) / np.maximum(x.std(0), 1e-9)

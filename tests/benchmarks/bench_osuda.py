@@ -11,7 +11,7 @@ import numpy as np
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
 from core.data.splits import add_split
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from tests.benchmarks._common import over_seeds, row, run, table
 from tests.benchmarks.bench_unet_plus_plus import nuclei_pictures
 
@@ -60,7 +60,7 @@ def tables() -> list[dict[str, Any]]:
             ),
         ],
     )
-    if shared():
+    if shared_data():
         tasks += [
             (
                 "nuclei: fluo to stained",
@@ -133,4 +133,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("osuda", tables())
+    store_evidence("osuda", tables())

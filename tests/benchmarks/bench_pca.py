@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.data.samples.catalogue import make_sample
-from core.evidence import store
+from core.evidence import store_evidence
 from tests.benchmarks._common import latent, probe, row, run, table, verdict
 
 
@@ -46,4 +46,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("pca", tables())
+    store_evidence("pca", tables())

@@ -16,7 +16,7 @@ from sklearn.neighbors import kneighbors_graph
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
 from core.data.splits import add_split
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.training.run import Run
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
@@ -27,7 +27,7 @@ def gut(name: str) -> Dataset:
     """One of the gut-flora tables: taxa by samples, turned so that a row is a person; square roots
     of the shares.
     """
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     x = pd.read_csv(
         folder / "gut_microbiome_popphy" / name / "abundance.tsv",
@@ -56,7 +56,7 @@ def gut(name: str) -> Dataset:
 
 
 def outliers(name: str) -> Dataset:
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     file = np.load(folder / "adbench_classical" / f"{name}.npz", allow_pickle=False)
     lines, roles, _ = add_split(
@@ -123,7 +123,7 @@ def tables() -> list[dict[str, Any]]:
         ("digits (scikit-learn)", make_sample("digits"), 20),
         ("breast-cancer (scikit-learn)", make_sample("breast-cancer"), 6),
     ]
-    if shared():
+    if shared_data():
         sets += [(f"gut flora, {n} (PopPhy)", gut(n), 40) for n in ("Cirrhosis", "T2D")]
         sets += [
             (f"{n} (ADBench)", outliers(n), 8)
@@ -198,4 +198,4 @@ def cost(data: Dataset) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    store("quick_selection", tables())
+    store_evidence("quick_selection", tables())

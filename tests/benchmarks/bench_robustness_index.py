@@ -11,7 +11,7 @@ import numpy as np
 from core.artifacts import Embedding
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.measures.robustness_index import RobustnessIndex
 from tests.benchmarks._common import heart, latent, row, run, table
 
@@ -111,7 +111,7 @@ def tables() -> list[dict[str, Any]]:
             "autoencoder": ("gaussian_vae", {"epochs": 10, "classifier": False}),
         },
     )
-    if shared():
+    if shared_data():
         found += compare(
             "heart disease, four sites (UCI)",
             heart(),
@@ -125,4 +125,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("robustness_index", tables())
+    store_evidence("robustness_index", tables())

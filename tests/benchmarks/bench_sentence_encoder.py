@@ -12,14 +12,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from tests.benchmarks._common import few_labels, latent, probe, row, run, table, verdict
 
 
 def tables() -> list[dict[str, Any]]:
     data = (
-        read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
-        if shared()
+        read(shared_data() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
+        if shared_data()
         else make_sample("notes")
     )
     z, train = latent(run("sentence_encoder", data)[1]).z, data.splits == "train"
@@ -70,4 +70,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("sentence_encoder", tables())
+    store_evidence("sentence_encoder", tables())

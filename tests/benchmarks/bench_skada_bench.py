@@ -11,7 +11,7 @@ import numpy as np
 from core.artifacts import Benchmark
 from core.data.dataset import Dataset
 from core.data.samples.generated import two_clinics
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.methods.protocols import _tables
 from core.methods.protocols._names import BLIND, ORACLE, SOURCE, TARGET
 from core.stats.bootstrap import mean_interval
@@ -130,7 +130,7 @@ def on_known(kind: str, title: str) -> dict[str, Any]:
 
 
 def tables() -> list[dict[str, Any]]:
-    found = on_hospitals(heart()) if shared() else []
+    found = on_hospitals(heart()) if shared_data() else []
     found.append(on_known("device", "The other clinic's device scales and mixes the markers"))
     found.append(on_known("covariate", "The other clinic sees other patients (covariate shift)"))
     found.append(
@@ -141,4 +141,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("skada_bench", tables())
+    store_evidence("skada_bench", tables())

@@ -14,7 +14,7 @@ from core.artifacts import Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from tests.benchmarks._common import latent, over_seeds, row, run, table, verdict
 
 IDS = ("abs_topk_sae", "variational_sae")
@@ -36,8 +36,8 @@ def minilm(data: Dataset) -> Embedding:
 def spaces() -> list[tuple[str, Dataset, Embedding]]:
     digits = make_sample("digits")
     found = [("SwAV on digits", digits, latent(run("swav", digits, {"epochs": 15})[1]))]
-    if shared():
-        chest = read(shared() / "pneumoniamnist_balanced")
+    if shared_data():
+        chest = read(shared_data() / "pneumoniamnist_balanced")
         found.append(
             (
                 "autoencoder on PneumoniaMNIST",
@@ -49,7 +49,7 @@ def spaces() -> list[tuple[str, Dataset, Embedding]]:
 
         if "sentence_encoder" in methods():
             words = read(
-                shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label"
+                shared_data() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label"
             )
             found.append(("MiniLM on medical abstracts", words, minilm(words)))
     return found
@@ -155,4 +155,4 @@ def tables() -> dict[str, list[dict[str, Any]]]:
 if __name__ == "__main__":
     for id, made in tables().items():
         if id in (sys.argv[1:] or IDS):
-            store(id, made)
+            store_evidence(id, made)

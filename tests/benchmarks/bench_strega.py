@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.measures.pixel_anomaly import _binned, aupro, case_dice, pooled
 from core.nets.tissue import brain_mask
 from core.stats.bootstrap import interval
@@ -266,7 +266,7 @@ def ms_data(held: str, box: Any) -> Dataset:
 
 
 def scans() -> list[dict[str, Any]]:
-    folder = shared()
+    folder = shared_data()
     if folder is None:
         return []
     box = np.load(folder / "ms_lesion_mri" / "derived_axial_slices_128.npz", allow_pickle=False)
@@ -344,4 +344,4 @@ def scans() -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    store("strega", phantom() + scans())
+    store_evidence("strega", phantom() + scans())

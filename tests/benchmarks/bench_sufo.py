@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 from core.data.dataset import Dataset
 from core.data.readers import read
 from core.data.samples.catalogue import make_sample
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.stats.bootstrap import interval
 from tests.benchmarks._common import change, row, run, table, verdict
 
@@ -52,8 +52,8 @@ def counted(data: Dataset) -> tuple[float, float, float]:
 
 def tables() -> list[dict[str, Any]]:
     data = (
-        read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
-        if shared()
+        read(shared_data() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
+        if shared_data()
         else make_sample("notes")
     )
     n, name, given = int((data.splits == "test").sum()), data.name, {}
@@ -119,4 +119,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("sufo", tables())
+    store_evidence("sufo", tables())

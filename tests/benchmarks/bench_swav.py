@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from core.data.samples.catalogue import make_sample
-from core.evidence import store
+from core.evidence import store_evidence
 from core.registry import methods
 from tests.benchmarks._common import few_labels, latent, over_seeds, probe, row, run, table, verdict
 
@@ -106,4 +106,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("swav", tables())
+    store_evidence("swav", tables())

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
-from core.evidence import store
+from core.evidence import store_evidence
 from core.methods.discovery._groups import estimate_k
 from core.stats.bootstrap import mean_interval
 from core.stats.cluster_agreement import accuracy
@@ -174,4 +174,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("tabular_ncd", tables())
+    store_evidence("tabular_ncd", tables())

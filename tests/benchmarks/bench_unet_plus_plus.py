@@ -11,7 +11,7 @@ import numpy as np
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.evidence import shared, store
+from core.evidence import shared_data, store_evidence
 from core.measures.segmentation import Segmentation
 from core.nets.unetpp import PlainUNet, UNetPlusPlus, size
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
@@ -21,7 +21,7 @@ OURS, RIVAL = "UNet++ (depth chosen on validation)", "plain U-Net, as many param
 
 
 def nuclei_pictures(seed: int) -> Dataset:
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     return read(
         folder / "dsb2018_nuclei",
@@ -45,7 +45,7 @@ def figures(
 
 
 def lesions(held: str) -> Dataset:
-    folder = shared()
+    folder = shared_data()
     assert folder is not None
     data = read(folder / "ms_lesion_mri" / "derived_axial_slices_128.npz", group="patient")
     names, marked = data.groups.astype(str), data.mask().any((1, 2))
@@ -58,7 +58,7 @@ def lesions(held: str) -> Dataset:
 
 
 def tables() -> list[dict[str, Any]]:
-    if not shared():
+    if not shared_data():
         return []
     found, settings = [], {"epochs": 30}
     each = {
@@ -141,4 +141,4 @@ def tables() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    store("unet_plus_plus", tables())
+    store_evidence("unet_plus_plus", tables())

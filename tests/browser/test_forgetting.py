@@ -48,7 +48,7 @@ def test_a_classifier_forgets_a_saved_group(
     ws = Workspace(home)
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make_sample("digits"), sample=True)
-    for name in notes.groups(ws, "digits"):  # of other journeys
+    for name in notes.load_groups(ws, "digits"):  # of other journeys
         notes.remove_group(ws, "digits", name)
     page.goto(f"{served}/?dataset=digits")
     settled(page)
@@ -63,7 +63,7 @@ def test_a_classifier_forgets_a_saved_group(
     page.get_by_role("button", name="Save", exact=True).click()
     settled(page)
     page.keyboard.press("Escape")
-    group = set(notes.groups(ws, "digits")["withdrawn"].tolist())
+    group = set(notes.load_groups(ws, "digits")["withdrawn"].tolist())
 
     go(page, "Train")
     page.get_by_role("button", name="Make a model forget cases").first.click()

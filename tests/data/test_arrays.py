@@ -9,7 +9,7 @@ import pytest
 from core import limits
 from core.data.readers import preview, read
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 
 RNG = np.random.default_rng(0)
 
@@ -269,11 +269,11 @@ def test_masks_pack_tighter_than_the_ratio_when_the_header_accounts_for_every_by
         read(path)
 
 
-@pytest.mark.skipif(shared() is None, reason="the real open data is not here")
+@pytest.mark.skipif(shared_data() is None, reason="the real open data is not here")
 def test_real_arrays():
-    data = read(shared() / "ms_lesion_mri" / "derived_axial_slices_128.npz", group="patient")
+    data = read(shared_data() / "ms_lesion_mri" / "derived_axial_slices_128.npz", group="patient")
     assert (len(data), data.shape) == (94, (2, 128, 128))
     assert data.mask().reshape(94, -1).any(1).sum() == 72
     assert data.table.groupby("patient")["split"].nunique().max() == 1
-    data = read(shared() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz")
+    data = read(shared_data() / "pneumoniamnist_balanced" / "pneumoniamnist_balanced.npz")
     assert np.bincount(data.part("train").labels).tolist() == [1214, 1214]

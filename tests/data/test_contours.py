@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from core.data.readers import read
 from core.data.readers.contours import filled
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 
 DISC = np.array([(8 + 5 * np.cos(a), 6 + 5 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 60)])
 
@@ -146,9 +146,9 @@ def test_an_outline_that_could_belong_to_two_scans_is_refused(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.skipif(shared() is None, reason="the open data are not here")
+@pytest.mark.skipif(shared_data() is None, reason="the open data are not here")
 def test_the_sunnybrook_hearts_come_in_whole():
-    data = read(shared() / "sunnybrook_cine_mri")
+    data = read(shared_data() / "sunnybrook_cine_mri")
     assert (len(data), data.frame["clip"].nunique(), int(data.frame["outlined"].sum())) == (
         146,
         37,

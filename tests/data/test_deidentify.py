@@ -159,7 +159,7 @@ def test_canaries_in_tags_and_names_appear_nowhere(tmp_path, numbers, capfd, cap
         for p in source.rglob("*.dcm"):
             z.write(p, p.relative_to(source))
     ws.remove_dataset(stored.name)
-    job = queue.wait(ws, queue.bring(ws, tmp_path / f"{CANARY}.zip").id)
+    job = queue.wait(ws, queue.import_data(ws, tmp_path / f"{CANARY}.zip").id)
     assert job.status == "done", job.error
     assert found(ws.home) == set()
     kept = ws.dataset(job.dataset).card["deidentified"]
@@ -187,7 +187,7 @@ def test_canaries_do_not_come_back_in_errors(tmp_path):
         assert CANARY not in str(e.value)
         assert str(e.value).startswith("File 2 of 2")
         ws = Workspace(tmp_path / "home")
-        job = queue.wait(ws, queue.bring(ws, source).id)
+        job = queue.wait(ws, queue.import_data(ws, source).id)
         assert job.status == "failed"
         assert not job.bug
         assert found(ws.home) == set()

@@ -8,7 +8,7 @@ import pytest
 
 from core.data.readers import preview, read
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 
 THREE = ">a first\nACGT\nACGU\n>b\nacgtnn\n>c\nACG-T\n"
 SHEET = "strain\tregion\tdate\na\teast\t2020\nb\twest\t2021\nc\teast\t2022\nz\twest\t2020\n"
@@ -88,9 +88,9 @@ def test_a_bomb_and_a_cut_file_are_refused(tmp_path):
 
 
 def test_real_genomes_come_in_with_their_places():
-    if shared() is None:
+    if shared_data() is None:
         pytest.skip("the open data is not here")
-    data = read(shared() / "sarscov2_location", label="region")
+    data = read(shared_data() / "sarscov2_location", label="region")
     assert len(data) >= 418
     assert {"North America", "Oceania", "Asia", "Europe"} <= set(data.classes)
     assert {"country", "division"} <= set(data.table.columns)

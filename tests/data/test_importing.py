@@ -55,14 +55,14 @@ def empty(ws):
 
 
 def test_an_import_gives_what_reading_gives_and_leaves_nothing_behind(ws, pile):
-    job = queue.wait(ws, queue.bring(ws, pile, "pile").id, timeout=120)
+    job = queue.wait(ws, queue.import_data(ws, pile, "pile").id, timeout=120)
     assert (job.status, job.progress) == ("done", 1.0), job.error
     data = ws.dataset(job.dataset)
     assert data.name == "pile"
     assert data.hash == read(pile, name="other").content_hash()
     assert not (ws.folder(job.id) / REQUEST).exists()
     assert data.card["source hash"].startswith("sha256 ")
-    twice = queue.wait(ws, queue.bring(ws, pile, "pile again").id, timeout=120)
+    twice = queue.wait(ws, queue.import_data(ws, pile, "pile again").id, timeout=120)
     assert twice.status == "failed"
     assert "already here as “pile”" in twice.error
     assert [e["name"] for e in ws.catalogue.datasets()] == ["pile"]
@@ -73,12 +73,12 @@ def test_a_file_that_cannot_be_read_ends_in_a_sentence_and_nothing_is_kept(ws, t
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as z:
         for i in range(5):
             z.writestr(f"{i}.png", picture(i)[: 60 if i == 3 else None])
-    job = queue.wait(ws, queue.bring(ws, tmp_path / "bad.zip", "bad").id, timeout=120)
+    job = queue.wait(ws, queue.import_data(ws, tmp_path / "bad.zip", "bad").id, timeout=120)
     assert job.status == "failed"
     assert job.error.startswith("3.png cannot be read as a picture")
     assert empty(ws)
     with pytest.raises(UserError, match=r"no file or folder nowhere\.zip"):
-        queue.bring(ws, tmp_path / "nowhere.zip")
+        queue.import_data(ws, tmp_path / "nowhere.zip")
 
 
 def test_a_pile_larger_than_memory_is_decoded_as_it_is_written(pile, tmp_path, monkeypatch):
@@ -170,7 +170,7 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
             ).save(out, "PNG")
             z.writestr(f"{i}.png", out.getvalue())
     options = {"label": "none"}
-    job = queue.bring(ws, tmp_path / "many.zip", "many", options)
+    job = queue.import_data(ws, tmp_path / "many.zip", "many", options)
     blocks = ws.home / "datasets" / f"tmp-{job.id}" / "samples.blocks.json"
     deadline = time.monotonic() + 120
     while not blocks.exists() and not ws.job(job.id).ended and time.monotonic() < deadline:
@@ -190,7 +190,7 @@ def test_a_killed_import_goes_on_when_it_is_resumed_and_a_cancelled_one_leaves_n
     assert [p.name for p in (ws.home / "datasets").iterdir()] == [job.id]
 
     ws.remove_dataset("many")
-    job = queue.bring(ws, tmp_path / "many.zip", "many", options)
+    job = queue.import_data(ws, tmp_path / "many.zip", "many", options)
     while not (ws.job(job.id).progress or 0) > 0.05 and not ws.job(job.id).ended:
         time.sleep(0.02)
     queue.cancel(ws, job.id)
@@ -217,9 +217,9 @@ def test_a_cancelled_import_that_had_to_be_killed_leaves_nothing(ws, pile, done)
 
 def test_dismissing_an_import_that_succeeded_meanwhile_keeps_its_dataset(ws, pile):
     """The page showed it as broken off; another tab had let it go on."""
-    job = queue.wait(ws, queue.bring(ws, pile, "pile").id, timeout=120)
+    job = queue.wait(ws, queue.import_data(ws, pile, "pile").id, timeout=120)
     assert job.status == "done", job.error
-    queue.discard(ws, job.id)
+    queue.discard_import(ws, job.id)
     assert len(ws.dataset("pile")) == 60
 
 
@@ -228,21 +228,23 @@ def test_uploads_keep_their_names_inside_one_file_of_ours(ws):
         ("scan/../../evil.png", io.BytesIO(picture(1))),
         ("scan/ü (1).png", io.BytesIO(picture(2))),
     ]
-    kept = uploads.keep(ws, files)
+    kept = uploads.store_upload(ws, files)
     assert sorted(p.name for p in kept.folder.iterdir()) == ["upload.json", "upload.zip"]
     assert kept.bytes == len(picture(1)) + len(picture(2))
     with pytest.raises(UserError, match="points outside"):
         read(kept.path)
-    good = uploads.keep(ws, [files[1], ("scan/b.png", io.BytesIO(picture(3)))])
+    good = uploads.store_upload(ws, [files[1], ("scan/b.png", io.BytesIO(picture(3)))])
     assert sorted(read(good.path).table["file"]) == ["scan/b.png", "scan/ü (1).png"]
-    assert uploads.keep(ws, [("t.csv", io.BytesIO(b"a,b\n1,2\n3,4\n5,7\n"))]).names == ("t.csv",)
+    assert uploads.store_upload(ws, [("t.csv", io.BytesIO(b"a,b\n1,2\n3,4\n5,7\n"))]).names == (
+        "t.csv",
+    )
     with pytest.raises(UserError, match=r"Two of the files are called a\.png"):
-        uploads.keep(ws, [("a.png", io.BytesIO(b"1")), ("a.png", io.BytesIO(b"2"))])
+        uploads.store_upload(ws, [("a.png", io.BytesIO(b"1")), ("a.png", io.BytesIO(b"2"))])
 
 
 def test_old_uploads_are_swept_but_those_of_an_import_that_can_go_on_stay(ws):
     old, wanted, new = (
-        uploads.keep(ws, [(f"{n}.csv", io.BytesIO(b"a,b\n1,2\n"))]).folder for n in "abc"
+        uploads.store_upload(ws, [(f"{n}.csv", io.BytesIO(b"a,b\n1,2\n"))]).folder for n in "abc"
     )
     folder = ws.home / "runs" / "0123456789"
     folder.mkdir()
@@ -251,16 +253,18 @@ def test_old_uploads_are_swept_but_those_of_an_import_that_can_go_on_stay(ws):
     )
     for place in (old, wanted):
         os.utime(place, (time.time() - 2 * uploads.OLD,) * 2)
-    uploads.sweep(ws)
+    uploads.remove_old_uploads(ws)
     assert (old.exists(), wanted.exists(), new.exists()) == (False, True, True)
-    assert [u.folder for u, _ in uploads.waiting(ws) if u.folder in (old, wanted, new)] == [new]
+    assert [u.folder for u, _ in uploads.waiting_uploads(ws) if u.folder in (old, wanted, new)] == [
+        new
+    ]
 
 
 def test_what_was_copied_and_not_imported_is_found_again(ws):
-    kept = uploads.keep(ws, [("chest.csv", io.BytesIO(b"a,b\n1,2\n"))])
-    cut = uploads.keep(ws, [("cut.csv", io.BytesIO(b"a,b\n1,2\n"))])
+    kept = uploads.store_upload(ws, [("chest.csv", io.BytesIO(b"a,b\n1,2\n"))])
+    cut = uploads.store_upload(ws, [("cut.csv", io.BytesIO(b"a,b\n1,2\n"))])
     (cut.folder / "upload.json").unlink()  # cut off while it was copied
-    found = [u for u, _ in uploads.waiting(ws)]
+    found = [u for u, _ in uploads.waiting_uploads(ws)]
     assert kept in found
     assert cut.folder not in [u.folder for u in found]
 
@@ -287,7 +291,7 @@ def test_an_import_that_was_broken_off_is_listed_with_the_way_on(ws, tmp_path, m
     monkeypatch.setenv("LIGHTBOX_HOME", str(ws.home))
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
-    job = queue.bring(ws, tmp_path / "t.csv", "mine")
+    job = queue.import_data(ws, tmp_path / "t.csv", "mine")
 
     def broken_off(ws, id, tell=None, timeout=None):
         ws.catalogue.set_job(id, status="interrupted", error=reconciling.STOPPED["import"])

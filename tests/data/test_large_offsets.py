@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core.columns import Column, in_digits
+from core.columns import Column, format_distinct
 from core.data.checks import check_dataset
 from core.data.dataset import Dataset
 from core.data.readers import read
@@ -140,9 +140,9 @@ def test_a_stored_table_of_float32_is_scaled_as_before(tmp_path):
 
 
 def test_words_show_where_numbers_differ(tmp_path):
-    assert in_digits(1.23456, 7.5) == ["1.23", "7.5"]
-    assert in_digits(2459000.05, 2459000.15) == ["2459000.05", "2459000.15"]
-    assert in_digits(4.0, 4.0) == ["4", "4"]
+    assert format_distinct(1.23456, 7.5) == ["1.23", "7.5"]
+    assert format_distinct(2459000.05, 2459000.15) == ["2459000.05", "2459000.15"]
+    assert format_distinct(4.0, 4.0) == ["4", "4"]
     x = table(tmp_path, *KINDS["Julian days"])
     inside = np.arange(len(x)) % 2 == 1
     (found,) = find_differences([Column("when", x, "amount", "data")], inside)

@@ -13,7 +13,7 @@ from core.data.checks import check_dataset
 from core.data.readers import preview, read
 from core.data.readers.signal_windows import bridged
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 from tests.data.make import CANARIES, edf, eeg
 
 pytest.importorskip("edfio")
@@ -414,9 +414,9 @@ def test_equal_files_of_numbers_are_a_series_each(tmp_path):
 )
 def test_records_without_marks_come_in_as_windows(tmp_path, place, channels, unit, least):
     pytest.importorskip("wfdb")
-    if shared() is None:
+    if shared_data() is None:
         pytest.skip("the open data is not here")
-    for f in (shared() / "physionet_ecg_samples").glob(place):
+    for f in (shared_data() / "physionet_ecg_samples").glob(place):
         put(tmp_path / f.name, f.read_bytes())
     data = read(tmp_path)
     assert data.card["channels"] == channels
@@ -427,9 +427,9 @@ def test_records_without_marks_come_in_as_windows(tmp_path, place, channels, uni
 
 
 def test_open_trajectories_are_a_series_each():
-    if shared() is None:
+    if shared_data() is None:
         pytest.skip("the open data is not here")
-    data = read(shared() / "pvrnn_sa_trajectories")
+    data = read(shared_data() / "pvrnn_sa_trajectories")
     assert (data.modality, len(data), data.shape) == ("series", 48, (5, 200))
     assert -0.87 < data.raw().min() < data.raw().max() < 0.9
 

@@ -16,7 +16,7 @@ from core.data.checks import check_dataset
 from core.data.readers import read
 from core.data.readers.dicom import package_files
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 
 RNG = np.random.default_rng(0)
 
@@ -279,7 +279,7 @@ def test_packages_own_nifti_files(tmp_path):
         read(package("anatomical.nii").parent / "nifti1.hdr")
 
 
-@pytest.mark.skipif(shared() is None, reason="the real open data is not here")
+@pytest.mark.skipif(shared_data() is None, reason="the real open data is not here")
 @pytest.mark.parametrize(
     ("path", "n", "shape", "masks"),
     [
@@ -290,7 +290,7 @@ def test_packages_own_nifti_files(tmp_path):
     ],
 )
 def test_real_scans(path, n, shape, masks):
-    data = read(shared() / path)
+    data = read(shared_data() / path)
     assert len(data) == n
     assert shape in (None, data.shape)
     assert (data.masks is not None) == masks

@@ -12,7 +12,7 @@ from core.data.readers import preview, read
 from core.data.readers.signal_parts import in_time
 from core.data.samples.generated import beats
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 from core.imaging import render, signals
 
 wfdb = pytest.importorskip("wfdb")
@@ -187,9 +187,9 @@ def test_pressure_alone_is_no_lead(tmp_path):
 
 
 def test_record_100_comes_in():
-    if shared() is None:
+    if shared_data() is None:
         pytest.skip("the open data is not here")
-    data = read(shared() / "physionet_ecg_samples")
+    data = read(shared_data() / "physionet_ecg_samples")
     assert data.shape == (2, 128)
     count = {c: int((data.labels == i).sum()) for i, c in enumerate(data.classes)}
     assert count["A"] == 33

@@ -10,7 +10,7 @@ from core.data.checks import check_dataset
 from core.data.readers import preview, read
 from core.data.readers.joined_tables import frame_of
 from core.errors import UserError
-from core.evidence import shared
+from core.evidence import shared_data
 
 RNG = np.random.default_rng(0)
 
@@ -207,9 +207,9 @@ def test_several_tables_of_the_same_columns_are_one(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.skipif(shared() is None, reason="the real open data is not here")
+@pytest.mark.skipif(shared_data() is None, reason="the real open data is not here")
 def test_real_tables():
-    folder = shared() / "heart_disease_4sites"
+    folder = shared_data() / "heart_disease_4sites"
     data = read(folder)
     assert data.roles["label"] == "num"
     assert data.card["left out"] == [
@@ -226,7 +226,7 @@ def test_real_tables():
     }
     # only the Hungarian file writes -9
     assert next(f for f in check_dataset(data) if f.kind == "codes").rows[0] >= 626
-    text = read(shared() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
+    text = read(shared_data() / "medical_abstracts_tc" / "medical_tc.csv", label="condition_label")
     assert (text.modality, len(text), text.classes) == ("text", 2311, ["1", "2", "3", "4", "5"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.artifacts import Metric, Metrics
 from core.data.dataset import Dataset
-from core.export import SAFE, cell, csv, export_run, row_table
+from core.export import SAFE, export_run, row_table, safe_cell, safe_csv
 from core.jobs import queue
 from core.workspace import notes
 from core.workspace.workspace import Workspace
@@ -61,22 +61,22 @@ def dangerous(content):
 
 @pytest.mark.parametrize("word", EVIL)
 def test_a_formula_gets_an_apostrophe(word):
-    assert cell(word) == f"'{word}"
+    assert safe_cell(word) == f"'{word}"
 
 
 @pytest.mark.parametrize("value", [*KEPT, -2.5, None, 3])
 def test_everything_else_is_left_as_it_is(value):
-    assert cell(value) is value
+    assert safe_cell(value) is value
 
 
 def test_cells_headings_categories_and_index_words():
-    made = csv(table())
+    made = safe_csv(table())
     assert dangerous(made) == []
     back = pd.read_csv(io.StringIO(made), keep_default_na=False)
     assert back["x"].tolist() == pytest.approx(table()["x"].tolist())  # -2.5 is intact
     assert back["text"].tolist() == table()["text"].tolist()
     assert back.columns[0] == "'=cmd"
-    both = csv(pd.DataFrame([[1, 2]], columns=["=a", "'=a"]))
+    both = safe_csv(pd.DataFrame([[1, 2]], columns=["=a", "'=a"]))
     assert both.splitlines()[0] == "'=a,'=a (2)"
 
 
@@ -105,7 +105,7 @@ def test_a_run_taken_out_by_the_command_line(ws, tmp_path):
     notes.name_cluster(ws, above.id, 0, "=cluster()")
     notes.save_group(ws, "evil", "=group()", np.arange(5))
     frame = row_table(ws, ws.dataset("evil"), run, np.arange(9))
-    assert dangerous(csv(frame)) == []
+    assert dangerous(safe_csv(frame)) == []
     assert frame["row"].tolist() == list(range(9))
     assert {"name", "row (2)", "name (2)", "=cmd"} <= set(frame.columns)
     export_run(ws, run.id, tmp_path / "out")
@@ -120,12 +120,12 @@ def test_a_run_taken_out_by_the_command_line(ws, tmp_path):
 
 def test_metrics_with_names_of_classes():
     found = Metrics.of([Metric("=recall", 0.5, group="@site", note="-x")], np.arange(3))
-    assert dangerous(csv(pd.DataFrame(found.table))) == []
+    assert dangerous(safe_csv(pd.DataFrame(found.table))) == []
 
 
 def test_no_other_path_leads_out():
-    """CSV is written by `core.export.csv` alone, and the screen's own table download is switched
-    off.
+    """CSV is written by `core.export.safe_csv` alone, and the screen's own table download is
+    switched off.
     """
     for folder in ("app", "core", "pages"):
         for path in (ROOT / folder).rglob("*.py"):

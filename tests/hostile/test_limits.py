@@ -76,7 +76,7 @@ def _report(monkeypatch, tmp_path):
     from core.report import html
 
     with pytest.raises(UserError, match="The file would be"):
-        html._checked("x" * 2000)
+        html._check_pins("x" * 2000)
 
 
 def _outlines(monkeypatch, tmp_path):
@@ -145,7 +145,7 @@ def _import_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "offline", lambda: done.append("offline"))
     job = Job(id="abcdefghij", kind="import", dataset="", method="")
     with pytest.raises(UserError, match="no longer here"):
-        import_dataset.bring(Workspace(tmp_path), job, None)
+        import_dataset.import_data(Workspace(tmp_path), job, None)
     assert "offline" in done
     assert (limits.IMPORT_MEMORY,) in done
 

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from core.errors import trace
+from core.errors import private_traceback
 from core.jobs import queue
 from core.workspace import uploads
 from core.workspace.workspace import Workspace
@@ -69,7 +69,7 @@ def test_imports_that_fail_leave_no_canary_in_any_log(tmp_path):
     ws = Workspace(tmp_path / "home")
     ended = []
     for name, made in FILES.items():
-        came = uploads.keep(
+        came = uploads.store_upload(
             ws,
             [
                 (f"{CANARY} ward/{CANARY} {name}", io.BytesIO(made())),
@@ -77,7 +77,7 @@ def test_imports_that_fail_leave_no_canary_in_any_log(tmp_path):
             ],
         )
         ended.append(
-            queue.bring(ws, came.path, "data " + name.replace(".", " "), {}, came.folder).id
+            queue.import_data(ws, came.path, "data " + name.replace(".", " "), {}, came.folder).id
         )
     for id in ended:
         queue.wait(ws, id, timeout=500)
@@ -107,7 +107,7 @@ def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom core.jobs import queue\nfrom"
         " core.workspace.workspace import Workspace\nws = Workspace(Path(sys.argv[1]))\njob ="
-        " queue.wait(ws, queue.bring(ws, Path(sys.argv[2]), 'x').id,"
+        " queue.wait(ws, queue.import_data(ws, Path(sys.argv[2]), 'x').id,"
         " timeout=500)\nprint(job.status, bool(job.bug), job.error)\n"
     )
     done = subprocess.run(
@@ -140,7 +140,7 @@ def test_a_trace_tells_where_and_not_what():
     try:
         fails()
     except ValueError as e:
-        words, bare = trace(e), trace(e, words=False)
+        words, bare = private_traceback(e), private_traceback(e, words=False)
     assert CANARY not in words + bare
     assert "shape (3, 4)" in words
     assert "shape" not in bare.replace("of shape (3, 4)')", "")
@@ -159,8 +159,8 @@ def test_a_zip_of_canaries_is_named_nowhere_else(tmp_path):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as z:
         z.writestr(f"{CANARY}/a.png", b"no picture")
-    came = uploads.keep(ws, [(f"{CANARY}.zip", io.BytesIO(out.getvalue()))])
-    job = queue.wait(ws, queue.bring(ws, came.path, "x", {}, came.folder).id, timeout=500)
+    came = uploads.store_upload(ws, [(f"{CANARY}.zip", io.BytesIO(out.getvalue()))])
+    job = queue.wait(ws, queue.import_data(ws, came.path, "x", {}, came.folder).id, timeout=500)
     assert job.status == "failed"
     assert not [p for p in ws.home.rglob("*") if CANARY in p.name]
     assert not [

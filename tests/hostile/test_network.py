@@ -381,12 +381,12 @@ def test_the_server_listens_on_loopback_only(served):
 
 TRAINING = """
 import sys
-from core.data.samples.catalogue import make
+from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
 ws = Workspace()
 if not ws.catalogue.datasets():
-    ws.add(make("digits"), sample=True)
+    ws.add(make_sample("digits"), sample=True)
 job = queue.wait(ws, queue.train(ws, "digits", "pca", {}).id, timeout=500)
 assert job.status == "done", job.error
 job = queue.wait(ws, queue.derive(ws, "map", job.id, {"how": "pca", "dims": 2}).id, timeout=500)

@@ -367,7 +367,9 @@ def test_a_fitted_pipeline_and_its_arrays_say_the_same():
 # -- ranks -----------------------------------------------------------------------------------------
 def test_ranks_and_the_critical_difference_are_the_tables():
     score = np.array([[0.9, 0.8, 0.7], [0.8, 0.8, 0.6], [0.1, 0.2, 0.9]])
-    np.testing.assert_allclose(rank_tests.ranks(score), [[1, 1.5, 2], [2, 1.5, 3], [3, 3, 1]])
+    np.testing.assert_allclose(
+        rank_tests.rank_contestants(score), [[1, 1.5, 2], [2, 1.5, 3], [3, 3, 1]]
+    )
     # Demšar 2006, table 5 (q at 0.05 for 5 classifiers is 2.728) and his equation for the
     # difference
     assert rank_tests.critical_difference(5, 30) == pytest.approx(
@@ -377,9 +379,9 @@ def test_ranks_and_the_critical_difference_are_the_tables():
     steady = np.tile(np.linspace(0.5, 0.9, 4)[:, None], 12) + 0.01 * np.random.default_rng(
         0
     ).normal(size=(4, 12))
-    assert rank_tests.friedman(steady) < 1e-4
-    assert rank_tests.friedman(np.random.default_rng(0).normal(size=(4, 12))) > 0.05
-    p = rank_tests.against(steady, 0)
+    assert rank_tests.friedman_test(steady) < 1e-4
+    assert rank_tests.friedman_test(np.random.default_rng(0).normal(size=(4, 12))) > 0.05
+    p = rank_tests.compare_to_baseline(steady, 0)
     assert p[0] is None
     assert max(p[1:]) < 0.01
 

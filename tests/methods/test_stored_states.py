@@ -9,7 +9,7 @@ import torch
 
 from core import fitted
 from core.artifacts import Model
-from core.io.tensors import load_state, nested, save_state
+from core.io.tensors import add_prefix, load_state, save_state
 from core.method import check_params
 from core.registry import methods
 from core.training.run import Run
@@ -80,7 +80,7 @@ def test_a_moved_outliner_stored_before_opens():
     shifts = [np.arange(3, dtype="f4"), np.arange(2, dtype="f4")]
     before = {"base": about(model)} | {f"shift.{i}": s for i, s in enumerate(shifts)}
     for name in ("old", "inner", "replaced"):
-        before |= nested(name, model.state)
+        before |= add_prefix(name, model.state)
     moved = opened("osuda", before)
     x = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
@@ -102,11 +102,11 @@ def test_symbols_of_series_stored_before_open():
     before = {"mean": torch.zeros(2, 32), "sd": torch.ones(2, 32), "turn": torch.ones(d)}
     before |= {"used": np.ones(d, bool), "places": np.zeros((4, d)), "axes": ["axis"] * d}
     before |= {"class_names": names, "left_out": [], "symbols": names, "shape": [2, 32]}
-    before |= nested("net", method.make_net().state_dict())
+    before |= add_prefix("net", method.make_net().state_dict())
     before |= {"factors": [{**asdict(factor), "values": names, "names": names}]}
     before |= {k: np.ones((2, d)) for k in ("centre", "spread", "nats")}
     before |= {"chance": np.zeros(2), "bearers": np.array([3, 4])}
-    before |= nested("scan", SymbolVAE(1, 2, d).state_dict())
+    before |= add_prefix("scan", SymbolVAE(1, 2, d).state_dict())
     before |= {"temperature": 2.0, "rivals": list(rivals)}
     for i, (weight, bias) in enumerate(rivals.values()):
         before |= {f"rival{i}/weight": weight, f"rival{i}/bias": bias}
@@ -126,7 +126,7 @@ def test_a_reader_of_texts_stored_before_opens():
     texts = ["a murmur of the heart", "a cough and a wheeze"] * 8
     net = Reader.made(params, texts, 2, 0)
     ones = np.ones((2, 2), np.float32)
-    before = nested("net", net.state_dict())
+    before = add_prefix("net", net.state_dict())
     before |= {"tokenizer": net.tokenizer.backend_tokenizer.to_str(), "class_names": ["a", "b"]}
     before |= {"grid.probing": ones, "steps": ["0"], "paths": [], "shares": [0.5, 0.5]}
     before |= {f"o.{k}": ones for k in ("mean", "v", "middle", "inverse")}

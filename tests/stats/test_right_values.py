@@ -116,7 +116,7 @@ def test_the_silhouette_is_scikit_learns(rng):
 # -- outlines --------------------------------------------------------------------------------------
 def test_dice_and_iou_are_scikit_learns(rng):
     truth, said = squares(rng), squares(rng)
-    dice, iou = overlap.overlap(said, truth)
+    dice, iou = overlap.mask_overlap(said, truth)
     for i in range(len(truth) - 1):
         a, b = truth[i].ravel(), said[i].ravel()
         assert dice[i] == pytest.approx(metrics.f1_score(a, b), abs=1e-12)
@@ -134,7 +134,7 @@ def test_dice_of_objects_gives_each_pixel_to_the_nearest_object(rng):
         near = {parts[tuple(p)] for p in pixels[away == away.min()]}
         assert len(near) == 1, "two objects equally near: choose another picture"
         home[y, x] = near.pop()
-    area, dice = overlap.objects(said, truth)
+    area, dice = overlap.object_overlap(said, truth)
     for j in range(1, k + 1):
         one, own = parts == j, home == j
         assert area[j - 1] == one.sum()
@@ -260,12 +260,12 @@ def test_the_best_k_is_that_of_scikit_learns_balanced_accuracy(rng):
 def test_friedmans_test_and_holms_correction_by_hand(rng):
     score = rng.normal(np.array([[0.0], [0.3], [0.6], [1.5]]), size=(4, 11))
     rank = stats.rankdata(-score, axis=0)
-    np.testing.assert_array_equal(rank_tests.ranks(score), rank)
+    np.testing.assert_array_equal(rank_tests.rank_contestants(score), rank)
     m, t = score.shape
     q = 12 * t / (m * (m + 1)) * np.square(rank.mean(1) - (m + 1) / 2).sum()
-    assert rank_tests.friedman(score) == pytest.approx(stats.chi2.sf(q, m - 1), abs=1e-12)
+    assert rank_tests.friedman_test(score) == pytest.approx(stats.chi2.sf(q, m - 1), abs=1e-12)
     raw = {i: stats.wilcoxon(score[i], score[0]).pvalue for i in range(1, m)}
-    held, found = 0.0, rank_tests.against(score, 0)
+    held, found = 0.0, rank_tests.compare_to_baseline(score, 0)
     for left, i in zip((3, 2, 1), sorted(raw, key=raw.get)):
         held = max(held, min(1.0, left * raw[i]))
         assert found[i] == pytest.approx(held, abs=1e-12)

@@ -58,7 +58,7 @@ def old(new, tmp_path_factory):
             compressors=zarr.codecs.ZstdCodec(level=1),
         )
         made[:] = values
-    checksums.write(folder)
+    checksums.write_manifest(folder)
     lines = json.loads((folder / checksums.NAME).read_text())
     (folder / checksums.NAME).write_text(
         json.dumps({name: line.split()[0] for name, line in lines.items()})
@@ -212,7 +212,7 @@ def test_a_save_that_was_cut_off_goes_on_with_checksums(tmp_path):
     with pytest.raises(Stop):
         many.save(folder, stop)
     assert many.save(folder).hash == many.content_hash()
-    assert checksums.wrong(folder) == []
+    assert checksums.find_wrong_files(folder) == []
 
 
 # -- in a workspace --------------------------------------------------------------------------------

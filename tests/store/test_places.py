@@ -40,4 +40,4 @@ def test_an_address_that_refuses_is_a_sentence(tmp_path):
     files.write_bytes(tmp_path / "a", b"x")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written to"):
-        files.send(tmp_path / "a", f"file://{tmp_path}/file/a")
+        files.send_to_remote(tmp_path / "a", f"file://{tmp_path}/file/a")

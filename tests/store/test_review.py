@@ -94,7 +94,7 @@ def test_excluded_rows_leave_the_view_and_come_back_as_they_were(ws):
     assert not set(after.frame["file"]) & {"canary-004.png", "canary-017.png"}
     assert len(ws.dataset("films", whole=True)) == 60
     assert ws.dataset("films", whole=True).hash == before.hash
-    assert review.excluded(ws, "films") == {4: "blurred", 17: "blurred"}
+    assert review.excluded_rows(ws, "films") == {4: "blurred", 17: "blurred"}
     other = review.exclude(ws, "films", [5], "blurred")
     assert ws.dataset("films").hash not in (before.hash, after.hash)
     for d in (other, decision):
@@ -117,7 +117,7 @@ def test_excluded_rows_leave_the_view_and_come_back_as_they_were(ws):
 def test_what_cannot_be_excluded_is_refused_in_words(ws, rows, reason, said):
     with pytest.raises(UserError, match=said):
         review.exclude(ws, "films", rows, reason)
-    assert review.decisions(ws, "films") == []
+    assert review.list_decisions(ws, "films") == []
 
 
 def test_a_row_excluded_twice_counts_once_and_needs_both_taken_back(ws):
@@ -127,24 +127,24 @@ def test_a_row_excluded_twice_counts_once_and_needs_both_taken_back(ws):
     two = review.exclude(ws, "films", [4, 5], "again")
     assert two.rows == [5]
     review.undo(ws, "films", one.id)
-    assert review.excluded(ws, "films") == {5: "again"}
+    assert review.excluded_rows(ws, "films") == {5: "again"}
 
 
 def test_held_rows_wait_until_released_or_excluded(tmp_path):
     ws = Workspace(tmp_path)
     ws.add(named(held=(4, 17, 18)))
     assert len(ws.dataset("films")) == ws.entry("films")["n"] == 57
-    assert review.held(ws, "films")[17] == "writing burned in at row 17"
+    assert review.held_rows(ws, "films")[17] == "writing burned in at row 17"
     freed = review.release(ws, "films", [17])
     review.exclude(ws, "films", [4], "has a name on it")
-    assert list(review.held(ws, "films")) == [18]
+    assert list(review.held_rows(ws, "films")) == [18]
     assert 17 in ws.dataset("films").rows
     review.undo(ws, "films", freed.id)
-    assert list(review.held(ws, "films")) == [17, 18]
+    assert list(review.held_rows(ws, "films")) == [17, 18]
     with pytest.raises(UserError, match="held back"):
         review.release(ws, "films", [5])
     review.release(ws, "films")
-    assert not review.held(ws, "films")
+    assert not review.held_rows(ws, "films")
     assert len(ws.dataset("films")) == 59  # the excluded one stays out
 
 
@@ -174,12 +174,12 @@ def test_two_people_deciding_at_once_lose_nothing(ws):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda r: review.exclude(ws, "films", [r], "at once"), range(20)))
-    assert sorted(review.excluded(ws, "films")) == list(range(20))
+    assert sorted(review.excluded_rows(ws, "films")) == list(range(20))
 
 
 def test_artifacts_made_before_come_without_the_excluded_rows(trained):
     whole = trained.artifact(trained.run, "embedding-latent")
-    assert review.since(trained, trained.run) == 0
+    assert review.count_removed_since(trained, trained.run) == 0
     decision = review.exclude(trained, "films", GONE, "planted")
     thin = trained.artifact(trained.run, "embedding-latent")
     assert isinstance(thin, Embedding)
@@ -192,10 +192,10 @@ def test_artifacts_made_before_come_without_the_excluded_rows(trained):
         for slug, artifact in trained.artifacts(run).items():
             assert not artifact.aligned() or not np.isin(GONE, artifact.rows).any(), slug
     assert isinstance(trained.artifact(trained.run, "metrics"), Metrics)
-    assert review.since(trained, trained.run) == 3
+    assert review.count_removed_since(trained, trained.run) == 3
     review.undo(trained, "films", decision.id)
     assert np.array_equal(trained.artifact(trained.run, "embedding-latent").z, whole.z)
-    assert review.since(trained, trained.run) == 0
+    assert review.count_removed_since(trained, trained.run) == 0
 
 
 def test_lists_with_an_entry_a_row_are_cut_alike(tmp_path):
@@ -236,14 +236,14 @@ def test_a_large_array_is_written_without_rows_piece_by_piece(tmp_path):
 def test_groups_and_named_cases_leave_excluded_rows_out(ws):
     notes.save_group(ws, "films", "mine", np.array([3, 4, 5]))
     decision = review.exclude(ws, "films", [4], "x")
-    assert notes.groups(ws, "films")["mine"].tolist() == [3, 5]
-    assert 4 not in notes.named_rows(ws, "films", "dx=ill")
+    assert notes.load_groups(ws, "films")["mine"].tolist() == [3, 5]
+    assert 4 not in notes.find_named_rows(ws, "films", "dx=ill")
     both = review.exclude(ws, "films", [3, 5], "x")
     with pytest.raises(UserError, match="is excluded"):
-        notes.named_rows(ws, "films", "mine")
+        notes.find_named_rows(ws, "films", "mine")
     for d in (both, decision):
         review.undo(ws, "films", d.id)
-    assert notes.groups(ws, "films")["mine"].tolist() == [3, 4, 5]
+    assert notes.load_groups(ws, "films")["mine"].tolist() == [3, 4, 5]
 
 
 def test_a_run_trained_afterwards_has_never_seen_them(thinned):
@@ -252,7 +252,7 @@ def test_a_run_trained_afterwards_has_never_seen_them(thinned):
     )
     for artifact in thinned.artifacts(job.id).values():
         assert not np.isin(GONE, artifact.rows).any()
-    assert review.since(thinned, job.id) == 0
+    assert review.count_removed_since(thinned, job.id) == 0
     assert (
         thinned.artifact(job.id, "embedding-latent").made_by.data_hash
         == thinned.dataset("films").hash[:16]
@@ -309,13 +309,13 @@ def test_a_pin_made_before_says_that_it_may_show_excluded_cases(ws):
     from core.report.html import story_html
 
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 20
-    pin = story.add(
+    pin = story.add_pin(
         ws, png, "A view", {"data": "films", "data hash": ws.dataset("films").hash[:10]}
     )
-    assert not story.outdated(ws, pin)
+    assert not story.is_outdated(ws, pin)
     assert story.OUTDATED not in story_html(ws)
     review.exclude(ws, "films", [4], "x")
-    assert story.outdated(ws, pin)
+    assert story.is_outdated(ws, pin)
     assert story.OUTDATED in story_html(ws)
 
 

@@ -73,7 +73,7 @@ def ask(
 def do(ws: Workspace, id: str) -> Job:
     """Do a queued job in this process, as its worker would."""
     assert ws.catalogue.set_job(id, only_if="queued", status="running", started=1.0)
-    worker.work(ws, id)
+    worker.do_job(ws, id)
     return ws.job(id)
 
 
@@ -83,15 +83,17 @@ def whole(ws: Workspace) -> None:
     for job in again.catalogue.jobs():
         folder = again.folder(job.id)
         if job.status == "done":
-            assert checksums.wrong(folder / "artifacts") == [], "done means that all is there"
+            assert checksums.find_wrong_files(folder / "artifacts") == [], (
+                "done means that all is there"
+            )
             assert again.artifacts(job.id)
         elif job.ended:
             assert not again.slugs(job.id), "nothing half-made is shown"
-        told = records.read(folder)
+        told = records.read_record(folder)
         assert told is None or told.id == job.id
     for entry in again.catalogue.datasets():
         assert len(again.dataset(entry["name"])) == entry["n"]
-        assert checksums.wrong(again.home / "datasets" / entry["id"]) == []
+        assert checksums.find_wrong_files(again.home / "datasets" / entry["id"]) == []
 
 
 def full(k: int, error: int, forever: bool, monkeypatch) -> Failing:

@@ -19,7 +19,7 @@ from core.artifacts import Embedding
 from core.errors import UserError
 from core.io import files
 from core.jobs import queue, reconciling
-from core.jobs.tasks import keep
+from core.jobs.run_folder import save_artifacts
 from core.workspace import catalogue, notes, records, upgrade
 from core.workspace.catalogue import Catalogue, Job
 from core.workspace.workspace import Workspace
@@ -60,7 +60,7 @@ def kept(tmp_path_factory):
         assert _make.do(ws, _make.ask(ws, patch).id).status == "done"
         failed = _make.ask(ws, patch, seed=1)
         ws.catalogue.set_job(failed.id, status="running")
-        records.ended(ws.catalogue, ws.home, failed, status="failed", error="It could not.")
+        records.end_job(ws.catalogue, ws.home, failed, status="failed", error="It could not.")
         _make.ask(ws, patch, seed=2)
     ws.catalogue.engine.dispose()
     return ws.home
@@ -133,7 +133,7 @@ def test_a_run_that_ends_while_the_catalogue_is_held_is_not_lost(ws):
             assert time.monotonic() < end
             time.sleep(0.02)
         with held(ws):
-            while (told := records.read(ws.folder(job.id))) is None or not told.ended:
+            while (told := records.read_record(ws.folder(job.id))) is None or not told.ended:
                 assert time.monotonic() < end + 60
                 time.sleep(0.05)
             time.sleep(2)
@@ -147,9 +147,9 @@ def test_a_run_that_ends_while_the_catalogue_is_held_is_not_lost(ws):
 def test_the_record_in_the_folder_is_the_truth_about_a_process_that_is_gone(ws):
     job = ws.runs()[0]
     ws.catalogue.set_job(job.id, status="running", pid=2**22 + 5, born="before")
-    keep(ws.folder(job.id), [Embedding.example()])
+    save_artifacts(ws.folder(job.id), [Embedding.example()])
     now = ws.job(job.id)
-    records.write(
+    records.write_record(
         ws.home,
         Job(
             **vars(now)
@@ -192,7 +192,7 @@ def test_a_damaged_catalogue_is_made_anew_from_the_folders(ws, damage):
         part.unlink()
     again = Workspace(ws.home)
     assert seen(again) == before
-    assert list(notes.groups(again, "few")) == ["mine"]
+    assert list(notes.load_groups(again, "few")) == ["mine"]
     _make.whole(again)
     told = again.startup_messages()
     assert len(told) == 1
@@ -241,7 +241,7 @@ def old(home, release):
     (home / "datasets").mkdir()
     stored = data.save(home / "datasets" / "aaaaaaaaaaaa")
     assert stored.name == "few"
-    keep(files.make_folder(home / "runs" / "bbbbbbbb01"), [Embedding.example(n=40)])
+    save_artifacts(files.make_folder(home / "runs" / "bbbbbbbb01"), [Embedding.example(n=40)])
     return home
 
 
@@ -263,7 +263,7 @@ def test_a_workspace_of_every_release_opens(release, tmp_path):
         assert c.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
         assert "note" not in {row[1] for row in c.execute("PRAGMA table_info(jobs)")}
     assert not list((home / "backups").glob("*.trial*"))
-    assert records.read(ws.folder("bbbbbbbb01")).status == "done", (
+    assert records.read_record(ws.folder("bbbbbbbb01")).status == "done", (
         "from now on the folders can tell"
     )
     assert Workspace(home).catalogue.jobs() == ws.catalogue.jobs()
@@ -337,7 +337,7 @@ def test_killed_in_the_middle_of_a_migration_it_is_begun_again(tmp_path):
     )
     ws = Workspace(home)
     assert len(ws.catalogue.jobs()) == 3
-    assert records.read(ws.folder("bbbbbbbb01")).status == "done"
+    assert records.read_record(ws.folder("bbbbbbbb01")).status == "done"
     assert not list((home / "backups").glob("*.trial*"))
 
 
@@ -427,4 +427,4 @@ def test_looking_a_catalogue_over_is_cheap(tmp_path):
             ],
         )
     assert len(made.jobs()) == 2000
-    assert upgrade._look(tmp_path / "x.db") == upgrade.VERSIONS[-1]
+    assert upgrade._inspect(tmp_path / "x.db") == upgrade.VERSIONS[-1]

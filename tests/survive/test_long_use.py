@@ -53,7 +53,7 @@ def test_data_that_would_flatter_a_method_are_named_before_it_is_trained(tmp_pat
     found = {f.kind: f for f in dataset_findings(ws, "deceiving")}
     kinds = {kind for kind, f in found.items() if f.severity == "stop"}
     assert {"leak", "duplicates"} <= kinds, kinds
-    review.fix(ws, "deceiving", "leak")
+    review.fix_split(ws, "deceiving", "leak")
     fixed = ws.dataset("deceiving")
     sides = {str(g): set(fixed.splits[fixed.groups == g]) for g in set(fixed.groups)}
     assert all(len(s) == 1 for s in sides.values())

@@ -76,7 +76,7 @@ def test_a_double_click_is_one_run(page, served, ws):
 
 def test_a_link_to_a_run_that_is_gone_opens_what_there_is(page, served, ws):
     gone = "0123456789"
-    upgrade.tell(
+    upgrade.add_notice(
         ws.home, "The catalogue of this workspace was damaged and was rebuilt from the folders."
     )
     for where in ("latent", "results"):

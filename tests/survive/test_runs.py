@@ -346,7 +346,7 @@ def test_a_cancelled_run_is_taken_up_where_it_was(data: Dataset, tmp_path: Any) 
 def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
     import torch
 
-    from core.training.device import one_order
+    from core.training.device import fixed_order
 
     def switches() -> tuple[Any, ...]:
         cudnn = torch.backends.cudnn
@@ -358,6 +358,6 @@ def test_the_switches_for_sums_in_one_order_are_put_back() -> None:
         )
 
     before = switches()
-    with one_order():
+    with fixed_order():
         assert switches() == (1, False, True, False)
     assert switches() == before

@@ -18,7 +18,7 @@ import pytest
 
 from app.commands import serve
 from core.errors import UserError
-from core.io.locks import hold
+from core.io.locks import hold_lock
 from core.jobs import engines, queue, reconciling, scheduler
 from core.workspace import records
 from core.workspace.catalogue import Job
@@ -54,7 +54,7 @@ def test_a_clock_that_jumps_makes_no_run_dead(ws, monkeypatch, sleeper):
     """An hour back or forth in whatever tells the time of day: the process is the same, the run
     goes on, and the queue keeps its order.
     """
-    job = running(ws, monkeypatch, pid=sleeper.pid, born=engines.born(sleeper.pid))
+    job = running(ws, monkeypatch, pid=sleeper.pid, born=engines.process_identity(sleeper.pid))
     first = _make.ask(ws, monkeypatch, seed=1)
     now, booted = time.time(), psutil.boot_time()
     for jump in (-3600.0, 3600.0):
@@ -85,7 +85,7 @@ def test_a_stranger_with_the_number_of_a_worker_is_no_worker(ws, monkeypatch, sl
     # starts are told apart by hundredths of a second; a number is not used again within one
     time.sleep(0.05)
     with subprocess.Popen(SLEEP) as gone:
-        was = engines.born(gone.pid)
+        was = engines.process_identity(gone.pid)
         gone.kill()
     # as it is kept now, and as it was before
     for born, start in ((was, None), ("", time.time() - 9999)):
@@ -106,13 +106,13 @@ def test_a_stranger_with_the_number_of_a_worker_is_no_worker(ws, monkeypatch, sl
 
 def test_a_dead_process_nobody_has_fetched_is_dead():
     child = subprocess.Popen([sys.executable, "-c", ""])
-    was = engines.born(child.pid)
+    was = engines.process_identity(child.pid)
     end = time.monotonic() + 30
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert was
-    assert engines.born(child.pid) == ""
+    assert engines.process_identity(child.pid) == ""
     child.wait()
 
 
@@ -135,12 +135,12 @@ def test_twenty_runs_at_once_take_turns(ws, monkeypatch):
             self.order.append(job.id)
             self.at_work.add(job.id)
             self.most = max(self.most, len(self.at_work))
-            return {"pid": os.getpid(), "born": engines.born(os.getpid())}
+            return {"pid": os.getpid(), "born": engines.process_identity(os.getpid())}
 
         def alive(self, job):
             if job.id in self.at_work:
                 self.at_work.remove(job.id)
-                records.ended(ws.catalogue, ws.home, job, status="done", finished=time.time())
+                records.end_job(ws.catalogue, ws.home, job, status="done", finished=time.time())
             return True
 
         def stop(self, job, hard):
@@ -240,7 +240,7 @@ def test_who_starts_next(cards, running, waiting, starts):
     overtaken.
     """
     assert [
-        (j.id, lane) for j, lane in scheduler.plan(jobs(*waiting), jobs(*running), cards, 1)
+        (j.id, lane) for j, lane in scheduler.plan_starts(jobs(*waiting), jobs(*running), cards, 1)
     ] == starts
 
 
@@ -274,7 +274,7 @@ def test_a_run_outlives_whoever_asked_for_it(ws):
         for process in above:
             process.kill()
     assert above
-    until(lambda: not engines.born(worker))
+    until(lambda: not engines.process_identity(worker))
     reconciling.reconcile(ws)
     assert ws.job(ids[0]).status == "done"
     again = Workspace(ws.home)
@@ -315,10 +315,10 @@ def test_a_second_server_is_refused_and_told_of_the_first(tmp_path, monkeypatch)
 
 
 def test_a_hold_is_one_processs_and_ends_with_it(tmp_path):
-    one = hold(tmp_path / "lock")
-    assert hold(tmp_path / "lock", wait=0.1) is None
+    one = hold_lock(tmp_path / "lock")
+    assert hold_lock(tmp_path / "lock", wait=0.1) is None
     one.close()
-    two = hold(tmp_path / "lock")
+    two = hold_lock(tmp_path / "lock")
     assert two is not None
     two.close()
 
@@ -361,15 +361,15 @@ def test_one_token_is_one_run(ws, monkeypatch):
 def test_one_press_is_one_import(ws, monkeypatch, tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 9)
     monkeypatch.setattr(queue, "ensure_supervisor", lambda ws: None)
-    first = queue.bring(ws, tmp_path / "a.csv", "a", token="once")
-    assert queue.bring(ws, tmp_path / "a.csv", "a", token="once").id == first.id
+    first = queue.import_data(ws, tmp_path / "a.csv", "a", token="once")
+    assert queue.import_data(ws, tmp_path / "a.csv", "a", token="once").id == first.id
     assert len(ws.catalogue.jobs()) == 1
 
 
 def test_going_on_with_another_version_is_noted(ws, monkeypatch):
     """Row 21: a run begun by one version and gone on with by another says so."""
     job = running(ws, monkeypatch)
-    records.ended(ws.catalogue, ws.home, replace(job), status="interrupted")
+    records.end_job(ws.catalogue, ws.home, replace(job), status="interrupted")
     assert queue.resume(ws, job.id).note == ""
     ws.catalogue.set_job(job.id, status="interrupted", version="0.0.9")
     assert "0.0.9" in queue.resume(ws, job.id).note

@@ -23,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import limits
 from core.artifacts import Embedding
-from core.errors import FAULTS, UserError, sentence
+from core.errors import FAULTS, UserError, user_sentence
 from core.io import files
 from core.jobs import queue
 from core.report import story
@@ -44,7 +44,7 @@ def ws(tmp_path_factory):
 
 
 def told(error, words):
-    assert words in sentence(error)
+    assert words in user_sentence(error)
 
 
 def every_fault(monkeypatch, attempt):
@@ -137,17 +137,17 @@ def group(ws, i):
 
 
 def pin(ws, i):
-    story.add(ws, PNG + bytes(9), f"view {i}", {})
+    story.add_pin(ws, PNG + bytes(9), f"view {i}", {})
 
 
 def upload(ws, i):
-    uploads.keep(ws, [(f"{i}.csv", io.BytesIO(b"a,b\n1,2\n"))])
+    uploads.store_upload(ws, [(f"{i}.csv", io.BytesIO(b"a,b\n1,2\n"))])
 
 
 SEEN = {
-    decide: lambda ws: [d.id for d in review.decisions(ws, "few")],
-    group: lambda ws: list(notes.groups(ws, "few")),
-    pin: lambda ws: [p.id for p in story.pins(ws)],
+    decide: lambda ws: [d.id for d in review.list_decisions(ws, "few")],
+    group: lambda ws: list(notes.load_groups(ws, "few")),
+    pin: lambda ws: [p.id for p in story.load_pins(ws)],
     upload: lambda ws: sorted(p.parent.name for p in (ws.home / "uploads").glob("*/upload.zip")),
 }
 
@@ -174,7 +174,7 @@ def test_what_people_do_is_kept_or_not_done(ws, monkeypatch, act):
             patch.undo()
             assert len(SEEN[act](ws)) == len(before) + 1
         if act is decide:
-            for d in review.decisions(ws, "few"):
+            for d in review.list_decisions(ws, "few"):
                 review.undo(ws, "few", d.id)
         assert not [p for p in ws.home.rglob("*.tmp")]
 
@@ -314,7 +314,7 @@ def test_a_full_disk(tiny, monkeypatch):
         ballast.write_bytes(bytes(4 << 20))
     with pytest.raises((OSError, UserError)) as refused:
         ws.add(_make.small(300, "more"))
-    assert "disk is full" in sentence(refused.value)
+    assert "disk is full" in user_sentence(refused.value)
     assert [e["name"] for e in ws.catalogue.datasets()] == ["few"]
     ballast.unlink()
     assert _make.do(ws, job.id).status == "done"
@@ -325,11 +325,11 @@ def test_the_causes_are_told_and_bugs_are_not_hidden():
     for error, words in FAULTS.items():
         failed = RuntimeError("saving")
         failed.__cause__ = OSError(error, "x", "/secret/patient name")
-        assert sentence(failed) == words
+        assert user_sentence(failed) == words
         assert "secret" not in words
-    assert sentence(OSError(errno.EPIPE, "x")) is None
-    assert sentence(KeyError("x")) is None
-    assert sentence(UserError("Fix it.")) == "Fix it."
+    assert user_sentence(OSError(errno.EPIPE, "x")) is None
+    assert user_sentence(KeyError("x")) is None
+    assert user_sentence(UserError("Fix it.")) == "Fix it."
 
 
 def test_the_seam_is_where_the_disk_is_touched():
@@ -435,7 +435,7 @@ def test_other_accounts_read_nothing(tmp_path, monkeypatch):
         assert lightbox("data", "list")[0] == 0
         made = _make.workspace(tmp_path / "home")
         run = _make.do(made, _make.ask(made, monkeypatch).id).id
-        uploads.keep(made, [("a.csv", io.BytesIO(b"a\n1\n"))])
+        uploads.store_upload(made, [("a.csv", io.BytesIO(b"a\n1\n"))])
         modes = {p.stat().st_mode & 0o777 for p in [made.home, *made.home.rglob("*")]}
         assert modes == {0o700, 0o600}
         assert lightbox("export", run, "--to", tmp_path / "mine")[0] == 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from core.columns import in_digits
+from core.columns import format_distinct
 from core.imaging.palette import CIVIDIS
 
 HERE = Path(__file__).parent
@@ -163,7 +163,7 @@ def message(
             (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
         )
         shown = np.nan_to_num(np.clip((code - low) / max(high - low, 1e-12), 0, 1))
-        least, most = in_digits(float(low), float(high))
+        least, most = format_distinct(float(low), float(high))
         head |= {"scale": CIVIDIS, "low": least, "high": most, "names": []}
     else:
         shown = code

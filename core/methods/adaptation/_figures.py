@@ -9,7 +9,7 @@ import numpy as np
 from core.artifacts import Artifact, Grid, Metric, Model, Predictions
 from core.evaluate import held_out
 from core.stats.metrics import mean_metric
-from core.stats.overlap import overlap
+from core.stats.overlap import mask_overlap
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -82,7 +82,7 @@ def figures(data: Dataset, predictions: dict[str, Predictions]) -> list[Metric]:
     shown = known.take(at)
     for name, s in predictions.items():
         dice = np.concatenate(
-            [overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)]
+            [mask_overlap(s.marked(r), shown.of(r).mask())[0] for r in chunks(shown.rows)]
         )
         there = np.isfinite(dice)
         if there.any():

@@ -37,7 +37,7 @@ from core.artifacts import (
     Model,
     Predictions,
 )
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 from core.method import Takes
 from core.methods._on_model import ChangedModel
 from core.methods.adaptation._figures import figures, say_why_not, shift_grid
@@ -197,10 +197,10 @@ class OSUDA(ChangedModel):
         rest = {
             k: v for k, v in state.items() if k.partition(".")[0] in ("base", "inner", "replaced")
         }
-        shifts = taken("shift", state)
+        shifts = take_prefix("shift", state)
         return (
             rest
-            | nested("base", taken("old", state))
+            | add_prefix("base", take_prefix("old", state))
             | {"inner": state["base"], "replaced": state["base"]}
             | {"shifts": [shifts[str(i)] for i in range(len(shifts))]}
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metrics, Model, Rationales
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 from core.method import Takes
 from core.methods._on_model import OnModel
 from core.methods.concepts._features import measure_features, name_features
@@ -50,7 +50,7 @@ class SAE(OnModel):
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
         rest = {k: v for k, v in state.items() if not k.startswith("under.")}
-        return {"base": None} | rest | nested("base", taken("under", state))
+        return {"base": None} | rest | add_prefix("base", take_prefix("under", state))
 
     # -- training ----------------------------------------------------------------------------------
     def coordinates(self, data: Dataset, on: dict[str, Artifact]) -> tuple[np.ndarray, np.ndarray]:

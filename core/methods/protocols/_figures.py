@@ -120,7 +120,7 @@ def measure_contest(cells: list[Cell], names: list[str], scorer: str, measure: s
         )
         return one.within(mean_interval(gap))
 
-    p = rank_tests.against(mean[compete], compete.index(base))
+    p = rank_tests.compare_to_baseline(mean[compete], compete.index(base))
     for i, name in enumerate(names):
         if i != base:
             chance = p[compete.index(i)] if i in compete else None
@@ -143,7 +143,7 @@ def measure_contest(cells: list[Cell], names: list[str], scorer: str, measure: s
     found.append(
         Metric(
             "p that all contestants are alike (Friedman)",
-            rank_tests.friedman(mean[compete]),
+            rank_tests.friedman_test(mean[compete]),
             n=len(tasks),
             higher_is_better=None,
             note="" if len(tasks) >= 3 else "needs three shifts",

@@ -36,7 +36,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Benchmark, Grid, Metrics, Predictions
 from core.errors import UserError
-from core.io.tensors import taken
+from core.io.tensors import take_prefix
 from core.method import Method, Takes
 from core.methods.protocols import _figures
 from core.methods.protocols._models import Models, fit_pooled, measure_on_test, read_by_site
@@ -192,4 +192,6 @@ class SkadaBench(Method):
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in state.items() if not k.startswith("model.")}
-        return kept | {"models": {name: taken(f"model.{name}", state) for name in state["models"]}}
+        return kept | {
+            "models": {name: take_prefix(f"model.{name}", state) for name in state["models"]}
+        }

@@ -12,7 +12,7 @@ from core import limits
 from core.artifacts import AnomalyMaps, Metric
 from core.evaluate import held_out
 from core.stats.metrics import mean_metric
-from core.stats.overlap import overlap
+from core.stats.overlap import mask_overlap
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ def dice_of_heads(heads: Heads, data: Dataset, run: Run) -> np.ndarray:
             part = data.take(np.arange(i, min(i + FEW, len(data))))
             prob, truth = heads(torch.from_numpy(part.inputs()).to(run.where)), part.mask()
             found.append(
-                np.stack([overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1)
+                np.stack([mask_overlap((h[:, 1] > 0.5).cpu().numpy(), truth)[0] for h in prob], 1)
             )
     return np.concatenate(found)
 

@@ -39,7 +39,7 @@ from core.artifacts import (
 )
 from core.data.labels import codes_of
 from core.errors import UserError
-from core.io.tensors import taken
+from core.io.tensors import take_prefix
 from core.method import Method, Takes
 from core.methods.sequences._bayes import fit_naive_bayes, name_reasons, name_shared
 from core.methods.sequences._figures import (
@@ -189,7 +189,7 @@ class GMNA(Method):
         nets = {
             f"nets_of.{i}.{k}": v
             for i, name in enumerate(which)
-            for k, v in taken(f"net{name}", state).items()
+            for k, v in take_prefix(f"net{name}", state).items()
         }
         kinds = {f"nets_of.{i}": "network" for i in range(len(which))}
         index = {"names": [*kept, "nets_of"], "kinds": kinds | {"nets_of": ["dict", which]}}

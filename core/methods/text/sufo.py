@@ -43,7 +43,7 @@ from core.artifacts import (
     Rationales,
 )
 from core.data.labels import codes_among
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 from core.method import Method, Takes
 from core.methods.text import _sufo
 from core.methods.text._cut import read_whole
@@ -111,8 +111,8 @@ class SUFO(Method):
         rest = {k: v for k, v in state.items() if k.partition(".")[0] not in ("o", "r", "grid")}
         return (
             rest
-            | nested("outliers", taken("o", state))
-            | {"removal": taken("r", state), "grids": taken("grid", state)}
+            | add_prefix("outliers", take_prefix("o", state))
+            | {"removal": take_prefix("r", state), "grids": take_prefix("grid", state)}
         )
 
     def fit(self, data: Dataset, run: Run) -> None:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import Artifact, Embedding, Metrics, Model, Predictions
-from core.io.tensors import nested, taken
+from core.io.tensors import add_prefix, take_prefix
 from core.method import Takes
 from core.methods._on_model import ChangedModel
 from core.methods.unlearning._figures import figures, refuse, say_why_not
@@ -211,9 +211,9 @@ class LabelAgnosticForgetting(ChangedModel):
         return (
             {"again": None}
             | rest
-            | nested("base", taken("old", state))
+            | add_prefix("base", take_prefix("old", state))
             | {"inner": state["base"]}
-            | nested("again", taken("anew", state))
+            | add_prefix("again", take_prefix("anew", state))
         )
 
 
