@@ -194,12 +194,10 @@ def need_run(what: str) -> state.Context:
 def none_left() -> None:
     """The sentence and the way on where every case is excluded or held back; ends the page."""
     st.markdown(
-        "Every case of this data is excluded or held back, so there is nothing to show. The Data"
-        " page says why, and brings cases back."
+        "Every case of this data is excluded or hidden pending review, so there is nothing to show."
+        " The Data page says why, and brings cases back."
     )
-    st.page_link(
-        navigation.page("data"), label="Look over the data", icon=":material/arrow_forward:"
-    )
+    st.page_link(navigation.page("data"), label="Check the data", icon=":material/arrow_forward:")
     st.stop()
 
 

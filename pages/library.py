@@ -7,8 +7,8 @@ from app.panels import library
 
 shell.head(
     "Library",
-    "Every method and measure: what it answers, when to trust it, and how it fared here against"
-    " simple rivals.",
+    "Every method and measure: what it answers, when to trust it, and how it compares here with"
+    " simple baselines.",
 )
 find = st.text_input(
     "Search",

@@ -41,8 +41,8 @@ def _finding(name: str, kind: str) -> Any:
 
 
 def issues(name: str, json: AsJson = False) -> None:
-    """The findings to look at, what is held back, and what was decided, with the id that `undo`
-    takes.
+    """The findings to review, the cases hidden pending review, and the decisions, with the id that
+    `undo` takes.
     """
     from dataclasses import asdict
 
@@ -70,10 +70,7 @@ def issues(name: str, json: AsJson = False) -> None:
         for f in found
     ] or ["No issue is open."]
     lines += (
-        [
-            f"{len(waiting):,} cases are held back until a person has looked: lightbox data release"
-            f" {name}"
-        ]
+        [f"{len(waiting):,} cases are hidden pending review: lightbox data release {name}"]
         if waiting
         else []
     )
@@ -149,11 +146,13 @@ def exclude(
 
 def release(
     name: str,
-    rows: Annotated[str, typer.Option(help="Row numbers; all that are held back by default.")] = "",
+    rows: Annotated[
+        str, typer.Option(help="Row numbers; all that are hidden pending review by default.")
+    ] = "",
     reason: Reason = "looked at",
     json: AsJson = False,
 ) -> None:
-    """Let cases be used that are held back until a person has looked."""
+    """Let cases be used that are hidden pending review."""
     from core.workspace import review
 
     chosen = np.asarray(numbers(rows)) if rows else None

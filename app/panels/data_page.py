@@ -75,8 +75,8 @@ def _parts(data: Dataset) -> None:
     hidden_cases.show(data.name)
     if not len(data):
         st.markdown(
-            "Every case of this data is excluded or held back. Below is what was decided; take a"
-            " decision back to use its cases again."
+            "Every case of this data is excluded or hidden pending review. Below are the"
+            " decisions; undo one to use its cases again."
         )
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -86,7 +86,7 @@ def _parts(data: Dataset) -> None:
         if state.context() is None:
             st.markdown("**What do you want to know?**")
             quick_start.ask(data)
-        st.markdown("**Look it over before use**")
+        st.markdown("**Dataset check**")
         issues.show(data)
         st.markdown("**What it is**")
         _card(data)

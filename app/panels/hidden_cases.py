@@ -1,4 +1,4 @@
-"""Cases held back until a person has looked: shown blurred, each made clear on demand, then
+"""Cases hidden pending review: shown blurred, each made clear on demand, then
 released or excluded.
 """
 
@@ -45,8 +45,8 @@ def show(name: str) -> None:
     with st.container(border=True, key="held-back"):
         cases = "case is" if len(waiting) == 1 else "cases are"
         st.markdown(
-            f":orange[:material/visibility_lock: **{len(waiting):,} {cases} held back until you"
-            " have looked**]  \nNothing uses them: no training, map, figure or export. Make a"
+            f":orange[:material/visibility_lock: **{len(waiting):,} {cases} hidden pending"
+            " review**]  \nNothing uses them: no training, map, figure or export. Make a"
             " picture clear, look for names or other writing, then release or exclude it."
         )
         st.caption(

@@ -138,7 +138,7 @@ def _origin(context: state.Context) -> str:
     if job.kind == "apply":
         _, own = find_origin(context)
         return f"trained on {text.label(own)}, applied here" if own else "applied here"
-    return "learned from the normal cases only" if job.spec.get("only_normal") else "learned"
+    return "trained on the normal cases only" if job.spec.get("only_normal") else "trained here"
 
 
 def _next(context: state.Context | None) -> None:

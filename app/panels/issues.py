@@ -1,5 +1,5 @@
 """The list of issues of the open dataset: each with its cases, and what to do about it. Every press
-is kept as a decision that can be taken back.
+is kept as a decision that can be undone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ICONS = {
     "look": ":orange[:material/visibility:]",
     "stop": ":red[:material/front_hand:]",
 }
-SEVERITY = {"stop": "fix this first", "look": "look twice", "note": "to know", "ok": "in order"}
+SEVERITY = {"stop": "fix this first", "look": "review", "note": "for information", "ok": "passed"}
 SMALL = 6  # pictures shown with a finding
 PAGE = 24
 SOON = 300 << 20  # bytes of samples that are looked over at once; more are looked over when asked
@@ -50,13 +50,13 @@ def show(data: Dataset) -> None:
     else:
         stop = sum(f.severity == "stop" for f in open_)
         st.caption(
-            f"{len(open_)} to look at"
+            f"{len(open_)} to review"
             + (f", {stop} of them to fix first" if stop else "")
-            + ". Nothing is changed until you press."
+            + ". Nothing is changed until you press a button."
         )
     for one in open_:
         _issue(data, one)
-    for severity, heading in (("note", "To know"), ("ok", "In order")):
+    for severity, heading in (("note", "For information"), ("ok", "Passed")):
         some = [f for f in found if f.severity == severity]
         if not some:
             continue

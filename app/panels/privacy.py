@@ -23,7 +23,7 @@ def show(data: Dataset) -> None:
     removed = gate.get("removed", {})
     private = bool(gate.get("profile"))
     kinds = f"{len(removed):,} kind{'s' * (len(removed) != 1)} of header entries dropped"
-    st.markdown("**Whose scans these are**")
+    st.markdown("**De-identification**")
     if private:
         st.caption(
             f":material/shield_person: Names, ids and free text are gone: {kinds}, patients have"
@@ -43,8 +43,8 @@ def show(data: Dataset) -> None:
     if gate.get("held"):
         cases = f"{gate['held']:,} case{'s were' if gate['held'] != 1 else ' was'}"
         st.caption(
-            f":orange[:material/visibility_off:] {cases} held back until a person has looked: text"
-            " may be burned into the image."
+            f":orange[:material/visibility_off:] {cases} hidden pending review: the image may"
+            " contain burned-in text."
         )
     with st.expander("What was kept, what was dropped"):
         st.markdown(f"**Ids.** {text.label(gate.get('ids', ''), 400)}.")

@@ -62,7 +62,9 @@ def listing() -> list[Job]:
             column_config={
                 "progress": st.column_config.ProgressColumn(
                     min_value=0, max_value=100, format="%d %%"
-                )
+                ),
+                "left": st.column_config.TextColumn(width=95),
+                "run": st.column_config.TextColumn(width=100),
             },
         )
         picked = [str(frame["run"][i]) for i in event["selection"]["rows"] if i < len(frame)]

@@ -63,19 +63,19 @@ def flagged(artifact: AnomalyMaps, context: Context) -> str:
     given = notes.load_threshold(context.ws, context.job.id)
     if given:
         why = f" (“{text.label(given['reason'], 120)}”)" if given.get("reason") else ""
-        return f"{count} lie above the threshold that was kept for this run{why}."
+        return f"{count} lie above the threshold set for this run{why}."
     if artifact.threshold is None:
         return (
-            f"The 5 % most unusual are flagged by choice: {count}. No threshold was set with a"
-            " reason yet."
+            f"{count} are flagged: the 5 % with the highest anomaly score. Nobody has set a"
+            " threshold for this run yet."
         )
     normal = context.job.spec.get("only_normal")
     whose = (
         f", counting only cases “{text.label(normal, 40)}”, from which it learned" if normal else ""
     )
     return (
-        f"Flagged by choice: {count}. Their anomaly score lies above the method’s own threshold"
-        f" ({text.label(artifact.rule, 120)}{whose}). No threshold was set with a reason yet."
+        f"{count} are flagged: their anomaly score is above the method’s default threshold"
+        f" ({text.label(artifact.rule, 120)}{whose}). Nobody has set a threshold for this run yet."
     )
 
 

@@ -40,7 +40,7 @@ MOST = 60  # clips ranked by their Dice; ranking more would read too much
 @dataclass(frozen=True)
 class Film:
     """One clip: pictures uint8 [T,H,W,3], times [T], masks bool [T,H,W] by who made them
-    ("tracked", the rivals), and the truth where it is known.
+    ("tracked", the baselines), and the truth where it is known.
     """
 
     clip: Clip
@@ -187,8 +187,8 @@ def show(artifact: Predictions, context: Context) -> None:
             st.dataframe(_table(film), hide_index=True, width="stretch")
             st.caption(
                 f"Mean over the {int(film.clip.scored.sum())} frames with a truth after the given"
-                " one. Both rivals learn nothing: one leaves the first outline where it was, the"
-                " other moves it as a whole with the picture around it."
+                " one. Neither baseline learns anything: one leaves the first outline where it was,"
+                " the other moves it with the picture around it."
             )
 
 

@@ -103,7 +103,7 @@ def flow_lines(counts: dict[str, int], most: int = MOST) -> list[str]:
 def describe_flow(f: Flow) -> str:
     """Return the whole flow in one sentence, for those who cannot see the picture."""
     said = f"{f.imported:,} cases imported"
-    for what, counts in (("held back until looked at", f.held), ("excluded", f.excluded)):
+    for what, counts in (("hidden pending review", f.held), ("excluded", f.excluded)):
         if counts:
             said += f"; {sum(counts.values()):,} {what} ({', '.join(flow_lines(counts))})"
     return said + f"; {f.used:,} in use: " + ", ".join(f"{p.n:,} {p.name}" for p in f.parts) + "."

@@ -126,7 +126,8 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
     )
     if not len(data):
         raise UserError(
-            f"Every case of “{data.name}” is excluded or held back; there is nothing to report."
+            f"Every case of “{data.name}” is excluded or hidden pending review; there is"
+            " nothing to report."
         )
     kind, about = method_class(job.method), load_card(job.method)
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]

@@ -85,7 +85,7 @@ def test_ignoring_needs_a_reason_and_is_listed(ws):
     assert [(d.what, d.finding, d.reason) for d in review.list_decisions(ws, "films")] == [
         ("ignore", "blank", "a phantom")
     ]
-    assert not [m for m in at.markdown if "Blank cases" in m.value and "look twice" in m.value]
+    assert not [m for m in at.markdown if "Blank cases" in m.value and "review" in m.value]
     assert any("a phantom" in m.value for m in at.markdown)
     pressed(at, "Undo", "undo-")
     assert review.list_decisions(ws, "films") == []
@@ -120,7 +120,7 @@ def test_held_back_cases_are_blurred_until_asked_for_and_released_by_a_person(ws
     page[60:75:3, 20:130:4] = 255  # fine strokes
     assert np.ptp(blurred(page).astype(int)) < 60
     at = opened("data")
-    assert "3 cases are held back until you have looked" in said(at)
+    assert "3 cases are hidden pending review" in said(at)
     assert {c.label for c in at.checkbox} >= {"row 30", "row 31", "row 32"}
     next(c for c in at.checkbox if c.label == "row 31").check().run()
     pressed(at, "Release the 1 ticked")
@@ -132,7 +132,7 @@ def test_held_back_cases_are_blurred_until_asked_for_and_released_by_a_person(ws
     next(c for c in at.checkbox if c.proto.form_id == "held-release").check()
     form_button(at, "held-release").click().run()
     assert not review.held_rows(ws, "films")
-    assert "held back until" not in " ".join(m.value for m in at.markdown)
+    assert "hidden pending review" not in " ".join(m.value for m in at.markdown)
 
 
 def test_looking_selects_the_cases(ws):

@@ -52,7 +52,7 @@ def test_the_panel_says_what_went_and_warns_of_faces_and_held_cases(home):
         "patients have new ids",
         "no certified de-identification",
         "Heads are among these scans",
-        "1 case was held back",
+        "1 case was hidden pending review",
         "113100",
         "moved back by 1 to 1,825 days",
         "patient name,8",
@@ -66,5 +66,5 @@ def test_the_data_page_shows_it_and_no_name_of_anybody(home):
     app = opened("data")
     assert not app.exception
     said = words(app)
-    assert "Whose scans these are" in said
+    assert "De-identification" in said
     assert "CANARY" not in said

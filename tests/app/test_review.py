@@ -112,7 +112,8 @@ def test_every_page_opens_with_all_cases_excluded(page, full):
         assert not at.exception
         if page in ("train", "latent", "home"):
             assert any(
-                "Every case of this data is excluded or held back" in m.value for m in at.markdown
+                "Every case of this data is excluded or hidden pending review" in m.value
+                for m in at.markdown
             )
     finally:
         review.undo(full, "films", decision.id)

@@ -51,7 +51,7 @@ def test_three_clicks_to_a_map_and_the_issues(
     page.get_by_role("button", name="Import").wait_for()
     settled(page)
     page.get_by_role("button", name="Import").click()  # 2
-    page.get_by_text("Look it over before use").wait_for(timeout=300_000)
+    page.get_by_text("Dataset check").wait_for(timeout=300_000)
     settled(page)
     issue = page.locator(".st-key-issue-duplicates")
     issue.get_by_text("3 sets").wait_for()
@@ -95,7 +95,7 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
         page.get_by_role("tab", name="Samples").click()
         settled(page)
         page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).first.click()
-        page.get_by_text("Look it over before use").wait_for(timeout=180_000)
+        page.get_by_text("Dataset check").wait_for(timeout=180_000)
         settled(page)
         assert page.get_by_role("tab", name="This data").get_attribute("aria-selected") == "true"
     page.get_by_text("Remove this data").click()

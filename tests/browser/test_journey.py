@@ -50,7 +50,7 @@ def test_from_a_zip_of_images_to_a_report(
     settled(page)
     shot("01-upload")
     page.get_by_role("button", name="Import").click()
-    page.get_by_text("Look it over before use").wait_for()
+    page.get_by_text("Dataset check").wait_for()
     settled(page)
     shot("02-imported")
 

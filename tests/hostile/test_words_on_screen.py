@@ -188,7 +188,7 @@ def test_a_hostile_table_comes_in_through_the_browser(page, served, prepared, sh
     shot("hostile-preview")
     page.get_by_label("Call it").fill("**table** " + HOSTILE["link"])
     page.get_by_role("button", name="Import").click()
-    page.get_by_text("Look it over before use").wait_for(timeout=300_000)
+    page.get_by_text("Dataset check").wait_for(timeout=300_000)
     page.wait_for_timeout(1000)
     checked(page, tried, served, "imported")
     shot("hostile-imported")

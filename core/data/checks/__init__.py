@@ -270,7 +270,7 @@ def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
     notes = {str(r): data.classes[s] for r, s, _ in named[:FINDING_ROWS]}
     has = "case has a label" if len(named) == 1 else "cases have labels"
     words = (
-        f"{len(named):,} {has} that most cases looking alike do not have; some will be wrong, some"
+        f"{len(named):,} {has} that most similar cases do not have; some will be wrong, some"
         f" just unusual. {trial}; "
     )
     words += f"roughly {doubts.low:.0%} to {doubts.high:.0%} of what it names is truly wrong."
@@ -278,7 +278,7 @@ def _find_label_noise(data: Dataset, facts: Facts) -> list[Finding]:
         Finding(
             "labels doubted",
             "look",
-            "Labels to look at",
+            "Possible label errors",
             words,
             [r for r, _, _ in named[:FINDING_ROWS]],
             len(named),

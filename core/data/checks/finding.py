@@ -9,7 +9,7 @@ from typing import Literal
 @dataclass(frozen=True)
 class Finding:
     """`severity`: ok (looked at and in order), note (to know: nothing is wrong, and something is
-    not there or was not looked at), look (look twice) or stop (fix this first).
+    not there or was not looked at), look (to review) or stop (fix this first).
 
     `rows` are row ids, at most `limits.FINDING_ROWS` of the `total`, the most telling first. `sets`
     part them where they belong together (copies of one another). `fix` names what the tool can do
