@@ -11,10 +11,11 @@ import torch
 from core.artifacts import Predictions
 from core.data.samples.generated import nuclei
 from core.errors import UserError
-from core.measures.segmentation import Segmentation, objects, overlap
+from core.measures.segmentation import Segmentation
 from core.methods.segmentation._depths import dice_of_heads
 from core.nets.augment import crops
 from core.registry import methods
+from core.stats.overlap import mask_overlap, object_overlap
 from core.training.compatibility import why_not
 from tests.methods._fit import fit, sample
 from tests.soak import longer
@@ -157,7 +158,7 @@ def test_it_learns_from_the_masks():
         data, masks=np.asarray(data.masks)[np.random.default_rng(0).permutation(len(data))]
     )
     _, made = fit("unet_plus_plus", shuffled, epochs=20, width=4, crop=0)
-    wrong = overlap(made["predictions"].prob.argmax(1) > 0, data.mask())[0]
+    wrong = mask_overlap(made["predictions"].prob.argmax(1) > 0, data.mask())[0]
     assert np.nanmean(wrong) < 0.6 < dice(fitted()[1])[4]
 
 
@@ -235,7 +236,7 @@ def test_overlap_by_hand():
     truth[0, :2], truth[1, 0] = True, True
     said = np.zeros_like(truth)
     said[0, 1:3], said[2, 0] = True, True
-    found, iou = overlap(said, truth)
+    found, iou = mask_overlap(said, truth)
     assert found[0] == 0.5
     assert iou[0] == pytest.approx(1 / 3)
     assert found[1] == 0
@@ -247,7 +248,7 @@ def test_objects_by_hand():
     truth[1:3, 1:3], truth[6:10, 6:10] = True, True
     said = truth.copy()
     said[1:3, 1:3] = False
-    area, one = objects(said, truth)
+    area, one = object_overlap(said, truth)
     assert area.tolist() == [4, 16]
     assert one.tolist() == [0.0, 1.0]
 
