@@ -27,7 +27,9 @@ import numpy as np
 NEAR = 14  # neighbours of the graph: 15 with the row itself, as umap-learn counts
 # 1 / (1 + A d^2B) fits UMAP's curve at its defaults, min_dist 0.1 and spread 1
 A, B = 1.5769434, 0.8950609
-PUSHED = 32  # rows that push a row in an epoch, standing for 5 a unit of weight in its graph
+# rows that push a row in an epoch, standing for 5 a unit of weight in its graph; of a small map
+# more, since few that push make one of latents without groups less faithful
+PUSHED, PUSHED_SMALL, SMALL = 32, 128, 10_000
 RATE = 5.0
 MOMENTUM = 0.8
 SETTLE = 30  # epochs of rows placed on a map that stays
@@ -70,8 +72,9 @@ def _epoch(
     epoch: int,
     alpha: Any,
     seed: int,
+    pushed: int,
 ) -> None:
-    """Move rows `at` [3,n] among `base` [3,m + PUSHED] (its beginning repeated at its end) to
+    """Move rows `at` [3,n] among `base` [3,m + pushed] (its beginning repeated at its end) to
     `after`; `last` holds where they were without momentum, `key` [n] what each draws by.
     """
     a, b, one = f4(A), f4(B), f4(1)
@@ -97,11 +100,11 @@ def _epoch(
         h = (h ^ (h >> u8(31))) * u8(0x7FB5D329728EA185)
         h = (h ^ (h >> u8(27))) * u8(0x81DADEF4BC2DD44D)
         first = np.int64(((h >> u8(32)) * u8(m)) >> u8(32))
-        us = base[0, first : first + PUSHED]
-        vs = base[1, first : first + PUSHED]
-        ws = base[2, first : first + PUSHED]
+        us = base[0, first : first + pushed]
+        vs = base[1, first : first + pushed]
+        ws = base[2, first : first + pushed]
         px, py, pz = f4(0), f4(0), f4(0)
-        for k in range(PUSHED):
+        for k in range(pushed):
             p, q, r = x - us[k], y - vs[k], z - ws[k]
             d = p * p + q * q + r * r + f4(1e-12)
             # no push is longer than 4, as in umap-learn
@@ -109,7 +112,7 @@ def _epoch(
             px += g * p
             py += g * q
             pz += g * r
-        push, pull = alpha * f4(RATE / PUSHED) * total[i], alpha * f4(4) * a * b
+        push, pull = alpha * f4(RATE / pushed) * total[i], alpha * f4(4) * a * b
         x = (x + pull * sx + push * px) / (one + pull * s)
         y = (y + pull * sy + push * py) / (one + pull * s)
         z = (z + pull * sz + push * pz) / (one + pull * s)
@@ -183,7 +186,7 @@ def umap(
     both = one + one.T - one.multiply(one.T)
     both.sum_duplicates()
     both.sort_indices()
-    epochs = 500 if n <= 10_000 else 200
+    epochs = 500 if n <= SMALL else 200
     return _descend(
         start[order], None, both.indptr, both.indices, both.data, epochs, 1.0, seed, report
     )[back]
@@ -232,8 +235,10 @@ def _descend(
         if base is None
         else np.ascontiguousarray(start[:, :2], np.float32).view(np.uint64).ravel()
     )
-    at, m = _padded(start), len(start if base is None else base)
-    last, after, fixed = at.copy(), at.copy(), None if base is None else _padded(base)
+    m = len(start if base is None else base)
+    pushed = PUSHED_SMALL if m <= SMALL else PUSHED
+    at = _padded(start, pushed)
+    last, after, fixed = at.copy(), at.copy(), None if base is None else _padded(base, pushed)
     for epoch in range(epochs):
         with _one:
             _epoch(
@@ -250,19 +255,20 @@ def _descend(
                 epoch,
                 np.float32(alpha * (1 - epoch / epochs)),
                 seed,
+                pushed,
             )
-        after[:, n:] = after[:, np.arange(PUSHED) % n]
+        after[:, n:] = after[:, np.arange(pushed) % n]
         at, after = after, at
         if epoch % 10 == 0:
             report(epoch / epochs)
     return np.ascontiguousarray(last[: start.shape[1], :n].T)
 
 
-def _padded(places: np.ndarray) -> np.ndarray:
-    """float32 [3,n + PUSHED]: one array a coordinate (a third of zeros for two dimensions), the
+def _padded(places: np.ndarray, pushed: int) -> np.ndarray:
+    """float32 [3,n + pushed]: one array a coordinate (a third of zeros for two dimensions), the
     beginning repeated at the end.
     """
-    out = np.zeros((3, len(places) + PUSHED), np.float32)
+    out = np.zeros((3, len(places) + pushed), np.float32)
     out[: places.shape[1], : len(places)] = places.T
-    out[:, len(places) :] = out[:, np.arange(PUSHED) % len(places)]
+    out[:, len(places) :] = out[:, np.arange(pushed) % len(places)]
     return out
