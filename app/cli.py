@@ -78,9 +78,9 @@ def _run() -> None:
             _fail(e.format_message().rstrip(".") + ".")
         if said := user_sentence(e):
             _fail(said)
-        from app.error_log import noted
+        from app.error_log import log_error
 
-        said = noted(e)
+        said = log_error(e)
         if os.environ.get("LIGHTBOX_DEBUG"):
             raise
         print(said, file=sys.stderr)

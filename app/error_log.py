@@ -12,7 +12,7 @@ from core.io.files import append_line, make_folder
 from core.settings import Settings
 
 
-def noted(error: BaseException, on_screen: bool = False) -> str:
+def log_error(error: BaseException, on_screen: bool = False) -> str:
     """Write the traceback of `error` to the log, what it quotes left out; gives the sentence for
     the user, with the id (8 hex digits) under which the log has it (`on_screen`: without the path).
     Where the log cannot be written, the sentence has the traceback's last line instead.

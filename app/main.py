@@ -57,7 +57,7 @@ try:
     state.mirror_url()
     shown = None if damage else state.dataset()
     viewer.share(state.look(), shown.hash if shown is not None else "")
-    shell.news()
+    shell.show_news()
     if damage:
         shell.damaged(damage)
     else:

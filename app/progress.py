@@ -130,7 +130,7 @@ def curves(jobs: list[Job], key: str) -> None:
             cell.plotly_chart(figure, key=f"{key}-{name}", config={"displayModeBar": False})
 
 
-def derived(
+def submit_derived(
     kind: str,
     spec: dict[str, Any],
     context: state.Context,

@@ -85,17 +85,17 @@ class StayHome:
                 await self.app(scope, receive, send)
             finally:
                 release_supervisor(Settings().home)
-        elif not addressed(scope):
+        elif not check_host(scope):
             await refuse(scope, receive, sent, OTHER_HOST)
         elif brings_token(scope):
             await hand_cookie(scope, sent)
-        elif not admitted(scope):
+        elif not is_admitted(scope):
             await refuse(scope, receive, sent, NO_TOKEN)
         else:
             await self.app(scope, receive, sent if scope["type"] == "http" else send)
 
 
-def addressed(scope: Any) -> bool:
+def check_host(scope: Any) -> bool:
     """Whether Host is a name this server answers to (`server.allowedHosts`, by default those of
     this machine for itself), and who asks is one of its own pages or the address bar: Origin, where
     there is one, is the Host with its port, and the browser does not say that another site's page
@@ -131,7 +131,7 @@ def brings_token(scope: Any) -> bool:
     return any(_right(v) for v in given)
 
 
-def admitted(scope: Any) -> bool:
+def is_admitted(scope: Any) -> bool:
     """Whether who asks has the cookie, or needs none."""
     if OPEN_TO_ALL or scope["path"] == HEALTH:
         return True
@@ -196,7 +196,7 @@ async def _answer(
 
 def failed(error: Exception) -> bool:
     """A sentence onto the screen. Of a bug: with an id under which the log has its traceback."""
-    from app.error_log import noted
+    from app.error_log import log_error
     from app.text import label
     from core.errors import user_sentence
 
@@ -205,7 +205,8 @@ def failed(error: Exception) -> bool:
         return True
     st.error(
         label(
-            f"{noted(error, on_screen=True)} Nothing you made is lost; press R to try again.", 600
+            f"{log_error(error, on_screen=True)} Nothing you made is lost; press R to try again.",
+            600,
         )
     )
     return True

@@ -13,7 +13,7 @@ from core.settings import loopback
 from core.workspace import review
 
 
-def news() -> None:
+def show_news() -> None:
     """What has happened to the workspace that nobody was told yet, until it is put away."""
     told: list[str] = st.session_state.setdefault("news", [])
     told += state.workspace().startup_messages()
@@ -75,11 +75,12 @@ def sidebar(whole: bool = True) -> None:
             if whole:
                 _selection()
         st.caption(
-            f"{network_words(st.get_option('server.address'))}  \nResearch use, not for diagnosis."
+            f"{describe_network(st.get_option('server.address'))}  \n"
+            "Research use, not for diagnosis."
         )
 
 
-def network_words(address: str | None) -> str:
+def describe_network(address: str | None) -> str:
     """What the sidebar says of the network, by the address the server listens on (None = all of
     this machine's, as when it was started past `lightbox app`).
     """
@@ -184,14 +185,14 @@ def need_run(what: str) -> state.Context:
         )
         st.stop()
     if not len(context.data):
-        none_left()
+        stop_without_cases()
     many = review.count_removed_since(context.ws, context.job.id)
     if many:
         st.markdown(f":orange[:material/visibility: {review.describe_removed_since(many)}]")
     return context
 
 
-def none_left() -> None:
+def stop_without_cases() -> None:
     """The sentence and the way on where every case is excluded or held back; ends the page."""
     st.markdown(
         "Every case of this data is excluded or hidden pending review, so there is nothing to show."

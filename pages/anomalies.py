@@ -36,8 +36,8 @@ if scores is None:
     st.stop()
 shell.head(
     "Anomalies",
-    f"{threshold_bench.flagged(scores, context)} Unusual does not mean ill: check each case"
-    " yourself.",
+    f"{threshold_bench.describe_flagged(scores, context)} Unusual does not mean ill: check each"
+    " case yourself.",
 )
 main, side = st.columns([5, 2])
 with main:

@@ -74,7 +74,7 @@ with main:
     clusters.show(found[picked], context)
     shell.show_provenance(context, titles[picked])
     if embeds:
-        called = clusters.names(found[picked], context, picked[0])
+        called = clusters.load_names(found[picked], context, picked[0])
         pin_button(
             lambda: figures.clusters_figure(
                 context.data,

@@ -39,7 +39,7 @@ drawn: Map | None = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
-        job = progress.derived("map", {"how": NONLINEAR, "dims": 2}, context)
+        job = progress.submit_derived("map", {"how": NONLINEAR, "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
             assert isinstance(made, Map)

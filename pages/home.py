@@ -19,5 +19,5 @@ if data is None:
     data_page.samples()
     st.stop()
 if not len(data):
-    shell.none_left()
+    shell.stop_without_cases()
 home.show(data)

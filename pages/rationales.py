@@ -84,11 +84,11 @@ with main:
     }
     which = c.selectbox("For", [k for k, r in sets.items() if len(r)], key=context.key("which"))
     spec = {"how": how, "target": target, "rows": sets[which].tolist()}
-    job = progress.derived("explain", spec, context, start=False)
+    job = progress.submit_derived("explain", spec, context, start=False)
     if job is None or (job.ended and job.status != "done"):
         st.caption("Larger sets run as a job; you may leave this page meanwhile.")
         if st.button("Show why", type="primary"):
-            progress.derived("explain", spec, context, again=True)
+            progress.submit_derived("explain", spec, context, again=True)
             st.rerun()
         if job is not None:
             progress.bar(job)

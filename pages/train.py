@@ -16,7 +16,7 @@ if data is None:
     st.page_link(navigation.page("data"), label="Add data", icon=":material/arrow_forward:")
     st.stop()
 if not len(data):
-    shell.none_left()
+    shell.stop_without_cases()
 left, right = st.columns([1, 2], gap="large")
 with left:
     kind = train_form.choose(data)

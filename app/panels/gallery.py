@@ -132,7 +132,7 @@ def inspector(context: Context) -> None:
         st.image(render.draw_case(data, row, 320), width="stretch")
     elif data.modality == "text":
         with st.container(height=320):
-            texts.read(data.of(np.array([row])).texts[0])
+            texts.show_text(data.of(np.array([row])).texts[0])
     elif data.modality == "sequence":
         st.text(text.plain(data.of(np.array([row])).texts[0], 1200))
     at = int(np.flatnonzero(data.rows == row)[0])

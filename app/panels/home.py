@@ -11,7 +11,7 @@ from app import navigation, progress, state, text
 from app.panels import map, quick_start
 from app.panels.apply import find_origin
 from app.panels.gallery import score_of, thumbs
-from app.panels.threshold_bench import flagged
+from app.panels.threshold_bench import describe_flagged
 from app.views.anomaly_maps import overlays
 from app.views.scope import describe
 from core.artifacts import Clusters, Map, Metrics, Scope
@@ -92,7 +92,7 @@ def _picture(context: state.Context) -> None:
         )
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
-        job = progress.derived("map", {"how": NONLINEAR, "dims": 2}, context)
+        job = progress.submit_derived("map", {"how": NONLINEAR, "dims": 2}, context)
         if job is not None and not job.ended:
             st.caption("The map of the cases is being drawn.")
             progress.live(job.id, key="home-map")
@@ -113,7 +113,7 @@ def _findings(context: state.Context) -> None:
     st.markdown(f"**{title}**, {_origin(context)} (run {job.id[:4]}), found:")
     scores = score_of(context)
     if scores is not None:
-        st.markdown(f":material/troubleshoot: {flagged(scores, context)}")
+        st.markdown(f":material/troubleshoot: {describe_flagged(scores, context)}")
     for slug in context.ws.slugs(context.job.id):
         artifact = context.ws.artifact(context.job.id, slug)
         if isinstance(artifact, Clusters) and artifact.place is None:

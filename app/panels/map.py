@@ -13,7 +13,14 @@ import streamlit as st
 from app import progress, state, text
 from app.components import latent_map as component
 from app.panels.gallery import gallery
-from app.panels.map_figure import HEIGHT, called, coded, draw_in_3d, draw_with_plotly, scaled
+from app.panels.map_figure import (
+    HEIGHT,
+    draw_in_3d,
+    draw_with_plotly,
+    encode_column,
+    name_points,
+    scale_points,
+)
 from app.panels.map_sprites import sprites
 from app.state import Context
 from core.artifacts import Embedding, Map
@@ -73,7 +80,7 @@ def chosen_map(context: Context) -> Map | None:
         ),
     )
     spec = {"how": how, "dims": dims, **what}
-    job = progress.derived("map", spec, context, int(seed))
+    job = progress.submit_derived("map", spec, context, int(seed))
     if job is None:
         return None
     if not job.ended:
@@ -81,7 +88,7 @@ def chosen_map(context: Context) -> Map | None:
         return None
     if job.status != "done":
         if progress.ended_badly(job, "map"):
-            progress.derived("map", spec, context, int(seed), again=True)
+            progress.submit_derived("map", spec, context, int(seed), again=True)
             st.rerun()
         return None
     made = context.ws.artifact(job.id, "map")
@@ -105,7 +112,7 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
     if not len(rows):
         return made
     spec = spec | {"onto": drawn, "rows": hashlib.sha256(rows.tobytes()).hexdigest()[:16]}
-    job = progress.derived("map", spec, context, seed, start=False)
+    job = progress.submit_derived("map", spec, context, seed, start=False)
     if job is not None and job.status == "done":
         more = context.ws.artifact(job.id, "map")
         assert isinstance(more, Map)
@@ -130,7 +137,7 @@ def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], s
 
 
 def _add_later(spec: dict[str, Any], context: Context, seed: int) -> None:
-    progress.derived("map", spec, context, seed, again=True)
+    progress.submit_derived("map", spec, context, seed, again=True)
 
 
 def offers_slices(context: Context) -> bool:
@@ -211,9 +218,9 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
         draw_in_3d(made, context, column, key)
         return
     at = map_points(column, context.data, made)
-    code, names, palette, kind = coded(column, at)
+    code, names, palette, kind = encode_column(column, at)
     chosen = np.isin(made.rows, state.selection().rows)
-    xy, under = scaled(made)
+    xy, under = scale_points(made)
     if not component.available():
         draw_with_plotly(made, xy, under, code, names, palette, kind, chosen, key)
         return
@@ -236,7 +243,7 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
             f"{n}\n{text.plain(column.name, 20)}: {s}"
             + ("\nits place on the map is doubtful" if d else "")
             + ("\nadded after the map was drawn" if c else "")
-            for n, s, d, c in zip(called(made, context.data), shown, doubt, came)
+            for n, s, d, c in zip(name_points(made, context.data), shown, doubt, came)
         ]
     stamp = (
         f"{key}-{column.name}-{len(state.selection())}-{made.how}"

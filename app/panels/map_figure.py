@@ -17,7 +17,7 @@ from core.imaging.palette import CIVIDIS, NONE, SYMBOLS, category_colours
 HEIGHT = 540
 
 
-def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
+def encode_column(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[str], str]:
     """(codes or amounts, names, palette, kind) of the cases at positions `at`; missing is a grey
     class of its own.
     """
@@ -36,7 +36,7 @@ def coded(column: Column, at: np.ndarray) -> tuple[np.ndarray, list[str], list[s
     return code.astype(float), names, category_colours(len(names)), "category"
 
 
-def scaled(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
+def scale_points(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
     """The places of a map, and of the cases beside them, in the component's space."""
     if made.beside is None:
         return component.unit(np.asarray(made.xy)), None
@@ -44,7 +44,7 @@ def scaled(made: Map) -> tuple[np.ndarray, np.ndarray | None]:
     return both[: len(made.xy)], both[len(made.xy) :]
 
 
-def called(made: Map, data: Dataset) -> list[str]:
+def name_points(made: Map, data: Dataset) -> list[str]:
     """What each point is: the name of its case, and for a slice which of how many."""
     names = data.of(made.rows).names()
     if made.place is None:
@@ -58,7 +58,7 @@ def figure(made: Map, context: Context, column: Column) -> go.Figure:
     """The map as a Plotly figure, one trace a class with its own symbol, or one with a colour
     bar.
     """
-    code, names, palette, kind = coded(column, map_points(column, context.data, made))
+    code, names, palette, kind = encode_column(column, map_points(column, context.data, made))
     three = made.xy.shape[1] == 3
     make = go.Scatter3d if three else go.Scattergl
     xyz = dict(zip("xyz", np.asarray(made.xy, dtype=np.float32).T))

@@ -22,7 +22,7 @@ def browse(data: Dataset) -> None:
         placeholder="e.g. fever",
         help="Large and small letters count as the same.",
     ).strip()
-    found = holding(data, words) if words else data.rows
+    found = find_texts(data, words) if words else data.rows
     if not len(found):
         st.caption(f"None of {len(data):,} texts holds these words.")
         return
@@ -55,10 +55,10 @@ def browse(data: Dataset) -> None:
                     on_change="rerun",
                 ) as whole:
                     if whole.open:
-                        read(full)
+                        show_text(full)
 
 
-def read(full: str) -> None:
+def show_text(full: str) -> None:
     """One text, its line breaks kept; what is beyond the limit is said."""
     lines = [text.plain(line, MOST) for line in full[:MOST].splitlines()]
     st.text("\n".join(lines))
@@ -71,7 +71,7 @@ def read(full: str) -> None:
     show_spinner="Looking through the texts",
     hash_funcs={Dataset: lambda d: (d.hash, len(d))},
 )
-def holding(data: Dataset, words: str) -> np.ndarray:
+def find_texts(data: Dataset, words: str) -> np.ndarray:
     """Row ids of the texts that hold these words, side by side, in any case."""
     return data.rows[
         data.frame[data.roles["text"]]

@@ -54,7 +54,7 @@ def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
     )
 
 
-def flagged(artifact: AnomalyMaps, context: Context) -> str:
+def describe_flagged(artifact: AnomalyMaps, context: Context) -> str:
     """How many cases lie above the threshold, and whether a person set it or a rule did, which
     flags some cases in any data.
     """
@@ -183,7 +183,9 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _parted(home: str, name: str, hash: str, normal: str, run: str, slug: str) -> Metric:
+def _measure_separation(
+    home: str, name: str, hash: str, normal: str, run: str, slug: str
+) -> Metric:
     """How well a run's score parts abnormal from normal cases: its AUROC with an interval, of test
     cases where there are enough.
     """
@@ -224,7 +226,9 @@ def _truth(artifact: AnomalyMaps, context: Context, truth: np.ndarray, why: str)
             f"All cases this run scored are {kind}, so nothing can be counted against them. {words}"
         )
         return
-    found = _parted(str(context.ws.home), data.name, data.hash, data.normal, job.id, artifact.slug)
+    found = _measure_separation(
+        str(context.ws.home), data.name, data.hash, data.normal, job.id, artifact.slug
+    )
     if found.value is not None:
         of = {"test": "test cases", "val": "validation cases"}.get(found.split, "cases")
         why_none = f" ({text.label(found.note, 120)})" if found.low is None and found.note else ""

@@ -33,7 +33,7 @@ from core.stats.tracking import centroids, dice
 
 TITLE = "Film"
 SIDE, TRAIL = 600, 4  # pixels of the picture; earlier outlines shown behind the present one
-SAID, TRUTH = (230, 159, 0), (86, 180, 233)
+PREDICTED, TRUTH = (230, 159, 0), (86, 180, 233)
 MOST = 60  # clips ranked by their Dice; ranking more would read too much
 
 
@@ -65,18 +65,20 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
     )
 
 
-def _tracked(run: str, slug: str) -> Predictions:
+def _load_predictions(run: str, slug: str) -> Predictions:
     artifact = state.workspace().artifact(run, slug)
     assert isinstance(artifact, Predictions)
     return artifact
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], dict[str, float]]:
+def _load_clips(
+    home: str, run: str, slug: str, dataset: str
+) -> tuple[list[Clip], dict[str, float]]:
     """The clips that were looked at, those held out first, and the mean Dice of the held-out ones
     (the first MOST of them).
     """
-    artifact, data = _tracked(run, slug), state.workspace().dataset(dataset)
+    artifact, data = _load_predictions(run, slug), state.workspace().dataset(dataset)
     rows = set(artifact.rows.tolist())
     score: dict[str, float] = {}
     found = [c for c in clips_of(all_frames(data)) if rows & set(c.rows.tolist())]
@@ -90,9 +92,9 @@ def _clips(home: str, run: str, slug: str, dataset: str) -> tuple[list[Clip], di
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the film")
-def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
-    artifact, data = _tracked(run, slug), all_frames(state.workspace().dataset(dataset))
-    clip = _clips(home, run, slug, dataset)[0][at]
+def _load_film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
+    artifact, data = _load_predictions(run, slug), all_frames(state.workspace().dataset(dataset))
+    clip = _load_clips(home, run, slug, dataset)[0][at]
     part = data.of(clip.rows)
     times = np.array([float(t) for t in part.column("time")])  # type: ignore[union-attr]
     truth = (
@@ -110,10 +112,10 @@ def _film(home: str, run: str, slug: str, dataset: str, at: int) -> Film:
 
 
 @st.cache_data(max_entries=8, show_spinner="Making the film")
-def _playing(
+def _make_gif(
     home: str, run: str, slug: str, dataset: str, at: int, trail: bool, truth: bool, seconds: float
 ) -> bytes:
-    film = _film(home, run, slug, dataset, at)
+    film = _load_film(home, run, slug, dataset, at)
     return render.encode_gif(
         [draw_frame(film, t, trail, truth, 420) for t in range(len(film.shown))],
         seconds,
@@ -128,10 +130,12 @@ def draw_frame(film: Film, t: int, trail: bool, truth: bool, side: int = SIDE) -
     made = render.enlarge(film.shown[t], side)
     width = max(1, made.shape[0] // 250)
     for k in range(max(0, t - TRAIL), t) if trail else ():
-        made = render.draw_outline(made, film.said["tracked"][k], SAID, 1, 0.75 - 0.15 * (t - k))
+        made = render.draw_outline(
+            made, film.said["tracked"][k], PREDICTED, 1, 0.75 - 0.15 * (t - k)
+        )
     if truth and film.known[t]:
         made = render.draw_outline(made, film.truth[t], TRUTH, width)
-    return render.draw_outline(made, film.said["tracked"][t], SAID, width)
+    return render.draw_outline(made, film.said["tracked"][t], PREDICTED, width)
 
 
 def show(artifact: Predictions, context: Context) -> None:
@@ -140,8 +144,8 @@ def show(artifact: Predictions, context: Context) -> None:
         st.caption("These predictions are no segmentations of films.")
         return
     where = (str(context.ws.home), context.job.id, artifact.slug, context.data.name)
-    clips, score = _clips(*where)
-    order, key = _order(clips, score, context), context.key(f"clip-{artifact.slug}")
+    clips, score = _load_clips(*where)
+    order, key = _order_clips(clips, score, context), context.key(f"clip-{artifact.slug}")
     names = {}
     for i in order:
         name = clips[i].name
@@ -156,7 +160,7 @@ def show(artifact: Predictions, context: Context) -> None:
         on_change=state.keep,
         args=(key,),
     )
-    film = _film(*where, at)
+    film = _load_film(*where, at)
     if film.clip.start < 0:
         st.info(
             "No frame of this clip is outlined, so there was nothing to follow and there is nothing"
@@ -164,10 +168,10 @@ def show(artifact: Predictions, context: Context) -> None:
         )
     left, right = st.columns([5, 3])
     with right:
-        t, play, trail, truth, pace = _controls(film, context, f"{artifact.slug}-{at}")
+        t, play, trail, truth, pace = _show_controls(film, context, f"{artifact.slug}-{at}")
     with left:
         if play:
-            st.image(_playing(*where, at, trail, truth, pace), width="stretch")
+            st.image(_make_gif(*where, at, trail, truth, pace), width="stretch")
         else:
             st.image(draw_frame(film, t, trail, truth), width="stretch")
         st.caption(
@@ -176,15 +180,15 @@ def show(artifact: Predictions, context: Context) -> None:
         )
     with right:
         if not play:
-            _facts(film, t)
+            _show_frame_facts(film, t)
     if film.clip.scored.any():
         st.plotly_chart(
-            _curves(film, t, context),
+            _draw_curves(film, t, context),
             key=context.key(f"curves-{artifact.slug}"),
             config={"displayModeBar": False},
         )
         with st.expander("The figures of this clip"):
-            st.dataframe(_table(film), hide_index=True, width="stretch")
+            st.dataframe(_make_table(film), hide_index=True, width="stretch")
             st.caption(
                 f"Mean over the {int(film.clip.scored.sum())} frames with a truth after the given"
                 " one. Neither baseline learns anything: one leaves the first outline where it was,"
@@ -192,7 +196,7 @@ def show(artifact: Predictions, context: Context) -> None:
             )
 
 
-def _order(clips: list[Clip], score: dict[str, float], context: Context) -> list[int]:
+def _order_clips(clips: list[Clip], score: dict[str, float], context: Context) -> list[int]:
     """Positions of the clips in the order offered."""
     order = list(range(len(clips)))
     if len(score) > 1 and st.toggle(
@@ -204,7 +208,7 @@ def _order(clips: list[Clip], score: dict[str, float], context: Context) -> list
     return order
 
 
-def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool, bool, float]:
+def _show_controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool, bool, float]:
     """(frame, playing, trail, truth, seconds a frame) from the widgets beside the picture."""
     many, key = len(film.shown), context.key(f"frame-{name}")
     t = min(int(state.kept(key, max(0, film.clip.start) + 1)), many) - 1  # people count from 1
@@ -262,7 +266,7 @@ def _controls(film: Film, context: Context, name: str) -> tuple[int, bool, bool,
     return t, play, trail, truth, float(pace)
 
 
-def _facts(film: Film, t: int) -> None:
+def _show_frame_facts(film: Film, t: int) -> None:
     """What is to be said about frame `t`."""
     st.markdown(f"**Frame {t + 1} of {len(film.shown)}** · time {film.times[t]:g}")
     if t == film.clip.start:
@@ -292,7 +296,7 @@ def _facts(film: Film, t: int) -> None:
         st.caption("Nobody has outlined this frame, so there is nothing to compare with.")
 
 
-def _curves(film: Film, t: int, context: Context) -> go.Figure:
+def _draw_curves(film: Film, t: int, context: Context) -> go.Figure:
     """Dice, area and the way of the centre over time; dots where the truth is known."""
     unit, mm = ("mm", film.mm) if film.mm else ("px", 1.0)
     figure = make_subplots(3, 1, shared_xaxes=True, vertical_spacing=0.06)
@@ -349,7 +353,7 @@ def _curves(film: Film, t: int, context: Context) -> go.Figure:
     return figure
 
 
-def _table(film: Film) -> list[dict[str, str]]:
+def _make_table(film: Film) -> list[dict[str, str]]:
     """The scores of this clip, one line a tracker."""
     unit, mm = ("mm", film.mm) if film.mm else ("px", 1.0)
     lines = []

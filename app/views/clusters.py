@@ -23,7 +23,7 @@ TITLE = "Clusters"
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def typical(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
+def find_typical_cases(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
     """Row ids nearest to each group's centre in latent space, near first; in row order where the
     run has no embedding.
     """
@@ -45,7 +45,7 @@ def typical(home: str, run: str, slug: str, most: int) -> dict[int, list[int]]:
     return found
 
 
-def names(clusters: Clusters, context: Context, run: str) -> dict[int, str]:
+def load_names(clusters: Clusters, context: Context, run: str) -> dict[int, str]:
     given = notes.load_cluster_names(context.ws, run)
     return {int(j): given.get(int(j), clusters.name_of(int(j))) for j in np.unique(clusters.label)}
 
@@ -53,24 +53,24 @@ def names(clusters: Clusters, context: Context, run: str) -> dict[int, str]:
 def show(artifact: Clusters, context: Context) -> None:
     """Sizes and label mix on top, then one line of typical cases per cluster."""
     run = artifact.made_by.run or context.job.id
-    called = names(artifact, context, run)
+    called = load_names(artifact, context, run)
     label = np.asarray(artifact.label)
     order = sorted(called, key=lambda j: (j < 0, -(label == j).sum()))
     if artifact.curve:
-        _curve(artifact, context)
+        _show_curve(artifact, context)
     if len(context.data.classes) > 1:
-        _mix(artifact, context, order, called)
+        _show_label_mix(artifact, context, order, called)
     st.caption(
         "Each line: the cases nearest to the middle of the cluster, in the latent space itself."
     )
-    nearest = typical(str(context.ws.home), run, artifact.slug, 9)
+    nearest = find_typical_cases(str(context.ws.home), run, artifact.slug, 9)
     pages = -(-len(order) // 12)
     at = st.pagination(pages, key=context.key("groups-page")) - 1 if pages > 1 else 0
     for j in order[at * 12 : (at + 1) * 12]:
-        _line(artifact, context, run, j, called[j], nearest.get(j, []))
+        _show_cluster(artifact, context, run, j, called[j], nearest.get(j, []))
 
 
-def _line(
+def _show_cluster(
     artifact: Clusters, context: Context, run: str, j: int, name: str, rows: list[int]
 ) -> None:
     size = int((artifact.label == j).sum())
@@ -112,7 +112,9 @@ def _line(
                 st.dataframe(context.data.of(np.array(rows)).shown.iloc[:4, :10], width="stretch")
 
 
-def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[int, str]) -> None:
+def _show_label_mix(
+    artifact: Clusters, context: Context, order: list[int], called: dict[int, str]
+) -> None:
     """How the known labels fall into the clusters, as a heat table with counts."""
     data = context.data.of(artifact.rows)
     table = np.zeros((len(order), len(data.classes)), int)
@@ -144,7 +146,7 @@ def _mix(artifact: Clusters, context: Context, order: list[int], called: dict[in
         )
 
 
-def _curve(artifact: Clusters, context: Context) -> None:
+def _show_curve(artifact: Clusters, context: Context) -> None:
     quantity = next(k for k in artifact.curve if k != "k")
     figure = go.Figure(
         go.Scatter(

@@ -28,7 +28,9 @@ def fits(artifact: Predictions, data: Dataset) -> bool:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _dice(home: str, run: str, slug: str, name: str, hash: str) -> tuple[np.ndarray, np.ndarray]:
+def _compute_dice(
+    home: str, run: str, slug: str, name: str, hash: str
+) -> tuple[np.ndarray, np.ndarray]:
     """(Dice [n], NaN without truth; share of the picture marked [n]) of all rows; reads every
     mask once.
     """
@@ -79,7 +81,7 @@ def show(artifact: Predictions, context: Context) -> None:
         st.caption("These predictions are about whole cases: no segmentation.")
         return
     data, slug = context.data, artifact.slug
-    dice, share = _dice(str(context.ws.home), context.job.id, slug, data.name, data.hash)
+    dice, share = _compute_dice(str(context.ws.home), context.job.id, slug, data.name, data.hash)
     splits = [s for s in ("test", "val", "train") if (data.splits == s).any()]
     top = st.columns([3, 3], vertical_alignment="bottom")
     part = top[0].segmented_control(
@@ -101,7 +103,7 @@ def show(artifact: Predictions, context: Context) -> None:
     ]
     order = top[1].selectbox("First", orders, key=context.key(f"order-{slug}"))
     if known.any():
-        _histogram(dice[at][known], rows[known], str(part), context, slug)
+        _show_histogram(dice[at][known], rows[known], str(part), context, slug)
     rank = {
         "lowest Dice": np.nan_to_num(dice[at], nan=2.0),
         "highest Dice": -np.nan_to_num(dice[at], nan=-1.0),
@@ -136,7 +138,9 @@ def show(artifact: Predictions, context: Context) -> None:
     )
 
 
-def _histogram(dice: np.ndarray, rows: np.ndarray, part: str, context: Context, slug: str) -> None:
+def _show_histogram(
+    dice: np.ndarray, rows: np.ndarray, part: str, context: Context, slug: str
+) -> None:
     """How many cases are segmented how well; a pressed bar offers its cases."""
     edges = np.linspace(0, 1, 11)
     place = np.clip(np.digitize(dice, edges) - 1, 0, 9)

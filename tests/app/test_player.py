@@ -95,7 +95,7 @@ def test_amber_is_what_was_followed_and_blue_the_truth():
         clips.draw_frame(film, 1, trail=False, truth=False, side=80),
         clips.draw_frame(film, 1, trail=False, truth=True, side=80),
     )
-    amber, blue = ((both == np.array(c)).all(2) for c in (clips.SAID, clips.TRUTH))
+    amber, blue = ((both == np.array(c)).all(2) for c in (clips.PREDICTED, clips.TRUTH))
     assert amber[30, 35] or amber[30, 34:37].any()
     assert blue[30, 18:20].any()
     assert not (plain == np.array(clips.TRUTH)).all(2).any()

@@ -100,7 +100,7 @@ def looked(event):
         map._act(event, made, xy, np.array([0, 0, 1, 1, 1, 1]), ["ball", "none"])
         now = state.selection()
         st.text(repr((now.primary, now.place, now.rows.tolist())))
-        st.text(" / ".join(map_figure.called(made, state.workspace().dataset("stacks"))))
+        st.text(" / ".join(map_figure.name_points(made, state.workspace().dataset("stacks"))))
 
     at = AppTest.from_function(script, default_timeout=300, args=(event,)).run()
     assert not at.exception

@@ -201,7 +201,7 @@ def open_page(folder: Path) -> Action:
 def lasso(tab: str) -> Callable[[Path], Action]:
     def ready(folder: Path) -> Action:
         from app.components import latent_map as component
-        from app.panels.map_figure import scaled
+        from app.panels.map_figure import scale_points
         from app.state import Selection
         from core.artifacts import Map
         from core.workspace.workspace import Workspace
@@ -214,7 +214,7 @@ def lasso(tab: str) -> Callable[[Path], Action]:
         of = next(j for j in ws.catalogue.jobs() if j.kind == "map" and j.on_run == run)
         made = ws.artifact(of.id, "map")
         assert isinstance(made, Map)
-        xy = scaled(made)[0]
+        xy = scale_points(made)[0]
         middle, reach = np.median(xy, 0), np.quantile(np.abs(xy - np.median(xy, 0)).max(1), 0.25)
         turns = np.linspace(0, 2 * np.pi, 24)
         polygon = (middle + reach * np.stack([np.cos(turns), np.sin(turns)], 1)).tolist()

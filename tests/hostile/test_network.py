@@ -299,7 +299,7 @@ def test_the_token_stands_in_no_process_list_and_in_no_childs_environment(served
 
 
 def test_it_can_be_served_without_a_token_and_says_so(tmp_path, monkeypatch):
-    from app.shell import network_words
+    from app.shell import describe_network
 
     with serving({"LIGHTBOX_HOME": str(tmp_path / "home")}, tmp_path / "log", "--no-token") as url:
         assert ask(url, "/", known=False)[0] == 200
@@ -309,7 +309,7 @@ def test_it_can_be_served_without_a_token_and_says_so(tmp_path, monkeypatch):
         )
     assert "Every user and program of this machine can open it" in (tmp_path / "log").read_text()
     monkeypatch.setenv("LIGHTBOX_NO_TOKEN", "1")
-    assert "Every user and program" in network_words("127.0.0.1")
+    assert "Every user and program" in describe_network("127.0.0.1")
 
 
 def test_every_answer_carries_the_policy(served):
@@ -438,9 +438,9 @@ def test_training_opens_no_connection(served, guard):
 )
 def test_the_sidebar_says_what_is_so(address, said):
     """The words on the network follow from where the server listens."""
-    from app.shell import network_words
+    from app.shell import describe_network
 
-    assert said in network_words(address)
+    assert said in describe_network(address)
 
 
 def test_the_guard_sees_a_connection(guard, tmp_path):

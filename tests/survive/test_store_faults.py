@@ -405,19 +405,19 @@ def test_what_frees_space_works_without_a_free_byte(ws, tiny, monkeypatch):
 
 
 def test_a_bug_that_no_log_can_take_is_told_by_its_last_line(tiny, monkeypatch):
-    from app.error_log import noted
+    from app.error_log import log_error
 
     monkeypatch.setenv("LIGHTBOX_HOME", str(tiny / "home"))
     files.make_folder(tiny / "home" / "log")
     fill(tiny)
-    assert noted(KeyError("Jane Doe")).startswith(
+    assert log_error(KeyError("Jane Doe")).startswith(
         "Something went wrong inside, and the log cannot be written (No space left on device):"
         " KeyError"
     )
-    assert "Jane" not in noted(KeyError("Jane Doe"))
+    assert "Jane" not in log_error(KeyError("Jane Doe"))
     for ballast in tiny.glob("ballast*"):
         ballast.unlink()
-    said = noted(ZeroDivisionError("float division by zero"))
+    said = log_error(ZeroDivisionError("float division by zero"))
     assert re.fullmatch(
         r"Something went wrong inside \(id [0-9a-f]{8}\); .*errors\.log has the details\.", said
     )
