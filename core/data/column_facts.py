@@ -200,7 +200,8 @@ def _total_bits(counts: np.ndarray) -> float:
 
 def carry_same_information(one: ColumnFacts, other: ColumnFacts) -> bool:
     """Whether two columns say the same, value by value, and not by chance."""
-    if one.different != other.different or one.different < 2:
+    # the first values of a column of measurements tell, before all of them are counted
+    if not one.few(other.different) or one.different != other.different or one.different < 2:
         return False
     pairs = _cross_tabulate(one, other)
     if pairs is None:
@@ -216,7 +217,7 @@ def determines(one: ColumnFacts, other: ColumnFacts) -> bool:
     """Whether each value of the first (few, with several rows each) goes with one value of the
     second.
     """
-    if not one.few(FEW) or one.different <= other.different or one.sizes.min() < 5:
+    if not one.few(FEW) or not other.few(one.different - 1) or one.sizes.min() < 5:
         return False
     pairs = _cross_tabulate(one, other)
     if pairs is None:

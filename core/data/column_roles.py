@@ -56,8 +56,8 @@ def _role_of_numbers(column: ColumnFacts, rows: int) -> Role:
     many = not column.few(FEW)
     if many and column.whole and words.is_id(column.tokens):
         return "left out", 0.85, "an id by its name, with many different values"
-    every = column.different == rows and rows >= 20
-    if many and column.whole and every and words.is_short_id(column.tokens):
+    short_id = many and column.whole and words.is_short_id(column.tokens)
+    if short_id and column.different == rows and rows >= 20:
         return "left out", 0.7, "an id by its name, with a different value in every row"
     if many and words.is_code(column.tokens):
         return "left out", 0.7, "a code by its name: it is no amount"

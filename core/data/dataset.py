@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -332,7 +333,8 @@ class Dataset:
             else:
                 at, words = pd.factorize(values)
                 h.update(
-                    at.astype(np.int64).tobytes() + json.dumps([str(w) for w in words]).encode()
+                    at.astype(np.int64).tobytes()
+                    + json.dumps([str(w) for w in words.tolist()]).encode()
                 )
         return h.digest()
 
@@ -343,7 +345,8 @@ class Dataset:
         dataset as stored, with its hash.
 
         One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are
-        read never stand in memory whole. `report` hears rows done of all and may raise. When
+        read never stand in memory whole; the next block is read while one is hashed and written,
+        each on a thread of its own. `report` hears rows done of all and may raise. When
         `folder` holds the blocks of a save of the same data that was broken off, it goes on behind
         them.
         """
@@ -371,16 +374,29 @@ class Dataset:
                 if kept
                 else arrays.create_array(place, array.shape, array.dtype, per)
             )
-            for k, i in enumerate(range(0, len(array), per)):
-                block = np.asarray(store[i : i + per] if k < kept else array[i : i + per])
+            many = -(-len(array) // per)
+
+            def block_of(k: int) -> np.ndarray:
+                return np.asarray((store if k < kept else array)[k * per : (k + 1) * per])
+
+            def write(k: int, block: np.ndarray) -> None:
                 if k >= kept:
                     files.before("write", place)
-                    store[i : i + per] = block
-                    if (k + 1) % 8 == 0:
+                    store[k * per : (k + 1) * per] = block
+
+            with ThreadPoolExecutor(2) as threads:
+                ahead = threads.submit(block_of, 0)
+                for k in range(many):
+                    block = ahead.result()
+                    if k + 1 < many:
+                        ahead = threads.submit(block_of, k + 1)
+                    writing = threads.submit(write, k, block)
+                    yield block  # hashed meanwhile
+                    writing.result()
+                    if k >= kept and (k + 1) % 8 == 0:
                         write_json(mark, {"of": same, "blocks": k + 1})
-                done += len(block)
-                report(done, total)
-                yield block
+                    done += len(block)
+                    report(done, total)
             remove(mark)
 
         found = self._hashed(written)

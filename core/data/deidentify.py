@@ -290,8 +290,11 @@ def silence_dicom_libraries() -> Iterator[None]:
     before = logging.root.manager.disable  # not by name: decoders log under names of their own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
+        # each call forgets what all loggers know of their levels
+        if before < logging.CRITICAL:
+            logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            logging.disable(before)
+            if before < logging.CRITICAL:
+                logging.disable(before)

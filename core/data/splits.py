@@ -156,15 +156,16 @@ def make_split(
             split = np.where(code == size.argmax(), "train", "test")
             return split, "two groups only: the larger is for training, the smaller for testing"
         side, filled = np.full(len(names), "train", dtype="<U5"), dict.fromkeys(("test", "val"), 0)
-        order = rng.permutation(len(names))
         want = {"test": SHARES[2] * n, "val": SHARES[1] * n}
-        for g in order:  # each part takes the group while that brings it nearer to its share
+        sizes = size.tolist()
+        # each part takes the group while that brings it nearer to its share
+        for g in rng.permutation(len(names)).tolist():
             for part in ("test", "val"):
-                if side[g] == "train" and abs(filled[part] + size[g] - want[part]) < abs(
-                    filled[part] - want[part]
-                ):
+                more = abs(filled[part] + sizes[g] - want[part])
+                if more < abs(filled[part] - want[part]):
                     side[g] = part
-                    filled[part] += size[g]
+                    filled[part] += sizes[g]
+                    break
         # groups too uneven to come near the share: the smallest is tested on
         if not filled["test"]:
             side[size.argmin()] = "test"

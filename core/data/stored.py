@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from core.io import arrays, checksums
+from core.io.threads import in_threads
 
 
 def listed_files(folder: Path, called: str) -> dict[str, checksums.Sum]:
@@ -134,10 +133,11 @@ class LazyArray(arrays.Entries):
         def put(k: int) -> None:
             out[k] = self.make(int(positions[k]))
 
-        # decoders let other threads work meanwhile
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1) if self.at_once else 1) as threads:
-            for _ in threads.map(put, range(len(positions))):
-                pass
+        if self.at_once:
+            in_threads(put, range(len(positions)))
+        else:
+            for k in range(len(positions)):
+                put(k)
         return out
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from core.errors import Damaged
 from core.io.files import write_json
+from core.io.threads import in_threads
 
 NAME = "manifest.json"
 
@@ -35,7 +36,8 @@ def sum_of(path: Path) -> str:
 def write_manifest(folder: Path) -> None:
     """List every file below `folder`, read back from where it was written."""
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != NAME]
-    write_json(folder / NAME, {p.relative_to(folder).as_posix(): _line(p) for p in paths})
+    names = [p.relative_to(folder).as_posix() for p in paths]
+    write_json(folder / NAME, dict(zip(names, in_threads(_line, paths))))
 
 
 def add_to_manifest(folder: Path, name: str) -> None:

@@ -43,7 +43,7 @@ def register() -> None:
     """Make imagecodecs known to pydicom where it is installed; again costs nothing."""
     for syntax in OURS:
         decoder = get_decoder(syntax)
-        if is_available(syntax) and LABEL not in decoder.available_plugins:
+        if LABEL not in decoder.available_plugins and is_available(syntax):
             decoder.add_plugin(LABEL, (__name__, "decode_frame"))
 
 

@@ -19,6 +19,8 @@ def as_utf8(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str
     whether it was cut at `most` bytes.
     """
     cut = most is not None and len(data) >= most
+    if data.isascii() and b"\0" not in data:  # as UTF-8 and Latin-1 have it
+        return data, "UTF-8", cut
     kinds = (
         [("utf-16", "UTF-16")]
         if data[:2] in (b"\xff\xfe", b"\xfe\xff")

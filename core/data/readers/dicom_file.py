@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,18 @@ def whole(data: bytes, where: str) -> Any:
     return _parsed(data[: layout.end], DECODED)
 
 
-def _parsed(data: bytes, tags: tuple[str, ...]) -> Any:
+@cache
+def _numbered(keywords: tuple[str, ...]) -> list[Any]:
+    """Return the tags of these keywords, which pydicom would look up anew for each file."""
+    from pydicom.tag import Tag
+
+    return [Tag(keyword) for keyword in keywords]
+
+
+def _parsed(data: bytes, keywords: tuple[str, ...]) -> Any:
     import pydicom
 
-    made = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(tags))
+    made = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_numbered(keywords))
     if not made.file_meta.get("TransferSyntaxUID"):
         implicit, little = made.original_encoding
         explicit = EXPLICIT if little else BIG

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -444,13 +444,26 @@ def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetim
 
 def _inner(header: Any, keyword: str) -> Any:
     """Return the first item of a sequence; None where there is none."""
-    sequence = header.get(keyword)
+    sequence = _value(header, keyword)
     return sequence[0] if sequence is not None and len(sequence) else None
+
+
+@cache
+def _tag(keyword: str) -> Any:
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
+
+
+def _value(header: Any, keyword: str) -> Any:
+    """Return what pydicom's `get` does, quicker where there is no such element."""
+    tag = _tag(keyword)
+    return header[tag].value if tag in header else None
 
 
 def _texts(header: Any, keyword: str) -> list[str]:
     try:
-        value = header.get(keyword)
+        value = _value(header, keyword)
     except Exception:  # a value that cannot be what its element holds counts as not said
         return []
     if value is None:

@@ -90,12 +90,12 @@ class Member:
             raise too_large(self.name)
         return data
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The folders it lies in, and its name."""
         return PurePosixPath(self.name).parts
 
-    @property
+    @cached_property
     def stem(self) -> str:
         """The file's name without folders and suffix (see `cut_suffix`)."""
         return cut_suffix(self.name)

@@ -29,6 +29,7 @@ from core.data.readers.files import Member, cut_suffix
 from core.data.readers.odd_rows import SUMMARY
 from core.data.readers.related_tables import related
 from core.errors import UserError
+from core.io.threads import in_threads
 from core.words import some_of
 
 FILES = 200  # tables whose first lines are looked at to tell which have names of columns
@@ -149,14 +150,14 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
             f" {r.line(i - int(ends[k]) + r.rows)}"
         )
 
-    seen: dict[str, Looked | pd.Series] = {}
-    for column in like.columns:
+    def look(column: str) -> Looked | pd.Series:
         pieces = [r.columns[column] for r in read]
         if any(isinstance(p, pd.Series) for p in pieces):
-            seen[column] = _values(pieces)
-        else:
-            words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
-            seen[column] = looked_at(column, words, column in as_words)
+            return _values(pieces)
+        words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
+        return looked_at(column, words, column in as_words)
+
+    seen = dict(zip(like.columns, in_threads(look, like.columns)))
     separator = ";" if any(r.how == ";" for r in read) else like.how
     proved = combined(
         [s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator
