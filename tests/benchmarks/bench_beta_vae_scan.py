@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.data.readers.signal_parts import in_time
+from core.data.readers.signal_parts import split_in_time
 from core.data.samples.catalogue import make_sample
 from core.evidence import shared_data, store_evidence
 from core.methods.series._figures import balanced_accuracy, window_means
@@ -34,7 +34,7 @@ EPOCHS = 30
 
 def turned(data: Dataset, turn: float) -> Dataset:
     """The record with other minutes held out."""
-    part = in_time(data.frame["time"].to_numpy(), data.column("label"), turn=turn)
+    part = split_in_time(data.frame["time"].to_numpy(), data.column("label"), turn=turn)
     keep = part != ""
     samples = np.asarray(data.samples[:])[keep]
     return replace(

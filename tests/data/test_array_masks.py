@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.data.checks import check_dataset
-from core.data.readers import kinds_of, preview, read
+from core.data.readers import count_kinds, preview, read
 from core.data.readers.files import collect
 from core.errors import UserError
 
@@ -48,7 +48,7 @@ def test_an_array_marks_what_is_bright_in_its_scan(tmp_path, codes, simple_itk, 
     assert (np.asarray(data.masks[:]) > 0).tolist() == bright.tolist()
     word = "SimpleITK" if simple_itk else "nibabel"
     assert any("voxel by voxel" in rule and word in rule for rule in data.card["rules"])
-    assert kinds_of(collect(tmp_path)) == {"nifti": 3}
+    assert count_kinds(collect(tmp_path)) == {"nifti": 3}
     assert preview(tmp_path)["kind"] == "nifti"
 
 
@@ -119,7 +119,7 @@ def test_arrays_that_are_no_masks_are_a_kind_of_their_own(tmp_path):
     np.save(tmp_path / "features.npy", np.zeros((30, 5)))
     with pytest.raises(UserError, match="mixes"):
         read(tmp_path)
-    assert kinds_of(collect(tmp_path)) == {"nifti": 3, "npy": 1}
+    assert count_kinds(collect(tmp_path)) == {"nifti": 3, "npy": 1}
 
 
 def _picture(path):

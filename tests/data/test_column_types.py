@@ -14,7 +14,7 @@ from core.data.checks import check_dataset
 from core.data.checks.column_values import missing_codes
 from core.data.readers import preview, read
 from core.data.readers.files import collect
-from core.data.readers.joined_tables import whole
+from core.data.readers.joined_tables import join_tables
 from core.errors import UserError
 
 NAN = float("nan")
@@ -25,7 +25,7 @@ def frame_of(folder, columns, separator=",", name="t.csv"):
     rows = [list(columns), *zip(*columns.values())]
     quoted = ([f'"{w}"' if separator in str(w) else str(w) for w in row] for row in rows)
     (folder / name).write_text("\n".join(separator.join(row) for row in quoted) + "\n")
-    return whole(collect(folder / name))
+    return join_tables(collect(folder / name))
 
 
 NUMBERS = {  # words, separator, the values

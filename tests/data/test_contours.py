@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from core.data.readers import read
-from core.data.readers.contours import filled
+from core.data.readers.contours import fill_polygon
 from core.errors import UserError
 from core.evidence import shared_data
 
@@ -88,12 +88,12 @@ def films(folder, times=(10, 30, 20)):
 
 def test_a_polygon_is_filled_as_its_formula_says():
     square = np.array([(1.5, 0.5), (4.5, 0.5), (4.5, 2.5), (1.5, 2.5)])
-    mask = filled(square, (4, 6))
+    mask = fill_polygon(square, (4, 6))
     assert mask.sum() == 6
     assert mask[1:3, 2:5].all()
     big = 40 + 30 * np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 400)])
-    assert filled(big, (80, 80)).sum() == pytest.approx(np.pi * 900, rel=0.01)
-    assert filled(big - 45, (80, 80)).sum() < np.pi * 900 / 2  # cut off at the border
+    assert fill_polygon(big, (80, 80)).sum() == pytest.approx(np.pi * 900, rel=0.01)
+    assert fill_polygon(big - 45, (80, 80)).sum() < np.pi * 900 / 2  # cut off at the border
 
 
 def test_frames_of_one_place_become_a_clip_in_the_order_of_time_with_masks_where_drawn(tmp_path):
@@ -108,7 +108,7 @@ def test_frames_of_one_place_become_a_clip_in_the_order_of_time_with_masks_where
     assert drawn["patient"].nunique() == 2
     assert np.array_equal(data.mask().any((1, 2)), data.frame["outlined"])
     # the inner one
-    assert np.array_equal(data.mask(drawn.index.to_numpy())[0], filled(DISC, (16, 24)))
+    assert np.array_equal(data.mask(drawn.index.to_numpy())[0], fill_polygon(DISC, (16, 24)))
     assert set(data.frame["pixel_mm"]) == {1.5}
     assert data.card["left out"] == ["2 outlines"]
     assert not any(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.readers import kinds_of, preview, read
+from core.data.readers import count_kinds, preview, read
 from core.data.readers.files import collect
 from core.errors import UserError
 from tests.data._dicom import made
@@ -44,7 +44,7 @@ def test_pictures_of_their_names_are_masks_of_the_slices(tmp_path, suffix, name)
     assert "outlined" not in data.table
     assert any("8 pictures as masks of the DICOM files" in rule for rule in data.card["rules"])
     assert not data.card.get("left out")
-    assert kinds_of(collect(tmp_path)) == {"dicom": 8}
+    assert count_kinds(collect(tmp_path)) == {"dicom": 8}
     assert preview(tmp_path)["kind"] == "dicom"
 
 
@@ -85,7 +85,7 @@ def test_photographs_beside_dicom_are_a_kind_of_their_own(tmp_path):
     with pytest.raises(UserError, match="mixes DICOM files with pictures") as error:
         read(tmp_path)
     assert "1.2.7" not in str(error.value)
-    assert kinds_of(collect(tmp_path)) == {"dicom": 8, "picture": 8}
+    assert count_kinds(collect(tmp_path)) == {"dicom": 8, "picture": 8}
     data = read(tmp_path, take="dicom")
     assert (len(data), data.masks, data.card["left out"]) == (8, None, ["8 picture files"])
 

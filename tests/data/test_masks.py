@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from core.data.checks import Facts, check_dataset
 from core.data.readers import read
-from core.data.readers.masks import coded
+from core.data.readers.masks import encode_masks
 from core.errors import UserError
 
 Y, X = np.mgrid[:48, :48]
@@ -156,7 +156,7 @@ def test_colours_become_labels_and_grey_in_three_channels_stays_grey(tmp_path):
 
 def test_a_single_mark_is_1_whatever_its_value_and_soft_arrays_are_cut_at_a_half(tmp_path):
     for top in (1, 7, 255):
-        assert set(np.unique(coded(np.stack(DISCS) * np.uint8(top))[0])) == {0, 1}
+        assert set(np.unique(encode_masks(np.stack(DISCS) * np.uint8(top))[0])) == {0, 1}
     soft = np.stack([ndimage.gaussian_filter(d.astype(float), 2) for d in DISCS])
     images = np.random.default_rng(0).integers(0, 255, (4, 48, 48), dtype=np.uint8)
     np.savez(tmp_path / "soft.npz", images=images, masks=soft)

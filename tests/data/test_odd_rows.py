@@ -57,16 +57,16 @@ CASES_ALL = {
 @pytest.mark.parametrize("kind", CASES_ALL)
 def test_cases_stay(tmp_path, kind):
     from core.data.readers.files import collect
-    from core.data.readers.joined_tables import whole
+    from core.data.readers.joined_tables import join_tables
 
     (tmp_path / "a.csv").write_text(CASES_ALL[kind])
-    assert len(whole(collect(tmp_path / "a.csv")).frame) == CASES_ALL[kind].count("\n") - 1
+    assert len(join_tables(collect(tmp_path / "a.csv")).frame) == CASES_ALL[kind].count("\n") - 1
 
 
 def test_lines_are_told_as_they_stand_in_the_file(tmp_path):
-    from core.data.readers.csv_text import split_up
+    from core.data.readers.csv_text import read_words
     from core.data.readers.files import collect
 
     (tmp_path / "a.csv").write_text(ODD["header and units again"])
-    words = split_up(collect(tmp_path / "a.csv")[0])
+    words = read_words(collect(tmp_path / "a.csv")[0])
     assert (words.line(0), words.line(29), words.line(30)) == (3, 32, 35)

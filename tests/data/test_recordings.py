@@ -11,7 +11,7 @@ import pytest
 
 from core.data.checks import check_dataset
 from core.data.readers import preview, read
-from core.data.readers.signal_windows import bridged
+from core.data.readers.signal_windows import bridge_gaps
 from core.errors import UserError
 from core.evidence import shared_data
 from tests.data.make import CANARIES, edf, eeg
@@ -385,8 +385,8 @@ def test_several_tables_are_several_recordings_and_missing_samples_cost_their_wi
 def test_single_missing_samples_are_bridged_longer_gaps_are_not():
     x = np.arange(100.0)
     x[[0, 10, 20, 21, 22]] = np.nan
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(bridged(x, 1))), [0, 20, 21, 22])
-    np.testing.assert_allclose(bridged(x, 3)[1:], np.arange(1, 100.0))
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(bridge_gaps(x, 1))), [0, 20, 21, 22])
+    np.testing.assert_allclose(bridge_gaps(x, 3)[1:], np.arange(1, 100.0))
 
 
 def test_equal_files_of_numbers_are_a_series_each(tmp_path):

@@ -251,4 +251,4 @@ def test_a_mask_with_negative_values_is_no_scan(tmp_path):
 def test_dots_belong_to_the_names_of_scans_and_masks():
     scan = "1.3.6.1.4.1.14519/1.3.6.1.77.nii.gz"
     liver, tumour = (f"masks/1.3.6.1.77.{what}.nii.gz" for what in ("liver", "tumour"))
-    assert scan_masks.parts({scan: [liver, tumour]}) == {liver: "liver", tumour: "tumour"}
+    assert scan_masks.name_parts({scan: [liver, tumour]}) == {liver: "liver", tumour: "tumour"}

@@ -9,7 +9,7 @@ import pytest
 from core.data.checks import check_dataset
 from core.data.dataset import Dataset
 from core.data.readers import preview, read
-from core.data.readers.signal_parts import in_time
+from core.data.readers.signal_parts import split_in_time
 from core.data.samples.generated import beats
 from core.errors import UserError
 from core.evidence import shared_data
@@ -103,11 +103,11 @@ def test_no_two_neighbours_stand_in_two_parts_and_rare_beats_are_kept():
     time = np.cumsum(rng.choice([0.4, 0.8, 5.0], 900, p=[0.2, 0.75, 0.05]))
     kind = np.where(rng.random(900) < 0.02, "V", "N")
     for turn in (0.0, 0.2, 0.75):
-        part = in_time(time, kind, turn=turn)
+        part = split_in_time(time, kind, turn=turn)
         assert not ((part[1:] != part[:-1]) & (part[1:] != "") & (part[:-1] != "")).any()
         assert (part[kind == "V"] != "").mean() > 0.9
-    assert (in_time(time, kind) != in_time(time, kind, turn=0.5)).mean() > 0.3
-    assert set(in_time(time[:5], kind[:5])) == {"train"}
+    assert (split_in_time(time, kind) != split_in_time(time, kind, turn=0.5)).mean() > 0.3
+    assert set(split_in_time(time[:5], kind[:5])) == {"train"}
 
 
 def test_three_records_are_parted_whole(tmp_path):

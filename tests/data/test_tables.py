@@ -8,7 +8,7 @@ import pytest
 
 from core.data.checks import check_dataset
 from core.data.readers import preview, read
-from core.data.readers.joined_tables import frame_of
+from core.data.readers.joined_tables import read_frame
 from core.errors import UserError
 from core.evidence import shared_data
 
@@ -83,7 +83,7 @@ def test_encodings_and_names_with_umlauts(tmp_path):
 def frame_of_bytes(folder, content):
     from core.data.readers.files import collect
 
-    return frame_of(collect(written(folder / "x.csv", content))[0])
+    return read_frame(collect(written(folder / "x.csv", content))[0])
 
 
 def test_a_file_without_a_header_keeps_its_first_row(tmp_path):

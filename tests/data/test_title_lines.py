@@ -49,9 +49,9 @@ def test_both_ways_to_cut_up_see_the_same(tmp_path, monkeypatch):
         "Study\n\nby hand\nage,bp,label\n" + ROWS + "\nSource: the ward\n"
     )
     (member,) = collect(tmp_path / "a.csv")
-    quick = csv_text.split_up(member)
+    quick = csv_text.read_words(member)
     monkeypatch.setattr(csv_text, "_quick", lambda *_: None)
-    careful = csv_text.split_up(member)
+    careful = csv_text.read_words(member)
     assert quick.table.to_pydict() == careful.table.to_pydict()
     assert quick.line(0) == careful.line(0) == 5
     assert quick.table.num_rows == 60
@@ -92,10 +92,10 @@ NO_TITLE = {
 @pytest.mark.parametrize("case", NO_TITLE)
 def test_nothing_is_taken_for_a_title_or_note_that_is_none(tmp_path, case):
     from core.data.readers.files import collect
-    from core.data.readers.joined_tables import whole
+    from core.data.readers.joined_tables import join_tables
 
     (tmp_path / "a.csv").write_text(NO_TITLE[case])
-    found = whole(collect(tmp_path / "a.csv"))
+    found = join_tables(collect(tmp_path / "a.csv"))
     assert len(found.frame) == NO_TITLE[case].count("\n") - 1
     assert not any("left out" in r for r in found.rules)
 

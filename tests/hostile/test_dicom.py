@@ -24,7 +24,7 @@ from pydicom.uid import (
 from core import limits
 from core.data.deidentify import silence_dicom_libraries
 from core.data.readers import read
-from core.data.readers.dicom_file import packed_size, prepared
+from core.data.readers.dicom_file import packed_size, prepare_bytes
 from core.errors import UserError
 from tests.data._dicom import item, made, write
 from tests.hostile._make import REFUSE, peak
@@ -84,7 +84,7 @@ def test_zeros_behind_the_end_are_not_walked_through(tmp_path):
     del report.PixelData
     out = io.BytesIO()
     report.save_as(out, enforce_file_format=True)
-    assert len(prepared(out.getvalue() + b"\0" * 1_000_000, "x")[1].tags) < 40
+    assert len(prepare_bytes(out.getvalue() + b"\0" * 1_000_000, "x")[1].tags) < 40
 
 
 @pytest.mark.parametrize(

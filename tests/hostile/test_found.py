@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from core.data.readers import read
-from core.data.readers.files import collect, unpacked
+from core.data.readers.files import collect, unpack_stream
 from core.errors import UserError
 from tests.hostile._make import fasta, npy, png, rng, wfdb, zipped
 
@@ -81,7 +81,7 @@ def test_reading_asks_for_no_more_memory_than_there_is_to_read(tmp_path):
             piece, self.data = self.data[:size], self.data[size:]
             return piece
 
-    assert unpacked(Stream(b"x" * 5000), 5000, "x") == b"x" * 5000
+    assert unpack_stream(Stream(b"x" * 5000), 5000, "x") == b"x" * 5000
     assert max(asked) <= 4 << 20
     (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n")
     import tracemalloc

@@ -12,7 +12,7 @@ import pytest
 from core.data import readers
 from core.data.readers import choice
 from core.data.readers.files import Asked, collect
-from core.data.readers.nifti_file import paired
+from core.data.readers.nifti_file import join_pairs
 from tests.hostile import _fuzz
 from tests.soak import longer
 
@@ -50,7 +50,7 @@ def test_every_reader_has_a_seed(tmp_path):
     assert there | {"contours"} == {s.reader for s in _fuzz.SEEDS.values()}
     for name, seed in _fuzz.SEEDS.items():
         path = _fuzz.laid(seed.outer(seed.inner()), tmp_path / name.replace(" ", "-"))
-        reader = choice.choose_reader(paired(collect(path)), path.name, Asked(), "auto")[0]
+        reader = choice.choose_reader(join_pairs(collect(path)), path.name, Asked(), "auto")[0]
         drawn = False
         while isinstance(reader, functools.partial):
             drawn = drawn or bool(reader.keywords.get("drawn"))

@@ -99,7 +99,7 @@ def test_a_bug_while_importing_is_logged_without_what_it_says(tmp_path):
     place.mkdir()
     (place / "sitecustomize.py").write_text(
         "import core.data.readers.joined_tables as tables\ndef broken(*a, **k):\n    raise"
-        " KeyError(f'no such patient: {a}')\ntables.split_up = tables.raw_table = broken\n"
+        " KeyError(f'no such patient: {a}')\ntables.read_words = tables.read_raw_table = broken\n"
     )
     home, source = tmp_path / "home", tmp_path / "a.csv"
     source.write_text(f"name,x\n{CANARY},1\n{CANARY},2\n")

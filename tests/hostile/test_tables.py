@@ -8,9 +8,9 @@ import pytest
 
 from core import limits
 from core.data.readers import preview, read
-from core.data.readers.csv_text import split_up
+from core.data.readers.csv_text import read_words
 from core.data.readers.files import collect
-from core.data.readers.joined_tables import frame_of, whole
+from core.data.readers.joined_tables import join_tables, read_frame
 from core.errors import UserError
 
 TWO = [[1, 2], [3, 4]]
@@ -140,7 +140,7 @@ def test_ids_and_mixed_columns_stay_as_written(tmp_path):
     lines = "".join(
         f"000{k},0x1{k},{10**18 + k},2021-0{k + 1}-03,{'n.a.' if k == 4 else k}\n" for k in range(9)
     )
-    frame = frame_of(collect(put(tmp_path / "t.csv", "id,code,long,day,mixed\n" + lines))[0])
+    frame = read_frame(collect(put(tmp_path / "t.csv", "id,code,long,day,mixed\n" + lines))[0])
     assert frame["id"].tolist() == [f"000{k}" for k in range(9)]
     assert frame["code"].tolist() == [f"0x1{k}" for k in range(9)]
     assert frame["long"].tolist() == [10**18 + k for k in range(9)]
@@ -193,7 +193,7 @@ def test_both_ways_to_cut_a_file_up_give_the_same_table(tmp_path, monkeypatch):
             with monkeypatch.context() as m:
                 m.setattr(csv_text, "_quick", quick)
                 try:
-                    said.append(split_up(member).table.combine_chunks().to_pydict())
+                    said.append(read_words(member).table.combine_chunks().to_pydict())
                 except UserError as e:
                     said.append(str(e))
         assert said[0] == said[1], body
@@ -204,7 +204,7 @@ def test_both_ways_to_cut_a_file_up_give_the_same_table(tmp_path, monkeypatch):
 def test_lines_are_found_again_behind_blank_lines_and_quoted_breaks(tmp_path):
     content = 'a,b\n\n"x\ny",1\n,\n' + "z,2\n" * 50_000 + "z,inf\n"
     with pytest.raises(UserError, match=r"t\.csv, line 50006, column “b”"):
-        whole(collect(put(tmp_path / "t.csv", content)))
+        join_tables(collect(put(tmp_path / "t.csv", content)))
 
 
 def test_the_preview_reads_the_first_lines_only_and_says_what_it_takes_columns_for(

@@ -31,10 +31,16 @@ from core.data.readers import (
     tables,
     time_tables,
 )
-from core.data.readers.asked_roles import find_roles, one_asked
-from core.data.readers.choice import choose_reader, kinds_of, of_kind, usual_kind, with_sheets
+from core.data.readers.asked_roles import find_roles, merge_asked_roles
+from core.data.readers.choice import (
+    choose_reader,
+    count_kinds,
+    find_usual_kind,
+    keep_kind,
+    read_with_sheets,
+)
 from core.data.readers.files import Asked, Member, collect, cut_suffix
-from core.data.readers.kinds import kind
+from core.data.readers.kinds import identify_kind
 from core.data.role_guess import dataset_roles, guesses_to_card
 from core.data.splits import add_split
 from core.errors import UserError
@@ -78,9 +84,9 @@ def read(
     path = Path(path)
     members = _collected(path, masks)
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
-    members, others = of_kind(members, take, path.name)
-    members, joined = label_files.joined(members)
-    label, group, domain, told = one_asked(label, group, domain, roles or {})
+    members, others = keep_kind(members, take, path.name)
+    members, joined = label_files.join_label_files(members)
+    label, group, domain, told = merge_asked_roles(label, group, domain, roles or {})
     asked = Asked(
         label,
         group,
@@ -142,7 +148,7 @@ def _collected(path: Path, masks: Path | None) -> list[Member]:
     """Return the files at `path`. UserError where there are none, or nothing at `masks`."""
     if not path.exists():
         raise UserError(f"There is no file or folder {path.name}.")
-    members = [packed_tables.plain(m) for m in nifti_file.paired(collect(path))]
+    members = [packed_tables.unpack_table(m) for m in nifti_file.join_pairs(collect(path))]
     if not members:
         raise UserError(f"{path.name} holds no files to read.")
     if masks is not None and not Path(masks).exists():
@@ -206,17 +212,19 @@ def preview(
     """
     called = called or Path(path).name
     said = said or {}
-    members = [packed_tables.plain(m) for m in nifti_file.paired(collect(Path(path), called))]
-    several = kinds_of(members)
+    members = [
+        packed_tables.unpack_table(m) for m in nifti_file.join_pairs(collect(Path(path), called))
+    ]
+    several = count_kinds(members)
     found: dict[str, Any] = {"kinds": dict(several.most_common())} if len(several) > 1 else {}
-    usual = usual_kind(members) if found and take == "auto" else ""
+    usual = find_usual_kind(members) if found and take == "auto" else ""
     if usual:
         found["usual"] = usual
     elif found and take == "auto":
         return found
-    members, _ = of_kind(members, take, called)
-    members, _ = label_files.joined(members)
-    label, group, domain, told = one_asked(
+    members, _ = keep_kind(members, take, called)
+    members, _ = label_files.join_label_files(members)
+    label, group, domain, told = merge_asked_roles(
         said.get("label", "auto"), said.get("group"), said.get("domain"), said.get("roles", {})
     )
     asked = Asked(label, group, domain, said.get("text"), roles=told)
@@ -225,11 +233,11 @@ def preview(
         if members
         else (None, [], [])
     )
-    found |= {"kind": kind(used[0]), "files": len(used)} if used else {}
+    found |= {"kind": identify_kind(used[0]), "files": len(used)} if used else {}
     if reader in (tables.read, time_tables.read):
         return (
             found
-            | tables.glance(used, asked)
+            | tables.preview_tables(used, asked)
             | ({"series": True} if reader is time_tables.read else {})
         )
     if reader is fasta.read:
@@ -239,18 +247,18 @@ def preview(
             "head": table.drop(columns=["sequence"]).head(5),
         }
     if reader is images.read:
-        return found | images.glance(used, asked)
+        return found | images.preview_images(used, asked)
     if found.get("kind") == "npz":
-        return found | npz.glance(used[0], asked)
-    if isinstance(reader, partial) and reader.func is with_sheets:
-        seen = tables.glance(reader.args[1][:1], asked, inputs=False)
+        return found | npz.preview_arrays(used[0], asked)
+    if isinstance(reader, partial) and reader.func is read_with_sheets:
+        seen = tables.preview_tables(reader.args[1][:1], asked, inputs=False)
         found |= {k: seen[k] for k in ("columns", "guesses", "classes")}
-    drawn = contours.among(members) if found.get("kind") == "dicom" else []
+    drawn = contours.find_outline_files(members) if found.get("kind") == "dicom" else []
     if drawn:
         found["outlines"] = len(drawn)
     if found.get("kind") == "dicom" and asked.label == "folder":
         names = pd.DataFrame({"file": [m.name for m in used]})
-        of_files = images.foldered(names, {"file": "file"}, asked, auto=False)[0]
+        of_files = images.add_folder_classes(names, {"file": "file"}, asked, auto=False)[0]
         found["classes"] = found.get("classes", {}) | {"folder": sorted(set(of_files["label"]))}
     if found.get("kind") == "nifti":
         scan_names = [m.name for m in used if not scan_masks.is_named(m)]

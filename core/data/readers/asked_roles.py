@@ -10,7 +10,7 @@ from core.data.roles import guess_roles
 from core.errors import UserError
 
 
-def one_asked(
+def merge_asked_roles(
     label: str, group: str | None, domain: str | None, roles: dict[str, str]
 ) -> tuple[str, str | None, str | None, dict[str, str]]:
     """label, group, domain and all roles asked for, made one. UserError where two say different

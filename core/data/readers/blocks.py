@@ -63,19 +63,19 @@ class Block:
         return (np.linalg.inv(self.affine) @ millimetres)[:3]
 
 
-def placed(place: Place) -> bool:
+def has_place(place: Place) -> bool:
     """Whether it is said where a slice lies and how large its pixels are."""
     known = place.position is not None and place.across is not None and place.down is not None
     return known and bool(np.isfinite(place.mm).all())
 
 
-def block_of(planes: list[np.ndarray], places: list[Place]) -> Block | None:
+def make_block(planes: list[np.ndarray], places: list[Place]) -> Block | None:
     """Return a block of parallel planes (uint8 [H,W]), which may overlap (the last one counts where
     it marks) and of which some in between may be missing (nothing is marked there). None where they
     are not parallel, evenly spaced and straight above one another.
     """
     first = places[0]
-    if not all(placed(p) for p in places):
+    if not all(has_place(p) for p in places):
         return None
     if any(p.facing != first.facing or not np.allclose(p.mm, first.mm) for p in places):
         return None
@@ -92,7 +92,7 @@ def block_of(planes: list[np.ndarray], places: list[Place]) -> Block | None:
     if at.max() >= MOST:
         return None
     start = places[int(along.argmin())].position
-    assert start is not None  # `placed` has looked
+    assert start is not None  # `has_place` has looked
     normal = first.normal
     assert normal is not None
     straight = [p.position - start - (p.along - along.min()) * normal for p in places]

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.data.readers.units import volts
+from core.data.readers.units import convert_to_microvolts
 
 if TYPE_CHECKING:
     from core.data.readers.recording import Channel, Recording
@@ -23,43 +23,52 @@ def number_duplicates(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
     seen: Counter[str] = Counter()
     out = []
     for c in channels:
-        seen[key(c.name)] += 1
+        seen[normalize_name(c.name)] += 1
         out.append(
-            replace(c, name=f"{c.name} ({seen[key(c.name)]})") if seen[key(c.name)] > 1 else c
+            replace(c, name=f"{c.name} ({seen[normalize_name(c.name)]})")
+            if seen[normalize_name(c.name)] > 1
+            else c
         )
     return tuple(out)
 
 
-def key(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return what makes two channels' names one: letters' case and spaces do not matter."""
     return re.sub(r"\s+", " ", name).strip().lower()
 
 
-def shared(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], list[str]]:
+def find_shared_channels(
+    found: list[Recording],
+) -> tuple[list[Recording], tuple[str, ...], list[str]]:
     """Return the recordings that go together, the channels they share, and who was left out and
     why.
     """
-    sets = [{key(c.name) for c in r.channels} for r in found]
+    sets = [{normalize_name(c.name) for c in r.channels} for r in found]
     shared, left = set.intersection(*sets), []
     if not shared:
         usual = set(Counter(frozenset(s) for s in sets).most_common(1)[0][0])
         left = [f"{r.file} (other channels)" for r, s in zip(found, sets) if not usual <= s]
         found, shared = [r for r, s in zip(found, sets) if usual <= s], usual
-    first = {key(c.name): c for c in found[0].channels if key(c.name) in shared}
+    first = {
+        normalize_name(c.name): c for c in found[0].channels if normalize_name(c.name) in shared
+    }
     keep = []
     for r in found:
-        units = {key(c.name): c.unit for c in r.channels}
+        units = {normalize_name(c.name): c.unit for c in r.channels}
         odd = next(
             (
                 c.name
                 for k, c in first.items()
-                if units[k] != c.unit and None in (volts(units[k]), volts(c.unit))
+                if units[k] != c.unit
+                and None in (convert_to_microvolts(units[k]), convert_to_microvolts(c.unit))
             ),
             None,
         )
         left += [f"{r.file} (channel {odd} in another unit)"] if odd else []
         keep += [] if odd else [r]
-    sometimes = sorted({c.name for r in keep for c in r.channels if key(c.name) not in shared})
+    sometimes = sorted(
+        {c.name for r in keep for c in r.channels if normalize_name(c.name) not in shared}
+    )
     return (
         keep,
         tuple(c.name for c in first.values()),
@@ -67,7 +76,7 @@ def shared(found: list[Recording]) -> tuple[list[Recording], tuple[str, ...], li
     )
 
 
-def of_one_pace(
+def drop_slow_recordings(
     found: list[Recording], names: tuple[str, ...], slow: float
 ) -> tuple[list[Recording], list[str]]:
     """Return the recordings without those whose channels are all much slower (below the share
@@ -75,8 +84,8 @@ def of_one_pace(
 
     The usual rate is that of most recordings' fastest channels; of two as common the higher one.
     """
-    wanted = {key(n) for n in names}
-    fastest = [max(c.rate for c in r.channels if key(c.name) in wanted) for r in found]
+    wanted = {normalize_name(n) for n in names}
+    fastest = [max(c.rate for c in r.channels if normalize_name(c.name) in wanted) for r in found]
     if not fastest or 0 in fastest:
         return found, []
     count = Counter(fastest)
@@ -91,18 +100,18 @@ def of_one_pace(
     return keep, left
 
 
-def one_unit(found: list[Recording], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+def unify_units(found: list[Recording], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     """Return the unit of each channel, and in words what is brought to it: the first recording's,
     and for leads of an electrocardiogram that are in different voltages mV.
     """
-    of = [{key(c.name): c for c in r.channels} for r in found]
-    units = {n: of[0][key(n)].unit for n in names}
-    leads = [n for n in names if LEAD.fullmatch(n) and volts(units[n]) is not None]
+    of = [{normalize_name(c.name): c for c in r.channels} for r in found]
+    units = {n: of[0][normalize_name(n)].unit for n in names}
+    leads = [n for n in names if LEAD.fullmatch(n) and convert_to_microvolts(units[n]) is not None]
     if len({units[n] for n in leads}) > 1:
         units |= dict.fromkeys(leads, "mV")
     other = [
         f"{n} from {' and '.join(was)}"
         for n in names
-        if (was := sorted({o[key(n)].unit for o in of} - {units[n]}))
+        if (was := sorted({o[normalize_name(n)].unit for o in of} - {units[n]}))
     ]
     return units, [f"brought to one unit of voltage: {', '.join(other[:8])}"] if other else []

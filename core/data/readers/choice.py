@@ -72,7 +72,7 @@ def choose_reader(
     secret = any(dicom.is_dicom(m) for m in members)
     kinds = kinds_by_name(members)
     main = _main_kind(members, kinds, secret)
-    drawn = contours.among(members) if main == "dicom" else []
+    drawn = contours.find_outline_files(members) if main == "dicom" else []
     masks = _find_masks(main, members, kinds)
     laid = masks if main == "dicom" else []
     aside = _set_aside(members, kinds, main, drawn)
@@ -84,7 +84,7 @@ def choose_reader(
         used, aside = aside, []
     _refuse_others([m for m in used if m not in masks], members, kinds, main, called)
     if main == "table" and len(used) > 1:
-        used, bare = joined_tables.without_bare(used)
+        used, bare = joined_tables.drop_headerless(used)
         aside += bare
     if main in ("npz", "npy") and len(used) > 1:
         raise UserError(f"{called} holds {len(used)} {main} files; bring one of them.")
@@ -96,8 +96,8 @@ def choose_reader(
     elif main == "table" and _are_series(used, asked, series):
         reader = time_tables.read
     if sheets:
-        reader = partial(with_sheets, reader, sheets)
-    return reader, used, dicom_rows.counted(aside) if secret else [m.name for m in aside]
+        reader = partial(read_with_sheets, reader, sheets)
+    return reader, used, dicom_rows.describe_left_out(aside) if secret else [m.name for m in aside]
 
 
 def _main_kind(members: list[Member], kinds: dict[str, str], secret: bool) -> str:
@@ -108,7 +108,7 @@ def _main_kind(members: list[Member], kinds: dict[str, str], secret: bool) -> st
     main = next((k for k in READERS if there[k]), None)
     if main is not None:
         return main
-    first = dicom_rows.where(0, len(members)) if secret else members[0].name
+    first = dicom_rows.describe_place(0, len(members)) if secret else members[0].name
     refuse_known(members[0], first)
     raise UserError(
         f"{first} is of a kind Lightbox does not read (it reads PNG, JPEG, TIFF, BMP, DICOM,"
@@ -141,7 +141,7 @@ def _refuse_others(
         return
     one = odd[0].name
     if any(dicom.is_dicom(m) for m in members):
-        one = dicom_rows.where(members.index(odd[0]), len(members))
+        one = dicom_rows.describe_place(members.index(odd[0]), len(members))
     if kinds[odd[0].name] in READERS:
         raise UserError(
             f"{called} mixes {WORDS[main]} with {WORDS[kinds[odd[0].name]]} ({one}); bring one kind"
@@ -157,7 +157,7 @@ def _refuse_others(
 
 def _are_series(used: list[Member], asked: Asked, series: str) -> bool:
     """Whether the tables are recordings: as the person said, or as they look."""
-    return series == "yes" or (series == "auto" and time_tables.found_in(used, asked))
+    return series == "yes" or (series == "auto" and time_tables.are_recordings(used, asked))
 
 
 def _find_masks(main: str, members: list[Member], kinds: dict[str, str]) -> list[Member]:
@@ -176,7 +176,7 @@ def _find_masks(main: str, members: list[Member], kinds: dict[str, str]) -> list
     return []
 
 
-def kinds_of(members: list[Member]) -> Counter[str]:
+def count_kinds(members: list[Member]) -> Counter[str]:
     """How many files there are of each kind that cannot come in together: tables go beside
     anything, and side files are no kind.
     """
@@ -203,12 +203,12 @@ def _there(members: list[Member]) -> Counter[str]:
     )
 
 
-def usual_kind(members: list[Member]) -> str:
+def find_usual_kind(members: list[Member]) -> str:
     """Return the kind that is read where nobody chose, of scans (NIfTI) with pictures beside them:
     that with more files, and the scans where pictures are named after them. "" for other mixtures,
     which are asked about, and where nothing has to be left out.
     """
-    several = kinds_of(members)
+    several = count_kinds(members)
     if set(several) != {"nifti", "picture"}:
         return ""
     if several["nifti"] >= several["picture"]:
@@ -216,7 +216,7 @@ def usual_kind(members: list[Member]) -> str:
     kinds = kinds_by_name(members)
     index = scan_masks.Index([m for m in members if kinds[m.name] == "nifti"])
     pictures = [m for m in members if kinds[m.name] == "picture"]
-    own = sum(not scan_masks.scan_owners(m, index, alone=True) for m in pictures)
+    own = sum(not scan_masks.find_owners(m, index, alone=True) for m in pictures)
     return "picture" if own > several["nifti"] else "nifti"
 
 
@@ -234,11 +234,11 @@ def _why_left(member: Member, found: str) -> str:
     return f"{member.name} (a picture beside scans)"
 
 
-def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
+def keep_kind(members: list[Member], take: str, called: str) -> tuple[list[Member], list[str]]:
     """Return the members without those of other kinds than `take`, and what was left out. "auto":
     of the usual kind, where there is one. UserError when there are none of it.
     """
-    usual = usual_kind(members) if take == "auto" else ""
+    usual = find_usual_kind(members) if take == "auto" else ""
     if usual:
         kinds = kinds_by_name(members)
         left_out = {
@@ -271,7 +271,7 @@ def of_kind(members: list[Member], take: str, called: str) -> tuple[list[Member]
     ]
 
 
-def with_sheets(
+def read_with_sheets(
     reader: Callable[[list[Member], Asked], Dataset],
     sheets: list[Member],
     members: list[Member],
@@ -299,7 +299,7 @@ def with_sheets(
             raise
         left += [sheet] if joined is None else []
         table = table if joined is None else joined
-    aside = dicom_rows.counted(left) if secret else [s.name for s in left]
+    aside = dicom_rows.describe_left_out(left) if secret else [s.name for s in left]
     more = {"rules": [*draft.card.get("rules", []), *rules]} if rules else {}
     return replace(
         draft,

@@ -16,7 +16,9 @@ SHARE = 0.01  # of a window's samples, from which it is told
 COLUMN = "clipped"  # of the windows while they are gathered: the largest share of a channel
 
 
-def ends_of(low: float, high: float, levels: float, unit: str) -> tuple[float, float] | None:
+def find_clipping_limits(
+    low: float, high: float, levels: float, unit: str
+) -> tuple[float, float] | None:
     """Below and above which values (physical, at the ends `low` and `high` of the file's numbers,
     `levels` apart) a sample stands at an end. None where that is no sign of clipping: few levels,
     and shares of a whole, which may be 100 %.
@@ -27,7 +29,7 @@ def ends_of(low: float, high: float, levels: float, unit: str) -> tuple[float, f
     return min(low, high) + half, max(low, high) - half
 
 
-def shares(values: Array, ends: tuple[float, float] | None, edges: Array) -> Array:
+def measure_clipped_shares(values: Array, ends: tuple[float, float] | None, edges: Array) -> Array:
     """float32 [n]: the share of clipped samples between each two of `edges` [n+1], positions among
     `values` [many]. Clipped are those at an end, as the sample before or after them: a file scaled
     to its own range has single ones there.
@@ -44,7 +46,9 @@ def shares(values: Array, ends: tuple[float, float] | None, edges: Array) -> Arr
     return (np.diff(inside) / np.maximum(np.diff(edges), 1)).astype(np.float32)
 
 
-def taken_out(table: pd.DataFrame, channels: dict[str, float]) -> tuple[pd.DataFrame, Any]:
+def drop_clipping_column(
+    table: pd.DataFrame, channels: dict[str, float]
+) -> tuple[pd.DataFrame, Any]:
     """Return the table without COLUMN, and the card's entry on clipped windows: their rows, and the
     share of each channel's samples that are clipped; {} where there is no such window.
     """

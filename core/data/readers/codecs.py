@@ -15,7 +15,7 @@ import numpy as np
 from pydicom import uid
 from pydicom.pixels import get_decoder
 
-from core.data.readers.deep import jpeg_frame
+from core.data.readers.deep import read_jpeg_frame
 
 JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
@@ -39,7 +39,7 @@ def is_available(syntax: str) -> bool:
     return syntax in OURS and find_spec("imagecodecs") is not None
 
 
-def register() -> None:
+def register_decoders() -> None:
     """Make imagecodecs known to pydicom where it is installed; again costs nothing."""
     for syntax in OURS:
         decoder = get_decoder(syntax)
@@ -47,12 +47,12 @@ def register() -> None:
             decoder.add_plugin(LABEL, (__name__, "decode_frame"))
 
 
-def decoder_for(syntax: uid.UID, frame: bytes) -> str:
+def choose_decoder(syntax: uid.UID, frame: bytes) -> str:
     """Pydicom's name of the decoder for packed frames like `frame`; "" = pydicom's own choice."""
     if syntax in JPEG_2000:
         return "pylibjpeg"
     if syntax in JPEG:
-        found = jpeg_frame(frame)
+        found = read_jpeg_frame(frame)
         return LABEL if found is not None and found[1] != 8 else "pillow"
     return LABEL if syntax in OURS else ""
 

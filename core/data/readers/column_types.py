@@ -1,10 +1,10 @@
 """Words of a column as what they mean: numbers, dates, or words; and what to call each kind of
 column on screen.
 
-Columns are looked at first, each by itself (`looked_at`), then understood (`meaning`), since what
-4.100 means may be told by the columns beside it. The quick way casts whole columns by pyarrow;
-where that fails each different word is looked at once (`number_words`). Names of patients and
-labels stay as they were written unless every one of them is a number.
+Columns are looked at first, each by itself (`inspect_column`), then understood (`infer_meaning`),
+since what 4.100 means may be told by the columns beside it. The quick way casts whole columns by
+pyarrow; where that fails each different word is looked at once (`number_words`). Names of patients
+and labels stay as they were written unless every one of them is a number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from core.data.number_words import (
     numbers,
     written,
 )
-from core.data.readers.csv_text import LARGEST, stripped
+from core.data.readers.csv_text import LARGEST, strip_words
 from core.data.readers.missing_words import ALWAYS, AMONG_NUMBERS, PERHAPS
 from core.data.role_word_lists import HINTS, IDS
 from core.data.role_words import is_exact, is_group, is_patient, tokens
@@ -93,7 +93,7 @@ class Looked:
     written: Written | None = None
 
 
-def named(column: str) -> str:
+def classify_name(column: str) -> str:
     """Give "name" for a column called like ids or codes, "label" like a label, "" for any other."""
     parts = tokens(column)
     if is_exact(column) or (parts and parts[-1] in HINTS["label"]):
@@ -102,12 +102,12 @@ def named(column: str) -> str:
     return "name" if called else ""
 
 
-def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Looked:
+def inspect_column(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Looked:
     """Return what a column of words may mean. `as_words`: it names patients, sites or classes,
     whatever it is called.
     """
-    role = named(column)
-    words = stripped(words)
+    role = classify_name(column)
+    words = strip_words(words)
     marked = pc.is_in(words, value_set=pa.array([*ALWAYS, *PERHAPS, *AMONG_NUMBERS]))
     bare = (
         pc.if_else(marked, pa.scalar(None, pa.string()), words) if pc.any(marked).as_py() else words
@@ -129,7 +129,7 @@ def looked_at(column: str, words: pa.ChunkedArray, as_words: bool = False) -> Lo
     return Looked(column, seen.strict, words, bare, marked, None, coded, written(different))
 
 
-def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
+def infer_meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
     """Return what the words of a column mean.
 
     Numbers are int64, or float64 with NaN; codes with leading zeros stay words. UserError names
@@ -153,7 +153,7 @@ def meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
         )
     missing = _counts(seen.words.filter(seen.marked))
     missing.pop("", None)
-    days = None if seen.strict else dates(found.values, seen.column)
+    days = None if seen.strict else parse_whole_number_dates(found.values, seen.column)
     if days is not None:
         return Meaning(days, missing, dates=True)
     return Meaning(
@@ -196,7 +196,7 @@ def _points_split(seen: Looked, marks: Marks) -> bool:
         return False
     if marks.point or not (marks.comma or marks.separator == ";"):
         return False
-    return in_threes(seen)
+    return has_groups_of_three(seen)
 
 
 def _asks(seen: Looked, marks: Marks) -> Note | None:
@@ -211,14 +211,14 @@ def _asks(seen: Looked, marks: Marks) -> Note | None:
         or marks.separator not in ("\t", "|")
     ):
         return None
-    if seen.strict or not in_threes(seen):
+    if seen.strict or not has_groups_of_three(seen):
         return None
     rows = np.flatnonzero(pc.fill_null(pc.match_substring(seen.bare, "."), False).to_numpy())
     words = dict(_counts(seen.bare.slice(0, SOME)).most_common(3))
     return Note("decimal or thousands", seen.column, words, rows[:KEPT_ROWS].tolist(), len(rows))
 
 
-def in_threes(seen: Looked) -> bool:
+def has_groups_of_three(seen: Looked) -> bool:
     """Whether each number is a whole one or one with a point before its last three digits
     (4.100).
     """
@@ -284,7 +284,7 @@ def _counts(words: pa.ChunkedArray) -> Counter[str]:
     )
 
 
-def dates(values: pd.Series, column: str) -> pd.Series | None:
+def parse_whole_number_dates(values: pd.Series, column: str) -> pd.Series | None:
     """Whole numbers such as 20200131 (or 202001311230, 20200131123000) as ISO dates, when each of
     them is one; else None. Three different ones are asked for, fewer where the column is called
     like a day.
@@ -317,7 +317,7 @@ def dates(values: pd.Series, column: str) -> pd.Series | None:
     return values.map(lambda v: days.get(v, "9999-12-31"), na_action="ignore").astype("str")
 
 
-def settled(column: str, values: pd.Series, where: Where) -> Meaning:
+def infer_typed_column(column: str, values: pd.Series, where: Where) -> Meaning:
     """Return a column that came with a type (of Parquet); whole numbers may be dates."""
     beyond = _beyond(values) if pd.api.types.is_float_dtype(values) else None
     if beyond is not None:
@@ -325,11 +325,15 @@ def settled(column: str, values: pd.Series, where: Where) -> Meaning:
             f"{where(beyond)}, column “{column}”: “{values.iloc[beyond]}” is not a finite"
             f" number{BLANK}."
         )
-    days = dates(values, column) if not named(column) and is_numeric_dtype(values) else None
+    days = (
+        parse_whole_number_dates(values, column)
+        if not classify_name(column) and is_numeric_dtype(values)
+        else None
+    )
     return Meaning(values) if days is None else Meaning(days, dates=True)
 
 
-def kind(values: pd.Series) -> str:
+def describe_type(values: pd.Series) -> str:
     """Return what to call a column on screen: numbers, yes/no, dates, text, words (5 different), or
     empty.
     """
@@ -344,12 +348,12 @@ def kind(values: pd.Series) -> str:
     words = pa.chunked_array([pa.array(values.dropna().astype(str), pa.large_string())])
     if pc.all(pc.match_substring_regex(words, DATE)).as_py():
         return "dates"
-    if sentences(words):
+    if are_sentences(words):
         return "text"
     return f"words ({pc.count_distinct(words).as_py():,} different)"
 
 
-def sentences(words: pa.ChunkedArray) -> bool:
+def are_sentences(words: pa.ChunkedArray) -> bool:
     """On average over 40 letters and 5 words, and mostly different; no lists of numbers."""
     numbers = pc.match_substring_regex(words, r"\A[\[({\s]*-?[\d.][-+\d.eE,;\s]*[\])}\s]*\z")
     return (

@@ -19,7 +19,7 @@ _OUTER = re.compile(r"(^|[-_/])(o-?contour|outer|epi)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
 
 
-def among(members: list[Member]) -> list[Member]:
+def find_outline_files(members: list[Member]) -> list[Member]:
     """Return the outlines among the files: text files, called contour, outline or polygon or lying
     in a folder so called, that begin with numbers.
     """
@@ -38,7 +38,7 @@ def _begins_with_numbers(member: Member) -> bool:
         return False
 
 
-def polygon(member: Member, called: str) -> np.ndarray:
+def read_polygon(member: Member, called: str) -> np.ndarray:
     """float64 [k,2] of x and y in pixels, the middle of the first pixel at 0. UserError naming the
     file as `called`, and line, for anything else.
     """
@@ -61,7 +61,7 @@ def polygon(member: Member, called: str) -> np.ndarray:
     return np.array(points)
 
 
-def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def fill_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`bool [H,W]`: pixels whose middle lies inside the closed polygon [k,2] of x, y (even-odd
     rule). O(k) per pixel of its bounding box.
     """
@@ -78,7 +78,7 @@ def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def masks_for(
+def draw_masks(
     scans: list[str],
     sizes: list[tuple[int, int]],
     size: tuple[int, int],
@@ -110,7 +110,7 @@ def masks_for(
         if at is None:
             left.append(m.name)
             continue
-        mask = filled(polygon(m, called), sizes[at]).astype(np.uint8)
+        mask = fill_polygon(read_polygon(m, called), sizes[at]).astype(np.uint8)
         masks[at] |= mask if sizes[at] == size else resize(mask * 255, size, nearest=True) > 127
         outlined[at] = True
     rule = (

@@ -21,7 +21,7 @@ NOTE = re.compile(
 )
 
 
-def first_rows(start: str, separator: str, name: str, skip: int) -> list[list[str]]:
+def read_first_rows(start: str, separator: str, name: str, skip: int) -> list[list[str]]:
     """Return the 200 rows after the first `skip`; none where they cannot be cut up: whoever reads
     the whole says so, with the line.
     """
@@ -32,7 +32,7 @@ def first_rows(start: str, separator: str, name: str, skip: int) -> list[list[st
         return []
 
 
-def names_rows(header: list[str], rows: list[list[str]]) -> bool:
+def has_row_names(header: list[str], rows: list[list[str]]) -> bool:
     """Whether each row has just one value more than the header has names, as R writes tables."""
     if len(header) < 2 or any(map(is_number, header)):
         return False
@@ -74,7 +74,7 @@ def _separator(start: str, name: str) -> str:
     return max(",;\t|", key=first.count)
 
 
-def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
+def find_layout(start: str, name: str, known: str) -> tuple[str, int]:
     """Return the separator, and how many records stand above the header: lines of a title hold
     fewer values than the table below them, and the header is the first line of as many names, none
     of them a number.
@@ -84,7 +84,7 @@ def laid_out(start: str, name: str, known: str) -> tuple[str, int]:
     """
     if noted := _comments(start):
         rest = start[noted[1] :]
-        separator, above = laid_out(rest, name, known)
+        separator, above = find_layout(rest, name, known)
         heads = list(islice(read_records(rest[:START], separator, name), above + 1))
         if heads and len(heads[-1][1]) > 1 and not any(map(is_number, heads[-1][1])):
             return separator, above + noted[0]
@@ -155,7 +155,7 @@ def _stands_over(records: list[list[str]], filled: list[int], at: int) -> bool:
     return numbers >= width / 2
 
 
-def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
+def drop_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[list[str]]]:
     """Return the table without notes below it (“Source: ...”), and these: lines of one value, which
     are words, at the end.
     """
@@ -186,7 +186,7 @@ def without_notes(data: bytes, separator: str, width: int) -> tuple[bytes, list[
     return (data[: len(data) - gone], below[::-1]) if below else (data, [])
 
 
-def unnamed(j: int, header: list[str]) -> str:
+def name_unnamed_column(j: int, header: list[str]) -> str:
     """Return a name for column `j` (counted from 1), which has none and shares it with no other."""
     name = f"column {j}"
     return name if name not in header else f"{name} (no name)"
@@ -200,7 +200,7 @@ def is_number(word: str) -> bool:
         return False
 
 
-def is_a_row(first: list[str], start: str, separator: str, name: str) -> bool:
+def is_data_row(first: list[str], start: str, separator: str, name: str) -> bool:
     """Whether the first line is a row among words: its numbers stand in columns of numbers, and
     each of its words, or one of like letters and digits, stands below it.
     """

@@ -14,7 +14,7 @@ from core.errors import UserError
 START = 1 << 16  # letters in which the separator is looked for
 
 
-def as_utf8(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str, bool]:
+def decode_text(data: bytes, name: str, most: int | None = None) -> tuple[bytes, str, bool]:
     """Return the text as UTF-8 without a mark in front, the name of the encoding it had, and
     whether it was cut at `most` bytes.
     """
@@ -54,7 +54,7 @@ def _decoded(data: bytes, encoding: str, cut: bool) -> Iterator[str]:
         yield decoder.decode(b"", True)
 
 
-def text_stream(data: bytes) -> io.TextIOWrapper:
+def open_text_stream(data: bytes) -> io.TextIOWrapper:
     """UTF-8 bytes as text, line ends as they are."""
     return io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
 
@@ -62,7 +62,7 @@ def text_stream(data: bytes) -> io.TextIOWrapper:
 def read_records(data: bytes | str, separator: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """(line, values) of each record that is not blank. UserError for a value that is too long."""
     csv.field_size_limit(limits.CELL)
-    source = io.StringIO(data, newline="") if isinstance(data, str) else text_stream(data)
+    source = io.StringIO(data, newline="") if isinstance(data, str) else open_text_stream(data)
     reader = csv.reader(source, delimiter=separator, skipinitialspace=separator == " ")
     line = 1
     try:

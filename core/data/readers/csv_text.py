@@ -23,16 +23,16 @@ from pyarrow import csv as arrow_csv
 from core import limits
 from core.data.readers import odd_rows
 from core.data.readers.csv_layout import (
-    first_rows,
+    drop_notes,
+    find_layout,
     has_no_header,
-    is_a_row,
+    has_row_names,
+    is_data_row,
     is_number,
-    laid_out,
-    names_rows,
-    unnamed,
-    without_notes,
+    name_unnamed_column,
+    read_first_rows,
 )
-from core.data.readers.csv_records import as_utf8, read_records, text_stream
+from core.data.readers.csv_records import decode_text, open_text_stream, read_records
 from core.data.readers.files import Member
 from core.errors import UserError
 
@@ -101,15 +101,17 @@ class Head:
         return 0 if self.bare else len(self.titles) + 1 + len(self.under)
 
 
-def split_up(member: Member, most: int | None = None) -> Words:
+def read_words(member: Member, most: int | None = None) -> Words:
     """Return the words of a text table; of its first `most` bytes, if given. UserError, one
     sentence with the line, for what is no table.
     """
     name = member.name
-    data, encoding, cut = as_utf8(member.load() if most is None else member.open(most), name, most)
+    data, encoding, cut = decode_text(
+        member.load() if most is None else member.open(most), name, most
+    )
     head = _head(data, name, member.separator)
     width = len(head.names)
-    body, below = (data, []) if cut else without_notes(data, head.separator, width)
+    body, below = (data, []) if cut else drop_notes(data, head.separator, width)
     table = None
     if head.separator != " " and not cut:
         begin = _end(body, head.separator, head.skip) if head.skip else 0
@@ -117,12 +119,12 @@ def split_up(member: Member, most: int | None = None) -> Words:
     if table is None:
         table = _careful(body, head.separator, name, width, head.skip, cut)
     names = _column_names(head, name)
-    repeated = odd_rows.again(table, [] if head.bare else [head.heading, *head.under])
-    sums = np.zeros(len(table), bool) if cut or head.bare else odd_rows.sums_up(table)
+    repeated = odd_rows.find_repeated_rows(table, [] if head.bare else [head.heading, *head.under])
+    sums = np.zeros(len(table), bool) if cut or head.bare else odd_rows.find_summary_rows(table)
     kept = np.flatnonzero(~(repeated | sums))
 
     def line(i: int) -> int:
-        again = as_utf8(member.load(), name)[0]
+        again = decode_text(member.load(), name)[0]
         records = read_records(again, head.separator, name)
         return next(islice(records, int(kept[i]) + head.skip, None))[0]
 
@@ -148,20 +150,20 @@ def _head(data: bytes, name: str, separator: str) -> Head:
     """
     if re.search(rb"\S", data) is None:
         raise UserError(f"{name} is empty.")
-    start = text_stream(data).read(limits.CELL)
+    start = open_text_stream(data).read(limits.CELL)
     if SPARSE.match(start):
         raise UserError(
             f"{name} is written as LIBSVM does (number:value); save it as CSV, a column for each"
             " number."
         )
-    separator, above = laid_out(start, name, separator)
+    separator, above = find_layout(start, name, separator)
     heads = list(islice(read_records(data, separator, name), above + 1))
     if not heads:
         raise UserError(f"{name} is empty.")
     line, values = heads[-1]
     heading = [value.strip() for value in values]
-    first = first_rows(start, separator, name, above + 1)
-    row_names = names_rows(heading, first)
+    first = read_first_rows(start, separator, name, above + 1)
+    row_names = has_row_names(heading, first)
     if row_names:
         heading = ["", *heading]
     if len(heading) > limits.COLUMNS:
@@ -169,18 +171,18 @@ def _head(data: bytes, name: str, separator: str) -> Head:
             f"{name} has {len(heading):,} columns; at most {limits.COLUMNS:,} are taken."
         )
     titles = [record for _, record in heads[:-1]]
-    if has_no_header(heading) or (not above and is_a_row(heading, start, separator, name)):
+    if has_no_header(heading) or (not above and is_data_row(heading, start, separator, name)):
         return Head(separator, heading, heading, "", line, titles, [], True, row_names)
     # units, or what the columns mean
-    under = first[: odd_rows.below_header(heading, first)]
-    names, two_lines = odd_rows.names_of(heading, under, titles[-1] if titles else [])
+    under = first[: odd_rows.count_rows_below_header(heading, first)]
+    names, two_lines = odd_rows.merge_header_rows(heading, under, titles[-1] if titles else [])
     return Head(separator, heading, names, two_lines, line, titles, under, False, row_names)
 
 
 def _column_names(head: Head, name: str) -> list[str]:
     """Return a name for each column. UserError for two columns of one name."""
     if head.bare:
-        return [unnamed(j + 1, head.names) for j in range(len(head.names))]
+        return [name_unnamed_column(j + 1, head.names) for j in range(len(head.names))]
     double = next((c for c, k in Counter(head.names).items() if c and k > 1), None)
     if double is not None and is_number(double):
         raise UserError(
@@ -189,7 +191,7 @@ def _column_names(head: Head, name: str) -> list[str]:
         )
     if double is not None:
         raise UserError(f"{name} has two columns called “{double}”; rename one.")
-    return [c or unnamed(j + 1, head.names) for j, c in enumerate(head.names)]
+    return [c or name_unnamed_column(j + 1, head.names) for j, c in enumerate(head.names)]
 
 
 def _rules_of_head(head: Head, name: str, encoding: str, below: list[list[str]]) -> list[str]:
@@ -230,7 +232,7 @@ def _left_out(name: str, where: str, records: list[list[str]]) -> str:
 
 def _end(data: bytes, separator: str, many: int) -> int:
     """Where the first `many` records that are not blank end, in bytes."""
-    reader = csv.reader(text_stream(data), delimiter=separator)
+    reader = csv.reader(open_text_stream(data), delimiter=separator)
     for _ in range(many):
         while not any(map(str.strip, next(reader))):
             pass
@@ -262,14 +264,14 @@ def _quick(data: bytes, at: int, width: int, separator: str) -> pa.Table | None:
         if (pc.max(pc.binary_length(column)).as_py() or 0) > limits.CELL:
             return None
     for column in table.columns:
-        empty = pc.equal(pc.binary_length(stripped(column)), 0)
+        empty = pc.equal(pc.binary_length(strip_words(column)), 0)
         blank = empty if blank is None else pc.and_(blank, empty)
         if not pc.any(blank).as_py():
             return table
     return table.filter(pc.invert(blank))
 
 
-def stripped(words: pa.ChunkedArray) -> pa.ChunkedArray:
+def strip_words(words: pa.ChunkedArray) -> pa.ChunkedArray:
     """Without the spaces around, as Python's `str.strip` sees spaces."""
     return pc.utf8_trim(words, SPACES)
 

@@ -44,7 +44,7 @@ class Deep:
     decode: Callable[[], np.ndarray]
 
 
-def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
+def open_deep(data: bytes, name: str, page: int = 0) -> Deep | None:
     """Return the picture in `data` (of a TIFF: this page); None for one that Pillow gives as it is.
     UserError for what is too large or not read; errors of the libraries for damaged files.
     """
@@ -61,7 +61,7 @@ def opened(data: bytes, name: str, page: int = 0) -> Deep | None:
     return None
 
 
-def one_size(data: bytes) -> bool:
+def has_one_size(data: bytes) -> bool:
     """Whether all pages of a TIFF have the same width and height (true of a damaged one, whose
     reader says so).
     """
@@ -75,7 +75,7 @@ def one_size(data: bytes) -> bool:
         return True
 
 
-def bounded(height: int, width: int, channels: int, item: int, name: str) -> None:
+def check_size(height: int, width: int, channels: int, item: int, name: str) -> None:
     """UserError for a picture with more pixels, channels or bytes than are taken."""
     if height * width > limits.PIXELS:
         raise UserError(
@@ -90,7 +90,7 @@ def bounded(height: int, width: int, channels: int, item: int, name: str) -> Non
         )
 
 
-def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """[H,W,...] turned and mirrored as EXIF and TIFF note it: 1 as stored to 8; other numbers count
     as 1.
     """
@@ -112,7 +112,7 @@ def _tiff(data: bytes, name: str, at: int) -> Deep | None:
 
     file = TiffFile(io.BytesIO(data))
     page: Any = file.pages[at]
-    bounded(page.imagelength, page.imagewidth, page.samplesperpixel, 1, name)
+    check_size(page.imagelength, page.imagewidth, page.samplesperpixel, 1, name)
     if _plain(page):
         return None
     if page.dtype is None or page.dtype.kind not in "iufb" or page.imagedepth > 1:
@@ -124,7 +124,7 @@ def _tiff(data: bytes, name: str, at: int) -> Deep | None:
         raise UserError(
             f"{name} holds colours of a kind that is not read at its depth; save it as RGB or grey."
         )
-    bounded(page.imagelength, page.imagewidth, page.samplesperpixel, page.dtype.itemsize, name)
+    check_size(page.imagelength, page.imagewidth, page.samplesperpixel, page.dtype.itemsize, name)
     ends = [at + n for at, n in zip(page.dataoffsets, page.databytecounts)]
     raw = page.compression == 1 and page.bitspersample % 8 == 0
     if max(ends, default=0) > len(data) or (raw and sum(page.databytecounts) < page.nbytes):
@@ -135,7 +135,7 @@ def _tiff(data: bytes, name: str, at: int) -> Deep | None:
         len(file.pages),
         math.prod(file.series[0].shape) // max(1, math.prod(page.shape)) if file.is_imagej else 1,
     )
-    return Deep(size, frames, lambda: upright(_tiff_values(page, name), turn))
+    return Deep(size, frames, lambda: turn_upright(_tiff_values(page, name), turn))
 
 
 def _plain(page: Any) -> bool:
@@ -184,7 +184,7 @@ def _tiff_values(page: Any, name: str) -> np.ndarray:
     extra = _extra(page)
     if extra and extra[-1] in ALPHA and array.shape[-1] > 1:
         full = 1.0 if array.dtype.kind == "f" else float((1 << bits) - 1)
-        array = on_black(array, full, multiplied=extra[-1] == 1)
+        array = blend_on_black(array, full, multiplied=extra[-1] == 1)
     return array[..., 0] if array.shape[-1] == 1 else array
 
 
@@ -197,7 +197,7 @@ def _turned(array: np.ndarray, bits: int) -> np.ndarray:
     return ~array if array.dtype.kind == "i" else -array
 
 
-def on_black(array: np.ndarray, full: float, multiplied: bool = False) -> np.ndarray:
+def blend_on_black(array: np.ndarray, full: float, multiplied: bool = False) -> np.ndarray:
     """[H,W,C] whose last channel is the opacity (`full` = opaque) as [H,W,C-1] on black, in its
     number type.
     """
@@ -216,7 +216,7 @@ def _png(data: bytes, name: str) -> Deep:
 
     width, height = struct.unpack_from(">II", data, 16)
     alpha, channels = data[25] in (4, 6), {2: 3, 4: 2, 6: 4}[data[25]]
-    bounded(height, width, channels, 2, name)
+    check_size(height, width, channels, 2, name)
     with Image.open(io.BytesIO(data), formats=["PNG"]) as header:
         noted = b"eXIf" in data or b"exif" in data
         turn = int(header.getexif().get(ORIENTATION, 1)) if noted else 1
@@ -226,19 +226,19 @@ def _png(data: bytes, name: str) -> Deep:
         import imagecodecs
 
         array = np.asarray(imagecodecs.png_decode(data))
-        array = on_black(array, 65535.0) if alpha else array
-        return upright(array[..., 0] if array.shape[-1] == 1 else array, turn)
+        array = blend_on_black(array, 65535.0) if alpha else array
+        return turn_upright(array[..., 0] if array.shape[-1] == 1 else array, turn)
 
     return Deep((width, height) if turn > 4 else (height, width), frames, decode)
 
 
 def _jpeg(data: bytes, name: str) -> Deep | None:
     """12-bit and lossless JPEG; None for the usual ones."""
-    found = jpeg_frame(data)
+    found = read_jpeg_frame(data)
     if found is None or (found[0] in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) and found[1] == 8):
         return None
     height, width, channels = found[2:]
-    bounded(height, width, channels, 2, name)
+    check_size(height, width, channels, 2, name)
 
     def decode() -> np.ndarray:
         import imagecodecs
@@ -251,7 +251,7 @@ def _jpeg(data: bytes, name: str) -> Deep | None:
     return Deep((height, width), 1, decode)
 
 
-def jpeg_frame(data: bytes) -> tuple[int, int, int, int, int] | None:
+def read_jpeg_frame(data: bytes) -> tuple[int, int, int, int, int] | None:
     """(kind of coding as its marker byte, bits, height, width, channels) that a JPEG stream claims;
     None for anything else.
     """

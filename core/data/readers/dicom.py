@@ -37,15 +37,15 @@ from core.data.readers.dicom_rows import (
     _named,
     _of_folders,
     _unit,
-    pictures,
-    where,
+    decode_frames,
+    describe_place,
 )
 from core.data.readers.files import Asked, Member, collect
-from core.data.readers.frames import in_bytes, padded
-from core.data.readers.image_decoding import SUFFIXES, common_side
-from core.data.readers.images import foldered
-from core.data.readers.nifti import columns
-from core.data.readers.npz_files import input_range
+from core.data.readers.frames import convert_to_bytes, describe_padding
+from core.data.readers.image_decoding import SUFFIXES, choose_common_size
+from core.data.readers.images import add_folder_classes
+from core.data.readers.nifti import describe_geometry
+from core.data.readers.npz_files import find_input_range
 from core.data.readers.slice_order import Frame
 from core.errors import UserError
 
@@ -72,8 +72,8 @@ def read(
     and dropped, then each file is decoded, fitted and let go. The card's "names" are the new names,
     for the caller to put in once tables beside the scans were joined by the old ones.
     """
-    found = _looked(members, asked)
-    beside = [*(laid or []), *_given(asked)]
+    found = _read_headers(members, asked)
+    beside = [*(laid or []), *_find_given_masks(asked)]
     found.laid = [m for m in beside if nifti_file.is_nifti(m)]
     found.painted = [m for m in beside if not nifti_file.is_nifti(m)]
     if found.laid and found.painted:
@@ -86,7 +86,7 @@ def read(
             "There are contours in text files and masks in NIfTI files or pictures; bring one of"
             " the two."
         )
-    groups = [[found.frames[k] for k in g] for g in slice_order.stacks(found.frames)]
+    groups = [[found.frames[k] for k in g] for g in slice_order.group_stacks(found.frames)]
     whole = [g for g in groups if slice_order.is_volume(g)]
     if asked.stack == "volumes" and len(whole) < 2:
         are = f"{len(whole)} of {len(groups)} series are whole, evenly spaced stacks of slices"
@@ -120,7 +120,7 @@ def _bare(head: bytes) -> bool:
     return (little and (kind or (0 < head[4] <= 64 and head[5:8] == b"\0\0\0"))) or (big and kind)
 
 
-def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
+def _read_headers(members: list[Member], asked: Asked, alone: bool = False) -> Found:
     """`alone`: there are segmentation objects only, which are the pictures then."""
     files: dict[int, File] = {}
     tags: Counter[int] = Counter()
@@ -128,20 +128,20 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
     turns: dict[tuple[int, tuple[float, ...]], int] = {}
     frames, without, segs, uids = [], [], [], {}
     for at, m in enumerate(members):
-        called = where(at, len(members))
+        called = describe_place(at, len(members))
         try:
-            header, layout = dicom_file.header(m, called)
+            header, layout = dicom_file.read_header(m, called)
         except NoPicture as e:
-            without.append((at, dicom_seg.kind_of(e.uid)))
+            without.append((at, dicom_seg.describe_class(e.uid)))
             continue
-        with dicom_file.sentences(called):
+        with dicom_file.reword_errors(called):
             file = files[at] = facts(header, called)
             if len(file.places) > 1:
                 dicom_file.enough(m, len(file.places), file.size, called)
-            uids[at] = dicom_seg.uids(header)
+            uids[at] = dicom_seg.read_uids(header)
             drawn = dicom_seg.is_segmentation(header) and not alone
             if drawn:
-                segs.append(dicom_seg.segmentation(at, header, files.pop(at)))
+                segs.append(dicom_seg.read_segmentation(at, header, files.pop(at)))
         tags.update(set(layout.tags))
         if drawn:
             continue
@@ -165,18 +165,18 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
         ]
         frames = slices
     if not frames and segs:
-        return _looked(members, asked, alone=True)
+        return _read_headers(members, asked, alone=True)
     if not frames:
         kind = f": a {without[0][1]}" if without[0][1] else ""
         more = f", like the {len(without) - 1} files beside it" if len(without) > 1 else ""
         raise UserError(
-            f"{where(without[0][0], len(members))} holds no picture (a DICOM file without pixel"
-            f" data{kind}){more}."
+            f"{describe_place(without[0][0], len(members))} holds no picture (a DICOM file without"
+            f" pixel data{kind}){more}."
         )
     return Found(
         members,
         files,
-        slice_order.ordered(frames),
+        slice_order.sort_frames(frames),
         tags,
         [k for _, k in without],
         uids,
@@ -187,14 +187,14 @@ def _looked(members: list[Member], asked: Asked, alone: bool = False) -> Found:
 
 def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     frames, files = found.frames, found.files
-    notes, odd, steps = slice_order.looked_over(frames)
+    notes, odd, steps = slice_order.check_order(frames)
     sizes = [f.file.size for f in frames]
-    size, rule = common_side(sizes)
+    size, rule = choose_common_size(sizes)
     colour = any(f.colour for f in files.values())
     samples, whole = _decoded(found, size, colour, asked)
     unit, scale, rules = _unit(files, samples, whole, found.inside)
-    if whole and (packed := in_bytes(samples, whole)) is not samples:
-        samples, scale = packed, scale if unit else input_range(packed)
+    if whole and (packed := convert_to_bytes(samples, whole)) is not samples:
+        samples, scale = packed, scale if unit else find_input_range(packed)
     lines = []
     for f, step, note in zip(frames, steps, notes):
         word, lean = f.place.axes
@@ -202,7 +202,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
         line = (
             _line(f)
             | {"position_mm": f.place.known, "frame": f.index}
-            | columns(word or f.file.axes_word, (step, *mm), lean)
+            | describe_geometry(word or f.file.axes_word, (step, *mm), lean)
         )
         lines.append(
             line
@@ -219,7 +219,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     )
     if "stack" in table:
         table["stack"] = table["stack"].fillna("in order")
-    table, roles = foldered(
+    table, roles = add_folder_classes(
         _named(table, found), {"file": "file", "group": "patient"}, asked, auto=False
     )
     table, film = _clips(table)
@@ -230,11 +230,11 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
     rules += _of_folders(table, roles, asked)
     masks, left, said = None, [], {}
     if found.segs or found.laid or found.painted:
-        marks = _marks(found, asked)
+        marks = _read_masks(found, asked)
         rules, left, said = [*rules, *marks.rules], marks.left, marks.card
         masks, table = marks.fitted(size, table)
     if drawn:
-        masks, table["outlined"], unused, more = contours.masks_for(
+        masks, table["outlined"], unused, more = contours.draw_masks(
             list(table["file"]), sizes, size, drawn
         )
         rules.append(more)
@@ -247,7 +247,7 @@ def _slices(found: Found, asked: Asked, drawn: list[Member] | None) -> Dataset:
             " (ImagePositionPatient)"
         )
     rules = [
-        padded(rule),
+        describe_padding(rule),
         f"ordered by series, {where_placed}instance number",
         *odd,
         *rules,
@@ -275,11 +275,11 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
     turned = [
         (g, t)
         for g in whole
-        if (t := slice_order.solid(g, float(np.median(np.diff([f.place.along for f in g])))))
+        if (t := slice_order.find_turn(g, float(np.median(np.diff([f.place.along for f in g])))))
         is not None
     ]
-    size, rule = volume_resizing.common_size([t.shape for _, t in turned])
-    samples, lines, done = volume_resizing.room(len(turned), size), [], 0
+    size, rule = volume_resizing.choose_common_size([t.shape for _, t in turned])
+    samples, lines, done = volume_resizing.make_room(len(turned), size), [], 0
     for row, (group, turn) in enumerate(turned):
         back = [0, 0, 0]
         for to, source in enumerate(turn.order):
@@ -292,21 +292,23 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         for file, wanted in at.items():
             wanted = sorted(wanted)
             for (_, k), picture in zip(wanted, found.pictures(file, [i for i, _ in wanted])):
-                slab[k] = volume_resizing.fit(picture[None], (1, back[1], back[2]))[0]
+                slab[k] = volume_resizing.fit_volume(picture[None], (1, back[1], back[2]))[0]
             done += 1
             asked.report(len(found.members) + done, 2 * len(found.members))
-        volume = volume_resizing.fit(slab, (back[0], back[1], back[2])).transpose(turn.order)
+        volume = volume_resizing.fit_volume(slab, (back[0], back[1], back[2])).transpose(turn.order)
         samples[row, 0] = volume[
             tuple(slice(None, None, -1 if flip else 1) for flip in turn.flipped)
         ]
         line = (
             _line(group[0])
             | {"slices": len(group)}
-            | columns("HAR", volume_resizing.sizes_after(turn.mm, turn.shape, size), turn.oblique)
+            | describe_geometry(
+                "HAR", volume_resizing.compute_sizes_after(turn.mm, turn.shape, size), turn.oblique
+            )
         )
         reasons = [f.file.held for f in group if f.file.held]
         lines.append(line | ({"held": reasons[0]} if reasons else {}))
-    masks, marks = None, _marks(found, asked)
+    masks, marks = None, _read_masks(found, asked)
     table = pd.DataFrame(lines)
     if marks.known:
         at_of = {id(f): k for k, f in enumerate(found.frames)}
@@ -325,7 +327,7 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         *more,
     ]
     rules += [*marks.rules, *([rule] if rule else [])]
-    table, roles = foldered(
+    table, roles = add_folder_classes(
         _named(table, found), {"file": "file", "group": "patient"}, asked, auto=False
     )
     rules += _of_folders(table, roles, asked)
@@ -350,11 +352,11 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
     )
 
 
-def _given(asked: Asked) -> list[Member]:
+def _find_given_masks(asked: Asked) -> list[Member]:
     """Return the masks given apart: NIfTI files or pictures. UserError for others."""
     if asked.masks is None:
         return []
-    given = nifti_file.paired(collect(asked.masks))
+    given = nifti_file.join_pairs(collect(asked.masks))
     if not all(nifti_file.is_nifti(m) or m.name.lower().endswith(SUFFIXES) for m in given):
         raise UserError(
             "Masks of DICOM files are read from NIfTI files, from pictures of the slices' names, or"
@@ -363,11 +365,11 @@ def _given(asked: Asked) -> list[Member]:
     return given
 
 
-def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
+def _read_masks(found: Found, asked: Asked) -> dicom_seg.Marks:
     """Of the segmentation objects; where they mark nothing, of the NIfTI segmentations or
     pictures. UserError where masks given apart fit no slices.
     """
-    marks = dicom_seg.marks(found.frames, found.uids, found.segs, found.members, found.where)
+    marks = dicom_seg.draw_masks(found.frames, found.uids, found.segs, found.members, found.where)
     others = [*found.laid, *found.painted]
     if not others:
         return marks
@@ -381,7 +383,7 @@ def _marks(found: Found, asked: Asked) -> dicom_seg.Marks:
     if found.laid:
         laid = dicom_masks.marks(found.frames, found.laid, lambda at: found.members[at].name)
     else:
-        laid = dicom_pictures.marks(found.frames, found.painted, lambda at: found.members[at])
+        laid = dicom_pictures.draw_masks(found.frames, found.painted, lambda at: found.members[at])
     if asked.masks is not None and not laid.known:
         raise UserError(f"The masks fit none of the DICOM slices: {'; '.join(laid.left)}.")
     laid.left[:0] = marks.left
@@ -418,14 +420,14 @@ def read_scan(path: Path) -> list[np.ndarray]:
     """
     member = collect(path)[0]
     if path.suffix == ".dcm":
-        header, _ = dicom_file.header(member, path.name)
-        with dicom_file.sentences(path.name):
+        header, _ = dicom_file.read_header(member, path.name)
+        with dicom_file.reword_errors(path.name):
             file = facts(header, path.name)
         return [
             f if f.ndim == 2 else f.mean(2)
-            for f in pictures(member.load(), file, path.name, list(range(len(file.places))))
+            for f in decode_frames(member.load(), file, path.name, list(range(len(file.places))))
         ]
-    from core.data.readers.nifti import axial
-    from core.data.readers.nifti_file import look, volumes
+    from core.data.readers.nifti import cut_axial_slices
+    from core.data.readers.nifti_file import read_scan_header, read_volumes
 
-    return list(axial(next(volumes(look(member)))))
+    return list(cut_axial_slices(next(read_volumes(read_scan_header(member)))))

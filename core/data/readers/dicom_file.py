@@ -51,7 +51,7 @@ class Layout:
 
 
 @contextmanager
-def sentences(where: str) -> Iterator[None]:
+def reword_errors(where: str) -> Iterator[None]:
     """Whatever goes wrong inside becomes one sentence about the file at `where`, without a word of
     what it holds.
     """
@@ -71,16 +71,16 @@ def sentences(where: str) -> Iterator[None]:
         raise UserError(f"{where} cannot be read as DICOM ({why}); fix or remove it.") from None
 
 
-def header(member: Member, where: str) -> tuple[Any, Layout]:
+def read_header(member: Member, where: str) -> tuple[Any, Layout]:
     """Return the allowed and the identifying elements before the pixels, as a pydicom data set that
     must not outlive its look; and the layout. NoPicture when there are no pixels.
     """
-    with sentences(where):
+    with reword_errors(where):
         data = member.open(PREFIX)
         whole = len(data) < PREFIX
-        data, layout = prepared(data, where, whole)
+        data, layout = prepare_bytes(data, where, whole)
         if layout.pixels is None and not whole:
-            data, layout = prepared(member.load(), where)
+            data, layout = prepare_bytes(member.load(), where)
         if layout.pixels is None:
             error = NoPicture(f"{where} holds no picture (a DICOM file without pixel data).")
             error.uid = _class_of(data[: layout.end])
@@ -96,9 +96,9 @@ def _class_of(data: bytes) -> str:
         return ""
 
 
-def whole(data: bytes, where: str) -> Any:
+def read_whole(data: bytes, where: str) -> Any:
     """Return the elements that decoding needs, pixels among them."""
-    data, layout = prepared(data, where)
+    data, layout = prepare_bytes(data, where)
     return _parsed(data[: layout.end], DECODED)
 
 
@@ -121,7 +121,7 @@ def _parsed(data: bytes, keywords: tuple[str, ...]) -> Any:
     return made
 
 
-def prepared(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Layout]:
+def prepare_bytes(data: bytes, where: str, complete: bool = True) -> tuple[bytes, Layout]:
     """Return the bytes as a library may have them: inflated within bounds, cut at zeros that pad
     them; and their layout. UserError for what would take a library for ever: too many elements,
     sequences too deep, a packed bomb. `complete`: these are all bytes of the file.
@@ -271,7 +271,7 @@ def enough(member: Member, count: int, size: tuple[int, int], where: str) -> Non
     """UserError when a file says that it has more frames than its bytes can hold: each frame is
     made room for before it is decoded.
     """
-    data, layout = prepared(member.load(), where)
+    data, layout = prepare_bytes(member.load(), where)
     at = layout.pixels or 0
     if b"\xfe\xff\x00\xe0" not in data[at + 8 : at + 20]:  # as they are: at least a bit a pixel
         there = (len(data) - at) * 8 // (size[0] * size[1])
@@ -294,7 +294,7 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
 
     from core.data.readers import codecs
 
-    codecs.register()
+    codecs.register_decoders()
     uid = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(uid)
@@ -304,7 +304,7 @@ def frames(dataset: Any, where: str, wanted: list[int]) -> Iterator[np.ndarray]:
             f"{where} is compressed as {kind}, which is not read here; save it as JPEG 2000 or"
             " uncompressed."
         ) from None
-    plugin = codecs.decoder_for(uid, _claims(dataset, where)) if uid.is_encapsulated else ""
+    plugin = codecs.choose_decoder(uid, _claims(dataset, where)) if uid.is_encapsulated else ""
     if plugin not in ("", *decoder.available_plugins):
         needed = codecs.PACKAGES.get(plugin, plugin)
         raise UserError(

@@ -15,7 +15,7 @@ import numpy as np
 from core import limits
 from core.data import deidentify
 from core.data.geometry import axis_letters
-from core.data.readers.padding import padding
+from core.data.readers.padding import read_padding_range
 from core.errors import UserError
 
 NAN = float("nan")
@@ -183,7 +183,7 @@ def facts(header: Any, where: str) -> File:
             places[0].position is not None,
         ),
         day=_day(header, "StudyDate"),
-        padding=padding(header),
+        padding=read_padding_range(header),
         scout="LOCALIZER" in (k.upper() for k in kinds),
         columns={k: v for k, v in told.items() if v is not None},
     )

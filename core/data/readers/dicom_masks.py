@@ -17,7 +17,7 @@ from core.data.readers import blocks, scan_masks
 from core.data.readers.blocks import Block
 from core.data.readers.dicom_seg import Marks
 from core.data.readers.files import Member
-from core.data.readers.nifti_file import TO_LPS, Scan, look, volumes
+from core.data.readers.nifti_file import TO_LPS, Scan, read_scan_header, read_volumes
 from core.data.readers.slice_order import Frame
 from core.errors import UserError
 
@@ -50,7 +50,7 @@ def marks(frames: list[Frame], laid: list[Member], names: Callable[[int], str]) 
         series[f.series].append(k)
     for member in laid:
         try:
-            scan = look(member)
+            scan = read_scan_header(member)
             kind = _kind(scan, member)
         except UserError:
             scan, kind = None, "NIfTI file (it cannot be read)"
@@ -73,7 +73,7 @@ def marks(frames: list[Frame], laid: list[Member], names: Callable[[int], str]) 
 def is_segmentation(member: Member) -> bool:
     """Whether a NIfTI file beside DICOM files holds labels. Reads its voxels."""
     try:
-        return not _kind(look(member), member)
+        return not _kind(read_scan_header(member), member)
     except UserError:
         return False
 
@@ -121,7 +121,7 @@ def _owners(
 
 def _reach(block: Block, mine: list[Frame]) -> bool | None:
     """Whether slices lie in planes of the block, pixel on voxel; None where none meets its box."""
-    meet = [f for f in mine if blocks.placed(f.place) and block.meets(f.place, f.file.size)]
+    meet = [f for f in mine if blocks.has_place(f.place) and block.meets(f.place, f.file.size)]
     if not meet:
         return None
     return all(block.grid(f.place, f.file.size) for f in meet)
@@ -131,11 +131,11 @@ def _shared(mask: Member, files: set[str]) -> int:
     """How well a mask's folders and name fit those of the files of a series: 2 for each word that
     is one of theirs, 1 for each that stands within one.
     """
-    words = {*scan_masks.inner(mask), scan_masks.key(mask)} - {""}
+    words = {*scan_masks.find_case_folders(mask), scan_masks.make_name_key(mask)} - {""}
     theirs: set[str] = set()
     for file in files:
         one = Member(file, lambda most: b"")
-        theirs |= {*scan_masks.inner(one), one.stem.lower()}
+        theirs |= {*scan_masks.find_case_folders(one), one.stem.lower()}
     return sum(2 if w in theirs else any(_within(w, t) for t in theirs) for w in words)
 
 
@@ -147,7 +147,7 @@ def _draw(
     found: list[_Laid], frames: list[Frame], series: dict[int, list[int]], out: Marks
 ) -> None:
     """Every segmentation onto the slices of its series, as codes."""
-    coding = scan_masks.coding([one.scan for one in found])
+    coding = scan_masks.find_coding([one.scan for one in found])
     of: dict[int, list[_Laid]] = defaultdict(list)
     for one in found:
         for s in one.series:
@@ -155,12 +155,12 @@ def _draw(
     several = max(map(len, of.values())) > 1
     for s, laid in of.items():
         for number, one in enumerate(laid, 1):
-            codes = coding.apply(next(volumes(one.scan)))
+            codes = coding.apply(next(read_volumes(one.scan)))
             if several:
                 codes = np.where(codes > 0, np.uint8(min(number, 255)), np.uint8(0))
             block = _block(one.scan, codes)
             for k in series[s]:
-                if blocks.placed(frames[k].place):
+                if blocks.has_place(frames[k].place):
                     out.lay(k, block.on(frames[k].place, frames[k].file.size))
         out.known |= set(series[s])
     said = coding.rule

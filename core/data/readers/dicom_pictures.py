@@ -39,7 +39,7 @@ def _named(file: Member) -> Member:
     return file if file.name.lower().endswith(ENDS) else replace(file, name=f"{file.name}.dcm")
 
 
-def marks(frames: list[Frame], drawn: list[Member], file: Callable[[int], Member]) -> Marks:
+def draw_masks(frames: list[Frame], drawn: list[Member], file: Callable[[int], Member]) -> Marks:
     """Return the masks that pictures draw on the frames of files of their names. `file`: by
     position.
 
@@ -53,7 +53,7 @@ def marks(frames: list[Frame], drawn: list[Member], file: Callable[[int], Member
     places = picture_masks.Places([_named(file(at)) for at in of])
     order = list(of)
     try:
-        values = mask_values.coded(drawn)
+        values = mask_values.find_coding(drawn)
     except UserError:  # its sentence names the file
         raise UserError(
             "A picture beside the DICOM files is damaged, or holds no areas of one value as masks"
@@ -98,7 +98,7 @@ def _no_place(at: list[int], frames: list[Frame], shape: tuple[int, int]) -> str
     if len(at) > 1:
         return "of the name of a DICOM file of several frames"
     try:
-        picture_masks.lies_on(shape, frames[at[0]].file.size, "", "")
+        picture_masks.differs_in_size(shape, frames[at[0]].file.size, "", "")
     except UserError:
         return "of another proportion than the DICOM slice of its name"
     return ""

@@ -20,9 +20,9 @@ from core.data.readers import (
 )
 from core.data.readers.dicom_header import DETECTOR, File
 from core.data.readers.files import Asked, Member
-from core.data.readers.frames import fitted
-from core.data.readers.npz_files import input_range
-from core.data.readers.padding import Inside, filled, outside
+from core.data.readers.frames import fit_frame
+from core.data.readers.npz_files import find_input_range
+from core.data.readers.padding import Inside, fill_padding, find_padding
 from core.data.readers.slice_order import Frame
 from core.data.stored import LazyArray
 from core.errors import UserError
@@ -57,18 +57,20 @@ class Found:
 
     def where(self, at: int) -> str:
         """Return what file `at` is called in messages; never its name."""
-        return where(at, len(self.members))
+        return describe_place(at, len(self.members))
 
     def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
         """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in
         their unit, larger = brighter.
         """
-        data, called = loaded(self.members[at], self.where(at)), self.where(at)
+        data, called = load_bytes(self.members[at], self.where(at)), self.where(at)
         padded = any(f.padding for f in self.files.values())
-        yield from pictures(data, self.files[at], called, wanted, self.inside if padded else None)
+        yield from decode_frames(
+            data, self.files[at], called, wanted, self.inside if padded else None
+        )
 
 
-def counted(aside: list[Member]) -> list[str]:
+def describe_left_out(aside: list[Member]) -> list[str]:
     """Files left out, without their names."""
     index = [m for m in aside if m.parts[-1].upper() == "DICOMDIR"]
     n = len(aside) - len(index)
@@ -77,14 +79,14 @@ def counted(aside: list[Member]) -> list[str]:
     )
 
 
-def where(at: int, n: int) -> str:
+def describe_place(at: int, n: int) -> str:
     """Return what an error calls a file: names of files may be names of people, and errors are
     stored.
     """
     return f"File {at + 1} of {n} (in the order of their names)" if n > 1 else "The file"
 
 
-def loaded(member: Member, called: str) -> bytes:
+def load_bytes(member: Member, called: str) -> bytes:
     """Return the bytes of a file. UserError, which calls it `called`, where it cannot be
     unpacked.
     """
@@ -112,7 +114,7 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
         if f.at not in held:
             held.clear()
             held[f.at] = {
-                i: fitted(p, size, colour)
+                i: fit_frame(p, size, colour)
                 for (i, _), p in zip(
                     sorted(of[f.at]), found.pictures(f.at, [i for i, _ in sorted(of[f.at])])
                 )
@@ -129,7 +131,7 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
             whole = whole and bool(
                 picture.min() >= 0 and picture.max() <= 255 and (picture == np.round(picture)).all()
             )
-            out[k] = fitted(picture, size, colour)
+            out[k] = fit_frame(picture, size, colour)
         asked.report(done + i + 1, 2 * done)
     return out, whole
 
@@ -172,8 +174,12 @@ def _unit(
         return unit, (low, high if high > low else low + 1.0, words), rules
     values = inside.taken()
     if values is not None and not whole:
-        return unit, input_range(values), rules
-    return unit, input_range(some.astype(np.uint8) if whole and some.max() > 15 else some), rules
+        return unit, find_input_range(values), rules
+    return (
+        unit,
+        find_input_range(some.astype(np.uint8) if whole and some.max() > 15 else some),
+        rules,
+    )
 
 
 def _of_folders(table: pd.DataFrame, roles: dict[str, str], asked: Asked) -> list[str]:
@@ -253,7 +259,7 @@ def _dataset(
     token = deidentify.make_pseudonym(
         asked.key, "import", "\0".join(sorted({f.series for f in files})), 4
     )
-    left += dicom_seg.counted(found.without)
+    left += dicom_seg.describe_left_out(found.without)
     card: dict[str, Any] = {
         "source": "DICOM files",
         "name": f"{kinds.most_common(1)[0][0]} scans {token}",
@@ -334,7 +340,7 @@ def _clips(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     return table, {"sequence": "clip", "time": "time_ms"}
 
 
-def pictures(
+def decode_frames(
     data: bytes, file: File, called: str, wanted: list[int], inside: Inside | None = None
 ) -> Iterator[np.ndarray]:
     """float32 frames [H,W] or [H,W,3] of one file's bytes, rescaled, MONOCHROME1 turned so that
@@ -343,18 +349,18 @@ def pictures(
     """
     from pydicom.pixels import apply_modality_lut
 
-    with dicom_file.sentences(called):
-        dataset = dicom_file.whole(data, called)
+    with dicom_file.reword_errors(called):
+        dataset = dicom_file.read_whole(data, called)
         top = 0
         if file.turned and not dataset.PixelRepresentation:
             top = 1 << int(dataset.BitsStored)
         stored = dicom_file.frames(dataset, called, wanted)
     for k in wanted:
-        with dicom_file.sentences(called):
+        with dicom_file.reword_errors(called):
             array = next(stored)
             if array.shape[:2] != file.size:
                 raise UserError(f"{called} says two sizes of its picture; fix or remove it.")
-            away = outside(array, file.padding)
+            away = find_padding(array, file.padding)
             if file.turned:  # by the stored range: alike in a whole series
                 array = top - 1 - array.astype(np.int64)
             if "ModalityLUTSequence" in dataset:
@@ -366,7 +372,7 @@ def pictures(
                 array * file.factor if file.factor != 1.0 else array, dtype=np.float32
             )
             if away is not None:
-                picture = filled(picture, away, file.unit)
+                picture = fill_padding(picture, away, file.unit)
             if inside is not None:
                 inside.add(picture, away)
         if not np.isfinite(picture).all():

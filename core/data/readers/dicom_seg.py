@@ -107,11 +107,11 @@ class Marks:
         turned = stack.transpose(turn.order)[
             tuple(slice(None, None, -1 if f else 1) for f in turn.flipped)
         ]
-        return volume_resizing.fit(turned, size, 0)
+        return volume_resizing.fit_volume(turned, size, 0)
 
     @property
     def card(self) -> dict[str, Any]:
-        """The card's entry `masks`: see `masks.said`."""
+        """The card's entry `masks`: see `masks.describe_masks`."""
         shares = [float((m > 0).mean()) for m in self.masks.values()]
         entry = {
             "labels": self.labels,
@@ -125,18 +125,18 @@ def is_segmentation(header: Any) -> bool:
     return text(header, "SOPClassUID") in SEG
 
 
-def uids(header: Any) -> tuple[str, str]:
+def read_uids(header: Any) -> tuple[str, str]:
     """SOP instance and frame of reference; "" where they are not said."""
     return text(header, "SOPInstanceUID"), text(header, "FrameOfReferenceUID")
 
 
-def kind_of(uid: str) -> str:
+def describe_class(uid: str) -> str:
     """Return what a DICOM file of that SOP class is, in words; "" when it is not known."""
     fits = [k for k in KINDS if uid == k or uid.startswith(k + ".")]
     return KINDS[max(fits, key=len)] if fits else ""
 
 
-def counted(kinds: list[str]) -> list[str]:
+def describe_left_out(kinds: list[str]) -> list[str]:
     """Files without a picture, by kind, in words."""
     out = []
     for kind, n in Counter(kinds).most_common():
@@ -149,7 +149,7 @@ def counted(kinds: list[str]) -> list[str]:
     return out
 
 
-def segmentation(at: int, header: Any, file: File) -> Segmentation:
+def read_segmentation(at: int, header: Any, file: File) -> Segmentation:
     """Return what the header of a SEG file says; call it within `dicom.sentences`."""
     shared = _first(header.get("SharedFunctionalGroupsSequence"))
     each = header.get("PerFrameFunctionalGroupsSequence") or []
@@ -196,7 +196,7 @@ def _sources(groups: list[Any]) -> tuple[tuple[str, int | None], ...]:
     return tuple(out)
 
 
-def marks(
+def draw_masks(
     frames: list[Frame],
     uids: dict[int, tuple[str, str]],
     found: list[Segmentation],
@@ -232,8 +232,8 @@ def marks(
         base = max(used[s] for s in series)
         top = 0
         called = where(seg.at)
-        with dicom_file.sentences(called):
-            dataset = dicom_file.whole(members[seg.at].load(), called)
+        with dicom_file.reword_errors(called):
+            dataset = dicom_file.read_whole(members[seg.at].load(), called)
             wanted = [d for d in seg.segment_frames if rows[d.index]]
             for d, values in zip(
                 wanted, dicom_file.frames(dataset, called, [d.index for d in wanted])
@@ -291,7 +291,7 @@ def _crossed(
     there = [
         k
         for k, f in enumerate(frames)
-        if blocks.placed(f.place) and _one_space(f, uids[f.at][1], seg)
+        if blocks.has_place(f.place) and _one_space(f, uids[f.at][1], seg)
     ]
     if (
         not there
@@ -300,11 +300,11 @@ def _crossed(
     ):
         return {}
     base, called = max(used[frames[k].series] for k in there), where(seg.at)
-    with dicom_file.sentences(called):
-        dataset = dicom_file.whole(members[seg.at].load(), called)
+    with dicom_file.reword_errors(called):
+        dataset = dicom_file.read_whole(members[seg.at].load(), called)
         values = dicom_file.frames(dataset, called, [d.index for d in seg.segment_frames])
         planes = [_codes(v, d, seg, base) for d, v in zip(seg.segment_frames, values)]
-    block = blocks.block_of(planes, [d.place for d in seg.segment_frames])
+    block = blocks.make_block(planes, [d.place for d in seg.segment_frames])
     if block is None:
         return {}
     series = {frames[k].series for k in there if block.meets(frames[k].place, frames[k].file.size)}

@@ -23,11 +23,11 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.deidentify import make_pseudonym
 from core.data.readers import edf_marks
-from core.data.readers.clipping import ends_of
+from core.data.readers.clipping import find_clipping_limits
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Event, Recording
-from core.data.readers.signal_windows import windows
-from core.data.readers.units import unit
+from core.data.readers.signal_windows import cut_windows
+from core.data.readers.units import format_unit
 from core.errors import UserError
 
 SUFFIXES = (".edf", ".bdf")
@@ -66,7 +66,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     found, alone = [], []
     for i, m in enumerate(members):
         data = m.load()
-        head = header(data, m.name)
+        head = read_header(data, m.name)
         if head.only_marks:
             alone.append((m, data, head))
         else:
@@ -77,7 +77,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             f"{members[0].name} cannot be read as a recording: it holds marks but no signal; bring"
             " it together with the recording it is of."
         )
-    found, joined, left = edf_marks.join(found, [_sheet(*a) for a in alone])
+    found, joined, left = edf_marks.join_marks(found, [_sheet(*a) for a in alone])
     found, hidden = _unnamed(found)
     rules = [
         "name, patient and recording number, birth date, start date and time in the headers are not"
@@ -94,7 +94,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         rules.append(
             f"{notes} mark{'s' * (notes > 1)} turned into “note”: free text, or words of the header"
         )
-    return windows([f.recording for f in found], asked, rules, left)
+    return cut_windows([f.recording for f in found], asked, rules, left)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Header:
         ]
 
 
-def header(data: bytes, name: str) -> Header:
+def read_header(data: bytes, name: str) -> Header:
     """Return the header of a file, every claim of it checked against its bytes before anything is
     read. UserError in one sentence.
     """
@@ -332,7 +332,7 @@ def _recording(member: Member, data: bytes, head: Header, asked: Asked) -> edf_m
     channels = tuple(
         Channel(
             label if label and not _words(label) & _words(head.patient) else f"channel {k + 1}",
-            unit(head.fields["unit"][i]),
+            format_unit(head.fields["unit"][i]),
             head.samples[i] / head.seconds,
             head.samples[i] * head.records,
             _ends(head, i),
@@ -370,7 +370,7 @@ def _ends(head: Header, i: int) -> tuple[float, float] | None:
     low, high, least, most = (
         float(head.fields[k][i]) for k in ("low", "high", "digital low", "digital high")
     )
-    return ends_of(low, high, most - least, head.fields["unit"][i])
+    return find_clipping_limits(low, high, most - least, head.fields["unit"][i])
 
 
 def _unnamed(found: list[edf_marks.Found]) -> tuple[list[edf_marks.Found], int]:

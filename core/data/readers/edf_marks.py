@@ -41,7 +41,7 @@ class Sheet:
     notes: int
 
 
-def join(
+def join_marks(
     found: Sequence[Found], sheets: Sequence[Sheet]
 ) -> tuple[list[Found], list[str], list[str]]:
     """Return the recordings with the marks of the sheets that are of them; what was joined, in

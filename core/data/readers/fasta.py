@@ -18,7 +18,7 @@ import pandas as pd
 from core import limits
 from core.data.dataset import Dataset
 from core.data.readers import joined_tables
-from core.data.readers.files import Asked, Member, unpacked
+from core.data.readers.files import Asked, Member, unpack_stream
 from core.errors import UserError
 
 SUFFIXES = (".fasta", ".fa", ".fna", ".fas", ".ffn")
@@ -50,7 +50,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     rules = []
     for member in files:
         twice = 0
-        for name, letters in sequences(member):
+        for name, letters in read_sequences(member):
             if own.get(name) == member.name and found[name] != letters:
                 raise UserError(
                     f"{member.name} holds two different sequences called “{name[:60]}”; give each"
@@ -69,7 +69,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         )
     table = pd.DataFrame({"file": list(found), "sequence": list(found.values())})
     table["length"] = table["sequence"].str.len()
-    table, used, left = joined(table, [(s.name, joined_tables.frame_of(s)) for s in sheets])
+    table, used, left = join_sheets(table, [(s.name, joined_tables.read_frame(s)) for s in sheets])
     rules = [
         f"{len(table)} sequences, {table['length'].min():,} to {table['length'].max():,} letters",
         *used,
@@ -89,13 +89,13 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     )
 
 
-def sequences(member: Member) -> list[tuple[str, str]]:
+def read_sequences(member: Member) -> list[tuple[str, str]]:
     """(name, letters) of each sequence of a FASTA file, in its order."""
     data = member.load()
     if data[:2] == b"\x1f\x8b":
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
-                data = unpacked(f, len(data), member.name)
+                data = unpack_stream(f, len(data), member.name)
         except (OSError, EOFError, zlib.error):
             raise UserError(
                 f"{member.name} cannot be unpacked; it may be cut off or damaged."
@@ -140,7 +140,7 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def joined(
+def join_sheets(
     table: pd.DataFrame, sheets: list[tuple[str, pd.DataFrame]]
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """`table` with the columns of the sheets that name its sequences, the rules in words, and the

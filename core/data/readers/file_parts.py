@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PARTS = WORDS | {word: part for word, part in MORE_WORDS.items() if len(word) > 3}
 
 
-def parts_of(names: Sequence[str]) -> list[tuple[str, str]]:
+def find_parts(names: Sequence[str]) -> list[tuple[str, str]]:
     """Of each file, by its path: train, val or test, and the rest of its name. Empty unless just
     one word of each name is such a word, and there is a train part and another one.
     """
@@ -49,12 +49,12 @@ def _part(name: str) -> tuple[str, str] | None:
     return PARTS[words[at[0]].lower()], rest
 
 
-def with_unlabelled(read: list[Raw]) -> tuple[list[Raw], str]:
+def join_unlabelled(read: list[Raw]) -> tuple[list[Raw], str]:
     """Tables that are parts of one, where some lack one column that every train table has: the
     label, which is not known for their rows. Gives all with that column, and its name; what was
     given, and "", where that is not how they differ.
     """
-    parts = parts_of([raw.name for raw in read])
+    parts = find_parts([raw.name for raw in read])
     trained = [set(raw.columns) for raw, (part, _) in zip(read, parts) if part == "train"]
     if not parts or any(raw.how == "no header" for raw in read):
         return read, ""

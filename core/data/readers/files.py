@@ -87,7 +87,7 @@ class Member:
         """All bytes. UserError for a file larger than is taken."""
         data = self.open(limits.FILE_BYTES + 1)
         if len(data) > limits.FILE_BYTES:
-            raise too_large(self.name)
+            raise make_size_error(self.name)
         return data
 
     @cached_property
@@ -286,7 +286,7 @@ def _reader(path: Path) -> Callable[[int], bytes]:
         try:
             size = path.stat().st_size
             if most > HEAD and size > limits.FILE_BYTES:
-                raise too_large(_text(path.name))
+                raise make_size_error(_text(path.name))
             with open(path, "rb") as f:
                 # Python takes as much memory as is asked for, before it reads
                 return f.read(min(most, size + 1))
@@ -307,12 +307,12 @@ def _unzipper(
 
     def read(most: int) -> bytes:
         if most > HEAD and info.file_size > limits.FILE_BYTES:
-            raise too_large(info.filename)
+            raise make_size_error(info.filename)
         try:
             with archive.open(info) as f:
                 if most <= HEAD:
                     return f.read(most)
-                return unpacked(f, info.compress_size, info.filename, info.file_size, most)
+                return unpack_stream(f, info.compress_size, info.filename, info.file_size, most)
         except UserError:
             raise
         # zipfile, zlib, lzma, bz2 and struct each have errors of their own for damaged bytes
@@ -325,12 +325,12 @@ def _unzipper(
     return read
 
 
-def too_large(name: str) -> UserError:
+def make_size_error(name: str) -> UserError:
     """Return what is raised for a file larger than is taken."""
     return UserError(f"{name} is larger than {limits.in_words(limits.FILE_BYTES, 'bytes')}.")
 
 
-def unpacked(
+def unpack_stream(
     f: IO[bytes] | GzipFile,
     packed: int,
     name: str,
@@ -346,7 +346,7 @@ def unpacked(
     """
     head = f.read(HEAD)
     allowed = limits.RATIO * max(packed, 4096)
-    says = declared(head)
+    says = read_declared_size(head)
     if says is not None and size in (None, says) and says <= limits.TIGHT:
         allowed = max(allowed, says)
     too_tight = UserError(
@@ -366,7 +366,7 @@ def unpacked(
     return data.getvalue()
 
 
-def declared(head: bytes) -> int | None:
+def read_declared_size(head: bytes) -> int | None:
     """How many bytes a .npy or NIfTI file is, by its first bytes: header + shape x size of a value.
 
     None for anything else.

@@ -45,10 +45,12 @@ def decode(member: Member) -> np.ndarray:
             image = flat
         return np.asarray(image.convert("RGB"))
 
-    return opened_by(member, pixels, lambda picture: picture.decode())
+    return open_picture(member, pixels, lambda picture: picture.decode())
 
 
-def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.Deep], Any]) -> Any:
+def open_picture(
+    member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.Deep], Any]
+) -> Any:
     """`use` of the picture as Pillow opens it, `deeply` of one that `readers.deep` opens; UserError
     for one that is too large, cut off or no picture.
     """
@@ -56,13 +58,13 @@ def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.
 
     try:
         data = member.load()
-        if (picture := deep.opened(data, member.name, member.page)) is not None:
+        if (picture := deep.open_deep(data, member.name, member.page)) is not None:
             return deeply(picture)
         with warnings.catch_warnings():
             # our own limit is lower, and says so
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF", "BMP"]) as opened:
-                deep.bounded(opened.size[1], opened.size[0], 1, 1, member.name)
+                deep.check_size(opened.size[1], opened.size[0], 1, 1, member.name)
                 return use(opened)
     except UserError:
         raise
@@ -78,7 +80,7 @@ def opened_by(member: Member, use: Callable[[Any], Any], deeply: Callable[[deep.
         ) from None
 
 
-def common_side(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
+def choose_common_size(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:
     """Return the one size all pictures get, and the rule in words."""
     if len(set(shapes)) == 1 and max(shapes[0]) <= CAP:
         return (

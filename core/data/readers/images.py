@@ -20,9 +20,9 @@ from core.data.readers.image_decoding import (
     CAP,
     ORIENTED,
     PLAIN,
-    common_side,
+    choose_common_size,
     decode,
-    opened_by,
+    open_picture,
     resize,
 )
 from core.data.splits import WORDS
@@ -47,7 +47,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
     files = [m for m in members if m not in sheets]
-    files, inside, left = picture_masks.apart(files)
+    files, inside, left = picture_masks.split_off_masks(files)
     if asked.masks is not None:
         inside = collect(asked.masks)
     if not files:
@@ -55,7 +55,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     files, paged = _pages(files)
     looked, values = _look_at_all(files, asked)
     shapes = [look.size for look in looked]
-    side, rule = common_side(shapes)
+    side, rule = choose_common_size(shapes)
     channels = _channels(files, looked)
     rules = [rule, *_rules(files, looked, paged, values, channels)]
 
@@ -78,7 +78,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     table, roles, people = _by_folder(files, asked)
     if sheets:
         table = _with_sheet(table, sheets)
-    masks, table, more, said = picture_masks.join(
+    masks, table, more, said = picture_masks.join_masks(
         files, inside, shapes, side, table, roles.get("label"), [look.turn for look in looked]
     )
     card: dict[str, Any] = {"rules": [*rules, *people, *more], "left out": left, **said}
@@ -138,21 +138,21 @@ def _with_sheet(table: pd.DataFrame, sheets: list[Member]) -> pd.DataFrame:
     )
 
 
-def glance(members: list[Member], asked: Asked) -> dict[str, Any]:
+def preview_images(members: list[Member], asked: Asked) -> dict[str, Any]:
     """Before import, by names only: `classes` the folders make ("folder"), and the columns of a
     table beside the pictures.
     """
     from core.data.readers import picture_masks
 
     sheets = [m for m in members if m.name.lower().endswith(tables.SHEETS)]
-    files = picture_masks.apart([m for m in members if m not in sheets])[0]
+    files = picture_masks.split_off_masks([m for m in members if m not in sheets])[0]
     table, roles, _ = _by_folder(files, asked)
     found: dict[str, Any] = {"files": len(files)}
     if "label" in roles:
         sizes = Counter(table["label"])
         found |= {"classes": {"folder": sorted(sizes)}, "sizes": dict(sizes)}
     if sheets:
-        seen = tables.glance(sheets[:1], asked, inputs=False)
+        seen = tables.preview_tables(sheets[:1], asked, inputs=False)
         found |= {
             "columns": seen["columns"],
             "guesses": seen["guesses"],
@@ -194,7 +194,7 @@ def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
     def deeply(picture: deep.Deep) -> tuple[tuple[int, int], bool, bool, int, bool]:
         return picture.size, picture.frames > 1, False, 1, False
 
-    size, several, usual, turn, clear = opened_by(member, seen, deeply)
+    size, several, usual, turn, clear = open_picture(member, seen, deeply)
     if usual:
         return Look(size, several, 1, turn, clear)
     image = decode(member)
@@ -250,10 +250,10 @@ def _pages(files: list[Member]) -> tuple[list[Member], bool]:
     if len(files) != 1 or files[0].head[:4] not in deep.TIFF:
         return files, False
     one, data = files[0], files[0].load()
-    count = opened_by(
+    count = open_picture(
         one, lambda plain: getattr(plain, "n_frames", 1), lambda picture: picture.frames
     )
-    if count < 2 or not deep.one_size(data):
+    if count < 2 or not deep.has_one_size(data):
         return files, False
     if count > limits.MEMBERS:
         raise UserError(f"{one.name} holds {count:,} pages; at most {limits.MEMBERS:,} are taken.")
@@ -267,24 +267,25 @@ def _large(looked: list[Look], n: int) -> bool:
 
 
 def _by_folder(files: list[Member], asked: Asked) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
-    """Return the table of pictures with what their folders say (see `foldered`), its roles, and
-    rules in words. Folders called after patients who are counted (patient07, TCGA_CS_4941) are no
-    classes, unless they are asked for and lie in no other: pictures in one are of one patient.
+    """Return the table of pictures with what their folders say (see `add_folder_classes`), its
+    roles, and rules in words. Folders called after patients who are counted (patient07,
+    TCGA_CS_4941) are no classes, unless they are asked for and lie in no other: pictures in one are
+    of one patient.
     """
     table, roles = pd.DataFrame({"file": [m.name for m in files]}), {"file": "file"}
     folders = [[p for p in m.parts[:-1] if p.lower() not in (*PLAIN, *WORDS)] for m in files]
     people = {f[-1] for f in folders if f}
     asked_for = asked.label == "folder" and max(map(len, folders), default=0) < 2
     if len(people) < 2 or not all(folders) or asked_for or not all(map(COUNTED.fullmatch, people)):
-        return (*foldered(table, roles, asked, auto=True), [])
+        return (*add_folder_classes(table, roles, asked, auto=True), [])
     table["patient"] = ["/".join(f) for f in folders]
     n = table["patient"].nunique()
     rules = [f"pictures of one folder are of one patient ({n} folders)"]
-    table, roles = foldered(table, roles | {"group": "patient"}, asked, True, people)
+    table, roles = add_folder_classes(table, roles | {"group": "patient"}, asked, True, people)
     return table, roles, rules
 
 
-def foldered(
+def add_folder_classes(
     table: pd.DataFrame,
     roles: dict[str, str],
     asked: Asked,

@@ -18,16 +18,16 @@ from core.data.readers import parquet
 from core.data.readers.column_types import (
     Looked,
     Meaning,
-    in_threes,
-    looked_at,
-    meaning,
-    settled,
+    has_groups_of_three,
+    infer_meaning,
+    infer_typed_column,
+    inspect_column,
 )
-from core.data.readers.csv_text import split_up
-from core.data.readers.file_parts import parts_of, with_unlabelled
+from core.data.readers.csv_text import read_words
+from core.data.readers.file_parts import find_parts, join_unlabelled
 from core.data.readers.files import Member, cut_suffix
 from core.data.readers.odd_rows import SUMMARY
-from core.data.readers.related_tables import related
+from core.data.readers.related_tables import join_related_tables
 from core.errors import UserError
 from core.io.threads import in_threads
 from core.words import some_of
@@ -69,7 +69,7 @@ class Whole:
     given: dict[str, str] = field(default_factory=dict)
 
 
-def whole(
+def join_tables(
     members: list[Member],
     report: Callable[[int, int], None] = lambda done, total: None,
     as_words: Collection[str] = (),
@@ -82,10 +82,10 @@ def whole(
     """
     read = []
     for k, m in enumerate(members):
-        read.append(raw_table(m))
+        read.append(read_raw_table(m))
         report(k + 1, len(members) + 1)
-    read, label = with_unlabelled(read)
-    read = related(read)
+    read, label = join_unlabelled(read)
+    read = join_related_tables(read)
     found = join_columns(read, as_words, clocks)
     frame, rules = found.frame, [rule for r in read for rule in r.rules]
     rules += [
@@ -113,7 +113,7 @@ def name_files(
         return {}, []
     stems = [cut_suffix(name) for name in names]
     words = stems if len(set(stems)) == len(stems) else names
-    parts = parts_of(names)
+    parts = find_parts(names)
     given: dict[str, str] = {}
     if parts:
         column = "split" if "split" not in frame else "part of the files"
@@ -155,7 +155,7 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
         if any(isinstance(p, pd.Series) for p in pieces):
             return _values(pieces)
         words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
-        return looked_at(column, words, column in as_words)
+        return inspect_column(column, words, column in as_words)
 
     seen = dict(zip(like.columns, in_threads(look, like.columns)))
     separator = ";" if any(r.how == ";" for r in read) else like.how
@@ -174,7 +174,9 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
             more.append(parts.rule)
             continue
         out[column] = (
-            meaning(one, where, marks) if isinstance(one, Looked) else settled(column, one, where)
+            infer_meaning(one, where, marks)
+            if isinstance(one, Looked)
+            else infer_typed_column(column, one, where)
         )
     begins = [int(end) - r.rows for end, r in zip(ends, read)]
     told = [
@@ -194,7 +196,7 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
     )
 
 
-def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
+def drop_headerless(members: list[Member]) -> tuple[list[Member], list[Member]]:
     """Text tables with names of columns, and those without that lie in another folder or are called
     as one of the others (the same data before it was given names): these are left aside. All are
     kept where none or all have names.
@@ -204,7 +206,7 @@ def without_bare(members: list[Member]) -> tuple[list[Member], list[Member]]:
     bare = [
         m
         for m in members
-        if m.head[:4] != b"PAR1" and split_up(m, limits.PREVIEW).how == "no header"
+        if m.head[:4] != b"PAR1" and read_words(m, limits.PREVIEW).how == "no header"
     ]
     named = [m for m in members if m not in bare]
     places, called = {m.parts[:-1] for m in named}, {m.parts[-1] for m in named}
@@ -272,7 +274,7 @@ def _decimal(seen: Looked | pd.Series) -> bool:
     """
     if isinstance(seen, pd.Series) or seen.cast is None or not pa.types.is_floating(seen.cast.type):
         return False
-    return not in_threes(seen)
+    return not has_groups_of_three(seen)
 
 
 def _rules(read: dict[str, Meaning]) -> list[str]:
@@ -329,19 +331,19 @@ def _rule(note: Note) -> str:
     return NOTED[note.kind].format(c=note.column, w=said + (" …" if len(note.words) > 5 else ""))
 
 
-def frame_of(member: Member) -> pd.DataFrame:
+def read_frame(member: Member) -> pd.DataFrame:
     """Return the table in a CSV or Parquet file, columns typed. UserError naming the line or column
     that is wrong.
     """
-    return whole([member]).frame
+    return join_tables([member]).frame
 
 
-def raw_table(member: Member, most: int | None = None) -> Raw:
+def read_raw_table(member: Member, most: int | None = None) -> Raw:
     """Return a file as it stands; of a text file only the first `most` bytes, of Parquet only the
     first rows, if asked.
     """
     if member.head[:4] != b"PAR1":
-        words = split_up(member, most)
+        words = read_words(member, most)
         columns = dict(zip(words.table.column_names, words.table.columns))
         rules = [*member.told(), *words.rules]
         return Raw(
@@ -354,8 +356,8 @@ def raw_table(member: Member, most: int | None = None) -> Raw:
             words.whole,
             _totals(columns),
         )
-    table, all_there = parquet.opened(member, most is not None)
-    columns, rules = parquet.columns(table, member.name)
+    table, all_there = parquet.open_table(member, most is not None)
+    columns, rules = parquet.read_columns(table, member.name)
     return Raw(member.name, columns, "parquet", len(table), lambda i: i, rules, all_there)
 
 

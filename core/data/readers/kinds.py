@@ -45,7 +45,7 @@ def refuse_known(member: Member, one: str) -> None:
     """UserError that says what the file called `one` is and what to do about it, where that is
     known.
     """
-    found = unsupported.called(member)
+    found = unsupported.identify_unsupported(member)
     if found:
         raise UserError(
             f"{one} is {found[0]}, which Lightbox does not read; {found[1]}, or leave it out."
@@ -57,16 +57,19 @@ def kinds_by_name(members: list[Member]) -> dict[str, str]:
     that is not what it says.
     """
     secret = any(dicom.is_dicom(m) for m in members)
-    return {m.name: _kind(m, i, len(members)) if secret else kind(m) for i, m in enumerate(members)}
+    return {
+        m.name: _kind(m, i, len(members)) if secret else identify_kind(m)
+        for i, m in enumerate(members)
+    }
 
 
 def _kind(member: Member, at: int, n: int) -> str:
-    """As `kind`, without the file's name in the sentence."""
+    """As `identify_kind`, without the file's name in the sentence."""
     try:
-        return kind(member)
+        return identify_kind(member)
     except UserError:
         raise UserError(
-            f"{dicom_rows.where(at, n)} is not what its name says; fix or remove it."
+            f"{dicom_rows.describe_place(at, n)} is not what its name says; fix or remove it."
         ) from None
 
 
@@ -79,7 +82,7 @@ def is_side(member: Member) -> bool:
     )
 
 
-def kind(member: Member) -> str:
+def identify_kind(member: Member) -> str:
     """Return what a file is, by its first bytes: a key of the readers, "zip", "index", or
     "unknown". UserError for a file that is not what its name says.
     """
@@ -132,7 +135,7 @@ def _refuse_false_name(member: Member) -> None:
             " something else."
         )
     if lower.endswith(image_decoding.SUFFIXES):
-        found = unsupported.called(member)
+        found = unsupported.identify_unsupported(member)
         if found:
             raise UserError(
                 f"{member.name} is no picture of the kind its name says, it is {found[0]};"
@@ -148,6 +151,10 @@ def _may_be_text_table(member: Member) -> bool:
     is_text = b"\0" not in head
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
-    if is_text and lower.endswith(packed_tables.SUFFIXES) and unsupported.called(member) is None:
+    if (
+        is_text
+        and lower.endswith(packed_tables.SUFFIXES)
+        and unsupported.identify_unsupported(member) is None
+    ):
         return True  # unpacked already; or text that is called .xls
     return lower.endswith((".csv", ".tsv")) or (is_text and lower.endswith(tables.SUFFIXES))

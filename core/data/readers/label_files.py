@@ -19,7 +19,7 @@ SIDE = re.compile(r"(readme|licen[cs]e|copying|notice|authors|citation|changelog
 MOST = 1 << 24  # bytes of a file of labels
 
 
-def joined(members: list[Member]) -> tuple[list[Member], list[str]]:
+def join_label_files(members: list[Member]) -> tuple[list[Member], list[str]]:
     """Return the members with a file of labels made part of the data, and what was done in words;
     as they were where it does not fit.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.data.readers.deep import Deep
 from core.data.readers.files import Member
-from core.data.readers.image_decoding import opened_by
+from core.data.readers.image_decoding import open_picture
 from core.data.readers.masks import SHARE, SOLID, Coding, Tally
 from core.errors import UserError
 
@@ -62,7 +62,7 @@ def read_mask(member: Member) -> MaskFile:
         values = picture.decode()
         return MaskFile(values if values.ndim == 2 else values.max(2), False, False)
 
-    found: MaskFile = opened_by(member, use, deeply)
+    found: MaskFile = open_picture(member, use, deeply)
     return found
 
 
@@ -104,7 +104,7 @@ class _Colours:
     solid: Counter[int] = field(default_factory=Counter)
 
     def add(self, values: np.ndarray) -> None:
-        packed = packed_colours(values)
+        packed = pack_colours(values)
         same = (packed[:-1, :-1] == packed[:-1, 1:]) & (packed[:-1, :-1] == packed[1:, :-1])
         for into, some in ((self.count, packed), (self.solid, packed[:-1, :-1][same])):
             into.update({int(v): int(n) for v, n in zip(*np.unique(some, return_counts=True))})
@@ -123,7 +123,7 @@ class _Colours:
         return [background, *sorted(v for v in found if v != background)]
 
 
-def packed_colours(values: np.ndarray) -> np.ndarray:
+def pack_colours(values: np.ndarray) -> np.ndarray:
     """int32 [H,W] of colours uint8 [H,W,3]; of numbers [H,W], their grey."""
     if values.ndim == 2:
         values = np.repeat(np.clip(values, 0, 255).astype(np.uint8)[..., None], 3, 2)
@@ -133,7 +133,7 @@ def packed_colours(values: np.ndarray) -> np.ndarray:
 
 def _nearest(values: np.ndarray, colours: list[int]) -> np.ndarray:
     """uint8 [H,W]: which of the colours (packed) each pixel is nearest to."""
-    there, at = np.unique(packed_colours(values), return_inverse=True)
+    there, at = np.unique(pack_colours(values), return_inverse=True)
 
     def parts(packed: Any) -> np.ndarray:
         packed = np.asarray(packed)
@@ -189,7 +189,7 @@ class Coded:
         ]
 
 
-def coded(masks: list[Member]) -> Coded:
+def find_coding(masks: list[Member]) -> Coded:
     """How masks become codes, by the values of them all. Cost: each is decoded once. UserError for
     pictures in colours that hold no areas of one value.
     """

@@ -246,7 +246,7 @@ def _listed(values: Iterable[int], most: int = 8) -> str:
     return ", ".join(map(str, values[:most])) + (" …" if len(values) > most else "")
 
 
-def coded(values: np.ndarray) -> tuple[np.ndarray, Coding]:
+def encode_masks(values: np.ndarray) -> tuple[np.ndarray, Coding]:
     """uint8 codes of an array of masks [n, ..., H, W] (numbers or bool), and how they came
     about.
     """
@@ -257,7 +257,7 @@ def coded(values: np.ndarray) -> tuple[np.ndarray, Coding]:
     return np.stack([coding.apply(one) for one in values]), coding
 
 
-def said(masks: Any, coding: Coding, most: int = 400) -> dict[str, Any]:
+def describe_masks(masks: Any, coding: Coding, most: int = 400) -> dict[str, Any]:
     """Return the card's entry `masks`: labels (code: value in the files) and the share of all
     pixels that is marked where any is.
 

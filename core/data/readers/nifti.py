@@ -15,11 +15,17 @@ from core.data.dataset import Dataset
 from core.data.geometry import spacing_after_fit as picture_sizes
 from core.data.readers import array_masks, scan_folders, scan_masks, time_points, volume_resizing
 from core.data.readers.files import Asked, Member, collect
-from core.data.readers.frames import stack
-from core.data.readers.image_decoding import common_side, resize
+from core.data.readers.frames import stack_frames
+from core.data.readers.image_decoding import choose_common_size, resize
 from core.data.readers.masks import Coding
-from core.data.readers.nifti_file import Background, Scan, look, paired, volumes
-from core.data.readers.npz_files import input_range
+from core.data.readers.nifti_file import (
+    Background,
+    Scan,
+    join_pairs,
+    read_scan_header,
+    read_volumes,
+)
+from core.data.readers.npz_files import find_input_range
 from core.errors import UserError
 
 # the axis [D,H,W] that is one slice thick -> how its picture lies: down, across
@@ -47,7 +53,7 @@ class Plan:
         """
         out: list[np.ndarray] = []
         for mask, code in self.masks.get(scan.member.name, []):
-            found = scan_masks.onto(scan, mask, self.coding)
+            found = scan_masks.resample_mask(scan, mask, self.coding)
             found = [np.where(f > 0, np.uint8(code), np.uint8(0)) for f in found] if code else found
             out = found if not out else [np.where(f > 0, f, o) for o, f in zip(out, found)]
         self.shares += [float((m > 0).mean()) for m in out]
@@ -59,7 +65,7 @@ class Plan:
         """
         self.card["rules"] += self.background.rules()
         if self.masks:
-            self.card |= scan_masks.card(self.shares, self.coding, self.labels)
+            self.card |= scan_masks.make_card(self.shares, self.coding, self.labels)
         if scans_of_few:
             self.card["like segmentations"] = scans_of_few[:1000]
 
@@ -70,33 +76,33 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     file is in memory at a time.
 
     nnU-Net's files of one case (_0000, _0001) are the channels of one row, see `_channels`.
-    Which files are segmentations, and of which scans: see `scan_masks.found`; arrays (npy) beside
-    them: `array_masks`. What folders and
-    names say: see `scan_folders.read_names`. Affine and spacing stay in the card; free text of the
+    Which files are segmentations, and of which scans: see `scan_masks.find_masks`; arrays (npy)
+    beside them: `array_masks`. What folders and names say: see
+    `scan_folders.read_names`. Affine and spacing stay in the card; free text of the
     headers does not.
     """
-    given = [] if asked.masks is None else paired(collect(asked.masks))
-    members, arrays = array_masks.apart(members)
-    given, given_arrays = array_masks.apart(given)
+    given = [] if asked.masks is None else join_pairs(collect(asked.masks))
+    members, arrays = array_masks.split_off_arrays(members)
+    given, given_arrays = array_masks.split_off_arrays(given)
     members, aside = _apart(members)
     total = 2 * len(members) + len(given)
     looked: dict[str, Scan] = {}
     for i, m in enumerate(members):
-        looked[m.name] = look(m)
+        looked[m.name] = read_scan_header(m)
         asked.report(i + 1, total)
-    made, laid, guessed = array_masks.as_scans([*arrays, *given_arrays], members, looked)
+    made, laid, guessed = array_masks.convert_to_scans([*arrays, *given_arrays], members, looked)
     if given_arrays:
         given += made[len(arrays) :]
     members = [*members, *made[: len(arrays)]]
-    looked |= {m.name: look(m) for m in made[: len(arrays)]}
-    truth = {m.name: look(m) for m in given}
+    looked |= {m.name: read_scan_header(m) for m in made[: len(arrays)]}
+    truth = {m.name: read_scan_header(m) for m in given}
     found = (
-        scan_masks.given(members, looked, given, truth)
+        scan_masks.match_given_masks(members, looked, given, truth)
         if given
-        else scan_masks.found(members, looked)
+        else scan_masks.find_masks(members, looked)
     )
     scans = [looked[m.name] for m in members if m.name not in found.masks]
-    twice = time_points.doubled(scans, found.of)
+    twice = time_points.find_duplicates(scans, found.of)
     scans = [s for s in scans if s.member.name not in twice]
     aside += [f"{name} ({why})" for name, why in twice.items()]
     aside += [f"{m} (mask of {name}, left out)" for name in twice for m in found.of.get(name, [])]
@@ -189,7 +195,7 @@ def _channels(scans: list[Scan], card: dict[str, Any]) -> tuple[list[Scan], dict
     )
     ordered = [[of[k] for k in sorted(of)] for of in cases.values()]
     even = whole and all(
-        scan_masks.fits(first, s) == "same" and s.times == 1 and not s.flat
+        scan_masks.compare_grids(first, s) == "same" and s.times == 1 and not s.flat
         for first, *more in ordered
         for s in (first, *more)
     )
@@ -204,10 +210,10 @@ def _scaled(samples: np.ndarray) -> tuple[float, float, str]:
     """Return the range of all values; channels [n,C,D,H,W] whose ranges differ much are brought to
     0 to 1 each, in place.
     """
-    ranges = [input_range(samples[:, c]) for c in range(samples.shape[1])]
+    ranges = [find_input_range(samples[:, c]) for c in range(samples.shape[1])]
     spans = [high - low for low, high, _ in ranges]
     if len(ranges) == 1 or max(spans) <= 2 * min(spans):
-        return input_range(samples)
+        return find_input_range(samples)
     for c, (low, high, _) in enumerate(ranges):
         samples[:, c] = (samples[:, c] - np.float32(low)) / np.float32(high - low)
     words = "; ".join(
@@ -224,11 +230,13 @@ def _planned(
     """
     looked = {s.member.name: s for s in scans}
     coding = (
-        scan_masks.coding([masks[m] for m in dict.fromkeys(m for ms in of.values() for m in ms)])
+        scan_masks.find_coding(
+            [masks[m] for m in dict.fromkeys(m for ms in of.values() for m in ms)]
+        )
         if of
         else Coding("")
     )
-    parts = scan_masks.parts(of)
+    parts = scan_masks.name_parts(of)
     # several masks a scan, with labels of their own: the first is taken
     if parts and coding.labels:
         card["left out"] += [
@@ -242,7 +250,7 @@ def _planned(
         )
     labels = {str(i): word for word, i in codes.items()}
     if of:
-        card["rules"] += scan_masks.rules(of, looked, masks, coding)
+        card["rules"] += scan_masks.describe_rules(of, looked, masks, coding)
     if codes:
         listed = ", ".join(f"{i} = {word}" for word, i in list(codes.items())[:12])
         card["rules"].append(
@@ -295,27 +303,31 @@ def _table(
 
 def _volumes(plan: Plan, asked: Asked, done: Any) -> Dataset:
     scans, card = plan.scans, plan.card
-    size, rule = volume_resizing.common_size([s.shape for s in scans for _ in range(s.times)])
+    size, rule = volume_resizing.choose_common_size(
+        [s.shape for s in scans for _ in range(s.times)]
+    )
     card["rules"] += [rule] if rule else []
     n = sum(s.times for s in scans)
     channels = 1 + max(map(len, plan.layers.values()), default=0)
-    samples = volume_resizing.room(n * channels, size).reshape(n, channels, *size)
+    samples = volume_resizing.make_room(n * channels, size).reshape(n, channels, *size)
     marks = np.zeros((n, *size), np.uint8) if plan.masks else None
     lines: list[dict[str, Any]] = []
     few = []
     for k, s in enumerate(scans):
-        marked = [volume_resizing.fit(m, size, 0) for m in plan.marks(s)]
-        mm = volume_resizing.sizes_after(s.mm, s.shape, size)
-        for t, volume in enumerate(volumes(s, plan.background)):
-            samples[len(lines), 0] = volume_resizing.fit(volume, size)
+        marked = [volume_resizing.fit_volume(m, size, 0) for m in plan.marks(s)]
+        mm = volume_resizing.compute_sizes_after(s.mm, s.shape, size)
+        for t, volume in enumerate(read_volumes(s, plan.background)):
+            samples[len(lines), 0] = volume_resizing.fit_volume(volume, size)
             few += [s.member.name] if t == 0 and _few(volume) else []
             if marks is not None and marked:
                 marks[len(lines)] = marked[t if len(marked) > 1 else 0]
             for c, layer in enumerate(plan.layers.get(s.member.name, []), 1):
-                samples[len(lines), c] = volume_resizing.fit(
-                    next(volumes(layer, plan.background)), size
+                samples[len(lines), c] = volume_resizing.fit_volume(
+                    next(read_volumes(layer, plan.background)), size
                 )
-            lines.append({"file": s.member.name, "time": t} | columns(s.axes, mm, s.oblique))
+            lines.append(
+                {"file": s.member.name, "time": t} | describe_geometry(s.axes, mm, s.oblique)
+            )
         done(k + 1)
     low, high, scale = _scaled(samples)
     card["rules"].append(scale)
@@ -334,23 +346,23 @@ def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
     for k, s in enumerate(plan.scans):
         thin = s.shape.index(1)
         masks = plan.marks(s)
-        for t, volume in enumerate(volumes(s, plan.background)):
-            pictures.append(_hung(volume, thin))
+        for t, volume in enumerate(read_volumes(s, plan.background)):
+            pictures.append(_orient_slice(volume, thin))
             marked.append(
-                _hung(masks[t if len(masks) > 1 else 0], thin)
+                _orient_slice(masks[t if len(masks) > 1 else 0], thin)
                 if masks
                 else np.zeros(pictures[-1].shape, np.uint8)
             )
             lines.append({"file": s.member.name, "time": t, "scan": s, "thin": thin})
         done(k + 1)
-    samples, rule = stack(pictures)
-    low, high, scale = input_range(samples)
+    samples, rule = stack_frames(pictures)
+    low, high, scale = find_input_range(samples)
     plan.card["rules"] += ["scans of one slice each: a row is a picture", rule, scale]
     for line, picture in zip(lines, pictures):
         s, thin = line.pop("scan"), line.pop("thin")
         down, across = (m for i, m in enumerate(s.mm) if i != thin)
         mm = (s.mm[thin], *picture_sizes((down, across), picture.shape, samples.shape[2:]))
-        line |= columns(THIN[thin] if s.axes else "", mm, s.oblique)
+        line |= describe_geometry(THIN[thin] if s.axes else "", mm, s.oblique)
     masks_ = (
         np.stack([resize(np.ascontiguousarray(m), samples.shape[2:], nearest=True) for m in marked])
         if plan.masks
@@ -361,7 +373,7 @@ def _pictures(plan: Plan, asked: Asked, done: Any) -> Dataset:
     return Dataset("", "image", table, samples, masks_, roles, (), (low, high), plan.card)
 
 
-def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
+def _orient_slice(volume: np.ndarray, thin: int) -> np.ndarray:
     """Return the one slice [H,W] of a volume [D,H,W] in RAS order: axial with anterior on top, else
     the head on top; left edge = the patient's right, or front.
     """
@@ -371,14 +383,14 @@ def _hung(volume: np.ndarray, thin: int) -> np.ndarray:
 def _slices(plan: Plan) -> Dataset:
     """Return the axial slices of one volume as pictures, those of one value only left out."""
     scan, card = plan.scans[0], plan.card
-    volume = next(volumes(scan, plan.background))
-    pictures = axial(volume)
+    volume = next(read_volumes(scan, plan.background))
+    pictures = cut_axial_slices(volume)
     kept = np.flatnonzero([np.ptp(p) > 0 for p in pictures])
     if not len(kept):
         raise UserError(f"{scan.member.name} holds one value only.")
-    samples, rule = stack([pictures[k] for k in kept])
+    samples, rule = stack_frames([pictures[k] for k in kept])
     empty = len(pictures) - len(kept)
-    low, high, scale = input_range(samples)
+    low, high, scale = find_input_range(samples)
     if scan.axes:
         card["rules"] += [
             "a single volume: each row is one axial slice, from the feet upwards, all of one group",
@@ -394,14 +406,17 @@ def _slices(plan: Plan) -> Dataset:
         card["rules"].append(f"{empty} slices of one value only were left out")
     masks = None
     if marked := plan.marks(scan):
-        size, _ = common_side([p.shape for p in pictures[kept]])
+        size, _ = choose_common_size([p.shape for p in pictures[kept]])
         masks = np.stack(
-            [resize(np.ascontiguousarray(m), size, nearest=True) for m in axial(marked[0])[kept]]
+            [
+                resize(np.ascontiguousarray(m), size, nearest=True)
+                for m in cut_axial_slices(marked[0])[kept]
+            ]
         )
     mm = (scan.mm[0], *picture_sizes((scan.mm[1], scan.mm[2]), scan.shape[1:], samples.shape[2:]))
     table = pd.DataFrame(
         {"file": scan.member.name, "volume": scan.member.stem, "slice": kept}
-    ).assign(**columns("PL" if scan.axes else "", mm, scan.oblique))
+    ).assign(**describe_geometry("PL" if scan.axes else "", mm, scan.oblique))
     card["cohort"] = {"slices": len(pictures), "slices used": len(kept)}
     plan.said([scan.member.name] if _few(volume) else [])
     return Dataset(
@@ -417,7 +432,7 @@ def _slices(plan: Plan) -> Dataset:
     )
 
 
-def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
+def describe_geometry(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
     """Return the columns of `core.data.geometry` of one row."""
     return {
         "axes": axes,
@@ -426,7 +441,7 @@ def columns(axes: str, mm: tuple[float, ...], oblique: float) -> dict[str, Any]:
     }
 
 
-def axial(volume: np.ndarray) -> np.ndarray:
+def cut_axial_slices(volume: np.ndarray) -> np.ndarray:
     """[D,H,W] in RAS order -> slices as they are read: anterior on top, the patient's right on the
     left.
     """

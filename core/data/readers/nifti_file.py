@@ -20,7 +20,7 @@ import numpy as np
 
 from core import limits
 from core.data.geometry import axis_letters
-from core.data.readers.files import HEAD, Member, unpacked
+from core.data.readers.files import HEAD, Member, unpack_stream
 from core.errors import UserError
 
 # NIfTI counts to the right and front, DICOM to the left and back
@@ -82,7 +82,7 @@ class Scan:
         have); 0 where others are there. Reads the voxels.
         """
         there: set[int] = set()
-        for v in volumes(self):
+        for v in read_volumes(self):
             if (np.abs(v - np.round(v)) > 1e-3).any():
                 return 2 if v.min() >= 0 and v.max() <= 1 and not there - {0, 1} else 0
             there |= set(np.unique(v.astype(np.int64)).tolist())
@@ -109,7 +109,7 @@ class _Head:
     two_places: bool = False
 
 
-def look(member: Member) -> Scan:
+def read_scan_header(member: Member) -> Scan:
     """Return what the header says, from the first bytes of the file. UserError for a header that
     cannot be.
     """
@@ -119,11 +119,11 @@ def look(member: Member) -> Scan:
     if data[:2] == b"\x1f\x8b":
         # a member of a zip gives its first kilobyte cheaply, but a packed header may need more
         data = member.open(1 << 16)
-        with sentences(member.name):
+        with reword_errors(member.name):
             data = zlib.decompressobj(31).decompress(data, HEAD)
     head = _header(data, member.name)
     shape, affine, known = head.shape, head.affine, head.known
-    with sentences(member.name):
+    with reword_errors(member.name):
         turn = nibabel.io_orientation(affine) if known else np.array([[0.0, 1], [1, 1], [2, 1]])
     if np.isnan(turn).any():
         raise UserError(
@@ -202,7 +202,7 @@ class Background:
         return [*said[:most], f"and so in {len(said) - most} more scans"]
 
 
-def volumes(
+def read_volumes(
     scan: Scan, background: Background | None = None, turn: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
     """float32 volumes [D,H,W], one a time point, in RAS order (or by another `turn`). NaN is
@@ -215,7 +215,7 @@ def volumes(
     image, name = _image(scan.member.load(), scan.member.name), scan.member.name
     for t in range(scan.times):
         # what overflows is infinite, and said below
-        with sentences(name), np.errstate(all="ignore"):
+        with reword_errors(name), np.errstate(all="ignore"):
             stored = image.dataobj
             array = np.asarray(
                 stored[..., t] if scan.times > 1 else stored, dtype=np.float32
@@ -242,7 +242,7 @@ def volumes(
 
 
 @contextmanager
-def sentences(name: str) -> Iterator[None]:
+def reword_errors(name: str) -> Iterator[None]:
     """Whatever goes wrong inside becomes one sentence about the file."""
     try:
         yield
@@ -270,7 +270,7 @@ def _format(name: str) -> str:
 
 def _header(data: bytes, name: str) -> _Head:
     """Return the header at the beginning of `data`, looked over before any voxel is read."""
-    with sentences(name):
+    with reword_errors(name):
         head = _of_mgh(data, name) if name.lower().endswith(MGH) else _of_nifti(data, name)
         shape, affine = head.shape, head.affine
         if len(shape) == 5 and shape[3] == 1:
@@ -411,18 +411,18 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def image_of(member: Member) -> Any:
+def open_image(member: Member) -> Any:
     """Return the file as nibabel has it. UserError in one sentence for a damaged one."""
     return _image(member.load(), member.name)
 
 
 def _image(data: bytes, name: str) -> Any:
     """Return the image in `data`, its header checked against the bytes before any voxel is read."""
-    with sentences(name):
+    with reword_errors(name):
         if data[:2] == b"\x1f\x8b":
             packed = len(data)
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as f:
-                data = unpacked(f, packed, name)
+                data = unpack_stream(f, packed, name)
         if len(data) > limits.FILE_BYTES:
             raise UserError(f"{name} unpacks to more than {limits.FILE_BYTES >> 20} MB.")
         head = _header(data, name)
@@ -449,7 +449,7 @@ def is_header(member: Member) -> bool:
     return member.head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and len(member.head) >= 348
 
 
-def paired(members: list[Member]) -> list[Member]:
+def join_pairs(members: list[Member]) -> list[Member]:
     """Return the members with each pair of .hdr and .img (NIfTI or Analyze 7.5) as one: a NIfTI
     file under the .img's name.
     """

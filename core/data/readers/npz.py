@@ -20,17 +20,17 @@ from core.data.dataset import Dataset, Modality
 from core.data.readers import masks
 from core.data.readers.asked_roles import find_roles
 from core.data.readers.csv_text import LARGEST
-from core.data.readers.files import Asked, Member, unpacked
+from core.data.readers.files import Asked, Member, unpack_stream
 from core.data.readers.npz_files import (
-    flat_labels,
-    input_range,
+    drop_opacity,
+    find_input_range,
+    flatten_labels,
     load_arrays,
-    placed,
+    order_axes,
     read_array,
     read_header,
-    without_opacity,
 )
-from core.data.readers.table_inputs import encoded, precise_entry
+from core.data.readers.table_inputs import encode_table, make_precision_entry
 from core.errors import UserError
 
 X_NAMES = (
@@ -150,7 +150,7 @@ def _in_parts(
     labelled = [s for s in parts if f"{s}_labels" in found]
     if labelled and asked.label != "none":
         columns["label"] = (
-            flat_labels(joined("labels"), name)
+            flatten_labels(joined("labels"), name)
             if labelled == parts
             else _some(arrays, found, parts, name)
         )
@@ -169,7 +169,7 @@ def _some(
     pieces = []
     for s in parts:
         if f"{s}_labels" in found:
-            pieces.append(flat_labels(arrays[found[f"{s}_labels"]], name).astype(object))
+            pieces.append(flatten_labels(arrays[found[f"{s}_labels"]], name).astype(object))
         else:
             pieces.append(np.full(len(arrays[found[f"{s}_images"]]), None, dtype=object))
     return np.concatenate(pieces)
@@ -209,9 +209,9 @@ def _plain(
         if k == mask_key:
             continue
         if values.ndim == 1 or values.shape[1:] == (1,):
-            columns["label" if k.lower() in Y_NAMES else k] = flat_labels(values, name)
+            columns["label" if k.lower() in Y_NAMES else k] = flatten_labels(values, name)
         elif k.lower() in Y_NAMES and asked.label != "none":
-            flat_labels(values, name)  # says what is wrong with it
+            flatten_labels(values, name)  # says what is wrong with it
         else:
             left.append(f"{k} (array)")
     return x, mask, columns, left
@@ -234,8 +234,8 @@ def _dataset(
         return _rows(x, table, roles, name)
     if x.dtype.kind == "b":
         x = x.astype(np.uint8)
-    x, rules = placed(x, key, name)
-    x, opaque = without_opacity(x)
+    x, rules = order_axes(x, key, name)
+    x, opaque = drop_opacity(x)
     modality: Modality = "image" if x.ndim == 4 else "volume"
     if x.dtype.kind == "f":
         # in float16 LARGEST itself would be infinite
@@ -254,9 +254,9 @@ def _dataset(
             raise UserError(f"{name}: there are {len(mask):,} masks for {len(x):,} pictures.")
         if mask.dtype.kind not in "biuf":
             raise UserError(f"{name}: the masks are words; numbers are needed.")
-        mask, coding = masks.coded(mask.reshape(len(mask), *space))
-        more, said = [f"masks: {coding.rule}"], masks.said(mask, coding)
-    low, high, rule = input_range(x)
+        mask, coding = masks.encode_masks(mask.reshape(len(mask), *space))
+        more, said = [f"masks: {coding.rule}"], masks.describe_masks(mask, coding)
+    low, high, rule = find_input_range(x)
     card = {"rules": [*rules, *opaque, rule, *more], **said}
     return Dataset("", modality, table, x, mask, roles, (), (low, high), card)
 
@@ -286,11 +286,11 @@ def _filled(x: np.ndarray, name: str) -> tuple[np.ndarray, list[str]]:
     ]
 
 
-def glance(member: Member, asked: Asked) -> dict[str, Any]:
+def preview_arrays(member: Member, asked: Asked) -> dict[str, Any]:
     """Before import: the columns that come with the samples, their guessed roles and classes, as
     for tables; nothing where that cannot be told without reading all.
     """
-    from core.data.readers.tables import few_words
+    from core.data.readers.tables import list_classes
 
     if member.head[:6] == b"\x93NUMPY":
         return {}
@@ -309,7 +309,7 @@ def glance(member: Member, asked: Asked) -> dict[str, Any]:
     return {
         "columns": [str(c) for c in table.columns],
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
-        "classes": few_words(table),
+        "classes": list_classes(table),
     }
 
 
@@ -328,7 +328,7 @@ def _outlines(member: Member) -> dict[str, np.ndarray]:
                 if small and info.file_size <= limits.PREVIEW * 8:
                     with archive.open(info) as f:
                         out[key] = read_array(
-                            unpacked(f, info.compress_size, member.name, info.file_size),
+                            unpack_stream(f, info.compress_size, member.name, info.file_size),
                             member.name,
                         )
                 else:
@@ -361,7 +361,7 @@ def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) 
         )
     frame = pd.DataFrame(x, columns=[f"x{j + 1}" for j in range(x.shape[1])])
     table = table.rename(columns={c: f"{c} (array)" for c in table if c in frame})
-    values, features = encoded(frame, {})
+    values, features = encode_table(frame, {})
     if not features:
         raise UserError(
             f"{name}: every column holds one value only; there is nothing to learn from."
@@ -377,5 +377,5 @@ def _rows(x: np.ndarray, table: pd.DataFrame, roles: dict[str, str], name: str) 
         None,
         roles,
         features,
-        card={"rules": rules, **precise_entry(values)},
+        card={"rules": rules, **make_precision_entry(values)},
     )

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from core import limits
-from core.data.readers.files import Member, unpacked
+from core.data.readers.files import Member, unpack_stream
 from core.errors import UserError
 
 CHANNELS = (1, 2, 3, 4)  # sizes of an axis that may be that of the channels
@@ -17,7 +17,7 @@ FIRST = ("nchw", "chw", "channels_first", "ncdhw")  # how a name says where they
 LAST = ("nhwc", "hwc", "channels_last", "ndhwc")
 
 
-def placed(x: np.ndarray, key: str, name: str) -> tuple[np.ndarray, list[str]]:
+def order_axes(x: np.ndarray, key: str, name: str) -> tuple[np.ndarray, list[str]]:
     """Return samples of 3 to 5 axes as [n,C,*spatial], and how their axes were taken, in words.
 
     One end of 1 to 4 beside larger axes is that of the channels; with such at both ends the side
@@ -53,7 +53,7 @@ def placed(x: np.ndarray, key: str, name: str) -> tuple[np.ndarray, list[str]]:
     return x, rules if c > 1 or len(space) == 3 else []
 
 
-def without_opacity(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def drop_opacity(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """[n,4,...] without a fourth channel that is full everywhere, as in opaque RGBA pictures."""
     full = 255 if x.dtype == np.uint8 else 1.0
     if x.shape[1] != 4 or not bool((x[:, 3] == full).all()) or not bool((x[:, :3] != full).any()):
@@ -61,7 +61,7 @@ def without_opacity(x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return x[:, :3], ["the fourth channel is full everywhere (opaque pictures) and left out"]
 
 
-def input_range(x: np.ndarray) -> tuple[float, float, str]:
+def find_input_range(x: np.ndarray) -> tuple[float, float, str]:
     """Which values become 0 and 1 for a model, and the rule in words."""
     if x.min() >= 0 and x.max() <= 1:
         return 0.0, 1.0, "values are between 0 and 1 already"
@@ -76,7 +76,7 @@ def input_range(x: np.ndarray) -> tuple[float, float, str]:
     )
 
 
-def flat_labels(values: np.ndarray, name: str) -> np.ndarray:
+def flatten_labels(values: np.ndarray, name: str) -> np.ndarray:
     """Labels [n] or [n,1] as [n], bytes as text. UserError for several values a row."""
     if values.ndim > 1 and values.shape[1:] != (1,):
         raise UserError(
@@ -108,7 +108,9 @@ def load_arrays(member: Member) -> dict[str, np.ndarray]:
                         f"{member.name} unpacks to more than {limits.VALUES >> 20} MB; split it."
                     )
                 with archive.open(info) as f:
-                    raw = unpacked(f, info.compress_size, f"{member.name}: “{key}”", info.file_size)
+                    raw = unpack_stream(
+                        f, info.compress_size, f"{member.name}: “{key}”", info.file_size
+                    )
                 out[key] = read_array(raw, f"{member.name}, “{key}”")
     except UserError:
         raise

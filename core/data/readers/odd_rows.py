@@ -34,7 +34,7 @@ SUMMARY = re.compile(
 )
 
 
-def below_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+def count_rows_below_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """How many of the first rows explain the columns (units, longer names) rather than being cases:
     they have words where all rows below have numbers. `rows`: the first ones below the header, as
     cut up.
@@ -89,7 +89,7 @@ def _shape(word: str) -> str:
     return re.sub(r"\d", "9", word)
 
 
-def names_of(
+def merge_header_rows(
     header: Sequence[str], under: Sequence[Sequence[str]], above: Sequence[str]
 ) -> tuple[list[str], str]:
     """Return the names of columns where two lines hold some, and what was decided, in words ("" =
@@ -129,7 +129,7 @@ def _telling(names: Sequence[str]) -> int:
     return sum(is_exact(name) or is_patient(name) for name in names)
 
 
-def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
+def find_repeated_rows(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
     """`bool [n]`: rows that are one of these lines once more (the header, units), as where files
     were put together.
     """
@@ -147,7 +147,7 @@ def again(table: pa.Table, lines: Sequence[Sequence[str]]) -> np.ndarray:
     return found
 
 
-def sums_up(table: pa.Table) -> np.ndarray:
+def find_summary_rows(table: pa.Table) -> np.ndarray:
     """`bool [n]`: rows at the end that are called a sum, mean or the like, and whose numbers are
     that of the rows above.
     """

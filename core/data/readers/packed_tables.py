@@ -17,7 +17,7 @@ from gzip import GzipFile
 from typing import Any
 
 from core import limits
-from core.data.readers.files import HEAD, Member, unpacked
+from core.data.readers.files import HEAD, Member, unpack_stream
 from core.errors import UserError
 
 GZIPPED = (".csv.gz", ".tsv.gz", ".tab.gz", ".txt.gz", ".data.gz")
@@ -39,7 +39,7 @@ def is_packed(member: Member) -> bool:
     )
 
 
-def plain(member: Member) -> Member:
+def unpack_table(member: Member) -> Member:
     """Return the text of a packed table, comma-separated of a workbook's first sheet that holds a
     table; other files as they are.
     """
@@ -56,7 +56,9 @@ def _gunzipped(member: Member, most: int) -> bytes:
         if most <= limits.PREVIEW:
             return zlib.decompressobj(31).decompress(member.open(most), most)
         packed = member.load()
-        return unpacked(GzipFile(fileobj=io.BytesIO(packed)), len(packed), member.name, most=most)
+        return unpack_stream(
+            GzipFile(fileobj=io.BytesIO(packed)), len(packed), member.name, most=most
+        )
     except (OSError, EOFError, zlib.error):
         if most <= HEAD:
             return member.head

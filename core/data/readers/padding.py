@@ -20,7 +20,7 @@ PAIRS = (  # the value, and the other end where it is a range
 TAGS = tuple(name for pair in PAIRS for name in pair)
 
 
-def padding(header: Any) -> tuple[float, float] | None:
+def read_padding_range(header: Any) -> tuple[float, float] | None:
     """(least, largest) stored value of pixels outside the picture; None where none is named.
 
     Whole numbers are brought to the sign of the pixels: -2000 is often written as 63536.
@@ -46,7 +46,7 @@ def _value(header: Any, name: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def outside(stored: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray | None:
+def find_padding(stored: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray | None:
     """`bool` of the shape of `stored` [H,W]: pixels outside the picture; None where none are."""
     if ends is None or stored.ndim != 2:
         return None
@@ -55,7 +55,7 @@ def outside(stored: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray 
     return found if found.any() else None
 
 
-def filled(picture: np.ndarray, away: np.ndarray, unit: str) -> np.ndarray:
+def fill_padding(picture: np.ndarray, away: np.ndarray, unit: str) -> np.ndarray:
     """`picture` [H,W] with the pixels of bool `away` as dark as its darkest pixel elsewhere."""
     inside = picture[~away & np.isfinite(picture)]
     nothing = AIR if unit == "HU" else 0.0

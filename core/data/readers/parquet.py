@@ -21,7 +21,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 Column: TypeAlias = pa.ChunkedArray | pd.Series
 
 
-def opened(member: Member, few: bool) -> tuple[pa.Table, bool]:
+def open_table(member: Member, few: bool) -> tuple[pa.Table, bool]:
     """Return the table (its first thousand rows: `few`) and whether that is all of it. UserError
     for what is no whole Parquet file, and for too many rows.
     """
@@ -47,7 +47,7 @@ def opened(member: Member, few: bool) -> tuple[pa.Table, bool]:
         ) from None
 
 
-def columns(table: pa.Table, name: str) -> tuple[dict[str, Column], list[str]]:
+def read_columns(table: pa.Table, name: str) -> tuple[dict[str, Column], list[str]]:
     """Each column by its name: words for columns of words, else values; and what was decided, in
     words.
 

@@ -13,8 +13,8 @@ from core import limits
 from core.data.readers import deep
 from core.data.readers.files import Member
 from core.data.readers.image_decoding import PLAIN, resize
-from core.data.readers.mask_values import MANY, NUMBERS, coded, packed_colours, read_mask
-from core.data.readers.masks import said
+from core.data.readers.mask_values import MANY, NUMBERS, find_coding, pack_colours, read_mask
+from core.data.readers.masks import describe_masks
 from core.data.splits import WORDS
 from core.data.stored import LazyArray
 from core.errors import UserError
@@ -47,7 +47,7 @@ def _maybe(part: str) -> bool:
     return bool(MAYBE.fullmatch(part) or MAYBE.fullmatch(_HUMP.sub("_", part)))
 
 
-def bare(stem: str) -> str:
+def strip_mask_words(stem: str) -> str:
     """Return a file's name without the words that say it is a mask or a picture, in small
     letters.
     """
@@ -56,7 +56,7 @@ def bare(stem: str) -> str:
     return stem.lower()
 
 
-def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
+def split_off_masks(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
     """Pictures, the masks among the files, and the names of masks left out.
 
     Masks lie in a folder called so (`SURE`), in one called labels, seg, gt, x_masks ... whose files
@@ -69,10 +69,10 @@ def apart(files: list[Member]) -> tuple[list[Member], list[Member], list[str]]:
     rest = [m for m in files if m not in set(sure)]
     maybe = [m for m in rest if any(map(_maybe, m.parts[:-1])) and not _in_plain(m)]
     others = set(maybe)
-    names = {bare(m.stem) for m in rest if m not in others}
+    names = {strip_mask_words(m.stem) for m in rest if m not in others}
     if (
         maybe
-        and all(bare(m.stem) in names for m in maybe)
+        and all(strip_mask_words(m.stem) in names for m in maybe)
         and all(is_mask_like(m) for m in maybe[:: max(1, len(maybe) // 3)])
     ):
         sure, rest = sure + maybe, [m for m in rest if m not in others]
@@ -96,7 +96,7 @@ def is_mask_like(member: Member) -> bool:
     """Whether a file looks like a mask: few values, or most of it at the two ends of its range."""
     found = read_mask(member)
     if found.values.ndim == 3:
-        return len(np.unique(packed_colours(found.values))) <= (
+        return len(np.unique(pack_colours(found.values))) <= (
             MANY if not found.lossy else found.values.size
         )
     values = found.values
@@ -115,7 +115,7 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
     step = max(1, max(image.shape[:2]) // 512)  # large areas stay areas
     values = image[::step, ::step]
     lossy, coloured = member.head[:3] == b"\xff\xd8\xff", values.ndim == 3
-    values = packed_colours(values) if coloured else values
+    values = pack_colours(values) if coloured else values
     if min(values.shape) < 16 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         return False
     if lossy and not coloured:
@@ -136,7 +136,7 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
     return len(there) <= 4 or bool(filled and areas)
 
 
-def join(
+def join_masks(
     files: list[Member],
     masks: list[Member],
     shapes: list[tuple[int, int]],
@@ -158,16 +158,16 @@ def join(
     whose = {mask.name: i for i, some in taken.items() for mask in some}
     other = 0  # masks of another size than their picture
     lain: dict[str, int] = {}  # masks drawn on their picture before it was turned, and how it is
-    values = coded(masks)
+    values = find_coding(masks)
     for mask in masks:
         owner, shape = whose[mask.name], values.shapes[mask.name]
         if _lain(shape, shapes[owner], turns[owner]):
             lain[mask.name] = turns[owner]
         else:
-            other += lies_on(shape, shapes[owner], mask.name, files[owner].name)
+            other += differs_in_size(shape, shapes[owner], mask.name, files[owner].name)
 
     def codes(mask: Member) -> np.ndarray:
-        drawn = deep.upright(values.codes(mask), lain.get(mask.name, 1))
+        drawn = deep.turn_upright(values.codes(mask), lain.get(mask.name, 1))
         return resize(np.ascontiguousarray(drawn), size, nearest=True)
 
     def made(i: int) -> np.ndarray:
@@ -203,7 +203,7 @@ def join(
     if len(taken) < len(files):
         table, rule = _outlined(table, label, taken)
         rules.append(rule)
-    return out, table, rules, said(out, values.coding)
+    return out, table, rules, describe_masks(out, values.coding)
 
 
 def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
@@ -212,7 +212,7 @@ def _lain(mask: tuple[int, ...], picture: tuple[int, int], turn: int) -> bool:
     return turn > 4 and abs(ratio - 1) > 0.02 and abs(mask[0] / mask[1] / ratio - 1) < 0.02
 
 
-def lies_on(mask: tuple[int, int], picture: tuple[int, int], one: str, other: str) -> bool:
+def differs_in_size(mask: tuple[int, int], picture: tuple[int, int], one: str, other: str) -> bool:
     """Whether a mask (rows, columns) is of another size than its picture. UserError, which calls
     them `one` and `other`, where their sides are in another proportion, by more than rounding: it
     would lie beside what it marks.
@@ -269,7 +269,7 @@ def _owners(files: list[Member], masks: list[Member]) -> dict[int, list[Member]]
     return dict(taken)
 
 
-STEMS = (lambda m: m.stem.lower(), lambda m: bare(m.stem))
+STEMS = (lambda m: m.stem.lower(), lambda m: strip_mask_words(m.stem))
 
 
 class Places:
@@ -311,12 +311,12 @@ def _begun(mask: Member, files: list[Member]) -> int | None:
     """
     name = mask.stem.lower()
     shapes = {re.sub(r"\d+", "#", m.stem.lower()) for m in files}
-    if {re.sub(r"\d+", "#", s) for s in (name, bare(mask.stem))} & shapes:
+    if {re.sub(r"\d+", "#", s) for s in (name, strip_mask_words(mask.stem))} & shapes:
         return None
     fits = [
         (len(stem), i)
         for i, m in enumerate(files)
-        for stem in (m.stem.lower(), bare(m.stem))
+        for stem in (m.stem.lower(), strip_mask_words(m.stem))
         if name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
     ]
     longest = {i for n, i in fits if n == max(fits)[0]}

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.data.readers.csv_text import stripped
+from core.data.readers.csv_text import strip_words
 
 if TYPE_CHECKING:
     from core.data.readers.joined_tables import Raw
@@ -22,7 +22,7 @@ CODES = 40  # rows of a list that writes codes out
 SAID = 6  # codes that are named in the rule
 
 
-def related(read: list[Raw], torn: bool = False) -> list[Raw]:
+def join_related_tables(read: list[Raw], torn: bool = False) -> list[Raw]:
     """Return the tables of the most rows, with the columns of the others joined to them; as they
     are where all have the same columns, or some table does not belong to them.
 
@@ -118,7 +118,7 @@ def _words(raw: Raw, column: str) -> pa.ChunkedArray:
     if isinstance(values, pd.Series):
         plain = values.astype("Int64") if pd.api.types.is_integer_dtype(values) else values
         values = pa.chunked_array([pa.array(plain.astype(str), pa.string())])
-    return pa.chunked_array([pc.cast(stripped(values), pa.string()).combine_chunks()])
+    return pa.chunked_array([pc.cast(strip_words(values), pa.string()).combine_chunks()])
 
 
 def _taken(values: pa.ChunkedArray | pd.Series, at: pa.ChunkedArray) -> pa.ChunkedArray | pd.Series:

@@ -207,13 +207,13 @@ def join_sheets(
     in words. Columns with times of scans are left out. `table` has columns `file` and, for the
     first two, `patient`.
     """
-    from core.data.readers.joined_tables import frame_of
+    from core.data.readers.joined_tables import read_frame
 
     sessions, scans, left = [], [], []
     rules: list[str] = []
     for sheet in sheets:
         name = sheet.parts[-1].lower()
-        frame = frame_of(sheet).drop(columns=list(TIMES), errors="ignore")
+        frame = read_frame(sheet).drop(columns=list(TIMES), errors="ignore")
         if name.endswith("sessions.tsv") and "session_id" in frame:
             sessions.append(_of_sessions(frame, sheet))
             continue

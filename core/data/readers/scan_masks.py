@@ -14,7 +14,7 @@ import numpy as np
 
 from core.data.readers.files import Member, cut_suffix
 from core.data.readers.masks import Coding, Tally
-from core.data.readers.nifti_file import Scan, look, volumes
+from core.data.readers.nifti_file import Scan, read_scan_header, read_volumes
 from core.data.readers.picture_masks import is_folder_of_masks
 from core.errors import UserError
 
@@ -50,7 +50,7 @@ class Found:
     layers: int = 0  # masks with a volume for each label, made one
 
 
-def found(members: list[Member], looked: dict[str, Scan]) -> Found:
+def find_masks(members: list[Member], looked: dict[str, Scan]) -> Found:
     """Segmentations among the files: in a folder called labels, masks, seg ..., or by a name that
     says so, with whole values from 0 to at most 255 different ones (or numbers between 0 and 1); or
     continuing a scan's name, with few values.
@@ -68,7 +68,7 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     stems = {(m.parts[:-1], m.stem): m for m in scans}
     for m in scans:
         longer = [s for stem in _beginnings(m.stem) if (s := stems.get((m.parts[:-1], stem)))]
-        lies = any(fits(looked[s.name], looked[m.name]) == "same" for s in longer)
+        lies = any(compare_grids(looked[s.name], looked[m.name]) == "same" for s in longer)
         if lies and 0 < looked[m.name].kinds <= FEW:
             named.append(m)
             taken.add(m.name)
@@ -77,11 +77,11 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     owned: dict[str, list[str]] = defaultdict(list)
     index = Index(scans)
     for mask in named:
-        owners = scan_owners(mask, index)
-        if any(layered(looked[s.name], looked[mask.name]) for s in owners):
-            looked[mask.name] = flattened(looked[mask.name])
+        owners = find_owners(mask, index)
+        if any(is_one_hot(looked[s.name], looked[mask.name]) for s in owners):
+            looked[mask.name] = flatten_one_hot(looked[mask.name])
             out.layers += 1
-        fitting = [s for s in owners if fits(looked[s.name], looked[mask.name])]
+        fitting = [s for s in owners if compare_grids(looked[s.name], looked[mask.name])]
         if not owners:
             out.left.append(f"{mask.name} (a segmentation without its scan)")
         elif not fitting:
@@ -98,7 +98,7 @@ def found(members: list[Member], looked: dict[str, Scan]) -> Found:
     return out
 
 
-def given(
+def match_given_masks(
     members: list[Member], looked: dict[str, Scan], masks: list[Member], truth: dict[str, Scan]
 ) -> Found:
     """Masks given apart: the only one for the only scan, else by name. UserError for one that fits
@@ -107,17 +107,17 @@ def given(
     out, index = Found(), Index(members)
     for mask in masks:
         owners = (
-            members if len(members) == len(masks) == 1 else scan_owners(mask, index, alone=True)
+            members if len(members) == len(masks) == 1 else find_owners(mask, index, alone=True)
         )
         if not owners or not _one_case(owners):
             raise UserError(
                 f"The mask {mask.name} has {'no scan' if not owners else 'several scans'} of "
                 "the same name."
             )
-        if layered(looked[owners[0].name], truth[mask.name]):
-            truth[mask.name] = flattened(truth[mask.name])
+        if is_one_hot(looked[owners[0].name], truth[mask.name]):
+            truth[mask.name] = flatten_one_hot(truth[mask.name])
             out.layers += 1
-        if not fits(looked[owners[0].name], truth[mask.name]):
+        if not compare_grids(looked[owners[0].name], truth[mask.name]):
             raise UserError(
                 f"The mask {mask.name} is on another grid than {owners[0].name}, and "
                 f"{_no_place(looked[owners[0].name], truth[mask.name])}."
@@ -127,7 +127,7 @@ def given(
     return out
 
 
-def key(member: Member) -> str:
+def make_name_key(member: Member) -> str:
     """Return a file's name without what says that it is a segmentation or a channel, in small
     letters.
     """
@@ -139,7 +139,7 @@ def key(member: Member) -> str:
     return stem.lower()
 
 
-def inner(member: Member) -> tuple[str, ...]:
+def find_case_folders(member: Member) -> tuple[str, ...]:
     """Its folders without those that only say what kind of file lies in them."""
     return tuple(
         p.lower() for p in member.parts[:-1] if not PLAIN.fullmatch(p) and not is_folder_of_masks(p)
@@ -172,21 +172,23 @@ class Index:
         self.key: dict[str, list[Member]] = defaultdict(list)
         for scan in scans:
             self.folder[scan.parts[:-1]].append(scan)
-            self.place[inner(scan)].append(scan)
-            self.key[key(scan)].append(scan)
+            self.place[find_case_folders(scan)].append(scan)
+            self.key[make_name_key(scan)].append(scan)
         self.shapes = {re.sub(r"\d+", "#", k) for k in self.key}
 
 
-def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]:
+def find_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]:
     """Return the scans a mask is of: by name in its folder, in one of the same place, anywhere; by
     BIDS entities; else, unless `alone`, all in its folder.
     """
-    name, place = key(mask), inner(mask)
+    name, place = make_name_key(mask), find_case_folders(mask)
     here, beside = index.folder.get(mask.parts[:-1], []), index.place.get(place, [])
     for some in (here, beside):
         if fit := _named_so(name, some):
             return fit
-    same = [s for s in index.key.get(name, []) if _agree(inner(s), place)] if name else []
+    same = (
+        [s for s in index.key.get(name, []) if _agree(find_case_folders(s), place)] if name else []
+    )
     if same and _one_case(same):
         return same
     entities = dict(ENTITY.findall(mask.name))
@@ -197,7 +199,7 @@ def scan_owners(mask: Member, index: Index, alone: bool = False) -> list[Member]
         fit := [
             s
             for s in index.scans
-            if _agree(inner(s), place) and (_inside(name, s) or _before(name, s))
+            if _agree(find_case_folders(s), place) and (_inside(name, s) or _before(name, s))
         ]
     ):
         return fit if len(fit) == 1 else []
@@ -222,8 +224,8 @@ def _named_so(name: str, scans: list[Member]) -> list[Member]:
     for alike in (_same, _inside, _before) if name else ():
         fit = [s for s in scans if alike(name, s)]
         if fit and alike is _before:
-            most = max(len(key(s)) for s in fit)
-            fit = [s for s in fit if len(key(s)) == most]
+            most = max(len(make_name_key(s)) for s in fit)
+            fit = [s for s in fit if len(make_name_key(s)) == most]
         if fit:
             return fit
     return []
@@ -236,11 +238,11 @@ def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 def _one_case(scans: list[Member]) -> bool:
     """Return scans of one case: of one place, and one name but for the channel."""
-    return len({(inner(s), key(s)) for s in scans}) == 1
+    return len({(find_case_folders(s), make_name_key(s)) for s in scans}) == 1
 
 
 def _same(name: str, scan: Member) -> bool:
-    return key(scan) == name
+    return make_name_key(scan) == name
 
 
 def _inside(name: str, scan: Member) -> bool:
@@ -248,11 +250,11 @@ def _inside(name: str, scan: Member) -> bool:
 
 
 def _before(name: str, scan: Member) -> bool:
-    short = key(scan)
+    short = make_name_key(scan)
     return len(short) > 1 and name.startswith(short) and not name[len(short) :][:1].isalnum()
 
 
-def fits(scan: Scan, mask: Scan) -> str:
+def compare_grids(scan: Scan, mask: Scan) -> str:
     """How a mask lies on its scan: "same" grid; the same "array" (its own place says nothing);
     another grid in the same "space"; "" for none of them.
     """
@@ -280,27 +282,27 @@ def _meet(scan: Scan, mask: Scan) -> bool:
     return bool((there.max(1) > -0.5).all() and (there.min(1) < sides - 0.5).all())
 
 
-def layered(scan: Scan, mask: Scan) -> bool:
+def is_one_hot(scan: Scan, mask: Scan) -> bool:
     """Whether a mask of one scan holds a volume for each label (one-hot, or probabilities)."""
     alike = scan.times == 1 < mask.times <= MOST and scan.shape == mask.shape
     return alike and mask.kinds in (1, 2)
 
 
-def flattened(mask: Scan) -> Scan:
+def flatten_one_hot(mask: Scan) -> Scan:
     """Return the same with one volume of labels: of each voxel the volume with the largest value;
     the first one is background where all add up to 1, else volumes count from 1 and below a half
     nothing is marked.
     """
     import nibabel
 
-    stack = np.stack(list(volumes(mask)))
+    stack = np.stack(list(read_volumes(mask)))
     if np.abs(stack.sum(0) - 1).max() < 0.05:
         codes = stack.argmax(0)
     else:
         codes = np.where(stack.max(0) >= 0.5, stack.argmax(0) + 1, 0)
     turned = codes.astype(np.int16).transpose(2, 1, 0)
     data = nibabel.Nifti1Image(turned, mask.affine if mask.axes else None).to_bytes()
-    made = look(Member(mask.member.name, lambda most: data[:most]))
+    made = read_scan_header(Member(mask.member.name, lambda most: data[:most]))
     return replace(made, plain=mask.plain)
 
 
@@ -319,23 +321,23 @@ def _close(scan: Scan, mask: Scan) -> bool:
     return bool(np.abs((scan.affine - mask.affine) @ ends).max() <= NEAR * min(scan.mm))
 
 
-def coding(masks: list[Scan]) -> Coding:
+def find_coding(masks: list[Scan]) -> Coding:
     """Of all masks together. Reads their voxels."""
     tally = Tally()
     for mask in masks:
-        for volume in volumes(mask):
+        for volume in read_volumes(mask):
             tally.add(volume)
     return tally.coding()
 
 
-def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
+def resample_mask(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
     """uint8 codes [D,H,W] of the mask on the grid of the scan, one a time point of the mask;
     outside of the mask 0.
     """
     from scipy.ndimage import affine_transform
 
-    fit = fits(scan, mask)
-    codes = [how.apply(v) for v in volumes(mask, turn=scan.turn if fit == "array" else None)]
+    fit = compare_grids(scan, mask)
+    codes = [how.apply(v) for v in read_volumes(mask, turn=scan.turn if fit == "array" else None)]
     if fit != "space":
         return codes
     to = np.linalg.inv(mask.affine) @ scan.affine  # x, y, z of the scan -> x, y, z of the mask
@@ -346,7 +348,7 @@ def onto(scan: Scan, mask: Scan, how: Coding) -> list[np.ndarray]:
     ]
 
 
-def parts(of: dict[str, list[str]]) -> dict[str, str]:
+def name_parts(of: dict[str, list[str]]) -> dict[str, str]:
     """Mask -> what it marks, by its name without its scan's, where scans have several masks."""
     out = {}
     for scan, masks in of.items():
@@ -357,13 +359,13 @@ def parts(of: dict[str, list[str]]) -> dict[str, str]:
     return out
 
 
-def rules(
+def describe_rules(
     of: dict[str, list[str]], scans: dict[str, Scan], masks: dict[str, Scan], how: Coding
 ) -> list[str]:
     """Return what is to be said: whose, what the values mean, and which were brought onto another
     grid.
     """
-    ways = [fits(scans[s], masks[m]) for s, ms in of.items() for m in ms]
+    ways = [compare_grids(scans[s], masks[m]) for s, ms in of.items() for m in ms]
     pairs = [f"{m} is the mask of {s}" for s, ms in of.items() for m in ms]
     said = [
         *pairs[:20],
@@ -388,8 +390,8 @@ def rules(
     return said
 
 
-def card(shares: list[float], how: Coding, labels: dict[str, str]) -> dict[str, Any]:
-    """Return the card's entry `masks`: see `masks.said`."""
+def make_card(shares: list[float], how: Coding, labels: dict[str, str]) -> dict[str, Any]:
+    """Return the card's entry `masks`: see `masks.describe_masks`."""
     marked = [s for s in shares if s > 0]
     return {
         "masks": {

@@ -19,7 +19,7 @@ SPARED = 20  # windows of a recording from which one is left out between the par
 ENOUGH = 3  # recordings from which whole recordings go to one part
 
 
-def with_marks(
+def add_mark_labels(
     table: pd.DataFrame, found: list[Recording], plan: Plan
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Return the table with a label column where marks of some length cover half of all windows,
@@ -74,7 +74,7 @@ def with_marks(
     )
 
 
-def with_parts(
+def split_recordings(
     table: pd.DataFrame,
     samples: Array,
     roles: dict[str, str],
@@ -86,7 +86,7 @@ def with_parts(
     """Return the dataset, its parts by recording (or patient), or in time where there are fewer
     than three.
     """
-    from core.data.readers.images import foldered
+    from core.data.readers.images import add_folder_classes
 
     card: dict[str, Any] = {
         "rate_hz": plan.rate if plan.known else 0,
@@ -110,7 +110,7 @@ def with_parts(
     if "label" not in roles and len(set(table["file"])) > 1:
         # few files in each: folders of patients rather than of classes
         folders = {str(PurePosixPath(f).parent) for f in table["file"]}
-        named, kept = foldered(
+        named, kept = add_folder_classes(
             table, roles | {"file": "file"}, asked, auto=table["file"].nunique() >= 3 * len(folders)
         )
         table, roles = named, kept | {"file": roles["file"]}
@@ -135,7 +135,7 @@ def with_parts(
         for name in table["file"].unique():
             at = np.flatnonzero(table["file"] == name)
             gap = plan.seconds if len(at) >= SPARED else 0.0
-            part[at] = in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=gap)
+            part[at] = split_in_time(table["time"].to_numpy()[at], values[at].astype(str), gap=gap)
         keep = part != ""
         many = table["file"].value_counts()
         few = int(((many >= 10) & (many < SPARED)).sum())
@@ -163,7 +163,7 @@ def with_parts(
     return Dataset("", "series", table, np.ascontiguousarray(samples), roles=roles, card=card)
 
 
-def in_time(
+def split_in_time(
     time: Array, label: Array, turns: int = 10, turn: float = 0.0, gap: float = 2.0
 ) -> Array:
     """Part the cases of one record in order of time (s): "train", "val", "test" or "" [n].

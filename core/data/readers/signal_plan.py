@@ -41,7 +41,7 @@ class Plan:
         return self.many / self.rate
 
 
-def in_words(found: list[Recording]) -> str:
+def describe_recordings(found: list[Recording]) -> str:
     """Return what recordings are called in messages."""
     return found[0].file if len(found) == 1 else f"the {len(found)} recordings"
 
@@ -52,17 +52,22 @@ def plan_windows(
     """Rate, length and channels of the windows, and channels left out for being much slower than
     the others.
     """
-    of = [{channels.key(c.name): c for c in r.channels} for r in found]
-    rates = Counter(o[channels.key(n)].rate for o in of for n in names)
+    of = [{channels.normalize_name(c.name): c for c in r.channels} for r in found]
+    rates = Counter(o[channels.normalize_name(n)].rate for o in of for n in names)
     known = 0 not in rates
     # that of most samples: one ECG counts for more than five temperatures
     usual = max(rates, key=lambda r: (rates[r] * r, r)) if known else 1.0
-    slow = [n for n in names if known and min(o[channels.key(n)].rate for o in of) < SLOW * usual]
+    slow = [
+        n
+        for n in names
+        if known and min(o[channels.normalize_name(n)].rate for o in of) < SLOW * usual
+    ]
     names = tuple(n for n in names if n not in slow)
     if not names:
         raise UserError(
-            f"The channels of {in_words(found)} have rates too different to be cut together (at"
-            f" {' and '.join(f'{r:.6g}' for r in sorted(rates)[:4])} Hz); bring them one by one."
+            f"The channels of {describe_recordings(found)} have rates too different to be cut"
+            f" together (at {' and '.join(f'{r:.6g}' for r in sorted(rates)[:4])} Hz);"
+            " bring them one by one."
         )
     lengths = [r.seconds for r in found]
     longest = max(lengths)

@@ -20,15 +20,15 @@ from core.data.dataset import Dataset
 from core.data.readers import channels, clipping
 from core.data.readers.files import Asked
 from core.data.readers.recording import Array, Recording
-from core.data.readers.signal_parts import with_marks, with_parts
-from core.data.readers.signal_plan import SLOW, Plan, in_words, plan_windows
-from core.data.readers.units import volts
+from core.data.readers.signal_parts import add_mark_labels, split_recordings
+from core.data.readers.signal_plan import SLOW, Plan, describe_recordings, plan_windows
+from core.data.readers.units import convert_to_microvolts
 from core.errors import UserError
 
 BRIDGED = 0.05  # s; missing samples for no longer than that are bridged by a straight line
 
 
-def windows(
+def cut_windows(
     found: list[Recording], asked: Asked, rules: list[str], left: Sequence[str] = ()
 ) -> Dataset:
     """Return a series dataset of all windows: columns window (its name), file, time (s from the
@@ -40,15 +40,15 @@ def windows(
     if asked.masks is not None:
         raise UserError("Masks are for pictures and scans; a recording has none.")
     found = [replace(r, channels=channels.number_duplicates(r.channels)) for r in found]
-    found, names, odd = channels.shared(found)
-    found, slow = channels.of_one_pace(found, names, SLOW)
-    units, brought = channels.one_unit(found, names)
+    found, names, odd = channels.find_shared_channels(found)
+    found, slow = channels.drop_slow_recordings(found, names, SLOW)
+    units, brought = channels.unify_units(found, names)
     plan, more = plan_windows(found, names, units)
     odd += [*slow, *more]
     if plan.many < 16:
         raise UserError(
-            f"{in_words(found)} {'is' if len(found) == 1 else 'are'} too short, or measured too"
-            f" seldom: a window would hold {plan.many} samples."
+            f"{describe_recordings(found)} {'is' if len(found) == 1 else 'are'} too short, or"
+            f" measured too seldom: a window would hold {plan.many} samples."
         )
     every = sum(
         max(1, int((last - first) * r.seconds / plan.seconds + 1e-6))
@@ -57,13 +57,13 @@ def windows(
     )
     if every * len(names) * plan.many * 4 > limits.VALUES:
         raise UserError(
-            f"{in_words(found)} make{'s' * (len(found) == 1)}"
+            f"{describe_recordings(found)} make{'s' * (len(found) == 1)}"
             f" {every * len(names) * plan.many * 4 >> 20:,} MB of samples; at most"
             f" {limits.VALUES >> 20:,} MB are taken, so bring fewer or shorter recordings."
         )
     if every > limits.ROWS:
         raise UserError(
-            f"{in_words(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most"
+            f"{describe_recordings(found)} make{'s' * (len(found) == 1)} {every:,} windows; at most"
             f" {limits.ROWS:,} are taken."
         )
     parts, starts, ends = [], [], []
@@ -79,7 +79,7 @@ def windows(
     every_file = [(r, t) for r, start in zip(found, starts) for t in start]
     lines = [
         {
-            "window": r.file if plan.whole else f"{r.file} at {clock(t, plan)}",
+            "window": r.file if plan.whole else f"{r.file} at {format_time(t, plan)}",
             "file": r.file,
             "patient": r.patient,
             "time": round(float(t), 3),
@@ -90,11 +90,11 @@ def windows(
     ]
     if not lines:
         raise UserError(
-            f"No stretch of {plan.seconds:g} s of {in_words(found)} is whole: samples are missing"
-            " everywhere, or it is too short."
+            f"No stretch of {plan.seconds:g} s of {describe_recordings(found)} is whole: samples"
+            " are missing everywhere, or it is too short."
         )
     table = pd.DataFrame(lines)
-    table, roles, words = with_marks(table, found, plan)
+    table, roles, words = add_mark_labels(table, found, plan)
     rules = [*rules, *brought, *_rules(plan, found), *absent, *words]
     pauses = sum(len(r.stretches) - 1 for r in found)
     if pauses:
@@ -102,13 +102,13 @@ def windows(
             f"{pauses:,} pause{'s' * (pauses > 1)} within the recordings: no window reaches across"
             " one, and times count it"
         )
-    data = with_parts(table, samples, roles, plan, asked, rules, [*left, *odd])
+    data = split_recordings(table, samples, roles, plan, asked, rules, [*left, *odd])
     of_channels = dict(zip(plan.names, at_ends[good].mean(0).tolist()))
-    table, more_card = clipping.taken_out(data.table, of_channels)
+    table, more_card = clipping.drop_clipping_column(data.table, of_channels)
     return replace(data, table=table, card={**data.card, **more_card})
 
 
-def clock(seconds: float, plan: Plan) -> str:
+def format_time(seconds: float, plan: Plan) -> str:
     """Return a time within a recording: 0:12:30, seconds with decimals where windows are shorter
     than one, or a sample's number.
     """
@@ -151,7 +151,7 @@ def _rules(plan: Plan, found: list[Recording]) -> list[str]:
         "channels:"
         f" {', '.join(shown[:12])}{f' and {len(shown) - 12} more' if len(shown) > 12 else ''}"
     )
-    if any(volts(u) for u in plan.units):
+    if any(convert_to_microvolts(u) for u in plan.units):
         rules.append(
             "voltages: each window's own median is taken off each channel (an amplifier's resting"
             " level says nothing)"
@@ -163,14 +163,16 @@ def _cut(r: Recording, plan: Plan) -> tuple[Array, Array, Array]:
     """Windows float32 [n,C,T] of one recording, NaN = missing; their starts (s); and the share of
     each channel's samples that are clipped, float32 [n,C].
     """
-    of = {channels.key(c.name): i for i, c in enumerate(r.channels)}
-    positions = [of[channels.key(n)] for n in plan.names]
+    of = {channels.normalize_name(c.name): i for i, c in enumerate(r.channels)}
+    positions = [of[channels.normalize_name(n)] for n in plan.names]
     lanes = []  # of each channel, its windows in each stretch
     ends = []
     for position, values, want in zip(positions, r.load(positions), plan.units):
         channel = r.channels[position]
         factor = (
-            1.0 if channel.unit == want else (volts(channel.unit) or 1.0) / (volts(want) or 1.0)
+            1.0
+            if channel.unit == want
+            else (convert_to_microvolts(channel.unit) or 1.0) / (convert_to_microvolts(want) or 1.0)
         )
         pieces = [
             values[round(first * len(values)) : round(last * len(values))]
@@ -180,7 +182,9 @@ def _cut(r: Recording, plan: Plan) -> tuple[Array, Array, Array]:
         windows_of = [(piece, len(rows)) for piece, rows in zip(pieces, lanes[-1])]
         ends.append(
             [
-                clipping.shares(piece, channel.ends, _edges(len(piece), n, channel.rate, plan))
+                clipping.measure_clipped_shares(
+                    piece, channel.ends, _edges(len(piece), n, channel.rate, plan)
+                )
                 for piece, n in windows_of
             ]
         )
@@ -258,7 +262,7 @@ def _present(plan: Plan, x: Array) -> tuple[Plan, Array, Array, list[str]]:
 def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
     """One channel's stretch as windows float32 [n,T]."""
     again = (
-        _resampled(bridged(values, round(BRIDGED * rate)), rate, plan.rate)
+        _resampled(bridge_gaps(values, round(BRIDGED * rate)), rate, plan.rate)
         if plan.known
         else values
     )
@@ -266,12 +270,12 @@ def _rows(values: Array, rate: float, want: str, plan: Plan) -> Array:
         again = np.pad(again, (0, max(0, plan.many - len(again))), "edge")[: plan.many]
     n = len(again) // plan.many
     x = again[: n * plan.many].reshape(n, plan.many)
-    if volts(want) is not None and n:
+    if convert_to_microvolts(want) is not None and n:
         x = x - np.median(x, axis=1, keepdims=True)
     return x.astype(np.float32)
 
 
-def bridged(values: Array, most: int) -> Array:
+def bridge_gaps(values: Array, most: int) -> Array:
     """`values` with gaps of at most `most` missing samples (at least 1) bridged by a straight line;
     longer ones, and those at the ends, stay missing.
     """

@@ -45,7 +45,7 @@ class Frame:
         )
 
 
-def ordered(frames: list[Frame]) -> list[Frame]:
+def sort_frames(frames: list[Frame]) -> list[Frame]:
     """By series, orientation, position along the slices' normal, time, instance number, file,
     frame.
     """
@@ -63,8 +63,8 @@ def ordered(frames: list[Frame]) -> list[Frame]:
     )
 
 
-def stacks(frames: list[Frame]) -> list[list[int]]:
-    """Positions in `frames` (which are `ordered`) of each series and orientation."""
+def group_stacks(frames: list[Frame]) -> list[list[int]]:
+    """Positions in `frames` (sorted by `sort_frames`) of each series and orientation."""
     out: list[list[int]] = []
     for k, f in enumerate(frames):
         if k and (f.series, f.turn) == (frames[k - 1].series, frames[k - 1].turn):
@@ -74,14 +74,14 @@ def stacks(frames: list[Frame]) -> list[list[int]]:
     return out
 
 
-def looked_over(frames: list[Frame]) -> tuple[list[str | None], list[str], np.ndarray]:
-    """Of `ordered` frames: what is odd about a frame's place in words (None = nothing), the rules
-    in words, millimetres to the next slice (nan = unknown).
+def check_order(frames: list[Frame]) -> tuple[list[str | None], list[str], np.ndarray]:
+    """Of frames sorted by `sort_frames`: what is odd about a frame's place in words (None =
+    nothing), the rules in words, millimetres to the next slice (nan = unknown).
     """
     notes: list[str | None] = [None] * len(frames)
     steps = np.array([f.place.thick for f in frames])
     counts: Counter[str] = Counter()
-    for stack in stacks(frames):
+    for stack in group_stacks(frames):
         mine = [frames[k] for k in stack]
         if any(f.place.position is None or f.place.across is None for f in mine):
             continue
@@ -209,7 +209,7 @@ class Solid:
     shape: tuple[int, ...]
 
 
-def solid(stack: list[Frame], step: float) -> Solid | None:
+def find_turn(stack: list[Frame], step: float) -> Solid | None:
     """Return the turn of a volume; None when its directions are of no use."""
     first = stack[0].place
     word, lean = axis_letters(np.array([first.normal, first.down, first.across]))

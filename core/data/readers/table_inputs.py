@@ -12,7 +12,7 @@ from core.data.compound_words import FEW as CATEGORIES
 from core.data.scaling import needs_float64
 
 
-def encoded(
+def encode_table(
     frame: pd.DataFrame, roles: dict[str, str], left_out: Collection[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return inputs [n,d] and their names: numbers as they are, categories as "column=word"; roles,
@@ -39,8 +39,8 @@ def encoded(
     return out, tuple(name for name, _ in parts)
 
 
-def precise_entry(values: np.ndarray) -> dict[str, bool]:
-    """Return what a table's card says of inputs that `encoded` keeps as float64: that models
+def make_precision_entry(values: np.ndarray) -> dict[str, bool]:
+    """Return what a table's card says of inputs that `encode_table` keeps as float64: that models
     subtract their offset first.
     """
     return {"precise": True} if values.dtype == np.float64 else {}

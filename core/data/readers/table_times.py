@@ -42,7 +42,7 @@ TIME = re.compile(
 EPOCH = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))  # numbers that large since 1970 are ns, µs, ms
 
 
-def scale_of(name: str) -> float | None:
+def find_time_scale(name: str) -> float | None:
     """Seconds in one step of a column named like time ("time", "t (ms)", "seconds", "timestamp");
     None for other names.
     """
@@ -70,7 +70,7 @@ def _seconds(frame: pd.DataFrame) -> tuple[np.ndarray, float] | None:
     """Return the times in the first column, float64 [n], and how many seconds one of their units
     is; None where the column is not named like time, or holds others.
     """
-    scale = scale_of(str(frame.columns[0]))
+    scale = find_time_scale(str(frame.columns[0]))
     t = frame.iloc[:, 0]
     if scale is None or len(t) < 3:
         return None
@@ -86,7 +86,7 @@ def _seconds(frame: pd.DataFrame) -> tuple[np.ndarray, float] | None:
     return values, next((s for above, s in EPOCH if values[0] > above), scale)
 
 
-def times_of(frame: pd.DataFrame) -> Times | None:
+def read_times(frame: pd.DataFrame) -> Times | None:
     """Return what the first column, which is named like time, says; None when its steps are not
     even within 1 % (or one unit of its last digit). A few longer steps are pauses.
     """
@@ -129,14 +129,14 @@ def times_of(frame: pd.DataFrame) -> Times | None:
     return Times(rate, tuple(pieces))
 
 
-def uneven_times(frame: pd.DataFrame) -> Note | None:
+def note_uneven_times(frame: pd.DataFrame) -> Note | None:
     """Return a note on a table of numbers whose times rise as those of a recording do, but
     unevenly, so that its rows are read as cases.
     """
     if len(frame) < LEAST or not all(is_numeric_dtype(frame[c]) for c in frame.columns[1:]):
         return None
     found = _seconds(frame)
-    if found is None or times_of(frame) is not None:
+    if found is None or read_times(frame) is not None:
         return None
     step = np.diff(found[0])
     if float((step > 0).mean()) < RISING:

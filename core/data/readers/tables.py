@@ -22,23 +22,23 @@ from core.data.dataset import Dataset
 from core.data.readers import packed_tables
 from core.data.readers.asked_roles import find_roles
 from core.data.readers.column_types import (
-    kind,
-    sentences,
+    are_sentences,
+    describe_type,
 )
-from core.data.readers.file_parts import is_train, with_unlabelled
+from core.data.readers.file_parts import is_train, join_unlabelled
 from core.data.readers.files import Asked, Member, cut_suffix
 from core.data.readers.joined_tables import (
     Raw,
     Whole,
-    frame_of,
     join_columns,
+    join_tables,
     name_files,
-    raw_table,
-    whole,
+    read_frame,
+    read_raw_table,
 )
-from core.data.readers.related_tables import related
-from core.data.readers.table_inputs import encoded, precise_entry
-from core.data.readers.table_times import uneven_times
+from core.data.readers.related_tables import join_related_tables
+from core.data.readers.table_inputs import encode_table, make_precision_entry
+from core.data.readers.table_times import note_uneven_times
 from core.data.role_guess import (
     Guess,
     dataset_roles,
@@ -60,7 +60,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     """Return a table (numeric columns and one-hot categories) or, with a text column, a text
     dataset.
     """
-    found = whole(members, asked.report, named_in(asked))
+    found = join_tables(members, asked.report, list_named_columns(asked))
     frame, where, rules = found.frame, found.where, found.rules
     name = members[0].name if len(members) == 1 else f"the {len(members)} files"
     if len(frame) == 0:
@@ -88,7 +88,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         kept = [g for g in guesses if g.role not in ("input", "left out") and g.column != column]
         card = {**_card(found), "roles": guesses_to_card(kept)}
         return Dataset("", "text", frame, None, None, {**roles, "text": column}, card=card)
-    values, features = encoded(frame, roles, excluded_columns(guesses))
+    values, features = encode_table(frame, roles, excluded_columns(guesses))
     if not features:
         raise UserError(f"{name} has no column of numbers or categories to learn from.")
     used = {f.split("=")[0] for f in features} | set(features)
@@ -111,14 +111,14 @@ def read(members: list[Member], asked: Asked) -> Dataset:
             "left out (names, constants or free text):"
             f" {', '.join(left[:8])}{' …' if len(left) > 8 else ''}"
         )
-    uneven = uneven_times(frame) if found.files == 1 and "label" not in roles else None
+    uneven = note_uneven_times(frame) if found.files == 1 and "label" not in roles else None
     if uneven is not None:
         found.notes.append(uneven)
         rules.append(
             f"the times in “{uneven.column}” rise as in a recording, but not evenly: each row is"
             " read as a case of its own"
         )
-    card = {**_card(found), "roles": guesses_to_card(guesses), **precise_entry(values)}
+    card = {**_card(found), "roles": guesses_to_card(guesses), **make_precision_entry(values)}
     return Dataset("", "table", frame, values, None, roles, features, card=card)
 
 
@@ -148,7 +148,7 @@ def _with_patients(frame: pd.DataFrame, given: dict[str, str], asked: Asked) -> 
     return [replace(g, sure=0.7, why=why) if g.column == WHO else g for g in guesses]
 
 
-def named_in(asked: Asked) -> set[str]:
+def list_named_columns(asked: Asked) -> set[str]:
     """Columns that a person said name patients, sites, classes or parts: never read as numbers but
     where each value is one.
     """
@@ -166,7 +166,7 @@ def _card(found: Whole) -> dict[str, Any]:
     }
 
 
-def glance(
+def preview_tables(
     members: list[Member], asked: Asked | None = None, inputs: bool = True
 ) -> dict[str, Any]:
     """First lines before import, from the first file's first bytes only: `columns`, `head` (5
@@ -174,11 +174,11 @@ def glance(
     that were) and `whole` (whether these are all there are); `guesses` and `classes` as in
     `preview`. `inputs`: whether the columns are what is learned from.
     """
-    few, label = with_unlabelled(_first_lines(members))
-    joined = related(few, torn=True)
+    few, label = join_unlabelled(_first_lines(members))
+    joined = join_related_tables(few, torn=True)
     # of the parts of one table, one that has labels
     raw = next(r for r in joined if not label or is_train(r.name))
-    found = join_columns([raw], named_in(asked or Asked()))
+    found = join_columns([raw], list_named_columns(asked or Asked()))
     frame = found.frame
     given = {"label": label} if label else {}
     names = [r.name for r in joined] if len(few) > 1 else [m.name for m in members]
@@ -191,10 +191,10 @@ def glance(
     )
     return {
         "guesses": [asdict(g) | {"words": g.in_words} for g in guesses],
-        "classes": few_words(frame),
+        "classes": list_classes(frame),
         "columns": [str(c) for c in frame.columns],
         "head": frame.head(5),
-        "types": {str(c): kind(frame[c]) for c in frame.columns},
+        "types": {str(c): describe_type(frame[c]) for c in frame.columns},
         "looked": len(frame),
         "whole": all(r.whole for r in few) and len(joined) == len(members) - len(few) + 1,
         "rules": [*raw.rules, *found.rules],
@@ -205,13 +205,13 @@ def _first_lines(members: list[Member]) -> list[Raw]:
     """Return the first lines of the first file; of all of a few files, where some have other
     columns.
     """
-    first = raw_table(members[0], limits.PREVIEW)
-    more = [raw_table(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
+    first = read_raw_table(members[0], limits.PREVIEW)
+    more = [read_raw_table(m, limits.PREVIEW) for m in members[1:] if len(members) <= RELATED]
     alike = all(set(r.columns) == set(first.columns) for r in more)
     return [first] if alike else [first, *more]
 
 
-def few_words(frame: pd.DataFrame) -> dict[str, list[str]]:
+def list_classes(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return the different words of each column that has two to twenty, as classes are called."""
     found = {}
     for column in frame.columns:
@@ -229,7 +229,7 @@ def join_sheet(table: pd.DataFrame, sheet: Member) -> pd.DataFrame | None:
     its path, as much of it as both give, or its name, with or without suffix); None when there is
     no such column. UserError where it names one twice.
     """
-    frame = frame_of(sheet)
+    frame = read_frame(sheet)
     double = None
     for column in frame.columns:
         said = frame[column].astype(str).fillna("").str.replace("\\", "/").str.removeprefix("./")
@@ -277,7 +277,7 @@ def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
     for column in frame.columns:
         series = frame[column]
         plain = column in roles.values() or is_numeric_dtype(series) or not series.notna().all()
-        if not plain and sentences(
+        if not plain and are_sentences(
             pa.chunked_array([pa.array(series.astype(str), pa.large_string())])
         ):
             return str(column)
@@ -285,4 +285,4 @@ def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
 
 
 def _types(frame: pd.DataFrame) -> dict[str, str]:
-    return {str(c): kind(frame[c]) for c in frame.columns[:200]}
+    return {str(c): describe_type(frame[c]) for c in frame.columns[:200]}

@@ -10,13 +10,13 @@ import re
 import numpy as np
 
 from core.data.readers import scan_masks
-from core.data.readers.nifti_file import Scan, volumes
+from core.data.readers.nifti_file import Scan, read_volumes
 
 WHOLE = re.compile(r"[-_ ]?(4d|cine|dynamic|dyn)$", re.I)
 FRAME = re.compile(r"[-_ ]?(frame|phase|time|tp|vol|volume|t|f|ed|es)[-_ ]?\d*$", re.I)
 
 
-def doubled(scans: list[Scan], of: dict[str, list[str]]) -> dict[str, str]:
+def find_duplicates(scans: list[Scan], of: dict[str, list[str]]) -> dict[str, str]:
     """Name of each scan to leave out, and why in words. `of`: scan -> its masks, by name.
 
     A scan with times is left out where frames on its grid stand beside it under its name
@@ -29,8 +29,8 @@ def doubled(scans: list[Scan], of: dict[str, list[str]]) -> dict[str, str]:
         frames = [s for s in beside if _named(s, whole)]
         equal = [s for s in beside if s not in frames]
         if equal:
-            there = {_digest(v) for v in volumes(whole)}
-            equal = [s for s in equal if _digest(next(volumes(s))) in there]
+            there = {_digest(v) for v in read_volumes(whole)}
+            equal = [s for s in equal if _digest(next(read_volumes(s))) in there]
         found = frames + equal
         if not found:
             continue
@@ -45,7 +45,7 @@ def doubled(scans: list[Scan], of: dict[str, list[str]]) -> dict[str, str]:
 
 def _may_be(one: Scan, whole: Scan) -> bool:
     here = one.member.parts[:-1] == whole.member.parts[:-1]
-    return here and one.times == 1 and scan_masks.fits(whole, one) == "same"
+    return here and one.times == 1 and scan_masks.compare_grids(whole, one) == "same"
 
 
 def _named(one: Scan, whole: Scan) -> bool:

@@ -19,9 +19,9 @@ from core.data.dataset import Dataset
 from core.data.readers import joined_tables
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Event, Recording
-from core.data.readers.signal_windows import windows
-from core.data.readers.table_times import LEAST, scale_of, times_of
-from core.data.readers.units import unit
+from core.data.readers.signal_windows import cut_windows
+from core.data.readers.table_times import LEAST, find_time_scale, read_times
+from core.data.readers.units import format_unit
 from core.data.stored import class_word
 from core.errors import UserError
 
@@ -30,7 +30,7 @@ FILES, LINES = 8, 32
 UNIT = re.compile(r"(.+?)\s*[\[(]([^\[\]()]{1,12})[\])]\s*")
 
 
-def found_in(members: Sequence[Member], asked: Asked) -> bool:
+def are_recordings(members: Sequence[Member], asked: Asked) -> bool:
     """Whether these text tables are recordings. Cost: the first line of each, and reading the whole
     where that is a time's or a number's.
     """
@@ -46,19 +46,21 @@ def found_in(members: Sequence[Member], asked: Asked) -> bool:
     ):
         return False
     firsts = [_first(m) for m in members]
-    if all(f and len(f) > 1 and scale_of(f[0]) is not None for f in firsts):
+    if all(f and len(f) > 1 and find_time_scale(f[0]) is not None for f in firsts):
         hints = {w for words in HINTS.values() for w in words}
         if (
             any(w.strip().lower().replace(" ", "_") in hints for f in firsts for w in f[1:])
             or len({frozenset(f) for f in firsts}) > 1
         ):
             return False
-        return all(_is_recording(joined_tables.whole([m], clocks=False).frame) for m in members)
+        return all(
+            _is_recording(joined_tables.join_tables([m], clocks=False).frame) for m in members
+        )
     if len(members) < FILES or not all(f and all(map(_number, f)) for f in firsts):
         return False
     shapes = set()
     for m in members:
-        found = joined_tables.whole([m], clocks=False)
+        found = joined_tables.join_tables([m], clocks=False)
         frame = found.frame
         if (
             not found.bare
@@ -80,7 +82,7 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     for i, m in enumerate(members):
         found.append(_recording(m, rules if i == 0 else []))
         asked.report(i + 1, 2 * len(members))
-    return windows(
+    return cut_windows(
         found,
         asked,
         [
@@ -113,7 +115,7 @@ def _is_recording(frame: pd.DataFrame) -> bool:
     return (
         len(frame) >= LEAST
         and all(is_numeric_dtype(frame[c]) for c in frame.columns[1:])
-        and times_of(frame) is not None
+        and read_times(frame) is not None
     )
 
 
@@ -121,12 +123,12 @@ def _recording(member: Member, rules: list[str]) -> Recording:
     from core.data.role_word_lists import HINTS
 
     pieces: tuple[tuple[float, float, float], ...] = ()
-    table = joined_tables.whole([member], clocks=False)
+    table = joined_tables.join_tables([member], clocks=False)
     frame, said = table.frame, table.bare
     rules += table.rules
-    rate, timed = 0.0, not said and scale_of(str(frame.columns[0])) is not None
+    rate, timed = 0.0, not said and find_time_scale(str(frame.columns[0])) is not None
     if timed:
-        found = times_of(frame)
+        found = read_times(frame)
         if found is None:
             raise UserError(
                 f"{member.name}: the times in “{frame.columns[0]}” are not evenly spaced, so it is"
@@ -151,7 +153,9 @@ def _recording(member: Member, rules: list[str]) -> Recording:
         if with_unit:
             name = with_unit[1]
         name = "".join(k for k in name if k.isprintable())[:40]
-        channels.append(Channel(name, unit(with_unit[2]) if with_unit else "", rate, len(frame)))
+        channels.append(
+            Channel(name, format_unit(with_unit[2]) if with_unit else "", rate, len(frame))
+        )
     values = frame[numbers].to_numpy(np.float32, na_value=np.nan)
     return Recording(
         member.name,

@@ -24,13 +24,13 @@ SPELT = {
 NONE = ("nu", "adu", "n/a", "none", "a.u.", "au")
 
 
-def unit(word: str) -> str:
+def format_unit(word: str) -> str:
     """Return a unit as it is written on screen: uV and µV are one, unknown ones (NU) are none."""
     word = "".join(c for c in word.strip() if c.isprintable())[:12].replace("μ", "µ")
     word = SPELT.get(word.lower(), word)
     return "" if word.lower() in NONE else word
 
 
-def volts(word: str) -> float | None:
-    """Microvolts in one of a unit as `unit` writes it; None for what is no voltage."""
+def convert_to_microvolts(word: str) -> float | None:
+    """Microvolts in one of a unit as `format_unit` writes it; None for what is no voltage."""
     return VOLTS.get(word)

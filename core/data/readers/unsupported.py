@@ -97,7 +97,7 @@ PICKLE = "a Python pickle, which can run programs when it is opened, so Lightbox
 PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".p")
 
 
-def called(member: Member) -> tuple[str, str] | None:
+def identify_unsupported(member: Member) -> tuple[str, str] | None:
     """Return what the file is and what to do about it, by its first bytes (and, for pickles, its
     name); None when it is not known.
     """

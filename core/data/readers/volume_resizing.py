@@ -10,7 +10,7 @@ from core.errors import UserError
 CAP = 128  # voxels of an axis kept
 
 
-def common_size(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], str | None]:
+def choose_common_size(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], str | None]:
     """Return the one size [D,H,W] that all volumes get, and the rule in words; None when they keep
     theirs.
     """
@@ -26,7 +26,7 @@ def common_size(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], str | N
     )
 
 
-def room(n: int, size: tuple[int, ...]) -> np.ndarray:
+def make_room(n: int, size: tuple[int, ...]) -> np.ndarray:
     """Uninitialised float32 [n,1,*size]. UserError when that is more than `limits.VALUES`."""
     if n * int(np.prod(size)) * 4 > limits.VALUES:
         raise UserError(
@@ -36,7 +36,7 @@ def room(n: int, size: tuple[int, ...]) -> np.ndarray:
     return np.empty((n, 1, *size), np.float32)
 
 
-def fit(volume: np.ndarray, size: tuple[int, ...], order: int = 1) -> np.ndarray:
+def fit_volume(volume: np.ndarray, size: tuple[int, ...], order: int = 1) -> np.ndarray:
     """[D,H,W] spread over `size`, each axis by its own factor; order 1 linear, 0 nearest (masks).
     As it is when it has that size.
     """
@@ -53,7 +53,7 @@ def fit(volume: np.ndarray, size: tuple[int, ...], order: int = 1) -> np.ndarray
     )
 
 
-def sizes_after(
+def compute_sizes_after(
     mm: tuple[float, ...], shape: tuple[int, ...], size: tuple[int, ...]
 ) -> tuple[float, ...]:
     """Millimetres a voxel, an axis each, once a volume of `shape` was fitted into `size`."""

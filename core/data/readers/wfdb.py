@@ -24,10 +24,10 @@ from core import limits
 from core.data.dataset import Dataset
 from core.data.readers.files import Asked, Member
 from core.data.readers.recording import Channel, Recording
-from core.data.readers.signal_parts import ENOUGH, in_time
-from core.data.readers.signal_windows import BRIDGED, bridged, windows
-from core.data.readers.units import volts
-from core.data.readers.wfdb_file import Record, Signal, library, read_record, segments
+from core.data.readers.signal_parts import ENOUGH, split_in_time
+from core.data.readers.signal_windows import BRIDGED, bridge_gaps, cut_windows
+from core.data.readers.units import convert_to_microvolts
+from core.data.readers.wfdb_file import Record, Signal, import_library, list_segments, read_record
 from core.errors import UserError
 
 RATE, SAMPLES, BEFORE = 180, 128, 54  # Hz, samples of a beat, of which before its mark
@@ -64,14 +64,14 @@ def read(members: list[Member], asked: Asked) -> Dataset:
     heads = [m for m in members if is_header(m)]
     names = {m.name for m in members}
     marked = [m for m in heads if _sibling(m, ".atr") in names]
-    inner = {s for m in heads for s in segments(m)}
+    inner = {s for m in heads for s in list_segments(m)}
     if not marked:
         return _unmarked([m for m in heads if m.name not in inner], members, asked)
     if asked.label == "folder":
         raise UserError(
             "Beats are labelled by their marks, not by folders; choose “auto-detect” or none."
         )
-    library()
+    import_library()
     found, used = [], set()
     for m in marked:
         beside = [other for other in members if other.parts[:-1] == m.parts[:-1]]
@@ -111,7 +111,10 @@ def read(members: list[Member], asked: Asked) -> Dataset:
         roles["group"] = "record"
     else:
         part = np.concatenate(
-            [in_time(r["table"]["time"].to_numpy(), r["table"]["beat"].to_numpy()) for r in kept]
+            [
+                split_in_time(r["table"]["time"].to_numpy(), r["table"]["beat"].to_numpy())
+                for r in kept
+            ]
         )
         keep = part != ""
         table, beats = table.assign(part=part)[keep].reset_index(drop=True), beats[keep]
@@ -174,7 +177,7 @@ def _beats(head: Member, beside: list[Member]) -> dict[str, Any]:
     """
     record = read_record(head, beside, marked=True)
     assert record.marks is not None
-    every = [s for s in record.signals if volts(s.unit) is not None]
+    every = [s for s in record.signals if convert_to_microvolts(s.unit) is not None]
     here = {s.name: float(np.isfinite(s.values).mean()) for s in every}
     absent = [
         f"{s.name} (missing for {1 - here[s.name]:.0%} of the time)"
@@ -238,9 +241,9 @@ def _piece(signal: Signal, first: float, last: float) -> np.ndarray:
     """Return a stretch of a lead in mV, short gaps bridged."""
     many = len(signal.values)
     values = signal.values[round(first * many) : round(last * many)] * (
-        (volts(signal.unit) or 1.0) / 1e3
+        (convert_to_microvolts(signal.unit) or 1.0) / 1e3
     )
-    return bridged(values, round(BRIDGED * signal.rate))
+    return bridge_gaps(values, round(BRIDGED * signal.rate))
 
 
 def _cut_out(
@@ -289,7 +292,7 @@ def _filtered(values: np.ndarray, missing: np.ndarray, rate: float) -> np.ndarra
 
 def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Dataset:
     """Windows of all records; files of no record left aside and named."""
-    library()
+    import_library()
     found, used = [], set()
     broken = {}
     for i, head in enumerate(heads):
@@ -303,7 +306,7 @@ def _unmarked(heads: list[Member], members: list[Member], asked: Asked) -> Datas
         "no beats are marked, so the whole of each record is taken",
         "age, sex, date, time and comments of the headers are not kept",
     ]
-    data = windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
+    data = cut_windows(found, asked, rules, sorted(m.name for m in members if m.name not in used))
     return replace(data, card={**data.card, **_broken(broken, "file")})
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from core import limits
 from core.data.readers.files import Member
-from core.data.readers.units import unit, volts
+from core.data.readers.units import convert_to_microvolts, format_unit
 from core.errors import UserError
 
 Array = np.ndarray
@@ -85,7 +85,7 @@ def is_record_line(line: str) -> bool:
     return bool(line.strip()) and not line.startswith("#")
 
 
-def segments(head: Member) -> list[str]:
+def list_segments(head: Member) -> list[str]:
     """Names of the headers of the segments of a record of several segments; [] for others."""
     lines = _lines(head)
     if not lines or "/" not in lines[0][0]:
@@ -105,7 +105,7 @@ def read_record(head: Member, beside: Iterable[Member], marked: bool = False) ->
     damaged, absent or not read.
     """
     there = {m.parts[-1]: m for m in beside}
-    heads = [head.parts[-1], *(PurePosixPath(s).name for s in segments(head))]
+    heads = [head.parts[-1], *(PurePosixPath(s).name for s in list_segments(head))]
     if lost := next((n for n in heads if n not in there), None):
         raise UserError(
             f"{head.name} names the segment {lost.removesuffix('.hea')[:60]}, which is not beside"
@@ -133,7 +133,7 @@ def _lines(head: Member) -> list[list[str]]:
     ]
 
 
-def library() -> Any:
+def import_library() -> Any:
     """Return the package `wfdb`. UserError where it is not installed."""
     try:
         import wfdb
@@ -144,7 +144,7 @@ def library() -> Any:
     return wfdb
 
 
-def damaged(
+def reword_errors(
     name: str, what: str = "it is cut off, damaged, or written in a way that is not read"
 ) -> UserError:
     """Return the sentence about a record that the library cannot read, which fails in many ways."""
@@ -153,11 +153,11 @@ def damaged(
 
 def _header(path: Path, name: str) -> Any:
     try:
-        return library().rdheader(str(path))
+        return import_library().rdheader(str(path))
     except UserError:
         raise
     except Exception:  # whatever a damaged header makes the library do
-        raise damaged(name, "its header is damaged") from None
+        raise reword_errors(name, "its header is damaged") from None
 
 
 def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> Record:
@@ -188,7 +188,7 @@ def _joined(place: Path, head: Member, files: frozenset[str], marked: bool) -> R
             stretches.append((at, held, held + frames))
         at, held = at + frames, held + frames
     if not held or not lanes:
-        raise damaged(head.name, "it holds no samples")
+        raise reword_errors(head.name, "it holds no samples")
     pieces = tuple((start / rate, a / held, b / held) for start, a, b in stretches)
     signals = tuple(
         Signal(lane.name, lane.unit, rate * lane.many, _whole(lane)) for lane in lanes.values()
@@ -212,9 +212,9 @@ def _segment(
     """
     claims = _header(place / name, head.name)
     if hasattr(claims, "seg_name"):
-        raise damaged(head.name, f"its segment {name[:60]} has segments of its own")
+        raise reword_errors(head.name, f"its segment {name[:60]} has segments of its own")
     if abs(float(claims.fs or 0) - rate) > 1e-6 * rate:
-        raise damaged(
+        raise reword_errors(
             head.name,
             f"its segment {name[:60]} has {float(claims.fs or 0):g} frames a second, the record"
             f" {rate:g}",
@@ -229,7 +229,7 @@ def _segment(
     per = [int(k or 1) for k in claims.samps_per_frame or []]
     values = sum(per) * int(claims.sig_len or 0)
     if values > budget:
-        raise damaged(
+        raise reword_errors(
             head.name,
             f"it says it holds {values:,} samples, more than its files can; it is cut off or"
             " damaged",
@@ -237,12 +237,12 @@ def _segment(
     if not per:
         return [], int(length or claims.sig_len or 0), []
     try:
-        record = library().rdrecord(str(place / name), smooth_frames=False, physical=False)
+        record = import_library().rdrecord(str(place / name), smooth_frames=False, physical=False)
         broken = _broken(record, claims)
         record.dac(expanded=True, inplace=True)
         columns = [np.asarray(v, dtype=np.float64) for v in record.e_p_signal]
     except Exception:  # whatever a damaged file makes the library do
-        raise damaged(head.name) from None
+        raise reword_errors(head.name) from None
     frames = int(length or record.sig_len)
     seen: Counter[str] = Counter()
     out = []
@@ -255,7 +255,7 @@ def _segment(
         out.append(
             (
                 (title, seen[title]),
-                Signal(title, unit(str(record.units[i] or "")), rate * k, fitted),
+                Signal(title, format_unit(str(record.units[i] or "")), rate * k, fitted),
                 k,
             )
         )
@@ -296,7 +296,7 @@ def _append(
         )
         values = signal.values
         if signal.unit != lane.unit:
-            both = volts(signal.unit), volts(lane.unit)
+            both = convert_to_microvolts(signal.unit), convert_to_microvolts(lane.unit)
             if both[0] is None or both[1] is None:
                 raise UserError(
                     f"{called}: the signal {lane.name} is in {lane.unit or 'no unit'} in one"
@@ -322,10 +322,10 @@ def _whole(lane: _Lane) -> Array:
 
 def _marks(place: Path, head: Member, rate: float) -> Marks:
     try:
-        found = library().rdann(str(place / head.stem), "atr")
+        found = import_library().rdann(str(place / head.stem), "atr")
         own = float(found.fs or rate)
         return Marks(
             np.asarray(found.sample, np.int64), np.array(found.symbol), own if own > 0 else rate
         )
     except Exception:
-        raise damaged(f"{head.stem}.atr", "its marks are cut off or damaged") from None
+        raise reword_errors(f"{head.stem}.atr", "its marks are cut off or damaged") from None
