@@ -124,7 +124,7 @@ def test_a_reader_of_texts_stored_before_opens():
     kind = methods()["sufo"]
     params = check_params(kind, kind.tiny)
     texts = ["a murmur of the heart", "a cough and a wheeze"] * 8
-    net = Reader.made(params, texts, 2, 0)
+    net = Reader.build(params, texts, 2, 0)
     ones = np.ones((2, 2), np.float32)
     before = add_prefix("net", net.state_dict())
     before |= {"tokenizer": net.tokenizer.backend_tokenizer.to_str(), "class_names": ["a", "b"]}
@@ -132,7 +132,7 @@ def test_a_reader_of_texts_stored_before_opens():
     before |= {f"o.{k}": ones for k in ("mean", "v", "middle", "inverse")}
     before |= {"r.mean": ones[0], "r.v": ones}
     back = opened("sufo", before)
-    code = net.ids(texts)
+    code = net.encode_texts(texts)
     assert np.array_equal(back.net_.features(code), net.features(code))
     assert np.array_equal(back.grids_["probing"], ones)
     assert np.array_equal(back.outliers_.v, ones)

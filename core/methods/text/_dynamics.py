@@ -47,7 +47,7 @@ class Moments:
         training = net.training
         net.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            self.kept[moment] = torch.from_numpy(net.every_layer(self.texts)).half()
+            self.kept[moment] = torch.from_numpy(net.layer_features(self.texts)).half()
         net.train(training)
 
     def features(self) -> np.ndarray:

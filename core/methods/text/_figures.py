@@ -96,9 +96,9 @@ def measure_reader(
     score = _macro_f1(truth, prob[test].argmax(1))
     found = [counted_metric("macro-F1", score, part, (0, 1), split="test")]
     for k in (k for k in REMOVED if k <= z.shape[1]):
-        left = net.told(_sufo.remove_components(z[test], removal["mean"], removal["v"], k)).argmax(
-            1
-        )
+        left = net.predict(
+            _sufo.remove_components(z[test], removal["mean"], removal["v"], k)
+        ).argmax(1)
         found.append(
             counted_metric(
                 "macro-F1 without the first components",
@@ -111,7 +111,7 @@ def measure_reader(
             )
         )
     some = test[np.linspace(0, len(test) - 1, min(DELETED, len(test))).astype(int)]
-    falls = net.deleted(data.texts[some], [spans[i] for i in some], prob[some], run)
+    falls = net.test_deletion(data.texts[some], [spans[i] for i in some], prob[some], run)
     for words, value in falls.items():
         title = f"fall of the predicted class without its {words}"
         found.append(mean_metric(title, value, data.take(some), (-1, 1), split="test"))

@@ -44,7 +44,10 @@ class Reader(nn.Module):
                 q.requires_grad_(False)
 
     @classmethod
-    def made(cls, p: Any, texts: list[str], classes: int, seed: int) -> Reader:
+    def build(cls, p: Any, texts: list[str], classes: int, seed: int) -> Reader:
+        """Return one that has not learned: the model `p.model`, or a tiny one whose vocabulary
+        comes from `texts`.
+        """
         tokenizer, encoder = (
             language.tiny_bert(texts, seed, p.hidden, p.layers, p.vocabulary, p.longest)
             if p.model == "tiny"
@@ -53,8 +56,8 @@ class Reader(nn.Module):
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
 
     @classmethod
-    def again(cls, p: Any, kept: str, classes: int) -> Reader:
-        """From the tokenizer in its own json; the weights are loaded by the caller."""
+    def rebuild(cls, p: Any, kept: str, classes: int) -> Reader:
+        """Return one with the tokenizer of the json `kept`; the caller loads its weights."""
         tokenizer, encoder = (
             language.tiny_bert(kept, 0, p.hidden, p.layers, p.vocabulary, p.longest)
             if p.model == "tiny"
@@ -62,7 +65,8 @@ class Reader(nn.Module):
         )
         return cls(tokenizer, encoder, classes, p.longest, p.frozen)
 
-    def ids(self, texts: Any) -> np.ndarray:
+    def encode_texts(self, texts: Any) -> np.ndarray:
+        """Return token ids int64 [n,t], the pad token behind each text."""
         return (
             language.ids(self.tokenizer, texts, self.longest)
             if len(texts)
@@ -104,7 +108,7 @@ class Reader(nn.Module):
                 )
         return out
 
-    def every_layer(self, code: np.ndarray) -> np.ndarray:
+    def layer_features(self, code: np.ndarray) -> np.ndarray:
         """float32 [n, layers + 1, d], the word embeddings first."""
         out = np.zeros((len(code), self.depth + 1, self.width), np.float32)
         for at, x in self._batches(code):
@@ -117,7 +121,7 @@ class Reader(nn.Module):
             )
         return out
 
-    def told(self, features: np.ndarray) -> np.ndarray:
+    def predict(self, features: np.ndarray) -> np.ndarray:
         """float32 [n,k] probabilities of features [n,d]."""
         with torch.no_grad():
             return (
@@ -128,7 +132,7 @@ class Reader(nn.Module):
                 .numpy()
             )
 
-    def spans(
+    def weigh_words(
         self, texts: Any, code: np.ndarray, check: Callable[[], None] | None = None, most: int = 12
     ) -> list[list[dict[str, Any]]]:
         """Per text the `most` weightiest words for the predicted class: gradient times input,
@@ -170,7 +174,7 @@ class Reader(nn.Module):
                 ]
         return found
 
-    def deleted(
+    def test_deletion(
         self,
         texts: Any,
         spans: list[list[dict[str, Any]]],
@@ -203,7 +207,9 @@ class Reader(nn.Module):
                         else []
                     )
                 cut.append(_without(str(text), places))
-            after = self.told(self.features(self.ids(np.array(cut, dtype=object)), run.check))
+            after = self.predict(
+                self.features(self.encode_texts(np.array(cut, dtype=object)), run.check)
+            )
             best = prob.argmax(1)
             falls[name] = prob[np.arange(len(prob)), best] - after[np.arange(len(prob)), best]
         return falls

@@ -104,7 +104,7 @@ class SUFO(Method):
     def make_net(self) -> Any:
         from core.methods.text._reader import Reader
 
-        return Reader.again(self.params, self.tokenizer_, len(self.class_names_))
+        return Reader.rebuild(self.params, self.tokenizer_, len(self.class_names_))
 
     @classmethod
     def upgrade(cls, state: dict[str, Any]) -> dict[str, Any]:
@@ -126,14 +126,14 @@ class SUFO(Method):
         train = train.take(np.flatnonzero(train.labels >= 0))
         self.class_names_ = [data.classes[c] for c in np.unique(train.labels)]
         y, classes = codes_among(train, self.class_names_), len(self.class_names_)
-        self.net_ = Reader.made(p, list(train.texts), classes, run.seed)
+        self.net_ = Reader.build(p, list(train.texts), classes, run.seed)
         self.tokenizer_ = self.net_.tokenizer.backend_tokenizer.to_str()
-        code = self.net_.ids(train.texts)
+        code = self.net_.encode_texts(train.texts)
         val = data.part("val")
         val = val.take(np.flatnonzero(codes_among(val, self.class_names_) >= 0))
         truth = codes_among(val, self.class_names_)
         some, other = choose_stimuli(y, run.seed), choose_stimuli(truth, run.seed)
-        shown = np.concatenate([code[some], self.net_.ids(val.texts)[other]])
+        shown = np.concatenate([code[some], self.net_.encode_texts(val.texts)[other]])
         total = p.epochs * -(-len(code) // p.batch_size)
         moments = Moments(self.net_, shown, total)
         count = np.bincount(y, minlength=classes)
@@ -170,14 +170,14 @@ class SUFO(Method):
     # -- artifacts ---------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         net, names, y = self.net_, self.class_names_, codes_among(data, self.class_names_)
-        code = net.ids(data.texts)
+        code = net.encode_texts(data.texts)
         z = net.features(code, run.check)
-        prob = net.told(z)
+        prob = net.predict(z)
         yield Embedding(rows=data.rows, name="latent", z=z, layer="last layer, mean of tokens")
         yield Predictions(rows=data.rows, prob=prob, classes=list(names))
         yield from draw_grids(self.grids_, self.steps_, self.paths_, data.rows)
         yield draw_outliers(self.outliers_.score(z, y), y, data)
-        spans = net.spans(data.texts, code, run.check)
+        spans = net.weigh_words(data.texts, code, run.check)
         said = [
             f"the class “{names[j]}”, which the model names ({p[j]:.0%} sure)"
             for p, j in zip(prob, prob.argmax(1))
