@@ -11,12 +11,12 @@ many threads there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy as np
+
+from core.io.threads import in_threads
 
 ROWS = 256  # in a cell, about
 TURNS = 6  # of k-means
@@ -58,13 +58,8 @@ def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
             at, square = _nearest(x, own, middle[c], theirs, there, k)
             index[order[own]], distance[order[own]] = order[at], np.sqrt(square)
 
-    _each(work, range(cells))
+    in_threads(work, range(cells), numba.get_num_threads())
     return index, distance
-
-
-def _each(work: Callable[[int], Any], of: Iterable[int]) -> list[Any]:
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        return list(pool.map(work, of))
 
 
 def _beside(x: np.ndarray) -> np.ndarray:
@@ -90,7 +85,7 @@ def _parted(x: np.ndarray) -> np.ndarray:
         return _assigned(own, _k_means(own, max(1, round(len(own) / ROWS))))
 
     of = np.empty(len(x), np.int64)
-    for c, fine in enumerate(_each(part, range(len(parts)))):
+    for c, fine in enumerate(in_threads(part, range(len(parts)), numba.get_num_threads())):
         of[parts[c]] = fine + (c << 32)
     return np.unique(of, return_inverse=True)[1]
 
@@ -138,7 +133,7 @@ def _around(x: np.ndarray, middle: np.ndarray, bounds: np.ndarray, k: int) -> li
         least = int(np.searchsorted(np.cumsum(held[by]), k + 1)) + 1  # to have k others at all
         return by[: max(looked, least)]
 
-    return _each(near, range(cells))
+    return in_threads(near, range(cells), numba.get_num_threads())
 
 
 def _true(x: np.ndarray, some: np.ndarray, every: np.ndarray, k: int) -> np.ndarray:
@@ -147,7 +142,7 @@ def _true(x: np.ndarray, some: np.ndarray, every: np.ndarray, k: int) -> np.ndar
     def part(i: int) -> np.ndarray:
         return _nearest(x, some[i : i + 64], middle, every, None, k)[0]
 
-    return np.concatenate(_each(part, range(0, len(some), 64)))
+    return np.concatenate(in_threads(part, range(0, len(some), 64), numba.get_num_threads()))
 
 
 def _nearest(

@@ -11,6 +11,7 @@ import torch
 
 from core.artifacts import Embedding
 from core.errors import Cancelled, UserError
+from core.io.threads import read_ahead
 from core.method import check_params
 from core.registry import methods
 from core.training import loader
@@ -121,7 +122,7 @@ def test_what_the_reading_thread_meets_is_raised_in_the_loop_and_the_thread_ends
 
     seen = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(loader.ahead(read, range(6)))
+        seen.extend(read_ahead(read, range(6)))
     assert seen == [0, 1, 2]
     assert not readers()
 
@@ -135,7 +136,7 @@ def test_it_reads_one_ahead_and_no_more_and_a_loop_that_is_left_ends_the_thread(
             second.set()
         return k
 
-    loop = loader.ahead(read, range(9))
+    loop = read_ahead(read, range(9))
     assert next(loop) == 0
     assert second.wait(10), "the second is read while the first is used"
     loop.close()

@@ -27,6 +27,7 @@ from core.data.stored import (
 from core.errors import UserError
 from core.io import arrays, checksums, files
 from core.io.files import make_folder, remove, write_json, write_with
+from core.io.threads import read_ahead
 
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
@@ -384,13 +385,9 @@ class Dataset:
                     files.before("write", place)
                     store[k * per : (k + 1) * per] = block
 
-            with ThreadPoolExecutor(2) as threads:
-                ahead = threads.submit(block_of, 0)
-                for k in range(many):
-                    block = ahead.result()
-                    if k + 1 < many:
-                        ahead = threads.submit(block_of, k + 1)
-                    writing = threads.submit(write, k, block)
+            with ThreadPoolExecutor(1) as thread:
+                for k, block in enumerate(read_ahead(block_of, range(many))):
+                    writing = thread.submit(write, k, block)
                     yield block  # hashed meanwhile
                     writing.result()
                     if k >= kept and (k + 1) % 8 == 0:

@@ -13,22 +13,20 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import UserError
 from core.io.files import write_rows
+from core.io.threads import read_ahead
 
 if TYPE_CHECKING:
     import torch
 
     from core.data.dataset import Dataset
 
-T = TypeVar("T")
-U = TypeVar("U")
 # bytes of samples, as stored, kept in memory; larger data is read from disk while training
 MEMORY_LIMIT = 2 << 30
 # they may also take at most this part of what is free; on a GPU, whose memory nothing else wants,
@@ -62,20 +60,6 @@ def row_bytes(data: Dataset) -> int:
     if data.samples is None:
         data.raw()
     return max(1, data.samples.dtype.itemsize * int(np.prod(data.shape)))
-
-
-def ahead(read: Callable[[T], U], wanted: Iterable[T]) -> Iterator[U]:
-    """`read(w)` for each of `wanted`, in order; one thread reads the next while the last is used.
-    What `read` raises is raised here, and the thread ends with the loop, however that ends.
-    """
-    with ThreadPoolExecutor(1, "reading ahead") as thread:
-        coming = None
-        for w in wanted:
-            last, coming = coming, thread.submit(read, w)
-            if last is not None:
-                yield last.result()
-        if coming is not None:
-            yield coming.result()
 
 
 class Positions:
@@ -156,7 +140,7 @@ class Inputs:
             for some in wanted:
                 yield some, self.turned(torch.from_numpy(self._at(some.at)))
         else:
-            for several, read in ahead(self._several, self._grouped(wanted)):
+            for several, read in read_ahead(self._several, self._grouped(wanted)):
                 held = read.to(self.device, non_blocking=True)
                 for some, x in zip(several, held.split([len(some) for some in several])):
                     yield some, self.turned(x)
@@ -195,7 +179,7 @@ class Inputs:
         out = np.empty(
             (len(self.data), *self.data.shape), kind if kind in ON_DEVICE else self.data.input_type
         )
-        for at, block in ahead(lambda at: (at, self.data.raw(at)), self._blocks()):
+        for at, block in read_ahead(lambda at: (at, self.data.raw(at)), self._blocks()):
             out[at] = block
         return out
 
@@ -207,7 +191,7 @@ class Inputs:
             np.prod(self.data.shape)
         ) <= room(self.device)
         out: torch.Tensor | None = None
-        for at, stored in ahead(
+        for at, stored in read_ahead(
             lambda at: (
                 torch.from_numpy(at),
                 pinned(_plain(self.data.raw(at), self.data), self.device),
@@ -300,7 +284,7 @@ def in_order(data: Dataset, device: torch.device, size: int) -> Iterator[torch.T
     """
     n, turned = len(data), on_device(data, device)
     per = size * max(1, BLOCK // (size * row_bytes(data)))
-    for block in ahead(
+    for block in read_ahead(
         lambda i: pinned(_plain(data.raw(np.arange(i, min(i + per, n))), data), device),
         range(0, n, per),
     ):
