@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.settings import Settings
+from core.training.generators import generator_states, set_generator_states
 
 if TYPE_CHECKING:
     from core.training.loop import Batch, Loop
@@ -109,12 +110,12 @@ class Steps:
         that could not be recorded ends the recording from the next step on. What waits is looked
         at in the last such step: the first ones set things up.
         """
-        before = random_states(self.loop)
+        before = generator_states(self.loop.run)
         with warm_up(self.loop), waits() as waited:
             try:
                 scalars = self._compute(BatchOfTensors(batch))
             except CannotRecordError:  # the step is made again: with the same numbers
-                put_back(self.loop, before)
+                set_generator_states(self.loop.run, before)
                 raise
         if draws_here(self.loop, before):
             self.give_up("they draw random numbers on the processor")
@@ -144,15 +145,15 @@ class Recorded:
             ends = [*values.values(), *([norm] if self.clips else [])]
             self.values = torch.stack([v.float() for v in ends if v is not None])
 
-        before = random_states(self.loop)
+        before = generator_states(self.loop.run)
         try:
             self.again = record(step)
         except RuntimeError as e:
             words = str(e).strip().splitlines()[0].rstrip(".") if str(e).strip() else "no reason"
-            put_back(self.loop, before)
+            set_generator_states(self.loop.run, before)
             raise CannotRecordError(f"torch says “{words}”") from e
         if draws_here(self.loop, before):
-            put_back(self.loop, before)
+            set_generator_states(self.loop.run, before)
             raise CannotRecordError("they draw random numbers on the processor")
 
     def replay(self, batch: Batch) -> dict[str, Any]:
@@ -222,32 +223,9 @@ def waits() -> Iterator[list[Any]]:
             told += [w for w in caught if "called a synchronizing" in str(w.message)]
 
 
-def random_states(loop: Loop) -> dict[str, Any]:
-    """Return the states of all generators a step may draw from."""
-    import torch
-
-    device = loop.run.where
-    there = device.type == "cuda"
-    return {
-        "numpy": loop.run.rng.bit_generator.state,
-        "torch": torch.get_rng_state(),
-        "gpu": torch.cuda.get_rng_state(device) if there else None,
-    }
-
-
-def put_back(loop: Loop, before: dict[str, Any]) -> None:
-    """Give all generators the states they had."""
-    import torch
-
-    loop.run.rng.bit_generator.state = before["numpy"]
-    torch.set_rng_state(before["torch"])
-    if before["gpu"] is not None:
-        torch.cuda.set_rng_state(before["gpu"], loop.run.where)
-
-
 def draws_here(loop: Loop, before: dict[str, Any]) -> bool:
     """Whether a generator of the processor has been drawn from since."""
-    now = random_states(loop)
+    now = generator_states(loop.run)
     own = loop.run.where.type == "cpu"  # what is drawn there is drawn where it computes
     return bool(
         now["numpy"] != before["numpy"]

@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.io.tensors import add_prefix, take_prefix
 from core.training.checkpoints import FROM_SCRATCH, flat, unflat
 from core.training.device import describe_place
+from core.training.generators import generator_states, set_generator_states
 from core.training.optimisers import suit_device
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ def save(loop: Loop, done: int) -> None:
     UserError instead when the loss or a weight is no finite number: what was saved last stays the
     last good one.
     """
-    import torch
-
     run, data = loop.run, loop.losses.data
     assert loop.checkpoints is not None
     assert data is not None
@@ -34,11 +33,11 @@ def save(loop: Loop, done: int) -> None:
         "plan": loop.plan,
         "parts": run.accumulation_steps,
         "where": describe_place(run.fabric),
-        "rng": torch.get_rng_state(),
     }
-    state |= add_prefix("numpy", flat(run.rng.bit_generator.state))
-    if run.where.type == "cuda":
-        state["rng_cuda"] = torch.cuda.get_rng_state(run.where)
+    drawn = generator_states(run)
+    state |= {"rng": drawn["torch"]} | add_prefix("numpy", flat(drawn["numpy"]))
+    if drawn["gpu"] is not None:
+        state["rng_cuda"] = drawn["gpu"]
     for name, thing in _things(loop).items():
         state |= add_prefix(name, flat(thing.state_dict()))
     loop.checkpoints.save(loop.number, state)
@@ -93,8 +92,6 @@ def _things(loop: Loop) -> dict[str, Any]:
 
 
 def _put_back(loop: Loop, state: dict[str, Any]) -> None:
-    import torch
-
     run = loop.run
     try:
         for key, thing in _things(loop).items():
@@ -106,7 +103,6 @@ def _put_back(loop: Loop, state: dict[str, Any]) -> None:
             "This run cannot go on: what it had saved is of another version of the method;"
             f" {FROM_SCRATCH}."
         ) from e
-    run.rng.bit_generator.state = unflat(take_prefix("numpy", state), run.rng.bit_generator.state)
-    torch.set_rng_state(state["rng"])
-    if "rng_cuda" in state and run.where.type == "cuda":
-        torch.cuda.set_rng_state(state["rng_cuda"], run.where)
+    numpy = unflat(take_prefix("numpy", state), run.rng.bit_generator.state)
+    drawn = {"numpy": numpy, "torch": state["rng"], "gpu": state.get("rng_cuda")}
+    set_generator_states(run, drawn)
