@@ -103,17 +103,19 @@ def read_whole(data: bytes, where: str) -> Any:
 
 
 @cache
-def _numbered(keywords: tuple[str, ...]) -> list[Any]:
-    """Return the tags of these keywords, which pydicom would look up anew for each file."""
+def tag_of(keyword: str) -> Any:
+    """Return the tag of a keyword, which pydicom would look up anew each time."""
     from pydicom.tag import Tag
 
-    return [Tag(keyword) for keyword in keywords]
+    return Tag(keyword)
 
 
 def _parsed(data: bytes, keywords: tuple[str, ...]) -> Any:
     import pydicom
 
-    made = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_numbered(keywords))
+    made = pydicom.dcmread(
+        io.BytesIO(data), force=True, specific_tags=[tag_of(k) for k in keywords]
+    )
     if not made.file_meta.get("TransferSyntaxUID"):
         implicit, little = made.original_encoding
         explicit = EXPLICIT if little else BIG

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from core import limits
 from core.data import deidentify
 from core.data.geometry import axis_letters
+from core.data.readers.dicom_file import tag_of
 from core.data.readers.padding import read_padding_range
 from core.errors import UserError
 
@@ -448,16 +449,9 @@ def _inner(header: Any, keyword: str) -> Any:
     return sequence[0] if sequence is not None and len(sequence) else None
 
 
-@cache
-def _tag(keyword: str) -> Any:
-    from pydicom.tag import Tag
-
-    return Tag(keyword)
-
-
 def _value(header: Any, keyword: str) -> Any:
     """Return what pydicom's `get` does, quicker where there is no such element."""
-    tag = _tag(keyword)
+    tag = tag_of(keyword)
     return header[tag].value if tag in header else None
 
 
