@@ -71,6 +71,12 @@ FAULTS = {
 }
 
 
+def require_train() -> None:
+    """UserError where the extra `train` is not installed."""
+    if not has_train():
+        raise UserError(NEEDS_TRAIN)
+
+
 def has_train() -> bool:
     """Whether the extra `train` is installed."""
     return find_spec("torch") is not None

@@ -183,19 +183,15 @@ def _cells(faiss: Any, flat: Any, base: np.ndarray, cells: int, looked: int) -> 
 def _search(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     if len(x) > CELLED:
         return nearest_cells.search(x, k)
-    find, n = Finder(x), len(x)
-    index, distance = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-    for i in range(0, n, BLOCK):
-        at, square = find(x[i : i + BLOCK], k + 1)
-        index[i : i + BLOCK], distance[i : i + BLOCK] = others(at, square, i)
-    return index, distance
+    index, distance = others(*Finder(x)(x, k + 1))
+    return index.astype(np.int32), distance
 
 
-def others(at: np.ndarray, square: np.ndarray, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Found neighbours [n,k+1] of rows first, first + 1, ... among all rows, without the row
-    itself: positions [n,k] and distances (from squared ones).
+def others(at: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Found neighbours [n,k+1] of each row among all rows, without the row itself: positions [n,k]
+    and distances (from squared ones).
     """
-    itself = at == np.arange(first, first + len(at))[:, None]
+    itself = at == np.arange(len(at))[:, None]
     # among exact copies a row may not find itself: drop its farthest instead
     itself[~itself.any(1), -1] = True
     keep = np.arange(at.shape[1])[None] != itself.argmax(1)[:, None]

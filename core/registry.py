@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from core.artifacts import Model
-from core.errors import NEEDS_TRAIN, UserError, has_train
+from core.errors import UserError, require_train
 from core.measure import Measure
 from core.method import DemoRun, Goal, Method
 from core.plugin_names import serve_plugin_names
@@ -96,8 +96,7 @@ def open_model(model: Model, device: str = "cpu") -> Any:
     if kind is None:
         raise UserError(f"The method “{model.method}” that made this model is not installed here.")
     method = kind(kind.Params(**model.params))
-    if not has_train():
-        raise UserError(NEEDS_TRAIN)
+    require_train()
     import torch
 
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs

@@ -17,7 +17,7 @@ import numpy as np
 
 from core import __version__
 from core.data.normal import keep_normal_only
-from core.errors import NEEDS_TRAIN, UserError, has_train
+from core.errors import UserError, require_train
 from core.io.files import make_folder, remove, write_array
 from core.jobs import attempts
 from core.jobs.apply import why_not_applied, why_not_tested_on
@@ -71,8 +71,7 @@ def train(
     kind = method_class(method)
     if kind is None:
         raise UserError(f"There is no method “{method}” (there are: {', '.join(methods())}).")
-    if not has_train():
-        raise UserError(NEEDS_TRAIN)
+    require_train()
     checked = check_params(kind, params or {})
     rows = {
         "only": notes.find_named_rows(ws, dataset, only) if only else None,
