@@ -1,0 +1,42 @@
+"""Pictures with a part of another one blended in: abnormal, and known where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def pasted(
+    x: np.ndarray,
+    donors: np.ndarray,
+    rng: np.random.Generator,
+    radius: tuple[float, float] = (0.06, 0.16),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pictures x float32 [n,C,S,S] each with a soft-edged ellipse out of one of the `donors`
+    [m,C,S,S], and where it lies, bool [n,S,S]: half of it or more is the donor's.
+
+    The half axes are drawn from `radius` times S. A donor is taken from any place of it, and
+    brought to the mean the picture has there, so that brightness alone does not give it away;
+    values are kept within those of x. Where x and donors are the same array, no picture is its own
+    donor (unless it is the only one).
+    """
+    n, side = len(x), x.shape[-1]
+    y, across = np.mgrid[:side, :side]
+    out, where = x.copy(), np.zeros((n, side, side), bool)
+    for i in range(n):
+        donor = int(rng.integers(len(donors)))
+        if donors is x and donor == i:
+            donor = (donor + 1) % n
+        half = rng.uniform(*radius, 2) * side
+        edge = half.max() + 1
+        middle = rng.uniform(edge, side - edge, 2)
+        part = np.roll(donors[donor], tuple(rng.integers(0, side, 2)), (1, 2))
+        turn = rng.uniform(0, np.pi)
+        dy, dx = y - middle[0], across - middle[1]
+        u, v = dy * np.cos(turn) + dx * np.sin(turn), dx * np.cos(turn) - dy * np.sin(turn)
+        distance = np.hypot(u / half[0], v / half[1])
+        alpha = np.clip((1 - distance) * half.min() / 2 + 0.5, 0, 1)
+        where[i] = alpha >= 0.5
+        shift = (x[i] - part)[:, where[i]].mean(1) if where[i].any() else np.zeros(len(part))
+        part = np.clip(part + shift[:, None, None], x.min(), x.max())
+        out[i] = x[i] * (1 - alpha) + part * alpha
+    return out, where
