@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter, median_filter
-from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score
 
 from core.artifacts import AnomalyMaps
@@ -21,41 +20,8 @@ from core.evidence import shared_data, store_evidence
 from core.measures.pixel_anomaly import _binned, aupro, case_dice, pooled
 from core.nets.tissue import brain_mask
 from core.stats.bootstrap import interval
+from tests.benchmarks._anomaly import heat_of, rivals, untrained
 from tests.benchmarks._common import over_seeds, row, run, table, verdict
-
-
-def heat_of(given: dict[str, Any]) -> np.ndarray:
-    return np.asarray(given["anomalymaps"].map)
-
-
-def untrained(data: Dataset, seed: int) -> np.ndarray:
-    """The same pipeline, calibration included, with a network that has made no step."""
-    from core.registry import methods
-    from core.training.run import Run
-
-    kind = methods()["strega"]
-    made = kind(kind.Params(epochs=1, learning_rate=1e-12))
-    r = Run(seed=seed)
-    with r.seeded():
-        made.fit(data, r)
-        made.to(r.where)
-        return heat_of({a.slug: a for a in made.apply(data, r)})
-
-
-def rivals(x: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
-    """Heat of the model-free rivals on test slices [m,H,W]."""
-    pca = PCA(64, random_state=0).fit(x[train].reshape(train.sum(), -1))
-    flat = x[test].reshape(test.sum(), -1)
-    return {
-        "constant map": np.zeros_like(x[test]),
-        "distance from the mean slice": np.abs(x[test] - x[train].mean(0)),
-        "distance from a median filter": np.abs(
-            x[test] - np.stack([median_filter(i, 5) for i in x[test]])
-        ),
-        "PCA residual (64 components)": (
-            np.abs(flat - pca.inverse_transform(pca.transform(flat))).reshape(x[test].shape)
-        ),
-    }
 
 
 def phantom() -> list[dict[str, Any]]:
@@ -65,7 +31,7 @@ def phantom() -> list[dict[str, Any]]:
     ap = lambda h: float(average_precision_score(truth.ravel(), h.ravel()))  # noqa: E731
     given = [run("strega", data, {"epochs": 25}, s)[1] for s in seeds]
     own = [heat_of(g)[test] for g in given]
-    blank = [untrained(data, s)[test] for s in seeds]
+    blank = [untrained("strega", data, s)[test] for s in seeds]
     cheap = rivals(x, train, test)
     smoothed = {
         f"{k}, blurred like ours": gaussian_filter(v, (0, 0.8, 0.8))

@@ -1,0 +1,165 @@
+"""What benchmarks of anomaly methods share: plain rivals, an untrained copy, real lesions, and
+nuclei with parts of another stain pasted in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import median_filter
+from sklearn.decomposition import PCA
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from core.data.dataset import Dataset
+from core.methods.anomaly._pasted import pasted
+
+SIDE = 128  # pixels a side of lesion slices
+TILE = 64  # pixels a side of tiles of nuclei
+
+
+def heat_of(given: dict[str, Any]) -> np.ndarray:
+    """The map [n,H,W] among the artifacts of a run."""
+    return np.asarray(given["anomalymaps"].map)
+
+
+def untrained(
+    method: str, data: Dataset, seed: int, params: dict[str, Any] | None = None
+) -> np.ndarray:
+    """Heat [n,H,W] of the same pipeline, calibration included, with a network that has made no
+    step.
+    """
+    from core.registry import methods
+    from core.training.run import Run
+
+    kind = methods()[method]
+    blank = kind(kind.Params(**{**(params or {}), "epochs": 1, "learning_rate": 1e-12}))
+    run = Run(seed=seed)
+    with run.seeded():
+        blank.fit(data, run)
+        blank.to(run.where)
+        return heat_of({a.slug: a for a in blank.apply(data, run)})
+
+
+def rivals(
+    x: np.ndarray, train: np.ndarray, test: np.ndarray, directions: int = 64
+) -> dict[str, np.ndarray]:
+    """Heat [m,H,W] of the model-free rivals on the test pictures of x [n,H,W] or [n,C,H,W], means
+    over channels; brightness is that of the first channel.
+    """
+    x = x if x.ndim == 4 else x[:, None]
+    directions = min(directions, int(train.sum()) // 2)
+    pca = PCA(directions, random_state=0).fit(x[train].reshape(train.sum(), -1))
+    flat = x[test].reshape(test.sum(), -1)
+    back = pca.inverse_transform(pca.transform(flat)).reshape(x[test].shape)
+    blurred = np.stack([[median_filter(c, 5) for c in i] for i in x[test]])
+    return {
+        "constant map": np.zeros_like(x[test][:, 0]),
+        "brightness": x[test][:, 0],
+        "distance from the mean picture": np.abs(x[test] - x[train].mean(0)).mean(1),
+        "distance from a median filter": np.abs(x[test] - blurred).mean(1),
+        f"PCA residual ({directions} components)": np.abs(x[test] - back).mean(1),
+    }
+
+
+def pixel_ap(heat: np.ndarray, truth: np.ndarray) -> float:
+    """Average precision of all pixels in one curve, heat and bool truth [n,H,W]."""
+    return float(average_precision_score(truth.ravel(), heat.ravel()))
+
+
+def pixel_auroc(heat: np.ndarray, truth: np.ndarray) -> float:
+    """AUROC of all pixels in one curve, heat and bool truth [n,H,W]."""
+    return float(roc_auc_score(truth.ravel(), heat.ravel()))
+
+
+def case_auroc(heat: np.ndarray, truth: np.ndarray) -> float:
+    """AUROC of the highest heat of each picture against whether anything is marked in it."""
+    return float(roc_auc_score(truth.any((1, 2)), heat.max((1, 2))))
+
+
+MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "pixel AUROC": pixel_auroc,
+    "pixel average precision": pixel_ap,
+    "case AUROC (highest heat)": case_auroc,
+}
+
+
+# -- real lesions ----------------------------------------------------------------------------------
+def lesion_slices(folder: Path, held: str) -> Dataset:
+    """Axial slices [n,2,128,128] (FLAIR, T2) of the two patients of `ms_lesion_mri`: lesion-free
+    ones of the other patient train (every fifth validates), every second one of patient `held`
+    tests. Slices with at least 30 cm² of brain; values 0 to the volume's 99.9th percentile.
+    """
+    pictures, masks, lines = [], [], []
+    for patient in ("patient07", "patient19"):
+        x, mask = _volume(folder / "ms_lesion_mri" / patient)
+        free = ~mask.any((1, 2))
+        at = np.flatnonzero((x[:, 0] > 0).sum((1, 2)) > 3000 * SIDE**2 / 218**2)
+        at = at[::2] if patient == held else at[free[at]]
+        for k, z in enumerate(at):
+            other = "val" if k % 5 == 2 else "train"
+            lines.append((patient, "test" if patient == held else other))
+            pictures.append(x[z])
+            masks.append(mask[z])
+    table = pd.DataFrame(lines, columns=["patient", "split"])
+    roles = {"group": "patient", "split": "split"}
+    stacked = np.stack(masks).astype(np.uint8)
+    return Dataset("ms", "image", table, np.stack(pictures), stacked, roles)
+
+
+def _volume(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """FLAIR and T2 in [0, 1] float32 [z,2,S,S], lesion mask bool [z,S,S]: a pixel is marked where
+    any of those it is made of is.
+    """
+    import nibabel
+    import torch
+    from torch.nn import functional as F
+
+    def read(name: str) -> np.ndarray:
+        image: Any = nibabel.load(folder / f"{name}.nii.gz")
+        values = np.asarray(image.dataobj, dtype=np.float32).transpose(2, 1, 0)[:, ::-1]
+        return np.pad(values, ((0, 0), (0, 0), (18, 18)))
+
+    channels = [read("FLAIR"), read("T2")]
+    scaled = [np.clip(c / np.percentile(c[c != 0], 99.9), 0, 1) for c in channels]
+    x = torch.from_numpy(np.stack(scaled, 1))
+    mask = torch.from_numpy(read("lesion_mask"))[:, None]
+    small = F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)
+    return small.numpy(), F.adaptive_max_pool2d(mask, SIDE)[:, 0].numpy() > 0
+
+
+# -- nuclei ----------------------------------------------------------------------------------------
+def pasted_nuclei(folder: Path, seed: int = 0) -> Dataset:
+    """Grey tiles [n,1,64,64] of the fluorescence pictures of `dsb2018_nuclei`, split by picture
+    (3 : 1 : 1); in every second test tile a part of a stained or bright-field picture, brought to
+    the tile's mean there, which the masks mark.
+    """
+    table = pd.read_csv(folder / "dsb2018_nuclei" / "index.csv")
+    fluorescent = table[table.modality_group == "fluo"].id.tolist()
+    others = table[table.modality_group != "fluo"].id.tolist()
+    rng = np.random.default_rng(seed)
+    parts = np.array(["train", "train", "val", "train", "test"])
+    split = parts[rng.permutation(len(fluorescent)) % 5]
+    tiles = [_tiles(folder, name) for name in fluorescent]
+    many = [len(t) for t in tiles]
+    donors = np.concatenate([_tiles(folder, name)[::2] for name in others])
+    x = np.concatenate(tiles)
+    lines = pd.DataFrame({"picture": np.repeat(fluorescent, many), "split": np.repeat(split, many)})
+    masks = np.zeros((len(x), TILE, TILE), np.uint8)
+    changed = np.flatnonzero((lines["split"] == "test").to_numpy())[::2]
+    x[changed], masks[changed] = pasted(x[changed], donors, rng, (0.08, 0.2))
+    return Dataset("nuclei", "image", lines, x, masks, {"group": "picture", "split": "split"})
+
+
+def _tiles(folder: Path, name: str) -> np.ndarray:
+    """Grey tiles [n,1,64,64] in [0, 1] of a picture, side by side."""
+    from PIL import Image
+
+    path = folder / "dsb2018_nuclei" / "images" / f"{name}.png"
+    grey = np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255
+    down, across = (s // TILE for s in grey.shape)
+    cut = grey[: down * TILE, : across * TILE].reshape(down, TILE, across, TILE)
+    return np.ascontiguousarray(cut.swapaxes(1, 2).reshape(-1, 1, TILE, TILE))
