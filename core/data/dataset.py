@@ -318,7 +318,7 @@ class Dataset:
             if array is not None:
                 h.update(f"{array.shape}{array.dtype}".encode())
                 for block in blocks(key, array):
-                    h.update(np.ascontiguousarray(block).tobytes())
+                    h.update(np.ascontiguousarray(block).data)
         h.update(self._table_digest)
         return h.hexdigest()
 
@@ -347,12 +347,10 @@ class Dataset:
 
         One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are
         read never stand in memory whole; the next block is read while one is hashed and written,
-        each on a thread of its own. `report` hears rows done of all and may raise. When
-        `folder` holds the blocks of a save of the same data that was broken off, it goes on behind
-        them.
+        each on a thread of its own, and so is the table. `report` hears rows done of all and may
+        raise. When `folder` holds the blocks of a save of the same data that was broken off, it
+        goes on behind them.
         """
-        import zarr
-
         make_folder(folder)
         total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
         done = 0
@@ -371,7 +369,7 @@ class Dataset:
             before = json.loads(mark.read_text()) if mark.exists() else {}
             kept = before.get("blocks", 0) if before.get("of") == same else 0
             store = (
-                zarr.open_array(place, mode="r+")
+                arrays.open_to_write(place)
                 if kept
                 else arrays.create_array(place, array.shape, array.dtype, per)
             )
@@ -383,7 +381,7 @@ class Dataset:
             def write(k: int, block: np.ndarray) -> None:
                 if k >= kept:
                     files.before("write", place)
-                    store[k * per : (k + 1) * per] = block
+                    arrays.write_chunk(store, k * per, block)
 
             with ThreadPoolExecutor(1) as thread:
                 for k, block in enumerate(read_ahead(block_of, range(many))):
@@ -396,8 +394,13 @@ class Dataset:
                     report(done, total)
             remove(mark)
 
-        found = self._hashed(written)
-        write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
+        def write_table() -> None:
+            write_with(folder / "table.parquet", lambda f: self.table.to_parquet(f, index=False))
+
+        with ThreadPoolExecutor(1) as thread:
+            writing = thread.submit(write_table)
+            found = self._hashed(written)
+            writing.result()
         kept = {
             k: getattr(self, k)
             for k in ("name", "modality", "roles", "features", "input_range", "card")

@@ -19,6 +19,9 @@ from core.errors import UserError
 from core.io.checksums import Sum, damage_error
 
 T = TypeVar("T")
+# zarr would compare each chunk with zeros, value by value, which takes longer than packing it
+AS_GIVEN: Any = {"write_empty_chunks": True}
+LOOKED = 4096  # bytes of a chunk that tell mostly that it is not all zeros
 
 
 def create_array(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> Any:
@@ -37,7 +40,24 @@ def create_array(place: Path, shape: tuple[int, ...], dtype: Any, per: int) -> A
         chunks=(per, *shape[1:]),
         compressors=codecs,
         overwrite=True,
+        config=AS_GIVEN,
     )
+
+
+def open_to_write(place: Path) -> Any:
+    """Return the array that `create_array` began at `place`, to be filled further."""
+    import zarr
+
+    return zarr.open_array(place, mode="r+").with_config(AS_GIVEN)
+
+
+def write_chunk(array: Any, start: int, entries: np.ndarray) -> None:
+    """Write entries [per,*shape] from position `start` on, where a chunk of `array` begins. Of
+    zeros nothing is written: a chunk without a file reads as zeros.
+    """
+    packed = np.ascontiguousarray(entries).reshape(-1).view(np.uint8)
+    if packed[:LOOKED].any() or packed.any():
+        array[start : start + len(entries)] = entries
 
 
 class Entries:
