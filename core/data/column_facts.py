@@ -39,6 +39,17 @@ class ColumnFacts:
         return self.values.dropna()
 
     @cached_property
+    def filled(self) -> int:
+        """How many values are not missing."""
+        return int(self.values.count())
+
+    @cached_property
+    def some(self) -> pd.Series:
+        """The first `SAMPLE` values that are not missing."""
+        found = self.values.iloc[: 2 * SAMPLE].dropna().iloc[:SAMPLE]
+        return found if len(found) == min(SAMPLE, self.filled) else self.there.iloc[:SAMPLE]
+
+    @cached_property
     def numbers(self) -> bool:
         """Whether it holds numbers; yes and no are none."""
         return is_numeric_dtype(self.values) and not is_bool_dtype(self.values)
@@ -48,7 +59,7 @@ class ColumnFacts:
         """Numbers without a fraction."""
         if not self.numbers:
             return False
-        some = self.there.iloc[:SAMPLE].to_numpy(np.float64)
+        some = self.some.to_numpy(np.float64)
         if not bool((some == np.round(some)).all()):
             return False
         every = self.there.to_numpy(np.float64)
@@ -61,9 +72,9 @@ class ColumnFacts:
         """
         if is_datetime64_any_dtype(self.values):
             return True
-        if self.numbers or is_bool_dtype(self.values) or not len(self.there):
+        if self.numbers or is_bool_dtype(self.values) or not self.filled:
             return False
-        some = [str(v) for v in self.there.iloc[:SAMPLE]]
+        some = [str(v) for v in self.some]
         pattern = re.compile(DATE.replace(r"\z", r"\Z"))
         others = [v for v in some if not pattern.match(v)]
         few = len(set(others)) <= 3 and len(others) <= 0.7 * len(some)  # “unknown” among dates
@@ -74,9 +85,9 @@ class ColumnFacts:
         """What a column of numbers that are moments counts, by its range (and by its name, where
         that leaves a doubt); "" for other numbers.
         """
-        if not self.numbers or not len(self.there) or self.few(2):
+        if not self.numbers or not self.filled or self.few(2):
             return ""
-        low, high = float(self.there.min()), float(self.there.max())
+        low, high = float(self.values.min()), float(self.values.max())
         named = words.is_moment(self.tokens)
         for many, called in SINCE.items():
             early = 0.3e9 if named else 1e9  # 1979 and 2001
@@ -101,7 +112,7 @@ class ColumnFacts:
             return ""
         if words.is_place(self.tokens) or words.is_patient(self.name) or words.is_id(self.tokens):
             return ""
-        return why_not_numeric(self.there.iloc[:SAMPLE])
+        return why_not_numeric(self.some)
 
     @cached_property
     def coded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +128,7 @@ class ColumnFacts:
     @cached_property
     def _first(self) -> int:
         """How many different values the first ones are."""
-        return len(pd.unique(self.there.iloc[:SAMPLE].to_numpy()))
+        return len(pd.unique(self.some.to_numpy()))
 
     def few(self, most: int) -> bool:
         """Whether there are at most that many different values."""
@@ -143,7 +154,7 @@ def why_row_number(column: ColumnFacts, named: float) -> str | None:
     Whole numbers, none missing, that count the rows in any order, or from the start again in each
     file; where the name says so (`named`) they may have gaps as well.
     """
-    if not column.whole or len(column.there) < column.n or words.is_patient(column.name):
+    if not column.whole or column.filled < column.n or words.is_patient(column.name):
         return None
     if column.n < (3 if named else 20) or words.is_input(column.tokens):
         return None
@@ -165,7 +176,7 @@ def why_row_number(column: ColumnFacts, named: float) -> str | None:
 
 def has_few_rows_each(column: ColumnFacts) -> bool:
     """Many different values with few rows each, and not one row each throughout."""
-    k, there = column.different, len(column.there)
+    k, there = column.different, column.filled
     if k < 3 or k >= there:
         return False
     typical = float(np.median(column.sizes))

@@ -42,7 +42,7 @@ def plain_role(column: ColumnFacts, rows: int) -> Role:
         return _role_of_numbers(column, rows)
     if column.few(FEW):
         return "input", 0.9, f"{column.different} categories"
-    if column.different == len(column.there):
+    if column.different == column.filled:
         return "left out", 0.9, "a name or text in every row"
     return "left out", 0.9, f"names or free text ({column.different:,} different)"
 

@@ -14,6 +14,7 @@ from core.data.role_words import normalise_name
 
 LEAST = 5  # rows of each class, for what is more than chance
 ROWS = 20
+FIRST = 2000  # rows that are looked at before all are
 
 
 def is_blank_by_class(column: ColumnFacts, label: ColumnFacts) -> bool:
@@ -21,6 +22,8 @@ def is_blank_by_class(column: ColumnFacts, label: ColumnFacts) -> bool:
     others.
     """
     blank = column.values.isna().to_numpy()
+    if not blank.any():
+        return False
     codes = label.coded[0]
     known = codes >= 0
     if column.n < ROWS or not label.few(10) or not blank[known].any() or blank[known].all():
@@ -36,10 +39,18 @@ def separates_classes(column: ColumnFacts, label: ColumnFacts) -> bool:
     if not column.numbers or label.different != 2 or column.n < ROWS or column.few(10):
         return False
     values = pd.to_numeric(column.values).to_numpy(np.float64, na_value=np.nan)
+    # the first values mostly overlap, and then all do
+    return _lie_apart(values[:FIRST], codes[:FIRST], 0) and _lie_apart(values, codes, 2 * LEAST)
+
+
+def _lie_apart(values: np.ndarray, codes: np.ndarray, least: int) -> bool:
+    """Whether all numbers of one of two classes lie above all of the other; not where one has fewer
+    than `least`. A class without numbers lies apart.
+    """
     one, two = (values[(codes == k) & ~np.isnan(values)] for k in (0, 1))
-    if min(len(one), len(two)) < 2 * LEAST:
+    if min(len(one), len(two)) < least:
         return False
-    return bool(one.max() < two.min() or two.max() < one.min())
+    return not len(one) or not len(two) or bool(one.max() < two.min() or two.max() < one.min())
 
 
 def find_one_hot_labels(columns: Sequence[ColumnFacts], label: ColumnFacts) -> list[ColumnFacts]:

@@ -63,7 +63,7 @@ class Guesser:
 
     def splits(self) -> None:
         """Find the data's own parts, whatever their column is called."""
-        fits = [(c, own_split(c.values, c.name)) for c in self.open if c.few(6) and len(c.there)]
+        fits = [(c, own_split(c.values, c.name)) for c in self.open if c.few(6) and c.filled]
         named = [(c, p) for c, p in fits if p is not None]
         named.sort(key=lambda item: normalise_name(item[0].name) not in SPLIT_NAMES)
         for column, parts in named:
@@ -93,13 +93,13 @@ class Guesser:
             ):
                 some = (
                     own_split(column.there.reset_index(drop=True), column.name)
-                    if len(column.there)
+                    if column.filled
                     else None
                 )
                 why = "numbers folds; rows are split again"
                 if some is not None:
                     why = (
-                        f"names parts, but not in {self.n - len(column.there):,} rows; rows are"
+                        f"names parts, but not in {self.n - column.filled:,} rows; rows are"
                         " split again"
                     )
                 elif not name & {"fold", "folds", "kfold"} and not numbered:
@@ -111,7 +111,7 @@ class Guesser:
     def plain(self) -> None:
         """Columns that hold nothing, one value, dates or row numbers."""
         for column in self.open:
-            if not len(column.there):
+            if not column.filled:
                 self.set(column, "left out", 0.99, "holds no value")
             elif column.few(1):
                 if not words.is_patient(column.name) and not words.is_exact(column.name):
@@ -245,7 +245,7 @@ class Guesser:
                     column, "patient", 0.5, f"named so, but {why}: look whether these are patients"
                 )
             else:
-                per = len(column.there) / column.different
+                per = column.filled / column.different
                 self.set(
                     column,
                     "patient",
@@ -265,12 +265,12 @@ class Guesser:
         with few rows each.
         """
         same = self._same(column)
-        if self.of("patient") is not None or self.n - len(column.there) > self.n / 2:
+        if self.of("patient") is not None or self.n - column.filled > self.n / 2:
             return
         if not self.inputs and (same or not has_few_rows_each(column)):
             return
         if has_few_rows_each(column) and not same:
-            per = len(column.there) / column.different
+            per = column.filled / column.different
             why = (
                 f"{column.different:,} values with {_rows_each(per)}, named like a group that"
                 " belongs together"
@@ -281,7 +281,7 @@ class Guesser:
                 0.8 if "id" not in column.tokens or len(column.tokens) > 1 else 0.7,
                 why,
             )
-        elif column.different == len(column.there) and column.different > 2:
+        elif column.different == column.filled and column.different > 2:
             self.set(column, "left out", 0.9, "a different value in every row: it names the rows")
         elif same:
             self.set(column, "left out", 0.7, f"says the same as the {same}: these are no patients")
@@ -308,7 +308,7 @@ class Guesser:
                 continue
             found = [re.fullmatch(r"([^\W\d]*[-_ .]?)(\d+)", str(v)) for v in column.coded[1]]
             if all(found) and len({f[1] for f in found if f}) == 1:
-                per = len(column.there) / column.different
+                per = column.filled / column.different
                 why = (
                     f"{column.different:,} numbered words with {per:.3g} rows each look like ids of"
                     " patients"
@@ -327,7 +327,7 @@ class Guesser:
         ]
         ids = [c for c in ids if words.is_site(c.name) < 0.8 and not words.is_place(c.tokens)]
         for column in sorted(ids, key=lambda c: c.different)[:1]:
-            per = len(column.there) / column.different
+            per = column.filled / column.different
             why = (
                 f"an id by its name; {column.different:,} values with {per:.3g} rows each: rows of"
                 " one id stay together"
@@ -350,7 +350,7 @@ class Guesser:
                 fits.append((sure, column))
         for sure, column in sorted(fits, key=lambda f: -f[0]):
             if self.of("site") is None:
-                per = len(column.there) / column.different
+                per = column.filled / column.different
                 self.set(
                     column,
                     "site",

@@ -23,13 +23,17 @@ def needs_float64(values: np.ndarray) -> bool:
     round whole numbers, or others by more than `LOST` of their spread. So it is with Julian days,
     seconds since 1970 and genome positions: large numbers with small differences.
     """
-    there = values[np.isfinite(values)]
-    if not len(there) or np.abs(there).max() > np.finfo(np.float32).max:
-        return bool(len(there))
-    off = np.abs(there - there.astype(np.float32))
-    worst = float(off.max())
+    largest = np.fmax.reduce(np.abs(values)) if len(values) else np.nan
+    if np.isnan(largest):
+        return False
+    if np.isinf(largest):
+        return needs_float64(values[np.isfinite(values)])
+    if largest > np.finfo(np.float32).max:
+        return True
+    worst = float(np.fmax.reduce(np.abs(values - values.astype(np.float32))))
     if worst == 0:
         return False
+    there = values[~np.isnan(values)]
     if worst >= 0.5 and bool((there == np.round(there)).all()):
         return True
     some = there[:: max(1, len(there) // LOOKED)]

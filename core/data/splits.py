@@ -126,7 +126,10 @@ def own_split(values: pd.Series, name: str = "split") -> pd.Series | None:
 
 
 def make_split(
-    n: int, labels: np.ndarray | None = None, groups: np.ndarray | None = None, seed: int = 0
+    n: int,
+    labels: np.ndarray | pd.Series | None = None,
+    groups: np.ndarray | pd.Series | None = None,
+    seed: int = 0,
 ) -> tuple[np.ndarray, str]:
     """("train"|"val"|"test" [n], the rule in words). Groups never stand on two sides; below 10 rows
     all are "train".
@@ -166,6 +169,10 @@ def make_split(
                     side[g] = part
                     filled[part] += sizes[g]
                     break
+            else:
+                # neither part took it: does the smallest group still fit?
+                if size.min() > 2 * max(want[p] - filled[p] for p in want) + 1e-6:
+                    break
         # groups too uneven to come near the share: the smallest is tested on
         if not filled["test"]:
             side[size.argmin()] = "test"
@@ -194,10 +201,15 @@ def add_split(
         own = own_split(table[roles["split"]]) if own is None else own
         if own is not None:
             return table.assign(**{roles["split"]: own}), roles, "the data's own split"
-    values = {
-        r: table[roles[r]].to_numpy(dtype=object) if r in roles else None
-        for r in ("label", "group")
-    }
-    split, rule = make_split(len(table), values["label"], values["group"], seed)
+    by = {r: _plain(table[roles[r]]) for r in ("group", "label") if r in roles}
+    if "group" in by:
+        split, rule = make_split(len(table), groups=by["group"], seed=seed)
+    else:
+        split, rule = make_split(len(table), by.get("label"), seed=seed)
     name = "split" if "split" not in table else "part"
     return table.assign(**{name: split}), {**roles, "split": name}, rule
+
+
+def _plain(values: pd.Series) -> np.ndarray | pd.Series:
+    """Return Python's objects for all but words, whose different ones pandas finds sooner."""
+    return values if values.dtype == "str" else values.to_numpy(dtype=object)

@@ -151,7 +151,7 @@ def infer_meaning(seen: Looked, where: Where, marks: Marks) -> Meaning:
         raise UserError(
             f"{where(beyond)}, column “{seen.column}”: “{said}” is not a finite number{BLANK}."
         )
-    missing = _counts(seen.words.filter(seen.marked))
+    missing = Counter() if seen.bare is seen.words else _counts(seen.words.filter(seen.marked))
     missing.pop("", None)
     days = None if seen.strict else parse_whole_number_dates(found.values, seen.column)
     if days is not None:
@@ -291,9 +291,10 @@ def parse_whole_number_dates(values: pd.Series, column: str) -> pd.Series | None
     """
     if not is_numeric_dtype(values) or is_bool_dtype(values):
         return None
-    there = values.dropna()
-    if not len(there) or there.max() < 19000101:
+    most = values.max()
+    if pd.isna(most) or most < 19000101:
         return None
+    there = values.dropna()
     # “for ever”, as some registers write it
     real = there[~there.isin([99991231, 999912310000, 99991231000000])]
     low, high = (float(real.min()), float(real.max())) if len(real) else (0.0, 0.0)
@@ -337,7 +338,7 @@ def describe_type(values: pd.Series) -> str:
     """Return what to call a column on screen: numbers, yes/no, dates, text, words (5 different), or
     empty.
     """
-    if values.isna().all():
+    if not values.iloc[:SOME].notna().any() and values.isna().all():
         return "empty"
     if is_bool_dtype(values):
         return "yes/no"
@@ -346,7 +347,7 @@ def describe_type(values: pd.Series) -> str:
     if is_datetime64_any_dtype(values):
         return "dates"
     words = pa.chunked_array([pa.array(values.dropna().astype(str), pa.large_string())])
-    if pc.all(pc.match_substring_regex(words, DATE)).as_py():
+    if all(pc.all(pc.match_substring_regex(w, DATE)).as_py() for w in (words[:SOME], words)):
         return "dates"
     if are_sentences(words):
         return "text"
@@ -355,10 +356,10 @@ def describe_type(values: pd.Series) -> str:
 
 def are_sentences(words: pa.ChunkedArray) -> bool:
     """On average over 40 letters and 5 words, and mostly different; no lists of numbers."""
-    numbers = pc.match_substring_regex(words, r"\A[\[({\s]*-?[\d.][-+\d.eE,;\s]*[\])}\s]*\z")
+    numbers = r"\A[\[({\s]*-?[\d.][-+\d.eE,;\s]*[\])}\s]*\z"
     return (
         pc.mean(pc.utf8_length(words)).as_py() > 40
-        and pc.mean(numbers).as_py() < 0.5
+        and pc.mean(pc.match_substring_regex(words, numbers)).as_py() < 0.5
         and pc.mean(pc.count_substring(words, " ")).as_py() > 4
         and pc.count_distinct(words).as_py() > len(words) / 2
     )
@@ -406,21 +407,30 @@ def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
             found = pc.cast(words, to)
         except pa.ArrowInvalid:
             continue
-        if _any(words, r"\A0[0-9]|\A-?0[xX]"):
+        if _begins_like_code(words):
             return None
         if to == pa.float64() and not _is_amount(words, found, name):
             return None
-        too_large = (
-            to != pa.float64() and words.null_count and pc.max(pc.abs(found)).as_py() > EXACT
-        )
+        too_large = to != pa.float64() and words.null_count and _largest(found) > EXACT
         return None if too_large and name else found
     return None
+
+
+def _begins_like_code(words: pa.ChunkedArray) -> bool:
+    """Whether a word begins as 007 or 0x1F. Most that begin with 0 go on with a point, and need no
+    pattern.
+    """
+    for begin in ("0", "-0"):
+        zeros = pc.and_not(pc.starts_with(words, begin), pc.starts_with(words, f"{begin}."))
+        if pc.any(zeros).as_py() and _any(words.filter(zeros), r"\A(0[0-9]|-?0[xX])"):
+            return True
+    return False
 
 
 def _is_amount(words: pa.ChunkedArray, found: pa.ChunkedArray, name: bool) -> bool:
     if pc.any(pc.is_nan(found)).as_py() or pc.any(pc.starts_with(words, "+")).as_py():
         return False
-    if pc.max(pc.abs(found)).as_py() > 1e19 and _any(words, r"\A-?\d{20,}\z"):
+    if _largest(found) > 1e19 and _any(words, r"\A-?\d{20,}\z"):
         return False
     if name and (
         _any(words, "[eE]") or pc.count_distinct(words).as_py() != pc.count_distinct(found).as_py()
@@ -431,13 +441,15 @@ def _is_amount(words: pa.ChunkedArray, found: pa.ChunkedArray, name: bool) -> bo
     )
 
 
+def _largest(found: pa.ChunkedArray) -> float:
+    """Return the largest number without its sign; of at least one number."""
+    ends = pc.min_max(found).as_py()
+    return max(-ends["min"], ends["max"])
+
+
 def _exact(found: pa.ChunkedArray) -> pd.Series:
     """As pandas' numbers; whole ones that a float cannot hold stay whole where some are missing."""
-    if (
-        found.null_count
-        and pa.types.is_integer(found.type)
-        and pc.max(pc.abs(found)).as_py() > EXACT
-    ):
+    if found.null_count and pa.types.is_integer(found.type) and _largest(found) > EXACT:
         whole = pd.Int64Dtype() if found.type == pa.int64() else pd.UInt64Dtype()
         return found.to_pandas(types_mapper=lambda _: whole)
     return found.to_pandas()
@@ -448,6 +460,7 @@ def _beyond(numbers: pd.Series) -> int | None:
     if not pd.api.types.is_float_dtype(numbers):
         return None
     values = numbers.to_numpy(float, na_value=np.nan)
+    if not len(values) or not max(-np.fmin.reduce(values), np.fmax.reduce(values)) > LARGEST:
+        return None
     with np.errstate(invalid="ignore"):
-        over = np.abs(values) > LARGEST
-    return int(over.argmax()) if over.any() else None
+        return int((np.abs(values) > LARGEST).argmax())

@@ -134,9 +134,11 @@ def name_files(
 
 def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool = True) -> Whole:
     """Return what `read` holds as one typed table, "file, line" of a row, and in words how values
-    were read.
+    were read. The columns are taken out of `read`, so that words and numbers of all of them never
+    stand in memory at once.
     """
     like = _check_columns(read)
+    columns = list(like.columns)
     n = sum(r.rows for r in read)
     if n > limits.ROWS:
         raise UserError(f"{read[0].name} holds {n:,} rows; at most {limits.ROWS:,} are taken.")
@@ -151,33 +153,35 @@ def join_columns(read: list[Raw], as_words: Collection[str] = (), clocks: bool =
         )
 
     def look(column: str) -> Looked | pd.Series:
-        pieces = [r.columns[column] for r in read]
+        pieces = [r.columns.pop(column) for r in read]
         if any(isinstance(p, pd.Series) for p in pieces):
             return _values(pieces)
         words = pa.chunked_array([chunk for p in pieces for chunk in p.chunks], pa.string())
         return inspect_column(column, words, column in as_words)
 
-    seen = dict(zip(like.columns, in_threads(look, like.columns)))
+    seen = dict(zip(columns, in_threads(look, columns)))
     separator = ";" if any(r.how == ";" for r in read) else like.how
     proved = combined(
         [s.written for s in seen.values() if isinstance(s, Looked) and s.written], separator
     )
     marks = Marks(proved.point or any(map(_decimal, seen.values())), proved.comma, separator)
+
+    def understand(column: str) -> Meaning | SplitColumn:
+        one = seen.pop(column)
+        if not isinstance(one, Looked):
+            return infer_typed_column(column, one, where)
+        parts = _parts(one, columns) if clocks else None
+        return infer_meaning(one, where, marks) if parts is None else parts
+
     out: dict[str, Meaning] = {}
     more: list[str] = []
-    for column in like.columns:
-        one = seen.pop(column)
-        parts = _parts(one, like.columns) if clocks and isinstance(one, Looked) else None
-        if parts is not None:
-            out |= {name: Meaning(values) for name, values in parts.columns.items()}
-            next(iter(out[name] for name in parts.columns)).notes.extend(parts.notes)
-            more.append(parts.rule)
+    for column, found in zip(columns, in_threads(understand, columns)):
+        if isinstance(found, Meaning):
+            out[column] = found
             continue
-        out[column] = (
-            infer_meaning(one, where, marks)
-            if isinstance(one, Looked)
-            else infer_typed_column(column, one, where)
-        )
+        out |= {name: Meaning(values) for name, values in found.columns.items()}
+        next(iter(out[name] for name in found.columns)).notes.extend(found.notes)
+        more.append(found.rule)
     begins = [int(end) - r.rows for end, r in zip(ends, read)]
     told = [
         replace(note, rows=[i + begin for i in note.rows])

@@ -48,6 +48,7 @@ from core.data.role_guess import (
 )
 from core.data.visit_ids import patients_in_ids
 from core.errors import UserError
+from core.io.threads import in_threads
 from core.words import some_of
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".txt")
@@ -285,4 +286,6 @@ def _text_column(frame: pd.DataFrame, roles: dict[str, str]) -> str | None:
 
 
 def _types(frame: pd.DataFrame) -> dict[str, str]:
-    return {str(c): describe_type(frame[c]) for c in frame.columns[:200]}
+    shown = frame.columns[:200]
+    types = in_threads(lambda column: describe_type(frame[column]), shown)
+    return dict(zip(map(str, shown), types))
