@@ -31,11 +31,14 @@ def decode(member: Member) -> np.ndarray:
     def pixels(opened: Any) -> np.ndarray:
         if member.page:
             opened.seek(member.page)
-        image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image = opened
         if image.mode.startswith("I"):
             array = np.asarray(image)
             return array.astype(np.uint16) if array.min() >= 0 and array.max() <= 65535 else array
         if image.mode == "F":
+            return np.asarray(image)
+        if image.mode in ("L", "RGB") and "transparency" not in image.info:
             return np.asarray(image)
         if image.mode in ("L", "1"):
             return np.asarray(image.convert("L"))
@@ -78,6 +81,21 @@ def open_picture(
         raise UserError(
             f"{member.name} cannot be read as a picture ({why}); fix or remove it."
         ) from None
+
+
+def may_be_turned(data: bytes) -> bool:
+    """Whether a PNG may say how it is turned: of its chunks, which have a length, a name and a sum
+    each, all are looked at but the pixels.
+    """
+    at = 8
+    while at + 12 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name == b"IEND":
+            return False
+        if name != b"IDAT" and any(mark in data[at : at + 12 + size] for mark in ORIENTED):
+            return True
+        at += 12 + size
+    return any(mark in data[at:] for mark in ORIENTED)  # it ends within a chunk
 
 
 def choose_common_size(shapes: list[tuple[int, int]]) -> tuple[tuple[int, int], str]:

@@ -18,10 +18,10 @@ from core.data.readers import deep, grey, tables
 from core.data.readers.files import Asked, Member, collect
 from core.data.readers.image_decoding import (
     CAP,
-    ORIENTED,
     PLAIN,
     choose_common_size,
     decode,
+    may_be_turned,
     open_picture,
     resize,
 )
@@ -181,9 +181,8 @@ def _look(member: Member, coloured: bool, values: grey.GreyRange) -> Look:
     """
 
     def seen(image: Any) -> tuple[tuple[int, int], bool, bool, int, bool]:
-        data = image.fp.getvalue() if image.format == "PNG" else b""
         # asking a PNG for its EXIF decodes it
-        plain = image.format == "PNG" and not any(mark in data for mark in ORIENTED)
+        plain = image.format == "PNG" and not may_be_turned(image.fp.getvalue())
         turn = 1 if plain else int(image.getexif().get(0x0112, 1) or 1)
         # those that lay the picture on its side
         size = image.size if 4 < turn < 9 else image.size[::-1]

@@ -34,6 +34,7 @@ OBJECTS = re.compile(r"segmentationobject", re.I)
 _START = re.compile(rf"^({_WORD})[-_. ]+", re.I)
 _IMAGE = re.compile(r"^(images?|imgs?|im)[-_. ]+|[-_. ]+(images?|imgs?|im|0000)$", re.I)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+AREAS = 0.8  # of a mask is areas of one value
 FEW = 40  # values of something that may be a mask
 
 
@@ -115,6 +116,9 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
     step = max(1, max(image.shape[:2]) // 512)  # large areas stay areas
     values = image[::step, ::step]
     lossy, coloured = member.head[:3] == b"\xff\xd8\xff", values.ndim == 3
+    # most pictures end here: looking at all of their values takes longer than decoding them
+    if not (lossy and not coloured) and _changes_early(values):
+        return False
     values = pack_colours(values) if coloured else values
     if min(values.shape) < 16 or (values.dtype.kind == "f" and (values != np.round(values)).any()):
         return False
@@ -122,10 +126,8 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
         low, high = float(values.min()), float(values.max())
         ends = [float((abs(values - v) <= 0.1 * (high - low)).mean()) for v in (low, high)]
         return high - low > 64 and min(ends) > 0.01 and sum(ends) > 0.98
-    inner = values[:-1, :-1]
-    solid = (inner == values[:-1, 1:]) & (inner == values[1:, :-1])
-    areas = float(solid.mean()) >= 0.8
-    # most pictures end here: sorting all of their values takes longer than decoding them
+    inner, solid = values[:-1, :-1], _is_solid(values)
+    areas = float(solid.mean()) >= AREAS
     if not areas and len(np.unique(values[:4])) > 4:
         return False
     there, counts = np.unique(values, return_counts=True)
@@ -134,6 +136,23 @@ def looks_like_mask(image: np.ndarray, member: Member) -> bool:
     drawn = inner != there[counts.argmax()]
     filled = drawn.any() and float(solid[drawn].mean()) >= 0.5
     return len(there) <= 4 or bool(filled and areas)
+
+
+def _is_solid(values: np.ndarray) -> np.ndarray:
+    """`bool [H-1,W-1]`: where values [H,W] go on to the right and below."""
+    inner = values[:-1, :-1]
+    return (inner == values[:-1, 1:]) & (inner == values[1:, :-1])
+
+
+def _changes_early(values: np.ndarray) -> bool:
+    """Whether the upper third of a picture [H,W] or [H,W,3] changes so often that the whole has no
+    areas of one value, and its first rows have more than four values.
+    """
+    upper = values[: values.shape[0] // 3 + 1]
+    upper = pack_colours(upper) if upper.ndim == 3 else upper
+    changes = int(np.count_nonzero(~_is_solid(upper)))
+    few = len(np.unique(upper[:4])) <= 4
+    return not few and changes > 1.01 * (1 - AREAS) * values.shape[0] * values.shape[1]
 
 
 def join_masks(
