@@ -27,9 +27,11 @@ def pasted(
         if donors is x and donor == i:
             donor = (donor + 1) % n
         half = rng.uniform(*radius, 2) * side
-        edge = half.max() + 1
+        edge = min(half.max() + 2, side / 2)
         middle = rng.uniform(edge, side - edge, 2)
-        part = np.roll(donors[donor], tuple(rng.integers(0, side, 2)), (1, 2))
+        # from any place that lies wholly within the donor
+        apart = np.rint(middle - rng.uniform(edge, side - edge, 2)).astype(int)
+        part = np.roll(donors[donor], tuple(apart), (1, 2))
         turn = rng.uniform(0, np.pi)
         dy, dx = y - middle[0], across - middle[1]
         u, v = dy * np.cos(turn) + dx * np.sin(turn), dx * np.cos(turn) - dy * np.sin(turn)

@@ -65,7 +65,7 @@ class EAR(Method):
     Params = EARParams
     other_data = True
     tiny = {"epochs": 1, "side": 32, "batch_size": 8, "width": 2}
-    presets = {"fast": {"epochs": 15}, "standard": {"epochs": 60}, "thorough": {"epochs": 200}}
+    presets = {"fast": {"epochs": 12}, "standard": {"epochs": 60}, "thorough": {"epochs": 200}}
     least_steps = 300
 
     # -- learning ----------------------------------------------------------------------------------
@@ -124,26 +124,22 @@ class EAR(Method):
         return float(np.quantile(salient, 1 - self.params.area))
 
     def _choose_size(self, normal: Dataset, run: Run) -> None:
-        """Set the mosaic's size to that at which the heat of parts pasted into normal pictures is
-        most above that of the same places before; keep what each size gave.
+        """Set the mosaic's size to that whose heat best tells parts pasted into normal pictures
+        from the rest of these, and from the pictures before; keep what each size gave.
         """
         import torch
+        from sklearn.metrics import average_precision_score
 
         x = np.asarray(run.map(self.resized, spread(normal, MANY)))
         changed, where = _pasted.pasted(x, x, np.random.default_rng(run.seed))
+        both = torch.from_numpy(np.concatenate([x, changed])).split(32)
+        truth = np.concatenate([np.zeros_like(where), where]).ravel()
         self.gains_: dict[str, float] = {}
         with torch.no_grad():
             for size in self.sizes:
-                before, after = (
-                    np.concatenate(
-                        [
-                            self.heat(some.to(run.where), size).cpu().numpy()
-                            for some in torch.from_numpy(v).split(32)
-                        ]
-                    )
-                    for v in (x, changed)
-                )
-                self.gains_[str(size)] = float((after - before)[where].mean())
+                run.check()
+                heat = torch.cat([self.heat(some.to(run.where), size).cpu() for some in both])
+                self.gains_[str(size)] = float(average_precision_score(truth, heat.ravel()))
         self.size_ = int(max(self.gains_, key=lambda size: self.gains_[size]))
 
     def _calibrate(self, normal: Dataset, run: Run) -> None:
@@ -252,7 +248,7 @@ class EAR(Method):
                 found.append(
                     Metric("share hidden", value, None, None, split, "all", int(some.sum()), None)
                 )
-        name = "heat of pasted parts above that of the same places before"
+        name = "average precision of parts pasted into normal pictures"
         for size, gain in self.gains_.items():
             found.append(Metric(name, gain, split="val", group=f"mosaic = {size}"))
         return found

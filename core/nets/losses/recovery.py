@@ -48,7 +48,7 @@ def recovery(x: Tensor, back: Tensor, weight: float) -> dict[str, Tensor]:
     from kornia.metrics import ssim
 
     error = F.mse_loss(back, x)
-    structure = 1 - ssim(back, x, 11).mean()
+    structure = 1 - ssim(back, x, 7).mean()
     edges = torch.stack([d.mean() for d in edge_differences(x, back)]).mean()
     loss = error + weight * (structure + edges)
     return {"loss": loss, "squared error": error, "structure": structure, "edges": edges}

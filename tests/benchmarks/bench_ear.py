@@ -1,0 +1,260 @@
+"""EAR in one pass against RIAD's twelve, its plain rivals and its own broken copies, on nuclei with
+foreign parts and on real lesions: `python -m tests.benchmarks.bench_ear`, about 25 minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.data.dataset import Dataset
+from core.evidence import shared_data, store_evidence
+from core.methods.anomaly.ear import heat_of as edge_heat
+from core.nets.inpainting import Inpainter, excise
+from core.nets.losses.recovery import edge_map, recovery
+from core.nets.saliency import spectral_residual
+from core.training.ordinary import half_cosine
+from core.training.run import Run
+from tests.benchmarks._anomaly import (
+    MEASURES,
+    heat_of,
+    lesion_slices,
+    pasted_nuclei,
+    pixel_auroc,
+    rivals,
+    untrained,
+)
+from tests.benchmarks._common import over_seeds, row, run, table, verdict
+
+SEEDS = [0, 1, 2]
+CELLS = (2, 4, 8, 16)  # sides of RIAD's squares
+SETS = 3  # disjoint sets that cover a picture
+NUCLEI = {"epochs": 10}
+LESIONS = {"epochs": 100, "side": 128, "batch_size": 8}
+PASTED, SCANS = "dsb2018_nuclei, fluorescence, pasted parts", "ms_lesion_mri, patient 19 held out"
+
+
+class RIAD:
+    """The same network, trained as long on random grids of squares that are blackened; a picture is
+    put together of three disjoint sets of squares of each of four sizes: twelve passes.
+    """
+
+    def __init__(self, data: Dataset, params: dict[str, Any], seed: int) -> None:
+        x = torch.from_numpy(data.part("train").inputs())
+        self.rng, batch = np.random.default_rng(seed), int(params.get("batch_size", 32))
+        torch.manual_seed(seed)
+        self.net = Inpainter(x.shape[1], 8).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(self.net.parameters(), 1e-3)
+        rate, per_epoch = half_cosine(1e-3, 0.5), len(x) // batch
+        for step in range(per_epoch * params["epochs"]):
+            if step % per_epoch == 0:
+                order = self.rng.permutation(len(x))
+            optimiser.param_groups[0]["lr"] = rate(step, per_epoch * params["epochs"])
+            some = x[order[step % per_epoch * batch :][:batch]]
+            mask = self.squares(x.shape[-1], CELLS[step % len(CELLS)]) == step % SETS
+            loss = recovery(some, self.net(some * ~mask), 0.01)["loss"]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        self.net.eval()
+
+    def squares(self, side: int, cell: int) -> torch.Tensor:
+        """Which of the sets each pixel is in, int64 [side,side], drawn anew."""
+        drawn = self.rng.permutation((side // cell) ** 2) % SETS
+        return torch.from_numpy(np.kron(drawn.reshape(side // cell, -1), np.ones((cell, cell))))
+
+    def heat(self, x: torch.Tensor) -> torch.Tensor:
+        """[b,S,S] of pictures [b,C,S,S]: the mean heat over the four sizes."""
+        whole = []
+        for cell in CELLS:
+            back, sets = torch.zeros_like(x), self.squares(x.shape[-1], cell)
+            for k in range(SETS):
+                back += self.net(x * (sets != k)) * (sets == k)
+            whole.append(edge_heat(x, back))
+        return torch.stack(whole).mean(0)
+
+
+def in_parts(fn: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> np.ndarray:
+    """`fn` over x, 32 at a time, without gradients."""
+    with torch.no_grad():
+        return torch.cat([fn(some) for some in x.split(32)]).numpy()
+
+
+def compare(
+    data: Dataset, params: dict[str, Any], name: str, title: str, more: dict[str, list[np.ndarray]]
+) -> tuple[list[dict[str, Any]], list[Any], list[RIAD]]:
+    """Tables of EAR against RIAD and the plain rivals on the test part, the fitted EARs and RIADs
+    by seed; `more`: heat by seed of other methods.
+    """
+    train, test = data.splits == "train", data.splits == "test"
+    x, truth = data.inputs(), data.mask()[test]
+    fits, own = zip(
+        *((f, heat_of(g)[test]) for f, g in (run("ear", data, params, s) for s in SEEDS))
+    )
+    twelve = [RIAD(data, params, s) for s in SEEDS]
+    at = torch.from_numpy(x[test])
+    by_seed = {
+        "EAR (one pass)": list(own),
+        "RIAD (twelve passes)": [in_parts(r.heat, at) for r in twelve],
+        "untrained copy": [untrained("ear", data, s, params)[test] for s in SEEDS],
+        **more,
+    }
+    cheap, found = rivals(x, train, test), []
+    for measure, value in MEASURES.items():
+        rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in by_seed.items()]
+        rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
+        n = int(test.sum())
+        found.append(table(title, name, "test", n, SEEDS, measure, rows, verdict(rows)))
+    return found, list(fits), twelve
+
+
+def nuclei(folder: Path) -> list[dict[str, Any]]:
+    data = pasted_nuclei(folder)
+    title = "Where is a part of another stain? (range over three seeds)"
+    found, fits, twelve = compare(data, NUCLEI, PASTED, title, {})
+    test = data.splits == "test"
+    x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]
+    found.append(_speed(fits[0], twelve[0], x))
+    found.append(_covered(fits, x, truth))
+    found += _permuted(fits, x, truth)
+    found += _hints(data, x, truth)
+    found.append(_sizes(data, fits, x, truth))
+    found.append(_repeated(fits[0], twelve[0], x))
+    return found
+
+
+def _speed(ear: Any, riad: RIAD, x: torch.Tensor) -> dict[str, Any]:
+    """Heat maps a second by processor time: one pass, twelve, and bare calls of torch."""
+    net, size = ear.net_, ear.size_
+
+    def bare(some: torch.Tensor) -> torch.Tensor:
+        mask = (spectral_residual(some) > ear.cut_).float()
+        blocks = torch.nn.functional.avg_pool2d(some, size).repeat_interleave(size, 2)
+        given = excise(some, mask, blocks.repeat_interleave(size, 3))
+        heat = edge_map(some, net(given))
+        return torch.nn.functional.avg_pool2d(heat, 5, 1, 2, count_include_pad=False)[:, 0]
+
+    ways = {"EAR (one pass)": ear.heat, "RIAD (twelve passes)": riad.heat, "bare torch": bare}
+    assert np.allclose(in_parts(ear.heat, x), in_parts(bare, x), atol=1e-6)
+    least = dict.fromkeys(ways, np.inf)
+    for _ in range(5):
+        for name, fn in ways.items():
+            start = time.process_time()
+            in_parts(fn, x)
+            least[name] = min(least[name], time.process_time() - start)
+    rows = [row(name, (len(x) / seconds, None, None)) for name, seconds in least.items()]
+    own, riads, plain = (r["value"] for r in rows)
+    words = (
+        f"One pass is {own / riads:.1f} times as fast as twelve, {own / plain:.2f} of bare torch."
+    )
+    measure = "heat maps a second of processor time"
+    return table("How fast?", PASTED, "test", len(x), [0], measure, rows, words)
+
+
+def _covered(fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> dict[str, Any]:
+    """Share of defect pixels hidden over the share of all pixels, for EAR and a random mask."""
+    lift: dict[str, list[float]] = {"EAR's mask": [], "random mask of the same area": []}
+    for s, fit in enumerate(fits):
+        hidden = in_parts(fit.mask, x)[:, 0] > 0
+        drawn = np.random.default_rng(s).random(hidden.shape) < hidden.mean()
+        for name, mask in zip(lift, (hidden, drawn)):
+            lift[name].append(float(mask[truth].mean() / mask.mean()))
+    rows = [row(name, over_seeds(v)) for name, v in lift.items()]
+    measure = "share of defect pixels hidden / share of all"
+    title = "Is what is unusual hidden? (range over three seeds)"
+    return table(title, PASTED, "test", len(x), SEEDS, measure, rows, verdict(rows))
+
+
+def _permuted(fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> list[dict[str, Any]]:
+    """Heat with each picture's own mask and with that of another one."""
+    own, other = [], []
+    for s, fit in enumerate(fits):
+        masks = torch.from_numpy(in_parts(fit.mask, x))
+        swapped = masks[np.random.default_rng(s).permutation(len(masks))]
+        for heats, mask in ((own, masks), (other, swapped)):
+            back = [fit.recovered(a, None, m) for a, m in zip(x.split(32), mask.split(32))]
+            heats.append(edge_heat(x, torch.cat(back).detach()).numpy())
+    title, found = "Does it matter what is hidden? (range over three seeds)", []
+    for measure, value in MEASURES.items():
+        rows = [
+            row("each picture's own mask", over_seeds([value(h, truth) for h in own])),
+            row("the mask of another picture", over_seeds([value(h, truth) for h in other])),
+        ]
+        found.append(table(title, PASTED, "test", len(x), SEEDS, measure, rows, verdict(rows)))
+    return found
+
+
+def _hints(data: Dataset, x: torch.Tensor, truth: np.ndarray) -> list[dict[str, Any]]:
+    """With half of the picture hidden: a mosaic against black, and what error that leaves."""
+    normal = ~truth.any((1, 2))
+    error: dict[str, list[float]] = {}
+    heats: dict[str, list[np.ndarray]] = {}
+    for hint in ("mosaic", "zeros"):
+        for s in SEEDS:
+            fit, given = run("ear", data, NUCLEI | {"area": 0.5, "hint": hint}, s)
+            mask = in_parts(fit.mask, x)[normal, 0] > 0
+            wrong = (in_parts(fit.recovered, x) - x.numpy())[normal, 0] ** 2
+            error.setdefault(hint, []).append(float(wrong[mask].mean()))
+            heats.setdefault(hint, []).append(heat_of(given)[data.splits == "test"])
+    rows = [row(k, over_seeds(v)) for k, v in error.items()]
+    title = "What is shown in place of what is hidden, half of the picture? (range, three seeds)"
+    measure, n = "squared error of normal tiles within the mask", int(normal.sum())
+    found = [table(title, PASTED, "test", n, SEEDS, measure, rows, verdict(rows, False), False)]
+    for measure in ("pixel AUROC", "case AUROC (highest heat)"):
+        value = MEASURES[measure]
+        rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in heats.items()]
+        found.append(table(title, PASTED, "test", len(x), SEEDS, measure, rows, verdict(rows)))
+    return found
+
+
+def _sizes(data: Dataset, fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> dict[str, Any]:
+    """Pixel AUROC by the size of the mosaic; with 1 nothing is hidden, in training neither."""
+    copies = [run("ear", data, NUCLEI | {"mosaic": 1}, s)[1] for s in SEEDS]
+    rows = [
+        row(
+            f"mosaic of {size} pixels",
+            over_seeds([pixel_auroc(in_parts(lambda v: f.heat(v, size), x), truth) for f in fits]),  # noqa: B023
+        )
+        for size in fits[0].sizes
+    ]
+    nothing = [pixel_auroc(heat_of(g)[data.splits == "test"], truth) for g in copies]
+    rows.append(row("nothing hidden (1 pixel)", over_seeds(nothing)))
+    chosen = ", ".join(str(f.size_) for f in fits)
+    words = f"Chosen on pasted parts of validation tiles: {chosen}."
+    title = "How coarse a mosaic? (range over three seeds)"
+    return table(title, PASTED, "test", len(x), SEEDS, "pixel AUROC", rows, words)
+
+
+def _repeated(ear: Any, riad: RIAD, x: torch.Tensor) -> dict[str, Any]:
+    """How much a picture's score changes when it is asked for again."""
+    some, rows = x[:32], []
+    for name, fn in (("EAR", ear.heat), ("RIAD, squares drawn anew", riad.heat)):
+        scores = [in_parts(fn, some).max((1, 2)) for _ in range(5)]
+        rows.append(row(name, (float(np.std(scores, axis=0).mean()), None, None)))
+    assert rows[0]["value"] == 0 < rows[1]["value"]
+    words = "EAR gives the same score bit for bit; RIAD's depends on the squares drawn."
+    measure = "standard deviation of a picture's score, five times"
+    title = "Does asking twice give the same?"
+    return table(title, PASTED, "test", 32, [0], measure, rows, words, False)
+
+
+def lesions(folder: Path) -> list[dict[str, Any]]:
+    data = lesion_slices(folder, "patient19")
+    test = data.splits == "test"
+    strega = {"epochs": 100, "side": 128, "batch_size": 8}
+    heats = [heat_of(run("strega", data, strega, s)[1])[test] for s in SEEDS]
+    title = "Real MS lesions, trained on 22 lesion-free slices of another patient (range, 3 seeds)"
+    return compare(data, LESIONS, SCANS, title, {"StRegA (FLAIR)": heats})[0]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    folder = shared_data()
+    assert folder is not None, "needs the folder of real open data"
+    assert Run().where.type == "cpu", "its RIAD is written for a processor"
+    store_evidence("ear", nuclei(folder) + lesions(folder))
