@@ -18,6 +18,7 @@ ROLES = {
     "translated": "as the model expects it",
     "perturbed": "altered",
     "preprocessed": "preprocessed, as the model gets it",
+    "attention": "how much each place counts for the model, black: not at all",
 }
 
 
@@ -51,7 +52,7 @@ def show(artifact: Images, context: Context) -> None:
             cell.image(
                 (
                     render.orient_like(render.input_to_rgb(image), context.data, state.look())
-                    if artifact.role == "preprocessed"
+                    if artifact.role in ("preprocessed", "attention")
                     else render.draw_generated(
                         image,
                         context.data,

@@ -233,13 +233,14 @@ class Predictions(Artifact):
 @dataclass(kw_only=True)
 class Images(Artifact):
     """Pictures made by a model: `image [n,*input]` float32 in the dataset's input scale, with their
-    role. Always marked as generated.
+    role. Always marked as generated, but for "preprocessed" and "attention" (how much each place
+    counts for the model, 0 to 1).
     """
 
     image: Array
-    role: Literal["reconstruction", "sample", "translated", "perturbed", "preprocessed"] = (
-        "reconstruction"
-    )
+    role: Literal[
+        "reconstruction", "sample", "translated", "perturbed", "preprocessed", "attention"
+    ] = "reconstruction"
 
     per_row = ("image",)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from core.data.dataset import Dataset
 from core.evidence import shared_data, store_evidence
-from core.methods.anomaly.ear import heat_of as edge_heat
+from core.methods.anomaly._inpainting import heat_of as edge_heat
 from core.nets.inpainting import Inpainter, excise
 from core.nets.losses.recovery import edge_map, recovery
 from core.nets.saliency import spectral_residual
@@ -218,7 +219,7 @@ def _sizes(data: Dataset, fits: list[Any], x: torch.Tensor, truth: np.ndarray) -
     rows = [
         row(
             f"mosaic of {size} pixels",
-            over_seeds([pixel_auroc(in_parts(lambda v: f.heat(v, size), x), truth) for f in fits]),  # noqa: B023
+            over_seeds([pixel_auroc(in_parts(partial(f.heat, size=size), x), truth) for f in fits]),
         )
         for size in fits[0].sizes
     ]

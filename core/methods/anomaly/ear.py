@@ -26,16 +26,17 @@ Reference
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Metrics, Model
 from core.artifacts.tables import Metric
 from core.errors import UserError
-from core.method import Method, Takes
-from core.methods.anomaly import _pasted, _residuals, _slices
+from core.method import Takes
+from core.methods.anomaly import _pasted, _slices
 from core.methods.anomaly._ear_params import EARParams
+from core.methods.anomaly._inpainting import Inpainting, heat_of, pictures, spread
 from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ SIZES = (2, 4, 8, 16)  # of a mosaic's blocks, tried in training
 MANY = 256  # pictures that thresholds and sizes are chosen on, at most
 
 
-class EAR(Method):
+class EAR(Inpainting):
     id = "ear"
     title = "Excise and recover (EAR)"
     seed_number = 13
@@ -108,7 +109,7 @@ class EAR(Method):
         self.net_.eval()
         normal = val if len(val) >= 8 else train
         self._choose_size(normal, run)
-        self._calibrate(normal, run)
+        self.calibrate(normal, run, p.healthy)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -138,20 +139,12 @@ class EAR(Method):
         with torch.no_grad():
             for size in self.sizes:
                 run.check()
-                heat = torch.cat([self.heat(some.to(run.where), size).cpu() for some in both])
+                heat = torch.cat([self.heat(some.to(run.where), size=size).cpu() for some in both])
                 self.gains_[str(size)] = float(average_precision_score(truth, heat.ravel()))
         self.size_ = int(max(self.gains_, key=lambda size: self.gains_[size]))
 
-    def _calibrate(self, normal: Dataset, run: Run) -> None:
-        """Set the thresholds from normal pictures."""
-        heat = run.map(lambda x: self.heat(self.resized(x)), normal, 64)
-        inside = np.ones(heat.shape, bool)
-        self.pixel_threshold_ = _residuals.pixel_threshold(heat, inside, self.params.healthy)
-        self.threshold_ = float(np.quantile(heat.max((1, 2)), 0.95))
-
     # -- what is hidden and filled in --------------------------------------------------------------
     def resized(self, x: torch.Tensor) -> torch.Tensor:
-        """Return inputs [b,C,H,W] at the working size [b,C,S,S]."""
         from torch.nn.functional import interpolate
 
         size = (int(self.params.side),) * 2
@@ -194,34 +187,15 @@ class EAR(Method):
         mask = self.mask(x) if mask is None else mask
         return self.net_(self.excised(x, mask, self.size_ if size is None else size))
 
-    def heat(self, x: torch.Tensor, size: int | None = None) -> torch.Tensor:
-        """Return how unusual each place of x [b,C,S,S] is: [b,S,S], in [0, 1]."""
-        return heat_of(x, self.recovered(x, size))
-
     # -- applying ----------------------------------------------------------------------------------
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
-        size = (data.shape[1], data.shape[2])
         z, score, heat, salient, given, back, hidden = run.map(self._described, data, 64)
         yield Embedding(rows=data.rows, name="latent", z=z)
-        yield AnomalyMaps(
-            rows=data.rows,
-            score=score,
-            map=_slices.resized(heat, size),
-            threshold=self.threshold_,
-            pixel_threshold=self.pixel_threshold_,
-            rule="95 % of normal validation pictures lie below",
-            unit="1 - edge similarity",
-        )
-        salient = np.clip(salient / (2 * self.cut_), 0, 1)[:, None].repeat(data.shape[0], 1)
-        pictures: list[tuple[str, Literal["preprocessed", "reconstruction"], np.ndarray]] = [
-            ("saliency", "preprocessed", salient),
-            ("excised", "preprocessed", given),
-            ("recovered", "reconstruction", back),
-        ]
-        for name, role, image in pictures:
-            flat = _slices.resized(image.reshape(-1, *image.shape[2:]), size)
-            image = flat.reshape(len(data), -1, *size)
-            yield Images(rows=data.rows, name=name, role=role, image=image)
+        yield self.anomaly_maps(data, score, heat)
+        salient = np.clip(salient / (2 * self.cut_), 0, 1)
+        yield pictures(data, "saliency", "attention", salient)
+        yield pictures(data, "excised", "preprocessed", given)
+        yield pictures(data, "recovered", "reconstruction", back)
         yield Metrics.of(self._figures(data, hidden), data.rows)
 
     def _described(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -257,24 +231,3 @@ class EAR(Method):
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         x = self.resized(x)
         return self.net_.encode(self.excised(x, self.mask(x), self.size_))[-1].mean((2, 3))
-
-    def score(self, x: torch.Tensor) -> torch.Tensor:
-        return self.heat(self.resized(x)).amax((1, 2))
-
-
-def heat_of(x: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    """Return the edge difference of x and what was made of it, both [b,C,S,S], blurred over a
-    twelfth of the side: [b,S,S], in [0, 1].
-    """
-    from torch.nn.functional import avg_pool2d
-
-    from core.nets.losses.recovery import edge_map
-
-    reach = max(1, x.shape[-1] // 24)
-    mean = avg_pool2d(edge_map(x, back), 2 * reach + 1, 1, reach, count_include_pad=False)
-    return mean[:, 0]
-
-
-def spread(data: Dataset, many: int) -> Dataset:
-    """Return at most `many` rows, spread over all of them."""
-    return data.take(np.arange(0, len(data), -(-len(data) // many)))
