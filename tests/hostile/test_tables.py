@@ -2,6 +2,9 @@
 sentence (fault 32).
 """
 
+import csv
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -199,6 +202,19 @@ def test_both_ways_to_cut_a_file_up_give_the_same_table(tmp_path, monkeypatch):
         assert said[0] == said[1], body
         taken += isinstance(said[0], dict) and len(next(iter(said[0].values()))) > 0
     assert taken > 100
+
+
+def test_line_ends_within_quotation_marks_are_found_wherever_a_block_is_cut(monkeypatch):
+    from core.data.readers import csv_text
+
+    dice = np.random.default_rng(0)
+    lines = ['"l\n",6\n', '"q",5\n', '7,"\n\n"\n', '"\n8\n",9\n', "1,2\n", '"a\n,b",3\n']
+    for _ in range(100):
+        body = "".join(dice.choice(lines, 12)).encode()
+        monkeypatch.setattr(csv_text, "BLOCK", int(dice.integers(16, 60)))
+        table = csv_text._quick(body, 0, 2, ",")
+        right = list(csv.reader(io.StringIO(body.decode(), newline="")))
+        assert table is None or list(zip(*table.to_pydict().values())) == list(map(tuple, right))
 
 
 def test_lines_are_found_again_behind_blank_lines_and_quoted_breaks(tmp_path):

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.checks import dataset_findings
 from core.data.dataset import Dataset
 from core.errors import UserError
-from core.io import checksums
+from core.io import arrays, checksums
 from core.workspace.workspace import Workspace
 from tests.app.test_cli import lightbox
 
@@ -84,6 +84,17 @@ def flip(path, at=None):
 
 def everything(data):
     return data.raw(), data.mask(), data.table, data.labels
+
+
+def test_a_chunk_of_zeros_has_no_file(new):
+    assert len(chunks(new, "masks")) < len(chunks(new, "samples"))
+    x = np.zeros((4, 2, 2), np.float32)
+    array = arrays.create_array(new.parent / "signed.zarr", x.shape, x.dtype, 2)
+    x[2] = -0.0  # other bytes than zeros
+    arrays.write_chunk(array, 0, x[:2])
+    arrays.write_chunk(array, 2, x[2:])
+    assert [p.name for p in (new.parent / "signed.zarr" / "c").iterdir()] == ["1"]
+    assert np.array_equal(np.signbit(array[:]), np.signbit(x))
 
 
 def test_what_was_written_comes_back(folder):

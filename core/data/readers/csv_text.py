@@ -247,10 +247,10 @@ def _quick(data: bytes, at: int, width: int, separator: str) -> pa.Table | None:
     """
     if at >= len(data):
         return None
-    # line ends within quotation marks are looked for only where pyarrow has met one: looking takes
-    # a third of the whole, and keeps all threads but one from their work
     table = _cut_up(data, at, width, separator, False)
-    if table is None and b'"' in data:
+    # looking for line ends within quotation marks takes a third of the whole, and keeps all threads
+    # but one from their work; a row a line means that there are none
+    if b'"' in data and (table is None or len(table) != _count_lines(data, at)):
         table = _cut_up(data, at, width, separator, True)
     if table is None:
         return None
@@ -270,7 +270,7 @@ def _cut_up(
     data: bytes, at: int, width: int, separator: str, lines_in_values: bool
 ) -> pa.Table | None:
     """Return the values from byte `at` of UTF-8 on as words, or None when pyarrow cannot. Without
-    `lines_in_values` it may cut blocks within a value, and then says that they do not fit.
+    `lines_in_values` it may begin a block in the midst of a value.
     """
     names = [str(j) for j in range(width)]
     try:
@@ -286,6 +286,15 @@ def _cut_up(
         )
     except pa.ArrowInvalid:
         return None
+
+
+def _count_lines(data: bytes, at: int) -> int:
+    """Return how many lines there are from byte `at` on; -1 where some end with a carriage return
+    alone.
+    """
+    if b"\r" in data and data.count(b"\r", at) != data.count(b"\r\n", at):
+        return -1
+    return data.count(b"\n", at) + (not data.endswith(b"\n"))
 
 
 def strip_words(words: pa.ChunkedArray) -> pa.ChunkedArray:
