@@ -8,6 +8,7 @@ everything else as json. Scores are oriented so that higher is more abnormal.
 from core.artifacts.base import TYPES, Array, Artifact, MadeBy
 from core.artifacts.cases import AnomalyMaps, Attributions, Images, Predictions, Rationales
 from core.artifacts.latent import Clusters, Embedding, Map, Scope, Traversal
+from core.artifacts.lesions import Lesions
 from core.artifacts.model import Model
 from core.artifacts.tables import Benchmark, Grid, Interval, Metric, Metrics, Network
 
@@ -23,6 +24,7 @@ __all__ = [
     "Grid",
     "Images",
     "Interval",
+    "Lesions",
     "MadeBy",
     "Map",
     "Metric",

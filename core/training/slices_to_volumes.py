@@ -21,6 +21,7 @@ from core.artifacts import (
     Clusters,
     Embedding,
     Images,
+    Lesions,
     Metrics,
     Model,
     Predictions,
@@ -54,6 +55,7 @@ class Fold:
             Clusters: self._clusters,
             Images: self._images,
             Attributions: self._attributions,
+            Lesions: self._lesions,
         }
         out: list[Artifact] = []
         while artifacts:
@@ -164,6 +166,18 @@ class Fold:
 
     def _images(self, one: Images) -> list[Artifact]:
         return [replace(one, rows=self.data.rows, image=self.stacked(one.image), folded=STACKED)]
+
+    def _lesions(self, one: Lesions) -> list[Artifact]:
+        table = [
+            line
+            | {
+                "row": line["row"] // self.depth,
+                "place": [line["row"] % self.depth, *line["place"]],
+            }
+            for line in one.table
+        ]
+        mask = self.volumes(one.mask)
+        return [replace(one, rows=self.data.rows, mask=mask, table=table, folded=STACKED)]
 
     def _attributions(self, one: Attributions) -> list[Artifact]:
         small = {

@@ -133,3 +133,18 @@ def colour_by_feature(ws: Workspace, run: str, slug: str, axis: int) -> None:
         ws.folder(run) / "features.json",
         chosen | {slug: [*(a for a in chosen.get(slug, []) if a != axis), axis][-8:]},
     )
+
+
+def load_lesion_decisions(ws: Workspace, run: str) -> dict[str, dict[str, Any]]:
+    """Return what people decided about the lesions a run proposes: "row-number" -> {"accepted",
+    "made"}.
+    """
+    return _read(ws.folder(run) / "lesions.json")
+
+
+def decide_lesion(ws: Workspace, run: str, row: int, number: int, accepted: bool | None) -> None:
+    """Accept or reject a proposed lesion of a run; None takes the decision back."""
+    key = f"{row}-{number}"
+    others = {k: v for k, v in load_lesion_decisions(ws, run).items() if k != key}
+    new = {} if accepted is None else {key: {"accepted": accepted, "made": time.time()}}
+    write_json(ws.folder(run) / "lesions.json", others | new)

@@ -1,0 +1,178 @@
+"""Lesions a model proposes, one by one, with their sizes; a person accepts or rejects each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import state, text
+from app.state import Context
+from core.artifacts import Images, Lesions
+from core.data.dataset import Dataset
+from core.data.geometry import case_geometry
+from core.imaging import orientation, render, windowing
+from core.workspace import notes
+
+TITLE = "Lesions"
+TILE = 384
+AMBER = (230, 159, 0)
+DECIDED = {True: "accepted", False: "rejected", None: ""}
+Line = dict[str, Any]
+
+
+def show(artifact: Lesions, context: Context) -> None:
+    """The table of proposed lesions, the largest first, and the chosen one in its slice."""
+    if not artifact.table:
+        st.caption("Nothing departs enough from what is healthy to be proposed as a lesion.")
+        return
+    data, ws = context.data, context.ws
+    parts = [s for s in ("test", "val", "train") if (data.splits == s).any()]
+    options = [*parts, "all"]
+    part = st.segmented_control(
+        "Cases of",
+        options,
+        format_func=text.part,
+        default=options[0],
+        key=context.key("lesions-part"),
+        required=True,
+        help="test: never seen in training",
+    )
+    shown = data.rows if part == "all" else data.part(str(part)).rows
+    lines = [line for line in artifact.table if line["row"] in set(shown.tolist())]
+    if not lines:
+        st.caption("No lesion is proposed in these cases.")
+        return
+    lines.sort(key=lambda line: -(line["ml"] or 0.0) * 1e9 - line["pixels"])
+    decided = notes.load_lesion_decisions(ws, context.job.id)
+    left, right = st.columns([3, 2])
+    with left:
+        line = lines[_choose(artifact, data, lines, decided, context)]
+    with right:
+        _decide(line, decided, context)
+        _picture(artifact, line, context)
+
+
+def _decision(line: Line, decided: dict[str, dict[str, Any]]) -> bool | None:
+    """Return whether a person accepted (True) or rejected (False) it; None where nobody has yet."""
+    found = decided.get(f"{line['row']}-{line['number']}")
+    return None if found is None else bool(found["accepted"])
+
+
+def _choose(
+    artifact: Lesions,
+    data: Dataset,
+    lines: list[Line],
+    decided: dict[str, dict[str, Any]],
+    context: Context,
+) -> int:
+    """Draw the table; the line that is chosen, the first unless one is pressed."""
+    names = data.of(np.array([line["row"] for line in lines])).names()
+    frame = pd.DataFrame(
+        {
+            "case": [text.label(name, 24) for name in names],
+            "lesion": [line["number"] for line in lines],
+            "volume (ml)": [line["ml"] for line in lines],
+            "slices": [line["slices"] for line in lines],
+            "pixels": [line["pixels"] for line in lines],
+            "highest heat": [line["largest"] for line in lines],
+            f"residual ({text.label(artifact.residual_unit, 20)})": [
+                line["residual"] for line in lines
+            ],
+            "place": [", ".join(map(str, line["place"])) for line in lines],
+            "decision": [DECIDED[_decision(line, decided)] for line in lines],
+        }
+    )
+    if frame["volume (ml)"].isna().all():
+        frame = frame.drop(columns="volume (ml)")
+    event = st.dataframe(
+        frame.round(3),
+        hide_index=True,
+        height=420,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=context.key("lesions-table"),
+    )
+    known = [_decision(line, decided) for line in lines]
+    st.caption(
+        f"{len(lines):,} proposed, {known.count(True):,} accepted, {known.count(False):,} rejected."
+        f" Heat in {text.label(artifact.unit)}. Place: "
+        + ("slice, row, column." if len(lines[0]["place"]) == 3 else "row, column.")
+    )
+    rows = event["selection"]["rows"] if event else []
+    return int(rows[0]) if rows and rows[0] < len(lines) else 0
+
+
+def _decide(line: Line, decided: dict[str, dict[str, Any]], context: Context) -> None:
+    """Buttons to accept or reject the chosen lesion, or to take that back."""
+    now = _decision(line, decided)
+    cells = st.columns(3)
+    choices: tuple[tuple[str, bool | None], ...] = (
+        ("Accept", True),
+        ("Reject", False),
+        ("Undo", None),
+    )
+    for cell, (word, value) in zip(cells, choices):
+        cell.button(
+            word,
+            key=context.key(f"lesions-{word}"),
+            on_click=state.attempt,
+            args=(
+                notes.decide_lesion,
+                context.ws,
+                context.job.id,
+                line["row"],
+                line["number"],
+                value,
+            ),
+            disabled=now == value,
+            width="stretch",
+        )
+
+
+def _picture(artifact: Lesions, line: Line, context: Context) -> None:
+    """The slice with the lesion's outline, and as it would be healthy where the run made that."""
+    data, row = context.data, int(line["row"])
+    raw = data.of(np.array([row])).raw()[0]
+    number = np.asarray(artifact.mask[artifact.at(np.array([row]))[0]]) == line["number"]
+    plane = orientation.display_planes(case_geometry(data, row), raw.ndim - 1, state.look().side)
+    at, window = plane[0], windowing.find_window(data, state.look().window, _channels(raw))
+    if number.shape != raw.shape[1:]:
+        st.caption("This case has another size than the outline, so it is not drawn.")
+        return
+    pictures = [("lesion", raw)]
+    twin = _twin(artifact, row, context)
+    if twin is not None:
+        pictures.append(("as if healthy, made by the model", twin))
+    if len(line["place"]) == 3:
+        k = int(line["place"][0])
+        number, pictures = number[k], [(name, v[:, k]) for name, v in pictures]
+    for cell, (name, picture) in zip(st.columns(len(pictures)), pictures):
+        image = render.enlarge(orientation.orient(render.window_to_rgb(picture, window), at), TILE)
+        mask = orientation.orient(number, at)
+        image = render.draw_outline(image, mask, AMBER, max(1, image.shape[0] // 192))
+        cell.image(
+            render.fit_into_square(orientation.make_pixels_square(image, at), TILE),
+            caption=name,
+            width="stretch",
+        )
+
+
+def _channels(raw: np.ndarray) -> np.ndarray:
+    """The channels of a picture that are shown."""
+    return raw[:1] if raw.shape[0] < 3 else raw
+
+
+def _twin(artifact: Lesions, row: int, context: Context) -> np.ndarray | None:
+    """The case as the run's model makes it where healthy, in stored values; None without one."""
+    slug = f"images-{artifact.twin}"
+    if not artifact.twin or slug not in context.ws.slugs(context.job.id):
+        return None
+    made = context.ws.artifact(context.job.id, slug)
+    at = made.at(np.array([row]))
+    if not isinstance(made, Images) or not len(at):
+        return None
+    low, high = context.data.input_range
+    return np.asarray(made.image[at[0]]) * np.float32(high - low) + np.float32(low)
