@@ -144,6 +144,15 @@ def test_it_reads_one_ahead_and_no_more_and_a_loop_that_is_left_ends_the_thread(
     assert not readers()
 
 
+def test_several_threads_read_in_order_and_a_bounded_way_ahead():
+    asked = []
+    for k in read_ahead(lambda k: asked.append(k) or k, range(40), most=3):
+        assert len(asked) <= k + 4
+    assert sorted(asked) == list(range(40))
+    assert list(read_ahead(str, range(40), most=3)) == [str(k) for k in range(40)]
+    assert not readers()
+
+
 def test_cancelling_while_the_data_is_laid_out_stops_it_and_leaves_nothing(
     stored, tmp_path, from_disk, monkeypatch
 ):

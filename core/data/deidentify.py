@@ -12,10 +12,11 @@ import hashlib
 import hmac
 import logging
 import re
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from typing import Any
 
@@ -286,7 +287,29 @@ def rename_values(table: pd.DataFrame, names: dict[str, dict[str, str]]) -> pd.D
 
 @contextmanager
 def silence_dicom_libraries() -> Iterator[None]:
-    """No warning and no log line of the DICOM libraries inside: they quote values of tags."""
+    """No warning and no log line of the DICOM libraries inside: they quote values of tags. It may
+    be used on several threads at a time: what it changes is the whole program's, so the first to
+    come changes it and the last to go changes it back.
+    """
+    with _quiet:
+        if not _users:
+            _undo.enter_context(_silence())
+        _users.append(None)
+    try:
+        yield
+    finally:
+        with _quiet:
+            _users.pop()
+            if not _users:
+                _undo.close()
+
+
+_quiet, _undo = threading.Lock(), ExitStack()
+_users: list[None] = []  # one for each that is inside
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
     before = logging.root.manager.disable  # not by name: decoders log under names of their own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

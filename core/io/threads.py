@@ -5,8 +5,9 @@ other threads work meanwhile (decoders, sums, pyarrow, matrix products).
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -22,15 +23,21 @@ def in_threads(work: Callable[[A], B], items: Iterable[A], most: int = MOST) -> 
         return list(threads.map(work, items))
 
 
-def read_ahead(read: Callable[[A], B], wanted: Iterable[A]) -> Iterator[B]:
-    """`read(w)` for each of `wanted`, in order; one thread reads the next while the last is used.
-    What `read` raises is raised here, and the thread ends with the loop, however that ends.
+def read_ahead(read: Callable[[A], B], wanted: Iterable[A], most: int = 1) -> Iterator[B]:
+    """`read(w)` for each of `wanted`, in order; one thread (or as many as `most` and cores) reads
+    the next while the last is used, and so many are ready at most. What `read` raises is raised
+    here, and the threads end with the loop, however that ends.
     """
-    with ThreadPoolExecutor(1, "reading ahead") as thread:
-        coming = None
-        for w in wanted:
-            last, coming = coming, thread.submit(read, w)
-            if last is not None:
-                yield last.result()
-        if coming is not None:
-            yield coming.result()
+    many = min(most, os.cpu_count() or 1)
+    coming: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(many, "reading ahead") as threads:
+        try:
+            for w in wanted:
+                coming.append(threads.submit(read, w))
+                if len(coming) > many:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for one in coming:
+                one.cancel()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.data.readers import read
+from core.data.readers.dicom_file import read_header
+from core.data.readers.dicom_header import facts
+from core.data.readers.dicom_rows import decode_frames
+from core.data.readers.files import Member
 from tests.data._dicom import made
 
 
@@ -70,3 +77,23 @@ def test_localizers_beside_slices_are_left_out_by_kind(tmp_path):
         if path.stem[1] != "4":
             path.unlink()
     assert len(read(tmp_path)) == 3  # where there is nothing else they are the pictures
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(("stored", "signed"), [(16, 0), (12, 0), (12, 1)])
+@pytest.mark.parametrize("slope", [1, 2, 0.7])
+def test_plain_pixels_are_as_those_read_with_the_whole_header(kind, stored, signed, slope):
+    values = np.random.default_rng(stored).integers(0, 1 << (stored - signed), (9, 7))
+    d = made(values.astype(np.uint16), Modality="MR", PhotometricInterpretation=kind)
+    d.BitsStored, d.HighBit, d.PixelRepresentation = stored, stored - 1, signed
+    d.RescaleSlope, d.RescaleIntercept = slope, -24
+    out = io.BytesIO()
+    d.save_as(out, enforce_file_format=True)
+    data = out.getvalue()
+    file = facts(read_header(Member("a", lambda most: data[:most]), "a")[0], "a")
+    assert file.plain is not None
+    plain, whole = (
+        next(decode_frames(data, f, "a", [0])) for f in (file, replace(file, plain=None))
+    )
+    assert plain.dtype == whole.dtype == np.float32
+    np.testing.assert_array_equal(plain, whole)

@@ -46,8 +46,10 @@ from core.data.readers.image_decoding import SUFFIXES, choose_common_size
 from core.data.readers.images import add_folder_classes
 from core.data.readers.nifti import describe_geometry
 from core.data.readers.npz_files import find_input_range
+from core.data.readers.padding import Inside
 from core.data.readers.slice_order import Frame
 from core.errors import UserError
+from core.io.threads import read_ahead
 
 AUTO = 3  # series that are whole stacks from which they become volumes unasked
 
@@ -289,11 +291,19 @@ def _volumes(found: Found, whole: list[list[Frame]], left: int, asked: Asked) ->
         at: dict[int, list[tuple[int, int]]] = {}
         for k, f in enumerate(group):
             at.setdefault(f.at, []).append((f.index, k))
-        for file, wanted in at.items():
-            wanted = sorted(wanted)
-            for (_, k), picture in zip(wanted, found.pictures(file, [i for i, _ in wanted])):
-                slab[k] = volume_resizing.fit_volume(picture[None], (1, back[1], back[2]))[0]
+
+        def decode(
+            file: int, at: dict[int, list[tuple[int, int]]] = at, slab: np.ndarray = slab
+        ) -> Inside:
+            wanted, inside = sorted(at[file]), Inside()
+            pictures = found.pictures(file, [i for i, _ in wanted], inside)
+            for (_, k), picture in zip(wanted, pictures):
+                slab[k] = volume_resizing.fit_volume(picture[None], (1, *slab.shape[1:]))[0]
+            return inside
+
+        for inside in read_ahead(decode, at, found.threads):
             done += 1
+            found.inside.merge(inside)
             asked.report(len(found.members) + done, 2 * len(found.members))
         volume = volume_resizing.fit_volume(slab, (back[0], back[1], back[2])).transpose(turn.order)
         samples[row, 0] = volume[

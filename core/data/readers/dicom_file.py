@@ -38,12 +38,14 @@ class NoPicture(UserError):
 
 
 class Layout:
-    """How a file is laid out: `tags` of the top level before the pixels, where the pixels begin
-    (None = there are none), bytes that count (`end`).
+    """How a file is laid out: `tags` of the top level before the pixels, where what describes the
+    image begins (group 0028; 0 = nowhere) and the pixels (None = there are none), bytes that count
+    (`end`).
     """
 
     def __init__(self) -> None:
         self.tags: list[int] = []
+        self.image = 0
         self.pixels: int | None = None
         self.end = 0
         self.syntax = ""
@@ -99,6 +101,8 @@ def _class_of(data: bytes) -> str:
 def read_whole(data: bytes, where: str) -> Any:
     """Return the elements that decoding needs, pixels among them."""
     data, layout = prepare_bytes(data, where)
+    if layout.image > layout.start:  # what stands before is not even stepped over
+        return _parsed(data[: layout.start] + data[layout.image : layout.end], DECODED)
     return _parsed(data[: layout.end], DECODED)
 
 
@@ -238,6 +242,8 @@ def _is_last(layout: Layout, data: bytes, at: int, tag: int, explicit: bool, ord
         layout.pixels = at
         layout.end = _after_pixels(data, at, explicit, order)
         return True
+    if tag >= 0x00280000 and not layout.image:
+        layout.image = at
     layout.tags.append(tag)
     return False
 

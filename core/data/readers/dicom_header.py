@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,15 @@ import numpy as np
 from core import limits
 from core.data import deidentify
 from core.data.geometry import axis_letters
-from core.data.readers.dicom_file import tag_of
+from core.data.readers.dicom_plain import read_plain_options
+from core.data.readers.dicom_values import (
+    read_inner,
+    read_number,
+    read_numbers,
+    read_text,
+    read_texts,
+    read_whole_number,
+)
 from core.data.readers.padding import read_padding_range
 from core.errors import UserError
 
@@ -46,9 +54,9 @@ class Place:
     @cached_property
     def axes(self) -> tuple[str, float]:
         """Letters of the sides of the body the rows and columns run to, and degrees off them."""
-        return (
-            ("", NAN) if self.across is None else axis_letters(np.array([self.down, self.across]))
-        )
+        if self.across is None or self.down is None:
+            return "", NAN
+        return _letters(tuple(self.down), tuple(self.across))
 
     @cached_property
     def normal(self) -> np.ndarray:
@@ -109,6 +117,8 @@ class File:
     day: date | None
     padding: tuple[float, float] | None = None  # stored values of pixels outside the picture
     scout: bool = False  # a localizer, on which slices were planned
+    # how the pixels are decoded where they are stored as they are
+    plain: dict[str, Any] | None = None
     columns: dict[str, Any] = field(default_factory=dict)
 
 
@@ -117,7 +127,8 @@ def facts(header: Any, where: str) -> File:
     nobody can know.
     """
     rows, columns, count = (
-        _whole(header, k, d) for k, d in (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
+        read_whole_number(header, k, d)
+        for k, d in (("Rows", 0), ("Columns", 0), ("NumberOfFrames", 1))
     )
     if not (0 < rows <= 65535 and 0 < columns <= 65535 and 0 < count <= limits.ROWS):
         raise UserError(
@@ -126,42 +137,44 @@ def facts(header: Any, where: str) -> File:
         )
     if rows * columns > limits.PIXELS:
         raise UserError(f"{where} has more than {limits.PIXELS // 10**6} million pixels.")
-    meaning = _text(header, "PhotometricInterpretation").upper()
+    meaning = read_text(header, "PhotometricInterpretation").upper()
     if not meaning:
         raise UserError(
             f"{where} does not say whether small values are dark or bright"
             " (PhotometricInterpretation is missing); fix or remove it."
         )
-    modality = deidentify.known_word(_text(header, "Modality"), deidentify.MODALITIES) or "other"
+    modality = (
+        deidentify.known_word(read_text(header, "Modality"), deidentify.MODALITIES) or "other"
+    )
     places = _places(header, count, modality, where)
     plain_axes = places[0].across is None
     rescaled = "RescaleIntercept" in header or any(p.intercept for p in places)
     unit, note, factor = _meaning(header, modality, rescaled)
     turned = meaning == "MONOCHROME1" and unit == ""
-    uid, kinds = _text(header, "SOPClassUID"), _texts(header, "ImageType")
-    part = deidentify.known_word(_text(header, "BodyPartExamined"), deidentify.PARTS)
+    uid, kinds = read_text(header, "SOPClassUID"), read_texts(header, "ImageType")
+    part = deidentify.known_word(read_text(header, "BodyPartExamined"), deidentify.PARTS)
     words = " ".join(
-        _text(header, k)
+        read_text(header, k)
         for k in ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName")
     )
     told = {
-        "sex": {"M": "M", "F": "F", "O": "O"}.get(_text(header, "PatientSex").upper()),
+        "sex": {"M": "M", "F": "F", "O": "O"}.get(read_text(header, "PatientSex").upper()),
         "age": _age(header),
         "body part": part and part.lower(),
-        "maker": deidentify.known_manufacturer(_text(header, "Manufacturer")),
+        "maker": deidentify.known_manufacturer(read_text(header, "Manufacturer")),
         "laterality": deidentify.SIDES.get(
-            (_text(header, "ImageLaterality") or _text(header, "Laterality")).upper()
+            (read_text(header, "ImageLaterality") or read_text(header, "Laterality")).upper()
         ),
     }
     no_spacing = "PixelSpacing" not in header and "ImagerPixelSpacing" in header
     return File(
         person=_person(header, where),
-        series=_text(header, "SeriesInstanceUID") or where,
+        series=read_text(header, "SeriesInstanceUID") or where,
         size=(rows, columns),
         places=places,
         colour=meaning not in ("MONOCHROME1", "MONOCHROME2"),
         modality=modality,
-        number=_whole(header, "InstanceNumber", 0),
+        number=read_whole_number(header, "InstanceNumber", 0),
         turned=turned,
         detector=no_spacing,
         unit=unit,
@@ -169,9 +182,9 @@ def facts(header: Any, where: str) -> File:
         factor=factor,
         window=_window(header, turned, places[0], factor),
         axes_word=_lay(header) if plain_axes else "",
-        apart=_number(header, "FrameTime", 0.0),
+        apart=read_number(header, "FrameTime", 0.0),
         phase=tuple(
-            _text(header, k)
+            read_text(header, k)
             for k in ("EchoNumbers", "TemporalPositionIdentifier", "AcquisitionNumber")
         ),
         face=modality in ("CT", "MR", "PT")
@@ -179,13 +192,14 @@ def facts(header: Any, where: str) -> File:
         held=deidentify.why_held_back(
             modality,
             kinds,
-            _text(header, "BurnedInAnnotation"),
+            read_text(header, "BurnedInAnnotation"),
             uid,
             places[0].position is not None,
         ),
         day=_day(header, "StudyDate"),
         padding=read_padding_range(header),
         scout="LOCALIZER" in (k.upper() for k in kinds),
+        plain=read_plain_options(header) if len(places) == 1 else None,
         columns={k: v for k, v in told.items() if v is not None},
     )
 
@@ -199,10 +213,10 @@ def _meaning(header: Any, modality: str, rescaled: bool) -> tuple[str, str, floa
     if modality == "RTDOSE":
         if "DoseGridScaling" not in header:
             return "", "no Gy because DoseGridScaling is missing", 1.0
-        if _text(header, "DoseUnits").upper() != "GY":
+        if read_text(header, "DoseUnits").upper() != "GY":
             return "", "no Gy because the dose is a relative one", 1.0
         return "Gy", "", 1.0
-    if modality == "CT" and rescaled and _text(header, "RescaleType").upper() not in NO_HU:
+    if modality == "CT" and rescaled and read_text(header, "RescaleType").upper() not in NO_HU:
         return "HU", "", 1.0
     return "", "", 1.0
 
@@ -215,20 +229,20 @@ def suv(header: Any) -> tuple[str, str, float]:
     x 2^(-t / half life), t from injection to the start of the series, where values are corrected
     for decay to that start (DICOM PS3.3 C.8.9.1; QIBA's vendor-neutral SUVbw pseudo-code).
     """
-    units = _text(header, "Units").upper()
-    if units == "GML" and _text(header, "SUVType").upper() in ("", "BW"):
+    units = read_text(header, "Units").upper()
+    if units == "GML" and read_text(header, "SUVType").upper() in ("", "BW"):
         return "SUV", "", 1.0
     if units != "BQML":
         return "", "no SUV because the values are not in Bq/ml", 1.0
-    corrected = {w.upper() for w in _texts(header, "CorrectedImage")}
+    corrected = {w.upper() for w in read_texts(header, "CorrectedImage")}
     if not {"ATTN", "DECY"} <= corrected:
         return "", "Bq/ml, no SUV because they are not corrected for attenuation and decay", 1.0
-    inner = _inner(header, "RadiopharmaceuticalInformationSequence")
+    inner = read_inner(header, "RadiopharmaceuticalInformationSequence")
     if inner is None:
         return "", "Bq/ml, no SUV because the header does not tell the injection", 1.0
-    weight = _number(header, "PatientWeight", 0.0)
-    dose = _number(inner, "RadionuclideTotalDose", 0.0)
-    half = _number(inner, "RadionuclideHalfLife", 0.0)
+    weight = read_number(header, "PatientWeight", 0.0)
+    dose = read_number(inner, "RadionuclideTotalDose", 0.0)
+    half = read_number(inner, "RadionuclideHalfLife", 0.0)
     lacking = [
         w
         for w, v in (
@@ -240,7 +254,7 @@ def suv(header: Any) -> tuple[str, str, float]:
     ]
     if lacking:
         return "", f"Bq/ml, no SUV because {' and '.join(lacking)} is missing", 1.0
-    to = _text(header, "DecayCorrection").upper()
+    to = read_text(header, "DecayCorrection").upper()
     if to == "ADMIN":
         return "SUV", "", 1000.0 * weight / dose
     if to != "START":
@@ -270,14 +284,14 @@ def suv(header: Any) -> tuple[str, str, float]:
 
 
 def _places(header: Any, count: int, modality: str, where: str) -> list[Place]:
-    shared = _inner(header, "SharedFunctionalGroupsSequence")
+    shared = read_inner(header, "SharedFunctionalGroupsSequence")
     per = header.get("PerFrameFunctionalGroupsSequence") or []
     if shared is None and not per:
         place = _place(header, [header], modality, where)
         if modality == "RTDOSE":
             return _dose_places(header, place, count)
         pointer = set(_pointer(header))
-        still = count == 1 or bool(pointer & TIMES) or _number(header, "FrameTime", 0.0) > 0
+        still = count == 1 or bool(pointer & TIMES) or read_number(header, "FrameTime", 0.0) > 0
         return [place if still else replace(place, position=None)] * count
     each = [per[k] if k < len(per) else None for k in range(count)]
     return [
@@ -299,7 +313,7 @@ def _dose_places(header: Any, first: Place, count: int) -> list[Place]:
     begins with the first frame's and rows and columns lie along x and y. No position where it says
     neither.
     """
-    offsets = _numbers(header, "GridFrameOffsetVector")
+    offsets = read_numbers(header, "GridFrameOffsetVector")
     if count == 1 or first.position is None:
         return [first] * count
     unknown = [replace(first, position=None)] * count
@@ -319,16 +333,16 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
     """
 
     def found(sequence: str, keyword: str, size: int) -> np.ndarray | None:
-        for source in [inner for g in groups if (inner := _inner(g, sequence)) is not None] + [
+        for source in [inner for g in groups if (inner := read_inner(g, sequence)) is not None] + [
             header
         ]:
-            numbers = _numbers(source, keyword)
+            numbers = read_numbers(source, keyword)
             if len(numbers) == size:
                 return numbers
         return None
 
     axes = found("PlaneOrientationSequence", "ImageOrientationPatient", 6)
-    if axes is not None and not axis_letters(np.array([axes[3:], axes[:3]]))[0]:
+    if axes is not None and not _letters(tuple(axes[3:]), tuple(axes[:3]))[0]:
         axes = None
     spacing = found("PixelMeasuresSequence", "PixelSpacing", 2)
     if spacing is None and modality not in ("CT", "MR", "PT", "NM"):
@@ -341,7 +355,7 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
         found("PixelValueTransformationSequence", k, 1)
         for k in ("RescaleSlope", "RescaleIntercept")
     )
-    if modality == "RTDOSE" and (grid := _numbers(header, "DoseGridScaling")).size == 1:
+    if modality == "RTDOSE" and (grid := read_numbers(header, "DoseGridScaling")).size == 1:
         slope, intercept = grid, None
     scale = 1.0 if slope is None else float(slope[0])
     if scale == 0:
@@ -365,18 +379,18 @@ def _place(header: Any, groups: list[Any], modality: str, where: str) -> Place:
 
 def _window(header: Any, turned: bool, place: Place, factor: float) -> tuple[float, float] | None:
     """[centre, width] in the values as kept; None where the header does not say."""
-    shared = _inner(header, "SharedFunctionalGroupsSequence")
+    shared = read_inner(header, "SharedFunctionalGroupsSequence")
     source = (
         header
         if "WindowCenter" in header or shared is None
-        else _inner(shared, "FrameVOILUTSequence") or header
+        else read_inner(shared, "FrameVOILUTSequence") or header
     )
-    centre, width = _numbers(source, "WindowCenter"), _numbers(source, "WindowWidth")
+    centre, width = read_numbers(source, "WindowCenter"), read_numbers(source, "WindowWidth")
     if not len(centre) or not len(width) or not width[0] > 0:
         return None
-    middle, bits = float(centre[0]), _whole(header, "BitsStored", 0)
+    middle, bits = float(centre[0]), read_whole_number(header, "BitsStored", 0)
     if turned:
-        top = -1 if _whole(header, "PixelRepresentation", 0) else (1 << bits) - 1
+        top = -1 if read_whole_number(header, "PixelRepresentation", 0) else (1 << bits) - 1
         middle = place.slope * top + 2 * place.intercept - middle
     return round(middle * factor, 6), round(float(width[0]) * factor, 6)
 
@@ -385,7 +399,7 @@ def _lay(header: Any) -> str:
     """Letters down, across from PatientOrientation, as plain radiographs have it; "" for anything
     else.
     """
-    words = [w.strip().upper()[:1] for w in _texts(header, "PatientOrientation")]
+    words = [w.strip().upper()[:1] for w in read_texts(header, "PatientOrientation")]
     opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
     if (
         len(words) != 2
@@ -400,15 +414,15 @@ def _person(header: Any, where: str) -> str:
     """Return what a patient is known by: the id, with who gave it; else name and birth date; else
     the study.
     """
-    if _text(header, "PatientID"):
-        return f"id\0{_text(header, 'PatientID')}\0{_text(header, 'IssuerOfPatientID')}"
-    if _text(header, "PatientName"):
-        return f"name\0{_text(header, 'PatientName')}\0{_text(header, 'PatientBirthDate')}"
-    return _text(header, "StudyInstanceUID") or _text(header, "SeriesInstanceUID") or where
+    if read_text(header, "PatientID"):
+        return f"id\0{read_text(header, 'PatientID')}\0{read_text(header, 'IssuerOfPatientID')}"
+    if read_text(header, "PatientName"):
+        return f"name\0{read_text(header, 'PatientName')}\0{read_text(header, 'PatientBirthDate')}"
+    return read_text(header, "StudyInstanceUID") or read_text(header, "SeriesInstanceUID") or where
 
 
 def _age(header: Any) -> int | None:
-    said = deidentify.parse_age(_text(header, "PatientAge"))
+    said = deidentify.parse_age(read_text(header, "PatientAge"))
     born, seen = _day(header, "PatientBirthDate"), _day(header, "StudyDate")
     if said is not None or born is None or seen is None or seen < born:
         return said
@@ -419,8 +433,12 @@ def _age(header: Any) -> int | None:
 
 
 def _day(header: Any, keyword: str) -> date | None:
+    words = read_text(header, keyword)[:8]
     try:
-        day = datetime.strptime(_text(header, keyword)[:8], "%Y%m%d").date()
+        if len(words) == 8 and words.isascii() and words.isdecimal():  # many times as fast
+            day = date(int(words[:4]), int(words[4:6]), int(words[6:]))
+        else:
+            day = datetime.strptime(words, "%Y%m%d").date()
     except ValueError:
         return None
     return day if day.year >= 1890 else None
@@ -430,9 +448,9 @@ def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetim
     """Return a date and a time in elements of their own, a time `on` a known day, or both in one
     element (`day` "").
     """
-    words = _text(header, time)
+    words = read_text(header, time)
     known = "" if on is None else on.strftime("%Y%m%d")
-    stamp = (_text(header, day) if day else known) + words
+    stamp = (read_text(header, day) if day else known) + words
     try:
         return (
             datetime.strptime(stamp.partition(".")[0].partition("+")[0][:14], "%Y%m%d%H%M%S")
@@ -443,47 +461,7 @@ def _moment(header: Any, day: str, time: str, on: date | None = None) -> datetim
         return None
 
 
-def _inner(header: Any, keyword: str) -> Any:
-    """Return the first item of a sequence; None where there is none."""
-    sequence = _value(header, keyword)
-    return sequence[0] if sequence is not None and len(sequence) else None
-
-
-def _value(header: Any, keyword: str) -> Any:
-    """Return what pydicom's `get` does, quicker where there is no such element."""
-    tag = tag_of(keyword)
-    return header[tag].value if tag in header else None
-
-
-def _texts(header: Any, keyword: str) -> list[str]:
-    try:
-        value = _value(header, keyword)
-    except Exception:  # a value that cannot be what its element holds counts as not said
-        return []
-    if value is None:
-        return []
-    # a person's name is iterable too
-    return [str(v) for v in value] if isinstance(value, MutableSequence) else [str(value).strip()]
-
-
-def _text(header: Any, keyword: str) -> str:
-    return "\\".join(_texts(header, keyword)).strip()
-
-
-def _numbers(header: Any, keyword: str) -> np.ndarray:
-    """Finite numbers of an element; empty where it is missing or holds anything else."""
-    try:
-        values = np.array([float(w) for w in _texts(header, keyword)])
-    except ValueError:
-        return np.zeros(0)
-    return values if np.isfinite(values).all() else np.zeros(0)
-
-
-def _number(header: Any, keyword: str, default: float) -> float:
-    values = _numbers(header, keyword)
-    return float(values[0]) if len(values) else default
-
-
-def _whole(header: Any, keyword: str, default: int) -> int:
-    value = _number(header, keyword, float(default))
-    return int(value) if value == int(value) else 0
+@lru_cache(4096)
+def _letters(down: tuple[float, ...], across: tuple[float, ...]) -> tuple[str, float]:
+    """As `axis_letters`, once for all files that lie alike."""
+    return axis_letters(np.array([down, across]))

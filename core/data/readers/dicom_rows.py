@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,7 +19,8 @@ from core.data.readers import (
     dicom_file,
     dicom_seg,
 )
-from core.data.readers.dicom_header import DETECTOR, File
+from core.data.readers.dicom_header import DETECTOR, File, Place
+from core.data.readers.dicom_plain import decode_plain
 from core.data.readers.files import Asked, Member
 from core.data.readers.frames import fit_frame
 from core.data.readers.npz_files import find_input_range
@@ -26,6 +28,7 @@ from core.data.readers.padding import Inside, fill_padding, find_padding
 from core.data.readers.slice_order import Frame
 from core.data.stored import LazyArray
 from core.errors import UserError
+from core.io.threads import MOST, read_ahead
 
 RANGES = {
     "HU": (-1000.0, 1000.0, "Hounsfield units -1000 to 1000 become 0 to 1"),
@@ -36,6 +39,7 @@ PADDED = (
     "{} a value for pixels outside the picture (PixelPaddingValue): they are background, as dark "
     "as the darkest pixel of their picture, and count for no range"
 )
+SMALL = 1 << 24  # pixels of a file of which several are decoded at a time
 
 
 @dataclass
@@ -59,14 +63,30 @@ class Found:
         """Return what file `at` is called in messages; never its name."""
         return describe_place(at, len(self.members))
 
-    def pictures(self, at: int, wanted: list[int]) -> Iterator[np.ndarray]:
+    @cached_property
+    def padded(self) -> bool:
+        """Whether some file names a value of pixels outside the picture."""
+        return any(f.padding for f in self.files.values())
+
+    @cached_property
+    def threads(self) -> int:
+        """How many files may be decoded at a time: one where they are large, as many would fill the
+        memory.
+        """
+        pixels = max(f.size[0] * f.size[1] * len(f.places) for f in self.files.values())
+        return MOST if pixels <= SMALL else 1
+
+    def pictures(
+        self, at: int, wanted: list[int], inside: Inside | None = None
+    ) -> Iterator[np.ndarray]:
         """float32 frames `wanted` (ascending) of the file at position `at`, [H,W] or [H,W,3], in
-        their unit, larger = brighter.
+        their unit, larger = brighter. Values that are no padding go to `inside` (to all files' by
+        default).
         """
         data, called = load_bytes(self.members[at], self.where(at)), self.where(at)
-        padded = any(f.padding for f in self.files.values())
+        inside = self.inside if inside is None else inside
         yield from decode_frames(
-            data, self.files[at], called, wanted, self.inside if padded else None
+            data, self.files[at], called, wanted, inside if self.padded else None
         )
 
 
@@ -125,13 +145,19 @@ def _decoded(found: Found, size: tuple[int, int], colour: bool, asked: Asked) ->
     if samples.nbytes > limits.SCANS_IN_MEMORY:
         return samples, False
     out, whole = np.empty(samples.shape, np.float32), True
-    for i, (at, wanted) in enumerate(sorted(of.items())):
-        wanted = sorted(wanted)
-        for (_, k), picture in zip(wanted, found.pictures(at, [j for j, _ in wanted])):
-            whole = whole and bool(
+
+    def decode(at: int) -> tuple[Inside, bool]:
+        wanted, inside, small = sorted(of[at]), Inside(), True
+        for (_, k), picture in zip(wanted, found.pictures(at, [j for j, _ in wanted], inside)):
+            small = small and bool(
                 picture.min() >= 0 and picture.max() <= 255 and (picture == np.round(picture)).all()
             )
             out[k] = fit_frame(picture, size, colour)
+        return inside, small
+
+    for i, (inside, small) in enumerate(read_ahead(decode, sorted(of), found.threads)):
+        whole = whole and small
+        found.inside.merge(inside)
         asked.report(done + i + 1, 2 * done)
     return out, whole
 
@@ -350,24 +376,23 @@ def decode_frames(
     from pydicom.pixels import apply_modality_lut
 
     with dicom_file.reword_errors(called):
-        dataset = dicom_file.read_whole(data, called)
-        top = 0
-        if file.turned and not dataset.PixelRepresentation:
-            top = 1 << int(dataset.BitsStored)
-        stored = dicom_file.frames(dataset, called, wanted)
+        stored, top, lut = _stored_frames(data, file, called, wanted)
     for k in wanted:
         with dicom_file.reword_errors(called):
-            array = next(stored)
+            array: Any = next(stored)
             if array.shape[:2] != file.size:
                 raise UserError(f"{called} says two sizes of its picture; fix or remove it.")
             away = find_padding(array, file.padding)
             if file.turned:  # by the stored range: alike in a whole series
                 array = top - 1 - array.astype(np.int64)
-            if "ModalityLUTSequence" in dataset:
-                array = apply_modality_lut(array, dataset)
+            if lut is not None:
+                array = apply_modality_lut(array, lut)
             place = file.places[k]
             if (place.slope, place.intercept) != (1.0, 0.0) and array.ndim == 2:
-                array = array.astype(np.float64) * place.slope + place.intercept
+                kind = np.float32 if _holds_exactly(array, file, place) else np.float64
+                array = array.astype(kind)
+                array *= place.slope
+                array += place.intercept
             picture = np.asarray(
                 array * file.factor if file.factor != 1.0 else array, dtype=np.float32
             )
@@ -375,8 +400,34 @@ def decode_frames(
                 picture = fill_padding(picture, away, file.unit)
             if inside is not None:
                 inside.add(picture, away)
-        if not np.isfinite(picture).all():
+        if not np.isfinite([picture.min(), picture.max()]).all():
             raise UserError(
                 f"{called} holds values that are not finite after its rescaling; fix or remove it."
             )
         yield picture
+
+
+def _stored_frames(
+    data: bytes, file: File, called: str, wanted: list[int]
+) -> tuple[Iterator[np.ndarray], int, Any]:
+    """Return the frames as stored; the number of values there are, where black is the largest and
+    they have no sign (else 0); and the data set, where it holds a table of brightness (else None).
+    """
+    picture = decode_plain(data, file.plain, called)
+    if picture is not None and file.plain is not None:
+        signed, bits = file.plain["pixel_representation"], file.plain["bits_stored"]
+        return iter([picture]), 1 << bits if file.turned and not signed else 0, None
+    dataset, top = dicom_file.read_whole(data, called), 0
+    if file.turned and not dataset.PixelRepresentation:
+        top = 1 << int(dataset.BitsStored)
+    lut = dataset if "ModalityLUTSequence" in dataset else None
+    return dicom_file.frames(dataset, called, wanted), top, lut
+
+
+def _holds_exactly(stored: np.ndarray, file: File, place: Place) -> bool:
+    """Whether float32 holds each step from stored values to rescaled ones: whole numbers below
+    2^24.
+    """
+    whole = place.slope.is_integer() and place.intercept.is_integer() and file.factor == 1.0
+    small = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+    return whole and small and abs(place.slope) * 2**16 + abs(place.intercept) < 2**24

@@ -13,7 +13,7 @@ import pandas as pd
 
 from core.data.readers import blocks, dicom_file, volume_resizing
 from core.data.readers.dicom_header import File, Place
-from core.data.readers.dicom_header import _text as text
+from core.data.readers.dicom_values import read_text
 from core.data.readers.files import Member
 from core.data.readers.image_decoding import resize
 from core.data.readers.slice_order import Frame, Solid
@@ -122,12 +122,12 @@ class Marks:
 
 def is_segmentation(header: Any) -> bool:
     """Whether a DICOM file is a segmentation object."""
-    return text(header, "SOPClassUID") in SEG
+    return read_text(header, "SOPClassUID") in SEG
 
 
 def read_uids(header: Any) -> tuple[str, str]:
     """SOP instance and frame of reference; "" where they are not said."""
-    return text(header, "SOPInstanceUID"), text(header, "FrameOfReferenceUID")
+    return read_text(header, "SOPInstanceUID"), read_text(header, "FrameOfReferenceUID")
 
 
 def describe_class(uid: str) -> str:
@@ -169,11 +169,14 @@ def read_segmentation(at: int, header: Any, file: File) -> Segmentation:
         drawn.append(SegmentFrame(k, number, _sources(groups), place))
     full = (
         float(header.get("MaximumFractionalValue", 255) or 255)
-        if text(header, "SegmentationType") == "FRACTIONAL"
+        if read_text(header, "SegmentationType") == "FRACTIONAL"
         else 0.0
     )
-    is_map = text(header, "SOPClassUID") == SEG[1] or text(header, "SegmentationType") == "LABELMAP"
-    return Segmentation(at, file, drawn, is_map, full, text(header, "FrameOfReferenceUID"))
+    is_map = (
+        read_text(header, "SOPClassUID") == SEG[1]
+        or read_text(header, "SegmentationType") == "LABELMAP"
+    )
+    return Segmentation(at, file, drawn, is_map, full, read_text(header, "FrameOfReferenceUID"))
 
 
 def _first(sequence: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from core.data.readers.dicom_values import read_value
+
 AIR = -1000.0  # what a CT picture without any pixel inside becomes
 SAMPLED = 4096  # values of a picture that its range is taken from
 PAIRS = (  # the value, and the other end where it is a range
@@ -40,7 +42,7 @@ def read_padding_range(header: Any) -> tuple[float, float] | None:
 
 def _value(header: Any, name: str) -> float | None:
     try:
-        value = float(header.get(name))
+        value = float(read_value(header, name))
     except Exception:  # missing, or a value that cannot be what its element holds
         return None
     return value if np.isfinite(value) else None
@@ -74,6 +76,11 @@ class Inside:
             return
         values = picture.ravel() if away is None else picture[~away]
         self.some.append(values[:: max(1, values.size // SAMPLED)].astype(np.float32))
+
+    def merge(self, other: Inside) -> None:
+        """Add what another has seen."""
+        if self.some is not None:
+            self.some += other.some or []
 
     def taken(self) -> np.ndarray | None:
         """float32 [1,n] of what was seen, None for nothing; no more is collected after it."""
