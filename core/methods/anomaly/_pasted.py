@@ -42,3 +42,36 @@ def pasted(
         part = np.clip(part + shift[:, None, None], x.min(), x.max())
         out[i] = x[i] * (1 - alpha) + part * alpha
     return out, where
+
+
+def altered(donors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return pictures [n,C,S,S] changed in one of four ways, drawn for each: as they are, upside
+    down in brightness, twice as large, or with noise as strong as they vary.
+    """
+    out = donors.copy()
+    low, high, half = donors.min(), donors.max(), donors.shape[-1] // 2
+    for x, way in zip(out, rng.integers(0, 4, len(out))):
+        if way == 1:
+            x[:] = low + high - x
+        elif way == 2:
+            x[:] = np.kron(x[:, half // 2 :][:, :half, half // 2 :][..., :half], np.ones((2, 2)))
+        elif way == 3:
+            x += rng.normal(0, max(float(x.std()), 1e-3), x.shape).astype(x.dtype)
+    return np.clip(out, low, high)
+
+
+def covered(
+    where: np.ndarray, rng: np.random.Generator, share: tuple[float, float] = (0.3, 0.7)
+) -> np.ndarray:
+    """Return a side of each part `where` bool [n,S,S], cut off by a straight line in a drawn
+    direction, that holds a share of it drawn from `share`: bool [n,S,S].
+    """
+    y, x = np.mgrid[: where.shape[1], : where.shape[2]]
+    out = np.zeros_like(where)
+    for i, part in enumerate(where):
+        turn = rng.uniform(0, 2 * np.pi)
+        along = np.cos(turn) * x + np.sin(turn) * y
+        wanted = rng.uniform(*share)
+        if part.any():
+            out[i] = part & (along <= np.quantile(along[part], wanted))
+    return out

@@ -1,0 +1,130 @@
+"""FADeR's parts: gates that do nothing when open, a network they leave as it was, and what they
+learn with.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from core.io.tensors import take_prefix
+from core.methods.anomaly._fader_copies import taken_apart, targets_of, with_copies
+from core.methods.anomaly._pasted import altered, covered
+from core.nets.gates import SkipGates, attenuated
+from core.nets.inpainting import Inpainter
+from core.nets.losses.gating import gate_error, share_to_keep
+from core.registry import open_model
+from core.training.run import Run
+from tests.methods._fit import fit
+from tests.methods.test_ear import trained as trained_base
+
+
+@cache
+def trained(mask="saliency", **params):
+    data, _, given = trained_base(mask=mask)
+    return data, given, *fit("fader", data, on=given, epochs=1, batch_size=8, **params)
+
+
+def levels_of(b=2, width=4, side=32):
+    return [torch.randn(b, width * 2**i, side // 2**i, side // 2**i) for i in range(5)]
+
+
+def test_gates_lie_between_0_and_1_begin_open_and_are_few():
+    gates = SkipGates(4 * 31).eval()
+    found = gates(levels_of())
+    assert [tuple(g.shape) for g in found] == [(2, 1, s, s) for s in (32, 16, 8, 4)]
+    assert all(g.min() >= 0 and g.max() <= 1 for g in found)
+    assert 0.85 < torch.cat([g.flatten() for g in found]).mean() < 0.99
+    many = [
+        sum(q.numel() for q in net.parameters()) for net in (SkipGates(8 * 31), Inpainter(1, 8))
+    ]
+    assert many[0] < 0.05 * many[1]
+
+
+def test_a_gate_of_1_changes_nothing_and_one_of_0_shuts_the_skips_alone():
+    levels = levels_of()
+    whole = attenuated(levels, [torch.ones_like(x[:, :1]) for x in levels[:-1]])
+    assert all(torch.equal(a, b) for a, b in zip(whole, levels))
+    shut = attenuated(levels, [torch.zeros_like(x[:, :1]) for x in levels[:-1]])
+    assert not any(x.any() for x in shut[:-1])
+    assert torch.equal(shut[-1], levels[-1])
+
+
+@pytest.mark.parametrize("mask", ["saliency", "grid"])
+def test_the_earlier_network_is_left_as_it_was_whatever_it_hides(mask):
+    _, before, method, _ = trained(mask)
+    earlier, kept = before["model"].state, method.base_.state
+    assert earlier.keys() == kept.keys()
+    opened = method.opened("base_").net_.state_dict()
+    for name, value in take_prefix("net", earlier).items():
+        assert np.array_equal(np.asarray(value), opened[name].cpu().numpy()), name
+
+
+def test_without_strength_it_gives_what_the_earlier_run_gave_bit_for_bit():
+    data, before, method, _ = trained(strength=0.0)
+    base = open_model(before["model"], "cpu")
+    x = torch.from_numpy(data.inputs())
+    with torch.no_grad():
+        assert torch.equal(method.recovered(x), base.recovered(x))
+        levels = method.levels(x)
+        ones = [torch.ones_like(v[:, :1]) for v in levels[:-1]]
+        assert torch.equal(method.fill_in(levels, ones), base.recovered(x))
+    _, _, other, _ = trained()
+    with torch.no_grad():
+        assert not torch.equal(other.recovered(x), base.recovered(x))
+
+
+def test_a_copy_differs_where_a_part_is_and_half_of_that_is_hidden():
+    data, before, _method, _ = trained()
+    base, some = open_model(before["model"], "cpu"), data.part("train")
+    rows = torch.from_numpy(with_copies(base, some, Run(device="cpu")).inputs())
+    x, given, shut = taken_apart(base, rows)
+    assert torch.equal(x, torch.from_numpy(some.inputs()))
+    assert given.shape == (2 * len(x), 1, 32, 32)
+    copies = rows[:, 1:2]
+    assert torch.equal(given[len(x) :][shut > 0], copies[shut > 0])  # it is seen as it is
+    assert ((copies != x).float().mean((1, 2, 3)) < 0.5).all()
+    where = np.zeros((3, 32, 32), bool)
+    where[:, 5:20, 8:30] = True
+    hidden = covered(where, np.random.default_rng(0))
+    share = hidden.sum((1, 2)) / where.sum((1, 2))
+    assert ((share > 0.25) & (share < 0.75)).all()
+    assert not (hidden & ~where).any()
+    changed = altered(some.inputs(), np.random.default_rng(0))
+    assert changed.shape == some.inputs().shape
+    assert 0.3 < (changed != some.inputs()).any((1, 2, 3)).mean() < 1
+
+
+def test_gates_are_to_shut_where_a_part_is_seen_or_the_error_is_unusual():
+    error = [torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])]
+    shut = torch.zeros(1, 1, 4, 4)
+    shut[:, :, :2, :2] = 1
+    (target,) = targets_of(error, shut, [torch.tensor([1.0, 3.0])])
+    assert target[:, 0].tolist() == [[[1.0, 1.0], [0.5, 0.0]], [[0.0, 1.0], [1.0, 1.0]]]
+    assert share_to_keep(error[0], torch.tensor(1.0), torch.tensor(3.0)).min() == 0
+    half = torch.full((1, 1, 1, 2), 0.5)
+    aim = torch.tensor([[[[1.0, 0.0]]]])
+    assert gate_error([half], [aim], 3.0).item() == pytest.approx(2 * np.log(2), rel=1e-4)
+
+
+def test_it_says_what_the_gates_let_through_cost_and_gain():
+    _, _, method, given = trained()
+    found = {(m.name, m.split): m.value for m in given["metrics"]}
+    assert 0.5 < found["share let through", "train"] < 1
+    assert found["error on normal pictures, with gates / without", "val"] > 0
+    assert found["parameters of the gates / of the network", "all"] > 0
+    shut = given["images-suspicion"].image
+    assert 0 <= shut.min() <= shut.max() <= 1
+    x = torch.from_numpy(trained()[0].inputs())
+    with torch.no_grad():
+        assert torch.equal(method.score(x), method.score(x))
+
+
+def test_other_models_are_declined_in_a_sentence():
+    _data, _, method, given = trained()
+    why = type(method)().declines_on({"model": given["model"]})
+    assert why is not None
+    assert "does not fill in what it hides" in why
