@@ -19,6 +19,8 @@ from core.nets.holes import irregular_holes, tilings
 from core.nets.losses.inpainting import inpainting
 from core.nets.partial_conv import PartialConv, PartialUNet
 from core.training.slices_to_volumes import Fold
+from core.workspace import notes
+from core.workspace.workspace import Workspace
 from tests.methods._fit import fit
 
 
@@ -158,7 +160,7 @@ def test_what_stands_out_is_filled_in_as_one_hole_until_nothing_changes():
     x = np.full((2, 1, 32, 32), 0.5, np.float32)
     x[0, 0, 10:18, 12:20] = 0.9
     body = np.ones((2, 32, 32), bool)
-    heat = lambda r, inside: np.abs(r[:, 0]) * inside  # noqa: E731
+    heat = lambda r, inside, hole: np.abs(r[:, 0]) * inside  # noqa: E731
     made = loop.auto_paint(x, body, median_fill, heat, tilings(32, (3, 6)), 0.1, 2, 5)
     assert len(made.holes) <= 2
     assert made.holes[-1][0, 10:18, 12:20].all()
@@ -196,6 +198,23 @@ def test_heat_counts_deviations_of_the_wanted_sign_and_joins_channels(sign):
     else:
         assert (bright > 3 * dark) == (sign == "brighter")
     assert not standard.heat(up, ~one).any()
+
+
+def test_what_is_deep_in_a_hole_counts_less():
+    rng = np.random.default_rng(0)
+    hole = np.zeros((30, 16, 16), bool)
+    hole[:, 4:12, 4:12] = True
+    body = np.ones(hole.shape, bool)
+    depth = loop.depth_in(hole, 8)
+    assert depth[0, 4, 4] == 1
+    assert depth.max() == 4
+    assert not depth[~hole].any()
+    healthy = rng.normal(size=(30, 1, 16, 16)).astype("f4")
+    standard = loop.standard_of(healthy, body, "both", 0.0)
+    holed = healthy * (1 + depth[:, None])
+    factors = loop.depth_factors(holed, hole, body, standard, 8)
+    np.testing.assert_allclose(factors[:5], [1, 2, 3, 4, 5], rtol=0.25)
+    assert (np.diff(factors) >= 0).all()
 
 
 # -- lesions ---------------------------------------------------------------------------------------
@@ -291,6 +310,24 @@ def test_what_is_marked_is_never_learned():
     assert not learned[0, 2, 8:18, 8:18].any()
     assert learned[0, 2].sum() == 32 * 32 - 100
     assert learned[1, 2].all()
+
+
+def test_only_a_channel_that_there_is_can_count():
+    kind = type(trained()[1])
+    data = dataset()
+    assert kind(kind.Params(channel=0)).declines(data) is None
+    assert "no channel 3; these pictures have 1" in kind(kind.Params(channel=3)).declines(data)
+
+
+def test_what_a_person_decides_of_a_lesion_is_kept_and_can_be_taken_back(tmp_path):
+    ws = Workspace(tmp_path)
+    ws.folder("r").mkdir(parents=True)
+    notes.decide_lesion(ws, "r", 4, 1, True)
+    notes.decide_lesion(ws, "r", 4, 2, False)
+    decided = notes.load_lesion_decisions(ws, "r")
+    assert {k: v["accepted"] for k, v in decided.items()} == {"4-1": True, "4-2": False}
+    notes.decide_lesion(ws, "r", 4, 1, None)
+    assert list(notes.load_lesion_decisions(ws, "r")) == ["4-2"]
 
 
 def test_it_says_when_there_is_too_little_to_learn_from():

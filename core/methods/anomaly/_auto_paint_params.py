@@ -23,6 +23,13 @@ class AutoPaintParams(TrainingParams):
     sign: Literal["both", "brighter", "darker"] = param(
         "both", "Which departures count: brighter than expected, darker, or both."
     )
+    channel: int = param(
+        -1,
+        "The channel whose departures count; -1 = all together. All are looked at either way.",
+        ge=-1,
+        le=63,
+        advanced=True,
+    )
     rounds: int = param(
         3,
         "How often at most what looks unusual is filled in anew as one hole; 0 = never.",

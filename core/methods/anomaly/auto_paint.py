@@ -72,6 +72,11 @@ class AutoPaint(Method):
     least_steps = 400
     gradients = False  # what is unusual is marked and filled in anew, which has no gradient
 
+    def declines(self, data: Dataset) -> str | None:
+        if self.params.channel < data.shape[0]:
+            return None
+        return f"There is no channel {self.params.channel}; these pictures have {data.shape[0]}."
+
     # -- learning ----------------------------------------------------------------------------------
     def make_net(self) -> torch.nn.Module:
         from core.nets.partial_conv import PartialUNet
@@ -153,23 +158,46 @@ class AutoPaint(Method):
         x, body, counts = np.split(self._learned(some, run), (-2, -1), axis=1)
         body = (body * counts)[:, 0] > 0
         proposed = loop.propose(x, self._fill(run.where, run), self.patterns)
-        self._keep(loop.standard_of(x - proposed, body, p.sign, p.smooth))
-        heat = self.standard.heat(x - proposed, body)
+        residual = (x - proposed)[:, self.channels]
+        found = loop.standard_of(residual, body, p.sign, p.smooth)
+        hole = self._random_holes(body)
+        filled = (x - self._fill(run.where, run)(x, hole))[:, self.channels]
+        deepest = int(p.side) // 4
+        self.mean_, self.spread_, self.precision_ = found.mean, found.spread, found.precision
+        self.depth_ = loop.depth_factors(filled, hole, body, found, deepest)
+        heat = self.standard.heat(residual, body)
         self.cut_ = _residuals.pixel_threshold(heat, body, 0.995)
-        twin = self._painted(x, body, run.where, run).twin
-        heat = self.standard.heat(x - twin, body)
+        heat = self._heat(x, body, self._painted(x, body, run.where, run))
         self.pixel_threshold_ = marks.empty_threshold(heat, p.smallest, p.healthy)
         self.threshold_ = float(np.quantile(_residuals.case_score(heat), 0.95))
 
-    def _keep(self, found: loop.Standard) -> None:
-        self.mean_, self.spread_ = found.mean, found.spread
-        self.precision_ = found.precision
+    def _random_holes(self, body: np.ndarray) -> np.ndarray:
+        """Holes bool [n,S,S] as learned from."""
+        import torch
+
+        from core.nets.holes import irregular_holes
+
+        inside = torch.from_numpy(body[:, None].astype(np.float32))
+        return np.asarray(irregular_holes(inside)[:, 0].numpy() > 0)
+
+    @property
+    def channels(self) -> slice:
+        """The channels whose departures count."""
+        one = self.params.channel
+        return slice(None) if one < 0 else slice(one, one + 1)
+
+    def _heat(self, x: np.ndarray, body: np.ndarray, painted: loop.Painted) -> np.ndarray:
+        """Heat [n,S,S] of slices [n,C,S,S] after the loop."""
+        residual = (x - painted.twin)[:, self.channels]
+        return self.standard.heat(residual, body, painted.hole)
 
     @property
     def standard(self) -> loop.Standard:
         """What residuals of healthy slices are like."""
         p = self.params
-        return loop.Standard(self.mean_, self.spread_, self.precision_, p.sign, p.smooth)
+        return loop.Standard(
+            self.mean_, self.spread_, self.precision_, self.depth_, p.sign, p.smooth
+        )
 
     # -- filling in --------------------------------------------------------------------------------
     @property
@@ -225,7 +253,7 @@ class AutoPaint(Method):
             x,
             body,
             self._fill(where, run),
-            self.standard.heat,
+            lambda r, inside, hole: self.standard.heat(r[:, self.channels], inside, hole),
             self.patterns,
             self.cut_,
             max(1, round(side / 40)),
@@ -291,8 +319,8 @@ class AutoPaint(Method):
         painted = self._painted(small, body, run.where, run)
         with torch.no_grad():
             z = self._latent(torch.from_numpy(small).to(run.where)).float().cpu().numpy()
-        residual = small - painted.twin
-        heat = self.standard.heat(residual, body)
+        residual = (small - painted.twin)[:, self.channels]
+        heat = self._heat(small, body, painted)
         twin, proposed = (np.clip(v, 0, 1) for v in (painted.twin, painted.proposed))
         return z, heat, residual.mean(1) * body, proposed, twin
 
@@ -317,6 +345,5 @@ class AutoPaint(Method):
         import torch
 
         small, body = self.prepare(x.detach().cpu().numpy())
-        twin = self._painted(small, body, x.device).twin
-        heat = self.standard.heat(small - twin, body)
+        heat = self._heat(small, body, self._painted(small, body, x.device))
         return torch.from_numpy(_residuals.case_score(heat)).to(x.device)
