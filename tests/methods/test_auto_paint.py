@@ -321,13 +321,14 @@ def test_only_a_channel_that_there_is_can_count():
 
 def test_what_a_person_decides_of_a_lesion_is_kept_and_can_be_taken_back(tmp_path):
     ws = Workspace(tmp_path)
-    ws.folder("r").mkdir(parents=True)
-    notes.decide_lesion(ws, "r", 4, 1, True)
-    notes.decide_lesion(ws, "r", 4, 2, False)
-    decided = notes.load_lesion_decisions(ws, "r")
+    run = "0123456789"
+    ws.folder(run).mkdir(parents=True)
+    notes.decide_lesion(ws, run, 4, 1, True)
+    notes.decide_lesion(ws, run, 4, 2, False)
+    decided = notes.load_lesion_decisions(ws, run)
     assert {k: v["accepted"] for k, v in decided.items()} == {"4-1": True, "4-2": False}
-    notes.decide_lesion(ws, "r", 4, 1, None)
-    assert list(notes.load_lesion_decisions(ws, "r")) == ["4-2"]
+    notes.decide_lesion(ws, run, 4, 1, None)
+    assert list(notes.load_lesion_decisions(ws, run)) == ["4-2"]
 
 
 def test_it_says_when_there_is_too_little_to_learn_from():
