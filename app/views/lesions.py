@@ -19,6 +19,7 @@ from core.workspace import notes
 TITLE = "Lesions"
 TILE = 384
 AMBER = (230, 159, 0)
+SHOWN = 2  # pictures side by side
 DECIDED = {True: "accepted", False: "rejected", None: ""}
 Line = dict[str, Any]
 
@@ -47,12 +48,11 @@ def show(artifact: Lesions, context: Context) -> None:
         return
     lines.sort(key=lambda line: -(line["ml"] or 0.0) * 1e9 - line["pixels"])
     decided = notes.load_lesion_decisions(ws, context.job.id)
-    left, right = st.columns([3, 2])
-    with left:
-        line = lines[_choose(artifact, data, lines, decided, context)]
-    with right:
-        _decide(line, decided, context)
-        _picture(artifact, line, context)
+    line = lines[_choose(artifact, data, lines, decided, context)]
+    name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
+    st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
+    _decide(line, decided, context)
+    _picture(artifact, line, context)
 
 
 def _decision(line: Line, decided: dict[str, dict[str, Any]]) -> bool | None:
@@ -74,6 +74,7 @@ def _choose(
         {
             "case": [text.label(name, 24) for name in names],
             "lesion": [line["number"] for line in lines],
+            "decision": [DECIDED[_decision(line, decided)] for line in lines],
             "volume (ml)": [line["ml"] for line in lines],
             "slices": [line["slices"] for line in lines],
             "pixels": [line["pixels"] for line in lines],
@@ -82,7 +83,6 @@ def _choose(
                 line["residual"] for line in lines
             ],
             "place": [", ".join(map(str, line["place"])) for line in lines],
-            "decision": [DECIDED[_decision(line, decided)] for line in lines],
         }
     )
     if frame["volume (ml)"].isna().all():
@@ -90,7 +90,7 @@ def _choose(
     event = st.dataframe(
         frame.round(3),
         hide_index=True,
-        height=420,
+        height=38 + 35 * min(len(lines), 8),
         on_select="rerun",
         selection_mode="single-row",
         key=context.key("lesions-table"),
@@ -108,7 +108,7 @@ def _choose(
 def _decide(line: Line, decided: dict[str, dict[str, Any]], context: Context) -> None:
     """Buttons to accept or reject the chosen lesion, or to take that back."""
     now = _decision(line, decided)
-    cells = st.columns(3)
+    cells = st.columns([1, 1, 1, 3])
     choices: tuple[tuple[str, bool | None], ...] = (
         ("Accept", True),
         ("Reject", False),
@@ -149,7 +149,7 @@ def _picture(artifact: Lesions, line: Line, context: Context) -> None:
     if len(line["place"]) == 3:
         k = int(line["place"][0])
         number, pictures = number[k], [(name, v[:, k]) for name, v in pictures]
-    for cell, (name, picture) in zip(st.columns(len(pictures)), pictures):
+    for cell, (name, picture) in zip(st.columns(SHOWN), pictures):
         image = render.enlarge(orientation.orient(render.window_to_rgb(picture, window), at), TILE)
         mask = orientation.orient(number, at)
         image = render.draw_outline(image, mask, AMBER, max(1, image.shape[0] // 192))
