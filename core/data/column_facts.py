@@ -87,7 +87,7 @@ class ColumnFacts:
         """
         if not self.numbers or not self.filled or self.few(2):
             return ""
-        low, high = float(self.values.min()), float(self.values.max())
+        low, high = find_ends(self.values)
         named = words.is_moment(self.tokens)
         for many, called in SINCE.items():
             early = 0.3e9 if named else 1e9  # 1979 and 2001
@@ -146,6 +146,18 @@ class ColumnFacts:
     def discrete(self) -> bool:
         """Words, yes and no, or whole numbers."""
         return self.whole or not self.numbers
+
+
+def find_ends(values: pd.Series) -> tuple[float, float]:
+    """Return the least and the largest of numbers, missing ones passed over; nan where there are
+    none. Floats are not copied for it, as pandas does.
+    """
+    numbers = values.to_numpy() if values.dtype == np.float64 and len(values) else None
+    if numbers is not None:
+        return float(np.fmin.reduce(numbers)), float(np.fmax.reduce(numbers))
+    if not values.notna().any():
+        return np.nan, np.nan
+    return float(values.min()), float(values.max())
 
 
 def why_row_number(column: ColumnFacts, named: float) -> str | None:

@@ -25,12 +25,23 @@ def is_blank_by_class(column: ColumnFacts, label: ColumnFacts) -> bool:
     if not blank.any():
         return False
     codes = label.coded[0]
-    known = codes >= 0
-    if column.n < ROWS or not label.few(10) or not blank[known].any() or blank[known].all():
+    if column.n < ROWS or not label.few(10):
         return False
-    size = np.bincount(codes[known], minlength=label.different)
-    none = np.bincount(codes[known], weights=blank[known], minlength=label.different)
+    # the first rows mostly tell that it is filled in some rows of a class and blank in others
+    none, size = _count_blanks(blank[:FIRST], codes[:FIRST], label.different)
+    if ((none > 0) & (none < size)).any():
+        return False
+    none, size = _count_blanks(blank, codes, label.different)
+    if not none.any() or (none == size).all():
+        return False
     return bool(((none == 0) | (none == size)).all()) and size.min() >= LEAST
+
+
+def _count_blanks(blank: np.ndarray, codes: np.ndarray, many: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many rows of each of so many classes are blank, and how many there are."""
+    known = codes >= 0
+    none = np.bincount(codes[known], weights=blank[known], minlength=many)
+    return none, np.bincount(codes[known], minlength=many)
 
 
 def separates_classes(column: ColumnFacts, label: ColumnFacts) -> bool:

@@ -145,7 +145,7 @@ def make_split(
         alone = np.flatnonzero(at < 0)
         at[alone] = len(values) + np.arange(len(alone))
         names, code = np.unique(
-            np.array([*(f"group {g}" for g in values), *(f"row {i}" for i in alone)]),
+            np.array([*(f"group {g}" for g in values.tolist()), *(f"row {i}" for i in alone)]),
             return_inverse=True,
         )
         code = code[at]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
-from core.data.column_facts import DATE
+from core.data.column_facts import DATE, find_ends
 from core.data.number_words import (
     KEPT_ROWS,
     Marks,
@@ -291,8 +291,7 @@ def parse_whole_number_dates(values: pd.Series, column: str) -> pd.Series | None
     """
     if not is_numeric_dtype(values) or is_bool_dtype(values):
         return None
-    most = values.max()
-    if pd.isna(most) or most < 19000101:
+    if not find_ends(values)[1] >= 19000101:  # nan neither
         return None
     there = values.dropna()
     # “for ever”, as some registers write it
@@ -460,7 +459,8 @@ def _beyond(numbers: pd.Series) -> int | None:
     if not pd.api.types.is_float_dtype(numbers):
         return None
     values = numbers.to_numpy(float, na_value=np.nan)
-    if not len(values) or not max(-np.fmin.reduce(values), np.fmax.reduce(values)) > LARGEST:
+    low, high = find_ends(pd.Series(values, copy=False))
+    if not max(-low, high) > LARGEST:
         return None
     with np.errstate(invalid="ignore"):
         return int((np.abs(values) > LARGEST).argmax())
