@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 LOST = 1e-5  # of a column's spread: float32 may round its values by that much
+PIECE = 1 << 14  # values looked at at a time
 LOOKED = 10_000  # values of a column by which its spread is judged
 
 
@@ -23,17 +24,17 @@ def needs_float64(values: np.ndarray) -> bool:
     round whole numbers, or others by more than `LOST` of their spread. So it is with Julian days,
     seconds since 1970 and genome positions: large numbers with small differences.
     """
-    largest = np.fmax.reduce(np.abs(values)) if len(values) else np.nan
+    largest, worst = _find_largest(values)
     if np.isnan(largest):
         return False
     if np.isinf(largest):
         return needs_float64(values[np.isfinite(values)])
-    if largest > np.finfo(np.float32).max:
+    if largest > float(np.finfo(np.float32).max):
         return True
-    worst = float(np.fmax.reduce(np.abs(values - values.astype(np.float32))))
     if worst == 0:
         return False
-    there = values[~np.isnan(values)]
+    missing = np.isnan(values)
+    there = values[~missing] if missing.any() else values
     if worst >= 0.5 and bool((there == np.round(there)).all()):
         return True
     some = there[:: max(1, len(there) // LOOKED)]
@@ -41,6 +42,19 @@ def needs_float64(values: np.ndarray) -> bool:
     middle = float(high - low) / 1.349
     spread = min(float(some.std()), middle) if middle > 0 else float(some.std())
     return 0 < LOST * spread < worst
+
+
+def _find_largest(values: np.ndarray) -> tuple[float, float]:
+    """Return the largest number (float64 [n]) without its sign, and by how much float32 rounds one
+    at most; nan without numbers. A piece at a time, which the processor's cache holds.
+    """
+    largest = worst = np.nan
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(values), PIECE):
+            part = values[start : start + PIECE]
+            largest = np.fmax(largest, np.fmax.reduce(np.abs(part)))
+            worst = np.fmax(worst, np.fmax.reduce(np.abs(part - part.astype(np.float32))))
+    return float(largest), float(worst)
 
 
 class Standardise:
