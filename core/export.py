@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.artifacts import Embedding, Metrics, Model
+from core.artifacts import Embedding, Lesions, Metrics, Model
 from core.columns import run_columns
 from core.data.dataset import Dataset
 from core.errors import UserError
@@ -115,6 +115,18 @@ def export_run(ws: Workspace, run: str, folder: Path) -> list[Path]:
         raise
 
 
+def _lesion_table(artifact: Lesions, data: Dataset) -> pd.DataFrame:
+    """Return one line a proposed lesion, with the case its heat is highest in."""
+    lines = [
+        {"row": int(row), "name": name} | line
+        for row, name, found in zip(
+            artifact.rows, data.of(artifact.rows).names(), artifact.table, strict=True
+        )
+        for line in found
+    ]
+    return pd.DataFrame(lines, columns=None if lines else ["row", "name"])
+
+
 def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
     data = ws.dataset(job.dataset)
     for made in [
@@ -133,6 +145,8 @@ def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
                 write_json(folder / "receipt.json", artifact.receipt)
             if isinstance(artifact, Metrics):
                 write_table(pd.DataFrame(artifact.table), folder, target.name)
+            elif isinstance(artifact, Lesions):
+                write_table(_lesion_table(artifact, data), folder, target.name)
             elif isinstance(artifact, Embedding):
                 names = artifact.axes or [f"axis {j + 1}" for j in range(artifact.z.shape[1])]
                 place = pd.DataFrame({"row": artifact.rows, "name": data.of(artifact.rows).names()})

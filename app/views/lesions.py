@@ -26,7 +26,7 @@ Line = dict[str, Any]
 
 def show(artifact: Lesions, context: Context) -> None:
     """The table of proposed lesions, the largest first, and the chosen one in its slice."""
-    if not artifact.table:
+    if not any(artifact.table):
         st.caption("Nothing departs enough from what is healthy to be proposed as a lesion.")
         return
     data, ws = context.data, context.ws
@@ -42,7 +42,11 @@ def show(artifact: Lesions, context: Context) -> None:
         help="test: never seen in training",
     )
     shown = data.rows if part == "all" else data.part(str(part)).rows
-    lines = [line for line in artifact.table if line["row"] in set(shown.tolist())]
+    lines = [
+        line | {"row": int(row)}
+        for row in shown[np.isin(shown, artifact.rows)]
+        for line in artifact.table[artifact.at(np.array([row]))[0]]
+    ]
     if not lines:
         st.caption("No lesion is proposed in these cases.")
         return

@@ -168,14 +168,10 @@ class Fold:
         return [replace(one, rows=self.data.rows, image=self.stacked(one.image), folded=STACKED)]
 
     def _lesions(self, one: Lesions) -> list[Artifact]:
-        table = [
-            line
-            | {
-                "row": line["row"] // self.depth,
-                "place": [line["row"] % self.depth, *line["place"]],
-            }
-            for line in one.table
-        ]
+        table: list[list[dict[str, Any]]] = [[] for _ in self.data.rows]
+        for i, lines in enumerate(one.table):
+            volume, place = divmod(i, self.depth)
+            table[volume] += [line | {"place": [place, *line["place"]]} for line in lines]
         mask = self.volumes(one.mask)
         return [replace(one, rows=self.data.rows, mask=mask, table=table, folded=STACKED)]
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from core.artifacts import Lesions
 from core.data.dataset import Dataset
 from core.errors import UserError
+from core.export import _lesion_table
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
 from core.nets.holes import irregular_holes, tilings
@@ -230,9 +231,11 @@ def test_lesions_join_over_slices_and_have_volumes():
     assert set(np.unique(numbers)) == {0, 1}
     heat = np.where(found, 3.0, 0.0).astype("f4")
     heat[4, 10, 11] = 7
-    (line,) = marks.lesion_table(numbers, runs, heat, -heat / 10, data)
+    table = marks.lesion_table(numbers, runs, heat, -heat / 10, data)
+    assert [len(lines) for lines in table] == [0, 0, 0, 0, 1, *[0] * 35]
+    line = table[4][0]
     assert line["ml"] == pytest.approx(25 * 2 / 1000)
-    assert (line["row"], line["place"], line["slices"], line["pixels"]) == (4, [10, 11], 2, 25)
+    assert (line["place"], line["slices"], line["pixels"]) == ([10, 11], 2, 25)
     assert line["largest"] == 7
     assert line["residual"] == pytest.approx(-0.7)
 
@@ -247,7 +250,8 @@ def test_slices_apart_are_not_joined_and_pictures_alone_are_kept():
     numbers = marks.lesions_of(found, runs, marks.pixel_ml(alone), 0.05)
     assert numbers.max() == 1
     assert (
-        marks.lesion_table(numbers, runs, found.astype("f4"), found * 1.0, alone)[0]["ml"] is None
+        marks.lesion_table(numbers, runs, found.astype("f4"), found * 1.0, alone)[1][0]["ml"]
+        is None
     )
 
 
@@ -267,13 +271,20 @@ def test_lesions_of_slices_become_those_of_volumes():
 
     mask = np.zeros((8, 6, 6), np.int32)
     mask[5:7, 2, 3] = 1
-    line = {"number": 1, "row": 6, "place": [2, 3]}
-    one = Lesions(rows=np.arange(8), mask=mask, table=[line])
+    table = [[] for _ in range(8)]
+    table[6].append({"number": 1, "place": [2, 3]})
+    one = Lesions(rows=np.arange(8), mask=mask, table=table)
     (whole,) = Fold(Two(), np.ones((2, 4), bool))([one])
     assert whole.mask.shape == (2, 4, 6, 6)
     assert whole.mask[1, 1:3, 2, 3].all()
-    assert whole.table[0]["row"] == 1
-    assert whole.table[0]["place"] == [2, 2, 3]
+    assert whole.table == [[], [{"number": 1, "place": [2, 2, 3]}]]
+
+
+def test_the_table_of_lesions_leaves_with_the_names_of_cases():
+    table = _lesion_table(
+        Lesions.example(3), Dataset("a", "image", pd.DataFrame({"n": range(3)}), discs(3))
+    )
+    assert table[["row", "name", "number", "ml"]].to_numpy().tolist() == [[0, "row 0", 1, 0.1]]
 
 
 # -- the method ------------------------------------------------------------------------------------

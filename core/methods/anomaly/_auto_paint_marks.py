@@ -102,14 +102,15 @@ def lesion_table(
     heat: np.ndarray,
     residual: np.ndarray,
     data: Dataset,
-) -> list[dict[str, Any]]:
-    """Return a line for each number of each run in `lesions` [n,H,W]: volume in ml (None where not
-    known), slices and pixels, largest and mean `heat` [n,H,W], of the signed `residual` [n,H,W] the
-    largest and the mean, and the row and pixel where the heat is highest.
+) -> list[list[dict[str, Any]]]:
+    """Return for each row the lesions of `lesions` [n,H,W] whose heat is highest in it: volume in
+    ml (None where not known), slices and pixels, largest and mean `heat` [n,H,W], of the signed
+    `residual` [n,H,W] the largest and the mean, and the pixel where the heat is highest.
     """
     from scipy.ndimage import find_objects
 
-    volume, lines = pixel_ml(data), []
+    volume = pixel_ml(data)
+    lines: list[list[dict[str, Any]]] = [[] for _ in lesions]
     for at in runs:
         for number, box in enumerate(find_objects(lesions[at]), 1):
             assert box is not None
@@ -117,9 +118,8 @@ def lesion_table(
             here = lesions[within] == number
             line = _measured(here, heat[within], residual[within], volume[within[0]])
             peak = line.pop("peak")
-            row = int(data.rows[within[0][peak[0]]])
             place = [int(p + b.start) for p, b in zip(peak[1:], box[1:])]
-            lines.append({"number": number, "row": row, "place": place} | line)
+            lines[within[0][peak[0]]].append({"number": number, "place": place} | line)
     return lines
 
 
