@@ -1,0 +1,183 @@
+"""FADeR on two bases (saliency and grid mask) against these, its broken copies and plain rivals, on
+nuclei with foreign parts: `python -m tests.benchmarks.bench_fader`, about 15 minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn.functional import adaptive_avg_pool2d
+
+from core.artifacts import Model
+from core.data.dataset import Dataset
+from core.evidence import shared_data, store_evidence
+from core.methods.anomaly._inpainting import heat_of
+from core.methods.anomaly._pasted import covered
+from tests.benchmarks._anomaly import MEASURES, pasted_nuclei, rivals
+from tests.benchmarks._common import over_seeds, row, run, table, verdict
+
+SEEDS = [0, 1, 2]
+BASES = {"saliency": "EAR's mask", "grid": "grid mask"}
+BASE, GATES = {"epochs": 16}, {"epochs": 8}
+NAME = "dsb2018_nuclei, fluorescence, pasted parts"
+
+
+def a_third(data: Dataset) -> Dataset:
+    """Every third tile learned from, all test tiles."""
+    parts = [
+        np.flatnonzero(data.splits == s)[:: 1 if s == "test" else 3] for s in np.unique(data.splits)
+    ]
+    return data.take(np.sort(np.concatenate(parts)))
+
+
+def hash_of(model: Model) -> str:
+    """SHA-256 of all weights of a model."""
+    found = hashlib.sha256()
+    for name in sorted(k for k in model.state if k.startswith("net.")):
+        found.update(np.ascontiguousarray(model.state[name]).tobytes())
+    return found.hexdigest()
+
+
+class Looked:
+    """What one FADeR does with the test tiles, each way the gates may be: heat [n,S,S] by name, and
+    what is measured of gates and errors.
+    """
+
+    @torch.no_grad()
+    def __init__(self, data: Dataset, mask: str, seed: int) -> None:
+        _, before = run("ear", data, BASE | {"mask": mask}, seed)
+        weights = hash_of(before["model"])
+        self.method, _ = run("fader", data, GATES, seed, on=before)
+        assert hash_of(self.method.base_) == weights
+        self.base = self.method.opened("base_")
+        assert hash_of(self.base.model(data)) == weights, "the base has changed"
+        test = np.flatnonzero(data.splits == "test")
+        self.x, self.truth = torch.from_numpy(data.inputs(test)), data.mask()[test]
+        self.heats = self._heats(seed)
+        self.figures = self._figures(seed)
+
+    def _heats(self, seed: int) -> dict[str, np.ndarray]:
+        rng, heats = np.random.default_rng(seed), {}
+        for some in self.x.split(32):
+            levels = self.method.levels(some)
+            gates = self.method.gates(levels)
+            ones = [torch.ones_like(g) for g in gates]
+            back = self.method.fill_in(levels, ones)
+            assert torch.equal(back, self.base.recovered(some)), "a gate of 1 changes something"
+            ways = {
+                "FADeR": gates,
+                "base": ones,
+                "gates shuffled over places": [shuffled(g, rng) for g in gates],
+                "constant gate": [torch.full_like(g, float(g.mean())) for g in gates],
+            }
+            for name, way in ways.items():
+                heat = heat_of(some, self.method.fill_in(levels, way)).numpy()
+                heats.setdefault(name, []).append(heat)
+        return {name: np.concatenate(v) for name, v in heats.items()}
+
+    def _figures(self, seed: int) -> dict[str, float]:
+        """Of parts of which a half is hidden: errors with the gates by those without, where the
+        half is not hidden and on tiles without a part; and how gates tell the one from the other.
+        """
+        hidden = covered(self.truth, np.random.default_rng(seed), (0.5, 0.5))
+        seen, normal = self.truth & ~hidden, ~self.truth.any((1, 2))
+        errors: list[list[np.ndarray]] = [[], []]
+        shut, parts = [], []
+        for at in np.array_split(np.arange(len(self.x)), 9):
+            some = self.x[at]
+            mask = np.where(self.truth[at], hidden[at], self.base.mask(some)[:, 0].numpy() > 0)
+            levels = self.method.levels(some, torch.from_numpy(mask[:, None].astype("f4")))
+            gates = self.method.gates(levels)
+            backs = (self.method.fill_in(levels, gates), self.base.net_.decode(levels))
+            for kept, back in zip(errors, backs):
+                kept.append((back - some).abs().mean(1).numpy())
+            part = torch.from_numpy(seen[at][:, None].astype("f4"))
+            shut.append(1 - gates[2].numpy()[:, 0])
+            parts.append((adaptive_avg_pool2d(part, gates[2].shape[-1]) >= 0.5).numpy()[:, 0])
+        with_gates, without = (np.concatenate(e) for e in errors)
+        closed, cells = np.concatenate(shut), np.concatenate(parts)
+        return {
+            "where a part is not hidden": float(with_gates[seen].mean() / without[seen].mean()),
+            "on tiles without a part": float(with_gates[normal].mean() / without[normal].mean()),
+            "AUROC of 1 - gate against cells of a part": float(
+                roc_auc_score(cells.ravel(), closed.ravel())
+            ),
+            "mean gate on tiles without a part": float(1 - closed[normal].mean()),
+        }
+
+
+def shuffled(gate: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A gate [b,1,h,w] with the places of each picture in another order."""
+    flat = gate.flatten(2)
+    return flat[:, :, torch.from_numpy(rng.permutation(flat.shape[2]))].view(gate.shape)
+
+
+def measure_all(data: Dataset) -> list[dict[str, Any]]:
+    looked = {mask: [Looked(data, mask, s) for s in SEEDS] for mask in BASES}
+    test, found = data.splits == "test", []
+    truth, n = data.mask()[test], int(test.sum())
+    cheap = rivals(data.inputs(), data.splits == "train", test)
+    for mask, name in BASES.items():
+        for measure, value in MEASURES.items():
+            ways = looked[mask][0].heats
+            rows = [
+                row(way, over_seeds([value(one.heats[way], truth) for one in looked[mask]]))
+                for way in ways
+            ]
+            rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
+            title = f"Base with {name}: where is a part of another stain? (range over three seeds)"
+            found.append(table(title, NAME, "test", n, SEEDS, measure, rows, verdict(rows)))
+    keys = list(looked["saliency"][0].figures)
+    for title, measure, some in (
+        (
+            "What if half of a part is not hidden? (range over three seeds)",
+            "absolute error with gates / without",
+            keys[:2],
+        ),
+        ("Do the gates shut at parts? (range over three seeds)", "AUROC, or mean gate", keys[2:]),
+    ):
+        rows = [
+            row(f"{name}: {key}", over_seeds([one.figures[key] for one in looked[mask]]))
+            for mask, name in BASES.items()
+            for key in some
+        ]
+        values = {r["name"]: r["value"] for r in rows}
+        words = "; ".join(f"{key} {value:.2f}" for key, value in values.items()) + "."
+        found.append(table(title, NAME, "test", n, SEEDS, measure, rows, words))
+    found.append(_overhead(looked["saliency"][0]))
+    return found
+
+
+def _overhead(one: Looked) -> dict[str, Any]:
+    """What the gates add of parameters and of processor time."""
+    least = {"with": np.inf, "without": np.inf}
+    with torch.no_grad():
+        for _ in range(7):
+            for name, fill in (("with", one.method.recovered), ("without", one.base.recovered)):
+                start = time.process_time()
+                for some in one.x.split(32):
+                    fill(some)
+                least[name] = min(least[name], time.process_time() - start)
+    own, whole = (
+        sum(q.numel() for q in net.parameters()) for net in (one.method.gates_, one.base.net_)
+    )
+    added = least["with"] / least["without"] - 1
+    rows = [
+        row("parameters", (own / whole, None, None)),
+        row("processor time", (added, None, None)),
+    ]
+    words = f"The gates add {own / whole:.1%} of parameters and {added:.1%} of processor time."
+    title, measure = "What do the gates add?", "share of the base's"
+    return table(title, NAME, "test", len(one.x), [0], measure, rows, words, False)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    folder = shared_data()
+    assert folder is not None, "needs the folder of real open data"
+    store_evidence("fader", measure_all(a_third(pasted_nuclei(folder))))
