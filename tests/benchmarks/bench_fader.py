@@ -23,7 +23,7 @@ from tests.benchmarks._common import over_seeds, row, run, table, verdict
 
 SEEDS = [0, 1, 2]
 BASES = {"saliency": "EAR's mask", "grid": "grid mask"}
-BASE, GATES = {"epochs": 16}, {"epochs": 8}
+BASE, GATES = {"epochs": 12}, {"epochs": 6}
 NAME = "dsb2018_nuclei, fluorescence, pasted parts"
 
 
