@@ -63,7 +63,7 @@ class Inpainting(Method):
             threshold=self.threshold_,
             pixel_threshold=self.pixel_threshold_,
             rule="95 % of normal validation pictures lie below",
-            unit="1 - edge similarity",
+            unit="edge difference",
         )
 
 
