@@ -48,7 +48,6 @@ class Looked:
     what is measured of gates and errors.
     """
 
-    @torch.no_grad()
     def __init__(self, data: Dataset, mask: str, seed: int) -> None:
         _, before = run("ear", data, BASE | {"mask": mask}, seed)
         weights = hash_of(before["model"])
@@ -58,11 +57,13 @@ class Looked:
         assert hash_of(self.base.model(data)) == weights, "the base has changed"
         test = np.flatnonzero(data.splits == "test")
         self.x, self.truth = torch.from_numpy(data.inputs(test)), data.mask()[test]
-        self.heats = self._heats(seed)
-        self.figures = self._figures(seed)
+        with torch.no_grad():
+            self.heats = self._heats(seed)
+            self.figures = self._figures(seed)
 
     def _heats(self, seed: int) -> dict[str, np.ndarray]:
-        rng, heats = np.random.default_rng(seed), {}
+        rng = np.random.default_rng(seed)
+        heats: dict[str, list[np.ndarray]] = {}
         for some in self.x.split(32):
             levels = self.method.levels(some)
             gates = self.method.gates(levels)
@@ -117,43 +118,33 @@ def shuffled(gate: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return flat[:, :, torch.from_numpy(rng.permutation(flat.shape[2]))].view(gate.shape)
 
 
-def measure_all(data: Dataset) -> list[dict[str, Any]]:
-    looked = {mask: [Looked(data, mask, s) for s in SEEDS] for mask in BASES}
-    test, found = data.splits == "test", []
+def measure(data: Dataset, mask: str) -> list[dict[str, Any]]:
+    """Tables about one base."""
+    looked = [Looked(data, mask, s) for s in SEEDS]
+    test, found, base = data.splits == "test", [], f"Base with {BASES[mask]}: "
     truth, n = data.mask()[test], int(test.sum())
     cheap = rivals(data.inputs(), data.splits == "train", test)
-    for mask, name in BASES.items():
-        for measure, value in MEASURES.items():
-            ways = looked[mask][0].heats
-            rows = [
-                row(way, over_seeds([value(one.heats[way], truth) for one in looked[mask]]))
-                for way in ways
-            ]
-            rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
-            title = f"Base with {name}: where is a part of another stain? (range over three seeds)"
-            found.append(table(title, NAME, "test", n, SEEDS, measure, rows, verdict(rows)))
-    keys = list(looked["saliency"][0].figures)
-    for title, measure, some in (
-        (
-            "What if half of a part is not hidden? (range over three seeds)",
-            "absolute error with gates / without",
-            keys[:2],
-        ),
-        ("Do the gates shut at parts? (range over three seeds)", "AUROC, or mean gate", keys[2:]),
-    ):
+    for name, value in MEASURES.items():
         rows = [
-            row(f"{name}: {key}", over_seeds([one.figures[key] for one in looked[mask]]))
-            for mask, name in BASES.items()
-            for key in some
+            row(way, over_seeds([value(one.heats[way], truth) for one in looked]))
+            for way in looked[0].heats
         ]
-        values = {r["name"]: r["value"] for r in rows}
-        words = "; ".join(f"{key} {value:.2f}" for key, value in values.items()) + "."
-        found.append(table(title, NAME, "test", n, SEEDS, measure, rows, words))
-    found.append(_overhead(looked["saliency"][0]))
-    return found
+        rows += [row(k, (value(v, truth), None, None)) for k, v in cheap.items()]
+        title = f"{base}where is a part of another stain? (range over three seeds)"
+        found.append(table(title, NAME, "test", n, SEEDS, name, rows, verdict(rows)))
+    keys = list(looked[0].figures)
+    rows = [row(key, over_seeds([one.figures[key] for one in looked])) for key in keys]
+    for what, name, some in (
+        ("what if half of a part is not hidden?", "error with gates / without", rows[:2]),
+        ("do the gates shut at parts?", "AUROC, and mean gate", rows[2:]),
+    ):
+        words = "; ".join(f"{r['name']}: {r['value']:.2f}" for r in some) + "."
+        title = f"{base}{what} (range over three seeds)"
+        found.append(table(title, NAME, "test", n, SEEDS, name, some, words))
+    return [*found, _overhead(looked[0], base)]
 
 
-def _overhead(one: Looked) -> dict[str, Any]:
+def _overhead(one: Looked, base: str) -> dict[str, Any]:
     """What the gates add of parameters and of processor time."""
     least = {"with": np.inf, "without": np.inf}
     with torch.no_grad():
@@ -172,7 +163,7 @@ def _overhead(one: Looked) -> dict[str, Any]:
         row("processor time", (added, None, None)),
     ]
     words = f"The gates add {own / whole:.1%} of parameters and {added:.1%} of processor time."
-    title, measure = "What do the gates add?", "share of the base's"
+    title, measure = f"{base}what do the gates add?", "share of the base's"
     return table(title, NAME, "test", len(one.x), [0], measure, rows, words, False)
 
 
@@ -180,4 +171,7 @@ if __name__ == "__main__":
     torch.set_num_threads(2)
     folder = shared_data()
     assert folder is not None, "needs the folder of real open data"
-    store_evidence("fader", measure_all(a_third(pasted_nuclei(folder))))
+    data, found = a_third(pasted_nuclei(folder)), []
+    for mask in BASES:
+        found += measure(data, mask)
+        store_evidence("fader", found)
