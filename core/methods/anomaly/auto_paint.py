@@ -8,8 +8,8 @@ Objective
     standard deviations of healthy slices, is filled in anew as one hole, until it stays the same.
 
 Cost
-    About 20 ms of a processor a step and slice of 64 x 64; fast preset about a minute on two cores.
-    A slice is described by eight passes and one more a round.
+    About 8 ms of a processor a step and slice of 64 x 64; fast preset about a minute on two cores.
+    A slice is described by eight passes of 2 ms and one more a round.
 
 Differences from the paper
     The paper's code is not public; the loop is ours, and the network follows Liu and others (2018)
