@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
 from core.artifacts import Lesions
@@ -199,6 +200,22 @@ def test_heat_counts_deviations_of_the_wanted_sign_and_joins_channels(sign):
     else:
         assert (bright > 3 * dark) == (sign == "brighter")
     assert not standard.heat(up, ~one).any()
+
+
+@pytest.mark.parametrize("sign", ["both", "brighter"])
+def test_two_channels_find_more_than_one_where_either_shows_it(sign):
+    rng = np.random.default_rng(0)
+    body, lesion = np.ones((60, 16, 16), bool), np.zeros((60, 16, 16), bool)
+    lesion[30:, 4:9, 5:11] = True
+    residual = rng.normal(size=(60, 2, 16, 16)).astype("f4")
+    residual[30:45, 0, 4:9, 5:11] += 3
+    residual[45:, 1, 4:9, 5:11] += 3
+    found = []
+    for at in (slice(None), slice(0, 1), slice(1, 2)):
+        one = residual[:, at]
+        heat = loop.standard_of(one[:30], body[:30], sign, 0.0).heat(one, body)
+        found.append(average_precision_score(lesion.ravel(), heat.ravel()))
+    assert found[0] > max(found[1:]) + 0.1
 
 
 def test_what_is_deep_in_a_hole_counts_less():
