@@ -11,6 +11,7 @@ import numpy as np
 
 from core.artifacts import Artifact, Clusters, Embedding
 from core.method import Method, Takes
+from core.methods._on_embedding import coordinates
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -39,12 +40,7 @@ class OnEmbedding(Method):
         """(row ids, float64 coordinates) of the rows of `data` that the earlier run holds; unit
         length where its metric is cosine.
         """
-        embedding = run.base(Embedding)
-        at = embedding.at(data.rows)
-        z = np.asarray(embedding.z, dtype=np.float64)[at]
-        if embedding.metric == "cosine":
-            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-        return np.asarray(embedding.rows)[at], z
+        return coordinates(run.base(Embedding), data.rows)
 
     def fit(self, data: Dataset, run: Run) -> None:
         self.curve_: dict[str, list[float]] = {}

@@ -60,7 +60,7 @@ class PCA(Method):
         "standard": {"dimensions": 16},
         "thorough": {"dimensions": 64},
     }
-    suggested_for = {"map": 1, "unusual": 2}
+    suggested_for = {"map": 1, "unusual": 3}
     demo = (DemoRun("digits", 1, params={"dimensions": 16}),)
 
     def fit(self, data: Dataset, run: Run) -> None:

@@ -45,7 +45,7 @@ class GaussianVAE(VAE):
     gives = (Model, Embedding, Images, AnomalyMaps, Predictions)
     tiny = {"epochs": 2, "latent": 4, "width": 4, "batch_size": 16}
     presets = PRESETS
-    suggested_for = {"map": 2, "unusual": 1}
+    suggested_for = {"map": 2, "unusual": 2}
     demo = (DemoRun("digits", 5, "fast"), DemoRun("head-phantom", 6, "fast"))
     least_steps = 500
 

@@ -1,0 +1,105 @@
+"""Scores of unusual rows against each other and against PCA's residual, on the tables of ADBench:
+`python -m tests.benchmarks.bench_table_anomaly [NAME...]`, NAME a table's file; all by default,
+about 4 minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from core.data.normal import keep_normal_only
+from core.evidence import store_evidence
+from core.stats.bootstrap import mean_interval
+from tests.benchmarks._adbench import datasets, table_names
+from tests.benchmarks._common import row, run, table, verdict
+
+SEEDS = [0]
+OWN = "automatic (default)"
+SCORES: dict[str, dict[str, Any]] = {
+    OWN: {},
+    "largest of three": {"score": "largest of three"},
+    "nearest cases, k 5": {"score": "nearest cases"},
+    "Mahalanobis": {"score": "Mahalanobis"},
+    "isolation forest": {"score": "isolation forest"},
+    "local outlier factor, k 20": {"score": "local outlier factor", "neighbours": 20},
+    "ECOD": {"score": "ECOD"},
+}
+PCA = "PCA residual (the default until now)"
+PROTOCOLS = {
+    "learned from normal cases": True,
+    "learned from all training cases, abnormal ones among them": False,
+}
+MEASURES: dict[str, Callable[..., float]] = {
+    "AUROC": roc_auc_score,
+    "average precision": average_precision_score,
+}
+
+
+def score_table(data: Any, seed: int, normal_only: bool) -> dict[str, np.ndarray]:
+    """What each score says of the test cases."""
+    test = data.splits == "test"
+    which = {"learn_from": "normal cases" if normal_only else "all training cases"}
+    found = {
+        name: run("table_anomaly", data, {**params, **which}, seed)[1]["anomalymaps"].score[test]
+        for name, params in SCORES.items()
+    }
+    learned = keep_normal_only(data) if normal_only else data
+    maps = run("pca", learned, {}, seed)[1].get("anomalymaps")
+    found[PCA] = np.zeros(test.sum()) if maps is None else maps.score[test]
+    return found
+
+
+def tables(names: list[str]) -> list[dict[str, Any]]:
+    found = []
+    for protocol, normal_only in PROTOCOLS.items():
+        values: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for name, seed, data in datasets(SEEDS, names):
+            truth = data.labels[data.splits == "test"] == data.classes.index("abnormal")
+            scores = score_table(data, seed, normal_only)
+            for measure, of in MEASURES.items():
+                for kind, score in scores.items():
+                    one = values.setdefault((measure, kind), {}).setdefault(name, [])
+                    one.append(float(of(truth, score)))
+            if seed == SEEDS[-1]:
+                mean = {k: np.mean(v[name]) for (m, k), v in values.items() if m == "AUROC"}
+                print(name, " ".join(f"{k} {v:.3f}" for k, v in mean.items()), flush=True)
+        for measure in MEASURES:
+            found.append(_table(protocol, measure, values, names))
+    return found
+
+
+def _table(protocol: str, measure: str, values: Any, names: list[str]) -> dict[str, Any]:
+    """Means over the tables, each the mean over the seeds, with intervals over the tables."""
+    rows, per = [], []
+    for kind in (*SCORES, PCA):
+        of = np.array([np.mean(v) for v in values[measure, kind].values()])
+        per.append(of)
+        rows.append(row(kind, (float(of.mean()), *mean_interval(of, within=(0, 1)).bounds)))
+    said = verdict(rows)
+    best = np.max(per[1:], 0)  # another score for each table, by its test cases
+    bounds = mean_interval(best, within=(0, 1)).bounds
+    rows.append(row("the best for each table (upper bound)", (float(best.mean()), *bounds)))
+    return table(
+        f"Unusual rows of {len(names)} tables, {protocol}: {measure}",
+        "adbench_classical (ADBench)",
+        "test, 15 % of each class, parts by seed",
+        len(names),
+        SEEDS,
+        f"{measure}, mean and 95 % interval over tables",
+        rows,
+        said,
+    )
+
+
+if __name__ == "__main__":
+    if chosen := [n for n in sys.argv[1:] if n != "table_anomaly"]:
+        tables(chosen)
+    elif names := table_names():
+        store_evidence("table_anomaly", tables(names))
+    else:
+        sys.exit("The tables of ADBench are not here (LIGHTBOX_SHARED names their folder).")
