@@ -6,14 +6,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from core.errors import UserError
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures it was trained on
 
@@ -51,49 +48,11 @@ class Sam2Net(nn.Module):
         another kind, or not complete.
         """
         from transformers import Sam2VideoModel
-        from transformers.utils import logging
 
-        from core.nets.language import folder_of
+        from core.nets.local_folder import open_weights
 
-        place = Path(folder).expanduser()
-        if not folder.strip() or not place.is_dir():
-            said = (
-                f"“{place.name[-60:]}” is no folder of this machine"
-                if folder.strip()
-                else "no folder is given"
-            )
-            raise UserError(
-                f"SAM 2.1 cannot be opened: {said}; name the one that holds its config.json and"
-                " model.safetensors, or choose the network “small”."
-            )
-        folder_of(str(place.resolve()))
-        kind = json.loads((place / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != "sam2_video":
-            raise UserError(
-                f"“{place.name[-60:]}” holds a model of type “{str(kind)[:40]}”; SAM 2.1 for video"
-                " is of type “sam2_video”."
-            )
-        logging.disable_progress_bar()
-        try:
-            loaded: Any = Sam2VideoModel.from_pretrained(
-                str(place.resolve()),
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except Exception as e:  # the loader raises many kinds, of several packages
-            raise UserError(
-                f"The weights in “{place.name[-60:]}” cannot be read ({type(e).__name__}); they may"
-                " be cut off or of another version."
-            ) from None
-        model, about = loaded
-        missing = sorted(about["missing_keys"])
-        if missing:
-            raise UserError(
-                f"The weights in “{place.name[-60:]}” are not complete: {len(missing)} parts are"
-                f" missing, the first is {missing[0][:60]}."
-            )
-        return cls(model.float())
+        known = {"sam2_video": Sam2VideoModel}
+        return cls(open_weights(folder, "SAM 2.1 for video", known, "the network “small”"))
 
     def train(self, mode: bool = True) -> Sam2Net:
         """Its dropout stays off and its memory as in use, also while it learns: the library runs

@@ -203,7 +203,7 @@ def test_a_folder_that_holds_no_sam2_is_told_in_one_sentence(words, sam2_folder,
 @pytest.mark.parametrize("folder", ["", "/nowhere/at/all"])
 def test_no_folder_is_told_too(folder):
     pytest.importorskip("transformers")
-    with pytest.raises(UserError, match=r"SAM 2\.1 cannot be opened"):
+    with pytest.raises(UserError, match=r"SAM 2\.1 for video cannot be opened"):
         fit(
             "cine_tracker", cine(patients=6, frames=4), network="sam2", sam2_folder=folder, epochs=0
         )

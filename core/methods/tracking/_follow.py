@@ -5,7 +5,6 @@ with it.
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 
 from core.artifacts import Metric
 from core.data.clips import tracking_window
-from core.errors import UserError
 from core.methods.tracking._clips import level_greys, place_back, read_at, window_pixels
 
 if TYPE_CHECKING:
@@ -28,12 +26,10 @@ def make_network(params: Any, channels: int, config: str | None) -> Any:
     parameters name, with its weights. UserError where the package for it is missing.
     """
     if params.network == "sam2":
-        if find_spec("transformers") is None:
-            raise UserError(
-                "SAM 2.1 is opened with the package transformers, which is not installed: pip"
-                " install lightbox[text]."
-            )
+        from core.nets.local_folder import require_transformers
         from core.nets.sam2 import Sam2Net
+
+        require_transformers("SAM 2.1")
 
         return Sam2Net.open(params.sam2_folder) if config is None else Sam2Net.of(config)
     from core.nets.tracker import TrackNet
