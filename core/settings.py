@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -67,6 +68,14 @@ class Settings(BaseSettings):
         description=(
             "Record training steps on a GPU and replay them (CUDA graphs), which is several times"
             " as fast; off for comparison, or where a driver cannot."
+        ),
+    )
+    maps_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description=(
+            "What draws UMAP maps: `auto`, a GPU above 200,000 cases where there is one that no"
+            " training of the workspace holds; `cpu`; or `cuda`, a GPU for maps of any size. The"
+            " map of a GPU is another one than that of the processors."
         ),
     )
     compile: str = Field(

@@ -197,3 +197,28 @@ def test_one_training_a_card_and_one_on_the_processors_beside_it(tmp_path: Any) 
         for job in asked
     ]
     assert [device.split(":")[0] for device in made] == ["cuda", "cuda", "cpu"]
+
+
+def test_a_map_of_all_rows_is_drawn_on_the_card_as_faithfully_and_twice_the_same() -> None:
+    from core.maps.card import Card
+    from core.maps.make import make_map
+    from tests.test_maps import embedding, mixture
+
+    z, card = embedding(mixture(20_000, 64, 40)[0]), Card("cuda:0", pytest.fail)
+    made, again, here = make_map(z, card=card), make_map(z, card=card), make_map(z)
+    assert card.used
+    assert made.xy.tobytes() == again.xy.tobytes()
+    assert made.scores["trustworthiness"] >= here.scores["trustworthiness"] - 0.005
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_neighbours_found_on_the_card_are_true_ones(clustered: bool) -> None:
+    from core import nearest_on_card
+    from core.neighbours import RECALL
+    from tests.test_maps import mixture
+    from tests.test_maps_on_card import recall_of
+
+    uniform = np.random.default_rng(0).random((20_000, 64), np.float32)
+    z = mixture(20_000, 64, 40)[0] if clustered else uniform
+    found = nearest_on_card.neighbours(torch.from_numpy(z).to(GPU), 15, 1 << 30)
+    assert recall_of(found[0].cpu().numpy(), z) >= RECALL

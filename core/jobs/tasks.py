@@ -14,6 +14,7 @@ from core.artifacts import Embedding, Metrics, Model
 from core.data.normal import keep_normal_only
 from core.errors import Cancelled, UserError
 from core.jobs.apply import apply_model, load_data_as_seen
+from core.jobs.engines import list_gpus
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
 from core.method import check_params
@@ -80,11 +81,13 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
     """
     from core.maps import make as maps
     from core.maps import out_of_sample
+    from core.maps.card import choose_card
 
     began = time.monotonic()
     tell.phase("drawing the map")
     embedding = find_artifact(ws, job.on_run, Embedding, job.spec.get("artifact"))
     how, dims, run = job.spec["how"], job.spec["dims"], ws.job(job.on_run)
+    card = None
     if run.kind == "apply":
         learned = find_artifact(ws, run.on_run, Embedding)
         made = out_of_sample.place_cases(
@@ -97,24 +100,35 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
             ws, run, old, embedding, _open_model(ws, job.on_run), job.seed
         )
     else:
+        limit = job.spec.get("limit")
+        if how == "umap":
+            rows = min(len(embedding.rows), limit or len(embedding.rows))
+            card = choose_card(rows, lambda: find_free_cards(ws), tell.note)
         made = maps.make_map(
             embedding,
             how,
             dims,
             job.seed,
-            limit=job.spec.get("limit"),
+            limit=limit,
             cache=ws.home / "cache" / "neighbours",
             report=_report_fraction(tell),
+            card=card,
         )
     made.made_by = describe_origin(
         job.on_run,
         f"map-{how}",
         job.spec,
         ws.dataset(job.dataset),
-        Run(job.seed, "cpu"),
+        Run(job.seed, "cuda" if card is not None and card.used else "cpu"),
         time.monotonic() - began,
     )
     save_artifacts(ws.folder(job.id), [made])
+
+
+def find_free_cards(ws: Workspace) -> list[int]:
+    """Return torch's numbers of the graphics cards that no training of `ws` holds."""
+    held = {t.lane for t in ws.catalogue.jobs(kind="train", status="running")}
+    return [i for i, name in enumerate(list_gpus()) if name not in held]
 
 
 def explain(ws: Workspace, job: Job, tell: Reporter) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.artifacts import Embedding, Map
 from core.errors import UserError
+from core.maps.card import WHOLE, Card, compute
 from core.maps.projections import LINEAR, NONLINEAR, PROJECTIONS, check_projection
 from core.neighbours import BLOCK, Finder, neighbours, prepared
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from core.workspace.workspace import Workspace
 
 SLICES = 20_000  # shown of volumes' slices; above it a seeded sample
-# rows up to which all are laid out together; above it a seeded sample of them is, the landmarks,
-# among which the others find their places
-WHOLE = 200_000
 LANDMARKS = 100_000
 # different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
 FEWEST_PLACES = 5
@@ -40,15 +38,17 @@ def make_map(
     limit: int | None = None,
     cache: Path | None = None,
     report: Callable[[float], None] = lambda fraction: None,
+    card: Card | None = None,
 ) -> Map:
     """Draw `embedding`; the same seed gives the same map. With `limit`, a seeded sample of that
     many rows (Map.total tells of how many).
 
-    Above 200,000 rows, 100,000 landmarks are drawn and the others placed by their nearest landmarks
-    (Map.landmarks; principal components need none). What `how` cannot draw (see `unfit`) is drawn
-    by principal components, and Map.reason says why. Raises UserError for fewer than 5 rows, for
-    coordinates that are no finite numbers, or an unknown way. Cost: neighbours about O(n^1.5 d)
-    once (cached), then linear; all threads.
+    On a graphics `card` (see `core.maps.card`) UMAP lays out all rows, and its map is another one
+    than the processors'. These draw, above 200,000 rows, 100,000 landmarks and place the others by
+    their nearest landmarks (Map.landmarks; principal components need none). What `how` cannot draw
+    (see `unfit`) is drawn by principal components, and Map.reason says why. Raises UserError for
+    fewer than 5 rows, for coordinates that are no finite numbers, or an unknown way. Cost:
+    neighbours about O(n^1.5 d) once (cached, not those of a card), then linear; all threads.
     """
     from core.maps.faithfulness import faithfulness
 
@@ -77,19 +77,12 @@ def make_map(
         how, reason = LINEAR, f"projected by principal components: {reason}"
     if how == LINEAR:
         xy = _along(z, _axes(z, dims, seed))
-    elif len(z) <= WHOLE:
-        xy = _draw(z, how, dims, seed, cache, report)
     else:
-        landmarks = LANDMARKS
-        chosen = np.sort(np.random.default_rng(seed).choice(len(z), landmarks, replace=False))
-        xy = np.empty((len(z), dims), np.float32)
-        base = z[chosen]
-        xy[chosen] = base_xy = _draw(base, how, dims, seed, cache, report)
-        other = np.delete(np.arange(len(z)), chosen)
-        find = Finder(base)
-        for i in range(0, len(other), BLOCK):
-            xy[other[i : i + BLOCK]] = _placed(z[other[i : i + BLOCK]], find, base_xy, how, seed)
-            report(0.6 + 0.2 * i / len(other))
+        xy, landmarks = compute(
+            card if how == "umap" else None,
+            lambda device, room: (_umap_on_card(z, dims, seed, device, room, report), 0),
+            lambda: _draw_all(z, how, dims, seed, cache, report),
+        )
     report(0.8)
     trust, recall, scores = faithfulness(z, xy)
     return Map(
@@ -198,6 +191,30 @@ def of_slices(ws: Workspace, job: Job) -> dict[str, Any]:
     )
 
 
+def _draw_all(
+    z: np.ndarray,
+    how: str,
+    dims: int,
+    seed: int,
+    cache: Path | None,
+    report: Callable[[float], None],
+) -> tuple[np.ndarray, int]:
+    """Places [n,dims] of all rows `z` [n,d] by the processors, and how many landmarks the others
+    were placed by, 0 where all were laid out together.
+    """
+    if len(z) <= WHOLE:
+        return _draw(z, how, dims, seed, cache, report), 0
+    chosen = np.sort(np.random.default_rng(seed).choice(len(z), LANDMARKS, replace=False))
+    xy, base = np.empty((len(z), dims), np.float32), z[chosen]
+    xy[chosen] = base_xy = _draw(base, how, dims, seed, cache, report)
+    other = np.delete(np.arange(len(z)), chosen)
+    find = Finder(base)
+    for i in range(0, len(other), BLOCK):
+        xy[other[i : i + BLOCK]] = _placed(z[other[i : i + BLOCK]], find, base_xy, how, seed)
+        report(0.6 + 0.2 * i / len(other))
+    return xy, LANDMARKS
+
+
 def _draw(
     z: np.ndarray,
     how: str,
@@ -231,11 +248,28 @@ def _umap(
 ) -> np.ndarray:
     from core.maps import layout
 
+    return layout.umap(_start(z, dims, seed), near, seed, report)
+
+
+def _umap_on_card(
+    z: np.ndarray,
+    dims: int,
+    seed: int,
+    device: str,
+    room: int,
+    report: Callable[[float], None],
+) -> np.ndarray:
+    from core.maps.layout_on_card import draw_umap
+
+    start = _start(z, dims, seed)
+    return draw_umap(z, start, seed, device, room, lambda fraction: report(0.8 * fraction))
+
+
+def _start(z: np.ndarray, dims: int, seed: int) -> np.ndarray:
+    """Where UMAP begins, [n,dims]: principal components, 10 wide, each row moved a little."""
     start = _along(z, _axes(z, dims, seed))
     start = 10 * start / max(float(np.ptp(start, axis=0).max()), 1e-12)
-    return layout.umap(
-        start + np.random.default_rng(seed).normal(scale=1e-3, size=start.shape), near, seed, report
-    )
+    return start + np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)
 
 
 def _tsne(
