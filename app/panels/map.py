@@ -41,7 +41,7 @@ def chosen_map(context: Context) -> Map | None:
     None meanwhile.
     """
     row = st.columns(
-        [2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="bottom"
+        [2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="top"
     )
     left, middle, right = row[-3:]
     what = _points(context, row[0]) if len(row) == 4 else {}
