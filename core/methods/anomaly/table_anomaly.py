@@ -16,7 +16,8 @@ Differences from the paper
     but for this: a case that is one of the reference cases is scored without itself among its
     neighbours. ECOD counts each scored case as if added to the reference alone, where PyOD adds all
     that are scored together, so that a score depended on the other cases asked for. Which three are
-    combined, and that the largest counts, is ours, chosen on `adbench_classical`.
+    combined, that the largest counts, and what is the default is ours, chosen with the figures of
+    ADBench's tables in view: on other tables expect less than these say.
 
 Reference
     Aggarwal, Sathe, Theoretical foundations and algorithms for outlier ensembles, SIGKDD
