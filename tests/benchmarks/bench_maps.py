@@ -7,7 +7,8 @@ divergence of the same affinities; for neighbours the share of true ones of 300 
 `make_map` from latents to finished map: neighbours, layout and the faithfulness the rivals do not
 compute. Rivals that are not installed are named and left out: umap-learn, manifolds-rs,
 tsne-h2pack, openTSNE, pynndescent. `fresh`: one map in a new process, imports and compiling
-included. `quick` leaves out what has more than 20,000 rows.
+included. `quick` leaves out what has more than 20,000 rows. Where there is a graphics card, ours on
+it stands beside the others, and alone for a map of 1,000,000 rows and uniform neighbours.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ import numpy as np
 from core.artifacts import Embedding
 from core.data.samples.catalogue import make_sample
 from core.evidence import shared_data
+from core.maps.card import ROOMS, Card
 from core.maps.faithfulness import faithfulness
 from core.maps.make import make_map
 from core.maps.tsne import affinities
 from core.neighbours import neighbours
+from core.training.device import gpu_here
 from tests.benchmarks._common import latent, read, run
 
 Draw = Callable[[np.ndarray], np.ndarray]
@@ -83,6 +86,24 @@ def draw_ours(z: np.ndarray, how: str) -> np.ndarray:
     return make_map(Embedding(rows=np.arange(len(z)), z=z), how).xy
 
 
+def draw_on_card(z: np.ndarray, device: str = "cuda:0") -> np.ndarray:
+    """A map of all rows from the card; an error where the card cannot draw it."""
+    card = Card(device)
+    made = make_map(Embedding(rows=np.arange(len(z)), z=z), card=card)
+    if not card.used:
+        raise RuntimeError("the card did not draw this map")
+    return made.xy
+
+
+def find_on_card(z: np.ndarray, device: str = "cuda:0") -> np.ndarray:
+    import torch
+
+    from core import nearest_on_card
+
+    found = nearest_on_card.neighbours(torch.from_numpy(z).to(device), 30, ROOMS[0])
+    return found[1].cpu().numpy()
+
+
 def draw_umap_learn(z: np.ndarray) -> np.ndarray:
     from umap import UMAP
 
@@ -130,7 +151,12 @@ OURS: dict[str, Draw] = {
     "tsne": lambda z: draw_ours(z, "tsne"),
     "neighbours": lambda z: neighbours(z, 30)[1],
 }
-RIVALS: dict[str, list[tuple[str, str, Draw]]] = {  # what: name, module, function
+Side = tuple[str, str, Draw]  # name, module, function
+ON_CARD: dict[str, Side] = {
+    "umap": ("ours on the card", "core", draw_on_card),
+    "neighbours": ("ours on the card", "core", find_on_card),
+}
+RIVALS: dict[str, list[Side]] = {
     "umap": [
         ("umap-learn", "umap", draw_umap_learn),
         ("manifolds-rs", "manifolds_rs", draw_manifolds_umap),
@@ -168,8 +194,21 @@ def recall(distance: np.ndarray, z: np.ndarray) -> float:
     return float((distance[some] <= far * 1.001).mean())
 
 
-def compare(name: str, z: np.ndarray, what: str) -> None:
-    """Print one line a side."""
+def list_sides(what: str) -> list[Side]:
+    """Return all that can do `what`: ours, ours on the card where there is one, the rivals."""
+    return [("ours", "core", OURS[what]), *_on_card(what), *RIVALS[what]]
+
+
+def _on_card(what: str) -> list[Side]:
+    if what not in ON_CARD or not gpu_here():
+        return []
+    import torch
+
+    return [ON_CARD[what]] if torch.cuda.is_available() else []
+
+
+def compare(name: str, z: np.ndarray, what: str, sides: list[Side]) -> None:
+    """Print one line a side, each beside the first of them."""
     judge: Callable[[np.ndarray], str]
     if what == "neighbours":
         judge = lambda found: f"recall {recall(found, z):.3f}"  # noqa: E731
@@ -182,7 +221,7 @@ def compare(name: str, z: np.ndarray, what: str) -> None:
 
     print(f"{what}, {name}, {len(z):,} x {z.shape[1]}", flush=True)
     own = 0.0
-    for called, module, draw in [("ours", "core", OURS[what]), *RIVALS[what]]:
+    for called, module, draw in sides:
         if find_spec(module) is None:
             print(f"    {called}: not installed", flush=True)
             continue
@@ -195,6 +234,17 @@ def compare(name: str, z: np.ndarray, what: str) -> None:
             f" {seconds / own:.1f} times ours",
             flush=True,
         )
+
+
+def compare_many(what: str, on_card: list[Side]) -> None:
+    """Print what the card takes for a map of 1,000,000 rows, or for the neighbours of uniform ones,
+    which are compared with all.
+    """
+    if what == "umap":
+        compare("mixture", mixture(1_000_000), what, on_card)
+    else:
+        uniform = np.random.default_rng(0).random((1_000_000, 64), np.float32)
+        compare("uniform", uniform, what, on_card)
 
 
 def draw_fresh() -> None:
@@ -216,20 +266,23 @@ def main(asked: list[str]) -> None:
     chosen = set(asked) - {"quick"} or {"umap", "tsne", "neighbours", "fresh"}
     sizes = (20_000,) if quick else (20_000, 70_000)
     for what in [w for w in OURS if w in chosen]:
-        small = mixture(6_000)
-        for module, draw in [("core", OURS[what]), *[(r[1], r[2]) for r in RIVALS[what]]]:
+        small, sides = mixture(6_000), list_sides(what)
+        for _, module, draw in sides:
             if find_spec(module) is not None:
                 draw(small)
         if what == "neighbours":
             for n in (20_000,) if quick else (200_000, 1_000_000):
-                compare("mixture", mixture(n), what)
-            continue
-        for n in sizes:
-            compare("mixture", mixture(n), what)
+                compare("mixture", mixture(n), what, sides)
+        else:
+            for n in sizes:
+                compare("mixture", mixture(n), what, sides)
+        on_card = _on_card(what)
+        if on_card and not quick:
+            compare_many(what, on_card)
     if "umap" in chosen:
         for name, z in real_latents():
             if not quick or len(z) <= sizes[0]:
-                compare(name, np.asarray(z, np.float32), "umap")
+                compare(name, np.asarray(z, np.float32), "umap", list_sides("umap"))
     if "fresh" in chosen:
         draw_fresh()
 
