@@ -18,7 +18,7 @@ from core.settings import Settings
 
 # Words in names of rows that are no rivals: they know the answers, have no limit to keep, or are
 # the method itself.
-NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds")
+NO_RIVALS = ("bound)", "target's labels", "all columns", "three seeds", "the default takes")
 FOLDER = Path(__file__).parent.parent / "assets" / "evidence"
 TARGET = "LIGHTBOX_EVIDENCE"
 SOURCES = ("core.methods.", "core.measures.", "core.nets.", "core.stats.")
