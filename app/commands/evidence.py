@@ -53,6 +53,7 @@ def benchmark(
     if (
         method not in methods()
         and method not in measures()
+        and method not in benches()
         and evidence.load_evidence(method) is None
     ):
         raise UserError(f"There is no method or measure “{method}”; `lightbox methods` lists them.")

@@ -94,6 +94,7 @@ def test_a_stored_benchmark_is_printed_and_an_unknown_one_refused():
         {"title", "measure", "n", "seeds", "rows", "verdict"} <= t.keys() for t in found["tables"]
     )
     assert lightbox("benchmark", "pca", "--stored")[0] == 0
+    assert told("benchmark", "pyod_table", "--stored")["method"] == "pyod_table"
     assert "no method" in refused("benchmark", "alchemy")
 
 
