@@ -70,7 +70,7 @@ def ranked(
         label = data.of(shown).labels
         columns["label"] = [data.classes[j] if j >= 0 else "" for j in label]
     found = values_of(context, shown)
-    nothing = "no single value: their combination"
+    nothing = "only their combination"
     for i in range(NAMED):
         said = [str(v[i]) if i < len(v) else "" for v in found]
         if i == 0:
