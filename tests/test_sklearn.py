@@ -11,7 +11,9 @@ from lightbox import sklearn as adapters
 
 CHECKED = [
     adapters.Embedder("pca"),
+    adapters.Embedder("table_anomaly"),
     adapters.AnomalyDetector("pca", {"dimensions": 1}),
+    adapters.AnomalyDetector("table_anomaly"),
     adapters.Clusterer("kmeans", {"k": 3}),
     adapters.Clusterer("gaussian_mixture", {"k": 3}),
     adapters.Clusterer("hdbscan"),
