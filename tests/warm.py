@@ -76,7 +76,11 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=cwd,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} | env,
+            # without a safe path, which a command run in this process sets while it lasts, and
+            # with which Python would not find this module
+            env=os.environ
+            | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONSAFEPATH": ""}
+            | env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

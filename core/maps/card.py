@@ -8,6 +8,7 @@ whose import takes a second, is imported only once all else speaks for a card.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -83,6 +84,7 @@ def compute(card: Card | None, there: Callable[[str, int], T], here: Callable[[]
             return made
         except RuntimeError as e:
             if not is_out_of_memory(e):
+                traceback.print_exc()
                 card.note(
                     "The graphics card failed, so the processors drew this map; the job's log says"
                     " how."

@@ -79,7 +79,7 @@ class TinyViT(nn.Module):
 
     def place(self, size: int) -> Tensor:
         """Return where the tokens of pictures of `size` pixels a side lie: [N,dim]."""
-        return waves(self.side(size), self.dim).to(self.hidden)
+        return waves(self.side(size), self.dim, self.hidden.device).to(self.hidden.dtype)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         place = self.place(x.shape[-1])
@@ -117,10 +117,13 @@ class TinyViT(nn.Module):
         return (wrong * ~shown).sum() / (~shown).sum().clamp(min=1)
 
 
-def waves(side: int, dim: int) -> Tensor:
-    """Return fixed places [side²,dim] of a grid of tokens: sines and cosines of row and column."""
-    speeds = torch.exp(-math.log(1e4) * torch.arange(dim // 4) / max(1, dim // 4))
-    along = torch.arange(side)[:, None] * speeds
+def waves(side: int, dim: int, device: torch.device | None = None) -> Tensor:
+    """Return fixed places [side²,dim] of a grid of tokens: sines and cosines of row and
+    column. Made on the `device`, since a step recorded on a GPU may copy nothing there.
+    """
+    steps = torch.arange(dim // 4, device=device)
+    speeds = torch.exp(-math.log(1e4) * steps / max(1, dim // 4))
+    along = torch.arange(side, device=device)[:, None] * speeds
     one = torch.cat([along.sin(), along.cos()], 1)
     rows = one[:, None].expand(-1, side, -1)
     columns = one[None].expand(side, -1, -1)

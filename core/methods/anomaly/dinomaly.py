@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -107,7 +107,7 @@ class Dinomaly(Method):
             x = self.resized(batch.x)
             if batch.phase == PRETRAINING:
                 return {"loss": net(x, pretraining=True)}
-            return {"loss": loose(net(x), int(str(batch.phase)) / 10)}
+            return {"loss": loose(net(x), cast(int, batch.phase) / 10)}
 
         run.fit(
             self.net_,
