@@ -13,7 +13,14 @@ import numpy as np
 from core.artifacts import Artifact, Embedding
 from core.data.dataset import Dataset
 from core.data.readers import read
-from core.evidence import intervals_overlap, shared_data
+from core.evidence import (
+    evidence_folder,
+    intervals_overlap,
+    is_stale,
+    load_evidence,
+    shared_data,
+    store_evidence,
+)
 from core.measures.probes import KnnProbe, LinearProbe, auc
 from core.method import check_params
 from core.registry import methods
@@ -148,6 +155,19 @@ def table(
         "rows": rows,
         "verdict": verdict,
     }
+
+
+def store_part(id: str, tables: list[dict[str, Any]]) -> None:
+    """Store tables with those that are stored already and of this code, in place of those of the
+    same title and measure.
+    """
+
+    def name(table: dict[str, Any]) -> tuple[str, str]:
+        return table["title"], table["measure"]
+
+    before = load_evidence(id, evidence_folder())
+    kept = {} if before is None or is_stale(before) else {name(t): t for t in before["tables"]}
+    store_evidence(id, list((kept | {name(t): t for t in tables}).values()))
 
 
 def verdict(rows: list[dict[str, Any]], better: bool = True) -> str:

@@ -15,13 +15,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from core.data.dataset import Dataset
-from core.evidence import (
-    evidence_folder,
-    is_stale,
-    load_evidence,
-    shared_data,
-    store_evidence,
-)
+from core.evidence import shared_data
 from core.methods.anomaly._residuals import case_score
 from core.nets.dinomaly import blur, distance_maps
 from tests.benchmarks._anomaly import (
@@ -32,7 +26,7 @@ from tests.benchmarks._anomaly import (
     rivals,
     untrained,
 )
-from tests.benchmarks._common import over_seeds, read, row, run, table, verdict
+from tests.benchmarks._common import over_seeds, read, row, run, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
 CHEST = {"epochs": 10, "side": 64}
@@ -147,17 +141,9 @@ def lesions(folder: Path) -> list[dict[str, Any]]:
     return compare(data, LESIONS, SCANS, title, {})[0]
 
 
-def key(table: dict[str, Any]) -> tuple[str, str]:
-    """What tells one table of the evidence from another."""
-    return table["title"], table["measure"]
-
-
 if __name__ == "__main__":
     folder = shared_data()
     assert folder is not None, "needs the folder of real open data"
     parts = {"chest": chest, "nuclei": nuclei, "lesions": lesions}
     for part in sys.argv[1:] or parts:
-        tables = parts[part](folder)
-        before = load_evidence("dinomaly", evidence_folder())
-        kept = {} if before is None or is_stale(before) else {key(t): t for t in before["tables"]}
-        store_evidence("dinomaly", list((kept | {key(t): t for t in tables}).values()))
+        store_part("dinomaly", parts[part](folder))

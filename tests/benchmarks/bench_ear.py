@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.data.dataset import Dataset
-from core.evidence import evidence_folder, is_stale, load_evidence, shared_data, store_evidence
+from core.evidence import shared_data
 from core.methods.anomaly._inpainting import heat_of as edge_heat
 from core.nets.inpainting import Inpainter, excise
 from core.nets.losses.recovery import edge_map, recovery
@@ -32,7 +32,7 @@ from tests.benchmarks._anomaly import (
     rivals,
     untrained,
 )
-from tests.benchmarks._common import over_seeds, row, run, table, verdict
+from tests.benchmarks._common import over_seeds, row, run, store_part, table, verdict
 
 SEEDS = [0, 1, 2]
 CELLS = (2, 4, 8, 16)  # sides of RIAD's squares
@@ -255,20 +255,12 @@ def lesions(folder: Path) -> Iterator[list[dict[str, Any]]]:
     yield compare(data, LESIONS, SCANS, title, {"StRegA (FLAIR)": heats})[0]
 
 
-def key(table: dict[str, Any]) -> tuple[str, str]:
-    """What tells one table of the evidence from another."""
-    return table["title"], table["measure"]
-
-
 if __name__ == "__main__":
     torch.set_num_threads(2)
     folder = shared_data()
     assert folder is not None, "needs the folder of real open data"
     assert Run().where.type == "cpu", "its RIAD is written for a processor"
-    before = load_evidence("ear", evidence_folder())
-    found = {} if before is None or is_stale(before) else {key(t): t for t in before["tables"]}
     parts = {"nuclei": nuclei, "lesions": lesions}
     for part in sys.argv[1:] or parts:
         for tables in parts[part](folder):
-            found |= {key(t): t for t in tables}
-            store_evidence("ear", list(found.values()))  # after each part, since all take an hour
+            store_part("ear", tables)  # after each part, since all take an hour

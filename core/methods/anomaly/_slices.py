@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.data.normal import is_normal
+from core.errors import UserError
 from core.training.loader import in_order
 
 if TYPE_CHECKING:
+    import torch
+
     from core.data.dataset import Dataset
     from core.training.run import Run
+
+
+LEAST = 8  # rows to learn from, or to set thresholds on
 
 
 def healthy(part: Dataset) -> Dataset:
@@ -28,6 +34,26 @@ def healthy(part: Dataset) -> Dataset:
     if not len(known):
         return part
     return part.take(np.flatnonzero(part.labels == np.bincount(known).argmax()))
+
+
+def find_healthy(
+    data: Dataset, learner: str, usable: Callable[[Dataset], Dataset] = healthy
+) -> tuple[Dataset, Dataset]:
+    """Return the rows of `data` to learn from, those of the training part that are `usable`, and
+    those to set thresholds on: of validation, or the former where these are too few. UserError for
+    fewer than 8 to learn from; `learner` begins its sentence: “EAR learns from normal pictures”.
+    """
+    train, val = (usable(data.part(name)) for name in ("train", "val"))
+    if len(train) < LEAST:
+        raise UserError(
+            f"{learner}; the training part has {len(train)}, at least {LEAST} are needed."
+        )
+    return train, val if len(val) >= LEAST else train
+
+
+def spot_size(pixels: int, side: int, size: tuple[int, int]) -> int:
+    """Return how many pixels of a picture of `size` are `pixels` of one of `side` by `side`."""
+    return max(1, round(pixels * size[0] * size[1] / side**2))
 
 
 def in_batches(data: Dataset, run: Run, many: int = 256) -> Iterator[np.ndarray]:
@@ -55,6 +81,15 @@ def resized(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return torch.nn.functional.interpolate(
         torch.from_numpy(x)[:, None], size, mode="bilinear", antialias=True
     )[:, 0].numpy()
+
+
+def at_side(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Pictures [b,C,H,W] -> [b,C,side,side], bilinear."""
+    from torch.nn.functional import interpolate
+
+    if tuple(x.shape[2:]) == (side, side):
+        return x
+    return interpolate(x, (side, side), mode="bilinear", antialias=True)
 
 
 def tissue_pictures(x: np.ndarray, centres: np.ndarray, seen: str) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Lesions, Model
-from core.errors import UserError
 from core.method import Method, Takes
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
@@ -118,13 +117,7 @@ class AutoPaint(Method):
 
     def _parts(self, data: Dataset) -> tuple[Dataset, Dataset]:
         """Rows to learn from, and healthy ones to calibrate on. UserError for too few."""
-        train, val = self._usable(data.part("train")), self._usable(data.part("val"))
-        if len(train) < 8:
-            raise UserError(
-                f"AutoPaint learns from healthy slices; the training part has {len(train)}, at"
-                " least 8 are needed."
-            )
-        return train, val if len(val) >= 8 else train
+        return _slices.find_healthy(data, "AutoPaint learns from healthy slices", self._usable)
 
     def _usable(self, part: Dataset) -> Dataset:
         """Return the rows of a part that can be learned from."""
@@ -326,7 +319,7 @@ class AutoPaint(Method):
 
     def smallest_spot(self, size: tuple[int, int]) -> int:
         """`smallest`, in pixels of the working size, in pixels of a picture of `size`."""
-        return max(1, round(self.params.smallest * size[0] * size[1] / int(self.params.side) ** 2))
+        return _slices.spot_size(self.params.smallest, int(self.params.side), size)
 
     def _latent(self, small: torch.Tensor) -> torch.Tensor:
         """Return the mean of the deepest features [b,d] of slices [b,C,S,S] without a hole."""

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
-from core.errors import UserError
 from core.method import Method, Takes
 from core.methods.anomaly import _residuals, _slices
 from core.methods.anomaly._dinomaly_params import DinomalyParams
@@ -93,12 +92,7 @@ class Dinomaly(Method):
         from core.nets.stable_adamw import StableAdamW
 
         p = self.params
-        train, val = (_slices.healthy(data.part(name)) for name in ("train", "val"))
-        if len(train) < 8:
-            raise UserError(
-                f"Dinomaly learns from normal pictures; the training part has {len(train)}, at"
-                " least 8 are needed."
-            )
+        train, normal = _slices.find_healthy(data, "Dinomaly learns from normal pictures")
         self.shape_, self.config_ = tuple(data.shape), None
         self.net_ = self.make_net()
         self.config_ = getattr(self.net_.encoder, "config", None)
@@ -122,7 +116,7 @@ class Dinomaly(Method):
             phase=lambda batch: self._phase(batch.step, run.loop.total),
         )
         self.net_.eval()
-        self._calibrate(val if len(val) >= 8 else train, run)
+        self._calibrate(normal, run)
 
     def _stages(self, step: int, total: int) -> tuple[int, int, int]:
         """Return how many steps the encoder learns in, how far the decoder is, and its steps."""
@@ -156,12 +150,7 @@ class Dinomaly(Method):
     # -- what is unusual ---------------------------------------------------------------------------
     def resized(self, x: torch.Tensor) -> torch.Tensor:
         """Return inputs [b,C,H,W] at the working size [b,C,S,S]."""
-        from torch.nn.functional import interpolate
-
-        size = (int(self.params.side),) * 2
-        if tuple(x.shape[2:]) == size:
-            return x
-        return interpolate(x, size, mode="bilinear", antialias=True)
+        return _slices.at_side(x, int(self.params.side))
 
     def heats(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how unusual each place of x [b,C,S,S] is, [b,S,S], and by the shallow and the deep

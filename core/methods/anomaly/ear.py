@@ -32,7 +32,6 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Metrics, Model
 from core.artifacts.tables import Metric
-from core.errors import UserError
 from core.method import Takes
 from core.methods.anomaly import _pasted, _slices
 from core.methods.anomaly._ear_params import EARParams
@@ -81,12 +80,7 @@ class EAR(Inpainting):
         from core.nets.losses.recovery import recovery
 
         p = self.params
-        train, val = (_slices.healthy(data.part(name)) for name in ("train", "val"))
-        if len(train) < 8:
-            raise UserError(
-                f"EAR learns from normal pictures; the training part has {len(train)}, at least 8"
-                " are needed."
-            )
+        train, normal = _slices.find_healthy(data, "EAR learns from normal pictures")
         self.shape_ = tuple(data.shape)
         self.cut_ = self._saliency_threshold(train, run)
         self.net_ = self.make_net()
@@ -107,7 +101,6 @@ class EAR(Inpainting):
             phase=lambda batch: sizes[batch.step % len(sizes)],
         )
         self.net_.eval()
-        normal = val if len(val) >= 8 else train
         self._choose_size(normal, run)
         self.calibrate(normal, run, p.healthy)
 
@@ -145,12 +138,7 @@ class EAR(Inpainting):
 
     # -- what is hidden and filled in --------------------------------------------------------------
     def resized(self, x: torch.Tensor) -> torch.Tensor:
-        from torch.nn.functional import interpolate
-
-        size = (int(self.params.side),) * 2
-        if tuple(x.shape[2:]) == size:
-            return x
-        return interpolate(x, size, mode="bilinear", antialias=True)
+        return _slices.at_side(x, int(self.params.side))
 
     def saliency(self, x: torch.Tensor) -> torch.Tensor:
         """Return how much each place of x [b,C,S,S] stands out: [b,1,S,S]."""

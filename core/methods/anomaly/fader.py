@@ -34,7 +34,6 @@ import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Metrics, Model
 from core.artifacts.tables import Metric
-from core.errors import UserError
 from core.method import Takes
 from core.methods._on_model import OnModel
 from core.methods.anomaly import _slices
@@ -100,12 +99,7 @@ class FADeR(OnModel, Inpainting):
         return SkipGates(int(self.base_.params["width"]) * 31)  # 1 + 2 + 4 + 8 + 16
 
     def fit(self, data: Dataset, run: Run) -> None:
-        train, val = (_slices.healthy(data.part(name)) for name in ("train", "val"))
-        if len(train) < 8:
-            raise UserError(
-                f"FADeR learns from normal pictures; the training part has {len(train)}, at least"
-                " 8 are needed."
-            )
+        train, normal = _slices.find_healthy(data, "FADeR learns from normal pictures")
         self.base_, self._device = run.base(Model), run.where
         self.gates_ = self.make_gates()
         for q in self.opened("base_").net_.parameters():
@@ -118,7 +112,6 @@ class FADeR(OnModel, Inpainting):
         before.load_state_dict(self.gates_.state_dict())
         self._round(ready.take(worst), some.take(worst), rate / 10, before, run)
         self.gates_.eval()
-        normal = val if len(val) >= 8 else train
         self.costs_ = self._costs(normal, run)
         self.calibrate(normal, run, self.params.healthy)
 

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.artifacts import AnomalyMaps, Artifact, Embedding, Images, Model
-from core.errors import UserError
 from core.method import DemoRun, Method, Takes
 from core.methods.anomaly import _residuals, _slices
 from core.methods.anomaly._params import StRegAParams
@@ -83,12 +82,7 @@ class StRegA(Method):
         from core.nets.tissue import learned_centres
 
         p, side = self.params, int(self.params.side)
-        train, val = (_slices.healthy(data.part(name)) for name in ("train", "val"))
-        if len(train) < 8:
-            raise UserError(
-                f"StRegA learns from healthy slices; the training part has {len(train)}, at least 8"
-                " are needed."
-            )
+        train, normal = _slices.find_healthy(data, "StRegA learns from healthy slices")
         self.centres_ = learned_centres(
             _slices.resized(_slices.some_of(train, p.channel), (side, side)), side / 4
         )
@@ -104,7 +98,7 @@ class StRegA(Method):
         optimiser = torch.optim.Adam(self.net_.parameters(), p.learning_rate)
         run.fit(self.net_, loss, ready, p, optimiser=optimiser, clip=5.0, drop_last=False, of=train)
         self.net_.eval()
-        self._calibrate(val if len(val) >= 8 else train, run)
+        self._calibrate(normal, run)
 
     def _calibrate(self, healthy: Dataset, run: Run) -> None:
         """Learn what is usual, and the thresholds, from healthy slices."""
@@ -140,7 +134,7 @@ class StRegA(Method):
 
     def smallest_spot(self, size: tuple[int, int]) -> int:
         """`smallest`, in pixels of the working size, in pixels of a picture of `size`."""
-        return max(1, round(self.params.smallest * size[0] * size[1] / int(self.params.side) ** 2))
+        return _slices.spot_size(self.params.smallest, int(self.params.side), size)
 
     def apply(self, data: Dataset, run: Run) -> Iterator[Artifact]:
         found = [self.redrawn(x, run.where) for x in _slices.in_batches(data, run)]
