@@ -38,16 +38,17 @@ def neighbours(x: torch.Tensor, k: int, room: int) -> tuple[torch.Tensor, torch.
     sample's are the true ones; all of them up to 5,000 rows, and where cells do not help.
     """
     n = len(x)
-    everything = _Rows.of(x - x.mean(0))
+    x = x - x.mean(0)
+    everything = _Rows.of(x)
     if n > EXACT:
-        cells = _Cells.part(everything.x, room)
+        cells = _Cells.part(x, room)
         around = cells.look_around(everything, k, room)
         if around is not None:
             return cells.search(around, k, room)
     at, square = [], []
     every = torch.arange(n, device=x.device)
     for own in every.split(_rows_at_a_time(n, x.shape[1], k, room)):
-        found = everything.nearest(everything.x[own], own, k)
+        found = everything.nearest(x[own], own, k)
         at.append(found[0].int())
         square.append(found[1])
     return torch.cat(at), torch.cat(square).sqrt()
@@ -61,8 +62,8 @@ def _rows_at_a_time(m: int, d: int, k: int, room: int) -> int:
 
 @dataclass
 class _Rows:
-    """Rows [m,d] to be looked among, and their squared lengths
-    [m], infinite for those that are there to fill up.
+    """Rows [m,d] to be looked among, and their squared lengths [m]; behind them rows of infinite
+    length that fill the last group up.
     """
 
     x: torch.Tensor
@@ -70,7 +71,13 @@ class _Rows:
 
     @classmethod
     def of(cls, x: torch.Tensor) -> _Rows:
-        return cls(x, (x * x).sum(1))
+        fills, square = -len(x) % GROUP, (x * x).sum(1)
+        if not fills:
+            return cls(x, square)
+        return cls(
+            torch.cat([x, x.new_zeros(fills, x.shape[1])]),
+            torch.cat([square, square.new_full((fills,), torch.inf)]),
+        )
 
     def nearest(
         self, queries: torch.Tensor, own: torch.Tensor, k: int
@@ -171,10 +178,8 @@ class _Cells:
         index = torch.empty((n, k), dtype=torch.int32, device=device)
         distance = torch.empty((n, k), dtype=torch.float32, device=device)
         for c, cells in enumerate(around):
-            theirs, fills = _span(self.bounds[cells], self.bounds[cells + 1], device)
+            theirs = _span(self.bounds[cells], self.bounds[cells + 1], device)
             rows = _Rows.of(self.x[theirs] - self.middle[c])
-            if fills:
-                rows.square[-fills:] = torch.inf
             first, end = int(self.bounds[c]), int(self.bounds[c + 1])
             # where the own rows stand among theirs
             before = int(self.sizes[cells[: int(np.flatnonzero(cells == c)[0])]].sum())
@@ -189,19 +194,15 @@ class _Cells:
         return index, distance
 
 
-def _span(starts: np.ndarray, ends: np.ndarray, device: Any) -> tuple[torch.Tensor, int]:
-    """int64 positions from each start to its end, one after the other, and how many were added to
-    fill the last group up.
-    """
+def _span(starts: np.ndarray, ends: np.ndarray, device: Any) -> torch.Tensor:
+    """int64 positions from each start to its end, one after the other."""
     lengths = ends - starts
     total = int(lengths.sum())
-    fills = -total % GROUP
     shift = starts - (np.cumsum(lengths) - lengths)
     # one copy to the card, which does not wait for it
     both = torch.from_numpy(np.stack([shift, lengths])).to(device, non_blocking=True)
     at = torch.arange(total, device=device)
-    at += torch.repeat_interleave(both[0], both[1], output_size=total)
-    return (torch.cat([at, at.new_zeros(fills)]) if fills else at), fills
+    return at + torch.repeat_interleave(both[0], both[1], output_size=total)
 
 
 def _k_means(x: torch.Tensor, cells: int, room: int) -> torch.Tensor:
