@@ -50,7 +50,7 @@ def show(artifact: Lesions, context: Context) -> None:
     if not lines:
         st.caption("No lesion is proposed in these cases.")
         return
-    lines.sort(key=lambda line: -(line["ml"] or 0.0) * 1e9 - line["pixels"])
+    lines.sort(key=lambda line: (-(line["ml"] or 0.0), -line["pixels"]))
     decided = notes.load_lesion_decisions(ws, context.job.id)
     line = lines[_choose(artifact, data, lines, decided, context)]
     name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
