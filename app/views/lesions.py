@@ -76,14 +76,14 @@ def _choose(
     names = data.of(np.array([line["row"] for line in lines])).names()
     frame = pd.DataFrame(
         {
-            "case": [text.label(name, 24) for name in names],
+            "case": [text.plain(name, 24) for name in names],
             "lesion": [line["number"] for line in lines],
             "decision": [DECIDED[_decision(line, decided)] for line in lines],
             "volume (ml)": [line["ml"] for line in lines],
             "slices": [line["slices"] for line in lines],
             "pixels": [line["pixels"] for line in lines],
             "highest heat": [line["largest"] for line in lines],
-            f"residual ({text.label(artifact.residual_unit, 20)})": [
+            f"residual ({text.plain(artifact.residual_unit, 20)})": [
                 line["residual"] for line in lines
             ],
             "place": [", ".join(map(str, line["place"])) for line in lines],

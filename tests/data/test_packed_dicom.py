@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import imagecodecs
 import numpy as np
 import pydicom
@@ -20,6 +22,7 @@ from pydicom.uid import (
 from core.data.readers import codecs, read
 from core.data.readers.dicom import package_files
 from core.errors import UserError
+from core.io.threads import in_threads
 from tests.data._dicom import some, write
 
 
@@ -124,3 +127,20 @@ def test_films_packed_as_mpeg_are_declined_by_name(tmp_path):
     d.save_as(path)
     with pytest.raises(UserError, match="MPEG2"):
         read(path)
+
+
+def test_a_decoder_is_made_known_once_however_many_threads_ask_for_it(monkeypatch):
+    class Decoder:
+        def __init__(self):
+            self.available_plugins = []
+
+        def add_plugin(self, label, where):
+            time.sleep(0.01)  # while another thread looks
+            if label in self.available_plugins:
+                raise ValueError(f"'Decoder' already has a plugin named '{label}'")
+            self.available_plugins.append(label)
+
+    made = {syntax: Decoder() for syntax in codecs.OURS}
+    monkeypatch.setattr(codecs, "get_decoder", made.__getitem__)
+    in_threads(lambda _: codecs.register_decoders(), range(8), most=4)
+    assert all(d.available_plugins == [codecs.LABEL] for d in made.values())

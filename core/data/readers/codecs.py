@@ -8,6 +8,7 @@ permissive licences.
 
 from __future__ import annotations
 
+import threading
 from importlib.util import find_spec
 from typing import Any
 
@@ -31,6 +32,7 @@ OURS = (*JPEG, *LOSSLESS, *JPEG_LS)
 SIZED = (*OURS, *JPEG_2000)  # whose streams say how large they are
 END = b"\xff\xd9"  # of a JPEG or JPEG-LS stream
 LABEL = "imagecodecs"
+_one = threading.Lock()
 PACKAGES = {"pylibjpeg": "pylibjpeg and pylibjpeg-openjpeg"}  # of a decoder of another name
 
 
@@ -40,11 +42,14 @@ def is_available(syntax: str) -> bool:
 
 
 def register_decoders() -> None:
-    """Make imagecodecs known to pydicom where it is installed; again costs nothing."""
-    for syntax in OURS:
-        decoder = get_decoder(syntax)
-        if LABEL not in decoder.available_plugins and is_available(syntax):
-            decoder.add_plugin(LABEL, (__name__, "decode_frame"))
+    """Make imagecodecs known to pydicom where it is installed; again costs nothing. Files are
+    decoded on several threads, of which one is to do it.
+    """
+    with _one:
+        for syntax in OURS:
+            decoder = get_decoder(syntax)
+            if LABEL not in decoder.available_plugins and is_available(syntax):
+                decoder.add_plugin(LABEL, (__name__, "decode_frame"))
 
 
 def choose_decoder(syntax: uid.UID, frame: bytes) -> str:
