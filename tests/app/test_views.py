@@ -67,3 +67,11 @@ def test_every_artifact_has_a_view():
     drawn = {name for _, name in PAIRS}
     # the page of the latent map draws it, with its Embedding
     assert set(artifacts.TYPES) - drawn == {"Map"}
+
+
+def test_names_in_the_table_of_lesions_are_as_they_are(home, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(home))
+    monkeypatch.setattr(Dataset, "names", lambda self: ["patient_1.png"] * len(self))
+    app = AppTest.from_function(script, args=("lesions", "Lesions"), default_timeout=120).run()
+    app.segmented_control[0].set_value("all").run()
+    assert set(app.dataframe[0].value["case"]) == {"patient_1.png"}
