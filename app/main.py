@@ -27,6 +27,7 @@ SECTIONS = {
         ("latent", "Latent map", "scatter_plot"),
         ("clusters", "Clusters", "workspaces"),
         ("anomalies", "Anomalies", "troubleshoot"),
+        ("reading", "Reading room", "radiology"),
         ("rationales", "Rationales", "psychology_alt"),
         ("traversal", "Traversal", "tune"),
         ("compare", "Compare", "compare_arrows"),

@@ -5,6 +5,7 @@ dataset.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def register(cli: typer.Typer) -> None:
         ("ignore", ignore),
         ("fix", fix),
         ("undo", undo),
+        ("readings", readings),
     ):
         data_cli.command(name)(command)
 
@@ -194,3 +196,33 @@ def undo(name: str, decision: str, json: AsJson = False) -> None:
         f"Taken back: {decisions.WORDS[taken.what]} ({taken.reason}).",
         json,
     )
+
+
+def readings(
+    name: str,
+    csv: Annotated[Path | None, typer.Option(help="Write all of them to this file.")] = None,
+    json: AsJson = False,
+) -> None:
+    """What readers answered in the reading room, before and after they saw the model's answer."""
+    from core.export import safe_csv
+    from core.io.files import write_bytes
+    from core.workspace.readings import list_readings, readings_table
+
+    ws = workspace()
+    frame = readings_table(ws, name)
+    if csv is not None:
+        write_bytes(csv, safe_csv(frame).encode())
+    counted = [r for r in list_readings(ws, name) if r.verdict]
+    told = {
+        "dataset": ws.entry(name)["name"],
+        "readings": frame.astype(object).where(frame.notna(), None).to_dict("records"),
+    }
+    lines = [
+        f"{line.answered}  {line.reader}: row {line.row} {line.answer}"
+        + (f", before the model ({line.model})" if line.first and line.model else "")
+        + (f", {line.verdict}" if line.verdict else "")
+        + (", taken back" if isinstance(line.undone, str) else "")
+        for line in frame.itertuples()
+    ]
+    lines.append(f"{len(frame):,} readings, {len(counted):,} with a verdict on the model.")
+    say(told, "\n".join(lines), json)

@@ -36,6 +36,8 @@ def _message(
     slug: str,
     held: tuple[int, ...],
     place: int | None,
+    reading: bool,
+    truth: bool,
 ) -> bytes:
     """`held`: the rows of this view's stack, so that cases kept out of the view stay out of the
     stack.
@@ -44,7 +46,8 @@ def _message(
     if data is None or data.hash != hash:
         data = state.workspace().dataset(name)
     artifact = state.workspace().artifact(run, slug) if slug else None
-    return built(data, row, height, artifact if isinstance(artifact, AnomalyMaps) else None, place)
+    heat = artifact if isinstance(artifact, AnomalyMaps) else None
+    return built(data, row, height, heat, place, reading, truth)
 
 
 def opening(
@@ -67,12 +70,14 @@ def built(
     height: int,
     artifact: AnomalyMaps | None = None,
     place: int | None = None,
+    reading: bool = False,
+    truth: bool = True,
 ) -> bytes:
     """The component's message for row `row`, below its limit of bytes; larger stacks are sent in
     part, larger volumes at every second point (said).
 
     A volume opens at slice `place` of its stored slice axis; without one where its heat is, else in
-    the middle.
+    the middle. Without `truth` the outline that a person drew is not sent.
     """
     rows, word = stacks.find_stack(data, row)
     raw = data.of(np.array([row])).raw()[0]
@@ -84,7 +89,7 @@ def built(
         part = stacks.crop_stack(rows, row, max(1, component.MOST_BYTES * 9 // 10 // each))
         rows = rows[part]
     pixels = _pixels(data, rows, raw)
-    mask = data.of(rows).mask() if data.masks is not None else None
+    mask = data.of(rows).mask() if data.masks is not None and truth else None
     hot, reach = None, (0.0, 1.0)
     if artifact is not None and has_heat:
         hot, reach = _heat(artifact, rows), artifact.heat_range()
@@ -110,6 +115,7 @@ def built(
         "heat_words": text.plain(f"{artifact.unit}, {HEAT_WORDS}" if artifact else "", 80),
         "colours": None if hot is None else render.colour_ramp(),
         "word": word,
+        "reading": reading,
     }
     if flat:
         more |= {
@@ -210,9 +216,12 @@ def case(
     run: str = "",
     look_at: Callable[[int], None] = state.look_at,
     place: int | None = None,
+    reading: bool = False,
+    truth: bool = True,
 ) -> None:
     """The viewer of row `row`, of a volume at slice `place` (see `built`). `look_at` is called with
-    another row when the user leafs beyond the slices that were sent.
+    another row when the user leafs beyond the slices that were sent. `reading`: see
+    `app.components.viewer.message`; `truth`: see `built`.
     """
     if not fits(data) or row not in data.rows:
         return
@@ -229,6 +238,8 @@ def case(
         artifact.slug if heat and artifact else "",
         tuple(rows.tolist()),
         place,
+        reading,
+        truth,
     )
 
     def act(event: dict[str, Any]) -> None:

@@ -67,6 +67,7 @@ def message(
     note: str = "",
     scale: tuple[float, float] = (1.0, 0.0),
     start: tuple[int, int] | None = None,
+    reading: bool = False,
 ) -> bytes:
     """What is sent for one case.
 
@@ -82,6 +83,8 @@ def message(
     mask: bool of the same spatial shape, drawn as an outline.
     start: (stored axis, slice) at which a volume opens; None = the middle, or where the user left
         it.
+    reading: the case is the page's subject: the picture listens to keys at once, and heat stays off
+        until it is asked for.
     """
     colour = pixels.ndim > 2 and pixels.shape[-1] == 3 and pixels.dtype == np.uint8
     spatial = pixels.shape[:-1] if colour else pixels.shape
@@ -131,6 +134,7 @@ def message(
         "mask": mask is not None,
         "heat": None,
         "start": None if start is None else [int(start[0]), int(start[1])],
+        "reading": reading,
     }
     if heat is not None:
         low, high = heat_range

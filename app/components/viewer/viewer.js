@@ -72,6 +72,7 @@ class Viewer {
     this.layers = {};
     this.controls();
     this.looked(globalThis.lightboxLook || { window: "", side: "radiological" });
+    if (head.reading && !document.activeElement?.matches("input, textarea, select, [role=combobox]")) this.stage.focus({ preventScroll: true });
   }
 
   // -- what is chosen for all pictures ------------------------------------------------------------------------------------------------
@@ -188,7 +189,11 @@ class Viewer {
     this.follow();
   }
 
-  get hot() { return this.held ? !liking.heat : liking.heat; }
+  // In the reading room heat is asked for, case by case.
+  get liked() { return this.head.reading ? Boolean(this.at.hot) : liking.heat; }
+  set liked(on) { this.head.reading ? (this.at.hot = on) : (liking.heat = on); }
+
+  get hot() { return this.held ? !this.liked : this.liked; }
 
   print(unit, box) {
     const { head, plane, words } = this;
@@ -272,7 +277,7 @@ class Viewer {
       });
       const line = element("div", "vw-ramp", { title: head.heat.words });
       line.append(element("span", "", { text: head.heat.low }), ramp, element("span", "", { text: head.heat.high }));
-      this.group("Heat", this.button("Heat", "Show where it is unusual (key H; hold to compare)", () => { liking.heat = !liking.heat; this.draw(); }, "heat"), this.opacity, line,
+      this.group("Heat", this.button("Heat", "Show where it is unusual (key H; hold to compare)", () => { this.liked = !this.liked; this.draw(); }, "heat"), this.opacity, line,
         element("small", "", { text: head.heat.words }));
     }
     if (head.mask) this.group("Outline", this.button("Marked truth", "Show the outline a person drew, in blue", () => { liking.outline = !liking.outline; this.draw(); }, "outline"));
@@ -350,7 +355,7 @@ class Viewer {
     stage.addEventListener("keydown", (e) => this.pressed(e));
     stage.addEventListener("keyup", (e) => {
       if (e.key.toLowerCase() !== "h" || !this.held) return;
-      if (performance.now() - this.held < 350) liking.heat = !liking.heat; // a tap turns it on or off, holding only compares
+      if (performance.now() - this.held < 350) this.liked = !this.liked; // a tap turns it on or off, holding only compares
       this.held = 0;
       this.draw();
     });

@@ -124,14 +124,9 @@ def dataset_findings(
     Kept are `checks.json` (of the stored samples) and `findings.json` (of the rows in use); both
     are made again when their hash or `VERSION` is another.
     """
-    folder = ws.dataset_folder(name)
-    now = {
-        "version": VERSION,
-        "hash": ws.data_hash(name),
-        "normal": ws.dataset(name).card.get("normal"),
-    }
-    if (kept := _load_facts(folder / "findings.json", now)) is not None:
-        return [Finding(**f) for f in kept]
+    if (known := known_findings(ws, name)) is not None:
+        return known
+    folder, now = ws.dataset_folder(name), _stamp_of(ws, name)
     stored = {"version": VERSION, "hash": json.loads((folder / "dataset.json").read_text())["hash"]}
     facts = _load_facts(folder / "checks.json", stored)
     if facts is None:
@@ -140,6 +135,18 @@ def dataset_findings(
     found = check_dataset(ws.dataset(name), Facts(**facts))
     _store_facts(folder / "findings.json", now | {"kept": [asdict(f) for f in found]})
     return found
+
+
+def known_findings(ws: Workspace, name: str) -> list[Finding] | None:
+    """As `dataset_findings`, without working anything out: None where they are not known yet."""
+    kept = _load_facts(ws.dataset_folder(name) / "findings.json", _stamp_of(ws, name))
+    return None if kept is None else [Finding(**f) for f in kept]
+
+
+def _stamp_of(ws: Workspace, name: str) -> dict[str, Any]:
+    """Return what kept findings must agree with to hold for the rows now in use."""
+    normal = ws.dataset(name).card.get("normal")
+    return {"version": VERSION, "hash": ws.data_hash(name), "normal": normal}
 
 
 def _store_facts(path: Any, value: dict[str, Any]) -> None:
