@@ -218,11 +218,11 @@ def readings(
         "readings": frame.astype(object).where(frame.notna(), None).to_dict("records"),
     }
     lines = [
-        f"{line.answered}  {line.reader}: row {line.row} {line.answer}"
-        + (f", before the model ({line.model})" if line.first and line.model else "")
-        + (f", {line.verdict}" if line.verdict else "")
-        + (", taken back" if isinstance(line.undone, str) else "")
-        for line in frame.itertuples()
+        f"{when}  {r.reader}: row {r.row} {r.answer}"
+        + (f", before the model ({r.model})" if r.first and r.model else "")
+        + (f", {r.verdict}" if r.verdict else "")
+        + (", taken back" if r.undone is not None else "")
+        for r, when in zip(list_readings(ws, name, undone=True), frame["answered"])
     ]
     lines.append(f"{len(frame):,} readings, {len(counted):,} with a verdict on the model.")
     say(told, "\n".join(lines), json)

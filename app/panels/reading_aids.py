@@ -93,18 +93,23 @@ def summary(
             + ". An answer taken back stays in the table, marked as such."
         )
         frame = readings.readings_table(context.ws, context.data.name)
-        shown = [
-            "name",
-            "reader",
-            "answer",
-            "first",
-            "label",
-            "model",
-            "verdict",
-            "note",
-            "answered",
-        ]
-        st.dataframe(frame.iloc[::-1][shown], hide_index=True, height=240, width="stretch")
+        shown = {
+            "name": "case",
+            "reader": "reader",
+            "answer": "answer",
+            "first": "before the model",
+            "label": "stored label",
+            "model": "model",
+            "verdict": "verdict",
+            "note": "note",
+            "answered": "when (UTC)",
+        }
+        st.dataframe(
+            frame.iloc[::-1][list(shown)].rename(columns=shown),
+            hide_index=True,
+            height=38 + 35 * min(len(frame), 6),
+            width="stretch",
+        )
         st.download_button(
             "All readings as CSV",
             lambda: safe_csv(frame),

@@ -24,7 +24,7 @@ def home(tmp_path_factory):
     ws = Workspace(tmp_path_factory.mktemp("reading"))
     ws.add(make_sample("head-phantom"))
     job = queue.train(ws, "head-phantom", "pca", {"dimensions": 8})
-    assert queue.wait(ws, job.id, timeout=120).status == "done"
+    assert queue.wait(ws, job.id, timeout=600).status == "done"
     return ws.home
 
 

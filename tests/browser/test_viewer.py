@@ -14,6 +14,9 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.data.readers import read
+from core.data.samples.catalogue import make_sample
+from core.jobs import queue
+from core.workspace import readings
 from core.workspace.workspace import Workspace
 from tests.browser.conftest import settled
 
@@ -132,3 +135,37 @@ def test_a_known_volume_hangs_right_scrolls_and_keeps_its_window(
 
 def served_host(url: str) -> str:
     return url.split("/")[2]
+
+
+def test_a_case_is_read_by_keys_and_heat_waits_until_asked_for(
+    page: Any, served: str, home: Path, shot: Any
+) -> None:
+    ws = Workspace(home)
+    ws.add(make_sample("head-phantom"))
+    run = queue.train(ws, "head-phantom", "pca", {"dimensions": 8}).id
+    assert queue.wait(ws, run, timeout=600).status == "done"
+    page.goto(f"{served}/reading?dataset=head-phantom&run={run}")
+    settled(page)
+    page.get_by_role("textbox", name="Reader").fill("Dr A")
+    page.keyboard.press("Enter")
+    settled(page)
+    stage = page.get_by_test_id("viewer-stage").first
+    stage.click(position={"x": 5, "y": 300})
+    heat = page.get_by_role("button", name=re.compile("Show where it is unusual"))
+    assert heat.count() == 0, "nothing of the model before the answer"
+    page.keyboard.press("2")
+    page.get_by_text("Your answer: lesion").wait_for()
+    settled(page)
+    assert heat.first.get_attribute("aria-pressed") == "false"
+    page.keyboard.press("h")
+    assert heat.first.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("d")
+    settled(page)
+    shot("31-reading")
+    first = page.get_by_test_id("stMain").inner_text()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("What do you see?").wait_for()
+    assert page.get_by_test_id("stMain").inner_text() != first
+    [made] = readings.list_readings(ws, "head-phantom")
+    assert (made.answer, made.verdict, made.first, made.run) == ("lesion", "disagree", True, run)
+    assert not page.errors

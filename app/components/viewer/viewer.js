@@ -72,7 +72,9 @@ class Viewer {
     this.layers = {};
     this.controls();
     this.looked(globalThis.lightboxLook || { window: "", side: "radiological" });
-    if (head.reading && !document.activeElement?.matches("input, textarea, select, [role=combobox]")) this.stage.focus({ preventScroll: true });
+    const busy = document.activeElement;
+    const typing = busy?.matches("textarea, input:not([role=combobox])");
+    if (head.reading && !typing && (!same || !busy || busy === document.body)) this.stage.focus({ preventScroll: true });
   }
 
   // -- what is chosen for all pictures ------------------------------------------------------------------------------------------------
