@@ -18,8 +18,7 @@ from core.workspace import notes
 
 TITLE = "Lesions"
 TILE = 384
-AMBER = (230, 159, 0)
-SHOWN = 2  # pictures side by side
+BLUE = (86, 180, 233)  # of the outline: orange and blue fill say brighter and darker
 DECIDED = {True: "accepted", False: "rejected", None: ""}
 Line = dict[str, Any]
 
@@ -137,7 +136,9 @@ def _decide(line: Line, decided: dict[str, dict[str, Any]], context: Context) ->
 
 
 def _picture(artifact: Lesions, line: Line, context: Context) -> None:
-    """The slice with the lesion's outline, and as it would be healthy where the run made that."""
+    """The slice, the same with the lesion's outline, and how it differs from what the run made
+    of it as healthy.
+    """
     data, row = context.data, int(line["row"])
     raw = data.of(np.array([row])).raw()[0]
     number = np.asarray(artifact.mask[artifact.at(np.array([row]))[0]]) == line["number"]
@@ -146,22 +147,56 @@ def _picture(artifact: Lesions, line: Line, context: Context) -> None:
     if number.shape != raw.shape[1:]:
         st.caption("This case has another size than the outline, so it is not drawn.")
         return
-    pictures = [("lesion", raw)]
-    twin = _twin(artifact, row, context)
-    if twin is not None:
-        pictures.append(("as if healthy, made by the model", twin))
     if len(line["place"]) == 3:
         k = int(line["place"][0])
-        number, pictures = number[k], [(name, v[:, k]) for name, v in pictures]
-    for cell, (name, picture) in zip(st.columns(SHOWN), pictures):
-        image = render.enlarge(orientation.orient(render.window_to_rgb(picture, window), at), TILE)
-        mask = orientation.orient(number, at)
-        image = render.draw_outline(image, mask, AMBER, max(1, image.shape[0] // 192))
-        cell.image(
-            render.fit_into_square(orientation.make_pixels_square(image, at), TILE),
-            caption=name,
-            width="stretch",
-        )
+        number, raw = number[k], raw[:, k]
+    twin = _twin(artifact, row, context, line)
+    first = twin if twin is not None and _is_swapped(context) else raw
+
+    def drawn(picture: np.ndarray, outlined: bool = True, change: np.ndarray | None = None) -> Any:
+        image = orientation.orient(render.window_to_rgb(picture, window), at)
+        if change is not None:
+            image = render.overlay_signed(image // 2, orientation.orient(change, at), reach)
+        image = render.enlarge(image, TILE)
+        if outlined:
+            mask = orientation.orient(number, at)
+            image = render.draw_outline(image, mask, BLUE, max(1, image.shape[0] // 192))
+        return render.fit_into_square(orientation.make_pixels_square(image, at), TILE)
+
+    cells = st.columns(3 if twin is not None else 2)
+    name = "as it is, without the outline" if first is raw else "healthy twin, made by the model"
+    cells[0].image(drawn(first, False), caption=name, width="stretch")
+    cells[1].image(drawn(raw), caption="the proposed lesion", width="stretch")
+    if twin is None:
+        return
+    change = (raw - twin)[: len(_channels(raw))].mean(0)
+    reach = float(np.abs(change).max())
+    unit = text.label(artifact.residual_unit, 20)
+    cells[2].image(
+        drawn(raw, True, change),
+        caption=f"orange: brighter than the healthy twin, blue: darker, full colour at"
+        f" {text.number(reach)} {unit}",
+        width="stretch",
+    )
+
+
+def _is_swapped(context: Context) -> bool:
+    """Draw the button that swaps the first picture and its healthy twin; whether they are swapped.
+    Pressed again and again, what differs flickers.
+    """
+    key = context.key("lesions-swap")
+    now = bool(state.value(key, False))
+    st.button(
+        "Show as it is" if now else "Show as if healthy",
+        key=f"{key}-button",
+        icon=":material/compare:",
+        shortcut="b",
+        on_click=state.set_value,
+        args=(key, not now),
+        help="Press B again and again: what the model would expect otherwise flickers in the"
+        " first picture.",
+    )
+    return now
 
 
 def _channels(raw: np.ndarray) -> np.ndarray:
@@ -169,8 +204,10 @@ def _channels(raw: np.ndarray) -> np.ndarray:
     return raw[:1] if raw.shape[0] < 3 else raw
 
 
-def _twin(artifact: Lesions, row: int, context: Context) -> np.ndarray | None:
-    """The case as the run's model makes it where healthy, in stored values; None without one."""
+def _twin(artifact: Lesions, row: int, context: Context, line: Line) -> np.ndarray | None:
+    """The slice of the lesion [C,H,W] as the run's model makes it where healthy, in stored values;
+    None without one.
+    """
     slug = f"images-{artifact.twin}"
     if not artifact.twin or slug not in context.ws.slugs(context.job.id):
         return None
@@ -179,4 +216,5 @@ def _twin(artifact: Lesions, row: int, context: Context) -> np.ndarray | None:
     if not isinstance(made, Images) or not len(at):
         return None
     low, high = context.data.input_range
-    return np.asarray(made.image[at[0]]) * np.float32(high - low) + np.float32(low)
+    found = np.asarray(made.image[at[0]]) * np.float32(high - low) + np.float32(low)
+    return found[:, int(line["place"][0])] if len(line["place"]) == 3 else found

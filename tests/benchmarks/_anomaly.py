@@ -154,6 +154,32 @@ def pasted_nuclei(folder: Path, seed: int = 0) -> Dataset:
     return Dataset("nuclei", "image", lines, x, masks, {"group": "picture", "split": "split"})
 
 
+def pasted_kinds(folder: Path, many: int = 320, seed: int = 0) -> Dataset:
+    """About `many` grey tiles [n,1,64,64] of each kind of picture of `dsb2018_nuclei` (column
+    `kind`: fluorescence, stained, bright field), split by picture (3 : 1 : 1); in every second test
+    tile a part of a picture of another kind, brought to the tile's mean there, which masks mark.
+    """
+    table = pd.read_csv(folder / "dsb2018_nuclei" / "index.csv")
+    rng = np.random.default_rng(seed)
+    parts = np.array(["train", "train", "val", "train", "test"])
+    found: list[np.ndarray] = []
+    lines = []
+    for kind, some in table.groupby("modality_group"):
+        split, each = parts[rng.permutation(len(some)) % 5], -(-many // len(some))
+        for name, part in zip(some.id, split):
+            tiles = _tiles(folder, name)
+            found.append(tiles[rng.permutation(len(tiles))[:each]])
+            lines += [(str(kind), name, part)] * len(found[-1])
+    x, frame = np.concatenate(found), pd.DataFrame(lines, columns=["kind", "picture", "split"])
+    masks, whole = np.zeros((len(x), TILE, TILE), np.uint8), x.copy()
+    kinds, test = frame["kind"].to_numpy(), (frame["split"] == "test").to_numpy()
+    for kind in np.unique(kinds):
+        changed = np.flatnonzero(test & (kinds == kind))[::2]
+        donors = whole[test & (kinds != kind)]
+        x[changed], masks[changed] = pasted(x[changed], donors, rng, (0.08, 0.2))
+    return Dataset("kinds", "image", frame, x, masks, {"group": "picture", "split": "split"})
+
+
 def _tiles(folder: Path, name: str) -> np.ndarray:
     """Grey tiles [n,1,64,64] of a picture, side by side; 0 to its 99.8th percentile is 0 to 1."""
     from PIL import Image

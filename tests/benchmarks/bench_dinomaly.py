@@ -1,14 +1,18 @@
 """Dinomaly with the small encoder against plain rivals and its own broken copies, on chest X-rays,
-nuclei with foreign parts and real lesions: `python -m tests.benchmarks.bench_dinomaly [chest]
-[nuclei] [lesions]`, stored part by part, about 20 minutes.
+nuclei with foreign parts, three kinds of pictures at once and real lesions:
+`python -m tests.benchmarks.bench_dinomaly [chest] [nuclei] [kinds] [lesions]`, stored part by part,
+about half an hour of a processor.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -16,12 +20,15 @@ from sklearn.metrics import roc_auc_score
 
 from core.data.dataset import Dataset
 from core.evidence import shared_data
+from core.methods.anomaly import dinomaly
 from core.methods.anomaly._residuals import case_score
-from core.nets.dinomaly import blur, distance_maps
+from core.nets.dinomaly import LinearAttention, blur, distance_maps
+from core.nets.vit import Attention
 from tests.benchmarks._anomaly import (
     MEASURES,
     heat_of,
     lesion_slices,
+    pasted_kinds,
     pasted_nuclei,
     rivals,
     untrained,
@@ -32,10 +39,19 @@ SEEDS = [0, 1, 2]
 CHEST = {"epochs": 10, "side": 64}
 NUCLEI = {"epochs": 16}
 LESIONS = {"epochs": 100, "side": 128, "batch_size": 8}
+KINDS = {"epochs": 12}
 PASTED, SCANS = "dsb2018_nuclei, fluorescence, pasted parts", "ms_lesion_mri, patient 19 held out"
+MIXED = "dsb2018_nuclei, three kinds, pasted parts"
+KIND = {
+    "all together": "All together",
+    "bright_gray": "Bright field",
+    "fluo": "Fluorescence",
+    "stained": "Stained",
+}
+TURNED_OFF = ("without the loose loss", "softmax attention in the decoder")
 
 
-def chest(folder: Path) -> list[dict[str, Any]]:
+def chest(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """Normal X-rays train; AUROC of pneumonia on the validation part, by the mean of the highest
     hundredth of each map.
     """
@@ -52,7 +68,7 @@ def chest(folder: Path) -> list[dict[str, Any]]:
     rows += [row(k, (value(v), None, None)) for k, v in rivals(x, train, val).items()]
     title, name = "Which X-rays show pneumonia? (range over three seeds)", "pneumoniamnist_balanced"
     n = int(val.sum())
-    return [table(title, name, "val", n, SEEDS, "case AUROC", rows, verdict(rows))]
+    yield [table(title, name, "val", n, SEEDS, "case AUROC", rows, verdict(rows))]
 
 
 def compare(
@@ -82,13 +98,13 @@ def compare(
     return found, list(fits)
 
 
-def nuclei(folder: Path) -> list[dict[str, Any]]:
+def nuclei(folder: Path) -> Iterator[list[dict[str, Any]]]:
     data = pasted_nuclei(folder)
     title = "Where is a part of another stain? (range over three seeds)"
     found, fits = compare(data, NUCLEI, PASTED, title, {"without dropout": {"dropout": 0.0}})
     test = np.flatnonzero(data.splits == "test")
     x, truth = torch.from_numpy(data.inputs(test)), data.mask()[test]
-    return [*found, _copied(fits, x, truth), _speed(fits[0], x)]
+    yield [*found, _copied(fits, x, truth), _speed(fits[0], x)]
 
 
 def _copied(fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> dict[str, Any]:
@@ -135,15 +151,108 @@ def _speed(fit: Any, x: torch.Tensor) -> dict[str, Any]:
     return table("How fast?", PASTED, "test", len(x), [0], measure, rows, words)
 
 
-def lesions(folder: Path) -> list[dict[str, Any]]:
+# -- several kinds of pictures in one model --------------------------------------------------------
+def contrast(heat: np.ndarray, truth: np.ndarray) -> float:
+    """Mean heat [n,S,S] where something is marked over that where nothing is."""
+    return float(heat[truth].mean() / heat[~truth].mean())
+
+
+def without(part: str) -> ExitStack:
+    """Within it, networks are made and trained without a part of the method."""
+    stack = ExitStack()
+    if part == TURNED_OFF[0]:
+        stack.enter_context(patch.object(dinomaly, "EASY", 0.0))
+    elif part == TURNED_OFF[1]:
+        stack.enter_context(patch.object(LinearAttention, "attend", Attention.attend))
+    return stack
+
+
+def kinds(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """One model of three kinds of pictures against one of each kind with as many steps, and copies
+    of the one without a part of the method.
+    """
+    data = pasted_kinds(folder)
+    train, test = data.splits == "train", data.splits == "test"
+    kind, truth = data.frame["kind"].to_numpy(), data.mask()[test]
+
+    def heats(name: str, **more: Any) -> list[np.ndarray]:
+        with without(name):
+            return [heat_of(run("dinomaly", data, KINDS | more, s)[1])[test] for s in SEEDS]
+
+    own = {"Dinomaly": heats("Dinomaly")}
+    by_seed = own | {
+        "one model a kind, as many steps each": [_one_a_kind(data, kind, s)[test] for s in SEEDS],
+        "untrained copy": [untrained("dinomaly", data, s, KINDS)[test] for s in SEEDS],
+    }
+    cheap, found = rivals(data.inputs(), train, test), []
+    for part in ("all together", *np.unique(kind)):
+        at = kind[test] == part if part in kind else np.ones(len(truth), bool)
+        for measure in ("pixel average precision", "pixel AUROC"):
+            value = MEASURES[measure]
+            rows = [
+                row(k, over_seeds([value(h[at], truth[at]) for h in v])) for k, v in by_seed.items()
+            ]
+            rows += [row(k, (value(v[at], truth[at]), None, None)) for k, v in cheap.items()]
+            title = f"Does one model do for three kinds? {KIND[part]} (range over three seeds)"
+            n = int(at.sum())
+            found.append(table(title, MIXED, "test", n, SEEDS, measure, rows, verdict(rows)))
+    yield [*found, _attention_speed()]
+    copies = own | {"without dropout": heats("", dropout=0.0)}
+    copies |= {name: heats(name) for name in TURNED_OFF}
+    found = []
+    for measure, value in (*MEASURES.items(), ("heat in foreign parts over heat beside", contrast)):
+        rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in copies.items()]
+        title, n = "What do its parts give? (range over three seeds)", len(truth)
+        found.append(table(title, MIXED, "test", n, SEEDS, measure, rows, verdict(rows)))
+    yield found
+
+
+def _one_a_kind(data: Dataset, kind: np.ndarray, seed: int) -> np.ndarray:
+    """Heat [n,S,S] of all rows, each by a model that learned from its kind alone, in about as many
+    steps as the model of all kinds.
+    """
+    heat = np.zeros(data.mask().shape, np.float32)
+    train = data.splits == "train"
+    for one in np.unique(kind):
+        at = np.flatnonzero(kind == one)
+        epochs = round(KINDS["epochs"] * train.sum() / train[at].sum())
+        given = run("dinomaly", data.take(at), {"epochs": epochs}, seed)[1]
+        heat[at] = heat_of(given)
+    return heat
+
+
+def _attention_speed() -> dict[str, Any]:
+    """Tokens a second of both kinds of attention, by processor time, at the tokens of a picture of
+    64 pixels with patches of 8 and of one of 392 with patches of 14.
+    """
+    rows = []
+    for side in (8, 28):
+        x = torch.rand(8, side * side, 64)
+        for name, layer in (("linear", LinearAttention(64, 4)), ("softmax", Attention(64, 4))):
+            least = np.inf
+            with torch.no_grad():
+                for _ in range(20):
+                    start = time.perf_counter()
+                    layer(x)
+                    least = min(least, time.perf_counter() - start)
+            speed = (8 * side * side / least / 1000, None, None)
+            rows.append(row(f"{name}, {side * side} tokens a picture", speed))
+    few, many = (rows[i]["value"] / rows[i + 1]["value"] for i in (0, 2))
+    said = f"Linear attention is {few:.2f} times as fast with 64 tokens, {many:.2f} with 784."
+    title, measure = "Is linear attention faster?", "thousand tokens a second"
+    return table(title, "random tokens of 64 values", "none", 8, [0], measure, rows, said)
+
+
+def lesions(folder: Path) -> Iterator[list[dict[str, Any]]]:
     data = lesion_slices(folder, "patient19")
     title = "Real MS lesions, trained on 22 lesion-free slices of another patient (range, 3 seeds)"
-    return compare(data, LESIONS, SCANS, title, {})[0]
+    yield compare(data, LESIONS, SCANS, title, {})[0]
 
 
 if __name__ == "__main__":
     folder = shared_data()
     assert folder is not None, "needs the folder of real open data"
-    parts = {"chest": chest, "nuclei": nuclei, "lesions": lesions}
+    parts = {"chest": chest, "nuclei": nuclei, "kinds": kinds, "lesions": lesions}
     for part in sys.argv[1:] or parts:
-        store_part("dinomaly", parts[part](folder))
+        for tables in parts[part](folder):
+            store_part("dinomaly", tables)

@@ -17,6 +17,7 @@ from core.errors import UserError
 from core.export import _lesion_table
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
+from core.methods.anomaly._slices import resized
 from core.nets.holes import irregular_holes, tilings
 from core.nets.losses.inpainting import inpainting
 from core.nets.partial_conv import PartialConv, PartialUNet
@@ -255,6 +256,25 @@ def test_lesions_join_over_slices_and_have_volumes():
     assert (line["place"], line["slices"], line["pixels"]) == ([10, 11], 2, 25)
     assert line["largest"] == 7
     assert line["residual"] == pytest.approx(-0.7)
+
+
+@pytest.mark.parametrize(("size", "within"), [(32, 0.02), (48, 0.08)])
+def test_a_lesion_s_volume_is_that_of_its_shape(size, within):
+    _, method, _ = trained()
+    scale = 32 / size  # mm a pixel, as wide in mm at either size
+    table = pd.DataFrame({"volume": "a", "slice": np.arange(40), "mm_slice": 2.0})
+    table = table.assign(mm_down=scale, mm_across=scale)
+    data = Dataset("egg", "image", table, np.zeros((40, 1, size, size), np.float32))
+    z, y, x = np.mgrid[:40, :32, :32].astype("f4")
+    half = (14.0, 9.0, 7.0)  # mm
+    away = np.sqrt(
+        ((z - 20) * 2 / half[0]) ** 2 + ((y - 15) / half[1]) ** 2 + ((x - 16) / half[2]) ** 2
+    )
+    heat = resized(2 * method.pixel_threshold_ * np.clip(1.5 - away, 0, 1), (size, size))
+    found = method.lesions(heat, np.zeros_like(heat), data)
+    (line,) = [line for lines in found.table for line in lines]
+    assert line["ml"] == pytest.approx(4 / 3 * np.pi * np.prod(half) / 1000, rel=within)
+    assert line["slices"] == 13
 
 
 def test_slices_apart_are_not_joined_and_pictures_alone_are_kept():

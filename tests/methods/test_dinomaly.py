@@ -188,33 +188,50 @@ def test_steps_go_from_the_encoder_to_ever_fewer_hard_places():
 
 
 @pytest.fixture(scope="module")
-def dino_folder(tmp_path_factory):
-    pytest.importorskip("transformers")
-    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
-
+def dino_folders(tmp_path_factory):
+    """Folders as DINOv2 is stored in, with and without registers, with few random weights."""
+    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    tiny = Dinov2WithRegistersConfig(
-        hidden_size=16,
-        num_hidden_layers=6,
-        num_attention_heads=2,
-        image_size=28,
-        patch_size=14,
-        num_register_tokens=4,
+    size = {"hidden_size": 16, "num_hidden_layers": 6, "num_attention_heads": 2, "patch_size": 14}
+    found = {}
+    for name, more in (
+        ("Dinov2WithRegisters", {"num_register_tokens": 4, "image_size": 28}),
+        ("Dinov2", {"image_size": 70}),
+    ):
+        config = getattr(transformers, f"{name}Config")(**size, **more)
+        found[name] = folder = tmp_path_factory.mktemp(name)
+        getattr(transformers, f"{name}Model")(config).save_pretrained(folder)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "extra"), [("Dinov2WithRegisters", 5), ("Dinov2", 1)])
+def test_dinov2_is_opened_from_a_folder_as_it_is_stored(dino_folders, kind, extra):
+    import transformers
+
+    folder = dino_folders[kind]
+    encoder = Dino.open(str(folder))
+    assert (encoder.taps, encoder.extra, encoder.dim) == ((1, 2, 3, 4), extra, 16)
+    # a picture of another size than learned from: places of tokens are interpolated
+    x = torch.rand(2, 1, 44, 44)
+    tokens = encoder(x)
+    assert [tuple(t.shape) for t in tokens] == [(2, extra + 9, 16)] * 4
+    whole = getattr(transformers, f"{kind}Model").from_pretrained(folder).eval()
+    mean, spread = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    resized = torch.nn.functional.interpolate(
+        x.expand(-1, 3, -1, -1), (42, 42), mode="bilinear", antialias=True
     )
-    folder = tmp_path_factory.mktemp("dino")
-    Dinov2WithRegistersModel(tiny).save_pretrained(folder)
-    return folder
+    given = (resized - mean[:, None, None]) / spread[:, None, None]
+    with torch.no_grad():
+        layers = whole(given, output_hidden_states=True).hidden_states
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(tokens, layers[2:6]))
 
 
-def test_dinov2_is_opened_from_a_folder_and_kept_with_the_model(dino_folder):
+def test_dinov2_from_a_folder_is_frozen_and_kept_with_the_model(dino_folders):
     assert taps_of(12) == (2, 3, 4, 5, 6, 7, 8, 9)
     assert taps_of(24) == (4, 6, 8, 10, 12, 14, 16, 18)
-    encoder = Dino.open(str(dino_folder))
-    assert (encoder.taps, encoder.extra, encoder.dim) == ((1, 2, 3, 4), 5, 16)
-    tokens = encoder(torch.rand(2, 1, 32, 32))
-    assert [tuple(t.shape) for t in tokens] == [(2, 9, 16)] * 4
-    data = dataset()
-    given = {**SMALL, "epochs": 1, "encoder": "dinov2", "encoder_folder": str(dino_folder)}
+    folder = str(dino_folders["Dinov2WithRegisters"])
+    encoder, data = Dino.open(folder), dataset()
+    given = {**SMALL, "epochs": 1, "encoder": "dinov2", "encoder_folder": folder}
     method, found = fit("dinomaly", data, **given)
     for name, value in encoder.state_dict().items():
         assert torch.equal(method.net_.encoder.state_dict()[name].cpu(), value), name
