@@ -17,6 +17,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.io.files import copy_tree, make_folder, remove, write_json, write_with
 from core.json_output import run_json
+from core.workspace import notes
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
 
@@ -159,4 +160,6 @@ def _exported(ws: Workspace, job: Job, folder: Path) -> list[Path]:
                 )
     write_table(row_table(ws, data, job), folder, "rows")
     write_json(folder / "run.json", run_json(ws, job))
+    if (given := notes.load_threshold(ws, job.id)) is not None:
+        write_json(folder / "threshold.json", given)
     return sorted(p for p in folder.iterdir())

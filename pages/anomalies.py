@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
-from app.panels import threshold_bench
+from app.panels import threshold
 from app.panels.gallery import inspector, score_of
 from app.pin import pin_button
 from app.views import anomaly_maps
@@ -36,26 +36,26 @@ if scores is None:
     st.stop()
 shell.head(
     "Anomalies",
-    f"{threshold_bench.describe_flagged(scores, context)} Unusual does not mean ill: check each"
+    f"{threshold.describe_flagged(scores, context)} Unusual does not mean ill: check each"
     " case yourself.",
 )
 main, side = st.columns([5, 2])
 with main:
     anomaly_maps.show(scores, context)
-    shell.show_provenance(context, f"threshold {threshold_bench.threshold_of(scores, context):.3g}")
+    shell.show_provenance(context, f"threshold {threshold.threshold_of(scores, context):.3g}")
     test = (
         context.data.part("test").rows
         if (context.data.splits == "test").any()
         else context.data.rows
     )
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
-    threshold = {"threshold": round(threshold_bench.threshold_of(scores, context), 4)}
+    facts = {"threshold": round(threshold.threshold_of(scores, context), 4)}
     pin_button(
         partial(figures.anomaly_figure, context.data, scores, top, look=state.look()),
         context,
         "The most unusual cases, and where",
         "unusual",
-        threshold,
+        facts,
     )
 with side:
     inspector(context)

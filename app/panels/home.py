@@ -11,7 +11,7 @@ from app import navigation, progress, state, text
 from app.panels import map, quick_start
 from app.panels.apply import find_origin
 from app.panels.gallery import score_of, thumbs
-from app.panels.threshold_bench import describe_flagged
+from app.panels.threshold import describe_flagged
 from app.views.anomaly_maps import overlays
 from app.views.scope import describe
 from core.artifacts import Clusters, Map, Metrics, Scope

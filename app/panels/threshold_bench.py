@@ -9,78 +9,26 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state, text
+from app.panels import operating_point, threshold_rules
+from app.panels.threshold import has_known_truth, known, threshold_of, whose_threshold
 from app.state import Context
 from core.artifacts import AnomalyMaps, Metric
-from core.data.ground_truth import GroundTruth, find_ground_truth
 from core.imaging.palette import ACCENT, NONE, OKABE_ITO
 from core.measures.image_anomaly import ImageAnomaly
-from core.stats.proportions import rates
+from core.stats.operating import expected_cost, least_cost
 from core.workspace import notes
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _truth_of(home: str, name: str, hash: str, normal: str) -> GroundTruth:
-    return find_ground_truth(state.workspace().dataset(name))
-
-
-def has_known_truth(context: Context, rows: np.ndarray) -> np.ndarray:
-    """bool like `rows`: cases of which it is known whether they are abnormal; cached, as `known`
-    is.
+def histogram(
+    artifact: AnomalyMaps,
+    context: Context,
+    rows: np.ndarray,
+    at: float,
+    cheapest: float = float("nan"),
+) -> go.Figure:
+    """Scores of `rows`, split by the truth where it is known, with the threshold as a line, and
+    `cheapest`, that of least expected cost, as a dotted one.
     """
-    data = context.data
-    found = _truth_of(str(context.ws.home), data.name, data.hash, data.normal).judged
-    return found[np.searchsorted(data.rows, rows)]
-
-
-def known(context: Context) -> tuple[np.ndarray | None, str]:
-    """Which rows of the data are truly abnormal, and the rule; cached, since it reads every
-    mask.
-    """
-    found = _truth_of(
-        str(context.ws.home), context.data.name, context.data.hash, context.data.normal
-    )
-    return found.abnormal, found.rule
-
-
-def threshold_of(artifact: AnomalyMaps, context: Context) -> float:
-    """The threshold a person set, else the one the method chose, else the 95th percentile."""
-    given = notes.load_threshold(context.ws, context.job.id)
-    if given:
-        return float(given["value"])
-    return (
-        float(artifact.threshold)
-        if artifact.threshold is not None
-        else float(np.quantile(artifact.score, 0.95))
-    )
-
-
-def describe_flagged(artifact: AnomalyMaps, context: Context) -> str:
-    """How many cases lie above the threshold, and whether a person set it or a rule did, which
-    flags some cases in any data.
-    """
-    over = int((np.asarray(artifact.score) > threshold_of(artifact, context)).sum())
-    count = f"{over:,} of {len(artifact.rows):,} cases"
-    given = notes.load_threshold(context.ws, context.job.id)
-    if given:
-        why = f" (“{text.label(given['reason'], 120)}”)" if given.get("reason") else ""
-        return f"{count} lie above the threshold set for this run{why}."
-    if artifact.threshold is None:
-        return (
-            f"{count} are flagged: the 5 % with the highest anomaly score. Nobody has set a"
-            " threshold for this run yet."
-        )
-    normal = context.job.spec.get("only_normal")
-    whose = (
-        f", counting only cases “{text.label(normal, 40)}”, from which it learned" if normal else ""
-    )
-    return (
-        f"{count} are flagged: their anomaly score is above the method’s default threshold"
-        f" ({text.label(artifact.rule, 120)}{whose}). Nobody has set a threshold for this run yet."
-    )
-
-
-def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float) -> go.Figure:
-    """Scores of `rows`, split by the truth where it is known, with the threshold as a line."""
     truth, _ = known(context)
     score = np.asarray(artifact.score)[artifact.at(rows)]
     if len(score) > 1 and np.ptp(score) > 0:
@@ -107,6 +55,13 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
             width=np.diff(edges),
         )
     figure.add_vline(at, line={"color": ACCENT, "width": 3}, annotation_text="threshold")
+    if np.isfinite(cheapest):
+        figure.add_vline(
+            cheapest,
+            line={"color": OKABE_ITO[2], "width": 2, "dash": "dot"},
+            annotation_text="least cost",
+            annotation_position="bottom right",
+        )
     figure.update_layout(
         barmode="stack",
         height=230,
@@ -120,30 +75,49 @@ def histogram(artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: flo
 
 
 def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
-    """The threshold bench: slider and histogram over validation cases, what that threshold means
-    there, and what the kept one means on test cases.
+    """The threshold bench: what errors cost, rules, slider and histogram over validation cases,
+    what that threshold means there, and what the kept one means on test cases.
 
-    Without validation cases the threshold is picked on the cases shown, `rows`, and the words say
-    so.
+    Without five validation cases the threshold is picked on the cases shown, `rows`, and the words
+    say so; no rule then looks at what is known of the truth.
     """
     own, test = (_scored(artifact, context.data.part(part).rows) for part in ("val", "test"))
-    apart = len(own) >= 5 and len(test) > 0
+    apart = len(own) >= 5
     rows = own if apart else rows
-    score = np.asarray(artifact.score)[artifact.at(rows)]
-    low, high = float(score.min()), float(score.max())
-    if not high > low:
+    score = np.asarray(artifact.score, dtype=np.float64)[artifact.at(rows)]
+    step = float(np.ptp(score)) / 400
+    if not step > 0:
         st.caption("Every case has the same score, so no threshold can part them.")
         return
-    start = min(max(threshold_of(artifact, context), low), high)
+    low, high = float(score.min()) - step, float(score.max())
     key = context.key("threshold")
-    state.kept(key, start)
+    truth, why = known(context)
     on = f"{len(rows):,} validation cases" if apart else f"{len(rows):,} cases shown"
+    prevalence = ratio = None
+    cheapest, judged, ill = float("nan"), score, None
+    if truth is not None:
+        left, right = st.columns(2)
+        prevalence = operating_point.ask_prevalence(left)
+        ratio = operating_point.ask_ratio(right)
+        sure = has_known_truth(context, rows)
+        judged, ill = score[sure], truth[np.searchsorted(context.data.rows, rows[sure])]
+        if apart:
+            cheapest = least_cost(judged, ill, prevalence, ratio)
+    _warn_of_one_kind(context, ill, on)
+    off = "" if apart else "Needs validation cases, so that no test case decides the threshold."
+    if truth is None:
+        off = "It is not known which cases are abnormal."
+    counted = (judged, ill) if apart else (score, None)
+    threshold_rules.buttons(context, *counted, cheapest, key, off)
+    start = min(max(float(state.value(key, threshold_of(artifact, context))), low), high)
+    state.set_value(key, start)
+    state.kept(key, start)
     at = st.slider(
         f"Threshold, to be picked on the {on}",
         low,
         high,
         key=f"w-{key}",
-        step=(high - low) / 400,
+        step=step,
         format="%.4g",
         on_change=state.keep,
         args=(key,),
@@ -153,33 +127,98 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         ),
     )
     st.plotly_chart(
-        histogram(artifact, context, rows, at),
+        histogram(artifact, context, rows, at, cheapest),
         key=context.key("histogram"),
         config={"displayModeBar": False},
     )
-    truth, why = known(context)
-    prevalence = None if truth is None else _prevalence()
-    _consequences(artifact, context, rows, at, prevalence)
+    if truth is not None:
+        st.markdown(f"**On the {on}**, at {text.number(at)}:")
+    operating_point.show(artifact, context, rows, at, prevalence)
     if truth is None:
         st.markdown(text.label(why, 200))
     else:
+        if ratio is not None and np.isfinite(cheapest):
+            _cost(judged, ill, at, cheapest, prevalence, ratio)
         _truth(artifact, context, truth, why)
         st.caption(
             f"Picked on these {len(rows):,} cases, so these figures flatter it: on other cases"
             " expect less."
         )
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
-    reason = left.text_input(
+    _keep(context, at, "val" if apart else "shown", prevalence, ratio)
+    if apart and len(test) and truth is not None:
+        _on_test(artifact, context, test, prevalence)
+
+
+def _warn_of_one_kind(context: Context, ill: np.ndarray | None, on: str) -> None:
+    """Say so where the cases a threshold is picked on are all normal, or all abnormal."""
+    data = context.data
+    if ill is None and data.normal and len(data.classes) == 1:
+        st.warning(
+            f"All labelled cases of this data are “{text.label(data.normal, 40)}”, the normal"
+            " class: how many abnormal cases a threshold would find cannot be counted."
+        )
+    elif ill is not None and len(ill) and not ill.any():
+        st.warning(
+            f"The {on} are all normal: they tell how many false alarms a threshold gives, not how"
+            " many abnormal cases it finds. So only the rule of the normal cases can set it here."
+        )
+    elif ill is not None and len(ill) and ill.all():
+        st.warning(
+            f"The {on} are all abnormal: they tell how many cases a threshold finds, not how many"
+            " false alarms it gives."
+        )
+
+
+def _cost(
+    score: np.ndarray,
+    ill: np.ndarray | None,
+    at: float,
+    cheapest: float,
+    prevalence: float | None,
+    ratio: float,
+) -> None:
+    """What the threshold and the one of least cost are expected to cost."""
+    assert ill is not None
+    assert prevalence is not None
+    here, best = 100 * expected_cost(score, ill, np.array([at, cheapest]), prevalence, ratio)
+    st.caption(
+        f"Expected cost of 100 cases, in false alarms, where a miss is worth {ratio:.4g}:"
+        f" {here:.1f} at this threshold, {best:.1f} at {text.number(cheapest)}, the least on these"
+        " cases (dotted line)."
+    )
+
+
+def _keep(
+    context: Context, at: float, on: str, prevalence: float | None, ratio: float | None
+) -> None:
+    """The form that keeps the threshold, with who chose it and why."""
+    left, middle, right = st.columns([1.2, 2, 1.3], vertical_alignment="bottom")
+    author = left.text_input(
+        "Your name",
+        notes.load_author(context.ws),
+        key=context.key("author"),
+        placeholder="who sets it",
+        max_chars=60,
+        help="Kept with the threshold and shown in reports; asked for once.",
+    )
+    reason = middle.text_input(
         "Why this threshold",
         key=context.key("reason"),
         placeholder="e.g. agreed with Dr N., misses cost more",
         max_chars=120,
     )
-    if right.button("Keep this threshold", width="stretch"):
-        notes.set_threshold(context.ws, context.job.id, at, reason, on="val" if apart else "shown")
+    if right.button("Keep this threshold", width="stretch", key=context.key("keep-threshold")):
+        notes.set_threshold(context.ws, context.job.id, at, reason, on, author, prevalence, ratio)
         st.toast("Threshold kept for this run.")
-    if apart and truth is not None:
-        _on_test(artifact, context, test, prevalence)
+    given = notes.load_threshold(context.ws, context.job.id)
+    if given:
+        st.caption(
+            f"Kept: {text.number(given['value'])}"
+            + (f", by {text.label(given['author'], 60)}" if given.get("author") else "")
+            + f", {text.ago(given['made'])}"
+            + (f": “{text.label(given['reason'], 120)}”" if given.get("reason") else "")
+            + "."
+        )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -253,14 +292,9 @@ def _on_test(
 ) -> None:
     """What the kept threshold, or the method's own, means on the test cases `rows`."""
     given, at = notes.load_threshold(context.ws, context.job.id), threshold_of(artifact, context)
-    whose = (
-        "the method’s own threshold"
-        if artifact.threshold is not None
-        else "the 95th percentile of all scores"
-    )
-    whose = "the kept threshold" if given else whose
+    whose = whose_threshold(artifact, context)
     st.markdown(f"**On the {len(rows):,} test cases**, at {whose}, {text.number(at)}:")
-    _consequences(artifact, context, rows, at, prevalence)
+    operating_point.show(artifact, context, rows, at, prevalence)
     if given and given.get("on") != "val":
         st.caption("It was kept with test cases in view, so these figures flatter it as well.")
     elif not given and artifact.threshold is None:
@@ -272,72 +306,4 @@ def _on_test(
         st.caption(
             "No threshold was picked on these cases. That holds for the first look: a threshold"
             " changed for what is seen here is picked on them as well."
-        )
-
-
-def _prevalence() -> float:
-    """Share of abnormal cases in the user's clinic."""
-    words = (
-        "How common the abnormality is where this would be used. Changes how often an alarm is"
-        " right."
-    )
-    return (
-        st.number_input(
-            "Abnormal cases per 100 in your clinic",
-            0.1,
-            99.9,
-            10.0,
-            1.0,
-            key="prevalence",
-            help=words,
-        )
-        / 100
-    )
-
-
-def _consequences(
-    artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float, prevalence: float | None
-) -> None:
-    """How many of `rows` lie above the threshold `at`; where the truth is known, how many of the
-    abnormal and of the normal ones, over patients.
-    """
-    alarm = np.asarray(artifact.score)[artifact.at(rows)] > at
-    st.markdown(f"**{int(alarm.sum()):,} of {len(alarm):,} cases** lie above the threshold.")
-    truth, _ = known(context)
-    if truth is None or prevalence is None:
-        return
-    sure = has_known_truth(context, rows)
-    alarm, place = alarm[sure], np.searchsorted(context.data.rows, rows[sure])
-    groups = context.data.groups
-    found = rates(alarm, truth[place], groups[place] if groups is not None else None)
-    sens, spec = found["sensitivity"], found["specificity"]
-    for cell, (name, r, help) in zip(
-        st.columns(4),
-        (
-            ("Sensitivity", sens, "Share of the abnormal cases that are flagged"),
-            ("Specificity", spec, "Share of the normal cases that are not flagged"),
-        ),
-    ):
-        if r.value is None:
-            cell.metric(name, "–", help=help)
-            cell.caption("there is no such case here")
-            continue
-        cell.metric(
-            name, text.number(r.value), help=f"{help}: {text.interval(r.value, r.low, r.high, r.n)}"
-        )
-        cell.caption(
-            "; ".join(
-                w
-                for w in (text.interval(r.value, r.low, r.high, r.n).partition(" ")[2], r.note)
-                if w
-            )
-        )
-    if sens.value is not None and spec.value is not None:
-        right, wrong = prevalence * sens.value, (1 - prevalence) * (1 - spec.value)
-        missed = prevalence * (1 - sens.value)
-        ppv = text.number(right / (right + wrong)) if right + wrong > 0 else "not defined"
-        st.caption(
-            f"Of 100 cases at that prevalence: about {100 * (right + wrong):.0f} alarms,"
-            f" {100 * right:.1f} of them right (an alarm is right with probability {ppv}), and"
-            f" {100 * missed:.1f} abnormal cases missed."
         )

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import threshold_bench, unusual_values
+from app.panels import threshold, threshold_bench, unusual_values
 from app.panels.gallery import gallery, thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps
@@ -120,9 +120,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if not len(rows):
         st.caption("None of these cases has a score.")
         return
-    at = float(
-        state.value(context.key("threshold"), threshold_bench.threshold_of(artifact, context))
-    )
+    at = float(state.value(context.key("threshold"), threshold.threshold_of(artifact, context)))
     score = np.asarray(artifact.score)[artifact.at(rows)]
     rank = {
         "most unusual": -score,

@@ -34,6 +34,7 @@ from core.explain import traversal
 from core.jobs.run_folder import find_artifact
 from core.registry import headlines, measures, method_class, open_model
 from core.report import figures, flow, story
+from core.report.threshold import describe_threshold
 from core.workspace import notes, review
 from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace
@@ -133,6 +134,9 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
     metrics = [m for a in given.values() if isinstance(a, Metrics) for m in a]
     first = next(iter(given.values()))
     model = next((a for a in given.values() if isinstance(a, Model)), None)
+    scores = next(
+        (a for a in given.values() if isinstance(a, AnomalyMaps) and a.shows != "doubt"), None
+    )
     gone = review.count_removed_since(ws, job.id)
     gone_words = [review.describe_removed_since(gone)] if gone else []
     parts = {
@@ -170,7 +174,7 @@ def _describe_run(ws: Workspace, job: Job) -> dict[str, Any]:
         "made_by": first.made_by,
         "params": job.params,
         "commands": _commands(ws, job),
-        "threshold": notes.load_threshold(ws, job.id),
+        "threshold": describe_threshold(ws, job.id, data, scores),
     }
 
 

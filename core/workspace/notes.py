@@ -100,22 +100,52 @@ def name_cluster(ws: Workspace, run: str, cluster: int, name: str) -> None:
     )
 
 
+def load_author(ws: Workspace) -> str:
+    """Return the name last given as the author of a note in this workspace; "" before the first."""
+    return str(_read(ws.home / "author.json").get("name", ""))
+
+
+def save_author(ws: Workspace, name: str) -> str:
+    """Keep the name that the next notes are offered; returns it on one line, at most 60 letters."""
+    words = " ".join(name.split())[:60]
+    if words and words != load_author(ws):
+        write_json(ws.home / "author.json", {"name": words})
+    return words
+
+
 def load_threshold(ws: Workspace, run: str) -> dict[str, Any] | None:
     """Return the threshold a person has set for a run's anomaly score: {"value", "reason", "made",
-    "on"}; it was picked `on` validation cases ("val"), or on those that were shown, test cases
-    among them ("shown", or absent in earlier versions).
+    "on", "author", "prevalence", "ratio"}; it was picked `on` validation cases ("val"), or on those
+    that were shown, test cases among them ("shown", or absent in earlier versions). `author` may be
+    absent or empty; `prevalence` (0 to 1) is the one it was judged at and `ratio` how many false
+    alarms a miss was worth, both absent or None where they were not asked for.
     """
     return _read(ws.folder(run) / "threshold.json") or None
 
 
 def set_threshold(
-    ws: Workspace, run: str, value: float, reason: str = "", on: str = "shown"
+    ws: Workspace,
+    run: str,
+    value: float,
+    reason: str = "",
+    on: str = "shown",
+    author: str = "",
+    prevalence: float | None = None,
+    ratio: float | None = None,
 ) -> None:
-    """Keep the threshold of a run's anomaly scores, and why it was chosen."""
+    """Keep the threshold of a run's anomaly scores, who chose it and why; see `load_threshold`."""
     words = " ".join(reason.split())[:200]
     write_json(
         ws.folder(run) / "threshold.json",
-        {"value": float(value), "reason": words, "made": time.time(), "on": on},
+        {
+            "value": float(value),
+            "reason": words,
+            "author": save_author(ws, author),
+            "made": time.time(),
+            "on": on,
+            "prevalence": prevalence,
+            "ratio": ratio,
+        },
     )
 
 

@@ -1,11 +1,13 @@
 """The threshold bench: picked on validation cases, counted on test cases, and said so."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.panels import threshold_bench
+from app.panels import threshold, threshold_bench
 from core.data.dataset import Dataset
 
 
@@ -51,14 +53,11 @@ def shown(monkeypatch, tmp_path):
     """The bench drawn for cases of these parts; every second case is abnormal, and all of those
     have the higher scores.
     """
-    monkeypatch.setattr(
-        threshold_bench,
-        "known",
-        lambda context: (np.arange(len(context.data)) % 2 == 1, "every second"),
-    )
-    monkeypatch.setattr(
-        threshold_bench, "has_known_truth", lambda context, rows: np.ones(len(rows), bool)
-    )
+    for place in (threshold, threshold_bench):
+        monkeypatch.setattr(place, "known", lambda context: (truth_of(context), "every second"))
+        monkeypatch.setattr(
+            place, "has_known_truth", lambda context, rows: np.ones(len(rows), bool)
+        )
     monkeypatch.setattr(threshold_bench, "_truth", lambda *given: None)
 
     def draw(split: list[str], patients: int) -> AppTest:
@@ -71,8 +70,27 @@ def shown(monkeypatch, tmp_path):
     return draw
 
 
+def truth_of(context) -> np.ndarray:
+    return np.arange(len(context.data)) % 2 == 1
+
+
 def words(at: AppTest) -> str:
     return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    found = next(b for b in at.button if b.label == label)
+    assert not found.disabled, found.help
+    found.click().run()
+    assert not at.exception
+    return at
+
+
+def slider(at: AppTest) -> float:
+    return float(at.slider[0].value)
+
+
+SPLIT = ["train"] * 40 + ["val"] * 40 + ["test"] * 60  # scores near 1 are normal, near 2 abnormal
 
 
 def test_a_threshold_is_picked_on_validation_cases_and_counted_on_test_cases(shown):
@@ -80,10 +98,10 @@ def test_a_threshold_is_picked_on_validation_cases_and_counted_on_test_cases(sho
     assert at.slider[0].label == "Threshold, to be picked on the 40 validation cases"
     assert "Picked on these 40 cases, so these figures flatter it" in words(at)
     assert "On the 60 test cases**, at the method’s own threshold" in words(at)
-    assert [m.value for m in at.metric] == ["1.00"] * 4
+    assert [m.value for m in at.metric] == ["1.00", "1.00", "1.00", "1.00", "10"] * 2
     assert "(0.84–1.00), n = 20" in words(at), "Wilson's of 20 of 20"
     assert "(0.89–1.00), n = 30" in words(at), "Wilson's of 30 of 30"
-    at.button[0].click().run()
+    press(at, "Keep this threshold")
     assert "at the kept threshold" in words(at)
     assert "with test cases in view" not in words(at)
 
@@ -92,9 +110,69 @@ def test_without_validation_cases_the_words_say_that_it_was_picked_on_these(show
     at = shown(["train"] * 40 + ["test"] * 60, 100)
     assert at.slider[0].label == "Threshold, to be picked on the 60 cases shown"
     assert "Picked on these 60 cases, so these figures flatter it" in words(at)
-    assert len(at.metric) == 2
+    assert len(at.metric) == 5
 
 
 def test_few_patients_get_rates_without_an_interval(shown):
     at = shown(["val"] * 40 + ["test"] * 60, 4)
     assert "too few for an interval (2 patients)" in words(at)
+
+
+def test_one_press_sets_the_threshold_by_a_rule(shown):
+    at = shown(SPLIT, 140)
+    press(at, "95 % of normal cases below")
+    normal = 1 + 0.001 * np.arange(40, 80, 2)
+    assert slider(at) == pytest.approx(np.quantile(normal, 0.95), abs=1e-3)
+    press(at, "Sensitivity 90 %")
+    assert slider(at) == pytest.approx(2 + 0.001 * 44, abs=2e-3), "2 of 20 abnormal ones below"
+    press(at, "Best F1")
+    assert 1.08 < slider(at) < 2.04
+    press(at, "Least expected cost")
+    assert 1.08 < slider(at) < 2.04
+    assert "0.0 at this threshold" in words(at)
+
+
+def test_without_validation_cases_no_rule_looks_at_the_truth(shown):
+    at = shown(["train"] * 40 + ["test"] * 60, 100)
+    off = {b.label: b.disabled for b in at.button}
+    assert off["Best F1"]
+    assert off["Least expected cost"]
+    assert off["Sensitivity 90 %"]
+    assert not off["95 % of cases below"]
+
+
+def test_only_normal_validation_cases_are_warned_of(shown, monkeypatch):
+    def ill(context):
+        return (np.arange(len(context.data)) >= 80) & (np.arange(len(context.data)) % 2 == 1)
+
+    for place in (threshold, threshold_bench):
+        monkeypatch.setattr(place, "known", lambda context: (ill(context), "late ones"))
+    at = shown(SPLIT, 140)
+    assert "are all normal" in at.warning[0].value
+    assert next(b for b in at.button if b.label == "Best F1").disabled
+    press(at, "95 % of normal cases below")
+    assert next(m.value for m in at.metric) == "–"
+
+
+def test_predictive_values_follow_the_prevalence_and_the_sensitivity_does_not(shown, monkeypatch):
+    at = shown(SPLIT, 140)
+    at.slider[0].set_value(1.06).run()
+    before = [m.value for m in at.metric][:5]
+    at.number_input[0].set_value(1.0).run()
+    after = [m.value for m in at.metric][:5]
+    assert before[:2] == after[:2]
+    assert float(after[2]) < float(before[2])
+
+
+def test_who_keeps_a_threshold_is_asked_once_and_kept_with_it(shown, tmp_path):
+    at = shown(SPLIT, 140)
+    at.text_input[0].set_value("Dr  Ada N.").run()
+    at.text_input[1].set_value("misses cost more").run()
+    press(at, "Keep this threshold")
+    assert "by Dr Ada N\\., just now: “misses cost more”" in words(at)
+    kept = json.loads((tmp_path / "threshold.json").read_text())
+    assert kept["author"] == "Dr Ada N."
+    assert kept["on"] == "val"
+    assert kept["prevalence"] == 0.1
+    assert kept["ratio"] == 10
+    assert shown(SPLIT, 140).text_input[0].value == "Dr Ada N."
