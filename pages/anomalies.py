@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, shell, state, text
-from app.panels import threshold
-from app.panels.gallery import inspector, score_of
+from app.panels import heat, threshold
+from app.panels.gallery import score_of
+from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import anomaly_maps
 from core.report import figures
@@ -51,7 +52,15 @@ with main:
     top = test[np.argsort(-scores.score[scores.at(test)], kind="stable")[:12]]
     facts = {"threshold": round(threshold.threshold_of(scores, context), 4)}
     pin_button(
-        partial(figures.anomaly_figure, context.data, scores, top, look=state.look()),
+        partial(
+            figures.anomaly_figure,
+            context.data,
+            scores,
+            top,
+            opacity=float(st.session_state.get(context.key("opacity"), heat.OPACITY)),
+            look=state.look(),
+            contour=st.session_state.get(context.key("heat")) == "contour",
+        ),
         context,
         "The most unusual cases, and where",
         "unusual",

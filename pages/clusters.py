@@ -5,7 +5,7 @@ known.
 import streamlit as st
 
 from app import progress, shell, state
-from app.panels.gallery import inspector
+from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import clusters
 from core.artifacts import Clusters, Embedding

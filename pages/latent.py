@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import shell, state
 from app.panels import map
-from app.panels.gallery import inspector
+from app.panels.inspector import inspector
 from app.pin import pin_button
 from core.maps.projections import PROJECTIONS
 from core.report import figures

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app import navigation, progress, shell, state, text
-from app.panels.gallery import inspector
+from app.panels.inspector import inspector
 from app.pin import pin_button
 from app.views import attributions, rationales
 from app.views.traversal import opened

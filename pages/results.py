@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import shell
 from app.panels import apply, results
-from app.panels.gallery import inspector
+from app.panels.inspector import inspector
 
 context = shell.need_run("what a run found, and its figures")
 shell.head(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import navigation, shell, state
 from app.panels import latent_axes
-from app.panels.gallery import inspector
+from app.panels.inspector import inspector
 from app.views import traversal
 from core.errors import UserError
 

@@ -11,8 +11,8 @@ from app import navigation, progress, state, text
 from app.panels import map, quick_start
 from app.panels.apply import find_origin
 from app.panels.gallery import score_of, thumbs
+from app.panels.heat import OPACITY, overlays
 from app.panels.threshold import describe_flagged
-from app.views.anomaly_maps import overlays
 from app.views.scope import describe
 from core.artifacts import Clusters, Map, Metrics, Scope
 from core.data.dataset import Dataset
@@ -87,7 +87,7 @@ def _picture(context: state.Context) -> None:
     if scores is not None and render.is_drawable(context.data):
         rows = scores.rows[np.argsort(-np.asarray(scores.score))[:15]]
         st.image(
-            render.draw_grid(overlays(scores, context, rows, 0.7, truth=False, tile=128), 5),
+            render.draw_grid(overlays(scores, context, rows, OPACITY, truth=False, tile=128), 5),
             width="stretch",
         )
         st.caption("The most unusual cases, and where.")

@@ -71,13 +71,19 @@ def _counted(
 
 
 def show(
-    artifact: AnomalyMaps, context: Context, rows: np.ndarray, at: float, prevalence: float | None
+    artifact: AnomalyMaps,
+    context: Context,
+    rows: np.ndarray,
+    at: float,
+    prevalence: float | None,
+    lead: str,
 ) -> None:
-    """How many of `rows` lie above the threshold `at`; where the truth is known, how many of the
-    abnormal and of the normal ones, and what an alarm means at the prevalence, over patients.
+    """After the words `lead`, how many of `rows` lie above the threshold `at`; where the truth is
+    known, how many of the abnormal and of the normal ones, and what an alarm means at the
+    prevalence, over patients.
     """
     alarm = np.asarray(artifact.score)[artifact.at(rows)] > at
-    st.markdown(f"**{int(alarm.sum()):,} of {len(alarm):,} cases** lie above the threshold.")
+    st.markdown(f"**{lead}**, at {at:.4g}: **{int(alarm.sum()):,}** lie above the threshold.")
     truth, _ = threshold.known(context)
     if truth is None or prevalence is None:
         return

@@ -131,9 +131,7 @@ def bench(artifact: AnomalyMaps, context: Context, rows: np.ndarray) -> None:
         key=context.key("histogram"),
         config={"displayModeBar": False},
     )
-    if truth is not None:
-        st.markdown(f"**On the {on}**, at {text.number(at)}:")
-    operating_point.show(artifact, context, rows, at, prevalence)
+    operating_point.show(artifact, context, rows, at, prevalence, f"Of the {on}")
     if truth is None:
         st.markdown(text.label(why, 200))
     else:
@@ -183,7 +181,7 @@ def _cost(
     here, best = 100 * expected_cost(score, ill, np.array([at, cheapest]), prevalence, ratio)
     st.caption(
         f"Expected cost of 100 cases, in false alarms, where a miss is worth {ratio:.4g}:"
-        f" {here:.1f} at this threshold, {best:.1f} at {text.number(cheapest)}, the least on these"
+        f" {here:.1f} at this threshold, {best:.1f} at {cheapest:.4g}, the least on these"
         " cases (dotted line)."
     )
 
@@ -213,7 +211,7 @@ def _keep(
     given = notes.load_threshold(context.ws, context.job.id)
     if given:
         st.caption(
-            f"Kept: {text.number(given['value'])}"
+            f"Kept: {given['value']:.4g}"
             + (f", by {text.label(given['author'], 60)}" if given.get("author") else "")
             + f", {text.ago(given['made'])}"
             + (f": “{text.label(given['reason'], 120)}”" if given.get("reason") else "")
@@ -293,8 +291,8 @@ def _on_test(
     """What the kept threshold, or the method's own, means on the test cases `rows`."""
     given, at = notes.load_threshold(context.ws, context.job.id), threshold_of(artifact, context)
     whose = whose_threshold(artifact, context)
-    st.markdown(f"**On the {len(rows):,} test cases**, at {whose}, {text.number(at)}:")
-    operating_point.show(artifact, context, rows, at, prevalence)
+    lead = f"Of the {len(rows):,} test cases, by {whose}"
+    operating_point.show(artifact, context, rows, at, prevalence, lead)
     if given and given.get("on") != "val":
         st.caption("It was kept with test cases in view, so these figures flatter it as well.")
     elif not given and artifact.threshold is None:

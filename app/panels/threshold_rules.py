@@ -32,7 +32,7 @@ def buttons(
     ill = np.zeros(len(score), bool) if truth is None else truth
     rules = (
         (
-            f"{normal:.4g} % of {what} below",
+            f"{normal:.4g} % of {'normals' if truth is not None else 'cases'}",
             operating.normal_quantile(score, ill, normal / 100),
             f"The threshold below which {normal:.4g} of 100 {what} lie, so that about"
             f" {100 - normal:.3g} in 100 of them are flagged.",
@@ -59,7 +59,7 @@ def buttons(
             why_not or NEEDS_BOTH,
         ),
     )
-    cells = st.columns([1.45, 1.15, 0.8, 1.2, 0.75], vertical_alignment="bottom")
+    cells = st.columns([1.1, 1.15, 0.8, 1.3, 0.75], vertical_alignment="bottom")
     for i, (cell, (name, value, help, off)) in enumerate(zip(cells, rules)):
         cell.button(
             name,

@@ -9,8 +9,8 @@ import streamlit as st
 
 from app import state, text
 from app.panels.gallery import gallery
+from app.panels.heat import OPACITY, colour_bar, overlays, reach
 from app.state import Context
-from app.views.anomaly_maps import colour_bar, overlays, reach
 from core.artifacts import AnomalyMaps
 from core.data.dataset import Dataset
 from core.imaging import render
@@ -52,13 +52,13 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     if artifact.map is not None and data.modality == "image":
         low, high = reach(str(context.ws.home), context.job.id, slug)
         bar, words = st.columns([1, 2], vertical_alignment="center")
-        bar.image(colour_bar(low, high, 0.7), width="stretch")
+        bar.image(colour_bar(low, high, OPACITY), width="stretch")
         words.caption(
             f"{text.number(low)} to {text.number(high)}, {text.label(artifact.unit, 60)}: one scale"
             " for all pictures of this run."
         )
         now = st.session_state.get(f"{key}-page", 1) - 1 if len(rows) > PAGE else 0
-        images = overlays(artifact, context, rows[now * PAGE : (now + 1) * PAGE], 0.7, truth=True)
+        images = overlays(artifact, context, rows[now * PAGE : (now + 1) * PAGE])
     gallery(
         context,
         rows,

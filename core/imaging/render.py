@@ -11,6 +11,7 @@ import numpy as np
 
 from core.data.geometry import case_geometry
 from core.imaging import orientation, signals, windowing
+from core.imaging.contours import draw_contours
 from core.imaging.orientation import DisplayPlane
 from core.imaging.windowing import DisplaySettings, Window, in_file_units
 
@@ -176,7 +177,7 @@ def draw_grid(tiles: Array, across: int, gap: int = 6, grey: int = 34) -> Array:
 
 
 def overlay_heat(
-    image: Array, heat: Array, low: float, high: float, opacity: float = 0.7, colours: str = HEAT
+    image: Array, heat: Array, low: float, high: float, opacity: float = 0.4, colours: str = HEAT
 ) -> Array:
     """`heat` [H,W] over `image` uint8 [H,W,3]: invisible at `low`, full `opacity` at `high`; the
     scale is the caller's, never per image.
@@ -206,12 +207,14 @@ def draw_heat_maps(
     truth: bool = True,
     look: DisplaySettings = PLAIN,
     words: bool = False,
+    contour: bool = False,
 ) -> list[Array]:
     """Pictures of `rows` with their heat [n,H,W] ([n,D,H,W]: the hottest slice) on the given scale,
     at least `side` pixels.
 
     `truth` outlines the mask where there is one; `words` prints letters, window, scale bar and
-    slice into the pixels.
+    slice into the pixels; `contour` draws heat as lines (`core.imaging.contours`) unless `opacity`
+    is 0.
     """
     part = data.of(rows)
     masks = part.mask() if truth and data.masks is not None else None
@@ -228,9 +231,11 @@ def draw_heat_maps(
             if mask is not None:
                 mask = np.take(mask, index, at.order[0])
         made = _draw_slice(data, raw, window, at, index)
-        if opacity > 0:
+        if opacity > 0 and not contour:
             made = overlay_heat(made, hot, *scale, opacity)
         made = enlarge(orientation.orient(made, at), side)
+        if opacity > 0 and contour:
+            made = draw_contours(made, orientation.orient(hot, at), *scale, colour_ramp())
         if mask is not None and mask.any():
             made = draw_outline(
                 made, orientation.orient(mask, at), width=max(1, made.shape[0] // 100)

@@ -195,20 +195,32 @@ def anomaly_figure(
     data: Dataset,
     anomaly: AnomalyMaps,
     rows: np.ndarray,
-    opacity: float = 0.7,
+    opacity: float = 0.4,
     look: DisplaySettings = PLAIN,
+    contour: bool = False,
 ) -> bytes:
-    """Return the given cases with their heat on one scale and the marked truth outlined in blue."""
+    """Return the given cases with their heat (`contour`: as lines) on one scale and the marked
+    truth outlined in blue.
+    """
     at = anomaly.at(rows)
     captions = [f"score {anomaly.score[a]:.2f}" for a in at]
     if anomaly.map is None or anomaly.map.shape[1:] != data.shape[1:]:
         return gallery_figure(data, rows, captions, look=look)
     low, high = anomaly.heat_range()
     images = render.draw_heat_maps(
-        data, anomaly.map[at], rows, (low, high), opacity, SIDE, look=look, words=True
+        data,
+        anomaly.map[at],
+        rows,
+        (low, high),
+        opacity,
+        SIDE,
+        look=look,
+        words=True,
+        contour=contour,
     )
     note = (
-        "one scale for all, clear below it; "
+        ("lines at a quarter, half and three quarters of " if contour else "")
+        + "one scale for all, clear below it; "
         + _describe_side(data, rows, look)
         + ("; blue outline: what was marked" if data.masks is not None else "")
     )

@@ -14,7 +14,7 @@ import numpy as np
 from core.stats import bootstrap
 from core.stats.proportions import Rate, rates
 
-NO_CASE = "there is no such case here"
+NO_CASE = "needs abnormal and normal cases"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def operating_point(
     ppv, npv = (
         Rate(None, None, None, len(alarm), why)
         if value is None
-        else Rate(value, *(around or (None, None)), len(alarm), note)
+        else Rate(value, around and around[0], around and around[1], len(alarm), note)
         for value, around, why in zip(values, bounds, empty, strict=True)
     )
     alerts = _alerts(alarm, truth, prevalence, groups, sens, spec)

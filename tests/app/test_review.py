@@ -71,7 +71,7 @@ def test_a_selection_and_the_case_under_the_eye_are_let_go(full):
         import numpy as np
 
         from app import state
-        from app.panels.gallery import inspector
+        from app.panels.inspector import inspector
 
         state.adopt_url()
         if "first" not in __import__("streamlit").session_state:

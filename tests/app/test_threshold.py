@@ -97,12 +97,12 @@ def test_a_threshold_is_picked_on_validation_cases_and_counted_on_test_cases(sho
     at = shown(["train"] * 40 + ["val"] * 40 + ["test"] * 60, 140)
     assert at.slider[0].label == "Threshold, to be picked on the 40 validation cases"
     assert "Picked on these 40 cases, so these figures flatter it" in words(at)
-    assert "On the 60 test cases**, at the method’s own threshold" in words(at)
+    assert "Of the 60 test cases, by the method’s own threshold**, at 1.5" in words(at)
     assert [m.value for m in at.metric] == ["1.00", "1.00", "1.00", "1.00", "10"] * 2
     assert "(0.84–1.00), n = 20" in words(at), "Wilson's of 20 of 20"
     assert "(0.89–1.00), n = 30" in words(at), "Wilson's of 30 of 30"
     press(at, "Keep this threshold")
-    assert "at the kept threshold" in words(at)
+    assert "by the kept threshold" in words(at)
     assert "with test cases in view" not in words(at)
 
 
@@ -120,7 +120,7 @@ def test_few_patients_get_rates_without_an_interval(shown):
 
 def test_one_press_sets_the_threshold_by_a_rule(shown):
     at = shown(SPLIT, 140)
-    press(at, "95 % of normal cases below")
+    press(at, "95 % of normals")
     normal = 1 + 0.001 * np.arange(40, 80, 2)
     assert slider(at) == pytest.approx(np.quantile(normal, 0.95), abs=1e-3)
     press(at, "Sensitivity 90 %")
@@ -138,7 +138,7 @@ def test_without_validation_cases_no_rule_looks_at_the_truth(shown):
     assert off["Best F1"]
     assert off["Least expected cost"]
     assert off["Sensitivity 90 %"]
-    assert not off["95 % of cases below"]
+    assert not off["95 % of cases"]
 
 
 def test_only_normal_validation_cases_are_warned_of(shown, monkeypatch):
@@ -150,7 +150,7 @@ def test_only_normal_validation_cases_are_warned_of(shown, monkeypatch):
     at = shown(SPLIT, 140)
     assert "are all normal" in at.warning[0].value
     assert next(b for b in at.button if b.label == "Best F1").disabled
-    press(at, "95 % of normal cases below")
+    press(at, "95 % of normals")
     assert next(m.value for m in at.metric) == "–"
 
 

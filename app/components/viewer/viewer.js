@@ -2,7 +2,7 @@
 
 const instances = new WeakMap();
 const remembered = new Map(); // what a case was left at, by its id
-const liking = { heat: true, opacity: 0.7, outline: true }; // for all cases of this page
+const liking = { heat: true, opacity: 0.4, outline: true }; // for all cases of this page
 
 export default function ({ data, parentElement, setStateValue }) {
   let viewer = instances.get(parentElement);

@@ -1,0 +1,166 @@
+"""Where the threshold in use is wrong: normal cases that are flagged and abnormal ones that are
+missed, the most confident first, and what they have in common.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import streamlit as st
+
+from app import state, text
+from app.panels import heat, threshold
+from app.panels.gallery import gallery
+from app.state import Context
+from core.artifacts import AnomalyMaps
+from core.columns import Column
+from core.explain.group_differences import Difference, find_differences
+from core.imaging import render
+from core.stats.bootstrap import units
+
+Kind = Literal["false alarms", "missed"]
+PAGE = 12
+
+
+def find(
+    artifact: AnomalyMaps, context: Context, kind: Kind, at: float
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Row ids int64 of the failures of a kind, the most confident first; those of the same truth
+    that were judged rightly; and of which part they are.
+
+    Test cases where there are some of known truth, else validation cases, else all.
+    """
+    data, (truth, _) = context.data, threshold.known(context)
+    assert truth is not None
+    for part in ("test", "val", ""):
+        rows = data.part(part).rows if part else data.rows
+        rows = rows[np.isin(rows, artifact.rows)]
+        rows = rows[threshold.has_known_truth(context, rows)]
+        if len(rows):
+            break
+    score = np.asarray(artifact.score, dtype=np.float64)[artifact.at(rows)]
+    ill = truth[np.searchsorted(data.rows, rows)]
+    of = ~ill if kind == "false alarms" else ill
+    wrong = of & ((score > at) == (kind == "false alarms"))
+    order = np.argsort(-score if kind == "false alarms" else score, kind="stable")
+    return rows[order[wrong[order]]], rows[of & ~wrong], part
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _common(
+    home: str, run: str, hash: str, wrong: tuple[int, ...], right: tuple[int, ...]
+) -> list[Difference]:
+    context = state.context_of(run)
+    rows = np.array(sorted([*wrong, *right]), dtype=np.int64)
+    place = np.searchsorted(context.data.rows, rows)
+    columns = [
+        Column(c.name, c.values[place], c.kind, c.source)
+        for c in context.columns.values()
+        if c.source == "data" and c.name != context.data.roles.get("group")
+    ]
+    return find_differences(columns, np.isin(rows, np.array(wrong, dtype=np.int64)), top=3)
+
+
+def show(artifact: AnomalyMaps, context: Context) -> None:
+    """The failures at the threshold in use; nothing where the truth is not known."""
+    if threshold.known(context)[0] is not None:
+        with st.container(border=True):
+            _show(artifact, context)
+
+
+def _show(artifact: AnomalyMaps, context: Context) -> None:
+    at = threshold.threshold_of(artifact, context)
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    found = {kind: find(artifact, context, kind, at) for kind in kinds}
+    part = {"test": "test cases", "val": "validation cases", "": "cases"}[found["missed"][2]]
+    st.markdown(
+        f"**Where it is wrong**: {part} at {threshold.whose_threshold(artifact, context)}, {at:.4g}"
+    )
+    titles = {
+        kind: f"{kind.capitalize()}: {len(wrong):,} of {len(wrong) + len(right):,}"
+        + (" normal" if kind == "false alarms" else " abnormal")
+        for kind, (wrong, right, _) in found.items()
+    }
+    picked = st.segmented_control(
+        "Kind of error",
+        kinds,
+        default="false alarms" if len(found["false alarms"][0]) else "missed",
+        format_func=titles.__getitem__,
+        key=context.key("failures-kind"),
+        required=True,
+        label_visibility="collapsed",
+        help="False alarms: normal cases above the threshold. Missed: abnormal ones below it.",
+    )
+    kind: Kind = "missed" if picked == "missed" else "false alarms"
+    wrong, right, _ = found[kind]
+    if not len(wrong):
+        st.caption(
+            "No normal case is flagged."
+            if kind == "false alarms"
+            else "No abnormal case is missed."
+        )
+        return
+    _say_common(context, kind, wrong, right)
+    score = np.asarray(artifact.score)[artifact.at(wrong)]
+    key = context.key(f"failures-{kind}")
+    now = st.session_state.get(f"{key}-page", 1) - 1 if len(wrong) > PAGE else 0
+    shown = wrong[now * PAGE : (now + 1) * PAGE]
+    drawn = render.is_drawable(context.data)
+    gallery(
+        context,
+        wrong,
+        key,
+        images=heat.overlays(artifact, context, shown) if drawn else None,
+        across=6,
+        page_size=PAGE,
+        captions=[f"{s:.3g}" for s in score],
+    )
+    st.button(
+        f"Select these {len(wrong):,}",
+        key=context.key("failures-select"),
+        on_click=state.select,
+        args=(np.sort(wrong), kind),
+        help="To look at them on the map, or to save them as a group.",
+    )
+
+
+def _say_common(context: Context, kind: Kind, wrong: np.ndarray, right: np.ndarray) -> None:
+    """What the failures have in common, beside cases of the same truth judged rightly."""
+    beside = (
+        "normal cases that are not flagged"
+        if kind == "false alarms"
+        else "abnormal cases that are found"
+    )
+    if min(len(wrong), len(right)) < 3:
+        st.caption(f"Too few to say what sets them apart from the {beside}.")
+        return
+    found = _common(
+        str(context.ws.home),
+        context.job.id,
+        context.data.hash,
+        tuple(wrong.tolist()),
+        tuple(right.tolist()),
+    )
+    if not found:
+        st.caption(
+            f"No column sets them apart from the {len(right):,} {beside} beyond chance; the most"
+            " confident come first."
+        )
+        return
+    said = "; ".join(f"**{text.label(d.name)}** {text.label(d.words, 200)}" for d in found)
+    st.markdown(f"Set beside the {len(right):,} {beside} (“elsewhere”): {said}.")
+    st.caption(
+        f"Largest q = {max(d.q for d in found):.2g}: share of false findings to expect among these"
+        " (Benjamini–Hochberg); at most three columns."
+        + (
+            f" The {len(wrong):,} come from {_patients(context, wrong):,} patients, of whom each"
+            " counts with all its cases."
+            if context.data.groups is not None
+            else ""
+        )
+    )
+
+
+def _patients(context: Context, rows: np.ndarray) -> int:
+    return len(np.unique(units(len(rows), context.data.of(np.sort(rows)).groups)))

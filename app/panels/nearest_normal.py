@@ -1,0 +1,99 @@
+"""Beside an unusual case the normal ones most like it: what it might have looked like."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import state, text
+from app.panels import threshold
+from app.panels.gallery import thumbs
+from app.state import Context
+from core.artifacts import AnomalyMaps, Embedding
+from core.errors import UserError
+from core.explain.normal_neighbours import NormalNeighbours, find_normal_neighbours
+from core.imaging import render
+
+SHOWN = 3
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _found(
+    home: str, run: str, hash: str, slug: str, at: float, row: int
+) -> tuple[NormalNeighbours, str] | None:
+    from core.jobs.run_folder import find_artifact
+
+    context = state.context_of(run)
+    scores = context.ws.artifact(run, slug)
+    assert isinstance(scores, AnomalyMaps)
+    try:
+        embedding: Embedding = find_artifact(context.ws, run, Embedding)
+    except UserError:
+        return None
+    normal, words = normal_rows(scores, context, at)
+    held = np.isin(embedding.rows, context.data.rows)
+    groups = None
+    if context.data.groups is not None:
+        place = np.searchsorted(context.data.rows, embedding.rows[held])
+        groups = np.full(len(held), None, dtype=object)
+        groups[held] = context.data.groups[place]
+    normal = normal[np.isin(normal, embedding.rows[held])]
+    return find_normal_neighbours(embedding, row, normal, groups, SHOWN), words
+
+
+def normal_rows(scores: AnomalyMaps, context: Context, at: float) -> tuple[np.ndarray, str]:
+    """Row ids of the cases taken as normal, and which these are, in words: those known as normal,
+    else training cases below the threshold `at`.
+    """
+    data = context.data
+    truth, _ = threshold.known(context)
+    if truth is not None:
+        return data.rows[threshold.has_known_truth(context, data.rows) & ~truth], "known normal"
+    train = data.part("train").rows
+    rows, words = (train, "training ") if len(train) else (data.rows, "")
+    rows = rows[np.isin(rows, scores.rows)]
+    below = rows[np.asarray(scores.score)[scores.at(rows)] <= at]
+    return below, f"{words}cases below the threshold, since it is not known which are normal"
+
+
+def show(scores: AnomalyMaps, context: Context, row: int) -> None:
+    """The nearest normal cases of `row`, with their distance; nothing where the run has no latent
+    space.
+    """
+    at = threshold.threshold_of(scores, context)
+    found = _found(str(context.ws.home), context.job.id, context.data.hash, scores.slug, at, row)
+    if found is None:
+        return
+    near, words = found
+    others = " of other patients" if context.data.groups is not None else ""
+    cases = f"{near.among:,} {words}" + (" cases" if words == "known normal" else "") + others
+    if not len(near.rows):
+        if np.isin(row, scores.rows):
+            st.caption(f"No normal case to set beside it ({words}{others}).")
+        return
+    st.caption(
+        f"Nearest normal, among {cases}:",
+        help=(
+            "What a normal case like this one looks like. Nearest in the latent space of the run."
+            " The figure under a picture is the distance, in brackets how many times as far that"
+            " is as normal cases usually lie from their own nearest normal case."
+        ),
+    )
+    data = context.data
+    pics = thumbs(data, near.rows, 72) if render.is_drawable(data) else None
+    names = data.of(near.rows).names()
+    for i, (cell, other) in enumerate(zip(st.columns(SHOWN), near.rows.tolist())):
+        with cell, st.container(key=f"picture-normal-{i}", gap="small"):
+            if pics is not None:
+                st.image(pics[i], width="stretch")
+            times = near.distance[i] / near.usual if near.usual > 0 else float("nan")
+            far = f"{near.distance[i]:.3g}" + (f" ({times:.1f}×)" if np.isfinite(times) else "")
+            st.button(
+                far if pics is not None else f"{text.label(names[i], 12)} {far}",
+                key=f"normal-{i}",
+                on_click=state.look_at,
+                args=(other,),
+                type="tertiary",
+                help=f"Look at {text.label(names[i])}",
+                width="stretch",
+            )

@@ -1,0 +1,148 @@
+"""The Anomalies page on pictures with classes: heat as lines, the reconstruction slider, failures,
+nearest normal cases and hot areas.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app.panels import failures, heat, nearest_normal, threshold
+from core.artifacts import AnomalyMaps
+from core.data.dataset import Dataset
+from core.jobs import queue
+from core.workspace import notes
+from core.workspace.workspace import Workspace
+from tests.app.test_pages import opened
+
+N = 120
+
+
+def pictures(normal: str = "normal") -> Dataset:
+    """Faint gradients; every third case has a bright square and is ill, those of site B a fainter
+    one.
+    """
+    rng = np.random.default_rng(0)
+    ill, site = np.arange(N) % 3 == 0, np.arange(N) % 2
+    x = rng.normal(0.3, 0.02, (N, 1, 16, 16)) + 0.1 * np.linspace(0, 1, 16)
+    x[ill, :, 4:8, 5:9] += np.where(site[ill] == 1, 0.01, 0.5)[:, None, None, None]
+    table = pd.DataFrame(
+        {
+            "name": [f"case{i}.png" for i in range(N)],
+            "finding": np.where(ill, "ill", "normal"),
+            "site": np.array(["A", "B"])[site],
+            "patient": [f"P{i // 2}" for i in range(N)],
+            "split": np.array(["train", "train", "val", "test", "test", "test"])[
+                np.arange(N) // 2 % 6
+            ],
+        }
+    )
+    roles = {"file": "name", "label": "finding", "group": "patient", "split": "split"}
+    card = {"normal": normal} if normal else {}
+    return Dataset("squares", "image", table, x.astype("f4"), None, roles, (), (0.0, 1.0), card)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTBOX_HOME", str(tmp_path_factory.mktemp("squares")))
+        ws = Workspace()
+        ws.add(pictures())
+        job = queue.wait(
+            ws,
+            queue.train(ws, "squares", "pca", {"dimensions": 2}, only_normal=True).id,
+            timeout=300,
+        )
+        assert job.status == "done", job.error
+        scores = next(a for a in ws.artifacts(job.id).values() if isinstance(a, AnomalyMaps))
+        data = ws.dataset("squares")
+        easy = (data.labels == data.classes.index("ill")) & (data.table["site"] == "A").to_numpy()
+        cut = float(scores.score[scores.at(data.rows[easy])].min()) * 0.99
+        notes.set_threshold(ws, job.id, cut, on="val")
+        yield ws, job, scores
+
+
+def words(at) -> str:
+    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+
+
+def context_of(ws, job):
+    from types import SimpleNamespace
+
+    data = ws.dataset("squares")
+    return SimpleNamespace(
+        ws=ws, data=data, job=job, columns={}, key=lambda name: f"{name}-{job.id}"
+    )
+
+
+def test_failures_are_the_wrong_ones_and_the_most_confident_come_first(home):
+    ws, job, scores = home
+    context = context_of(ws, job)
+    at = threshold.threshold_of(scores, context)
+    missed, found, part = failures.find(scores, context, "missed", at)
+    data = ws.dataset("squares")
+    assert part == "test"
+    assert set(data.of(np.sort(missed)).splits) == {"test"}
+    assert set(data.of(np.sort(missed)).labels) == {data.classes.index("ill")}
+    assert set(data.of(np.sort(missed)).frame["site"]) == {"B"}
+    assert set(data.of(found).frame["site"]) == {"A"}
+    assert (np.diff(scores.score[scores.at(missed)]) >= 0).all(), "furthest below first"
+    alarms, _, _ = failures.find(scores, context, "false alarms", -1.0)
+    assert (np.diff(scores.score[scores.at(alarms)]) <= 0).all(), "furthest above first"
+    assert set(data.of(np.sort(alarms)).labels) == {data.classes.index("normal")}
+
+
+def test_the_page_says_what_missed_cases_have_in_common(home):
+    _ws, job, _ = home
+    at = opened("anomalies", run=job.id)
+    kind = next(c for c in at.segmented_control if c.label == "Kind of error")
+    kind.set_value("missed").run()
+    assert not at.exception
+    assert "Set beside the 10 abnormal cases that are found" in words(at)
+    assert "**site** is “A” in 0% of the group, 100% elsewhere" in words(at)
+    assert "patients, of whom each counts with all its cases" in words(at)
+
+
+def test_heat_is_drawn_as_lines_on_the_same_scale(home):
+    _ws, job, _ = home
+    at = opened("anomalies", run=job.id)
+    assert at.slider(key=f"opacity-{job.id}").value == heat.OPACITY == 0.4
+    box = at.selectbox(key=f"heat-{job.id}")
+    assert box.value == "overlay"
+    box.set_value("contour").run()
+    assert not at.exception
+    assert "no line below a quarter of it" in words(at)
+    assert at.slider(key=f"opacity-{job.id}").disabled
+
+
+def test_the_inspector_fades_from_the_case_to_its_reconstruction_and_the_difference(home):
+    _ws, job, scores = home
+    at = opened("anomalies", run=job.id)
+    row = int(scores.rows[np.argmax(scores.score)])
+    from app.state import Selection
+
+    at.session_state["selection"] = Selection(primary=row)
+    at.run()
+    assert not at.exception
+    slide = next(s for s in at.slider if s.label.startswith("Original"))
+    assert "Shown: the case." in words(at)
+    slide.set_value(2.0).run()
+    assert not at.exception
+    assert "Shown: the difference of the two." in words(at)
+    assert "Nearest normal, among 79 known normal cases of other patients" in words(at)
+    assert any(e.label.startswith("Hot areas: ") for e in at.expander)
+    assert "half of the heat scale" in words(at)
+
+
+def test_normal_cases_are_the_known_ones_else_training_cases_below_the_threshold(home, monkeypatch):
+    ws, job, scores = home
+    context = context_of(ws, job)
+    rows, said = nearest_normal.normal_rows(scores, context, 0.0)
+    data = ws.dataset("squares")
+    assert said == "known normal"
+    assert rows.tolist() == data.rows[data.labels == data.classes.index("normal")].tolist()
+    monkeypatch.setattr(threshold, "known", lambda context: (None, "not known"))
+    at = float(np.median(scores.score))
+    rows, said = nearest_normal.normal_rows(scores, context, at)
+    assert said.startswith("training cases below the threshold")
+    assert set(data.of(rows).splits) == {"train"}
+    assert (scores.score[scores.at(rows)] <= at).all()
