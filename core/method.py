@@ -21,6 +21,7 @@ from core.params import BaseParams, EpochParams, param
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.stages import Control
     from core.training.run import Run
 
 # parameters are to be had from here as well
@@ -208,6 +209,13 @@ class Method(ABC):
         """Yield artifacts for every row of `data`, networks in evaluation mode on the run's device.
         The Model, where `gives` names it, comes by itself.
         """
+
+    def controls(self) -> list[Control]:
+        """Return the settings that act on a fitted method without training again: keywords of
+        `stages(x, **settings)`, which gives a list of `core.stages.Stage` for one input [1,C,H,W]
+        and is written by methods that show how they come to their result.
+        """
+        return []
 
     def passes(self, n: int) -> float:
         """How many times training looks at one row, times n: the unit of the time estimate."""

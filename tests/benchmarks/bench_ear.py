@@ -1,6 +1,6 @@
 """EAR in one pass against RIAD's twelve, its plain rivals and its own broken copies, on nuclei with
-foreign parts and on real lesions: `python -m tests.benchmarks.bench_ear [nuclei] [lesions]`, about
-an hour; without a part named, both.
+foreign parts and on real lesions: `python -m tests.benchmarks.bench_ear [PART...]`, about an hour;
+parts: nuclei, hints, saliency, again, lesions; without one named, all.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,39 @@ class RIAD:
         return torch.stack(whole).mean(0)
 
 
+class PlainAE:
+    """The same network without its skips, trained as long to give whole pictures back, nothing
+    hidden: what a plain autoencoder finds.
+    """
+
+    def __init__(self, data: Dataset, params: dict[str, Any], seed: int) -> None:
+        x = torch.from_numpy(data.part("train").inputs())
+        batch, rng = int(params.get("batch_size", 32)), np.random.default_rng(seed)
+        torch.manual_seed(seed)
+        self.net = Inpainter(x.shape[1], 8).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(self.net.parameters(), 1e-3)
+        rate, per_epoch = half_cosine(1e-3, 0.5), len(x) // batch
+        for step in range(per_epoch * params["epochs"]):
+            if step % per_epoch == 0:
+                order = rng.permutation(len(x))
+            optimiser.param_groups[0]["lr"] = rate(step, per_epoch * params["epochs"])
+            some = x[order[step % per_epoch * batch :][:batch]]
+            loss = recovery(some, self.back(some), 0.01)["loss"]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        self.net.eval()
+
+    def back(self, x: torch.Tensor) -> torch.Tensor:
+        """Pictures [b,C,S,S] redrawn from the deepest level alone."""
+        *skips, deepest = self.net.encode(x)
+        return self.net.decode([*(torch.zeros_like(s) for s in skips), deepest])
+
+    def heat(self, x: torch.Tensor) -> torch.Tensor:
+        """[b,S,S] of pictures [b,C,S,S]."""
+        return edge_heat(x, self.back(x))
+
+
 def in_parts(fn: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> np.ndarray:
     """`fn` over x, 32 at a time, without gradients."""
     with torch.no_grad():
@@ -104,6 +138,7 @@ def compare(
     by_seed = {
         "EAR (one pass)": list(own),
         "RIAD (twelve passes)": [in_parts(r.heat, at) for r in twelve],
+        "plain autoencoder": [in_parts(PlainAE(data, params, s).heat, at) for s in SEEDS],
         "untrained copy": [untrained("ear", data, s, params)[test] for s in SEEDS],
         **more,
     }
@@ -125,8 +160,54 @@ def nuclei(folder: Path) -> Iterator[list[dict[str, Any]]]:
     x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]
     yield [*found, _speed(fits[0], twelve[0], x), _repeated(fits[0], twelve[0], x)]
     yield [_covered(fits, x, truth), *_permuted(fits, x, truth)]
-    yield _hints(data, x, truth)
-    yield [_sizes(data, fits, x, truth)]
+    yield [_sizes(data, fits, x, truth), _shares(fits, x, truth), _by_size(fits, x, truth)]
+
+
+def hints(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Tables about what is shown in place of what is hidden, on nuclei."""
+    data = pasted_nuclei(folder)
+    test = data.splits == "test"
+    yield _hints(data, torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test])
+
+
+def saliency(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Tables about a transformer's attention in place of the spectrum, on nuclei."""
+    data = pasted_nuclei(folder)
+    test = data.splits == "test"
+    x, truth = torch.from_numpy(data.inputs(np.flatnonzero(test))), data.mask()[test]
+    heats: dict[str, list[np.ndarray]] = {}
+    lift: dict[str, list[float]] = {}
+    for way in ("spectral residual", "attention"):
+        for s in SEEDS:
+            fit, given = run("ear", data, NUCLEI | {"saliency": way}, s)
+            heats.setdefault(way, []).append(heat_of(given)[test])
+            hidden = in_parts(fit.mask, x)[:, 0] > 0
+            lift.setdefault(way, []).append(float(hidden[truth].mean() / hidden.mean()))
+    rows = [row(k, over_seeds(v)) for k, v in lift.items()]
+    title, found = "By what is it decided what stands out? (range over three seeds)", []
+    measure, n = "share of defect pixels hidden / share of all", len(x)
+    found.append(table(title, PASTED, "test", n, SEEDS, measure, rows, verdict(rows)))
+    for measure, value in MEASURES.items():
+        rows = [row(k, over_seeds([value(h, truth) for h in v])) for k, v in heats.items()]
+        found.append(table(title, PASTED, "test", n, SEEDS, measure, rows, verdict(rows)))
+    yield found
+
+
+def again(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """A table about training again, on every third tile of nuclei, with the same seed and others:
+    how far apart heat is, in the mean.
+    """
+    data = pasted_nuclei(folder)
+    data = data.take(np.arange(0, len(data), 3))
+    first, second = ([heat_of(run("ear", data, NUCLEI, s)[1]) for s in SEEDS] for _ in range(2))
+    same = [float(np.abs(a - b).mean()) for a, b in zip(first, second)]
+    other = [float(np.abs(first[i] - first[i - 1]).mean()) for i in range(len(SEEDS))]
+    rows = [row("same seed", over_seeds(same)), row("another seed", over_seeds(other))]
+    bits = all(np.array_equal(a, b) for a, b in zip(first, second))
+    words = f"The same seed gives {'the same maps bit for bit' if bits else 'other maps'}."
+    title = "Does training again give the same maps? (range over three seeds)"
+    measure, n = "mean absolute difference of heat", len(data)
+    yield [table(title, PASTED, "all", n, SEEDS, measure, rows, words, False)]
 
 
 def _speed(ear: Any, riad: RIAD, x: torch.Tensor) -> dict[str, Any]:
@@ -143,7 +224,7 @@ def _speed(ear: Any, riad: RIAD, x: torch.Tensor) -> dict[str, Any]:
     ways = {"EAR (one pass)": ear.heat, "RIAD (twelve passes)": riad.heat, "bare torch": bare}
     assert np.allclose(in_parts(ear.heat, x), in_parts(bare, x), atol=1e-6)
     least = dict.fromkeys(ways, np.inf)
-    for _ in range(5):
+    for _ in range(15):
         for name, fn in ways.items():
             start = time.process_time()
             in_parts(fn, x)
@@ -232,6 +313,38 @@ def _sizes(data: Dataset, fits: list[Any], x: torch.Tensor, truth: np.ndarray) -
     return table(title, PASTED, "test", len(x), SEEDS, "pixel AUROC", rows, words)
 
 
+def _shares(fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> dict[str, Any]:
+    """Pixel AUROC by how much of normal pictures is hidden, the trained networks as they are."""
+    rows = []
+    for share in (0.05, 0.1, 0.25, 0.4, 0.6, 0.75):
+        found = []
+        for fit in fits:
+            with torch.no_grad():
+                back = [fit.recovered(some, mask=fit.mask(some, share)) for some in x.split(32)]
+            found.append(pixel_auroc(edge_heat(x, torch.cat(back)).numpy(), truth))
+        rows.append(row(f"{share:.0%} of normal pictures hidden", over_seeds(found)))
+    best = max(rows, key=lambda r: r["value"])
+    words = f"Best: {best['name']}; trained with 25%."
+    title = "How much is hidden, without training again? (range over three seeds)"
+    return table(title, PASTED, "test", len(x), SEEDS, "pixel AUROC", rows, words)
+
+
+def _by_size(fits: list[Any], x: torch.Tensor, truth: np.ndarray) -> dict[str, Any]:
+    """Pixel AUROC of the third of tiles with the smallest parts, the middle one, the largest; with
+    the tiles without a part each time.
+    """
+    area, rows = truth.sum((1, 2)), []
+    bounds = np.quantile(area[area > 0], [0, 1 / 3, 2 / 3, 1])
+    heats = [in_parts(fit.heat, x) for fit in fits]
+    for low, high in pairwise(bounds):
+        some = (area == 0) | ((area >= low) & (area <= high))
+        name = f"parts of {low:.0f} to {high:.0f} pixels"
+        rows.append(row(name, over_seeds([pixel_auroc(h[some], truth[some]) for h in heats])))
+    words = "; ".join(f"{r['name']}: {r['value']:.2f}" for r in rows) + "."
+    title = "Are small parts found as well as large ones? (range over three seeds)"
+    return table(title, PASTED, "test", len(x), SEEDS, "pixel AUROC", rows, words)
+
+
 def _repeated(ear: Any, riad: RIAD, x: torch.Tensor) -> dict[str, Any]:
     """How much a picture's score changes when it is asked for again."""
     some, rows = x[:32], []
@@ -256,11 +369,17 @@ def lesions(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # parts may be measured side by side
     folder = shared_data()
     assert folder is not None, "needs the folder of real open data"
     assert Run().where.type == "cpu", "its RIAD is written for a processor"
-    parts = {"nuclei": nuclei, "lesions": lesions}
+    parts = {
+        "nuclei": nuclei,
+        "hints": hints,
+        "saliency": saliency,
+        "again": again,
+        "lesions": lesions,
+    }
     for part in sys.argv[1:] or parts:
         for tables in parts[part](folder):
             store_part("ear", tables)  # after each part, since all take an hour

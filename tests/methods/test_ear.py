@@ -14,7 +14,9 @@ from core.errors import UserError
 from core.methods.anomaly._pasted import pasted
 from core.nets.inpainting import Inpainter, excise, grid_mask, mosaic
 from core.nets.losses.recovery import edge_differences, edge_map, recovery
-from core.nets.saliency import spectral_residual
+from core.nets.saliency import attention_received, class_attention, spectral_residual
+from core.nets.vit import TinyViT
+from core.registry import open_model
 from tests.methods._fit import fit
 
 
@@ -148,3 +150,90 @@ def test_too_few_normal_pictures_are_said_so():
     few = Dataset("waves", "image", data.table, data.samples, masks, roles={"split": "split"})
     with pytest.raises(UserError, match="training part has 4, at least 8"):
         fit("ear", few, epochs=1, side=32, width=2, batch_size=8)
+
+
+def test_attention_stands_in_for_the_spectrum_and_the_run_says_which_was_used():
+    data, method, given = trained(saliency="attention")
+    assert "images-saliency-attention" in given
+    x = torch.from_numpy(data.inputs())
+    with torch.no_grad():
+        salient = method.saliency(x)
+        assert salient.shape == (40, 1, 32, 32)
+        assert salient.mean((1, 2, 3)).numpy() == pytest.approx(1, abs=0.05)
+        assert not torch.allclose(salient, spectral_residual(x))
+        again = open_model(given["model"], "cpu")
+        assert torch.allclose(again.score(x), method.score(x), atol=1e-6)
+    hidden = {m.split: m.value for m in given["metrics"] if m.name == "share hidden"}
+    assert hidden["train"] == pytest.approx(0.25, abs=0.02)
+    assert method.passes(10) == 2 * trained()[1].passes(10)
+
+
+def test_attention_received_is_that_of_torch():
+    torch.manual_seed(0)
+    vit, x = TinyViT(1, 16, 2, patch=4), torch.rand(2, 1, 16, 16)
+    place = vit.place(16)
+    with torch.no_grad():
+        tokens = vit.blocks[-1].norm1(vit.blocks[0](vit.tokens(2 * x - 1), place)) + place
+        q, k = vit.blocks[-1].attention.query_key(tokens).split(16, 2)
+        weight = torch.softmax(q @ k.transpose(1, 2) / 4, -1)  # one head of 16
+        found = attention_received(vit, x)
+    assert vit.heads == 1
+    even = 16 * weight.mean(1).view(2, 4, 4)
+    assert torch.allclose(found[:, 0, 1::4, 1::4].mean((1, 2)), even.mean((1, 2)), atol=0.05)
+    small = torch.nn.functional.interpolate(even[:, None], (16, 16), mode="bilinear")
+    assert torch.allclose(found, small, atol=1e-5)
+
+
+def test_steps_as_trained_are_those_of_the_run_and_settings_change_what_is_hidden():
+    data, method, given = trained()
+    x = torch.from_numpy(data.inputs()[:1])
+    settings = {c.name: c for c in method.controls()}
+    own = {name: c.value for name, c in settings.items()}
+    assert own == {"area": 0.25, "mosaic": method.size_}
+    assert all(c.value in dict(c.choices) for c in settings.values())
+    with torch.no_grad():
+        steps = {s.title: s for s in method.stages(x, **own)}
+        drawn = [s.drawn for s in steps.values()]
+        assert drawn == ["grey", "places", "input", "generated", "heat"]
+        heat = steps["Where the edges differ"].image
+        assert np.allclose(heat, given["anomalymaps"].map[0], atol=1e-6)
+        assert np.array_equal(
+            steps["What the network gets"].image, given["images-excised"].image[0]
+        )
+        shares = [method.mask(torch.from_numpy(data.inputs()), a).mean() for a in (0.1, 0.25, 0.6)]
+        assert shares == sorted(shares)
+        assert shares[0] == pytest.approx(0.1, abs=0.03)
+        as_is = method.stages(x, area=0.6, mosaic=1.0)
+        assert np.array_equal(as_is[2].image, x[0].numpy().clip(0, 1))
+        black = method.stages(x, area=0.6, mosaic=0.0)
+        assert not black[2].image[0][black[1].image == 1].any()
+    assert [c.name for c in trained(mask="grid")[1].controls()] == ["mosaic"]
+
+
+def test_attention_of_dinov2_is_that_of_its_class_token(tmp_path):
+    pytest.importorskip("transformers")
+    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+    torch.manual_seed(0)
+    tiny = Dinov2WithRegistersConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+        num_register_tokens=4,
+    )
+    net = Dinov2WithRegistersModel(tiny)
+    net.save_pretrained(tmp_path)
+    _, method, given = trained(saliency="dinov2", encoder_folder=str(tmp_path))
+    assert "images-saliency-dinov2" in given
+    x = torch.rand(1, 3, 28, 28)
+    with torch.no_grad():
+        net.eval().set_attn_implementation("eager")
+        seen = net((x - method.vit_.mean) / method.vit_.spread, output_attentions=True)
+        weight = seen.attentions[-1][0, :, 0, 5:].mean(0)
+        found = class_attention(method.vit_, x)[0, 0]
+    assert found.shape == (28, 28)
+    corner = 4 * weight[0] / weight.sum()
+    assert found[:7, :7].numpy() == pytest.approx(corner.item(), rel=1e-3)
+    assert method.passes(10) == trained()[1].passes(10)

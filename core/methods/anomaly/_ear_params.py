@@ -21,6 +21,17 @@ class EARParams(TrainingParams):
         "What is hidden: the places that stand out, or cells of a grid that is the same for all"
         " pictures.",
     )
+    saliency: Literal["spectral residual", "attention", "dinov2"] = param(
+        "spectral residual",
+        "What says which places stand out: the spectrum of the picture, which needs no training;"
+        " what a small transformer attends to that first learns from the training pictures; or what"
+        " DINOv2 from a folder attends to.",
+    )
+    encoder_folder: str = param(
+        "",
+        "Folder of this machine that holds DINOv2 (config.json, model.safetensors).",
+        advanced=True,
+    )
     area: float = param(
         0.25,
         "Share of the normal training pictures that is hidden; of a grid at most a quarter.",
