@@ -4,6 +4,7 @@ learn with.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -128,3 +129,71 @@ def test_other_models_are_declined_in_a_sentence():
     why = type(method)().declines_on({"model": given["model"]})
     assert why is not None
     assert "does not fill in what it hides" in why
+
+
+def test_gates_that_cost_too_much_are_opened_and_no_others(monkeypatch):
+    data, _, trained_method, _ = trained(cost=0.05)
+    method, base = deepcopy(trained_method), trained_method.opened("base_")
+    worse = lambda levels, gates: base.net_.decode(levels) + 1 - gates[0]  # noqa: E731
+    monkeypatch.setattr(method, "fill_in", worse)
+    bias = method.gates_.last.bias
+
+    def cost():
+        x = torch.from_numpy(data.part("val").inputs())
+        with torch.no_grad():
+            levels = method.levels(x)
+            errors = [
+                (back - x).abs().mean()
+                for back in (method.fill_in(levels, method.gates(levels)), base.recovered(x))
+            ]
+        return float(errors[0] / errors[1])
+
+    bias.data[:] = -3.0
+    assert cost() > 2
+    method._open(data.part("val"), Run(device="cpu"))
+    assert bias.item() == pytest.approx(method.shift_ - 3, abs=1e-5)
+    assert 1.03 < cost() <= 1.0501
+    bias.data[:] = 7.0
+    method._open(data.part("val"), Run(device="cpu"))
+    assert (method.shift_, bias.item()) == (0.0, 7.0)
+
+
+def test_each_pass_meets_another_copy_of_a_picture():
+    data, before, method, _ = trained()
+    many = 4
+    method = type(method)(method.params.model_copy(update={"epochs": many}))
+    method.base_, method._device, method._fitted = before["model"], "cpu", True
+    some = data.part("train")
+    several = method._several(some)
+    assert (len(several), method.passes_) == (many * len(some), 1)
+    rows = with_copies(open_model(before["model"], "cpu"), several, Run(device="cpu")).inputs()
+    first, second = rows[: len(some)], rows[len(some) : 2 * len(some)]
+    assert np.array_equal(first[:, :1], second[:, :1])
+    assert (np.abs(first[:, 1] - second[:, 1]).max((1, 2)) > 0).all()
+
+
+def test_in_use_gates_are_those_of_training_with_what_was_learned_of_all_batches():
+    torch.manual_seed(0)
+    gates, levels = SkipGates(4 * 31), levels_of(4)
+    gates.scale.momentum = 1.0  # of the last batch
+    while_training = gates(levels)
+    n = 4 * 8 * 8
+    gates.scale.running_var *= (n - 1) / n  # it keeps the unbiased one
+    for a, b in zip(while_training, gates.eval()(levels)):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_steps_without_gates_are_the_earlier_runs_and_with_them_this_ones():
+    data, before, method, given = trained()
+    (control,) = method.controls()
+    assert (control.value, control.words(0.0)) == (1.0, "off")
+    x = torch.from_numpy(data.inputs()[:1])
+    with torch.no_grad():
+        on = {s.title: s.image for s in method.stages(x, strength=1.0)}
+        off = {s.title: s.image for s in method.stages(x, strength=0.0)}
+    maps = (given["anomalymaps"].map[0], before["anomalymaps"].map[0])
+    for steps, heat in zip((on, off), maps):
+        assert np.allclose(steps["Where the edges differ"], heat, atol=1e-5)
+    assert np.array_equal(off["Redrawn with gates"], on["Redrawn without gates"])
+    assert not off["Suspicion"].any()
+    assert off["What the gates add"].max() == 0

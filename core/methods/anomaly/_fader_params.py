@@ -16,6 +16,13 @@ class FADeRParams(TrainingParams):
     strength: float = param(
         1.0, "How far the gates act: 0 = not at all, as the earlier run has it.", ge=0, le=1
     )
+    cost: float = param(
+        0.08,
+        "By what share the gates may raise the error on normal validation pictures; gates that cost"
+        " more are opened until they do not.",
+        ge=0,
+        le=10,
+    )
     keep: float = param(
         0.1, "Weight of letting all of a normal picture through.", ge=0, le=10, advanced=True
     )

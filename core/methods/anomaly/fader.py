@@ -8,7 +8,8 @@ Objective
     k mean(1 - S): t is 0 where a pasted part is not hidden, and falls to 0 with the error of the
     frozen network where that is larger than usual; x' is the picture redrawn, to be like the normal
     one in both cases; the last term counts on normal pictures. A second round takes the fifth of
-    the copies that come out worst.
+    the copies that come out worst. At last the gates are opened, by a number added before the
+    sigmoid, until errors on normal validation pictures grow by no more than a set share.
 
 Cost
     The gates have under 5 % of the network's parameters; a step is about twice that of the earlier
@@ -18,7 +19,7 @@ Differences from the paper
     The paper's soft masks on skip connections, from two layers, that learn from reconstruction
     errors are kept. One gate serves all skips, since at the fine ones alone a place does not show
     whether it is foreign. What the gates learn from in detail (targets, pasted parts, weights, the
-    second round) was not at hand, and is ours.
+    second round, the opening) was not at hand, and is ours.
 
 Reference
     Park, Kang, Kim, Kim, Yi, Feature attenuation of defective representation can resolve incomplete
@@ -48,6 +49,7 @@ from core.methods.anomaly._fader_params import FADeRParams
 from core.methods.anomaly._inpainting import Inpainting, heat_of, pictures, spread
 from core.methods.anomaly.ear import EAR
 from core.registry import methods
+from core.stages import Control, Stage
 from core.training.ordinary import half_cosine
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from core.training.run import Batch, Run
 
 MANY = 2000  # training pictures the gates learn with, at most
+MOST_BYTES = 2**28  # of copies, where pictures have several
+LARGEST_SHIFT, HALVINGS = 8.0, 9  # of what opens the gates: before the sigmoid, found by bisection
 WORST = 0.2  # share of the copies that the second round takes
 USUAL = (0.9, 0.999)  # shares of normal places with less error than where a gate begins to shut
 
@@ -104,16 +108,27 @@ class FADeR(OnModel, Inpainting):
         self.gates_ = self.make_gates()
         for q in self.opened("base_").net_.parameters():
             q.requires_grad_(False)
-        some = spread(train, MANY)
+        some, rate = self._several(spread(train, MANY)), self.params.learning_rate
         ready = with_copies(self.opened("base_"), some, run)
-        rate = self.params.learning_rate
         self._round(ready, some, rate, None, run)
         worst, before = self._worst(ready, run), self.make_gates().to(run.where).eval()
         before.load_state_dict(self.gates_.state_dict())
         self._round(ready.take(worst), some.take(worst), rate / 10, before, run)
         self.gates_.eval()
+        self._open(normal, run)
         self.costs_ = self._costs(normal, run)
         self.calibrate(normal, run, self.params.healthy)
+
+    def _several(self, some: Dataset) -> Dataset:
+        """Return the pictures as often as memory allows and epochs ask for, so that each pass meets
+        another copy of a picture; `passes_` is how often these are then passed over.
+        """
+        side = int(self.opened("base_").params.side)
+        bytes_each = 4 * (2 * some.shape[0] + 2) * side**2
+        most = min(MANY, MOST_BYTES // bytes_each) // len(some)
+        times = max(1, min(self.params.epochs, most))
+        self.passes_ = -(-self.params.epochs // times)
+        return some.take(np.tile(np.arange(len(some)), times))
 
     def _round(self, ready: Dataset, of: Dataset, rate: float, before: Any, run: Run) -> None:
         """Train the gates with pictures and their copies (see `with_copies`), towards the errors
@@ -147,7 +162,8 @@ class FADeR(OnModel, Inpainting):
 
         optimiser = torch.optim.Adam(self.gates_.parameters(), rate)
         schedule = half_cosine(rate, 0.5)
-        run.fit(self.gates_, loss, ready, p, optimiser=optimiser, schedule=schedule, of=of)
+        how = p.model_copy(update={"epochs": self.passes_})
+        run.fit(self.gates_, loss, ready, how, optimiser=optimiser, schedule=schedule, of=of)
 
     def _usual(self, ready: Dataset, gates: Any, run: Run) -> list[torch.Tensor]:
         """Return the errors between which gates shut, [2] for each skip: of normal places the
@@ -182,6 +198,36 @@ class FADeR(OnModel, Inpainting):
         left = np.asarray(run.map(seen, ready, 32))
         many = max(min(len(left), 8), int(WORST * len(left)))
         return np.sort(np.argsort(-left, kind="stable")[:many])
+
+    def _open(self, normal: Dataset, run: Run) -> None:
+        """Add to the gates, before the sigmoid, the least that keeps the error on normal pictures
+        within the `cost`; nothing where it is.
+        """
+        base, limit = self.opened("base_"), 1 + self.params.cost
+        before = self.gates_.last.bias.detach().clone()
+
+        def excess(shift: float) -> float:
+            """Return the error with gates opened by `shift`, by that without."""
+            self.gates_.last.bias.data.copy_(before + shift)
+
+            def errors(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                x = self.resized(x)
+                levels = self.levels(x)
+                backs = (self.fill_in(levels, self.gates_(levels)), base.net_.decode(levels))
+                return tuple((back - x).abs().mean((1, 2, 3)) for back in backs)
+
+            with_gates, without = run.map(errors, spread(normal, 128), 32)
+            return float(with_gates.mean() / max(without.mean(), 1e-12))
+
+        low, high = 0.0, LARGEST_SHIFT
+        self.shift_ = 0.0
+        if excess(0.0) > limit:
+            for _ in range(HALVINGS):
+                run.check()
+                middle = (low + high) / 2
+                low, high = (low, middle) if excess(middle) <= limit else (middle, high)
+            self.shift_ = high
+        self.gates_.last.bias.data.copy_(before + self.shift_)
 
     def _costs(self, normal: Dataset, run: Run) -> dict[str, float]:
         """Return how many times as large errors are with the gates: of normal pictures, and where a
@@ -284,6 +330,49 @@ class FADeR(OnModel, Inpainting):
         name = "parameters of the gates / of the network"
         return [*found, Metric(name, own / whole, higher_is_better=False)]
 
+    # -- step by step ------------------------------------------------------------------------------
+    def controls(self) -> list[Control]:
+        shares = sorted({0.0, 0.25, 0.5, 0.75, 1.0, self.params.strength})
+        choices = tuple((s, "off" if s == 0 else f"{s:.0%}") for s in shares)
+        words = (
+            "How far the gates act on what was not hidden: off = the earlier run as it is. Move it"
+            " to see whether a mark that is copied when off is removed at 100%."
+        )
+        return [Control("strength", "Gates", words, self.params.strength, choices)]
+
+    def stages(self, x: torch.Tensor, strength: float | None = None) -> list[Stage]:
+        """Return what becomes of one input [1,C,H,W]: what the network is given, where gates shut,
+        the picture redrawn without and with them, where it differs, and what they add to that.
+        """
+        strength = self.params.strength if strength is None else strength
+        base = self.opened("base_")
+        x = self.resized(x)
+        given = base.excised(x, base.mask(x), base.size_)
+        levels = base.net_.encode(given)
+        gates = [1 - strength * (1 - gate) for gate in self.gates_(levels)]
+        before, after = base.net_.decode(levels), self.fill_in(levels, gates)
+        heat, earlier = heat_of(x, after)[0], heat_of(x, before)[0]
+        shut = np.asarray(1 - gates[0][0, 0].cpu())
+        added = np.asarray((heat - earlier).clamp_min(0).cpu())
+        return [
+            Stage("What the network gets", "hidden as in the earlier run", "input", _shown(given)),
+            Stage("Suspicion", f"gates shut by {shut.mean():.0%}, mean", "grey", shut),
+            Stage("Redrawn without gates", "the earlier run", "generated", _shown(before)),
+            Stage("Redrawn with gates", f"strength {strength:.0%}", "generated", _shown(after)),
+            Stage(
+                "Where the edges differ",
+                f"highest {float(heat.max()):.3g}; {float(earlier.max()):.3g} without gates",
+                "heat",
+                np.asarray(heat.cpu()),
+            ),
+            Stage("What the gates add", f"highest {added.max():.3g}", "heat", added),
+        ]
+
     # -- abilities ---------------------------------------------------------------------------------
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         return self.levels(self.resized(x))[-1].mean((2, 3))
+
+
+def _shown(x: torch.Tensor) -> np.ndarray:
+    """Return a batch of one picture as [C,S,S] in [0, 1]."""
+    return np.asarray(x[0].clamp(0, 1).cpu())
