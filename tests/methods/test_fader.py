@@ -67,9 +67,12 @@ def test_the_earlier_network_is_left_as_it_was_whatever_it_hides(mask):
 def test_without_strength_it_gives_what_the_earlier_run_gave_bit_for_bit():
     data, before, method, _ = trained(strength=0.0)
     base = open_model(before["model"], "cpu")
+    base.net_.to(memory_format=torch.channels_last)  # as it was trained
     x = torch.from_numpy(data.inputs())
     with torch.no_grad():
         assert torch.equal(method.recovered(x), base.recovered(x))
+        heat = method.heat(method.resized(x))
+        assert np.array_equal(heat.numpy(), before["anomalymaps"].map)
         levels = method.levels(x)
         ones = [torch.ones_like(v[:, :1]) for v in levels[:-1]]
         assert torch.equal(method.fill_in(levels, ones), base.recovered(x))

@@ -1,0 +1,137 @@
+"""What the model of a run does to one case, step by step, again at once when a setting is changed
+that needs no training.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state, text
+from app.state import Context
+from core.artifacts import AnomalyMaps, Model
+from core.errors import UserError
+from core.imaging import render
+from core.imaging.palette import ACCENT
+from core.registry import methods, open_model
+from core.stages import Control, Stage
+
+ACROSS = 4  # pictures in a row
+SIDE = 220  # pixels
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the model")
+def _opened(home: str, run: str) -> Any:
+    """The fitted method of a run, on the processor."""
+    from core.jobs.run_folder import find_artifact
+
+    return open_model(find_artifact(state.workspace(), run, Model))
+
+
+def fits(context: Context) -> bool:
+    """Whether the method of the run shows its steps, and the data are pictures."""
+    kind = methods().get(context.job.method)
+    return context.data.modality == "image" and hasattr(kind, "stages")
+
+
+def show(artifact: AnomalyMaps, context: Context, row: int) -> None:
+    """A switch, the settings, and the steps of the case `row`."""
+    with st.container(border=True):
+        name = text.label(context.data.of(np.array([row])).names()[0], 40)
+        on = st.toggle(
+            f"Step by step: how the model comes to this for case {name}",
+            key=context.key("stages"),
+            help="Also lets you try other settings of the trained model on this case. Press another"
+            " picture to see that one.",
+        )
+        if on:
+            _steps(artifact, context, row)
+
+
+@st.fragment
+def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
+    """The settings and the pictures; drawn again alone when a setting is moved."""
+    try:
+        method = _opened(str(context.ws.home), context.job.id)
+    except UserError as e:
+        st.info(text.label(str(e), 300))
+        return
+    controls = method.controls()
+    settings = _settings(controls, context)
+    x = context.data.of(np.array([row])).inputs()
+    try:
+        steps = _stages(method, x, settings)
+    except UserError as e:
+        st.info(text.label(str(e), 300))
+        return
+    scale = artifact.heat_range()
+    tiles = [(render.draw_case(context.data, row, SIDE, state.look()), "The case", "")]
+    tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
+    for start in range(0, len(tiles), ACROSS):
+        for cell, (picture, title, note) in zip(st.columns(ACROSS), tiles[start:][:ACROSS]):
+            cell.image(picture, width="stretch")
+            words = f"**{text.label(title, 60)}**"
+            cell.caption(f"{words}  \n{text.label(note, 90)}" if note else words)
+    st.caption(_about(controls, settings, artifact))
+
+
+def _settings(controls: list[Control], context: Context) -> dict[str, float]:
+    """Draw a slider for each setting; what is set, by name."""
+    found = {}
+    for cell, control in zip(st.columns(max(2, len(controls))), controls):
+        found[control.name] = cell.select_slider(
+            control.label,
+            [value for value, _ in control.choices],
+            control.value,
+            format_func=control.words,
+            key=context.key(f"stages-{control.name}"),
+            help=control.help,
+        )
+    return found
+
+
+def _stages(method: Any, x: np.ndarray, settings: dict[str, float]) -> list[Stage]:
+    import torch
+
+    with torch.no_grad():
+        found: list[Stage] = method.stages(torch.from_numpy(x), **settings)
+    return found
+
+
+def draw(step: Stage, case: np.ndarray, context: Context, scale: tuple[float, float]) -> np.ndarray:
+    """A step as a picture uint8 [h,w,3]; heat and places over the `case` [C,H,W]."""
+    if step.drawn == "generated":
+        return render.draw_generated(step.image, context.data, SIDE, look=state.look())
+    if step.drawn in ("input", "grey"):
+        image = step.image if step.drawn == "input" else step.image[None]
+        picture = render.input_to_rgb(image)
+    else:
+        picture, over = render.input_to_rgb(case), _at_size(step.image, case.shape[1:])
+        if step.drawn == "heat":
+            picture = render.overlay_heat(picture, over, *scale)
+        else:
+            colour = np.array([int(ACCENT[i : i + 2], 16) for i in (1, 3, 5)])
+            mixed = (0.4 * picture + 0.6 * colour).astype(np.uint8)
+            picture = np.where(over[..., None] > 0.5, mixed, picture)
+    return render.enlarge(render.orient_like(picture, context.data, state.look()), SIDE)
+
+
+def _at_size(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """[S,S] -> [H,W], the nearest value."""
+    rows, columns = (np.arange(n) * m // n for n, m in zip(size, image.shape))
+    return np.asarray(image[rows][:, columns])
+
+
+def _about(controls: list[Control], settings: dict[str, float], artifact: AnomalyMaps) -> str:
+    """Whether this is what the run has, and what its threshold then means."""
+    changed = [c for c in controls if settings[c.name] != c.value]
+    if not changed:
+        return "These are the settings of the run: its maps and its threshold come of them."
+    own = ", ".join(f"{c.label.lower()} {c.words(c.value)}" for c in changed)
+    limit = "" if artifact.threshold is None else f" {text.number(artifact.threshold)}"
+    return (
+        f"Tried on this case alone, nothing is stored. The run has: {text.label(own, 120)}. Its"
+        f" threshold{limit} was set with that and says nothing about other settings."
+    )
