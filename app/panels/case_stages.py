@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
+from app.panels import heat
 from app.state import Context
 from core.artifacts import AnomalyMaps, Model
 from core.errors import UserError
@@ -66,7 +67,7 @@ def _steps(artifact: AnomalyMaps, context: Context, row: int) -> None:
     except UserError as e:
         st.info(text.label(str(e), 300))
         return
-    scale = artifact.heat_range()
+    scale = heat.reach(str(context.ws.home), context.job.id, artifact.slug)
     tiles = [(render.draw_case(context.data, row, SIDE, state.look()), "The case", "")]
     tiles += [(draw(step, x[0], context, scale), step.title, step.note) for step in steps]
     for start in range(0, len(tiles), ACROSS):

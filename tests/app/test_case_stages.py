@@ -61,6 +61,7 @@ def context(data):
 @pytest.fixture
 def shown(monkeypatch):
     monkeypatch.setattr(case_stages, "_opened", lambda home, run: Doubling())
+    monkeypatch.setattr(case_stages.heat, "reach", lambda home, run, slug: (0.0, 1.0))
     at = AppTest.from_function(script, default_timeout=300).run()
     assert not at.exception
     return at
