@@ -62,14 +62,21 @@ def _common(
     return find_differences(columns, np.isin(rows, np.array(wrong, dtype=np.int64)), top=3)
 
 
-def show(artifact: AnomalyMaps, context: Context) -> None:
-    """The failures at the threshold in use; nothing where the truth is not known."""
+def show(
+    artifact: AnomalyMaps,
+    context: Context,
+    style: heat.Style = "overlay",
+    opacity: float = heat.OPACITY,
+) -> None:
+    """The failures at the threshold in use, with their heat in this style; nothing where the truth
+    is not known.
+    """
     if threshold.known(context)[0] is not None:
         with st.container(border=True):
-            _show(artifact, context)
+            _show(artifact, context, style, opacity)
 
 
-def _show(artifact: AnomalyMaps, context: Context) -> None:
+def _show(artifact: AnomalyMaps, context: Context, style: heat.Style, opacity: float) -> None:
     at = threshold.threshold_of(artifact, context)
     kinds: tuple[Kind, ...] = get_args(Kind)
     found = {kind: find(artifact, context, kind, at) for kind in kinds}
@@ -111,13 +118,13 @@ def _show(artifact: AnomalyMaps, context: Context) -> None:
         context,
         wrong,
         key,
-        images=heat.overlays(artifact, context, shown) if drawn else None,
+        images=heat.overlays(artifact, context, shown, opacity, style) if drawn else None,
         across=6,
         page_size=PAGE,
         captions=[f"{s:.3g}" for s in score],
     )
     st.button(
-        f"Select these {len(wrong):,}",
+        "Select this one" if len(wrong) == 1 else f"Select these {len(wrong):,}",
         key=context.key("failures-select"),
         on_click=state.select,
         args=(np.sort(wrong), kind),

@@ -40,6 +40,12 @@ def thumbs(data: Dataset, rows: np.ndarray, tile: int = 96) -> np.ndarray:
     )
 
 
+def small_tile(data: Dataset) -> int:
+    """Pixels of a small picture: a whole multiple of small cases, so that no frame is left."""
+    side = max(data.shape[-2:]) if len(data.shape) > 2 else 72
+    return side * -(-72 // side) if side < 72 else 72
+
+
 def gallery(
     context: Context,
     rows: np.ndarray,

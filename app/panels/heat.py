@@ -118,7 +118,7 @@ def colour_bar(low: float, high: float, opacity: float, style: Style = "overlay"
     ramp = np.tile(np.linspace(low, high, 360), (18, 1))
     ground = np.full((18, 360, 3), 90, np.uint8)
     if style == "contour":
-        return draw_contours(ground, ramp, low, high, render.colour_ramp())
+        return draw_contours(ground, ramp, low, high, render.colour_ramp(), width=5)
     return render.overlay_heat(ground, ramp, low, high, opacity)
 
 

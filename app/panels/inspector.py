@@ -14,7 +14,7 @@ from app.panels import (
     unusual_values,
     viewer,
 )
-from app.panels.gallery import score_of, thumbs
+from app.panels.gallery import score_of, small_tile, thumbs
 from app.state import Context
 from core.artifacts import Embedding
 from core.imaging import render
@@ -131,7 +131,11 @@ def _neighbours(context: Context, row: int) -> None:
         "Most similar, by what the model learned:",
         help="Nearest in the latent space itself, not on the picture of the map.",
     )
-    pics = thumbs(context.data, np.array(near), 72) if render.is_drawable(context.data) else None
+    pics = (
+        thumbs(context.data, np.array(near), small_tile(context.data))
+        if render.is_drawable(context.data)
+        else None
+    )
     names = context.data.of(np.array(near)).names()
     for i, (cell, other) in enumerate(zip(st.columns(len(near)), near)):
         with cell, st.container(key=f"picture-near-{i}", gap="small"):

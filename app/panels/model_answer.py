@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app import text
-from app.panels import threshold_bench
+from app.panels import threshold
 from app.panels.gallery import score_of
 from app.state import Context
 from core.artifacts import AnomalyMaps, Predictions
@@ -89,7 +89,7 @@ def _describe_score(scores: AnomalyMaps, context: Context, row: int, lines: list
     """Add the lines about an anomaly score, and return the answer in words."""
     all_ = np.asarray(scores.score)
     own = float(all_[scores.at(np.array([row]))[0]])
-    at = threshold_bench.threshold_of(scores, context)
+    at = threshold.threshold_of(scores, context)
     word = UNUSUAL if own > at else USUAL
     lines.append(f"Anomaly: **{word}** (score {text.number(own)}, threshold {text.number(at)})")
     lines.append(_rank(all_, own, "more unusual"))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import state, text
 from app.panels import threshold
-from app.panels.gallery import thumbs
+from app.panels.gallery import small_tile, thumbs
 from app.state import Context
 from core.artifacts import AnomalyMaps, Embedding
 from core.errors import UserError
@@ -80,7 +80,7 @@ def show(scores: AnomalyMaps, context: Context, row: int) -> None:
         ),
     )
     data = context.data
-    pics = thumbs(data, near.rows, 72) if render.is_drawable(data) else None
+    pics = thumbs(data, near.rows, small_tile(data)) if render.is_drawable(data) else None
     names = data.of(near.rows).names()
     for i, (cell, other) in enumerate(zip(st.columns(SHOWN), near.rows.tolist())):
         with cell, st.container(key=f"picture-normal-{i}", gap="small"):

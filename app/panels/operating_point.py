@@ -127,11 +127,13 @@ def show(
     if found.missed is not None and found.alerts.value is not None:
         right = prevalence - found.missed
         st.caption(
-            f"Of 100 cases {per}: about {_few(100 * found.alerts.value)} alarms,"
+            f"Of 100 cases, {100 * prevalence:.3g} of them abnormal: about"
+            f" {_few(100 * found.alerts.value)} alarms,"
             f" {_few(100 * right)} of them right, and {_few(100 * found.missed)} abnormal cases"
-            " missed. In brackets: 95 % intervals"
-            + (" over patients" if groups is not None else "")
-            + "; the prevalence is taken as known."
+            " missed."
+            + ("" if found.alerts.low is None else " In brackets: 95 % intervals")
+            + (" over patients" if groups is not None and found.alerts.low is not None else "")
+            + ("" if found.alerts.low is None else "; the prevalence is taken as known.")
         )
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from app import navigation, state, text
-from app.panels.gallery import nearest, thumbs
+from app.panels.gallery import thumbs
+from app.panels.inspector import nearest
 from app.state import Context
 from core.artifacts import Images
 from core.export import SAFE, safe_csv

@@ -54,20 +54,25 @@ def histogram(
             marker={"color": colour, "pattern": {"shape": shape}},
             width=np.diff(edges),
         )
-    figure.add_vline(at, line={"color": ACCENT, "width": 3}, annotation_text="threshold")
+    figure.add_vline(
+        at,
+        line={"color": ACCENT, "width": 3},
+        annotation_text="threshold",
+        annotation_position="top right",
+    )
     if np.isfinite(cheapest):
         figure.add_vline(
             cheapest,
             line={"color": OKABE_ITO[2], "width": 2, "dash": "dot"},
             annotation_text="least cost",
-            annotation_position="bottom right",
+            annotation_position="top left",
         )
     figure.update_layout(
         barmode="stack",
-        height=230,
-        margin={"l": 10, "r": 10, "t": 24, "b": 10},
+        height=250,
+        margin={"l": 10, "r": 10, "t": 44, "b": 10},
         bargap=0.02,
-        legend={"orientation": "h", "y": 1.2},
+        legend={"orientation": "h", "y": 1.45},
         xaxis_title="anomaly score (higher = more unusual)",
         yaxis_title="cases",
     )

@@ -81,7 +81,7 @@ def show(artifact: AnomalyMaps, context: Context) -> None:
     )
     with st.container(border=True):
         threshold_bench.bench(artifact, context, rows)
-    failures.show(artifact, context)
+    failures.show(artifact, context, style, opacity)
 
 
 def _pictures(

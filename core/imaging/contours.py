@@ -4,8 +4,6 @@ untouched.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 LEVELS = (0.25, 0.5, 0.75)  # shares of the scale at which lines are drawn
@@ -17,20 +15,25 @@ def contour_levels(low: float, high: float) -> list[float]:
 
 
 def draw_contours(
-    image: np.ndarray, heat: np.ndarray, low: float, high: float, colours: np.ndarray
+    image: np.ndarray,
+    heat: np.ndarray,
+    low: float,
+    high: float,
+    colours: np.ndarray,
+    width: int = 0,
 ) -> np.ndarray:
     """Lines around the parts of `heat` [h,w] above each level of the scale, over `image` uint8
     [k*h,k*w,3].
 
     Parameters: `low` and `high`, the ends of the scale, which is the caller's, never a picture's
     own; `colours`, uint8 [256,3], the colours of the scale, of which each line has that of its
-    level. Lines are `max(1, k*h // 200)` pixels wide, within what they surround. Returns: uint8
-    like `image`; what lies between the lines is unchanged.
+    level; `width` of the lines in pixels, 0 = `max(1, k*h // 200)`. They lie within what they
+    surround. Returns: uint8 like `image`; what lies between the lines is unchanged.
     """
     from scipy.ndimage import binary_erosion
 
     factor, out = image.shape[0] // heat.shape[0], image.copy()
-    width: Any = max(1, image.shape[0] // 200)
+    width = width or max(1, image.shape[0] // 200)
     for share, level in zip(LEVELS, contour_levels(low, high), strict=True):
         above = heat >= level
         if not above.any():
