@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app import state, text
-from app.panels import heat, threshold
+from app.panels import heat, threshold, unusual_values
 from app.panels.gallery import gallery
 from app.state import Context
 from core.artifacts import AnomalyMaps
@@ -109,26 +109,41 @@ def _show(artifact: AnomalyMaps, context: Context, style: heat.Style, opacity: f
         )
         return
     _say_common(context, kind, wrong, right)
-    score = np.asarray(artifact.score)[artifact.at(wrong)]
     key = context.key(f"failures-{kind}")
-    now = st.session_state.get(f"{key}-page", 1) - 1 if len(wrong) > PAGE else 0
-    shown = wrong[now * PAGE : (now + 1) * PAGE]
-    drawn = render.is_drawable(context.data)
-    gallery(
-        context,
-        wrong,
-        key,
-        images=heat.overlays(artifact, context, shown, opacity, style) if drawn else None,
-        across=6,
-        page_size=PAGE,
-        captions=[f"{s:.3g}" for s in score],
-    )
+    if context.data.modality == "table":
+        unusual_values.ranked(artifact, context, wrong, at, key)
+    else:
+        _pictures(artifact, context, wrong, key, style, opacity)
     st.button(
         "Select this one" if len(wrong) == 1 else f"Select these {len(wrong):,}",
         key=context.key("failures-select"),
         on_click=state.select,
         args=(np.sort(wrong), kind),
         help="To look at them on the map, or to save them as a group.",
+    )
+
+
+def _pictures(
+    artifact: AnomalyMaps,
+    context: Context,
+    rows: np.ndarray,
+    key: str,
+    style: heat.Style,
+    opacity: float,
+) -> None:
+    """The gallery of `rows`, in pages, each with its score."""
+    score = np.asarray(artifact.score)[artifact.at(rows)]
+    now = st.session_state.get(f"{key}-page", 1) - 1 if len(rows) > PAGE else 0
+    shown = rows[now * PAGE : (now + 1) * PAGE]
+    drawn = render.is_drawable(context.data)
+    gallery(
+        context,
+        rows,
+        key,
+        images=heat.overlays(artifact, context, shown, opacity, style) if drawn else None,
+        across=6,
+        page_size=PAGE,
+        captions=[f"{s:.3g}" for s in score],
     )
 
 

@@ -196,7 +196,7 @@ def _keep(
 ) -> None:
     """The form that keeps the threshold, with who chose it and why."""
     left, middle, right = st.columns([1.2, 2, 1.3], vertical_alignment="bottom")
-    author = left.text_input(
+    left.text_input(
         "Your name",
         notes.load_author(context.ws),
         key=context.key("author"),
@@ -204,15 +204,19 @@ def _keep(
         max_chars=60,
         help="Kept with the threshold and shown in reports; asked for once.",
     )
-    reason = middle.text_input(
+    middle.text_input(
         "Why this threshold",
         key=context.key("reason"),
         placeholder="e.g. agreed with Dr N., misses cost more",
         max_chars=120,
     )
-    if right.button("Keep this threshold", width="stretch", key=context.key("keep-threshold")):
-        notes.set_threshold(context.ws, context.job.id, at, reason, on, author, prevalence, ratio)
-        st.toast("Threshold kept for this run.")
+    right.button(
+        "Keep this threshold",
+        key=context.key("keep-threshold"),
+        on_click=_kept,
+        args=(context, at, on, prevalence, ratio),
+        width="stretch",
+    )
     given = notes.load_threshold(context.ws, context.job.id)
     if given:
         st.caption(
@@ -222,6 +226,15 @@ def _keep(
             + (f": “{text.label(given['reason'], 120)}”" if given.get("reason") else "")
             + "."
         )
+
+
+def _kept(
+    context: Context, at: float, on: str, prevalence: float | None, ratio: float | None
+) -> None:
+    """Keep the threshold before the page is drawn again, so that all of it tells of the new one."""
+    author, reason = (str(st.session_state[context.key(k)]) for k in ("author", "reason"))
+    notes.set_threshold(context.ws, context.job.id, at, reason, on, author, prevalence, ratio)
+    st.toast("Threshold kept for this run.")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -146,3 +146,19 @@ def test_normal_cases_are_the_known_ones_else_training_cases_below_the_threshold
     assert said.startswith("training cases below the threshold")
     assert set(data.of(rows).splits) == {"train"}
     assert (scores.score[scores.at(rows)] <= at).all()
+
+
+def test_all_of_the_page_tells_of_a_threshold_as_soon_as_it_is_kept(home):
+    ws, job, _ = home
+    before = notes.load_threshold(ws, job.id)
+    at = opened("anomalies", run=job.id)
+    next(b for b in at.button if b.label == "95 % of normals").click().run()
+    at.text_input(key=f"author-{job.id}").set_value("Dr Ada").run()
+    next(b for b in at.button if b.label == "Keep this threshold").click().run()
+    assert not at.exception
+    kept = notes.load_threshold(ws, job.id)
+    assert kept["author"] == "Dr Ada"
+    assert kept["value"] != before["value"]
+    assert "lie above the threshold set for this run by Dr Ada" in words(at)
+    assert f"test cases at the kept threshold, {kept['value']:.4g}" in words(at)
+    notes.set_threshold(ws, job.id, before["value"], on="val")
