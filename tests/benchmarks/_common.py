@@ -159,11 +159,11 @@ def table(
 
 def store_part(id: str, tables: list[dict[str, Any]]) -> None:
     """Store tables with those that are stored already and of this code, in place of those of the
-    same title and measure.
+    same title, measure and data.
     """
 
-    def name(table: dict[str, Any]) -> tuple[str, str]:
-        return table["title"], table["measure"]
+    def name(table: dict[str, Any]) -> tuple[str, str, str]:
+        return table["title"], table["measure"], table["data"]
 
     before = load_evidence(id, evidence_folder())
     kept = {} if before is None or is_stale(before) else {name(t): t for t in before["tables"]}

@@ -18,7 +18,7 @@ import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from core.data.dataset import Dataset
-from core.evidence import shared_data
+from core.evidence import intervals_overlap, shared_data
 from core.methods.anomaly import _auto_paint_loop as loop
 from core.methods.anomaly import _auto_paint_marks as marks
 from core.nets.holes import irregular_holes
@@ -256,7 +256,7 @@ def said_of_rounds(rows: list[dict[str, Any]]) -> str:
     own, before = values[OWN], values[PARTIAL[0]]
     words = "raise" if own["value"] > before["value"] else "do not raise"
     said = f"The rounds {words} it ({own['value']:.3f} with, {before['value']:.3f} without"
-    said += "; ranges overlap)." if own["low"] <= before["high"] else ")."
+    said += "; ranges overlap)." if intervals_overlap(own, before) else ")."
     if PARTIAL[1] in values:
         said += f" With the true lesion as the hole it is {values[PARTIAL[1]]['value']:.3f}."
     return said
