@@ -54,8 +54,11 @@ def show(artifact: Lesions, context: Context) -> None:
     line = lines[_choose(artifact, data, lines, decided, context)]
     name = text.label(data.of(np.array([line["row"]])).names()[0], 40)
     st.markdown(f"**Lesion {line['number']} of {name}** · is it one?")
-    _decide(line, decided, context)
-    _picture(artifact, line, context)
+    cells = st.columns([1, 1, 1, 2])
+    _decide(line, decided, context, cells[:3])
+    with cells[3]:
+        swapped = _is_swapped(context) if _twin(artifact, line, context) is not None else False
+    _picture(artifact, line, context, swapped)
 
 
 def _decision(line: Line, decided: dict[str, dict[str, Any]]) -> bool | None:
@@ -93,7 +96,7 @@ def _choose(
     event = st.dataframe(
         frame.round(3),
         hide_index=True,
-        height=38 + 35 * min(len(lines), 8),
+        height=38 + 35 * min(len(lines), 5),
         on_select="rerun",
         selection_mode="single-row",
         key=context.key("lesions-table"),
@@ -108,10 +111,11 @@ def _choose(
     return int(rows[0]) if rows and rows[0] < len(lines) else 0
 
 
-def _decide(line: Line, decided: dict[str, dict[str, Any]], context: Context) -> None:
-    """Buttons to accept or reject the chosen lesion, or to take that back."""
+def _decide(
+    line: Line, decided: dict[str, dict[str, Any]], context: Context, cells: list[Any]
+) -> None:
+    """Buttons to accept or reject the chosen lesion, or to take that back, one in each cell."""
     now = _decision(line, decided)
-    cells = st.columns([1, 1, 1, 3])
     choices: tuple[tuple[str, bool | None], ...] = (
         ("Accept", True),
         ("Reject", False),
@@ -135,9 +139,9 @@ def _decide(line: Line, decided: dict[str, dict[str, Any]], context: Context) ->
         )
 
 
-def _picture(artifact: Lesions, line: Line, context: Context) -> None:
+def _picture(artifact: Lesions, line: Line, context: Context, swapped: bool) -> None:
     """The slice, the same with the lesion's outline, and how it differs from what the run made
-    of it as healthy.
+    of it as healthy; that in place of the slice where they are `swapped`.
     """
     data, row = context.data, int(line["row"])
     raw = data.of(np.array([row])).raw()[0]
@@ -150,8 +154,8 @@ def _picture(artifact: Lesions, line: Line, context: Context) -> None:
     if len(line["place"]) == 3:
         k = int(line["place"][0])
         number, raw = number[k], raw[:, k]
-    twin = _twin(artifact, row, context, line)
-    first = twin if twin is not None and _is_swapped(context) else raw
+    twin = _twin(artifact, line, context)
+    first = twin if twin is not None and swapped else raw
 
     def drawn(picture: np.ndarray, outlined: bool = True, change: np.ndarray | None = None) -> Any:
         image = orientation.orient(render.window_to_rgb(picture, window), at)
@@ -204,7 +208,7 @@ def _channels(raw: np.ndarray) -> np.ndarray:
     return raw[:1] if raw.shape[0] < 3 else raw
 
 
-def _twin(artifact: Lesions, row: int, context: Context, line: Line) -> np.ndarray | None:
+def _twin(artifact: Lesions, line: Line, context: Context) -> np.ndarray | None:
     """The slice of the lesion [C,H,W] as the run's model makes it where healthy, in stored values;
     None without one.
     """
@@ -212,7 +216,7 @@ def _twin(artifact: Lesions, row: int, context: Context, line: Line) -> np.ndarr
     if not artifact.twin or slug not in context.ws.slugs(context.job.id):
         return None
     made = context.ws.artifact(context.job.id, slug)
-    at = made.at(np.array([row]))
+    at = made.at(np.array([line["row"]]))
     if not isinstance(made, Images) or not len(at):
         return None
     low, high = context.data.input_range
