@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from core.io.threads import read_ahead
 
 Modality = Literal["image", "volume", "table", "text", "series", "sequence"]
 ROLES = ("file", "label", "group", "domain", "split", "text", "sequence", "time")
+WRITERS = 2  # blocks of samples that are packed and written at a time
 SPLITS = ("train", "val", "test")
 # Columns for the machine: geometry (see `core.data.geometry`), and why a row is held back until a
 # person has looked. No colours, no table on screen.
@@ -346,17 +348,16 @@ class Dataset:
         dataset as stored, with its hash.
 
         One pass: blocks of 4 MB are read, hashed and written, so arrays that are made as they are
-        read never stand in memory whole; the next block is read while one is hashed and written,
-        each on a thread of its own, and so is the table. `report` hears rows done of all and may
-        raise. When `folder` holds the blocks of a save of the same data that was broken off, it
-        goes on behind them.
+        read never stand in memory whole; the next block is read while others are hashed and
+        written, each on a thread of its own, and so is the table. `report` hears rows done of all
+        and may raise. When `folder` holds the blocks of a save of the same data that was broken
+        off, it goes on behind them.
         """
         make_folder(folder)
         total = sum(len(a) for a in (self.samples, self.masks) if a is not None)
         done = 0
 
         def written(key: str, array: Any) -> Iterator[np.ndarray]:
-            nonlocal done
             per = max(
                 1,
                 min(
@@ -383,15 +384,23 @@ class Dataset:
                     files.before("write", place)
                     arrays.write_chunk(store, k * per, block)
 
-            with ThreadPoolExecutor(1) as thread:
+            def finish(k: int, entries: int, writing: Future[None]) -> None:
+                nonlocal done
+                writing.result()
+                if k >= kept and (k + 1) % 8 == 0:
+                    write_json(mark, {"of": same, "blocks": k + 1})
+                done += entries
+                report(done, total)
+
+            begun: deque[tuple[int, int, Future[None]]] = deque()
+            with ThreadPoolExecutor(WRITERS) as threads:
                 for k, block in enumerate(read_ahead(block_of, range(many))):
-                    writing = thread.submit(write, k, block)
+                    begun.append((k, len(block), threads.submit(write, k, block)))
                     yield block  # hashed meanwhile
-                    writing.result()
-                    if k >= kept and (k + 1) % 8 == 0:
-                        write_json(mark, {"of": same, "blocks": k + 1})
-                    done += len(block)
-                    report(done, total)
+                    if len(begun) == WRITERS:
+                        finish(*begun.popleft())
+                while begun:
+                    finish(*begun.popleft())
             remove(mark)
 
         def write_table() -> None:

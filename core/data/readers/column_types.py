@@ -32,11 +32,13 @@ from core.data.number_words import (
 )
 from core.data.readers.csv_text import LARGEST, strip_words
 from core.data.readers.missing_words import ALWAYS, AMONG_NUMBERS, PERHAPS
+from core.data.readers.outer_letters import Outer, find_words, read_outer_letters
 from core.data.role_word_lists import HINTS, IDS
 from core.data.role_words import is_exact, is_group, is_patient, tokens
 from core.errors import UserError
 
 BLANK = "; leave the cell blank if the value is not known, or write a number below 3.4e38"
+MARKS = pa.array([*ALWAYS, *PERHAPS, *AMONG_NUMBERS])
 SOME = 1000  # different words that tell a column of words before all are looked at
 LONG = 64  # letters of the longest number
 EXACT = 2**53  # above, a float64 cannot tell whole numbers apart
@@ -107,16 +109,19 @@ def inspect_column(column: str, words: pa.ChunkedArray, as_words: bool = False) 
     whatever it is called.
     """
     role = classify_name(column)
-    words = strip_words(words)
-    marked = pc.is_in(words, value_set=pa.array([*ALWAYS, *PERHAPS, *AMONG_NUMBERS]))
+    outer = read_outer_letters(words)
+    if outer.spaces and (stripped := strip_words(words)) is not words:
+        words, outer = stripped, read_outer_letters(stripped)
+    marked = find_words(words, outer, MARKS)
     bare = (
         pc.if_else(marked, pa.scalar(None, pa.string()), words) if pc.any(marked).as_py() else words
     )
     seen = Looked(column, as_words or bool(role), words, bare, marked)
     if bare.null_count == len(bare):
         return seen
-    bare = _unquoted(bare)
-    cast = _cast(bare, role == "name")
+    if (unquoted := _unquoted(bare)) is not bare:
+        bare, outer = unquoted, read_outer_letters(unquoted)
+    cast = _cast(bare, outer, role == "name")
     if cast is not None:
         return Looked(column, seen.strict, words, bare, marked, cast)
     if role == "name":
@@ -394,9 +399,10 @@ def _perhaps(different: pa.Array) -> bool:
     return pc.sum(like).as_py() * 10 >= len(different)
 
 
-def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
+def _cast(words: pa.ChunkedArray, outer: Outer, name: bool) -> pa.ChunkedArray | None:
     """As numbers, or None when a word is none (or is one that pyarrow reads otherwise, such as +5),
-    or when they are codes: 007, 0x1F, 1E1. `name`: ids, which different words must not make one.
+    or when they are codes: 007, 0x1F, 1E1. `outer`: the letters of `words`, and maybe of marks of
+    missing values besides. `name`: ids, which different words must not make one.
     """
     for to in (pa.int64(), pa.uint64(), pa.float64()):
         try:
@@ -406,28 +412,17 @@ def _cast(words: pa.ChunkedArray, name: bool) -> pa.ChunkedArray | None:
             found = pc.cast(words, to)
         except pa.ArrowInvalid:
             continue
-        if _begins_like_code(words):
+        if outer.zeros:
             return None
-        if to == pa.float64() and not _is_amount(words, found, name):
+        if to == pa.float64() and not _is_amount(words, outer, found, name):
             return None
         too_large = to != pa.float64() and words.null_count and _largest(found) > EXACT
         return None if too_large and name else found
     return None
 
 
-def _begins_like_code(words: pa.ChunkedArray) -> bool:
-    """Whether a word begins as 007 or 0x1F. Most that begin with 0 go on with a point, and need no
-    pattern.
-    """
-    for begin in ("0", "-0"):
-        zeros = pc.and_not(pc.starts_with(words, begin), pc.starts_with(words, f"{begin}."))
-        if pc.any(zeros).as_py() and _any(words.filter(zeros), r"\A(0[0-9]|-?0[xX])"):
-            return True
-    return False
-
-
-def _is_amount(words: pa.ChunkedArray, found: pa.ChunkedArray, name: bool) -> bool:
-    if pc.any(pc.is_nan(found)).as_py() or pc.any(pc.starts_with(words, "+")).as_py():
+def _is_amount(words: pa.ChunkedArray, outer: Outer, found: pa.ChunkedArray, name: bool) -> bool:
+    if outer.plus or (not outer.numbers and pc.any(pc.is_nan(found)).as_py()):
         return False
     if _largest(found) > 1e19 and _any(words, r"\A-?\d{20,}\z"):
         return False
