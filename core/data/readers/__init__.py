@@ -44,6 +44,7 @@ from core.data.readers.kinds import identify_kind
 from core.data.role_guess import dataset_roles, guesses_to_card
 from core.data.splits import add_split
 from core.errors import UserError
+from core.io.memory import keep_freed_memory
 
 
 def read(
@@ -81,6 +82,7 @@ def read(
     around them appear nowhere, errors among it: they may be names of people. Raises UserError, one
     sentence naming file, row or column, for anything that cannot come in whole.
     """
+    keep_freed_memory()
     path = Path(path)
     members = _collected(path, masks)
     more: dict[str, Any] = {k: v for k, v in (("key", key), ("report", report)) if v is not None}
