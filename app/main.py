@@ -49,12 +49,18 @@ pages = {
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages, expanded=True)
-st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
+st.set_page_config(
+    f"{chosen.title} · Lightbox",
+    page_icon=str(ICON),
+    layout="wide",
+    initial_sidebar_state=220,  # pixels: the longest name of a page
+)
 style.apply()
 state.adopt_url()
 damage = state.damage()
 try:
-    shell.sidebar(whole=not damage)
+    shell.sidebar()
+    shell.top_bar(whole=not damage)
     state.mirror_url()
     shown = None if damage else state.dataset()
     viewer.share(state.look(), shown.hash if shown is not None else "")

@@ -1,6 +1,4 @@
-"""The frame every page shares: the sidebar with what is open, the empty state, the header sentence,
-the inspector.
-"""
+"""The frame every page shares: the bar with what is open, the empty state, the header sentence."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ import streamlit as st
 from app import navigation, state, text
 from core.settings import loopback
 from core.workspace import review
+from core.workspace.catalogue import Job
 
 
 def show_news() -> None:
@@ -35,14 +34,26 @@ def damaged(said: str) -> None:
     data_page.removal(name)
 
 
-def sidebar(whole: bool = True) -> None:
-    """Dataset, run, colour, selection and its actions; the same on every page. Not `whole`: the
-    open dataset is damaged, and only another can be chosen.
+def sidebar() -> None:
+    """Below the pages, on every page: what the network is, and what this is for."""
+    with st.sidebar:
+        st.caption(
+            f"{describe_network(st.get_option('server.address'))}  \n"
+            "Research use, not for diagnosis."
+        )
+
+
+def top_bar(whole: bool = True) -> None:
+    """Dataset, run, colour, window and selection with its actions, and what is being computed; the
+    same on every page. Not `whole`: the open dataset is damaged, and only another can be chosen.
     """
     ws = state.workspace()
     names = [e["name"] for e in ws.catalogue.datasets()]
-    with st.sidebar:
-        if names:
+    if not names:
+        return
+    with st.container(key="top-bar"):
+        cells = iter(st.columns([2, 3.4, 1.8, 2.1, 2.3, 0.9], vertical_alignment="bottom"))
+        with next(cells):
             state.set_value("open-dataset", state.dataset_name())
             state.kept("open-dataset", names[0], names)
             st.selectbox(
@@ -53,35 +64,73 @@ def sidebar(whole: bool = True) -> None:
                 on_change=_chosen,
                 args=("open-dataset",),
             )
-            runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
-            if runs and whole:
-                job = state.run()
-                state.set_value("open-run", job.id if job else next(iter(runs)))
-                state.kept("open-run", next(iter(runs)), list(runs))
-                st.selectbox(
-                    "Run",
-                    list(runs),
-                    key="w-open-run",
-                    format_func=lambda id: text.plain(navigation.run_title(runs[id])),
-                    on_change=_chosen,
-                    args=("open-run",),
-                )
+        if not whole:
+            return
+        runs = {j.id: j for j in ws.runs(state.dataset_name()) if j.status == "done"}
+        if runs:
+            with next(cells):
+                _run(runs)
+            with next(cells):
                 _colour()
-            data = state.dataset() if whole else None
-            if data is not None:
-                from app.panels import viewer
+        data = state.dataset()
+        if data is not None:
+            from app.panels import viewer
 
-                viewer.window_choice(data)
-            if whole:
+            if viewer.fits(data):
+                with next(cells):
+                    viewer.window_choice(data)
+            with next(cells):
                 _selection()
-        st.caption(
-            f"{describe_network(st.get_option('server.address'))}  \n"
-            "Research use, not for diagnosis."
-        )
+            next(cells).button(
+                "Undo",
+                key="undo-selection",
+                on_click=state.undo,
+                disabled=not state.can_undo(),
+                width="stretch",
+                help="Bring back the selection before this one.",
+            )
+        _jobs()
+
+
+def _run(runs: dict[str, Job]) -> None:
+    job = state.run()
+    state.set_value("open-run", job.id if job else next(iter(runs)))
+    state.kept("open-run", next(iter(runs)), list(runs))
+    st.selectbox(
+        "Run",
+        list(runs),
+        key="w-open-run",
+        format_func=lambda id: text.plain(navigation.run_title(runs[id])),
+        on_change=_chosen,
+        args=("open-run",),
+    )
+
+
+def _jobs() -> None:
+    """What is being computed now, how far it is and how long it will take; a press opens Runs."""
+
+    def unfinished() -> list[Job]:
+        open_ = state.workspace().catalogue
+        return open_.jobs(kind=["train", "apply"], status=["queued", "running"])
+
+    @st.fragment(run_every=3.0 if unfinished() else None)
+    def show() -> None:
+        for job in unfinished()[:2]:
+            left = text.duration(job.eta) if job.status == "running" else "waiting"
+            st.page_link(
+                navigation.page("runs"),
+                label=(
+                    f"{text.label(navigation.run_title(job), 60)}:"
+                    f" {100 * (job.progress or 0.0):.0f} %{f', {left}' if left else ''}"
+                ),
+                icon=":material/hourglass_top:",
+            )
+
+    show()
 
 
 def describe_network(address: str | None) -> str:
-    """What the sidebar says of the network, by the address the server listens on (None = all of
+    """What is said of the network, by the address the server listens on (None = all of
     this machine's, as when it was started past `lightbox app`).
     """
     if not loopback(address or "0.0.0.0"):
@@ -123,21 +172,14 @@ def _selection() -> None:
 
     chosen, data = state.selection(), state.dataset()
     assert data is not None
-    st.markdown(
-        f"**Selection: {len(chosen):,} of {len(data):,}**"
-        + (f"  \n{text.label(chosen.source)}" if chosen.source else "")
-    )
-    left, right = st.columns(2)
-    left.button("Clear", on_click=state.clear, disabled=not len(chosen), width="stretch")
-    right.button(
-        "Undo",
-        on_click=state.undo,
-        disabled=not state.can_undo(),
-        width="stretch",
-        help="Bring back the selection before this one.",
-    )
     saved = notes.load_groups(state.workspace(), data.name)
-    with st.popover("Groups", width="stretch", icon=":material/group_work:"):
+    words = f"Selection: {len(chosen):,} of {len(data):,}"
+    with st.popover(words, width="stretch", icon=":material/select_all:"):
+        if chosen.source:
+            st.markdown(text.label(chosen.source))
+        st.button("Clear", on_click=state.clear, disabled=not len(chosen), width="stretch")
+        if saved:
+            st.caption("Groups")
         for name, rows in saved.items():
             row = st.columns([4, 1], vertical_alignment="center")
             row[0].button(

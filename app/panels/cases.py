@@ -117,8 +117,8 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
                     placeholder="choose the cases",
                     key=f"chosen-{kind.id}",
                     help=(
-                        "Select cases anywhere and save them as a group in the sidebar; the group"
-                        " then appears here."
+                        "Select cases anywhere and save them as a group under “Selection” at the"
+                        " top; the group then appears here."
                     ),
                 )
                 or ""
@@ -126,7 +126,7 @@ def cases(kind: type[Method], data: Dataset) -> tuple[str, str]:
         else:
             st.info(
                 "It asks for some cases: select them on the map or in the gallery and save them as"
-                " a group in the sidebar."
+                " a group under “Selection” at the top."
             )
     only = st.selectbox(
         "Cases used",

@@ -168,7 +168,7 @@ def _points(context: Context, cell: Any) -> dict[str, Any]:
 
 
 def column_of(context: Context, made: Map, name: str) -> Column:
-    """What the map is coloured by: the column chosen in the sidebar, or on a map of slices what is
+    """What the map is coloured by: the column chosen in the top bar, or on a map of slices what is
     known of each slice, if the user wants that.
     """
     if made.place is None:

@@ -21,7 +21,7 @@ MODES = {
     TOGETHER: "the model’s answer is beside the case from the start",
 }
 PAGE = 20  # cases in the list at once
-HEIGHT = 600  # pixels of the picture
+HEIGHT = 540  # pixels of the picture
 VERDICTS: tuple[tuple[str, Verdict, str], ...] = (
     ("Agree", "agree", "A"),
     ("Disagree", "disagree", "D"),

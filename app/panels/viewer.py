@@ -328,7 +328,7 @@ def given(data: Dataset, row: int) -> np.ndarray:
 
 def window_choice(data: Dataset) -> None:
     """The one window for all pictures of this data, and from which side they are seen; in the
-    sidebar.
+    top bar.
     """
     if not fits(data):
         return

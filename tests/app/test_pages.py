@@ -54,7 +54,7 @@ def test_a_dataset_chosen_after_a_training_stays_open(full, monkeypatch):
     at.session_state["dataset"], at.session_state["training"] = "digits", ws.runs("digits")[0].id
     at = at.switch_page("../pages/train.py").run()
     assert not at.exception
-    box = next(b for b in at.sidebar.selectbox if b.label == "Data")
+    box = next(b for b in at.main.selectbox if b.label == "Data")
     box.select("breast-cancer").run()
     assert not at.exception
     assert at.session_state["dataset"] == "breast-cancer"

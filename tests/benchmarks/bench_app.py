@@ -101,7 +101,7 @@ def switch(page: Any, name: str) -> float:
 def lasso(page: Any, share: float) -> float:
     box = page.locator(".lm-stage canvas").first.bounding_box()
     x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["height"] * share
-    before = page.get_by_test_id("stSidebar").get_by_text("Selection:").inner_text()
+    before = page.locator(".st-key-top-bar").get_by_text("Selection:").inner_text()
     page.mouse.move(x + r, y)
     page.mouse.down()
     for a in np.linspace(0, 2 * np.pi, 24)[1:]:
@@ -109,7 +109,7 @@ def lasso(page: Any, share: float) -> float:
     began = time.perf_counter()
     page.mouse.up()
     page.wait_for_function(
-        "b => { const e = [...document.querySelectorAll('[data-testid=stSidebar] strong')].find(s"
+        "b => { const e = [...document.querySelectorAll('.st-key-top-bar p')].find(s"
         " => s.innerText.startsWith('Selection')); return e && !b.startsWith(e.innerText); }",
         arg=before,
     )

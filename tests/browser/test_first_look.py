@@ -73,7 +73,7 @@ def test_three_clicks_to_a_map_and_the_issues(
     page.get_by_text("3 cases excluded").first.wait_for()
     settled(page)
     assert page.locator(".st-key-issue-duplicates").count() == 0
-    assert "of 197" in page.get_by_test_id("stSidebar").inner_text()
+    assert "of 197" in page.locator(".st-key-top-bar").inner_text()
     shot("first-look-excluded")
     go(page, "Latent map")
     page.get_by_text("3 cases were excluded after this run was trained", exact=False).wait_for()
@@ -82,7 +82,7 @@ def test_three_clicks_to_a_map_and_the_issues(
     go(page, "Data")
     page.locator(".st-key-undo-now button").click()
     settled(page)
-    assert "of 200" in page.get_by_test_id("stSidebar").inner_text()
+    assert "of 200" in page.locator(".st-key-top-bar").inner_text()
     page.locator(".st-key-issue-duplicates").wait_for()
     assert {h.partition(":")[0] for h in page.hosts} <= {"127.0.0.1", "data", "blob"}, page.hosts
     assert page.errors == []

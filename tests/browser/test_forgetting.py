@@ -58,7 +58,7 @@ def test_a_classifier_forgets_a_saved_group(
     page.locator(".lm-stage canvas").first.wait_for(timeout=180_000)
     page.wait_for_timeout(1500)
     loop_around(page, 0.25)
-    page.get_by_role("button", name=re.compile("Groups")).click()
+    page.get_by_role("button", name=re.compile("Selection: ")).click()
     page.get_by_label("Save the selection as").fill("withdrawn")
     page.get_by_role("button", name="Save", exact=True).click()
     settled(page)

@@ -74,7 +74,7 @@ def test_from_a_zip_of_images_to_a_report(
     loop_around(page)
     shot("06-lasso")
     chosen = int(
-        re.search(r"Selection: ([\d,]+) of 300", page.get_by_test_id("stSidebar").inner_text())[1]
+        re.search(r"Selection: ([\d,]+) of 300", page.locator(".st-key-top-bar").inner_text())[1]
     )
     assert 30 < chosen <= 300
 

@@ -62,7 +62,7 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(
     page.get_by_text(re.compile("differ from the rest most in")).wait_for()
     assert page.get_by_text(re.compile(r"effect [-+]?\d")).count() >= 1
     shot("20-why")
-    page.get_by_role("button", name=re.compile("Groups")).click()
+    page.get_by_role("button", name=re.compile("Selection: ")).click()
     page.get_by_label("Save the selection as").fill("my island")
     page.get_by_role("button", name="Save", exact=True).click()
     settled(page)
@@ -74,13 +74,13 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(
     got.value.save_as(str(tmp_path / "out.csv"))
     frame = pd.read_csv(tmp_path / "out.csv")
     chosen = int(
-        re.search(r"Selection: ([\d,]+) of", page.get_by_test_id("stSidebar").inner_text())[
+        re.search(r"Selection: ([\d,]+) of", page.locator(".st-key-top-bar").inner_text())[
             1
         ].replace(",", "")
     )
     assert len(frame) == chosen > 0
     assert "row" in frame
-    page.get_by_test_id("stSidebar").get_by_role("combobox", name="Colour by").click()
+    page.locator(".st-key-top-bar").get_by_role("combobox", name="Colour by").click()
     page.get_by_role("option", name="group: my island").click()
     settled(page)
     page.wait_for_timeout(800)

@@ -157,11 +157,11 @@ def test_hostile_words_are_words_on_every_page(page, served, prepared, shot):
         assert "w" * 200 not in shown, name
         assert "\u202e" not in shown, name
         assert "\u200b" not in shown, name
-    side = page.get_by_test_id("stSidebar")
+    side = page.locator(".st-key-top-bar")
     assert "![x](http://hostile.example/md.png)<script>" in side.inner_html().replace(
         "&lt;", "<"
     ).replace("&gt;", ">")
-    side.get_by_role("button", name="Groups").click()
+    side.get_by_role("button", name=re.compile("Selection:")).click()
     page.get_by_text("![x](http://").first.wait_for()
     checked(page, tried, served, "groups")
 

@@ -177,7 +177,7 @@ def test_a_selection_stays_through_pages_and_colours(ws, monkeypatch, many):
     for page in ("latent", "anomalies", "results", "train", "latent"):
         at = at.switch_page(f"../pages/{page}.py").run()
         assert not at.exception
-        colours = next((b for b in at.sidebar.selectbox if b.label == "Colour by"), None)
+        colours = next((b for b in at.main.selectbox if b.label == "Colour by"), None)
         if colours is not None:
             at = colours.select_index((colours.index + 1) % len(colours.options)).run()
         assert not at.exception
