@@ -49,12 +49,7 @@ pages = {
     for section, entries in SECTIONS.items()
 }
 chosen = st.navigation(pages, expanded=True)
-st.set_page_config(
-    f"{chosen.title} · Lightbox",
-    page_icon=str(ICON),
-    layout="wide",
-    initial_sidebar_state=220,  # pixels: the longest name of a page
-)
+st.set_page_config(f"{chosen.title} · Lightbox", page_icon=str(ICON), layout="wide")
 style.apply()
 state.adopt_url()
 damage = state.damage()

@@ -149,6 +149,20 @@ def find_best_rival(table: dict[str, Any]) -> dict[str, Any]:
     return pick(list_rivals(table), key=lambda row: row["value"])
 
 
+def count_wins(id: str) -> tuple[int, int]:
+    """Return in how many of a method's stored tables its own row is ahead of every rival, and how
+    many tables with rivals there are; (0, 0) where nobody has measured it.
+    """
+    found = load_evidence(id)
+    tables = [t for t in found["tables"] if list_rivals(t)] if found else []
+    tables = [t for t in tables if t["rows"][0]["value"] is not None]
+    ahead = 0
+    for table in tables:
+        own, best = table["rows"][0]["value"], find_best_rival(table)["value"]
+        ahead += own > best if table["higher_is_better"] else own < best
+    return ahead, len(tables)
+
+
 def list_rivals(table: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of `table` that the method, its first row, is measured against: all but those
     named by NO_RIVALS.

@@ -18,7 +18,7 @@ CELL = 1 << 20  # letters of one value of a text table
 PREVIEW = 1 << 20  # bytes of a text table that are read to show its first lines
 VALUES = 4 << 30  # bytes of all samples together
 LETTERS = 10_000_000  # of one sequence
-NAME = 80  # letters of a dataset's name
+NAME = 80  # letters of the name of a dataset or run
 REPORT_BYTES = 25 << 20  # of a report or story as one file
 OUTLINES = 4 << 30  # bytes of the outlines a method gives
 # rows among which the check of a dataset searches neighbours; it says so where there are more
@@ -57,7 +57,7 @@ WORDS = {  # of each limit for the screen: what it bounds, and the unit of its v
     "CHANNELS": ("signals of one recording", ""),
     "VALUES": ("all pictures, scans or numbers of a dataset together, as stored", "bytes"),
     "LETTERS": ("one sequence", "letters"),
-    "NAME": ("the name of a dataset", "letters"),
+    "NAME": ("the name of a dataset or run", "letters"),
     "REPORT_BYTES": ("a report or story as one file", "bytes"),
     "OUTLINES": ("the segmentations one method makes", "bytes"),
     "ELEMENTS": ("header elements of one DICOM file", ""),

@@ -33,6 +33,14 @@ def families() -> dict[str, str]:
     return {name: title for name, (_, title) in sorted(found.items(), key=lambda f: f[1])}
 
 
+@cache
+def questions() -> dict[str, str]:
+    """Return the question each family of methods answers, by folder, in the order of `families`:
+    `QUESTION` of its `__init__`.
+    """
+    return {name: importlib.import_module(f"core.methods.{name}").QUESTION for name in families()}
+
+
 def purpose(kind: type[Method]) -> tuple[int, str]:
     """Sorts methods by what they are for, then by id."""
     order = list(families())

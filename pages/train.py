@@ -3,12 +3,12 @@
 import streamlit as st
 
 from app import navigation, shell, state
-from app.panels import train_form
+from app.panels import method_choice, train_form
 
 shell.head(
     "Train",
-    "Choose what you want to learn from your data. Training runs on this machine and goes on when"
-    " you close the browser.",
+    "Say what you want to know. Training runs on this machine and goes on when you close the"
+    " browser.",
 )
 data = state.dataset()
 if data is None:
@@ -19,7 +19,7 @@ if not len(data):
     shell.stop_without_cases()
 left, right = st.columns([1, 2], gap="large")
 with left:
-    kind = train_form.choose(data)
+    kind = method_choice.choose(data)
 with right:
     if kind is not None:
         train_form.start(kind, data)

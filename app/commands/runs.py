@@ -290,6 +290,17 @@ def resume(
         _one(job.id, json)
 
 
+@runs_cli.command("name")
+def name_run(id: str, name: str, json: AsJson = False) -> None:
+    """Call a run by a name of your own; an empty one takes it back."""
+    from core.workspace import notes
+
+    ws = workspace()
+    job = notes.name_run(ws, ws.job(id).id, name)
+    said = f"Run {job.id} is called “{job.label}”." if job.label else f"Run {job.id} has no name."
+    say({"run": job.id, "name": job.label}, said, json)
+
+
 @runs_cli.command("remove")
 def remove(id: str, json: AsJson = False) -> None:
     """Remove a run and what was made from it."""

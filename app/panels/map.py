@@ -309,6 +309,9 @@ def panels(context: Context, key: str = "selection") -> None:
         "Numbers": lambda: _numbers(context, key),
         "Select by rule": lambda: by_rule(context, key),
     }
+    if context.data.modality == "table":  # its cases are their values, not pictures with a name
+        del shown["Pictures"]
+        shown = {"Table": shown.pop("Table"), **shown}
     for tab, draw_ in zip(
         st.tabs(list(shown), key=f"{key}-tabs", on_change="rerun"), shown.values()
     ):

@@ -10,9 +10,11 @@ import streamlit as st
 from app import navigation, progress, state, text
 from app.panels import results
 from app.views.metrics import table
+from core import limits
 from core.artifacts import Metrics
 from core.jobs import queue
 from core.registry import method_class
+from core.workspace import notes
 from core.workspace.catalogue import Job
 
 
@@ -37,7 +39,7 @@ def listing() -> list[Job]:
                 {
                     "run": j.id,
                     "method": (
-                        titles[j.method]
+                        (text.plain(j.label) or titles[j.method])
                         + (f" (applied from {j.on_run[:4]})" if j.kind == "apply" else "")
                     ),
                     "data": text.plain(names.get(j.dataset, "?")),
@@ -134,12 +136,29 @@ def one(job: Job) -> None:
                 on_click=state.attempt,
                 args=(ws.remove_run, job.id),
             )
+    if job.kind == "train":
+        key = f"name-{job.id}"
+        st.text_input(
+            "Name",
+            job.label,
+            key=key,
+            max_chars=limits.NAME,
+            placeholder=_title(job.method),
+            on_change=_name,
+            args=(job.id, key),
+            help="What this run is called everywhere; empty: its method.",
+            width=420,
+        )
     log = ws.folder(job.id) / "log.txt"
     with st.expander("Parameters and log"):
         st.json(job.params)
         st.code(log.read_text()[-4000:] if log.exists() else "", language=None)
     if job.status == "done":
         _artifacts(job)
+
+
+def _name(id: str, key: str) -> None:
+    state.attempt(notes.name_run, state.workspace(), id, st.session_state[key])
 
 
 def _again(job: Job, token: str) -> None:

@@ -1,11 +1,11 @@
-"""The training page: the fitting methods, the generated form, and the live run."""
+"""The training page: the generated form of a method, and the live run."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from app import form, navigation, progress, state, text
-from app.panels import apply
+from app.panels import apply, method_choice
 from app.panels import cases as _cases
 from app.panels.gallery import score_of
 from core.cards import load_card
@@ -13,8 +13,6 @@ from core.data.dataset import Dataset
 from core.evidence import load_evidence
 from core.jobs import queue
 from core.method import Method
-from core.registry import families, methods, purpose
-from core.training.compatibility import why_not
 from core.training.presets import cases, preset
 from core.training.run import gpu_here
 from core.training.time_estimate import Estimate, estimate
@@ -22,70 +20,12 @@ from core.training.time_estimate import Estimate, estimate
 DEVICES = {"auto": "automatic", "cuda": "graphics card", "cpu": "processor"}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _reasons(home: str, hash: str, name: str) -> dict[str, str | None]:
-    data = state.workspace().dataset(name)
-    return {id: why_not(kind, data) for id, kind in methods().items()}
-
-
-def choose(data: Dataset) -> type[Method] | None:
-    """The fitting methods by purpose, one press each; gives the chosen one. Below them, why the
-    others do not fit.
-    """
-    reasons = _reasons(str(state.workspace().home), data.hash, data.name)
-    fits = [
-        id
-        for id, why in reasons.items()
-        if why is None and (not methods()[id].takes.on or _cases.bases(methods()[id], data)[0])
-    ]
-    if not fits:
-        st.info("No method fits this data; see below why.")
-    order = sorted(fits, key=lambda id: purpose(methods()[id]))
-    chosen = state.kept("method", order[0] if order else None, order)
-    last = None
-    for id in order:
-        kind = methods()[id]
-        if kind.family != last:
-            st.caption(families().get(kind.family, kind.family))
-            last = kind.family
-        st.button(
-            kind.title,
-            key=f"choose-{id}",
-            type="primary" if id == chosen else "secondary",
-            width="stretch",
-            on_click=_pick,
-            args=(id,),
-            help=text.label(_answers(id), 200),
-        )
-    others = [id for id in reasons if id not in order]
-    if others:
-        with st.expander(
-            f"Why {len(others)} other method{'s do' if len(others) > 1 else ' does'} not fit"
-        ):
-            for id in others:
-                needs = " and ".join(methods()[id].takes.on)
-                why = (
-                    reasons[id] or f"Builds on an earlier run that gives {needs}; train one first."
-                )
-                st.markdown(f"**{methods()[id].title}**  \n{text.label(why, 200)}")
-    return methods().get(chosen) if chosen else None
-
-
-def _answers(id: str) -> str:
-    about = load_card(id)
-    return about.sections.get("Answers", "") if about else ""
-
-
-def _pick(id: str) -> None:
-    state.set_value("method", id)
-
-
 def start(kind: type[Method], data: Dataset) -> None:
     """What the method is for, preset, form, time estimate, and the button."""
     st.markdown(f"### {text.label(kind.title)}")
     about, found = load_card(kind.id), load_evidence(kind.id)
     if about:
-        st.markdown(text.label(_answers(kind.id), 400))
+        st.markdown(text.label(method_choice.answers(kind.id), 400))
         st.caption(
             ":material/block: Do not use when:"
             f" {text.label(about.sections.get('Do not use when', ''), 400)}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.io.files import write_json
+from core.workspace import records
+from core.workspace.catalogue import Job
 from core.workspace.workspace import Workspace, check_name
 
 
@@ -84,6 +87,14 @@ def find_named_rows(ws: Workspace, dataset: str, words: str) -> np.ndarray:
             f" {', '.join(sorted(set(values))[:12])})."
         )
     return rows
+
+
+def name_run(ws: Workspace, id: str, name: str) -> Job:
+    """Give a run a name; an empty one takes it back. UserError for an unusable name."""
+    job = replace(ws.job(id), label=check_name(name) if name.strip() else "")
+    records.write_record(ws.home, job)
+    ws.catalogue.set_job(job.id, label=job.label)
+    return job
 
 
 def load_cluster_names(ws: Workspace, run: str) -> dict[int, str]:

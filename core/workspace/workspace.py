@@ -487,10 +487,10 @@ def _kind(folder: Path) -> type[Artifact]:
 
 
 def check_name(name: str) -> str:
-    """Return a dataset's name as it may be: 1 to `limits.NAME` visible characters. UserError
+    """Return a name as it may be: 1 to `limits.NAME` visible characters. UserError
     otherwise.
     """
     clean = " ".join(name.split())
     if not clean or len(clean) > limits.NAME or not clean.isprintable():
-        raise UserError(f"A dataset's name needs 1 to {limits.NAME} visible characters.")
+        raise UserError(f"A name needs 1 to {limits.NAME} visible characters.")
     return clean

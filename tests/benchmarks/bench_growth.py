@@ -239,7 +239,7 @@ STEPS: dict[str, Callable[[Path], Action]] = {
     "map": draw_map,
     "measures": measure_run,
     "page of the map": open_page,
-    "lasso, pictures": lasso("Pictures"),
+    "lasso, table": lasso("Table"),
     "lasso, why this group": lasso("Why this group"),
 }
 

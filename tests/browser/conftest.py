@@ -88,6 +88,16 @@ def go(page: Any, name: str) -> None:
     settled(page)
 
 
+def choose_method(page: Any, title: str) -> None:
+    """On the training page: pick a method among all that fit."""
+    if not page.get_by_label("Search", exact=True).is_visible():
+        page.get_by_text("All methods that fit").click()
+    button = page.locator('[class*="st-key-find-"]').get_by_role("button", name=title, exact=True)
+    button.click()
+    page.get_by_role("heading", name=title, exact=True).wait_for()
+    settled(page)
+
+
 def loop_around(page: Any, share: float = 0.42) -> None:
     """Draw a circle with the lasso over the middle of the map; `share` of its smaller side is the
     radius.

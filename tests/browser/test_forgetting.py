@@ -14,7 +14,7 @@ import pytest
 from core.data.samples.catalogue import make_sample
 from core.workspace import notes
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import go, loop_around, settled
+from tests.browser.conftest import choose_method, go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -22,8 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 def trained(page: Any, title: str, epochs: int) -> None:
     """Choose a method on the training page, set its epochs, train, and wait for the end."""
     go(page, "Train")
-    page.get_by_role("button", name=title).first.click()
-    settled(page)
+    choose_method(page, title)
     page.get_by_role("spinbutton", name="epochs").first.fill(str(epochs))
     page.get_by_role("spinbutton", name="epochs").first.press("Tab")
     settled(page)
@@ -66,8 +65,7 @@ def test_a_classifier_forgets_a_saved_group(
     group = set(notes.load_groups(ws, "digits")["withdrawn"].tolist())
 
     go(page, "Train")
-    page.get_by_role("button", name="Make a model forget cases").first.click()
-    settled(page)
+    choose_method(page, "Make a model forget cases")
     assert chosen(page, "Which cases it is about") == f"group “withdrawn” ({len(group):,})"
     assert chosen(page, "Build on").startswith("Plain classifier ·")
     shot("30-forget")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.browser.conftest import go, loop_around, settled
+from tests.browser.conftest import choose_method, go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -55,8 +55,7 @@ def test_from_a_zip_of_images_to_a_report(
     shot("02-imported")
 
     go(page, "Train")
-    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
-    settled(page)
+    choose_method(page, "Variational autoencoder")
     shot("03-form")
     page.get_by_role("spinbutton", name="epochs").fill("60")
     page.get_by_role("spinbutton", name="epochs").press("Tab")

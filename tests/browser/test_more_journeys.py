@@ -14,7 +14,7 @@ import pytest
 from core.data.samples.catalogue import make_sample
 from core.jobs import queue
 from core.workspace.workspace import Workspace
-from tests.browser.conftest import go, loop_around, settled
+from tests.browser.conftest import choose_method, go, loop_around, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -153,8 +153,7 @@ def test_a_run_goes_on_when_the_tab_is_closed_and_can_be_cancelled(
     page.goto(digits)
     settled(page)
     go(page, "Train")
-    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
-    settled(page)
+    choose_method(page, "Variational autoencoder")
     page.get_by_role("spinbutton", name="epochs").fill("2000")
     page.get_by_role("spinbutton", name="epochs").press("Tab")
     settled(page)

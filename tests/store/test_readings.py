@@ -97,3 +97,20 @@ def test_the_table_names_cases_tells_times_in_utc_and_keeps_formulas_from_runnin
     assert "'=1+1" in safe_csv(frame)
     empty = readings.readings_table(ws, "digits").iloc[:0]
     assert list(empty.columns)[:3] == ["id", "name", "row"]
+
+
+def test_a_named_run_keeps_its_name_in_its_folder_until_it_is_taken_back(ws):
+    from core.workspace import notes, records
+    from core.workspace.catalogue import Job
+
+    job = Job(id="abcdef1234", kind="train", dataset=ws.entry("digits")["id"], method="pca")
+    ws.catalogue.add_job(job)
+    (ws.home / "runs" / job.id).mkdir()
+    named = notes.name_run(ws, job.id, "  first   try ")
+    assert named.label == "first try"
+    assert ws.job(job.id).label == "first try"
+    assert records.read_record(ws.folder(job.id)).label == "first try"
+    with pytest.raises(UserError, match="visible characters"):
+        notes.name_run(ws, job.id, "x" * 200)
+    assert notes.name_run(ws, job.id, " ").label == ""
+    assert records.read_record(ws.folder(job.id)).label == ""

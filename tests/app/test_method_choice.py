@@ -1,0 +1,77 @@
+"""Choosing a method: the question first, and the best measured one on top."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.panels import method_choice
+from core.data.samples.catalogue import make_sample
+from core.evidence import count_wins
+from core.registry import families, methods, questions
+from core.workspace.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTBOX_HOME", str(tmp_path))
+    Workspace(tmp_path).add(make_sample("breast-cancer"))
+    at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=300).run()
+    return at.switch_page("../pages/train.py").run()
+
+
+def headings(at):
+    return [m.value for m in at.main.markdown if m.value.startswith("### ")]
+
+
+def test_a_question_leads_to_its_best_method_and_a_search_to_any(page):
+    assert headings(page) == ["### Principal components"]
+    box = page.main.selectbox(key="w-question")
+    assert box.options[0] == questions()["decomposition"]
+    page = box.select(questions()["anomaly"]).run()
+    assert headings(page) == [f"### {methods()['table_anomaly'].title}"]
+    page = page.main.text_input(key="find-method").input("pRincipal").run()
+    found = [b for b in page.main.button if str(b.key).startswith("find-")]
+    assert [b.key for b in found] == ["find-pca"]
+    page = found[0].click().run()
+    assert headings(page) == ["### Principal components"]
+    assert page.main.selectbox(key="w-question").value == questions()["decomposition"]
+    assert not page.exception
+
+
+def test_what_does_not_fit_says_why(page):
+    folded = next(e for e in page.main.expander if e.label.startswith("What does not fit"))
+    said = " ".join(m.value for m in folded.markdown)
+    assert methods()["swav"].title in said
+    assert "Builds on an earlier run that gives" in said
+
+
+def test_every_family_asks_a_question_of_its_own():
+    assert list(questions()) == list(families())
+    assert all(q.endswith("?") for q in questions().values())
+    assert len(set(questions().values())) == len(questions())
+
+
+def test_methods_are_ranked_by_what_was_measured(page, monkeypatch):
+    wins = {"dirichlet_vae": (1, 4), "gaussian_vae": (3, 4), "swav": (0, 0), "pca": (4, 4)}
+    monkeypatch.setattr(method_choice, "count_wins", wins.__getitem__)
+    monkeypatch.setattr(method_choice, "_seconds", lambda kind, data: 1.0)
+    for kind in methods().values():
+        monkeypatch.setattr(kind, "suggested_for", {})
+    assert method_choice.rank(list(wins), None) == ["pca", "gaussian_vae", "dirichlet_vae", "swav"]
+
+
+def test_wins_are_counted_against_the_best_rival(monkeypatch):
+    rows = [{"name": "own", "value": 0.8}, {"name": "a", "value": 0.7}, {"name": "b", "value": 0.9}]
+    tables = [
+        {"higher_is_better": True, "rows": rows},
+        {"higher_is_better": False, "rows": rows},
+        {"higher_is_better": True, "rows": rows[:2]},
+        {"higher_is_better": True, "rows": rows[:1]},
+    ]
+    monkeypatch.setattr("core.evidence.load_evidence", lambda id: {"tables": tables})
+    assert count_wins("x") == (1, 3)
+    monkeypatch.setattr("core.evidence.load_evidence", lambda id: None)
+    assert count_wins("x") == (0, 0)
