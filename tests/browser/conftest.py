@@ -112,8 +112,12 @@ def loop_around(page: Any, share: float = 0.42) -> None:
     page.mouse.down()
     for a in np.linspace(0, 2 * np.pi, 24)[1:]:
         page.mouse.move(x + r * np.cos(a), y + r * np.sin(a))
+    bar = page.locator(".st-key-top-bar")
+    before = bar.inner_text()
     page.mouse.up()
-    page.get_by_text("lasso on the map").wait_for()
+    page.wait_for_function(
+        "b => document.querySelector('.st-key-top-bar').innerText !== b", arg=before
+    )
     settled(page)
 
 
