@@ -49,9 +49,11 @@ def top_bar(whole: bool = True) -> None:
     """
     ws = state.workspace()
     names = [e["name"] for e in ws.catalogue.datasets()]
-    if not names:
-        return
+    # Trap: a bar that comes with the first data would move everything below it, and a browser then
+    # takes the tabs of the page for others; so it is always there.
     with st.container(key="top-bar"):
+        if not names:
+            return
         cells = iter(st.columns([2, 3.4, 1.8, 2.1, 2.3, 0.9], vertical_alignment="bottom"))
         with next(cells):
             state.set_value("open-dataset", state.dataset_name())

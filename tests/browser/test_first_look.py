@@ -94,7 +94,7 @@ def test_data_that_is_added_or_opened_is_what_the_page_shows(page: Any, served: 
     for name in ("Add", "Add", "Open"):
         page.get_by_role("tab", name="Samples").click()
         settled(page)
-        page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).first.click()
+        page.get_by_role("tabpanel").get_by_role("button", name=name, exact=True).first.click()
         page.get_by_text("Dataset check").wait_for(timeout=180_000)
         settled(page)
         assert page.get_by_role("tab", name="This data").get_attribute("aria-selected") == "true"
