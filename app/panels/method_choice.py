@@ -90,8 +90,11 @@ def _ask(data: Dataset, fits: list[str]) -> None:
             " was measured, and by its time."
         ),
     )
-    for id in shown:
-        _card(id, data, id == chosen)
+    # Trap: without a box of their own, more or fewer of them would move what is below, and a browser
+    # closes a folded list that moved.
+    with st.container():
+        for id in shown:
+            _card(id, data, id == chosen)
     with st.expander(f"All methods that fit ({len(fits)})"):
         find = st.text_input(
             "Search", key="find-method", placeholder="a name, or a word of its card", max_chars=60
