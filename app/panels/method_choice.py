@@ -90,8 +90,8 @@ def _ask(data: Dataset, fits: list[str]) -> None:
             " was measured, and by its time."
         ),
     )
-    # Trap: without a box of their own, more or fewer of them would move what is below, and a browser
-    # closes a folded list that moved.
+    # Trap: without a box of their own, more or fewer of them would move what is below, and a
+    # browser closes a folded list that moved.
     with st.container():
         for id in shown:
             _card(id, data, id == chosen)

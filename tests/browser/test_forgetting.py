@@ -19,6 +19,9 @@ from tests.browser.conftest import choose_method, go, loop_around, settled
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 
+FORGET = "Make a model forget cases (label-agnostic)"
+
+
 def trained(page: Any, title: str, epochs: int) -> None:
     """Choose a method on the training page, set its epochs, train, and wait for the end."""
     go(page, "Train")
@@ -65,11 +68,11 @@ def test_a_classifier_forgets_a_saved_group(
     group = set(notes.load_groups(ws, "digits")["withdrawn"].tolist())
 
     go(page, "Train")
-    choose_method(page, "Make a model forget cases")
+    choose_method(page, FORGET)
     assert chosen(page, "Which cases it is about") == f"group “withdrawn” ({len(group):,})"
     assert chosen(page, "Build on").startswith("Plain classifier ·")
     shot("30-forget")
-    trained(page, "Make a model forget cases", 2)
+    trained(page, FORGET, 2)
 
     page.get_by_role("link", name="See what it found").click()
     page.wait_for_function("document.title.startsWith('Results')")

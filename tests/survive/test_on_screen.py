@@ -12,6 +12,7 @@ import pytest
 from core.workspace import upgrade
 from tests.browser.conftest import (
     browser,
+    choose_method,
     chromium,
     page,
     serving,
@@ -112,8 +113,7 @@ def long_one(page, served):
     """The form of a training that takes minutes, filled in."""
     page.goto(f"{served}/train")
     settled(page)
-    page.get_by_role("button", name="Variational autoencoder", exact=True).click()
-    settled(page)
+    choose_method(page, "Variational autoencoder")
     for name, value in (("epochs", "2000"), ("batch size", "4")):
         page.get_by_role("spinbutton", name=name).fill(value)
         page.get_by_role("spinbutton", name=name).press("Tab")
