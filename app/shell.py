@@ -85,7 +85,7 @@ def top_bar(whole: bool = True) -> None:
                 _selection()
             next(cells).button(
                 "Undo",
-                key="undo-selection",
+                key="selection-undo",
                 on_click=state.undo,
                 disabled=not state.can_undo(),
                 width="stretch",

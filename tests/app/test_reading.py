@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.panels import model_answer, reading_queue, threshold_bench, viewer
+from app.panels import model_answer, reading_queue, threshold, viewer
 from core.artifacts import AnomalyMaps, Predictions
 from core.data.dataset import Dataset
 from core.data.samples.catalogue import make_sample
@@ -158,7 +158,7 @@ def test_what_is_offered_follows_what_the_run_says(monkeypatch):
     )
     assert reading_queue.FAILED in reading_queue.offered_orders(both)
     assert model_answer.offered_answers(both) == ["x", "y"]
-    monkeypatch.setattr(threshold_bench, "threshold_of", lambda scores, context: 5.5)
+    monkeypatch.setattr(threshold, "threshold_of", lambda scores, context: 5.5)
     low, high = (model_answer.describe_answer(both, r) for r in (0, 7))
     assert (low.said, high.said) == ("x, not unusual", "x, unusual")
     assert any("More unusual than 88 of 100 cases" in line for line in high.lines)

@@ -80,7 +80,7 @@ def test_a_strange_island_gets_a_reason_a_name_and_leaves_as_csv(
     )
     assert len(frame) == chosen > 0
     assert "row" in frame
-    page.locator(".st-key-top-bar").get_by_role("combobox", name="Colour by").click()
+    page.locator(".st-key-top-bar").get_by_role("combobox", name="Colour by").fill("my island")
     page.get_by_role("option", name="group: my island").click()
     settled(page)
     page.wait_for_timeout(800)
