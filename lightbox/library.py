@@ -31,7 +31,7 @@ from core.data.dataset import Dataset
 from core.errors import UserError
 from core.evaluate import measure
 from core.maps.make import make_map
-from core.maps.projections import NONLINEAR
+from core.maps.projections import AUTOMATIC
 from core.measure import Measure
 from core.method import Method, Takes, check_params
 from core.params import BaseParams, TrainingParams, param
@@ -181,8 +181,9 @@ def open_run(workspace: str | Path, id: str) -> Fit:
     return Fit(opened, ws.dataset(job.dataset), given, metrics)
 
 
-def map(of: Embedding | Fit, how: str = NONLINEAR, dims: int = 2, seed: int = 0) -> Map:
-    """Project an embedding: `xy` is float32 [n,dims]; `how` is umap, tsne, pca or pacmap.
+def map(of: Embedding | Fit, how: str = AUTOMATIC, dims: int = 2, seed: int = 0) -> Map:
+    """Project an embedding: `xy` is float32 [n,dims]; `how` is umap, tsne, pca, pacmap,
+    or auto: UMAP unless another was clearly more faithful on a sample (`compared` has the scores).
 
     Raises UserError for fewer than 5 rows or an unknown projection.
     """

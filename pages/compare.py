@@ -11,7 +11,7 @@ from core.artifacts import Embedding, Map, Metrics
 from core.errors import UserError
 from core.explain.neighbour_changes import align_map, measure_neighbour_change
 from core.jobs.run_folder import find_artifact
-from core.maps.projections import NONLINEAR
+from core.maps.projections import AUTOMATIC
 
 left = shell.need_run("two runs side by side")
 others = [
@@ -39,7 +39,7 @@ drawn: Map | None = None
 for cell, context in zip(st.columns(2), (left, right)):
     with cell:
         st.markdown(f"**{text.label(navigation.run_title(context.job))}**")
-        job = progress.submit_derived("map", {"how": NONLINEAR, "dims": 2}, context)
+        job = progress.submit_derived("map", {"how": AUTOMATIC, "dims": 2}, context)
         if job is not None and job.status == "done":
             made = context.ws.artifact(job.id, "map")
             assert isinstance(made, Map)

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app import shell, state
-from app.panels import map
+from app.panels import map, map_choice
 from app.panels.inspector import inspector
 from app.pin import pin_button
 from core.maps.projections import PROJECTIONS
@@ -15,7 +15,7 @@ context = shell.need_run("a map of your cases, each near those it resembles")
 shell.head("Latent map", "Every point is a case; the model places similar cases near each other.")
 main, side = st.columns([5, 2])
 with main:
-    made = map.chosen_map(context)
+    made = map_choice.chosen_map(context)
     if made is not None:
         st.caption(map.reading(made))
         name = state.colour_column()

@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.maps import layout
 from core.maps import make as maps
 from core.maps.make import add, make_map
-from core.maps.projections import PROJECTIONS
+from core.maps.projections import PROJECTIONS, find_more_faithful
 from core.neighbours import RECALL, Finder, neighbours
 
 ROOT = Path(__file__).parents[1]
@@ -364,3 +364,37 @@ def test_cases_of_other_data_are_embedded_by_the_runs_model(workspace):
         )
     with pytest.raises(UserError, match="keeps no model"):
         out_of_sample.embedded(None, latents, own, own)
+
+
+# -- which projection ------------------------------------------------------------------------------
+def test_automatic_takes_umap_unless_another_keeps_clearly_more_of_the_nearest():
+    """A plane in 20 dimensions: its principal components keep every neighbour, UMAP does not."""
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(1500, 2)) @ np.linalg.qr(rng.normal(size=(20, 2)))[0].T
+    made = make_map(embedding(plane.astype("f4")), "auto")
+    assert made.how == "pca"
+    assert made.compared["pca"]["knn_recall"] > 0.95
+    assert made.compared["umap"]["knn_recall"] < 0.9
+    apart = make_map(embedding(mixture(900)[0]), "auto")
+    assert apart.how == "umap"
+    assert set(apart.compared) == {"umap", "tsne", "pca"}
+    np.testing.assert_array_equal(apart.xy, make_map(embedding(mixture(900)[0]), "umap").xy)
+
+
+def test_of_few_rows_or_rows_alike_nothing_is_compared():
+    few = make_map(embedding(mixture(40)[0][:40]), "auto")
+    assert (few.how, few.compared) == ("umap", {})
+    alike = make_map(embedding(np.ones((60, 4), "f4")), "auto")
+    assert (alike.how, alike.compared) == ("pca", {})
+    assert "UMAP" in alike.reason
+
+
+def test_more_faithful_is_more_neighbours_kept_and_no_less_trust():
+    def scores(kept, trust):
+        return {"knn_recall": kept, "trustworthiness": trust}
+
+    compared = {"umap": scores(0.20, 0.85), "tsne": scores(0.32, 0.91), "pca": scores(0.35, 0.8)}
+    assert find_more_faithful("umap", compared) == "tsne"
+    assert find_more_faithful("pca", compared) is None
+    assert find_more_faithful("pacmap", compared) is None
+    assert find_more_faithful("umap", compared | {"tsne": scores(0.24, 0.99)}) is None

@@ -12,7 +12,7 @@ import typer
 from app.commands._shared import AsJson, say, workspace, writable
 from app.commands.runs import finish
 from core.errors import UserError
-from core.maps.projections import NONLINEAR, OFFERED, check_projection
+from core.maps.projections import AUTOMATIC, OFFERED, check_projection
 from core.registry import open_model
 
 
@@ -37,7 +37,9 @@ def row_of(data: Any, given: str) -> int:
 
 def map_(
     run: str,
-    how: Annotated[str, typer.Option(help=f"{OFFERED}.")] = NONLINEAR,
+    how: Annotated[
+        str, typer.Option(help=f"{OFFERED}; {AUTOMATIC}: the most faithful of them.")
+    ] = AUTOMATIC,
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     seed: int = 0,
     slices: Annotated[

@@ -74,7 +74,7 @@ def demo(
 ) -> None:
     """Prepare the samples, train the demo runs, and serve the app on something worth looking at."""
     from core.jobs import queue
-    from core.maps.projections import NONLINEAR
+    from core.maps.projections import AUTOMATIC
     from core.registry import demo_runs
     from core.training.presets import cases, preset
 
@@ -105,7 +105,7 @@ def demo(
         typer.echo(f"training {kind.id} on {run.sample} (run {made[-1]})")
         if len(made) == 1:
             queue.wait(ws, made[0])
-            queue.wait(ws, queue.derive(ws, "map", made[0], {"how": NONLINEAR, "dims": 2}).id)
+            queue.wait(ws, queue.derive(ws, "map", made[0], {"how": AUTOMATIC, "dims": 2}).id)
     for id in made if wait else ():
         job = queue.wait(ws, id)
         typer.echo(f"{job.method} on {ws.entry(job.dataset)['name']}: {job.status} {job.error}")

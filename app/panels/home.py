@@ -17,7 +17,7 @@ from app.views.scope import describe
 from core.artifacts import Clusters, Map, Metrics, Scope
 from core.data.dataset import Dataset
 from core.imaging import render
-from core.maps.projections import NONLINEAR
+from core.maps.projections import AUTOMATIC
 from core.registry import headlines, method_class
 from core.words import some_of
 
@@ -92,7 +92,7 @@ def _picture(context: state.Context) -> None:
         )
         st.caption("The most unusual cases, and where.")
     elif embeds(context):
-        job = progress.submit_derived("map", {"how": NONLINEAR, "dims": 2}, context)
+        job = progress.submit_derived("map", {"how": AUTOMATIC, "dims": 2}, context)
         if job is not None and not job.ended:
             st.caption("The map of the cases is being drawn.")
             progress.live(job.id, key="home-map")

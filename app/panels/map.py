@@ -1,8 +1,7 @@
-"""The latent map on a page: choose how, see it drawn, lasso, and what the selection is."""
+"""The latent map on a page: see it drawn, lasso, and what the selection is."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import progress, state, text
+from app import state, text
 from app.components import latent_map as component
 from app.panels.gallery import gallery
 from app.panels.map_figure import (
@@ -23,148 +22,12 @@ from app.panels.map_figure import (
 )
 from app.panels.map_sprites import sprites
 from app.state import Context
-from core.artifacts import Embedding, Map
+from core.artifacts import Map
 from core.columns import Column, map_points, slice_columns
-from core.errors import UserError
 from core.explain.group_differences import find_differences
 from core.imaging.palette import ACCENT, AMBER
-from core.jobs.run_folder import find_artifact
-from core.maps import make as maps
-from core.maps import out_of_sample
-from core.maps.projections import DIMENSIONS, NONLINEAR, PROJECTIONS
-
-FEW = 5  # volumes below which a map of them cannot be drawn
-
-
-def chosen_map(context: Context) -> Map | None:
-    """The map the user wants of this run; drawn by a job when it is not there yet (shown live),
-    None meanwhile.
-    """
-    row = st.columns(
-        [2, 3, 1.4, 1.6] if offers_slices(context) else [3, 2, 2], vertical_alignment="top"
-    )
-    left, middle, right = row[-3:]
-    what = _points(context, row[0]) if len(row) == 4 else {}
-    state.kept("map-how", NONLINEAR, list(PROJECTIONS))
-    how = left.segmented_control(
-        "Projection",
-        list(PROJECTIONS),
-        format_func=PROJECTIONS.__getitem__,
-        key="w-map-how",
-        on_change=state.keep,
-        args=("map-how",),
-        required=True,
-        help=(
-            "Different ways to flatten the same space. None shows true distances between far"
-            " groups."
-        ),
-    )
-    state.kept("map-dims", 2, list(DIMENSIONS))
-    dims = middle.segmented_control(
-        "Dimensions",
-        DIMENSIONS,
-        key="w-map-dims",
-        on_change=state.keep,
-        args=("map-dims",),
-        required=True,
-    )
-    seed = right.number_input(
-        "Seed",
-        0,
-        999,
-        0,
-        key="map-seed",
-        help=(
-            "Another seed draws another, equally valid map. What changes between seeds means"
-            " nothing."
-        ),
-    )
-    spec = {"how": how, "dims": dims, **what}
-    job = progress.submit_derived("map", spec, context, int(seed))
-    if job is None:
-        return None
-    if not job.ended:
-        progress.live(job.id, key="map-job")
-        return None
-    if job.status != "done":
-        if progress.ended_badly(job, "map"):
-            progress.submit_derived("map", spec, context, int(seed), again=True)
-            st.rerun()
-        return None
-    made = context.ws.artifact(job.id, "map")
-    assert isinstance(made, Map)
-    return _with_later(context, made, job.id, spec, int(seed))
-
-
-def _with_later(context: Context, made: Map, drawn: str, spec: dict[str, Any], seed: int) -> Map:
-    """`made`, or once the user asked for it, that map with the cases that came into use after it
-    was drawn.
-    """
-    try:
-        rows = out_of_sample.missing(
-            context.ws,
-            context.job,
-            made,
-            find_artifact(context.ws, context.job.id, Embedding, spec.get("artifact")),
-        )
-    except UserError:
-        return made
-    if not len(rows):
-        return made
-    spec = spec | {"onto": drawn, "rows": hashlib.sha256(rows.tobytes()).hexdigest()[:16]}
-    job = progress.submit_derived("map", spec, context, seed, start=False)
-    if job is not None and job.status == "done":
-        more = context.ws.artifact(job.id, "map")
-        assert isinstance(more, Map)
-        return more
-    if job is None or job.ended:
-        if job is not None and job.error:
-            st.caption(f":material/info: {text.label(job.error, 300)}")
-        st.button(
-            f"Add {text.counted(len(rows), 'case')} to this map",
-            icon=":material/add:",
-            key="map-later",
-            on_click=_add_later,
-            args=(spec, context, seed),
-            help=(
-                "They came into use after this map was drawn. Each gets a place near the cases it"
-                " resembles; nothing that is on the map moves."
-            ),
-        )
-    else:
-        progress.live(job.id, key="map-later-job")
-    return made
-
-
-def _add_later(spec: dict[str, Any], context: Context, seed: int) -> None:
-    progress.submit_derived("map", spec, context, seed, again=True)
-
-
-def offers_slices(context: Context) -> bool:
-    """Whether the open run, or that it builds upon, took volumes slice by slice."""
-    try:
-        return context.data.modality == "volume" and bool(maps.of_slices(context.ws, context.job))
-    except UserError:
-        return False
-
-
-def _points(context: Context, cell: Any) -> dict[str, Any]:
-    """What to add to the map's spec: nothing, or that slices are its points, as the user wants."""
-    usual = "Volumes" if len(context.data) >= FEW else "Slices"
-    state.kept("map-points", usual, ["Volumes", "Slices"])
-    chosen = cell.segmented_control(
-        "Each point is one of the",
-        ["Volumes", "Slices"],
-        key="w-map-points",
-        on_change=state.keep,
-        args=("map-points",),
-        required=True,
-        help=(
-            "This run learned from the slices of the volumes. A volume’s place is the mean of its"
-            " slices’ places."
-        ),
-    )
-    return maps.of_slices(context.ws, context.job) if chosen == "Slices" else {}
+from core.maps.make import COMPARED
+from core.maps.projections import PROJECTIONS, describe_comparison
 
 
 def column_of(context: Context, made: Map, name: str) -> Column:
@@ -187,6 +50,14 @@ def column_of(context: Context, made: Map, name: str) -> Column:
     return own.get(str(chosen), context.columns[name])
 
 
+def compare(made: Map) -> str:
+    """What share of the nearest cases each projection compared keeps, as a sentence without its
+    full stop.
+    """
+    said = describe_comparison(made.compared, COMPARED if len(made.rows) > COMPARED else 0)
+    return said[0].upper() + said[1:]
+
+
 def reading(made: Map, seed: int = 0) -> str:
     """How far the map may be believed, in words and numbers."""
     trust, recall = made.scores["trustworthiness"], made.scores["knn_recall"]
@@ -204,11 +75,14 @@ def reading(made: Map, seed: int = 0) -> str:
             " placed."
         )
     )
+    chosen = ""
+    if made.compared:
+        chosen = f" Drawn by {PROJECTIONS[made.how]}. {compare(made)}."
     return (
         f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f};"
         f" {recall:.0%} of the 15 nearest kept). Distances between far groups mean nothing."
         f" {len(made.rows):,} of {made.total or len(made.rows):,}"
-        f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}"
+        f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{chosen}{among}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from app import navigation, progress, state, text
-from app.panels import map
+from app.panels import map_choice
 from core.data.dataset import Dataset
 from core.data.normal import keep_normal_only
 from core.errors import UserError
@@ -72,7 +72,7 @@ def ask(data: Dataset) -> None:
         values = preset(kind, next(iter(kind.presets)), cases(kind, data))
         if (
             data.modality == "volume"
-            and len(data) < map.FEW
+            and len(data) < map_choice.FEW
             and "volumes" in kind.Params.model_fields
         ):
             # of so few a map cannot be drawn, of their slices it can

@@ -56,7 +56,8 @@ class Map(Artifact):
     `landmarks` is not 0, so many rows were laid out and the others placed by the nearest of them;
     `added [n]` bool marks rows that were given places after it was drawn, among those that stayed.
     `beside [m,2|3]` float32: places of the cases a model learned from, among which the rows, of
-    other data, were placed.
+    other data, were placed. `compared` holds, where projections were compared on a sample before
+    one was taken, the scores of each.
     """
 
     xy: Array
@@ -70,6 +71,7 @@ class Map(Artifact):
     reason: str = ""
     added: Array | None = None
     beside: Array | None = None
+    compared: dict[str, dict[str, float]] = field(default_factory=dict)
 
     per_row = ("xy", "trust", "recall", "added")
 

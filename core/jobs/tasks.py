@@ -17,6 +17,7 @@ from core.jobs.apply import apply_model, load_data_as_seen
 from core.jobs.engines import list_gpus
 from core.jobs.import_dataset import import_data
 from core.jobs.run_folder import find_artifact, load_named_rows, save_artifacts
+from core.maps.projections import AUTOMATIC, NONLINEAR
 from core.method import check_params
 from core.registry import method_class, open_model
 from core.settings import Settings
@@ -101,7 +102,7 @@ def make_map(ws: Workspace, job: Job, tell: Reporter) -> None:
         )
     else:
         limit = job.spec.get("limit")
-        if how == "umap":
+        if how in (AUTOMATIC, NONLINEAR):
             rows = min(len(embedding.rows), limit or len(embedding.rows))
             card = choose_card(rows, lambda: find_free_cards(ws), tell.note)
         made = maps.make_map(
@@ -172,7 +173,7 @@ def measure_run(ws: Workspace, job: Job, tell: Reporter) -> None:
     for made in ws.catalogue.jobs(on_run=job.on_run, kind="map", status="done"):
         seed = f", seed {made.seed}" if made.seed else ""
         given |= {
-            f"{slug}-{made.spec['how']}{made.spec['dims']}{seed}": a
+            f"{slug}-{getattr(a, 'how', made.spec['how'])}{made.spec['dims']}{seed}": a
             for slug, a in ws.artifacts(made.id).items()
         }
     metrics = measure(

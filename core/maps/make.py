@@ -14,7 +14,14 @@ import numpy as np
 from core.artifacts import Embedding, Map
 from core.errors import UserError
 from core.maps.card import WHOLE, Card, compute
-from core.maps.projections import LINEAR, NONLINEAR, PROJECTIONS, check_projection
+from core.maps.projections import (
+    AUTOMATIC,
+    LINEAR,
+    NONLINEAR,
+    PROJECTIONS,
+    check_projection,
+    find_more_faithful,
+)
 from core.neighbours import BLOCK, Finder, neighbours, prepared
 
 if TYPE_CHECKING:
@@ -26,12 +33,13 @@ LANDMARKS = 100_000
 # different rows that UMAP, t-SNE and PaCMAP need: of fewer there are no neighbours to tell apart
 FEWEST_PLACES = 5
 GRID_LEAST = 50  # rows from which t-SNE is ours; scikit-learn's settles fewer better
+COMPARED = 1_000  # rows of the sample that projections are compared on
 PACMAP_LEAST = 35  # rows: each is paired with 10 near, 5 middling and 20 far ones
 
 
 def make_map(
     embedding: Embedding,
-    how: str = NONLINEAR,
+    how: str = AUTOMATIC,
     dims: int = 2,
     seed: int = 0,
     *,
@@ -42,6 +50,10 @@ def make_map(
 ) -> Map:
     """Draw `embedding`; the same seed gives the same map. With `limit`, a seeded sample of that
     many rows (Map.total tells of how many).
+
+    Where `how` is "auto", projections are compared on a sample (`compare_projections`; of fewer
+    than 50 rows none is), and the map is by UMAP unless another keeps clearly more of the 15
+    nearest (`core.maps.projections.find_more_faithful`); Map.compared holds the scores.
 
     On a graphics `card` (see `core.maps.card`) UMAP lays out all rows, and its map is another one
     than the processors'. These draw, above 200,000 rows, 100,000 landmarks and place the others by
@@ -73,6 +85,13 @@ def make_map(
         )
     z, landmarks = prepared(z, embedding.metric), 0
     reason = unfit(z, how, dims)
+    compared: dict[str, dict[str, float]] = {}
+    if how == AUTOMATIC:
+        how = NONLINEAR
+        if not reason and len(z) >= GRID_LEAST:
+            compared = compare_projections(z, dims, seed)
+            how = find_more_faithful(NONLINEAR, compared) or NONLINEAR
+            report(0.1)
     if reason:
         how, reason = LINEAR, f"projected by principal components: {reason}"
     if how == LINEAR:
@@ -97,7 +116,30 @@ def make_map(
         landmarks=landmarks,
         reason=reason,
         place=None if place is None else np.asarray(place),
+        compared=compared,
     )
+
+
+def compare_projections(z: np.ndarray, dims: int, seed: int) -> dict[str, dict[str, float]]:
+    """Faithfulness of UMAP, t-SNE (two dimensions only: in three it is slow) and principal
+    components on the same seeded sample of at most 1,000 of the rows `z` [n,d], by projection.
+    PaCMAP is not among them: it takes ten times as long to begin. Cost: about 2 s of one core.
+    """
+    from core.maps.faithfulness import faithfulness
+
+    if len(z) > COMPARED:
+        chosen = np.random.default_rng(seed).choice(len(z), COMPARED, replace=False)
+        z = z[np.sort(chosen)]
+    found = {}
+    for how in (NONLINEAR, "tsne", LINEAR) if dims == 2 else (NONLINEAR, LINEAR):
+        if how == LINEAR:
+            xy = _along(z, _axes(z, dims, seed))
+        elif unfit(z, how, dims):
+            continue
+        else:
+            xy = _draw(z, how, dims, seed, None, lambda fraction: None)
+        found[how] = faithfulness(z, xy)[2]
+    return found
 
 
 def unfit(z: np.ndarray, how: str, dims: int) -> str:
@@ -106,6 +148,7 @@ def unfit(z: np.ndarray, how: str, dims: int) -> str:
     """
     if how == LINEAR:
         return ""
+    how = NONLINEAR if how == AUTOMATIC else how
     places = count_places(z)
     if places < FEWEST_PLACES:
         return (

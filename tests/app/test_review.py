@@ -31,7 +31,7 @@ def full(tmp_path_factory):
         run = queue.wait(ws, queue.train(ws, "films", "pca", {"dimensions": 4}).id, timeout=120).id
         jobs = [
             queue.train(ws, "films", "kmeans", {"k": 2}, on=run),
-            queue.derive(ws, "map", run, {"how": "umap", "dims": 2}),
+            queue.derive(ws, "map", run, {"how": "auto", "dims": 2}),
             queue.derive(
                 ws, "explain", run, {"how": "occlusion", "target": "axis 1", "rows": [*GONE, 3, 5]}
             ),

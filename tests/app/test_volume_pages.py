@@ -29,7 +29,7 @@ def home(tmp_path_factory):
         ws.add(stacks(n=24), sample=True)
         job = queue.wait(ws, queue.train(ws, "stacks", "gaussian_vae", TINY).id, timeout=300)
         assert job.status == "done"
-        plain = {"how": "umap", "dims": 2}
+        plain = {"how": "auto", "dims": 2}
         made = [
             queue.wait(ws, queue.derive(ws, "map", job.id, spec).id, timeout=300)
             for spec in (plain, plain | of_slices(ws, job))

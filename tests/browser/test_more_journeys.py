@@ -26,7 +26,7 @@ def digits(served: str, home: Path) -> str:
     if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
         ws.add(make_sample("digits"), sample=True)
     run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
-    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "umap", "dims": 2}).id, timeout=500)
+    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "auto", "dims": 2}).id, timeout=500)
     return f"{served}/?dataset=digits&run={run.id}"
 
 
