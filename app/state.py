@@ -300,8 +300,8 @@ def selection() -> Selection:
 def select(
     rows: np.ndarray, source: str = "", mode: str = "set", primary: int | None = None
 ) -> None:
-    """Select row ids; mode "add" and "remove" change the present selection. The one before can be
-    brought back with `undo`.
+    """Select row ids; modes "add", "remove" and "intersect" (keep only these of it) change the
+    present selection. The one before can be brought back with `undo`.
     """
     now = selection()
     rows = np.asarray(rows, dtype=np.int64)
@@ -309,6 +309,8 @@ def select(
         rows = np.union1d(now.rows, rows)
     elif mode == "remove":
         rows = np.setdiff1d(now.rows, rows)
+    elif mode == "intersect":
+        rows = np.intersect1d(now.rows, rows)
     place = None
     if primary is None and now.primary is not None:
         primary, place = now.primary, now.place

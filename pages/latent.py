@@ -17,7 +17,7 @@ main, side = st.columns([5, 2])
 with main:
     made = map_choice.chosen_map(context)
     if made is not None:
-        st.caption(map.reading(made))
+        st.caption(map.reading(made), help=map.compare(made))
         name = state.colour_column()
         assert name is not None  # every dataset has one
         column = map.column_of(context, made, name)

@@ -50,12 +50,14 @@ def column_of(context: Context, made: Map, name: str) -> Column:
     return own.get(str(chosen), context.columns[name])
 
 
-def compare(made: Map) -> str:
-    """What share of the nearest cases each projection compared keeps, as a sentence without its
-    full stop.
+def compare(made: Map) -> str | None:
+    """What share of the nearest cases each projection keeps that was compared before the map was
+    drawn, in a sentence; None where none was.
     """
+    if not made.compared:
+        return None
     said = describe_comparison(made.compared, COMPARED if len(made.rows) > COMPARED else 0)
-    return said[0].upper() + said[1:]
+    return f"Drawn by {PROJECTIONS[made.how]}: {said}."
 
 
 def reading(made: Map, seed: int = 0) -> str:
@@ -75,14 +77,11 @@ def reading(made: Map, seed: int = 0) -> str:
             " placed."
         )
     )
-    chosen = ""
-    if made.compared:
-        chosen = f" Drawn by {PROJECTIONS[made.how]}. {compare(made)}."
     return (
         f"{words} (trustworthiness {trust:.2f}, continuity {made.scores['continuity']:.2f};"
         f" {recall:.0%} of the 15 nearest kept). Distances between far groups mean nothing."
         f" {len(made.rows):,} of {made.total or len(made.rows):,}"
-        f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{chosen}{among}"
+        f" {'cases' if made.place is None else 'slices'} shown{made.how_placed}.{among}"
     )
 
 
@@ -119,26 +118,31 @@ def draw(made: Map, context: Context, column: Column, key: str, height: int = HE
             + ("\nadded after the map was drawn" if c else "")
             for n, s, d, c in zip(name_points(made, context.data), shown, doubt, came)
         ]
-    stamp = (
-        f"{key}-{column.name}-{len(state.selection())}-{made.how}"
-        f"-{made.place is None}-{len(made.rows)}"
-    )
+    place = f"map-{key}"
     message = component.message(
         xy,
         code,
         kind=kind,
         names=[text.plain(n, 28) for n in names],
         palette=palette,
-        selected=chosen,
+        key=place,
         height=height,
         title=text.plain(column.name, 28),
         words=words,
         sprite=sprites(context.data, made.rows, made.place),
-        stamp=stamp,
+        trust=None if made.trust is None else np.asarray(made.trust),
         backdrop=None if under is None else component.draw_backdrop(under),
     )
+    stamp = (
+        f"{key}-{column.name}-{len(state.selection())}-{made.how}"
+        f"-{made.place is None}-{len(made.rows)}"
+    )
     component.latent_map(
-        message, height, f"map-{key}", lambda event: _act(event, made, xy, code, names)
+        message,
+        component.selection_message(chosen, place, stamp),
+        height,
+        place,
+        lambda event: _act(event, made, xy, code, names),
     )
 
 
@@ -146,12 +150,10 @@ def _act(
     event: dict[str, Any], made: Map, xy: np.ndarray, code: np.ndarray, names: list[str]
 ) -> None:
     rows, of = np.asarray(made.rows), "" if made.place is None else "volumes with slices in the "
+    mode = str(event.get("mode", "set"))
     if event["kind"] == "lasso":
-        state.select(
-            np.unique(rows[component.inside(xy, event["polygon"])]),
-            f"{of}lasso on the map",
-            str(event.get("mode", "set")),
-        )
+        inside = component.inside(xy, event["polygon"])
+        state.select(np.unique(rows[inside]), f"{of}outline on the map", mode)
     elif event["kind"] == "click" and 0 <= int(event["index"]) < len(rows):
         at = int(event["index"])
         state.look_at(int(rows[at]), None if made.place is None else int(made.place[at]))
@@ -159,7 +161,14 @@ def _act(
         state.select(
             np.unique(rows[code == int(event["code"])]),
             f"{'volumes with slices ' if of else 'all '}of {names[int(event['code'])]}",
+            mode,
         )
+    elif event["kind"] == "bar" and not names:
+        held = component.bar_of(code) == int(event["bar"])
+        state.select(np.unique(rows[held]), f"{of}range of the colours’ column", mode)
+    elif event["kind"] == "invert":
+        others = np.setdiff1d(rows, state.selection().rows)
+        state.select(others, "all that was not selected on the map")
     elif event["kind"] == "clear":
         state.clear()
 

@@ -8,14 +8,20 @@ from typing import Any
 import streamlit as st
 
 from app import progress, state, text
-from app.panels.map import compare
 from app.state import Context
 from core.artifacts import Embedding, Map
 from core.errors import UserError
 from core.jobs.run_folder import find_artifact
 from core.maps import make as maps
 from core.maps import out_of_sample
-from core.maps.projections import AUTOMATIC, DIMENSIONS, PROJECTIONS, find_more_faithful
+from core.maps.make import COMPARED
+from core.maps.projections import (
+    AUTOMATIC,
+    DIMENSIONS,
+    PROJECTIONS,
+    describe_comparison,
+    find_more_faithful,
+)
 
 WAYS = {AUTOMATIC: "Most faithful", **PROJECTIONS}
 FEW = 5  # volumes below which a map of them cannot be drawn
@@ -98,7 +104,8 @@ def _offer_more_faithful(context: Context, how: str, spec: dict[str, Any], seed:
     if better is None:
         return
     line = st.container(horizontal=True, vertical_alignment="center")
-    line.caption(f":material/info: {compare(other)}.")
+    said = describe_comparison(other.compared, COMPARED if len(other.rows) > COMPARED else 0)
+    line.caption(f":material/info: {said[0].upper()}{said[1:]}.")
     line.button(
         f"Draw with {PROJECTIONS[better]}",
         icon=":material/swap_horiz:",

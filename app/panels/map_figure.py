@@ -164,5 +164,5 @@ def draw_with_plotly(
     picked = event.get("selection", {}).get("point_indices", []) if event else []
     if picked and picked != st.session_state.get(f"seen-{key}"):
         st.session_state[f"seen-{key}"] = picked
-        state.select(np.unique(np.asarray(made.rows)[picked]), "lasso on the map")
+        state.select(np.unique(np.asarray(made.rows)[picked]), "outline on the map")
         st.rerun()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -68,12 +69,11 @@ def test_the_message_counts_classes_and_aligns_its_arrays():
         kind="category",
         names=["a", "b", "c"],
         palette=["#000"] * 3,
-        selected=np.arange(10) < 4,
+        key="k",
         height=300,
         title="t",
         words=None,
         sprite=None,
-        stamp="s",
     )
     head, raw = unpacked(made)
     assert head["counts"] == [3, 2, 5]
@@ -91,12 +91,39 @@ def test_missing_amounts_do_not_break_the_scale():
             kind="amount",
             names=[],
             palette=[],
-            selected=np.zeros(4, bool),
+            key="k",
             height=1,
             title="t",
             words=None,
             sprite=None,
-            stamp="",
         )
     )
     assert (head["low"], head["high"]) == ("1", "2.99")
+
+
+def test_what_is_selected_is_a_bit_a_point_and_the_points_stay_as_they_are():
+    chosen = np.random.default_rng(3).random(100_000) < 0.3
+    head, raw = unpacked(component.selection_message(chosen, "k", "s"))
+    assert (head["key"], head["n"], head["stamp"]) == ("k", 100_000, "s")
+    start = 4 + int.from_bytes(raw[:4], "little")
+    bits = np.frombuffer(zlib.decompress(raw[start + -start % 8 :]), np.uint8)
+    np.testing.assert_array_equal(np.unpackbits(bits)[:100_000].astype(bool), chosen)
+    assert len(raw) < 20_000
+
+
+def test_each_amount_is_in_the_bar_that_names_its_range():
+    amounts = np.array([0.0, 0.1, 5.0, np.nan, 9.9, *np.linspace(0, 10, 400)])
+    at = component.bar_of(amounts)
+    assert at[3] == -1
+    assert (at[0], at[4]) == (0, component.BARS - 1)
+    low, high = component.limits(amounts)
+    edges = np.linspace(low, high, component.BARS + 1)
+    assert edges[at[2]] <= 5.0 <= edges[at[2] + 1]
+    head, _ = unpacked(
+        component.message(
+            np.zeros((len(amounts), 2), "f4"), amounts, kind="amount", names=[], palette=[],
+            key="k", height=1, title="t", words=None, sprite=None,
+        )
+    )  # fmt: skip
+    assert sum(b["n"] for b in head["bars"]) == len(amounts) - 1
+    assert head["bars"][-1]["words"].endswith("or more")

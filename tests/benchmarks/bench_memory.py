@@ -69,12 +69,11 @@ def steps(folder: Path) -> None:
             kind="category",
             names=["all"],
             palette=["#000000"],
-            selected=np.zeros(N, bool),
+            key="k",
             height=500,
             title="",
             words=None,
             sprite=None,
-            stamp="",
         )
 
     for name, step in (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ HERE = Path(__file__).parent
 BUNDLE = HERE / "dist" / "latent_map.js"
 WORDS_MOST = 20_000  # points up to which hover words are sent
 TILES_MOST = 2_500  # thumbnails in the sprite sheet
+LEAST_TRUST = 0.7  # of a point's neighbours on the map: the lower end of the colours of doubt
+BARS = 24  # of the histogram in the legend of an amount
 
 
 def available() -> bool:
@@ -37,6 +40,17 @@ def _component() -> Any:
         html="<div></div>",
         css=(HERE / "latent_map.css").read_text(),
         js=BUNDLE.read_text(),
+        isolate_styles=True,
+    )
+
+
+def _selection_component() -> Any:
+    import streamlit as st
+
+    return st.components.v2.component(
+        "lightbox_latent_map_selection",
+        html="",
+        js=(HERE / "selection.js").read_text(),
         isolate_styles=True,
     )
 
@@ -136,16 +150,21 @@ def message(
     kind: str,
     names: list[str],
     palette: list[str],
-    selected: np.ndarray,
+    key: str,
     height: int,
     title: str,
     words: list[str] | None,
     sprite: tuple[bytes, int, int, np.ndarray] | None,
-    stamp: str,
+    trust: np.ndarray | None = None,
     backdrop: bytes | None = None,
 ) -> bytes:
-    """What is sent: `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN
-    shown as the lowest); `backdrop`: a picture to lay under the points (`draw_backdrop`).
+    """What is sent of the points; it stays the same, byte for byte, whatever is selected, so that
+    the browser need not be sent it again.
+
+    `xy` in the component's space; `code` = category number (0..k-1) or amount (NaN shown as the
+    lowest); `key` of the map, as in `selection_message`; `trust` [n] in [0, 1]: how true each
+    point's neighbours on the map are; `backdrop`: a picture to lay under the points
+    (`draw_backdrop`).
     """
     n = len(xy)
     head: dict[str, Any] = {
@@ -154,24 +173,22 @@ def message(
         "height": height,
         "title": title,
         "labels": [],
-        "stamp": stamp,
+        "key": key,
+        "faithful": trust is not None,
         "alt": f"Map of {n} cases coloured by {title}",
     }
     if kind == "amount":
-        there = code[np.isfinite(code)]
-        low, high = (
-            (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
-        )
+        low, high = limits(code)
         shown = np.nan_to_num(np.clip((code - low) / max(high - low, 1e-12), 0, 1))
-        least, most = format_distinct(float(low), float(high))
-        head |= {"scale": CIVIDIS, "low": least, "high": most, "names": []}
+        least, most = format_distinct(low, high)
+        head |= {"scale": CIVIDIS, "low": least, "high": most, "names": [], "bars": _bars(code)}
     else:
         shown = code
         counts = np.bincount(code.astype(int), minlength=len(names))
-        middles = [
-            np.median(xy[code == j], axis=0) for j in range(min(len(names), 12)) if counts[j]
-        ]
-        shown_names = [names[j] for j in range(min(len(names), 12)) if counts[j]]
+        # the largest first: its name is placed first, and others give way
+        named = [j for j in np.argsort(-counts[:12], kind="stable") if counts[j]]
+        middles = [np.median(xy[code == j], axis=0) for j in named]
+        shown_names = [names[j] for j in named]
         head |= {
             "palette": palette,
             "names": names,
@@ -185,8 +202,9 @@ def message(
         xy[:, 0].astype("<f4"),
         xy[:, 1].astype("<f4"),
         shown.astype("<f4"),
-        selected.astype(np.uint8),
     ]
+    if trust is not None:
+        arrays.append(np.clip((trust - LEAST_TRUST) / (1 - LEAST_TRUST), 0, 1).astype("<f4"))
     if words is not None and n <= WORDS_MOST:
         head["words"] = words
     if sprite is not None:
@@ -199,20 +217,63 @@ def message(
     return pack(head, arrays)
 
 
-def latent_map(data: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]) -> None:
-    """Draw the map. `act` is called before the page is drawn again with what the user did: {"kind":
-    "lasso", "polygon", "mode"}, {"kind": "click", "index"}, {"kind": "category", "code"} or
-    {"kind": "clear"}.
+def limits(amounts: np.ndarray) -> tuple[float, float]:
+    """The ends of the colour scale: the least amount and the 99.5th percentile; 0 and 1 of none."""
+    there = amounts[np.isfinite(amounts)]
+    return (float(there.min()), float(np.quantile(there, 0.995))) if len(there) else (0.0, 1.0)
+
+
+def bar_of(amounts: np.ndarray) -> np.ndarray:
+    """Which bar of the legend's histogram each amount is counted in, 0..BARS-1; -1 where it is no
+    number. What lies above the scale is in the last.
+    """
+    low, high = limits(amounts)
+    share = np.nan_to_num((amounts - low) / max(high - low, 1e-12))
+    return np.where(np.isfinite(amounts), np.clip((share * BARS).astype(int), 0, BARS - 1), -1)
+
+
+def _bars(amounts: np.ndarray) -> list[dict[str, Any]]:
+    """How many cases are in each bar, and its range in words."""
+    at = bar_of(amounts)
+    edges = np.linspace(*limits(amounts), BARS + 1)
+    counts = np.bincount(at[at >= 0], minlength=BARS)
+    found = []
+    for j, n in enumerate(counts):
+        low, high = format_distinct(float(edges[j]), float(edges[j + 1]))
+        words = f"from {low} to {high}" if j < BARS - 1 else f"of {low} or more"
+        found.append({"n": int(n), "words": words})
+    return found
+
+
+def selection_message(selected: np.ndarray, key: str, stamp: str) -> bytes:
+    """Which points bool [n] of the map `key` are selected: a bit a point, compressed. `stamp` is
+    set on the map once it shows them.
+    """
+    head = {"key": key, "n": len(selected), "stamp": stamp}
+    packed = zlib.compress(np.packbits(np.asarray(selected, bool)).tobytes(), 6)
+    return pack(head, [np.frombuffer(packed, np.uint8)])
+
+
+def latent_map(
+    data: bytes, selected: bytes, height: int, key: str, act: Callable[[dict[str, Any]], None]
+) -> None:
+    """Draw the map of `data` (`message`) with what is `selected` (`selection_message`). `act` is
+    called before the page is drawn again with what the user did: {"kind": "lasso", "polygon",
+    "mode"}, {"kind": "click", "index"}, {"kind": "category", "code", "mode"}, {"kind": "bar",
+    "bar", "mode"}, {"kind": "invert"} or {"kind": "clear"}; modes are those of
+    `app.state.select`.
     """
     import streamlit as st
 
     global _registered
     if _registered is None:
-        _registered = _component()
+        _registered = _component(), _selection_component()
 
     def changed() -> None:
         event = st.session_state[key].get("event")
         if event:
             act(dict(event))
 
-    _registered(data=data, key=key, height=height, default={"event": None}, on_event_change=changed)
+    points, selection = _registered
+    points(data=data, key=key, height=height, default={"event": None}, on_event_change=changed)
+    selection(data=selected, key=f"{key}-selection", height=0)

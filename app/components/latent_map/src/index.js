@@ -1,8 +1,15 @@
-// The latent map: points on WebGL, a lasso that sends back its polygon, hover with a thumbnail. Python draws the selection.
+// The latent map: points on WebGL, outlines that are sent back as polygons, hover with a thumbnail. Python keeps the selection.
 import createScatterplot from "regl-scatterplot";
-import { controls, legend, overlay, tooltip, unpack } from "./parts.js";
+import { Drawing } from "./drawing.js";
+import { Names, Pictures, screen } from "./marks.js";
+import { controls, DOUBT, legend, tooltip, unpack } from "./parts.js";
 
 const instances = new WeakMap();
+
+// By key: the map on the page and what is selected on it, whichever comes first (see ../selection.js).
+function maps() {
+  return (window.lightboxMaps ??= {});
+}
 
 export default function ({ data, parentElement, setStateValue }) {
   const message = unpack(data);
@@ -45,29 +52,42 @@ class LatentMap {
     this.stage.append(this.canvas);
     parent.append(this.root);
     this.mode = "set";
+    this.doubt = false;
     this.controls = controls(this);
     this.root.append(this.controls, this.stage);
+    this.pictures = new Pictures(this.stage);
+    this.names = new Names(this.stage);
+    this.drawing = new Drawing(this.stage, () => this.accent(), (points, keys) => this.outlined(points, keys), () => this.clicked());
     this.tip = tooltip(this.root);
   }
 
   start() {
-    const plot = createScatterplot({ canvas: this.canvas, width: "auto", height: "auto", pointSize: 4, lassoColor: this.accent(),
+    const plot = createScatterplot({ canvas: this.canvas, width: "auto", height: "auto", pointSize: 4, mouseMode: "panZoom",
       pointColorActive: this.accent(), pointOutlineWidth: 1, pointSizeSelected: 1, deselectOnDblClick: false, deselectOnEscape: false,
-      lassoMinDelay: 5, lassoMinDist: 2, opacityInactiveScale: 0.4, opacityInactiveMax: 0.4, showReticle: false });
-    plot.subscribe("lassoEnd", ({ coordinates }) => this.lassoed(coordinates));
+      opacityInactiveScale: 0.4, opacityInactiveMax: 0.4, showReticle: false });
     plot.subscribe("pointOver", (i) => this.hovered(i));
-    plot.subscribe("pointOut", () => this.tip.hide());
-    plot.subscribe("view", () => this.placeLabels());
-    this.canvas.addEventListener("pointerdown", (e) => { this.down = { x: e.clientX, y: e.clientY, shift: e.shiftKey, alt: e.altKey }; });
-    this.canvas.addEventListener("click", (e) => this.clicked(e));
+    plot.subscribe("pointOut", () => { this.over = undefined; this.tip.hide(); });
+    plot.subscribe("view", () => this.placeMarks());
     this.canvas.addEventListener("pointermove", (e) => { this.at = e; });
-    this.resized = new ResizeObserver(() => this.placeLabels());
+    this.resized = new ResizeObserver(() => this.placeMarks());
     this.resized.observe(this.canvas);
     this.plot = plot;
   }
 
-  placeLabels() {
-    if (this.labels && !this.gone) this.labels.place(this.plot, this.message.labels);
+  placeMarks() {
+    const at = this.drawn && !this.gone && screen(this.plot, this.stage);
+    if (!at) return;
+    this.names.place(at);
+    this.pictures.place(at);
+  }
+
+  // The whole map as large as the canvas allows: a wide one need not fit a square.
+  fit() {
+    this.fitted = true;
+    const m = this.message, reach = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0.05) / 0.95;
+    const w = reach(m.x), h = reach(m.y);
+    if (m.backdrop) this.plot.reset();
+    else this.plot.zoomToArea({ x: -w, y: -h, width: 2 * w, height: 2 * h });
   }
 
   accent() {
@@ -76,65 +96,84 @@ class LatentMap {
 
   async show(message) {
     this.message = message;
+    this.drawn = false;
     this.root.style.height = `${message.height}px`;
-    if (this.legend) this.legend.remove();
-    this.legend = legend(this, message);
-    this.root.append(this.legend);
     this.canvas.setAttribute("aria-label", message.alt);
     if (!this.plot) this.start();
     this.setTool(this.tool || "lasso");
-    const amount = message.kind === "amount";
     const background = getComputedStyle(this.root).getPropertyValue("--st-background-color").trim() || "#161616";
-    this.plot.set({ backgroundColor: background, colorBy: "valueA", pointColor: amount ? message.scale : message.palette,
-      pointSize: message.n > 50000 ? 2 : message.n > 5000 ? 3.5 : 6, opacityBy: message.n > 20000 ? "density" : null, opacity: 0.85,
-      pointColorActive: amount ? message.scale : message.palette, pointColorHover: this.accent() });
+    this.plot.set({ backgroundColor: background, pointSize: message.n > 50000 ? 2 : message.n > 5000 ? 3.5 : 6,
+      opacityBy: message.n > 20000 ? "density" : null, opacity: 0.85 });
+    this.showDoubt(this.doubt && message.faithful);
     const under = message.backdrop ? await this.plot.createTextureFromUrl(await paint(message.backdrop, background)) : null;
     if (this.gone || message !== this.message) return;
     this.plot.set({ backgroundImage: under });
-    const code = message.code;
-    await this.plot.draw({ x: message.x, y: message.y, valueA: code, valueB: new Float32Array(message.n) },
-      { zDataType: amount ? "continuous" : "categorical", preventFilterReset: true });
+    await this.plot.draw({ x: message.x, y: message.y, valueA: message.code, valueB: message.trust },
+      { zDataType: message.kind === "amount" ? "continuous" : "categorical", wDataType: "continuous", preventFilterReset: true });
     if (this.gone || message !== this.message) return; // the page was left, or a newer message came, while the points went to the card
+    this.drawn = true;
+    if (!this.fitted) this.fit();
+    this.names.show(message.labels);
+    this.pictures.show(message);
+    this.placeMarks();
+    this.waiting = maps()[message.key] ??= {};
+    this.waiting.map = this;
+    this.mark(this.waiting.selection);
+  }
+
+  // Colours and the legend: of the column, or of how true each point's neighbours on the map are.
+  showDoubt(on) {
+    const message = this.message, colours = on ? DOUBT : message.kind === "amount" ? message.scale : message.palette;
+    this.doubt = on;
+    this.plot.set({ colorBy: on ? "valueB" : "valueA", pointColor: colours, pointColorActive: colours, pointColorHover: this.accent() });
+    this.controls.doubt(message.faithful, on);
+    if (this.legend) this.legend.remove();
+    this.legend = legend(this, message);
+    this.root.append(this.legend);
+  }
+
+  // Which points are selected, told by a message of its own: the points are not sent again for it.
+  mark(selection) {
+    if (!selection || !this.drawn || selection.n !== this.message.n) return;
     const chosen = [];
-    for (let i = 0; i < message.n; i++) if (message.selected[i]) chosen.push(i);
-    if (chosen.length && chosen.length < message.n) this.plot.select(chosen, { preventEvent: true });
+    for (let i = 0; i < selection.n; i++) if (selection.bits[i >> 3] & (128 >> (i & 7))) chosen.push(i);
+    if (chosen.length && chosen.length < selection.n) this.plot.select(chosen, { preventEvent: true });
     else this.plot.deselect({ preventEvent: true });
-    if (this.labels) this.labels.remove();
-    this.labels = overlay(this.stage, message.labels);
-    this.placeLabels();
-    this.root.dataset.ready = message.stamp;
+    this.root.dataset.ready = selection.stamp;
   }
 
   setTool(tool) {
     this.tool = tool;
-    this.plot.set({ mouseMode: tool === "lasso" ? "lasso" : "panZoom" });
+    this.drawing.use(tool);
     this.controls.mark(tool);
   }
 
-  modeOf(e) {
-    return e && e.shift ? "add" : e && e.alt ? "remove" : this.mode;
+  modeOf(keys) {
+    return keys && (keys.shift || keys.shiftKey) ? "add" : keys && (keys.alt || keys.altKey) ? "remove" : this.mode;
   }
 
-  lassoed(points) {
-    if (points.length < 3) return;
-    const step = Math.max(1, Math.floor(points.length / 400));
-    const polygon = points.filter((_, i) => i % step === 0).map(([x, y]) => [Math.round(x * 1e5) / 1e5, Math.round(y * 1e5) / 1e5]);
-    this.send({ kind: "lasso", polygon, mode: this.modeOf(this.down) });
+  outlined(points, keys) {
+    const at = screen(this.plot, this.stage), step = Math.max(1, Math.floor(points.length / 400));
+    if (!at || points.length < 3) return;
+    const polygon = points.filter((_, i) => i % step === 0).map(([x, y]) => at.back(x, y).map((v) => Math.round(v * 1e5) / 1e5));
+    this.send({ kind: "lasso", polygon, mode: this.modeOf(keys) });
   }
 
-  clicked(e) {
-    if (this.down && Math.hypot(e.clientX - this.down.x, e.clientY - this.down.y) > 4) return;
+  clicked() {
     if (this.over !== undefined) this.send({ kind: "click", index: this.over });
   }
 
   hovered(i) {
     this.over = i;
+    if (this.drawing.points.length) return;
     const m = this.message;
     this.tip.show(this.at, m.words ? m.words[i] : m.names && m.kind === "category" ? m.names[m.code[i]] : "", m.sprite, m.tiles ? m.tiles[i] : -1, m);
   }
 
   destroy() {
     this.gone = true;
+    if (this.waiting && this.waiting.map === this) delete this.waiting.map;
+    this.drawing.destroy();
     if (this.resized) this.resized.disconnect();
     if (this.plot) this.plot.destroy();
     this.root.remove();

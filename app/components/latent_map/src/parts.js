@@ -1,4 +1,7 @@
-// The parts around the points: reading the message, buttons, legend, labels on the map, the hover card. All words go in as text, never as markup.
+// The parts around the points: reading the message, buttons, legend, the hover card. All words go in as text, never as markup.
+import { TOOLS } from "./drawing.js";
+
+export const DOUBT = ["#E69F00", "#BDA66B", "#8F959E", "#6B7280"]; // of trust, from 0.7 and below to 1
 
 export function unpack(bytes) {
   const whole = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
@@ -14,7 +17,7 @@ export function unpack(bytes) {
   head.x = take(Float32Array, head.n);
   head.y = take(Float32Array, head.n);
   head.code = take(Float32Array, head.n);
-  head.selected = take(Uint8Array, head.n);
+  head.trust = head.faithful ? take(Float32Array, head.n) : new Float32Array(head.n);
   if (head.tile) {
     head.tiles = take(Int32Array, head.n);
     head.sprite = URL.createObjectURL(new Blob([take(Uint8Array, head.spriteBytes)], { type: "image/png" }));
@@ -37,42 +40,72 @@ export function controls(map) {
   const bar = document.createElement("div");
   bar.className = "lm-bar";
   bar.setAttribute("role", "toolbar");
-  const tools = {
-    lasso: button("Lasso", "Draw around points to select them; with Shift add, with Alt remove", () => map.setTool("lasso")),
-    pan: button("Move", "Drag to move, wheel to zoom", () => map.setTool("pan")),
-  };
-  const modes = { set: "New", add: "Add", remove: "Remove" };
-  const mode = button("New", "What a lasso does: a new selection, add to it, or remove from it", () => {
-    const order = Object.keys(modes);
-    map.mode = order[(order.indexOf(map.mode) + 1) % order.length];
-    mode.textContent = modes[map.mode];
-  });
-  bar.append(tools.lasso, tools.pan, mode,
+  const tools = Object.fromEntries(Object.entries({ ...TOOLS, pan: ["Move", "Drag to move, wheel to zoom"] })
+    .map(([name, [words, help]]) => [name, button(words, help, () => map.setTool(name))]));
+  const mode = document.createElement("select");
+  mode.title = "What is drawn, or pressed in the legend, does to the selection";
+  mode.setAttribute("aria-label", mode.title);
+  for (const [value, words] of [["set", "New selection"], ["add", "Add to it"], ["remove", "Remove from it"], ["intersect", "Keep only these of it"]]) {
+    mode.append(new Option(words, value));
+  }
+  mode.addEventListener("change", () => { map.mode = mode.value; });
+  const doubt = button("Doubtful places", "Colour each point by how true its neighbours on the map are; again for the colours before", () => map.showDoubt(!map.doubt));
+  bar.append(...Object.values(tools), mode,
+    button("Invert", "Select what is not selected, and only that", () => map.send({ kind: "invert" })),
     button("Clear", "Clear the selection", () => map.send({ kind: "clear" })),
-    button("Whole map", "Show the whole map again", () => map.plot.reset()));
+    doubt,
+    button("Whole map", "Show the whole map again", () => map.fit()));
   bar.mark = (tool) => Object.entries(tools).forEach(([name, b]) => b.setAttribute("aria-pressed", String(name === tool)));
+  bar.doubt = (offered, on) => {
+    doubt.hidden = !offered;
+    doubt.setAttribute("aria-pressed", String(on));
+  };
   return bar;
+}
+
+function ramp(box, scale, words) {
+  const strip = document.createElement("div"), ends = document.createElement("div");
+  strip.className = "lm-ramp";
+  strip.style.background = `linear-gradient(to right, ${scale.join(",")})`;
+  ends.className = "lm-ends";
+  for (const word of words) {
+    const span = document.createElement("span");
+    span.textContent = word;
+    ends.append(span);
+  }
+  box.append(strip, ends);
+}
+
+// How many cases lie where on the scale: each bar selects its cases.
+function histogram(map, message) {
+  const bars = document.createElement("div"), most = Math.max(1, ...message.bars.map((b) => b.n));
+  bars.className = "lm-bars";
+  message.bars.forEach(({ n, words }, bar) => {
+    const b = button("", `Select the ${n} with ${message.title} ${words}`, (e) => map.send({ kind: "bar", bar, mode: map.modeOf(e) }));
+    const fill = document.createElement("i");
+    fill.style.height = `${n ? Math.max(2, (100 * n) / most) : 0}%`;
+    fill.style.background = message.scale[Math.round((bar / (message.bars.length - 1)) * (message.scale.length - 1))];
+    b.disabled = !n;
+    b.append(fill);
+    bars.append(b);
+  });
+  return bars;
 }
 
 export function legend(map, message) {
   const box = document.createElement("div");
   box.className = "lm-legend";
+  if (map.doubt) {
+    ramp(box, DOUBT, ["neighbours are false", "", "neighbours are true"]);
+    return box;
+  }
   if (message.kind === "amount") {
-    const ramp = document.createElement("div");
-    ramp.className = "lm-ramp";
-    ramp.style.background = `linear-gradient(to right, ${message.scale.join(",")})`;
-    const ends = document.createElement("div");
-    ends.className = "lm-ends";
-    for (const word of [message.low, message.title, message.high]) {
-      const span = document.createElement("span");
-      span.textContent = word;
-      ends.append(span);
-    }
-    box.append(ramp, ends);
+    box.append(histogram(map, message));
+    ramp(box, message.scale, [message.low, message.title, message.high]);
     return box;
   }
   message.names.slice(0, 14).forEach((name, code) => {
-    const b = button("", `Select all ${message.counts[code]} of ${name}`, () => map.send({ kind: "category", code }));
+    const b = button("", `Select all ${message.counts[code]} of ${name}`, (e) => map.send({ kind: "category", code, mode: map.modeOf(e) }));
     const dot = document.createElement("i");
     dot.style.background = message.palette[code];
     const words = document.createElement("span");
@@ -86,32 +119,6 @@ export function legend(map, message) {
     box.append(more);
   }
   return box;
-}
-
-export function overlay(root, labels) {
-  const layer = document.createElement("div");
-  layer.className = "lm-labels";
-  const spans = labels.map((l) => {
-    const span = document.createElement("span");
-    span.textContent = l.text;
-    layer.append(span);
-    return span;
-  });
-  root.append(layer);
-  return {
-    remove: () => layer.remove(),
-    place: (plot) => {
-      const view = plot.get("cameraView"), canvas = plot.get("canvas").getBoundingClientRect();
-      if (!view || !canvas.width) return;
-      const ratio = canvas.width / canvas.height;
-      spans.forEach((span, i) => {
-        const x = (view[0] * labels[i].x + view[12]) / ratio, y = view[5] * labels[i].y + view[13];
-        span.style.left = `${((x + 1) / 2) * canvas.width}px`;
-        span.style.top = `${((1 - y) / 2) * canvas.height}px`;
-        span.hidden = Math.abs(x) > 1 || Math.abs(y) > 1;
-      });
-    },
-  };
 }
 
 export function tooltip(root) {

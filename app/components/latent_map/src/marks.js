@@ -1,0 +1,93 @@
+// What lies on the points: names of classes that do not cover one another, and pictures of cases once few are in view.
+
+const MOST = 60; // pictures shown at once
+const SIDES = [26, 64]; // pixels: the least and the largest side of a picture
+
+// From places on the map to pixels of `stage`, and back, as the map is moved and zoomed now; null before it was drawn.
+export function screen(plot, stage) {
+  const view = plot.get("cameraView"), width = stage.clientWidth, height = stage.clientHeight;
+  if (!view || !width || !height) return null;
+  const ratio = width / height;
+  return {
+    width, height,
+    place: (x, y) => [(((view[0] * x + view[12]) / ratio + 1) / 2) * width, ((1 - (view[5] * y + view[13])) / 2) * height],
+    back: (px, py) => [(((px / width) * 2 - 1) * ratio - view[12]) / view[0], (1 - (py / height) * 2 - view[13]) / view[5]],
+  };
+}
+
+function layer(stage, name) {
+  const made = document.createElement("div");
+  made.className = name;
+  stage.append(made);
+  return made;
+}
+
+export class Names {
+  constructor(stage) {
+    this.layer = layer(stage, "lm-labels");
+    this.spans = [];
+  }
+
+  show(labels) {
+    this.labels = labels;
+    this.spans = labels.map((l) => {
+      const span = document.createElement("span");
+      span.textContent = l.text;
+      return span;
+    });
+    this.layer.replaceChildren(...this.spans);
+  }
+
+  // The first, of the largest class, stands in its middle; a later one above or below that, or not at all where others stand.
+  place(at) {
+    const taken = [];
+    this.spans.forEach((span, i) => {
+      const [x, y] = at.place(this.labels[i].x, this.labels[i].y);
+      span.hidden = x < 0 || y < 0 || x > at.width || y > at.height;
+      if (span.hidden) return;
+      const w = span.offsetWidth / 2 + 3, h = span.offsetHeight / 2 + 1;
+      const free = (dy) => taken.every((t) => Math.abs(t.x - x) > t.w + w || Math.abs(t.y - y - dy) > t.h + h);
+      const dy = [0, -1, 1, -2, 2, -3, 3].map((k) => k * (2 * h + 1)).find(free);
+      span.hidden = dy === undefined;
+      if (span.hidden) return;
+      taken.push({ x, y: y + dy, w, h });
+      span.style.left = `${x}px`;
+      span.style.top = `${y + dy}px`;
+    });
+  }
+}
+
+export class Pictures {
+  constructor(stage) {
+    this.layer = layer(stage, "lm-pictures");
+  }
+
+  show(message) {
+    this.message = message;
+    this.have = [];
+    if (message.tiles) for (let i = 0; i < message.n; i++) if (message.tiles[i] >= 0) this.have.push(i);
+    this.layer.replaceChildren();
+  }
+
+  place(at) {
+    const m = this.message, seen = [];
+    for (const i of this.have) {
+      const [x, y] = at.place(m.x[i], m.y[i]);
+      if (x > 0 && y > 0 && x < at.width && y < at.height) seen.push([i, x, y]);
+      if (seen.length > MOST) break;
+    }
+    if (seen.length > MOST || !seen.length) {
+      this.layer.replaceChildren();
+      return;
+    }
+    const side = Math.min(SIDES[1], Math.max(SIDES[0], 0.45 * Math.sqrt((at.width * at.height) / seen.length)));
+    const zoom = side / m.tile;
+    this.layer.replaceChildren(...seen.map(([i, x, y]) => {
+      const picture = document.createElement("i"), tile = m.tiles[i];
+      Object.assign(picture.style, { left: `${x}px`, top: `${y}px`, width: `${side}px`, height: `${side}px`, backgroundImage: `url(${m.sprite})`,
+        backgroundSize: `${m.tile * m.columns * zoom}px auto`, borderColor: m.kind === "category" ? m.palette[m.code[i]] : "transparent",
+        backgroundPosition: `-${(tile % m.columns) * side}px -${Math.floor(tile / m.columns) * side}px` });
+      return picture;
+    }));
+  }
+}

@@ -1,0 +1,140 @@
+"""The map's tools in Chromium: outlines, what they do to the selection, the legend's histogram,
+pictures once one zooms in, and how little is sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.samples.catalogue import make_sample
+from core.jobs import queue
+from core.workspace.workspace import Workspace
+from tests.browser.conftest import settled
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+MOST = 20_000  # bytes of one frame after a selection
+PICTURES = ".lm-pictures i"
+
+
+@pytest.fixture
+def on_map(page: Any, served: str, home: Path) -> Any:
+    """The map of the digits by principal components; `page.frames` are the sizes of what the server
+    sends.
+    """
+    ws = Workspace(home)
+    if not any(e["name"] == "digits" for e in ws.catalogue.datasets()):
+        ws.add(make_sample("digits"), sample=True)
+    run = queue.wait(ws, queue.train(ws, "digits", "pca", {"dimensions": 16}).id, timeout=500)
+    queue.wait(ws, queue.derive(ws, "map", run.id, {"how": "auto", "dims": 2}).id, timeout=500)
+    page.sizes = []
+    page.on(
+        "websocket",
+        lambda line: line.on("framereceived", lambda data: page.sizes.append(len(data))),
+    )
+    page.goto(f"{served}/latent?dataset=digits&run={run.id}")
+    settled(page)
+    page.locator(".lm[data-ready]").wait_for()
+    return page
+
+
+def selected(page: Any) -> int:
+    words = page.locator(".st-key-top-bar").inner_text()
+    return int(re.search(r"Selection: ([\d,]+)", words)[1].replace(",", ""))  # type: ignore[index]
+
+
+def after(page: Any, act: Callable[[], Any]) -> int:
+    """How many cases are selected once `act` has changed that."""
+    bar = page.locator(".st-key-top-bar")
+    before = bar.inner_text()
+    page.sizes.clear()
+    act()
+    page.wait_for_function(
+        "b => document.querySelector('.st-key-top-bar').innerText !== b", arg=before
+    )
+    settled(page)
+    return selected(page)
+
+
+def tool(page: Any, name: str) -> None:
+    page.locator(".lm-bar").get_by_text(name, exact=True).click()
+
+
+def mode(page: Any, name: str) -> None:
+    page.locator(".lm-bar select").select_option(label=name)
+
+
+def test_outlines_select_add_keep_and_invert_and_the_points_are_not_sent_again(
+    on_map: Any, shot: Any
+) -> None:
+    page = on_map
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    left, top, w, h = box["x"], box["y"], box["width"], box["height"]
+
+    def drag(x: float, y: float, x2: float, y2: float) -> None:
+        page.mouse.move(left + x * w, top + y * h)
+        page.mouse.down()
+        page.mouse.move(left + x2 * w, top + y2 * h, steps=4)
+        page.mouse.up()
+
+    tool(page, "Box")
+    half = after(page, lambda: drag(0.005, 0.005, 0.5, 0.995))
+    assert 100 < half < 1700
+    assert max(page.sizes) < MOST, "the points are sent again"
+    shot("map-box")
+    mode(page, "Add to it")
+    assert after(page, lambda: drag(0.495, 0.005, 0.995, 0.995)) == 1797, "both halves are all"
+    mode(page, "Keep only these of it")
+    upper = after(page, lambda: drag(0.005, 0.005, 0.995, 0.5))
+    assert 100 < upper < 1700
+    assert after(page, lambda: tool(page, "Invert")) == 1797 - upper
+    mode(page, "New selection")
+    tool(page, "Corners")
+
+    def corners() -> None:
+        for x, y in ((0.005, 0.005), (0.995, 0.005), (0.995, 0.5), (0.005, 0.5)):
+            page.mouse.click(left + x * w, top + y * h)
+            page.wait_for_timeout(400)  # two quick ones are a double click
+        page.keyboard.press("Enter")
+
+    assert after(page, corners) == upper, "the same area by corners, without dragging"
+    assert after(page, lambda: tool(page, "Clear")) == 0
+    assert not page.errors
+
+
+def test_pictures_appear_as_one_zooms_in_and_go_with_the_whole_map(on_map: Any, shot: Any) -> None:
+    page = on_map
+    assert page.locator(PICTURES).count() == 0
+    box = page.locator(".lm-stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    for _ in range(30):
+        if page.locator(PICTURES).count():
+            break
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(200)
+    assert 1 <= page.locator(PICTURES).count() <= 60
+    shot("map-pictures")
+    tool(page, "Whole map")
+    page.locator(PICTURES).first.wait_for(state="detached")
+
+
+def test_the_histogram_of_an_amount_selects_its_cases(on_map: Any, shot: Any) -> None:
+    page = on_map
+    page.locator(".st-key-w-colour input").click()
+    page.get_by_role("option").filter(has_text="anomaly score").first.click()
+    settled(page)
+    bars = page.locator(".lm-bars button:enabled")
+    bars.first.wait_for()
+    many = sum(
+        int(re.search(r"Select the (\d+)", b.get_attribute("title"))[1])  # type: ignore[index]
+        for b in bars.all()
+    )
+    assert many == 1797
+    words = bars.nth(2).get_attribute("title")
+    found = after(page, lambda: bars.nth(2).click())
+    assert found == int(re.search(r"Select the (\d+)", words)[1])  # type: ignore[index]
+    shot("map-histogram")
