@@ -133,6 +133,9 @@ class Method(ABC):
     # the first that fits the data, and is quick enough, is the one offered; see
     # `core.registry.suggested`
     suggested_for: ClassVar[dict[Goal, int]] = {}
+    # goals this is the cheap rival for, that stored benchmarks of other methods are set against: it
+    # is offered beside whichever method is (see `core.training.recommend`)
+    rival_for: ClassVar[tuple[Goal, ...]] = ()
     demo: ClassVar[tuple[DemoRun, ...]] = ()
     # of the optimiser; on few rows the presets' epochs are raised until the fast preset takes this
     # many

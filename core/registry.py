@@ -124,6 +124,12 @@ def suggested(goal: Goal) -> list[type[Method]]:
     return sorted(found, key=lambda kind: (kind.suggested_for[goal], kind.id))
 
 
+def rivals(goal: Goal) -> list[type[Method]]:
+    """Return the methods that say they are the cheap rival for `goal`, by id."""
+    found = [kind for kind in methods().values() if goal in kind.rival_for]
+    return sorted(found, key=lambda kind: kind.id)
+
+
 def demo_runs() -> list[tuple[type[Method], DemoRun]]:
     """Return what `lightbox demo` trains, in order: each method with the sample and the
     parameters.

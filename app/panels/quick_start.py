@@ -16,9 +16,10 @@ from core.data.normal import keep_normal_only
 from core.errors import UserError
 from core.jobs import queue
 from core.method import Goal, Method
-from core.registry import suggested
+from core.registry import methods, rivals, suggested
 from core.training.compatibility import why_not
 from core.training.presets import cases, preset
+from core.training.recommend import advise, finds_alone
 from core.training.time_estimate import estimate, guess_seconds
 
 # seconds: the first method that is expected to take no longer is taken, else the quickest
@@ -87,30 +88,46 @@ def ask(data: Dataset) -> None:
 
     for goal, (words, icon, _) in QUESTIONS.items():
         of = learned if goal == "unusual" else data
-        guesses = [guess(kind) for kind in suggested(goal) if why_not(kind, of) is None]
+        beside = [kind for kind in rivals(goal) if why_not(kind, of) is None]
+        why, kinds = "", suggested(goal)
+        if beside:
+            advice = advise(of, [k for k in methods().values() if finds_alone(k, of)], beside[0])
+            why = advice.why
+            kinds = [advice.kind] if advice.kind else kinds
+        guesses = [guess(kind) for kind in kinds if why_not(kind, of) is None]
         if not guesses:
             continue
-        _, time, kind, values = next(
-            (g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0])
-        )
-        token = state.press(f"ask-{goal}")
-        if st.button(
-            " · ".join(filter(None, (words, time))),
-            key=f"ask-{goal}-{token}",
-            type="primary",
-            icon=f":material/{icon}:",
-            help=f"Trains: {kind.title}, preset “fast”",
-            width="stretch",
-        ):
-            job = state.attempt(
-                queue.train, ws, data.name, kind.id, values, token=token, only_normal=of is not data
-            )
-            if job is not None:
-                state.pressed(f"ask-{goal}")
-                st.session_state["asked"] = (data.name, job.id, goal)
-                st.rerun()
-        if goal == "unusual" and whose:
-            st.caption(whose)
+        first = next((g for g in guesses if g[0] <= PATIENCE), min(guesses, key=lambda g: g[0]))
+        offers = [(words, first, True)]
+        offers += [(kind.title, guess(kind), False) for kind in beside if kind is not first[2]]
+        for label, (_, time, kind, values), main in offers:
+            key = f"ask-{goal}" if main else f"ask-{goal}-{kind.id}"
+            token = state.press(key)
+            if st.button(
+                " · ".join(filter(None, (label, time))),
+                key=f"{key}-{token}",
+                type="primary" if main else "secondary",
+                icon=f":material/{icon}:",
+                help=f"Trains: {kind.title}, preset “fast”"
+                if kind.takes.trains
+                else f"Runs: {kind.title}, preset “fast”",
+                width="stretch",
+            ):
+                job = state.attempt(
+                    queue.train,
+                    ws,
+                    data.name,
+                    kind.id,
+                    values,
+                    token=token,
+                    only_normal=of is not data,
+                )
+                if job is not None:
+                    state.pressed(key)
+                    st.session_state["asked"] = (data.name, job.id, goal)
+                    st.rerun()
+        for said in filter(None, (why, whose if goal == "unusual" else "")):
+            st.caption(said)
 
 
 def normal_cases(data: Dataset) -> tuple[Dataset, str]:

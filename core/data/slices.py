@@ -101,6 +101,7 @@ def as_slices(data: Dataset) -> Dataset:
         masks=None if data.masks is None else Slices(data.masks, 1),
         roles={"group": own["volume"]} | data.roles,
         at=slice_ids(data, data.rows),
+        kept=None if data.kept is None else slice_ids(data, data.kept),
     )
 
 

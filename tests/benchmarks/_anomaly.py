@@ -190,3 +190,35 @@ def _tiles(folder: Path, name: str) -> np.ndarray:
     down, across = (s // TILE for s in grey.shape)
     cut = grey[: down * TILE, : across * TILE].reshape(down, TILE, across, TILE)
     return np.ascontiguousarray(cut.swapaxes(1, 2).reshape(-1, 1, TILE, TILE))
+
+
+def patient_slices(folder: Path, held: str, learned: list[str]) -> Dataset:
+    """Axial slices [n,2,128,128] (FLAIR, T2) of patients of `ms_lesion_mri` with their masks: of
+    `held` every second one tests; of those `learned` from, blocks of four of every twenty
+    validate, the rest trains. Values and size as in `lesion_slices`.
+    """
+    pictures, masks, lines = [], [], []
+    for patient in [*learned, held]:
+        x, mask = _volume(folder / "ms_lesion_mri" / patient)
+        at = np.flatnonzero((x[:, 0] > 0).sum((1, 2)) > 3000 * SIDE**2 / 218**2)
+        at = at[::2] if patient == held else at
+        for k in range(len(at)):
+            other = "val" if k // 4 % 5 == 2 else "train"
+            lines.append((patient, "test" if patient == held else other))
+        pictures.append(x[at])
+        masks.append(mask[at])
+    table = pd.DataFrame(lines, columns=["patient", "split"])
+    roles = {"group": "patient", "split": "split"}
+    stacked = np.concatenate(masks).astype(np.uint8)
+    return Dataset("ms", "image", table, np.concatenate(pictures), stacked, roles)
+
+
+def held_patients(folder: Path) -> list[tuple[str, list[str]]]:
+    """Patients of `ms_lesion_mri` to test on, and those to learn from then: of the two that
+    methods were developed on each with the other; every further one that is there with both.
+    """
+    there = sorted(p.name for p in (folder / "ms_lesion_mri").glob("patient*") if p.is_dir())
+    return [(one, [d for d in DEVELOPED_ON if d != one]) for one in there]
+
+
+DEVELOPED_ON = ["patient07", "patient19"]
